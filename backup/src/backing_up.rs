@@ -19,14 +19,15 @@ use neap_catalog::{ANY_AGE, INTERNAL_DATABASE};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Backup, BackupError, BackupParts, copying::CopyUse, job::JobLease, register::DatabaseInBackup,
+    Backup, BackupError, BackupParts, copying::OF_BACKUP, job::JobLease, register::DatabaseInBackup,
 };
 
 impl BackupParts {
     /// Makes a backup, as far as an earlier run has not done so, and marks it as completed.
     ///
     /// # Errors
-    /// A database is damaged or gone, the place can't be used, the lease is lost, or a store does not answer.
+    /// `Incomplete` if objects are damaged; the backup is marked as incomplete then. A database is damaged or gone, the
+    /// place can't be used, the lease is lost, or a store does not answer.
     pub(crate) async fn make_backup(
         &self,
         backup: &Backup,
@@ -37,7 +38,7 @@ impl BackupParts {
             return lease
                 .change(|register, lease| {
                     copied.record(register.renewed_backup(backup.id, lease)?);
-                    register.complete_backup(backup.id, lease)
+                    register.complete_backup(backup.id, None, lease)
                 })
                 .await;
         };
@@ -54,10 +55,11 @@ impl BackupParts {
             }
         };
         let cluster = self.cluster().await?;
-        self.upload(&copied, place, &cluster, lease).await?;
+        let damaged = self.upload(&copied, place, &cluster, lease).await?;
         lease
-            .change(|register, lease| register.complete_backup(backup.id, lease))
-            .await
+            .change(|register, lease| register.complete_backup(backup.id, damaged.as_ref(), lease))
+            .await?;
+        damaged.map_or(Ok(()), Err)
     }
 
     /// Copies the databases of a backup into new hidden databases.
@@ -80,8 +82,7 @@ impl BackupParts {
                 copy: copy.copy,
             })
             .collect();
-        let stamp = self.copy_databases(&databases, None, CopyUse::Whole);
-        let stamp = stamp.await?;
+        let stamp = self.copy_databases(&databases, None, OF_BACKUP).await?;
         let copies: Vec<_> = databases.iter().map(|one| one.copy).collect();
         let totals = self.totals(&copies).await?;
         Ok(CopiedDatabases {

@@ -54,31 +54,20 @@ const MAX_ATTEMPTS: usize = 10_000;
 /// The version of the catalog of a copy that has all its tables and columns.
 const COPIED_CATALOG: u64 = 1;
 
-/// The use of a copy of a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CopyUse {
-    /// A backup has it, or it replaces the database of its name.
-    Whole,
-    /// It becomes another database beside its source, which keeps writing the rows of its views to other databases.
-    Beside,
-}
+/// The options of the copies that a backup has: everything of their sources.
+pub(crate) const OF_BACKUP: CopyOptions = CopyOptions {
+    as_of: None,
+    keep_retention: true,
+    keep_views_into_other_databases: true,
+};
 
-impl CopyUse {
-    /// Returns the use of the copies of a restore.
-    pub(crate) fn of_restore(restore: &Restore) -> Self {
-        match restore.to {
-            None => Self::Whole,
-            Some(_) => Self::Beside,
-        }
-    }
-
-    /// Returns the options of a copy as of a time.
-    pub(crate) fn options(self, as_of: Option<StoreTime>) -> CopyOptions {
-        CopyOptions {
-            as_of,
-            keep_retention: true,
-            keep_views_into_other_databases: self == Self::Whole,
-        }
+/// Returns the options of the copies of a restore. A database that is restored beside its source lacks views into other
+/// databases, because the source keeps writing their rows.
+pub(crate) fn options_of_restore(restore: &Restore) -> CopyOptions {
+    CopyOptions {
+        as_of: None,
+        keep_retention: restore.keep_retention,
+        keep_views_into_other_databases: restore.to.is_none(),
     }
 }
 
@@ -104,7 +93,7 @@ impl BackupParts {
         &self,
         databases: &[DatabaseInBackup],
         moment: Option<Stamp>,
-        copy_use: CopyUse,
+        options: CopyOptions,
     ) -> Result<Stamp, BackupError> {
         let pins: Vec<_> = databases.iter().map(|one| self.pin(one, moment)).collect();
         let pins = stream::iter(pins).buffered(DATABASES_AT_ONCE);
@@ -123,9 +112,14 @@ impl BackupParts {
         let tails: Vec<_> = tails.collect();
         let tails = stream::iter(tails).buffer_unordered(DATABASES_AT_ONCE);
         tails.try_collect::<()>().await?;
+        let options = CopyOptions {
+            as_of: Some(stamp.time()),
+            ..options
+        };
+        let is_present = moment.is_none();
         let copies = pinned
             .iter()
-            .map(|one| self.finish_copy(one, stamp, copy_use));
+            .map(|one| self.finish_copy(one, options, is_present));
         let copies: Vec<_> = copies.collect();
         let copies = stream::iter(copies).buffer_unordered(DATABASES_AT_ONCE);
         copies.try_collect::<()>().await?;
@@ -247,20 +241,24 @@ impl BackupParts {
         Ok(())
     }
 
-    /// Commits the manifest and the catalog of a copy, and flushes it.
+    /// Commits the manifest and the catalog of a copy, and flushes it. Rows that have expired in the source by now do not
+    /// appear in a copy of the present state. The present retention says nothing about an earlier state.
     async fn finish_copy(
         &self,
         pinned: &PinnedDatabase<'_>,
-        stamp: Stamp,
-        copy_use: CopyUse,
+        options: CopyOptions,
+        is_present: bool,
     ) -> Result<(), BackupError> {
         let DatabaseInBackup { source, copy, .. } = *pinned.database;
-        self.manifests
-            .adopt(source, &pinned.view, copy, COPIED_CATALOG)
-            .await?;
         // The catalog is read after the rows, so it has all their columns.
         let catalog = self.catalog.database(source, Duration::ZERO).await?;
-        let options = copy_use.options(Some(stamp.time()));
+        let expired_before = match options.as_of.filter(|_| is_present) {
+            Some(time) => catalog.value.cutoffs(time),
+            None => Vec::new(),
+        };
+        self.manifests
+            .adopt(source, &pinned.view, copy, COPIED_CATALOG, &expired_before)
+            .await?;
         self.catalog
             .put_copied_catalog(copy, &catalog.value, options)
             .await?;
@@ -276,13 +274,13 @@ impl BackupParts {
         &self,
         held: DatabaseId,
         copy: DatabaseId,
-        copy_use: CopyUse,
+        options: CopyOptions,
     ) -> Result<(), BackupError> {
         let manifest = self.manifests.read(held, None).await?;
         let (version, view) = (manifest.version, Arc::clone(&manifest.value));
         self.manifests.pin(held, manifest, version, copy).await?;
         self.manifests
-            .adopt(held, &view, copy, COPIED_CATALOG)
+            .adopt(held, &view, copy, COPIED_CATALOG, &[])
             .await?;
         let catalog = self.catalog.database(held, Duration::ZERO).await?;
         if catalog.version == 0 {
@@ -290,7 +288,7 @@ impl BackupParts {
             return Err(BackupError::damaged(&key, "it is missing"));
         }
         self.catalog
-            .put_copied_catalog(copy, &catalog.value, copy_use.options(None))
+            .put_copied_catalog(copy, &catalog.value, options)
             .await?;
         self.copy_documents(held, copy).await
     }
@@ -304,13 +302,8 @@ impl BackupParts {
         self.put_documents(copy, &read).await
     }
 
-    /// Returns whether a database has a register of documents.
-    pub(crate) async fn has_documents(&self, database: DatabaseId) -> Result<bool, BackupError> {
-        let documents = self.documents(database).read(None).await?;
-        Ok(documents.version > 0)
-    }
-
-    fn documents(&self, database: DatabaseId) -> Register<DatabaseDocuments> {
+    /// Returns the register of documents of a database.
+    pub(crate) fn documents(&self, database: DatabaseId) -> Register<DatabaseDocuments> {
         let key = Key::Documents(database);
         Register::new(self.bucket.clone(), key, RECENT_PUT_IDS)
     }

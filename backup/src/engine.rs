@@ -165,14 +165,17 @@ impl BackupEngine {
         let error = outcome.err();
         self.outcomes.add_backup(error.as_ref());
         match &error {
-            None => {
-                tracing::info!(backup = backup.name, "backup completed");
-                self.parts.delete_progress(&backup).await;
+            None => tracing::info!(backup = backup.name, "backup completed"),
+            Some(error @ BackupError::Incomplete { .. }) => {
+                tracing::warn!(backup = backup.name, %error, "backup is incomplete");
             }
             Some(error) => {
                 tracing::warn!(backup = backup.name, %error, "backup failed");
                 fail(&lease, error).await;
             }
+        }
+        if matches!(error, None | Some(BackupError::Incomplete { .. })) {
+            self.parts.delete_progress(&backup).await;
         }
         self.changed.notify_one();
         error.map(|error| error.to_string())
@@ -248,7 +251,7 @@ impl BackupEngine {
                     (time, RestoreSource::Moment(moment))
                 }
                 (None, None, Some(name)) => {
-                    let found = register.find_completed(name);
+                    let found = register.find_restorable(name);
                     let not_found =
                         || BackupError::NotFound(format!("there is no completed backup {name:?}"));
                     let id = found.ok_or_else(not_found)?.id;
@@ -262,6 +265,7 @@ impl BackupEngine {
                 source,
                 database: request.database.clone(),
                 to: request.to.clone(),
+                keep_retention: request.keep_retention,
                 job: Job::new(Lease {
                     holder,
                     renewed: now,
@@ -277,7 +281,7 @@ impl BackupEngine {
     async fn find_at_place(&self, place: &str, name: &str) -> Result<RestoreSource, BackupError> {
         let opened = self.parts.open_place(place)?;
         let (register, _) = opened.register().read().await?;
-        let found = register.value.find_completed(name);
+        let found = register.value.find_restorable(name);
         let not_found = || BackupError::NotFound(format!("the place has no backup {name:?}"));
         Ok(RestoreSource::AtPlace {
             place: place.to_owned(),

@@ -1,10 +1,16 @@
 //! Errors of backups and restores.
 
+use std::collections::BTreeSet;
+
 use neap_bucket::{FormatError, Key, RegisterError, StoreError};
 use neap_catalog::CatalogError;
 use neap_compact::{CompactError, FlushSkipped};
+use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError, VersionGone};
 use neap_wal::TailError;
+
+/// Maximum number of damaged objects in the error of a backup.
+const SHOWN_OBJECTS: usize = 3;
 
 /// A backup or restore can't be started, or has failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,16 @@ pub enum BackupError {
         /// The evidence.
         reason: String,
     },
+    /// The backup contains everything except damaged objects.
+    #[error(
+        "{count} objects are damaged and not in the backup, which contains everything else: {names}"
+    )]
+    Incomplete {
+        /// Number of damaged objects.
+        count: usize,
+        /// The first of them.
+        names: String,
+    },
     /// A place for backups can't be used.
     #[error("backup place {place:?}: {reason}")]
     Place {
@@ -79,6 +95,9 @@ pub enum BackupError {
     /// A tail can't be flushed.
     #[error(transparent)]
     Compact(#[from] CompactError),
+    /// A damaged object can't be set aside.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
     /// A store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,6 +111,16 @@ impl BackupError {
         Self::Damaged {
             key: key.to_string(),
             reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn incomplete(damaged: &BTreeSet<String>) -> Self {
+        let names = damaged.iter().take(SHOWN_OBJECTS).cloned();
+        let more = (damaged.len() > SHOWN_OBJECTS).then(|| "…".to_owned());
+        let names: Vec<_> = names.chain(more).collect();
+        Self::Incomplete {
+            count: damaged.len(),
+            names: names.join(", "),
         }
     }
 }

@@ -28,6 +28,12 @@ impl CopiedObjects {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts from the first object again.
+    pub(crate) fn restart(&self) {
+        self.objects.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
     /// Returns the number of objects and their bytes.
     pub(crate) fn totals(&self) -> (u64, u64) {
         let read = |of: &AtomicU64| of.load(Ordering::Relaxed);

@@ -21,10 +21,11 @@
 //! | [`BackupKeeper`] | continues interrupted jobs, releases copies, and makes scheduled backups |
 //! | [`BackupMetrics`] | the numbers of backups for operators |
 //! | [`BackupRegister`] | the backups and restores of a cluster, or the backups at a place |
-//! | [`check_backups`] | checks the objects of backups at places |
+//! | [`check_backups`], [`check_place`] | check the backups in a bucket and at a place |
 //! | [`backup_routes`] | the HTTP endpoints |
 
 mod backing_up;
+mod backup_contents;
 mod chain_store;
 mod copying;
 mod engine;
@@ -35,6 +36,7 @@ mod listing;
 mod metrics;
 mod object_copy;
 mod place;
+mod place_check;
 mod place_objects;
 mod register;
 mod restoring;
@@ -51,6 +53,7 @@ pub use error::BackupError;
 pub use keeper::{BackupKeeper, JobReport};
 pub use metrics::{BackupMetrics, LastBackup};
 pub use place::{BackupPlaces, NoPlaces};
+pub use place_check::check_place;
 pub use register::{
     Backup, BackupKind, BackupRegister, BackupRequest, Job, JobState, MAX_BACKUPS, Restore,
     RestoreRequest, RestoreSource,
@@ -58,4 +61,4 @@ pub use register::{
 pub use routes::{backup_refusals, backup_routes};
 pub use schedule::{BackupSchedule, NextTime};
 pub use store::BackupStore;
-pub use verification::{BackupFinding, PlaceReport, check_backups, check_place};
+pub use verification::{BackupFinding, PlaceReport, check_backups};

@@ -62,7 +62,7 @@ pub struct BackupMetrics {
     pub in_progress: u64,
     /// Number of completed backups of the cluster.
     pub completed: u64,
-    /// Number of failed and cancelled backups that the register of the cluster lists.
+    /// Number of incomplete, failed and cancelled backups that the register of the cluster lists.
     pub failed: u64,
     /// The newest completed backup of the cluster.
     pub last: Option<LastBackup>,
@@ -90,7 +90,9 @@ impl BackupMetrics {
             match backup.job.state {
                 JobState::InProgress => metrics.in_progress += 1,
                 JobState::Completed => metrics.completed += 1,
-                JobState::Failed | JobState::Cancelled => metrics.failed += 1,
+                JobState::Incomplete | JobState::Failed | JobState::Cancelled => {
+                    metrics.failed += 1;
+                }
             }
             if let Some(completed) = backup.job.completed {
                 metrics.last = Some(LastBackup {

@@ -3,25 +3,28 @@
 use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key};
 
-use crate::{
-    Backup, BackupEngine, BackupError, JobState, place::BackupPlace, place_objects::PlaceManifest,
-};
+use crate::{Backup, BackupEngine, BackupError, place::BackupPlace, place_objects::PlaceManifest};
 
 impl BackupEngine {
-    /// Returns the bytes of an object from the newest backup at a place that has it intact; `None` if no backup has.
-    /// Objects of sections and pages never change, so these are the bytes that the object in the bucket should have.
+    /// Returns the bytes of an object from the newest backup at a place that has it intact, as `is_intact` decides;
+    /// `None` if no backup has. Objects of sections and pages never change, so these are the bytes that the object in the
+    /// bucket should have.
     ///
     /// # Errors
-    /// The error of the last place that can't be read, if no other has the object.
-    pub async fn copy_of(&self, key: &Key) -> Result<Option<Bytes>, BackupError> {
+    /// The error of the last copy that can't be read, if no other is intact.
+    pub async fn copy_of(
+        &self,
+        key: &Key,
+        is_intact: &(dyn Fn(&Bytes) -> bool + Sync),
+    ) -> Result<Option<Bytes>, BackupError> {
         let (register, _) = self.read().await?;
-        let completed = register.backups().iter().rev();
-        let completed = completed.filter(|one| one.job.state == JobState::Completed);
+        let with_contents = register.backups().iter().rev();
+        let with_contents = with_contents.filter(|one| one.job.state.has_contents());
         let mut failure = None;
-        for backup in completed.filter(|one| one.place.is_some()) {
+        for backup in with_contents.filter(|one| one.place.is_some()) {
             match self.copy_in(backup, key).await {
-                Ok(Some(bytes)) => return Ok(Some(bytes)),
-                Ok(None) => {}
+                Ok(Some(bytes)) if is_intact(&bytes) => return Ok(Some(bytes)),
+                Ok(_) => {}
                 Err(error) => failure = Some(error),
             }
         }

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   request ──► in_progress ──► completed ──► removed
-//!                │  │  │
-//!                │  │  └── in_progress         under the lease of another process, when the lease has expired
-//!                │  └───── cancelled           by a request
-//!                └──────── failed              by its process, or by a keeper that finds no process to continue it
+//!                │  │  │  │
+//!                │  │  │  └── incomplete      a backup without damaged objects; it can be restored
+//!                │  │  └───── in_progress     under the lease of another process, when the lease has expired
+//!                │  └──────── cancelled       by a request
+//!                └─────────── failed          by its process, or by a keeper that finds no process to continue it
 //! ```
 //!
 //! The register decides: a process whose lease it does not show changes nothing any more.
@@ -130,6 +131,10 @@ pub struct Restore {
     /// The name of the new database; `None`: the restored databases replace the present ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Whether the restored databases have the retention of the backup. Otherwise rows are kept forever, because restored
+    /// rows may be older than the retention.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_retention: bool,
     /// Its progress.
     #[serde(flatten)]
     pub job: Job,
@@ -168,6 +173,8 @@ pub struct RestoreRequest {
     pub database: Option<String>,
     /// The name of the new database; `None`: the restored databases replace the present ones.
     pub to: Option<String>,
+    /// Whether the restored databases have the retention of the backup.
+    pub keep_retention: bool,
 }
 
 /// A backup at a place whose objects are to be deleted.
@@ -235,10 +242,14 @@ impl BackupRegister {
         self.backups.iter().rev().find(|one| one.name == name)
     }
 
-    /// Returns the newest completed backup with this name.
-    pub fn find_completed(&self, name: &str) -> Option<&Backup> {
-        let mut completed = self.backups.iter().rev();
-        completed.find(|one| one.name == name && one.job.state == JobState::Completed)
+    /// Returns the backup with this name that is restored and continued: the newest completed one, otherwise the newest
+    /// incomplete one.
+    pub fn find_restorable(&self, name: &str) -> Option<&Backup> {
+        let newest = |state| {
+            let mut backups = self.backups.iter().rev();
+            backups.find(|one| one.name == name && one.job.state == state)
+        };
+        newest(JobState::Completed).or_else(|| newest(JobState::Incomplete))
     }
 
     /// Returns a backup.
@@ -257,7 +268,7 @@ impl BackupRegister {
         self.backup(backup)
             .is_some_and(|backup| match backup.job.state {
                 JobState::InProgress => true,
-                JobState::Completed => {
+                JobState::Completed | JobState::Incomplete => {
                     let mut own = backup.databases.iter();
                     backup.place.is_none() && own.any(|one| one.copy == copy)
                 }

@@ -15,21 +15,24 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Get, GetOptions, Key, PutMode, RECENT_PUT_IDS, Register};
+use neap_bucket::{Bucket, Get, GetOptions, Key, PutMode, RECENT_PUT_IDS, Register, RestorePolicy};
 use neap_catalog::{
-    CatalogError, DatabaseCatalog, DatabaseDocuments, INTERNAL_DATABASE, RestoredDatabase,
+    CatalogError, CopyOptions, DatabaseCatalog, DatabaseDocuments, INTERNAL_DATABASE,
+    RestoredDatabase,
 };
+use neap_fsck::ReferencedContents;
 use neap_manifest::{ManifestSettings, ManifestStore, ObjectName, RestoreError};
 use neap_schema::DatabaseId;
 
 use crate::{
     Backup, BackupError, BackupParts, Restore, RestoreSource,
+    backup_contents::code_of,
     chain_store::ChainStore,
-    copying::CopyUse,
+    copying::options_of_restore,
     job::{CopiedObjects, JobLease},
     listing::list_sizes,
     place::BackupPlace,
-    place_objects::PlaceManifest,
+    place_objects::{PlaceManifest, StoredObject},
     register::DatabaseInBackup,
     uploading::ObjectMemory,
 };
@@ -223,9 +226,9 @@ impl BackupParts {
                 ..one.clone()
             });
             let databases: Vec<_> = databases.collect();
-            let copying =
-                self.copy_databases(&databases, Some(*moment), CopyUse::of_restore(restore));
-            copying.await?;
+            let options = options_of_restore(restore);
+            self.copy_databases(&databases, Some(*moment), options)
+                .await?;
             return Ok(());
         }
         let memory = &ObjectMemory::default();
@@ -239,11 +242,11 @@ impl BackupParts {
                         memory,
                         copied,
                     };
-                    self.copy_objects(&from, held, *copy, CopyUse::of_restore(restore))
+                    self.copy_objects(&from, held, *copy, options_of_restore(restore))
                         .await
                 }
                 RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
-                    self.copy_backup(held.copy, *copy, CopyUse::of_restore(restore))
+                    self.copy_backup(held.copy, *copy, options_of_restore(restore))
                         .await
                 }
             }
@@ -258,8 +261,9 @@ impl BackupParts {
         let (mut objects, mut bytes) = (0, 0);
         for copy in copies {
             let manifest = self.manifest_of(*copy).await?;
-            let referenced = self.manifests.referenced_keys(*copy, &manifest.value);
-            for referenced in referenced.await?.into_values() {
+            let contents =
+                ReferencedContents::read(&self.manifests, *copy, &manifest.value).await?;
+            for (_, referenced) in contents.keys() {
                 objects += 1;
                 bytes += referenced;
             }
@@ -280,12 +284,10 @@ impl BackupParts {
         let names = plan.names(restore);
         let mut restored = Vec::with_capacity(copies.len());
         for ((copy, name), held) in copies.iter().zip(&names).zip(&plan.databases) {
-            let catalog = self.catalog.database(*copy, Duration::ZERO).await?;
             restored.push(RestoredDatabase {
                 copy: *copy,
                 name: name.clone(),
                 source: Some(held.source).filter(|_| plan.is_own),
-                has_triggers: catalog.value.triggers().next().is_some(),
             });
         }
         let dropped = match plan.is_whole {
@@ -314,21 +316,21 @@ impl BackupParts {
         from: &PlaceObjects<'_>,
         held: &DatabaseInBackup,
         copy: DatabaseId,
-        copy_use: CopyUse,
+        options: CopyOptions,
     ) -> Result<(), BackupError> {
         let chain = ChainStore::bucket(from.place, from.manifest);
         if self.manifest_of(copy).await?.version == 0 {
             self.copy_sections(from, &chain, held, copy).await?;
         }
         let catalog = read_catalog(&chain, held.copy).await?;
-        let options = copy_use.options(None);
+        self.copy_code(from, &catalog).await?;
         let put = self.catalog.put_copied_catalog(copy, &catalog, options);
         match put.await {
             // An earlier run has put it.
             Ok(_) | Err(CatalogError::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        if self.has_documents(copy).await? {
+        if self.documents(copy).read(None).await?.version > 0 {
             return Ok(());
         }
         let key = Key::Documents(held.copy);
@@ -351,13 +353,14 @@ impl BackupParts {
             let key = Key::Manifest(held.copy);
             return Err(BackupError::damaged(&key, "it is missing at the place"));
         }
-        let referenced = manifests.referenced_keys(held.copy, &view.value).await?;
+        let referenced = ReferencedContents::read(&manifests, held.copy, &view.value).await?;
         let present = &list_sizes(&self.bucket, &Key::data_prefix(copy)).await?;
-        let sections = referenced.into_iter();
-        let sections = sections.filter(|(key, _)| !matches!(key, Key::Page(..)));
+        let sections = referenced.keys();
+        let sections = sections.filter(|(key, _)| key.policy().restore == RestorePolicy::Copied);
+        let sections: Vec<_> = sections.map(|(key, bytes)| (key.clone(), bytes)).collect();
         let copied = stream::iter(sections).map(|(key, bytes)| async move {
             let _memory = from.memory.acquire(bytes).await?;
-            self.copy_object(from, &key, copy, present).await
+            self.copy_section(from, &key, copy, present).await
         });
         let copied = copied.buffer_unordered(AT_ONCE);
         copied.try_collect::<()>().await?;
@@ -375,30 +378,60 @@ impl BackupParts {
         }
     }
 
-    /// Copies an object, unless it is present: it was put as a whole, after its checksum was compared.
-    async fn copy_object(
+    /// Copies an object with sections, unless it is present: it was put as a whole, after its checksum was compared.
+    async fn copy_section(
         &self,
         from: &PlaceObjects<'_>,
         key: &Key,
         copy: DatabaseId,
         present: &BTreeMap<String, u64>,
     ) -> Result<(), BackupError> {
-        let text = key.to_string();
         let missing = || BackupError::damaged(key, "it is missing at the place");
-        let stored = from.manifest.objects.get(&text).ok_or_else(missing)?;
+        let stored = from.manifest.objects.get(&key.to_string());
+        let stored = stored.ok_or_else(missing)?;
         let (_, name) = ObjectName::of_key(key).ok_or_else(missing)?;
         let target = name.key(copy);
         if present.get(&target.to_string()) != Some(&stored.bytes) {
-            let source = from.place.objects_of(stored.put_by);
-            let Get::Found(object) = source.get(key, GetOptions::default()).await?.value else {
-                return Err(missing());
-            };
-            stored.check(&text, &object.bytes)?;
-            self.bucket
-                .put(&target, object.bytes, PutMode::Overwrite)
-                .await?;
+            self.copy_object(from, key, stored, &target).await?;
         }
         from.copied.add(stored.bytes);
+        Ok(())
+    }
+
+    /// Copies the code of the triggers of a catalog before the catalog is put, also if the bucket has it, so that the
+    /// collector does not find it old and without a reference.
+    async fn copy_code(
+        &self,
+        from: &PlaceObjects<'_>,
+        catalog: &DatabaseCatalog,
+    ) -> Result<(), BackupError> {
+        for key in code_of(catalog) {
+            match from.manifest.objects.get(&key.to_string()) {
+                Some(stored) => self.copy_object(from, &key, stored, &key).await?,
+                None => {
+                    tracing::warn!(%key, "the backup lacks the code of a trigger, because it was damaged");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies an object after its checksum was compared.
+    async fn copy_object(
+        &self,
+        from: &PlaceObjects<'_>,
+        key: &Key,
+        stored: &StoredObject,
+        target: &Key,
+    ) -> Result<(), BackupError> {
+        let source = from.place.objects_of(stored.put_by);
+        let Get::Found(object) = source.get(key, GetOptions::default()).await?.value else {
+            return Err(BackupError::damaged(key, "it is missing at the place"));
+        };
+        stored.check(&key.to_string(), &object.bytes)?;
+        self.bucket
+            .put(target, object.bytes, PutMode::Overwrite)
+            .await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! | `GET backup`, `GET backup/{name}` | all backups, or one |
 //! | `DELETE backup` `{"name"}` | 200, and the backup is cancelled |
 //! | `DELETE backup/{name}[?incremental=true]` | 200; 409 if it has incremental backups, without the parameter |
-//! | `POST restore` `{"backup_name","from","database","to"}` | 202; `"as_of"` and `"database"` in place of a backup |
+//! | `POST restore` `{"backup_name","from","database","to","keep_retention"}` | 202; `"as_of"` and `"database"` in place of a backup |
 //! | `GET restore`, `GET restore/{id}` | all restores, newest first, or one |
 //! | `DELETE restore/{id}` | 204, and the restore is cancelled |
 //!
@@ -137,12 +137,13 @@ struct BackupBody {
     error: Option<String>,
 }
 
-/// Returns the status in answers. InfluxDB 3 has none for cancelled jobs; their `error` says so.
+/// Returns the status in answers. InfluxDB 3 has none for cancelled jobs and for incomplete backups; their `error` says
+/// so.
 fn status(state: JobState) -> &'static str {
     match state {
         JobState::InProgress => "in_progress",
         JobState::Completed => "completed",
-        JobState::Failed | JobState::Cancelled => "failed",
+        JobState::Incomplete | JobState::Failed | JobState::Cancelled => "failed",
     }
 }
 
@@ -256,12 +257,24 @@ struct CreateRestore {
     as_of: Option<String>,
     database: Option<String>,
     to: Option<String>,
+    #[serde(default)]
+    keep_retention: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct RestoreStarted {
     restore_id: String,
     status: &'static str,
+    retention: &'static str,
+}
+
+/// Returns what becomes of the retention of restored databases and their tables, as answers tell it.
+fn retention(restore: &Restore) -> &'static str {
+    if restore.keep_retention {
+        "kept"
+    } else {
+        "off"
+    }
 }
 
 async fn create_restore(
@@ -278,11 +291,13 @@ async fn create_restore(
         moment,
         database: body.database,
         to: body.to,
+        keep_retention: body.keep_retention,
     };
     let started = engine.start_restore(&request).await.map_err(api_error)?;
     let answer = RestoreStarted {
         restore_id: started.id.to_string(),
         status: "in_progress",
+        retention: retention(&started),
     };
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
@@ -315,6 +330,7 @@ struct RestoreBody {
     database: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    retention: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -332,6 +348,7 @@ impl RestoreBody {
             total_size_bytes: restore.job.bytes,
             database: restore.database.clone(),
             to: restore.to.clone(),
+            retention: retention(restore),
             error: restore.job.error_at(now),
         }
     }

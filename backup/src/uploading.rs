@@ -9,21 +9,31 @@
 //! ```
 //!
 //! Two processes may put the same objects, if one of them was frozen. Both put the same bytes.
+//!
+//! The checksums of each object are verified before it is put. A damaged section is set aside in the copy of its database,
+//! so that the backup contains everything else and lists no damaged object. Such a backup ends as incomplete.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{ClockReading, Get, GetOptions, Key, PutMode};
+use neap_bucket::{BackupPolicy, ClockReading, Get, GetOptions, Key, PutMode};
+use neap_fsck::{Fsck, ObjectPart, ReferencedContents};
+use neap_schema::DatabaseId;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use ulid::Ulid;
 
 use crate::{
     Backup, BackupError, BackupParts, JobState,
+    backup_contents::{BackupContents, code_of},
     job::JobLease,
-    listing::delete_prefix,
+    listing::{delete_prefix, list_sizes},
     place::BackupPlace,
     place_objects::{PlaceManifest, PutObjects, StoredObject, put_progress, read_progress},
-    register::Job,
+    register::DatabaseInBackup,
 };
 
 /// Number of objects that are copied concurrently.
@@ -85,36 +95,54 @@ impl<'a> UnrecordedObjects<'a> {
     }
 }
 
+/// The objects that a pass over the contents of a backup has put or found at the place, and the damaged ones.
+#[derive(Default)]
+struct UploadedObjects {
+    objects: PutObjects,
+    damaged: BTreeMap<Key, String>,
+}
+
+/// The outcome of the upload of an object.
+enum UploadedObject {
+    /// The place had it.
+    Present(StoredObject),
+    /// It was put.
+    Put(StoredObject),
+    /// It is damaged or missing, for this reason.
+    Damaged(String),
+}
+
 impl BackupParts {
     /// Copies the objects of a backup whose databases are copied, except those that an earlier run has copied, and lists
-    /// it at the place. Returns their number and bytes.
+    /// it at the place. Returns an error that names the damaged objects that the backup lacks.
     ///
     /// # Errors
-    /// The place can't be used, has another backup of this name, or lacks the parent; an object is missing; the lease is
-    /// lost; or a store does not answer.
+    /// The place can't be used, has another backup of this name, or lacks the parent; a register or page is damaged; the
+    /// lease is lost; or a store does not answer.
     pub(crate) async fn upload(
         &self,
         backup: &Backup,
         place_name: &str,
         cluster: &str,
         lease: &JobLease,
-    ) -> Result<(u64, u64), BackupError> {
+    ) -> Result<Option<BackupError>, BackupError> {
         let place = self.open_place(place_name)?;
         let at_place = place.register();
         let (listed, _) = at_place.read().await?;
         listed.value.check_cluster(cluster)?;
         let known = [Some(backup.id), backup.replaces];
-        let other = listed.value.find_completed(&backup.name);
+        let other = listed.value.find_restorable(&backup.name);
         if other.is_some_and(|other| !known.contains(&Some(other.id))) {
             let text = format!("the place has another backup {:?}", backup.name);
             return Err(BackupError::Conflict(text));
         }
         let mut present = match backup.parent {
-            Some(parent) => PlaceManifest::read(&place, parent).await?.objects,
+            Some(parent) => intact_objects(PlaceManifest::read(&place, parent).await?),
             None => BTreeMap::new(),
         };
         present.extend(read_progress(&place, backup.id).await?);
-        let objects = self.upload_objects(backup, &place, &present, lease).await?;
+        let objects = self.upload_intact(backup, &place, present, lease).await?;
+        let damaged = self.damaged_objects(backup, &objects).await?;
         // A run that has lost its lease must not list the backup: it may be deleted.
         let (number, bytes) = lease.copied.totals();
         let now = lease.change(|register, lease| {
@@ -125,57 +153,132 @@ impl BackupParts {
             Ok(lease.renewed)
         });
         let now = now.await?;
-        let completed = Backup {
-            job: Job {
-                state: JobState::Completed,
-                completed: Some(now),
-                objects: number,
-                bytes,
-                lease: None,
-                takeovers: 0,
-                ..backup.job.clone()
-            },
-            ..backup.clone()
-        };
+        let mut ended = backup.clone();
+        ended.job.report(number, bytes);
+        match &damaged {
+            Some(error) => ended.job.complete_partly(error),
+            None => ended.job.complete(now),
+        }
         let manifest = PlaceManifest {
             cluster: cluster.to_owned(),
-            backup: completed.clone(),
+            backup: ended.clone(),
             objects,
         };
         manifest.put(&place).await?;
-        let add = at_place.change(|register, _| register.add_at_place(completed.clone(), cluster));
+        let add = at_place.change(|register, _| register.add_at_place(ended.clone(), cluster));
         add.await?;
-        Ok((number, bytes))
+        Ok(damaged)
     }
 
-    /// Puts all objects that are not present, and returns all.
+    /// Puts all objects that are not present and are intact. Sets damaged sections aside in the copies, until what the
+    /// copies reference is intact.
+    async fn upload_intact(
+        &self,
+        backup: &Backup,
+        place: &BackupPlace,
+        mut present: PutObjects,
+        lease: &JobLease,
+    ) -> Result<PutObjects, BackupError> {
+        loop {
+            lease.copied.restart();
+            let (contents, keys) = self.contents_of(backup).await?;
+            let uploaded = self.upload_objects(backup, place, (&contents, keys), &present, lease);
+            let uploaded = uploaded.await?;
+            let mut is_complete = true;
+            for (key, reason) in &uploaded.damaged {
+                tracing::error!(object = %key, reason, backup = backup.name, "an object is damaged and not in the backup");
+                is_complete &= !self.set_aside(&contents, key, reason).await?;
+            }
+            if is_complete {
+                return Ok(uploaded.objects);
+            }
+            let unchanged = uploaded.objects.into_iter();
+            present.extend(
+                unchanged.filter(|(key, _)| !key.parse().is_ok_and(|key| is_register(&key))),
+            );
+        }
+    }
+
+    /// Sets a damaged object aside in the copies that reference it. Returns whether one does.
+    async fn set_aside(
+        &self,
+        contents: &BackupContents,
+        key: &Key,
+        reason: &str,
+    ) -> Result<bool, BackupError> {
+        if matches!(key, Key::PluginCode(_)) {
+            // The trigger is restored without its code, as `neap fsck` then reports.
+            return Ok(false);
+        }
+        let part = match key {
+            Key::Parquet(..) | Key::Bundle(..) => ObjectPart::whole(key),
+            _ => None,
+        };
+        let part = part.ok_or_else(|| BackupError::damaged(key, reason))?;
+        let fsck = Fsck::new(self.bucket.clone());
+        let copies: Vec<_> = contents.referencing(key).map(|(copy, _)| copy).collect();
+        for copy in copies {
+            fsck.set_aside(copy, &part).await?;
+        }
+        Ok(true)
+    }
+
+    /// Returns an error that names the damaged objects that a backup lacks. The manifests of the copies record them.
+    async fn damaged_objects(
+        &self,
+        backup: &Backup,
+        objects: &PutObjects,
+    ) -> Result<Option<BackupError>, BackupError> {
+        let mut damaged = BTreeSet::new();
+        for database in &backup.databases {
+            let manifest = self.manifest_of(database.copy).await?;
+            let records = manifest.value.damage.iter();
+            damaged.extend(records.map(|record| record.name(database.copy)));
+            let code = self.code_of(database.copy).await?;
+            let code = code.into_iter().map(|key| key.to_string());
+            damaged.extend(code.filter(|key| !objects.contains_key(key)));
+        }
+        Ok((!damaged.is_empty()).then(|| BackupError::incomplete(&damaged)))
+    }
+
+    /// Puts all objects that are not present and are intact.
     async fn upload_objects(
         &self,
         backup: &Backup,
         place: &BackupPlace,
+        (contents, keys): (&BackupContents, BTreeMap<Key, u64>),
         present: &PutObjects,
         lease: &JobLease,
-    ) -> Result<PutObjects, BackupError> {
+    ) -> Result<UploadedObjects, BackupError> {
         let memory = &ObjectMemory::default();
-        let wanted = self.objects_of(backup).await?;
-        let objects = stream::iter(wanted).map(|(key, bytes)| async move {
-            let text = key.to_string();
-            if let Some(stored) = present.get(&text) {
-                return Ok((text, stored.clone(), false));
+        let objects = stream::iter(keys).map(|(key, bytes)| async move {
+            if let Some(stored) = present.get(&key.to_string()) {
+                return Ok((key, UploadedObject::Present(stored.clone())));
             }
             let _memory = memory.acquire(bytes).await?;
-            let stored = self.upload_object(place, backup.id, &key).await?;
-            Ok::<_, BackupError>((text, stored, !is_register(&key)))
+            let uploaded = self.upload_object(place, backup.id, contents, &key).await?;
+            Ok::<_, BackupError>((key, uploaded))
         });
         let mut objects = objects.buffer_unordered(OBJECTS_AT_ONCE);
         let mut unrecorded = UnrecordedObjects::new(place, backup.id);
-        let mut all = PutObjects::new();
-        while let Some((key, stored, is_new)) = objects.try_next().await? {
+        let mut all = UploadedObjects::default();
+        while let Some((key, uploaded)) = objects.try_next().await? {
+            let text = key.to_string();
+            let stored = match uploaded {
+                UploadedObject::Present(stored) => stored,
+                UploadedObject::Put(stored) => {
+                    if !is_register(&key) {
+                        unrecorded.add(&text, &stored).await?;
+                    }
+                    stored
+                }
+                UploadedObject::Damaged(reason) => {
+                    all.damaged.insert(key, reason);
+                    continue;
+                }
+            };
             lease.copied.add(stored.bytes);
-            if is_new {
-                unrecorded.add(&key, &stored).await?;
-            }
-            all.insert(key, stored);
+            all.objects.insert(text, stored);
         }
         Ok(all)
     }
@@ -191,38 +294,73 @@ impl BackupParts {
         }
     }
 
-    /// Returns the keys of the objects of a backup's copies, with the bytes that they reference.
-    async fn objects_of(&self, backup: &Backup) -> Result<BTreeMap<Key, u64>, BackupError> {
-        let mut objects = BTreeMap::new();
-        for database in &backup.databases {
-            let manifest = self.manifest_of(database.copy).await?;
-            let referenced = self
-                .manifests
-                .referenced_keys(database.copy, &manifest.value);
-            objects.extend(referenced.await?);
-            objects.insert(Key::Manifest(database.copy), 0);
-            objects.insert(Key::DatabaseCatalog(database.copy), 0);
-            if self.has_documents(database.copy).await? {
-                objects.insert(Key::Documents(database.copy), 0);
+    /// Returns the contents of a backup's copies, and the keys of their objects with the referenced bytes: the registers,
+    /// and everything that these reference.
+    async fn contents_of(
+        &self,
+        backup: &Backup,
+    ) -> Result<(BackupContents, BTreeMap<Key, u64>), BackupError> {
+        let mut contents = BackupContents::default();
+        let mut keys = BTreeMap::new();
+        for DatabaseInBackup { copy, .. } in &backup.databases {
+            let manifest = self.manifest_of(*copy).await?;
+            let referenced =
+                ReferencedContents::read(&self.manifests, *copy, &manifest.value).await?;
+            keys.extend(referenced.keys().map(|(key, bytes)| (key.clone(), bytes)));
+            keys.extend(self.code_of(*copy).await?.into_iter().map(|key| (key, 0)));
+            for (key, bytes) in list_sizes(&self.bucket, &Key::database_prefix(*copy)).await? {
+                keys.extend(key.parse().ok().filter(is_register).map(|key| (key, bytes)));
             }
+            contents.0.insert(*copy, referenced);
         }
-        Ok(objects)
+        let is_excluded = |key: &Key| key.policy().backup == BackupPolicy::Excluded;
+        debug_assert!(!keys.keys().any(is_excluded));
+        Ok((contents, keys))
     }
 
+    /// Returns the keys of the code that the triggers of a copy refer to.
+    async fn code_of(&self, copy: DatabaseId) -> Result<BTreeSet<Key>, BackupError> {
+        let catalog = self.catalog.database(copy, Duration::ZERO).await?;
+        Ok(code_of(&catalog.value).collect())
+    }
+
+    /// Puts an object, if it is intact.
     async fn upload_object(
         &self,
         place: &BackupPlace,
         backup: Ulid,
+        contents: &BackupContents,
         key: &Key,
-    ) -> Result<StoredObject, BackupError> {
-        let got = self.bucket.get(key, GetOptions::default()).await?;
-        let Get::Found(object) = got.value else {
-            return Err(BackupError::damaged(key, "it is missing"));
+    ) -> Result<UploadedObject, BackupError> {
+        let bytes = match self.read_intact(contents, key).await? {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(UploadedObject::Damaged(reason)),
         };
-        let stored = StoredObject::of(&object.bytes, backup);
+        let stored = StoredObject::of(&bytes, backup);
         let put = place.objects_of(backup);
-        put.put(key, object.bytes, PutMode::Overwrite).await?;
-        Ok(stored)
+        put.put(key, bytes, PutMode::Overwrite).await?;
+        Ok(UploadedObject::Put(stored))
+    }
+
+    /// Reads an object, once more if it is damaged: the bytes may have been damaged on their way. Returns how it is
+    /// damaged otherwise.
+    async fn read_intact(
+        &self,
+        contents: &BackupContents,
+        key: &Key,
+    ) -> Result<Result<Bytes, String>, BackupError> {
+        let mut damage = String::new();
+        for _ in 0..2 {
+            let got = self.bucket.get(key, GetOptions::default()).await?;
+            let Get::Found(object) = got.value else {
+                return Ok(Err("it is missing".to_owned()));
+            };
+            match contents.verify(key, &object.bytes) {
+                Ok(()) => return Ok(Ok(object.bytes)),
+                Err(reason) => damage = reason,
+            }
+        }
+        Ok(Err(damage))
     }
 
     pub(crate) fn open_place(&self, place: &str) -> Result<BackupPlace, BackupError> {
@@ -230,10 +368,17 @@ impl BackupParts {
     }
 }
 
-/// Returns whether the bytes of an object may change.
+/// Returns the objects of a parent whose contents are intact. A bundle in an incomplete backup may have damaged sections,
+/// which that backup does not reference.
+fn intact_objects(parent: PlaceManifest) -> PutObjects {
+    let mut objects = parent.objects;
+    if parent.backup.job.state == JobState::Incomplete {
+        objects.retain(|key, _| !matches!(key.parse(), Ok(Key::Bundle(..))));
+    }
+    objects
+}
+
+/// Returns whether an object is a register of a database, whose bytes may change.
 fn is_register(key: &Key) -> bool {
-    matches!(
-        key,
-        Key::Manifest(_) | Key::DatabaseCatalog(_) | Key::Documents(_)
-    )
+    key.policy().backup == BackupPolicy::Register
 }

@@ -87,7 +87,7 @@ impl BackupRegister {
             return Ok(None);
         };
         let not_found = || BackupError::NotFound(format!("there is no completed backup {name:?}"));
-        let parent = self.find_completed(name).ok_or_else(not_found)?;
+        let parent = self.find_restorable(name).ok_or_else(not_found)?;
         if request.place.is_some() && request.place != parent.place {
             let text = format!("backup {name:?} is not at that place");
             return Err(BackupError::Invalid(text));
@@ -114,12 +114,22 @@ impl BackupRegister {
         Ok(backup)
     }
 
-    /// Marks a backup as completed, and removes the one that it replaces.
+    /// Marks a backup as completed, and removes the one that it replaces. With an error about damaged objects, the backup
+    /// is incomplete and replaces none.
     ///
     /// # Errors
     /// As for [`renewed_backup`](Self::renewed_backup).
-    pub(crate) fn complete_backup(&mut self, id: Ulid, lease: Lease) -> Result<(), BackupError> {
+    pub(crate) fn complete_backup(
+        &mut self,
+        id: Ulid,
+        damaged: Option<&BackupError>,
+        lease: Lease,
+    ) -> Result<(), BackupError> {
         let backup = self.renewed_backup(id, lease)?;
+        if let Some(error) = damaged {
+            backup.job.complete_partly(error);
+            return Ok(());
+        }
         backup.job.complete(lease.renewed);
         let replaced = backup.replaces.take();
         if let Some(replaced) = replaced.filter(|one| self.with_descendants(*one).len() == 1) {

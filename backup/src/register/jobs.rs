@@ -30,10 +30,22 @@ pub enum JobState {
     InProgress,
     /// It has ended successfully.
     Completed,
+    /// It has ended, without damaged objects. Everything else is in the backup.
+    Incomplete,
     /// It has ended with an error.
     Failed,
     /// A request has ended it.
     Cancelled,
+}
+
+impl JobState {
+    /// Returns whether a backup in this state can be restored and continued.
+    pub fn has_contents(self) -> bool {
+        match self {
+            Self::Completed | Self::Incomplete => true,
+            Self::InProgress | Self::Failed | Self::Cancelled => false,
+        }
+    }
 }
 
 /// The lease of a process on a job.
@@ -182,13 +194,22 @@ impl Job {
     }
 
     pub(crate) fn fail(&mut self, error: &BackupError) {
+        self.end(JobState::Failed, error);
+    }
+
+    /// Marks the job of a backup as ended, although objects are damaged.
+    pub(crate) fn complete_partly(&mut self, error: &BackupError) {
+        self.end(JobState::Incomplete, error);
+    }
+
+    fn end(&mut self, state: JobState, error: &BackupError) {
         let text = error
             .to_string()
             .chars()
             .take(MAX_ERROR_BYTES / 4)
             .collect();
-        (self.state, self.error) = (JobState::Failed, Some(text));
-        self.lease = None;
+        (self.state, self.error) = (state, Some(text));
+        (self.lease, self.takeovers) = (None, 0);
     }
 
     pub(crate) fn cancel(&mut self) {

@@ -39,7 +39,9 @@ fn begin(
 
 fn completed(register: &mut BackupRegister, id: u128, name: &str, parent: Option<&str>) {
     begin(register, id, name, parent, 0).unwrap();
-    register.complete_backup(Ulid(id), lease(1, 1)).unwrap();
+    register
+        .complete_backup(Ulid(id), None, lease(1, 1))
+        .unwrap();
 }
 
 #[test]
@@ -79,12 +81,14 @@ fn a_job_without_a_renewed_lease_is_taken_over_and_its_former_holder_changes_not
     assert!(!register.take_over(ONE, lease(3, 111)), "one process");
     for late in [
         register.renewed_backup(Ulid(1), lease(1, 112)).err(),
-        register.complete_backup(Ulid(1), lease(1, 112)).err(),
+        register.complete_backup(Ulid(1), None, lease(1, 112)).err(),
     ] {
         assert!(matches!(late, Some(BackupError::LeaseLost(_))));
     }
     register.fail_own_job(ONE, lease(1, 112), &BackupError::NoStoreTime);
-    register.complete_backup(Ulid(1), lease(2, 112)).unwrap();
+    register
+        .complete_backup(Ulid(1), None, lease(2, 112))
+        .unwrap();
     assert_eq!(register.deletable(at(1_000)), []);
 }
 
@@ -144,7 +148,9 @@ fn scheduled_backups_form_chains_that_are_deleted_as_a_whole() {
         register
             .begin_backup(id, name, &request, true, held)
             .unwrap();
-        register.complete_backup(id, lease(1, seconds + 1)).unwrap();
+        register
+            .complete_backup(id, None, lease(1, seconds + 1))
+            .unwrap();
     }
     let elsewhere = register.scheduled_parent(Some("q"), every_third);
     assert_eq!(elsewhere, None);
@@ -153,7 +159,9 @@ fn scheduled_backups_form_chains_that_are_deleted_as_a_whole() {
     assert_eq!(register.remove_scheduled(at(201), at(900)), 3);
     // A request has continued the second chain.
     begin(&mut register, 20, "own", Some("b5"), 901).unwrap();
-    register.complete_backup(Ulid(20), lease(1, 902)).unwrap();
+    register
+        .complete_backup(Ulid(20), None, lease(1, 902))
+        .unwrap();
     assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 0);
     register.remove_backup("own", false, at(5_000)).unwrap();
     assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 3);
@@ -187,7 +195,9 @@ fn a_parent_must_be_completed_and_at_the_same_place() {
     begin(&mut register, 1, "full", None, 0).unwrap();
     let running = begin(&mut register, 2, "one", Some("full"), 1);
     assert!(matches!(running, Err(BackupError::NotFound(_))));
-    register.complete_backup(Ulid(1), lease(1, 1)).unwrap();
+    register
+        .complete_backup(Ulid(1), None, lease(1, 1))
+        .unwrap();
     let elsewhere = BackupRequest {
         parent: Some("full".to_owned()),
         place: Some("q".to_owned()),
@@ -211,4 +221,33 @@ fn a_name_of_a_failed_backup_is_free() {
         let refused = begin(&mut register, 3, name, None, 30);
         assert!(matches!(refused, Err(BackupError::Invalid(_))), "{name:?}");
     }
+}
+
+#[test]
+fn an_incomplete_backup_is_restorable_and_replaces_no_completed_one() {
+    let mut register = BackupRegister::default();
+    completed(&mut register, 1, "b", None);
+    let request = BackupRequest {
+        force: true,
+        place: Some("p".to_owned()),
+        ..BackupRequest::default()
+    };
+    let again = register.begin_backup(Ulid(2), "b".to_owned(), &request, false, lease(1, 2));
+    again.unwrap();
+    let damaged = BackupError::incomplete(&BTreeSet::from(["data/1/x".to_owned()]));
+    let complete = register.complete_backup(Ulid(2), Some(&damaged), lease(1, 3));
+    complete.unwrap();
+    let backup = register.backup(Ulid(2)).unwrap();
+    assert_eq!(backup.job.state, JobState::Incomplete);
+    assert_eq!(backup.job.error, Some(damaged.to_string()));
+    assert_eq!(register.find_restorable("b").unwrap().id, Ulid(1));
+    // The run that was recorded as ended changes nothing more.
+    register.fail_own_job(JobId::Backup(Ulid(2)), lease(1, 4), &damaged);
+    assert_eq!(
+        register.backup(Ulid(2)).unwrap().job.state,
+        JobState::Incomplete
+    );
+    register.remove_backup("b", false, at(5)).unwrap();
+    register.remove_backup("b", false, at(5)).unwrap();
+    assert_eq!(register.find_restorable("b"), None);
 }

@@ -74,11 +74,13 @@ async fn a_backup_and_a_restore_are_requested_and_shown() {
         .send("POST", RESTORES, json!({ "backup_name": "monday" }))
         .await;
     assert_eq!((status, &started["status"]), (202, &json!("in_progress")));
+    assert_eq!(started["retention"], "off");
     server.settle().await;
     let id = started["restore_id"].as_str().unwrap();
     let path = format!("{RESTORES}/{id}");
     let (status, found) = server.send("GET", &path, Value::Null).await;
     assert_eq!((status, &found["status"]), (200, &json!("completed")));
+    assert_eq!(found["retention"], "off");
     let (_, list) = server.send("GET", RESTORES, Value::Null).await;
     assert_eq!(list, json!({ "restores": [found] }));
     // It has ended.

@@ -221,7 +221,7 @@ async fn names_are_unique_unless_the_backup_is_replaced() {
     cluster.drive(engine.run_backup(second.clone())).await;
     let register = cluster.register().await;
     assert!(register.backup(first.id).is_none());
-    assert_eq!(register.find_completed("b").unwrap().id, second.id);
+    assert_eq!(register.find_restorable("b").unwrap().id, second.id);
 }
 
 #[tokio::test]

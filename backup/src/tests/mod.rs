@@ -2,9 +2,12 @@
 
 mod backups;
 mod chains;
+mod damage;
 mod faulty_engine;
 mod histories;
 mod keeper;
 mod kills;
+mod plugins;
+mod retention;
 pub(crate) mod test_cluster;
 mod views;

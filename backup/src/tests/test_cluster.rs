@@ -13,10 +13,11 @@ use futures::future::{BoxFuture, Either, select};
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, Entropy, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules, Stamp, Store,
-    World,
+    Bucket, Clock, Entropy, Key, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules,
+    RECENT_PUT_IDS, Register, RegisterChange, RegisterError, RegisterValue, Stamp, Store,
+    VersionedValue, World,
 };
-use neap_catalog::{ANY_AGE, Catalog};
+use neap_catalog::{ANY_AGE, Catalog, DatabaseDocuments};
 use neap_compact::{
     CompactParts, CompactorEvent, CompactorSettings, FlushLimits, Flusher,
     GarbageCollectorSettings, MergePolicy,
@@ -24,6 +25,7 @@ use neap_compact::{
 use neap_http::{Caller, Metrics};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
+use neap_rollup::ViewProgress;
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
@@ -114,7 +116,7 @@ pub(crate) struct TestCluster {
     pub(crate) world: World,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
-    rules: ProtocolRules,
+    pub(crate) rules: ProtocolRules,
     writer: Arc<WriteService>,
     queries: Router,
     engine: Arc<QueryEngine>,
@@ -467,6 +469,29 @@ impl TestCluster {
         }
         let report = compactor.handle(&CompactorEvent::Collect, None).await;
         assert_eq!(report.unwrap().failures, []);
+    }
+
+    /// Flushes a database when its newest rows may be flushed, without a merge.
+    pub(crate) async fn flush(&self, database: &str) {
+        self.pass(Duration::from_secs(30));
+        let id = self.id(database).await;
+        self.engine().parts.shorten_tail(id).await;
+    }
+
+    /// Puts an empty register of documents or of the progress of views.
+    pub(crate) async fn put_empty_register(&self, key: &Key) {
+        match key {
+            Key::Documents(_) => self.put_default::<DatabaseDocuments>(key).await,
+            Key::ViewProgress(_) => self.put_default::<ViewProgress>(key).await,
+            other => panic!("{other} was not expected"),
+        }
+    }
+
+    async fn put_default<T: RegisterValue + Default>(&self, key: &Key) {
+        let register: Register<T> = Register::new(self.bucket.clone(), key.clone(), RECENT_PUT_IDS);
+        let change =
+            |_: &VersionedValue<T>| Ok::<_, RegisterError>(RegisterChange::Put(T::default(), ()));
+        register.commit(None, change).await.unwrap();
     }
 
     /// Lets all garbage become old, and collects it.

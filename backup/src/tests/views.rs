@@ -151,3 +151,35 @@ async fn views_into_another_database_return_with_the_database_that_they_read() {
     cluster.settle_views().await;
     assert_eq!(cluster.sql("target", ROWS).await.len(), 2);
 }
+
+#[tokio::test]
+async fn restored_views_keep_the_rows_of_windows_whose_source_has_expired() {
+    let cluster = TestCluster::new().await;
+    let now = || cluster.bucket.clock().now().unwrap().micros() * 1_000;
+    cluster.write("one", "old", now(), 1).await;
+    cluster.maintain().await;
+    cluster.sql("one", VIEW).await;
+    cluster.settle_views().await;
+    let id = cluster.id("one").await;
+    let catalog = cluster.catalog.database(id, Duration::ZERO).await.unwrap();
+    let table = catalog.value.table("m").unwrap().id();
+    let six_hours = Duration::from_secs(6 * 3_600);
+    let set = cluster
+        .catalog
+        .set_table_retention(id, table, Some(six_hours));
+    set.await.unwrap();
+    cluster.pass(Duration::from_secs(48 * 3_600));
+    cluster.write("one", "new", now(), 2).await;
+    cluster.settle_views().await;
+    let rows = cluster.sql("one", ROWS).await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(cluster.points("one").await.len(), 1);
+
+    cluster.back_up(&named()).await;
+    cluster.restore_completely(&from_backup()).await;
+    cluster.settle_views().await;
+    assert_eq!(cluster.sql("one", ROWS).await, rows);
+    let id = cluster.id("one").await;
+    let catalog = cluster.catalog.database(id, Duration::ZERO).await.unwrap();
+    assert_eq!(catalog.value.retention_of(table), None);
+}

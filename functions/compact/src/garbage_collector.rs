@@ -592,23 +592,12 @@ impl GarbageCollector {
             return Ok(None);
         }
         let mut collected = CollectionReport::default();
-        let prefixes = [
-            Key::tail_prefix(database),
-            Key::data_prefix(database),
-            Key::cache_prefix(database),
-            Key::engine_prefix(database),
-            Key::published_prefix(database),
-        ];
-        for prefix in prefixes {
+        for prefix in Key::prefixes_of(database) {
             self.delete_prefix(&prefix, &mut collected).await?;
         }
-        let registers = [
-            Key::Documents(database),
-            Key::ViewProgress(database),
-            Key::Manifest(database),
-            Key::DatabaseCatalog(database),
-        ];
-        let registers = registers.map(|key| key.to_string()).to_vec();
+        let registers = Key::registers_of(database)
+            .map(|key| key.to_string())
+            .to_vec();
         self.delete(registers, &mut collected).await?;
         Ok(Some(collected))
     }

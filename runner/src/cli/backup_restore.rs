@@ -13,6 +13,9 @@ use crate::console::Console;
 /// Path of InfluxDB 3 Enterprise.
 const RESTORES: &str = "/api/v3/enterprise/restore";
 
+/// Tells that restored rows do not expire.
+pub(super) const RETENTION_IS_OFF: &str = "Retention is off in what is restored, so that old rows do not expire: set it again with `neap update database --retention-period`, or restore with --keep-retention";
+
 /// The options of `neap create restore`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("state").args(["backup", "as_of"]).required(true))]
@@ -36,6 +39,11 @@ pub(super) struct CreateRestoreArgs {
     /// Restore --database as a new database of this name. By default, the restored databases replace the present ones.
     #[arg(long, value_name = "NAME", requires = "database")]
     to: Option<String>,
+
+    /// Use the retention of the backup. Without it, restored rows are kept forever, because they may be older than the
+    /// retention.
+    #[arg(long)]
+    keep_retention: bool,
 
     /// Don't ask.
     #[arg(short = 'y', long)]
@@ -68,6 +76,7 @@ struct CreateRestore<'a> {
     database: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a str>,
+    keep_retention: bool,
 }
 
 #[derive(Deserialize)]
@@ -137,11 +146,16 @@ pub(super) async fn create(
         as_of: args.as_of.as_deref(),
         database: args.database.as_deref(),
         to: args.to.as_deref(),
+        keep_retention: args.keep_retention,
     };
     let client = args.connection.client(None)?;
     let started: StartedRestore = client.ask_json(RESTORES, &body).await?;
     let text = format!("Restore {} started", started.restore_id);
-    console.print(text).map_err(CommandError::Output)
+    console.print(text).map_err(CommandError::Output)?;
+    if !args.keep_retention {
+        console.report(RETENTION_IS_OFF);
+    }
+    Ok(())
 }
 
 /// Prints the state of a restore.

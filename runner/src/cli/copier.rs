@@ -1,24 +1,28 @@
 //! Copies a cluster from one bucket to another while it is in use.
 //!
-//! ```text
-//!   tail -> manifests -> data, objects of caches -> database catalogs, documents -> root catalog
-//! ```
+//! The stages of [`CopyStage`] make the copy consistent. The progress of views, triggers, imports and row delete requests
+//! comes first, so that it is not ahead of the data in the copy. Segments that a flush removes from the tail after they
+//! were copied are in the manifest, which is copied later. Objects that a manifest names exist when data is listed later,
+//! and the catalogs are at least as new as the data. The check that follows reports objects that the source deleted before
+//! they were copied; another run starts with newer manifests. The root catalog comes last, so that an incomplete copy is
+//! not a cluster.
 //!
-//! This order makes the copy consistent. Segments that a flush removes from the tail after they were copied are in the
-//! manifest, which is copied later. Objects that a manifest names exist when data is listed later, and the catalogs are
-//! at least as new as the data. The check that follows reports objects that the source deleted before they were copied;
-//! another run starts with newer manifests. The root catalog comes last, so that an incomplete copy is not a cluster.
+//! Objects are compared with their checksums. Damage is reported, and never replaces an object of an earlier run: damaged
+//! registers are not copied, and objects that never change are copied only if the destination lacks them. Other parts of
+//! such an object may be intact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use neap_bucket::{
-    Bucket, FormatError, Get, GetOptions, Key, ListRequest, PutMode, RECENT_PUT_IDS, Register,
-    RegisterError, RegisterValue, StoreError, VersionedValue,
+    Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, ProtocolMargins,
+    ProtocolRules, PutMode, RECENT_PUT_IDS, Register, RegisterError, RegisterValue, StoreError,
+    VersionedValue,
 };
 use neap_catalog::RootCatalog;
-use neap_manifest::Manifest;
+use neap_fsck::ReferencedContents;
+use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
@@ -55,6 +59,9 @@ pub enum CopyError {
         /// The object.
         key: Key,
     },
+    /// A page of a manifest can't be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// A listing exceeds the page limit.
     #[error("the listing of '{0}' exceeds the page limit")]
     ListingTooLong(String),
@@ -73,14 +80,16 @@ impl From<RegisterError> for CopyError {
 }
 
 /// Counts of a finished copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CopyStats {
     /// Number of copied objects.
     pub(super) objects: u64,
     /// Size of the copied objects in bytes.
     pub(super) bytes: u64,
-    /// Immutable objects that already existed with the same size.
+    /// Objects that already existed with the same contents.
     pub(super) kept: u64,
+    /// Damaged objects, and how they are damaged.
+    pub(super) damaged: BTreeMap<Key, String>,
 }
 
 /// Copies a cluster from one bucket to another.
@@ -99,23 +108,24 @@ impl Copier<'_> {
     /// A store does not answer, or the destination holds another cluster or a newer copy.
     pub(super) async fn run(&self) -> Result<CopyStats, CopyError> {
         self.check_root().await?;
+        let databases = self.databases().await?;
         let mut copied = CopyStats::default();
-        self.copy_tail(&mut copied).await?;
-        let databases = self.copy_manifests(&mut copied).await?;
-        for database in databases {
-            self.copy_data(database, &mut copied).await?;
-            self.copy_caches(database, &mut copied).await?;
-        }
-        self.progress.set_message("catalogs");
-        let is_catalog = |key: &Key| matches!(key, Key::DatabaseCatalog(_) | Key::Documents(_));
-        let catalogs = keys(self.from, DATABASES_PREFIX, is_catalog).await?;
-        self.copy_all(catalogs, &mut copied).await?;
-        // The register of backups comes before the root catalog, which names the copies that backups hold.
-        for register in [Key::Backups, Key::RootCatalog] {
-            let register = BTreeMap::from([(register, 0)]);
-            self.copy_all(register, &mut copied).await?;
+        for stage in CopyStage::ALL {
+            self.progress.set_message(message(stage));
+            if stage == CopyStage::Manifests {
+                self.check_manifests().await?;
+            }
+            for prefix in stage.prefixes(databases.iter().copied()) {
+                self.copy_prefix(stage, &prefix, &mut copied).await?;
+            }
         }
         Ok(copied)
+    }
+
+    /// Returns the databases that have registers.
+    async fn databases(&self) -> Result<BTreeSet<DatabaseId>, CopyError> {
+        let registers = keys(self.from, Key::DATABASES_PREFIX, |_| true).await?;
+        Ok(registers.keys().filter_map(Key::database).collect())
     }
 
     /// Refuses a destination with another cluster, or with a copy that has diverged.
@@ -139,118 +149,137 @@ impl Copier<'_> {
         Ok(register.read(None).await?)
     }
 
-    async fn copy_tail(&self, copied: &mut CopyStats) -> Result<(), CopyError> {
-        self.progress.set_message("new data");
-        let is_segment = |key: &Key| matches!(key, Key::Segment(..));
-        let segments = keys(self.from, Key::TAIL_PREFIX, is_segment).await?;
-        self.copy_all(segments, copied).await
-    }
-
-    /// Copies manifests and returns the databases that have one.
-    async fn copy_manifests(&self, copied: &mut CopyStats) -> Result<Vec<DatabaseId>, CopyError> {
-        self.progress.set_message("manifests");
+    /// Refuses a destination whose manifests are newer than those of the source.
+    async fn check_manifests(&self) -> Result<(), CopyError> {
         let is_manifest = |key: &Key| matches!(key, Key::Manifest(_));
-        let manifests = keys(self.from, DATABASES_PREFIX, is_manifest).await?;
-        let mut databases = Vec::new();
-        for key in manifests.keys() {
-            let Key::Manifest(database) = key else {
-                continue;
-            };
+        for key in keys(self.from, Key::DATABASES_PREFIX, is_manifest)
+            .await?
+            .into_keys()
+        {
             let source: VersionedValue<Manifest> = self.read(self.from, key.clone()).await?;
             let there: VersionedValue<Manifest> = self.read(self.to, key.clone()).await?;
-            check_not_ahead(&source, &there, key.clone())?;
-            databases.push(*database);
+            check_not_ahead(&source, &there, key)?;
         }
-        self.copy_all(manifests, copied).await?;
-        Ok(databases)
+        Ok(())
     }
 
-    /// Copies sections, bundles and pages that don't exist at the destination with the same size.
-    async fn copy_data(
+    /// Copies the objects with a prefix that belong to a stage. Objects that never change are copied unless they exist at
+    /// the destination with the same size.
+    async fn copy_prefix(
         &self,
-        database: DatabaseId,
+        stage: CopyStage,
+        prefix: &str,
         copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
-        self.progress.set_message(format!("database {database}"));
-        let prefix = Key::data_prefix(database);
-        let is_data = |key: &Key| matches!(key, Key::Parquet(..) | Key::Bundle(..) | Key::Page(..));
-        let mut wanted = keys(self.from, &prefix, is_data).await?;
-        let there = keys(self.to, &prefix, is_data).await?;
-        retain_missing(&mut wanted, &there, copied);
-        self.copy_all(wanted, copied).await
+        let is_of_stage = |key: &Key| key.policy().copy.stage() == Some(stage);
+        let mut wanted = keys(self.from, prefix, is_of_stage).await?;
+        let is_immutable = |key: &Key| matches!(key.policy().copy, CopyPolicy::Added(_));
+        if wanted.keys().any(is_immutable) {
+            let there = keys(self.to, prefix, |key| is_of_stage(key) && is_immutable(key)).await?;
+            let all = wanted.len();
+            wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
+            copied.kept += (all - wanted.len()) as u64;
+        }
+        let contents = match Key::database_in(prefix) {
+            Some(database) if prefix == Key::data_prefix(database) => {
+                self.contents(database).await?
+            }
+            _ => ReferencedContents::default(),
+        };
+        self.copy_all(wanted, &contents, copied).await
     }
 
-    /// Copies the cache objects that the copied manifest names. A missing object is not an error.
-    async fn copy_caches(
-        &self,
-        database: DatabaseId,
-        copied: &mut CopyStats,
-    ) -> Result<(), CopyError> {
+    /// Returns what the copied manifest of a database references; nothing if the source has dropped its pages by now.
+    async fn contents(&self, database: DatabaseId) -> Result<ReferencedContents, CopyError> {
         let manifest: VersionedValue<Manifest> =
             self.read(self.to, Key::Manifest(database)).await?;
-        let entries = manifest.value.caches.iter();
-        let mut wanted: BTreeMap<Key, u64> = entries
-            .map(|entry| (entry.key(database), entry.length))
-            .collect();
-        if wanted.is_empty() {
-            return Ok(());
+        let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
+        let pages = ManifestStore::new(self.from.clone(), &rules, ManifestSettings::default());
+        match ReferencedContents::read(&pages, database, &manifest.value).await {
+            // The check that follows reports the page.
+            Err(ManifestError::PageGone { .. } | ManifestError::Format(_)) => {
+                Ok(ReferencedContents::default())
+            }
+            contents => Ok(contents?),
         }
-        let is_cache = |key: &Key| matches!(key, Key::Cache(..));
-        let there = keys(self.to, &Key::cache_prefix(database), is_cache).await?;
-        retain_missing(&mut wanted, &there, copied);
-        self.copy_all(wanted, copied).await
     }
 
     /// Copies objects. A missing object was unreferenced, or else the check that follows reports it.
     async fn copy_all(
         &self,
         objects: BTreeMap<Key, u64>,
+        contents: &ReferencedContents,
         copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
         let memory = Semaphore::new(UNITS as usize);
         let memory = &memory;
-        let sizes: Vec<Option<u64>> = stream::iter(objects)
-            .map(|(key, size_bytes)| async move {
-                let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
-                let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
-                let _memory = permit.map_err(|_| CopyError::Interrupted)?;
-                self.copy(&key).await
-            })
-            .buffer_unordered(OBJECTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        for size_bytes in sizes.into_iter().flatten() {
-            copied.objects += 1;
-            copied.bytes += size_bytes;
+        let outcomes = stream::iter(objects).map(|(key, size_bytes)| async move {
+            let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
+            let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
+            let _memory = permit.map_err(|_| CopyError::Interrupted)?;
+            let outcome = self.copy(&key, contents).await?;
+            Ok::<_, CopyError>((key, outcome))
+        });
+        let mut outcomes = outcomes.buffer_unordered(OBJECTS_AT_ONCE);
+        while let Some((key, outcome)) = outcomes.try_next().await? {
+            if let Some(size_bytes) = outcome.copied {
+                copied.objects += 1;
+                copied.bytes += size_bytes;
+            }
+            if let Some(reason) = outcome.damage {
+                copied.damaged.insert(key, reason);
+            }
         }
         Ok(())
     }
 
-    async fn copy(&self, key: &Key) -> Result<Option<u64>, CopyError> {
+    async fn copy(
+        &self,
+        key: &Key,
+        contents: &ReferencedContents,
+    ) -> Result<ObjectOutcome, CopyError> {
         let got = self.from.get(key, GetOptions::default()).await?;
         let Get::Found(object) = got.value else {
-            return Ok(None);
+            return Ok(ObjectOutcome::default());
         };
+        let damage = contents.verify(key, &object.bytes).err();
+        let may_replace = matches!(key.policy().copy, CopyPolicy::Replaced(_));
+        if may_replace && damage.is_some() {
+            return Ok(ObjectOutcome {
+                copied: None,
+                damage,
+            });
+        }
         let size_bytes = object.bytes.len() as u64;
         self.to.put(key, object.bytes, PutMode::Overwrite).await?;
         self.progress.inc(size_bytes);
-        Ok(Some(size_bytes))
+        Ok(ObjectOutcome {
+            copied: Some(size_bytes),
+            damage,
+        })
     }
 }
 
-/// Retains the keys that don't exist at the destination with the same size. The objects are immutable.
-fn retain_missing(
-    wanted: &mut BTreeMap<Key, u64>,
-    there: &BTreeMap<Key, u64>,
-    copied: &mut CopyStats,
-) {
-    let all = wanted.len();
-    wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
-    copied.kept += (all - wanted.len()) as u64;
+/// The outcome of the copy of an object.
+#[derive(Default)]
+struct ObjectOutcome {
+    /// Its size in bytes, if it was copied. The source may have deleted it.
+    copied: Option<u64>,
+    /// How it is damaged.
+    damage: Option<String>,
 }
 
-/// Prefix of the registers of all databases.
-const DATABASES_PREFIX: &str = "db/";
+/// Returns the name of a stage for the progress bar.
+fn message(stage: CopyStage) -> &'static str {
+    match stage {
+        CopyStage::Progress => "progress",
+        CopyStage::Tail => "new data",
+        CopyStage::Manifests => "manifests",
+        CopyStage::Objects => "data",
+        CopyStage::Catalogs | CopyStage::Backups | CopyStage::Root => "catalogs",
+        CopyStage::Code => "code of plugins",
+    }
+}
 
 fn check_not_ahead<T>(
     source: &VersionedValue<T>,

@@ -59,6 +59,7 @@ pub(super) async fn run(
         objects,
         bytes,
         kept,
+        damaged,
     } = copied?;
     let text = format!(
         "{objects} objects with {} copied to {}, {kept} existed already",
@@ -66,16 +67,17 @@ pub(super) async fn run(
         to.place
     );
     console.print(text).map_err(CommandError::Output)?;
+    for (key, reason) in &damaged {
+        console.report(format!("{key} is damaged: {reason}"));
+    }
     let check = Fsck::new(to.bucket);
     let report = fsck::check(&check, &FsckOptions::default(), console).await?;
-    match report.clean {
-        true => Ok(()),
-        false => {
-            console.report(&report);
-            Err(CommandError::CopyNotWhole {
-                errors: report.errors,
-            })
-        }
+    if !report.clean {
+        console.report(&report);
+    }
+    match report.errors.max(damaged.len() as u64) {
+        0 if report.clean => Ok(()),
+        errors => Err(CommandError::CopyNotWhole { errors }),
     }
 }
 

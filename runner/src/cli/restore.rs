@@ -9,6 +9,7 @@ use neap_manifest::{Manifest, RestoreError, VersionGone};
 
 use super::{
     CommandError,
+    backup_restore::RETENTION_IS_OFF,
     open_cluster::{OpenCluster, parse_as_of, time_text},
 };
 use crate::console::Console;
@@ -71,7 +72,7 @@ pub(super) async fn run(
     })?;
     let needs_catalog = copy.catalog.version;
     let restored = manifests
-        .adopt(source, &view, copy.id, needs_catalog)
+        .adopt(source, &view, copy.id, needs_catalog, &[])
         .await?;
     let name = catalog.publish_copy(copy.id).await?;
     let sections = restored.value.section_count();
@@ -81,6 +82,9 @@ pub(super) async fn run(
         time_text(view.low_water_mark.time()),
     );
     console.print(text).map_err(CommandError::Output)?;
+    if !args.keep_retention {
+        console.report(RETENTION_IS_OFF);
+    }
     if view.as_of.is_none() && view.low_water_mark < args.as_of {
         console.report("Later writes are not included: `neap compact` creates a version with them");
     }

@@ -14,12 +14,12 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{StreamExt, future::BoxFuture, stream};
 use indicatif::ProgressBar;
 use neap_bucket::{
     Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage, ListRequest,
-    MemoryStore, ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError, StoreResponse,
-    SystemClock, World,
+    MemoryStore, ObjectFormat, ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError,
+    StoreResponse, SystemClock, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
 use neap_compact::{FlushLimits, FlushResult, Flusher};
@@ -30,7 +30,12 @@ use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tower::ServiceExt;
 
-use super::{CopyError, FAILED, copier::Copier, environment::Environment, tests::run_with};
+use super::{
+    CopyError, FAILED,
+    copier::{Copier, CopyStats},
+    environment::Environment,
+    tests::run_with,
+};
 
 /// A clock that starts in 2025 and can be advanced.
 #[derive(Debug)]
@@ -295,7 +300,8 @@ fn versions_are_shown_and_restored_without_copying() {
 
     let restore = ["restore", "-d", "db", "--as-of", until, "--to", "old"];
     let (status, out, err) = run_on(folder.path(), &restore);
-    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(status, 0, "{err}");
+    insta::assert_snapshot!(err, @"Retention is off in what is restored, so that old rows do not expire: set it again with `neap update database --retention-period`, or restore with --keep-retention");
     let expected = format!(
         "Database \"db\" restored as \"old\": version 1, 1 sections, writes until {until}\n"
     );
@@ -317,7 +323,10 @@ fn versions_are_shown_and_restored_without_copying() {
     assert_eq!(status, 0, "{err}");
     // The third version is the one that pins the first version.
     assert!(out.contains("version 3, 2 sections"), "{out}");
-    insta::assert_snapshot!(err, @"Later writes are not included: `neap compact` creates a version with them");
+    insta::assert_snapshot!(err, @r"
+    Retention is off in what is restored, so that old rows do not expire: set it again with `neap update database --retention-period`, or restore with --keep-retention
+    Later writes are not included: `neap compact` creates a version with them
+    ");
     let (status, out, _) = run_on(folder.path(), &["fsck", "--full"]);
     assert_eq!(status, 0, "{out}");
     assert!(
@@ -355,7 +364,7 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
     super::runtime().unwrap().block_on(cluster.flush());
     let (status, out, err) = run_on(folder.path(), &copy);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert!(out.ends_with(", 2 existed already\n"), "{out}");
+    assert!(out.ends_with(", 5 existed already\n"), "{out}");
     let (_, out, _) = run_on(&backup, &["fsck", "--full"]);
     assert!(
         out.contains("3 sections with 3 rows, 0 pages, 0 new segments"),
@@ -472,6 +481,14 @@ impl Store for RecordingStore {
 }
 
 async fn copied(from: &ClusterFixture, to: &ClusterFixture) -> Result<Vec<KeyClass>, CopyError> {
+    let (order, _) = copied_with_stats(from, to).await?;
+    Ok(order)
+}
+
+async fn copied_with_stats(
+    from: &ClusterFixture,
+    to: &ClusterFixture,
+) -> Result<(Vec<KeyClass>, CopyStats), CopyError> {
     let put = Arc::new(Mutex::new(Vec::new()));
     let store = RecordingStore {
         inner: Arc::clone(&to.store),
@@ -483,9 +500,94 @@ async fn copied(from: &ClusterFixture, to: &ClusterFixture) -> Result<Vec<KeyCla
         to: &Bucket::new(Arc::new(store), world),
         progress: &ProgressBar::hidden(),
     };
-    copier.run().await?;
+    let stats = copier.run().await?;
     let put = put.lock().unwrap().clone();
-    Ok(put)
+    Ok((put, stats))
+}
+
+#[tokio::test]
+async fn a_copy_has_the_objects_of_each_kind_that_its_policy_names() {
+    const FORMAT: ObjectFormat = ObjectFormat {
+        magic: *b"TEST",
+        kind: "test",
+        version: 1,
+    };
+    let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
+    from.fill().await;
+    for key in Key::one_of_each_kind(DatabaseId::new(1)) {
+        // The registers of the cluster and of its database exist.
+        let object = FORMAT.encode(1, b"payload");
+        from.bucket
+            .put(&key, object, PutMode::Create)
+            .await
+            .unwrap();
+    }
+    copied(&from, &to).await.unwrap();
+    for key in Key::one_of_each_kind(DatabaseId::new(1)) {
+        let got = to.bucket.get(&key, GetOptions::default()).await.unwrap();
+        let is_copied = matches!(got.value, Get::Found(_));
+        assert_eq!(is_copied, key.policy().copy.stage().is_some(), "{key}");
+    }
+    let (order, stats) = copied_with_stats(&from, &to).await.unwrap();
+    assert!(!order.contains(&KeyClass::Plugin), "it never changes");
+    assert!(order.contains(&KeyClass::ViewProgress));
+    assert_eq!(stats.damaged.len(), 0);
+}
+
+#[tokio::test]
+async fn damage_is_reported_and_does_not_replace_earlier_copies() {
+    let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
+    from.fill().await;
+    copied(&from, &to).await.unwrap();
+    let empty = ClusterFixture::in_memory();
+    let data = keys_of(&from, "data/").await;
+    let catalog = Key::DatabaseCatalog(DatabaseId::new(1)).to_string();
+    for key in data.iter().chain([&catalog]) {
+        let mut bytes = bytes_of(&from, key).await;
+        bytes[30] ^= 1;
+        let put = from.store.put(key, bytes.into(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    let intact: Vec<_> = stream::iter(data.iter().chain([&catalog]))
+        .then(|key| bytes_of(&to, key))
+        .collect()
+        .await;
+    let (_, stats) = copied_with_stats(&from, &to).await.unwrap();
+    let damaged = stats.damaged.keys().map(Key::to_string);
+    assert_eq!(damaged.collect::<Vec<_>>(), std::slice::from_ref(&catalog));
+    let after: Vec<_> = stream::iter(data.iter().chain([&catalog]))
+        .then(|key| bytes_of(&to, key))
+        .collect()
+        .await;
+    assert_eq!(after, intact);
+    // Other sections of a damaged object may be intact, so it is copied.
+    let (order, stats) = copied_with_stats(&from, &empty).await.unwrap();
+    assert_eq!(stats.damaged.len(), data.len() + 1);
+    assert!(order.contains(&KeyClass::Data));
+    assert!(!order.contains(&KeyClass::DatabaseCatalog));
+}
+
+async fn keys_of(cluster: &ClusterFixture, prefix: &str) -> Vec<String> {
+    let request = ListRequest {
+        prefix,
+        start_after: None,
+        page_token: None,
+    };
+    let page = cluster.store.list(request).await.unwrap().value;
+    page.entries.into_iter().map(|entry| entry.key).collect()
+}
+
+async fn bytes_of(cluster: &ClusterFixture, key: &str) -> Vec<u8> {
+    match cluster
+        .store
+        .get(key, GetOptions::default())
+        .await
+        .unwrap()
+        .value
+    {
+        Get::Found(object) => object.bytes.to_vec(),
+        other => panic!("{key}: {other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -176,9 +176,13 @@ impl Backups {
 struct BackupCopies(Arc<BackupEngine>);
 
 impl ObjectCopies for BackupCopies {
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
+    fn read<'a>(
+        &'a self,
+        key: &'a Key,
+        is_intact: &'a (dyn Fn(&Bytes) -> bool + Sync),
+    ) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
         Box::pin(async move {
-            let copy = self.0.copy_of(key).await;
+            let copy = self.0.copy_of(key, is_intact).await;
             copy.map_err(|error| error.to_string())
         })
     }

@@ -45,8 +45,6 @@ pub struct RestoredDatabase {
     /// The database of the same cluster that it was copied from. If the restored database takes its name, it also takes
     /// its permissions.
     pub source: Option<DatabaseId>,
-    /// Whether its catalog has triggers.
-    pub has_triggers: bool,
 }
 
 impl Catalog {
@@ -139,7 +137,8 @@ impl Catalog {
         .await
     }
 
-    /// Commits the catalog of a hidden database: a copy of `catalog` with these options, with disabled triggers.
+    /// Commits the catalog of a hidden database: a copy of `catalog` with these options, with disabled triggers. From then
+    /// on, the code of their plugins is kept.
     ///
     /// # Errors
     /// `AlreadyExists` if the hidden database has a catalog, or an error of the commit.
@@ -156,6 +155,10 @@ impl Catalog {
                 name: format!("catalog of database {copy}"),
             }),
         };
+        if copied.triggers().next().is_some() {
+            self.change_root(|root| Ok((root.set_has_triggers(copy)?, ())))
+                .await?;
+        }
         let (catalog, ()) = commit_result(self.register(copy).commit(None, change).await?)?;
         Ok(catalog)
     }
@@ -218,9 +221,6 @@ fn publish(
         root.delete(name, now, HardDelete::DEFAULT)?;
     }
     root.undelete(database.copy, Some(name), now, &catalog.limits)?;
-    if database.has_triggers {
-        root.set_has_triggers(database.copy)?;
-    }
     if let Some(before) = present.or(database.source).filter(|_| replaces) {
         let of_tokens = root.tokens.permissions_mut();
         for permissions in of_tokens.chain(root.users.permissions_mut()) {
@@ -264,7 +264,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::tests::CatalogFixture;
+    use crate::{ErrorBehavior, NewTrigger, TriggerSpecification, tests::CatalogFixture};
 
     const BACKUP: Ulid = Ulid(7);
 
@@ -300,6 +300,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_copy_with_triggers_is_marked_as_such() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        let trigger = NewTrigger {
+            name: "t".to_owned(),
+            plugin: "p.py".to_owned(),
+            code: None,
+            specification: TriggerSpecification::AllTablesWalWrite,
+            arguments: None,
+            run_async: false,
+            error_behavior: ErrorBehavior::Log,
+            disabled: false,
+            cancel_on_disconnect: false,
+        };
+        let copies = catalog.add_backup_copies(BACKUP, "nightly", &[id]).await;
+        let copy = copies.unwrap()[0].copy;
+        catalog.create_trigger(id, &trigger).await.unwrap();
+        let source = catalog.database(id, Duration::ZERO).await.unwrap().value;
+        let put = catalog.put_copied_catalog(copy, &source, CopyOptions::default());
+        put.await.unwrap();
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        assert!(root.databases()[&copy].has_triggers);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn restored_databases_replace_live_ones_in_one_commit() {
         let stage = CatalogFixture::new();
         let catalog = stage.instance();
@@ -314,7 +340,6 @@ mod tests {
                 copy: *id,
                 name: name.clone(),
                 source: None,
-                has_triggers: false,
             })
             .collect();
         let refused = catalog.publish_restored(&restored, &[], false).await;
@@ -348,7 +373,6 @@ mod tests {
             copy: ids.unwrap()[0],
             name: "one".to_owned(),
             source: None,
-            has_triggers: false,
         }];
         let publish = || catalog.publish_restored(&restored, &[], true);
         publish().await.unwrap();

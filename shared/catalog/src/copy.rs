@@ -295,5 +295,7 @@ mod tests {
             assert_eq!(copy.retention_of(id), expected);
             assert_eq!(copy.retention().is_some(), keep_retention);
         }
+        let cutoffs = catalog.cutoffs(at(0));
+        assert_eq!(cutoffs, [(id, at(0).nanos_before(day / 2))]);
     }
 }

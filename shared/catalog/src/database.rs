@@ -1,6 +1,10 @@
 //! The database catalog: the tables of a database and its retention.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder};
 use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId};
@@ -129,6 +133,18 @@ impl DatabaseCatalog {
     pub fn cutoff_of(&self, table: TableId, now: StoreTime) -> Option<i64> {
         let retention = self.retention_of(table)?;
         Some(now.nanos_before(retention))
+    }
+
+    /// Returns the times before which rows have expired at a time of the store, by table. Tables that views read come
+    /// last, because a manifest remembers the latest expiries only.
+    pub fn cutoffs(&self, now: StoreTime) -> Vec<(TableId, i64)> {
+        let sources = self.views().filter_map(|view| self.table(&view.source));
+        let sources: BTreeSet<_> = sources.map(|table| table.id()).collect();
+        let tables = self.tables().map(|table| table.id());
+        let cutoffs = tables.filter_map(|table| Some((table, self.cutoff_of(table, now)?)));
+        let mut cutoffs: Vec<_> = cutoffs.collect();
+        cutoffs.sort_by_key(|(table, _)| sources.contains(table));
+        cutoffs
     }
 
     /// Returns the retention of tables without their own; `None`: rows are kept forever.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neap_bucket::{Bucket, Key, ListEntry};
+use neap_bucket::{Bucket, CheckPolicy, Key, ListEntry, PurgePolicy, verify_checksum};
 use neap_schema::DatabaseId;
 
-use crate::{Finding, FindingKind, FsckError, store::list};
+use crate::{
+    Finding, FindingKind, FsckError,
+    store::{fetch, list},
+};
 
 /// The number and bytes of the objects of a database that may be unknown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct BucketScan {
     pub(crate) aliens: Vec<Finding>,
     /// The scanned databases, with the number and bytes of their objects.
     pub(crate) databases: BTreeMap<DatabaseId, ObjectTotals>,
+    /// Objects that are compared with the checksums in their headers.
+    checksummed: Vec<Key>,
 }
 
 impl BucketScan {
@@ -51,11 +56,35 @@ impl BucketScan {
                 .push(Finding::note(FindingKind::AlienKey, message).at(&entry.key));
             return;
         };
-        if let Some(database) = database_of(&key).filter(|id| !known.contains(id)) {
+        let policy = key.policy();
+        let is_purged_with_database = matches!(
+            policy.purge,
+            PurgePolicy::WithDatabase | PurgePolicy::DatabaseRegister
+        );
+        let database = key.database().filter(|_| is_purged_with_database);
+        if let Some(database) = database.filter(|id| !known.contains(id)) {
             let found = self.databases.entry(database).or_default();
             found.objects += 1;
             found.bytes += entry.size_bytes;
         }
+        if policy.check == CheckPolicy::Checksum {
+            self.checksummed.push(key);
+        }
+    }
+
+    /// Compares objects with the checksums in their headers. Objects that are gone by now are no finding.
+    pub(crate) async fn verify_checksums(
+        &self,
+        bucket: &Bucket,
+    ) -> Result<Vec<Finding>, FsckError> {
+        let mut findings = Vec::new();
+        for key in &self.checksummed {
+            let object = fetch(bucket, key, None).await?;
+            if let Some(Err(reason)) = object.as_deref().map(verify_checksum) {
+                findings.push(Finding::error(FindingKind::Damaged, reason).at(key));
+            }
+        }
+        Ok(findings)
     }
 
     /// Returns the findings, without databases that are known by now.
@@ -70,13 +99,5 @@ impl BucketScan {
             finding.at(format_args!("db/{database}/"))
         });
         self.aliens.into_iter().chain(unknown.collect::<Vec<_>>())
-    }
-}
-
-fn database_of(key: &Key) -> Option<DatabaseId> {
-    match key {
-        // Exports outlive their database.
-        Key::Export(..) => None,
-        other => other.database(),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     caches::CacheInventory,
     forgotten_deletes,
     manifest_contents::ManifestContents,
-    messages, recorded_damage,
+    messages, plugin_code, recorded_damage,
     references::{
         catalog_contradictions, missing_data, out_of_order, overlaps, section_contradictions,
         table_name,
@@ -136,6 +136,13 @@ impl DatabaseTarget<'_> {
                     .map(|found| found.at(Key::DatabaseCatalog(self.id))),
             );
             self.check_references(&manifest, &catalog, &named, &inventories, &mut checked);
+            for trigger in catalog.value.triggers() {
+                if let Some(code) = trigger.code {
+                    let user = format!("trigger {:?}", trigger.name);
+                    let finding = plugin_code::check(bucket, code, &user).await?;
+                    checked.findings.extend(finding);
+                }
+            }
             let known = recorded_damage::recorded_damage(self.id, &manifest.value, &catalog.value);
             checked.findings.extend(known);
             checked

@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     Finding, FindingKind, FsckError, FsckReport, bucket_scan::BucketScan, database::DatabaseTarget,
-    messages,
+    messages, plugin_code,
 };
 
 /// Options of a check.
@@ -101,7 +101,22 @@ impl Fsck {
             self.check_database(entry, options, progress, &mut report)
                 .await?;
         }
+        if let (Ok(root), None) = (&root, &options.database) {
+            for (name, plugin) in root.value.plugins() {
+                let user = format!("plugin {name:?}");
+                let finding = plugin_code::check(&self.bucket, plugin.code, &user).await?;
+                finding.into_iter().for_each(|finding| report.add(finding));
+            }
+        }
         if let Some(sweep) = sweep {
+            if options.full {
+                for finding in sweep.verify_checksums(&self.bucket).await? {
+                    // The users of the object may have been reported with it.
+                    if !report.findings.iter().any(|known| known.key == finding.key) {
+                        report.add(finding);
+                    }
+                }
+            }
             let now = match root {
                 Ok(_) => self.root().await?.ok(),
                 Err(_) => None,

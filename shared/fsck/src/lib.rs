@@ -23,6 +23,7 @@
 //! | [`Fsck`] | checks a bucket |
 //! | [`FsckReport`] | the totals and findings of a check, as text and as JSON |
 //! | [`Finding`] | a problem or a remark |
+//! | [`ReferencedContents`] | verifies the objects that a manifest references |
 //! | [`Scrubber`] | reads each section once in an interval, and mends what is damaged |
 
 mod bucket_scan;
@@ -34,8 +35,10 @@ mod forgotten_deletes;
 mod fsck;
 mod manifest_contents;
 mod messages;
+mod plugin_code;
 mod quarantine;
 mod recorded_damage;
+mod referenced_contents;
 mod references;
 mod repair;
 mod report;
@@ -53,6 +56,7 @@ pub use error::FsckError;
 pub use finding::{Finding, FindingKind, Severity};
 pub use fsck::{Fsck, FsckOptions, FsckProgress};
 pub use quarantine::{LostObject, LostTable, ObjectPart};
+pub use referenced_contents::ReferencedContents;
 pub use report::{FsckReport, FsckTotals};
 pub use scrub::{ObjectCopies, ScrubTotals, Scrubber};
 pub use writes_ahead::WritesAhead;

@@ -225,6 +225,33 @@ impl Fsck {
     }
 }
 
+impl Fsck {
+    /// Quarantines the damaged parts of an object in one database, which no other process changes.
+    ///
+    /// # Errors
+    /// As for [`quarantine`](Self::quarantine).
+    pub async fn set_aside(
+        &self,
+        database: DatabaseId,
+        object: &ObjectPart,
+    ) -> Result<Vec<LostObject>, FsckError> {
+        let target = DatabaseTarget {
+            fsck: self,
+            id: database,
+            name: "",
+            full: false,
+        };
+        target.quarantine(object, true).await
+    }
+}
+
+impl ObjectPart {
+    /// Names a whole object; `None` if it has no rows.
+    pub fn whole(key: &Key) -> Option<Self> {
+        key.to_string().parse().ok()
+    }
+}
+
 /// Returns whether a segment can be decoded with another version number in its envelope.
 fn is_of_known_version(
     database: DatabaseId,

@@ -26,13 +26,12 @@ use futures::future::BoxFuture;
 use neap_bucket::{Bucket, Get, GetOptions, Key, Put, PutMode, StoreResponse};
 use neap_manifest::{Manifest, ManifestError, PageRef, Section, SectionWithFooter};
 use neap_schema::DatabaseId;
-use neap_section::SectionFooter;
-use parquet::file::metadata::PageIndexPolicy;
 
 use crate::{
     Fsck, FsckError,
     database::DatabaseTarget,
     fsck::{DatabaseInfo, entries},
+    referenced_contents::{verify_section, verify_section_of},
     store::fetch,
 };
 
@@ -41,9 +40,13 @@ const MAX_DAMAGED: usize = 1_000;
 
 /// Copies of objects outside the bucket, such as those of backups.
 pub trait ObjectCopies: fmt::Debug + Send + Sync {
-    /// Returns the bytes of an object from a copy whose checksum matches; `None` if there is no copy. The error is the
-    /// reason why the copies can't be read.
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, String>>;
+    /// Returns the bytes of an object from the first copy that is intact; `None` if no copy is. The error is the reason
+    /// why copies can't be read.
+    fn read<'a>(
+        &'a self,
+        key: &'a Key,
+        is_intact: &'a (dyn Fn(&Bytes) -> bool + Sync),
+    ) -> BoxFuture<'a, Result<Option<Bytes>, String>>;
 }
 
 /// The result of a pass.
@@ -170,7 +173,8 @@ impl Scrubber {
             return Ok(Vec::new());
         }
         let key = Key::Page(database.id, page.object);
-        let replaced = self.replace(&key, &|_| true).await?;
+        let is_intact = |object: &Bytes| page.verify(database.id, object).is_ok();
+        let replaced = self.replace(&key, &is_intact).await?;
         // Another process may have replaced it.
         let Ok(sections) = target.page(page).await? else {
             self.report(&key, page.offset, &finding.message);
@@ -236,14 +240,7 @@ impl Scrubber {
         if !self.still_has_section(database, section).await? {
             return Ok(());
         }
-        let is_intact = |object: &Bytes| {
-            let range = section.range();
-            let range = usize::try_from(range.start)
-                .ok()
-                .zip(usize::try_from(range.end).ok());
-            let bytes = range.filter(|(_, end)| *end <= object.len());
-            bytes.is_some_and(|(start, end)| verify(&object.slice(start..end), section).is_ok())
-        };
+        let is_intact = |object: &Bytes| verify_section_of(object, section).is_ok();
         let replaced = self.replace(key, &is_intact).await?;
         // Another process may have replaced it.
         if self.read(key, section).await?.is_err() {
@@ -279,7 +276,7 @@ impl Scrubber {
         let mut outcome = Ok(());
         for _ in 0..2 {
             outcome = match fetch(&self.fsck.bucket, key, Some(section.range())).await? {
-                Some(bytes) => verify(&bytes, section),
+                Some(bytes) => verify_section(&bytes, section),
                 None => Err("it is gone".to_owned()),
             };
             if outcome.is_ok() {
@@ -298,9 +295,9 @@ impl Scrubber {
         let Some(copies) = &self.copies else {
             return Ok(false);
         };
-        let copy = match copies.read(key).await {
-            Ok(Some(copy)) if is_intact(&copy) => copy,
-            Ok(_) => return Ok(false),
+        let copy = match copies.read(key, is_intact).await {
+            Ok(Some(copy)) => copy,
+            Ok(None) => return Ok(false),
             Err(reason) => {
                 tracing::warn!(object = %key, reason, "the copies of a damaged object can't be read");
                 return Ok(false);
@@ -340,20 +337,4 @@ pub(crate) fn is_due(name: &str, interval: Duration, period: &Range<i64>) -> boo
     let moment = (interval * i128::from(crc32c::crc32c(name.as_bytes()))) >> 32;
     let intervals = |time: i64| (i128::from(time) - moment).div_euclid(interval);
     intervals(period.end) > intervals(period.start)
-}
-
-/// Compares the bytes of a section with its checksums. The error describes the damage.
-fn verify(bytes: &Bytes, section: &Section) -> Result<(), String> {
-    if (bytes.len() as u64) < section.length {
-        return Err("it is truncated".to_owned());
-    }
-    if let Some(expected) = section.crc32c {
-        return match expected == crc32c::crc32c(bytes) {
-            true => Ok(()),
-            false => Err("its checksum does not match".to_owned()),
-        };
-    }
-    let footer = SectionFooter::decode(bytes, bytes.len() as u64, PageIndexPolicy::Optional);
-    let footer = footer.map_err(|error| format!("it can't be decoded: {error}"))?;
-    footer.verify_all(bytes).map_err(|error| error.to_string())
 }

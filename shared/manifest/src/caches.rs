@@ -21,8 +21,9 @@ use ulid::Ulid;
 
 use crate::{JobRecord, Manifest, ManifestError, ManifestStore, flush::is_young};
 
-/// Maximum number of expiries that a manifest keeps.
-const EXPIRIES: usize = 64;
+/// Maximum number of expiries that a manifest keeps. More than a database has views, because a restored database without
+/// retention knows only from its manifest which windows of views have lost rows of their source.
+const EXPIRIES: usize = 128;
 
 /// The object of a cache. It covers the sections up to the low-water mark of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

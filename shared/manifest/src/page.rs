@@ -87,6 +87,28 @@ impl PageRef {
         self.offset..self.offset.saturating_add(self.size_bytes)
     }
 
+    /// Verifies the checksums of the page in the bytes of its object.
+    ///
+    /// # Errors
+    /// The page is damaged or truncated.
+    pub fn verify(&self, database: DatabaseId, object: &Bytes) -> Result<(), FormatError> {
+        let key = self.key(database).to_string();
+        let part = |range: Range<u64>| {
+            let [start, end] = [range.start, range.end].map(usize::try_from);
+            let range = start.ok()?..end.ok()?;
+            (range.start <= range.end && range.end <= object.len()).then(|| object.slice(range))
+        };
+        let Some(page) = part(self.range()) else {
+            let reason = "it is truncated".to_owned();
+            return Err(FormatError::Damaged { key, reason });
+        };
+        decode(&key, &page)?;
+        match self.head_range().and_then(part) {
+            Some(head) => decode_head(&key, self, &head).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the range of the page's head in the object, in bytes; `None` if its length is unknown.
     pub(crate) fn head_range(&self) -> Option<Range<u64>> {
         let end = self.offset.saturating_add(u64::from(self.head_bytes));

@@ -12,12 +12,16 @@
 //! A pin prevents objects of the version from becoming doomed. A collector removes a pin without a database only after
 //! twice the time that a restore may take.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
 use neap_bucket::{CommitOutcome, Key, PutMode, RegisterChange, StoreTime, VersionedValue};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -99,7 +103,8 @@ impl ManifestStore {
         }
     }
 
-    /// Commits a view of a version of `source` as the first manifest of `database`. The version must be pinned.
+    /// Commits a view of a version of `source` as the first manifest of `database`. The version must be pinned. Rows
+    /// before the time of their table in `expired_before` stay invisible, because they have expired in the source.
     ///
     /// # Errors
     /// [`RestoreError::NotEmpty`] if the new database has a manifest. [`ManifestError::InvalidCommit`] if the version is
@@ -110,12 +115,14 @@ impl ManifestStore {
         view: &Manifest,
         database: DatabaseId,
         needs_catalog: u64,
+        expired_before: &[(TableId, i64)],
     ) -> Result<VersionedValue<Manifest>, RestoreError> {
         let view = AdoptedView {
             store: self,
             source,
             manifest: view,
             owner: ObjectOwner::Source,
+            expired_before,
         };
         let first = self.first_manifest(view, database, needs_catalog).await?;
         let current = self.commit_first(database, &first).await?;
@@ -162,38 +169,33 @@ impl ManifestStore {
             source,
             manifest: view,
             owner: ObjectOwner::Adopter,
+            expired_before: &[],
         };
         let first = self.first_manifest(view, database, needs_catalog).await?;
         self.commit_first(database, &first).await
     }
 
-    /// Returns the keys of the objects that a manifest needs, with the bytes of them that it references.
+    /// Returns the sections of a manifest by the keys of their objects. Reads only the heads of pages.
     ///
     /// # Errors
     /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
-    pub async fn referenced_keys(
+    pub async fn sections_by_object(
         &self,
         database: DatabaseId,
         manifest: &Manifest,
-    ) -> Result<BTreeMap<Key, u64>, ManifestError> {
-        let mut keys = BTreeMap::new();
-        let mut add = |section: &Section| {
-            *keys.entry(section.key(database)).or_default() += section.length;
+    ) -> Result<BTreeMap<Key, Vec<Arc<Section>>>, ManifestError> {
+        let mut objects: BTreeMap<Key, Vec<Arc<Section>>> = BTreeMap::new();
+        let mut add = |section: &Arc<Section>| {
+            let of_object = objects.entry(section.key(database)).or_default();
+            of_object.push(Arc::clone(section));
         };
-        for section in &manifest.sections {
-            add(section);
-        }
+        manifest.sections.iter().for_each(&mut add);
         let mut heads = self.stream_heads(database, manifest.pages.clone());
         while let Some(page) = heads.try_next().await? {
             let of_view = page.iter().filter(|found| manifest.has(&found.section));
             of_view.for_each(|found| add(&found.section));
         }
-        drop(heads);
-        for page in &manifest.pages {
-            let range = page.range();
-            *keys.entry(page.key(database)).or_default() += range.end - range.start;
-        }
-        Ok(keys)
+        Ok(objects)
     }
 
     /// Checks that a pin has kept the objects of the new database since before its manifest was committed.
@@ -228,6 +230,7 @@ impl ManifestStore {
             source,
             manifest: view,
             owner,
+            expired_before,
         } = adopted_view;
         let mut first = Manifest {
             needs_catalog,
@@ -258,17 +261,32 @@ impl ManifestStore {
         for recorded in &mut first.deletes {
             recorded.added = 1;
         }
-        let adopted = |found: &SectionWithFooter| SectionWithFooter {
-            section: Arc::new(Section {
-                origin: match owner {
-                    ObjectOwner::Source => Some(found.section.origin.unwrap_or(source)),
-                    ObjectOwner::Adopter => None,
-                },
-                added: 1,
-                dropped: None,
-                ..Section::clone(&found.section)
-            }),
-            footer: found.footer.clone(),
+        // Views keep rows of windows whose source has expired. Expiries after the version of the view count, too, because
+        // they may have replaced earlier ones. They hide no rows.
+        let expiries = view.expiries.iter();
+        for expiry in expiries.filter(|expiry| expiry.before < i64::MAX) {
+            first.record_expiry(expiry.table, expiry.before, 1);
+        }
+        let cutoffs: BTreeMap<_, _> = expired_before.iter().copied().collect();
+        let mut with_expired_rows = BTreeSet::new();
+        let mut adopted = |found: &SectionWithFooter| {
+            let table = found.section.table;
+            let cutoff = cutoffs.get(&table);
+            if cutoff.is_some_and(|cutoff| found.section.min_time < *cutoff) {
+                with_expired_rows.insert(table);
+            }
+            SectionWithFooter {
+                section: Arc::new(Section {
+                    origin: match owner {
+                        ObjectOwner::Source => Some(found.section.origin.unwrap_or(source)),
+                        ObjectOwner::Adopter => None,
+                    },
+                    added: 1,
+                    dropped: None,
+                    ..Section::clone(&found.section)
+                }),
+                footer: found.footer.clone(),
+            }
         };
         let inline = view.sections.iter().map(SectionWithFooter::inline);
         let mut inline: Vec<_> = inline.map(|found| adopted(&found)).collect();
@@ -276,7 +294,7 @@ impl ManifestStore {
         let mut pages = store.stream_pages(source, view.pages.clone());
         while let Some(page) = pages.try_next().await? {
             let of_view = page.iter().filter(|found| view.has(&found.section));
-            let sections: Vec<_> = of_view.map(adopted).collect();
+            let sections: Vec<_> = of_view.map(&mut adopted).collect();
             if sections.len() < MIN_PAGE_SECTIONS {
                 inline.extend(sections);
             } else {
@@ -288,6 +306,13 @@ impl ManifestStore {
         first.sections = inline.await?;
         writer.put(self, database).await?;
         first.raise_mark(view.low_water_mark, 1);
+        for (table, cutoff) in expired_before {
+            if with_expired_rows.contains(table) {
+                first.expire_rows(*table, *cutoff, 1);
+            } else {
+                first.record_expiry(*table, *cutoff, 1);
+            }
+        }
         debug_assert_eq!(first.check(), Ok(()));
         Ok(first)
     }
@@ -329,6 +354,8 @@ struct AdoptedView<'a> {
     source: DatabaseId,
     manifest: &'a Manifest,
     owner: ObjectOwner,
+    /// The times before which rows of tables have expired.
+    expired_before: &'a [(TableId, i64)],
 }
 
 /// The database that the objects of adopted sections belong to.

@@ -196,7 +196,7 @@ pub(crate) async fn restore_as(
     manifests.pin(source, manifest, version, copy.id).await?;
     let needs_catalog = copy.catalog.version;
     manifests
-        .adopt(source, &view, copy.id, needs_catalog)
+        .adopt(source, &view, copy.id, needs_catalog, &[])
         .await?;
     instance.catalog.publish_copy(copy.id).await?;
     Ok(copy.id)

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PutMode, SegmentName, Stamp, Store};
+use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PurgePolicy, PutMode, Store};
 use neap_catalog::{CopyOptions, DocumentKind, DocumentStore, HardDelete, NewDocument};
 use neap_manifest::{JobKind, Manifest, Section};
-use ulid::Ulid;
 
 use super::test_bed::{CompactTestBed, DAY, NOW};
 use crate::CompactorEvent;
@@ -214,29 +213,29 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
     for _ in 0..4 {
         stage.look(2 * HOUR).await;
     }
-    // A process that was suspended during its PUT.
-    let name = SegmentName {
-        stamp: Stamp::from_u64(7),
-        nonce: 7,
-    };
-    let late = [
-        Key::Segment(id, name).to_string(),
-        Key::Parquet(id, Ulid::from_parts(1, 1)).to_string(),
-        Key::Bundle(id, Ulid::from_parts(1, 2)).to_string(),
-        format!("data/{id}/notes.txt"),
-    ];
-    for key in &late {
-        let put = stage.store.put(key, "late".into(), PutMode::Overwrite);
+    // Processes that were suspended during their PUTs.
+    let kinds = Key::one_of_each_kind(id).into_iter();
+    // The manifest is missing: one that is damaged stops the removal.
+    let late = kinds.filter(|key| key.database() == Some(id) && *key != Key::Manifest(id));
+    let late: Vec<Key> = late.collect();
+    let foreign = format!("data/{id}/notes.txt");
+    let texts = late.iter().map(Key::to_string);
+    for key in texts.chain([foreign.clone()]) {
+        let put = stage.store.put(&key, "late".into(), PutMode::Create);
         put.await.unwrap();
     }
     stage.look(HOUR).await;
-    assert!(stage.keys("tail/").await.contains(&late[0]));
+    assert_eq!(stage.keys("tail/").await.len(), 1);
 
     stage.look(24 * HOUR).await;
     let root = catalog.root(Duration::ZERO).await.unwrap();
     assert!(!root.value.databases().contains_key(&id));
-    assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
-    assert_eq!(stage.keys("data/").await, [late[3].clone()], "not Neap's");
+    let left = stage.keys("").await;
+    for key in &late {
+        let is_left = left.contains(&key.to_string());
+        assert_eq!(is_left, key.policy().purge == PurgePolicy::Kept, "{key}");
+    }
+    assert!(left.contains(&foreign));
     assert_eq!(stage.keys("db/").await, [] as [String; 0]);
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     assert!(stage.id("db").await > id, "its id is not given again");
@@ -280,7 +279,7 @@ async fn restore(stage: &CompactTestBed, source: &str, name: &str) {
     pinned.await.unwrap();
     let adopted = stage
         .manifests
-        .adopt(source, &view, copy.id, copy.catalog.version);
+        .adopt(source, &view, copy.id, copy.catalog.version, &[]);
     adopted.await.unwrap();
     stage.catalog.publish_copy(copy.id).await.unwrap();
 }

@@ -111,7 +111,9 @@ async fn a_restored_database_and_a_dropped_one_are_clean() {
         .manifests
         .pin(stage.database, current, version, copy.id);
     pinned.await.unwrap();
-    let adopted = stage.manifests.adopt(stage.database, &view, copy.id, 1);
+    let adopted = stage
+        .manifests
+        .adopt(stage.database, &view, copy.id, 1, &[]);
     adopted.await.unwrap();
     stage.catalog.publish_copy(copy.id).await.unwrap();
     let report = stage.full().await;

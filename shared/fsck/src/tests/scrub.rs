@@ -18,12 +18,17 @@ const WHOLE: Range<i64> = 0..30 * 24 * 60 * 60 * 1_000_000;
 
 /// Copies of objects by their keys.
 #[derive(Debug, Default)]
-struct TestCopies(BTreeMap<String, Bytes>);
+struct TestCopies(BTreeMap<String, Vec<Bytes>>);
 
 impl ObjectCopies for TestCopies {
-    fn read<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
-        let copy = self.0.get(&key.to_string()).cloned();
-        Box::pin(std::future::ready(Ok(copy)))
+    fn read<'a>(
+        &'a self,
+        key: &'a Key,
+        is_intact: &'a (dyn Fn(&Bytes) -> bool + Sync),
+    ) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
+        let mut copies = self.0.get(&key.to_string()).into_iter().flatten();
+        let intact = copies.find(|copy| is_intact(copy)).cloned();
+        Box::pin(std::future::ready(Ok(intact)))
     }
 }
 
@@ -32,7 +37,7 @@ async fn with_copies(stage: &FsckFixture, keys: &[&Key]) -> Scrubber {
     let mut copies = TestCopies::default();
     for key in keys {
         let bytes = stage.bytes(key).await;
-        copies.0.insert(key.to_string(), bytes.into());
+        copies.0.insert(key.to_string(), vec![bytes.into()]);
     }
     Scrubber::new(stage.bucket.clone(), INTERVAL, Some(Arc::new(copies)))
 }
@@ -115,6 +120,21 @@ async fn a_damaged_copy_replaces_nothing() {
     let name = format!("{key}@{}", section.offset);
     assert_eq!(scrubber.damaged_parts(), [name]);
     assert_eq!(stage.bytes(&key).await, damaged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_copies_of_a_page_are_passed_over() {
+    let stage = FsckFixture::paged().await;
+    let page = stage.manifest().await.value.pages[0].clone();
+    let key = Key::Page(stage.database, page.object);
+    let intact = Bytes::from(stage.bytes(&key).await);
+    let at = usize::try_from(page.offset + page.size_bytes / 2).unwrap();
+    stage.flip_bit(&key, at).await;
+    let damaged = Bytes::from(stage.bytes(&key).await);
+    let copies = TestCopies([(key.to_string(), vec![damaged, intact.clone()])].into());
+    let scrubber = Scrubber::new(stage.bucket.clone(), INTERVAL, Some(Arc::new(copies)));
+    assert_eq!(scrubber.scrub(WHOLE).await.unwrap().mended, 1);
+    assert_eq!(stage.bytes(&key).await, intact);
 }
 
 #[tokio::test(start_paused = true)]

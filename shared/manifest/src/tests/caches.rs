@@ -319,9 +319,9 @@ fn expiries_are_bounded_and_removed_ones_count_for_all_tables() {
         manifest.record_expiry(TableId::new(table), 10, version);
         manifest.record_expiry(TableId::new(9_999), 10, version);
     }
-    assert_eq!(manifest.expiries.len(), 64);
+    assert_eq!(manifest.expiries.len(), 128);
     let table = TableId::new(8_888);
-    assert!(manifest.may_have_expired(table, i64::MIN, 100));
+    assert!(manifest.may_have_expired(table, i64::MIN, 50));
     assert!(!manifest.may_have_expired(table, i64::MIN, 199));
 }
 
@@ -408,6 +408,6 @@ async fn earlier_versions_and_restored_databases_have_no_objects_of_caches() {
     let store = site.store();
     let pinned = store.pin(site.database, current, version, restored).await;
     pinned.unwrap();
-    let adopted = store.adopt(site.database, &view, restored, 0).await;
+    let adopted = store.adopt(site.database, &view, restored, 0, &[]).await;
     assert_eq!(adopted.unwrap().value.caches, []);
 }

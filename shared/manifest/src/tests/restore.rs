@@ -6,7 +6,7 @@ use bytes::Bytes;
 use neap_bucket::{Key, RegisterChange, SegmentName, Stamp, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
-use super::fixture::{ManifestFixture, delete_of, mark};
+use super::fixture::{DAY_NANOS, ManifestFixture, delete_of, mark};
 use crate::{
     DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, Replacement, RestoreError,
     Section, TimeRange, section::SectionLocation,
@@ -38,7 +38,7 @@ async fn restore(
     let store = site.store();
     let pin = store.pin(site.database, current, version, RESTORED);
     pin.await.unwrap();
-    let adopted = store.adopt(site.database, &view, RESTORED, 7).await;
+    let adopted = store.adopt(site.database, &view, RESTORED, 7, &[]).await;
     adopted.unwrap()
 }
 
@@ -210,7 +210,7 @@ async fn a_restored_database_outlives_its_source() {
     pin.await.unwrap();
     let third = copy
         .store()
-        .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0)
+        .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0, &[])
         .await;
     let third = third.unwrap();
     let found = site
@@ -227,6 +227,46 @@ async fn a_restored_database_outlives_its_source() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn expired_rows_stay_invisible_and_expiries_are_remembered() {
+    let site = ManifestFixture::new(100);
+    for _ in 0..2 {
+        site.flush(&[(1, 0), (2, 5), (3, 0)]).await;
+    }
+    let removal = Replacement {
+        floor: Some(7),
+        ..ManifestFixture::removal(&site.table(3).await)
+    };
+    let current = site.replaced(site.read().await, &removal).await;
+    let (version, view) = Manifest::at(&current, mark(2)).unwrap();
+    let store = site.store();
+    let pin = store.pin(site.database, current, version, RESTORED);
+    pin.await.unwrap();
+    let cutoffs = [1, 2].map(|table| (TableId::new(table), DAY_NANOS));
+    let adopted = store.adopt(site.database, &view, RESTORED, 0, &cutoffs);
+    let restored = adopted.await.unwrap().value;
+    assert_eq!(restored.check(), Ok(()));
+    // Table 1 has rows before its cutoff, and table 2 has none.
+    let deletes = [1, 2].map(|table| restored.deletes_of(TableId::new(table)).count());
+    assert_eq!(deletes, [1, 0]);
+    let delete = restored.deletes_of(TableId::new(1)).next().unwrap();
+    assert!(delete.expiry);
+    let expired = [1, 2, 3].map(|table| restored.expired_before(TableId::new(table)));
+    assert_eq!(expired, [Some(DAY_NANOS), Some(DAY_NANOS), Some(7)]);
+
+    // A restore of the restored database remembers them, too.
+    let copy = of_restored(&site);
+    let store = copy.store();
+    let current = store.read(RESTORED, None).await.unwrap();
+    let third = DatabaseId::new(3);
+    let pin = store.pin(RESTORED, current.clone(), current.version, third);
+    pin.await.unwrap();
+    let adopted = store.adopt(RESTORED, &current.value, third, 0, &[]);
+    let again = adopted.await.unwrap().value;
+    let expired_again = [1, 2, 3].map(|table| again.expired_before(TableId::new(table)));
+    assert_eq!(expired_again, expired);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_database_with_a_manifest_is_not_overwritten() {
     let site = ManifestFixture::new(100);
     let current = site.flush(&[(1, 0)]).await;
@@ -234,7 +274,10 @@ async fn a_database_with_a_manifest_is_not_overwritten() {
     let (version, view) = Manifest::at(&current, mark(1)).unwrap();
     let pin = site.store().pin(site.database, current, version, RESTORED);
     pin.await.unwrap();
-    let adopted = site.store().adopt(site.database, &view, RESTORED, 0).await;
+    let adopted = site
+        .store()
+        .adopt(site.database, &view, RESTORED, 0, &[])
+        .await;
     assert!(matches!(adopted, Err(RestoreError::NotEmpty)));
 }
 
@@ -245,7 +288,7 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
     let fails = || async {
         let adopted = site
             .store()
-            .adopt(site.database, &current.value, RESTORED, 0)
+            .adopt(site.database, &current.value, RESTORED, 0, &[])
             .await;
         matches!(
             adopted,
@@ -264,7 +307,7 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
     site.stage.sleep(12 * HOUR).await;
     let adopted = site
         .store()
-        .adopt(site.database, &current.value, other, 0)
+        .adopt(site.database, &current.value, other, 0, &[])
         .await;
     assert!(matches!(
         adopted,
@@ -294,7 +337,7 @@ async fn a_version_of_the_first_release_can_be_pinned() {
         assert_eq!(pin.await.is_ok(), is_there);
     }
     site.store()
-        .adopt(site.database, &view, RESTORED, 0)
+        .adopt(site.database, &view, RESTORED, 0, &[])
         .await
         .unwrap();
     let removal = ManifestFixture::removal(&site.table(1).await);

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::fixture::{DB, PluginServerFixture, TriggerDefinition, eventually};
-use crate::harness::{NeapProcess, ServerClient, StoreFixture};
+use crate::harness::{NeapProcess, ServerClient, StoreFixture, neap};
 
 /// Returns a plugin that answers with a word.
 fn plugin_answering(word: &str) -> String {
@@ -104,6 +104,47 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
         .collect();
     assert_eq!(own.len(), 1, "{rows:?}");
     assert_eq!(own[0]["size_bytes"], json!(size), "{rows:?}");
+}
+
+/// Waits for the end of a backup or restore.
+fn wait_for_job(server: &ServerClient, path: &str) {
+    let path = format!("/api/v3/enterprise/{path}");
+    eventually("end of a job", "completed".to_owned(), || {
+        let job: Value = serde_json::from_slice(&server.get(&path).bytes).unwrap();
+        assert_ne!(job["status"], "failed", "{job}");
+        job["status"].as_str().unwrap().to_owned()
+    });
+}
+
+#[test]
+fn a_trigger_answers_after_a_restore_in_an_empty_bucket() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let there = folder.path().join("backups").display().to_string();
+    let flags = ["--backup-to", &there];
+    let stage = PluginServerFixture::on(StoreFixture::directory(), &flags);
+    upload(&stage, "sent.py", &plugin_answering("restored"));
+    TriggerDefinition::new("one", "sent.py", "request:one").create(&stage);
+    let backup = json!({ "type": "full", "name": "b", "to": there });
+    let reply = stage.send("POST", "/api/v3/enterprise/backup", &backup);
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    wait_for_job(&stage.server, "backup/b");
+
+    let other = PluginServerFixture::on(StoreFixture::directory(), &flags);
+    let restore = json!({ "backup_name": "b", "from": there });
+    let reply = other.send("POST", "/api/v3/enterprise/restore", &restore);
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let started: Value = serde_json::from_slice(&reply.bytes).unwrap();
+    let id = started["restore_id"].as_str().unwrap();
+    wait_for_job(&other.server, &format!("restore/{id}"));
+    other.switch("one", "enable");
+    eventually("answer", "restored".to_owned(), || {
+        ask(&other.server, "one")
+    });
+    neap(&other.place.after(&["fsck", "--full"])).succeeded();
+    // The checks notice if it is lost.
+    fs::remove_dir_all(other.place.folder().join("plugins")).unwrap();
+    let report = neap(&other.place.after(&["fsck"]));
+    assert!(report.out.contains("trigger \"one\""), "{}", report.out);
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! Verifies whole objects against the manifest that references them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use neap_bucket::{CheckPolicy, Key, verify_checksum};
+use neap_manifest::{Manifest, ManifestError, ManifestStore, PageRef, Section};
+use neap_schema::DatabaseId;
+use neap_section::SectionFooter;
+use parquet::file::metadata::PageIndexPolicy;
+
+/// The sections and pages that a manifest references, by the keys of their objects.
+#[derive(Clone, Debug, Default)]
+pub struct ReferencedContents {
+    sections: BTreeMap<Key, Vec<Arc<Section>>>,
+    pages: BTreeMap<Key, Vec<PageRef>>,
+}
+
+impl ReferencedContents {
+    /// Reads the references of a manifest.
+    ///
+    /// # Errors
+    /// A page is damaged or gone, or the store does not answer.
+    pub async fn read(
+        manifests: &ManifestStore,
+        database: DatabaseId,
+        manifest: &Manifest,
+    ) -> Result<Self, ManifestError> {
+        let mut pages: BTreeMap<Key, Vec<PageRef>> = BTreeMap::new();
+        for page in &manifest.pages {
+            let of_object = pages.entry(page.key(database)).or_default();
+            of_object.push(page.clone());
+        }
+        let sections = manifests.sections_by_object(database, manifest).await?;
+        Ok(Self { sections, pages })
+    }
+
+    /// Returns the keys of the objects, with the bytes of them that the manifest references.
+    pub fn keys(&self) -> impl Iterator<Item = (&Key, u64)> {
+        let sections = self.sections.iter().map(|(key, sections)| {
+            let bytes = sections.iter().map(|section| section.length).sum();
+            (key, bytes)
+        });
+        let pages = self.pages.iter().map(|(key, pages)| {
+            let bytes = pages.iter().map(|page| page.size_bytes).sum();
+            (key, bytes)
+        });
+        sections.chain(pages)
+    }
+
+    /// Returns whether the manifest references an object.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.sections.contains_key(key) || self.pages.contains_key(key)
+    }
+
+    /// Returns the first bytes of the referenced sections or pages of an object.
+    pub fn offsets(&self, key: &Key) -> impl Iterator<Item = u64> {
+        let sections = self.sections.get(key).into_iter().flatten();
+        let pages = self.pages.get(key).into_iter().flatten();
+        let sections = sections.map(|section| section.offset);
+        sections.chain(pages.map(|page| page.offset))
+    }
+
+    /// Verifies the checksums of an object: those of its referenced sections or pages, or that in its header. The error
+    /// describes the damage.
+    pub fn verify(&self, key: &Key, object: &Bytes) -> Result<(), String> {
+        match key {
+            Key::Parquet(..) | Key::Bundle(..) => {
+                for section in self.sections.get(key).into_iter().flatten() {
+                    let verified = verify_section_of(object, section);
+                    verified.map_err(|reason| {
+                        format!("its section at byte {}: {reason}", section.offset)
+                    })?;
+                }
+                Ok(())
+            }
+            Key::Page(database, _) => {
+                for page in self.pages.get(key).into_iter().flatten() {
+                    let verified = page.verify(*database, object);
+                    verified
+                        .map_err(|error| format!("its page at byte {}: {error}", page.offset))?;
+                }
+                Ok(())
+            }
+            // The manifest has its checksum, and compaction builds it again.
+            Key::Cache(..) => Ok(()),
+            _ if key.policy().check == CheckPolicy::Listed => Ok(()),
+            _ => verify_checksum(object),
+        }
+    }
+}
+
+/// Compares a section in the bytes of its object with its checksums. The error describes the damage.
+pub(crate) fn verify_section_of(object: &Bytes, section: &Section) -> Result<(), String> {
+    let range = section.range();
+    let [start, end] = [range.start, range.end].map(usize::try_from);
+    match (start, end) {
+        (Ok(start), Ok(end)) if end <= object.len() => {
+            verify_section(&object.slice(start..end), section)
+        }
+        _ => Err("it is truncated".to_owned()),
+    }
+}
+
+/// Compares the bytes of a section with its checksums. The error describes the damage.
+pub(crate) fn verify_section(bytes: &Bytes, section: &Section) -> Result<(), String> {
+    if (bytes.len() as u64) < section.length {
+        return Err("it is truncated".to_owned());
+    }
+    if let Some(expected) = section.crc32c {
+        return if expected == crc32c::crc32c(bytes) {
+            Ok(())
+        } else {
+            Err("its checksum does not match".to_owned())
+        };
+    }
+    let footer = SectionFooter::decode(bytes, bytes.len() as u64, PageIndexPolicy::Optional);
+    let footer = footer.map_err(|error| format!("it can't be decoded: {error}"))?;
+    footer.verify_all(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,118 @@
+//! The check reads the objects of every kind of key as its policy says.
+
+use neap_bucket::{CheckPolicy, CodeHash, ObjectFormat, PurgePolicy};
+use neap_catalog::{ErrorBehavior, NewPlugin, NewTrigger, TriggerSpecification};
+
+use super::*;
+use crate::FindingKind;
+
+const FORMAT: ObjectFormat = ObjectFormat {
+    magic: *b"TEST",
+    kind: "test",
+    version: 1,
+};
+
+fn is_reported(report: &FsckReport, key: &Key, kind: FindingKind) -> bool {
+    let text = key.to_string();
+    let mut findings = report.findings.iter();
+    findings.any(|finding| finding.key.as_ref() == Some(&text) && finding.kind == kind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_of_every_register_of_a_database_is_reported() {
+    let stage = FsckFixture::in_memory().await;
+    stage.fill().await;
+    for key in Key::registers_of(stage.database) {
+        assert_eq!(key.policy().check, CheckPolicy::Decoded, "{key}");
+        let got = stage.bucket.get(&key, GetOptions::default()).await;
+        let before = got.unwrap().value;
+        stage.put(&key.to_string(), b"damaged".to_vec()).await;
+        let report = stage.quick().await;
+        assert!(is_reported(&report, &key, FindingKind::Damaged), "{key}");
+        match before {
+            Get::Found(object) => stage.put(&key.to_string(), object.bytes.to_vec()).await,
+            Get::Missing | Get::Unchanged => stage.delete(&key).await,
+        }
+    }
+    assert_eq!(lines(&stage.full().await), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_check_compares_objects_with_the_checksums_in_their_headers() {
+    let stage = FsckFixture::in_memory().await;
+    stage.fill().await;
+    let kinds = Key::one_of_each_kind(stage.database).into_iter();
+    let kinds = kinds.filter(|key| key.policy().check == CheckPolicy::Checksum);
+    for key in kinds {
+        let object = FORMAT.encode(1, b"payload");
+        stage.put(&key.to_string(), object.to_vec()).await;
+        assert_eq!(lines(&stage.full().await), "", "{key}");
+        stage.flip_bit(&key, object.len() - 1).await;
+        assert_eq!(lines(&stage.quick().await), "", "{key}");
+        let report = stage.full().await;
+        assert!(is_reported(&report, &key, FindingKind::Damaged), "{key}");
+        stage.delete(&key).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_outlive_their_database_belong_to_no_unknown_database() {
+    let unknown = DatabaseId::new(99);
+    for key in Key::one_of_each_kind(unknown) {
+        if key.database().is_none() {
+            continue;
+        }
+        let stage = FsckFixture::in_memory().await;
+        stage.put(&key.to_string(), b"object".to_vec()).await;
+        let report = stage.quick().await;
+        let mut findings = report.findings.iter();
+        let is_unknown = findings.any(|finding| finding.kind == FindingKind::UnknownDatabase);
+        assert_eq!(is_unknown, key.policy().purge != PurgePolicy::Kept, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_and_damaged_code_of_plugins_is_reported() {
+    let stage = FsckFixture::in_memory().await;
+    stage.fill().await;
+    let [of_trigger, of_plugin] = [1, 2].map(|number| CodeHash([number; 32]));
+    let trigger = NewTrigger {
+        name: "t".to_owned(),
+        plugin: "p.py".to_owned(),
+        code: Some(of_trigger),
+        specification: TriggerSpecification::AllTablesWalWrite,
+        arguments: None,
+        run_async: false,
+        error_behavior: ErrorBehavior::Log,
+        disabled: false,
+        cancel_on_disconnect: false,
+    };
+    let create = stage.catalog.create_trigger(stage.database, &trigger);
+    create.await.unwrap();
+    let plugin = NewPlugin {
+        code: of_plugin,
+        is_package: false,
+        files: Vec::new(),
+    };
+    let put = stage.catalog.put_plugin("p.py", plugin, None);
+    put.await.unwrap();
+    for (code, user) in [
+        (of_trigger, "trigger \"t\""),
+        (of_plugin, "plugin \"p.py\""),
+    ] {
+        let key = Key::PluginCode(code);
+        let report = stage.quick().await;
+        assert!(is_reported(&report, &key, FindingKind::Missing), "{key}");
+        let text = lines(&report);
+        assert!(text.contains(user), "{text}");
+        stage
+            .put(&key.to_string(), FORMAT.encode(1, b"code").to_vec())
+            .await;
+    }
+    assert_eq!(lines(&stage.full().await), "");
+    let key = Key::PluginCode(of_trigger);
+    stage.flip_bit(&key, 30).await;
+    let report = stage.full().await;
+    assert!(is_reported(&report, &key, FindingKind::Damaged));
+    assert_eq!(report.errors, 1);
+}
