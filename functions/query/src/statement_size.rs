@@ -1,8 +1,9 @@
 //! The size of an SQL statement once its parts are put in place of the names that stand for them.
 //!
-//! Planning can't be interrupted, and its time and memory follow the size of the plan. A short statement may have a huge plan:
-//! 30 common table expressions that each join the one before with itself are a join of 2³⁰ tables, and `CUBE` of 24
-//! expressions is 2²⁴ groupings. So statements are measured, and refused, before they are planned.
+//! The time and memory of planning follow the size of the plan, and planning ends at a timeout only between two steps. A
+//! short statement may have a huge plan: 30 common table expressions that each join the one before with itself are a join
+//! of 2³⁰ tables, and `CUBE` of 24 expressions is 2²⁴ groupings. So statements are measured, and refused, before they are
+//! planned.
 
 use std::{collections::BTreeMap, ops::ControlFlow, ptr::NonNull};
 
@@ -20,7 +21,8 @@ use datafusion::{
 /// Maximum number of tables of a statement, counting those of a common table expression at each reference.
 const MAX_TABLES: u64 = 1_000;
 
-/// Maximum number of tables that one `SELECT` joins, counted in the same way. Each join has the columns of all tables before it.
+/// Maximum number of tables that one `SELECT` joins, counted in the same way. Each join has the columns of all tables
+/// before it.
 const MAX_JOINED_TABLES: u64 = 100;
 
 /// Maximum number of grouping sets of a `SELECT`.
@@ -32,8 +34,8 @@ const MAX_ADDED_EXPRESSIONS: u64 = 100_000;
 /// The words without which a short statement has the size of its text.
 const EXPANDING_WORDS: [&str; 4] = ["with", "cube", "rollup", "sets"];
 
-/// Statements up to this length, in bytes, are measured only if they have one of [`EXPANDING_WORDS`]: they can't have too many
-/// tables.
+/// Statements up to this length, in bytes, are measured only if they have one of [`EXPANDING_WORDS`]: they can't have too
+/// many tables.
 const SHORT_BYTES: usize = 2_000;
 
 /// Returns the number of expressions that planning a statement adds to those in its text. Text that is no SQL has none: its

@@ -90,44 +90,18 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicI64, Ordering},
-        },
-        time::Duration,
-    };
-
-    use futures::future::BoxFuture;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::{Clock, ListRequest, MemoryStore, SystemClock, World};
+    use crate::{Clock, ListRequest, MemoryStore, World, wall_clock::WallClock};
 
     const HOUR: i64 = 3_600_000_000;
     const START: i64 = 1_700_000_000_000_000;
 
-    /// A clock whose wall time a test sets.
-    #[derive(Debug)]
-    struct WallClock(AtomicI64);
-
-    impl Clock for WallClock {
-        fn wall_micros(&self) -> i64 {
-            self.0.load(Ordering::Relaxed)
-        }
-
-        fn monotonic(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-            SystemClock::new().sleep(duration)
-        }
-    }
-
     /// Returns a bucket whose store shows `START`, and the clock of the machine.
     async fn bucket() -> (Bucket, Arc<WallClock>) {
-        let store_clock: Arc<dyn Clock> = Arc::new(WallClock(START.into()));
-        let clock = Arc::new(WallClock(START.into()));
+        let store_clock: Arc<dyn Clock> = Arc::new(WallClock::new(START));
+        let clock = Arc::new(WallClock::new(START));
         let world = World {
             clock: Arc::<WallClock>::clone(&clock),
             ..World::system()
@@ -152,19 +126,19 @@ mod tests {
         let now = StoreTime::from_micros(START);
         let limit = i64::try_from(MAX_CLOCK_DIFFERENCE.as_micros()).unwrap();
         for difference in [-limit, 0, limit] {
-            wall.0.store(START + difference, Ordering::Relaxed);
+            wall.set(START + difference);
             assert_eq!(bucket.removal_time(stamp(START + limit - 1)), Ok(now));
             assert_eq!(bucket.retention_base(now), now);
         }
         for hours in [-100, 100] {
-            wall.0.store(START + hours * HOUR, Ordering::Relaxed);
+            wall.set(START + hours * HOUR);
             let difference = Duration::from_secs(100 * 3600);
             assert_eq!(
                 bucket.removal_time(Stamp::ZERO),
                 Err(ClockDoubt::Difference(difference))
             );
         }
-        wall.0.store(START, Ordering::Relaxed);
+        wall.set(START);
         assert!(matches!(
             bucket.removal_time(stamp(START + HOUR)),
             Err(ClockDoubt::StampAhead(_))
@@ -175,9 +149,9 @@ mod tests {
     async fn the_earlier_of_two_clocks_hides_rows() {
         let (bucket, wall) = bucket().await;
         let now = StoreTime::from_micros(START);
-        wall.0.store(START - 100 * HOUR, Ordering::Relaxed);
+        wall.set(START - 100 * HOUR);
         assert_eq!(bucket.retention_base(now).micros(), START - 100 * HOUR);
-        wall.0.store(START + 100 * HOUR, Ordering::Relaxed);
+        wall.set(START + 100 * HOUR);
         assert_eq!(bucket.retention_base(now), now);
     }
 
@@ -186,7 +160,7 @@ mod tests {
         let (bucket, wall) = bucket().await;
         let bucket = bucket.trusting_store_clock(true);
         let now = StoreTime::from_micros(START);
-        wall.0.store(START - 100 * HOUR, Ordering::Relaxed);
+        wall.set(START - 100 * HOUR);
         assert_eq!(bucket.removal_time(stamp(START + HOUR)), Ok(now));
         assert_eq!(bucket.retention_base(now), now);
     }

@@ -50,6 +50,8 @@ mod store_clock;
 mod store_url;
 mod tail_order;
 mod trace_target;
+#[cfg(test)]
+mod wall_clock;
 mod world;
 
 pub use bucket::Bucket;

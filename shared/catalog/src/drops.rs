@@ -25,7 +25,8 @@ use crate::{
 };
 
 impl Catalog {
-    /// Drops a database and its retention policies: renames and hides them. A dropped database, given by its new name, gets another deletion time.
+    /// Drops a database and its retention policies: renames and hides them. A dropped database, given by its new name,
+    /// gets another deletion time.
     ///
     /// # Errors
     /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
@@ -117,8 +118,9 @@ impl Catalog {
         }
     }
 
-    /// Undeletes a database with the retention policies that were dropped with it, given by its present name, or by its original name if no other dropped database had it. It
-    /// is renamed to `name`, otherwise to its original name. Returns its id and name.
+    /// Undeletes a database with the retention policies that were dropped with it, given by its present name, or by its
+    /// original name if no other dropped database had it. It is renamed to `name`, otherwise to its original name.
+    /// Returns its id and name.
     ///
     /// # Errors
     /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another database has the name, `InvalidName`, `Limit`,

@@ -30,7 +30,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{access::DirectoryAccess, listing_cache::DirectoryState, modified};
+use super::{
+    access::DirectoryAccess, files::ignore_missing, listing_cache::DirectoryState, modified,
+};
 use crate::{Clock, MAX_CLOCK_DIFFERENCE, StoreTime, SystemClock, World};
 
 /// The name of the folder with the files of processes.
@@ -173,7 +175,7 @@ impl DirectoryClock {
         fs::rename(temporary, clock.folder.join(&clock.name))?;
         for process in before {
             if !process.is_running()? {
-                remove_if_present(&process.path)?;
+                ignore_missing(fs::remove_file(&process.path))?;
             }
         }
         Ok(clock)
@@ -353,13 +355,6 @@ impl OtherProcesses {
             }
         }
         Ok(())
-    }
-}
-
-fn remove_if_present(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

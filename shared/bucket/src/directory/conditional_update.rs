@@ -27,7 +27,12 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
-use super::{clock::DirectoryClock, etag, files::TempFile, modified};
+use super::{
+    clock::DirectoryClock,
+    etag,
+    files::{TempFile, ignore_missing},
+    modified,
+};
 use crate::{ETag, StoreTime};
 
 /// Returns the name of the successor of a version; `None` if no object in a directory has such a version.
@@ -153,7 +158,7 @@ impl<'a> ConditionalUpdate<'a> {
             UpdateStep::RemoveCandidates(mut names) => match names.pop() {
                 None => UpdateStep::ConfirmVersion,
                 Some(name) => {
-                    is_present(fs::remove_file(self.folder.join(name)))?;
+                    ignore_missing(fs::remove_file(self.folder.join(name)))?;
                     UpdateStep::RemoveCandidates(names)
                 }
             },
@@ -162,11 +167,11 @@ impl<'a> ConditionalUpdate<'a> {
             UpdateStep::ConfirmVersion => UpdateStep::RemoveSuccessor,
             UpdateStep::SetTime if self.set_time()? => UpdateStep::Rename,
             UpdateStep::Rename => {
-                is_present(fs::rename(&self.successor, self.path))?;
+                ignore_missing(fs::rename(&self.successor, self.path))?;
                 UpdateStep::End
             }
             UpdateStep::RemoveSuccessor => {
-                is_present(fs::remove_file(&self.successor))?;
+                ignore_missing(fs::remove_file(&self.successor))?;
                 UpdateStep::End
             }
             UpdateStep::CheckVersion | UpdateStep::SetTime | UpdateStep::End => UpdateStep::End,
@@ -246,15 +251,6 @@ impl<'a> ConditionalUpdate<'a> {
             Err(rustix::io::Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Whether the file of an operation was there.
-fn is_present(done: io::Result<()>) -> io::Result<bool> {
-    match done {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

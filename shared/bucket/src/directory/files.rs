@@ -92,11 +92,8 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
-            }
-            _ => {}
+        if let Err(error) = ignore_missing(fs::remove_file(&self.path)) {
+            tracing::warn!(path = %self.path.display(), %error, "a temporary file could not be removed");
         }
     }
 }
@@ -187,8 +184,16 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were last modified before `limit`, except those whose names are kept: those that killed processes left
-/// behind. If a process is only suspended, its put fails.
+/// Regards an operation on a file that is not there as done.
+pub(super) fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes files that were last modified before `limit`, except those whose names are kept: those that killed processes
+/// left behind. If a process is only suspended, its put fails.
 pub(super) fn remove_older(
     directory: &Path,
     limit: StoreTime,
@@ -198,10 +203,7 @@ pub(super) fn remove_older(
         let entry = entry?;
         let is_old = |metadata: Metadata| modified(&metadata) < limit;
         if !entry.file_name().to_str().is_some_and(&is_kept) && entry.metadata().is_ok_and(is_old) {
-            match fs::remove_file(entry.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            ignore_missing(fs::remove_file(entry.path()))?;
         }
     }
     Ok(())

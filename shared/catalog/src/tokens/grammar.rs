@@ -247,7 +247,8 @@ impl PermissionRequest {
     /// Resolves the names of databases to ids.
     ///
     /// # Errors
-    /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist.
+    /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist, or `Forbidden` if the caller
+    /// may not know that.
     fn resolve(&self, root: &RootCatalog, own: &Permissions) -> Result<Permissions, CatalogError> {
         Ok(match self.wanted()? {
             RequestedPermission::Admin => Permissions::Admin,

@@ -5,38 +5,14 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use futures::future::BoxFuture;
 use tempfile::TempDir;
 
 use super::*;
+use crate::wall_clock::WallClock;
 
 const START: i64 = 1_700_000_000_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-/// A wall clock that a test sets, beside a monotonic clock that stands still.
-#[derive(Debug)]
-struct WallClock(AtomicI64);
-
-impl WallClock {
-    fn set(&self, since_start: Duration) {
-        self.0.store(after(since_start).micros(), Ordering::Relaxed);
-    }
-}
-
-impl Clock for WallClock {
-    fn wall_micros(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        SystemClock::new().sleep(duration)
-    }
-}
 
 fn after(since_start: Duration) -> StoreTime {
     StoreTime::from_micros(START).plus(since_start)
@@ -58,8 +34,8 @@ impl TestDirectory {
 
     /// Opens the directory as another process, whose clock shows this time.
     fn open(&self, since_start: Duration) -> (DirectoryClock, Arc<WallClock>) {
-        let wall = Arc::new(WallClock(AtomicI64::new(0)));
-        wall.set(since_start);
+        let wall = Arc::new(WallClock::new(0));
+        wall.set(after(since_start).micros());
         let world = World {
             clock: Arc::<WallClock>::clone(&wall),
             ..World::system()
@@ -87,7 +63,7 @@ fn processes_share_the_newest_time() {
     assert_eq!(one.now().unwrap(), after(MINUTE));
     let times = [&one, &two, &one].map(|clock| clock.next().unwrap());
     assert!(times.is_sorted_by(|one, other| one < other), "{times:?}");
-    clock.set(2 * MINUTE);
+    clock.set(after(2 * MINUTE).micros());
     assert_eq!(one.now().unwrap(), after(2 * MINUTE));
     let (three, _) = directory.open(Duration::ZERO);
     assert_eq!(three.now().unwrap(), after(2 * MINUTE));
@@ -100,8 +76,8 @@ fn a_wrong_clock_does_not_put_a_directory_ahead_that_others_use() {
     right.now().unwrap();
     let (wrong, wrong_clock) = directory.open(100 * HOUR);
     for minute in 0..3 {
-        clock.set(minute * MINUTE);
-        wrong_clock.set(100 * HOUR + minute * MINUTE);
+        clock.set(after(minute * MINUTE).micros());
+        wrong_clock.set(after(100 * HOUR + minute * MINUTE).micros());
         let shown = right.now().unwrap();
         for time in [wrong.now().unwrap(), wrong.next().unwrap()] {
             assert!(time.since(shown) < MINUTE, "{time:?}");
@@ -119,7 +95,7 @@ fn a_clock_that_is_set_right_is_followed() {
     let directory = TestDirectory::new();
     let (only, clock) = directory.open(Duration::ZERO);
     only.now().unwrap();
-    clock.set(9 * HOUR);
+    clock.set(after(9 * HOUR).micros());
     assert_eq!(only.now().unwrap(), after(9 * HOUR));
     assert_eq!(only.recent_leap(), None);
 }
@@ -142,11 +118,11 @@ fn a_directory_that_was_unused_for_days_follows_the_clock_and_tells_of_it_for_te
         assert_eq!(opened.recent_leap(), Some(176 * HOUR));
     }
     for minutes in [4, 8, 9] {
-        clock.set(200 * HOUR + minutes * MINUTE);
+        clock.set(after(200 * HOUR + minutes * MINUTE).micros());
         first.now().unwrap();
         assert_eq!(first.recent_leap(), Some(176 * HOUR));
     }
-    clock.set(200 * HOUR + 10 * MINUTE);
+    clock.set(after(200 * HOUR + 10 * MINUTE).micros());
     first.now().unwrap();
     assert_eq!(first.recent_leap(), None);
 }
