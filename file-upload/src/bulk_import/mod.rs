@@ -6,13 +6,16 @@
 //!     footer: rows, columns, times fit the table and the mapping?
 //!     job ─────────────────────> imports/<id>/job: queued        answered here
 //!   worker of any process
-//!     claims the job for a minute, again and again ── reads the file ── writes rows ── stores the number of rows
-//!                                                crash: the claim expires, another worker continues after these rows
+//!     low-water mark above the last claim?   no ── a segment without rows, so that it rises; later again
+//!     claims the job for a minute, again and again ── reads the file after the rows up to the mark ── writes rows
+//!                                                crash: the claim expires, another worker continues
 //!     last row written ────────> imported; the file is deleted
 //! ```
 //!
-//! A batch may be written twice after a crash, which changes nothing, because a row replaces the same point. Rows that
-//! a client writes for the same points while the import runs may be replaced, too.
+//! Each row is stored once, so that it never replaces what clients write after they have seen it. The segment of a batch has
+//! the number of rows up to its last one, and its flush records this number in the manifest. All segments of a claim have
+//! stamps before the end of the claim. So when the mark is above the last claim, the manifest has the exact number of
+//! stored rows, and segments of earlier workers that appear later are void.
 
 mod columns;
 mod job;

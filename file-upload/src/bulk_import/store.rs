@@ -9,6 +9,7 @@ use neap_bucket::{
     PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp, StoreError,
     StoreTime, UploadMode, VersionedValue,
 };
+use neap_write::SettledImport;
 use ulid::Ulid;
 
 use super::job::{ClaimRefusal, ImportAttemptEnd, ImportJob, ImportedFile};
@@ -200,7 +201,7 @@ impl ImportStore {
         .await
     }
 
-    /// Claims a job for a worker.
+    /// Claims a job for a worker, or ends it if it can't continue.
     ///
     /// # Errors
     /// `Claim`, or the job can't be changed.
@@ -208,8 +209,23 @@ impl ImportStore {
         &self,
         id: Ulid,
         worker: Ulid,
+        settled: SettledImport,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| job.claim(worker, now)).await
+        self.change(id, |job, now| job.claim(worker, settled, now))
+            .await
+    }
+
+    /// Ends a job that no worker imports.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub(crate) async fn fail(
+        &self,
+        id: Ulid,
+        message: &str,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.change(id, |job, now| job.fail_unclaimed(message, now))
+            .await
     }
 
     /// Stores the progress of a worker.

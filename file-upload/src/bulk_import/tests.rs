@@ -18,9 +18,13 @@ use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use tower::ServiceExt;
-use ulid::Ulid;
+
+mod interruptions;
 
 use super::{ImportSettings, ImportWorker, import_router};
+
+/// The memory of all requests. A write of an import has a sixteenth of it.
+const MEMORY_BYTES: usize = 48 << 20;
 
 /// Tokio's paused time with a wall clock in the year 2023.
 #[derive(Debug)]
@@ -51,24 +55,40 @@ struct ImportTestBed {
     routes: Router,
 }
 
+/// Returns a clock of the tests with a store in memory.
+fn memory() -> (Arc<dyn Clock>, Arc<MemoryStore>) {
+    let start = tokio::time::Instant::now();
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock { start });
+    let memory = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+    (clock, memory)
+}
+
 impl ImportTestBed {
     async fn new() -> Self {
-        let start = tokio::time::Instant::now();
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock { start });
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+        let (clock, memory) = memory();
         let entropy = Arc::new(Entropy::from_seed(1));
-        let store: Arc<dyn Store> = Arc::clone(&memory) as _;
-        let bucket = Bucket::new(Arc::clone(&store), World { clock, entropy });
+        let store = Arc::clone(&memory) as _;
+        let bed = Self::with_store(&memory, store, World { clock, entropy });
+        let catalog = bed.worker.service.catalog();
+        catalog.create_database("home", None).await.unwrap();
+        bed
+    }
+
+    /// Returns a process that accesses the memory through a store.
+    fn with_store(memory: &Arc<MemoryStore>, store: Arc<dyn Store>, world: World) -> Self {
+        let bucket = Bucket::new(Arc::clone(&store), world).trusting_store_clock(true);
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog.with_sole_process(true));
-        catalog.create_database("home", None).await.unwrap();
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let service = Arc::new(WriteService::new(WriteServiceParts {
             catalog,
             writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
             rules,
             metrics: Metrics::default(),
-            settings: WriteSettings::default(),
+            settings: WriteSettings {
+                max_bytes_in_flight: MEMORY_BYTES,
+                ..WriteSettings::default()
+            },
         }));
         let uploads = ObjectUploads::collected(store, "");
         let worker = ImportWorker::new(
@@ -80,7 +100,7 @@ impl ImportTestBed {
         let worker = Arc::new(worker);
         let routes = import_router(Arc::clone(&worker));
         Self {
-            memory,
+            memory: Arc::clone(memory),
             worker,
             routes: routes.layer(Extension(Caller::unrestricted())),
         }
@@ -223,24 +243,6 @@ async fn uploads_at_the_same_time_create_their_table_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_of_a_killed_worker_continues_after_its_stored_rows() {
-    let bed = ImportTestBed::new().await;
-    let (_, job) = bed.upload(&TARGET, &file(1_000)).await;
-    let uuid: uuid::Uuid = job["upload_uuid"].as_str().unwrap().parse().unwrap();
-    let (id, killed) = (Ulid(uuid.as_u128()), Ulid(7));
-    let store = &bed.worker.store;
-    store.claim(id, killed).await.unwrap();
-    store.progress(id, killed, 900).await.unwrap();
-    assert!(!bed.import_all().await, "the job is claimed");
-    assert_eq!(bed.rows().await, 0);
-    let clock = &bed.worker.service.world().clock;
-    clock.sleep(Duration::from_secs(61)).await;
-    assert!(bed.import_all().await);
-    assert_eq!(bed.rows().await, 100);
-    assert_eq!(bed.jobs().await[0]["imported_rows"], 1_000);
-}
-
-#[tokio::test(start_paused = true)]
 async fn rows_that_do_not_fit_end_a_job_with_a_message() {
     let bed = ImportTestBed::new().await;
     let types = r#"{"column_mapping":{"at":"time","room":"i64"}}"#;
@@ -255,6 +257,31 @@ async fn rows_that_do_not_fit_end_a_job_with_a_message() {
         "row 1: the value of column 'room' is not of type i64"
     );
     assert_eq!(bed.rows().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_needs_too_much_memory_ends_its_job() {
+    let bed = ImportTestBed::new().await;
+    // A page has at least one value.
+    let text = StringArray::from_iter_values(["x".repeat(MEMORY_BYTES / 2)]);
+    let columns: [(&str, ArrayRef); 3] = [
+        (
+            "at",
+            Arc::new(TimestampMillisecondArray::from_iter_values([0])),
+        ),
+        ("room", Arc::new(StringArray::from_iter_values(["a"]))),
+        ("note", Arc::new(text)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let file = writer.into_inner().unwrap();
+    assert_eq!(bed.upload(&TARGET, &file).await.0, 200);
+    assert!(bed.import_all().await);
+    let job = &bed.jobs().await[0];
+    assert_eq!(job["status"], "terminal_failed");
+    let message = job["last_message"].as_str().unwrap();
+    assert!(message.contains("of memory to be decoded"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]

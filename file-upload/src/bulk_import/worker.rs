@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fs::File, path::PathBuf, sync::Arc, time::Durat
 use neap_bucket::{ClockReading, ObjectUploads, World};
 use neap_http::{ApiError, CounterFamily, Kind, Metrics};
 use neap_line_protocol::RowSource;
-use neap_write::{WriteFailure, WriteOptions, WriteService};
+use neap_write::{
+    ImportProgress, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
+};
 use tokio::{
     io::{AsyncSeekExt, AsyncWriteExt},
     sync::{Notify, Semaphore},
@@ -13,8 +15,8 @@ use tokio::{
 use ulid::Ulid;
 
 use super::{
-    job::{ImportAttemptEnd, ImportJob, ImportStatus},
-    rows::{ImportBatch, ImportRows, RowSelection},
+    job::{CLAIM_DURATION, ClaimRefusal, ImportAttemptEnd, ImportJob, ImportStatus, ImportedFile},
+    rows::{ImportBatch, OpenedImport, RowSelection},
     store::{ImportStore, ImportStoreError},
 };
 
@@ -33,11 +35,18 @@ const GARBAGE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Minimum time between two stores of the progress, well below the duration of a claim.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Minimum time from the arrival of a write to the end of the claim: more than rule W1 allows, and more than stamps may be
+/// ahead of the store's clock. So no write of a claim has a later stamp, even if the process freezes.
+const WRITE_MARGIN: Duration = Duration::from_secs(30);
+
 /// The size of the parts in which a file is read from the store, in bytes.
 const DOWNLOAD_BYTES: u64 = 8 << 20;
 
 /// Maximum size of the rows of a write, in bytes.
 const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The share of the memory of all requests that decoding a file may take.
+const MAX_DECODING_SHARE: usize = 2;
 
 /// The share of the memory of all requests that the rows of a write may have.
 const MAX_BATCH_SHARE: usize = 16;
@@ -77,7 +86,8 @@ struct ImportAttempt<'a> {
     id: Ulid,
     job: ImportJob,
     stored_rows: u64,
-    reported: ClockReading,
+    /// A time before the claim was made or renewed last.
+    claimed: ClockReading,
 }
 
 impl ImportWorker {
@@ -154,7 +164,7 @@ impl ImportWorker {
         let jobs = self.store.jobs(|id| ended.contains(&id)).await?;
         let mut have_all_ended = true;
         for (id, job) in jobs {
-            if job.has_ended() || self.import(id).await {
+            if job.has_ended() || self.import(id, &job.file).await {
                 ended.insert(id);
             } else {
                 have_all_ended = false;
@@ -164,50 +174,92 @@ impl ImportWorker {
     }
 
     /// Tries to import the file of a job. Returns whether the job has ended.
-    async fn import(&self, id: Ulid) -> bool {
-        let job = match self.store.claim(id, self.id).await {
-            Ok(job) => job,
-            Err(error) => {
-                tracing::debug!(%id, %error, "an import job is not available");
-                return false;
+    async fn import(&self, id: Ulid, file: &ImportedFile) -> bool {
+        match self.try_import(id, file).await {
+            Ok(job) => {
+                tracing::info!(%id, status = ?job.status, rows = job.stored_rows, message = job.message, "import job");
+                if job.has_ended() {
+                    self.record_end(id, &job).await;
+                }
+                job.has_ended()
             }
+            Err(ImportError::Store(ImportStoreError::Claim(reason))) => {
+                tracing::debug!(%id, %reason, "an import job is not available");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%id, %error, "an import job is interrupted");
+                false
+            }
+        }
+    }
+
+    async fn try_import(&self, id: Ulid, file: &ImportedFile) -> Result<ImportJob, ImportError> {
+        let claimed = self.world().moment();
+        let settled = self.service.imported_rows(file.database, id).await;
+        let settled = settled.map_err(|error| ImportError::Manifest(error.to_string()))?;
+        let job = match self.store.claim(id, self.id, settled).await {
+            Err(ImportStoreError::Claim(ClaimRefusal::NotSettled)) => {
+                return self.settle(id, file).await;
+            }
+            job => job?,
         };
+        if job.has_ended() {
+            return Ok(job);
+        }
         let stored_rows = job.stored_rows;
         let mut attempt = ImportAttempt {
             worker: self,
             id,
             job,
             stored_rows,
-            reported: self.world().moment(),
+            claimed,
         };
         let end = match attempt.run().await {
             Ok(()) => ImportAttemptEnd::Imported,
             Err(AttemptError::End(end)) => end,
-            Err(AttemptError::Claim(error)) => {
-                tracing::warn!(%id, %error, "an import job continues elsewhere");
-                return false;
-            }
+            Err(AttemptError::Claim(error)) => return Err(error.into()),
         };
         let ended = self.store.end(id, self.id, attempt.stored_rows, &end).await;
-        match ended {
-            Ok(job) => {
-                tracing::info!(%id, status = ?job.status, rows = job.stored_rows, message = job.message, "import job");
-                if job.has_ended() {
-                    let status = match job.status {
-                        ImportStatus::Imported => "imported",
-                        _ => "terminal_failed",
-                    };
-                    self.jobs.add(&[status], 1);
-                    self.store.delete_file(id).await;
-                }
-                job.has_ended()
-            }
-            Err(error) => {
-                tracing::warn!(%id, %error, "the end of an import job is not recorded");
-                false
-            }
-        }
+        Ok(ended?)
     }
+
+    /// Writes a segment, so that the next flush raises the low-water mark above the last claim of a job. The job continues
+    /// later, or ends if its database is gone.
+    async fn settle(&self, id: Ulid, file: &ImportedFile) -> Result<ImportJob, ImportError> {
+        let marked = self
+            .service
+            .mark_import(&file.database_name, file.database, id)
+            .await;
+        let Err(failure) = marked else {
+            return Err(ImportStoreError::Claim(ClaimRefusal::NotSettled).into());
+        };
+        let message = failure.to_string();
+        if is_temporary(failure) {
+            return Err(ImportError::NotSettled(message));
+        }
+        Ok(self.store.fail(id, &message).await?)
+    }
+
+    async fn record_end(&self, id: Ulid, job: &ImportJob) {
+        let status = match job.status {
+            ImportStatus::Imported => "imported",
+            _ => "terminal_failed",
+        };
+        self.jobs.add(&[status], 1);
+        self.store.delete_file(id).await;
+    }
+}
+
+/// The reason why a worker does not continue a job.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error(transparent)]
+    Store(#[from] ImportStoreError),
+    #[error("its manifest can't be read: {0}")]
+    Manifest(String),
+    #[error("the low-water mark does not pass its last claim: {0}")]
+    NotSettled(String),
 }
 
 /// Why an attempt did not store all rows.
@@ -238,7 +290,10 @@ impl ImportAttempt<'_> {
             skip_rows: usize::try_from(self.stored_rows).map_err(AttemptError::failed)?,
             batch_bytes,
         };
-        let mut rows = ImportRows::open(file, selection);
+        let opened = OpenedImport::open(file, selection).await;
+        let opened = opened.map_err(AttemptError::failed)?;
+        let _reservation = self.reserve_decoding(opened.memory_bytes()).await?;
+        let mut rows = opened.read();
         while let Some(batch) = rows.next().await.map_err(AttemptError::failed)? {
             self.write(&batch).await?;
             let stored = batch.end_row.saturating_sub(self.stored_rows);
@@ -248,6 +303,24 @@ impl ImportAttempt<'_> {
             self.report().await?;
         }
         Ok(())
+    }
+
+    /// Reserves memory to decode a file.
+    async fn reserve_decoding(
+        &mut self,
+        bytes: u64,
+    ) -> Result<RequestMemoryReservation, AttemptError> {
+        let service = &self.worker.service;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let limit = service.settings().max_bytes_in_flight / MAX_DECODING_SHARE;
+        if bytes > limit {
+            return Err(AttemptError::failed(format!(
+                "the file needs {bytes} bytes of memory to be decoded (limit: {limit} bytes): write it with smaller pages"
+            )));
+        }
+        let reserved = service.reserve_exactly(bytes).await;
+        self.report().await?;
+        reserved.map_err(AttemptError::interrupted)
     }
 
     /// Copies the file of the job to a temporary file, which is deleted when it is closed.
@@ -281,21 +354,22 @@ impl ImportAttempt<'_> {
         Ok(file.into_std().await)
     }
 
-    /// Writes a batch. Repeats a write that fails temporarily.
+    /// Writes a batch. Repeats a write that was not put because of a temporary error.
     async fn write(&mut self, batch: &ImportBatch) -> Result<(), AttemptError> {
-        let service = &self.worker.service;
         let mut pause = FIRST_RETRY_PAUSE;
         let mut last = String::new();
         for _ in 0..MAX_WRITE_ATTEMPTS {
-            match write_once(service, &self.job, batch).await {
+            let failure = match self.write_once(batch).await? {
                 Ok(()) => return Ok(()),
-                Err(failure) => {
-                    let message = failure.to_string();
-                    match ApiError::from(failure).kind() {
-                        Kind::Unavailable | Kind::Unknown => last = message,
-                        _ => return Err(AttemptError::failed(message)),
-                    }
-                }
+                Err(failure) => failure,
+            };
+            last = failure.to_string();
+            if !failure.stored_nothing() {
+                // Queries may see the rows, now or later. Another put would replace what clients write until then.
+                return Err(AttemptError::interrupted(last));
+            }
+            if !is_temporary(failure) {
+                return Err(AttemptError::failed(last));
             }
             self.worker.world().clock.sleep(pause).await;
             pause = (pause * 2).min(MAX_RETRY_PAUSE);
@@ -304,10 +378,41 @@ impl ImportAttempt<'_> {
         Err(AttemptError::interrupted(last))
     }
 
+    async fn write_once(
+        &self,
+        batch: &ImportBatch,
+    ) -> Result<Result<(), WriteFailure>, AttemptError> {
+        let service = &self.worker.service;
+        let reservation = match service.reserve(batch.rows.size_bytes()).await {
+            Ok(reservation) => reservation,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let world = self.worker.world();
+        // A freeze after this line does not make the arrival later.
+        let arrived = world.moment();
+        if world.elapsed(&self.claimed) + WRITE_MARGIN >= CLAIM_DURATION {
+            return Err(AttemptError::interrupted("the claim of the job has ended"));
+        }
+        let file = &self.job.file;
+        let options = WriteOptions {
+            accept_partial: false,
+            only: Some(file.database),
+            progress: Some(ImportProgress {
+                job: self.id,
+                rows: batch.end_row,
+            }),
+            ..WriteOptions::default()
+        };
+        let (name, rows) = (&file.database_name, &batch.rows);
+        let written = service.write_arrived_rows(reservation, arrived, name, rows, options);
+        Ok(written.await.map(drop))
+    }
+
     /// Stores the progress and renews the claim, if [`PROGRESS_INTERVAL`] is over since the last time.
     async fn report(&mut self) -> Result<(), AttemptError> {
         let worker = self.worker;
-        if worker.world().elapsed(&self.reported) < PROGRESS_INTERVAL {
+        let now = worker.world().moment();
+        if worker.world().elapsed(&self.claimed) < PROGRESS_INTERVAL {
             return Ok(());
         }
         let stored = worker
@@ -315,23 +420,15 @@ impl ImportAttempt<'_> {
             .progress(self.id, worker.id, self.stored_rows)
             .await;
         stored.map_err(AttemptError::Claim)?;
-        self.reported = worker.world().moment();
+        self.claimed = now;
         Ok(())
     }
 }
 
-async fn write_once(
-    service: &WriteService,
-    job: &ImportJob,
-    batch: &ImportBatch,
-) -> Result<(), WriteFailure> {
-    let reservation = service.reserve(batch.rows.size_bytes()).await?;
-    let options = WriteOptions {
-        accept_partial: false,
-        only: Some(job.file.database),
-        ..WriteOptions::default()
-    };
-    let database = &job.file.database_name;
-    let written = service.write_rows(reservation, database, &batch.rows, options);
-    written.await.map(drop)
+/// Returns whether a write can succeed later.
+fn is_temporary(failure: WriteFailure) -> bool {
+    matches!(
+        ApiError::from(failure).kind(),
+        Kind::Unavailable | Kind::Unknown
+    )
 }

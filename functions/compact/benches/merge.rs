@@ -149,6 +149,7 @@ impl BenchBucket {
             .await
             .unwrap();
         let commit = FlushCommit {
+            imports: Vec::new(),
             read_mark: section.above,
             cut: section.upto,
             needs_catalog: 1,

@@ -14,7 +14,8 @@ use neap_manifest::{
 };
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{
-    BackpressureLimits, ListedSegment, Segment, SegmentError, TailListing, TailReader, TailState,
+    BackpressureLimits, ImportProgress, ListedSegment, Segment, SegmentError, TailListing,
+    TailReader, TailState,
 };
 
 use crate::{
@@ -326,6 +327,7 @@ impl Flusher {
             needs_catalog,
             object,
             deletes,
+            imports: imports_of(taken.clone()),
             caches,
             gone_caches,
             tail: listing.state_above(plan.cut),
@@ -471,6 +473,18 @@ fn is_damage(error: &SegmentError) -> bool {
         SegmentError::Format(error) => !matches!(error, FormatError::Newer { .. }),
         SegmentError::Rows { .. } => true,
     }
+}
+
+/// Returns the progress of import jobs in segments, with their stamps.
+fn imports_of<'a>(
+    segments: impl Iterator<Item = &'a Arc<Segment>>,
+) -> Vec<(Stamp, ImportProgress)> {
+    let imports = segments.flat_map(|segment| {
+        let stamp = segment.name().stamp;
+        let progress = segment.progress().iter();
+        progress.map(move |progress| (stamp, *progress))
+    });
+    imports.collect()
 }
 
 /// Returns the tables with rows or deletes in segments.

@@ -81,11 +81,12 @@ impl WriteFailure {
         }
     }
 
-    /// Returns whether it is certain that nothing was stored.
+    /// Returns whether it is certain that nothing was stored. A writer that is shutting down may have begun a put.
     pub fn stored_nothing(&self) -> bool {
         !matches!(
             self,
-            Self::Partial { .. } | Self::Tail(WriteError::NotAcknowledged { .. })
+            Self::Partial { .. }
+                | Self::Tail(WriteError::NotAcknowledged { .. } | WriteError::ShuttingDown)
         )
     }
 

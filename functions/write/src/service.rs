@@ -13,7 +13,7 @@ use neap_identity::IdentityService;
 use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource, TableRows};
 use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
-use neap_wal::{InFlightRoom, TailWriter, WriteError, WriteRequest};
+use neap_wal::{ImportProgress, InFlightRoom, TailWriter, WriteError, WriteRequest};
 use tracing::{Instrument, trace_span};
 
 use crate::{
@@ -70,6 +70,9 @@ pub struct WriteOptions {
     pub only: Option<DatabaseId>,
     /// The number of chained plugins that led to these lines; 0: a client sent them.
     pub depth: u8,
+    /// The progress of the import job that the rows belong to. Then the write fails with [`WriteError::TooLarge`] if they do
+    /// not fit in one segment.
+    pub progress: Option<ImportProgress>,
 }
 
 impl Default for WriteOptions {
@@ -84,6 +87,7 @@ impl Default for WriteOptions {
             order: WriteOrder::default(),
             only: None,
             depth: 0,
+            progress: None,
         }
     }
 }
@@ -422,6 +426,7 @@ impl WriteService {
             after: request.options.after,
             order: request.options.order.max(catalog.value.write_order()),
             depth: request.options.depth,
+            progress: request.options.progress,
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {
             let write = write(&judged.proven, rows);

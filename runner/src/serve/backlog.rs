@@ -221,6 +221,14 @@ impl FlushBacklog {
             });
     }
 
+    /// Plans a flush for the time when a segment that was just put can be flushed.
+    fn flush_soon(&self, database: DatabaseId) {
+        let due = self.clock.monotonic() + self.lag;
+        let mut piles = self.databases();
+        let pile = piles.entry(database).or_default();
+        pile.next_flush = Some(pile.next_flush.map_or(due, |next| next.min(due)));
+    }
+
     /// Postpones the next flush by `pause` after a failed one, regardless of which process wrote the segments.
     pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
         let not_before = self.clock.monotonic() + pause;
@@ -275,6 +283,9 @@ pub(super) struct SegmentDispatcher {
 impl SegmentObserver for SegmentDispatcher {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.backlog.add(database, segment.size_bytes() as u64);
+        if segment.progress().iter().any(|import| import.rows == 0) {
+            self.backlog.flush_soon(database);
+        }
         self.triggers.segment_put(database, Arc::clone(&segment));
         self.snapshots.segment_put(database, segment);
         if let Some(changed) = &self.changed {

@@ -8,7 +8,7 @@ use neap_columnar::{ColumnMapping, NumberedBatch, TablePart};
 use crate::{
     ReadError,
     input::CountingReader,
-    reader::{MAX_BATCH_ROWS, PartSource},
+    reader::{MAX_BATCH_ROWS, PartSource, check_columns},
 };
 
 /// The start and the end of a file, which a stream lacks. The start is followed by zeros to a multiple of [`ALIGNMENT_BYTES`].
@@ -63,6 +63,7 @@ impl ArrowFile {
         let stream = BufReader::new(Cursor::new(start).chain(input));
         let reader = StreamReader::try_new(stream, None)
             .map_err(|error| ReadError::Arrow { row: 0, error })?;
+        check_columns(reader.schema().fields().len())?;
         Ok(Self {
             reader,
             mapping,

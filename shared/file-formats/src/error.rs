@@ -24,6 +24,14 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The file has more columns than a table of rows in memory may have.
+    #[error("the file has {columns} columns (limit: {limit})")]
+    TooManyColumns {
+        /// The number of columns.
+        columns: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The end of an Arrow file is missing.
     #[error("the Arrow file is cut off after row {row}: its end is missing")]
     CutOff {

@@ -15,7 +15,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 
 use crate::{
@@ -23,14 +23,11 @@ use crate::{
     cells::{CellType, inexact_message},
     input::CountingReader,
     json_cell::JsonCell,
-    reader::{MAX_BATCH_ROWS, PartSource},
+    reader::{MAX_BATCH_ROWS, MAX_COLUMNS, MAX_PART_BYTES, PartSource, check_columns},
 };
 
 /// Maximum length of a line, in bytes.
 const MAX_LINE_BYTES: usize = 16 << 20;
-
-/// Maximum length of the lines of a part, in bytes; one more line may exceed it.
-const MAX_PART_BYTES: usize = 8 << 20;
 
 /// A file with one JSON object in each line.
 pub(crate) struct JsonLinesFile {
@@ -63,7 +60,13 @@ struct JsonColumn {
 type Row = Vec<(usize, JsonCell)>;
 
 /// The members of an object in their order.
-struct ObjectMembers(Vec<(String, JsonCell)>);
+#[derive(Default)]
+struct ObjectMembers {
+    /// At most [`MAX_COLUMNS`].
+    members: Vec<(String, JsonCell)>,
+    /// The number of all members.
+    count: usize,
+}
 
 impl<'de> Deserialize<'de> for ObjectMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -77,11 +80,18 @@ impl<'de> Deserialize<'de> for ObjectMembers {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectMembers, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                let mut object = ObjectMembers::default();
+                while object.members.len() < MAX_COLUMNS {
+                    let Some(member) = map.next_entry()? else {
+                        break;
+                    };
+                    object.members.push(member);
                 }
-                Ok(ObjectMembers(members))
+                object.count = object.members.len();
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    object.count += 1;
+                }
+                Ok(object)
             }
         }
 
@@ -140,14 +150,16 @@ impl PartSource for JsonLinesFile {
                 break;
             }
             bytes += line.len();
-            let members = serde_json::from_slice(&line).unwrap_or_else(|error| {
+            let object = serde_json::from_slice(&line).unwrap_or_else(|error| {
                 refused.push(UnreadableRow {
                     index: rows.len(),
                     message: format!("the line is not a JSON object: {error}"),
                 });
-                ObjectMembers(Vec::new())
+                ObjectMembers::default()
             });
-            let (row, added) = self.columns.resolve(members);
+            check_columns(object.count)?;
+            let (row, added) = self.columns.resolve(object.members);
+            check_columns(self.columns.columns.len())?;
             columns += added;
             rows.push(row);
         }
@@ -177,10 +189,10 @@ impl PartSource for JsonLinesFile {
 impl JsonColumns {
     /// Finds the columns of an object, and adds new ones. Returns the row without nulls, and the number of columns that
     /// the part did not have before.
-    fn resolve(&mut self, members: ObjectMembers) -> (Row, usize) {
+    fn resolve(&mut self, members: Vec<(String, JsonCell)>) -> (Row, usize) {
         let mut added = 0;
-        let mut row = Vec::with_capacity(members.0.len());
-        for (name, value) in members.0 {
+        let mut row = Vec::with_capacity(members.len());
+        for (name, value) in members {
             let Some(value_type) = value.cell_type() else {
                 continue;
             };

@@ -2,7 +2,8 @@
 //!
 //! [`FileReader`] reads a [`FileInput`] and returns its rows in parts of at most [`MAX_BATCH_ROWS`] rows, each with the
 //! [`ColumnMapping`](neap_columnar::ColumnMapping) of its table. A part knows the number of its first row, so that an
-//! import can continue with a later row. Memory is bounded by a part, whatever the size of the file is.
+//! import can continue with a later row. Memory is bounded by a part, whatever the size of the file is. For Parquet, the pages
+//! of all columns at one place of the file come in addition ([`FileReader::memory_bytes`]).
 //!
 //! # Formats
 //!
@@ -21,12 +22,14 @@ mod arrow_file;
 mod arrow_limits;
 mod cells;
 mod csv;
+mod decoding_plan;
 mod error;
 mod format;
 mod input;
 mod json_cell;
 mod json_lines;
 mod parquet_file;
+mod parquet_pages;
 mod parquet_summary;
 mod reader;
 #[cfg(test)]
@@ -36,4 +39,4 @@ pub use error::ReadError;
 pub use format::{Compression, Format};
 pub use input::FileInput;
 pub use parquet_summary::{PARQUET_TAIL_BYTES, ParquetSummary, parquet_footer_bytes};
-pub use reader::{FileReader, MAX_BATCH_ROWS, ReadOptions};
+pub use reader::{FileReader, MAX_BATCH_ROWS, MAX_COLUMNS, ReadOptions};

@@ -9,28 +9,44 @@ use std::{
     },
 };
 
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart};
+use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, batch_bytes};
 use parquet::{
-    arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    arrow::arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+        ParquetRecordBatchReaderBuilder,
+    },
     file::{metadata::ParquetMetaData, reader::ChunkReader},
 };
 
 use crate::{
     ReadError,
+    decoding_plan::{DecodingPlan, with_views},
     input::FileInput,
-    reader::{MAX_BATCH_ROWS, PartSource},
+    reader::{MAX_PART_BYTES, PartSource, check_columns},
 };
 
 /// A Parquet file.
 pub(crate) struct ParquetFile {
-    reader: ParquetRecordBatchReader,
+    opened: OpenedFile,
+    /// Decoded rows with views, which share equal texts of a dictionary.
+    decoded: Option<RecordBatch>,
     mapping: ColumnMapping,
     /// The number of rows that are read or skipped.
     rows: usize,
-    total_rows: usize,
     bytes: u64,
     consumed: Arc<AtomicU64>,
+}
+
+struct OpenedFile {
+    reader: ParquetRecordBatchReader,
+    /// The columns without views.
+    schema: SchemaRef,
+    plan: DecodingPlan,
+    total_rows: usize,
 }
 
 impl ParquetFile {
@@ -42,54 +58,95 @@ impl ParquetFile {
         max_decoded_bytes: Option<u64>,
         consumed: Arc<AtomicU64>,
     ) -> Result<Self, ReadError> {
-        let (reader, total_rows, bytes) = match input {
+        let (opened, bytes) = match input {
             FileInput::File(mut file) => {
                 let bytes = file.metadata()?.len();
                 file.rewind()?;
-                build::<File>(file, skip_rows, max_decoded_bytes, bytes)?
+                let opened = OpenedFile::new::<File>(file, skip_rows, max_decoded_bytes)?;
+                (opened, bytes)
             }
             FileInput::Bytes(contents) => {
                 let bytes = contents.len() as u64;
-                build::<Bytes>(contents, skip_rows, max_decoded_bytes, bytes)?
+                let opened = OpenedFile::new::<Bytes>(contents, skip_rows, max_decoded_bytes)?;
+                (opened, bytes)
             }
             FileInput::Stream(_) => return Err(ReadError::NeedsFile),
         };
         Ok(Self {
-            reader,
+            rows: skip_rows.min(opened.total_rows),
+            opened,
+            decoded: None,
             mapping,
-            rows: skip_rows.min(total_rows),
-            total_rows,
             bytes,
             consumed,
         })
     }
-}
 
-fn build<R: ChunkReader + 'static>(
-    input: R,
-    skip_rows: usize,
-    max_decoded_bytes: Option<u64>,
-    bytes: u64,
-) -> Result<(ParquetRecordBatchReader, usize, u64), ReadError> {
-    let failed = |error| ReadError::Parquet { row: 0, error };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(input).map_err(failed)?;
-    let metadata = Arc::clone(builder.metadata());
-    if let Some(limit) = max_decoded_bytes
-        && decoded_bytes(&metadata) > limit
-    {
-        return Err(ReadError::TooLarge { limit });
+    /// Returns the next decoded rows, at most [`MAX_PART_BYTES`] or one row.
+    fn next_rows(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let decoded = match self.decoded.take() {
+            Some(decoded) => decoded,
+            None => match self.opened.reader.next().transpose()? {
+                Some(decoded) => decoded,
+                None => return Ok(None),
+            },
+        };
+        let total = decoded.num_rows();
+        let mut rows = total;
+        while rows > 1 && batch_bytes(&decoded.slice(0, rows)) > MAX_PART_BYTES {
+            rows /= 2;
+        }
+        if rows < total {
+            self.decoded = Some(decoded.slice(rows, total - rows));
+        }
+        without_views(&decoded.slice(0, rows), &self.opened.schema).map(Some)
     }
-    let rows = metadata.file_metadata().num_rows();
-    let reader = builder
-        .with_batch_size(MAX_BATCH_ROWS)
-        .with_offset(skip_rows)
-        .build()
-        .map_err(failed)?;
-    Ok((reader, usize::try_from(rows).unwrap_or_default(), bytes))
 }
 
-/// Returns the size that the file states for its decompressed columns, in bytes.
-fn decoded_bytes(metadata: &ParquetMetaData) -> u64 {
+impl OpenedFile {
+    fn new<R: ChunkReader + 'static>(
+        input: R,
+        skip_rows: usize,
+        max_decoded_bytes: Option<u64>,
+    ) -> Result<Self, ReadError> {
+        let failed = |error| ReadError::Parquet { row: 0, error };
+        let stated = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new());
+        let stated = stated.map_err(failed)?;
+        let metadata = Arc::clone(stated.metadata());
+        check_columns(metadata.file_metadata().schema_descr().num_columns())?;
+        let limit = max_decoded_bytes.unwrap_or(u64::MAX);
+        let check_size = |bytes: u64| {
+            if bytes > limit {
+                Err(ReadError::TooLarge { limit })
+            } else {
+                Ok(())
+            }
+        };
+        check_size(stated_bytes(&metadata))?;
+        let plan = DecodingPlan::read(&input, &metadata)?;
+        check_size(plan.total_bytes)?;
+        let schema = Arc::clone(stated.schema());
+        let options = ArrowReaderOptions::new().with_schema(with_views(&schema));
+        let with_views = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options);
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(input, with_views.map_err(failed)?);
+        let reader = builder
+            .with_batch_size(plan.batch_rows)
+            .with_offset(skip_rows)
+            .build()
+            .map_err(failed)?;
+        let rows = metadata.file_metadata().num_rows();
+        Ok(Self {
+            reader,
+            schema,
+            plan,
+            total_rows: usize::try_from(rows).unwrap_or_default(),
+        })
+    }
+}
+
+/// Returns the size that the footer states for the decompressed columns, in bytes.
+fn stated_bytes(metadata: &ParquetMetaData) -> u64 {
     let columns = metadata
         .row_groups()
         .iter()
@@ -99,18 +156,28 @@ fn decoded_bytes(metadata: &ParquetMetaData) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// Returns a batch with the types of a schema.
+fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns: Vec<ArrayRef> = columns
+        .map(|(column, field)| cast(column, field.data_type()))
+        .collect::<Result<_, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
 impl PartSource for ParquetFile {
     fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError> {
-        let Some(batch) = self.reader.next() else {
-            return Ok(Vec::new());
-        };
-        let batch = batch.map_err(|error| ReadError::Arrow {
+        let batch = self.next_rows().map_err(|error| ReadError::Arrow {
             row: self.rows,
             error,
         })?;
+        let Some(batch) = batch else {
+            return Ok(Vec::new());
+        };
         let first_row = self.rows + 1;
         self.rows += batch.num_rows();
-        let share = u128::from(self.bytes) * self.rows as u128 / self.total_rows.max(1) as u128;
+        let total_rows = self.opened.total_rows.max(1);
+        let share = u128::from(self.bytes) * self.rows as u128 / total_rows as u128;
         let share = u64::try_from(share).unwrap_or(self.bytes).min(self.bytes);
         self.consumed.store(share, Ordering::Relaxed);
         Ok(vec![TablePart {
@@ -122,5 +189,9 @@ impl PartSource for ParquetFile {
                 has_tag_dictionaries: false,
             }],
         }])
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.opened.plan.memory_bytes
     }
 }

@@ -24,6 +24,12 @@ use crate::{
 /// Maximum number of rows of a part.
 pub const MAX_BATCH_ROWS: usize = 8192;
 
+/// Maximum number of columns of a file. A column takes memory, even if it has few values.
+pub const MAX_COLUMNS: usize = 10_000;
+
+/// Maximum size of the rows of a part of text or Parquet, in bytes; one more row may exceed it.
+pub(crate) const MAX_PART_BYTES: usize = 8 << 20;
+
 /// Options of reading a file.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
@@ -52,6 +58,20 @@ pub struct FileReader {
 pub(crate) trait PartSource: Send {
     /// Reads the next rows; no parts at the end of the file. A part has at most [`MAX_BATCH_ROWS`] rows.
     fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError>;
+
+    /// Returns the memory that reading takes besides the parts, in bytes; 0 if parts limit it.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// Checks the number of columns.
+pub(crate) fn check_columns(columns: usize) -> Result<(), ReadError> {
+    let limit = MAX_COLUMNS;
+    if columns > limit {
+        return Err(ReadError::TooManyColumns { columns, limit });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for FileReader {
@@ -120,6 +140,11 @@ impl FileReader {
     /// Returns the number of bytes of the input that are read so far. For Parquet, it is an estimate by rows.
     pub fn consumed_bytes(&self) -> u64 {
         self.consumed.load(Ordering::Relaxed)
+    }
+
+    /// Returns the memory that reading takes besides the parts, in bytes; 0 if parts limit it.
+    pub fn memory_bytes(&self) -> u64 {
+        self.rows.memory_bytes()
     }
 
     /// Reads the next rows; `None` at the end of the file.

@@ -166,6 +166,7 @@ impl FsckFixture {
         let manifest = self.manifest().await;
         let request = WriteRequest {
             depth: 0,
+            progress: None,
             arrived: self.bucket.world().moment(),
             rows: vec![EncodedRows::encode(id, &batch(rows)).unwrap()],
             proof: FreshnessProof {

@@ -150,6 +150,7 @@ impl ManifestFixture {
         let mut sections: Vec<_> = (1..=self.tables).map(section).collect();
         let object = self.bundle(&mut sections).await;
         FlushCommit {
+            imports: Vec::new(),
             read_mark,
             cut: upto,
             sections,

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 use neap_bucket::{Bucket, CommitOutcome, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_row_delete::RowDelete;
 use neap_schema::{CacheId, DatabaseId, TableId};
-use neap_wal::TailState;
+use neap_wal::{ImportProgress, TailState};
 use ulid::Ulid;
 
 use crate::{
@@ -82,6 +82,8 @@ pub struct FlushCommit {
     pub object: Option<PendingObject>,
     /// The row deletes among the segments, with their stamps, in order. They are already applied to the sections.
     pub deletes: Vec<(Stamp, RowDelete)>,
+    /// The progress of import jobs in the segments, with their stamps.
+    pub imports: Vec<(Stamp, ImportProgress)>,
     /// The segments with damaged streams. The rows of these streams are in no section.
     pub damage: Vec<DamageRecord>,
     /// The new cache entries of tables that have rows or deletes among the segments. Cache entries of these tables
@@ -198,6 +200,7 @@ impl FlushCommit {
         next.advance_caches(base, &self.touched(), &self.caches, &self.gone_caches);
         next.needs_catalog = next.needs_catalog.max(self.needs_catalog);
         next.raise_mark(self.cut, version);
+        next.record_imports(&self.imports);
         next.tail = self.tail;
         next.record_job(self.job, version);
         debug_assert_eq!(next.check(), Ok(()));

@@ -9,13 +9,15 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
+use ulid::Ulid;
 
-use crate::Manifest;
+use crate::{ImportedRows, Manifest};
 
 /// The part of a [`Manifest`] that writers need, without its sections.
 ///
 /// Reading it transfers and decompresses the manifest, about 35 bytes per section or page, and scans its JSON, about
-/// 350 bytes each. Neither sections nor row deletes are kept: the memory use is below 1 KiB. A head can't be committed.
+/// 350 bytes each. Neither sections nor row deletes are kept: the memory use is below 1 KiB plus the import jobs. A head
+/// can't be committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ManifestHead {
     /// The stamp up to which all segments are in sections. Segments above it form the tail.
@@ -26,6 +28,8 @@ pub struct ManifestHead {
     /// The size of the row deletes that clients requested.
     #[serde(default, deserialize_with = "delete_bytes")]
     pub deletes: DeleteBytes,
+    #[serde(default)]
+    imports: Vec<ImportedRows>,
 }
 
 /// The fields of a row delete that decide on its size.
@@ -61,6 +65,15 @@ fn delete_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeleteByte
     }
 
     deserializer.deserialize_seq(SumVisitor)
+}
+
+impl ManifestHead {
+    /// Returns the number of rows of an import job in segments up to the low-water mark.
+    pub fn imported_rows(&self, job: Ulid) -> u64 {
+        let mut imports = self.imports.iter();
+        let found = imports.find(|known| known.job == job);
+        found.map_or(0, |known| known.rows)
+    }
 }
 
 impl RegisterRead for ManifestHead {
@@ -101,6 +114,11 @@ mod tests {
                 delete(None, true),
                 delete(None, false),
             ],
+            imports: vec![ImportedRows {
+                job: Ulid(7),
+                rows: 12,
+                stamp: stamp(4),
+            }],
             tail: Some(TailState {
                 segments: 5,
                 oldest: None,
@@ -115,5 +133,7 @@ mod tests {
         assert_eq!(head.deletes, manifest.delete_bytes());
         let one = delete(None, false).delete.stored_bytes();
         assert_eq!((head.deletes.pending, head.deletes.applied), (2 * one, one));
+        assert_eq!(head.imported_rows(Ulid(7)), 12);
+        assert_eq!(head.imported_rows(Ulid(8)), 0);
     }
 }

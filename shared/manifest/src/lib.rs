@@ -13,6 +13,7 @@
 //! | [`CacheEntry`] | the object of a table cache, valid at the mark |
 //! | [`DamageRecord`] | a damaged object: the rows that it held, and whether an operator has quarantined it |
 //! | [`CondemnedEntry`] | a dropped item: earlier versions still read it, later its objects are deleted |
+//! | [`ImportedRows`] | the number of rows of an import job up to the mark |
 //! | [`RowDeleteLog`] | the log of requests to delete rows, with their progress |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them between readers |
 //!
@@ -30,6 +31,7 @@ mod error;
 mod flush;
 mod head;
 mod history;
+mod imports;
 mod jobs;
 mod manifest;
 mod packing;
@@ -68,6 +70,7 @@ pub use error::ManifestError;
 pub use flush::{CommitAbandoned, FlushCommit, FlushOutcome, OBJECT_NAME_AGE, PendingObject};
 pub use head::ManifestHead;
 pub use history::{MarkRecord, VersionGone, VersionInfo};
+pub use imports::{IMPORT_RETENTION, ImportedRows};
 pub use jobs::{Claim, ClaimOutcome, JobKind, JobRecord};
 pub use manifest::{Manifest, ManifestInconsistency};
 pub use page::{PageRef, SectionWithFooter};

@@ -11,9 +11,9 @@ use neap_wal::TailState;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheEntry, Claim, CondemnedEntry, DamageRecord, JobRecord, MarkRecord, ObjectName, PageRef,
-    Publication, RecordedDelete, Section, TableExpiry, VersionPin, condemned::DroppedItem,
-    section::day_of,
+    CacheEntry, Claim, CondemnedEntry, DamageRecord, ImportedRows, JobRecord, MarkRecord,
+    ObjectName, PageRef, Publication, RecordedDelete, Section, TableExpiry, VersionPin,
+    condemned::DroppedItem, section::day_of,
 };
 
 /// The register value that lists the sections of a database.
@@ -65,6 +65,9 @@ pub struct Manifest {
     /// The latest committed jobs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobRecord>,
+    /// The rows of import jobs in segments up to the mark, in the order of the jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<ImportedRows>,
     /// The state of the tail above the mark, as the last flusher published it. A release that does not know this field
     /// drops it; the next flush by a release that knows it writes it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

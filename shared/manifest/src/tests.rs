@@ -382,6 +382,7 @@ impl Instance {
         let manifest = self.manifests.read(DATABASE, None).await.unwrap();
         let request = WriteRequest {
             depth: 0,
+            progress: None,
             arrived,
             rows: vec![rows()],
             proof: FreshnessProof {
@@ -417,6 +418,7 @@ impl Instance {
         let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
         section.object = object.ulid;
         let flush = FlushCommit {
+            imports: Vec::new(),
             read_mark,
             cut,
             sections: vec![section],

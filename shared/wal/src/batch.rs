@@ -5,7 +5,7 @@ use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
 use crate::{
-    DeleteBytes, EncodedRows, MAX_SEGMENT_BYTES, TailState, WriteError,
+    DeleteBytes, EncodedRows, ImportProgress, MAX_SEGMENT_BYTES, TailState, WriteError,
     segment::{ENTRY_BYTES, MAX_DELETES_BYTES, SEGMENT_OVERHEAD_BYTES},
 };
 
@@ -39,6 +39,8 @@ pub struct WriteRequest {
     pub order: WriteOrder,
     /// The number of chained plugin runs that produced these rows; 0 if a client sent them.
     pub depth: u8,
+    /// The progress of the import job that the rows belong to. There may be none then.
+    pub progress: Option<ImportProgress>,
 }
 
 /// The row deletes of one request and the preconditions of their commit. Row deletes have strict order.
@@ -71,6 +73,8 @@ pub(crate) struct CommitPreconditions {
     pub(crate) proof: FreshnessProof,
     pub(crate) after: Option<Stamp>,
     pub(crate) order: WriteOrder,
+    /// Recorded in the segment.
+    pub(crate) progress: Option<ImportProgress>,
 }
 
 /// A request that waits until its segment is put.

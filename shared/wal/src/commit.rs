@@ -17,8 +17,8 @@ use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 
 use crate::{
-    BackpressureLimits, DeleteLimits, EncodedRows, MAX_SEGMENT_BYTES, NotAcknowledged, Segment,
-    StampSource, WriteError, WriteReceipt,
+    BackpressureLimits, DeleteLimits, EncodedRows, ImportProgress, MAX_SEGMENT_BYTES,
+    NotAcknowledged, Segment, StampSource, WriteError, WriteReceipt,
     backpressure::KnownTails,
     batch::{BatchShare, CommitPreconditions, PendingRequest, WritePayload},
 };
@@ -247,7 +247,10 @@ impl SegmentCommitter {
         let needs_catalog = needs_catalog.max().unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
-        let result = match self.encode(database, name, needs_catalog, depth, &shares) {
+        let progress = preconditions_of(&shares, requests)
+            .filter_map(|terms| terms.progress)
+            .collect();
+        let result = match self.encode(database, name, needs_catalog, depth, &shares, progress) {
             Some(segment) => self.store(segment, begun).await,
             None => Err(WriteError::TooLarge {
                 bytes: rows_of(&shares).map(EncodedRows::size_bytes).sum(),
@@ -273,6 +276,7 @@ impl SegmentCommitter {
         needs_catalog: u64,
         depth: u8,
         shares: &[BatchShare],
+        progress: Vec<ImportProgress>,
     ) -> Option<Segment> {
         let salt = self.stamps.salt();
         if let [share] = shares
@@ -281,7 +285,7 @@ impl SegmentCommitter {
             return Segment::encode_deletes(database, name, salt, needs_catalog, deletes);
         }
         let rows: Vec<_> = rows_of(shares).cloned().collect();
-        Segment::encode(database, name, salt, needs_catalog, depth, &rows)
+        Segment::encode(database, name, salt, needs_catalog, depth, &rows, progress)
     }
 
     /// Takes the stamp, then checks the requests against it. Answers the requests that fail and removes their shares.

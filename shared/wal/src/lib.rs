@@ -27,6 +27,7 @@
 //! |---|---|
 //! | [`EncodedRows`] | the encoded rows of one request for one table |
 //! | [`Segment`] | one object of the tail: a directory and the row streams that it lists, or row deletes |
+//! | [`ImportProgress`] | the number of stored rows of an import job, in the segments of the job |
 //! | [`StampSource`] | issues an instance's stamps, the positions of its writes in the order of all writes |
 //! | [`TailWriter`] | group commit and the commit rules |
 //! | [`TailState`] | the length of the tail, published by flushers for writers |
@@ -38,6 +39,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod error;
+mod import_progress;
 mod narrow_columns;
 mod put_budget;
 mod rows;
@@ -57,6 +59,7 @@ pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
 pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, trigger_floor};
 pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};
 pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
+pub use import_progress::ImportProgress;
 pub use rows::{EncodeError, EncodedRows};
 pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
 pub use stamp_source::{StampError, StampSource};

@@ -3,7 +3,7 @@
 //! ```text
 //! envelope   magic NWAL, version, put_id (stamp and nonce), checksum of the payload
 //! payload    u32, little endian   length of the header
-//!            header               JSON: stamp, nonce, salt, needs_catalog, directory; deletes; depth
+//!            header               JSON: stamp, nonce, salt, needs_catalog, directory; deletes; depth; progress
 //!            streams              Arrow IPC, one after the other, in the order of the directory
 //! ```
 //!
@@ -19,6 +19,8 @@
 //!
 //! The header of rows of plugins has their depth, the number of chained plugin runs that produced them. A release that
 //! ignored the depth would run plugins in an endless loop.
+//!
+//! `progress` is that of import jobs whose rows the segment contains. A segment that only has progress has no streams.
 //!
 //! An entry of the directory has the table, the byte range relative to the first stream, the number of rows, their time
 //! range and the CRC-32C of the stream. The checksum of the envelope covers the whole payload.
@@ -38,7 +40,7 @@ use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EncodedRows,
+    EncodedRows, ImportProgress,
     narrow_columns::with_wide_integers,
     stream_reader::{WantedColumns, read_stream},
 };
@@ -79,8 +81,9 @@ const NARROW_ROWS_FORMAT: ObjectFormat = ObjectFormat {
 /// PUT must end within the acknowledgement limit: 5 s are enough for this size at 13 MB/s.
 pub const MAX_SEGMENT_BYTES: usize = 64 << 20;
 
-/// Maximum size of the envelope and the fixed part of the header, in bytes.
-pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 256;
+/// Maximum size of the envelope and the header without its directory, in bytes. A lane has at most one request with progress,
+/// because a process has one worker of import jobs.
+pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 512;
 
 /// Maximum size of one entry of the directory, in bytes.
 pub(crate) const ENTRY_BYTES: usize = 192;
@@ -154,6 +157,8 @@ struct SegmentHeader {
     /// Whether columns of streams have narrower types than in memory.
     #[serde(default, skip_serializing_if = "is_false")]
     narrow: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    progress: Vec<ImportProgress>,
     directory: Vec<StreamEntry>,
 }
 
@@ -238,6 +243,7 @@ pub struct Segment {
     needs_catalog: u64,
     deletes: Vec<RowDelete>,
     depth: u8,
+    progress: Vec<ImportProgress>,
     directory: Vec<StreamEntry>,
     /// The offsets of the damaged streams, in the order of the streams.
     damaged: Vec<u32>,
@@ -246,8 +252,8 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Encodes a segment of these rows, one stream for each item. Returns `None` if the segment would exceed
-    /// [`MAX_SEGMENT_BYTES`].
+    /// Encodes a segment of these rows, one stream for each item, and the progress of their import jobs. Returns `None` if
+    /// the segment would exceed [`MAX_SEGMENT_BYTES`].
     pub(crate) fn encode(
         database: DatabaseId,
         name: SegmentName,
@@ -255,6 +261,7 @@ impl Segment {
         needs_catalog: u64,
         depth: u8,
         rows: &[EncodedRows],
+        progress: Vec<ImportProgress>,
     ) -> Option<Self> {
         let header = SegmentHeader {
             stamp: name.stamp,
@@ -264,6 +271,7 @@ impl Segment {
             deletes: Vec::new(),
             depth,
             narrow: rows.iter().any(EncodedRows::is_narrow),
+            progress,
             directory: directory(rows)?,
         };
         let streams: Vec<_> = rows.iter().map(EncodedRows::stream).collect();
@@ -287,6 +295,7 @@ impl Segment {
             deletes: deletes.to_vec(),
             depth: 0,
             narrow: false,
+            progress: Vec::new(),
             directory: Vec::new(),
         };
         Self::build(database, header, &[])
@@ -312,6 +321,7 @@ impl Segment {
             needs_catalog: header.needs_catalog,
             deletes: header.deletes,
             depth: header.depth,
+            progress: header.progress,
             directory: header.directory,
             damaged: Vec::new(),
             streams: object.slice(HEADER_BYTES + 4 + text.len()..),
@@ -398,6 +408,7 @@ impl Segment {
             needs_catalog: header.needs_catalog,
             deletes: header.deletes,
             depth: header.depth,
+            progress: header.progress,
             directory: header.directory,
             damaged: damaged_streams,
             object,
@@ -446,6 +457,11 @@ impl Segment {
     /// The number of chained plugin runs that produced the rows; 0 if clients sent them.
     pub fn depth(&self) -> u8 {
         self.depth
+    }
+
+    /// The progress of the import jobs whose rows the segment contains.
+    pub fn progress(&self) -> &[ImportProgress] {
+        &self.progress
     }
 
     /// The streams, in their order.

@@ -19,7 +19,7 @@ fn rows(table: u32, times: &[i64]) -> EncodedRows {
 
 fn small() -> Segment {
     let rows = [rows(1, &[1, 2]), rows(2, &[9]), rows(1, &[-4])];
-    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap()
+    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows, Vec::new()).unwrap()
 }
 
 fn delete(table: u32, host: &str) -> RowDelete {
@@ -40,14 +40,30 @@ fn small_deletes() -> Segment {
 
 fn small_of_plugins() -> Segment {
     let rows = [rows(1, &[1, 2])];
-    Segment::encode(DATABASE, NAME, 5, 12, 2, &rows).unwrap()
+    Segment::encode(DATABASE, NAME, 5, 12, 2, &rows, Vec::new()).unwrap()
+}
+
+#[test]
+fn the_progress_of_import_jobs_round_trips_with_and_without_rows() {
+    let progress = vec![ImportProgress {
+        job: ulid::Ulid(u128::MAX),
+        rows: u64::MAX,
+    }];
+    for rows in [vec![], vec![rows(1, &[1, 2])]] {
+        let written = Segment::encode(DATABASE, NAME, 5, 12, 0, &rows, progress.clone()).unwrap();
+        let parts = rows.iter().map(|rows| rows.size_bytes() + ENTRY_BYTES);
+        assert!(written.size_bytes() <= SEGMENT_OVERHEAD_BYTES + parts.sum::<usize>());
+        let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
+        assert_eq!(read.progress(), progress);
+        assert_eq!(read.directory().len(), rows.len());
+    }
 }
 
 /// A segment with narrow columns, and others.
 fn narrow() -> Segment {
     let large: Vec<i64> = (0..2_000).collect();
     let rows = [rows(1, &[1, 2]), rows(2, &large), rows(1, &[-4])];
-    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap()
+    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows, Vec::new()).unwrap()
 }
 
 proptest! {
@@ -57,7 +73,7 @@ proptest! {
             .iter()
             .map(|(table, batch)| EncodedRows::encode(TableId::new(*table), batch).unwrap())
             .collect();
-        let written = Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap();
+        let written = Segment::encode(DATABASE, NAME, 5, 12, 0, &rows, Vec::new()).unwrap();
         prop_assert!(written.size_bytes() <= SEGMENT_OVERHEAD_BYTES
             + rows.iter().map(|rows| rows.size_bytes() + ENTRY_BYTES).sum::<usize>());
         let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
@@ -127,6 +143,10 @@ fn the_largest_header_and_entry_fit_their_bounds() {
     };
     assert!(serde_json::to_vec(&entry).unwrap().len() < ENTRY_BYTES);
     let header = SegmentHeader {
+        progress: vec![ImportProgress {
+            job: ulid::Ulid(u128::MAX),
+            rows: u64::MAX,
+        }],
         stamp: Stamp::from_u64(u64::MAX),
         nonce: u64::MAX,
         salt: u16::MAX,
@@ -218,6 +238,7 @@ fn the_depth_of_rows_is_read() {
 fn a_segment_of_rows_and_deletes_is_damaged() {
     let rows = [rows(1, &[1])];
     let header = SegmentHeader {
+        progress: Vec::new(),
         stamp: NAME.stamp,
         nonce: NAME.nonce,
         salt: 5,

@@ -19,7 +19,7 @@ fn name(stamp: u64) -> SegmentName {
 
 fn segment(stamp: u64) -> Segment {
     let rows = EncodedRows::encode(neap_schema::TableId::new(1), &batch_of_times(&[1])).unwrap();
-    Segment::encode(DATABASE, name(stamp), 0, 1, 0, &[rows]).unwrap()
+    Segment::encode(DATABASE, name(stamp), 0, 1, 0, &[rows], Vec::new()).unwrap()
 }
 
 async fn put(world: &TestWorld, database: DatabaseId, segment: &Segment) {

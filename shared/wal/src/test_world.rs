@@ -448,6 +448,7 @@ impl TestWorld {
     pub(crate) fn request_of(&self, rows: Vec<EncodedRows>) -> WriteRequest {
         WriteRequest {
             depth: 0,
+            progress: None,
             arrived: self.moment(),
             rows,
             proof: self.proof(),

@@ -160,7 +160,11 @@ impl TailWriter {
         database: DatabaseId,
         request: WriteRequest,
     ) -> Result<WriteReceipt, WriteError> {
-        let room = self.admit(&request.rows)?;
+        // A segment that only marks the progress of an import job has no rows.
+        let room = match request.progress {
+            Some(_) if request.rows.is_empty() => self.inner.reserve(0)?,
+            _ => self.admit(&request.rows)?,
+        };
         self.write_admitted(database, request, room).await
     }
 
@@ -180,6 +184,7 @@ impl TailWriter {
             proof: request.proof,
             after: request.after,
             order: request.order,
+            progress: request.progress,
         };
         let lane = LaneKey {
             database,
@@ -211,6 +216,7 @@ impl TailWriter {
             proof: request.proof,
             after: request.after,
             order: WriteOrder::Strict,
+            progress: None,
         };
         let bytes = request.deletes.iter().map(RowDelete::stored_bytes).sum();
         let size = checked_deletes_size(&request.deletes)?;

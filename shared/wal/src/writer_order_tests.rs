@@ -13,7 +13,7 @@ impl WriterFixture {
             stamp: Stamp::new(now.plus(ahead), 9),
             nonce: 1,
         };
-        let segment = Segment::encode(DATABASE, name, 9, 1, 0, &request.rows).unwrap();
+        let segment = Segment::encode(DATABASE, name, 9, 1, 0, &request.rows, Vec::new()).unwrap();
         let key = Key::Segment(DATABASE, name).to_string();
         let object = segment.object().clone();
         let put = self

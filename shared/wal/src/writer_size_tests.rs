@@ -1,7 +1,7 @@
 //! Tests of large requests and batches: when they are put, and in how many segments.
 
 use super::*;
-use crate::{EncodedRows, MAX_SEGMENT_BYTES, batch::SHARED_SEGMENT_BYTES};
+use crate::{EncodedRows, ImportProgress, MAX_SEGMENT_BYTES, batch::SHARED_SEGMENT_BYTES};
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
@@ -103,4 +103,27 @@ async fn rows_that_never_fit_in_the_memory_for_segments_are_refused_as_too_large
         (WriteErrorKind::TooLarge, None)
     );
     assert_eq!(setup.puts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_an_import_job_are_in_one_segment_with_its_progress() {
+    let setup = WriterFixture::local().await;
+    let progress = ImportProgress {
+        job: ulid::Ulid(7),
+        rows: 12,
+    };
+    for times in [vec![], vec![1], vec![2, 3]] {
+        let rows = times
+            .iter()
+            .map(|time| setup.world.request(*time).rows.remove(0));
+        let request = WriteRequest {
+            progress: Some(progress),
+            ..setup.world.request_of(rows.collect())
+        };
+        setup.write(request).await.unwrap();
+    }
+    let segments = setup.segments().await;
+    assert_eq!(segments.len(), 3);
+    assert!(segments.iter().all(|one| one.progress() == [progress]));
+    assert_eq!(setup.times().await, [vec![], vec![1], vec![2, 3]]);
 }

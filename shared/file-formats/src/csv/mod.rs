@@ -30,14 +30,11 @@ use crate::{
     cells::InvalidCell,
     csv::{annotated::AnnotatedSection, annotations::Annotations, plain::PlainSection},
     input::CountingReader,
-    reader::{MAX_BATCH_ROWS, PartSource},
+    reader::{MAX_BATCH_ROWS, MAX_PART_BYTES, PartSource, check_columns},
 };
 
 /// Maximum length of a row, in bytes. A quote that is never closed would otherwise take the rest of the file.
 const MAX_ROW_BYTES: usize = 16 << 20;
-
-/// Maximum length of the rows of a part, in bytes; one more row may exceed it.
-const MAX_PART_BYTES: usize = 8 << 20;
 
 /// A CSV file.
 pub(crate) struct CsvFile {
@@ -115,9 +112,12 @@ impl CsvFile {
         }
         self.row_bytes.store(0, Ordering::Relaxed);
         let row = self.rows;
-        self.reader
+        let is_read = self
+            .reader
             .read_byte_record(&mut self.record)
-            .map_err(|error| ReadError::Csv { row, error })
+            .map_err(|error| ReadError::Csv { row, error })?;
+        check_columns(self.record.len())?;
+        Ok(is_read)
     }
 
     fn annotation_error(&self, message: String) -> ReadError {
@@ -161,7 +161,7 @@ impl CsvFile {
     /// Reads rows of a section with `width` columns, until an annotation begins the next section.
     fn read_chunk(&mut self, width: usize, has_annotations: bool) -> Result<Chunk, ReadError> {
         let mut columns: Vec<StringBuilder> = vec![];
-        columns.resize_with(width, StringBuilder::new);
+        columns.resize_with(width, || StringBuilder::with_capacity(0, 0));
         let mut chunk = Chunk {
             first_row: self.rows + 1,
             rows: 0,

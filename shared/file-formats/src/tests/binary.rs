@@ -3,17 +3,22 @@
 use std::{io::Write as _, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray,
+    builder::{BinaryBuilder, ListBuilder, MapBuilder, StringBuilder},
     types::Int32Type,
 };
+use arrow_cast::cast;
 use arrow_ipc::{
     CompressionType,
     writer::{FileWriter, IpcWriteOptions, StreamWriter},
 };
+use arrow_schema::{DataType, Field};
+use neap_columnar::batch_bytes;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
 use super::*;
-use crate::MAX_BATCH_ROWS;
+use crate::{MAX_BATCH_ROWS, MAX_COLUMNS, reader::MAX_PART_BYTES};
 
 /// Returns rows with a tag, a field and a time.
 fn rows(count: i64) -> RecordBatch {
@@ -253,4 +258,154 @@ fn buffers_that_share_their_memory_count_once() {
         ..sniffed()
     };
     assert!(read_parts(file, options).is_ok());
+}
+
+/// Returns a file with texts of a MiB, each a page of its own or all the same value of a dictionary.
+fn file_of_large_texts(rows: usize, has_dictionary: bool) -> Vec<u8> {
+    let text = "x".repeat(1 << 20);
+    let texts = StringArray::from_iter_values((0..rows).map(|_| &text));
+    let times = Int64Array::from_iter_values(0..i64::try_from(rows).unwrap());
+    let batch = RecordBatch::try_from_iter([
+        ("note", Arc::new(texts) as ArrayRef),
+        ("time", Arc::new(times)),
+    ]);
+    let batch = batch.unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(Default::default()))
+        .set_dictionary_enabled(has_dictionary)
+        .set_dictionary_page_size_limit(4 << 20)
+        .set_write_batch_size(1);
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn large_texts_are_decoded_in_parts_of_bounded_size() {
+    for has_dictionary in [true, false] {
+        let file = file_of_large_texts(100, has_dictionary);
+        assert!(file.len() < 100_000, "{}", file.len());
+        for skip_rows in [0, 37] {
+            let options = ReadOptions {
+                skip_rows,
+                ..sniffed_parquet()
+            };
+            let mut reader =
+                FileReader::open(FileInput::Bytes(file.clone().into()), options).unwrap();
+            assert!(
+                reader.memory_bytes() < 20 << 20,
+                "{}",
+                reader.memory_bytes()
+            );
+            let mut next_row = skip_rows + 1;
+            while let Some(part) = reader.next_part().unwrap() {
+                let numbered = &part.batches[0];
+                assert!(batch_bytes(&numbered.batch) <= MAX_PART_BYTES);
+                assert_eq!(numbered.first_row, next_row);
+                next_row += numbered.batch.num_rows();
+            }
+            assert_eq!(next_row, 101);
+        }
+    }
+}
+
+#[test]
+fn columns_keep_the_types_that_the_file_states() {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    lists.append_value([Some("a"), None]);
+    lists.append_null();
+    let texts = || StringArray::from(vec![Some("x"), None]);
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new());
+    maps.keys().append_value("k");
+    maps.values().append_value(b"v");
+    maps.append(true).unwrap();
+    maps.append(true).unwrap();
+    let inner = Arc::new(Field::new("inner", DataType::Utf8, true));
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("text", Arc::new(texts())),
+        ("large", cast(&texts(), &DataType::LargeUtf8).unwrap()),
+        ("binary", cast(&texts(), &DataType::Binary).unwrap()),
+        ("view", cast(&texts(), &DataType::Utf8View).unwrap()),
+        ("list", Arc::new(lists.finish())),
+        ("map", Arc::new(maps.finish())),
+        (
+            "struct",
+            Arc::new(StructArray::from(vec![(
+                inner,
+                Arc::new(texts()) as ArrayRef,
+            )])),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = parquet_file(&batch, Compression::SNAPPY);
+    let mut reader = FileReader::open(FileInput::Bytes(file.into()), sniffed_parquet()).unwrap();
+    let part = reader.next_part().unwrap().unwrap();
+    assert_eq!(part.batches[0].batch.columns(), batch.columns());
+}
+
+#[test]
+fn large_pages_count_as_memory_before_they_are_decompressed() {
+    let text = "x".repeat(1 << 20);
+    let texts = StringArray::from_iter_values((0..100).map(|_| &text));
+    let batch = RecordBatch::try_from_iter([("note", Arc::new(texts) as ArrayRef)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(Default::default()))
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(1 << 30)
+        .set_write_batch_size(1_000);
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    let file = writer.into_inner().unwrap();
+    let reader = FileReader::open(FileInput::Bytes(file.into()), sniffed_parquet()).unwrap();
+    let pages: u64 = 100 << 20;
+    let memory = pages..pages + (20 << 20);
+    assert!(
+        memory.contains(&reader.memory_bytes()),
+        "{}",
+        reader.memory_bytes()
+    );
+}
+
+#[test]
+fn files_with_too_many_columns_are_refused() {
+    let columns = MAX_COLUMNS + 1;
+    let names = (0..columns).map(|column| format!("c{column}"));
+    let names: Vec<String> = names.collect();
+    let values: Vec<ArrayRef> = (0..columns)
+        .map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef)
+        .collect();
+    let batch = RecordBatch::try_from_iter(names.iter().zip(values)).unwrap();
+    let members = names.iter().map(|name| format!("\"{name}\":1"));
+    let members: Vec<String> = members.collect();
+    let (first, second) = members.split_at(columns / 2);
+    let texts = [
+        (
+            Format::Csv,
+            format!("{}\n{}\n", names.join(","), "1,".repeat(columns)),
+        ),
+        (
+            Format::Csv,
+            format!("#datatype{}\n", ",long".repeat(columns)),
+        ),
+        (Format::JsonLines, format!("{{{}}}\n", members.join(","))),
+        (
+            Format::JsonLines,
+            format!("{{{}}}\n{{{}}}\n", first.join(","), second.join(",")),
+        ),
+    ];
+    let binary = [
+        (Format::Parquet, parquet_file(&batch, Compression::SNAPPY)),
+        (Format::Arrow, arrow_stream(&batch)),
+    ];
+    let texts = texts.map(|(format, text)| (format, text.into_bytes()));
+    for (format, file) in texts.into_iter().chain(binary) {
+        let options = ReadOptions {
+            format: Some(format),
+            ..sniffed()
+        };
+        let error = read_parts(file, options).unwrap_err().to_string();
+        assert!(error.ends_with("columns (limit: 10000)"), "{error}");
+    }
 }

@@ -136,6 +136,7 @@ impl ManifestFixture {
             false => Some(self.bundle(&mut sections).await),
         };
         FlushCommit {
+            imports: Vec::new(),
             read_mark,
             cut,
             sections,

@@ -29,6 +29,7 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
     let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
     section.object = object.ulid;
     FlushCommit {
+        imports: Vec::new(),
         read_mark,
         cut,
         sections: vec![section],

@@ -50,6 +50,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
     let put = instance.bucket.put(&key, bundle.into(), PutMode::Overwrite);
     put.await.unwrap();
     let flush = FlushCommit {
+        imports: Vec::new(),
         read_mark: stamp(n),
         cut: stamp(n + 1),
         sections,

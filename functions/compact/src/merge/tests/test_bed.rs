@@ -119,6 +119,7 @@ impl MergeTestBed {
         }
         let table = self.table.id();
         let commit = FlushCommit {
+            imports: Vec::new(),
             read_mark: above,
             cut: upto,
             object: (!sections.is_empty()).then_some(object),
