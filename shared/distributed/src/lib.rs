@@ -5,6 +5,7 @@
 //!     DistributedPlanner ── stages, tasks ─► WorkerPlan        worker(): sessions of tasks
 //!       stage_handlers   tasks, scans and workers of a stage     ticket_check   who may set a task
 //!       stage_check      can each task be sent, and is it right  scan_codec     opens scans by name
+//!       received_plan    does a worker get the plan that was sent
 //!                                                              dynamic_filters  bounds within a task
 //!       guarded_channel  ═════ Channels of a transport ═════►
 //!       ticket           signs one ticket for each task         cluster_tickets  keys from the root catalog
@@ -20,6 +21,7 @@ mod interruption;
 pub mod invocation;
 mod planner;
 mod portability;
+mod received_plan;
 mod scan_codec;
 mod stage_check;
 mod stage_handlers;

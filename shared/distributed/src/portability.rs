@@ -105,26 +105,28 @@ impl Portability {
 }
 
 /// The functions whose evaluation depends on their name alone, and not on a flag, if it is in the reverse order of rows.
-const KNOW_THEIR_ORDER: [&str; 4] = ["lag", "lead", "first_value", "last_value"];
+const FUNCTIONS_WITHOUT_ORDER_FLAG: [&str; 4] = ["lag", "lead", "first_value", "last_value"];
 
 /// Returns the aggregate of a window.
-fn window_aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
+pub(crate) fn window_aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     let window = window.as_any();
     let plain = window.downcast_ref::<PlainAggregateWindowExpr>();
     let sliding = window.downcast_ref::<SlidingAggregateWindowExpr>();
-    let plain = plain.map(PlainAggregateWindowExpr::get_aggregate_expr);
-    plain.or(sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr))
+    plain
+        .map(PlainAggregateWindowExpr::get_aggregate_expr)
+        .or(sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr))
 }
 
 /// Returns the function of a window, if it is no aggregate.
-fn window_function(window: &Arc<dyn WindowExpr>) -> Option<&WindowUDFExpr> {
+pub(crate) fn window_function(window: &Arc<dyn WindowExpr>) -> Option<&WindowUDFExpr> {
     let standard = window.as_any().downcast_ref::<StandardWindowExpr>()?;
     let function: &dyn StandardWindowFunctionExpr = standard.get_standard_func_expr().as_ref();
     function.as_any().downcast_ref::<WindowUDFExpr>()
 }
 
-/// Whether the encoding of a window has all of its fields. That of its aggregate is less than that of other aggregates.
-fn is_encoded_completely(window: &Arc<dyn WindowExpr>) -> bool {
+/// Whether the encoding of a window has all of its fields. DataFusion encodes fewer fields of an aggregate in a window than of
+/// other aggregates.
+pub(crate) fn is_encoded_completely(window: &Arc<dyn WindowExpr>) -> bool {
     if let Some(aggregate) = window_aggregate(window) {
         // The only field without an accessor is the last one.
         let is_unfiltered = format!("{window:?}").ends_with("filter: None }");
@@ -132,7 +134,7 @@ fn is_encoded_completely(window: &Arc<dyn WindowExpr>) -> bool {
     }
     window_function(window).is_some_and(|function| {
         let flags = WindowFlags::new(function);
-        let knows_its_order = KNOW_THEIR_ORDER.contains(&function.fun().name());
+        let knows_its_order = FUNCTIONS_WITHOUT_ORDER_FLAG.contains(&function.fun().name());
         !flags.ignores_nulls && (!flags.is_reversed || knows_its_order)
     })
 }
@@ -145,11 +147,16 @@ struct WindowFlags {
 
 impl WindowFlags {
     fn new(function: &WindowUDFExpr) -> Self {
-        // They are the last fields. A flag that is not found counts as set.
+        // They are the last fields, after names and literals of the statement. A flag that is not found counts as set.
         let text = format!("{function:?}");
+        let has_end = |reversed: bool, ignored: bool| {
+            text.ends_with(&format!(
+                ", is_reversed: {reversed}, ignore_nulls: {ignored} }}"
+            ))
+        };
         Self {
-            is_reversed: !text.contains(", is_reversed: false, ignore_nulls: "),
-            ignores_nulls: !text.ends_with(", ignore_nulls: false }"),
+            is_reversed: !has_end(false, false) && !has_end(false, true),
+            ignores_nulls: !has_end(false, false) && !has_end(true, false),
         }
     }
 }

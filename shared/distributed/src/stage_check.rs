@@ -29,7 +29,7 @@ use datafusion_proto::{
 };
 use neap_tables::SnapshotScanExec;
 
-use crate::{planner::Exchange, portability::Portability};
+use crate::{planner::Exchange, portability::Portability, received_plan::changed_operator};
 
 /// Maximum bytes that the scans of a broadcast may read. Its rows wait in memory, outside the limit of queries, until all
 /// consumers have read them.
@@ -161,9 +161,17 @@ pub(crate) fn check_encoding(
         };
         // The plan of a stage contains those of the stages below it.
         if let Some(stage) = boundary.input_stage().local_plan() {
-            match decode(stage, config, context) {
-                Ok(decoded) if is_alike(stage, &decoded) => check_order(&decoded, config)?,
-                Ok(_) => return Err("a stage changes when it is sent to a worker".into()),
+            let sent = first_task(stage);
+            let received = sent.and_then(|sent| {
+                let received = decode(&sent, config, context)?;
+                let changed = changed_operator(&sent, &received)?;
+                Ok((changed.map(|operator| operator.name().to_owned()), received))
+            });
+            match received {
+                Ok((None, received)) => check_order(&received, config)?,
+                Ok((Some(name), _)) => {
+                    return Err(format!("{name} changes when it is sent to a worker").into());
+                }
                 Err(error) => {
                     return Err(format!("a stage can't be sent to a worker: {error}").into());
                 }
@@ -173,13 +181,9 @@ pub(crate) fn check_encoding(
     Ok(())
 }
 
-/// Returns the stage that a worker gets.
-fn decode(
-    stage: &Arc<dyn ExecutionPlan>,
-    config: &SessionConfig,
-    context: &TaskContext,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let of_first_task = Arc::clone(stage).transform_down(|node| {
+/// Returns the plan of the first task of a stage.
+fn first_task(stage: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let with_part = Arc::clone(stage).transform_down(|node| {
         let leaf = node.downcast_ref::<DistributedLeafExec>();
         let part = leaf.and_then(|leaf| leaf.variants().first().cloned());
         Ok(match part {
@@ -187,19 +191,21 @@ fn decode(
             None => Transformed::no(node),
         })
     })?;
+    Ok(with_part.data)
+}
+
+/// Returns the plan that a worker gets.
+fn decode(
+    sent: &Arc<dyn ExecutionPlan>,
+    config: &SessionConfig,
+    context: &TaskContext,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let codec = DistributedCodec::new_combined_with_user(config);
     let converter = DeduplicatingProtoConverter::default();
-    let bytes =
-        physical_plan_to_bytes_with_proto_converter(of_first_task.data, &codec, &converter)?;
+    let bytes = physical_plan_to_bytes_with_proto_converter(Arc::clone(sent), &codec, &converter)?;
     let codec = DistributedCodec::new_combined_with_user(context.session_config());
     let converter = DeduplicatingProtoConverter::default();
     physical_plan_from_bytes_with_proto_converter(&bytes, context, &codec, &converter)
-}
-
-/// Whether two plans have the same columns and the same number of partitions.
-fn is_alike(one: &Arc<dyn ExecutionPlan>, other: &Arc<dyn ExecutionPlan>) -> bool {
-    let partitions = |plan: &Arc<dyn ExecutionPlan>| plan.output_partitioning().partition_count();
-    one.schema() == other.schema() && partitions(one) == partitions(other)
 }
 
 #[cfg(test)]

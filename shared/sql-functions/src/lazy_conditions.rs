@@ -363,6 +363,10 @@ mod tests {
             ("w <> 0 AND (id > 3 OR 10 / w > 1)", &["1", "3", "4"]),
             ("w > 0 AND 10 / w > 1 AND 20 / (10 / w) = 10", &["3"]),
             ("s ~ '^[0-9]+$' AND CAST(s AS BIGINT) > 5", &["1", "3"]),
+            (
+                "s ~ '^[0-9]+$' AND s::BIGINT <> 3 AND 36 / (s::BIGINT - 3) > 4",
+                &["1"],
+            ),
         ] {
             let sql = format!("SELECT id FROM t WHERE {condition} ORDER BY id");
             assert_eq!(column(&sql).await, ids, "{}", answer(&sql).await);

@@ -33,6 +33,7 @@ mod scope;
 mod session;
 mod single_execution;
 mod small_plans;
+mod subqueries;
 mod substitution_rule;
 mod system;
 mod unused_values;

@@ -14,8 +14,8 @@ use datafusion::{
     },
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, scalar_subquery::ScalarSubqueryExec,
-        sorts::sort::SortExec,
+        ExecutionPlan, ExecutionPlanProperties, aggregates::AggregateExec,
+        scalar_subquery::ScalarSubqueryExec, sorts::sort::SortExec,
     },
 };
 
@@ -24,6 +24,7 @@ use crate::{
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
     scan::{AggregateSplit, DedupExec, REDUNDANT_TIME_BOUNDS, TAIL_FILTERS},
+    substitution_rule::SubstitutionRule,
 };
 
 /// A rule of a session.
@@ -51,6 +52,8 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     // Before any rule moves a filter into a scan.
     let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit), Arc::new(REDUNDANT_TIME_BOUNDS)];
     all.extend(rules);
+    // After the rule that sorts the rows of an aggregate.
+    all.push(Arc::new(UNSORTED_LIMITS));
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
     // After the rules that look for a filter above a scan.
@@ -60,6 +63,21 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.push(Arc::new(RankSortExec::RULE));
     all
 }
+
+/// Removes limits that an aggregate can't obey any more: that of groups in any order, if another rule has sorted its rows since.
+/// The rows above it are limited, too. DataFusion 55.2 fails otherwise (<https://github.com/apache/datafusion/issues/25350>).
+const UNSORTED_LIMITS: SubstitutionRule = SubstitutionRule {
+    name: "unsorted_limits",
+    substitute: |plan| {
+        let aggregate = plan.downcast_ref::<AggregateExec>();
+        Ok(aggregate.and_then(|aggregate| {
+            let limit = aggregate.limit_options()?;
+            let is_obeyed = limit.descending().is_some()
+                || aggregate.is_unordered_unfiltered_group_by_distinct();
+            (!is_obeyed).then(|| Arc::new(aggregate.with_new_limit_options(None)) as Arc<_>)
+        }))
+    },
+};
 
 /// A rule that is applied to the plans for which `is_needed`.
 #[derive(Debug)]

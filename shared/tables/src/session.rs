@@ -46,6 +46,7 @@ use crate::{
     renamed_columns::RenamedColumnsRule,
     scan::{self, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
+    subqueries::SubqueryRule,
     system::{SystemSchema, SystemSources},
 };
 
@@ -91,6 +92,7 @@ impl Sessions {
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(RegexBackslashRule));
+        analysis.push(Arc::new(SubqueryRule));
         let planning = operator_rules();
         let windows = Arc::new(GapFillLimit(settings.max_windows));
         let usual = config(settings.partitions, settings.memory_pool_bytes).with_extension(windows);

@@ -2,6 +2,7 @@
 //! workers.
 
 mod answers;
+mod duckdb;
 mod faults;
 mod fixture;
 mod security;

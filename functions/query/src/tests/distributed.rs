@@ -149,6 +149,11 @@ pub(crate) const DISTRIBUTED: &[&str] = &[
     "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r, \
      lag(usage) OVER (PARTITION BY host ORDER BY time) AS a, lead(usage, 2, 0) OVER (PARTITION BY host ORDER BY time) AS b \
      FROM cpu",
+    "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time DESC) AS r, nth_value(usage, 2) OVER \
+     (PARTITION BY host ORDER BY time ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS n FROM cpu",
+    "SELECT host, time, sum(usage) FILTER (WHERE load > 4) OVER (PARTITION BY host ORDER BY time) AS s FROM cpu",
+    "SELECT host, time, lead(usage) IGNORE NULLS OVER (PARTITION BY host ORDER BY time) AS n FROM cpu",
+    "SELECT host, time FROM cpu WHERE usage <> 7 AND 100 / (usage - 7) > 20",
     "SELECT time, host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu WHERE region = 'eu'",
     "SELECT host, count(*) AS n, max(s) AS m FROM (SELECT host, sum(usage) OVER (ORDER BY time, host) AS s FROM cpu) \
      GROUP BY host",

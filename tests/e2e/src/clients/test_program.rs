@@ -32,7 +32,7 @@ impl TestProgram {
     }
 
     /// Returns a Python program with arguments; `None` if the libraries are not installed.
-    pub(super) fn python_program(name: &str, arguments: &[&OsStr]) -> Option<Self> {
+    pub(crate) fn python_program(name: &str, arguments: &[&OsStr]) -> Option<Self> {
         let folder = repository().join("tests/clients");
         let mut found = Self::installed("NEAP_CLIENTS_PYTHON", &folder, name)?;
         found.command.args(["-B", name]).args(arguments);
@@ -66,6 +66,12 @@ impl TestProgram {
             command: program(&PathBuf::from(interpreter), folder),
             name: name.to_owned(),
         })
+    }
+
+    /// Adds arguments of the program.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
     }
 
     /// Sets an environment variable of the program.

@@ -1,0 +1,93 @@
+//! Statements that DataFusion has answered wrongly, over one process, by kept plans, and over workers. An upgrade of DataFusion
+//! that answers them itself lets its mend in this repository go.
+
+use neap_distributed::Exchange;
+
+use super::{QueryTestInstance, distributed::Pair};
+
+/// Statements, each with `----`, its answer as CSV, and an empty line. Lines with `#` are comments.
+const ANSWERS: &str = include_str!("upstream_answers.txt");
+
+/// Writes the tables `o` and `i`. What a line leaves out is null.
+async fn fill(one: &QueryTestInstance) {
+    let lines = [
+        "o,k=a id=1i,v=1i,w=0i",
+        "o,k=a id=2i,w=2i",
+        "o,k=b id=3i,v=3i",
+        "o id=4i,v=4i,w=5i",
+        "o,k=b id=5i,w=1i",
+        "o,k=b id=6i,v=7i,w=0i",
+        "i,k=a id=1i,v=1i",
+        "i,k=a id=2i",
+        "i,k=b id=3i",
+        "i,k=c id=4i,v=4i",
+    ];
+    for (number, line) in lines.iter().enumerate() {
+        one.write(&format!("{line} {}", 1_700_000_001_000_000_000 + number))
+            .await;
+        // Sections, and a tail.
+        if number == 2 || number == 7 {
+            one.flush().await;
+        }
+    }
+}
+
+/// Returns the statements and their answers.
+fn answers() -> Vec<(&'static str, String)> {
+    let cases = ANSWERS.split("\n\n").filter_map(|case| {
+        let (statement, answer) = case.trim().split_once("\n----\n")?;
+        let statement = statement.lines().last().unwrap_or_default();
+        // The CSV of no rows has no columns.
+        let has_rows = answer.lines().count() > 1;
+        Some((
+            statement,
+            if has_rows {
+                format!("{answer}\n")
+            } else {
+                String::new()
+            },
+        ))
+    });
+    cases.collect()
+}
+
+#[tokio::test]
+async fn answers_are_those_of_another_database() {
+    let pair = Pair::new(4, Exchange::Workers).await;
+    fill(&pair.local).await;
+    let answers = answers();
+    assert!(answers.len() > 60, "{}", answers.len());
+    let mut wrong = Vec::new();
+    for (sql, expected) in &answers {
+        let mut found = Vec::new();
+        for execution in ["first", "second", "third"] {
+            let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+            found.push((execution, pair.local.post(body).await));
+        }
+        let distributed = pair.run(sql).await;
+        found.push(("distributed", (distributed.status, distributed.body)));
+        for (how, answer) in found {
+            if answer != (200, expected.clone()) {
+                wrong.push(format!("{how}: {sql}\n{answer:?}, not {expected:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn what_can_not_be_answered_is_refused() {
+    let one = QueryTestInstance::alone().await;
+    fill(&one).await;
+    for sql in [
+        "SELECT id FROM o WHERE v IN (SELECT count(*) FROM i WHERE i.k = o.k HAVING count(*) > 1)",
+        "SELECT id FROM o WHERE EXISTS (SELECT 1 FROM i WHERE i.k = o.k GROUP BY ROLLUP (i.k))",
+        "SELECT id FROM o WHERE EXISTS (SELECT count(*) FROM i WHERE i.k = o.k LIMIT 1 OFFSET 1)",
+        "SELECT id FROM o WHERE EXISTS (SELECT * FROM (SELECT count(*) AS c FROM i WHERE i.k = o.k) AS t WHERE t.c < 2)",
+    ] {
+        let body = serde_json::json!({"db": "db", "q": sql});
+        let (status, text) = one.post(body).await;
+        assert_eq!(status, 405, "{sql}: {text}");
+        assert!(text.contains("outer columns"), "{text}");
+    }
+}
