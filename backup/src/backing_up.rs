@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use neap_bucket::Stamp;
-use neap_catalog::{ANY_AGE, INTERNAL_DATABASE};
+use neap_catalog::{ANY_AGE, INTERNAL_DATABASE, is_or_is_policy_of};
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -97,7 +97,8 @@ impl BackupParts {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let wanted = backup.database.as_ref();
         let live = root.live_databases().filter(|(_, entry)| {
-            entry.name != INTERNAL_DATABASE && wanted.is_none_or(|name| *name == entry.name)
+            entry.name != INTERNAL_DATABASE
+                && wanted.is_none_or(|name| is_or_is_policy_of(&entry.name, name))
         });
         let sources: Vec<_> = live.map(|(id, entry)| (entry.name.clone(), id)).collect();
         match (sources.is_empty(), wanted) {

@@ -15,10 +15,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Get, GetOptions, Key, PutMode, RECENT_PUT_IDS, Register, RestorePolicy};
+use neap_bucket::{
+    Bucket, Get, GetOptions, Key, PutMode, RECENT_PUT_IDS, Register, RestorePolicy, Stamp,
+};
 use neap_catalog::{
-    CatalogError, CopyOptions, DatabaseCatalog, DatabaseDocuments, INTERNAL_DATABASE,
-    RestoredDatabase,
+    CatalogError, CopyOptions, DatabaseCatalog, DatabaseDocuments, DatabaseEntry,
+    INTERNAL_DATABASE, RestoredDatabase, is_or_is_policy_of, policy_name,
 };
 use neap_fsck::ReferencedContents;
 use neap_manifest::{ManifestSettings, ManifestStore, ObjectName, RestoreError};
@@ -50,8 +52,8 @@ pub(crate) enum RestoredContents {
     Copies(Vec<DatabaseInBackup>),
     /// Objects at a place.
     Objects(Box<PlaceManifest>, BackupPlace),
-    /// A database at an earlier moment.
-    Moment(DatabaseInBackup),
+    /// Live databases at an earlier moment.
+    Moment(Vec<DatabaseInBackup>),
 }
 
 /// The plan of a restore.
@@ -71,13 +73,19 @@ impl RestorePlan {
         matches!(self.contents, RestoredContents::Objects(..))
     }
 
-    /// Returns the names of the restored databases.
+    /// Returns the names of the restored databases. A new name of a database is also that of its retention policies.
     fn names(&self, restore: &Restore) -> Vec<String> {
-        let names = self.databases.iter().map(|one| one.name.clone());
-        match &restore.to {
-            Some(name) => vec![name.clone()],
-            None => names.collect(),
-        }
+        let names = self.databases.iter().map(|one| {
+            let renamed = restore.database.as_ref().zip(restore.to.as_ref());
+            renamed.map_or_else(
+                || one.name.clone(),
+                |(old, new)| match policy_name(&one.name, old) {
+                    Some(policy) => format!("{new}/{policy}"),
+                    None => new.clone(),
+                },
+            )
+        });
+        names.collect()
     }
 }
 
@@ -105,10 +113,10 @@ impl BackupParts {
             _ => None,
         };
         let (contents, of_backup, is_own) = match (&restore.source, at_place) {
-            (RestoreSource::Moment(_), _) => {
-                let database = self.live_database(restore).await?;
+            (RestoreSource::Moment(moment), _) => {
+                let databases = self.live_databases(restore, *moment).await?;
                 (
-                    RestoredContents::Moment(database),
+                    RestoredContents::Moment(databases),
                     Some(String::new()),
                     true,
                 )
@@ -129,15 +137,14 @@ impl BackupParts {
             }
         };
         let all = match &contents {
-            RestoredContents::Copies(databases) => databases.as_slice(),
+            RestoredContents::Copies(databases) | RestoredContents::Moment(databases) => databases,
             RestoredContents::Objects(manifest, _) => &manifest.backup.databases,
-            RestoredContents::Moment(database) => std::slice::from_ref(database),
         };
         let is_wanted = |one: &&DatabaseInBackup| {
             restore
                 .database
                 .as_ref()
-                .is_none_or(|name| *name == one.name)
+                .is_none_or(|name| is_or_is_policy_of(&one.name, name))
         };
         let databases: Vec<_> = all.iter().filter(is_wanted).cloned().collect();
         if databases.is_empty() && restore.database.is_some() {
@@ -156,17 +163,29 @@ impl BackupParts {
         })
     }
 
-    /// Returns the live database of a restore to a moment.
-    async fn live_database(&self, restore: &Restore) -> Result<DatabaseInBackup, BackupError> {
+    /// Returns the live database of a restore to a moment, and its retention policies that existed then.
+    async fn live_databases(
+        &self,
+        restore: &Restore,
+        moment: Stamp,
+    ) -> Result<Vec<DatabaseInBackup>, BackupError> {
         let name = restore.database.clone().unwrap_or_default();
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let not_found = || BackupError::NotFound(format!("there is no database {name:?}"));
-        let source = root.database(&name).ok_or_else(not_found)?;
-        Ok(DatabaseInBackup {
+        let database = root.database(&name).ok_or_else(not_found)?;
+        let existed = |entry: &DatabaseEntry| {
+            let created = entry.created;
+            created.is_none_or(|created| created <= moment.time())
+        };
+        let policies = root.policies_of(&name).filter(|(_, entry)| existed(entry));
+        let policies = policies.map(|(id, entry)| (id, entry.name.clone()));
+        let databases = std::iter::once((database, name.clone())).chain(policies);
+        let databases = databases.map(|(id, name)| DatabaseInBackup {
             name,
-            source,
-            copy: source,
-        })
+            source: id,
+            copy: id,
+        });
+        Ok(databases.collect())
     }
 
     /// Creates and fills the hidden databases of a restore, as far as an earlier run has not done so. When it returns,
@@ -188,6 +207,10 @@ impl BackupParts {
             }
             false => restore.copies.clone(),
         };
+        if copies.len() != plan.databases.len() {
+            let text = "a retention policy of the database was dropped during the restore";
+            return Err(BackupError::Conflict(text.to_owned()));
+        }
         let record = async |totals: Option<(u64, u64)>| {
             let change = lease.change(|register, lease| {
                 let restore = register.renewed_restore(restore.id, lease)?;
@@ -219,9 +242,9 @@ impl BackupParts {
         copies: &[DatabaseId],
         copied: &CopiedObjects,
     ) -> Result<(), BackupError> {
-        if let (RestoreSource::Moment(moment), Some(copy)) = (&restore.source, copies.first()) {
-            let databases = plan.databases.iter();
-            let databases = databases.map(|one| DatabaseInBackup {
+        if let RestoreSource::Moment(moment) = &restore.source {
+            let databases = plan.databases.iter().zip(copies);
+            let databases = databases.map(|(one, copy)| DatabaseInBackup {
                 copy: *copy,
                 ..one.clone()
             });

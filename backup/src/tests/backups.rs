@@ -252,3 +252,74 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
     assert_eq!(restored.job.state, JobState::Failed);
     assert_eq!(cluster.points("two").await, cluster.points_now("two"));
 }
+
+#[tokio::test]
+async fn a_database_is_backed_up_and_restored_with_its_retention_policies() {
+    for place in [None, Some("elsewhere")] {
+        let cluster = TestCluster::new().await;
+        for database in ["one", "one/week", "one2", "two/week"] {
+            cluster.write(database, "a", 1, 1).await;
+        }
+        let backup = BackupRequest {
+            name: Some("b".to_owned()),
+            database: Some("one".to_owned()),
+            place: place.map(str::to_owned),
+            ..BackupRequest::default()
+        };
+        let backup = cluster.back_up(&backup).await;
+        let names: Vec<_> = backup.databases.iter().map(|one| &one.name).collect();
+        assert_eq!(names, ["one", "one/week"]);
+        let expected = cluster.points_now("one/week");
+        cluster.write("one/week", "a", 2, 2).await;
+        let in_place = RestoreRequest {
+            backup: Some("b".to_owned()),
+            database: Some("one".to_owned()),
+            ..RestoreRequest::default()
+        };
+        let renamed = RestoreRequest {
+            to: Some("three".to_owned()),
+            ..in_place.clone()
+        };
+        for request in [in_place, renamed] {
+            let restored = cluster.restore(&request).await;
+            assert_eq!(restored.job.state, JobState::Completed);
+        }
+        assert_eq!(cluster.points("one/week").await, expected);
+        assert_eq!(cluster.points("three/week").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_database_returns_to_a_moment_with_the_policies_that_it_had() {
+    let cluster = TestCluster::new().await;
+    for database in ["one", "one/week"] {
+        cluster.write(database, "a", 1, 1).await;
+    }
+    cluster.pass(Duration::from_secs(60));
+    cluster.maintain().await;
+    cluster.pass(Duration::from_secs(60));
+    let moment = Stamp::end_of(cluster.bucket.clock().now().unwrap());
+    let expected = cluster.points_now("one/week");
+    cluster.pass(Duration::from_secs(60));
+    for database in ["one/week", "one/month"] {
+        cluster.write(database, "a", 2, 2).await;
+    }
+    cluster.maintain().await;
+    let restored = cluster
+        .restore(&RestoreRequest {
+            moment: Some(moment),
+            database: Some("one".to_owned()),
+            to: Some("two".to_owned()),
+            ..RestoreRequest::default()
+        })
+        .await;
+    let error = &restored.job.error;
+    assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
+    let copies: Vec<_> = cluster.databases().await;
+    let copies: Vec<_> = copies
+        .iter()
+        .filter(|name| name.starts_with("two"))
+        .collect();
+    assert_eq!(copies, ["two", "two/week"]);
+    assert_eq!(cluster.points("two/week").await, expected);
+}

@@ -97,6 +97,7 @@ pub use query_groups::{
     QueryGroupChange, QueryGroups,
 };
 pub use register::CachedRegister;
+pub use retention_policies::{is_or_is_policy_of, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
 pub use tokens::{

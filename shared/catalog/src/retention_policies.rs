@@ -1,6 +1,6 @@
 //! Retention policies of InfluxDB 1: databases named `database/policy`.
 //!
-//! A policy is dropped and undeleted with its database, and a permission for the database includes it.
+//! A policy is dropped, undeleted, backed up and restored with its database, and a permission for the database includes it.
 
 use std::collections::BTreeMap;
 
@@ -102,8 +102,13 @@ impl Permissions {
     }
 }
 
+/// Whether a database is the one of a name, or stores one of its retention policies.
+pub fn is_or_is_policy_of(stored: &str, database: &str) -> bool {
+    stored == database || policy_name(stored, database).is_some()
+}
+
 /// Returns the name of a retention policy of a database, from the name of the database that stores it.
-fn policy_name<'a>(stored: &'a str, database: &str) -> Option<&'a str> {
+pub fn policy_name<'a>(stored: &'a str, database: &str) -> Option<&'a str> {
     stored.strip_prefix(database)?.strip_prefix('/')
 }
 
