@@ -296,6 +296,14 @@ impl QueryEngine {
         self.tables().scan.data.release_chunks();
     }
 
+    /// Ends the newest running query. Operators may hold memory that the memory of queries does not count, such as rows that are
+    /// collected until a batch is full; only the memory of the process shows it.
+    pub fn end_newest_query(&self) {
+        if let Some(id) = self.log.kill_newest() {
+            tracing::warn!(%id, "the memory is exhausted: the newest query was ended");
+        }
+    }
+
     /// The bytes reserved by running queries, and those of the cached tail images of tables.
     pub fn memory_stats(&self) -> MemoryStats {
         MemoryStats {
@@ -403,7 +411,7 @@ impl QueryEngine {
         let answer = async {
             tokio::select! {
                 answer = self.begin(Arc::clone(&pending), &tracker) => answer,
-                () = tracker.killed() => Err(QueryError::Killed),
+                error = tracker.killed() => Err(error),
             }
         };
         // The timeout is enforced here because answering may compute without yielding.

@@ -74,6 +74,9 @@ pub enum QueryError {
     /// `KILL QUERY` ended it. The text is that of InfluxDB 1.
     #[error("query interrupted")]
     Killed,
+    /// The memory of the process was exhausted while it ran.
+    #[error("query error: the memory of the server is exhausted, and this query was ended")]
+    OutOfMemory,
     /// The process is shutting down.
     #[error("query error: the server is shutting down")]
     Stopped,
@@ -174,7 +177,9 @@ impl QueryError {
                 DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
             },
             Self::Copy(error) => error.kind(),
-            Self::Busy | Self::Stopped | Self::WorkerFailed(_) => QueryErrorKind::Unavailable,
+            Self::Busy | Self::OutOfMemory | Self::Stopped | Self::WorkerFailed(_) => {
+                QueryErrorKind::Unavailable
+            }
             Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }
     }

@@ -18,11 +18,11 @@ use datafusion::{execution::memory_pool::PeakRecordingPool, physical_plan::Execu
 use neap_bucket::World;
 use neap_schema::DatabaseId;
 use neap_tables::{FileScans, QueryHistory, QueryRecord};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use uuid::{Builder, Uuid};
 
 use crate::{
-    QueryRequest,
+    QueryError, QueryRequest,
     query_counters::{QueryCounters, QueryOutcome},
     request::Language,
 };
@@ -72,6 +72,24 @@ impl QueryPhase {
     /// Whether it has not ended.
     pub(crate) fn is_running(self) -> bool {
         matches!(self, Self::Received | Self::Planned | Self::Permit)
+    }
+}
+
+/// The reason why a running query is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KillReason {
+    /// `KILL QUERY`.
+    Statement,
+    /// The process has too little memory.
+    Memory,
+}
+
+impl From<KillReason> for QueryError {
+    fn from(reason: KillReason) -> Self {
+        match reason {
+            KillReason::Statement => Self::Killed,
+            KillReason::Memory => Self::OutOfMemory,
+        }
     }
 }
 
@@ -135,8 +153,8 @@ impl QueryProgress {
 pub(crate) struct LoggedQuery {
     pub(crate) head: QueryInfo,
     progress: Mutex<QueryProgress>,
-    /// Cancelled by `KILL QUERY`.
-    kill: CancellationToken,
+    /// Set when it is to end.
+    killed: watch::Sender<Option<KillReason>>,
 }
 
 /// A running query, as `SHOW QUERIES` lists it.
@@ -177,6 +195,12 @@ impl LoggedQuery {
             trace_id: head.trace_id.clone(),
             workers: is_distributed.then(|| progress.workers.join(",")),
         }
+    }
+
+    /// Whether it has its permit and has not ended. A query that waits for its permit holds no memory.
+    fn is_executed(&self) -> bool {
+        let state = self.state();
+        state.permit.is_some() && state.phase.is_running()
     }
 
     /// Marks the query as failed because its rows could not be encoded or sent.
@@ -244,7 +268,7 @@ impl QueryLog {
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
             progress: Mutex::new(QueryProgress::INITIAL),
-            kill: CancellationToken::new(),
+            killed: watch::Sender::default(),
         });
         ring.bytes += query.head.text.len();
         ring.queries.push_back(Arc::clone(&query));
@@ -281,7 +305,7 @@ impl QueryLog {
             databases: query.head.databases.clone(),
             text: query.head.text.clone(),
             age: Duration::from_nanos(u64::try_from(now - query.head.issued).unwrap_or(0)),
-            is_killed: query.kill.is_cancelled(),
+            is_killed: query.killed.borrow().is_some(),
         });
         listed.collect()
     }
@@ -293,11 +317,22 @@ impl QueryLog {
         let query = queries.find(|query| query.head.number == number);
         match query.filter(|query| query.state().phase.is_running()) {
             Some(query) => {
-                query.kill.cancel();
+                query.killed.send_replace(Some(KillReason::Statement));
                 true
             }
             None => false,
         }
+    }
+
+    /// Ends the newest query that is planned or executed, because the process has too little memory. Returns its id; `None` if there
+    /// is none.
+    pub(crate) fn kill_newest(&self) -> Option<Uuid> {
+        let ring = self.ring();
+        let mut queries = ring.queries.iter().rev();
+        let newest =
+            queries.find(|query| query.is_executed() && query.killed.borrow().is_none())?;
+        newest.killed.send_replace(Some(KillReason::Memory));
+        Some(newest.head.id)
     }
 
     fn ring(&self) -> MutexGuard<'_, RecentQueries> {
@@ -385,9 +420,12 @@ impl QueryTracker {
         &self.query
     }
 
-    /// Waits until `KILL QUERY` ends the query.
-    pub(crate) async fn killed(&self) {
-        self.query.kill.cancelled().await;
+    /// Waits until the query is to end. Returns the reason.
+    pub(crate) async fn killed(&self) -> QueryError {
+        let mut killed = self.query.killed.subscribe();
+        let reason = killed.wait_for(Option::is_some).await;
+        let reason = reason.ok().and_then(|reason| *reason);
+        reason.map_or(QueryError::Killed, QueryError::from)
     }
 
     /// Records that the query has its permit.

@@ -290,10 +290,7 @@ impl QueryTask {
         let sent = async {
             tokio::select! {
                 outcome = self.send_with_retry(rows, attempt, max_rows, sender) => outcome,
-                () = self.tracker.killed() => SendOutcome::Failed {
-                    error: QueryError::Killed,
-                    rows: 0,
-                },
+                error = self.tracker.killed() => SendOutcome::Failed { error, rows: 0 },
             }
         };
         let sent = self.world.timeout(self.remaining_time(), sent).await;

@@ -157,9 +157,10 @@ impl FlushBacklog {
 
     /// Returns the databases to flush at a level of memory pressure: above low, all that can be flushed.
     pub(super) fn due_at(&self, level: PressureLevel) -> Vec<DatabaseId> {
-        match level {
-            PressureLevel::Low => self.due(),
-            PressureLevel::High | PressureLevel::Critical | PressureLevel::Full => self.flushable(),
+        if level == PressureLevel::Low {
+            self.due()
+        } else {
+            self.flushable()
         }
     }
 

@@ -153,8 +153,13 @@ impl MemoryWatcher {
                 queries.release_memory();
             }
         };
+        let end_work = || {
+            if let Some(queries) = &self.queries {
+                queries.end_newest_query();
+            }
+        };
         tokio::select! {
-            () = self.monitor.run(&self.world, relieve) => {}
+            () = self.monitor.run(&self.world, relieve, end_work) => {}
             () = stop.cancelled() => {}
         }
     }

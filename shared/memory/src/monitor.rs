@@ -19,8 +19,18 @@ const CRITICAL_PERCENT: usize = 87;
 /// Resident memory at which the memory counts as full, in percent of the limit.
 const FULL_PERCENT: usize = 94;
 
+/// Resident memory at which running work is ended, in percent of the limit.
+const EXHAUSTED_PERCENT: usize = 97;
+
 /// Distance below a level at which the pressure leaves that level, in percent of the limit.
 const HYSTERESIS_PERCENT: usize = 3;
+
+/// Interval in which memory that is used only for speed is freed, while the pressure is high.
+const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval in which running work is ended, while the memory is exhausted. It is longer than the end of a query takes, so that
+/// the next one ends only if this is not enough.
+const END_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Fill of the unflushed tail at which writes are delayed, in percent of its bound.
 const DELAYED_PERCENT: u64 = 50;
@@ -114,8 +124,13 @@ impl MemoryMonitor {
         if memory != before.memory {
             let (held, limit) = (held >> 20, self.limit_bytes >> 20);
             match memory {
-                PressureLevel::Critical | PressureLevel::Full => {
-                    tracing::warn!(held, limit, "memory runs short (MiB): new work waits");
+                level if level >= PressureLevel::Critical => {
+                    tracing::warn!(
+                        held,
+                        limit,
+                        ?level,
+                        "memory runs short (MiB): new work waits"
+                    );
                 }
                 level => tracing::debug!(held, limit, ?level, "memory pressure (MiB)"),
             }
@@ -123,24 +138,50 @@ impl MemoryMonitor {
         memory
     }
 
-    /// Measures the memory periodically. Calls `relieve`, which frees memory that is used only for speed, when the
-    /// pressure becomes high, and then once a second while it stays high. Never returns.
-    pub async fn run(&self, world: &World, relieve: impl Fn()) {
-        let every = Duration::from_secs(1);
-        let mut last: Option<Duration> = None;
+    /// Measures the memory periodically. While the pressure is high, calls `relieve` at once and then every second, which frees
+    /// memory that is used only for speed. While the memory is exhausted, calls `end_work` four times a second, which ends one
+    /// piece of running work. Never returns.
+    pub async fn run(&self, world: &World, relieve: impl Fn(), end_work: impl Fn()) {
+        let mut relief = Repetition::every(RELIEF_INTERVAL);
+        let mut ends = Repetition::every(END_INTERVAL);
         loop {
             let level = self.look();
             let now = world.clock.monotonic();
-            match last {
-                _ if level < PressureLevel::High => last = None,
-                Some(last) if now.saturating_sub(last) < every => {}
-                _ => {
-                    relieve();
-                    last = Some(now);
-                }
+            if relief.is_due(level >= PressureLevel::High, now) {
+                relieve();
+            }
+            if ends.is_due(level >= PressureLevel::Exhausted, now) {
+                end_work();
             }
             world.clock.sleep(SAMPLE_INTERVAL).await;
         }
+    }
+}
+
+/// Something that is done at once when a state begins, and then periodically while it lasts.
+struct Repetition {
+    interval: Duration,
+    last: Option<Duration>,
+}
+
+impl Repetition {
+    fn every(interval: Duration) -> Self {
+        Self {
+            interval,
+            last: None,
+        }
+    }
+
+    /// Returns whether it is done now.
+    fn is_due(&mut self, lasts: bool, now: Duration) -> bool {
+        let since = self.last.map(|last| now.saturating_sub(last));
+        let is_due = lasts && since.is_none_or(|since| since >= self.interval);
+        if !lasts {
+            self.last = None;
+        } else if is_due {
+            self.last = Some(now);
+        }
+        is_due
     }
 }
 
@@ -168,7 +209,9 @@ fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {
         };
         percent >= from
     };
-    if reaches(PressureLevel::Full, FULL_PERCENT) {
+    if reaches(PressureLevel::Exhausted, EXHAUSTED_PERCENT) {
+        PressureLevel::Exhausted
+    } else if reaches(PressureLevel::Full, FULL_PERCENT) {
         PressureLevel::Full
     } else if reaches(PressureLevel::Critical, CRITICAL_PERCENT) {
         PressureLevel::Critical
@@ -187,8 +230,8 @@ mod tests {
 
     #[test]
     fn a_level_is_reached_at_its_percentage_and_left_with_hysteresis() {
-        use PressureLevel::{Critical, Full, High, Low};
-        let levels = [79, 80, 78, 76, 87, 85, 83, 50, 94, 92, 90];
+        use PressureLevel::{Critical, Exhausted, Full, High, Low};
+        let levels = [79, 80, 78, 76, 87, 85, 83, 50, 94, 92, 90, 97, 95, 93];
         let mut level = Low;
         let seen: Vec<_> = levels
             .iter()
@@ -200,7 +243,8 @@ mod tests {
         assert_eq!(
             seen,
             [
-                Low, High, High, Low, Critical, Critical, High, Low, Full, Full, Critical
+                Low, High, High, Low, Critical, Critical, High, Low, Full, Full, Critical,
+                Exhausted, Exhausted, Full
             ]
         );
     }
@@ -232,6 +276,22 @@ mod tests {
             async { _ = monitor.look() }
         );
         assert!(relieved);
+    }
+
+    #[test]
+    fn work_is_repeated_while_its_state_lasts() {
+        let mut repetition = Repetition::every(Duration::from_secs(1));
+        let moments = [
+            (false, 0),
+            (true, 100),
+            (true, 1_050),
+            (true, 1_100),
+            (false, 1_200),
+            (true, 1_300),
+        ];
+        let due =
+            moments.map(|(lasts, millis)| repetition.is_due(lasts, Duration::from_millis(millis)));
+        assert_eq!(due, [false, true, false, true, false, true]);
     }
 
     #[test]
@@ -270,7 +330,7 @@ mod tests {
         };
         for (held, is_freed) in [(79, false), (80, true)] {
             HELD.store(held, Ordering::Relaxed);
-            let watched = world.timeout(SAMPLE_INTERVAL * 10, monitor.run(&world, relieve));
+            let watched = world.timeout(SAMPLE_INTERVAL * 10, monitor.run(&world, relieve, || {}));
             assert!(watched.await.is_none());
             assert_eq!(freed.load(Ordering::Relaxed) > 0, is_freed, "{held} %");
         }

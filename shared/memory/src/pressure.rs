@@ -17,6 +17,8 @@ pub enum PressureLevel {
     Critical,
     /// New work is refused after waiting.
     Full,
+    /// Work in progress is ended.
+    Exhausted,
 }
 
 /// The state that a monitor publishes.

@@ -128,3 +128,35 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
         assert!(metrics.contains(&sample), "{part}: {metrics}");
     }
 }
+
+/// Rows of a megabyte each, without an end. DataFusion collects thousands of them for a batch, and counts no bytes of these.
+const WIDE_ROWS: &str = "WITH RECURSIVE t(n, s) AS (SELECT 1, repeat('x', 1000000) UNION ALL SELECT n + 1, s FROM t) \
+                         SELECT count(s) AS n FROM t";
+
+#[test]
+fn a_query_that_exhausts_the_memory_is_ended_and_others_are_answered() {
+    let place = StoreFixture::directory();
+    let neap = NeapProcess::serve_with(&place, &["--memory-limit", &LIMIT.to_string()]);
+    neap.write("d", "m v=1");
+    let is_over = AtomicBool::new(false);
+    let most = AtomicUsize::new(0);
+    let reply = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                most.fetch_max(resident_bytes(&neap), Ordering::Relaxed);
+                pause(Duration::from_millis(20));
+            }
+        });
+        let body = json!({ "db": "d", "q": WIDE_ROWS }).to_string();
+        let asked = scope.spawn(|| Reply::of(neap.request("POST", "/api/v3/query_sql").body(body)));
+        let reply = asked.join();
+        is_over.store(true, Ordering::Relaxed);
+        reply.unwrap().unwrap()
+    });
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(reply.text().contains("exhausted"), "{}", reply.text());
+    // What an operator adds between two measurements is over the limit.
+    let most = most.into_inner();
+    assert!(most < LIMIT * 3 / 2, "it held {} MiB", most >> 20);
+    assert_eq!(neap.query("d", "SELECT v FROM m"), [json!({ "v": 1.0 })]);
+}

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
+use futures::StreamExt;
 use http::Request;
 use neap_bucket::MemoryStore;
 use neap_memory::{MemoryMonitor, PressureLevel};
@@ -11,7 +12,7 @@ use super::{
     DATABASE, WEATHER,
     instance::{QueryTestInstance, SelfAdvancingClock},
 };
-use crate::{QueryRequest, QuerySettings};
+use crate::{QueryError, QueryRequest, QuerySettings};
 
 const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.queries \
                       WHERE query_text LIKE '%weather%' AND query_text NOT LIKE '%system%'";
@@ -203,7 +204,7 @@ async fn a_query_without_a_permit_gets_a_retry_after_header() {
 async fn a_query_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused() {
     // The process holds more than one byte.
     let monitor = MemoryMonitor::new(1);
-    assert_eq!(monitor.look(), PressureLevel::Full);
+    assert_eq!(monitor.look(), PressureLevel::Exhausted);
     let one = with(QuerySettings {
         pressure: monitor.pressure(),
         ..QuerySettings::default()
@@ -223,6 +224,32 @@ async fn a_query_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused(
         (503, "query error: too many queries are waiting")
     );
     assert_eq!(head.headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn the_newest_query_is_ended_when_memory_is_exhausted() {
+    let one = with(QuerySettings::default()).await;
+    one.write(WEATHER).await;
+    // More rows than fit into the channel.
+    let rows = "SELECT * FROM generate_series(1, 10000000)";
+    let mut first = one.engine.query(DATABASE, request(rows)).await.unwrap();
+    let mut second = one.engine.query(DATABASE, request(rows)).await.unwrap();
+    one.engine.end_newest_query();
+    let last = loop {
+        match second.batches.next().await {
+            Some(Ok(_)) => {}
+            last => break last,
+        }
+    };
+    assert!(
+        matches!(last, Some(Err(QueryError::OutOfMemory))),
+        "{last:?}"
+    );
+    assert!(matches!(first.batches.next().await, Some(Ok(_))));
+    one.engine.end_newest_query();
+    while let Some(Ok(_)) = first.batches.next().await {}
+    // None is left.
+    one.engine.end_newest_query();
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn a_write_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused(
     let stage = WriteTestBed::new();
     // The process holds more than one byte.
     let monitor = MemoryMonitor::new(1);
-    assert_eq!(monitor.look(), PressureLevel::Full);
+    assert_eq!(monitor.look(), PressureLevel::Exhausted);
     let writer = stage.instance_under(monitor.pressure());
     let begun = tokio::time::Instant::now();
     let reply = writer.write("d", LINE).await;
