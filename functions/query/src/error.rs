@@ -21,7 +21,7 @@ pub enum QueryError {
     #[error("query error: database not found: {0}")]
     DatabaseNotFound(String),
     /// The statement can't be planned.
-    #[error("{0}")]
+    #[error("{}", without_rule(.0))]
     Planning(#[source] DataFusionError),
     /// The statement is valid, but executing it failed.
     #[error("query error: error while executing plan: {0}")]
@@ -180,6 +180,8 @@ impl QueryError {
             Self::Busy | Self::OutOfMemory | Self::Stopped | Self::WorkerFailed(_) => {
                 QueryErrorKind::Unavailable
             }
+            // A value that the format can't have.
+            Self::Format(FormatError::Arrow(ArrowError::CastError(_))) => QueryErrorKind::Invalid,
             Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }
     }
@@ -201,6 +203,16 @@ fn snapshot_kind(error: &SnapshotError) -> QueryErrorKind {
         SnapshotError::VersionGone(_) => QueryErrorKind::Gone,
         SnapshotError::Stamp(StampError::FarAhead { .. }) => QueryErrorKind::Invalid,
         _ => QueryErrorKind::Unavailable,
+    }
+}
+
+/// Returns an error without the name of the optimizer rule that found it, which says nothing about the statement.
+fn without_rule(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(rule, cause) if rule.starts_with("Optimizer rule") => {
+            without_rule(cause)
+        }
+        _ => error,
     }
 }
 

@@ -42,6 +42,7 @@ mod tag_conditions;
 mod tail_columns;
 mod tail_counts;
 mod tail_filters;
+mod times_out_of_range;
 mod upstream_answers;
 mod view_histories;
 mod views;

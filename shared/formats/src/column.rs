@@ -8,17 +8,24 @@ use std::io::Write;
 use std::sync::LazyLock;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, LargeStringArray, StringArray, StringViewArray,
+    Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, LargeStringArray, PrimitiveArray,
+    StringArray, StringViewArray,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::{max, min};
 use arrow::datatypes::{
-    DataType, FieldRef, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Date64Type, FieldRef, Float32Type, Float64Type,
+    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
+use arrow::temporal_conversions::{
+    date32_to_datetime, date64_to_datetime, timestamp_ms_to_datetime, timestamp_s_to_datetime,
+    timestamp_us_to_datetime,
+};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::NaiveDateTime;
 
 use super::number::{push_f32, push_f64, push_integer};
 use super::rendered::RenderedValues;
@@ -129,6 +136,7 @@ enum ColumnValues<'a> {
 
 impl<'a> ColumnValues<'a> {
     fn new(array: &'a ArrayRef, field: &'a FieldRef, dialect: Dialect) -> Result<Self, ArrowError> {
+        check_dates(array)?;
         Ok(match array.data_type() {
             DataType::Boolean => Self::Boolean(array.as_boolean()),
             DataType::Int32 => Self::Int32(array.as_primitive::<Int32Type>().values()),
@@ -204,6 +212,43 @@ impl<'a> ColumnValues<'a> {
             Self::Display(formatter) => push_displayed(formatter, row, dialect, out),
         }
     }
+}
+
+/// Checks that all times of an array have a date, because arrow writes an error text in the place of others.
+fn check_dates(array: &ArrayRef) -> Result<(), ArrowError> {
+    let have_dates = match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            have_dates::<TimestampSecondType>(array.as_primitive(), timestamp_s_to_datetime)
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            have_dates::<TimestampMillisecondType>(array.as_primitive(), timestamp_ms_to_datetime)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            have_dates::<TimestampMicrosecondType>(array.as_primitive(), timestamp_us_to_datetime)
+        }
+        DataType::Date32 => have_dates::<Date32Type>(array.as_primitive(), date32_to_datetime),
+        DataType::Date64 => have_dates::<Date64Type>(array.as_primitive(), date64_to_datetime),
+        _ => true,
+    };
+    if have_dates {
+        return Ok(());
+    }
+    let text = "a time is out of range: years from -262143 to 262142 can be written";
+    Err(ArrowError::CastError(text.to_owned()))
+}
+
+fn have_dates<T: ArrowPrimitiveType>(
+    times: &PrimitiveArray<T>,
+    date: fn(T::Native) -> Option<NaiveDateTime>,
+) -> bool
+where
+    T::Native: ArrowNativeTypeOp,
+{
+    let extremes = [min(times), max(times)];
+    extremes
+        .into_iter()
+        .flatten()
+        .all(|time| date(time).is_some())
 }
 
 fn formatter(array: &ArrayRef) -> Result<ArrayFormatter<'_>, ArrowError> {

@@ -36,6 +36,7 @@ mod small_plans;
 mod subqueries;
 mod substitution_rule;
 mod system;
+mod time_range;
 mod unused_values;
 
 pub use cache_layers::{CacheLayers, CacheStats};

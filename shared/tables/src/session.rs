@@ -48,6 +48,7 @@ use crate::{
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     subqueries::SubqueryRule,
     system::{SystemSchema, SystemSources},
+    time_range::TimeRangeRule,
 };
 
 /// The catalog of all tables.
@@ -92,6 +93,7 @@ impl Sessions {
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(RegexBackslashRule));
+        analysis.push(Arc::new(TimeRangeRule));
         analysis.push(Arc::new(SubqueryRule));
         let planning = operator_rules();
         let windows = Arc::new(GapFillLimit(settings.max_windows));
@@ -131,6 +133,7 @@ impl Sessions {
             .with_analyzer_rules(vec![
                 Arc::new(RegexBackslashRule),
                 Arc::new(TypeCoercion::new()),
+                Arc::new(TimeRangeRule),
             ])
             .with_optimizer_rules(rules)
             .with_physical_optimizer_rules(Vec::new());
