@@ -30,6 +30,7 @@ use tower::ServiceExt;
 
 use super::{
     active_count::{ActiveCount, ActiveGuard},
+    explained_refusals::ExplainedRefusals,
     first_bytes_timeout::FirstBytesTimeout,
     lingering_close::{borrow_connection, linger},
     min_rate_stream::{MinRateStream, TrafficStats},
@@ -263,6 +264,7 @@ async fn serve_stream(
         })
     };
     let stream = FirstBytesTimeout::new(stream, world.clock.sleep(patience));
+    let stream = ExplainedRefusals::new(stream);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let is_over = async {
         tokio::select! {

@@ -23,6 +23,7 @@ mod cluster;
 mod components;
 mod concurrency_limit;
 mod damage;
+mod explained_refusals;
 mod first_bytes_timeout;
 mod flush_task;
 mod heartbeat;

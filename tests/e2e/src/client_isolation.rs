@@ -110,6 +110,7 @@ fn heads_that_are_too_large_are_refused() {
     let head = format!("GET /health?{path} HTTP/1.1\r\nHost: x\r\n\r\n");
     let answer = exchange(&neap, head.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 414 "), "{answer}");
+    assert!(answer.contains("send the query in the body"), "{answer}");
     let sql = format!("SELECT '{}' AS x", "y".repeat(30_000));
     neap.write("d", "m v=1 1");
     assert_eq!(neap.query("d", &sql).len(), 1);
