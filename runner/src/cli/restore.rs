@@ -2,6 +2,8 @@
 //!
 //! Nothing is copied: the new database references the objects of the source database, which retains them.
 
+use std::time::Duration;
+
 use clap::Args;
 use neap_bucket::{Stamp, StoreConfig, World};
 use neap_catalog::CopyOptions;
@@ -54,6 +56,7 @@ pub(super) async fn run(
         catalog, manifests, ..
     } = &opened;
     let source = opened.database(&args.database).await?;
+    let present = catalog.database(source, Duration::ZERO).await?.value;
     let manifest = manifests
         .read(source, None)
         .await
@@ -82,7 +85,7 @@ pub(super) async fn run(
         time_text(view.low_water_mark.time()),
     );
     console.print(text).map_err(CommandError::Output)?;
-    if !args.keep_retention {
+    if !args.keep_retention && present.has_retention() {
         console.report(RETENTION_IS_OFF);
     }
     if view.as_of.is_none() && view.low_water_mark < args.as_of {

@@ -152,6 +152,12 @@ impl DatabaseCatalog {
         self.retention_ns.map(Duration::from_nanos)
     }
 
+    /// Whether rows of some table expire.
+    pub fn has_retention(&self) -> bool {
+        let mut tables = self.tables.keys();
+        self.retention_ns.is_some() || tables.any(|table| self.retention_of(*table).is_some())
+    }
+
     /// Returns the write order of requests that do not specify one.
     pub fn write_order(&self) -> WriteOrder {
         self.write_order

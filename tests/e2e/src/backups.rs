@@ -41,8 +41,14 @@ fn back_up(server: &NeapProcess, name: &str, more: &[&str]) {
 
 fn restore(server: &NeapProcess, more: &[&str]) -> Value {
     let create = ["create", "restore", "--yes"];
-    let started = command(server, &[&create[..], more].concat()).succeeded();
-    let id = started.split(' ').nth(1).unwrap().to_owned();
+    let started = command(server, &[&create[..], more].concat());
+    assert_eq!(started.status, Some(0), "{}", started.err);
+    assert!(
+        started.err.starts_with("Retention is off"),
+        "{}",
+        started.err
+    );
+    let id = started.out.split(' ').nth(1).unwrap().to_owned();
     ended(server, &format!("/api/v3/enterprise/restore/{id}"))
 }
 
