@@ -10,7 +10,7 @@ use datafusion::{
     },
 };
 
-use crate::{QueryError, statement_size::added_expressions};
+use crate::{QueryError, request::Language, statement_size::added_expressions};
 
 /// Bytes that a statement reserves for each of its tokens. At the peak of planning, a literal in a list with its comma
 /// took 2 kB, a row of `VALUES` 2.7 kB, and a column of a `SELECT` 8 kB (release build, November 2026).
@@ -25,17 +25,45 @@ const FREE_TOKENS: usize = 1_000;
 /// `Planning`: the statement is too large. `Execution` with `ResourcesExhausted`: the memory of queries is used up.
 pub(crate) fn reserve_planning(
     pool: &Arc<dyn MemoryPool>,
+    language: Language,
     statement: &str,
 ) -> Result<MemoryReservation, QueryError> {
     let reservation = MemoryConsumer::new("planning").register(pool);
-    let added = added_expressions(statement).map_err(QueryError::Planning)?;
-    let added = usize::try_from(added).unwrap_or(usize::MAX);
-    let tokens = count_tokens(statement).saturating_add(added);
-    let reserved = tokens.saturating_sub(FREE_TOKENS);
-    reservation
-        .try_grow(reserved.saturating_mul(TOKEN_BYTES))
-        .map_err(QueryError::Execution)?;
+    if statement.len() > FREE_TOKENS {
+        let counted = most_tokens(statement).saturating_mul(size_of::<Token>());
+        reservation
+            .try_resize(counted)
+            .map_err(QueryError::Execution)?;
+    }
+    let tokens = count_tokens(statement);
+    reserve(&reservation, tokens)?;
+    if language == Language::Sql {
+        // Parses the statement, for which there is memory now.
+        let added = added_expressions(statement).map_err(QueryError::Planning)?;
+        let all = usize::try_from(added).map_or(usize::MAX, |added| tokens.saturating_add(added));
+        reserve(&reservation, all)?;
+    }
     Ok(reservation)
+}
+
+/// Changes a reservation to that of a statement with a number of tokens.
+fn reserve(reservation: &MemoryReservation, tokens: usize) -> Result<(), QueryError> {
+    let counted = tokens.saturating_sub(FREE_TOKENS);
+    reservation
+        .try_resize(counted.saturating_mul(TOKEN_BYTES))
+        .map_err(QueryError::Execution)
+}
+
+/// Returns a maximum of the number of tokens of a statement: words, and signs outside of words.
+fn most_tokens(statement: &str) -> usize {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+    let bytes = statement.as_bytes();
+    let before = std::iter::once(b' ').chain(bytes.iter().copied());
+    let begins = bytes.iter().zip(before).filter(|(byte, before)| {
+        let continues_word = is_word(**byte) && is_word(*before);
+        !byte.is_ascii_whitespace() && !continues_word
+    });
+    begins.count()
 }
 
 /// Returns the number of tokens of a statement; 0 if it has too few bytes for more than [`FREE_TOKENS`]. Text that is no SQL, such
@@ -61,6 +89,7 @@ mod tests {
         for before in ["", "--'\n", "/*\"*/ ", "SELECT '--', "] {
             let tokens = count_tokens(&format!("{before}{list}"));
             assert!((3_999..4_010).contains(&tokens), "{before}: {tokens}");
+            assert!(most_tokens(&format!("{before}{list}")) >= tokens);
         }
         assert_eq!(count_tokens(&format!("'{list}'")), 1);
         assert_eq!(count_tokens("SELECT 1"), 0);

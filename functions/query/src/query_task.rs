@@ -110,11 +110,13 @@ impl QueryTask {
         let attempt = QueryAttempt::first();
         // Held until the end, because the operators of the plan have the literals of the statement.
         let pool = self.context.memory_pool();
-        let _planning = match reserve_planning(pool, &self.pending.request.text) {
+        let language = self.pending.planner.language();
+        let _planning = match reserve_planning(pool, language, &self.pending.request.text) {
             Ok(reservation) => reservation,
             Err(error) => return sender.send_outcome(Err(error)),
         };
-        let begun = interruptible(self.context.cancellation.clone(), self.begin(&attempt))
+        let begun = self
+            .begin(&attempt)
             .instrument(trace_span!(target: TRACE_TARGET, "plan"));
         let (rows, started, max_rows) = match begun.await {
             Ok(QueryExecution::Rows(rows)) => {
@@ -147,7 +149,12 @@ impl QueryTask {
         }
     }
 
+    /// Plans an attempt, and begins to execute it.
     async fn begin(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
+        interruptible(self.context.cancellation.clone(), self.plan(attempt)).await
+    }
+
+    async fn plan(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
         // Writes may have reached the cached tail since the first attempt.
         let context = match attempt.is_first() {
             true => self.context.clone(),

@@ -12,7 +12,7 @@ use datafusion::{
     sql::{
         parser::{CopyToSource, DFParser, Statement},
         sqlparser::{
-            ast::{Expr, GroupByExpr, ObjectName, Query, Select, Visit, Visitor},
+            ast::{Expr, GroupByExpr, Ident, ObjectName, Query, Select, Visit, Visitor},
             dialect::GenericDialect,
         },
     },
@@ -44,7 +44,11 @@ const SHORT_BYTES: usize = 2_000;
 /// # Errors
 /// The statement is too large.
 pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
-    if sql.len() <= SHORT_BYTES && !EXPANDING_WORDS.iter().any(|word| has_word(sql, word)) {
+    if sql.len() <= SHORT_BYTES
+        && !EXPANDING_WORDS
+            .iter()
+            .any(|word| contains_ignoring_case(sql, word))
+    {
         return Ok(0);
     }
     let parsed = DFParser::parse_sql_with_dialect(sql, &GenericDialect {});
@@ -55,7 +59,15 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     Ok(meter.total.expressions.saturating_sub(meter.in_text))
 }
 
-fn has_word(sql: &str, word: &str) -> bool {
+/// Returns a name as DataFusion compares it.
+fn normalized(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_ascii_lowercase(),
+    }
+}
+
+fn contains_ignoring_case(sql: &str, word: &str) -> bool {
     sql.as_bytes()
         .windows(word.len())
         .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
@@ -175,7 +187,7 @@ impl SizeMeter {
     }
 }
 
-fn checked(result: Result<()>) -> ControlFlow<DataFusionError> {
+fn to_flow(result: Result<()>) -> ControlFlow<DataFusionError> {
     match result {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(error),
@@ -187,7 +199,7 @@ impl Visitor for SizeMeter {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<DataFusionError> {
         for definition in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let name = definition.alias.name.value.to_ascii_lowercase();
+            let name = normalized(&definition.alias.name);
             self.definitions
                 .insert(NonNull::from(&*definition.query), name);
         }
@@ -202,7 +214,7 @@ impl Visitor for SizeMeter {
         let Some(OpenPart::Query { size, .. }) = self.open.pop() else {
             return ControlFlow::Continue(());
         };
-        let checked = checked(self.check(size));
+        let checked = to_flow(self.check(size));
         let definition = self.definitions.remove(&NonNull::from(query));
         match (definition, self.open.last_mut()) {
             (Some(name), Some(OpenPart::Query { names, .. })) => {
@@ -230,7 +242,7 @@ impl Visitor for SizeMeter {
             } else {
                 sets.to_string()
             };
-            return checked(plan_err!(
+            return to_flow(plan_err!(
                 "GROUP BY has {sets} grouping sets, more than {MAX_GROUPING_SETS}"
             ));
         }
@@ -247,7 +259,7 @@ impl Visitor for SizeMeter {
             return ControlFlow::Continue(());
         };
         self.close(size);
-        checked(self.check(size))
+        to_flow(self.check(size))
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<DataFusionError> {
@@ -255,7 +267,7 @@ impl Visitor for SizeMeter {
             [part] => part.as_ident(),
             _ => None,
         };
-        let named = name.and_then(|name| self.named(&name.value.to_ascii_lowercase()));
+        let named = name.and_then(|name| self.named(&normalized(name)));
         let table = PartSize {
             expressions: 1,
             tables: 1,
@@ -314,6 +326,19 @@ mod tests {
             sql += &format!(", c{number} AS ({})", body.replace("$", &before));
         }
         sql + &format!(" SELECT count(*) FROM c{}", length - 1)
+    }
+
+    #[test]
+    fn a_quoted_name_is_another_one() {
+        let mut sql = "WITH c0 AS (SELECT * FROM t), \"C0\" AS (SELECT 1)".to_owned();
+        for number in 1..30 {
+            let before = number - 1;
+            sql += &format!(
+                ", c{number} AS (SELECT a.* FROM C{before} a JOIN c{before} b ON a.time = b.time), \"C{number}\" AS (SELECT 1)"
+            );
+        }
+        let refusal = refusal(&(sql + " SELECT count(*) FROM c29"));
+        assert!(refusal.is_some_and(|text| text.contains("tables, counting those of WITH")));
     }
 
     #[test]

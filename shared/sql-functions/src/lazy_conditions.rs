@@ -14,9 +14,7 @@
 //! Operands that can't fail are the guards of all others, in whatever order the statement has them, because the optimizer
 //! changes the order. An operand that can fail guards those after it.
 //!
-//! What conditions of a filter have in common stays in them: the optimizer would compute it for all rows.
-
-use std::sync::Arc;
+//! Common parts of the conditions of a filter are not extracted, because the optimizer would compute them for all rows.
 
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -31,7 +29,6 @@ use datafusion::{
         expr_rewriter::NamePreserver,
         utils::{merge_schema, split_binary_owned},
     },
-    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
 
 /// Returns the plan with guards. Expressions keep their names and types.
@@ -47,8 +44,8 @@ pub(crate) fn with_lazy_conditions(plan: LogicalPlan) -> Result<LogicalPlan> {
                 return Ok(Transformed::no(expr));
             }
             let name = names.save(&expr);
-            let guarded = guarded(expr, &schema)?;
-            Ok(guarded.update_data(|expr| name.restore(expr)))
+            let expr = guarded(expr, &schema)?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
         })
     })?;
     Ok(plan.data)
@@ -77,58 +74,57 @@ fn without_failing_filters(mut scan: TableScan) -> Result<Transformed<LogicalPla
     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
 }
 
-/// The rule that computes common expressions once, except for plans with a filter that guards what can fail.
-#[derive(Debug)]
-pub(crate) struct UnguardedCommonExprs(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl UnguardedCommonExprs {
-    /// The name of DataFusion's rule.
-    const NAME: &str = "common_sub_expression_eliminate";
-
-    /// Replaces DataFusion's rule.
-    pub(crate) fn replace_in(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
-        for rule in rules {
-            if rule.name() == Self::NAME {
-                *rule = Arc::new(Self(Arc::clone(rule)));
-            }
+/// Whether nothing in a plan guards what can fail: no condition of a filter, and no `FILTER` of an aggregate. Common expressions would
+/// be computed for all rows.
+pub(crate) fn has_no_guard(plan: &LogicalPlan) -> Result<bool> {
+    let has_guard = plan.exists(|node| match node {
+        LogicalPlan::Filter(filter) => {
+            let has_junction = filter
+                .predicate
+                .exists(|expr| Ok(junction(expr).is_some()))?;
+            Ok(has_junction && may_fail(&filter.predicate, filter.input.schema())?)
         }
-    }
+        LogicalPlan::Aggregate(aggregate) => {
+            has_guarded_arguments(&aggregate.aggr_expr, aggregate.input.schema())
+        }
+        LogicalPlan::Window(window) => {
+            has_guarded_arguments(&window.window_expr, window.input.schema())
+        }
+        _ => Ok(false),
+    })?;
+    Ok(!has_guard)
 }
 
-impl OptimizerRule for UnguardedCommonExprs {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let has_guard = plan.exists(|node| {
-            let LogicalPlan::Filter(filter) = node else {
-                return Ok(false);
-            };
-            let is_junction = |expr: &Expr| {
-                Ok(matches!(
-                    expr,
-                    Expr::BinaryExpr(BinaryExpr {
-                        op: Operator::And | Operator::Or,
-                        ..
-                    })
-                ))
-            };
-            Ok(filter.predicate.exists(is_junction)?
-                && may_fail(&filter.predicate, filter.input.schema())?)
-        })?;
-        if has_guard {
-            return Ok(Transformed::no(plan));
+/// Whether an aggregate has a `FILTER`, and arguments that can fail.
+fn has_guarded_arguments(exprs: &[Expr], schema: &DFSchema) -> Result<bool> {
+    let is_guarded = |expr: &Expr| {
+        let (args, filter) = match expr {
+            Expr::AggregateFunction(call) => (&call.params.args, &call.params.filter),
+            Expr::WindowFunction(window) => (&window.params.args, &window.params.filter),
+            _ => return Ok(false),
+        };
+        let mut is_guarded = false;
+        for arg in args {
+            is_guarded |= filter.is_some() && may_fail(arg, schema)?;
         }
-        self.0.rewrite(plan, config)
+        Ok(is_guarded)
+    };
+    for expr in exprs {
+        if expr.exists(is_guarded)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the operator of `AND` and `OR`.
+fn junction(expr: &Expr) -> Option<Operator> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr {
+            op: op @ (Operator::And | Operator::Or),
+            ..
+        }) => Some(*op),
+        _ => None,
     }
 }
 
@@ -137,29 +133,11 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if !may_fail(&expr, schema)? {
         return Ok(Transformed::no(expr));
     }
+    if let Some(op) = junction(&expr) {
+        return guarded_chain(expr, op, schema);
+    }
     let expr = expr.map_children(|child| guarded(child, schema))?;
     match expr.data {
-        Expr::BinaryExpr(BinaryExpr {
-            op: op @ (Operator::And | Operator::Or),
-            ..
-        }) => {
-            let mut guards = Vec::new();
-            let mut others = Vec::new();
-            for operand in split_binary_owned(expr.data, op) {
-                if may_fail(&operand, schema)? {
-                    others.push(operand);
-                } else {
-                    guards.push(operand);
-                }
-            }
-            let guards = guards
-                .into_iter()
-                .reduce(|one, next| binary_expr(one, op, next));
-            let operands = guards.into_iter().chain(others).rev();
-            let chain = operands.reduce(|rest, guard| guarded_by(guard, op, rest));
-            // A split has operands.
-            Ok(Transformed::yes(chain.unwrap_or(TRUE)))
-        }
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             let AggregateFunctionParams { args, filter, .. } = params;
             let args = filtered(args, filter.as_deref(), schema)?;
@@ -181,6 +159,41 @@ fn guarded(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
+/// Returns operands of `AND` or `OR` in the order in which they guard each other: those that can't fail, those that can, and
+/// those that are no guards. A guard is evaluated twice, so a volatile operand is none, and neither is a compound one that can
+/// fail: nested guards would double the expression at each level.
+fn guarded_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (mut safe, mut failing, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for operand in split_binary_owned(chain, op) {
+        let can_fail = may_fail(&operand, schema)?;
+        let operand = guarded(operand, schema)?.data;
+        if operand.is_volatile() || can_fail && is_compound(&operand)? {
+            last.push(operand);
+        } else if can_fail {
+            failing.push(operand);
+        } else {
+            safe.push(operand);
+        }
+    }
+    let joined = |operands: Vec<Expr>| {
+        operands
+            .into_iter()
+            .reduce(|one, next| binary_expr(one, op, next))
+    };
+    let operands = joined(safe).into_iter().chain(failing).chain(joined(last));
+    let operands: Vec<Expr> = operands.collect();
+    let chain = operands
+        .into_iter()
+        .rev()
+        .reduce(|rest, guard| guarded_by(guard, op, rest));
+    // A split has operands.
+    Ok(Transformed::yes(chain.unwrap_or(TRUE)))
+}
+
+fn is_compound(expr: &Expr) -> Result<bool> {
+    expr.exists(|part| Ok(junction(part).is_some() || matches!(part, Expr::Case(_))))
+}
+
 const TRUE: Expr = Expr::Literal(ScalarValue::Boolean(Some(true)), None);
 
 /// Returns `guard AND rest`, or `guard OR rest`, whose rest is evaluated for the rows for which it matters.
@@ -195,7 +208,8 @@ fn guarded_by(guard: Expr, op: Operator, rest: Expr) -> Expr {
 
 /// Returns the arguments of an aggregate, which are evaluated for the rows of its filter.
 fn filtered(args: Vec<Expr>, filter: Option<&Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
-    let Some(filter) = filter else {
+    // The filter is evaluated again.
+    let Some(filter) = filter.filter(|filter| !filter.is_volatile()) else {
         return Ok(args);
     };
     let args = args.into_iter().map(|arg| {
@@ -246,10 +260,26 @@ impl<'a> Operation<'a> {
                 ..
             }) => Some(Self::Division(right)),
             Expr::Cast(Cast { expr, field }) => Some(Self::Conversion(expr, field.data_type())),
-            Expr::ScalarFunction(call) if call.name().starts_with("to_") => Some(Self::Function),
+            Expr::ScalarFunction(call) if is_failing_function(call.name()) => Some(Self::Function),
             _ => None,
         }
     }
+}
+
+/// DataFusion's functions that refuse some values of their arguments, besides those named `to_...`.
+const FAILING_FUNCTIONS: [&str; 8] = [
+    "arrow_cast",
+    "chr",
+    "date_trunc",
+    "decode",
+    "factorial",
+    "make_date",
+    "make_time",
+    "substr",
+];
+
+fn is_failing_function(name: &str) -> bool {
+    name.starts_with("to_") || FAILING_FUNCTIONS.contains(&name)
 }
 
 fn is_nonzero(divisor: &Expr) -> bool {
@@ -296,8 +326,12 @@ mod tests {
         array::{Int64Array, RecordBatch, StringArray},
         util::pretty::pretty_format_batches,
     };
-    use datafusion::{execution::SessionStateBuilder, prelude::SessionContext};
+    use datafusion::{
+        common::tree_node::TreeNodeRecursion, execution::SessionStateBuilder,
+        prelude::SessionContext,
+    };
 
+    use super::*;
     use crate::register;
 
     fn context() -> SessionContext {
@@ -337,6 +371,51 @@ mod tests {
         match rows {
             Ok(rows) => pretty_format_batches(&rows).unwrap().to_string(),
             Err(error) => error.strip_backtrace(),
+        }
+    }
+
+    /// Returns the plan of a condition with guards.
+    async fn plan(condition: &str) -> LogicalPlan {
+        let sql = format!("SELECT id FROM t WHERE {condition}");
+        let rows = context().sql(&sql).await.unwrap();
+        with_lazy_conditions(rows.into_optimized_plan().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn guards_add_as_many_expressions_as_there_are_operands() {
+        let operand = |number: usize| format!("10 / (w - {number}) > 1");
+        let chain: Vec<String> = (0..40).map(operand).collect();
+        let mut nested = operand(0);
+        for number in 1..20 {
+            let op = if number % 2 == 0 { "AND" } else { "OR" };
+            nested = format!("{} {op} ({nested})", operand(number));
+        }
+        for condition in [chain.join(" AND "), nested] {
+            let mut expressions = 0;
+            plan(&condition)
+                .await
+                .apply(|node| {
+                    node.apply_expressions(|expr| {
+                        expr.apply(|_| {
+                            expressions += 1;
+                            Ok(TreeNodeRecursion::Continue)
+                        })
+                    })
+                })
+                .unwrap();
+            assert!(expressions < 3_000, "{expressions}: {condition}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_volatile_operand_is_evaluated_once() {
+        for condition in [
+            "random() < 0.5 AND 10 / w > 1",
+            "10 / w > 1 OR random() < 0.5",
+            "10 / (w + random()::bigint) > 1 AND 10 / w > 1",
+        ] {
+            let plan = plan(condition).await.display_indent().to_string();
+            assert_eq!(plan.matches("random()").count(), 1, "{plan}");
         }
     }
 

@@ -28,8 +28,10 @@
 
 mod arrays;
 mod bins;
+mod conditional_rule;
 mod gapfill;
 mod lazy_conditions;
+mod pushed_filters;
 mod rates;
 mod regex_match;
 mod register;
@@ -44,8 +46,10 @@ mod wallclock;
 #[cfg(test)]
 mod testing;
 
+pub use conditional_rule::ConditionalRule;
 pub use gapfill::{GapFillLimit, node::is_gap_fill, rewrite::with_gap_fill_nodes};
 pub use register::{
     SqlFunctionsPlanner, execution_functions, extension_planners, limit_for_execution, register,
+    restrict_rules,
 };
 pub use sketches::combine_function;

@@ -10,14 +10,17 @@ use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
+use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::arrays::{ArrayFunction, ArrayFunctionKind};
+use crate::conditional_rule::ConditionalRule;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
-use crate::lazy_conditions::UnguardedCommonExprs;
+use crate::lazy_conditions::has_no_guard;
+use crate::pushed_filters::stays_small;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
 use crate::row_shift::row_shifts;
@@ -74,6 +77,15 @@ pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     register_with_limits(builder, CallLimits::default())
 }
 
+/// Restricts rules of DataFusion: common expressions are not extracted from filters that guard what can fail, and filters are not
+/// moved to where they become very large.
+pub fn restrict_rules(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
+    ConditionalRule::restrict(rules, "common_sub_expression_eliminate", has_no_guard);
+    for rule in ["push_down_filter", "eliminate_outer_join"] {
+        ConditionalRule::restrict(rules, rule, stays_small);
+    }
+}
+
 /// Does the same as [`register()`] with other limits on result sizes.
 pub(crate) fn register_with_limits(
     mut builder: SessionStateBuilder,
@@ -94,7 +106,7 @@ pub(crate) fn register_with_limits(
         .expr_planners()
         .get_or_insert_default()
         .push(Arc::new(DerivativeTimePlanner));
-    UnguardedCommonExprs::replace_in(&mut builder.optimizer().get_or_insert_default().rules);
+    restrict_rules(&mut builder.optimizer().get_or_insert_default().rules);
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
         .with_analyzer_rule(Arc::new(FunctionSizeLimitRule(limits)))

@@ -4,7 +4,10 @@
 //! changes nothing: for a plan of few rows, all of them together take longer than the execution. So a rule that can change
 //! nothing is left out.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{
@@ -12,10 +15,11 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
+    physical_expr::{PhysicalExpr, expressions::Column},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, aggregates::AggregateExec,
-        scalar_subquery::ScalarSubqueryExec, sorts::sort::SortExec,
+        ExecutionPlan, ExecutionPlanProperties, aggregates::AggregateExec, filter::FilterExec,
+        projection::ProjectionExec, scalar_subquery::ScalarSubqueryExec, sorts::sort::SortExec,
     },
 };
 
@@ -39,7 +43,7 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
         match rule.name() {
             // A scan has the conditions of the query, and would prune sections and pages by them twice. Only those with
             // subqueries come later.
-            "FilterPushdown" => conditional(rule, has_scalar_subqueries),
+            "FilterPushdown" => conditional(rule, has_movable_filters),
             "EnsureRequirements" => {
                 conditional(Arc::new(AboveMerges(rule)), has_unmet_requirements)
             }
@@ -194,6 +198,67 @@ fn has_scalar_subqueries(plan: &Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Re
     any_operator(plan, |operator| {
         operator.downcast_ref::<ScalarSubqueryExec>().is_some()
     })
+}
+
+/// Maximum number of expressions of a filter that is moved below a projection, as in the rules before.
+const MAX_PUSHED_EXPRESSIONS: u64 = 10_000;
+
+/// Whether filters with subqueries are to be moved, and stay small. A filter below a projection has the expressions of the
+/// projection in the place of its columns, and doubles with each projection that has a column twice in an expression.
+fn has_movable_filters(plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<bool> {
+    let grows = |operator: &Arc<dyn ExecutionPlan>| {
+        let filter = operator.downcast_ref::<FilterExec>();
+        filter.is_some_and(|filter| largest_size(filter) > MAX_PUSHED_EXPRESSIONS)
+    };
+    Ok(has_scalar_subqueries(plan, config)? && !any_operator(plan, grows)?)
+}
+
+/// Returns the number of expressions of a filter below those projections under it where it is largest.
+fn largest_size(filter: &FilterExec) -> u64 {
+    let mut largest = 0;
+    let mut columns = ExprSize::new(filter.predicate()).columns;
+    let mut input = filter.input();
+    while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
+        let mut below = BTreeMap::<usize, u64>::new();
+        let mut total = 0_u64;
+        for (column, times) in columns {
+            let Some(expr) = projection.expr().get(column) else {
+                continue;
+            };
+            let size = ExprSize::new(&expr.expr);
+            total = total.saturating_add(times.saturating_mul(size.expressions));
+            for (column, in_expr) in size.columns {
+                let known = below.entry(column).or_default();
+                *known = known.saturating_add(times.saturating_mul(in_expr));
+            }
+        }
+        largest = largest.max(total);
+        columns = below;
+        input = projection.input();
+    }
+    largest
+}
+
+/// The number of expressions in one, and how often it has each column.
+#[derive(Default)]
+struct ExprSize {
+    expressions: u64,
+    columns: BTreeMap<usize, u64>,
+}
+
+impl ExprSize {
+    fn new(expr: &Arc<dyn PhysicalExpr>) -> Self {
+        let mut size = Self::default();
+        let mut parts = vec![expr];
+        while let Some(part) = parts.pop() {
+            size.expressions += 1;
+            if let Some(column) = part.downcast_ref::<Column>() {
+                *size.columns.entry(column.index()).or_default() += 1;
+            }
+            parts.extend(part.children());
+        }
+        size
+    }
 }
 
 /// Whether an operator has a filter that changes while it executes, or may get one.

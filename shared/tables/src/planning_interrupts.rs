@@ -3,13 +3,10 @@
 //! DataFusion plans without yielding, so a query whose client is gone, or whose time is over, would occupy its thread until
 //! the plan is complete.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use datafusion::{
-    common::{Result, tree_node::Transformed},
-    logical_expr::LogicalPlan,
-    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
-};
+use datafusion::{common::Result, logical_expr::LogicalPlan, optimizer::OptimizerRule};
+use neap_sql_functions::ConditionalRule;
 
 use crate::Cancellation;
 
@@ -27,46 +24,25 @@ pub async fn interruptible<T>(cancellation: Cancellation, planning: impl Future<
 pub(crate) fn interruptible_rules(
     rules: impl IntoIterator<Item = Arc<dyn OptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let rules = rules.into_iter();
     rules
-        .into_iter()
-        .map(|rule| Arc::new(InterruptibleRule(rule)) as _)
+        .map(|rule| Arc::new(ConditionalRule::new(rule, is_planned_further)) as _)
         .collect()
 }
 
-/// A rule that is not applied to the plan of a cancelled query.
-struct InterruptibleRule(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl fmt::Debug for InterruptibleRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl OptimizerRule for InterruptibleRule {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        // Plans outside of a query, such as those of views, have no cancellation.
-        PLANNED_QUERY
-            .try_with(Cancellation::check)
-            .unwrap_or(Ok(()))?;
-        self.0.rewrite(plan, config)
-    }
+fn is_planned_further(_: &LogicalPlan) -> Result<bool> {
+    // Plans outside of a query, such as those of views, have no cancellation.
+    let check = PLANNED_QUERY.try_with(Cancellation::check);
+    check.unwrap_or(Ok(())).map(|()| true)
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::{optimizer::OptimizerContext, prelude::SessionContext};
+    use datafusion::{
+        common::tree_node::Transformed,
+        optimizer::{OptimizerConfig, OptimizerContext},
+        prelude::SessionContext,
+    };
 
     use super::*;
 

@@ -104,7 +104,7 @@ impl Sessions {
             Arc::new(LastValuesRule),
             Arc::new(RenamedColumnsRule),
         ];
-        let rules = Optimizer::new().rules.into_iter().chain(own);
+        let all_rules = Optimizer::new().rules.into_iter().chain(own);
         let optimized = SessionStateBuilder::new()
             .with_config(usual.clone())
             .with_runtime_env(Arc::clone(&runtime))
@@ -118,13 +118,14 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(analysis)
             .with_physical_optimizer_rules(planning)
-            .with_optimizer_rules(interruptible_rules(rules));
-        let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+            .with_optimizer_rules(interruptible_rules(all_rules));
+        let mut simple_rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
             Arc::new(PushDownFilter::new()),
             Arc::new(PushDownLimit::new()),
             Arc::new(OptimizeProjections::new()),
         ];
+        neap_sql_functions::restrict_rules(&mut simple_rules);
         let mut one_pass = config(1, settings.memory_pool_bytes);
         one_pass.options_mut().optimizer.max_passes = 1;
         let simple = SessionStateBuilder::new()
@@ -135,7 +136,7 @@ impl Sessions {
                 Arc::new(TypeCoercion::new()),
                 Arc::new(TimeRangeRule),
             ])
-            .with_optimizer_rules(rules)
+            .with_optimizer_rules(simple_rules)
             .with_physical_optimizer_rules(Vec::new());
         let templates = SessionTemplates {
             full: neap_sql_functions::register(builder).build(),

@@ -218,7 +218,7 @@ impl Placeholders<'_> {
 }
 
 /// Returns the types to which a statement converts its placeholders; `None` if it does more with one of them than to convert and
-/// compare it. What an expression makes of the value of a placeholder says nothing about other values.
+/// compare it. The result of an expression of one value of a placeholder does not hold for other values.
 fn explicit_types(
     plan: &LogicalPlan,
     placeholders: &[ScalarValue],

@@ -101,12 +101,14 @@ impl PhysicalExpr for NotDeletedExpr {
         let columns = self
             .columns
             .iter()
-            .map(|column| column.evaluate(batch)?.into_array(rows));
+            .map(|column| column.evaluate(batch)?.into_array(rows))
+            .collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let columns = columns.collect::<Result<_>>()?;
         let keys = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let deleted = self.deletes.index.mask(&keys, self.deletes.from);
-        let deleted = deleted.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let LaterDeletes { index, from } = &self.deletes;
+        let deleted = index
+            .mask(&keys, *from)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(
             !&deleted, None,
         ))))

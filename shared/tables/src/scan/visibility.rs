@@ -60,8 +60,8 @@ pub(crate) struct DeletedRows {
 impl RowVisibility {
     /// Returns the visibility of rows of `table`. Retention counts back from `now`, a time of the store.
     pub(crate) fn of(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
-        let recorded = snapshot.manifest.value.deletes_of(table.id());
-        let mut recorded: Vec<RecordedDelete> = recorded.cloned().collect();
+        let manifest = &snapshot.manifest.value;
+        let mut recorded: Vec<RecordedDelete> = manifest.deletes_of(table.id()).cloned().collect();
         recorded.sort_by_key(|delete| delete.stamp);
         let of_tail = snapshot.tail.iter().flat_map(|segment| {
             let name = segment.name();
@@ -116,8 +116,8 @@ impl RowVisibility {
         let older = self.tail.partition_point(|name| *name <= last);
         let from = self.deletes.len() - self.tail.len() + older;
         let meets = |delete: &RecordedDelete| {
-            let hull = delete.delete.condition.time_bounds();
-            hull.is_some_and(|(min, max)| time.intersection(TimeInterval { min, max }).is_some())
+            let bounds = delete.delete.condition.time_bounds();
+            bounds.is_some_and(|(min, max)| time.intersection(TimeInterval { min, max }).is_some())
         };
         DeletedRows {
             expires: false,
