@@ -1,9 +1,10 @@
 //! The last delete of each time.
 
-/// Times with the same last delete.
+use std::collections::BTreeMap;
+
+/// The end of times with the same last delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct DeletedTimes {
-    first: i64,
+struct DeletedUntil {
     last: i64,
     position: usize,
 }
@@ -11,40 +12,43 @@ struct DeletedTimes {
 /// The position of the last delete of each time, in nanoseconds since the Unix epoch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastDeletes {
-    /// In the order of the times, without overlaps.
-    ranges: Vec<DeletedTimes>,
+    /// By the first time, without overlaps.
+    ranges: BTreeMap<i64, DeletedUntil>,
 }
 
 impl LastDeletes {
     /// Adds a delete of the times from `min` to `max`, both included. Its position is above all earlier ones.
     pub(crate) fn push(&mut self, min: i64, max: i64, position: usize) {
-        let start = self.ranges.partition_point(|range| range.last < min);
-        let end = self.ranges.partition_point(|range| range.first <= max);
-        let covered = self.ranges.get(start..end).unwrap_or_default();
-        let before = covered.first().filter(|range| range.first < min);
-        let before = before.map(|range| DeletedTimes {
-            last: min.saturating_sub(1),
-            ..*range
-        });
-        let after = covered.last().filter(|range| range.last > max);
-        let after = after.map(|range| DeletedTimes {
-            first: max.saturating_add(1),
-            ..*range
-        });
-        let added = DeletedTimes {
-            first: min,
+        if let Some((_, before)) = self.ranges.range_mut(..min).next_back()
+            && min <= before.last
+        {
+            let covered = *before;
+            before.last = min.saturating_sub(1);
+            self.keep_after(max, covered);
+        }
+        while let Some((first, covered)) = self.ranges.range(min..=max).next() {
+            let (first, covered) = (*first, *covered);
+            self.ranges.remove(&first);
+            self.keep_after(max, covered);
+        }
+        let added = DeletedUntil {
             last: max,
             position,
         };
-        let ranges = before.into_iter().chain([added]).chain(after);
-        self.ranges.splice(start..end, ranges.collect::<Vec<_>>());
+        self.ranges.insert(min, added);
+    }
+
+    /// Adds the part of a range after `max`.
+    fn keep_after(&mut self, max: i64, covered: DeletedUntil) {
+        if max < covered.last {
+            self.ranges.insert(max.saturating_add(1), covered);
+        }
     }
 
     /// Returns whether a delete at `position` or after it deletes a time.
     pub(crate) fn has(&self, time: i64, position: usize) -> bool {
-        let at = self.ranges.partition_point(|range| range.last < time);
-        let range = self.ranges.get(at).filter(|range| range.first <= time);
-        range.is_some_and(|range| position <= range.position)
+        let range = self.ranges.range(..=time).next_back();
+        range.is_some_and(|(_, range)| time <= range.last && position <= range.position)
     }
 }
 
@@ -70,7 +74,8 @@ mod tests {
                     prop_assert_eq!(last.has(time, from), expected);
                 }
             }
-            prop_assert!(last.ranges.windows(2).all(|pair| pair[0].last < pair[1].first));
+            let ranges: Vec<_> = last.ranges.iter().collect();
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].1.last < *pair[1].0));
         }
     }
 

@@ -10,9 +10,10 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
-use neap_manifest::{Manifest, Section};
+use neap_manifest::{Manifest, RecordedDelete, Section};
 use neap_points::times;
 use neap_row_delete::DeleteIndex;
+use neap_schema::TableId;
 use parquet::{
     DecodeResult,
     arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder},
@@ -24,28 +25,48 @@ use super::{MergeError, key::SortKeys};
 /// Maximum bytes of one request. A larger column chunk is still read by one request.
 const MAX_READ_BYTES: u64 = 16 << 20;
 
+/// The deletes of a table, which all inputs of a merge share.
+#[derive(Clone, Debug)]
+pub(super) struct TableDeletes {
+    deletes: Vec<RecordedDelete>,
+    index: Arc<DeleteIndex>,
+}
+
+impl TableDeletes {
+    /// Returns the deletes that a manifest records for a table.
+    pub(super) fn of(manifest: &Manifest, table: TableId) -> Self {
+        let mut deletes: Vec<RecordedDelete> = manifest.deletes_of(table).cloned().collect();
+        deletes.sort_by_key(|recorded| recorded.stamp);
+        let conditions = deletes.iter().map(|recorded| &recorded.delete.condition);
+        let index = Arc::new(conditions.collect());
+        Self { deletes, index }
+    }
+
+    /// Returns the filter of a section: its deletes, and rows before `floor`.
+    pub(super) fn filter(&self, section: &Section, floor: Option<i64>) -> InputRowFilter {
+        let clean_upto = section.clean_upto();
+        let from = self
+            .deletes
+            .partition_point(|recorded| recorded.stamp <= clean_upto);
+        let mut later = self.deletes.iter().skip(from);
+        let is_met = later.any(|recorded| recorded.applies_to(section));
+        InputRowFilter {
+            deleted: is_met.then(|| (Arc::clone(&self.index), from)),
+            floor: floor.filter(|floor| section.min_time < *floor),
+        }
+    }
+}
+
 /// Rows of an input to drop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InputRowFilter {
-    /// Drops the rows that these deletes match.
-    pub(super) deleted: DeleteIndex,
+    /// Drops the rows that these deletes match, from a position on.
+    pub(super) deleted: Option<(Arc<DeleteIndex>, usize)>,
     /// Drops rows before this time.
     pub(super) floor: Option<i64>,
 }
 
 impl InputRowFilter {
-    /// Returns the filter for the deletes that a manifest records for a section, and for rows before `floor`.
-    pub(super) fn of(manifest: &Manifest, section: &Section, floor: Option<i64>) -> Self {
-        let deletes = manifest.deletes_of(section.table);
-        let deleted = deletes
-            .filter(|recorded| recorded.applies_to(section))
-            .map(|recorded| &recorded.delete.condition);
-        Self {
-            deleted: deleted.collect(),
-            floor: floor.filter(|floor| section.min_time < *floor),
-        }
-    }
-
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch, MergeError> {
         let mut kept: Option<BooleanBuffer> = None;
         if let Some(floor) = self.floor {
@@ -53,8 +74,8 @@ impl InputRowFilter {
             let is_kept = |row: usize| times.value(row) >= floor;
             kept = Some(BooleanBuffer::collect_bool(rows.num_rows(), is_kept));
         }
-        if !self.deleted.is_empty() {
-            let rest = !&self.deleted.mask(&rows, 0)?;
+        if let Some((deletes, from)) = &self.deleted {
+            let rest = !&deletes.mask(&rows, *from)?;
             kept = Some(match kept {
                 Some(kept) => &kept & &rest,
                 None => rest,

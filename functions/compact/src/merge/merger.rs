@@ -23,7 +23,7 @@ use ulid::Ulid;
 use super::{
     MergeError, MergeJob, MergeJobRef, SectionRef,
     commit::EncodedMerge,
-    input::InputRowFilter,
+    input::TableDeletes,
     memory::{memory_needed, read_sizes, row_group_bytes},
     source::SectionSource,
     stream::{MergeProgress, MergeStream},
@@ -338,9 +338,11 @@ impl Merger {
             .buffered(PARALLEL_OPENS)
             .try_collect()
             .await?;
-        let value = &base.manifest.value;
-        let filters = task.inputs.iter();
-        let filters = filters.map(|input| InputRowFilter::of(value, &input.section, task.cutoff));
+        let deletes = TableDeletes::of(&base.manifest.value, task.table.id());
+        let filters = task
+            .inputs
+            .iter()
+            .map(|input| deletes.filter(&input.section, task.cutoff));
         let inputs = opened.into_iter().zip(filters).collect();
         let capacity = usize::try_from(task.job.bytes()).unwrap_or(0);
         let row_group = row_group_bytes(limits.max_memory_bytes);

@@ -13,7 +13,7 @@ use neap_schema::DatabaseId;
 
 use super::{
     JobLimits, MergeError,
-    input::InputRowFilter,
+    input::TableDeletes,
     memory::read_sizes_within,
     merger::PARALLEL_OPENS,
     source::SectionSource,
@@ -54,6 +54,7 @@ impl SectionScan<'_> {
     pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanOutcome<S>, MergeError> {
         let mut used = 0;
         let world = self.bucket.world();
+        let deletes = TableDeletes::of(self.manifest, self.table.id());
         for group in groups(self.sections.clone()) {
             let bytes_in = group.iter().map(|found| found.section.length).sum();
             let left = self
@@ -63,7 +64,7 @@ impl SectionScan<'_> {
             let sizes = read_sizes_within(left, group.len());
             let filters: Vec<_> = group
                 .iter()
-                .map(|found| InputRowFilter::of(self.manifest, &found.section, Some(self.from)))
+                .map(|found| deletes.filter(&found.section, Some(self.from)))
                 .collect();
             let opened: Vec<SectionSource> = stream::iter(group)
                 .map(|found| SectionSource::open(self.bucket.clone(), self.database, found, sizes))

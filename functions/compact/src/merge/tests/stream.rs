@@ -180,12 +180,17 @@ fn plain(column: &ArrayRef) -> ArrayRef {
 }
 
 /// Applies a filter row by row.
-fn kept(rows: &RecordBatch, filter: &InputRowFilter) -> RecordBatch {
+fn kept(rows: &RecordBatch, filter: &TestFilter) -> RecordBatch {
     let times = times(rows).unwrap();
-    let deleted = filter.deleted.mask(rows, 0).unwrap();
+    let deleted = filter
+        .conditions
+        .iter()
+        .map(|condition| condition.mask(rows).unwrap());
+    let deleted: Vec<_> = deleted.collect();
     let keep: BooleanArray = (0..rows.num_rows())
         .map(|row| {
-            Some(!deleted.value(row) && filter.floor.is_none_or(|floor| times.value(row) >= floor))
+            let is_deleted = deleted.iter().any(|deleted| deleted.value(row));
+            Some(!is_deleted && filter.floor.is_none_or(|floor| times.value(row) >= floor))
         })
         .collect();
     filter_record_batch(rows, &keep).unwrap()
@@ -205,7 +210,23 @@ fn rows() -> impl Strategy<Value = Vec<TestPoint>> {
     })
 }
 
-fn filter() -> impl Strategy<Value = InputRowFilter> {
+/// The deletes and the first time of an input.
+#[derive(Clone, Debug)]
+struct TestFilter {
+    conditions: Vec<Condition>,
+    floor: Option<i64>,
+}
+
+impl TestFilter {
+    fn input(&self) -> InputRowFilter {
+        InputRowFilter {
+            deleted: Some((Arc::new(self.conditions.iter().collect()), 0)),
+            floor: self.floor,
+        }
+    }
+}
+
+fn filter() -> impl Strategy<Value = TestFilter> {
     let time = (0..8i64, 0..8i64).prop_map(|(min, max)| Condition::Time { min, max });
     let tag = (0..3u8, any::<bool>()).prop_map(|(tag, zone)| Condition::Tag {
         name: if zone { "zone" } else { "host" }.to_owned(),
@@ -214,8 +235,7 @@ fn filter() -> impl Strategy<Value = InputRowFilter> {
     let condition = (time, tag).prop_map(|(time, tag)| Condition::All(vec![time, tag]));
     let deleted = proptest::collection::vec(condition, 0..3);
     (deleted, proptest::option::of(0..6i64))
-        .prop_map(|(deleted, floor)| (deleted.iter().collect(), floor))
-        .prop_map(|(deleted, floor)| InputRowFilter { deleted, floor })
+        .prop_map(|(conditions, floor)| TestFilter { conditions, floor })
 }
 
 proptest! {
@@ -227,7 +247,7 @@ proptest! {
         window_bytes in prop_oneof![Just(0u64), 300u64..3_000, Just(u64::MAX)],
     ) {
         let sections: Vec<_> = sections.into_iter().map(|(rows, filter)| (section_rows(&rows), filter)).collect();
-        let opened = sections.iter().map(|(rows, filter)| open(rows, filter.clone(), batch_rows, window_bytes));
+        let opened = sections.iter().map(|(rows, filter)| open(rows, filter.input(), batch_rows, window_bytes));
         let blocks = blocks(opened.collect()).unwrap();
         let merged = concat_batches(&schema(), &blocks).unwrap();
         let left: Vec<_> = sections.iter().map(|(rows, filter)| kept(rows, filter)).collect();
