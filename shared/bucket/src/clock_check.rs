@@ -1,7 +1,7 @@
 //! The condition for everything that destroys or hides data by its age: the clocks agree.
 //!
-//! A clock that is hours ahead makes all data look old. What it destroys is gone, so a job that destroys first asks
-//! [`Bucket::removal_time`], and a query hides expired rows by [`Bucket::retention_base`].
+//! A clock that is hours ahead makes all data look old. A deletion is final, so each job calls [`Bucket::removal_time`] before it
+//! deletes, and a query hides expired rows by [`Bucket::retention_base`].
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt, fchown},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -31,7 +31,10 @@ use rustix::{
 };
 
 use super::{
-    access::DirectoryAccess, files::ignore_missing, listing_cache::DirectoryState, modified,
+    access::DirectoryAccess,
+    files::{ignore_missing, sync_directory},
+    listing_cache::DirectoryState,
+    modified,
 };
 use crate::{Clock, MAX_CLOCK_DIFFERENCE, StoreTime, SystemClock, World};
 
@@ -59,15 +62,16 @@ pub(super) struct DirectoryClock {
     /// Locked until it is closed.
     file: File,
     world: World,
+    /// Held while files are read and written.
     state: Mutex<ClockState>,
+    /// The newest time that this process issued, and the latest leap. Held for no longer than to copy it.
+    latest: Mutex<ClockRecord>,
 }
 
 #[derive(Debug)]
 struct ClockState {
-    /// The newest time that this process issued, and the monotonic time at which it did.
-    newest: StoreTime,
-    at: Duration,
-    leap: Leap,
+    /// The monotonic time at which the newest time was issued.
+    issued_at: Duration,
     others: OtherProcesses,
 }
 
@@ -118,8 +122,8 @@ impl ClockRecord {
         file.write_all_at(&self.encode(), 0)
     }
 
-    /// Reads a record; the default if the file has none, as after a power failure.
-    fn read(file: &File) -> io::Result<Self> {
+    /// Reads a record; `None` if the file has none, as after a power failure, or if a process does not complete a change.
+    fn read(file: &File) -> io::Result<Option<Self>> {
         let mut bytes = [0; Self::BYTES];
         for _ in 0..ATTEMPTS {
             match file.read_exact_at(&mut bytes, 0) {
@@ -128,10 +132,10 @@ impl ClockRecord {
                 Err(error) => return Err(error),
             }
             if let Some(record) = Self::decode(&bytes) {
-                return Ok(record);
+                return Ok(Some(record));
             }
         }
-        Ok(Self::default())
+        Ok(None)
     }
 
     /// Returns the later time and the later leap.
@@ -154,25 +158,27 @@ impl DirectoryClock {
     ) -> io::Result<Self> {
         let name = temporary.file_name().unwrap_or_default().to_owned();
         let file = access.create_file(temporary)?;
+        give_to_owner(&file, &folder)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut others = OtherProcesses::default();
         let before = others.read(&folder, &name)?;
-        let newest = newest(&before);
         let clock = Self {
             folder,
             name,
             file,
             world: world.clone(),
             state: Mutex::new(ClockState {
-                newest: newest.time,
-                at: world.clock.monotonic(),
-                leap: newest.leap,
+                issued_at: world.clock.monotonic(),
                 others,
             }),
+            latest: Mutex::new(newest(&before)),
         };
-        // Others must not see that this process runs, but still has the time of those before it.
+        // The file becomes visible with a current time, because others trust the times of processes that run.
         clock.now()?;
+        clock.file.sync_data()?;
         fs::rename(temporary, clock.folder.join(&clock.name))?;
+        // After a power failure, no time is lost with the files of those before.
+        sync_directory(&clock.folder)?;
         for process in before {
             if !process.is_running()? {
                 ignore_missing(fs::remove_file(&process.path))?;
@@ -199,20 +205,17 @@ impl DirectoryClock {
     fn issue(&self, step: Duration) -> io::Result<StoreTime> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let monotonic = self.world.clock.monotonic();
-        let passed = monotonic.saturating_sub(state.at).max(step);
+        let passed = monotonic.saturating_sub(state.issued_at).max(step);
         let others = state.others.read(&self.folder, &self.name)?;
         let newest = newest(&others);
-        let base = newest.time.plus(step).max(state.newest.plus(passed));
+        let latest = self.latest();
+        let base = newest.time.plus(step).max(latest.time.plus(passed));
         let wall = StoreTime::from_micros(self.world.clock.wall_micros());
-        let is_new = newest.time.max(state.newest) == StoreTime::default();
-        let mut record = ClockRecord {
-            time: base,
-            leap: state.leap,
-        }
-        .max(newest);
+        let is_new = newest.time.max(latest.time) == StoreTime::default();
+        let mut record = latest.max(newest);
         record.time = base.max(wall);
         if wall.since(base) > MAX_CLOCK_DIFFERENCE {
-            match self.contradiction(&others, wall)? {
+            match self.time_of_running_processes(&others, wall, latest)? {
                 Some(time) => record.time = base.max(time),
                 None if wall.since(base) > LONGEST_PAUSE && !is_new => {
                     record.leap = Leap {
@@ -224,24 +227,27 @@ impl DirectoryClock {
             }
         }
         record.write(&self.file)?;
-        state.newest = record.time;
-        state.at = monotonic;
-        state.leap = record.leap;
+        state.issued_at = monotonic;
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = record;
         Ok(record.time)
+    }
+
+    fn latest(&self) -> ClockRecord {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the time by the processes that run, if the wall clock is far ahead of it. The time since such a process
     /// issued its last time is measured by the clock that modified its file.
-    fn contradiction(
+    fn time_of_running_processes(
         &self,
         others: &[OtherProcess],
         wall: StoreTime,
+        latest: ClockRecord,
     ) -> io::Result<Option<StoreTime>> {
         if others.is_empty() {
             return Ok(None);
         }
-        let own = ClockRecord::read(&self.file)?;
-        own.write(&self.file)?;
+        latest.write(&self.file)?;
         let now = modified(&self.file.metadata()?);
         let mut contradicting = None;
         for process in others {
@@ -255,10 +261,9 @@ impl DirectoryClock {
 
     /// Returns by how much the directory's time leapt ahead, if it did so recently.
     pub(super) fn recent_leap(&self) -> Option<Duration> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Leap { to, by } = state.leap;
-        let is_recent = !by.is_zero() && state.newest.since(to) < RECENT_LEAP;
-        is_recent.then_some(by)
+        let ClockRecord { time, leap } = self.latest();
+        let is_recent = !leap.by.is_zero() && time.since(leap.to) < RECENT_LEAP;
+        is_recent.then_some(leap.by)
     }
 }
 
@@ -273,8 +278,16 @@ struct OtherProcess {
 impl OtherProcess {
     fn read(path: PathBuf) -> io::Result<Self> {
         let file = File::open(&path)?;
+        let record = match ClockRecord::read(&file)? {
+            Some(record) => record,
+            None if lock_if_ended(&file)? => ClockRecord::default(),
+            None => {
+                let reason = "a process that has the directory open does not complete its time";
+                return Err(io::Error::other(reason));
+            }
+        };
         Ok(Self {
-            record: ClockRecord::read(&file)?,
+            record,
             modified: modified(&file.metadata()?),
             path,
         })
@@ -286,6 +299,19 @@ impl OtherProcess {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Gives the file of a process to the owner of the directory, if this process may: a command that the administrator executes must not
+/// leave a file that the processes of the owner can't read.
+fn give_to_owner(file: &File, folder: &Path) -> io::Result<()> {
+    let (own, wanted) = (file.metadata()?, fs::metadata(folder)?);
+    if own.uid() == wanted.uid() {
+        return Ok(());
+    }
+    match fchown(file, Some(wanted.uid()), Some(wanted.gid())) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given,
     }
 }
 
@@ -389,23 +415,33 @@ impl DirectoryTime {
     /// # Errors
     /// A process has the directory open, or its files can't be written.
     pub fn set(root: &Path, time: StoreTime) -> io::Result<()> {
-        let mut files = Vec::new();
+        // Locked until they are replaced.
+        let mut ended = Vec::new();
         for process in processes(root)? {
-            let file = File::options().read(true).write(true).open(&process.path)?;
+            let file = File::open(&process.path)?;
             if !lock_if_ended(&file)? {
                 let reason = "another process has the directory open; stop it first";
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
             }
-            files.push(file);
+            ended.push((process.path, file));
         }
-        let record = ClockRecord {
-            time,
-            leap: Leap::default(),
+        let Some(((path, known), others)) = ended.split_first() else {
+            return Ok(());
         };
-        files.iter().try_for_each(|file| {
-            record.write(file)?;
-            file.sync_data()
-        })
+        let own = root.join(super::OWN_DIRECTORY);
+        let temporary = own.join("repaired-time");
+        let file = File::create(&temporary)?;
+        file.set_permissions(known.metadata()?.permissions())?;
+        give_to_owner(&file, &own.join(CLOCKS))?;
+        let leap = Leap::default();
+        ClockRecord { time, leap }.write(&file)?;
+        file.sync_data()?;
+        // Files of other users can be replaced, but not written.
+        fs::rename(&temporary, path)?;
+        for (path, _) in others {
+            ignore_missing(fs::remove_file(path))?;
+        }
+        sync_directory(&own.join(CLOCKS))
     }
 }
 

@@ -78,7 +78,10 @@ impl OpenDirectory {
         match update.run() {
             Ok(UpdateOutcome::Done) => {
                 let candidate = update.candidate();
-                Ok(self.placed(path, candidate, &candidate.metadata()?))
+                Ok(match candidate.metadata() {
+                    Ok(metadata) => self.placed(path, candidate, &metadata),
+                    Err(error) => (Put::Refused, Err(error)),
+                })
             }
             Ok(UpdateOutcome::Refused) => Ok((Put::Refused, self.clock.now())),
             Err(error) if update.is_chosen() => Ok((Put::Refused, Err(error))),

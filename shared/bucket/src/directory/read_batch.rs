@@ -123,12 +123,9 @@ impl ReadBatch {
     }
 }
 
-/// Runs reads, and then delivers all results.
-fn run_all(reads: Vec<WaitingRead>, time: &io::Result<StoreTime>) {
-    let deliveries: Vec<_> = reads.into_iter().map(|read| read(time)).collect();
-    for deliver in deliveries {
-        deliver();
-    }
+/// Runs reads. Returns their deliveries, all of which follow.
+fn run_all(reads: Vec<WaitingRead>, time: &io::Result<StoreTime>) -> Vec<Delivery> {
+    reads.into_iter().map(|read| read(time)).collect()
 }
 
 /// The speed of the last batch, which decides where the next one runs.
@@ -170,8 +167,13 @@ async fn run(batch: Arc<ReadBatch>, open: Arc<OpenDirectory>, speed: Arc<ReadSpe
         let begun = clock.monotonic();
         // No further read joins once the time is issued.
         let reads = batch.begin();
-        run_all(reads, &open.clock.now());
+        let deliveries = run_all(reads, &open.clock.now());
         speed.record(clock.monotonic().saturating_sub(begun));
+        // Who has all answers may expect that the directory is not open any more.
+        drop(open);
+        for deliver in deliveries {
+            deliver();
+        }
     };
     if let Some(_on_task) = speed.begin_on_task(Handle::current().metrics().num_workers()) {
         return run_batch(&speed);

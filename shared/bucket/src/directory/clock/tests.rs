@@ -166,6 +166,26 @@ fn the_time_is_set_back_while_no_process_has_the_directory_open() {
 }
 
 #[test]
+fn a_command_of_the_administrator_leaves_files_of_the_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = TestDirectory::new();
+    let folder = directory.root().join(".neap").join(CLOCKS);
+    let owner = Some(12_345);
+    std::os::unix::fs::chown(&folder, owner, owner).unwrap();
+    for _ in 0..2 {
+        directory.open(HOUR).0.now().unwrap();
+    }
+    DirectoryTime::set(directory.root(), after(MINUTE)).unwrap();
+    let time = DirectoryTime::read(directory.root()).unwrap();
+    assert_eq!(time.newest, Some(after(MINUTE)));
+    let files: Vec<_> = fs::read_dir(folder).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].as_ref().unwrap().metadata().unwrap().uid(), 12_345);
+}
+
+#[test]
 fn half_of_a_change_is_no_time() {
     let old = ClockRecord {
         time: after(HOUR),
