@@ -17,8 +17,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use neap_bucket::{
     Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, ProtocolMargins,
-    ProtocolRules, PutMode, RECENT_PUT_IDS, Register, RegisterError, RegisterValue, StoreError,
-    VersionedValue,
+    ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError, RegisterValue,
+    StoreError, VersionedValue,
 };
 use neap_catalog::RootCatalog;
 use neap_fsck::ReferencedContents;
@@ -108,12 +108,16 @@ impl Copier<'_> {
     /// A store does not answer, or the destination holds another cluster or a newer copy.
     pub(super) async fn run(&self) -> Result<CopyStats, CopyError> {
         self.check_root().await?;
-        let databases = self.databases().await?;
+        let mut databases = self.databases().await?;
         let mut copied = CopyStats::default();
         for stage in CopyStage::ALL {
             self.progress.set_message(message(stage));
             if stage == CopyStage::Manifests {
                 self.check_manifests().await?;
+            }
+            if stage == CopyStage::Objects {
+                // Those whose manifests were copied may be newer than the copy.
+                databases = self.databases().await?;
             }
             for prefix in stage.prefixes(databases.iter().copied()) {
                 self.copy_prefix(stage, &prefix, &mut copied).await?;
@@ -189,7 +193,7 @@ impl Copier<'_> {
         self.copy_all(wanted, &contents, copied).await
     }
 
-    /// Returns what the copied manifest of a database references; nothing if the source has dropped its pages by now.
+    /// Returns the references of the copied manifest of a database; none if the source has dropped its pages by now.
     async fn contents(&self, database: DatabaseId) -> Result<ReferencedContents, CopyError> {
         let manifest: VersionedValue<Manifest> =
             self.read(self.to, Key::Manifest(database)).await?;
@@ -251,10 +255,16 @@ impl Copier<'_> {
             });
         }
         let size_bytes = object.bytes.len() as u64;
-        self.to.put(key, object.bytes, PutMode::Overwrite).await?;
+        let mode = if damage.is_some() {
+            PutMode::Create
+        } else {
+            PutMode::Overwrite
+        };
+        let put = self.to.put(key, object.bytes, mode).await?;
         self.progress.inc(size_bytes);
+        let is_put = matches!(put.value, Put::Done(_));
         Ok(ObjectOutcome {
-            copied: Some(size_bytes),
+            copied: is_put.then_some(size_bytes),
             damage,
         })
     }

@@ -300,8 +300,7 @@ fn versions_are_shown_and_restored_without_copying() {
 
     let restore = ["restore", "-d", "db", "--as-of", until, "--to", "old"];
     let (status, out, err) = run_on(folder.path(), &restore);
-    assert_eq!(status, 0, "{err}");
-    insta::assert_snapshot!(err, @"Retention is off in what is restored, so that old rows do not expire: set it again with `neap update database --retention-period`, or restore with --keep-retention");
+    assert_eq!((status, err.as_str()), (0, ""));
     let expected = format!(
         "Database \"db\" restored as \"old\": version 1, 1 sections, writes until {until}\n"
     );
@@ -310,6 +309,11 @@ fn versions_are_shown_and_restored_without_copying() {
     let (status, _, err) = run_on(folder.path(), &restore);
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Restore command failed: attempted to create a resource that already exists");
+    let century = Duration::from_secs(100 * 365 * 24 * 3_600);
+    let set = cluster
+        .catalog
+        .set_retention(DatabaseId::new(1), Some(century));
+    runtime.block_on(set).unwrap();
     let now = [
         "restore",
         "-d",
@@ -542,9 +546,13 @@ async fn damage_is_reported_and_does_not_replace_earlier_copies() {
     let empty = ClusterFixture::in_memory();
     let data = keys_of(&from, "data/").await;
     let catalog = Key::DatabaseCatalog(DatabaseId::new(1)).to_string();
-    for key in data.iter().chain([&catalog]) {
+    for (number, key) in data.iter().chain([&catalog]).enumerate() {
         let mut bytes = bytes_of(&from, key).await;
-        bytes[30] ^= 1;
+        if number == 0 {
+            bytes.pop();
+        } else {
+            bytes[30] ^= 1;
+        }
         let put = from.store.put(key, bytes.into(), PutMode::Overwrite);
         put.await.unwrap();
     }
@@ -553,8 +561,9 @@ async fn damage_is_reported_and_does_not_replace_earlier_copies() {
         .collect()
         .await;
     let (_, stats) = copied_with_stats(&from, &to).await.unwrap();
-    let damaged = stats.damaged.keys().map(Key::to_string);
-    assert_eq!(damaged.collect::<Vec<_>>(), std::slice::from_ref(&catalog));
+    // Objects of the same size are not read again.
+    let damaged: Vec<_> = stats.damaged.keys().map(Key::to_string).collect();
+    assert_eq!(damaged, [catalog.clone(), data[0].clone()]);
     let after: Vec<_> = stream::iter(data.iter().chain([&catalog]))
         .then(|key| bytes_of(&to, key))
         .collect()
