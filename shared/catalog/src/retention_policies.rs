@@ -64,8 +64,10 @@ impl RootCatalog {
             .databases()
             .iter()
             .filter(|(_, entry)| {
-                let deleted_at = entry.deletion.map(|deletion| deletion.deleted_at);
-                deleted_at == dropped.deletion.map(|deletion| deletion.deleted_at)
+                let deletion = entry.deletion.filter(|it| it.can_be_undone(now));
+                let deleted_at = deletion.map(|deletion| deletion.deleted_at);
+                deleted_at.is_some()
+                    && deleted_at == dropped.deletion.map(|deletion| deletion.deleted_at)
             })
             .filter_map(|(id, entry)| {
                 let policy = policy_name(entry.original_name(), dropped.original_name())?;
@@ -142,6 +144,26 @@ mod tests {
         let undeleted = catalog.undelete_database("db", Some("new")).await;
         undeleted.unwrap();
         assert_eq!(names(&catalog).await, ["new", "new/week", "db2/week"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_purged_policy_does_not_prevent_that_its_database_is_undeleted() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        for name in ["db", "db/week", "db/month"] {
+            catalog.create_database(name, None).await.unwrap();
+        }
+        let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
+        dropped.unwrap();
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        let mut entries = root.databases().values();
+        let week = entries.find(|entry| entry.original_name() == "db/week");
+        let now = HardDelete::After(Duration::ZERO);
+        let purged = catalog.delete_database(&week.unwrap().name, now);
+        purged.await.unwrap();
+        fixture.sleep(Duration::from_secs(1)).await;
+        catalog.undelete_database("db", None).await.unwrap();
+        assert_eq!(names(&catalog).await, ["db", "db/month"]);
     }
 
     #[tokio::test(start_paused = true)]

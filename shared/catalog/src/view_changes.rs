@@ -65,13 +65,17 @@ impl Catalog {
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         check(new)?;
         self.reserve_target(database, new).await?;
-        self.change_views(database, |catalog, now| {
+        let created = self.change_views(database, |catalog, now| {
             let view = catalog.add_view(database, new, now)?;
             let detail = Some(format!("of table {}", new.source));
             catalog.note(now, "create materialized view", &new.name, detail);
             Ok(view)
-        })
-        .await
+        });
+        let created = created.await;
+        if created.is_err() {
+            self.release_abandoned(new).await;
+        }
+        created
     }
 
     /// Deletes a view of this language. Its table keeps its rows.

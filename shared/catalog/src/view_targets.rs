@@ -158,6 +158,23 @@ impl Catalog {
         }
     }
 
+    /// Releases the table of a view that was not created, unless a view has it. A failure leaves the reservation.
+    pub(crate) async fn release_abandoned(&self, new: &NewView) {
+        let Some(target) = &new.target.database else {
+            return;
+        };
+        let table = &new.target.table;
+        let abandoned = self.abandoned_reservation(target.id, table).await;
+        let released = match abandoned {
+            Ok(Some(holder)) => self.release(target.id, table, &holder).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = released {
+            tracing::debug!(%error, "the table of a view that was not created remains reserved");
+        }
+    }
+
     async fn release(
         &self,
         target: DatabaseId,

@@ -65,6 +65,27 @@ async fn a_table_gets_the_rows_of_one_view_of_all_databases() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_view_that_is_not_created_reserves_no_table() {
+    let fixture = CatalogFixture::new();
+    let catalog = fixture.instance();
+    let [one, target] = databases(&catalog, ["one", "target"]).await;
+    let mut view = into_table("cq", Some((target, "target")));
+    catalog.create_view(one, &view).await.unwrap();
+    let reserved = async || {
+        let target = catalog.database(target, Duration::ZERO).await.unwrap();
+        let tables = target.value.foreign_views.keys().cloned();
+        tables.collect::<Vec<_>>()
+    };
+    // Its name is taken.
+    view.target.table = "others".to_owned();
+    catalog.create_view(one, &view).await.unwrap_err();
+    assert_eq!(reserved().await, ["totals"]);
+    view.target.table = "totals".to_owned();
+    catalog.create_view(one, &view).await.unwrap_err();
+    assert_eq!(reserved().await, ["totals"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn concurrent_views_of_two_databases_never_both_get_a_table() {
     let fixture = CatalogFixture::new();
     let catalog = fixture.instance();
