@@ -257,18 +257,22 @@ impl Maintainer {
         let mut failures = Vec::new();
         let mut removed = 0;
         let removal_time = self.bucket.removal_time(manifest.value.low_water_mark);
-        match removal_time {
-            Ok(now) => {
-                let dropped =
-                    self.removal
-                        .drop_tables(database, &mut manifest, &catalog, now, &mut failures);
-                removed += dropped.await?;
-                let obsolete =
-                    self.removal
-                        .remove_obsolete_tables(database, &manifest.value, &catalog, now);
-                obsolete.await?;
-            }
-            Err(doubt) => failures.push(doubt.into()),
+        if let Ok(removal_time) = removal_time {
+            let dropped = self.removal.drop_tables(
+                database,
+                &mut manifest,
+                &catalog,
+                removal_time,
+                &mut failures,
+            );
+            removed += dropped.await?;
+            let obsolete = self.removal.remove_obsolete_tables(
+                database,
+                &manifest.value,
+                &catalog,
+                removal_time,
+            );
+            obsolete.await?;
         }
         // Recent sections alone would leave most of the deletes pending.
         let plan_scope = if self.policy.are_deletes_urgent(&manifest.value) {
@@ -282,7 +286,7 @@ impl Maintainer {
             .await?;
         let times = PlanTimes {
             now,
-            removal: removal_time.ok(),
+            removal: removal_time.as_ref().ok().copied(),
         };
         let state = PlanContext::of(
             &manifest.value,
@@ -304,6 +308,8 @@ impl Maintainer {
         }
         *known = Some(manifest);
         let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        // A pass logs it once for all databases.
+        failures.extend(removal_time.err().map(|doubt| doubt.to_string()));
         // Tables that share a damaged page fail with the same message.
         failures.dedup();
         Ok(MaintenancePlan {

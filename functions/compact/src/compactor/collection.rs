@@ -40,7 +40,11 @@ impl Compactor {
                 report.add_collected(results.and(code));
             }
             Err(doubt) => {
-                tracing::warn!(%doubt, "no dropped databases and old results are deleted")
+                tracing::warn!(%doubt, "dropped databases, expired results and unreferenced code are kept");
+                let now = self.bucket.clock().now().unwrap_or_default();
+                for database in root.value.due_databases(now) {
+                    report.failures.push((database, doubt.to_string()));
+                }
             }
         }
         let mut databases: Vec<DatabaseId> =
