@@ -1,4 +1,4 @@
-//! Finds the processes that a plugin starts, by what they inherit from the plugin's process and no other process has: a
+//! Finds the processes that a plugin starts, by a mark that they inherit from the plugin's process and that no other process has: a
 //! group id, or else an environment variable.
 
 use std::{fs, path::Path, sync::Arc};

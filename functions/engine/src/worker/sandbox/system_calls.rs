@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, env, io};
 
+use rustix::process::{Pid, getpgid};
 use seccompiler::{
     BackendError, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -105,11 +106,18 @@ fn process_calls(server: u32) -> Result<RefusedCalls, BackendError> {
             vec![rule(vec![is_not(1, 0)?])?, rule(vec![is(0, all_of_user)?])?],
         );
     }
+    // A negative id means the processes of a group.
+    let leader = i32::try_from(server).ok().and_then(Pid::from_raw);
+    let group = getpgid(leader).map_or(server, |group| group.as_raw_pid().unsigned_abs());
+    let targets = [
+        server,
+        u32::MAX,
+        server.wrapping_neg(),
+        group.wrapping_neg(),
+    ];
     for call in SIGNAL_CALLS {
-        calls.insert(
-            call,
-            vec![rule(vec![is(0, server)?])?, rule(vec![is(0, u32::MAX)?])?],
-        );
+        let rules = targets.map(|target| rule(vec![is(0, target)?]));
+        calls.insert(call, rules.into_iter().collect::<Result<_, _>>()?);
     }
     Ok(calls)
 }
@@ -130,8 +138,8 @@ fn deny(calls: RefusedCalls, error: i32) -> io::Result<()> {
     let calls = with_x32(calls);
     let refusal = SeccompAction::Errno(error.unsigned_abs());
     let filter = SeccompFilter::new(calls, SeccompAction::Allow, refusal, architecture);
-    let program = filter.and_then(TryInto::try_into);
-    let program: seccompiler::BpfProgram = program.map_err(io::Error::other)?;
+    let compiled: Result<seccompiler::BpfProgram, _> = filter.and_then(TryInto::try_into);
+    let program = compiled.map_err(io::Error::other)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
 }
 

@@ -4,7 +4,7 @@
 //!   thread: SETUID, SETGID, KILL, DAC_READ_SEARCH ── fork ── user and group of the plugin ── exec: DAC_READ_SEARCH
 //! ```
 //!
-//! With another user id, the kernel refuses what a plugin tries with the processes, files and sockets of the server. The
+//! With another user id, the kernel refuses access of a plugin to the processes, files and sockets of the server. The
 //! capability to read all files lets the plugin read its code, its interpreter and its packages wherever root keeps them;
 //! Landlock limits it to those. The group id belongs to one process and its descendants alone, and thereby finds them.
 
@@ -26,6 +26,9 @@ use super::{SandboxMode, SandboxSettings};
 const START: CapabilitySet = CapabilitySet::SETUID
     .union(CapabilitySet::SETGID)
     .union(CapabilitySet::KILL);
+
+/// The capabilities of a server that gives a plugin its temporary folder: to change the owner, and to remove what is in it.
+const FOLDER: CapabilitySet = CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE);
 
 /// The capability that the process keeps, if the server has it.
 const READ: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
@@ -74,8 +77,10 @@ impl ProcessUser {
             )
         };
         let own = capabilities(None).map_err(|error| refusal(&error.to_string()))?;
-        if !own.effective.contains(START) {
-            return Err(refusal("it needs the capabilities SETUID, SETGID and KILL"));
+        if !own.effective.contains(START.union(FOLDER)) {
+            return Err(refusal(
+                "it needs the capabilities SETUID, SETGID, KILL, CHOWN and DAC_OVERRIDE",
+            ));
         }
         let maps = |file: &str, id| {
             let map = fs::read_to_string(file);
