@@ -79,6 +79,19 @@ impl ColumnType {
         }
     }
 
+    /// Returns the name of the type in InfluxQL, and in messages of InfluxDB 1.
+    pub fn influxql_name(self) -> &'static str {
+        match self {
+            Self::Tag => "tag",
+            Self::Time => "time",
+            Self::Float => "float",
+            Self::Integer => "integer",
+            Self::UInteger => "unsigned",
+            Self::String => "string",
+            Self::Boolean => "boolean",
+        }
+    }
+
     /// Returns the Arrow field of a column with this type.
     pub fn arrow_field(self, name: &str) -> FieldRef {
         let metadata = HashMap::from([(

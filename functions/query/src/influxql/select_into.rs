@@ -26,7 +26,7 @@ use neap_columnar::{
     batch_bytes,
 };
 use neap_influxql::{IntoTarget, SelectInto, Statement};
-use neap_schema::{DatabaseId, TIME_COLUMN};
+use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN};
 use neap_series::{GroupKey, SeriesLayout};
 
 use super::{
@@ -250,12 +250,15 @@ fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusion
         let tag = key
             .point_tags()
             .find(|tag| tag.column_index as usize == index);
-        let has_name_of_tag = || key.point_tags().any(|tag| tag.tag_key == *field.name());
+        let repeats_tag = || {
+            *field.data_type() == ColumnType::Tag.data_type()
+                && key.point_tags().any(|tag| tag.tag_key == *field.name())
+        };
         if let Some(tag) = tag {
             columns.push((tag.tag_key.clone(), Arc::clone(values)));
         } else if field.name() == TIME_COLUMN {
             columns.push((field.name().clone(), Arc::clone(values)));
-        } else if index != key.measurement_column_index as usize && !has_name_of_tag() {
+        } else if index != key.measurement_column_index as usize && !repeats_tag() {
             let values = finite(values)?;
             has_value = compute::or(&has_value, &compute::is_not_null(&values)?)?;
             columns.push((field.name().clone(), values));

@@ -5,7 +5,6 @@
 
 use neap_http::text_prefix;
 use neap_line_protocol::{LineError, LineErrorKind};
-use neap_schema::ColumnType;
 
 /// About the maximum length of a message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
@@ -49,22 +48,9 @@ fn field_conflict(error: &LineError) -> Option<String> {
         "field type conflict: input field \"{}\" on measurement \"{}\" is type {}, already exists as type {}",
         conflict.field,
         conflict.table,
-        type_name(conflict.input),
-        type_name(conflict.existing),
+        conflict.input.influxql_name(),
+        conflict.existing.influxql_name(),
     ))
-}
-
-/// Returns InfluxDB 1's name of a type.
-fn type_name(column_type: ColumnType) -> &'static str {
-    match column_type {
-        ColumnType::Float => "float",
-        ColumnType::Integer => "integer",
-        ColumnType::UInteger => "unsigned",
-        ColumnType::String => "string",
-        ColumnType::Boolean => "boolean",
-        ColumnType::Tag => "tag",
-        ColumnType::Time => "time",
-    }
 }
 
 /// Returns the reasons, each on a line, and the number of refused lines. Equal reasons of successive lines are shown once.

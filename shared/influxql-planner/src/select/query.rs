@@ -184,7 +184,9 @@ impl SelectQuery<'_> {
     /// not carry them twice.
     pub(super) fn row_keys(&self) -> Vec<String> {
         let key = |tag: &str| {
-            let same = |output: &OutputColumn| output.expr == Ast::column(tag);
+            let same = |output: &OutputColumn| {
+                output.expr == Ast::column(tag) && !self.columns.is_mixed(tag)
+            };
             let output = self.outputs.iter().position(same);
             output.map_or_else(|| tag_column(tag), output_column)
         };

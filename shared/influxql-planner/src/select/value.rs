@@ -122,7 +122,7 @@ pub(super) fn check_types(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<TypedExpr>) 
             let of_right = evaluate(right, AnswerInterface::V1, leaf)?.kind;
             match (of_left, of_right) {
                 (Some(one), Some(two)) if !can_combine(*op, one, two) => {
-                    let (one, two) = (influxql_name(one), influxql_name(two));
+                    let (one, two) = (one.influxql_name(), two.influxql_name());
                     let typed = |expr: &Ast, name: &str| match expr {
                         Ast::Column(column) => format!("{}::{name}", column.name),
                         other => other.to_string(),
@@ -150,19 +150,6 @@ fn can_combine(op: BinaryOp, left: ColumnType, right: ColumnType) -> bool {
         (ColumnType::Boolean, ColumnType::Boolean) => is_bitwise,
         (ColumnType::Float, other) | (other, ColumnType::Float) => !is_bitwise && is_number(other),
         _ => is_number(left) && is_number(right),
-    }
-}
-
-/// The name of a type in InfluxQL.
-fn influxql_name(kind: ColumnType) -> &'static str {
-    match kind {
-        ColumnType::Float => "float",
-        ColumnType::Integer => "integer",
-        ColumnType::UInteger => "unsigned",
-        ColumnType::String => "string",
-        ColumnType::Boolean => "boolean",
-        ColumnType::Tag => "tag",
-        ColumnType::Time => "time",
     }
 }
 

@@ -87,15 +87,9 @@ pub(crate) fn field_keys(context: &QueryContext, show: &ShowClauses) -> Result<S
 /// Returns the fields of a table with InfluxQL's names of their types.
 pub(super) fn fields(table: &Table) -> Vec<[String; 2]> {
     let fields = table.columns().iter().filter_map(|column| {
-        let name = match column.column_type {
-            ColumnType::Float => "float",
-            ColumnType::Integer => "integer",
-            ColumnType::UInteger => "unsigned",
-            ColumnType::String => "string",
-            ColumnType::Boolean => "boolean",
-            ColumnType::Tag | ColumnType::Time => return None,
-        };
-        Some([column.name.clone(), name.to_owned()])
+        let kind = column.column_type;
+        let is_field = !matches!(kind, ColumnType::Tag | ColumnType::Time);
+        is_field.then(|| [column.name.clone(), kind.influxql_name().to_owned()])
     });
     fields.collect()
 }

@@ -168,7 +168,8 @@ async fn a_continuous_query_writes_to_another_database_as_long_as_its_creator_ma
     one.catalog.delete_token("creator", None).await.unwrap();
     one.write_rows("db", "b").await;
     one.flush_database(DATABASE).await;
-    one.assert_fails(DATABASE, "may no longer write").await;
+    one.assert_fails(DATABASE, "may no longer read its database or write")
+        .await;
     assert_eq!(one.totals().await, "host,sum\na,1.0\na,1.0\n");
 }
 
