@@ -108,6 +108,10 @@ impl Histogram {
     }
 
     fn check_custom_buckets(&self) -> Result<(), HistogramDefect> {
+        // The first bucket has the first bound, so the first offset can't be negative either.
+        if let Some(span) = self.positive_spans.iter().find(|span| span.offset < 0) {
+            return Err(HistogramDefect::SpanOffset(span.offset));
+        }
         let zero = match self.zero_count {
             Some(HistogramZeroCount::Integer(zero)) => zero == 0,
             Some(HistogramZeroCount::Float(zero)) => zero == 0.0,
@@ -273,6 +277,12 @@ mod tests {
         let invalid = Err(HistogramDefect::CustomBuckets);
         assert_eq!(custom(&[]).validate(), invalid);
         assert_eq!(custom(&[2.0, 1.0]).validate(), invalid);
+        let before_first = Histogram {
+            positive_spans: spans(&[(-1000, 2)]),
+            ..custom(&[1.0])
+        };
+        let defect = HistogramDefect::SpanOffset(-1000);
+        assert_eq!(before_first.validate(), Err(defect));
         let exponential = Histogram {
             schema: 0,
             ..custom(&[1.0])
