@@ -408,7 +408,7 @@ impl WriteService {
         let tables = std::mem::take(&mut judged.parsed.tables);
         let missing = MissingTables::of_rows(&tables);
         let rows = self.encode(request, tables, reservation.as_ref()).await?;
-        // After this, load is no reason to refuse the rows.
+        // After this, memory is no reason to refuse the rows.
         let room = self.writer.admit(rows.rows())?;
         let mut catalog = judged.proven.catalog.clone();
         if let Some(missing) = missing {

@@ -18,7 +18,7 @@ pub struct WriteSettings {
     pub max_new_tables: usize,
     /// Maximum columns that one request creates, in all of its tables.
     pub max_new_columns: usize,
-    /// What `/write` and `/api/v2/write` do with the valid lines of a request if others are refused.
+    /// How `/write` and `/api/v2/write` treat the valid lines of a request if others are refused.
     pub legacy_writes: LegacyWrites,
     /// Whether `no_sync=true` requests are answered before their rows are put. Must be false where an instance is
     /// frozen after its answer.
@@ -68,7 +68,7 @@ impl Default for WriteSettings {
     }
 }
 
-/// What `/write` and `/api/v2/write` do with the valid lines of a request if others are refused (`--legacy-writes`).
+/// How `/write` and `/api/v2/write` treat the valid lines of a request if others are refused (`--legacy-writes`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LegacyWrites {
     /// Store them, as InfluxDB 1 and 2 do, unless the request has `accept_partial=false`.

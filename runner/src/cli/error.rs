@@ -177,7 +177,7 @@ pub enum CommandError {
     #[error(transparent)]
     Fsck(#[from] FsckError),
     /// The time of a store that is no directory was requested.
-    #[error("--clock shows the time of a directory, and the store is none")]
+    #[error("--clock requires a store in a directory")]
     NoDirectory,
     /// The time of a directory can't be read or set.
     #[error("the time of the directory can't be read or set: {0}")]

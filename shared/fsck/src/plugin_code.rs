@@ -4,7 +4,7 @@ use neap_bucket::{Bucket, CodeHash, Key, verify_checksum};
 
 use crate::{Finding, FindingKind, FsckError, store::fetch};
 
-/// Checks that code exists and is intact. `user` is what can't run without it.
+/// Checks that code exists and is intact. `user` names the trigger or plugin that needs it.
 pub(crate) async fn check(
     bucket: &Bucket,
     code: CodeHash,

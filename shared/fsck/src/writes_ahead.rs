@@ -23,12 +23,12 @@ impl Fsck {
     /// # Errors
     /// The store does not answer, or a register is damaged.
     pub async fn writes_ahead(&self, time: StoreTime) -> Result<Vec<WritesAhead>, FsckError> {
-        let root = self.root().await?;
-        let root = root.map_err(|finding| FsckError::Aborted(finding.message))?;
+        let read = self.root().await?;
+        let root = read.map_err(|finding| FsckError::Aborted(finding.message))?;
         let mut found = Vec::new();
         for entry in entries(&root.value).into_iter().filter(|it| it.has_data) {
-            let mark = self.manifests.read(entry.id, None).await?;
-            let mark = mark.value.low_water_mark.time();
+            let manifest = self.manifests.read(entry.id, None).await?;
+            let mark = manifest.value.low_water_mark.time();
             let above = Stamp::end_of(time);
             let newest = self.bucket.newest_stamp(entry.id, above).await?;
             let ahead = WritesAhead {

@@ -165,8 +165,8 @@ fn rows_bytes(rows: &[EncodedRows]) -> usize {
         .sum()
 }
 
-/// Maximum bytes of the rows of a segment that several requests share. A larger segment would save no PUT worth its
-/// time, which all of them wait for.
+/// Maximum bytes of the rows of a segment that several requests share. Larger ones would save few PUTs, and all requests in one
+/// wait for its PUT.
 pub(crate) const SHARED_SEGMENT_BYTES: usize = 16 << 20;
 
 /// Distributes requests over segments, in the order of the requests, each request as a whole: a reader, a flush and a

@@ -53,17 +53,18 @@ impl EngineViewData<'_> {
     /// table, and that its creator still has the permissions.
     async fn target(&self, view: &MaterializedView) -> Result<TargetTable, ViewDataError> {
         let catalog = self.engine.catalog();
-        let root = catalog.root(crate::engine::MAX_NAME_AGE).await;
-        let root = root.map_err(|error| catalog_error(&error))?.value;
+        let known = catalog.root(crate::engine::MAX_NAME_AGE).await;
+        let root = known.map_err(|error| catalog_error(&error))?.value;
         let database = match &view.target.database {
             None => Some(self.database),
             Some(target) => root.target_database(target),
         };
         let entry = database.and_then(|id| Some((id, root.databases().get(&id)?)));
         let Some((database, entry)) = entry else {
-            let name = view.target.database.as_ref();
-            let name = name.map_or_else(String::new, |database| database.name.clone());
-            return Err(read_error(&QueryError::DatabaseNotFound(name)));
+            let target = view.target.database.as_ref();
+            let name = target.map(|database| database.name.clone());
+            let error = QueryError::DatabaseNotFound(name.unwrap_or_default());
+            return Err(read_error(&error));
         };
         if view.target.database.is_some() {
             self.check_creator(view, &root, database)?;
@@ -92,19 +93,21 @@ impl EngineViewData<'_> {
         let Some(creator) = view.created_by else {
             return Ok(());
         };
-        let now = self.engine.bucket().clock().now();
-        let now = now.ok_or_else(|| catalog_error(&CatalogError::NoStoreTime))?;
+        let clock = self.engine.bucket().clock();
+        let now = clock
+            .now()
+            .ok_or_else(|| catalog_error(&CatalogError::NoStoreTime))?;
         if root.may(creator, DatabaseAction::Read, self.database, now)
             && root.may(creator, DatabaseAction::Write, target, now)
         {
             return Ok(());
         }
-        let who = match creator {
+        let kind = match creator {
             Actor::Token(_) => "token",
             Actor::User(_) => "user",
         };
         Err(ViewDataError::Failed(format!(
-            "the {who} that created the continuous query may no longer write to the database of its \
+            "the {kind} that created the continuous query may no longer read its database or write to that of its \
              table; create it again with one that may"
         )))
     }

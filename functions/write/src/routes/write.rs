@@ -53,7 +53,7 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
             let is_partial = params.as_ref().is_ok_and(|(_, it)| it.accept_partial);
             match accept(&service, request, params, error_response::of_v1).await {
                 Ok(accepted) => stored(accepted.stamp),
-                // As in InfluxDB 1: Telegraf repeats a request whose error is no JSON without end.
+                // As in InfluxDB 1: Telegraf repeats a request for ever if the error is not JSON.
                 Err(error) if is_partial => error.text_into_json().into_response(),
                 Err(error) => error.into_response(),
             }
