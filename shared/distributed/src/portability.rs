@@ -32,7 +32,7 @@ use datafusion::{
     },
 };
 use datafusion_distributed::{BroadcastExec, DistributedLeafExec, NetworkBoundaryExt};
-use neap_tables::{LastRowsExec, RankSortExec, RunAggregateExec, SnapshotScanExec};
+use neap_tables::{LastRowsExec, RankSortExec, RunAggregateExec, SnapshotScanExec, UnorderedExec};
 
 /// Knows the functions of the sessions of workers.
 #[derive(Clone, Debug)]
@@ -176,6 +176,7 @@ fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
         || node.is::<LastRowsExec>()
         || node.is::<RunAggregateExec>()
         || node.is::<RankSortExec>()
+        || node.is::<UnorderedExec>()
         || node.is::<DistributedLeafExec>()
         || node.is::<BroadcastExec>()
         || node.is::<AggregateExec>()

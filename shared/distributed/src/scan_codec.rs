@@ -1,5 +1,5 @@
-//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, and sorts
-//! by ranks.
+//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, sorts by
+//! ranks, and rows of which nothing is known.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use datafusion_proto::{
 use neap_schema::DatabaseId;
 use neap_tables::{
     LastRowsExec, LastRowsParameters, RankSortExec, RunAggregateExec, ScanEnvironment,
-    ScanFragment, SnapshotScanExec,
+    ScanFragment, SnapshotScanExec, UnorderedExec,
 };
 use prost::Message;
 
 use crate::ticket::TicketError;
 
-/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`], [`RunAggregateExec`] and [`RankSortExec`].
+/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`], [`RunAggregateExec`], [`RankSortExec`] and [`UnorderedExec`].
 #[derive(Clone, Debug)]
 pub struct ScanCodec {
     environment: Arc<ScanEnvironment>,
@@ -52,6 +52,9 @@ struct OperatorMessage {
     /// Whether the operator does the sort that is its input.
     #[prost(bool, tag = "5")]
     is_rank_sort: bool,
+    /// Whether the operator passes on the rows of its input without what is known of them.
+    #[prost(bool, tag = "6")]
+    is_unordered: bool,
 }
 
 impl ScanCodec {
@@ -102,6 +105,9 @@ impl PhysicalExtensionCodec for ScanCodec {
         if message.is_rank_sort {
             return Ok(Arc::new(RankSortExec::new(only_input(inputs)?)));
         }
+        if message.is_unordered {
+            return Ok(Arc::new(UnorderedExec::new(only_input(inputs)?)));
+        }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
         if self.database.is_some_and(|id| id != fragment.database()) {
@@ -145,6 +151,11 @@ impl PhysicalExtensionCodec for ScanCodec {
         } else if node.is::<RankSortExec>() {
             OperatorMessage {
                 is_rank_sort: true,
+                ..OperatorMessage::default()
+            }
+        } else if node.is::<UnorderedExec>() {
+            OperatorMessage {
+                is_unordered: true,
                 ..OperatorMessage::default()
             }
         } else {

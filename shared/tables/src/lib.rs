@@ -18,6 +18,7 @@
 mod cache_layers;
 mod caches;
 mod cancellation;
+mod grouping_sets;
 mod io_runtime;
 mod last_rows;
 mod operator_rules;
@@ -42,6 +43,7 @@ mod unused_values;
 pub use cache_layers::{CacheLayers, CacheStats};
 pub use caches::CacheTable;
 pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation};
+pub use grouping_sets::UnorderedExec;
 pub use io_runtime::{IoRuntime, run_on};
 pub use last_rows::{LastRowsExec, LastRowsParameters, TimeEnd};
 pub use planning_interrupts::interruptible;

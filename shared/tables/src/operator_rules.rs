@@ -24,6 +24,7 @@ use datafusion::{
 };
 
 use crate::{
+    grouping_sets::UnorderedExec,
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
@@ -53,8 +54,13 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
             _ => rule,
         }
     });
-    // Before any rule moves a filter into a scan.
-    let mut all: Vec<Rule> = vec![Arc::new(AggregateSplit), Arc::new(REDUNDANT_TIME_BOUNDS)];
+    let mut all: Vec<Rule> = vec![
+        // Before any rule concludes what groups have.
+        Arc::new(UnorderedExec::RULE),
+        // Before any rule moves a filter into a scan.
+        Arc::new(AggregateSplit),
+        Arc::new(REDUNDANT_TIME_BOUNDS),
+    ];
     all.extend(rules);
     // After the rule that sorts the rows of an aggregate.
     all.push(Arc::new(UNSORTED_LIMITS));
