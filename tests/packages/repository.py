@@ -1,11 +1,17 @@
 """The files that packages are made of, and the programs that check them."""
 
+import functools
 import os
 import pathlib
+import re
 import shutil
+import subprocess
+import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEBIAN_PACKAGES = ("ruby", "skopeo", "umoci")
+PYTHON_TOOLS = ("pipx==1.18.4", "uv==0.13.9", "wheel==0.48.0")
 
 
 def text(path):
@@ -19,6 +25,58 @@ def program(name):
     if found is None:
         raise unittest.SkipTest(f"there is no {name}")
     return found
+
+
+def skip_or_fail(reason):
+    """Skips the test, because tools can't be installed, or lets it fail where all tests must run."""
+    if os.environ.get("NEAP_REQUIRE_TEST_INPUTS"):
+        raise FileNotFoundError(reason)
+    raise unittest.SkipTest(reason)
+
+
+@functools.cache
+def debian_root():
+    """The programs of Debian that the tests need, unpacked with their libraries; skips the test where that is impossible."""
+    root = ROOT / ".debian/package-tests"
+    if not (root / "installed").exists():
+        apt = [program("apt-get"), "-qq", "-oAPT::Sandbox::User=root", "--no-install-recommends"]
+        program("dpkg")
+        root.mkdir(parents=True, exist_ok=True)
+        listed = subprocess.run([*apt, "-s", "install", *DEBIAN_PACKAGES], capture_output=True, text=True, timeout=60)
+        names = re.findall(r"^Inst (\S+)", listed.stdout, re.M)
+        got = subprocess.run([*apt, "download", *names], cwd=root, capture_output=True, text=True, timeout=300)
+        if listed.returncode or got.returncode:
+            skip_or_fail(f"Debian's packages can't be downloaded: {listed.stderr}{got.stderr}")
+        for package in root.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, root], check=True, timeout=60)
+            package.unlink()
+        (root / "installed").touch()
+    return root
+
+
+def debian_program(name):
+    """The call of a program that this machine has, or that is unpacked, and its environment."""
+    if found := shutil.which(name):
+        return {"args": [found], "env": {"PATH": os.environ["PATH"]}}
+    usr = debian_root() / "usr"
+    libraries = sorted({str(it.parent) for it in usr.glob("lib/*/*.so*")})
+    ruby = [str(it) for pattern in ("lib/ruby/[0-9]*", "lib/*/ruby/[0-9]*") for it in usr.glob(pattern)]
+    env = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": ":".join(libraries), "RUBYLIB": ":".join(ruby)}
+    return {"args": [str(usr / "bin" / name)], "env": env}
+
+
+@functools.cache
+def python_tools():
+    """The folder with `uvx`, `pipx` and `wheel`, in a virtual environment; skips the test where they can't be installed."""
+    folder = ROOT / ".venv-packages"
+    if not (folder / "bin/uvx").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=60)
+        install = [folder / "bin/pip", "install", "--quiet", *PYTHON_TOOLS]
+        done = subprocess.run(install, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            shutil.rmtree(folder)
+            skip_or_fail(f"uv can't be installed: {done.stderr}")
+    return folder / "bin"
 
 
 def neap():

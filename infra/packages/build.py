@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Makes the packages of a release from its programs, for scripts/release. The folder has `man` and `completions`."""
+
+import argparse
+import os
+import pathlib
+import shutil
+import sys
+
+import archives
+import homebrew
+import npm
+import oci
+import wheel
+from release import ROOT, Release
+
+
+def install_script(release):
+    """Copies the install script with the URL of the release."""
+    text = (ROOT / "infra/install.sh").read_text()
+    target = release.folder / "install.sh"
+    target.write_text(text.replace('DEFAULT_URL=""', f'DEFAULT_URL="{release.url}"'))
+    target.chmod(0o755)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--glibc", required=True, help="version of the C library that the programs are linked for")
+    parser.add_argument("--url", default="", help="folder that will have the files; needed for the formula")
+    parser.add_argument("--compression-level", type=int, default=6)
+    parser.add_argument("programs", nargs="+", metavar="ARCHITECTURE=FILE")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    programs = {name: pathlib.Path(file) for name, file in (it.split("=", 1) for it in options.programs)}
+    time = int(os.environ["SOURCE_DATE_EPOCH"])
+    release = Release(options.folder, programs, options.glibc, options.url.rstrip("/"), time, options.compression_level)
+    for architecture in programs:
+        archives.build(release, architecture)
+        wheel.build(release, architecture)
+    npm.build(release)
+    install_script(release)
+    if release.url:
+        homebrew.build(release)
+    else:
+        print("no formula for Homebrew: the URL of the release is not given", file=sys.stderr)
+    if shutil.which("apt-get"):
+        oci.build(release)
+    else:
+        print("no container image: its libraries come from apt-get, which is missing", file=sys.stderr)
+
+
+main()
