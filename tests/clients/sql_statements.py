@@ -171,6 +171,7 @@ class Statements:
                 f"sum({column}) FILTER (WHERE v > 2)",
                 "sum(12 / w) FILTER (WHERE w > 0)",
                 "max(s)",
+                f"string_agg(CAST(v AS VARCHAR), ',' ORDER BY time, h, {column})",
             ]
         )
         return f"{call} AS a{number}"

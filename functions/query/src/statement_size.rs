@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, ptr::NonNull};
 
 use datafusion::{
-    common::{DataFusionError, Result, plan_err},
+    common::{DataFusionError, Result, not_impl_err, plan_err},
     sql::{
         parser::{CopyToSource, DFParser, Statement},
         sqlparser::{
@@ -227,6 +227,14 @@ impl Visitor for SizeMeter {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<DataFusionError> {
         self.open.push(OpenPart::Select(PartSize::default()));
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) =
+            &select.group_by;
+        if let Some(modifier) = modifiers.first() {
+            // DataFusion 55.2 ignores it.
+            return to_flow(not_impl_err!(
+                "GROUP BY ... {modifier} is not supported; write GROUP BY ROLLUP (...) or CUBE (...)"
+            ));
+        }
         let GroupByExpr::Expressions(expressions, _) = &select.group_by else {
             return ControlFlow::Continue(());
         };

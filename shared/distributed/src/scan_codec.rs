@@ -1,5 +1,5 @@
 //! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, sorts by
-//! ranks, and rows of which nothing is known.
+//! ranks, and rows without declared orders.
 
 use std::sync::Arc;
 
@@ -52,9 +52,9 @@ struct OperatorMessage {
     /// Whether the operator does the sort that is its input.
     #[prost(bool, tag = "5")]
     is_rank_sort: bool,
-    /// Whether the operator passes on the rows of its input without what is known of them.
-    #[prost(bool, tag = "6")]
-    is_unordered: bool,
+    /// The maximum number of rows of a batch, if the operator returns the rows of its input without their declared order.
+    #[prost(uint64, optional, tag = "6")]
+    unordered_batch_rows: Option<u64>,
 }
 
 impl ScanCodec {
@@ -105,8 +105,9 @@ impl PhysicalExtensionCodec for ScanCodec {
         if message.is_rank_sort {
             return Ok(Arc::new(RankSortExec::new(only_input(inputs)?)));
         }
-        if message.is_unordered {
-            return Ok(Arc::new(UnorderedExec::new(only_input(inputs)?)));
+        if let Some(rows) = message.unordered_batch_rows {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            return Ok(Arc::new(UnorderedExec::new(only_input(inputs)?, rows)));
         }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
@@ -153,9 +154,9 @@ impl PhysicalExtensionCodec for ScanCodec {
                 is_rank_sort: true,
                 ..OperatorMessage::default()
             }
-        } else if node.is::<UnorderedExec>() {
+        } else if let Some(unordered) = node.downcast_ref::<UnorderedExec>() {
             OperatorMessage {
-                is_unordered: true,
+                unordered_batch_rows: u64::try_from(unordered.max_batch_rows()).ok(),
                 ..OperatorMessage::default()
             }
         } else {

@@ -55,7 +55,7 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
         }
     });
     let mut all: Vec<Rule> = vec![
-        // Before any rule concludes what groups have.
+        // Before any rule derives orders of groups.
         Arc::new(UnorderedExec::RULE),
         // Before any rule moves a filter into a scan.
         Arc::new(AggregateSplit),

@@ -32,10 +32,12 @@ fn wait_until_idle(neap: &NeapProcess) {
 }
 
 /// Queries that do not end by themselves within a test.
-const ENDLESS: [&str; 3] = [
+const ENDLESS: [&str; 4] = [
     "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) FROM m a, m b, m c",
     "SELECT count(*) FROM m a JOIN m b ON a.k = b.k JOIN m c ON b.k = c.k JOIN m d ON c.k = d.k AND a.v + d.v < 0",
     "SELECT count(*) FROM (SELECT unnest(range(1, 1000)) AS x FROM m a, m b)",
+    "SELECT count(*) FROM (SELECT count(*) FROM m GROUP BY CUBE (v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7, v + 8, \
+     v + 9, v + 10, v + 11, v + 12)) AS sets",
 ];
 
 #[test]

@@ -91,3 +91,23 @@ async fn what_can_not_be_answered_is_refused() {
         assert!(text.contains("outer columns"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn modifiers_of_groups_are_refused() {
+    let one = QueryTestInstance::alone().await;
+    fill(&one).await;
+    for groups in [
+        "k WITH ROLLUP",
+        "k, v WITH CUBE",
+        "ALL WITH ROLLUP",
+        "k WITH TOTALS",
+    ] {
+        let sql = format!("SELECT k, v, count(*) FROM o GROUP BY {groups}");
+        let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+        assert_eq!(status, 405, "{sql}: {text}");
+        assert!(
+            text.contains("is not supported; write GROUP BY ROLLUP"),
+            "{text}"
+        );
+    }
+}
