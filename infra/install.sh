@@ -23,15 +23,11 @@ has() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# download NAME: downloads a file of the release into the work folder.
+# download NAME BYTES: downloads a file of the release, of up to so many bytes, into the work folder.
 download() {
-    if has curl; then
-        curl --fail --silent --show-error --location --connect-timeout 30 --speed-time 60 --output "$work/$1" "$url/$1" || fail "can't download $url/$1"
-    elif has wget; then
-        wget -q --timeout 60 -O "$work/$1" "$url/$1" || fail "can't download $url/$1"
-    else
-        fail "needs curl or wget"
-    fi
+    has curl || fail "needs curl"
+    curl --fail --silent --show-error --location --proto-redir "$redirects" --max-filesize "$2" \
+        --connect-timeout 30 --speed-time 60 --speed-limit 1000 --output "$work/$1" "$url/$1" || fail "can't download $url/$1"
 }
 
 sha256() {
@@ -43,23 +39,31 @@ sha256() {
 }
 
 options() {
-    url="${NEAP_INSTALL_URL:-$DEFAULT_URL}" signers="${NEAP_INSTALL_SIGNERS:-}" folder="${HOME:-}/.local/bin"
+    url="${NEAP_INSTALL_URL:-$DEFAULT_URL}" signers="${NEAP_INSTALL_SIGNERS:-}" folder="${HOME:+$HOME/.local/bin}"
     while [ "$#" -gt 0 ]; do
-        [ "$#" -gt 1 ] || fail "$1 needs a value, or is unknown"
+        case "$1" in
+        --from | --to | --signers) [ "$#" -gt 1 ] || fail "$1 needs a value" ;;
+        *) fail "unknown option $1. There are --from URL, --to FOLDER and --signers FILE" ;;
+        esac
         case "$1" in
         --from) url="$2" ;;
         --to) folder="$2" ;;
         --signers) signers="$2" ;;
-        *) fail "unknown option $1" ;;
         esac
         shift 2
     done
+    [ -n "$folder" ] || fail "HOME is not set: give --to FOLDER"
     url="${url%/}"
     case "$url" in
+    *@*) fail "the URL must not have a user: $url" ;;
     "") fail "the URL of the release is missing: give --from URL, or set NEAP_INSTALL_URL" ;;
-    https://* | http://127.0.0.1[:/]* | http://localhost[:/]*) ;;
+    https://*) redirects="=https" ;;
+    http://127.0.0.1[:/]* | http://localhost[:/]*) redirects="=http,https" ;;
     # Without TLS, an attacker can change the archive together with its checksum.
-    http://*) [ -n "$signers" ] || fail "HTTP without TLS needs --signers FILE" ;;
+    http://*)
+        redirects="=http,https"
+        [ -n "$signers" ] || fail "HTTP without TLS needs --signers FILE"
+        ;;
     *) fail "not a URL: $url" ;;
     esac
 }
@@ -79,14 +83,14 @@ verify_signature() {
         return
     fi
     has ssh-keygen || fail "needs ssh-keygen to verify the signature"
-    download SHA256SUMS.sig
+    download SHA256SUMS.sig 100000
     ssh-keygen -Y verify -f "$signers" -I neap-release -n neap-release -s "$work/SHA256SUMS.sig" <"$work/SHA256SUMS" ||
         fail "the signature of $url/SHA256SUMS does not verify"
 }
 
 # Downloads the archive for this machine and verifies it.
 fetch_archive() {
-    download SHA256SUMS
+    download SHA256SUMS 100000
     verify_signature
     pattern="neap-[0-9][0-9A-Za-z.+-]*-$architecture-linux[.]tar[.]gz"
     line="$(sed -n "s#^\([0-9a-f]\{64\}\) [ *]\(\./\)\{0,1\}\($pattern\)\$#\1 \3#p" "$work/SHA256SUMS")"
@@ -96,19 +100,28 @@ fetch_archive() {
 "*) fail "$url/SHA256SUMS names several archives for $architecture" ;;
     esac
     archive="${line#* }"
-    download "$archive"
+    download "$archive" 1000000000
     [ "$(sha256 "$work/$archive")" = "${line%% *}" ] || fail "the checksum of $archive differs from SHA256SUMS"
 }
 
 install_program() {
     name="${archive%.tar.gz}"
-    tar -xzf "$work/$archive" -C "$work" "$name/neap" || fail "can't unpack $archive"
-    mkdir -p "$folder"
+    TAR_OPTIONS="" tar -xzf "$work/$archive" -C "$work" "$name/neap" || fail "can't unpack $archive"
+    if [ ! -s "$work/$name/neap" ] || [ ! -f "$work/$name/neap" ] || [ -L "$work/$name/neap" ]; then
+        fail "$archive has no program"
+    fi
+    mkdir -p -- "$folder" || fail "can't create $folder"
+    [ ! -d "$folder/neap" ] || fail "$folder/neap is a folder"
     # In the folder itself, because mv is atomic within a file system.
-    temporary="$(mktemp "$folder/.neap.XXXXXX")"
-    cat "$work/$name/neap" >"$temporary"
+    temporary="$(mktemp "$folder/.neap.XXXXXX")" || fail "can't write to $folder"
+    cat "$work/$name/neap" >"$temporary" || fail "can't write to $folder"
     chmod 755 "$temporary"
-    version="$("$temporary" --version)" || fail "the program does not run here: it needs glibc 2.34 or newer"
+    # The input of this script may be the script itself.
+    version="$("$temporary" --version </dev/null)" || fail "the program does not run in $folder: it needs glibc 2.34 or newer"
+    case "$version" in
+    neap\ *) ;;
+    *) fail "the program of $archive is not neap" ;;
+    esac
     mv -f "$temporary" "$folder/neap"
     temporary=""
     echo "Installed $version as $folder/neap"

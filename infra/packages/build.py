@@ -4,7 +4,7 @@
 import argparse
 import os
 import pathlib
-import shutil
+import subprocess
 import sys
 
 import archives
@@ -47,10 +47,10 @@ def main():
         homebrew.build(release)
     else:
         print("no formula for Homebrew: the URL of the release is not given", file=sys.stderr)
-    if shutil.which("apt-get"):
+    try:
         oci.build(release)
-    else:
-        print("no container image: its libraries come from apt-get, which is missing", file=sys.stderr)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"no container image: apt-get has no libraries for it: {error}", file=sys.stderr)
 
 
 main()

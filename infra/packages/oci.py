@@ -39,8 +39,8 @@ def download(architecture, folder):
         "Dir::Cache": folder / "cache",
     }
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-    subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "download", *PACKAGES], check=True, cwd=folder / "packages")
+    subprocess.run([*apt, "update"], check=True, timeout=300)
+    subprocess.run([*apt, "download", *PACKAGES], check=True, cwd=folder / "packages", timeout=300)
     return sorted((folder / "packages").iterdir())
 
 
@@ -63,8 +63,8 @@ def system_entries(architecture):
         folder, root = pathlib.Path(work), pathlib.Path(work) / "root"
         entries = []
         for package in download(architecture, folder):
-            subprocess.run(["dpkg", "-x", package, root], check=True)
-            fields = subprocess.run(["dpkg-deb", "--field", package], check=True, capture_output=True).stdout
+            subprocess.run(["dpkg", "-x", package, root], check=True, timeout=60)
+            fields = subprocess.run(["dpkg-deb", "--field", package], check=True, capture_output=True, timeout=60).stdout
             # Vulnerability scanners read the versions there.
             entries.append(archives.Entry(f"var/lib/dpkg/status.d/{package.name.split('_')[0]}", fields))
         certificates = sorted((root / "usr/share/ca-certificates/mozilla").iterdir())

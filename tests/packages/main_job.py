@@ -64,7 +64,11 @@ def serve(command, folder, root, env, exit_code):
         raise
     finally:
         server.terminate()
-        code = server.wait(SECONDS)
+        try:
+            code = server.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            raise
     if code != exit_code:
         raise AssertionError(f"the server ended with {code}: {(folder / 'log').read_text()}")
     wait_for_end(url)

@@ -34,11 +34,23 @@ def skip_or_fail(reason):
     raise unittest.SkipTest(reason)
 
 
+def is_installed(folder, names):
+    """Whether a folder has these packages, and no others."""
+    noted = folder / "installed"
+    return noted.exists() and noted.read_text().split() == list(names)
+
+
+def note_installed(folder, names):
+    """Remembers the packages of a folder."""
+    (folder / "installed").write_text("\n".join(names))
+
+
 @functools.cache
 def debian_root():
     """The programs of Debian that the tests need, unpacked with their libraries; skips the test where that is impossible."""
     root = ROOT / ".debian/package-tests"
-    if not (root / "installed").exists():
+    if not is_installed(root, DEBIAN_PACKAGES):
+        shutil.rmtree(root, ignore_errors=True)
         apt = [program("apt-get"), "-qq", "-oAPT::Sandbox::User=root", "--no-install-recommends"]
         program("dpkg")
         root.mkdir(parents=True, exist_ok=True)
@@ -50,7 +62,7 @@ def debian_root():
         for package in root.glob("*.deb"):
             subprocess.run(["dpkg", "-x", package, root], check=True, timeout=60)
             package.unlink()
-        (root / "installed").touch()
+        note_installed(root, DEBIAN_PACKAGES)
     return root
 
 
@@ -69,13 +81,13 @@ def debian_program(name):
 def python_tools():
     """The folder with `uvx`, `pipx` and `wheel`, in a virtual environment; skips the test where they can't be installed."""
     folder = ROOT / ".venv-packages"
-    if not (folder / "bin/uvx").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=60)
-        install = [folder / "bin/pip", "install", "--quiet", *PYTHON_TOOLS]
-        done = subprocess.run(install, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            shutil.rmtree(folder)
-            skip_or_fail(f"uv can't be installed: {done.stderr}")
+    if not is_installed(folder, PYTHON_TOOLS):
+        shutil.rmtree(folder, ignore_errors=True)
+        for call in ([sys.executable, "-m", "venv", folder], [folder / "bin/pip", "install", "--quiet", *PYTHON_TOOLS]):
+            done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                skip_or_fail(f"uv can't be installed: {done.stdout}{done.stderr}")
+        note_installed(folder, PYTHON_TOOLS)
     return folder / "bin"
 
 

@@ -75,14 +75,20 @@ class InstallScript(unittest.TestCase):
         self.assertNotIn("is not in PATH", self.assert_installed("--to", str(folder)))
         self.assertGreater(self.installed.stat().st_size, 1000)
 
-    def test_wget_downloads_where_there_is_no_curl(self):
+    def test_missing_curl_is_named(self):
         commands = self.work / "commands"
         commands.mkdir()
-        needed = "cat chmod cut gzip mkdir mktemp mv rm sed sh sha256sum tar uname wget"
-        for name in needed.split():
+        for name in ("mktemp", "rm", "sh", "uname"):
             (commands / name).symlink_to(repository.program(name))
         self.env["PATH"] = str(commands)
-        self.assert_installed()
+        self.assert_refused("needs curl")
+
+    def test_folder_in_the_place_of_the_program_is_refused(self):
+        self.installed.mkdir(parents=True)
+        self.assert_refused("is a folder")
+
+    def test_host_behind_a_user_is_refused(self):
+        self.assert_refused("must not have a user", "--from", "http://127.0.0.1:80@releases.example/")
 
     def test_signature_is_verified(self):
         signers = self.sign()
