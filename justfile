@@ -14,7 +14,7 @@ quickstart *arguments:
 serve *arguments:
     cargo run --package neap --bin neap -- serve "$@"
 
-# All tests, or those of a package: `just test -p neap-wal`
+# The tests that need nothing else, all with `--all`, or those of a package: `just test -p neap-wal`
 test *arguments:
     scripts/test "$@"
 
@@ -35,7 +35,7 @@ lint:
 terraform *arguments:
     scripts/check-terraform "$@"
 
-# Checks what the images and the Debian package are made of
+# Checks the packages of a release, each installed by its own client, and what images and the Debian package are made of
 packages:
     python3 -m unittest discover --start-directory tests/packages
 

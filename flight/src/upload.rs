@@ -344,6 +344,7 @@ mod tests {
         ipc::{CompressionType, writer::IpcWriteOptions},
     };
     use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
+    use neap_test_inputs::cases;
     use proptest::prelude::*;
 
     use super::*;
@@ -398,7 +399,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(cases(1_000)))]
         #[test]
         fn damaged_messages_are_refused_or_decoded(
             number in 0..3_usize,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use neap_bucket::Entropy;
+use neap_test_inputs::{number, seeds};
 
 use super::test_cluster::{Points, TestCluster};
 use crate::{
@@ -277,13 +278,10 @@ impl History {
 
 #[tokio::test]
 async fn restored_databases_equal_the_model_in_random_histories() {
-    let number = |name: &str, usually| {
-        let text = std::env::var(name).ok();
-        text.and_then(|text| text.parse().ok()).unwrap_or(usually)
-    };
-    let first: u64 = number("NEAP_SIM_FIRST", 0);
+    let first = number("NEAP_SIM_FIRST").unwrap_or(0);
     let mut tally = Tally::default();
-    for seed in first..first + number("NEAP_SIM_SEEDS", 150) {
+    let tried = seeds(150);
+    for seed in first..first + tried {
         println!("seed {seed}");
         let mut history = History::new(seed).await;
         for step in 0..STEPS {
@@ -299,6 +297,9 @@ async fn restored_databases_equal_the_model_in_random_histories() {
         restores,
         deletions,
     } = tally;
-    assert!(backups > 100 && incremental > 20 && killed > 20);
-    assert!(restores > 20 && deletions > 20);
+    let tried = usize::try_from(tried).unwrap();
+    assert!(3 * backups > 2 * tried);
+    for rarer in [incremental, killed, restores, deletions] {
+        assert!(15 * rarer > 2 * tried);
+    }
 }

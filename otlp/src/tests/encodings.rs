@@ -1,5 +1,6 @@
 //! The same request in protobuf and in JSON has the same rows.
 
+use neap_test_inputs::cases;
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
@@ -270,7 +271,7 @@ fn any_metric() -> impl Strategy<Value = Metric> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(cases(200)))]
 
     #[test]
     fn metrics_are_the_same_in_both_encodings(

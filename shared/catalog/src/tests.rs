@@ -16,6 +16,7 @@ use neap_bucket::{
     ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
 };
 use neap_schema::{ColumnType, DatabaseId, TableId};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use crate::{
@@ -564,7 +565,7 @@ async fn a_copy_is_hidden_until_it_is_published() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
     #[test]
     fn any_interleaving_of_additions_ends_with_all_of_them(
         requests in proptest::collection::vec((0usize..2, 0u8..3, 0u8..6, 0u64..30), 1..16),

@@ -1,6 +1,6 @@
 //! Client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` those in Rust. `scripts/test` installs
+//! `tests/clients` contains their tests in Python and JavaScript, and `rust_client` those in Rust. `scripts/test --all` installs
 //! the libraries.
 //!
 //! | variable | names |

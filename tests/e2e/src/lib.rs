@@ -14,6 +14,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `real_input` | answers over recorded data equal those that the test computes itself |
+//! | `main_job` | from the first write to a restart after a kill, on a directory and on an S3 server |
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
 //! | `order` | the order of writes and deletes through several processes, and requests after a drop |
 //! | `request_budget` | the exact requests to the store that an operation costs |
@@ -95,6 +96,8 @@ mod harness;
 mod histories;
 #[cfg(test)]
 mod lambda;
+#[cfg(test)]
+mod main_job;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Objects with names that end in `.parquet`, as other tools read them.
 //!
 //! `tests/clients/read_objects.py` runs these tools; `NEAP_CLIENTS_PYTHON` names an interpreter with its libraries
-//! (`scripts/test` installs them).
+//! (`scripts/test --all` installs them).
 
 use std::path::Path;
 

@@ -1,9 +1,14 @@
-//! Optional test inputs. A test whose input is missing passes, and `scripts/test` lists such tests at the end.
+//! What tests share: optional inputs, and the number of random cases.
+//!
+//! A test whose input is missing passes, and `scripts/test` lists such tests at the end. A simulation takes the number of its
+//! schedules from `NEAP_SIM_SEEDS`, and else from `PROPTEST_CASES`.
 //!
 //! | variable | effect |
 //! |---|---|
 //! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
 //! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`InputOrigin::Installed`] fails the test |
+//! | `PROPTEST_CASES` | of 256 random cases, the number that a test tries; `scripts/test` sets 13, a twentieth |
+//! | `NEAP_SIM_SEEDS` | the number of schedules that each simulation tries |
 
 #[cfg(test)]
 mod fuzz_corpora;
@@ -13,7 +18,7 @@ use std::{fmt, fs::OpenOptions, io::Write, process::Command};
 /// Origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputOrigin {
-    /// A part of the project, or a program or service that `scripts/test` installs or starts.
+    /// A part of the project, or a program or service that `scripts/test --all` installs or starts.
     Installed,
     /// Third-party recordings, guides, and data, which exist next to the project on some machines.
     External,
@@ -46,6 +51,30 @@ pub fn skip(input: InputOrigin, missing: impl fmt::Display) {
     }
 }
 
+/// Returns how many random cases a property or a simulation tries that has `all` in the whole run. `PROPTEST_CASES`, from which
+/// properties with the default of 256 cases take their number, scales it.
+pub fn cases(all: u32) -> u32 {
+    let of_256 = number("PROPTEST_CASES").unwrap_or(256);
+    let cases = (u64::from(all) * of_256).div_ceil(256).max(1);
+    u32::try_from(cases).unwrap_or(u32::MAX)
+}
+
+/// Returns how many schedules a simulation tries that has `all` in the whole run.
+pub fn seeds(all: u32) -> u64 {
+    number("NEAP_SIM_SEEDS").unwrap_or_else(|| cases(all).into())
+}
+
+/// Returns the number in a variable of the environment; `None` if it is not set.
+///
+/// # Panics
+/// The variable is no number.
+#[expect(clippy::panic, reason = "the user of the tests gave the number")]
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|error| panic!("{variable} is {text}: {error}")))
+}
+
 /// Prints the version of the kernel's Landlock; -1 if it has none.
 const LANDLOCK_VERSION: &str = "import ctypes\nprint(ctypes.CDLL(None).syscall(444, None, 0, 1))";
 
@@ -70,59 +99,4 @@ pub fn has_landlock(version: i32) -> bool {
 fn thread_name() -> String {
     let thread = std::thread::current();
     thread.name().unwrap_or("a test").to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    #[ignore = "the other tests start it"]
-    fn a_test_without_an_installed_input() {
-        skip(InputOrigin::Installed, "no such program");
-    }
-
-    #[test]
-    #[ignore = "the other tests start it"]
-    fn a_test_without_an_external_input() {
-        skip(InputOrigin::External, "no such data");
-    }
-
-    /// Runs one of the tests above with these variables; returns whether it passes.
-    fn passes(test: &str, variables: &[(&str, &str)]) -> bool {
-        let test = format!("tests::{test}");
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "--ignored", &test])
-            .env_remove("NEAP_REQUIRE_TEST_INPUTS")
-            .env_remove("NEAP_TEST_SKIPPED")
-            .env("NEXTEST_TEST_NAME", &test)
-            .envs(variables.iter().copied());
-        command.output().unwrap().status.success()
-    }
-
-    #[test]
-    fn a_missing_input_is_a_failure_where_it_is_installed_and_required() {
-        let required = [("NEAP_REQUIRE_TEST_INPUTS", "1")];
-        assert!(passes("a_test_without_an_installed_input", &[]));
-        assert!(!passes("a_test_without_an_installed_input", &required));
-        assert!(passes("a_test_without_an_external_input", &required));
-    }
-
-    #[test]
-    fn each_test_without_an_input_adds_a_line_to_the_list() {
-        let list = std::env::temp_dir().join(format!("neap-skipped-{}", std::process::id()));
-        let variables = [("NEAP_TEST_SKIPPED", list.to_str().unwrap())];
-        assert!(passes("a_test_without_an_installed_input", &variables));
-        assert!(passes("a_test_without_an_external_input", &variables));
-        let lines = fs::read_to_string(&list).unwrap();
-        fs::remove_file(&list).unwrap();
-        assert_eq!(
-            lines,
-            "no such program\ttests::a_test_without_an_installed_input\n\
-             no such data\ttests::a_test_without_an_external_input\n"
-        );
-    }
 }

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use neap_bucket::{ProtocolMargins, ProtocolRules, WriteOrder};
+use neap_test_inputs::cases;
 
 use crate::{
     actors::ActorContext,
@@ -26,8 +27,8 @@ use crate::{
 const CLIENTS: usize = 3;
 const REQUESTS: usize = 7;
 
-/// The number of seeds that run with the rules of the protocol.
-const SEEDS: u64 = 300;
+/// The number of seeds that run with the rules of the protocol in a whole run.
+const SEEDS: u32 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CellOperation {
@@ -209,11 +210,12 @@ fn non_linearizable_seeds(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize)
 
 #[test]
 fn strict_writes_and_deletes_of_several_instances_are_linearizable() {
-    let (broken, answered) =
-        non_linearizable_seeds(SEEDS, ProtocolRules::new(ProtocolMargins::NETWORK));
-    println!("{answered} requests answered in {SEEDS} histories");
+    let seeds = cases(SEEDS);
+    let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
+    let (broken, answered) = non_linearizable_seeds(seeds.into(), rules);
+    println!("{answered} requests answered in {seeds} histories");
     assert!(broken.is_empty(), "{broken:?}");
-    assert!(answered > 10 * usize::try_from(SEEDS).unwrap());
+    assert!(answered > 10 * usize::try_from(seeds).unwrap());
 }
 
 #[test]
@@ -222,6 +224,6 @@ fn without_following_the_tail_writes_and_deletes_are_not_linearizable() {
         tail_is_followed: false,
         ..ProtocolRules::new(ProtocolMargins::NETWORK)
     };
-    let (broken, _) = non_linearizable_seeds(SEEDS / 10, weakened);
+    let (broken, _) = non_linearizable_seeds((SEEDS / 10).into(), weakened);
     assert!(!broken.is_empty());
 }

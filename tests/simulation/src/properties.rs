@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{Stamp, WriteOrder};
 use neap_schema::DatabaseId;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use crate::{
@@ -196,7 +197,7 @@ async fn run_operations(steps: Vec<TestOperation>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(cases(96)))]
 
     #[test]
     fn answers_are_those_of_a_plain_map(steps in steps()) {

@@ -1,6 +1,7 @@
 //! Thousands of schedules that keep all invariants, and the replay of one.
 
 use neap_bucket::{ProtocolMargins, ProtocolRules};
+use neap_test_inputs::{number, seeds};
 
 use crate::{
     actor_mix::ActorMix,
@@ -9,17 +10,13 @@ use crate::{
     simulate::{SeedSummary, simulate, simulate_all},
 };
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
 fn rules() -> ProtocolRules {
     ProtocolRules::new(ProtocolMargins::NETWORK)
 }
 
-/// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`, and asserts that they keep all invariants.
-fn assert_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedSummary {
-    let count = number("NEAP_SIM_SEEDS").unwrap_or(usually);
+/// Runs as many of `all` seeds as this run of the tests tries, and asserts that they keep all invariants.
+fn assert_all_invariants(all: u32, mix: &ScheduleMix, replay: &str) -> SeedSummary {
+    let count = seeds(all);
     let first = number("NEAP_SIM_FIRST").unwrap_or(0);
     let enough = number("NEAP_SIM_BROKEN").and_then(|enough| enough.try_into().ok());
     let tally = simulate_all(first..first + count, rules(), mix, enough.unwrap_or(1));
@@ -44,8 +41,8 @@ fn assert_all_invariants(usually: u64, mix: &ScheduleMix, replay: &str) -> SeedS
     tally
 }
 
-/// The seeds that every run of the tests tries.
-const USUAL_SEEDS: u64 = 10_000;
+/// The seeds that a whole run of the tests tries.
+const USUAL_SEEDS: u32 = 10_000;
 
 /// Seeds beyond the usual ones that have reached states which no usual seed reaches. After a change of the product or of
 /// the simulation, a seed has another schedule; `scripts/soak --simulation` then replaces the list.
@@ -57,7 +54,7 @@ fn save_states(states: &ProtocolStates) {
         std::fs::write(file, states.to_string()).unwrap();
     }
     if let Some(file) = std::env::var_os("NEAP_SIM_KEEP") {
-        let seeds = states.discoverers(USUAL_SEEDS);
+        let seeds = states.discoverers(USUAL_SEEDS.into());
         let lines: String = seeds.iter().map(|seed| format!("{seed}\n")).collect();
         std::fs::write(file, lines).unwrap();
     }
@@ -80,6 +77,10 @@ fn kept_seeds_keep_all_invariants() {
 fn ten_thousand_short_seeds_keep_all_invariants() {
     let tally = assert_all_invariants(USUAL_SEEDS, &ScheduleMix::EVERYTHING, "");
     assert!(tally.acknowledged > tally.seeds && tally.counts.commits > tally.seeds / 2);
+    // The following is rare.
+    if tally.seeds < usize::try_from(USUAL_SEEDS).unwrap() {
+        return;
+    }
     let counts = tally.counts;
     assert!(counts.refreshes > 0 && counts.claims_taken_over > 0 && counts.windows_replaced > 0);
     assert!(counts.claims_ended > 0 && counts.views_read > 0 && counts.views_compared > 0);
@@ -137,11 +138,15 @@ fn caches_keep_all_invariants() {
 
 #[test]
 fn views_keep_all_invariants() {
-    let tally = assert_all_invariants(300, &focused("views").unwrap(), "NEAP_SIM_MIX=views ");
+    let all = 300;
+    let tally = assert_all_invariants(all, &focused("views").unwrap(), "NEAP_SIM_MIX=views ");
     let counts = tally.counts;
-    assert!(counts.refreshes > tally.seeds && counts.claims_taken_over > 0);
-    assert!(counts.windows_replaced > 0 && counts.claims_ended > 0);
-    assert!(counts.views_read > 0 && counts.views_compared > tally.seeds);
+    assert!(counts.refreshes > tally.seeds && counts.views_compared > tally.seeds);
+    // The following is rare.
+    if tally.seeds >= usize::try_from(all).unwrap() {
+        assert!(counts.claims_taken_over > 0 && counts.claims_ended > 0);
+        assert!(counts.windows_replaced > 0 && counts.views_read > 0);
+    }
 }
 
 #[test]

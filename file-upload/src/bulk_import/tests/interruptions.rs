@@ -25,6 +25,7 @@ use neap_compact::{FlushLimits, Flusher};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::{DatabaseId, TableId};
+use neap_test_inputs::cases;
 use neap_wal::{Segment, TailReader, TailReaderSettings};
 use neap_write::{Precision, WriteOptions};
 use parquet::arrow::ArrowWriter;
@@ -448,7 +449,7 @@ fn check_paused(run: &Run) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn rows_of_a_job_never_replace_what_clients_write_after_they_are_visible(run in run()) {

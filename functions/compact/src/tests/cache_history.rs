@@ -11,6 +11,7 @@ use neap_manifest::{Manifest, Section};
 use neap_points::deduplicate;
 use neap_row_delete::Condition;
 use neap_schema::DatabaseId;
+use neap_test_inputs::cases;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
@@ -310,7 +311,7 @@ fn prelude() -> Vec<CacheHistoryStep> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
 
     #[test]
     fn cache_objects_match_the_sections_after_any_history(

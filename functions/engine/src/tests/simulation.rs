@@ -334,11 +334,10 @@ fn run(schedule: SimulationOptions) -> usize {
     runtime.block_on(simulate(schedule))
 }
 
-/// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`. Short simulations cover many seeds; long ones
-/// cover repeated crashes of a process.
-fn run_seeds(usually: u64, is_sole: bool, rounds: usize) {
-    let seeds = std::env::var("NEAP_SIM_SEEDS").ok();
-    let seeds = seeds.and_then(|text| text.parse().ok()).unwrap_or(usually);
+/// Runs as many of `all` seeds as this run of the tests tries. Short simulations cover many seeds; long ones cover repeated
+/// crashes of a process.
+fn run_seeds(all: u32, is_sole: bool, rounds: usize) {
+    let seeds = neap_test_inputs::seeds(all);
     let schedule = |seed| SimulationOptions {
         seed,
         is_sole,

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
 use neap_catalog::{NewDistinctCache, NewLastCache};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
@@ -397,7 +398,7 @@ impl CacheQueryHistory {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(CASES))]
+    #![proptest_config(ProptestConfig::with_cases(cases(CASES)))]
     #[test]
     fn contents_of_caches_match_their_definitions(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,6 +1,7 @@
 //! Random histories of writes, deletes, flushes and merges: the answers over workers are those of one process.
 
 use neap_distributed::Exchange;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::distributed::Pair;
@@ -73,7 +74,7 @@ async fn take(pair: &Pair, step: Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
     #[test]
     fn answers_over_workers_are_those_of_one_process_after_any_history(
         steps in steps(),

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
@@ -227,7 +228,7 @@ impl QueryHistoryModel {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
     #[test]
     fn answers_match_a_map_after_any_flushes_merges_and_spills(
         steps in steps(),

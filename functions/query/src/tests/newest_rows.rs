@@ -1,6 +1,7 @@
 //! Queries of the newest rows of groups read only the newest rows of each series from the tail, and answer as queries that read
 //! all rows.
 
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::QueryTestInstance;
@@ -111,7 +112,7 @@ async fn compare(one: &QueryTestInstance) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(cases(12)))]
     #[test]
     fn answers_are_those_of_all_rows(
         requests in proptest::collection::vec(proptest::collection::vec(point(), 1..20), 1..8),

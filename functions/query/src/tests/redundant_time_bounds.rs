@@ -1,5 +1,6 @@
 //! Bounds of times that all rows of a scan meet are not evaluated.
 
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::QueryTestInstance;
@@ -85,7 +86,7 @@ async fn only_bounds_that_rows_may_fail_are_evaluated() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
     #[test]
     fn answers_are_those_of_the_rows_in_the_times(
         requests in proptest::collection::vec(proptest::collection::btree_set(0..40_i64, 1..12), 1..5),

@@ -5,6 +5,7 @@ use std::{pin::Pin, time::Duration};
 
 use axum::body::Body;
 use http::Request;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{
@@ -134,7 +135,7 @@ async fn a_snapshot_from_before_the_end_of_a_refresh_is_answered_as_of_that_snap
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(cases(8)))]
     #[test]
     fn answers_from_views_are_those_of_the_source_at_any_time(steps in rollup_steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,6 @@
 //! Queries of some series select row groups and pages of sections by their footers, and answer as queries that read all rows.
 
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::QueryTestInstance;
@@ -90,7 +91,7 @@ async fn compare(one: &QueryTestInstance) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(cases(12)))]
     #[test]
     fn answers_are_those_of_all_rows(steps in proptest::collection::vec(step(), 4..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,6 @@
 //! Scans of tails evaluate the filters above them, and return the rows that a filter returns.
 
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::QueryTestInstance;
@@ -56,7 +57,7 @@ fn queries(condition: &str) -> [String; 4] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(cases(16)))]
     #[test]
     fn answers_are_those_of_flushed_rows(
         requests in proptest::collection::vec(proptest::collection::vec(point(), 1..20), 1..8),

@@ -9,6 +9,7 @@ use std::{
 use neap_bucket::{
     CallGate, CallHook, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, StoreFaults, World,
 };
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -339,7 +340,7 @@ impl ViewHistory {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
     #[test]
     fn views_have_the_rows_of_their_queries_after_any_history(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -293,7 +294,7 @@ async fn what_is_put_on_a_condition_is_durable_for_each_reader() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
 
     #[test]
     fn listings_are_those_of_the_memory_store(

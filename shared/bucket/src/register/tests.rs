@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{FutureExt, future::join_all};
 use neap_s3_server::{Options, S3Server};
+use neap_test_inputs::seeds;
 use object_store::aws::AmazonS3Builder;
 
 use super::*;
@@ -585,7 +586,7 @@ async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
 #[tokio::test(start_paused = true)]
 async fn on_a_faulty_store_commits_apply_once_and_a_seed_reproduces_the_outcome() {
     let mut all_unknown = 0;
-    for seed in 0..30 {
+    for seed in 0..seeds(30) {
         let end = increments_on_a_bad_store(seed).await;
         let (committed, unknown, count) = end;
         assert!(

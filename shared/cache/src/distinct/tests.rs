@@ -143,7 +143,7 @@ fn cases() -> impl Strategy<Value = (Vec<String>, Vec<HistoryPortion>, Vec<TestF
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(1500)))]
 
     #[test]
     fn layers_in_any_division_match_the_definition_over_all_rows(

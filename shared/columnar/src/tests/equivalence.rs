@@ -7,6 +7,7 @@ use arrow_array::{
     StringViewArray, TimestampNanosecondArray, UInt64Array, types::Int8Type,
 };
 use neap_line_protocol::{Precision, SchemaLimits, TableLimit, parse};
+use neap_test_inputs::cases;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
@@ -182,7 +183,7 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(1000)))]
 
     #[test]
     fn batches_have_the_result_of_the_same_rows_as_lines(

@@ -9,6 +9,7 @@ use std::{
 use neap_bucket::{Stamp, VersionedValue};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{DatabaseId, TableId};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{
@@ -382,7 +383,7 @@ impl VersionHistory {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(cases(40)))]
     #[test]
     fn every_readable_version_keeps_its_committed_contents(
         steps in proptest::collection::vec(step(), 1..90),

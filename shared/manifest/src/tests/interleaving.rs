@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::VersionedValue;
 use neap_schema::DatabaseId;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{ManifestTestBed, fixture::ManifestFixture};
@@ -251,7 +252,7 @@ impl InterleavedRun {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(80))]
+    #![proptest_config(ProptestConfig::with_cases(cases(80)))]
     #[test]
     fn no_committed_manifest_names_a_deleted_object(
         steps in proptest::collection::vec(step(), 1..160),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use neap_bucket::{Entropy, Stamp, StoreTime};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 use ulid::Ulid;
 
@@ -155,7 +156,7 @@ fn run(seed: u64, delay: Duration, sole_writer: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
     #[test]
     fn no_acknowledged_write_is_missing_from_a_later_snapshot(
         seed: u64,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimestampNanosecondType};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use crate::testing::{register_table, rows, session_with, time_column, time_field};
@@ -129,7 +130,7 @@ fn expected(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
     /// The output contains every bin for every group with data, with the expected values.
     #[test]
     fn output_is_groups_times_bins(

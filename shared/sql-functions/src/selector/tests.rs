@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType};
 use datafusion::prelude::SessionConfig;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::Selector;
@@ -176,7 +177,7 @@ fn expected(selector: Selector, rows: &[(i64, Option<i64>)]) -> Option<(i64, i64
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
     /// The same row is selected regardless of how rows are spread over partitions and groups, and of whether the
     /// aggregation has one step or two.
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::prelude::SessionContext;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::distinct::DistinctSketch;
@@ -125,7 +126,7 @@ fn any_number() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
     #[test]
     fn states_depend_on_the_values_only(
         values in proptest::collection::vec(any_number(), 0..1_500), parts in 1usize..9,

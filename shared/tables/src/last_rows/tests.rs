@@ -20,6 +20,7 @@ use datafusion::{
     physical_plan::{collect, displayable},
     prelude::{SessionConfig, SessionContext},
 };
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::{
@@ -129,7 +130,7 @@ const SELECTIVE: [&str; 12] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48)))]
     #[test]
     fn answers_are_those_of_all_rows(
         rows in prop::collection::vec(

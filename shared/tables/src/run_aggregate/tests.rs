@@ -21,6 +21,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, collect, displayable},
     prelude::{SessionConfig, SessionContext},
 };
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::RunAggregateExec;
@@ -137,7 +138,7 @@ const STATEMENTS: [&str; 15] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(cases(96)))]
     #[test]
     fn answers_are_those_of_the_operator_of_datafusion(
         runs in prop::collection::vec(

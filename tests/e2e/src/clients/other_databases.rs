@@ -1,6 +1,6 @@
 //! Clients and programs of other databases: QuestDB over TCP, OpenTelemetry, Prometheus, InfluxDB 1; and exports.
 //!
-//! `scripts/test` installs the programs from Debian's packages, where it can.
+//! `scripts/test --all` installs the programs from Debian's packages, where it can.
 //!
 //! | variable | names |
 //! |---|---|

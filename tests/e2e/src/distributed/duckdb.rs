@@ -2,22 +2,16 @@
 //!
 //! | variable | value |
 //! |---|---|
-//! | `NEAP_SQL_STATEMENTS` | how many statements are compared; 500 if not set |
+//! | `NEAP_SQL_STATEMENTS` | how many statements are compared; 2,000 if not set |
 //! | `NEAP_SQL_SEED` | the first seed; 0 if not set |
+
+use neap_test_inputs::number;
 
 use super::fixture::WorkerCluster;
 use crate::{clients::TestProgram, harness::neap_binary};
 
-/// The number of statements of a program and of a seed.
-const PART: u64 = 500;
-
-/// The number of statements that are compared in all.
-const USUAL: u64 = 500;
-
-/// Returns the number in a variable.
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
-}
+/// The number of statements of a seed.
+const STATEMENTS_OF_SEED: u64 = 500;
 
 #[test]
 fn sql_is_answered_as_duckdb_does() {
@@ -29,10 +23,10 @@ fn sql_is_answered_as_duckdb_does() {
     let compact = cluster.place.after(&["compact"]);
     let compact = [&[neap.to_str().unwrap()], compact.as_slice()].concat();
     let compact = serde_json::json!(compact).to_string();
-    let mut seed = number("NEAP_SQL_SEED", 0);
-    let mut remaining = number("NEAP_SQL_STATEMENTS", USUAL);
+    let mut seed = number("NEAP_SQL_SEED").unwrap_or(0);
+    let mut remaining = number("NEAP_SQL_STATEMENTS").unwrap_or(2_000);
     while remaining > 0 {
-        let part = remaining.min(PART);
+        let part = remaining.min(STATEMENTS_OF_SEED);
         let program = TestProgram::python_program("compare_sql.py", &[]).unwrap();
         program
             .arguments(&["--url", cluster.alone.url()])

@@ -38,7 +38,7 @@ impl PluginServerFixture {
     }
 
     /// Starts a server in memory with the packages in `tests/plugins/requirements.txt`, if there is an environment with
-    /// them (`scripts/test` creates one).
+    /// them (`scripts/test --all` creates one).
     pub(super) fn with_packages() -> Option<Self> {
         Self::with_packages_and(&[])
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use neap_bucket::{Stamp, StoreTime};
 use neap_manifest::Section;
 use neap_schema::TableId;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 use ulid::Ulid;
 
@@ -423,7 +424,7 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(cases(400)))]
     #[test]
     fn jobs_are_closed_and_disjoint_and_leave_settled_days_with_two_sections_if_they_fit(
         mut sections in history(), later in 0i32..200, max_inputs in 2usize..64,

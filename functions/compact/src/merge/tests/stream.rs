@@ -13,6 +13,7 @@ use bytes::Bytes;
 use neap_points::{deduplicate, times};
 use neap_row_delete::Condition;
 use neap_schema::ColumnType;
+use neap_test_inputs::cases;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     file::{metadata::ParquetMetaDataReader, properties::WriterProperties},
@@ -239,7 +240,7 @@ fn filter() -> impl Strategy<Value = TestFilter> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(cases(300)))]
     #[test]
     fn a_merge_deduplicates_all_visible_rows(
         sections in proptest::collection::vec((rows(), filter()), 1..6),

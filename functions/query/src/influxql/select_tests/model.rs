@@ -143,7 +143,7 @@ fn windows_are_those_of_the_model() {
         .unwrap();
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(40)
+        ..ProptestConfig::with_cases(neap_test_inputs::cases(40))
     };
     let run = TestRunner::new(config).run(&cases(), |case| {
         let answer = runtime.block_on(async {

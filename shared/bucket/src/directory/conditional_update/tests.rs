@@ -1,6 +1,7 @@
 //! Tests of updates that are suspended between any two steps.
 
 use bytes::Bytes;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -143,7 +144,7 @@ fn turn() -> impl Strategy<Value = Turn> {
 const WRITERS: usize = 4;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(cases(200)))]
 
     #[test]
     fn racing_writers_lose_nothing_wherever_they_are_suspended_or_killed(

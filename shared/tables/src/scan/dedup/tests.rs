@@ -18,6 +18,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use neap_schema::ColumnType;
+use neap_test_inputs::cases;
 use proptest::prelude::*;
 
 use super::*;
@@ -165,7 +166,7 @@ fn long_source() -> impl Strategy<Value = PointMap> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
     #[test]
     fn newest_value_of_each_field_is_output_with_any_batch_size_and_memory(
         sources in proptest::collection::vec(source(), 1..12),

@@ -4,6 +4,7 @@ use arrow::{
     array::{ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray},
     datatypes::Int32Type,
 };
+use neap_test_inputs::cases;
 use parquet::{
     arrow::ArrowWriter,
     file::{
@@ -100,7 +101,7 @@ fn values() -> impl Strategy<Value = Option<BTreeSet<u8>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
     #[test]
     fn rows_with_the_keys_are_selected_and_no_page_without_them_by_its_bounds(
         keys in proptest::collection::btree_set(key(), 1..90),
