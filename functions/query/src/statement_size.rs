@@ -42,7 +42,7 @@ const SHORT_BYTES: usize = 2_000;
 /// parser gives the reason.
 ///
 /// # Errors
-/// The statement is too large.
+/// The statement is too large, or DataFusion would ignore a part of it.
 pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     if sql.len() <= SHORT_BYTES
         && !EXPANDING_WORDS
