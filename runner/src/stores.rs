@@ -69,8 +69,7 @@ pub enum StoresError {
 ///
 /// The options name no usable store.
 pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
-    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsCredentialChain::default());
-    config.open(world, Some(&chain))
+    config.open(world, Some(&credential_chain(config)))
 }
 
 /// Returns a client for the settings of each bucket of S3 that the options name.
@@ -82,8 +81,12 @@ pub(crate) fn s3_buckets(
     config: &StoreConfig,
     world: &World,
 ) -> Result<Vec<S3BucketClient>, StoresError> {
-    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsCredentialChain::default());
-    Ok(config.s3_buckets(world, Some(&chain))?)
+    Ok(config.s3_buckets(world, Some(&credential_chain(config)))?)
+}
+
+fn credential_chain(config: &StoreConfig) -> Arc<dyn AwsCredentialSource> {
+    let region = config.aws.aws_default_region.clone();
+    Arc::new(AwsCredentialChain::new(region))
 }
 
 impl Stores {

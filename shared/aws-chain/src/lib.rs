@@ -1,16 +1,24 @@
 //! For programs that people start on AWS: credentials from the AWS SDK's default chain of sources (profiles, SSO, web
 //! identities, processes, and the roles of instances and tasks), and the settings of S3 buckets.
 //!
-//! The chain doubles the code size of TLS, so functions do not include it.
+//! The chain is large, and functions have the credentials of their role, so they do not include it.
 
 mod bucket_settings;
 
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError,
+};
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder, ConnectorBuilder,
+    proxy::ProxyConfig,
+    tls::{self, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::SharedHttpClient, runtime_components::RuntimeComponents,
 };
 use neap_bucket::{AwsCredentialSource, AwsLease};
 use object_store::aws::AwsCredential;
@@ -21,18 +29,36 @@ pub use bucket_settings::{
 };
 
 /// The AWS SDK's default credential chain. It is searched on the first request for credentials.
-#[derive(Debug, Default)]
-pub struct AwsCredentialChain(OnceCell<SharedCredentialsProvider>);
+#[derive(Debug)]
+pub struct AwsCredentialChain {
+    region: Option<String>,
+    provider: OnceCell<SharedCredentialsProvider>,
+}
 
 impl AwsCredentialChain {
+    /// Asks the services of a region, such as those of web identities. Without one, the SDK looks for it in the environment, in
+    /// profiles and at the instance.
+    pub fn new(region: Option<String>) -> Self {
+        Self {
+            region,
+            provider: OnceCell::new(),
+        }
+    }
+
     async fn provider(&self) -> Result<&SharedCredentialsProvider, object_store::Error> {
         let load = async || {
-            let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-            config
+            let mut loader =
+                aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
+            if let Some(region) = &self.region {
+                loader = loader.region(Region::new(region.clone()));
+            }
+            loader
+                .load()
+                .await
                 .credentials_provider()
                 .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))
         };
-        self.0.get_or_try_init(load).await
+        self.provider.get_or_try_init(load).await
     }
 }
 
@@ -63,6 +89,19 @@ impl AwsCredentialSource for AwsCredentialChain {
             ends_micros,
         })
     }
+}
+
+/// Returns the SDK's own client (`default_https_client` of aws-smithy-runtime 1.16), with its proxies of the environment, but with
+/// the TLS library that all other clients use.
+fn https_client() -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(|settings, components| {
+        let tls = tls::Provider::Rustls(CryptoMode::Ring);
+        let mut connector = ConnectorBuilder::default().tls_provider(tls);
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
 }
 
 /// Converts the reason why there are no credentials, or invalid ones, to an error that a retry cannot resolve.
@@ -99,9 +138,11 @@ mod tests {
 
     async fn lease(of: Result<Credentials, &'static str>) -> Result<AwsLease, object_store::Error> {
         let provider = SharedCredentialsProvider::new(StubProvider(of));
-        AwsCredentialChain(OnceCell::new_with(Some(provider)))
-            .lease()
-            .await
+        let chain = AwsCredentialChain {
+            region: None,
+            provider: OnceCell::new_with(Some(provider)),
+        };
+        chain.lease().await
     }
 
     #[tokio::test]
