@@ -17,6 +17,9 @@ const DATABASES: [&str; 2] = ["one", "two"];
 
 const PLACE: &str = "elsewhere";
 
+/// Number of histories in the whole run of the tests.
+const ALL_SEEDS: u32 = 150;
+
 /// Number of steps of a history.
 const STEPS: u64 = 6;
 
@@ -280,7 +283,7 @@ impl History {
 async fn restored_databases_equal_the_model_in_random_histories() {
     let first = number("NEAP_SIM_FIRST").unwrap_or(0);
     let mut tally = Tally::default();
-    let tried = seeds(150);
+    let tried = seeds(ALL_SEEDS);
     for seed in first..first + tried {
         println!("seed {seed}");
         let mut history = History::new(seed).await;
@@ -290,6 +293,10 @@ async fn restored_databases_equal_the_model_in_random_histories() {
         history.check().await;
     }
     println!("{tally:?}");
+    // A few histories may lack anything.
+    if tried < ALL_SEEDS.into() {
+        return;
+    }
     let Tally {
         backups,
         incremental,
