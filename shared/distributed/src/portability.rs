@@ -32,7 +32,9 @@ use datafusion::{
     },
 };
 use datafusion_distributed::{BroadcastExec, DistributedLeafExec, NetworkBoundaryExt};
-use neap_tables::{LastRowsExec, RankSortExec, RunAggregateExec, SnapshotScanExec, UnorderedExec};
+use neap_tables::{
+    LastRowsExec, RankSortExec, RunAggregateExec, SmallBatchesExec, SnapshotScanExec, UnorderedExec,
+};
 
 /// Knows the functions of the sessions of workers.
 #[derive(Clone, Debug)]
@@ -177,6 +179,7 @@ fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
         || node.is::<RunAggregateExec>()
         || node.is::<RankSortExec>()
         || node.is::<UnorderedExec>()
+        || node.is::<SmallBatchesExec>()
         || node.is::<DistributedLeafExec>()
         || node.is::<BroadcastExec>()
         || node.is::<AggregateExec>()

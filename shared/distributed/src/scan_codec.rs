@@ -1,5 +1,5 @@
 //! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, sorts by
-//! ranks, and rows without declared orders.
+//! ranks, rows without declared orders, and small batches.
 
 use std::sync::Arc;
 
@@ -20,13 +20,14 @@ use datafusion_proto::{
 use neap_schema::DatabaseId;
 use neap_tables::{
     LastRowsExec, LastRowsParameters, RankSortExec, RunAggregateExec, ScanEnvironment,
-    ScanFragment, SnapshotScanExec, UnorderedExec,
+    ScanFragment, SmallBatchesExec, SnapshotScanExec, UnorderedExec,
 };
 use prost::Message;
 
 use crate::ticket::TicketError;
 
-/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`], [`RunAggregateExec`], [`RankSortExec`] and [`UnorderedExec`].
+/// Encodes and decodes [`SnapshotScanExec`], [`LastRowsExec`], [`RunAggregateExec`], [`RankSortExec`], [`UnorderedExec`] and
+/// [`SmallBatchesExec`].
 #[derive(Clone, Debug)]
 pub struct ScanCodec {
     environment: Arc<ScanEnvironment>,
@@ -52,9 +53,12 @@ struct OperatorMessage {
     /// Whether the operator does the sort that is its input.
     #[prost(bool, tag = "5")]
     is_rank_sort: bool,
-    /// The maximum number of rows of a batch, if the operator returns the rows of its input without their declared order.
-    #[prost(uint64, optional, tag = "6")]
-    unordered_batch_rows: Option<u64>,
+    /// Whether the operator returns the rows of its input without their declared order.
+    #[prost(bool, tag = "6")]
+    is_unordered: bool,
+    /// The maximum number of rows of a batch, if the operator divides those of its input.
+    #[prost(uint64, optional, tag = "7")]
+    max_batch_rows: Option<u64>,
 }
 
 impl ScanCodec {
@@ -105,9 +109,12 @@ impl PhysicalExtensionCodec for ScanCodec {
         if message.is_rank_sort {
             return Ok(Arc::new(RankSortExec::new(only_input(inputs)?)));
         }
-        if let Some(rows) = message.unordered_batch_rows {
+        if message.is_unordered {
+            return Ok(Arc::new(UnorderedExec::new(only_input(inputs)?)));
+        }
+        if let Some(rows) = message.max_batch_rows {
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            return Ok(Arc::new(UnorderedExec::new(only_input(inputs)?, rows)));
+            return Ok(Arc::new(SmallBatchesExec::new(only_input(inputs)?, rows)));
         }
         let fragment = serde_json::from_slice(&message.fragment);
         let fragment: ScanFragment = fragment.map_err(external)?;
@@ -154,9 +161,14 @@ impl PhysicalExtensionCodec for ScanCodec {
                 is_rank_sort: true,
                 ..OperatorMessage::default()
             }
-        } else if let Some(unordered) = node.downcast_ref::<UnorderedExec>() {
+        } else if node.is::<UnorderedExec>() {
             OperatorMessage {
-                unordered_batch_rows: u64::try_from(unordered.max_batch_rows()).ok(),
+                is_unordered: true,
+                ..OperatorMessage::default()
+            }
+        } else if let Some(small_batches) = node.downcast_ref::<SmallBatchesExec>() {
+            OperatorMessage {
+                max_batch_rows: u64::try_from(small_batches.max_batch_rows()).ok(),
                 ..OperatorMessage::default()
             }
         } else {

@@ -27,7 +27,7 @@ use arrow::{
 use datafusion::{
     common::{
         Result, exec_err,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode},
     },
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::ColumnarValue,
@@ -42,7 +42,10 @@ use datafusion::{
 };
 use futures::{Stream, StreamExt};
 
-use crate::single_execution::SingleExecutionExec;
+use crate::{
+    grouping_sets::expanding_aggregate, one_input::one_input_methods,
+    single_execution::SingleExecutionExec,
+};
 
 /// The error of a query that was cancelled.
 pub const CANCELLED: &str = "the query was cancelled";
@@ -113,10 +116,10 @@ fn may_grow(node: &dyn ExecutionPlan) -> bool {
     let takes_rows = !node.children().is_empty();
     let effect = node.cardinality_effect();
     takes_rows
-        && matches!(
+        && (matches!(
             effect,
             CardinalityEffect::Unknown | CardinalityEffect::GreaterEqual
-        )
+        ) || expanding_aggregate(node).is_some())
 }
 
 fn with_check(plan: Arc<dyn ExecutionPlan>, cancellation: &Cancellation) -> Arc<dyn ExecutionPlan> {
@@ -181,6 +184,10 @@ impl CancellationExec {
             properties: Arc::new(properties),
         }
     }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.cancellation.clone()))
+    }
 }
 
 impl DisplayAs for CancellationExec {
@@ -198,9 +205,7 @@ impl ExecutionPlan for CancellationExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
+    one_input_methods!(input);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
@@ -208,22 +213,6 @@ impl ExecutionPlan for CancellationExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.into_iter().next();
-        let input = input.unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(input, self.cancellation.clone())))
     }
 
     fn execute(

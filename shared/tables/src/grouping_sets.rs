@@ -1,41 +1,39 @@
 //! The inputs of grouping sets.
 //!
-//! An aggregate expands each batch to its rows for all grouping sets before it asks for memory, and before it can be cancelled. So
-//! it gets small batches.
-//!
 //! DataFusion 55.2 concludes from an order, a constant or a partitioning of the input that the groups have it, too, although a
 //! grouping set has null in the place of a column. After `WHERE host = 'a'`, `CUBE (host, region)` returned each group again
 //! whenever `host` changed, and `ORDER BY host` sorted nothing (apache/datafusion#16965, #24421).
+//!
+//! An aggregate expands each batch to its rows for all grouping sets before it asks for memory, and before it can be cancelled. So
+//! it gets small batches.
 
 use std::{fmt, sync::Arc};
 
-use arrow::array::RecordBatch;
 use datafusion::{
-    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
+    common::Result,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr, expressions::Column},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-        PlanProperties,
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan,
+        ExecutionPlanProperties, Partitioning, PlanProperties, ReplaceChildrenOptions,
         aggregates::{AggregateExec, AggregateInputMode, PhysicalGroupBy},
         coop::make_cooperative,
         execution_plan::CardinalityEffect,
+        metrics::{ExecutionPlanMetricsSet, MetricsSet, SplitMetrics},
         projection::ProjectionExec,
-        stream::RecordBatchStreamAdapter,
+        stream::BatchSplitStream,
     },
 };
-use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::substitution_rule::SubstitutionRule;
+use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
 
 /// Maximum number of rows to which an aggregate expands a batch.
 const MAX_EXPANDED_ROWS: usize = 1 << 16;
 
-/// Returns the rows of its input in batches of limited size, and declares no order, no constants and no partitioning of them.
+/// Returns the rows of its input, and declares no order, no constants and no partitioning of them.
 #[derive(Debug)]
 pub struct UnorderedExec {
     input: Arc<dyn ExecutionPlan>,
-    max_batch_rows: usize,
     properties: Arc<PlanProperties>,
 }
 
@@ -44,18 +42,13 @@ impl UnorderedExec {
     pub(crate) const RULE: SubstitutionRule = SubstitutionRule {
         name: "grouping_sets",
         substitute: |plan| {
-            let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else {
-                return Ok(None);
-            };
-            let is_affected = aggregate.group_expr().has_grouping_set()
-                && aggregate.mode().input_mode() == AggregateInputMode::Raw;
-            is_affected.then(|| group_by_copies(aggregate)).transpose()
+            let aggregate = expanding_aggregate(plan.as_ref());
+            aggregate.map(group_by_copies).transpose()
         },
     };
 
-    /// Hides the declared properties of `input`, except its partitions and when it emits rows. Batches have up to
-    /// `max_batch_rows` rows, at least one.
-    pub fn new(input: Arc<dyn ExecutionPlan>, max_batch_rows: usize) -> Self {
+    /// Hides the declared properties of `input`, except its partitions and when it emits rows.
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> Self {
         let partitions = input.output_partitioning().partition_count();
         let properties = PlanProperties::new(
             EquivalenceProperties::new(input.schema()),
@@ -65,15 +58,21 @@ impl UnorderedExec {
         );
         Self {
             input,
-            max_batch_rows: max_batch_rows.max(1),
             properties: Arc::new(properties),
         }
     }
 
-    /// Returns the maximum number of rows of a batch.
-    pub fn max_batch_rows(&self) -> usize {
-        self.max_batch_rows
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input))
     }
+}
+
+/// Returns the operator as an aggregate if it expands rows to several grouping sets.
+pub(crate) fn expanding_aggregate(plan: &dyn ExecutionPlan) -> Option<&AggregateExec> {
+    plan.downcast_ref::<AggregateExec>().filter(|aggregate| {
+        aggregate.group_expr().has_grouping_set()
+            && aggregate.mode().input_mode() == AggregateInputMode::Raw
+    })
 }
 
 /// Returns the aggregate with its groups in columns of their own. A function such as `array_agg(v ORDER BY k)` sorts the rows
@@ -96,9 +95,8 @@ fn group_by_copies(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> 
         groups.groups().to_vec(),
         true,
     );
-    let max_batch_rows = MAX_EXPANDED_ROWS / groups.groups().len().max(1);
     let projection = ProjectionExec::try_new(expressions, Arc::clone(input))?;
-    let input = Arc::new(UnorderedExec::new(Arc::new(projection), max_batch_rows));
+    let input = Arc::new(UnorderedExec::new(Arc::new(projection)));
     let schema = input.schema();
     Ok(Arc::new(AggregateExec::try_new(
         *aggregate.mode(),
@@ -112,7 +110,7 @@ fn group_by_copies(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> 
 
 impl DisplayAs for UnorderedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: max_batch_rows={}", self.name(), self.max_batch_rows)
+        f.write_str(self.name())
     }
 }
 
@@ -125,8 +123,88 @@ impl ExecutionPlan for UnorderedExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
+    one_input_methods!(input);
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+}
+
+/// Returns the rows of its input in batches of limited size.
+#[derive(Debug)]
+pub struct SmallBatchesExec {
+    input: Arc<dyn ExecutionPlan>,
+    max_batch_rows: usize,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SmallBatchesExec {
+    /// Adds the operator directly below each aggregate with grouping sets that reads rows, above the sort that an aggregate
+    /// function may need.
+    pub(crate) const RULE: SubstitutionRule = SubstitutionRule {
+        name: "small_batches",
+        substitute: |plan| {
+            let Some(aggregate) = expanding_aggregate(plan.as_ref()) else {
+                return Ok(None);
+            };
+            let sets = aggregate.group_expr().groups().len().max(1);
+            let input = Self::new(Arc::clone(aggregate.input()), MAX_EXPANDED_ROWS / sets);
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            let aggregate = Arc::clone(plan).replace_children(vec![Arc::new(input)], options)?;
+            Ok(Some(aggregate))
+        },
+    };
+
+    /// Divides the batches of `input` into those of up to `max_batch_rows` rows, at least one.
+    pub fn new(input: Arc<dyn ExecutionPlan>, max_batch_rows: usize) -> Self {
+        Self {
+            input,
+            max_batch_rows: max_batch_rows.max(1),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Returns the maximum number of rows of a batch.
+    pub fn max_batch_rows(&self) -> usize {
+        self.max_batch_rows
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.max_batch_rows))
+    }
+}
+
+impl DisplayAs for SmallBatchesExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: max_batch_rows={}", self.name(), self.max_batch_rows)
+    }
+}
+
+impl ExecutionPlan for SmallBatchesExec {
+    fn name(&self) -> &'static str {
+        "SmallBatchesExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    one_input_methods!(input);
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -137,20 +215,8 @@ impl ExecutionPlan for UnorderedExec {
         CardinalityEffect::Equal
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop();
-        let input = input.ok_or_else(|| internal_datafusion_err!("the input is missing"))?;
-        Ok(Arc::new(Self::new(input, self.max_batch_rows)))
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn execute(
@@ -158,24 +224,19 @@ impl ExecutionPlan for UnorderedExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let max_rows = self.max_batch_rows;
         let batches = self.input.execute(partition, context)?;
-        let parts = batches.map_ok(move |batch| stream::iter(split(&batch, max_rows)).map(Ok));
-        let parts = RecordBatchStreamAdapter::new(self.schema(), parts.try_flatten());
-        Ok(make_cooperative(Box::pin(parts)))
+        let metrics = SplitMetrics::new(&self.metrics, partition);
+        let batches = BatchSplitStream::new(batches, self.max_batch_rows, metrics);
+        Ok(make_cooperative(Box::pin(batches)))
     }
-}
-
-/// Divides a batch into parts of up to `max_rows` rows.
-fn split(batch: &RecordBatch, max_rows: usize) -> Vec<RecordBatch> {
-    let starts = (0..batch.num_rows()).step_by(max_rows);
-    let parts = starts.map(|start| batch.slice(start, max_rows.min(batch.num_rows() - start)));
-    parts.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::{array::AsArray, array::Int64Array, datatypes::Int64Type};
+    use arrow::{
+        array::{AsArray, Int64Array, RecordBatch},
+        datatypes::Int64Type,
+    };
     use datafusion::{datasource::memory::MemorySourceConfig, physical_plan::common::collect};
 
     use super::*;
@@ -186,7 +247,7 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("v", values)]).unwrap();
         let schema = batch.schema();
         let input = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None).unwrap();
-        let plan = UnorderedExec::new(input, 4);
+        let plan = SmallBatchesExec::new(input, 4);
         let batches = collect(plan.execute(0, Arc::default()).unwrap())
             .await
             .unwrap();

@@ -24,7 +24,7 @@ use datafusion::{
 };
 
 use crate::{
-    grouping_sets::UnorderedExec,
+    grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
@@ -64,6 +64,7 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.extend(rules);
     // After the rule that sorts the rows of an aggregate.
     all.push(Arc::new(UNSORTED_LIMITS));
+    all.push(Arc::new(SmallBatchesExec::RULE));
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
     // After the rules that look for a filter above a scan.

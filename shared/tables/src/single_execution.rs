@@ -12,14 +12,15 @@ use std::{
 };
 
 use datafusion::{
-    common::{Result, resources_datafusion_err, tree_node::TreeNodeRecursion},
+    common::{Result, resources_datafusion_err},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::CardinalityEffect,
     },
 };
+
+use crate::one_input::one_input_methods;
 
 /// Passes on the batches of its input. A second execution of a partition is an error.
 #[derive(Debug)]
@@ -35,6 +36,10 @@ impl SingleExecutionExec {
             input,
             executed: Mutex::default(),
         }
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input))
     }
 }
 
@@ -53,9 +58,7 @@ impl ExecutionPlan for SingleExecutionExec {
         self.input.properties()
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
+    one_input_methods!(input);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
@@ -63,22 +66,6 @@ impl ExecutionPlan for SingleExecutionExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.into_iter().next();
-        let input = input.unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(input)))
     }
 
     fn execute(

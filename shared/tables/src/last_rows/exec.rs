@@ -9,12 +9,11 @@ use std::{
 
 use arrow::{array::RecordBatch, compute::filter_record_batch, datatypes::SchemaRef};
 use datafusion::{
-    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
+    common::Result,
     execution::{
         RecordBatchStream, SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    physical_expr::PhysicalExpr,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
@@ -23,6 +22,7 @@ use datafusion::{
 use futures::{Stream, StreamExt, stream::Fuse};
 
 use super::{LastRowsParameters, TimeEnd, group_times::GroupTimes, pending_rows::PendingRows};
+use crate::one_input::one_input_methods;
 
 /// The number of rows after which the operator stops if it drops less than half of them.
 const TRIAL_ROWS: usize = 1 << 17;
@@ -54,6 +54,10 @@ impl LastRowsExec {
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::try_new(input, self.parameters.clone())
     }
 
     /// The rows that are needed.
@@ -89,9 +93,7 @@ impl ExecutionPlan for LastRowsExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
+    one_input_methods!(input);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
@@ -99,22 +101,6 @@ impl ExecutionPlan for LastRowsExec {
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop();
-        let input = input.ok_or_else(|| internal_datafusion_err!("the input is missing"))?;
-        Ok(Arc::new(Self::try_new(input, self.parameters.clone())?))
     }
 
     fn execute(

@@ -11,15 +11,12 @@ use arrow::{
     datatypes::{DataType, Schema, SchemaRef},
 };
 use datafusion::{
-    common::{
-        Result, internal_datafusion_err, tree_node::TreeNodeRecursion,
-        utils::memory::get_record_batch_memory_size,
-    },
+    common::{Result, utils::memory::get_record_batch_memory_size},
     execution::{
         SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    physical_expr::{LexOrdering, PhysicalExpr},
+    physical_expr::LexOrdering,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
         common::spawn_buffered,
@@ -38,7 +35,7 @@ use super::{
     input::{SortInput, SortLimits},
     keys::RankKeys,
 };
-use crate::substitution_rule::SubstitutionRule;
+use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
 
 /// The rows that are sorted at once. More rows are sorted faster in several partitions.
 const LIMITS: SortLimits = SortLimits {
@@ -79,6 +76,13 @@ impl RankSortExec {
             metrics: ExecutionPlanMetricsSet::new(),
             executed: Arc::default(),
         }
+    }
+
+    fn with_input(&self, sort: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self {
+            limits: self.limits,
+            ..Self::new(sort)
+        })
     }
 
     #[cfg(test)]
@@ -150,9 +154,7 @@ impl ExecutionPlan for RankSortExec {
         self.sort.properties()
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.sort]
-    }
+    one_input_methods!(sort);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
@@ -164,25 +166,6 @@ impl ExecutionPlan for RankSortExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let sort = children.pop();
-        let sort = sort.ok_or_else(|| internal_datafusion_err!("the input is missing"))?;
-        Ok(Arc::new(Self {
-            limits: self.limits,
-            ..Self::new(sort)
-        }))
     }
 
     fn execute(

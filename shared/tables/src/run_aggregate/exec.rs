@@ -9,12 +9,11 @@ use std::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
-    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
+    common::Result,
     execution::{
         RecordBatchStream, SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    physical_expr::PhysicalExpr,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
         aggregates::{AggregateExec, AggregateMode},
@@ -25,7 +24,7 @@ use datafusion::{
 use futures::{Stream, StreamExt};
 
 use super::partial_states::PartialStates;
-use crate::substitution_rule::SubstitutionRule;
+use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
 
 /// Computes what the partial aggregate below it describes, in its place.
 #[derive(Debug)]
@@ -50,6 +49,10 @@ impl RunAggregateExec {
             aggregate,
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    fn with_input(&self, aggregate: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(aggregate))
     }
 
     /// Whether a plan is an aggregate that this operator can compute: partial, with one set of groups, whose functions have states
@@ -87,9 +90,7 @@ impl ExecutionPlan for RunAggregateExec {
         self.aggregate.properties()
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.aggregate]
-    }
+    one_input_methods!(aggregate);
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
@@ -101,23 +102,6 @@ impl ExecutionPlan for RunAggregateExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let aggregate = children.pop();
-        let aggregate =
-            aggregate.ok_or_else(|| internal_datafusion_err!("the input is missing"))?;
-        Ok(Arc::new(Self::new(aggregate)))
     }
 
     fn execute(
