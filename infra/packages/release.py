@@ -34,7 +34,7 @@ class Release:
 
     @property
     def summary(self):
-        return manifest("runner/Cargo.toml")["package"]["description"]
+        return manifest("programs/neap/Cargo.toml")["package"]["description"]
 
     @property
     def timestamp(self):

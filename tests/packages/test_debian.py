@@ -14,7 +14,7 @@ UNIT = "infra/systemd/neap.service"
 
 def metadata():
     """What cargo-deb is told."""
-    return tomllib.loads(repository.text("runner/Cargo.toml"))["package"]["metadata"]["deb"]
+    return tomllib.loads(repository.text("programs/neap/Cargo.toml"))["package"]["metadata"]["deb"]
 
 
 class Package(unittest.TestCase):
@@ -22,8 +22,8 @@ class Package(unittest.TestCase):
         for asset in metadata()["assets"]:
             source = asset["source"]
             # These are made by scripts/release.
-            if not source.startswith(("target/", "../dist/")):
-                self.assertTrue((repository.ROOT / "runner" / source).is_file(), source)
+            if not source.startswith(("target/", "../../dist/")):
+                self.assertTrue((repository.ROOT / "programs" / "neap" / source).is_file(), source)
 
     def test_settings_survive_an_upgrade(self):
         in_etc = {f"/{asset['dest']}" for asset in metadata()["assets"] if asset["dest"].startswith("etc/")}

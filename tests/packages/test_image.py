@@ -13,7 +13,7 @@ import unittest
 
 import repository
 
-DOCKERFILES = ["infra/docker/Dockerfile", "lambda/engine.Dockerfile"]
+DOCKERFILES = ["infra/docker/Dockerfile", "infra/docker/engine.Dockerfile"]
 HEALTH = repository.ROOT / "infra/docker/neap-health"
 
 

@@ -119,7 +119,7 @@ class Agreement(unittest.TestCase):
         self.assertEqual(read, set(given))
 
     def test_alarms_watch_what_the_compact_function_logs(self):
-        source = (interfaces.REPOSITORY / "lambda" / "src" / "compact.rs").read_text()
+        source = (interfaces.REPOSITORY / "programs" / "lambda" / "src" / "compact.rs").read_text()
         filters = EXAMPLES["minimal"].of_kind("aws_cloudwatch_log_metric_filter").values()
         self.assertEqual(len(filters), 5)
         for it in filters:

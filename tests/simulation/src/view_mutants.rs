@@ -1,4 +1,4 @@
-//! Mutation tests of materialized views: each rule of `shared/rollup` is necessary. Refreshers and queries without it
+//! Mutation tests of materialized views: each rule of `shared/query/rollup` is necessary. Refreshers and queries without it
 //! break an invariant that it protects; with all rules, they pass the same seeds.
 
 use std::{

@@ -1,0 +1,611 @@
+//! Assembles the functions of one process.
+
+use std::{sync::Arc, thread};
+
+use axum::Router;
+use neap_assembly::{ProcessingEngine, ProcessingParts, plugin_files};
+use neap_bucket::{Bucket, ProtocolRules, World};
+use neap_catalog::{Catalog, HardDelete};
+use neap_compact::{
+    CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, GarbageCollectorSettings,
+    MergePolicy, ParallelFlusher,
+};
+use neap_files::ImportWorker;
+use neap_flight::FlightParts;
+use neap_http::{
+    ClusterId, Metrics, RequestTracer, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    with_traced_layers,
+};
+use neap_mcp::LocalApi;
+use neap_query::{Executor, QueryEngine, QuerySettings};
+use neap_questdb::QuestDbRoutes;
+use neap_row_delete::RowDeleter;
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ServeError,
+    backups::{self, Backups},
+    cache_refresh::CacheRefreshTask,
+    clock_condition::ClockCondition,
+    cluster::{self, ClusterMember},
+    concurrency_limit::{self, RequestLimits},
+    damage::DamageMonitor,
+    flush_task::FlushTask,
+    heartbeat::OwnNode,
+    imports,
+    maintenance::{FlushedDatabases, MaintenanceStats, MaintenanceTask},
+    mcp,
+    memory::{MemoryPlan, MemoryWatcher},
+    metrics::{self, MemoryUsers, MetricSources, register_memory},
+    nodes,
+    options::{ServeArgs, ServeMode},
+    plugins, profiles, query_groups, questdb,
+    readiness::{self, Readiness},
+    recovery::AdminTokenRecovery,
+    scrub::ScrubTask,
+    server_context::ServerContext,
+    traces::TraceExport,
+    view_refresh::{ViewRefreshTask, ViewStats},
+    web_console,
+};
+use crate::stores::Stores;
+
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Source revision of the build, if set at build time.
+pub(super) const REVISION: &str = match option_env!("NEAP_REVISION") {
+    Some(revision) => revision,
+    None => "0000000",
+};
+
+/// The assembled functions of this process.
+#[derive(Debug)]
+pub(super) struct ServerComponents {
+    /// All routes.
+    pub(super) router: Router,
+    /// The routes as an API, which the tools of agents call as long as it exists.
+    pub(super) api: Arc<LocalApi>,
+    /// The databases and tokens.
+    pub(super) catalog: Arc<Catalog>,
+    /// The write function, if this process accepts writes.
+    pub(super) writes: Option<Arc<WriteService>>,
+    /// Admin token recovery, if this process accepts writes.
+    pub(super) recovery: Option<AdminTokenRecovery>,
+    /// Background flush, if this process does it.
+    pub(super) flushing: Option<FlushTask>,
+    /// Backups and restores, if this process maintains the store.
+    pub(super) backups: Option<Backups>,
+    /// The search for damage, if this process maintains the store.
+    pub(super) scrub: Option<ScrubTask>,
+    /// Background cache refresh, if this process answers queries.
+    pub(super) feeding: Option<CacheRefreshTask>,
+    /// Background refresh of materialized views, if this process does it.
+    pub(super) views: Option<ViewRefreshTask>,
+    /// Background maintenance, if this process does it.
+    pub(super) maintenance: Option<MaintenanceTask>,
+    /// Processing engine, if this process runs plugins.
+    pub(super) processing: Option<ProcessingEngine>,
+    /// Memory watcher.
+    pub(super) watching: MemoryWatcher,
+    /// Distributed queries, if this process answers queries.
+    pub(super) cluster: Option<ClusterMember>,
+    /// Import jobs, if this process accepts writes.
+    pub(super) imports: Option<Arc<ImportWorker>>,
+}
+
+/// The process of the functions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcessContext<'a> {
+    /// Its configured name.
+    pub(super) node: Option<&'a str>,
+    /// Its record in the list of nodes.
+    pub(super) own: &'a Arc<OwnNode>,
+    /// Cancelled when it is asked to stop.
+    pub(super) stop: &'a CancellationToken,
+    /// The export of its traces.
+    pub(super) traces: Option<&'a Arc<TraceExport>>,
+}
+
+impl ServerComponents {
+    /// Assembles the functions of a process. Creates the cluster in an unused store.
+    pub(super) async fn new(
+        args: &ServeArgs,
+        this: ProcessContext<'_>,
+        stores: &mut Stores,
+        world: &World,
+    ) -> Result<Self, ServeError> {
+        let ProcessContext {
+            node,
+            own,
+            stop,
+            traces,
+        } = this;
+        let tracer = traces.map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
+        let maintained = match args.does(ServeMode::Compact) {
+            true => Some(stores.open_again(&args.store)?),
+            false => None,
+        };
+        let base = ServerContext::new(args, stores, world).await?;
+        metrics::register(
+            &base.metrics,
+            &MetricSources {
+                requests: stores.requests(),
+                backlog: Arc::clone(&base.backlog),
+                blocked: Arc::clone(&base.blocked),
+                snapshots: Arc::clone(&base.snapshots),
+                world: world.clone(),
+                build: [VERSION, REVISION],
+            },
+        );
+        let backups = Backups::new(args, &base, flush_limits(&base.memory));
+        let mut functions = RequestServices::new(args, &base)?;
+        functions.routes = functions
+            .routes
+            .merge(web_console::routes(args, &base, node))
+            .merge(nodes::routes(base.bucket.clone(), Arc::clone(own)))
+            .merge(backups::routes(backups.as_ref()))
+            .merge(query_groups::routes(
+                Arc::clone(&base.catalog),
+                world.clone(),
+            ));
+        if let Some(queries) = &functions.queries {
+            queries.set_store_requests(stores.counted_requests());
+        }
+        let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
+        damage.register(&base.metrics);
+        let scrub = ScrubTask::new(args, &base, backups.as_ref(), &damage);
+        let routes = functions.routes;
+        let api = LocalApi::new(|api| {
+            let routes = routes.merge(mcp::routes(args, api, world));
+            router(args, &base, routes, stop, &damage, tracer)
+        });
+        let flushed = Arc::new(FlushedDatabases::default());
+        let maintain = |bucket| {
+            let stats = Arc::new(MaintenanceStats::default());
+            let compactor = compactor(args, stores, bucket, base.rules, &base.memory)?;
+            metrics::register_maintenance(&base.metrics, &stats, &compactor);
+            damage.add(compactor.damaged_objects() as _);
+            Ok::<_, ServeError>(MaintenanceTask {
+                compactor,
+                flushed: Arc::clone(&flushed),
+                catalog: Arc::clone(&base.catalog),
+                stats,
+                interval: args.retention_check_interval,
+                world: world.clone(),
+            })
+        };
+        let maintenance = maintained.map(maintain).transpose()?;
+        let catalog = Arc::clone(&base.catalog);
+        let watching = MemoryWatcher {
+            monitor: Arc::clone(&base.monitor),
+            queries: functions.queries,
+            world: world.clone(),
+        };
+        let flushing = args
+            .does(ServeMode::Compact)
+            .then(|| flushing(base, flushed));
+        if let Some(flushing) = &flushing {
+            damage.add(flushing.flusher.damaged_objects() as _);
+        }
+        Ok(Self {
+            router: api.router(),
+            api,
+            catalog,
+            writes: functions.ingest,
+            recovery: functions.recovery,
+            backups,
+            scrub,
+            feeding: functions.feeding,
+            views: functions.views,
+            maintenance,
+            processing: functions.processing,
+            flushing,
+            watching,
+            cluster: functions.cluster,
+            imports: functions.imports,
+        })
+    }
+}
+
+/// The functions that answer requests.
+struct RequestServices {
+    routes: Router,
+    /// The write function, if it accepts writes of clients.
+    ingest: Option<Arc<WriteService>>,
+    recovery: Option<AdminTokenRecovery>,
+    feeding: Option<CacheRefreshTask>,
+    views: Option<ViewRefreshTask>,
+    processing: Option<ProcessingEngine>,
+    queries: Option<Arc<QueryEngine>>,
+    cluster: Option<ClusterMember>,
+    imports: Option<Arc<ImportWorker>>,
+}
+
+/// Returns the parts of Arrow Flight over the functions that this process offers to clients.
+fn flight_parts(
+    args: &ServeArgs,
+    base: &ServerContext,
+    queries: Option<&Arc<QueryEngine>>,
+    writes: Option<&Arc<WriteService>>,
+) -> FlightParts {
+    let queries = queries.filter(|_| args.does(ServeMode::Query));
+    FlightParts {
+        queries: queries.map(Arc::clone),
+        writes: writes.map(Arc::clone),
+        metrics: base.metrics.clone(),
+        world: base.world.clone(),
+        // A message is a part of the memory for writes, of which several are under way.
+        max_message_bytes: (base.memory.bodies / 4).clamp(4 << 20, 64 << 20),
+        message_timeout: args.limits.http_timeout,
+    }
+}
+
+impl RequestServices {
+    fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
+        // Plugins query and write in process, even if the HTTP endpoints are disabled.
+        let has_plugins = plugins::are_on(args);
+        let writes =
+            (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
+        let writes = writes.transpose()?;
+        let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
+        let (queries, cluster) = match args.does(ServeMode::Query) || has_plugins {
+            true => {
+                let (queries, cluster) = query_engine(args, base, ingest)?;
+                (Some(queries), cluster)
+            }
+            false => (None, None),
+        };
+        let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
+        let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
+        let imports = ingest.map(|service| imports::worker(args, base, service));
+        if let Some(imports) = &imports {
+            routes = routes.merge(neap_files::import_router(Arc::clone(imports)));
+        }
+        routes = routes.merge(neap_questdb::router(QuestDbRoutes {
+            queries: served.map(Arc::clone),
+            writes: ingest.map(Arc::clone),
+            default_database: args.default_database.clone(),
+        }));
+        let flight = flight_parts(args, base, queries.as_ref(), ingest);
+        if flight.queries.is_some() || flight.writes.is_some() {
+            routes = routes.merge(neap_flight::router(flight));
+        }
+        register_memory(
+            &base.metrics,
+            &MemoryUsers {
+                monitor: Arc::clone(&base.monitor),
+                queries: queries.clone(),
+                writes: writes.clone(),
+                writer: base.writer.clone(),
+                snapshots: Arc::clone(&base.snapshots),
+            },
+        );
+        let watched = queries.clone();
+        let accepting = ingest.map(Arc::clone);
+        let recovery = ingest.map(|service| AdminTokenRecovery::new(Arc::clone(service)));
+        let feeding = queries.as_ref().map(|engine| CacheRefreshTask {
+            engine: Arc::clone(engine),
+            changed: Arc::clone(&base.changed),
+            world: base.world.clone(),
+        });
+        let views = views_task(args, base, queries.as_ref());
+        let processing = match (writes, queries) {
+            (Some(writes), Some(queries)) if has_plugins => {
+                Some(processing(args, base, writes, queries))
+            }
+            (_, Some(queries)) => {
+                let code = plugins::settings(args, base.is_sole_writer).code;
+                queries.set_plugin_files(plugin_files(Arc::clone(&base.catalog), code));
+                None
+            }
+            _ => None,
+        };
+        if let Some(processing) = &processing {
+            routes = routes.merge(processing.routes());
+        } else if args.does(ServeMode::Process) {
+            routes = routes.merge(plugins::refusals());
+        }
+        Ok(Self {
+            routes,
+            ingest: accepting,
+            recovery,
+            feeding,
+            views,
+            processing,
+            queries: watched,
+            cluster,
+            imports,
+        })
+    }
+}
+
+/// Returns the routes that store rows; none without the write function.
+fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metrics) -> Router {
+    let Some(service) = service else {
+        return Router::new();
+    };
+    neap_write::router(Arc::clone(service))
+        .merge(neap_write::row_delete_router(Arc::clone(service)))
+        .merge(neap_files::router(Arc::clone(service)))
+        .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
+        .merge(neap_otlp::router(Arc::clone(service)))
+        .merge(neap_otlp::grpc_router(Arc::clone(service)))
+}
+
+/// Returns the routes that answer queries; none without the query function.
+fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
+    let Some(engine) = engine else {
+        return Router::new();
+    };
+    let database = args.default_database.clone();
+    neap_query::router(Arc::clone(engine))
+        .merge(neap_query::export_router(Arc::clone(engine)))
+        .merge(neap_query::concurrency_limit_router(Arc::clone(engine)))
+        .merge(neap_query::view_router(Arc::clone(engine)))
+        .merge(neap_prometheus_read::router(Arc::clone(engine), database))
+}
+
+fn write_service(args: &ServeArgs, base: &ServerContext) -> Result<Arc<WriteService>, ServeError> {
+    let service = WriteService::new(WriteServiceParts {
+        catalog: Arc::clone(&base.catalog),
+        writer: base.writer.clone(),
+        rules: base.rules,
+        metrics: base.metrics.clone(),
+        settings: write_settings(args, &base.memory),
+    });
+    let service = service
+        .with_pressure(base.monitor.pressure())
+        .with_identity(args.access.identity(&base.catalog)?);
+    Ok(Arc::new(service))
+}
+
+/// Returns whether this process refreshes materialized views: it must flush, query and write.
+fn refreshes_views(args: &ServeArgs) -> bool {
+    let modes = [ServeMode::Ingest, ServeMode::Query, ServeMode::Compact];
+    modes.into_iter().all(|mode| args.does(mode))
+}
+
+/// Returns the background refresh of materialized views, if this process does it.
+fn views_task(
+    args: &ServeArgs,
+    base: &ServerContext,
+    engine: Option<&Arc<QueryEngine>>,
+) -> Option<ViewRefreshTask> {
+    let engine = engine.filter(|_| refreshes_views(args))?;
+    let stats = Arc::new(ViewStats::default());
+    metrics::register_views(&base.metrics, &stats);
+    Some(ViewRefreshTask {
+        engine: Arc::clone(engine),
+        catalog: Arc::clone(&base.catalog),
+        flushed: Arc::clone(&base.flushed_sources),
+        backlog: Arc::clone(&base.backlog),
+        stats,
+        interval: args.rollup_interval,
+        world: base.world.clone(),
+    })
+}
+
+/// Creates the query engine, which deletes rows through `deleter`, if any, and runs queries on workers, if it may.
+fn query_engine(
+    args: &ServeArgs,
+    base: &ServerContext,
+    deleter: Option<&Arc<WriteService>>,
+) -> Result<(Arc<QueryEngine>, Option<ClusterMember>), ServeError> {
+    let settings = query_settings(args, &base.memory);
+    let settings = QuerySettings {
+        pressure: base.monitor.pressure(),
+        executor: Executor::with_threads(settings.partitions)?,
+        ..settings
+    };
+    let engine = QueryEngine::new(
+        base.bucket.clone(),
+        Arc::clone(&base.catalog),
+        base.manifests.clone(),
+        Arc::clone(&base.snapshots),
+        settings,
+    )?;
+    let engine = engine.with_exports(base.uploads.clone());
+    let engine = match deleter {
+        Some(deleter) => engine
+            .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)
+            .with_row_writer(Arc::clone(deleter) as _),
+        None => engine,
+    };
+    let engine = match deleter.is_some() && refreshes_views(args) {
+        true => engine.with_views(),
+        false => engine,
+    };
+    let member = args.does(ServeMode::Query).then(|| {
+        let environment = engine.scan_environment(base.tail.clone());
+        ClusterMember::new(args, base, environment, &format!("{VERSION}-{REVISION}"))
+    });
+    let engine = match &member {
+        Some(member) if cluster::is_coordinator(args) => {
+            engine.with_distributor(member.distributor(args, base))
+        }
+        _ => engine,
+    };
+    let engine = Arc::new(engine);
+    metrics::register_queries(&base.metrics, &engine);
+    if let Some(member) = &member {
+        metrics::register_cluster(&base.metrics, &engine, member);
+    }
+    Ok((engine, member))
+}
+
+/// Creates the processing engine and subscribes it to segments.
+fn processing(
+    args: &ServeArgs,
+    base: &ServerContext,
+    writes: Arc<WriteService>,
+    queries: Arc<QueryEngine>,
+) -> ProcessingEngine {
+    let processing = ProcessingEngine::new(ProcessingParts {
+        catalog: Arc::clone(&base.catalog),
+        rules: base.rules,
+        tail: base.tail.clone(),
+        writes,
+        queries,
+        metrics: base.metrics.clone(),
+        settings: plugins::settings(args, base.is_sole_writer),
+    });
+    base.triggers.tell(processing.engine());
+    processing
+}
+
+/// Builds all routes with their middleware.
+fn router(
+    args: &ServeArgs,
+    base: &ServerContext,
+    routes: Router,
+    stop: &CancellationToken,
+    damage: &Arc<DamageMonitor>,
+    tracer: Option<Arc<dyn RequestTracer>>,
+) -> Router {
+    let (metrics, world) = (&base.metrics, &base.world);
+    let limits = RequestLimits {
+        requests: args.limits.max_concurrent_requests,
+        // The reservation of a write is several times the size of its body; half of the write memory is left for other
+        // requests.
+        stalled_bytes: write_settings(args, &base.memory).max_bytes_in_flight / 6,
+        body_bytes: args.limits.max_http_request_size,
+    };
+    // Health endpoints and the page are outside the limit, so that they answer under load.
+    let routes = concurrency_limit::limit_concurrency(routes, limits, metrics, world)
+        .merge(web_console::page_routes(args))
+        .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
+        .merge(metrics_routes(metrics.clone()))
+        .merge(profiles::routes(stop.clone(), world.clone()))
+        .merge(readiness::routes(Readiness {
+            catalog: Arc::clone(&base.catalog),
+            stop: stop.clone(),
+            world: world.clone(),
+            conditions: vec![
+                Arc::new(ClockCondition(base.bucket.clone())),
+                Arc::clone(&base.blocked) as _,
+                Arc::clone(damage) as _,
+            ],
+        }));
+    let common = ServiceContext {
+        cluster: ClusterId::of(Arc::clone(&base.catalog)),
+        world: world.clone(),
+        metrics: metrics.clone(),
+        access: args.access.access(&base.catalog, metrics),
+    };
+    with_traced_layers(routes, common, tracer)
+}
+
+/// Returns the resource limits of a flush.
+fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
+    FlushLimits {
+        segment_bytes: (memory.flush as u64 / 8).clamp(1 << 20, 64 << 20),
+        // A flush holds the rows of a table with caches, and beside them the encoded sections; of other tables, a few
+        // columns at a time.
+        table_bytes: memory.flush as u64 / 4,
+        cached_bytes: memory.cache_objects as u64,
+        ..FlushLimits::default()
+    }
+}
+
+/// Creates the background flush.
+fn flushing(base: ServerContext, flushed: Arc<FlushedDatabases>) -> FlushTask {
+    let limits = flush_limits(&base.memory);
+    FlushTask {
+        flusher: ParallelFlusher::new(Flusher::new(
+            base.bucket,
+            Arc::clone(&base.catalog),
+            base.manifests,
+            base.tail,
+            base.rules,
+            limits,
+        )),
+        catalog: base.catalog,
+        backlog: base.backlog,
+        blocked: base.blocked,
+        flushed,
+        changed: base.changed,
+        flushed_sources: base.flushed_sources,
+        snapshots: base.snapshots,
+        triggers: base.triggers,
+        writer: base.writer,
+        pressure: base.monitor.pressure(),
+        world: base.world,
+    }
+}
+
+/// Creates a compactor with its own bucket connections and caches.
+fn compactor(
+    args: &ServeArgs,
+    stores: &Stores,
+    bucket: Bucket,
+    rules: ProtocolRules,
+    memory: &MemoryPlan,
+) -> Result<Compactor, ServeError> {
+    let jobs = args.compaction_jobs.max(1);
+    let parts = CompactParts {
+        bucket,
+        margins: stores.margins,
+        rules,
+        flush: flush_limits(memory),
+        merge: MergePolicy::default(),
+        collect: GarbageCollectorSettings::for_queries(
+            args.time_travel,
+            args.limits.query_timeout,
+        )?,
+        settings: CompactorSettings {
+            merge_memory_bytes: (memory.merges / jobs) as u64,
+            parallel_merges: jobs,
+            ..CompactorSettings::default()
+        },
+    };
+    let compactor = parts.assemble(None);
+    Ok(match args.publish.settings(&args.store)? {
+        Some(settings) => compactor.publishing(settings),
+        None => compactor,
+    })
+}
+
+fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
+    WriteSettings {
+        max_request_bytes: args.limits.max_http_request_size,
+        body_timeout: args.limits.http_timeout,
+        max_bytes_in_flight: match args.questdb_bind.is_some() {
+            true => memory
+                .bodies
+                .saturating_sub(questdb::buffered_bytes(memory)),
+            false => memory.bodies,
+        },
+        questdb_over_tcp: args.questdb_bind.is_some(),
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        default_database: args.default_database.clone(),
+        legacy_writes: args.legacy_writes,
+        max_new_tables: args.limits.max_new_tables,
+        ..WriteSettings::default()
+    }
+}
+
+fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
+    let concurrent_queries = memory.queries_within(args.limits.max_concurrent_queries);
+    QuerySettings {
+        memory_pool_bytes: memory.queries,
+        spill_dir: args.spill_dir.clone(),
+        spill_bytes: args.max_spill_bytes as u64,
+        tail_bytes: memory.tails,
+        metadata_cache_bytes: memory.footers as u64,
+        chunk_cache_bytes: memory.chunks as u64,
+        cache_bytes: memory.caches as u64,
+        pretty_bytes: (memory.results / concurrent_queries).min(64 << 20),
+        use_caches: !args.disable_caches,
+        partitions: thread::available_parallelism().map_or(1, usize::from),
+        timeout: args.limits.query_timeout,
+        max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
+        max_windows: args.limits.max_windows as u64,
+        concurrent_queries,
+        max_staleness: args.max_staleness,
+        query_log_size: args.query_log_entries(),
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        with_authentication: !args.access.without_auth,
+        ..QuerySettings::default()
+    }
+}
