@@ -21,9 +21,10 @@ fn main() -> io::Result<()> {
     tell_cargo("rerun-if-changed=build.rs");
     tell_cargo(&format!("rerun-if-changed={BUILT_PAGE}"));
     let is_embedded = env::var_os("CARGO_FEATURE_EMBEDDED").is_some();
-    let files = match is_embedded && page.join("index.html").is_file() {
-        true => files_of(page)?,
-        false => Vec::new(),
+    let files = if is_embedded && page.join("index.html").is_file() {
+        files_of(page)?
+    } else {
+        Vec::new()
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     let mut list = String::from("&[");

@@ -94,9 +94,10 @@ impl TestServer {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world,
             metrics,
-            access: match requires_tokens {
-                true => AccessControl::Tokens(Arc::new(authenticator)),
-                false => AccessControl::Open,
+            access: if requires_tokens {
+                AccessControl::Tokens(Arc::new(authenticator))
+            } else {
+                AccessControl::Open
             },
         };
         Self {

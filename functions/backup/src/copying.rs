@@ -189,9 +189,10 @@ impl BackupParts {
         let copies = copies.buffer_unordered(SEGMENTS_AT_ONCE);
         copies.try_collect::<()>().await?;
         let now = self.bucket.clock().now().ok_or(BackupError::NoStoreTime)?;
-        match now.since(pinned.read) > TAIL_TIME {
-            true => Err(BackupError::TooSlow(database.name.clone())),
-            false => Ok(()),
+        if now.since(pinned.read) > TAIL_TIME {
+            Err(BackupError::TooSlow(database.name.clone()))
+        } else {
+            Ok(())
         }
     }
 

@@ -51,9 +51,10 @@ impl StoredObject {
             let found = bytes.len();
             return Err(damaged(format!("it has {found} of {} bytes", self.bytes)));
         }
-        match sha256(bytes) == self.sha256 {
-            true => Ok(()),
-            false => Err(damaged("its checksum does not match".to_owned())),
+        if sha256(bytes) == self.sha256 {
+            Ok(())
+        } else {
+            Err(damaged("its checksum does not match".to_owned()))
         }
     }
 }

@@ -200,12 +200,11 @@ impl BackupParts {
         lease: &JobLease,
     ) -> Result<Vec<DatabaseId>, BackupError> {
         let is_new = restore.copies.is_empty();
-        let copies = match is_new {
-            true => {
-                let names = plan.names(restore);
-                self.catalog.add_restored_databases(&names).await?
-            }
-            false => restore.copies.clone(),
+        let copies = if is_new {
+            let names = plan.names(restore);
+            self.catalog.add_restored_databases(&names).await?
+        } else {
+            restore.copies.clone()
         };
         if copies.len() != plan.databases.len() {
             let text = "a retention policy of the database was dropped during the restore";
@@ -313,9 +312,10 @@ impl BackupParts {
                 source: Some(held.source).filter(|_| plan.is_own),
             });
         }
-        let dropped = match plan.is_whole {
-            true => self.others(&names).await?,
-            false => Vec::new(),
+        let dropped = if plan.is_whole {
+            self.others(&names).await?
+        } else {
+            Vec::new()
         };
         let replaces = restore.to.is_none();
         self.catalog

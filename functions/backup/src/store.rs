@@ -72,9 +72,10 @@ impl BackupStore {
         let commit = |base: &VersionedValue<BackupRegister>| {
             let mut next = BackupRegister::clone(&base.value);
             let result = change(&mut next, self.now()?)?;
-            Ok(match next == *base.value {
-                true => RegisterChange::Keep(result),
-                false => RegisterChange::Put(next, result),
+            Ok(if next == *base.value {
+                RegisterChange::Keep(result)
+            } else {
+                RegisterChange::Put(next, result)
             })
         };
         match self.register.commit(None, commit).await? {

@@ -74,9 +74,10 @@ pub(crate) fn bundle(
                 crc32c: Some(encoded.crc32c),
                 footer_crc32c: Some(encoded.footer_crc32c),
             });
-            match bundle.is_empty() {
-                true => bundle = encoded.bytes,
-                false => bundle.extend_from_slice(&encoded.bytes),
+            if bundle.is_empty() {
+                bundle = encoded.bytes;
+            } else {
+                bundle.extend_from_slice(&encoded.bytes)
             }
         }
     }

@@ -66,9 +66,12 @@ impl DatabaseDebts {
     /// Returns the debt of all databases. Merges found by both plans of a database count once.
     pub(crate) fn total(&self) -> CompactionDebt {
         let debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let larger = |[all, recent]: &[CompactionDebt; 2]| match all.bytes >= recent.bytes {
-            true => *all,
-            false => *recent,
+        let larger = |[all, recent]: &[CompactionDebt; 2]| {
+            if all.bytes >= recent.bytes {
+                *all
+            } else {
+                *recent
+            }
         };
         debts.values().map(larger).sum()
     }

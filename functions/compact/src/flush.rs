@@ -255,9 +255,10 @@ impl Flusher {
         let needs = segments.iter().map(|segment| segment.needs_catalog()).max();
         let needs_catalog = needs.unwrap_or(0);
         let value = &manifest.value;
-        let wanted = match value.caches.is_empty() {
-            true => needs_catalog,
-            false => needs_catalog.max(value.needs_catalog),
+        let wanted = if value.caches.is_empty() {
+            needs_catalog
+        } else {
+            needs_catalog.max(value.needs_catalog)
         };
         let catalog = self.catalog_of(database, wanted).await?;
         if catalog.version < needs_catalog {

@@ -65,9 +65,10 @@ impl<'a> TableRows<'a> {
         let schema = self.table.arrow_schema();
         // Deletes are applied to whole rows: their conditions are on tags and times.
         let is_whole = self.bytes <= self.fields_bytes || self.has_deletes();
-        let (points, mut loaded) = match is_whole {
-            true => self.sorted_with_fields()?,
-            false => (self.sorted()?, None),
+        let (points, mut loaded) = if is_whole {
+            self.sorted_with_fields()?
+        } else {
+            (self.sorted()?, None)
         };
         let ranges = split_by_days(points.times()).into_iter();
         let (days, parts): (Vec<_>, Vec<_>) = ranges
@@ -76,9 +77,10 @@ impl<'a> TableRows<'a> {
         let points = points.divide(parts);
         let mut sections = PartEncoder::new(self.table, &points, kept);
         let columns = schema.fields().len();
-        let at_a_time = match is_whole {
-            true => columns,
-            false => self.columns_at_a_time(columns),
+        let at_a_time = if is_whole {
+            columns
+        } else {
+            self.columns_at_a_time(columns)
         };
         for group in schema.fields().chunks(at_a_time.max(1)) {
             let mut fields = match loaded.take() {

@@ -168,12 +168,11 @@ impl Engine {
             }
             // Segments still wait only if another instance has the lease.
             let pause = async {
-                match feed.is_idle() {
-                    true => std::future::pending().await,
-                    false => {
-                        let interval = self.settings.foreign_sweep_interval;
-                        self.bucket.world().clock.sleep(interval).await;
-                    }
+                if feed.is_idle() {
+                    std::future::pending().await
+                } else {
+                    let interval = self.settings.foreign_sweep_interval;
+                    self.bucket.world().clock.sleep(interval).await;
                 }
             };
             tokio::select! {
@@ -192,9 +191,10 @@ impl Engine {
                     tracing::warn!(%database, %error, "failed to sweep a tail");
                 }
             }
-            let interval = match self.is_sole_writer() {
-                true => self.settings.sweep_interval,
-                false => self.settings.foreign_sweep_interval,
+            let interval = if self.is_sole_writer() {
+                self.settings.sweep_interval
+            } else {
+                self.settings.foreign_sweep_interval
             };
             tokio::select! {
                 () = self.bucket.world().clock.sleep(interval) => {}

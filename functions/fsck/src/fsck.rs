@@ -197,9 +197,10 @@ pub(crate) fn select_databases<'a>(
         return Ok(entries.iter().filter(|entry| entry.has_data).collect());
     };
     let named: Vec<_> = entries.iter().filter(|entry| entry.name == name).collect();
-    match named.is_empty() {
-        true => Err(FsckError::DatabaseNotFound(name.to_owned())),
-        false => Ok(named),
+    if named.is_empty() {
+        Err(FsckError::DatabaseNotFound(name.to_owned()))
+    } else {
+        Ok(named)
     }
 }
 

@@ -178,9 +178,10 @@ impl DatabaseTarget<'_> {
         if truth == *page {
             return None;
         }
-        let severity = match is_wide_enough(page, &truth) {
-            true => Severity::Warning,
-            false => Severity::Error,
+        let severity = if is_wide_enough(page, &truth) {
+            Severity::Warning
+        } else {
+            Severity::Error
         };
         let message = format!(
             "its page at byte {} differs from its reference in the manifest: {} sections with {} rows of {} to {}",

@@ -160,9 +160,10 @@ impl LostObject {
 
 impl fmt::Display for LostObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.quarantined {
-            true => "quarantined",
-            false => "damaged",
+        let state = if self.quarantined {
+            "quarantined"
+        } else {
+            "damaged"
         };
         let (object, database) = (&self.object, &self.database);
         write!(
@@ -218,9 +219,10 @@ impl Fsck {
             };
             lost.extend(target.quarantine(part, commit).await?);
         }
-        match lost.is_empty() {
-            true => Err(FsckError::NotReferenced(part.to_string())),
-            false => Ok(lost),
+        if lost.is_empty() {
+            Err(FsckError::NotReferenced(part.to_string()))
+        } else {
+            Ok(lost)
         }
     }
 }
@@ -327,9 +329,10 @@ impl DatabaseTarget<'_> {
             Key::Page(..) => self.damaged_pages(part, manifest).await?,
             _ => return Err(FsckError::NotReferenced(part.to_string())),
         };
-        match found.is_empty() {
-            true => Err(FsckError::NotDamaged(part.to_string())),
-            false => Ok(found),
+        if found.is_empty() {
+            Err(FsckError::NotDamaged(part.to_string()))
+        } else {
+            Ok(found)
         }
     }
 
@@ -391,9 +394,10 @@ impl DatabaseTarget<'_> {
                 });
             }
         }
-        match is_named {
-            true => Ok(found),
-            false => Err(FsckError::NotReferenced(part.to_string())),
+        if is_named {
+            Ok(found)
+        } else {
+            Err(FsckError::NotReferenced(part.to_string()))
         }
     }
 

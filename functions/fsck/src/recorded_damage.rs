@@ -43,8 +43,9 @@ pub(crate) fn recorded_damage(
 pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String {
     let tables = lost.iter().map(|rows| LostTable::of(rows, catalog));
     let tables: Vec<_> = tables.map(|table| table.to_string()).collect();
-    match tables.is_empty() {
-        true => "all of its rows".to_owned(),
-        false => tables.join(", "),
+    if tables.is_empty() {
+        "all of its rows".to_owned()
+    } else {
+        tables.join(", ")
     }
 }

@@ -479,12 +479,13 @@ impl QueryEngine {
         let permit = self.world().timeout(MAX_PERMIT_WAIT, permit).await;
         let permit = permit.flatten().ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
-        match pressure
+        if pressure
             .wait_until_relieved(self.world(), MAX_PRESSURE_WAIT)
             .await
         {
-            true => Ok(permit),
-            false => Err(QueryError::Busy),
+            Ok(permit)
+        } else {
+            Err(QueryError::Busy)
         }
     }
 

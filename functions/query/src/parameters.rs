@@ -67,9 +67,10 @@ impl Parameters {
                 name: field.name().clone(),
                 reason: error.to_string(),
             })?;
-            let name = match is_named {
-                true => given(field.name()),
-                false => (*placeholder).to_owned(),
+            let name = if is_named {
+                given(field.name())
+            } else {
+                (*placeholder).to_owned()
             };
             Ok((name, value))
         });

@@ -178,9 +178,10 @@ impl PlanCache {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
-        let lifted = match request.parameters == Parameters::default() {
-            true => LiftedStatement::of(&request.text),
-            false => None,
+        let lifted = if request.parameters == Parameters::default() {
+            LiftedStatement::of(&request.text)
+        } else {
+            None
         };
         let Some(lifted) = lifted else {
             return statement::plan(context, &request.text, request.parameters.clone()).await;
@@ -374,9 +375,10 @@ fn fill(
     }
     let plan = template.plan(values, provider);
     let plan = plan.map_err(|_| NotFilled::ThisStatement)?;
-    match qualifies(context, &plan) {
-        true => Ok(plan),
-        false => Err(NotFilled::ThisStatement),
+    if qualifies(context, &plan) {
+        Ok(plan)
+    } else {
+        Err(NotFilled::ThisStatement)
     }
 }
 
@@ -403,9 +405,10 @@ fn template(
     let template = PlanTemplate::new(logical, optimized, placeholders).ok()??;
     let usual = optimized_scan(state, plan)?;
     let filled = fill(context, &template, values).ok()?;
-    match filled == usual {
-        true => template.with_limits().ok(),
-        false => None,
+    if filled == usual {
+        template.with_limits().ok()
+    } else {
+        None
     }
 }
 
@@ -422,9 +425,12 @@ fn optimized_scan(state: &SessionState, plan: &LogicalPlan) -> Option<LogicalPla
 /// Removes the aliases from the expressions of gap filling, where names mean nothing. The optimizer adds them to keep the name of a
 /// text that it converts to a time, which is the text.
 fn without_names_of_bounds(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = plan.transform_down(|node| match is_gap_fill(&node) {
-        true => node.map_expressions(|expr| Ok(Transformed::yes(expr.unalias()))),
-        false => Ok(Transformed::no(node)),
+    let plan = plan.transform_down(|node| {
+        if is_gap_fill(&node) {
+            node.map_expressions(|expr| Ok(Transformed::yes(expr.unalias())))
+        } else {
+            Ok(Transformed::no(node))
+        }
     })?;
     Ok(plan.data)
 }

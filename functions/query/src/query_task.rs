@@ -156,9 +156,10 @@ impl QueryTask {
 
     async fn plan(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
         // Writes may have reached the cached tail since the first attempt.
-        let context = match attempt.is_first() {
-            true => self.context.clone(),
-            false => self.context.rebuilding_tails(),
+        let context = if attempt.is_first() {
+            self.context.clone()
+        } else {
+            self.context.rebuilding_tails()
         };
         let (context, request) = (&context, &self.pending.request);
         let planned = self.pending.planner.plan(context, request).await;
@@ -342,13 +343,15 @@ impl QueryTask {
             let SendOutcome::Failed { error, rows: sent } = outcome else {
                 return outcome;
             };
-            let next = match is_distributed {
-                true => self.after_failure(&attempt, &error),
-                false => None,
+            let next = if is_distributed {
+                self.after_failure(&attempt, &error)
+            } else {
+                None
             };
-            let error = match next.is_some() {
-                true => error.into_worker_failure(),
-                false => error,
+            let error = if next.is_some() {
+                error.into_worker_failure()
+            } else {
+                error
             };
             let is_first = attempt.joins == JoinAlgorithm::Hash;
             let next = next.or_else(|| {

@@ -149,9 +149,10 @@ impl OpenRowStream {
     /// Returns the reason why the channel closed without a final message.
     async fn end_error(mut self) -> QueryError {
         self.running.record_failure();
-        match self.job.ended().await {
-            true => QueryError::Timeout(self.timeout),
-            false => QueryError::Stopped,
+        if self.job.ended().await {
+            QueryError::Timeout(self.timeout)
+        } else {
+            QueryError::Stopped
         }
     }
 }

@@ -105,12 +105,11 @@ pub(crate) async fn plan(
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let with_former_columns;
-    let context = match names_former_column(&tokens) {
-        true => {
-            with_former_columns = context.with_former_columns();
-            &with_former_columns
-        }
-        false => context,
+    let context = if names_former_column(&tokens) {
+        with_former_columns = context.with_former_columns();
+        &with_former_columns
+    } else {
+        context
     };
     if is_copy(&tokens) {
         let state = context.full_session();
@@ -178,9 +177,10 @@ fn is_simple(plan: &LogicalPlan) -> bool {
             Ok(TreeNodeRecursion::Continue)
         })?;
         is_simple &= !with_subquery;
-        Ok(match is_simple {
-            true => TreeNodeRecursion::Continue,
-            false => TreeNodeRecursion::Stop,
+        Ok(if is_simple {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
         })
     });
     visited.is_ok() && is_simple

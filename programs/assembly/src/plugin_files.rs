@@ -112,9 +112,10 @@ impl PluginFiles for PluginFileLister {
 /// Lists the files of an uploaded plugin from its catalog entry.
 fn of_entry(plugin: &str, name: &str, entry: &PluginEntry) -> Vec<PluginFile> {
     let file = |path: &str, bytes: u64| {
-        let name = match entry.is_package {
-            true => named(name, path),
-            false => name.to_owned(),
+        let name = if entry.is_package {
+            named(name, path)
+        } else {
+            name.to_owned()
         };
         PluginFile {
             plugin: plugin.to_owned(),

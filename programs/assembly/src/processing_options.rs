@@ -145,9 +145,10 @@ impl ProcessingOptions {
                 ..PluginCodeSettings::default()
             },
             packages: PackageSettings {
-                manager: match self.disable_package_management {
-                    true => PackageManager::Disabled,
-                    false => self.package_manager,
+                manager: if self.disable_package_management {
+                    PackageManager::Disabled
+                } else {
+                    self.package_manager
                 },
                 environment: self.virtual_env_location.clone(),
                 python: self.plugin_python.clone(),

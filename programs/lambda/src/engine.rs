@@ -275,13 +275,14 @@ impl EngineFunction {
             return done;
         }
         tracing::warn!("the invocation timed out before the progress of triggers was saved");
-        match ids.is_empty() {
-            true => Err(EventFailure {
+        if ids.is_empty() {
+            Err(EventFailure {
                 kind: "OutOfTime",
                 message: "the invocation timed out before all progress was saved".to_owned(),
-            }),
+            })
+        } else {
             // The queue sends all of them again. Triggers do not run twice for segments whose progress was saved.
-            false => Ok(retry_all_messages(ids)),
+            Ok(retry_all_messages(ids))
         }
     }
 

@@ -148,9 +148,10 @@ pub fn parse<T: Parser>(arguments: &[&str]) -> Result<T, OptionsError> {
 /// day. Stores sign URLs for at most 7 days.
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
     let time = parse_nonzero_duration(text).map_err(|error| error.to_string())?;
-    match time <= MAX_LINK_LIFETIME {
-        true => Ok(time),
-        false => Err("a time of at most 1 day is expected".to_owned()),
+    if time <= MAX_LINK_LIFETIME {
+        Ok(time)
+    } else {
+        Err("a time of at most 1 day is expected".to_owned())
     }
 }
 

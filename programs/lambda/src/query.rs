@@ -440,9 +440,10 @@ impl Function for QueryFunction {
         if text.starts_with(TASK_EVENT_PREFIX) {
             return self.task(event, left).await;
         }
-        match is_refresh(text) {
-            true => self.refresh(left).await,
-            false => self.http.handle(event, left).await,
+        if is_refresh(text) {
+            self.refresh(left).await
+        } else {
+            self.http.handle(event, left).await
         }
     }
 

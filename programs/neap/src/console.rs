@@ -93,9 +93,10 @@ impl Console {
     ///
     /// The output is closed or full.
     pub fn print_text(&mut self, line: &str) -> io::Result<()> {
-        match self.out_is_terminal {
-            true => self.print(terminal::shown(line)),
-            false => self.print(line),
+        if self.out_is_terminal {
+            self.print(terminal::shown(line))
+        } else {
+            self.print(line)
         }
     }
 
@@ -106,9 +107,10 @@ impl Console {
 
     /// Prints a message line that contains untrusted text; on a terminal, control characters are escaped.
     pub fn report_text(&mut self, line: &str) {
-        match self.err_is_terminal {
-            true => self.report(terminal::shown(line)),
-            false => self.report(line),
+        if self.err_is_terminal {
+            self.report(terminal::shown(line))
+        } else {
+            self.report(line)
         }
     }
 

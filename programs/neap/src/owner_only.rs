@@ -82,9 +82,10 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 /// Returns the directory of a path; the current one for a plain name, and none for the root.
 pub(crate) fn parent(path: &Path) -> Option<&Path> {
     let parent = path.parent()?;
-    Some(match parent.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => parent,
+    Some(if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
     })
 }
 

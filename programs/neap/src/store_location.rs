@@ -34,9 +34,10 @@ pub(crate) fn parse(text: &str, like: &StoreConfig) -> Result<StoreConfig, Strin
         config.bucket = named(bucket);
         config.key_prefix = named(prefix.trim_matches('/'));
     }
-    match config.data_dir.is_some() || config.bucket.is_some() {
-        true => Ok(config),
-        false => Err("a place is missing".to_owned()),
+    if config.data_dir.is_some() || config.bucket.is_some() {
+        Ok(config)
+    } else {
+        Err("a place is missing".to_owned())
     }
 }
 

@@ -206,12 +206,13 @@ impl Stores {
     }
 
     fn require_supported(&self, report: ConformanceReport) -> Result<(), StoresError> {
-        match report.passed() {
-            true => Ok(()),
-            false => Err(StoresError::Unsupported {
+        if report.passed() {
+            Ok(())
+        } else {
+            Err(StoresError::Unsupported {
                 place: self.place.clone(),
                 report,
-            }),
+            })
         }
     }
 

@@ -18,9 +18,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, OptionValueError> {
 /// [`OptionValueError::InvalidDuration`], [`OptionValueError::ZeroDuration`].
 pub fn parse_nonzero_duration(text: &str) -> Result<Duration, OptionValueError> {
     let time = parse_duration(text)?;
-    match time.is_zero() {
-        true => Err(OptionValueError::ZeroDuration),
-        false => Ok(time),
+    if time.is_zero() {
+        Err(OptionValueError::ZeroDuration)
+    } else {
+        Ok(time)
     }
 }
 

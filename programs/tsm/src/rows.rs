@@ -216,9 +216,10 @@ fn read_again(block: TimeRange, window: TimeRange, is_readable: bool) -> bool {
 /// one of another key.
 fn check_times(times: &[i64], range: TimeRange) -> Result<(), DecodeError> {
     let found = (times.iter().min(), times.iter().max());
-    match found == (Some(&range.min), Some(&range.max)) {
-        true => Ok(()),
-        false => Err(DecodeError::OtherTimes),
+    if found == (Some(&range.min), Some(&range.max)) {
+        Ok(())
+    } else {
+        Err(DecodeError::OtherTimes)
     }
 }
 

@@ -206,9 +206,10 @@ impl ShardReader {
                 continue;
             };
             let taken = self.take_series(series);
-            match SeriesKey::is_utf8(series) {
-                true => return Some(taken),
-                false => self.refuse_name(series),
+            if SeriesKey::is_utf8(series) {
+                return Some(taken);
+            } else {
+                self.refuse_name(series)
             }
         }
     }

@@ -219,9 +219,10 @@ impl SegmentReader {
         let read = file
             .take(u64::from(length))
             .read_to_end(&mut self.compressed);
-        match read.map_err(failed)? as u64 == u64::from(length) {
-            true => Ok(Some(entry_type)),
-            false => Err(DecodeError::Truncated("entry of the log")),
+        if read.map_err(failed)? as u64 == u64::from(length) {
+            Ok(Some(entry_type))
+        } else {
+            Err(DecodeError::Truncated("entry of the log"))
         }
     }
 

@@ -237,9 +237,10 @@ fn parse_head(head: &[u8]) -> Result<PartHead, MultipartError> {
             _ => {}
         }
     }
-    match parsed.name.is_empty() {
-        true => Err(MultipartError::Malformed("a part has no name")),
-        false => Ok(parsed),
+    if parsed.name.is_empty() {
+        Err(MultipartError::Malformed("a part has no name"))
+    } else {
+        Ok(parsed)
     }
 }
 

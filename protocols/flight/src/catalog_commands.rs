@@ -120,10 +120,7 @@ async fn tables(
     let mut builder = command.into_builder();
     let empty = Schema::empty();
     for table in listed {
-        let table_type = match table.is_view {
-            true => VIEW,
-            false => base,
-        };
+        let table_type = if table.is_view { VIEW } else { base };
         let columns = table.columns.as_ref().map(visible_columns);
         let columns = columns.as_deref().unwrap_or(&empty);
         let appended = builder.append(

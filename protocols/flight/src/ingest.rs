@@ -273,13 +273,13 @@ impl RowIngest {
         let mut received: Option<(Vec<NumberedBatch>, RequestMemoryReservation)> = None;
         while size < PART_BYTES {
             let next = self.batches.next();
-            let next = match received.is_some() {
+            let next = if received.is_some() {
                 // Rows of a slow client are stored, instead of holding memory.
-                true => {
-                    let world = self.service.world();
-                    world.timeout(MAX_PART_WAIT, next).await.flatten()
-                }
-                false => next.await,
+
+                let world = self.service.world();
+                world.timeout(MAX_PART_WAIT, next).await.flatten()
+            } else {
+                next.await
             };
             let Some(batch) = next else { break };
             let batch = batch.map_err(|error| self.with_stored(error))?;

@@ -47,9 +47,10 @@ impl DictionarySizes {
         };
         let size = decompressed_bytes(&batch, &data.data_body, max_bytes).map_err(invalid)?;
         self.0.insert(dictionary.id(), size);
-        match self.0.values().sum::<usize>() > max_bytes {
-            true => Err(invalid(MessageLimitError::Bytes(max_bytes))),
-            false => Ok(()),
+        if self.0.values().sum::<usize>() > max_bytes {
+            Err(invalid(MessageLimitError::Bytes(max_bytes)))
+        } else {
+            Ok(())
         }
     }
 }

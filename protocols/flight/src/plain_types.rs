@@ -46,22 +46,23 @@ impl PlainTypes {
             return Ok(batch);
         }
         let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns =
-            columns.map(
-                |(column, field)| match column.data_type() == field.data_type() {
-                    true => Ok(Arc::clone(column)),
-                    false => cast(column, field.data_type()),
-                },
-            );
+        let columns = columns.map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
+        });
         RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_, _>>()?)
     }
 }
 
 fn plain_field(field: &FieldRef) -> FieldRef {
     let plain = plain_type(field.data_type());
-    match plain == *field.data_type() {
-        true => Arc::clone(field),
-        false => Arc::new(Field::clone(field).with_data_type(plain)),
+    if plain == *field.data_type() {
+        Arc::clone(field)
+    } else {
+        Arc::new(Field::clone(field).with_data_type(plain))
     }
 }
 

@@ -76,9 +76,10 @@ pub fn router(parts: FlightParts) -> Router {
         "Requests of Arrow Flight by method and gRPC code.",
         &["method", "code"],
     );
-    let max_message_bytes = match parts.writes.is_some() {
-        true => parts.max_message_bytes,
-        false => parts.max_message_bytes.min(MAX_QUERY_MESSAGE_BYTES),
+    let max_message_bytes = if parts.writes.is_some() {
+        parts.max_message_bytes
+    } else {
+        parts.max_message_bytes.min(MAX_QUERY_MESSAGE_BYTES)
     };
     let queries = MessageLimits {
         max_bytes: max_message_bytes.min(MAX_QUERY_MESSAGE_BYTES),
@@ -109,9 +110,10 @@ pub fn router(parts: FlightParts) -> Router {
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     let limit = move |request: http::Request<Body>| {
-        let limits = match request.uri().path().ends_with("/DoPut") {
-            true => rows.clone(),
-            false => queries.clone(),
+        let limits = if request.uri().path().ends_with("/DoPut") {
+            rows.clone()
+        } else {
+            queries.clone()
         };
         std::future::ready(request.map(|body| limit_messages(body, limits)))
     };
@@ -274,9 +276,10 @@ impl ArrowFlight {
                 found |= !id.is_empty() && self.running.cancel(id, metadata.caller());
             }
         }
-        match found {
-            true => Ok(()),
-            false => Err(Status::not_found("no such query runs on this server")),
+        if found {
+            Ok(())
+        } else {
+            Err(Status::not_found("no such query runs on this server"))
         }
     }
 

@@ -41,9 +41,10 @@ pub(crate) fn of_query(error: QueryError) -> Status {
 /// Cuts the message of a status, because clients limit the size of headers.
 pub(crate) fn cut(error: Status) -> Status {
     let message = text_prefix(error.message(), MAX_GRPC_MESSAGE_BYTES);
-    match message.len() == error.message().len() {
-        true => error,
-        false => Status::new(error.code(), message),
+    if message.len() == error.message().len() {
+        error
+    } else {
+        Status::new(error.code(), message)
     }
 }
 

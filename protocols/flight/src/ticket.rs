@@ -216,9 +216,10 @@ impl ReadInfo {
 
 impl NativeQuery {
     fn checked(self) -> Result<Self, TicketError> {
-        match self.database.is_empty() {
-            true => Err(TicketError::NoDatabase),
-            false => Ok(self),
+        if self.database.is_empty() {
+            Err(TicketError::NoDatabase)
+        } else {
+            Ok(self)
         }
     }
 }

@@ -257,11 +257,12 @@ fn malformed(error: FlightError) -> Status {
 
 /// Refuses a batch that takes more memory than its message, for example because its rows share a long text.
 fn check_rows(batch: RecordBatch, limits: &UploadLimits) -> Result<RecordBatch, Status> {
-    match batch_bytes(&batch) > limits.batch_bytes.saturating_mul(2) {
-        true => Err(Status::invalid_argument(
+    if batch_bytes(&batch) > limits.batch_bytes.saturating_mul(2) {
+        Err(Status::invalid_argument(
             "a record batch is too large: send smaller batches",
-        )),
-        false => Ok(batch),
+        ))
+    } else {
+        Ok(batch)
     }
 }
 
@@ -409,20 +410,14 @@ mod tests {
         ) {
             let mut messages = messages(zstd.then_some(CompressionType::ZSTD));
             let message = &mut messages[number];
-            let mut bytes = match in_body {
-                true => message.data_body.to_vec(),
-                false => message.data_header.to_vec(),
-            };
+            let mut bytes = if in_body { message.data_body.to_vec() } else { message.data_header.to_vec() };
             for (index, byte) in damage {
                 if !bytes.is_empty() {
                     let at = index.index(bytes.len());
                     bytes[at] = byte;
                 }
             }
-            match in_body {
-                true => message.data_body = bytes.into(),
-                false => message.data_header = bytes.into(),
-            }
+            if in_body { message.data_body = bytes.into(); } else { message.data_header = bytes.into(); }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             // A panic that is not turned into an error fails the test, and so does an abort for lack of memory.
             let _ = runtime.block_on(received(messages)).is_ok();

@@ -164,12 +164,13 @@ impl<'a> Node<'a> {
             visited
         };
         match self {
-            Self::Protobuf(bytes) => {
-                wire::for_each(bytes, |number, message| match number == field.number {
-                    true => visit(Self::Protobuf(message)),
-                    false => Ok(()),
-                })
-            }
+            Self::Protobuf(bytes) => wire::for_each(bytes, |number, message| {
+                if number == field.number {
+                    visit(Self::Protobuf(message))
+                } else {
+                    Ok(())
+                }
+            }),
             Self::Json(value) => match json_fields::find(value, [field.name])? {
                 [Some(list)] => {
                     json_fields::for_each(list, field.name, |value| visit(Self::Json(value)))

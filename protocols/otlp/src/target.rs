@@ -105,9 +105,10 @@ impl RequestChoices<'_> {
                 )
             });
         };
-        match others.iter().all(|name| name == first) {
-            true => Ok((*first).to_owned()),
-            false => Err(invalid("the request names several databases")),
+        if others.iter().all(|name| name == first) {
+            Ok((*first).to_owned())
+        } else {
+            Err(invalid("the request names several databases"))
         }
     }
 

@@ -46,9 +46,10 @@ pub(crate) fn quoted_text(text: &str) -> String {
 
 /// Returns a `WHERE` clause, or nothing if there are no conditions.
 pub(crate) fn where_clause(conditions: &[String]) -> String {
-    match conditions.is_empty() {
-        true => String::new(),
-        false => format!(" WHERE {}", conditions.join(" AND ")),
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
     }
 }
 

@@ -337,9 +337,10 @@ fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, ReadFailu
 }
 
 fn text(column: &StringArray, row: usize) -> &str {
-    match column.is_valid(row) {
-        true => column.value(row),
-        false => "",
+    if column.is_valid(row) {
+        column.value(row)
+    } else {
+        ""
     }
 }
 

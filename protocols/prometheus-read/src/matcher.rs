@@ -89,9 +89,10 @@ impl Matcher {
             LabelCondition::Regex(pattern) => pattern.sql(&column),
             LabelCondition::NotRegex(pattern) => format!("NOT ({})", pattern.sql(&column)),
         };
-        match self.matches("") {
-            true => format!("({column} IS NULL OR {of_values})"),
-            false => of_values,
+        if self.matches("") {
+            format!("({column} IS NULL OR {of_values})")
+        } else {
+            of_values
         }
     }
 }

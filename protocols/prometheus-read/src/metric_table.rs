@@ -167,13 +167,14 @@ impl TableSelection {
         let tags = table.tags.iter().map(|tag| quoted_name(tag));
         let tags: Vec<String> = tags.collect();
         let (table, conditions) = (quoted_name(&table.name), where_clause(&self.conditions()));
-        match tags.is_empty() {
+        if tags.is_empty() {
             // A table without tags has one series.
-            true => format!("SELECT \"time\" FROM {table}{conditions} LIMIT 1"),
-            false => format!(
+            format!("SELECT \"time\" FROM {table}{conditions} LIMIT 1")
+        } else {
+            format!(
                 "SELECT DISTINCT {} FROM {table}{conditions}",
                 tags.join(", ")
-            ),
+            )
         }
     }
 

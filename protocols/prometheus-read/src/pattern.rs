@@ -122,9 +122,10 @@ impl AsciiClasses {
 
     fn count_unicode_class(&mut self) -> Result<(), String> {
         self.unicode_classes += 1;
-        match self.unicode_classes > MAX_UNICODE_CLASSES {
-            true => Err(format!("more than {MAX_UNICODE_CLASSES} Unicode classes")),
-            false => Ok(()),
+        if self.unicode_classes > MAX_UNICODE_CLASSES {
+            Err(format!("more than {MAX_UNICODE_CLASSES} Unicode classes"))
+        } else {
+            Ok(())
         }
     }
 }

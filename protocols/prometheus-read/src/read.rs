@@ -215,9 +215,10 @@ fn sorted_groups(tables: Vec<TableSelection>) -> Vec<Vec<TableSelection>> {
         let labels = selection.table.labels();
         labels.first().is_none_or(|label| *label == NAME_LABEL)
     };
-    match tables.iter().all(is_first) {
-        true => tables.into_iter().map(|table| vec![table]).collect(),
-        false => vec![tables],
+    if tables.iter().all(is_first) {
+        tables.into_iter().map(|table| vec![table]).collect()
+    } else {
+        vec![tables]
     }
 }
 

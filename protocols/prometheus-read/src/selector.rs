@@ -80,9 +80,10 @@ impl<'a> SelectorParser<'a> {
             }
         }
         self.skip_spaces();
-        match self.rest().is_empty() {
-            true => Ok(matchers),
-            false => Err(self.problem("unexpected text after the selector")),
+        if self.rest().is_empty() {
+            Ok(matchers)
+        } else {
+            Err(self.problem("unexpected text after the selector"))
         }
     }
 

@@ -141,9 +141,10 @@ impl SeriesCollector {
         };
         series.last_time = Some(time);
         self.bytes += series.data.add(time, sample)?;
-        match self.bytes > self.max_bytes {
-            true => Err(ReadFailure::TooLarge(self.max_bytes)),
-            false => Ok(()),
+        if self.bytes > self.max_bytes {
+            Err(ReadFailure::TooLarge(self.max_bytes))
+        } else {
+            Ok(())
         }
     }
 

@@ -126,9 +126,10 @@ impl Histogram {
             || matches!(self.zero_count, Some(HistogramZeroCount::Float(_)));
         let (integer, float) = (Number::Integer, Number::Float);
         let text = HistogramText {
-            kind: match is_float {
-                true => HistogramKind::Float,
-                false => HistogramKind::Integer,
+            kind: if is_float {
+                HistogramKind::Float
+            } else {
+                HistogramKind::Integer
             },
             count: match self.count {
                 Some(HistogramCount::Integer(count)) => integer(count),

@@ -43,9 +43,10 @@ const ESCAPE_PREFIX: &str = "label_";
 /// Returns the tag of a label. Labels that have the name of a field or of a reserved column get the prefix `label_`.
 #[inline]
 pub fn tag_of_label(label: &str) -> Cow<'_, str> {
-    match needs_prefix(label) {
-        true => Cow::Owned(format!("{ESCAPE_PREFIX}{label}")),
-        false => Cow::Borrowed(label),
+    if needs_prefix(label) {
+        Cow::Owned(format!("{ESCAPE_PREFIX}{label}"))
+    } else {
+        Cow::Borrowed(label)
     }
 }
 

@@ -8,9 +8,10 @@ use crate::DecodeError;
 /// The block has no valid size, or it exceeds the limit.
 pub fn decompressed_len(block: &[u8], limit: usize) -> Result<usize, DecodeError> {
     let bytes = snap::raw::decompress_len(block)?;
-    match bytes > limit {
-        true => Err(DecodeError::TooLarge { bytes, limit }),
-        false => Ok(bytes),
+    if bytes > limit {
+        Err(DecodeError::TooLarge { bytes, limit })
+    } else {
+        Ok(bytes)
     }
 }
 

@@ -126,9 +126,10 @@ impl<'a> WireReader<'a> {
                 return Ok(value);
             }
         }
-        Err(self.problem(match self.rest.len() < 10 {
-            true => WireProblem::Truncated,
-            false => WireProblem::Varint,
+        Err(self.problem(if self.rest.len() < 10 {
+            WireProblem::Truncated
+        } else {
+            WireProblem::Varint
         }))
     }
 

@@ -220,9 +220,10 @@ mod tests {
                 if self.bits(1) == 0 {
                     let bits = self.bits(size);
                     let half = 1u64 << size >> 1;
-                    return match size > 0 && bits > half {
-                        true => bits.cast_signed() - (1 << size),
-                        false => bits.cast_signed(),
+                    return if size > 0 && bits > half {
+                        bits.cast_signed() - (1 << size)
+                    } else {
+                        bits.cast_signed()
                     };
                 }
             }

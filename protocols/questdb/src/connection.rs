@@ -170,9 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             has_room = self.buffer.grow(limit, &self.context.world) => has_room,
         };
         self.extend_patience(begun);
-        match has_room {
-            true => Ok(()),
-            false => Err(CloseReason::Memory),
+        if has_room {
+            Ok(())
+        } else {
+            Err(CloseReason::Memory)
         }
     }
 

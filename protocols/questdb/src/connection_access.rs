@@ -106,9 +106,10 @@ impl KeyReader {
         let found = self.catalog.database_by_name(database, self.max_age);
         let found = self.world.timeout(STORE_LIMIT, found).await;
         let found = found.ok_or_else(store_timeout)??;
-        match found.is_some() && permissions.allow(DatabaseAction::Write, found) {
-            true => Ok(found),
-            false => Err(AccessError::Forbidden),
+        if found.is_some() && permissions.allow(DatabaseAction::Write, found) {
+            Ok(found)
+        } else {
+            Err(AccessError::Forbidden)
         }
     }
 

@@ -239,9 +239,10 @@ impl LineScanner {
         let lengths = lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let has_dimensions = shape_end > 2;
         // Zero if a dimension is empty, even if the product of the others is too large.
-        let elements = match lengths.clone().any(|length| length == 0) || !has_dimensions {
-            true => 0,
-            false => lengths.fold(1, usize::saturating_mul),
+        let elements = if lengths.clone().any(|length| length == 0) || !has_dimensions {
+            0
+        } else {
+            lengths.fold(1, usize::saturating_mul)
         };
         let content = elements.saturating_mul(DOUBLE_BYTES);
         self.advance(shape_end, LinePart::Content(content))

@@ -116,9 +116,12 @@ fn segments(folder: &Path) -> usize {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     entries
-        .map(|path| match path.is_dir() {
-            true => segments(&path),
-            false => usize::from(path.extension().is_some_and(|extension| extension == "wal")),
+        .map(|path| {
+            if path.is_dir() {
+                segments(&path)
+            } else {
+                usize::from(path.extension().is_some_and(|extension| extension == "wal"))
+            }
         })
         .sum()
 }

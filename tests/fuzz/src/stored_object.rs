@@ -27,9 +27,10 @@ impl Clock for StoppedClock {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         // Short waits are pauses, long ones are time limits.
-        match duration < Duration::from_secs(1) {
-            true => Box::pin(future::ready(())),
-            false => Box::pin(future::pending()),
+        if duration < Duration::from_secs(1) {
+            Box::pin(future::ready(()))
+        } else {
+            Box::pin(future::pending())
         }
     }
 }

@@ -59,9 +59,10 @@ impl Trap {
     pub(crate) fn count(&mut self) {
         self.report.requests += 1;
         let after = self.settings.after.max(1);
-        let is_time = match self.settings.again {
-            true => self.report.requests.is_multiple_of(after),
-            false => self.report.requests == after,
+        let is_time = if self.settings.again {
+            self.report.requests.is_multiple_of(after)
+        } else {
+            self.report.requests == after
         };
         if !is_time {
             return;

@@ -57,9 +57,10 @@ impl AccessPolicies {
     }
 
     fn check_object(&self, user: &str, action: &str, bucket: &str, key: &str) -> S3Result<()> {
-        match self.is_allowed(user, action, &arn(bucket, Some(key)), None) {
-            true => Ok(()),
-            false => Err(s3_error!(AccessDenied, "{user} may not {action} {key}")),
+        if self.is_allowed(user, action, &arn(bucket, Some(key)), None) {
+            Ok(())
+        } else {
+            Err(s3_error!(AccessDenied, "{user} may not {action} {key}"))
         }
     }
 
@@ -123,12 +124,13 @@ impl S3Access for AccessPolicies {
                 let prefix = parameter(context.uri().query().unwrap_or_default(), "prefix");
                 let is_list = operation == "ListObjectsV2";
                 let prefix = is_list.then(|| prefix.unwrap_or_default());
-                match self.is_allowed(user, action, &arn(bucket, None), prefix.as_deref()) {
-                    true => Ok(()),
-                    false => Err(s3_error!(
+                if self.is_allowed(user, action, &arn(bucket, None), prefix.as_deref()) {
+                    Ok(())
+                } else {
+                    Err(s3_error!(
                         AccessDenied,
                         "{user} may not {action} with prefix {prefix:?}"
-                    )),
+                    ))
                 }
             }
         }

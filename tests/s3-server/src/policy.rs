@@ -123,9 +123,12 @@ impl PolicyStatement {
 }
 
 fn matches_any(patterns: &[String], text: &str, ignore_case: bool) -> bool {
-    patterns.iter().any(|pattern| match ignore_case {
-        true => matches(pattern.to_ascii_lowercase().as_bytes(), text.as_bytes()),
-        false => matches(pattern.as_bytes(), text.as_bytes()),
+    patterns.iter().any(|pattern| {
+        if ignore_case {
+            matches(pattern.to_ascii_lowercase().as_bytes(), text.as_bytes())
+        } else {
+            matches(pattern.as_bytes(), text.as_bytes())
+        }
     })
 }
 

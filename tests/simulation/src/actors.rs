@@ -109,9 +109,10 @@ impl ActorContext {
     pub(crate) fn random_database(&self) -> (DatabaseId, String) {
         let mut databases = self.databases();
         let chance = &self.world.chance;
-        let place = match databases.len() > 1 && chance.happens(0.4) {
-            true => chance.below(databases.len()),
-            false => 0,
+        let place = if databases.len() > 1 && chance.happens(0.4) {
+            chance.below(databases.len())
+        } else {
+            0
         };
         databases.swap_remove(place)
     }
@@ -120,13 +121,14 @@ impl ActorContext {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let points = HOSTS.len() * cast.days;
         let field = || chance.pick(&["a", "b"]);
-        let mut cells: Vec<_> = match cast.wide {
-            true => (0..cast.days)
+        let mut cells: Vec<_> = if cast.wide {
+            (0..cast.days)
                 .map(|day| (HOSTS.len() * day + chance.below(HOSTS.len()), field()))
-                .collect(),
-            false => (0..=chance.below(2))
+                .collect()
+        } else {
+            (0..=chance.below(2))
                 .map(|_| (chance.below(points), field()))
-                .collect(),
+                .collect()
         };
         cells.dedup_by_key(|(point, _)| *point);
         let request = self.draw_request();
@@ -138,9 +140,10 @@ impl ActorContext {
             },
             cells,
             new_column: chance.happens(self.mix.new_column),
-            order: match chance.happens(self.world.choices.strict) {
-                true => WriteOrder::Strict,
-                false => WriteOrder::Clock,
+            order: if chance.happens(self.world.choices.strict) {
+                WriteOrder::Strict
+            } else {
+                WriteOrder::Clock
             },
         }
     }
@@ -176,9 +179,10 @@ impl ActorContext {
 
     fn draw_client_request(&self) -> ClientRequest {
         let chance = &self.world.chance;
-        match chance.happens(self.world.choices.cast.deletes) {
-            true => ClientRequest::Delete(self.draw_delete()),
-            false => ClientRequest::Write(self.draw_write()),
+        if chance.happens(self.world.choices.cast.deletes) {
+            ClientRequest::Delete(self.draw_delete())
+        } else {
+            ClientRequest::Write(self.draw_write())
         }
     }
 }
@@ -416,11 +420,10 @@ pub(crate) async fn querier(stage: ActorContext, place: Arc<InstanceSlot>) {
             QueryConsistency::Stale
         };
         run_on(&place, async |instance| {
-            match stage.world.choices.cast.viewing {
-                true => read_views(&instance, database, question).await,
-                false => {
-                    instance.ask(database, question).await;
-                }
+            if stage.world.choices.cast.viewing {
+                read_views(&instance, database, question).await
+            } else {
+                instance.ask(database, question).await;
             }
         })
         .await;

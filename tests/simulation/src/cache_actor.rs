@@ -35,50 +35,44 @@ async fn create(instance: &Instance, database: DatabaseId) {
     let chance = &instance.world.chance;
     let age = chance.pick(&[1_000, 100_000, 200_000, 1_000_000_000]);
     let (table, name) = (TABLE.to_owned(), Some(chance.pick(&NAMES).to_owned()));
-    let created = match chance.happens(0.7) {
-        true => {
-            let keys = chance.pick(&[&[TAG][..], &[]]);
-            let new = NewLastCache {
-                table,
-                name,
-                key_columns: Some(keys.iter().map(|key| (*key).to_owned()).collect()),
-                value_columns: None,
-                count: chance.pick(&[1, 1, 2, 3]),
-                ttl_s: age,
-            };
-            let created = instance.catalog.create_last_cache(database, &new).await;
-            created.map(|(_, cache)| cache.id)
-        }
-        false => {
-            let new = NewDistinctCache {
-                table,
-                name,
-                columns: vec![TAG.to_owned()],
-                max_cardinality: chance.pick(&[1, 2, 100]),
-                max_age_s: age,
-            };
-            let created = instance.catalog.create_distinct_cache(database, &new).await;
-            created.map(|(_, cache)| cache.id)
-        }
+    let created = if chance.happens(0.7) {
+        let keys = chance.pick(&[&[TAG][..], &[]]);
+        let new = NewLastCache {
+            table,
+            name,
+            key_columns: Some(keys.iter().map(|key| (*key).to_owned()).collect()),
+            value_columns: None,
+            count: chance.pick(&[1, 1, 2, 3]),
+            ttl_s: age,
+        };
+        let created = instance.catalog.create_last_cache(database, &new).await;
+        created.map(|(_, cache)| cache.id)
+    } else {
+        let new = NewDistinctCache {
+            table,
+            name,
+            columns: vec![TAG.to_owned()],
+            max_cardinality: chance.pick(&[1, 2, 100]),
+            max_age_s: age,
+        };
+        let created = instance.catalog.create_distinct_cache(database, &new).await;
+        created.map(|(_, cache)| cache.id)
     };
     instance.trace(format_args!("cache in {database}: {created:?}"));
 }
 
 async fn drop_one(instance: &Instance, database: DatabaseId) {
     let name = instance.world.chance.pick(&NAMES);
-    let dropped = match instance.world.chance.happens(0.7) {
-        true => {
-            instance
-                .catalog
-                .delete_last_cache(database, TABLE, name)
-                .await
-        }
-        false => {
-            instance
-                .catalog
-                .delete_distinct_cache(database, TABLE, name)
-                .await
-        }
+    let dropped = if instance.world.chance.happens(0.7) {
+        instance
+            .catalog
+            .delete_last_cache(database, TABLE, name)
+            .await
+    } else {
+        instance
+            .catalog
+            .delete_distinct_cache(database, TABLE, name)
+            .await
     };
     instance.trace(format_args!("no cache {name} in {database}: {dropped:?}"));
 }

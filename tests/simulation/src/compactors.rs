@@ -240,9 +240,10 @@ pub(crate) async fn compactor(stage: ActorContext, place: Arc<InstanceSlot>) {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
         run_on(&place, async |instance| {
             let chance = &instance.world.chance;
-            let event = match chance.happens(0.5) {
-                true => CompactorEvent::Scheduled,
-                false => CompactorEvent::Collect,
+            let event = if chance.happens(0.5) {
+                CompactorEvent::Scheduled
+            } else {
+                CompactorEvent::Collect
             };
             let begun = instance.world.time.now();
             let limit = Duration::from_secs(chance.pick(&[20, 600]));

@@ -98,23 +98,22 @@ impl PluginRuntime for RecordingPlugins {
         instance.trace(format_args!(
             "trigger {trigger} for {name:?}, fails: {fails}"
         ));
-        world
-            .truth
-            .ghost(|ghost| match fails && ghost.may_fail(trigger, name) {
-                true => Err(RunError::Plugin {
+        world.truth.ghost(|ghost| {
+            if fails && ghost.may_fail(trigger, name) {
+                Err(RunError::Plugin {
                     text: "it fails".to_owned(),
                     traceback: None,
                 }
-                .into()),
-                false => {
-                    ghost.segment_processed(call.database, trigger, name, rows);
-                    Ok(CompletedRun {
-                        queued: std::collections::BTreeMap::new(),
-                        response: None,
-                        took: Duration::ZERO,
-                    })
-                }
-            })
+                .into())
+            } else {
+                ghost.segment_processed(call.database, trigger, name, rows);
+                Ok(CompletedRun {
+                    queued: std::collections::BTreeMap::new(),
+                    response: None,
+                    took: Duration::ZERO,
+                })
+            }
+        })
     }
 
     fn forget(&self, _: &TriggerKey) {}

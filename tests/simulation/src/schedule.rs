@@ -168,9 +168,10 @@ impl ScheduleParameters {
         let from = Duration::from_secs(200);
         let fast = from + Duration::from_secs(chance.pick(&[50, 300, 2000]));
         let cast = ActorSelection::draw(&mix.cast, chance);
-        let percent = match cast.has_optional_actors() {
-            true => chance.pick(mix.cast.calls),
-            false => 100,
+        let percent = if cast.has_optional_actors() {
+            chance.pick(mix.cast.calls)
+        } else {
+            100
         };
         Self {
             calls: chance.pick(mix.calls) * percent / 100,

@@ -132,17 +132,19 @@ impl Job {
 
     /// Returns the state at a time of the store. A job that no process has continued for 12 hours has failed.
     pub fn state_at(&self, now: StoreTime) -> JobState {
-        match self.is_silent_for(ABANDONED_TIME, now) {
-            true => JobState::Failed,
-            false => self.state,
+        if self.is_silent_for(ABANDONED_TIME, now) {
+            JobState::Failed
+        } else {
+            self.state
         }
     }
 
     /// Returns why it has failed, as others see it at a time of the store.
     pub(crate) fn error_at(&self, now: StoreTime) -> Option<String> {
-        match self.is_silent_for(ABANDONED_TIME, now) {
-            true => Some(abandoned().to_string()),
-            false => self.error.clone(),
+        if self.is_silent_for(ABANDONED_TIME, now) {
+            Some(abandoned().to_string())
+        } else {
+            self.error.clone()
         }
     }
 

@@ -183,9 +183,10 @@ async fn kill_restores(place: Option<&str>) {
             assert!(expected.contains(&points), "{last_event}: {points:?}");
         }
         assert_eq!(is_restored[0], is_restored[1], "both or none");
-        match is_restored[0] {
-            true => replaced += 1,
-            false => stayed += 1,
+        if is_restored[0] {
+            replaced += 1;
+        } else {
+            stayed += 1;
         }
         if !has_ended {
             cluster.pass(SILENCE);

@@ -346,9 +346,10 @@ impl CacheBackfill {
             Err(error) => error.into(),
         };
         tracing::warn!(%database, %cache, %error, "failed to fill a cache");
-        let pause = match error.is_too_large() {
-            true => TOO_LARGE_PAUSE,
-            false => FAILURE_PAUSE,
+        let pause = if error.is_too_large() {
+            TOO_LARGE_PAUSE
+        } else {
+            FAILURE_PAUSE
         };
         self.pause(database, cache, pause);
         None

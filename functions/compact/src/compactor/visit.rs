@@ -115,18 +115,15 @@ impl Compactor {
         }
         let manifest = self.maintainer.read(database).await?;
         let mark = manifest.value.low_water_mark;
-        let (above, collected) = match tail.is_whole() {
-            true => {
-                let (above, tail) = (tail.size_above(mark), tail.into_page(date));
-                let collector = &self.collector;
-                let collected = collector.collect_listed_segments(database, &manifest, tail);
-                (above, collected.await?)
-            }
-            false => {
-                let collected = self.collector.collect_segments(database, &manifest).await?;
-                let above = tail_size_above(&self.bucket, database, mark).await?;
-                (above, collected)
-            }
+        let (above, collected) = if tail.is_whole() {
+            let (above, tail) = (tail.size_above(mark), tail.into_page(date));
+            let collector = &self.collector;
+            let collected = collector.collect_listed_segments(database, &manifest, tail);
+            (above, collected.await?)
+        } else {
+            let collected = self.collector.collect_segments(database, &manifest).await?;
+            let above = tail_size_above(&self.bucket, database, mark).await?;
+            (above, collected)
         };
         self.record_collected(database, &manifest, collected, &mut visit.report);
         if !self.is_due(above, date) {
@@ -148,9 +145,10 @@ impl Compactor {
         loop {
             // Other databases can take the memory between two flushes of a long tail.
             let flush = self.flusher.reserve(tail.bytes).await;
-            let time = match visit.is_flushed {
-                true => times.part,
-                false => times.invocation,
+            let time = if visit.is_flushed {
+                times.part
+            } else {
+                times.invocation
             };
             if time.is_over() {
                 visit.report.unfinished = true;

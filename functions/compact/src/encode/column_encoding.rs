@@ -177,9 +177,10 @@ impl ColumnStorage {
         for encoding in candidates.iter().copied().take(max_candidates) {
             let size = encoding.trial(field, sample, compression)?;
             let is_compressed = !may_be_uncompressed || size.is_compressible(data_type, values);
-            let stored = match is_compressed {
-                true => size.compressed,
-                false => size.uncompressed,
+            let stored = if is_compressed {
+                size.compressed
+            } else {
+                size.uncompressed
             };
             if stored < smallest {
                 smallest = stored;
@@ -199,12 +200,11 @@ impl ColumnStorage {
         properties: WriterPropertiesBuilder,
     ) -> WriterPropertiesBuilder {
         let properties = self.encoding.apply(column, properties);
-        match self.is_compressed {
-            true => properties,
-            false => {
-                let path = ColumnPath::new(vec![column.to_owned()]);
-                properties.set_column_compression(path, Compression::UNCOMPRESSED)
-            }
+        if self.is_compressed {
+            properties
+        } else {
+            let path = ColumnPath::new(vec![column.to_owned()]);
+            properties.set_column_compression(path, Compression::UNCOMPRESSED)
         }
     }
 }

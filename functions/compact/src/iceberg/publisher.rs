@@ -315,15 +315,14 @@ impl IcebergPublisher {
         });
         let files: Vec<_> = files.collect();
         let sync = || self.bucket.world().entropy.next_u128();
-        let manifest = match files.is_empty() {
-            true => None,
-            false => {
-                let bytes = encode_manifest(&candidate.schema, &files, number, sync());
-                let (key, length) = (key(PublishedObject::Manifest(number)), bytes.len());
-                self.put_object(&key, bytes).await?;
-                let url = url(&key);
-                Some(StoredManifest { url, length })
-            }
+        let manifest = if files.is_empty() {
+            None
+        } else {
+            let bytes = encode_manifest(&candidate.schema, &files, number, sync());
+            let (key, length) = (key(PublishedObject::Manifest(number)), bytes.len());
+            self.put_object(&key, bytes).await?;
+            let url = url(&key);
+            Some(StoredManifest { url, length })
         };
         let list = encode_manifest_list(manifest.as_ref(), &files, number, sync());
         let list_key = key(PublishedObject::ManifestList(number));

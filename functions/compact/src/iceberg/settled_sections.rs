@@ -64,9 +64,10 @@ impl SettledSections {
         for (section, follows) in visible.into_iter().zip(follows) {
             let is_own_object = !section.in_bundle && section.offset == 0;
             let has_deletes = deletes.iter().any(|recorded| recorded.applies_to(section));
-            match is_own_object && !follows && !has_deletes {
-                true => state.published.push(Arc::clone(section)),
-                false => state.unsettled.push(Arc::clone(section)),
+            if is_own_object && !follows && !has_deletes {
+                state.published.push(Arc::clone(section))
+            } else {
+                state.unsettled.push(Arc::clone(section))
             }
         }
         state

@@ -104,12 +104,11 @@ impl OverlapGroup {
     /// Returns the merges that reduce the group to few enough sections, or that come as close as the limits allow.
     pub(super) fn jobs(&mut self, rest: WriteActivity, policy: &MergePolicy) -> Vec<MergeJob> {
         let settled = rest != WriteActivity::Active;
-        let (enough, reason) = match settled {
-            true => (SETTLED_SECTIONS, MergeReason::Settled),
-            false => {
-                let enough = policy.recent_sections.saturating_sub(1).max(1);
-                (enough, MergeReason::Recent)
-            }
+        let (enough, reason) = if settled {
+            (SETTLED_SECTIONS, MergeReason::Settled)
+        } else {
+            let enough = policy.recent_sections.saturating_sub(1).max(1);
+            (enough, MergeReason::Recent)
         };
         let mut jobs = Vec::new();
         loop {

@@ -157,9 +157,10 @@ impl PluginCodeStore {
 
     /// Rejects code from outside the plugin folder if only that folder is allowed.
     fn require_other_sources(&self) -> Result<(), PluginCodeError> {
-        match self.folder_only {
-            true => Err(PluginCodeError::FolderOnly),
-            false => Ok(()),
+        if self.folder_only {
+            Err(PluginCodeError::FolderOnly)
+        } else {
+            Ok(())
         }
     }
 

@@ -63,9 +63,10 @@ impl Engine {
             let Ok(Some(table)) = Timetable::of(&known.trigger.specification) else {
                 return;
             };
-            let limit = match known.trigger.run_async {
-                true => self.settings.parallel_runs.max(1),
-                false => 1,
+            let limit = if known.trigger.run_async {
+                self.settings.parallel_runs.max(1)
+            } else {
+                1
             };
             let now = self.wall_now();
             // The next tick is computed from the last one, so that no tick repeats when the wall clock is set back.
@@ -104,9 +105,10 @@ impl Engine {
 
     /// Runs a tick if this instance can claim it.
     async fn run_claimed(&self, key: TriggerRef, tick: StoreTime, closed: &CancellationToken) {
-        let is_ours = match self.is_sole_writer() {
-            true => TickClaim::Ours,
-            false => self.claim(key, tick).await,
+        let is_ours = if self.is_sole_writer() {
+            TickClaim::Ours
+        } else {
+            self.claim(key, tick).await
         };
         if is_ours == TickClaim::Ours {
             let time = TimeBudget::unlimited(&self.bucket);

@@ -291,12 +291,11 @@ async fn simulate(schedule: SimulationOptions) -> usize {
     });
     let compactor = scene.compactor(&founder);
     let lives = async {
-        match is_sole {
-            true => vec![scene.live(1, rounds).await],
-            false => {
-                let (one, two) = futures::join!(scene.live(1, rounds), scene.live(2, rounds));
-                vec![one, two]
-            }
+        if is_sole {
+            vec![scene.live(1, rounds).await]
+        } else {
+            let (one, two) = futures::join!(scene.live(1, rounds), scene.live(2, rounds));
+            vec![one, two]
         }
     };
     let processes = tokio::select! {

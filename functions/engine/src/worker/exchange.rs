@@ -308,9 +308,10 @@ pub(super) fn queue(
 ) -> Result<(), ExchangeEnd> {
     let (header, mut lengths): (QueuedHeader, Bytes) = frames::split(payload)?;
     // A plugin can name any number of databases, with or without lines.
-    let name_bytes = match queued.contains_key(&header.database) {
-        true => 0,
-        false => header.database.len() + QUEUE_BYTES,
+    let name_bytes = if queued.contains_key(&header.database) {
+        0
+    } else {
+        header.database.len() + QUEUE_BYTES
     };
     if !meter.take(lengths.len() + name_bytes) {
         return Err(ExchangeEnd::Output);

@@ -162,9 +162,10 @@ fn sum(bytes: [usize; 3]) -> usize {
 }
 
 async fn put(upload: &mut PendingUpload, bytes: Vec<u8>) -> Result<(), CopyError> {
-    match bytes.is_empty() {
-        true => Ok(()),
-        false => Ok(upload.put(Bytes::from(bytes)).await?),
+    if bytes.is_empty() {
+        Ok(())
+    } else {
+        Ok(upload.put(Bytes::from(bytes)).await?)
     }
 }
 

@@ -381,12 +381,13 @@ fn check_condition(condition: &Condition) -> Result<(), String> {
         Condition::Compare { left, right, .. } => vec![left, right],
         Condition::Value(value) => vec![value],
     };
-    match sides.into_iter().any(depends_on_time) {
-        true => Err(
+    if sides.into_iter().any(depends_on_time) {
+        Err(
             "a continuous query has no condition on time, because it computes all windows"
                 .to_owned(),
-        ),
-        false => Ok(()),
+        )
+    } else {
+        Ok(())
     }
 }
 

@@ -57,9 +57,12 @@ pub(super) fn prepare_statements(
         return Err(InfluxqlError::Invalid(text));
     }
     let is_only = statements.len() == 1;
-    let shown = |statement: &Statement| match is_only {
-        true => text.trim().to_owned(),
-        false => statement.to_string(),
+    let shown = |statement: &Statement| {
+        if is_only {
+            text.trim().to_owned()
+        } else {
+            statement.to_string()
+        }
     };
     let requested = named.database.map(|database| RequestedName {
         database: database.to_owned(),

@@ -166,9 +166,10 @@ impl RowStorage<'_> {
             });
             self.added += rows;
         }
-        match self.part_bytes >= PART_BYTES {
-            true => self.flush().await,
-            false => Ok(()),
+        if self.part_bytes >= PART_BYTES {
+            self.flush().await
+        } else {
+            Ok(())
         }
     }
 

@@ -81,9 +81,12 @@ impl InfluxqlSession {
             .iter()
             .map(|query| Some(format_go_duration(query.age)));
         let ages: StringArray = ages.collect();
-        let states = queries.iter().map(|query| match query.is_killed {
-            true => Some("killed"),
-            false => Some("running"),
+        let states = queries.iter().map(|query| {
+            if query.is_killed {
+                Some("killed")
+            } else {
+                Some("running")
+            }
         });
         let states: StringArray = states.collect();
         answer(
@@ -119,11 +122,12 @@ impl InfluxqlSession {
     /// Ends a running query.
     pub(super) fn kill_query(&self, number: u64) -> Result<StatementAnswer, InfluxqlError> {
         self.caller.require_admin()?;
-        match self.engine.query_log().kill(number) {
-            true => Ok(StatementAnswer::done(None)),
-            false => Err(InfluxqlError::Invalid(format!(
+        if self.engine.query_log().kill(number) {
+            Ok(StatementAnswer::done(None))
+        } else {
+            Err(InfluxqlError::Invalid(format!(
                 "no such query id: {number}"
-            ))),
+            )))
         }
     }
 }
@@ -134,9 +138,10 @@ fn module_answer(
     wanted: Option<&str>,
     columns: Vec<(&'static str, ArrayRef)>,
 ) -> Result<StatementAnswer, InfluxqlError> {
-    match wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(module)) {
-        true => answer(Some(module), columns),
-        false => Ok(StatementAnswer::done(None)),
+    if wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(module)) {
+        answer(Some(module), columns)
+    } else {
+        Ok(StatementAnswer::done(None))
     }
 }
 

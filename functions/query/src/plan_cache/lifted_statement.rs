@@ -133,9 +133,10 @@ fn compared_texts(tokens: &[Token]) -> Vec<usize> {
             continue;
         }
         // `TIMESTAMP '...'` is a text with a type.
-        let end = match is(before(at, 1), Keyword::TIMESTAMP) {
-            true => at - 1,
-            false => at,
+        let end = if is(before(at, 1), Keyword::TIMESTAMP) {
+            at - 1
+        } else {
+            at
         };
         let is_compared = match before(end, 1) {
             Some(Token::Eq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq) => {
@@ -147,9 +148,12 @@ fn compared_texts(tokens: &[Token]) -> Vec<usize> {
             Some(word) if is_word(word, Keyword::BETWEEN) => is_name(before(end, 2)),
             Some(word) if is_word(word, Keyword::AND) => {
                 let lower = end.checked_sub(2).filter(|at| texts.last() == Some(at));
-                let lower = lower.map(|at| match is(before(at, 1), Keyword::TIMESTAMP) {
-                    true => at - 1,
-                    false => at,
+                let lower = lower.map(|at| {
+                    if is(before(at, 1), Keyword::TIMESTAMP) {
+                        at - 1
+                    } else {
+                        at
+                    }
                 });
                 lower.is_some_and(|at| is(before(at, 1), Keyword::BETWEEN))
             }

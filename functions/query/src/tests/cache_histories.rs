@@ -331,12 +331,13 @@ impl CacheQueryHistory {
                 .iter()
                 .map(|key| format!("{key} IS NOT NULL AND "))
                 .collect();
-            let (by, order): (String, String) = match keys.is_empty() {
-                true => (String::new(), String::new()),
-                false => (
+            let (by, order): (String, String) = if keys.is_empty() {
+                (String::new(), String::new())
+            } else {
+                (
                     format!("PARTITION BY {}", keys.join(", ")),
                     format!("{}, ", keys.join(", ")),
-                ),
+                )
             };
             let defined = format!(
                 "SELECT {columns} FROM (SELECT *, row_number() OVER ({by} ORDER BY time DESC, {tags}) \
@@ -350,9 +351,10 @@ impl CacheQueryHistory {
                     "true"
                 }
             );
-            let filter = match keys.contains(&"k".to_owned()) {
-                true => format!("WHERE {filter}"),
-                false => String::new(),
+            let filter = if keys.contains(&"k".to_owned()) {
+                format!("WHERE {filter}")
+            } else {
+                String::new()
             };
             let call = format!("SELECT * FROM last_cache('t', '{}') {filter}", last.name);
             self.compare(&call, &defined).await;

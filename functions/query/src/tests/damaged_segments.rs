@@ -43,9 +43,10 @@ impl QueryTestInstance {
         let of_a = streams.iter().find(|one| one.table == TableId::new(1));
         let first = segment.size_bytes() - rows;
         let mut bytes = segment.object().to_vec();
-        match in_header {
-            true => bytes[first - 5] ^= 1,
-            false => bytes[first + of_a.unwrap().offset as usize + 40] ^= 1,
+        if in_header {
+            bytes[first - 5] ^= 1;
+        } else {
+            bytes[first + of_a.unwrap().offset as usize + 40] ^= 1;
         }
         let key = Key::Segment(DATABASE, name).to_string();
         let put = self.counting.put(&key, bytes.into(), PutMode::Overwrite);

@@ -54,9 +54,10 @@ impl Pair {
         assert_eq!(found.status, 200, "{sql}: {}", found.body);
         // The order of rows is that of the last clause of the statement.
         let last = sql.rsplit("FROM").next().unwrap();
-        match last.contains("ORDER BY") {
-            true => assert_eq!(found.body, expected, "{sql}"),
-            false => assert_eq!(sorted(&found.body), sorted(&expected), "{sql}"),
+        if last.contains("ORDER BY") {
+            assert_eq!(found.body, expected, "{sql}")
+        } else {
+            assert_eq!(sorted(&found.body), sorted(&expected), "{sql}")
         }
         found.workers
     }

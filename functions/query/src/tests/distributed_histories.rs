@@ -83,10 +83,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let exchange = match exchanges {
-                true => Exchange::Workers,
-                false => Exchange::Coordinator,
-            };
+            let exchange = if exchanges { Exchange::Workers } else { Exchange::Coordinator };
             let pair = Pair::new(workers, exchange).await;
             // Creates all columns at the start.
             take(&pair, Step::Write(vec![(0, 0, 0), (0, 0, 1)])).await;

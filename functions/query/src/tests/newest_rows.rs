@@ -19,9 +19,10 @@ fn lines(points: &[Point]) -> String {
             .into_iter()
             .filter_map(|(name, value)| Some(format!("{name}={}i", (*value)?)));
         let fields: Vec<String> = fields.collect();
-        let fields = match fields.is_empty() {
-            true => "u=1i".to_owned(),
-            false => fields.join(","),
+        let fields = if fields.is_empty() {
+            "u=1i".to_owned()
+        } else {
+            fields.join(",")
         };
         format!(
             "t,host=h{host},zone=z{zone} {fields} {}\n",

@@ -104,9 +104,10 @@ proptest! {
             }
             let condition = |(operator, second, is_left): &(usize, i64, bool)| {
                 let time = literal(*second);
-                match is_left {
-                    true => format!("time {} {time}", ["<", "<=", ">", ">=", "="][*operator]),
-                    false => format!("{time} {} time", [">", ">=", "<", "<=", "="][*operator]),
+                if *is_left {
+                    format!("time {} {time}", ["<", "<=", ">", ">=", "="][*operator])
+                } else {
+                    format!("{time} {} time", [">", ">=", "<", "<=", "="][*operator])
                 }
             };
             let conditions: Vec<String> = bounds.iter().map(condition).collect();

@@ -19,12 +19,13 @@ const VIEW_LIST_AGE: Duration = Duration::from_secs(600);
 
 /// Returns an error if this process keeps no views.
 pub(crate) fn check_views_are_kept(engine: &QueryEngine) -> Result<(), ApiError> {
-    match engine.keeps_views() {
-        true => Ok(()),
-        false => Err(ApiError::text(
+    if engine.keeps_views() {
+        Ok(())
+    } else {
+        Err(ApiError::text(
             Kind::NotAllowed,
             "this server does not refresh materialized views",
-        )),
+        ))
     }
 }
 

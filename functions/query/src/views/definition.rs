@@ -318,8 +318,9 @@ fn check_type(name: &str, data_type: &DataType) -> Result<()> {
         DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Timestamp(..) => true,
         other => other.is_string() || other.is_integer() || other.is_floating(),
     };
-    match is_stored {
-        true => Ok(()),
-        false => plan_err!("the column '{name}' has the type {data_type}, which can't be stored"),
+    if is_stored {
+        Ok(())
+    } else {
+        plan_err!("the column '{name}' has the type {data_type}, which can't be stored")
     }
 }

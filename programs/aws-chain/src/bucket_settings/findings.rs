@@ -213,9 +213,10 @@ fn policy(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding> {
     for denied in denied.into_iter().flatten() {
         let name = denied.statement.as_deref().unwrap_or("");
         let actions = denied.actions.join(", ");
-        let conditions = match denied.conditions.is_empty() {
-            true => String::new(),
-            false => format!(" if {}", denied.conditions.join(" and ")),
+        let conditions = if denied.conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" if {}", denied.conditions.join(" and "))
         };
         check.warn(format!(
             "statement '{name}' denies {actions}{conditions}. If it applies to the credentials of Neap, these requests \

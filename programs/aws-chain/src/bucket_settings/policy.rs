@@ -91,11 +91,12 @@ impl PolicyStatement {
     fn denied(&self, key_prefix: &str) -> Option<DeniedActions> {
         let is_about = |action: &str| {
             let (actions, others) = (self.action.as_slice(), self.not_action.as_slice());
-            match others.is_empty() {
-                true => actions
+            if others.is_empty() {
+                actions
                     .iter()
-                    .any(|pattern| matches_action(pattern, action)),
-                false => !others.iter().any(|pattern| matches_action(pattern, action)),
+                    .any(|pattern| matches_action(pattern, action))
+            } else {
+                !others.iter().any(|pattern| matches_action(pattern, action))
             }
         };
         let mut actions: Vec<&'static str> = Vec::new();
@@ -142,9 +143,10 @@ impl PolicyStatement {
     fn covers(&self, path: &str) -> bool {
         let (resources, others) = (self.resource.as_slice(), self.not_resource.as_slice());
         let covers = |resource: &String| may_cover(resource, path);
-        match others.is_empty() {
-            true => resources.iter().any(covers),
-            false => !others.iter().any(covers),
+        if others.is_empty() {
+            resources.iter().any(covers)
+        } else {
+            !others.iter().any(covers)
         }
     }
 }

@@ -138,9 +138,10 @@ fn parse_roots(pem: &[u8]) -> Result<RootCertStore, String> {
         let added = roots.add(certificate);
         added.map_err(|error| error.to_string())?;
     }
-    match roots.is_empty() {
-        true => Err("it contains no certificate".to_owned()),
-        false => Ok(roots),
+    if roots.is_empty() {
+        Err("it contains no certificate".to_owned())
+    } else {
+        Ok(roots)
     }
 }
 

@@ -82,9 +82,10 @@ impl OrderQueue {
             let is_lost = matches!(error, RequestError::Connection(_));
             (is_lost, error.to_string())
         })?;
-        match response.status.is_success() {
-            true => Ok(()),
-            false => Err((response.status.is_server_error(), response.summary())),
+        if response.status.is_success() {
+            Ok(())
+        } else {
+            Err((response.status.is_server_error(), response.summary()))
         }
     }
 }

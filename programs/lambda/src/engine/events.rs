@@ -127,19 +127,14 @@ fn of(
 ) -> Option<EngineEvent> {
     if let Some(records) = envelope.records {
         let is_queue = records.iter().any(|record| message_id(record).is_some());
-        return match is_queue {
-            true if may_be_messages => {
-                let messages = records
-                    .into_iter()
-                    .filter_map(|record| message(record, home));
-                Some(EngineEvent::Messages(messages.collect()))
-            }
-            true => None,
-            false => {
-                let segments = records.into_iter().filter_map(|record| put(record, home));
-                Some(EngineEvent::NewSegments(segments.collect()))
-            }
-        };
+        if !is_queue {
+            let segments = records.into_iter().filter_map(|record| put(record, home));
+            return Some(EngineEvent::NewSegments(segments.collect()));
+        }
+        let messages = records
+            .into_iter()
+            .filter_map(|record| message(record, home));
+        return may_be_messages.then(|| EngineEvent::Messages(messages.collect()));
     }
     let source = envelope.source.as_deref();
     let detail = envelope.detail;

@@ -276,9 +276,10 @@ impl HttpEvent {
     fn uri(&self, source: HttpSource, base_path: &str) -> Result<Uri, EventError> {
         let path = self.path(source);
         let path = strip_segments(path, base_path);
-        let set = match self.has_decoded_path(source) {
-            true => DECODED_PATH,
-            false => PATH,
+        let set = if self.has_decoded_path(source) {
+            DECODED_PATH
+        } else {
+            PATH
         };
         let mut text = utf8_percent_encode(path, set).to_string();
         let query = self.query(source);

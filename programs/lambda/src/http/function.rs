@@ -210,9 +210,10 @@ impl HttpFunction {
             source: event.source()?,
             name: event.name(),
         };
-        let left = match event.is_through_gateway() {
-            true => left.min(self.parts.options.request_timeout),
-            false => left,
+        let left = if event.is_through_gateway() {
+            left.min(self.parts.options.request_timeout)
+        } else {
+            left
         };
         let HttpEventRequest { request, .. } =
             match event.into_request(&self.parts.options.base_path) {
@@ -294,12 +295,11 @@ impl HttpFunction {
         source: HttpSource,
         response: Response,
     ) -> FunctionResponse<HttpEventResponse, ReplyStream> {
-        match self.parts.options.response_streaming {
-            true => {
-                let fault = self.parts.fault_of_body;
-                FunctionResponse::StreamingResponse(stream_response(response, fault).await)
-            }
-            false => FunctionResponse::BufferedResponse(self.buffered(source, response).await),
+        if self.parts.options.response_streaming {
+            let fault = self.parts.fault_of_body;
+            FunctionResponse::StreamingResponse(stream_response(response, fault).await)
+        } else {
+            FunctionResponse::BufferedResponse(self.buffered(source, response).await)
         }
     }
 

@@ -86,9 +86,10 @@ impl HttpEventResponse {
             HttpSource::LoadBalancer { multi_value } => {
                 let reason = status.canonical_reason().unwrap_or_default();
                 answer.status_description = Some(format!("{} {reason}", status.as_u16()));
-                match multi_value {
-                    true => answer.multi_value_headers = Some(MultiValueHeaders(headers)),
-                    false => answer.headers = Some(JoinedHeaders(headers)),
+                if multi_value {
+                    answer.multi_value_headers = Some(MultiValueHeaders(headers));
+                } else {
+                    answer.headers = Some(JoinedHeaders(headers));
                 }
             }
         }
@@ -115,9 +116,10 @@ impl HttpEventResponse {
         empty.body.bytes = Bytes::new();
         let head = serde_json::to_vec(&empty).map_or(0, |json| json.len());
         let bytes = &self.body.bytes;
-        let body = match self.body.is_text {
-            true => escaped_bytes(bytes),
-            false => bytes.len().div_ceil(3).saturating_mul(4),
+        let body = if self.body.is_text {
+            escaped_bytes(bytes)
+        } else {
+            bytes.len().div_ceil(3).saturating_mul(4)
         };
         head.saturating_add(body)
     }

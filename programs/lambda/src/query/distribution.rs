@@ -78,9 +78,10 @@ fn parse_workers(text: &str) -> Result<usize, String> {
         return Ok(0);
     }
     let number = parse_count(text).map_err(|error| error.to_string())?;
-    match number <= MAX_WORKERS {
-        true => Ok(number),
-        false => Err(format!("a number of at most {MAX_WORKERS} is expected")),
+    if number <= MAX_WORKERS {
+        Ok(number)
+    } else {
+        Err(format!("a number of at most {MAX_WORKERS} is expected"))
     }
 }
 

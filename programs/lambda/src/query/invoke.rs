@@ -69,14 +69,14 @@ impl FunctionInvoker {
         };
         let client = SignedClient::new("lambda", &endpoint, LIMITS, aws, world);
         let client = client.map_err(|error| unusable("lambda-endpoint", error.to_string()))?;
-        let qualifier = match version.bytes().all(|byte| byte.is_ascii_digit()) {
-            true if !version.is_empty() => format!("?Qualifier={version}"),
-            _ => String::new(),
-        };
-        if qualifier.is_empty() && !version.is_empty() && version != LATEST {
+        let qualifier = if version.is_empty() || version == LATEST {
+            String::new()
+        } else if version.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("?Qualifier={version}")
+        } else {
             let reason = format!("'{version}' is not the version of a function");
             return Err(unusable("distributed-function", reason));
-        }
+        };
         Ok(Self {
             client,
             path: format!("/2015-03-31/functions/{function}/invocations{qualifier}"),
@@ -86,9 +86,10 @@ impl FunctionInvoker {
 
 /// Returns Lambda's endpoint in a region.
 fn endpoint_of(region: &str) -> String {
-    let domain = match region.starts_with("cn-") {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
+    let domain = if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
     };
     format!("https://lambda.{region}.{domain}")
 }

@@ -137,9 +137,10 @@ async fn a_write_with_no_sync_is_put_before_it_is_answered() {
 fn damage(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => damage(&path),
-            false => fs::write(path, "garbage").unwrap(),
+        if path.is_dir() {
+            damage(&path)
+        } else {
+            fs::write(path, "garbage").unwrap()
         }
     }
 }

@@ -107,16 +107,13 @@ async fn log_in(
     let file = file(&args.connection)?;
     let host = args.connection.host();
     let client = args.connection.client_without_token(host)?;
-    let body = match args.oauth {
-        true => {
-            let token = device_sign_in::token(&client, &args.connection, console, world).await?;
-            json!({ "oauthToken": token })
-        }
-        false => {
-            let name = name(args.username.as_deref(), console)?;
-            let password = args.password.read("Password:", console)?;
-            json!({ "username": name, "password": password })
-        }
+    let body = if args.oauth {
+        let token = device_sign_in::token(&client, &args.connection, console, world).await?;
+        json!({ "oauthToken": token })
+    } else {
+        let name = name(args.username.as_deref(), console)?;
+        let password = args.password.read("Password:", console)?;
+        json!({ "username": name, "password": password })
     };
     let answer: SignInResponse = client.ask_json("/api/v3/authorize", &body).await?;
     let text = format!("Signed in as {:?}", answer.username);

@@ -146,9 +146,10 @@ pub(super) async fn create(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let body = CreateBackup {
-        kind: match args.incremental {
-            true => "incremental",
-            false => "full",
+        kind: if args.incremental {
+            "incremental"
+        } else {
+            "full"
         },
         name: args.name.as_deref(),
         force: args.force,

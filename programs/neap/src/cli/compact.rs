@@ -235,9 +235,10 @@ async fn chosen(
         return Ok(live.collect());
     };
     let found: Vec<_> = live.filter(|(_, known)| known == name).collect();
-    match found.is_empty() {
-        true => Err(CommandError::NoDatabase(name.to_owned())),
-        false => Ok(found),
+    if found.is_empty() {
+        Err(CommandError::NoDatabase(name.to_owned()))
+    } else {
+        Ok(found)
     }
 }
 

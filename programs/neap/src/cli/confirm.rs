@@ -44,9 +44,10 @@ pub(super) fn regeneration(console: &mut Console) -> Result<(), CommandError> {
 
 fn ask(question: &str, accepted: &[&str], console: &mut Console) -> Result<(), CommandError> {
     let answer = console.ask(question).map_err(CommandError::Input)?;
-    match accepted.contains(&answer.trim().to_lowercase().as_str()) {
-        true => Ok(()),
-        false => Err(CommandError::NotConfirmed),
+    if accepted.contains(&answer.trim().to_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(CommandError::NotConfirmed)
     }
 }
 

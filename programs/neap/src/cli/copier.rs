@@ -296,9 +296,10 @@ fn check_not_ahead<T>(
     there: &VersionedValue<T>,
     key: Key,
 ) -> Result<(), CopyError> {
-    match there.version > source.version {
-        true => Err(CopyError::Ahead { key }),
-        false => Ok(()),
+    if there.version > source.version {
+        Err(CopyError::Ahead { key })
+    } else {
+        Ok(())
     }
 }
 

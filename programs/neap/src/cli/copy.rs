@@ -44,9 +44,10 @@ pub(super) async fn run(
         return Err(CommandError::Destination(reason));
     }
     let to = Stores::open(&config, &world)?;
-    let progress = match console.err_is_terminal {
-        true => visible_progress(),
-        false => ProgressBar::hidden(),
+    let progress = if console.err_is_terminal {
+        visible_progress()
+    } else {
+        ProgressBar::hidden()
     };
     let copied = Copier {
         from: &from.bucket,

@@ -129,15 +129,16 @@ fn parse_field(text: &str) -> Result<FieldDefinition, String> {
         .rsplit_once(':')
         .filter(|(name, _)| !name.is_empty())
         .ok_or("a field is written as name:type")?;
-    match FIELD_TYPES.contains(&data_type) {
-        true => Ok(FieldDefinition {
+    if FIELD_TYPES.contains(&data_type) {
+        Ok(FieldDefinition {
             name: name.to_owned(),
             data_type: data_type.to_owned(),
-        }),
-        false => Err(format!(
+        })
+    } else {
+        Err(format!(
             "'{data_type}' is not one of {}",
             FIELD_TYPES.join(", ")
-        )),
+        ))
     }
 }
 

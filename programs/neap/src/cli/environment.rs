@@ -230,9 +230,10 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
             .collect::<Vec<_>>()
     };
     // Client flags have the variable names of InfluxDB 3 as well.
-    let mut names = match CLIENT_FLAGS.contains(&flag) {
-        true => named("NEAP_", [other, Some(&usual)]),
-        false => named("NEAP_", [Some(&usual), other.or(former)]),
+    let mut names = if CLIENT_FLAGS.contains(&flag) {
+        named("NEAP_", [other, Some(&usual)])
+    } else {
+        named("NEAP_", [Some(&usual), other.or(former)])
     };
     let former = former_names_of(flag);
     let aws = AWS_NAMES.iter().filter(|(name, _)| *name == flag);

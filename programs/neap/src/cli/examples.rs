@@ -447,9 +447,10 @@ pub(super) mod tests {
     pub(crate) fn leaves(command: &Command, path: &str, found: &mut Vec<String>) {
         for subcommand in command.get_subcommands() {
             let path = format!("{path} {}", subcommand.get_name());
-            match subcommand.has_subcommands() {
-                true => leaves(subcommand, &path, found),
-                false => found.push(path.trim().to_owned()),
+            if subcommand.has_subcommands() {
+                leaves(subcommand, &path, found)
+            } else {
+                found.push(path.trim().to_owned())
             }
         }
     }

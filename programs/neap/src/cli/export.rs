@@ -117,9 +117,10 @@ pub(super) async fn run(
         return Ok(());
     };
     let client = args.connection.client(None)?;
-    let progress = match args.quiet || !console.err_is_terminal {
-        true => ProgressBar::hidden(),
-        false => visible_progress(),
+    let progress = if args.quiet || !console.err_is_terminal {
+        ProgressBar::hidden()
+    } else {
+        visible_progress()
     };
     let parallel = args.max_concurrent_requests;
     let exporter = Exporter::open(

@@ -92,10 +92,10 @@ pub(super) async fn run(
 }
 
 fn print(report: &FsckReport, args: &FsckArgs, console: &mut Console) -> Result<(), CommandError> {
-    let text = match args.json {
-        true => serde_json::to_string_pretty(report)
-            .map_err(|error| CommandError::Output(error.into()))?,
-        false => report.to_string(),
+    let text = if args.json {
+        serde_json::to_string_pretty(report).map_err(|error| CommandError::Output(error.into()))?
+    } else {
+        report.to_string()
     };
     console.print(text).map_err(CommandError::Output)?;
     match report.exit_code() {
@@ -170,9 +170,10 @@ pub(super) async fn check(
     options: &FsckOptions,
     console: &Console,
 ) -> Result<FsckReport, CommandError> {
-    let bar = match console.err_is_terminal && options.full {
-        true => visible_progress(),
-        false => ProgressBar::hidden(),
+    let bar = if console.err_is_terminal && options.full {
+        visible_progress()
+    } else {
+        ProgressBar::hidden()
     };
     let show = |progress: FsckProgress<'_>| {
         if bar.message() != progress.database {

@@ -83,28 +83,31 @@ impl InputText<'_> {
         let mut text = String::new();
         for source in self.open(console)?.0 {
             let mut reader = source.reader.take(MAX_QUERY_BYTES);
-            reader
-                .read_to_string(&mut text)
-                .map_err(|error| match source.name.is_empty() {
-                    true => CommandError::Input(error),
-                    false => CommandError::File {
+            reader.read_to_string(&mut text).map_err(|error| {
+                if source.name.is_empty() {
+                    CommandError::Input(error)
+                } else {
+                    CommandError::File {
                         path: source.name.clone(),
                         error,
-                    },
-                })?;
+                    }
+                }
+            })?;
         }
-        match text.trim().is_empty() {
-            true => Err(CommandError::MissingInput(self.what)),
-            false => Ok(text),
+        if text.trim().is_empty() {
+            Err(CommandError::MissingInput(self.what))
+        } else {
+            Ok(text)
         }
     }
 }
 
 /// Quotes a text as one shell argument; returns a placeholder for a text that would fill the terminal.
 fn quoted(text: &str) -> String {
-    match text.len() > MAX_SHOWN_BYTES {
-        true => "'...'".to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+    if text.len() > MAX_SHOWN_BYTES {
+        "'...'".to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -33,9 +33,10 @@ pub(super) struct McpArgs {
 /// tool calls only.
 pub(super) async fn run(args: &McpArgs, world: World) -> Result<(), CommandError> {
     let api = Arc::new(RemoteApi(args.connection.client(None)?));
-    let writes = match args.allow_writes {
-        true => WriteAccess::Allowed,
-        false => WriteAccess::ReadOnly,
+    let writes = if args.allow_writes {
+        WriteAccess::Allowed
+    } else {
+        WriteAccess::ReadOnly
     };
     Ok(serve_stdio(api, writes, env!("CARGO_PKG_VERSION"), world).await?)
 }

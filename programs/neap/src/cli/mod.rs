@@ -403,24 +403,23 @@ fn is_asked_for(error: &clap::Error) -> bool {
 /// Prints the parser's output: help, the version, or an error.
 fn explain(error: &clap::Error, console: &mut Console) -> u8 {
     let is_asked_for = is_asked_for(error);
-    let has_colors = match is_asked_for {
-        true => console.out_has_colors(),
-        false => console.err_has_colors(),
+    let has_colors = if is_asked_for {
+        console.out_has_colors()
+    } else {
+        console.err_has_colors()
     };
-    let text = match has_colors {
-        true => error.render().ansi().to_string(),
-        false => error.render().to_string(),
+    let text = if has_colors {
+        error.render().ansi().to_string()
+    } else {
+        error.render().to_string()
     };
     let text = text.trim_end();
-    match is_asked_for {
-        true => {
-            console.print(text).ok();
-            0
-        }
-        false => {
-            console.report(text);
-            USAGE
-        }
+    if is_asked_for {
+        console.print(text).ok();
+        0
+    } else {
+        console.report(text);
+        USAGE
     }
 }
 

@@ -114,9 +114,10 @@ impl OutputFormat {
 
 /// Parses an address; without a scheme it means plain HTTP.
 pub(super) fn parse_url(text: &str) -> Result<Url, String> {
-    let text = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
+    let text = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
     };
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {

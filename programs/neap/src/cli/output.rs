@@ -66,9 +66,10 @@ pub(super) fn check(
     output: Option<&Path>,
     console: &Console,
 ) -> Result<(), CommandError> {
-    match format == OutputFormat::Parquet && output.is_none() && console.out_is_terminal {
-        true => Err(CommandError::ParquetToTerminal),
-        false => Ok(()),
+    if format == OutputFormat::Parquet && output.is_none() && console.out_is_terminal {
+        Err(CommandError::ParquetToTerminal)
+    } else {
+        Ok(())
     }
 }
 

@@ -53,13 +53,13 @@ impl LocalPlugin {
             left: MAX_PLUGIN_BYTES,
             files: Vec::new(),
         };
-        match is_package {
-            false => reader.file(path, name.to_owned())?,
-            true if path.join(PACKAGE_FILE).is_file() => reader.folder(path, "")?,
-            true => {
-                let path = path.display().to_string();
-                return Err(CommandError::NotAPlugin { path });
-            }
+        if !is_package {
+            reader.file(path, name.to_owned())?;
+        } else if path.join(PACKAGE_FILE).is_file() {
+            reader.folder(path, "")?;
+        } else {
+            let path = path.display().to_string();
+            return Err(CommandError::NotAPlugin { path });
         }
         Ok(Self {
             name: name.to_owned(),

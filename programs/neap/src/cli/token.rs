@@ -136,9 +136,10 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
     let list = |what: &str, text: &str| {
         let items = text.split(',').map(|item| item.trim().to_owned());
         let items: Vec<_> = items.collect();
-        match items.iter().any(String::is_empty) {
-            true => Err(format!("the list of {what} has an empty item")),
-            false => Ok(items),
+        if items.iter().any(String::is_empty) {
+            Err(format!("the list of {what} has an empty item"))
+        } else {
+            Ok(items)
         }
     };
     match kind.trim() {
@@ -247,9 +248,10 @@ async fn ask(client: &Client, args: &CreateTokenArgs) -> Result<Value, ClientErr
 
 /// Returns the text in these colours, if the terminal has any.
 fn styled(in_colors: bool, codes: &str, text: &str) -> String {
-    match in_colors {
-        true => format!("\u{1b}[{codes}m{text}\u{1b}[0m"),
-        false => text.to_owned(),
+    if in_colors {
+        format!("\u{1b}[{codes}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
     }
 }
 

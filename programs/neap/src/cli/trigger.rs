@@ -201,12 +201,13 @@ fn parse_specification(text: &str) -> Result<String, String> {
     let mut parameters = SPECIFICATIONS
         .iter()
         .filter_map(|prefix| text.strip_prefix(prefix));
-    match text == ALL_TABLES || parameters.any(|parameter| !parameter.trim().is_empty()) {
-        true => Ok(text.to_owned()),
-        false => Err(
+    if text == ALL_TABLES || parameters.any(|parameter| !parameter.trim().is_empty()) {
+        Ok(text.to_owned())
+    } else {
+        Err(
             "expected table:NAME, all_tables, cron:EXPRESSION, every:DURATION, or request:PATH"
                 .to_owned(),
-        ),
+        )
     }
 }
 
@@ -220,9 +221,10 @@ pub(super) async fn create(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
-    let uploaded = match args.upload {
-        true => Some(upload(&client, Path::new(&args.path)).await?),
-        false => None,
+    let uploaded = if args.upload {
+        Some(upload(&client, Path::new(&args.path)).await?)
+    } else {
+        None
     };
     let arguments = args.arguments.as_ref().map(|pairs| {
         let pairs = pairs.iter();
@@ -257,9 +259,10 @@ async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
         files,
     } = LocalPlugin::read(path)?;
     for file in &files {
-        let path = match is_package {
-            true => format!("{name}/{}", file.relative_path),
-            false => name.clone(),
+        let path = if is_package {
+            format!("{name}/{}", file.relative_path)
+        } else {
+            name.clone()
         };
         let body = UploadedFile {
             plugin_name: &path,

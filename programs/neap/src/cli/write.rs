@@ -158,9 +158,10 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     let (sources, bytes) = open_sources(args, console)?;
     let client = args.connection.client(args.write_host.as_ref())?;
-    let progress = match args.quiet || !console.err_is_terminal {
-        true => ProgressBar::hidden(),
-        false => visible_progress(bytes),
+    let progress = if args.quiet || !console.err_is_terminal {
+        ProgressBar::hidden()
+    } else {
+        visible_progress(bytes)
     };
     let clock = Arc::clone(&world.clock);
     let begun = clock.monotonic();
@@ -192,15 +193,13 @@ fn open_sources(
     args: &WriteArgs,
     console: &mut Console,
 ) -> Result<(Vec<UploadSource>, Option<u64>), CommandError> {
-    let paths: Vec<PathBuf> = match args.rows.arguments_are_files() {
-        true => args
-            .lines
-            .iter()
-            .map(PathBuf::from)
-            .chain(args.files.iter().cloned())
-            .collect(),
-        false if args.lines.is_empty() => args.files.clone(),
-        false => Vec::new(),
+    let paths: Vec<PathBuf> = if args.rows.arguments_are_files() {
+        let lines = args.lines.iter().map(PathBuf::from);
+        lines.chain(args.files.iter().cloned()).collect()
+    } else if args.lines.is_empty() {
+        args.files.clone()
+    } else {
+        Vec::new()
     };
     let has_rows = paths.iter().any(|path| args.rows.format_of(path).is_some());
     let is_input_of_rows = paths.is_empty() && args.rows.is_format_given();
@@ -214,9 +213,10 @@ fn open_sources(
         return Err(CommandError::MissingInput("input"));
     }
     let standard_input = [PathBuf::from("-")];
-    let paths = match paths.is_empty() {
-        true => &standard_input[..],
-        false => &paths,
+    let paths = if paths.is_empty() {
+        &standard_input[..]
+    } else {
+        &paths
     };
     let mut sources = Vec::new();
     let mut total = Some(0_u64);
@@ -261,9 +261,10 @@ fn open_lines(
 /// separate.
 fn joined(arguments: &[String]) -> Cow<'_, [String]> {
     let is_line = |argument: &String| argument.trim().contains(' ');
-    match arguments.len() > 1 && arguments.iter().all(is_line) {
-        true => Cow::Owned(vec![arguments.join("\n")]),
-        false => Cow::Borrowed(arguments),
+    if arguments.len() > 1 && arguments.iter().all(is_line) {
+        Cow::Owned(vec![arguments.join("\n")])
+    } else {
+        Cow::Borrowed(arguments)
     }
 }
 

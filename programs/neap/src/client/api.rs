@@ -140,26 +140,25 @@ impl Client {
         // Another process may have renewed or ended the session.
         let session = client.file.find(&self.url)?;
         let session = session.ok_or_else(session_ended)?;
-        let session = match session.is_due(&world) {
-            false => session,
-            true => {
-                let body = json!({ "refreshToken": session.refresh_token });
-                let request = self.request(Method::POST, "/api/v3/authorize/refresh");
-                let request = request.header(header::CONTENT_TYPE, "application/json");
-                let response = self.execute(request.body(body.to_string())).await;
-                if let Err(ClientError::Refused { status, .. }) = &response
-                    && *status == StatusCode::UNAUTHORIZED
-                {
-                    client.file.replace(&lock, &self.url, None)?;
-                    return Err(session_ended());
-                }
-                let renewed: SignInResponse = self.read_json(response?).await?;
-                let renewed = StoredSession::new(renewed, &world);
-                client
-                    .file
-                    .replace(&lock, &self.url, Some(renewed.clone()))?;
-                renewed
+        let session = if session.is_due(&world) {
+            let body = json!({ "refreshToken": session.refresh_token });
+            let request = self.request(Method::POST, "/api/v3/authorize/refresh");
+            let request = request.header(header::CONTENT_TYPE, "application/json");
+            let response = self.execute(request.body(body.to_string())).await;
+            if let Err(ClientError::Refused { status, .. }) = &response
+                && *status == StatusCode::UNAUTHORIZED
+            {
+                client.file.replace(&lock, &self.url, None)?;
+                return Err(session_ended());
             }
+            let renewed: SignInResponse = self.read_json(response?).await?;
+            let renewed = StoredSession::new(renewed, &world);
+            client
+                .file
+                .replace(&lock, &self.url, Some(renewed.clone()))?;
+            renewed
+        } else {
+            session
         };
         *known = session;
         Ok(known.access_token.clone())

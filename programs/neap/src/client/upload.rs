@@ -255,13 +255,14 @@ impl Uploader {
     /// Adds to an error where to continue and what was refused before.
     fn stop(&self, error: UploadError, refused: Option<RefusedLines>) -> UploadError {
         let position = self.pending.first();
-        match position.is_none() && refused.is_none() {
-            true => error,
-            false => UploadError::Stopped {
+        if position.is_none() && refused.is_none() {
+            error
+        } else {
+            UploadError::Stopped {
                 error: Box::new(error),
                 position,
                 refused,
-            },
+            }
         }
     }
 

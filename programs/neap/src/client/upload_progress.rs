@@ -46,9 +46,10 @@ impl RowPosition {
             Some(source) => (format!(" of {source}"), format!(" and the file {source}")),
             None => (String::new(), String::new()),
         };
-        let rest = match self.is_last_source {
-            true => "",
-            false => ", then the files after it",
+        let rest = if self.is_last_source {
+            ""
+        } else {
+            ", then the files after it"
         };
         format!(
             "everything before row {row}{of_source} is answered: continue with `--start-at {row}`{file}{rest}"

@@ -134,9 +134,10 @@ impl ExportDirectory {
         self.manifest.add(part)?;
         self.is_changed = true;
         let now = self.world.clock.monotonic();
-        match now.saturating_sub(self.saved) >= SAVE_INTERVAL {
-            true => self.save(),
-            false => Ok(()),
+        if now.saturating_sub(self.saved) >= SAVE_INTERVAL {
+            self.save()
+        } else {
+            Ok(())
         }
     }
 

@@ -381,9 +381,10 @@ impl Exporter {
         let (format, compression) = (self.request.format, self.request.compression);
         let (encoded, root, path) = {
             let mut directory = self.directory();
-            let encoded = match format.is_sent(compression) {
-                true => None,
-                false => Some(directory.temporary_file()?),
+            let encoded = if format.is_sent(compression) {
+                None
+            } else {
+                Some(directory.temporary_file()?)
             };
             (encoded, directory.root().to_owned(), directory.file(path))
         };

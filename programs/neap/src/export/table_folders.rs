@@ -85,9 +85,10 @@ fn escape(name: &str) -> String {
     for (at, byte) in name.bytes().enumerate() {
         let is_plain =
             byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && at > 0);
-        match is_plain {
-            true => escaped.push(char::from(byte)),
-            false => escaped.push_str(&format!("%{byte:02X}")),
+        if is_plain {
+            escaped.push(char::from(byte))
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"))
         }
     }
     escaped

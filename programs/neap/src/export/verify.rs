@@ -105,10 +105,10 @@ fn visit_files(
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
-        match entry.file_type().map_err(failed)?.is_dir() {
-            true if directory == root && entry.file_name() == PARTIAL => {}
-            true => visit_files(root, &path, visit)?,
-            false => visit(path),
+        if !entry.file_type().map_err(failed)?.is_dir() {
+            visit(path);
+        } else if directory != root || entry.file_name() != PARTIAL {
+            visit_files(root, &path, visit)?;
         }
     }
     Ok(())

@@ -33,9 +33,10 @@ impl Default for ImportFilter {
 impl ImportFilter {
     /// Returns whether a database and retention policy are imported.
     pub fn includes_database(&self, database: &str, retention_policy: &str) -> bool {
-        let is_wanted = match self.databases.is_empty() {
-            true => !OWN_DATABASES.contains(&database),
-            false => is_listed(&self.databases, database),
+        let is_wanted = if self.databases.is_empty() {
+            !OWN_DATABASES.contains(&database)
+        } else {
+            is_listed(&self.databases, database)
         };
         is_wanted && is_listed(&self.retention_policies, retention_policy)
     }

@@ -249,9 +249,10 @@ impl<'a> Sections<'a> {
             None => files.names.into_database().map(str::to_owned),
             Some(database) => {
                 let policy = context.retention_policy.as_str();
-                match files.filter.includes_database(database, policy) {
-                    true => Some(files.names.target(database, policy)?),
-                    false => None,
+                if files.filter.includes_database(database, policy) {
+                    Some(files.names.target(database, policy)?)
+                } else {
+                    None
                 }
             }
         };
@@ -348,9 +349,10 @@ fn open(path: &Path, consumed: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Sen
     file.by_ref().take(2).read_to_end(&mut start)?;
     let is_compressed = start == [0x1f, 0x8b];
     let whole = BufReader::new(io::Cursor::new(start).chain(file));
-    Ok(match is_compressed {
-        true => Box::new(MultiGzDecoder::new(whole)),
-        false => Box::new(whole),
+    Ok(if is_compressed {
+        Box::new(MultiGzDecoder::new(whole))
+    } else {
+        Box::new(whole)
     })
 }
 

@@ -79,9 +79,10 @@ impl DatabaseNames {
         database: &str,
         retention_policy: &str,
     ) -> Result<String, ImportError> {
-        let origin = match is_default(retention_policy) {
-            true => database.to_owned(),
-            false => format!("{database}/{retention_policy}"),
+        let origin = if is_default(retention_policy) {
+            database.to_owned()
+        } else {
+            format!("{database}/{retention_policy}")
         };
         let renamed = bucket.and_then(|id| self.renamed_bucket(id, retention_policy));
         let name = match renamed {
@@ -126,9 +127,10 @@ impl DatabaseNames {
             _ => (database, retention_policy),
         };
         let base = self.renames.get(base).map_or(base, String::as_str);
-        match is_default(policy) {
-            true => base.to_owned(),
-            false => format!("{base}/{}", policy.to_lowercase()),
+        if is_default(policy) {
+            base.to_owned()
+        } else {
+            format!("{base}/{}", policy.to_lowercase())
         }
     }
 }

@@ -185,9 +185,10 @@ impl StateFile {
     /// The file cannot be written.
     pub(crate) fn update(&mut self, name: &str, unit: UnitState) -> Result<(), ImportError> {
         self.state.units.insert(name.to_owned(), unit);
-        match self.world.elapsed(&self.saved) >= SAVE_INTERVAL {
-            true => self.save(),
-            false => Ok(()),
+        if self.world.elapsed(&self.saved) >= SAVE_INTERVAL {
+            self.save()
+        } else {
+            Ok(())
         }
     }
 

@@ -137,9 +137,10 @@ impl FlushBacklog {
             early.clone()
         };
         let is_due = |database: &DatabaseId, pile: &SegmentBacklog| {
-            let age = match early.contains(database) {
-                true => age.min(early_age),
-                false => age,
+            let age = if early.contains(database) {
+                age.min(early_age)
+            } else {
+                age
             };
             let is_worth = pile.before(ripe).is_some_and(|span| {
                 let is_old = now.saturating_sub(Duration::from_secs(span.second)) >= age;

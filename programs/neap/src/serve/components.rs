@@ -122,9 +122,10 @@ impl ServerComponents {
             traces,
         } = this;
         let tracer = traces.map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
-        let maintained = match args.does(ServeMode::Compact) {
-            true => Some(stores.open_again(&args.store)?),
-            false => None,
+        let maintained = if args.does(ServeMode::Compact) {
+            Some(stores.open_again(&args.store)?)
+        } else {
+            None
         };
         let base = ServerContext::new(args, stores, world).await?;
         metrics::register(
@@ -249,12 +250,11 @@ impl RequestServices {
             (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
         let writes = writes.transpose()?;
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
-        let (queries, cluster) = match args.does(ServeMode::Query) || has_plugins {
-            true => {
-                let (queries, cluster) = query_engine(args, base, ingest)?;
-                (Some(queries), cluster)
-            }
-            false => (None, None),
+        let (queries, cluster) = if args.does(ServeMode::Query) || has_plugins {
+            let (queries, cluster) = query_engine(args, base, ingest)?;
+            (Some(queries), cluster)
+        } else {
+            (None, None)
         };
         let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
         let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
@@ -412,9 +412,10 @@ fn query_engine(
             .with_row_writer(Arc::clone(deleter) as _),
         None => engine,
     };
-    let engine = match deleter.is_some() && refreshes_views(args) {
-        true => engine.with_views(),
-        false => engine,
+    let engine = if deleter.is_some() && refreshes_views(args) {
+        engine.with_views()
+    } else {
+        engine
     };
     let member = args.does(ServeMode::Query).then(|| {
         let environment = engine.scan_environment(base.tail.clone());
@@ -570,11 +571,12 @@ fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
     WriteSettings {
         max_request_bytes: args.limits.max_http_request_size,
         body_timeout: args.limits.http_timeout,
-        max_bytes_in_flight: match args.questdb_bind.is_some() {
-            true => memory
+        max_bytes_in_flight: if args.questdb_bind.is_some() {
+            memory
                 .bodies
-                .saturating_sub(questdb::buffered_bytes(memory)),
-            false => memory.bodies,
+                .saturating_sub(questdb::buffered_bytes(memory))
+        } else {
+            memory.bodies
         },
         questdb_over_tcp: args.questdb_bind.is_some(),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),

@@ -129,12 +129,15 @@ async fn handle_with_permit(
     if let Some(why) = place.rejected() {
         return crowd.turn_away(why);
     }
-    answer.map(|body| match body.is_end_stream() {
-        true => body,
-        false => Body::new(PermitBody {
-            body,
-            _place: place,
-        }),
+    answer.map(|body| {
+        if body.is_end_stream() {
+            body
+        } else {
+            Body::new(PermitBody {
+                body,
+                _place: place,
+            })
+        }
     })
 }
 

@@ -211,9 +211,10 @@ impl MaintenanceTask {
                 let limit = Some(ROUND_LIMIT);
                 let report = self.compactor.handle(&CompactorEvent::Collect, limit).await;
                 // Continue soon if work is left.
-                let pause = match report.as_ref().is_ok_and(CompactionReport::has_more) {
-                    true => CHECK_INTERVAL,
-                    false => self.interval,
+                let pause = if report.as_ref().is_ok_and(CompactionReport::has_more) {
+                    CHECK_INTERVAL
+                } else {
+                    self.interval
                 };
                 next_round = self.world.clock.monotonic() + pause;
                 self.note(report);

@@ -32,9 +32,10 @@ pub(super) fn routes(args: &ServeArgs, api: Arc<dyn HttpApi>, world: &World) -> 
         return Router::new();
     }
     let settings = McpRouteSettings {
-        writes: match args.mcp.mcp_allow_writes {
-            true => WriteAccess::Allowed,
-            false => WriteAccess::ReadOnly,
+        writes: if args.mcp.mcp_allow_writes {
+            WriteAccess::Allowed
+        } else {
+            WriteAccess::ReadOnly
         },
         allowed_origins: args.mcp.mcp_allowed_origins.clone(),
         version: VERSION,
@@ -53,11 +54,10 @@ fn parse_origin(text: &str) -> Result<String, String> {
             let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@']);
             is_host && (port == "*" || port.parse::<u16>().is_ok())
         });
-    match is_origin {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("an origin with its port is expected, such as https://example.com:443".to_owned())
-        }
+    if is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err("an origin with its port is expected, such as https://example.com:443".to_owned())
     }
 }
 

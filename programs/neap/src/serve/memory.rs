@@ -130,9 +130,10 @@ pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
         .parse()
         .map_err(|error: neap_options::OptionValueError| error.to_string())?;
     let bytes = amount.bytes_of(limit_bytes());
-    match bytes >= MIN_LIMIT_BYTES {
-        true => Ok(bytes),
-        false => Err(format!("at least {} MiB are needed", MIN_LIMIT_BYTES >> 20)),
+    if bytes >= MIN_LIMIT_BYTES {
+        Ok(bytes)
+    } else {
+        Err(format!("at least {} MiB are needed", MIN_LIMIT_BYTES >> 20))
     }
 }
 

@@ -454,9 +454,10 @@ async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<AuthState, ServeEr
         return Ok(AuthState::Open);
     }
     let root = catalog.root(ANY_AGE).await?;
-    Ok(match root.value.tokens().is_empty() {
-        true => AuthState::NoTokenYet,
-        false => AuthState::Tokens,
+    Ok(if root.value.tokens().is_empty() {
+        AuthState::NoTokenYet
+    } else {
+        AuthState::Tokens
     })
 }
 

@@ -121,11 +121,12 @@ impl fmt::Display for StartupMessage<'_> {
             AuthState::Open | AuthState::Tokens => Ok(()),
         }?;
         let has_secrets = self.entry != AuthState::Open;
-        match has_secrets && self.is_open_to_others() && !self.is_encrypted {
-            true => f.write_str(
+        if has_secrets && self.is_open_to_others() && !self.is_encrypted {
+            f.write_str(
                 "\n  Tokens are sent unencrypted over the network: use --tls-cert and --tls-key, or a proxy.",
-            ),
-            false => Ok(()),
+            )
+        } else {
+            Ok(())
         }
     }
 }

@@ -225,9 +225,10 @@ impl OtlpClient {
             .timeout(SEND_TIMEOUT)
             .redirect(Policy::none())
             .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")));
-        let http = match is_this_machine(endpoint) {
-            true => http.no_proxy(),
-            false => http,
+        let http = if is_this_machine(endpoint) {
+            http.no_proxy()
+        } else {
+            http
         };
         Ok(Self {
             http: http.build()?,

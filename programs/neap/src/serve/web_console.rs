@@ -21,9 +21,10 @@ pub(super) fn has_page(args: &ServeArgs) -> bool {
 
 /// Returns the routes of the page, which read no store; none without the query function.
 pub(super) fn page_routes(args: &ServeArgs) -> Router {
-    match args.does(ServeMode::Query) {
-        true => embedded_page_routes(),
-        false => Router::new(),
+    if args.does(ServeMode::Query) {
+        embedded_page_routes()
+    } else {
+        Router::new()
     }
 }
 

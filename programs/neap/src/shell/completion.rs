@@ -255,9 +255,10 @@ impl CandidateBuilder<'_> {
             let needs_quotes = self.place.is_quoted || !is_plain(name, self.language);
             Candidate {
                 shown: name.clone(),
-                text: match needs_quotes {
-                    true => quoted(name, self.language),
-                    false => name.clone(),
+                text: if needs_quotes {
+                    quoted(name, self.language)
+                } else {
+                    name.clone()
                 },
             }
         });
@@ -318,9 +319,10 @@ impl CandidateBuilder<'_> {
             .into_iter()
             .filter(|word| has_prefix(word, self.place.prefix));
         let candidates = matching.map(|word| {
-            Candidate::plain(match is_lower {
-                true => word.to_ascii_lowercase(),
-                false => word.to_owned(),
+            Candidate::plain(if is_lower {
+                word.to_ascii_lowercase()
+            } else {
+                word.to_owned()
             })
         });
         candidates.collect()

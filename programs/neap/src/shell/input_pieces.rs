@@ -51,9 +51,10 @@ pub(super) fn next_piece(text: &str, language: QueryLanguage) -> Option<(InputPi
         }
         has_content |= token.is_significant() || !token.closed;
     }
-    let piece = match has_content {
-        true => InputPiece::Unfinished(text),
-        false => InputPiece::Blank(text),
+    let piece = if has_content {
+        InputPiece::Unfinished(text)
+    } else {
+        InputPiece::Blank(text)
     };
     Some((piece, ""))
 }
@@ -212,9 +213,10 @@ mod tests {
     }
 
     fn language(influxql: bool) -> QueryLanguage {
-        match influxql {
-            true => QueryLanguage::Influxql,
-            false => QueryLanguage::Sql,
+        if influxql {
+            QueryLanguage::Influxql
+        } else {
+            QueryLanguage::Sql
         }
     }
 

@@ -17,9 +17,10 @@ pub(super) struct MessageStyle {
 impl MessageStyle {
     /// Formats an error line.
     pub(super) fn error(self, text: &str) -> String {
-        match self.has_colors {
-            true => format!("\u{1b}[31m{text}\u{1b}[0m"),
-            false => text.to_owned(),
+        if self.has_colors {
+            format!("\u{1b}[31m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
         }
     }
 }
@@ -29,9 +30,10 @@ pub(super) fn of_client(error: &ClientError) -> String {
     match error {
         ClientError::Refused { status, body, .. } => {
             let reason = reason(body).unwrap_or_else(|| status.to_string());
-            match *status == StatusCode::UNAUTHORIZED {
-                true => format!("{reason}: pass a valid token with --token"),
-                false => reason,
+            if *status == StatusCode::UNAUTHORIZED {
+                format!("{reason}: pass a valid token with --token")
+            } else {
+                reason
             }
         }
         other => other.to_string(),

@@ -77,9 +77,12 @@ impl MetaCommand {
             command: name.to_owned(),
             needed,
         };
-        let given = |needed| match argument.is_empty() {
-            true => Err(needs(needed)),
-            false => Ok(unquoted(argument)),
+        let given = |needed| {
+            if argument.is_empty() {
+                Err(needs(needed))
+            } else {
+                Ok(unquoted(argument))
+            }
         };
         let optional = (!argument.is_empty()).then(|| unquoted(argument));
         let command = match name.to_ascii_lowercase().as_str() {

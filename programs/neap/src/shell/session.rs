@@ -311,17 +311,19 @@ impl<'a> ShellSession<'a> {
 
     /// Returns the result format to request from the server.
     fn form(&self) -> TerminalFormat {
-        match self.is_vertical {
-            true => TerminalFormat::Jsonl,
-            false => self.settings.form,
+        if self.is_vertical {
+            TerminalFormat::Jsonl
+        } else {
+            self.settings.form
         }
     }
 
     /// Prints a result while it arrives, or writes it into the file, and counts its rows.
     async fn print(&mut self, mut response: Response) -> Result<u64, SessionError> {
-        let mut printer = match self.is_vertical {
-            true => ResultPrinter::vertical(),
-            false => ResultPrinter::new(self.settings.form),
+        let mut printer = if self.is_vertical {
+            ResultPrinter::vertical()
+        } else {
+            ResultPrinter::new(self.settings.form)
         };
         let is_read = self.output.is_none() && self.console.out_is_terminal;
         let mut controls = ControlCharEscaper::new(is_read);

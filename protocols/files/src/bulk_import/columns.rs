@@ -190,9 +190,10 @@ impl ColumnTypes {
         let tags = self.tags(schema);
         ColumnMapping {
             table: table.to_owned(),
-            tags: match tags.is_empty() {
-                true => TagColumns::ByType,
-                false => TagColumns::Named(tags),
+            tags: if tags.is_empty() {
+                TagColumns::ByType
+            } else {
+                TagColumns::Named(tags)
             },
             time: TimeColumn {
                 name: Some(self.time_column().to_owned()),

@@ -139,9 +139,10 @@ impl ArrivingMessage {
         if length > max_bytes {
             return Ok(Some(chunk));
         }
-        let expected = match is_compressed {
-            true => length.saturating_mul(EXPECTED_GZIP_RATIO).min(max_bytes),
-            false => 0,
+        let expected = if is_compressed {
+            length.saturating_mul(EXPECTED_GZIP_RATIO).min(max_bytes)
+        } else {
+            0
         };
         let arriving_bytes = length.saturating_add(expected);
         if !had_prefix {

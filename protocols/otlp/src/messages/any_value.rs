@@ -147,9 +147,10 @@ fn double_text(number: f64) -> String {
         _ if !number.is_finite() => non_finite_text(number).to_owned(),
         _ if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) => {
             let text = format!("{number:e}");
-            match text.contains("e-") {
-                true => text,
-                false => text.replace('e', "e+"),
+            if text.contains("e-") {
+                text
+            } else {
+                text.replace('e', "e+")
             }
         }
         _ => number.to_string(),

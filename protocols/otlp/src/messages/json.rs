@@ -92,9 +92,10 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let config =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let alphabet = match text.contains(['-', '_']) {
-        true => URL_SAFE,
-        false => STANDARD,
+    let alphabet = if text.contains(['-', '_']) {
+        URL_SAFE
+    } else {
+        STANDARD
     };
     GeneralPurpose::new(&alphabet, config).decode(text).ok()
 }
@@ -140,9 +141,10 @@ impl Visitor<'_> for IntegerVisitor {
         reason = "the value is checked to be a small integer"
     )]
     fn visit_f64<E: Error>(self, value: f64) -> Result<i128, E> {
-        match value.fract() == 0.0 && value.abs() < MAX_EXACT_FLOAT {
-            true => Ok(value as i128),
-            false => Err(E::invalid_value(Unexpected::Float(value), &self)),
+        if value.fract() == 0.0 && value.abs() < MAX_EXACT_FLOAT {
+            Ok(value as i128)
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
         }
     }
 

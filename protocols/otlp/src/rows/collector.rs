@@ -158,9 +158,10 @@ impl RowCollector {
     }
 
     fn check_size(&self) -> Result<(), ItemError> {
-        match self.is_too_large() {
-            true => Err(ItemError::RowsTooLarge(self.max_bytes)),
-            false => Ok(()),
+        if self.is_too_large() {
+            Err(ItemError::RowsTooLarge(self.max_bytes))
+        } else {
+            Ok(())
         }
     }
 

@@ -269,9 +269,10 @@ impl MetricPoints<'_> {
         let header: SumHeader = sum.decode_header()?;
         // The change since the last point may be anything.
         let is_total = header.is_monotonic && header.aggregation_temporality == CUMULATIVE;
-        let kind = match is_total {
-            true => NumberKind::Counter,
-            false => NumberKind::Gauge,
+        let kind = if is_total {
+            NumberKind::Counter
+        } else {
+            NumberKind::Gauge
         };
         sum.for_each(DATA_POINTS, |point| self.add_number(point, kind))
     }

@@ -279,10 +279,7 @@ proptest! {
         is_v2 in any::<bool>(),
     ) {
         let mapping = MappingOptions {
-            metric_schema: match is_v2 {
-                true => MetricSchema::PrometheusV2,
-                false => MetricSchema::PrometheusV1,
-            },
+            metric_schema: if is_v2 { MetricSchema::PrometheusV2 } else { MetricSchema::PrometheusV1 },
             ..MappingOptions::default()
         };
         assert_same(Signal::Metrics, &metrics_v1::request(metrics), &mapping)?;

@@ -161,9 +161,10 @@ impl<'a> SeriesWriter<'a> {
     #[inline]
     fn check_values(&self) -> Result<(), DecodeError> {
         let values = self.samples.len() + self.histograms.len();
-        match values * VALUE_BYTES + self.other_bytes > self.max_bytes {
-            true => Err(DecodeError::TooManyPoints(self.max_bytes)),
-            false => Ok(()),
+        if values * VALUE_BYTES + self.other_bytes > self.max_bytes {
+            Err(DecodeError::TooManyPoints(self.max_bytes))
+        } else {
+            Ok(())
         }
     }
 
@@ -295,9 +296,10 @@ impl<'a> SeriesWriter<'a> {
     }
 
     fn check_memory(&self) -> Result<(), DecodeError> {
-        match self.write.points.size_bytes() + self.other_bytes > self.max_bytes {
-            true => Err(DecodeError::TooManyPoints(self.max_bytes)),
-            false => Ok(()),
+        if self.write.points.size_bytes() + self.other_bytes > self.max_bytes {
+            Err(DecodeError::TooManyPoints(self.max_bytes))
+        } else {
+            Ok(())
         }
     }
 }
@@ -334,9 +336,10 @@ fn short_label(encoded: &[u8]) -> Option<(&str, &str)> {
     let name = reader.short_block(1)?.bytes().ok()?;
     reader.short_block(2)?;
     let (name_end, value_start) = (2 + name.len(), 4 + name.len());
-    match reader.is_empty() {
-        true => Some((text.get(2..name_end)?, text.get(value_start..)?)),
-        false => None,
+    if reader.is_empty() {
+        Some((text.get(2..name_end)?, text.get(value_start..)?))
+    } else {
+        None
     }
 }
 

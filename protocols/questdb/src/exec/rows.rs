@@ -214,9 +214,10 @@ impl AnswerStream {
                     out.push(b',');
                 }
                 let begin = out.len();
-                match encoder.is_null(row) {
-                    true => out.extend_from_slice(b"null"),
-                    false => encoder.encode(row, out),
+                if encoder.is_null(row) {
+                    out.extend_from_slice(b"null")
+                } else {
+                    encoder.encode(row, out)
                 }
                 if self.params.quotes_large_numbers {
                     quote_large_number(out, begin);

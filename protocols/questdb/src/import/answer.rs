@@ -73,13 +73,14 @@ pub(crate) fn respond(outcome: Result<ImportOutcome, ApiError>, as_json: bool) -
         }
         Err(error) => {
             let status = error.kind().status();
-            match as_json {
-                true => with_type(
+            if as_json {
+                with_type(
                     status,
                     JSON,
                     json!({ "status": error.message() }).to_string(),
-                ),
-                false => with_type(status, TEXT, error.message().to_owned()),
+                )
+            } else {
+                with_type(status, TEXT, error.message().to_owned())
             }
         }
     }

@@ -79,11 +79,12 @@ fn parse_atomicity(value: &str) -> Result<bool, ApiError> {
 /// `Invalid`: the file has no such column.
 pub(crate) fn time_column(requested: Option<String>, names: &[String]) -> Result<String, ApiError> {
     if let Some(name) = requested {
-        return match names.contains(&name) {
-            true => Ok(name),
-            false => Err(invalid(format!(
+        return if names.contains(&name) {
+            Ok(name)
+        } else {
+            Err(invalid(format!(
                 "the file has no column '{name}' for the timestamp"
-            ))),
+            )))
         };
     }
     let found = TIME_NAMES

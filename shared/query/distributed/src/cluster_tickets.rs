@@ -94,9 +94,10 @@ impl ClusterTickets {
     /// # Errors
     /// The root catalog can't be read or changed.
     pub async fn refresh_or_create(&self) -> Result<(), CatalogError> {
-        match self.refresh().await? {
-            true => Ok(()),
-            false => self.keys.catalog.ensure_cluster_secret().await,
+        if self.refresh().await? {
+            Ok(())
+        } else {
+            self.keys.catalog.ensure_cluster_secret().await
         }
     }
 

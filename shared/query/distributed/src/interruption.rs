@@ -37,13 +37,14 @@ pub(crate) fn interrupt_head(
         return Ok(plan);
     };
     let hidden = head.transform_down(|node| {
-        Ok(match node.is_network_boundary() {
-            true => Transformed::new(
+        Ok(if node.is_network_boundary() {
+            Transformed::new(
                 Arc::new(HiddenStage(node)) as _,
                 true,
                 TreeNodeRecursion::Jump,
-            ),
-            false => Transformed::no(node),
+            )
+        } else {
+            Transformed::no(node)
         })
     })?;
     let checked = with_cancellation(hidden.data, cancellation)?;
@@ -71,15 +72,14 @@ impl WorkerPlanRewriteHandler for TaskInterruption {
         let plan = event.plan;
         // The library looks for these operators at the top of a stage.
         let is_exchange = plan.is::<RepartitionExec>() || plan.is::<BroadcastExec>();
-        let plan = match is_exchange {
-            true => {
-                let inputs = plan.children().into_iter().cloned();
-                let inputs = inputs.map(|input| with_cancellation(input, &self.0));
-                let inputs = inputs.collect::<Result<Vec<_>>>()?;
-                let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-                plan.replace_children(inputs, options)?
-            }
-            false => with_cancellation(plan, &self.0)?,
+        let plan = if is_exchange {
+            let inputs = plan.children().into_iter().cloned();
+            let inputs = inputs.map(|input| with_cancellation(input, &self.0));
+            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            plan.replace_children(inputs, options)?
+        } else {
+            with_cancellation(plan, &self.0)?
         };
         Ok(WorkerPlanRewriteEventResponse::new(plan))
     }

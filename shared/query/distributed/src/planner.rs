@@ -289,9 +289,10 @@ impl DistributedPlanner {
             tracing::warn!(%reason, "query_not_distributed");
             return Ok(PlanOutcome::Local(reason));
         }
-        let plan = match is_analyzed {
-            true => plan,
-            false => interrupt_head(plan, &request.cancellation)?,
+        let plan = if is_analyzed {
+            plan
+        } else {
+            interrupt_head(plan, &request.cancellation)?
         };
         Ok(PlanOutcome::Distributed(WorkerPlan {
             plan,

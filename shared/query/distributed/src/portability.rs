@@ -95,9 +95,10 @@ impl Portability {
                     functions.contains_key(function.fun().name())
                 });
                 is_portable &= is_known;
-                Ok(match is_known {
-                    true => TreeNodeRecursion::Continue,
-                    false => TreeNodeRecursion::Stop,
+                Ok(if is_known {
+                    TreeNodeRecursion::Continue
+                } else {
+                    TreeNodeRecursion::Stop
                 })
             })
         };

@@ -108,9 +108,10 @@ fn check_division(node: &Arc<dyn ExecutionPlan>, tasks: usize) -> Result<(), Ref
             let partitions = leaf.properties().partitioning.partition_count();
             leaf.variants().len() == tasks && partitions > 1
         });
-        return match is_divided {
-            true => Ok(()),
-            false => Err(format!("{} can't be divided among workers", node.name()).into()),
+        return if is_divided {
+            Ok(())
+        } else {
+            Err(format!("{} can't be divided among workers", node.name()).into())
         };
     }
     let requirements = node.input_distribution_requirements().into_per_child();

@@ -145,9 +145,10 @@ impl TaskPermit {
 
 fn check_expiry(expires: i64, now_micros: i64) -> Result<(), TicketError> {
     let tolerance = i64::try_from(MAX_CLOCK_DIFFERENCE.as_micros()).unwrap_or(i64::MAX);
-    match now_micros > expires.saturating_add(tolerance) {
-        true => Err(TicketError::Expired),
-        false => Ok(()),
+    if now_micros > expires.saturating_add(tolerance) {
+        Err(TicketError::Expired)
+    } else {
+        Ok(())
     }
 }
 

@@ -26,9 +26,10 @@ const NO_PLAN: &str = "Worker::execute_task timed-out";
 
 /// Names the worker in an error, unless the error is one of the statement or names a worker already.
 pub(crate) fn name_worker(error: DataFusionError, worker: &str) -> DataFusionError {
-    match is_of_statement(&error) || failed_worker(&error).is_some() {
-        true => error,
-        false => worker_error(error, worker),
+    if is_of_statement(&error) || failed_worker(&error).is_some() {
+        error
+    } else {
+        worker_error(error, worker)
     }
 }
 

@@ -35,13 +35,13 @@ impl PlainColumns {
     /// The batch has other columns.
     pub(crate) fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let columns = batch.columns().iter().zip(self.0.fields());
-        let columns =
-            columns.map(
-                |(column, field)| match column.data_type() == field.data_type() {
-                    true => Ok(Arc::clone(column)),
-                    false => cast(column, field.data_type()),
-                },
-            );
+        let columns = columns.map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
+        });
         let columns = columns.collect::<Result<_, _>>()?;
         RecordBatch::try_new(Arc::clone(&self.0), columns)
     }
@@ -49,9 +49,10 @@ impl PlainColumns {
 
 fn plain_field(field: &FieldRef) -> FieldRef {
     let plain = plain_type(field.data_type());
-    match plain == *field.data_type() {
-        true => Arc::clone(field),
-        false => Arc::new(Field::clone(field).with_data_type(plain)),
+    if plain == *field.data_type() {
+        Arc::clone(field)
+    } else {
+        Arc::new(Field::clone(field).with_data_type(plain))
     }
 }
 

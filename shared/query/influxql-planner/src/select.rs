@@ -141,14 +141,13 @@ impl SelectPlanner<'_> {
         let mut sources = relations.values().flatten();
         let has_only_subqueries = sources.all(|relation| !relation.is_table);
         let tags_are_values = self.interface == AnswerInterface::V1 && has_only_subqueries;
-        let tags = match tags_are_values {
-            true => {
-                let sources = relations.values().flatten();
-                let dimensions = sources.flat_map(|relation| relation.dimensions.clone());
-                let dimensions: Vec<String> = dimensions.collect();
-                expand::tags(&frame.group_by, &columns.with_texts(&dimensions))?
-            }
-            false => expand::tags(&frame.group_by, &columns)?,
+        let tags = if tags_are_values {
+            let sources = relations.values().flatten();
+            let dimensions = sources.flat_map(|relation| relation.dimensions.clone());
+            let dimensions: Vec<String> = dimensions.collect();
+            expand::tags(&frame.group_by, &columns.with_texts(&dimensions))?
+        } else {
+            expand::tags(&frame.group_by, &columns)?
         };
         let wildcards = WildcardRules::of(self.interface, &select.group_by);
         let outputs = expand::outputs(&select.fields, &columns, &tags, wildcards)?;

@@ -183,11 +183,12 @@ impl<const N: usize> ShowRowsBuilder<N> {
 
 /// Rejects an answer that is too large.
 fn check(bytes: usize) -> Result<()> {
-    match bytes <= MAX_BYTES {
-        true => Ok(()),
-        false => Err(DataFusionError::Plan(format!(
+    if bytes <= MAX_BYTES {
+        Ok(())
+    } else {
+        Err(DataFusionError::Plan(format!(
             "the answer has more than {MAX_BYTES} bytes; add a condition or a LIMIT"
-        ))),
+        )))
     }
 }
 

@@ -132,9 +132,10 @@ fn extract_from_measurement(
     found: &mut Option<NamedDatabase>,
 ) -> Result<(), MultipleDatabasesError> {
     let named = measurement.take_database();
-    match named.has_name() {
-        true => merge(named, found),
-        false => Ok(()),
+    if named.has_name() {
+        merge(named, found)
+    } else {
+        Ok(())
     }
 }
 

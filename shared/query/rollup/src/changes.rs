@@ -56,9 +56,10 @@ impl SourceTable<'_> {
             // A restored database has rows of the view, but no progress. A view in SQL has a table of its own.
             let has_own_rows =
                 view.created_in != self.database || view.language == ViewLanguage::Sql;
-            return match has_own_rows {
-                true => self.stored_windows(manifests, view, data).await,
-                false => self.all_windows(manifests, view).await,
+            return if has_own_rows {
+                self.stored_windows(manifests, view, data).await
+            } else {
+                self.all_windows(manifests, view).await
             };
         };
         if self.has_another_target(state) {
@@ -66,14 +67,12 @@ impl SourceTable<'_> {
             all.add_all(view.windows, &state.computed);
             return Ok(all);
         }
-        let changes = match state.source == self.table {
-            true => {
-                let (database, manifest) = (self.database, self.manifest);
-                let changes =
-                    manifests.changes_since(database, manifest, self.table, state.recorded);
-                changes.await?
-            }
-            false => TableChanges::Unknown,
+        let changes = if state.source == self.table {
+            let (database, manifest) = (self.database, self.manifest);
+            let changes = manifests.changes_since(database, manifest, self.table, state.recorded);
+            changes.await?
+        } else {
+            TableChanges::Unknown
         };
         match changes {
             TableChanges::Times { written, deleted } => {

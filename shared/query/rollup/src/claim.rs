@@ -66,17 +66,19 @@ impl HeldClaim {
     pub(crate) fn arrival(&self, world: &World) -> Result<ClockReading, RefreshError> {
         // A freeze after this line does not make the arrival later.
         let arrived = world.moment();
-        match world.elapsed(&self.begun) + WRITE_MARGIN < CLAIM_TIME {
-            true => Ok(arrived),
-            false => Err(RefreshError::ClaimEnded),
+        if world.elapsed(&self.begun) + WRITE_MARGIN < CLAIM_TIME {
+            Ok(arrived)
+        } else {
+            Err(RefreshError::ClaimEnded)
         }
     }
 
     /// Checks that a write has a stamp before the end of the claim.
     pub(crate) fn check(&self, stamp: Option<Stamp>) -> Result<(), RefreshError> {
-        match stamp.is_none_or(|stamp| stamp.time() <= self.claim.until) {
-            true => Ok(()),
-            false => Err(RefreshError::ClaimEnded),
+        if stamp.is_none_or(|stamp| stamp.time() <= self.claim.until) {
+            Ok(())
+        } else {
+            Err(RefreshError::ClaimEnded)
         }
     }
 }

@@ -186,14 +186,16 @@ impl CurrentWindows {
         }
         let from = times.first.max(self.first);
         let window = window_of(self.windows, from);
-        let first = match window.first == from {
-            true => from,
-            false => window.last.checked_add(1)?,
+        let first = if window.first == from {
+            from
+        } else {
+            window.last.checked_add(1)?
         };
         let window = window_of(self.windows, times.last);
-        let last = match window.last == times.last {
-            true => times.last,
-            false => window.first.checked_sub(1)?,
+        let last = if window.last == times.last {
+            times.last
+        } else {
+            window.first.checked_sub(1)?
         };
         (first <= last).then_some(TimeRange { first, last })
     }

@@ -347,11 +347,12 @@ impl ViewTask<'_> {
             next = self.finish(progress, &claimed, done, next_size).await?;
         }
         let state = progress.value.views.get(&self.view.id);
-        Ok(match state.is_none_or(|state| state.pending.is_empty()) {
-            true => RefreshOutcome::Current,
-            false => RefreshOutcome::Behind {
+        Ok(if state.is_none_or(|state| state.pending.is_empty()) {
+            RefreshOutcome::Current
+        } else {
+            RefreshOutcome::Behind {
                 wait: Duration::ZERO,
-            },
+            }
         })
     }
 

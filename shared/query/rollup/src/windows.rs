@@ -168,12 +168,13 @@ impl WindowSet {
     /// Removes the windows that begin before a time.
     pub fn remove_before(&mut self, windows: ViewWindows, time: i64) {
         let cut = window_of(windows, time);
-        let end = match cut.first < time {
-            true => cut.last,
-            false => match cut.first.checked_sub(1) {
+        let end = if cut.first < time {
+            cut.last
+        } else {
+            match cut.first.checked_sub(1) {
                 Some(end) => end,
                 None => return,
-            },
+            }
         };
         self.remove(TimeRange {
             first: i64::MIN,

@@ -66,9 +66,10 @@ impl Cancellation {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        match self.is_cancelled() {
-            true => exec_err!("{CANCELLED}"),
-            false => Ok(()),
+        if self.is_cancelled() {
+            exec_err!("{CANCELLED}")
+        } else {
+            Ok(())
         }
     }
 }

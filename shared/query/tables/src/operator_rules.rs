@@ -110,9 +110,10 @@ impl PhysicalOptimizerRule for ConditionalRule {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (self.is_needed)(&plan, config)? {
-            true => self.rule.optimize(plan, config),
-            false => Ok(plan),
+        if (self.is_needed)(&plan, config)? {
+            self.rule.optimize(plan, config)
+        } else {
+            Ok(plan)
         }
     }
 
@@ -290,9 +291,10 @@ fn any_operator(
     let mut is_found = false;
     plan.apply(|operator| {
         is_found = test(operator);
-        Ok(match is_found {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
+        Ok(if is_found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
         })
     })?;
     Ok(is_found)

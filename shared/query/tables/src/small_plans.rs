@@ -75,9 +75,10 @@ pub fn is_one_scan(plan: &LogicalPlan) -> bool {
             LogicalPlan::Subquery(_) | LogicalPlan::Union(_) => is_plain = false,
             _ => {}
         }
-        Ok(match is_plain {
-            true => TreeNodeRecursion::Continue,
-            false => TreeNodeRecursion::Stop,
+        Ok(if is_plain {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
         })
     });
     visited.is_ok() && is_plain && scans == 1

@@ -151,9 +151,10 @@ impl SystemSchema {
     }
 
     fn names(&self) -> &'static [&'static str] {
-        match self.is_of_cluster() {
-            true => &CLUSTER_TABLES,
-            false => &DATABASE_TABLES,
+        if self.is_of_cluster() {
+            &CLUSTER_TABLES
+        } else {
+            &DATABASE_TABLES
         }
     }
 

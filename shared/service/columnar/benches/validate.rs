@@ -54,8 +54,8 @@ fn batch(has_dictionaries: bool) -> RecordBatch {
     let hosts: Vec<String> = (0..ROWS).map(host).collect();
     let hosts = hosts.iter().map(String::as_str);
     let regions = (0..ROWS).map(|_| "eu");
-    let mut columns: Vec<(String, ArrayRef)> = match has_dictionaries {
-        true => vec![
+    let mut columns: Vec<(String, ArrayRef)> = if has_dictionaries {
+        vec![
             (
                 "host".into(),
                 Arc::new(hosts.collect::<DictionaryArray<Int32Type>>()),
@@ -64,8 +64,9 @@ fn batch(has_dictionaries: bool) -> RecordBatch {
                 "region".into(),
                 Arc::new(regions.collect::<DictionaryArray<Int32Type>>()),
             ),
-        ],
-        false => vec![
+        ]
+    } else {
+        vec![
             (
                 "host".into(),
                 Arc::new(StringArray::from_iter_values(hosts)),
@@ -74,7 +75,7 @@ fn batch(has_dictionaries: bool) -> RecordBatch {
                 "region".into(),
                 Arc::new(StringArray::from_iter_values(regions)),
             ),
-        ],
+        ]
     };
     for field in 0..FIELDS {
         let values = (0..ROWS).map(|row| value(row, field));

@@ -100,9 +100,10 @@ impl BatchColumns {
             None => (vec![time.default_time; rows].into(), None),
         };
         let refused = find_refused(rows, &columns, refused_times);
-        let refused = match numbered.refused.is_empty() {
-            true => refused,
-            false => union(refused, &unreadable_rows(rows, &numbered.refused)),
+        let refused = if numbered.refused.is_empty() {
+            refused
+        } else {
+            union(refused, &unreadable_rows(rows, &numbered.refused))
         };
         Ok(Self {
             rows,

@@ -26,9 +26,10 @@ pub(crate) use stored_types::{cast_values as cast_to_null, value_to_string};
 /// # Errors
 /// Arrow has no such cast, or this program does not convert values of other types.
 pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    match array.data_type() == to {
-        true => Ok(Arc::clone(array)),
-        false => cast_values(array, to),
+    if array.data_type() == to {
+        Ok(Arc::clone(array))
+    } else {
+        cast_values(array, to)
     }
 }
 

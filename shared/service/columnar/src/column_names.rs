@@ -41,10 +41,13 @@ impl ColumnNames {
     /// Adds the last one of the columns.
     pub(crate) fn add_last<C>(&mut self, columns: &[C], name_of: impl Fn(&C) -> &str) {
         let Self { positions, hasher } = self;
-        let first = match positions.is_empty() {
-            true if columns.len() <= MAX_COMPARED => return,
-            true => 0,
-            false => columns.len() - 1,
+        if positions.is_empty() && columns.len() <= MAX_COMPARED {
+            return;
+        }
+        let first = if positions.is_empty() {
+            0
+        } else {
+            columns.len() - 1
         };
         let hash_of = |at: &usize| hasher.hash_one(columns.get(*at).map_or("", &name_of));
         for at in first..columns.len() {

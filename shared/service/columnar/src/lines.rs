@@ -153,9 +153,10 @@ impl<'a> LineEncoder<'a> {
 }
 
 fn check_newline(column: &str, value: &str) -> Result<(), RowRefusal> {
-    match value.contains('\n') {
-        true => Err(RowRefusal::NewlineInName(column.to_owned())),
-        false => Ok(()),
+    if value.contains('\n') {
+        Err(RowRefusal::NewlineInName(column.to_owned()))
+    } else {
+        Ok(())
     }
 }
 

@@ -133,12 +133,13 @@ impl fmt::Debug for ColumnarRows {
 
 /// Checks the size of values, before an encoding that makes them smaller is decoded.
 pub(crate) fn check_size(bytes: usize) -> Result<(), MappingError> {
-    match bytes > MAX_BODY_BYTES {
-        true => Err(MappingError::TooLarge {
+    if bytes > MAX_BODY_BYTES {
+        Err(MappingError::TooLarge {
             bytes,
             limit: MAX_BODY_BYTES,
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 

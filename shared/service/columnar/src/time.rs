@@ -305,9 +305,10 @@ impl TimeValues {
 /// which would be kept with them.
 fn shared_or_copied(values: &ScalarBuffer<i64>) -> ScalarBuffer<i64> {
     let buffer = values.inner();
-    match buffer.capacity() / 2 > buffer.len() {
-        true => values.to_vec().into(),
-        false => values.clone(),
+    if buffer.capacity() / 2 > buffer.len() {
+        values.to_vec().into()
+    } else {
+        values.clone()
     }
 }
 

@@ -90,9 +90,10 @@ impl ArrowFile {
             end.extend_from_slice(chunk.get(..read).unwrap_or_default());
             end.drain(..end.len().saturating_sub(FILE_MAGIC.len()));
         }
-        match end == FILE_MAGIC {
-            true => Ok(()),
-            false => Err(ReadError::CutOff { row: self.rows }),
+        if end == FILE_MAGIC {
+            Ok(())
+        } else {
+            Err(ReadError::CutOff { row: self.rows })
         }
     }
 }

@@ -141,12 +141,13 @@ impl CellType {
                 let shown: String = cell.escape_debug().take(MAX_SHOWN_CHARS).collect();
                 invalid.push(InvalidCell {
                     row,
-                    message: match self == Self::Float && is_integer(cell.trim()) {
-                        true => inexact_message(name, &shown),
-                        false => format!(
+                    message: if self == Self::Float && is_integer(cell.trim()) {
+                        inexact_message(name, &shown)
+                    } else {
+                        format!(
                             "value `{shown}` of column '{name}' is not a valid {}",
                             self.name()
-                        ),
+                        )
                     },
                 });
             }

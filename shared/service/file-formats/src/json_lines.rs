@@ -271,9 +271,10 @@ fn union(first: CellType, other: CellType) -> CellType {
             CellType::Integer | CellType::UInteger | CellType::Float
         )
     };
-    match first != other && is_number(first) && is_number(other) {
-        true => CellType::Float,
-        false => first,
+    if first != other && is_number(first) && is_number(other) {
+        CellType::Float
+    } else {
+        first
     }
 }
 

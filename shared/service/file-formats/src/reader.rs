@@ -175,9 +175,10 @@ impl FileReader {
         let batches = parts.iter().flat_map(|part| &part.batches);
         let bytes: usize = batches.map(|numbered| batch_bytes(&numbered.batch)).sum();
         self.decoded_bytes = self.decoded_bytes.saturating_add(bytes as u64);
-        match self.decoded_bytes > limit {
-            true => Err(ReadError::TooLarge { limit }),
-            false => Ok(()),
+        if self.decoded_bytes > limit {
+            Err(ReadError::TooLarge { limit })
+        } else {
+            Ok(())
         }
     }
 

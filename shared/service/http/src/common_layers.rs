@@ -175,9 +175,10 @@ async fn handle_request(
         let route = route_of(&response);
         record_outcome(tracer.as_ref(), &trace, &method, route, status);
     }
-    match is_grpc {
-        true => grpc::into_grpc(response, has_route),
-        false => response,
+    if is_grpc {
+        grpc::into_grpc(response, has_route)
+    } else {
+        response
     }
 }
 

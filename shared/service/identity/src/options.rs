@@ -114,9 +114,10 @@ impl IdentityOptions {
     /// The options are unusable, or the key file can't be read.
     pub fn settings(&self) -> Result<Option<IdentitySettings>, SettingsError> {
         let allows_passwords = self.has(UserAuthType::Basic);
-        let provider = match self.has(UserAuthType::Oauth) {
-            true => Some(self.provider()?),
-            false => None,
+        let provider = if self.has(UserAuthType::Oauth) {
+            Some(self.provider()?)
+        } else {
+            None
         };
         if !allows_passwords && provider.is_none() {
             return Ok(None);

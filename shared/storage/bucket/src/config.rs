@@ -399,9 +399,10 @@ impl StoreConfig {
         let builder = self.aws.builder(world, credentials)?;
         let builder = builder.with_bucket_name(bucket);
         // The names of directory buckets have this suffix, and no others do.
-        let opened = match bucket.ends_with("--x-s3") {
-            true => ObjectStoreAdapter::s3_express(builder, &options),
-            false => ObjectStoreAdapter::s3(builder, &options),
+        let opened = if bucket.ends_with("--x-s3") {
+            ObjectStoreAdapter::s3_express(builder, &options)
+        } else {
+            ObjectStoreAdapter::s3(builder, &options)
         };
         opened.map_err(|error| invalid(flag, error))
     }
@@ -421,9 +422,10 @@ impl StoreConfig {
 }
 
 fn prefixed(store: Arc<dyn Store>, prefix: &str) -> Arc<dyn Store> {
-    match prefix.is_empty() {
-        true => store,
-        false => Arc::new(PrefixedStore::new(store, prefix)),
+    if prefix.is_empty() {
+        store
+    } else {
+        Arc::new(PrefixedStore::new(store, prefix))
     }
 }
 

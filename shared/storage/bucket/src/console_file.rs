@@ -44,9 +44,10 @@ impl FromStr for ConsoleFile {
         let name = text.strip_prefix(ASSETS).unwrap_or(text);
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_name = !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
-        match is_name && text.len() <= MAX_BYTES {
-            true => Ok(Self(text.to_owned())),
-            false => Err(ConsoleFileError),
+        if is_name && text.len() <= MAX_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ConsoleFileError)
         }
     }
 }

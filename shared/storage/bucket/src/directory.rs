@@ -443,9 +443,10 @@ fn begin_read(open: &OpenDirectory, path: &Path, options: GetOptions) -> io::Res
         metadata,
         range: start.min(end)..end,
     };
-    match length <= SMALL_OBJECT_BYTES {
-        true => object.read().map(ObjectRead::Done),
-        false => Ok(ObjectRead::Open(object)),
+    if length <= SMALL_OBJECT_BYTES {
+        object.read().map(ObjectRead::Done)
+    } else {
+        Ok(ObjectRead::Open(object))
     }
 }
 

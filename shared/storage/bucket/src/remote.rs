@@ -152,9 +152,10 @@ impl ObjectStoreAdapter {
         let known = options.if_none_match.clone();
         let is_whole = options.range.is_none() && !options.head;
         let is_data = matches!(path.extension(), Some("parquet" | "bundle"));
-        let backend = match is_whole && is_data {
-            true => &self.patient,
-            false => &self.backend,
+        let backend = if is_whole && is_data {
+            &self.patient
+        } else {
+            &self.backend
         };
         let answer = backend.get_opts(path, options).await?;
         let meta = answer.meta.clone();
@@ -271,9 +272,10 @@ impl Store for ObjectStoreAdapter {
             PutMode::Create => object_store::PutMode::Create,
             PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
         });
-        let backend = match body.len() > LARGE_BYTES {
-            true => &self.patient,
-            false => &self.backend,
+        let backend = if body.len() > LARGE_BYTES {
+            &self.patient
+        } else {
+            &self.backend
         };
         let put = backend.put_opts(&path, PutPayload::from(body), options);
         match self.call(task, put).await {
@@ -336,9 +338,10 @@ impl Store for ObjectStoreAdapter {
         let delete = async {
             let deleted = self.delete_all(paths.clone()).await;
             // `object_store` does not retry deletions, although they can be repeated.
-            match deleted.is_err() && exchange::had_short_timeout() {
-                true => self.delete_all(paths).await,
-                false => deleted,
+            if deleted.is_err() && exchange::had_short_timeout() {
+                self.delete_all(paths).await
+            } else {
+                deleted
             }
         };
         let deleted = self.call(task, delete).await;

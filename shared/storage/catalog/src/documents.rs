@@ -210,9 +210,10 @@ impl DatabaseDocuments {
     fn current(&self, id: Ulid, expected: u64) -> Result<&Document, DocumentError> {
         let document = self.get(id)?;
         let present = document.version;
-        match present == expected {
-            true => Ok(document),
-            false => Err(DocumentError::Conflict { expected, present }),
+        if present == expected {
+            Ok(document)
+        } else {
+            Err(DocumentError::Conflict { expected, present })
         }
     }
 }

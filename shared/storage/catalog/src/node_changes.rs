@@ -106,11 +106,12 @@ pub async fn remove_node(bucket: &Bucket, name: &str, force: bool) -> Result<(),
 pub async fn named_nodes(bucket: &Bucket, name: &str) -> Result<Vec<Node>, NodeChangeError> {
     let mut nodes = NodeReader::new(bucket.clone()).read().await?;
     nodes.retain(|node| node.record.name() == name);
-    match nodes.is_empty() {
-        true => Err(NodeChangeError::NotFound {
+    if nodes.is_empty() {
+        Err(NodeChangeError::NotFound {
             name: name.to_owned(),
-        }),
-        false => Ok(nodes),
+        })
+    } else {
+        Ok(nodes)
     }
 }
 

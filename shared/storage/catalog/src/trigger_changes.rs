@@ -250,9 +250,10 @@ impl DatabaseCatalog {
             trigger.since = now;
         }
         let trigger = Arc::clone(found);
-        let action = match enabled {
-            true => "enable trigger",
-            false => "disable trigger",
+        let action = if enabled {
+            "enable trigger"
+        } else {
+            "disable trigger"
         };
         self.note(now, action, &trigger.name, detail);
         Ok((true, trigger))

@@ -125,9 +125,10 @@ impl Manifest {
     /// Returns the oldest readable version. The first release did not record the history, so only its current version
     /// is readable.
     pub(crate) fn oldest_readable(current: &VersionedValue<Self>) -> u64 {
-        match current.value.is_of_first_release() {
-            true => current.version,
-            false => current.value.oldest_readable,
+        if current.value.is_of_first_release() {
+            current.version
+        } else {
+            current.value.oldest_readable
         }
     }
 

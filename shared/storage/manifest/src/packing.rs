@@ -41,9 +41,10 @@ impl PageLimits {
     /// Returns the limits for sections of `tables` tables, in a manifest with `inline` sections.
     pub(crate) fn of(tables: usize, inline: usize) -> Self {
         Self {
-            own: match are_many(tables, inline) {
-                true => OWN_PAGE_SECTIONS,
-                false => MIN_PAGE_SECTIONS,
+            own: if are_many(tables, inline) {
+                OWN_PAGE_SECTIONS
+            } else {
+                MIN_PAGE_SECTIONS
             },
             sections: MAX_PAGE_SECTIONS,
             footer_bytes: MAX_PAGE_FOOTERS,

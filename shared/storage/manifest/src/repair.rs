@@ -199,9 +199,10 @@ impl ManifestStore {
             for table in &tables {
                 next.distrust_caches_of(*table, base.version + 1);
             }
-            Ok::<_, Infallible>(match tables.is_empty() {
-                true => RegisterChange::Keep(()),
-                false => RegisterChange::Put(next, ()),
+            Ok::<_, Infallible>(if tables.is_empty() {
+                RegisterChange::Keep(())
+            } else {
+                RegisterChange::Put(next, ())
             })
         };
         match self.register(database).commit(Some(base), change).await? {

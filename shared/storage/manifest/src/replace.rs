@@ -302,9 +302,10 @@ impl<'a> ReplacementBatch<'a> {
             let mut met = hulls.range(page.tables()).flat_map(|(_, hulls)| hulls);
             !prepared.examined.contains(&page.place()) && met.any(|hull| hull.meets_page(page))
         };
-        match next.sections.iter().any(lies_between) || next.pages.iter().any(is_unknown) {
-            true => Err(StaleReplacement),
-            false => Ok(()),
+        if next.sections.iter().any(lies_between) || next.pages.iter().any(is_unknown) {
+            Err(StaleReplacement)
+        } else {
+            Ok(())
         }
     }
 }

@@ -250,10 +250,11 @@ impl RowDeleteLog {
         let databases = requests.pending().map(|request| request.delete.database);
         let databases: BTreeSet<_> = databases.filter(|database| shown(*database)).collect();
         for database in databases {
-            let progress = match exists(database) {
-                true => Some(delete_progress(&self.bucket, database).await?),
+            let progress = if exists(database) {
+                Some(delete_progress(&self.bucket, database).await?)
+            } else {
                 // Nothing is left of the database.
-                false => None,
+                None
             };
             let now = self.bucket.clock().now();
             let pending = requests.requests.iter_mut().filter(|request| {

@@ -105,9 +105,10 @@ fn is_zero(stamp: &Stamp) -> bool {
 impl Section {
     /// Returns the name of the object.
     pub fn object_name(&self) -> ObjectName {
-        match self.in_bundle {
-            true => ObjectName::Bundle(self.object),
-            false => ObjectName::Parquet(self.object),
+        if self.in_bundle {
+            ObjectName::Bundle(self.object)
+        } else {
+            ObjectName::Parquet(self.object)
         }
     }
 

@@ -219,9 +219,10 @@ impl TableRegion {
         let (first, last) = page.tables().into_inner();
         let first = first.max(*self.tables.start());
         let last = last.min(*self.tables.end());
-        match first <= last {
-            true => span_of(&(first..=last)),
-            false => 0,
+        if first <= last {
+            span_of(&(first..=last))
+        } else {
+            0
         }
     }
 

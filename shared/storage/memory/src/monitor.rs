@@ -109,9 +109,10 @@ impl MemoryMonitor {
         let held = (self.read)().unwrap_or_default();
         let memory = level_of(held, self.limit_bytes, before.memory);
         let fill = self.tail.as_ref().map_or(0, TailGauge::fill_percent);
-        let of_tail = match fill >= DELAYED_PERCENT {
-            true => PressureLevel::High,
-            false => PressureLevel::Low,
+        let of_tail = if fill >= DELAYED_PERCENT {
+            PressureLevel::High
+        } else {
+            PressureLevel::Low
         };
         let now = PressureState {
             memory,
@@ -203,9 +204,10 @@ fn delay_at(fill_percent: u64) -> Duration {
 fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {
     let percent = held.saturating_mul(100) / limit.max(1);
     let reaches = |level: PressureLevel, from: usize| {
-        let from = match before >= level {
-            true => from - HYSTERESIS_PERCENT,
-            false => from,
+        let from = if before >= level {
+            from - HYSTERESIS_PERCENT
+        } else {
+            from
         };
         percent >= from
     };

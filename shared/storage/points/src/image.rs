@@ -270,9 +270,12 @@ impl TailImageBuilder {
             return Err(PointsError::TooManyRows { limit: MAX_ROWS });
         }
         let fields = self.schema.fields().iter().zip(self.is_loaded.iter());
-        let columns = fields.map(|(field, is_loaded)| match is_loaded {
-            true => conform_narrow_column(batch, field).map(Some),
-            false => Ok(None),
+        let columns = fields.map(|(field, is_loaded)| {
+            if *is_loaded {
+                conform_narrow_column(batch, field).map(Some)
+            } else {
+                Ok(None)
+            }
         });
         let columns: Arc<[_]> = columns.collect::<Result<_, _>>()?;
         let times = times(batch)?.values().clone();

@@ -126,9 +126,10 @@ impl EncodedRows {
         }
         let failed = |source| EncodeError::Arrow { table, source };
         let memory_bytes = memory_bytes(batch);
-        let narrow = match memory_bytes < MIN_COMPRESSED_BYTES {
-            true => None,
-            false => narrowed_columns(batch).map_err(failed)?,
+        let narrow = if memory_bytes < MIN_COMPRESSED_BYTES {
+            None
+        } else {
+            narrowed_columns(batch).map_err(failed)?
         };
         let columns = narrow.as_deref().unwrap_or(batch.columns());
         let schema = StreamSchema::of(table, batch.schema_ref(), columns)?;
@@ -227,9 +228,10 @@ fn write_stream(
     memory_bytes: u64,
 ) -> Result<Vec<u8>, ArrowError> {
     let is_compressed = memory_bytes >= MIN_COMPRESSED_BYTES;
-    let value_bytes = match is_compressed {
-        true => memory_bytes / COMPRESSION_RATIO,
-        false => memory_bytes,
+    let value_bytes = if is_compressed {
+        memory_bytes / COMPRESSION_RATIO
+    } else {
+        memory_bytes
     };
     // A stream that grows by and by is copied several times.
     let overhead = batch.num_columns().saturating_mul(COLUMN_OVERHEAD_BYTES);
@@ -237,9 +239,10 @@ fn write_stream(
     let capacity = capacity.saturating_add(schema.message().len() + overhead);
     let mut stream = Vec::with_capacity(capacity);
     stream.extend_from_slice(schema.message());
-    match is_compressed {
-        true => append_compressed_rows(&mut stream, schema, batch)?,
-        false => append_rows(&mut stream, batch)?,
+    if is_compressed {
+        append_compressed_rows(&mut stream, schema, batch)?
+    } else {
+        append_rows(&mut stream, batch)?
     }
     stream.extend_from_slice(&END_OF_STREAM);
     // The stream is kept until its segment is stored.
@@ -425,9 +428,10 @@ mod tests {
             let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             assert_eq!(read_all(encoded.stream().clone()).unwrap(), batch);
             assert_eq!(encoded.is_narrow(), is_large);
-            let expected = match is_large {
-                false => stream_of(&batch, 0),
-                true => narrow_stream_of(&batch),
+            let expected = if is_large {
+                narrow_stream_of(&batch)
+            } else {
+                stream_of(&batch, 0)
             };
             assert_eq!(*encoded.stream(), expected);
         }

@@ -101,9 +101,10 @@ impl<'a> RowStreamReader<'a> {
             .first_chunk()
             .map_or(0, |bytes| u32::from_le_bytes(*bytes));
         if length == 0 {
-            return match self.rest.is_empty() {
-                true => Ok(None),
-                false => Err(malformed("there are bytes after the end of the stream")),
+            return if self.rest.is_empty() {
+                Ok(None)
+            } else {
+                Err(malformed("there are bytes after the end of the stream"))
             };
         }
         self.take(length as usize).map(Some)

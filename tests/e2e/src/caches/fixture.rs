@@ -160,9 +160,10 @@ pub(super) fn columns(server: &ServerClient, table: &str) -> TableColumns {
     let mut columns = TableColumns::default();
     for row in server.query(DB, &sql) {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
-        match text("data_type").starts_with("Dictionary") {
-            true => columns.tags.push(text("column_name")),
-            false => columns.fields.push(text("column_name")),
+        if text("data_type").starts_with("Dictionary") {
+            columns.tags.push(text("column_name"))
+        } else {
+            columns.fields.push(text("column_name"))
         }
     }
     columns

@@ -204,12 +204,11 @@ impl Client<'_> {
     fn delete_samples(&mut self) {
         let tag = self.rng.random_range(0..SAMPLE_TAGS);
         let end = SAMPLE_POINTS * SAMPLE_STEP;
-        let times = match self.rng.random_bool(0.5) {
-            true => 0..end,
-            false => {
-                let first = self.rng.random_range(0..end);
-                first..self.rng.random_range(first..end) + 1
-            }
+        let times = if self.rng.random_bool(0.5) {
+            0..end
+        } else {
+            let first = self.rng.random_range(0..end);
+            first..self.rng.random_range(first..end) + 1
         };
         self.delete(Table::Samples, tag, times);
     }

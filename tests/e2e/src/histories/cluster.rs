@@ -165,9 +165,10 @@ impl Member {
     /// Starts the process. Returns the reason if it does not start.
     fn start(&self) -> Result<(), String> {
         let neap = neap_binary();
-        let path = match self.is_restricted {
-            true => Path::new("setpriv"),
-            false => &neap,
+        let path = if self.is_restricted {
+            Path::new("setpriv")
+        } else {
+            &neap
         };
         let process = NeapProcess::try_spawn(path, |command, address| {
             if self.is_restricted {

@@ -67,9 +67,10 @@ impl Operator<'_> {
         command.args(store.after(&["compact", "--settle-after", "0s"]));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        let limit = match is_killed {
-            true => Duration::from_millis(self.client.rng.random_range(50..2_500)),
-            false => COMMAND,
+        let limit = if is_killed {
+            Duration::from_millis(self.client.rng.random_range(50..2_500))
+        } else {
+            COMMAND
         };
         let ended = try_wait_for(limit, || child.try_wait().unwrap());
         if ended.is_none() {

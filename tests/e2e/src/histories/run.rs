@@ -163,18 +163,17 @@ impl HistoryRun {
         self.flush_and_merge(cluster);
         cluster.restart_refresher();
         settled.wait_for_view(SHORT_WINDOW);
-        let windows = match self.has_view_of_view {
-            true => {
-                // The rows of the view are new rows of the source of the other one.
-                self.flush_and_merge(cluster);
-                cluster.restart_refresher();
-                wait_for("view of the view", RECOVERY, || {
-                    derived_data::create_view(cluster, LONG_WINDOW).then_some(())
-                });
-                settled.wait_for_view(LONG_WINDOW);
-                &[SHORT_WINDOW, LONG_WINDOW][..]
-            }
-            false => &[SHORT_WINDOW],
+        let windows = if self.has_view_of_view {
+            // The rows of the view are new rows of the source of the other one.
+            self.flush_and_merge(cluster);
+            cluster.restart_refresher();
+            wait_for("view of the view", RECOVERY, || {
+                derived_data::create_view(cluster, LONG_WINDOW).then_some(())
+            });
+            settled.wait_for_view(LONG_WINDOW);
+            &[SHORT_WINDOW, LONG_WINDOW][..]
+        } else {
+            &[SHORT_WINDOW]
         };
         settled.wait_for_plans();
         let paths = [ReadPath::View, ReadPath::Table, ReadPath::WithoutViews];

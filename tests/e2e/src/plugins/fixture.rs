@@ -201,10 +201,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target: PathBuf = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true if entry.file_name() == "__pycache__" => {}
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
+        if !entry.file_type().unwrap().is_dir() {
+            fs::copy(entry.path(), target).unwrap();
+        } else if entry.file_name() != "__pycache__" {
+            copy(&entry.path(), &target);
         }
     }
 }

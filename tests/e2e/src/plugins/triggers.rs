@@ -184,9 +184,10 @@ fn runs_of_a_trigger_come_one_after_the_other_unless_they_may_overlap() {
         let stage = PluginServerFixture::on(StoreFixture::memory(), &flags);
         let trigger = TriggerDefinition::new("slow", "slow.py", "table:work");
         let may_overlap = is_concurrent && limit != "1";
-        match is_concurrent {
-            true => trigger.concurrent().create(&stage),
-            false => trigger.create(&stage),
+        if is_concurrent {
+            trigger.concurrent().create(&stage)
+        } else {
+            trigger.create(&stage)
         }
         for n in 0..4 {
             stage.server.write(DB, &format!("work n={n}i {n}"));

@@ -248,9 +248,10 @@ fn failed(said: &[u8], batch: &[QueueMessage]) -> Vec<String> {
     };
     let failed = said.batch_item_failures.into_iter();
     let failed: Vec<String> = failed.map(|item| item.item_identifier).collect();
-    match failed.iter().all(|id| ids.contains(id)) {
-        true => failed,
-        false => ids,
+    if failed.iter().all(|id| ids.contains(id)) {
+        failed
+    } else {
+        ids
     }
 }
 

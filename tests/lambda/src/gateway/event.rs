@@ -43,9 +43,10 @@ pub(super) fn event(
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
     };
-    let (body, is_base64) = match body.is_empty() {
-        true => (Value::Null, false),
-        false => encode(kind, &parts.headers, body),
+    let (body, is_base64) = if body.is_empty() {
+        (Value::Null, false)
+    } else {
+        encode(kind, &parts.headers, body)
     };
     let mut event = match kind {
         GatewayKind::HttpApi | GatewayKind::FunctionUrl => request.version_2(kind),
@@ -101,12 +102,13 @@ impl GatewayRequest<'_> {
     fn version_2(&self, kind: GatewayKind) -> Value {
         let is_function_url = kind == GatewayKind::FunctionUrl;
         // A function URL leaves `rawPath` encoded and decodes `http.path`.
-        let (domain, decoded) = match is_function_url {
-            true => (
+        let (domain, decoded) = if is_function_url {
+            (
                 format!("local.lambda-url.{REGION}.on.aws"),
                 decode(&self.path),
-            ),
-            false => (self.host(), self.path.as_ref().into()),
+            )
+        } else {
+            (self.host(), self.path.as_ref().into())
         };
         let mut headers = self.joined_headers(",");
         let cookies = headers.get("cookie").cloned();
@@ -300,9 +302,10 @@ fn unescape(text: &str) -> Result<String, PathEncodingError> {
 
 /// Decodes a part of a query string, in which a plus means a space.
 fn decode_form(text: &str) -> Cow<'_, str> {
-    match text.contains('+') {
-        true => decode(&text.replace('+', " ")).into_owned().into(),
-        false => decode(text),
+    if text.contains('+') {
+        decode(&text.replace('+', " ")).into_owned().into()
+    } else {
+        decode(text)
     }
 }
 

@@ -107,9 +107,10 @@ fn whole(kind: GatewayKind, bytes: &Bytes) -> Result<Response<Body>, MalformedRe
     }
     let mut written: ResponseDocument = serde_json::from_slice(bytes)?;
     let body = written.body.take().unwrap_or_default();
-    let body = match written.is_base64_encoded {
-        true => STANDARD.decode(body)?,
-        false => body.into_bytes(),
+    let body = if written.is_base64_encoded {
+        STANDARD.decode(body)?
+    } else {
+        body.into_bytes()
     };
     head(&written, Body::from(body))
 }

@@ -321,12 +321,13 @@ async fn next_for_extension(State(sandbox): State<Sandbox>, headers: HeaderMap) 
             is_known
         })
     };
-    match is_known {
-        true => pending().await,
-        false => refused(
+    if is_known {
+        pending().await
+    } else {
+        refused(
             StatusCode::FORBIDDEN,
             "Extension.UnknownExtensionIdentifier",
             "there is no such extension",
-        ),
+        )
     }
 }

@@ -91,10 +91,11 @@ async fn a_function_streams_if_the_gateway_allows_it() {
         });
         let (local, _folder) = local(&more).await;
         let (status, header, body) = post(&local, "function_url", "/write", "").await;
-        let expected = match streaming {
-            true => (200, "yes", "part 0;part 1;part 2;"),
+        let expected = if streaming {
+            (200, "yes", "part 0;part 1;part 2;")
+        } else {
             // The concatenated pieces are not a response document.
-            false => (502, "Gateway.MalformedResponse", ""),
+            (502, "Gateway.MalformedResponse", "")
         };
         let said = String::from_utf8(body.to_vec()).unwrap();
         assert_eq!((status, header.as_str()), (expected.0, expected.1));

@@ -246,9 +246,10 @@ async fn an_instance_with_an_extension_receives_sigterm() {
         stage.pid().await;
         wait_until("frozen", || stage.function.report()[0].frozen).await;
         assert!(stage.function.report()[0].extension);
-        match told {
-            true => stage.function.shut_down(1).await.unwrap(),
-            false => stage.function.kill(1).await.unwrap(),
+        if told {
+            stage.function.shut_down(1).await.unwrap()
+        } else {
+            stage.function.kill(1).await.unwrap()
         }
         assert_eq!(file.exists(), told);
         stage.close().await;

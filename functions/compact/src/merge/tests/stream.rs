@@ -156,9 +156,12 @@ fn blocks(opened: Vec<OpenedInput>) -> Result<Vec<RecordBatch>, MergeError> {
 /// Returns the rows as text, independent of dictionaries.
 pub(super) fn text(rows: &RecordBatch) -> Vec<String> {
     let columns: Vec<ArrayRef> = rows.columns().iter().map(plain).collect();
-    let value = |column: &ArrayRef, row: usize| match column.is_valid(row) {
-        true => format!("{:?}", column.slice(row, 1)),
-        false => "-".to_owned(),
+    let value = |column: &ArrayRef, row: usize| {
+        if column.is_valid(row) {
+            format!("{:?}", column.slice(row, 1))
+        } else {
+            "-".to_owned()
+        }
     };
     let line = |row| {
         columns

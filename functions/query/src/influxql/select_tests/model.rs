@@ -128,9 +128,10 @@ impl WindowCase {
                 before = row;
             }
         }
-        match answer.is_empty() {
-            true => answer,
-            false => format!("m,time,src,count,sum,first,max,mean\n{answer}"),
+        if answer.is_empty() {
+            answer
+        } else {
+            format!("m,time,src,count,sum,first,max,mean\n{answer}")
         }
     }
 }

@@ -242,12 +242,11 @@ async fn rows_of_several_databases_are_stored() {
         "SELECT used FROM {}mem GROUP BY *",
     ] {
         let copy = one.v1_of("copy", &q.replace("{}", "")).await;
-        let sources = match q.contains("cpu") {
-            true => {
-                one.v1_of("db", &q.replace("{}cpu", "cpu, other..cpu"))
-                    .await
-            }
-            false => one.v1_of("other", &q.replace("{}", "")).await,
+        let sources = if q.contains("cpu") {
+            one.v1_of("db", &q.replace("{}cpu", "cpu, other..cpu"))
+                .await
+        } else {
+            one.v1_of("other", &q.replace("{}", "")).await
         };
         assert_eq!(copy, sources, "{q}");
     }

@@ -114,9 +114,10 @@ pub(crate) fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Res
                 .views()
                 .any(|view| view.source == scan.table_name.table());
         }
-        Ok(match found {
-            true => TreeNodeRecursion::Stop,
-            false => TreeNodeRecursion::Continue,
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
         })
     })?;
     Ok(found)

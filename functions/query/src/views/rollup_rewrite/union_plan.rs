@@ -38,11 +38,12 @@ impl UnionPlan<'_> {
     pub(super) fn build(&self, context: &QueryContext) -> Result<LogicalPlan> {
         let of_source = self.of_source()?;
         let of_view = self.of_view(context, of_source.schema())?;
-        let union = match self.times.rest.is_empty() {
-            true => of_view,
-            false => LogicalPlanBuilder::from(of_view)
+        let union = if self.times.rest.is_empty() {
+            of_view
+        } else {
+            LogicalPlanBuilder::from(of_view)
                 .union(of_source)?
-                .build()?,
+                .build()?
         };
         let merged = match self.rows.groups {
             GroupMatch::Same => union,
@@ -145,9 +146,10 @@ impl UnionPlan<'_> {
         let exprs = exprs.map(|(expr, (qualifier, field))| {
             let expr = of_type(expr, field.data_type(), &schema)?;
             let is_count = !field.is_nullable() && *field.data_type() == DataType::Int64;
-            let expr = match is_count {
-                true => coalesce(vec![expr, lit(0_i64)]),
-                false => expr,
+            let expr = if is_count {
+                coalesce(vec![expr, lit(0_i64)])
+            } else {
+                expr
             };
             Ok(expr.alias_qualified(qualifier.cloned(), field.name()))
         });
@@ -180,8 +182,9 @@ fn columns_of(schema: &DFSchema) -> Vec<Expr> {
 /// Converts an expression to a type.
 fn of_type(expr: Expr, data_type: &DataType, schema: &DFSchema) -> Result<Expr> {
     let is_of_type = expr.get_type(schema).is_ok_and(|known| known == *data_type);
-    Ok(match is_of_type {
-        true => expr,
-        false => cast(expr, data_type.clone()),
+    Ok(if is_of_type {
+        expr
+    } else {
+        cast(expr, data_type.clone())
     })
 }

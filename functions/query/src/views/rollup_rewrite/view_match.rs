@@ -60,9 +60,10 @@ impl ViewMatch {
         }
         let is_same = windows.is_some_and(|windows| windows.length_ns == stored.windows.length_ns)
             && tags.len() == stored.tag_count();
-        let groups = match is_same {
-            true => GroupMatch::Same,
-            false => GroupMatch::Merged,
+        let groups = if is_same {
+            GroupMatch::Same
+        } else {
+            GroupMatch::Merged
         };
         let mut found = Self {
             groups,
@@ -73,10 +74,11 @@ impl ViewMatch {
         let mut open: Vec<&Expr> = stored.conditions.iter().collect();
         for condition in &aggregate.conditions {
             let plain = unqualified((*condition).clone()).ok()?;
-            match stored.conditions.contains(&plain) {
+            if stored.conditions.contains(&plain) {
                 // All rows of the view meet it.
-                true => open.retain(|one| **one != plain),
-                false => found.add_condition(state, aggregate, stored, condition)?,
+                open.retain(|one| **one != plain)
+            } else {
+                found.add_condition(state, aggregate, stored, condition)?
             }
         }
         open.is_empty().then_some(found)

@@ -154,9 +154,10 @@ async fn logout(State(service): ServiceState, caller: Caller) -> Result<StatusCo
 async fn provider(State(service): ServiceState) -> Result<Json<Value>, ApiError> {
     let identity = enabled(&service)?;
     let has_provider = identity.has_provider();
-    let mut description = match has_provider {
-        true => value!(identity.provider_description().await?),
-        false => value!({}),
+    let mut description = if has_provider {
+        value!(identity.provider_description().await?)
+    } else {
+        value!({})
     };
     if let Some(members) = description.as_object_mut() {
         let allows_passwords = identity.allows_passwords();

@@ -97,9 +97,10 @@ pub(super) async fn token(
     let answer = world.timeout(limit, waiting).await;
     let answer = answer.ok_or_else(|| failed("the time for the sign-in is over"))??;
     // The audience of an ID token is the client.
-    let token = match config.audience == config.client_id {
-        true => answer.id_token,
-        false => answer.access_token,
+    let token = if config.audience == config.client_id {
+        answer.id_token
+    } else {
+        answer.access_token
     };
     token.ok_or_else(|| failed("the identity provider has sent no token"))
 }

@@ -94,12 +94,13 @@ impl FromStr for ColumnOption {
         let (name, column_type) = text.rsplit_once([':', '=']).ok_or("expected NAME:TYPE")?;
         let is_known =
             ["i64", "u64", "f64", "bool", "string", "time", "tag"].contains(&column_type);
-        match is_known && !name.is_empty() {
-            true => Ok(Self {
+        if is_known && !name.is_empty() {
+            Ok(Self {
                 name: name.to_owned(),
                 column_type: column_type.to_owned(),
-            }),
-            false => Err("the type is i64, u64, f64, bool, string, time or tag"),
+            })
+        } else {
+            Err("the type is i64, u64, f64, bool, string, time or tag")
         }
     }
 }

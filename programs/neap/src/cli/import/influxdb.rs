@@ -309,9 +309,10 @@ pub(super) async fn run(
         max_concurrent_requests: args.max_concurrent_requests,
     };
     let sender = BodySender::new(client, world, settings);
-    let progress = match args.quiet || !console.err_is_terminal {
-        true => ProgressBar::hidden(),
-        false => visible_progress(args.from.is_some()),
+    let progress = if args.quiet || !console.err_is_terminal {
+        ProgressBar::hidden()
+    } else {
+        visible_progress(args.from.is_some())
     };
     let imported = import(args, &sender, &mut state, &progress, console).await;
     progress.finish_and_clear();
@@ -417,9 +418,10 @@ async fn finish(
 }
 
 fn visible_progress(counts_tables: bool) -> ProgressBar {
-    let template = match counts_tables {
-        true => "{bar:40} {pos} of {len} tables, {elapsed}, {wide_msg}",
-        false => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left, {wide_msg}",
+    let template = if counts_tables {
+        "{bar:40} {pos} of {len} tables, {elapsed}, {wide_msg}"
+    } else {
+        "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left, {wide_msg}"
     };
     let progress = ProgressBar::new(0);
     progress.set_draw_target(ProgressDrawTarget::stderr());

@@ -112,9 +112,10 @@ impl FileSource {
             _ => local_files(Path::new(place))?,
         };
         files.sort_by_key(Self::name);
-        match files.is_empty() {
-            true => Err(SourceError::Empty(place.to_owned())),
-            false => Ok(files),
+        if files.is_empty() {
+            Err(SourceError::Empty(place.to_owned()))
+        } else {
+            Ok(files)
         }
     }
 

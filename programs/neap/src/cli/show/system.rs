@@ -135,12 +135,13 @@ impl SystemDatabase<'_> {
                 let Ok(tables) = self.tables().await else {
                     return Err(refusal.into());
                 };
-                match tables.contains(&args.table) {
-                    true => Err(refusal.into()),
-                    false => Err(CommandError::NoSystemTable {
+                if tables.contains(&args.table) {
+                    Err(refusal.into())
+                } else {
+                    Err(CommandError::NoSystemTable {
                         name: args.table.clone(),
                         tables,
-                    }),
+                    })
                 }
             }
             outcome => outcome,

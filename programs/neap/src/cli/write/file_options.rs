@@ -152,9 +152,10 @@ impl FileArgs {
     fn mapping(&self) -> ColumnMapping {
         ColumnMapping {
             table: self.table.clone().unwrap_or_default(),
-            tags: match self.tags.is_empty() {
-                true => TagColumns::ByType,
-                false => TagColumns::Named(self.tags.clone()),
+            tags: if self.tags.is_empty() {
+                TagColumns::ByType
+            } else {
+                TagColumns::Named(self.tags.clone())
             },
             time: TimeColumn {
                 name: self.time_column.clone(),

@@ -188,9 +188,10 @@ impl<'a> Answers<'a> {
         let response = source.send(|source| {
             // A statement may be longer than a URL.
             let request = source.request(Method::POST, "/query").query(&parameters);
-            let request = match database.is_empty() {
-                true => request,
-                false => request.query(&[("db", database)]),
+            let request = if database.is_empty() {
+                request
+            } else {
+                request.query(&[("db", database)])
             };
             request.form(&[("q", query)])
         });
@@ -272,9 +273,10 @@ pub(super) async fn find_time(
     range: TimeRange,
     is_last: bool,
 ) -> Result<Option<i64>, ImportError> {
-    let order = match is_last {
-        true => "ORDER BY time DESC LIMIT 1",
-        false => "ORDER BY time ASC LIMIT 1",
+    let order = if is_last {
+        "ORDER BY time DESC LIMIT 1"
+    } else {
+        "ORDER BY time ASC LIMIT 1"
     };
     let query = table.select(&table.all_fields(), range, order);
     let rows = query_all(source, &table.database, &query).await?;

@@ -71,9 +71,10 @@ impl AnswerSplitter {
     /// An object is too large.
     pub(super) fn push(&mut self, bytes: &Bytes) -> Result<(), String> {
         self.buffer.extend_from_slice(bytes);
-        match self.buffer.len() > MAX_CHUNK_BYTES {
-            true => Err(format!("a chunk of more than {MAX_CHUNK_BYTES} bytes")),
-            false => Ok(()),
+        if self.buffer.len() > MAX_CHUNK_BYTES {
+            Err(format!("a chunk of more than {MAX_CHUNK_BYTES} bytes"))
+        } else {
+            Ok(())
         }
     }
 

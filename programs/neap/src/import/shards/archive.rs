@@ -65,9 +65,10 @@ pub(super) fn extract(
     read.map_err(|error| ImportError::io(archive, error))?;
     let is_compressed = start == [0x1f, 0x8b];
     let whole = io::Cursor::new(start).chain(file);
-    let extracted = match is_compressed {
-        true => extract_records(&mut MultiGzDecoder::new(BufReader::new(whole)), folder),
-        false => extract_records(&mut BufReader::new(whole), folder),
+    let extracted = if is_compressed {
+        extract_records(&mut MultiGzDecoder::new(BufReader::new(whole)), folder)
+    } else {
+        extract_records(&mut BufReader::new(whole), folder)
     };
     let is_complete = extracted.map_err(|error| ImportError::invalid(archive, error))?;
     if !is_complete {

@@ -98,9 +98,10 @@ impl Manifest {
         let files = self.files.unwrap_or_default().into_iter();
         let files = files.map(|file| {
             let is_bucket = file.database.is_empty();
-            let (database, policy) = match is_bucket {
-                true => (file.bucket_name, "autogen".to_owned()),
-                false => (file.database, file.policy),
+            let (database, policy) = if is_bucket {
+                (file.bucket_name, "autogen".to_owned())
+            } else {
+                (file.database, file.policy)
             };
             let key = ShardKey {
                 database,
@@ -150,9 +151,10 @@ pub(super) fn find_shards(folder: &Path) -> Result<FoundShards, ImportError> {
             _ => {}
         }
     }
-    match manifests.is_empty() {
-        true => find_archives(archives),
-        false => read_manifests(folder, manifests),
+    if manifests.is_empty() {
+        find_archives(archives)
+    } else {
+        read_manifests(folder, manifests)
     }
 }
 

@@ -62,9 +62,10 @@ pub(super) fn with_values(chunk: RowChunk) -> RowChunk {
             *kept |= *present;
         }
     }
-    match is_kept.iter().all(|kept| *kept) {
-        true => chunk,
-        false => select(&chunk, &is_kept),
+    if is_kept.iter().all(|kept| *kept) {
+        chunk
+    } else {
+        select(&chunk, &is_kept)
     }
 }
 

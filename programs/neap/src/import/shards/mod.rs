@@ -317,10 +317,11 @@ impl ImportRun<'_> {
                 Some(answer) = in_flight.next() => self.answered(answer)?,
             }
         }
-        match self.trackers.iter().all(UnitTracker::is_done) {
-            true => Ok(()),
+        if self.trackers.iter().all(UnitTracker::is_done) {
+            Ok(())
+        } else {
             // A worker that panicked has closed the channel without a message.
-            false => Err(ImportError::WorkerStopped),
+            Err(ImportError::WorkerStopped)
         }
     }
 

@@ -323,9 +323,10 @@ impl ColumnNames {
             .map(|(value_type, _)| *value_type);
         if policy == ConflictPolicy::Skip {
             let actions = types.keys().map(|value_type| {
-                match has_own_name && Some(*value_type) == most_frequent {
-                    true => (*value_type, keep(field)),
-                    false => (*value_type, ColumnAction::Skip),
+                if has_own_name && Some(*value_type) == most_frequent {
+                    (*value_type, keep(field))
+                } else {
+                    (*value_type, ColumnAction::Skip)
                 }
             });
             let left = most_frequent.filter(|_| has_own_name);
@@ -335,18 +336,20 @@ impl ColumnNames {
             };
             return (actions.collect(), outcome);
         }
-        let base = match has_own_name {
-            true => field.to_owned(),
-            false => self.unique(format!("{field}_field")),
+        let base = if has_own_name {
+            field.to_owned()
+        } else {
+            self.unique(format!("{field}_field"))
         };
         if policy == ConflictPolicy::Convert {
             return convert_all(types, base);
         }
         let mut described = Vec::new();
         let actions = types.keys().map(|value_type| {
-            let column = match Some(*value_type) == most_frequent {
-                true => base.clone(),
-                false => self.unique(format!("{base}_{value_type}")),
+            let column = if Some(*value_type) == most_frequent {
+                base.clone()
+            } else {
+                self.unique(format!("{base}_{value_type}"))
             };
             described.push(format!("{value_type} becomes {column}"));
             (*value_type, ColumnAction::Keep { column })
@@ -379,9 +382,10 @@ fn convert_all(
     let outcome = format!("all values become {to} values of {column}");
     let actions = types.keys().map(|value_type| {
         let column = column.clone();
-        match *value_type == to {
-            true => (*value_type, ColumnAction::Keep { column }),
-            false => (*value_type, ColumnAction::Convert { column, to }),
+        if *value_type == to {
+            (*value_type, ColumnAction::Keep { column })
+        } else {
+            (*value_type, ColumnAction::Convert { column, to })
         }
     });
     (actions.collect(), outcome)

@@ -171,9 +171,10 @@ impl ShardWorker {
     /// Reports damage that an earlier import has not found yet.
     fn report_damage(&mut self, mut damage: Vec<Damage>) -> Result<(), Stopped> {
         damage.retain(|damage| self.done.problems.add_damage(damage));
-        match damage.is_empty() {
-            true => Ok(()),
-            false => self.send(WorkerMessage::Damage(damage)),
+        if damage.is_empty() {
+            Ok(())
+        } else {
+            self.send(WorkerMessage::Damage(damage))
         }
     }
 
@@ -296,9 +297,10 @@ impl ShardWorker {
             let encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond);
             let mut encoder = encoder.map_err(|error| failed(error.to_string()))?;
             while encoder.encode(&mut self.rows.lines, usize::MAX) {}
-            return match self.rows.lines.text.len() >= self.settings.max_request_bytes / 4 {
-                true => Ok(self.send_lines(true)),
-                false => Ok(Ok(())),
+            return if self.rows.lines.text.len() >= self.settings.max_request_bytes / 4 {
+                Ok(self.send_lines(true))
+            } else {
+                Ok(Ok(()))
             };
         }
         // The lines are of earlier series.
@@ -386,9 +388,10 @@ fn apply_actions(chunk: RowChunk, actions: &[ColumnAction]) -> Vec<(RowChunk, Ve
     let mut applied = Vec::with_capacity(chunks.len());
     let last = chunks.len().saturating_sub(1);
     for (index, (columns, names)) in chunks.into_iter().enumerate() {
-        let times = match index == last {
-            true => times.take().unwrap_or_default(),
-            false => times.clone().unwrap_or_default(),
+        let times = if index == last {
+            times.take().unwrap_or_default()
+        } else {
+            times.clone().unwrap_or_default()
         };
         applied.push((RowChunk { times, columns }, names));
     }

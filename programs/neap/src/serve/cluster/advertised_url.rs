@@ -22,12 +22,13 @@ pub(super) fn find(
         return Ok(url.clone());
     }
     let no_address = || ServeError::NoAdvertisedAddress(bound.to_string());
-    let address = match bound.ip().is_unspecified() {
-        false => bound,
-        true => SocketAddr::new(
+    let address = if bound.ip().is_unspecified() {
+        SocketAddr::new(
             outgoing_address(bound).ok_or_else(no_address)?.ip(),
             bound.port(),
-        ),
+        )
+    } else {
+        bound
     };
     let scheme = if is_encrypted { "https" } else { "http" };
     let url = format!("{scheme}://{address}").parse();
@@ -36,17 +37,14 @@ pub(super) fn find(
 
 /// Returns the address from which this machine sends packets to others.
 fn outgoing_address(bound: SocketAddr) -> Option<SocketAddr> {
-    let socket = match bound.is_ipv4() {
-        true => {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-            socket.connect(ELSEWHERE_V4).ok()?;
-            socket
-        }
-        false => {
-            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
-            socket.connect(ELSEWHERE_V6).ok()?;
-            socket
-        }
+    let socket = if bound.is_ipv4() {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect(ELSEWHERE_V4).ok()?;
+        socket
+    } else {
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect(ELSEWHERE_V6).ok()?;
+        socket
     };
     let address = socket.local_addr().ok()?;
     (!address.ip().is_unspecified()).then_some(address)

@@ -62,10 +62,9 @@ fn parse_worker_url(text: &str) -> Result<Url, String> {
         && url.path() == "/"
         && url.query().is_none()
         && url.username().is_empty();
-    match is_worker {
-        true => Ok(url),
-        false => {
-            Err("a URL such as http://10.0.0.1:8182 or https://HOST:PORT is expected".to_owned())
-        }
+    if is_worker {
+        Ok(url)
+    } else {
+        Err("a URL such as http://10.0.0.1:8182 or https://HOST:PORT is expected".to_owned())
     }
 }

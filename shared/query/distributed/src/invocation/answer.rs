@@ -206,9 +206,10 @@ impl AnswerDecoder {
 
     /// Checks that the answer is complete.
     pub(super) fn finish(&self) -> Result<(), AnswerError> {
-        match self.is_complete {
-            true => Ok(()),
-            false => Err(AnswerError::BrokenOff { rows: self.rows }),
+        if self.is_complete {
+            Ok(())
+        } else {
+            Err(AnswerError::BrokenOff { rows: self.rows })
         }
     }
 
@@ -225,9 +226,10 @@ impl AnswerDecoder {
             self.has_magic = true;
         }
         if self.is_complete {
-            return match self.bytes.is_empty() {
-                true => Ok(false),
-                false => Err(AnswerError::Damaged("bytes follow its end")),
+            return if self.bytes.is_empty() {
+                Ok(false)
+            } else {
+                Err(AnswerError::Damaged("bytes follow its end"))
             };
         }
         let Some(mut head) = self.bytes.get(..HEAD_BYTES) else {

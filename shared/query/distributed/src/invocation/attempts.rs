@@ -180,9 +180,10 @@ impl TaskSender {
 
     fn left(&self, ends: Duration) -> Result<Duration, TaskError> {
         let left = ends.saturating_sub(self.world().clock.monotonic());
-        match left.is_zero() {
-            true => Err(TaskError::Timeout),
-            false => Ok(left),
+        if left.is_zero() {
+            Err(TaskError::Timeout)
+        } else {
+            Ok(left)
         }
     }
 

@@ -121,9 +121,12 @@ impl SeriesWriter {
     }
 
     fn key(&self, row: usize, measurement: Option<&ArrayRef>, tags: &[ArrayRef]) -> SeriesKey {
-        let text = |values: &ArrayRef| match values.is_valid(row) {
-            true => values.as_string::<i32>().value(row).to_owned(),
-            false => String::new(),
+        let text = |values: &ArrayRef| {
+            if values.is_valid(row) {
+                values.as_string::<i32>().value(row).to_owned()
+            } else {
+                String::new()
+            }
         };
         let named = self.tags.iter().zip(tags);
         SeriesKey {

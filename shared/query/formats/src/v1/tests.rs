@@ -140,9 +140,10 @@ fn written(
     encoder.begin(0, series_writer.columns(), &mut out);
     for from in (0..rows.len()).step_by(batch_rows) {
         let count = batch_rows.min(rows.len() - from);
-        let batch = match batch_rows.is_multiple_of(2) {
-            true => whole.slice(from, count),
-            false => batch(&rows[from..from + count]),
+        let batch = if batch_rows.is_multiple_of(2) {
+            whole.slice(from, count)
+        } else {
+            batch(&rows[from..from + count])
         };
         series_writer
             .write(&batch, encoder.as_mut(), &mut out)
@@ -196,9 +197,10 @@ fn joined(
         goes_on = partial;
     }
     assert!(!goes_on);
-    match all.is_empty() {
-        true => json!({"results": [{"statement_id": 0}]}),
-        false => json!({"results": [{"statement_id": 0, "series": all}]}),
+    if all.is_empty() {
+        json!({"results": [{"statement_id": 0}]})
+    } else {
+        json!({"results": [{"statement_id": 0, "series": all}]})
     }
 }
 

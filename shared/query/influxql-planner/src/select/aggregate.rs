@@ -117,9 +117,10 @@ impl SelectQuery<'_> {
         let mut aggregates = AggregateExprs::default();
         let mut combined = Vec::with_capacity(calls.len());
         let has_epoch = self.interface == AnswerInterface::V1 && self.survey.has_only_integrals();
-        let mut time = match has_epoch {
-            true => nanos(0),
-            false => self.whole_range(),
+        let mut time = if has_epoch {
+            nanos(0)
+        } else {
+            self.whole_range()
         };
         for call in &calls {
             let (value, selected) = self.combined(call, &mut aggregates)?;
@@ -199,9 +200,12 @@ impl SelectQuery<'_> {
         let (Some(kind), true) = (kind, self.window.is_some() && combined.is_filled) else {
             return Ok(expr);
         };
-        let or_null = |expr: Expr| match combined.is_count {
-            true => nullif(expr, lit(0_i64)),
-            false => expr,
+        let or_null = |expr: Expr| {
+            if combined.is_count {
+                nullif(expr, lit(0_i64))
+            } else {
+                expr
+            }
         };
         match &self.fill {
             Fill::Null | Fill::None => Ok(expr),
@@ -220,9 +224,10 @@ impl SelectQuery<'_> {
             }
             Fill::Value(literal) => {
                 let value = TypedExpr::of_literal(literal).read_as(kind);
-                match value.kind == Some(kind) {
-                    true => Ok(coalesce(vec![or_null(expr), value.expr])),
-                    false => Ok(expr),
+                if value.kind == Some(kind) {
+                    Ok(coalesce(vec![or_null(expr), value.expr]))
+                } else {
+                    Ok(expr)
                 }
             }
         }
@@ -386,15 +391,14 @@ pub(super) fn check_type(function: &str, kind: ColumnType) -> Result<()> {
         "max" | "min" => is_number(kind) || kind == ColumnType::Boolean,
         _ => is_number(kind),
     };
-    match fits {
-        true => Ok(()),
-        false => {
-            let name = match kind {
-                ColumnType::String => "string",
-                ColumnType::Boolean => "boolean",
-                _ => "tag",
-            };
-            plan_err!("{function}() does not support fields of type {name}")
-        }
+    if fits {
+        Ok(())
+    } else {
+        let name = match kind {
+            ColumnType::String => "string",
+            ColumnType::Boolean => "boolean",
+            _ => "tag",
+        };
+        plan_err!("{function}() does not support fields of type {name}")
     }
 }

@@ -159,19 +159,19 @@ impl SelectAnswer {
             .iter()
             .map(|tag| ident(tag_column(tag)).sort(true, nulls_first));
         let order: Vec<SortExpr> = order.collect();
-        let number = match order.is_empty() {
-            true => lit(1_u64).alias(SERIES),
-            false => dense_rank().order_by(order).build()?.alias(SERIES),
+        let number = if order.is_empty() {
+            lit(1_u64).alias(SERIES)
+        } else {
+            dense_rank().order_by(order).build()?.alias(SERIES)
         };
         let offset = select.soffset.unwrap_or(0);
         let plan = LogicalPlanBuilder::from(plan);
-        let plan = match self.tags.is_empty() {
-            true => {
-                let columns = plan.schema().columns().into_iter().map(Expr::Column);
-                let columns: Vec<Expr> = columns.chain([number]).collect();
-                plan.project(columns)?
-            }
-            false => plan.window([number])?,
+        let plan = if self.tags.is_empty() {
+            let columns = plan.schema().columns().into_iter().map(Expr::Column);
+            let columns: Vec<Expr> = columns.chain([number]).collect();
+            plan.project(columns)?
+        } else {
+            plan.window([number])?
         };
         let mut shown = ident(SERIES).gt(lit(offset));
         if let Some(limit) = limit {

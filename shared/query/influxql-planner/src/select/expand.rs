@@ -107,9 +107,10 @@ pub(super) fn outputs(
                         .filter(|(_, kind)| takes(&function.name, *kind));
                     let prefix = alias.as_ref().unwrap_or(&call.name);
                     named.extend(names.map(|(name, _)| {
-                        let alias = match wildcards.has_plain_names {
-                            true => format!("{prefix}_{name}"),
-                            false => format!("{prefix}_{}", quoted_if_needed(name)),
+                        let alias = if wildcards.has_plain_names {
+                            format!("{prefix}_{name}")
+                        } else {
+                            format!("{prefix}_{}", quoted_if_needed(name))
                         };
                         (Some(alias), Ast::Call(replace_wildcard(call, name)))
                     }));
@@ -146,9 +147,10 @@ fn column(columns: &SourceColumns, name: &str, kind: ColumnType) -> Ast {
 /// The tags that `top` and `bottom` return next to the values.
 pub(super) fn picked_tags(call: &Call) -> impl Iterator<Item = Ast> {
     let has_tags = matches!(call.name.as_str(), "top" | "bottom");
-    let tags = match has_tags && call.args.len() > 2 {
-        true => call.args.get(1..call.args.len() - 1),
-        false => None,
+    let tags = if has_tags && call.args.len() > 2 {
+        call.args.get(1..call.args.len() - 1)
+    } else {
+        None
     };
     tags.unwrap_or_default().iter().cloned()
 }

@@ -161,9 +161,10 @@ impl Accumulator for ModeAccumulator {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let list = |items: Vec<ScalarValue>, item: &DataType| -> Result<ScalarValue> {
-            let array = match items.is_empty() {
-                true => arrow::array::new_empty_array(item),
-                false => ScalarValue::iter_to_array(items)?,
+            let array = if items.is_empty() {
+                arrow::array::new_empty_array(item)
+            } else {
+                ScalarValue::iter_to_array(items)?
             };
             Ok(SingleRowListArrayBuilder::new(array).build_list_scalar())
         };

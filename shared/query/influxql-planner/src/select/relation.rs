@@ -71,9 +71,10 @@ impl Relation {
         };
         let mut predicates: Vec<Expr> = time_bounds(range).collect();
         // As in InfluxDB 1, a tag that a subquery selects is null where it is missing, and then satisfies no condition.
-        let columns = match query.tags_are_values {
-            true => &self.columns.with_texts(&self.dimensions),
-            false => &self.columns,
+        let columns = if query.tags_are_values {
+            &self.columns.with_texts(&self.dimensions)
+        } else {
+            &self.columns
         };
         let rows = ConditionContext {
             columns,

@@ -135,9 +135,10 @@ fn with_steps(
     let columns: Vec<_> = columns
         .map(|(index, column)| column.alias(step_column(index)))
         .collect();
-    let plan = match columns.is_empty() {
-        true => plan,
-        false => LogicalPlanBuilder::from(plan).window(columns)?.build()?,
+    let plan = if columns.is_empty() {
+        plan
+    } else {
+        LogicalPlanBuilder::from(plan).window(columns)?.build()?
     };
     Ok((plan, steps))
 }

@@ -179,11 +179,10 @@ impl FieldCalls {
 
     fn add_call(&mut self, call: &Call) -> Result<()> {
         let Some(class) = class(&call.name) else {
-            return match is_unsupported(&call.name) {
-                true => plan_err!("Invalid function '{}'", call.name),
-                false => {
-                    plan_err!("unsupported function {}()", call.name).map_err(with_influxdb_context)
-                }
+            return if is_unsupported(&call.name) {
+                plan_err!("Invalid function '{}'", call.name)
+            } else {
+                plan_err!("unsupported function {}()", call.name).map_err(with_influxdb_context)
             };
         };
         if class == FunctionClass::Math {
@@ -357,16 +356,15 @@ fn check_constants(call: &Call, is_v1: bool) -> Result<()> {
         }
         _ => true,
     };
-    match is_right {
-        true => Ok(()),
-        false => {
-            let name = &call.name;
-            plan_err!(
-                "invalid argument for {name}: {}",
-                last.map(ToString::to_string).unwrap_or_default()
-            )
-            .map_err(with_influxdb_context)
-        }
+    if is_right {
+        Ok(())
+    } else {
+        let name = &call.name;
+        plan_err!(
+            "invalid argument for {name}: {}",
+            last.map(ToString::to_string).unwrap_or_default()
+        )
+        .map_err(with_influxdb_context)
     }
 }
 

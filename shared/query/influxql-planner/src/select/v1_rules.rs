@@ -380,11 +380,10 @@ impl StatementRules {
 
 fn check_count(call: &Call, expected: usize) -> Result<()> {
     let (name, given) = (&call.name, call.args.len());
-    match given == expected {
-        true => Ok(()),
-        false => {
-            plan_err!("invalid number of arguments for {name}, expected {expected}, got {given}")
-        }
+    if given == expected {
+        Ok(())
+    } else {
+        plan_err!("invalid number of arguments for {name}, expected {expected}, got {given}")
     }
 }
 

@@ -34,9 +34,10 @@ fn binds(expr: &Expr) -> u8 {
 }
 
 fn operand(f: &mut Formatter<'_>, expr: &Expr, in_parentheses: bool) -> fmt::Result {
-    match in_parentheses {
-        true => write!(f, "({expr})"),
-        false => expr.fmt(f),
+    if in_parentheses {
+        write!(f, "({expr})")
+    } else {
+        expr.fmt(f)
     }
 }
 

@@ -18,9 +18,10 @@ pub(crate) struct Identifier<'a>(pub(crate) &'a str);
 
 impl Display for Identifier<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match is_plain(self.0) {
-            true => f.write_str(self.0),
-            false => quoted(f, '"', self.0),
+        if is_plain(self.0) {
+            f.write_str(self.0)
+        } else {
+            quoted(f, '"', self.0)
         }
     }
 }

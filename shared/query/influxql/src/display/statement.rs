@@ -180,9 +180,10 @@ impl Display for RetentionPolicy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (name, database) = (Identifier(&self.name), Identifier(&self.database));
         write!(f, "RETENTION POLICY {name} ON {database}{}", self.options)?;
-        match self.default {
-            true => f.write_str(" DEFAULT"),
-            false => Ok(()),
+        if self.default {
+            f.write_str(" DEFAULT")
+        } else {
+            Ok(())
         }
     }
 }

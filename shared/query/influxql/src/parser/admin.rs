@@ -13,9 +13,10 @@ impl Parser<'_> {
         self.advance()?;
         if self.take_word("DATABASE")? {
             let name = self.name(DATABASE)?;
-            let policy = match self.take_word("WITH")? {
-                true => Some(self.policy_options(true)?.0),
-                false => None,
+            let policy = if self.take_word("WITH")? {
+                Some(self.policy_options(true)?.0)
+            } else {
+                None
             };
             return Ok(Statement::CreateDatabase { name, policy });
         }
@@ -70,12 +71,13 @@ impl Parser<'_> {
 
     fn deletion(&mut self) -> Result<DeleteClauses> {
         let message = "invalid FROM clause, expected identifier or regular expression";
-        let from = match self.take_word("FROM")? {
-            true => self.list(|parser| {
+        let from = if self.take_word("FROM")? {
+            self.list(|parser| {
                 parser.count(StatementElement::Table)?;
                 parser.measurement_name(message)
-            })?,
-            false => Vec::new(),
+            })?
+        } else {
+            Vec::new()
         };
         let condition = self.where_clause()?;
         if from.is_empty() && condition.is_none() {

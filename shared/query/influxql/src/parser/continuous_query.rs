@@ -23,13 +23,10 @@ impl Parser<'_> {
         }
         let message = "invalid CREATE CONTINUOUS QUERY statement, expected RESAMPLE or BEGIN";
         self.expect_word("BEGIN", message)?;
-        let query = match self.is_word("SELECT") {
-            true => self.select_statement()?,
-            false => {
-                return Err(
-                    self.expected("invalid CREATE CONTINUOUS QUERY statement, expected SELECT")
-                );
-            }
+        let query = if self.is_word("SELECT") {
+            self.select_statement()?
+        } else {
+            return Err(self.expected("invalid CREATE CONTINUOUS QUERY statement, expected SELECT"));
         };
         let Statement::SelectInto(query) = query else {
             return Err(self.expected(

@@ -63,9 +63,10 @@ impl Parser<'_> {
 
     /// Parses `WHERE` and its condition if `WHERE` is the next token.
     pub(super) fn where_clause(&mut self) -> Result<Option<Condition>> {
-        match self.take_word("WHERE")? {
-            true => Ok(Some(condition(self.node(0)?))),
-            false => Ok(None),
+        if self.take_word("WHERE")? {
+            Ok(Some(condition(self.node(0)?)))
+        } else {
+            Ok(None)
         }
     }
 
@@ -275,9 +276,10 @@ impl Parser<'_> {
             }
             _ => {}
         }
-        let cast = match self.take_symbol("::")? {
-            true => Some(self.cast()?),
-            false => None,
+        let cast = if self.take_symbol("::")? {
+            Some(self.cast()?)
+        } else {
+            None
         };
         Ok(ValueOrCondition::Value(
             Expr::Column(Column { name, cast }),

@@ -72,12 +72,11 @@ impl Parser<'_> {
     pub(super) fn count(&mut self, element: StatementElement) -> Result<()> {
         let count = self.counts.of(element);
         *count += 1;
-        match *count <= element.maximum() {
-            true => Ok(()),
-            false => {
-                let (most, name) = (element.maximum(), element.name());
-                Err(self.expected(format!("more than {most} {name} in a statement")))
-            }
+        if *count <= element.maximum() {
+            Ok(())
+        } else {
+            let (most, name) = (element.maximum(), element.name());
+            Err(self.expected(format!("more than {most} {name} in a statement")))
         }
     }
 }

@@ -136,16 +136,18 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_word(&mut self, keyword: &str, message: &str) -> Result<()> {
-        match self.take_word(keyword)? {
-            true => Ok(()),
-            false => Err(self.expected(message)),
+        if self.take_word(keyword)? {
+            Ok(())
+        } else {
+            Err(self.expected(message))
         }
     }
 
     fn expect_symbol(&mut self, symbol: &str, message: &str) -> Result<()> {
-        match self.take_symbol(symbol)? {
-            true => Ok(()),
-            false => Err(self.expected(message)),
+        if self.take_symbol(symbol)? {
+            Ok(())
+        } else {
+            Err(self.expected(message))
         }
     }
 

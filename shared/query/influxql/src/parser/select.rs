@@ -25,9 +25,10 @@ impl Parser<'_> {
     pub(super) fn select_statement(&mut self) -> Result<Statement> {
         self.advance()?;
         let fields = self.list(Self::field)?;
-        let target = match self.take_word("INTO")? {
-            true => Some(self.target()?),
-            false => None,
+        let target = if self.take_word("INTO")? {
+            Some(self.target()?)
+        } else {
+            None
         };
         let select = self.select_from(fields)?;
         Ok(match target {
@@ -69,10 +70,11 @@ impl Parser<'_> {
                 self.expect_word("MEASUREMENT", "invalid INTO clause, expected MEASUREMENT")?;
                 return Ok(target_of(names, None));
             }
-            names.push(match self.is_symbol(".") && names.len() == 1 {
+            names.push(if self.is_symbol(".") && names.len() == 1 {
                 // The default retention policy.
-                true => None,
-                false => Some(self.name("invalid INTO clause, expected identifier")?),
+                None
+            } else {
+                Some(self.name("invalid INTO clause, expected identifier")?)
             });
             if names.len() == 3 || !self.take_symbol(".")? {
                 let table = names.pop().flatten();
@@ -84,9 +86,10 @@ impl Parser<'_> {
     fn field(&mut self) -> Result<Field> {
         self.count(StatementElement::Field)?;
         let expr = self.expr()?;
-        let alias = match self.take_word("AS")? {
-            true => Some(self.name("invalid field alias, expected an identifier")?),
-            false => None,
+        let alias = if self.take_word("AS")? {
+            Some(self.name("invalid field alias, expected an identifier")?)
+        } else {
+            None
         };
         Ok(Field { expr, alias })
     }
@@ -98,9 +101,10 @@ impl Parser<'_> {
         self.count(StatementElement::Table)?;
         let select = self.nested(|parser| {
             parser.advance()?;
-            match parser.is_word("SELECT") {
-                true => parser.select(),
-                false => Err(parser.expected("invalid subquery, expected SELECT")),
+            if parser.is_word("SELECT") {
+                parser.select()
+            } else {
+                Err(parser.expected("invalid subquery, expected SELECT"))
             }
         })?;
         self.expect_symbol(")", "invalid subquery, expected ')'")?;
@@ -184,9 +188,10 @@ impl Parser<'_> {
     fn time_call(&mut self) -> Result<Dimension> {
         let start = self.peeked.start;
         let every = self.literal()?;
-        let offset = match self.take_symbol(",")? {
-            true => Some(self.expr()?),
-            false => None,
+        let offset = if self.take_symbol(",")? {
+            Some(self.expr()?)
+        } else {
+            None
         };
         self.expect_symbol(")", "invalid TIME call, expected ')'")?;
         match every {
@@ -252,9 +257,10 @@ impl Parser<'_> {
         if self.take_word("DESC")? {
             return Ok(Some(TimeOrder::Descending));
         }
-        match self.take_word("ASC")? || named {
-            true => Ok(Some(TimeOrder::Ascending)),
-            false => Err(self.expected("invalid ORDER BY, expected ASC, DESC or TIME")),
+        if self.take_word("ASC")? || named {
+            Ok(Some(TimeOrder::Ascending))
+        } else {
+            Err(self.expected("invalid ORDER BY, expected ASC, DESC or TIME"))
         }
     }
 

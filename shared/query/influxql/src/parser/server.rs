@@ -67,9 +67,10 @@ impl Parser<'_> {
             return Err(self.expected("invalid KILL QUERY statement, expected unsigned integer"));
         };
         self.advance()?;
-        let host = match self.take_word("ON")? {
-            true => Some(self.name("invalid ON clause, expected identifier")?),
-            false => None,
+        let host = if self.take_word("ON")? {
+            Some(self.name("invalid ON clause, expected identifier")?)
+        } else {
+            None
         };
         Ok(Statement::Server(ServerStatement::KillQuery { id, host }))
     }

@@ -37,9 +37,10 @@ impl Parser<'_> {
             }
             Some("SERIES") => {
                 self.advance()?;
-                match self.is_cardinality() {
-                    true => self.cardinality(CardinalityTarget::Series),
-                    false => Ok(Statement::ShowSeries(self.show_of_tables()?)),
+                if self.is_cardinality() {
+                    self.cardinality(CardinalityTarget::Series)
+                } else {
+                    Ok(Statement::ShowSeries(self.show_of_tables()?))
                 }
             }
             Some("FIELD") => {
@@ -63,13 +64,12 @@ impl Parser<'_> {
 
     fn show_measurements(&mut self) -> Result<Statement> {
         let on = self.on_clause()?;
-        let with = match self.take_word("WITH")? {
-            true => {
-                let message = "invalid WITH clause, expected MEASUREMENT";
-                self.expect_word("MEASUREMENT", message)?;
-                Some(self.name_match(false)?)
-            }
-            false => None,
+        let with = if self.take_word("WITH")? {
+            let message = "invalid WITH clause, expected MEASUREMENT";
+            self.expect_word("MEASUREMENT", message)?;
+            Some(self.name_match(false)?)
+        } else {
+            None
         };
         Ok(Statement::ShowMeasurements(ShowMeasurements {
             on,
@@ -92,9 +92,10 @@ impl Parser<'_> {
     fn show_tags(&mut self) -> Result<Statement> {
         if self.take_word("KEYS")? {
             let mut show = self.head()?;
-            let keys = match self.is_word("WITH") {
-                true => Some(self.with_key("SHOW TAG KEYS")?),
-                false => None,
+            let keys = if self.is_word("WITH") {
+                Some(self.with_key("SHOW TAG KEYS")?)
+            } else {
+                None
             };
             self.tail(&mut show)?;
             return Ok(Statement::ShowTagKeys(ShowTagKeys { show, keys }));
@@ -139,9 +140,10 @@ impl Parser<'_> {
     }
 
     fn on_clause(&mut self) -> Result<Option<String>> {
-        match self.take_word("ON")? {
-            true => Ok(Some(self.name("invalid ON clause, expected identifier")?)),
-            false => Ok(None),
+        if self.take_word("ON")? {
+            Ok(Some(self.name("invalid ON clause, expected identifier")?))
+        } else {
+            Ok(None)
         }
     }
 
@@ -149,9 +151,10 @@ impl Parser<'_> {
     fn head(&mut self) -> Result<ShowClauses> {
         Ok(ShowClauses {
             on: self.on_clause()?,
-            from: match self.take_word("FROM")? {
-                true => self.list(Self::measurement)?,
-                false => Vec::new(),
+            from: if self.take_word("FROM")? {
+                self.list(Self::measurement)?
+            } else {
+                Vec::new()
             },
             ..ShowClauses::default()
         })
@@ -202,9 +205,10 @@ impl Parser<'_> {
                 regex.ok_or_else(|| self.expected(REGEX))?,
             ));
         }
-        Err(self.expected(match of_keys {
-            true => "invalid WITH KEY clause, expected =, !=, =~, !~ or IN",
-            false => "invalid WITH clause, expected = or =~",
+        Err(self.expected(if of_keys {
+            "invalid WITH KEY clause, expected =, !=, =~, !~ or IN"
+        } else {
+            "invalid WITH clause, expected = or =~"
         }))
     }
 }

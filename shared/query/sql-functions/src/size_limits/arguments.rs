@@ -80,9 +80,10 @@ impl CallArguments {
         let rows = (self.rows as u64).saturating_mul(self.times);
         let one = |operand: &Operand| {
             let bytes = sizes::bytes(&operand.array, 0, operand.array.len());
-            match operand.constant {
-                true => bytes.saturating_mul(rows),
-                false => bytes,
+            if operand.constant {
+                bytes.saturating_mul(rows)
+            } else {
+                bytes
             }
         };
         self.operands.iter().map(one).fold(0, u64::saturating_add)

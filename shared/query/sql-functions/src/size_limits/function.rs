@@ -206,9 +206,10 @@ impl ScalarUDFImpl for SizeLimitedFunction {
             .args
             .iter()
             .any(|arg| matches!(arg, ColumnarValue::Array(_)));
-        match self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
-            true => self.invoke_in_parts(&args, amount),
-            false => self.refuse(amount, limit),
+        if self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
+            self.invoke_in_parts(&args, amount)
+        } else {
+            self.refuse(amount, limit)
         }
     }
 

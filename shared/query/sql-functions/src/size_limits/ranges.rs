@@ -44,13 +44,13 @@ fn integers(args: &CallArguments, inclusive: bool) -> u64 {
             return 0;
         };
         let (distance, step) = (i128::from(stop) - i128::from(start), i128::from(step));
-        match inclusive {
-            true => values(distance, step),
+        if inclusive {
+            values(distance, step)
+        } else if distance.signum() == step.signum() {
             // The end is exclusive.
-            false if distance.signum() == step.signum() => {
-                values(distance - distance.signum(), step)
-            }
-            false => 0,
+            values(distance - distance.signum(), step)
+        } else {
+            0
         }
     })
 }

@@ -172,9 +172,10 @@ fn tau(mut share: f64) -> f64 {
 
 /// Returns the bytes that identify a float: zeros are equal, whatever their sign.
 fn float_bytes(number: f64) -> [u8; 8] {
-    match number == 0.0 {
-        true => [0; 8],
-        false => number.to_le_bytes(),
+    if number == 0.0 {
+        [0; 8]
+    } else {
+        number.to_le_bytes()
     }
 }
 

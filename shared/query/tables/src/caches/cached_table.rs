@@ -24,12 +24,13 @@ pub(crate) fn table_provider(
 ) -> Arc<dyn TableProvider> {
     let rows = scope.table(table);
     let has_caches = !table.last_caches().is_empty() || !table.distinct_caches().is_empty();
-    match scope.uses_caches && has_caches {
-        true => Arc::new(CachedTable {
+    if scope.uses_caches && has_caches {
+        Arc::new(CachedTable {
             scope: Arc::clone(scope),
             rows,
-        }),
-        false => Arc::new(rows),
+        })
+    } else {
+        Arc::new(rows)
     }
 }
 

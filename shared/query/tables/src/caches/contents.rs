@@ -89,12 +89,13 @@ impl CacheContents {
             rows = rows.slice(0, limit);
         }
         let shown = self.schema.fields().iter().zip(rows.columns());
-        let columns = shown.map(
-            |(field, column)| match column.data_type() == field.data_type() {
-                true => Ok(Arc::clone(column)),
-                false => cast(column, field.data_type()),
-            },
-        );
+        let columns = shown.map(|(field, column)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                cast(column, field.data_type())
+            }
+        });
         let columns = columns.collect::<Result<_, ArrowError>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let schema = Arc::clone(&self.schema);

@@ -140,12 +140,13 @@ impl CacheTable {
         shape: &CacheShape,
         request: &CacheRequest<'_>,
     ) -> Result<Option<(CacheLayer, Option<CacheLayer>)>> {
-        let newer = match self.rows.is_in_tail() {
-            true => match self.tail(shape, request).await? {
+        let newer = if self.rows.is_in_tail() {
+            match self.tail(shape, request).await? {
                 Some(newer) => Some(newer),
                 None => return Ok(None),
-            },
-            false => None,
+            }
+        } else {
+            None
         };
         let base = self.base_layer(shape, request.from, Some(request)).await?;
         Ok(base.map(|base| (base, newer)))
@@ -260,13 +261,13 @@ impl TableProvider for CacheTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let taken =
-            filters.iter().map(
-                |filter| match is_infallible_on_one_column(filter, &self.keys) {
-                    true => TableProviderFilterPushDown::Exact,
-                    false => TableProviderFilterPushDown::Unsupported,
-                },
-            );
+        let taken = filters.iter().map(|filter| {
+            if is_infallible_on_one_column(filter, &self.keys) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        });
         Ok(taken.collect())
     }
 

@@ -161,9 +161,10 @@ impl LastRowsStream {
         // Rows come out in the order in which they came in, which the plan may rely on.
         self.pending.push(batch)?;
         let has_memory = self.charge_memory()?;
-        match is_full || !has_memory || self.pending.len() >= self.batch_rows {
-            true => self.pending.take(),
-            false => Ok(None),
+        if is_full || !has_memory || self.pending.len() >= self.batch_rows {
+            self.pending.take()
+        } else {
+            Ok(None)
         }
     }
 
@@ -179,9 +180,10 @@ impl LastRowsStream {
         if self.rows >= TRIAL_ROWS && self.needed > self.rows / 2 {
             self.groups = None;
         }
-        match count == batch.num_rows() {
-            true => Ok(batch),
-            false => Ok(filter_record_batch(&batch, &needed)?),
+        if count == batch.num_rows() {
+            Ok(batch)
+        } else {
+            Ok(filter_record_batch(&batch, &needed)?)
         }
     }
 

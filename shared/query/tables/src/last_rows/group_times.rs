@@ -27,12 +27,13 @@ pub(super) struct GroupTimes {
 impl GroupTimes {
     /// No groups.
     pub(super) fn new(parameters: &LastRowsParameters, input: &Schema) -> Result<Self> {
-        let groups = match parameters.keys.is_empty() {
-            true => None,
-            false => Some(RowGroups::new(
+        let groups = if parameters.keys.is_empty() {
+            None
+        } else {
+            Some(RowGroups::new(
                 input.project(&parameters.keys)?.into(),
                 &GroupOrdering::None,
-            )?),
+            )?)
         };
         Ok(Self {
             parameters: parameters.clone(),

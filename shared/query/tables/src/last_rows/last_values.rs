@@ -75,10 +75,11 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         .zip(are_texts)
         .map(|((qualifier, field), is_text)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match is_text {
-                true => cast(column, field.data_type().clone())
-                    .alias_qualified(qualifier.cloned(), field.name()),
-                false => column,
+            if is_text {
+                cast(column, field.data_type().clone())
+                    .alias_qualified(qualifier.cloned(), field.name())
+            } else {
+                column
             }
         });
     let projection = Projection::try_new_with_schema(

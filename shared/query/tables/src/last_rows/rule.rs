@@ -123,15 +123,17 @@ impl FunctionNeeds {
             }),
             name @ ("first_value" | "last_value") => {
                 let (time, is_descending) = order_in_group(function, keys)?;
-                let required = match function.ignore_nulls() {
-                    true => Some(argument(0)?),
-                    false => None,
+                let required = if function.ignore_nulls() {
+                    Some(argument(0)?)
+                } else {
+                    None
                 };
                 Some(Self {
                     time,
-                    end: match (name == "last_value") == is_descending {
-                        true => TimeEnd::First,
-                        false => TimeEnd::Last,
+                    end: if (name == "last_value") == is_descending {
+                        TimeEnd::First
+                    } else {
+                        TimeEnd::Last
                     },
                     required,
                     selects_values: true,

@@ -57,9 +57,10 @@ fn with_newest_rows(
         is_changed |= changed.is_some();
         inputs.push(changed.unwrap_or_else(|| Arc::clone(input)));
     }
-    match is_changed {
-        true => replace_children_if_necessary(Arc::clone(plan), inputs).map(Some),
-        false => Ok(None),
+    if is_changed {
+        replace_children_if_necessary(Arc::clone(plan), inputs).map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -78,9 +78,10 @@ fn session(with_rule: bool, partitions: Vec<Vec<RecordBatch>>) -> SessionContext
         .with_default_features()
         .with_config(SessionConfig::new().with_target_partitions(2))
         .with_physical_optimizer_rules(rules);
-    let builder = match with_rule {
-        true => builder.with_optimizer_rule(Arc::new(LastValuesRule)),
-        false => builder,
+    let builder = if with_rule {
+        builder.with_optimizer_rule(Arc::new(LastValuesRule))
+    } else {
+        builder
     };
     let state = neap_sql_functions::register(builder).build();
     let context = SessionContext::new_with_state(state);
@@ -229,9 +230,10 @@ fn batch_of_runs(runs: &[(Option<u8>, Option<u8>, i64)], texts: bool) -> RecordB
     let text = |value: Option<u8>| value.map(|value| format!("t{value}"));
     let column = |texts_of_rows: Vec<Option<String>>| -> ArrayRef {
         let values = texts_of_rows.iter().map(Option::as_deref);
-        match texts {
-            true => Arc::new(values.collect::<StringArray>()),
-            false => Arc::new(values.collect::<DictionaryArray<Int32Type>>()),
+        if texts {
+            Arc::new(values.collect::<StringArray>())
+        } else {
+            Arc::new(values.collect::<DictionaryArray<Int32Type>>())
         }
     };
     let times = rows()

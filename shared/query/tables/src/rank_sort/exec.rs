@@ -244,9 +244,10 @@ struct RowSort {
 
 impl RowSort {
     async fn run(mut self) -> Result<SendableRecordBatchStream> {
-        match self.input.read().await? {
-            true => self.sort_by_ranks(),
-            false => self.sort_as_described(),
+        if self.input.read().await? {
+            self.sort_by_ranks()
+        } else {
+            self.sort_as_described()
         }
     }
 

@@ -92,9 +92,10 @@ impl SortInput {
                     break;
                 }
             }
-            match is_pending {
-                true => Poll::Pending,
-                false => Poll::Ready(Ok(true)),
+            if is_pending {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(true))
             }
         })
         .await

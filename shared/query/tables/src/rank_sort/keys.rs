@@ -173,9 +173,10 @@ fn tag_ranks(tags: &dyn Array, options: SortOptions) -> Result<Vec<u32>, ArrowEr
         .values()
         .as_string_opt::<i32>()
         .ok_or_else(|| ArrowError::CastError("tags are no texts".to_owned()))?;
-    let null = match options.nulls_first {
-        true => NULLS_FIRST,
-        false => NULLS_LAST,
+    let null = if options.nulls_first {
+        NULLS_FIRST
+    } else {
+        NULLS_LAST
     };
     let keys = tags.keys_iter();
     let mut is_used = vec![false; texts.len()];

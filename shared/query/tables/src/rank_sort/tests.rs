@@ -140,11 +140,12 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn runtime(is_multi_threaded: bool) -> tokio::runtime::Runtime {
-    let builder = match is_multi_threaded {
-        true => tokio::runtime::Builder::new_multi_thread()
+    let builder = if is_multi_threaded {
+        tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .build(),
-        false => tokio::runtime::Builder::new_current_thread().build(),
+            .build()
+    } else {
+        tokio::runtime::Builder::new_current_thread().build()
     };
     builder.unwrap()
 }
@@ -197,10 +198,7 @@ proptest! {
         is_multi_threaded in any::<bool>(),
     ) {
         let partitions = numbered(&partitions);
-        let limits = match is_by_rows {
-            true => SortLimits { rows: 1, ..ENOUGH },
-            false => SortLimits { bytes: 1, ..ENOUGH },
-        };
+        let limits = if is_by_rows { SortLimits { rows: 1, ..ENOUGH } } else { SortLimits { bytes: 1, ..ENOUGH } };
         let plan = RankSortExec::new(sort(&partitions, &parts)).with_limits(limits);
         let plan: Arc<dyn ExecutionPlan> = Arc::new(plan);
         let by_id = [("id", SortOptions::default())];

@@ -120,9 +120,10 @@ impl KeyCodes {
         // No tag has this code.
         let missing = u128::from(u32::MAX);
         for (row, (code, tag)) in self.codes.iter_mut().zip(tags.values()).enumerate() {
-            *code |= match tags.is_valid(row) {
-                true => u128::from(tag.cast_unsigned()),
-                false => missing,
+            *code |= if tags.is_valid(row) {
+                u128::from(tag.cast_unsigned())
+            } else {
+                missing
             };
         }
         Some(())

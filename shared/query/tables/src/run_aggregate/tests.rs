@@ -90,12 +90,11 @@ fn session(setting: Setting, partitions: Vec<Vec<RecordBatch>>) -> SessionContex
     let state = neap_sql_functions::register(builder).build();
     let context = SessionContext::new_with_state(state);
     let table = MemTable::try_new(schema(), partitions).unwrap();
-    let table = match setting.is_sorted {
-        true => {
-            let order = ["host", "zone", "time"].map(|name| col(name).sort(true, true));
-            table.with_sort_order(vec![order.to_vec()])
-        }
-        false => table,
+    let table = if setting.is_sorted {
+        let order = ["host", "zone", "time"].map(|name| col(name).sort(true, true));
+        table.with_sort_order(vec![order.to_vec()])
+    } else {
+        table
     };
     context.register_table("rows", Arc::new(table)).unwrap();
     context
@@ -250,9 +249,10 @@ async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
 
 /// Returns the operator with its input in a statement.
 fn find(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
-    match plan.is::<RunAggregateExec>() {
-        true => Some(Arc::clone(plan)),
-        false => plan.children().into_iter().find_map(find),
+    if plan.is::<RunAggregateExec>() {
+        Some(Arc::clone(plan))
+    } else {
+        plan.children().into_iter().find_map(find)
     }
 }
 

@@ -138,10 +138,7 @@ impl DedupExec {
 
     /// Returns the inputs that rules see.
     fn visible_inputs(&self) -> &[Arc<dyn ExecutionPlan>] {
-        match self.hides_inputs {
-            true => &[],
-            false => &self.inputs,
-        }
+        if self.hides_inputs { &[] } else { &self.inputs }
     }
 }
 

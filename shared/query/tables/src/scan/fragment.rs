@@ -153,13 +153,14 @@ impl ScanFragment {
         };
         let regions: Vec<_> = regions.into_iter().map(renumbered).collect();
         let reads_tail = regions.iter().any(|region| region.has_tail);
-        let tail = match reads_tail {
-            true => self.tail.clone(),
-            false => TailSegments {
+        let tail = if reads_tail {
+            self.tail.clone()
+        } else {
+            TailSegments {
                 names: Vec::new(),
                 time: None,
                 ..self.tail
-            },
+            }
         };
         Self {
             sections,

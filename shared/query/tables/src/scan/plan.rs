@@ -126,11 +126,12 @@ impl ScanPlanner<'_> {
             TimeRegions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
         let mut inputs = self.direct(projection, sources, &regions)?;
         inputs.extend(self.merges(projection, sources, &regions.overlaps)?);
-        match inputs.is_empty() {
-            true => Ok(Arc::new(EmptyExec::new(Arc::new(
+        if inputs.is_empty() {
+            Ok(Arc::new(EmptyExec::new(Arc::new(
                 self.schema.project(projection)?,
-            )))),
-            false => UnionExec::try_new(inputs),
+            ))))
+        } else {
+            UnionExec::try_new(inputs)
         }
     }
 

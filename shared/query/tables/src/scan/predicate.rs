@@ -82,9 +82,10 @@ impl ScanPredicates {
         let (time, is_time_only) = time_range(filters);
         let are_all = key.len() == filters.len();
         let key = physical(key)?;
-        let all = match are_all {
-            true => key.clone(),
-            false => physical(filters.to_vec())?,
+        let all = if are_all {
+            key.clone()
+        } else {
+            physical(filters.to_vec())?
         };
         let conditions_on_tags = match &key {
             Some(key) => conditions_on_tags(key, schema, tags)?,

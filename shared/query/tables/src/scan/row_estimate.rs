@@ -30,9 +30,10 @@ impl SnapshotTable {
             return None;
         }
         let mut conditions = filters.iter().flat_map(split_conjunction);
-        let selectivity = match conditions.any(|one| self.requires_tag_values(one)) {
-            true => TAG_SELECTIVITY,
-            false => 1,
+        let selectivity = if conditions.any(|one| self.requires_tag_values(one)) {
+            TAG_SELECTIVITY
+        } else {
+            1
         };
         let sections = manifest.sections.iter();
         let sections = sections.filter(|section| section.table == table);
@@ -73,9 +74,10 @@ impl SnapshotTable {
                 _ => false,
             };
             is_required &= is_of_tag;
-            Ok(match is_required {
-                true => TreeNodeRecursion::Jump,
-                false => TreeNodeRecursion::Stop,
+            Ok(if is_required {
+                TreeNodeRecursion::Jump
+            } else {
+                TreeNodeRecursion::Stop
             })
         });
         visited.is_ok() && is_required

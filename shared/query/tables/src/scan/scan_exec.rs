@@ -338,9 +338,10 @@ impl ExecutionPlan for SnapshotScanExec {
         };
         let dynamic: Vec<_> = dynamic.filter(is_dynamic).collect();
         Ok(
-            match phase == FilterPushdownPhase::Post && !dynamic.is_empty() {
-                true => answer.with_updated_node(Arc::new(self.with_dynamic_filters(dynamic))),
-                false => answer,
+            if phase == FilterPushdownPhase::Post && !dynamic.is_empty() {
+                answer.with_updated_node(Arc::new(self.with_dynamic_filters(dynamic)))
+            } else {
+                answer
             },
         )
     }

@@ -48,9 +48,10 @@ fn filtered_scans(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execut
         is_changed |= tail.is_some();
         scans.push(tail.unwrap_or_else(|| Arc::new(filter)));
     }
-    match is_changed {
-        true => UnionExec::try_new(scans).map(Some),
-        false => Ok(None),
+    if is_changed {
+        UnionExec::try_new(scans).map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -48,9 +48,12 @@ impl MaterializedViewsSource {
         let pending = all().map(|view| state(view).map(|state| state.pending.count(view.windows)));
         let recorded = states().map(|state| state.map(|state| state.recorded.mark.time()));
         let refreshed = states().map(|state| state.and_then(|state| state.refreshed));
-        let staleness = all().map(|view| match current.contains(&view.id) {
-            true => Some(0),
-            false => state(view).map(|state| self.since(state.recorded.mark)),
+        let staleness = all().map(|view| {
+            if current.contains(&view.id) {
+                Some(0)
+            } else {
+                state(view).map(|state| self.since(state.recorded.mark))
+            }
         });
         let errors = states().map(|state| {
             let failure = state.and_then(|state| state.failure.as_ref());

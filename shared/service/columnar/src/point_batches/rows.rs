@@ -139,9 +139,10 @@ impl RowSource for PointRows {
             let number = self.numbers.get(error.line_number.saturating_sub(1));
             error.line_number = number.copied().unwrap_or(error.line_number);
         }
-        let limit = match options.stop_at_first_error {
-            true => 1,
-            false => options.max_errors.unwrap_or(usize::MAX),
+        let limit = if options.stop_at_first_error {
+            1
+        } else {
+            options.max_errors.unwrap_or(usize::MAX)
         };
         parsed.lines += self.refused.count;
         let refused = self.refused.errors.iter().take(limit);

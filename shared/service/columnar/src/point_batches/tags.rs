@@ -156,9 +156,10 @@ impl NamedTag {
         let after = self.last + 1;
         let is_last = usize::try_from(after).is_ok_and(|after| after >= count);
         let expected = if is_last { 0 } else { after };
-        self.last = match self.values.is(expected, text) {
-            true => expected,
-            false => self.values.key(text),
+        self.last = if self.values.is(expected, text) {
+            expected
+        } else {
+            self.values.key(text)
         };
         let is_new = self.values.len() > count;
         if is_new {
@@ -229,9 +230,10 @@ impl FinishedTag {
         }
         let slice = self.values.slice(0, count);
         // A slice takes the memory of all values.
-        let first = match count < self.values.len() / 2 {
-            true => Arc::new(copy_of(&slice)),
-            false => Arc::new(slice),
+        let first = if count < self.values.len() / 2 {
+            Arc::new(copy_of(&slice))
+        } else {
+            Arc::new(slice)
         };
         Arc::clone(self.first.insert(first))
     }

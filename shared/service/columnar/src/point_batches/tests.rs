@@ -377,9 +377,10 @@ fn text(batch: &RecordBatch) -> String {
     let mut text = format!("{:?}\n", batch.schema());
     for column in batch.columns() {
         for row in 0..column.len() {
-            let value = match column.is_null(row) {
-                true => "null".to_owned(),
-                false => crate::render::render_value(column.as_ref(), row),
+            let value = if column.is_null(row) {
+                "null".to_owned()
+            } else {
+                crate::render::render_value(column.as_ref(), row)
             };
             text += &format!("{value},");
         }

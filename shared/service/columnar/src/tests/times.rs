@@ -23,12 +23,13 @@ fn times(time: ArrayRef, format: &str, zone: Option<&str>) -> (Vec<i64>, Vec<Str
         vec![("at", time), ("v", values)],
         &TestDatabase::default(),
     );
-    let times = match parsed.tables.is_empty() {
-        true => Vec::new(),
-        false => column(&parsed, "time")
+    let times = if parsed.tables.is_empty() {
+        Vec::new()
+    } else {
+        column(&parsed, "time")
             .as_primitive::<TimestampNanosecondType>()
             .values()
-            .to_vec(),
+            .to_vec()
     };
     let messages = messages(&parsed);
     (

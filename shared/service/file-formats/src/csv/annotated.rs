@@ -88,15 +88,16 @@ impl AnnotatedSection {
             };
             let group = annotations.groups.get(index).copied();
             let is_name_column = index == 0 && annotations.has_name_column;
-            let role = match is_name_column || name.is_empty() {
-                true => ColumnRole::Ignored,
-                false => role_of(
+            let role = if is_name_column || name.is_empty() {
+                ColumnRole::Ignored
+            } else {
+                role_of(
                     name,
                     declared,
                     group,
                     is_pivoted,
                     annotations.has_name_column,
-                ),
+                )
             };
             columns.push(SectionColumn {
                 name: name.to_owned(),

@@ -73,11 +73,12 @@ impl<R: Read> Read for RowLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         let bytes = self.row_bytes.fetch_add(read, Ordering::Relaxed) + read;
-        match bytes > MAX_ROW_BYTES {
-            true => Err(io::Error::other(format!(
+        if bytes > MAX_ROW_BYTES {
+            Err(io::Error::other(format!(
                 "the next row is longer than {MAX_ROW_BYTES} bytes: is a quote not closed?"
-            ))),
-            false => Ok(read),
+            )))
+        } else {
+            Ok(read)
         }
     }
 }

@@ -187,10 +187,12 @@ fn limits_are_checked_before_memory_is_allocated() {
         gzip(format!("v\n{}\n", text.repeat(3)).as_bytes()),
         plain,
     ] {
-        let format = Format::sniff(&file).or(match file.starts_with(&[0x1f]) {
-            true if file.len() > 20_000 => Some(Format::Arrow),
-            _ => Some(Format::Csv),
-        });
+        let in_gzip = if file.starts_with(&[0x1f]) && file.len() > 20_000 {
+            Format::Arrow
+        } else {
+            Format::Csv
+        };
+        let format = Format::sniff(&file).or(Some(in_gzip));
         let options = ReadOptions {
             format,
             max_decoded_bytes: Some(2 << 20),

@@ -144,9 +144,10 @@ impl OidcProvider {
         ];
         let tokens: ProviderTokens = self.documents.send_form(endpoint, &form).await?;
         // The audience of an ID token is the client.
-        let token = match self.settings.audience == self.settings.client_id {
-            true => tokens.id_token,
-            false => tokens.access_token,
+        let token = if self.settings.audience == self.settings.client_id {
+            tokens.id_token
+        } else {
+            tokens.access_token
         };
         token.ok_or_else(|| unusable("it has sent no token".to_owned()))
     }
@@ -174,9 +175,10 @@ impl OidcProvider {
             && claims.aud.contains(&self.settings.audience)
             && validity.holds_at(now, CLOCK_SKEW_SECONDS)
             && (1..=MAX_SUBJECT_BYTES).contains(&claims.sub.len());
-        match is_valid {
-            true => Ok(self.user(claims)),
-            false => Err(IdentityError::WrongCredentials),
+        if is_valid {
+            Ok(self.user(claims))
+        } else {
+            Err(IdentityError::WrongCredentials)
         }
     }
 

@@ -89,11 +89,12 @@ fn failed(error: reqwest::Error) -> IdentityError {
 }
 
 fn require_secure(url: &Url) -> Result<(), IdentityError> {
-    match is_secure(url) {
-        true => Ok(()),
-        false => Err(unusable(format!(
+    if is_secure(url) {
+        Ok(())
+    } else {
+        Err(unusable(format!(
             "{url} is neither https nor on this machine"
-        ))),
+        )))
     }
 }
 

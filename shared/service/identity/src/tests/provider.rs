@@ -72,9 +72,10 @@ type Answer = Result<Json<Value>, axum::http::StatusCode>;
 
 impl ProviderState {
     fn check(&self) -> Result<(), axum::http::StatusCode> {
-        match *self.is_down.lock().unwrap() {
-            true => Err(axum::http::StatusCode::BAD_GATEWAY),
-            false => Ok(()),
+        if *self.is_down.lock().unwrap() {
+            Err(axum::http::StatusCode::BAD_GATEWAY)
+        } else {
+            Ok(())
         }
     }
 }
@@ -117,13 +118,14 @@ async fn token(State(state): State<Arc<ProviderState>>, form: String) -> Answer 
         && expected
             .iter()
             .all(|(name, value)| form.get(*name).is_some_and(|given| given == value));
-    match is_valid {
-        true => Ok(Json(json!({
+    if is_valid {
+        Ok(Json(json!({
             "token_type": "Bearer",
             "access_token": *state.token.lock().unwrap(),
             "id_token": "not for the audience of the tests",
-        }))),
-        false => Err(axum::http::StatusCode::BAD_REQUEST),
+        })))
+    } else {
+        Err(axum::http::StatusCode::BAD_REQUEST)
     }
 }
 

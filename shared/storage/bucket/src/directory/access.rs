@@ -141,9 +141,10 @@ mod tests {
         for entry in fs::read_dir(root).unwrap() {
             let entry = entry.unwrap();
             let metadata = entry.metadata().unwrap();
-            match metadata.is_dir() {
-                true => found.extend(modes(&entry.path())),
-                false => found.push((false, metadata.mode() & 0o7777)),
+            if metadata.is_dir() {
+                found.extend(modes(&entry.path()))
+            } else {
+                found.push((false, metadata.mode() & 0o7777))
             }
         }
         found

@@ -87,12 +87,11 @@ impl DirectoryWalk<'_> {
     /// Returns whether a key can be on the page, or a directory with this key can have such keys.
     fn matters(&self, key: &str) -> bool {
         let PageRequest { prefix, after, .. } = self.request;
-        match key.ends_with('/') {
-            true => {
-                (key.starts_with(prefix) || prefix.starts_with(key))
-                    && (key > after || after.starts_with(key))
-            }
-            false => key.starts_with(prefix) && key > after,
+        if key.ends_with('/') {
+            (key.starts_with(prefix) || prefix.starts_with(key))
+                && (key > after || after.starts_with(key))
+        } else {
+            key.starts_with(prefix) && key > after
         }
     }
 
@@ -140,9 +139,10 @@ impl DirectoryWalk<'_> {
         keys.sort_unstable();
         let mut children = Vec::with_capacity(keys.len());
         for key in keys {
-            match key.ends_with('/') {
-                true => children.push(Child::Directory(key)),
-                false => children.extend(self.file(key)?.map(Child::File)),
+            if key.ends_with('/') {
+                children.push(Child::Directory(key))
+            } else {
+                children.extend(self.file(key)?.map(Child::File))
             }
         }
         Ok(Some(children))

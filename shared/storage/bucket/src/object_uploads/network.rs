@@ -98,9 +98,10 @@ impl NetworkUpload {
 
     /// Completes the object.
     pub(super) async fn finish(mut self) -> Result<UploadOutcome, StoreError> {
-        let finished = match self.parts.is_some() {
-            true => self.finish_parts().await,
-            false => self.finish_whole().await,
+        let finished = if self.parts.is_some() {
+            self.finish_parts().await
+        } else {
+            self.finish_whole().await
         };
         if finished.is_err()
             && let Some(parts) = self.parts.take()
@@ -187,9 +188,10 @@ async fn compare(
     let found = store.get_opts(path, GetOptions::default()).await?;
     let is_same = found.meta.size == body.content_length() as u64
         && found.bytes().await? == Bytes::from(body);
-    Ok(match is_same {
-        true => UploadOutcome::Stored,
-        false => UploadOutcome::Exists,
+    Ok(if is_same {
+        UploadOutcome::Stored
+    } else {
+        UploadOutcome::Exists
     })
 }
 

@@ -154,9 +154,10 @@ async fn an_aborted_or_dropped_upload_leaves_nothing() {
                 .await
                 .unwrap();
             upload.put(bytes(PART_BYTES + 1, 0)).await.unwrap();
-            match is_aborted {
-                true => upload.abort().await,
-                false => drop(upload),
+            if is_aborted {
+                upload.abort().await
+            } else {
+                drop(upload)
             }
             assert!(!target.uploads.exists(&key()).await.unwrap());
             assert_eq!(target.keys().await, [] as [String; 0]);

@@ -58,9 +58,12 @@ impl LastTailIndex {
                 continue;
             };
             let before = ring.heap_bytes();
-            let at = |number: &u32| match *number == row.row {
-                true => Some(row),
-                false => tail.row(*number),
+            let at = |number: &u32| {
+                if *number == row.row {
+                    Some(row)
+                } else {
+                    tail.row(*number)
+                }
             };
             ring.insert(row.row, self.shape.count(), |one, other| {
                 compare(&index, at(one), at(other))
@@ -116,9 +119,12 @@ fn compare(index: &SeriesIndex, one: Option<TailRow>, other: Option<TailRow>) ->
     let (Some(one), Some(other)) = (one, other) else {
         return Ordering::Equal;
     };
-    let tags = || match one.series == other.series {
-        true => Ordering::Equal,
-        false => index.compare(other.series, one.series),
+    let tags = || {
+        if one.series == other.series {
+            Ordering::Equal
+        } else {
+            index.compare(other.series, one.series)
+        }
     };
     one.time.cmp(&other.time).then_with(tags)
 }

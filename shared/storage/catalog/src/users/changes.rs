@@ -310,9 +310,10 @@ impl RootCatalog {
         let entry = entry.ok_or_else(|| CatalogError::NotFound {
             name: format!("user {id}"),
         })?;
-        match own.permissions.cover(&self.user_permissions(entry)) {
-            true => Ok(entry.clone()),
-            false => Err(CatalogError::Forbidden),
+        if own.permissions.cover(&self.user_permissions(entry)) {
+            Ok(entry.clone())
+        } else {
+            Err(CatalogError::Forbidden)
         }
     }
 

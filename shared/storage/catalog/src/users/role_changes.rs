@@ -117,9 +117,10 @@ impl RootCatalog {
         now: StoreTime,
     ) -> Result<(), CatalogError> {
         let own = self.caller_permissions(by, now)?.permissions;
-        match own.allow_users(action) && own.cover(permissions) {
-            true => Ok(()),
-            false => Err(CatalogError::Forbidden),
+        if own.allow_users(action) && own.cover(permissions) {
+            Ok(())
+        } else {
+            Err(CatalogError::Forbidden)
         }
     }
 
@@ -137,9 +138,10 @@ impl RootCatalog {
             name: format!("role {id}"),
         })?;
         self.check_role_change(action, &role.entry.permissions, by, now)?;
-        match id.is_built_in() {
-            true => Err(CatalogError::BuiltInRole),
-            false => Ok(role.entry),
+        if id.is_built_in() {
+            Err(CatalogError::BuiltInRole)
+        } else {
+            Ok(role.entry)
         }
     }
 }

@@ -131,9 +131,10 @@ impl ManifestFixture {
             .iter()
             .map(|(table, day)| section(*table, *day, above, upto))
             .collect();
-        let object = match sections.is_empty() {
-            true => None,
-            false => Some(self.bundle(&mut sections).await),
+        let object = if sections.is_empty() {
+            None
+        } else {
+            Some(self.bundle(&mut sections).await)
         };
         FlushCommit {
             imports: Vec::new(),

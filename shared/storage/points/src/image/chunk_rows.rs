@@ -104,9 +104,10 @@ impl<'a> CopiedRows<'a> {
         let values = self.rows.chunk.column(at)?;
         let range = &self.rows.range;
         // There may be thousands of chunks with few rows.
-        let values = match range.len() == values.len() {
-            true => Arc::clone(values),
-            false => values.slice(range.start, range.len()),
+        let values = if range.len() == values.len() {
+            Arc::clone(values)
+        } else {
+            values.slice(range.start, range.len())
         };
         Ok(match &self.filter {
             Some(filter) => filter.filter(&values)?,
@@ -164,9 +165,10 @@ impl TailImage {
 
     /// Returns the number of the tag in a column of the table, if it is a tag that was not loaded.
     fn tag_to_look_up(&self, column: usize) -> Option<usize> {
-        match self.has_columns(&[column]) {
-            true => None,
-            false => self.tag(column),
+        if self.has_columns(&[column]) {
+            None
+        } else {
+            self.tag(column)
         }
     }
 }

@@ -240,9 +240,10 @@ impl<'a> RowLookup<'a> {
                     newest = row.time;
                 }
             }
-            match row.latest <= newest {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            if row.latest <= newest {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         })
     }

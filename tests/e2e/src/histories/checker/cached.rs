@@ -59,12 +59,11 @@ pub(super) fn check_tags(
         cells.entry(cell.tag).or_default().push(*cell);
     }
     let contradiction = |(tag, cells): (&u32, &Vec<Cell>)| {
-        let unexplained = match tags.contains(tag) {
-            true => presence(history, cells, visible).err(),
-            false => {
-                let mut absences = cells.iter();
-                absences.find_map(|cell| explain(history, *cell, None, visible).err())
-            }
+        let unexplained = if tags.contains(tag) {
+            presence(history, cells, visible).err()
+        } else {
+            let mut absences = cells.iter();
+            absences.find_map(|cell| explain(history, *cell, None, visible).err())
         };
         let state = if tags.contains(tag) {
             "is among"

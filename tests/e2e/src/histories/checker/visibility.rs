@@ -107,9 +107,10 @@ fn explain_absence(
         };
         if !is_deleted && !is_dropped() {
             let was_removed = history.deletes_of(cell).next().is_some();
-            let promise = match was_removed {
-                true => Promise::ExactDeletes,
-                false => Promise::Durability,
+            let promise = if was_removed {
+                Promise::ExactDeletes
+            } else {
+                Promise::Durability
             };
             return Err(Unexplained::by(promise, write));
         }

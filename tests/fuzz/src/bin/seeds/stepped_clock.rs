@@ -33,9 +33,10 @@ impl Clock for SteppedClock {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         // Short waits collect the writes of others, of which there are none. Long ones are time limits.
-        match duration < Duration::from_secs(1) {
-            true => Box::pin(future::ready(())),
-            false => Box::pin(future::pending()),
+        if duration < Duration::from_secs(1) {
+            Box::pin(future::ready(()))
+        } else {
+            Box::pin(future::pending())
         }
     }
 }

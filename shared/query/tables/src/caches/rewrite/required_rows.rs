@@ -66,13 +66,14 @@ fn of_aggregate(aggregate: &Aggregate) -> Option<RequiredRows> {
             }
         }
     }
-    Some(match only_values {
-        true => RequiredRows::TagValues(groups),
-        false => RequiredRows::NewestPerKey {
+    Some(if only_values {
+        RequiredRows::TagValues(groups)
+    } else {
+        RequiredRows::NewestPerKey {
             keys: groups,
             by_one,
             filled,
-        },
+        }
     })
 }
 

@@ -48,15 +48,14 @@ async fn last_pass(
         }
         files = folded;
     }
-    match files.is_empty() {
-        true => {
-            let schema = Arc::clone(&fold.output.schema);
-            Ok(Box::pin(RecordBatchStreamAdapter::new(
-                schema,
-                stream::empty(),
-            )))
-        }
-        false => Ok(fold.merge_to_output(open_spill_files(&manager, &files)?)),
+    if files.is_empty() {
+        let schema = Arc::clone(&fold.output.schema);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            schema,
+            stream::empty(),
+        )))
+    } else {
+        Ok(fold.merge_to_output(open_spill_files(&manager, &files)?))
     }
 }
 

@@ -188,9 +188,10 @@ impl RunMerge {
         try_join_all(cursors.map(|cursor| cursor.read(&self.keys))).await?;
         for number in waiting {
             let cursor = self.cursors.get(number);
-            match cursor.is_some_and(|cursor| cursor.batch.is_some()) {
-                true => self.insert(number),
-                false => self.open_inputs -= 1,
+            if cursor.is_some_and(|cursor| cursor.batch.is_some()) {
+                self.insert(number)
+            } else {
+                self.open_inputs -= 1;
             }
         }
         let batches = self.cursors.iter().filter_map(|one| one.batch.as_ref());
@@ -362,9 +363,10 @@ impl RunMerge {
                 continue;
             };
             let row = cursor.row;
-            match is_newest {
-                true => self.output.push(*number, &batch, row..row + 1),
-                false => self.output.push_older(*number, &batch, row),
+            if is_newest {
+                self.output.push(*number, &batch, row..row + 1)
+            } else {
+                self.output.push_older(*number, &batch, row)
             }
             is_newest = false;
             if cursor.advance(row + 1) {

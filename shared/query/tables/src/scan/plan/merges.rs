@@ -158,9 +158,10 @@ impl ScanPlanner<'_> {
         times: TimeInterval,
         overlap: &TimeOverlap,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match overlap.range.contains(times) {
-            true => Ok(rows),
-            false => self.within(rows, &[overlap.range]),
+        if overlap.range.contains(times) {
+            Ok(rows)
+        } else {
+            self.within(rows, &[overlap.range])
         }
     }
 }

@@ -254,9 +254,10 @@ impl CachedTail {
 
     /// Starts a new image. Keeps the runs that are a prefix of the snapshot's tail.
     pub(super) fn restart(&mut self, snapshot: &TailSnapshot, table: &Table) {
-        let mut runs = match self.matches_table(snapshot, table) {
-            true => std::mem::take(&mut self.runs),
-            false => Vec::new(),
+        let mut runs = if self.matches_table(snapshot, table) {
+            std::mem::take(&mut self.runs)
+        } else {
+            Vec::new()
         };
         let mark = snapshot.mark;
         runs.retain(|run| run.last().stamp > mark);
@@ -302,9 +303,12 @@ impl CachedTail {
         let fields = self.builder.schema().fields().iter().enumerate();
         let fields = fields.zip(&self.is_used);
         let is_tag = |name: &String| self.builder.tags().contains(name);
-        let used = fields.filter(|((column, field), is_used)| match is_tag(field.name()) {
-            true => !self.builder.is_unscanned_tag(*column),
-            false => is_used.load(Ordering::Relaxed),
+        let used = fields.filter(|((column, field), is_used)| {
+            if is_tag(field.name()) {
+                !self.builder.is_unscanned_tag(*column)
+            } else {
+                is_used.load(Ordering::Relaxed)
+            }
         });
         used.map(|((_, field), _)| field.name().clone()).collect()
     }
@@ -470,9 +474,10 @@ impl CachedTail {
                 self.append(segment, rows, table)?;
                 count += 1;
                 self.make_room(snapshot, table, limits)?;
-                match self.builder.loads_only(&columns) {
-                    true => Ok(()),
-                    false => Err(AppendEnd::OtherColumns),
+                if self.builder.loads_only(&columns) {
+                    Ok(())
+                } else {
+                    Err(AppendEnd::OtherColumns)
                 }
             });
             match appended {
@@ -482,9 +487,10 @@ impl CachedTail {
             }
         }
         // Segments that are a prefix of the tails of two snapshots are above the marks of both.
-        self.mark = match was_empty {
-            true => snapshot.mark,
-            false => self.mark.max(snapshot.mark),
+        self.mark = if was_empty {
+            snapshot.mark
+        } else {
+            self.mark.max(snapshot.mark)
         };
         Ok(())
     }

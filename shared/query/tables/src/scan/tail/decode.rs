@@ -38,11 +38,11 @@ pub(super) fn decode_segments<E>(
     for part in segments.chunk_by(|one, other| is_small(one) == is_small(other)) {
         let bytes: usize = part.iter().map(|segment| segment.size_bytes()).sum();
         let is_parallel = part.len() > 1 && bytes >= MIN_PARALLEL_BYTES;
-        match is_parallel && part.iter().all(|segment| is_small(segment)) {
-            true => decode_ahead(part, threads.min(part.len()), &decode, &mut take)?,
-            false => part
-                .iter()
-                .try_for_each(|segment| take(segment, decode(segment)))?,
+        if is_parallel && part.iter().all(|segment| is_small(segment)) {
+            decode_ahead(part, threads.min(part.len()), &decode, &mut take)?
+        } else {
+            part.iter()
+                .try_for_each(|segment| take(segment, decode(segment)))?
         }
     }
     Ok(())

@@ -219,9 +219,10 @@ impl LiveRows {
 
     fn step(&mut self) -> Result<ScanStep> {
         let Some(group) = self.groups.next() else {
-            return match self.filtered.is_empty() {
-                true => Ok(ScanStep::Done),
-                false => self.filtered_batch(),
+            return if self.filtered.is_empty() {
+                Ok(ScanStep::Done)
+            } else {
+                self.filtered_batch()
             };
         };
         let Some(condition) = &self.condition else {
@@ -235,9 +236,10 @@ impl LiveRows {
             return Ok(before);
         }
         self.add(group, rows);
-        match self.filtered_rows >= self.enough_rows || self.filtered.len() >= MAX_PARTS {
-            true => self.filtered_batch(),
-            false => Ok(ScanStep::Searching),
+        if self.filtered_rows >= self.enough_rows || self.filtered.len() >= MAX_PARTS {
+            self.filtered_batch()
+        } else {
+            Ok(ScanStep::Searching)
         }
     }
 

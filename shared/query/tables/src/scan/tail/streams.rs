@@ -115,9 +115,10 @@ pub(in crate::scan) fn scan_numbered_rows(
     let parts = numbers.chunks(numbers.len().div_ceil(parts).max(1));
     let parts = parts.map(|numbers| NumberedTailRows::new(image, numbers, columns, schema));
     let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
-    match parts.is_empty() {
-        true => Ok(None),
-        false => streamed(schema, parts, None).map(Some),
+    if parts.is_empty() {
+        Ok(None)
+    } else {
+        streamed(schema, parts, None).map(Some)
     }
 }
 

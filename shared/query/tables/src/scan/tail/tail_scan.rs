@@ -312,9 +312,10 @@ impl ExecutionPlan for TailScanExec {
         // Each partition ends after so many rows.
         let is_exact = self.fetch.is_none_or(|fetch| rows <= fetch) || partitions == 1;
         let is_exact = is_exact && self.condition.is_none();
-        Ok(Arc::new(match is_exact {
-            true => statistics,
-            false => statistics.to_inexact(),
+        Ok(Arc::new(if is_exact {
+            statistics
+        } else {
+            statistics.to_inexact()
         }))
     }
 
