@@ -3,11 +3,8 @@
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use neap::{
-    cli::{self, Environment},
-    console::Console,
-    heap_sampling::SamplingAllocator,
-};
+use neap_cli::Environment;
+use neap_server::{console::Console, heap_sampling::SamplingAllocator};
 
 #[global_allocator]
 static ALLOCATOR: SamplingAllocator<MiMalloc> = SamplingAllocator(MiMalloc);
@@ -15,7 +12,7 @@ static ALLOCATOR: SamplingAllocator<MiMalloc> = SamplingAllocator(MiMalloc);
 fn main() -> ExitCode {
     let mut console = Console::of_process();
     match Environment::of_process() {
-        Ok(environment) => cli::run(std::env::args_os(), &environment, &mut console).into(),
+        Ok(environment) => neap_cli::run(std::env::args_os(), &environment, &mut console).into(),
         Err(error) => {
             console.report(format_args!("cannot read .env: {error}"));
             ExitCode::FAILURE

@@ -43,6 +43,7 @@
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
 //! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB |
 //! | `bulk_data` | row delete requests, import jobs, exports by days |
+//! | `export_formats` | `neap export`: formats, compression, interruptions, and the check of exported files |
 //! | `file_upload` | files of rows over HTTP: formats, refused rows, limits, permissions |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
@@ -82,6 +83,8 @@ mod distributed;
 mod earlier_states;
 #[cfg(test)]
 mod endless_queries;
+#[cfg(test)]
+mod export_formats;
 #[cfg(test)]
 mod file_upload;
 #[cfg(test)]

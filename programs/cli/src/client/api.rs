@@ -1,0 +1,482 @@
+//! HTTP client of a server's API.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use neap_bucket::World;
+use neap_server::is_this_machine;
+
+use super::{
+    ClientError,
+    credentials::{CredentialsFile, SignInResponse, StoredSession},
+};
+
+/// Timeout for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for the next bytes of a response: longer than any query should take to start.
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// Maximum size of a response that is buffered: a refusal may list every line of a request.
+const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A token. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl FromStr for Token {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+/// Connection settings of a server.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// The server's address.
+    pub url: Url,
+    /// Authentication token.
+    pub token: Option<Token>,
+    /// The file with the session to use without a token.
+    pub credentials: Option<CredentialsFile>,
+    /// A PEM file with certificate authorities to trust beside those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// Accept any certificate.
+    pub tls_no_verify: bool,
+}
+
+/// A client of one server. Cloning is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+    session: Option<Arc<ClientSession>>,
+}
+
+/// The session of a client, and the file in which it is kept.
+#[derive(Debug)]
+struct ClientSession {
+    file: CredentialsFile,
+    session: tokio::sync::Mutex<StoredSession>,
+}
+
+impl Client {
+    /// Creates a client without connecting.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
+    pub fn new(connection: &ClientSettings) -> Result<Self, ClientError> {
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
+            .danger_accept_invalid_certs(connection.tls_no_verify)
+            .no_gzip()
+            .default_headers(authorization(connection.token.as_ref())?);
+        if let Some(path) = &connection.tls_ca {
+            for certificate in read_certificates(path)? {
+                http = http.add_root_certificate(certificate);
+            }
+        }
+        if is_this_machine(&connection.url) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| {
+            ClientError::Settings(format!("cannot set up the HTTP client: {error}"))
+        })?;
+        let url = connection.url.clone();
+        let file = connection.credentials.as_ref();
+        let session = match file.filter(|_| connection.token.is_none()) {
+            Some(file) => file.find(&url)?.map(|session| {
+                let (file, session) = (file.clone(), tokio::sync::Mutex::new(session));
+                Arc::new(ClientSession { file, session })
+            }),
+            None => None,
+        };
+        Ok(Self { http, url, session })
+    }
+
+    /// Builds a request to a path below the server's address.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        self.http.request(method, url)
+    }
+
+    /// Sends a request; a response with an error status is an error.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let request = match &self.session {
+            Some(session) => {
+                let token = self.access_token(session).await?;
+                request.header(header::AUTHORIZATION, bearer(&token)?)
+            }
+            None => request,
+        };
+        self.execute(request).await
+    }
+
+    /// Returns the access token of a session, and renews the session before the token expires.
+    async fn access_token(&self, client: &ClientSession) -> Result<String, ClientError> {
+        let world = World::system();
+        let mut known = client.session.lock().await;
+        if !known.is_due(&world) {
+            return Ok(known.access_token.clone());
+        }
+        let lock = client.file.lock(&world).await?;
+        // Another process may have renewed or ended the session.
+        let session = client.file.find(&self.url)?;
+        let session = session.ok_or_else(session_ended)?;
+        let session = if session.is_due(&world) {
+            let body = json!({ "refreshToken": session.refresh_token });
+            let request = self.request(Method::POST, "/api/v3/authorize/refresh");
+            let request = request.header(header::CONTENT_TYPE, "application/json");
+            let response = self.execute(request.body(body.to_string())).await;
+            if let Err(ClientError::Refused { status, .. }) = &response
+                && *status == StatusCode::UNAUTHORIZED
+            {
+                client.file.replace(&lock, &self.url, None)?;
+                return Err(session_ended());
+            }
+            let renewed: SignInResponse = self.read_json(response?).await?;
+            let renewed = StoredSession::new(renewed, &world);
+            client
+                .file
+                .replace(&lock, &self.url, Some(renewed.clone()))?;
+            renewed
+        } else {
+            session
+        };
+        *known = session;
+        Ok(known.access_token.clone())
+    }
+
+    /// Sends a request without the access token of the session.
+    async fn execute(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let failed = |error| ClientError::of_request(&self.url, &error);
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = self.read_text(response).await?;
+        Err(ClientError::Refused {
+            status,
+            body,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
+    }
+
+    async fn read_text(&self, mut response: Response) -> Result<String, ClientError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next_chunk(&mut response).await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_TEXT_BYTES {
+                bytes.truncate(MAX_TEXT_BYTES);
+                break;
+            }
+        }
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// Returns the next bytes of a response.
+    ///
+    /// # Errors
+    ///
+    /// The response was interrupted.
+    pub async fn next_chunk(
+        &self,
+        response: &mut Response,
+    ) -> Result<Option<bytes::Bytes>, ClientError> {
+        let chunk = response.chunk().await;
+        chunk.map_err(|error| ClientError::of_request(&self.url, &error))
+    }
+
+    /// Posts a JSON body and discards the response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::POST, path, body).await.map(drop)
+    }
+
+    /// Posts a JSON body and returns the created resource; `None` if it already existed (status 204).
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn create_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Option<Value>, ClientError> {
+        let response = self.send_json(Method::POST, path, body).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        self.read_json(response).await.map(Some)
+    }
+
+    /// Sends a JSON body and returns the JSON response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn ask_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send_json(Method::POST, path, body).await?;
+        self.read_json(response).await
+    }
+
+    /// Sends an SQL query; the response is in `format`, such as `csv`.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn query_sql(
+        &self,
+        database: &str,
+        sql: &str,
+        format: &str,
+    ) -> Result<Response, ClientError> {
+        let body = json!({ "db": database, "q": sql, "format": format });
+        self.send_json(Method::POST, "/api/v3/query_sql", &body)
+            .await
+    }
+
+    /// Sends an SQL query and deserializes the rows.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn query_rows<T: DeserializeOwned>(
+        &self,
+        database: &str,
+        sql: &str,
+    ) -> Result<Vec<T>, ClientError> {
+        let response = self.query_sql(database, sql, "json").await?;
+        self.read_json(response).await
+    }
+
+    /// Sends a JSON body with PUT.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn put_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::PUT, path, body).await.map(drop)
+    }
+
+    /// Sends a JSON body and deserializes the response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn exchange_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send_json(method, path, body).await?;
+        self.read_json(response).await
+    }
+
+    async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Response, ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
+        let request = self.request(method, path);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(body)).await
+    }
+
+    /// Posts a path and query without a body and discards the response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, path).query(query);
+        self.send(request).await.map(drop)
+    }
+
+    /// Sends a request with a path and query and returns the JSON response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn fetch_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        let response = self.send(self.request(method, path).query(query)).await?;
+        self.read_json(response).await
+    }
+
+    /// Deserializes a response.
+    ///
+    /// # Errors
+    ///
+    /// The response can't be decoded.
+    pub async fn read_json<T: DeserializeOwned>(
+        &self,
+        response: Response,
+    ) -> Result<T, ClientError> {
+        let text = self.read_text(response).await?;
+        serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
+            url: self.url.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Sends a JSON body with PATCH.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn patch_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::PATCH, path, body).await.map(drop)
+    }
+
+    /// Posts a form and returns the JSON response.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the response can't be decoded.
+    pub async fn ask_form<T: DeserializeOwned>(
+        &self,
+        form: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        let request = self.http.post(self.url.clone()).form(form);
+        let response = self.send(request).await?;
+        self.read_json(response).await
+    }
+
+    /// Sends DELETE with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn delete_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::DELETE, path, body).await.map(drop)
+    }
+
+    /// Sends DELETE with a path and query.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, path).query(query);
+        self.send(request).await.map(drop)
+    }
+}
+
+fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError> {
+    let mut headers = header::HeaderMap::new();
+    if let Some(Token(token)) = token {
+        headers.insert(header::AUTHORIZATION, bearer(token)?);
+    }
+    Ok(headers)
+}
+
+fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
+    let value = header::HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.map_err(|_| {
+        ClientError::Settings("the token has characters that a header can't hold".to_owned())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn session_ended() -> ClientError {
+    ClientError::Settings("the session has ended: sign in again with neap auth login".to_owned())
+}
+
+fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let certificates =
+        read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+    certificates.map_err(|reason| {
+        let path = path.display();
+        ClientError::Settings(format!(
+            "cannot read the certificates in '{path}': {reason}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(url: &str, token: Option<&str>) -> ClientSettings {
+        ClientSettings {
+            url: url.parse().unwrap(),
+            token: token.map(|token| token.parse().unwrap()),
+            credentials: None,
+            tls_ca: None,
+            tls_no_verify: false,
+        }
+    }
+
+    #[test]
+    fn paths_are_below_the_address() {
+        for (address, expected) in [
+            ("http://h:1", "http://h:1/api/v3/query_sql"),
+            ("http://h:1/", "http://h:1/api/v3/query_sql"),
+            ("https://h/proxy/", "https://h/proxy/api/v3/query_sql"),
+        ] {
+            let client = Client::new(&connection(address, None)).unwrap();
+            let request = client.request(Method::GET, "/api/v3/query_sql");
+            assert_eq!(request.build().unwrap().url().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let connection = connection("http://h:1", Some("apiv3_secret"));
+        assert!(!format!("{connection:?}").contains("secret"));
+        let client = Client::new(&connection).unwrap();
+        assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn connection_errors_name_the_server() {
+        let client = Client::new(&connection("http://127.0.0.1:9", None)).unwrap();
+        let request = client.request(Method::GET, "/ping");
+        let error = client.send(request).await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }));
+        let text = error.to_string();
+        assert!(
+            text.starts_with("cannot connect to http://127.0.0.1:9/: "),
+            "{text}"
+        );
+    }
+}

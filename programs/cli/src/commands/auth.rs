@@ -1,0 +1,158 @@
+//! `neap auth`: signs a user in and out, and sets another password.
+
+mod device_sign_in;
+
+use clap::{Args, Subcommand};
+use neap_bucket::World;
+use neap_server::console::Console;
+use serde_json::json;
+
+use super::{
+    CommandError,
+    options::ConnectionArgs,
+    password::{self, PasswordArgs},
+};
+use crate::client::{CredentialsFile, SignInResponse, StoredSession};
+
+/// The subcommands of `neap auth`.
+#[derive(Debug, Subcommand)]
+pub(super) enum AuthCommand {
+    /// Sign in. Later commands use the session, and renew it.
+    Login(LoginArgs),
+    /// Sign out: end the session on the server, and remove it here.
+    Logout(LogoutArgs),
+    /// Set another password.
+    ResetPassword(ResetPasswordArgs),
+}
+
+/// The options of `neap auth login`.
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The name of the user. Asked for by default.
+    #[arg(short = 'u', long, value_name = "NAME", conflicts_with = "oauth")]
+    username: Option<String>,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    /// Sign in at the identity provider of the server, in a browser on any device.
+    #[arg(long)]
+    oauth: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap auth logout`.
+#[derive(Debug, Args)]
+pub(super) struct LogoutArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap auth reset-password`.
+#[derive(Debug, Args)]
+pub(super) struct ResetPasswordArgs {
+    /// The name of the user. Asked for by default.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: Option<String>,
+
+    #[command(flatten)]
+    new: PasswordArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Executes `neap auth`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the file with the session can't be used.
+pub(super) async fn run(
+    command: &AuthCommand,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    match command {
+        AuthCommand::Login(args) => log_in(args, console, &world).await,
+        AuthCommand::Logout(args) => log_out(args, console, &world).await,
+        AuthCommand::ResetPassword(args) => reset_password(args, console).await,
+    }
+}
+
+fn file(connection: &ConnectionArgs) -> Result<CredentialsFile, CommandError> {
+    let text = "there is no configuration directory: name a file with --credentials";
+    let file = connection.credentials();
+    file.ok_or_else(|| CommandError::Account(text.to_owned()))
+}
+
+fn name(given: Option<&str>, console: &mut Console) -> Result<String, CommandError> {
+    match given {
+        Some(name) => Ok(name.to_owned()),
+        None => {
+            let name = console.ask("Name:").map_err(CommandError::Input)?;
+            Ok(name.trim().to_owned())
+        }
+    }
+}
+
+async fn log_in(
+    args: &LoginArgs,
+    console: &mut Console,
+    world: &World,
+) -> Result<(), CommandError> {
+    let file = file(&args.connection)?;
+    let host = args.connection.host();
+    let client = args.connection.client_without_token(host)?;
+    let body = if args.oauth {
+        let token = device_sign_in::token(&client, &args.connection, console, world).await?;
+        json!({ "oauthToken": token })
+    } else {
+        let name = name(args.username.as_deref(), console)?;
+        let password = args.password.read("Password:", console)?;
+        json!({ "username": name, "password": password })
+    };
+    let answer: SignInResponse = client.ask_json("/api/v3/authorize", &body).await?;
+    let text = format!("Signed in as {:?}", answer.username);
+    let session = StoredSession::new(answer, world);
+    file.store(host, Some(session), world).await?;
+    console.print_text(&text).map_err(CommandError::Output)
+}
+
+async fn log_out(
+    args: &LogoutArgs,
+    console: &mut Console,
+    world: &World,
+) -> Result<(), CommandError> {
+    let (file, host) = (file(&args.connection)?, args.connection.host());
+    if file.find(host)?.is_none() {
+        return Err(CommandError::Account("not signed in".to_owned()));
+    }
+    let client = args.connection.client(None);
+    let ended = match client {
+        Ok(client) => client.post("/api/v3/authorize/logout", &[]).await,
+        Err(error) => Err(error),
+    };
+    // The session is removed here in any case, so that it can't be used from this machine.
+    file.store(host, None, world).await?;
+    ended?;
+    console.print("Signed out").map_err(CommandError::Output)
+}
+
+async fn reset_password(
+    args: &ResetPasswordArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let name = name(args.username.as_deref(), console)?;
+    let old = password::ask("Password:", console)?;
+    let new = args.new.read_new(console)?;
+    let host = args.connection.host();
+    let client = args.connection.client_without_token(host)?;
+    let body = json!({ "username": name, "password": old, "newPassword": new });
+    client
+        .post_json("/api/v3/authorize/reset-password", &body)
+        .await?;
+    let text = "Password changed: all sessions of the user have ended";
+    console.print(text).map_err(CommandError::Output)
+}

@@ -1,0 +1,227 @@
+//! `neap create|status|show|delete|cancel backup`.
+
+use clap::Args;
+use neap_server::console::Console;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    CommandError, confirm,
+    jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
+    options::ConnectionArgs,
+};
+
+/// Path of InfluxDB 3 Enterprise.
+const BACKUPS: &str = "/api/v3/enterprise/backup";
+
+/// The options of `neap create backup`.
+#[derive(Debug, Args)]
+pub(super) struct CreateBackupArgs {
+    /// The name of the backup; made from the time by default.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Replace a backup of the same name when the new one is completed.
+    #[arg(long)]
+    force: bool,
+
+    /// At another place, copy only the objects that the parent lacks.
+    #[arg(long, requires = "parent")]
+    incremental: bool,
+
+    /// The name of the backup that an incremental backup continues.
+    #[arg(long, value_name = "NAME", requires = "incremental")]
+    parent: Option<String>,
+
+    /// Back up only this database; all of them by default.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: Option<String>,
+
+    /// The place to back up to, one of those that the server permits (--backup-to). By default the bucket itself, which
+    /// costs no copy.
+    #[arg(long, value_name = "URL|DIR")]
+    to: Option<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap status backup` and `neap cancel backup`.
+#[derive(Debug, Args)]
+pub(super) struct NamedBackupArgs {
+    /// The name of the backup.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete backup`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteBackupArgs {
+    /// The name of the backup.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+
+    /// Delete all incremental backups that continue it, too.
+    #[arg(long)]
+    incremental: bool,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct CreateBackup<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    force: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct StartedBackup {
+    backup_name: String,
+}
+
+#[derive(Deserialize)]
+struct Backup {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(flatten)]
+    progress: JobProgress,
+    parent: Option<String>,
+    to: Option<String>,
+}
+
+impl ShownJob for Backup {
+    const LIST: &'static str = "backups";
+    const COLUMNS: &'static [&'static str] = &[
+        "name",
+        "type",
+        "status",
+        "created_at",
+        "completed_at",
+        "total_files",
+        "total_size_bytes",
+        "parent",
+        "to",
+        "error",
+    ];
+
+    fn progress(&self) -> &JobProgress {
+        &self.progress
+    }
+
+    fn title(&self) -> String {
+        format!("Backup {:?}", self.name)
+    }
+
+    fn values(&self) -> [Option<&str>; 4] {
+        let (parent, to) = (self.parent.as_deref(), self.to.as_deref());
+        [Some(&self.name), Some(&self.kind), parent, to]
+    }
+}
+
+/// Starts a backup.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn create(
+    args: &CreateBackupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = CreateBackup {
+        kind: if args.incremental {
+            "incremental"
+        } else {
+            "full"
+        },
+        name: args.name.as_deref(),
+        force: args.force,
+        parent: args.parent.as_deref(),
+        database: args.database.as_deref(),
+        to: args.to.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    let started: StartedBackup = client.ask_json(BACKUPS, &body).await?;
+    let text = format!(
+        "Backup {:?} started: `neap status backup --name` shows when it is completed",
+        started.backup_name
+    );
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Prints the state of a backup.
+///
+/// # Errors
+///
+/// There is no such backup, or the request failed.
+pub(super) async fn status(
+    args: &NamedBackupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let path = format!("{BACKUPS}/{}", args.name);
+    print_status::<Backup>(&args.connection, &path, console).await
+}
+
+/// Lists the backups.
+///
+/// # Errors
+///
+/// The request failed.
+pub(super) async fn show(args: &ListJobsArgs, console: &mut Console) -> Result<(), CommandError> {
+    print_jobs::<Backup>(args, BACKUPS, console).await
+}
+
+/// Cancels a backup in progress.
+///
+/// # Errors
+///
+/// No such backup is in progress, or the request failed.
+pub(super) async fn cancel(
+    args: &NamedBackupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let body = json!({ "name": args.name });
+    client.delete_json(BACKUPS, &body).await?;
+    let text = format!("Backup {:?} is cancelled", args.name);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Deletes a backup after a confirmation.
+///
+/// # Errors
+///
+/// The answer was no, or the request failed or was refused.
+pub(super) async fn delete(
+    args: &DeleteBackupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    if !args.yes {
+        confirm::deletion(&format!("backup {:?}", args.name), console)?;
+    }
+    let client = args.connection.client(None)?;
+    let path = format!("{BACKUPS}/{}", args.name);
+    let incremental = args.incremental.to_string();
+    client
+        .delete(&path, &[("incremental", &incremental)])
+        .await?;
+    let text = format!("Backup {:?} deleted successfully", args.name);
+    console.print(text).map_err(CommandError::Output)
+}

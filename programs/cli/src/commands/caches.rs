@@ -1,0 +1,218 @@
+//! `neap create|delete last_cache|distinct_cache`: the caches of a table.
+
+use clap::Args;
+use neap_options::{OptionValueError, parse_duration};
+use neap_server::console::Console;
+use serde::Serialize;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs},
+};
+
+const LAST: &str = "/api/v3/configure/last_cache";
+const DISTINCT: &str = "/api/v3/configure/distinct_cache";
+
+/// The table of a cache.
+#[derive(Debug, Args)]
+struct CacheTableArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short = 't', long, value_name = "NAME")]
+    table: String,
+}
+
+/// The options of `neap create last_cache`.
+#[derive(Debug, Args)]
+pub(super) struct CreateLastCacheArgs {
+    /// The name of the cache. By default it is made of those of the table and the key columns.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    #[command(flatten)]
+    table: CacheTableArgs,
+
+    /// The columns of the key, separated by commas: tags, strings, integers, booleans. All tags by default.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    key_columns: Option<Vec<String>>,
+
+    /// The other columns to show, separated by commas. By default all, also those that come later.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    value_columns: Option<Vec<String>>,
+
+    /// The number of rows to keep of each key.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    count: u64,
+
+    /// How old a row may be by its own time: `30m`, `4 hours`.
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds, default_value = "4 hours")]
+    ttl: u64,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap create distinct_cache`.
+#[derive(Debug, Args)]
+pub(super) struct CreateDistinctCacheArgs {
+    /// The name of the cache. By default it is made of those of the table and the columns.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    #[command(flatten)]
+    table: CacheTableArgs,
+
+    /// The columns, separated by commas: tags and strings.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    columns: Vec<String>,
+
+    /// Maximum number of value combinations to keep: the latest ones.
+    #[arg(long, value_name = "NUMBER", default_value = "100000")]
+    max_cardinality: u64,
+
+    /// How old a row may be by its own time: `12h`, `7 days`.
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds, default_value = "1d")]
+    max_age: u64,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete last_cache` and `neap delete distinct_cache`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteCacheArgs {
+    /// The name of the cache.
+    #[arg(value_name = "NAME", required_unless_present = "cache_name")]
+    name: Option<String>,
+
+    /// Alias of NAME, used by some guides.
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name")]
+    cache_name: Option<String>,
+
+    #[command(flatten)]
+    table: CacheTableArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// A kind of cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CacheKind {
+    /// Last value cache.
+    Last,
+    /// Distinct value cache.
+    Distinct,
+}
+
+#[derive(Serialize)]
+struct CreateLastCache<'a> {
+    db: &'a str,
+    table: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_columns: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_columns: Option<&'a [String]>,
+    count: u64,
+    ttl: u64,
+}
+
+#[derive(Serialize)]
+struct CreateDistinctCache<'a> {
+    db: &'a str,
+    table: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    columns: &'a [String],
+    max_cardinality: u64,
+    max_age: u64,
+}
+
+/// Parses a duration into whole seconds, the unit of the server's API.
+fn parse_seconds(text: &str) -> Result<u64, OptionValueError> {
+    parse_duration(text).map(|duration| duration.as_secs())
+}
+
+/// Creates a last value cache.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn create_last(
+    args: &CreateLastCacheArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = CreateLastCache {
+        db: &args.table.database.database,
+        table: &args.table.table,
+        name: args.name.as_deref(),
+        key_columns: args.key_columns.as_deref(),
+        value_columns: args.value_columns.as_deref(),
+        count: args.count,
+        ttl: args.ttl,
+    };
+    create(LAST, &body, &args.connection, console).await
+}
+
+/// Creates a distinct value cache.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn create_distinct(
+    args: &CreateDistinctCacheArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = CreateDistinctCache {
+        db: &args.table.database.database,
+        table: &args.table.table,
+        name: args.name.as_deref(),
+        columns: &args.columns,
+        max_cardinality: args.max_cardinality,
+        max_age: args.max_age,
+    };
+    create(DISTINCT, &body, &args.connection, console).await
+}
+
+async fn create(
+    path: &str,
+    body: &impl Serialize,
+    connection: &ConnectionArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let text = match connection.client(None)?.create_json(path, body).await? {
+        Some(created) => format!("new cache created: {created:#}"),
+        None => "a cache already exists for the provided parameters".to_owned(),
+    };
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Deletes a cache.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn delete(
+    kind: CacheKind,
+    args: &DeleteCacheArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (path, title) = match kind {
+        CacheKind::Last => (LAST, "last"),
+        CacheKind::Distinct => (DISTINCT, "distinct"),
+    };
+    let name = args.name.as_deref().or(args.cache_name.as_deref());
+    let query = [
+        ("db", args.table.database.database.as_str()),
+        ("table", args.table.table.as_str()),
+        ("name", name.unwrap_or_default()),
+    ];
+    let client = args.connection.client(None)?;
+    client.delete(path, &query).await?;
+    let text = format!("{title} cache deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}

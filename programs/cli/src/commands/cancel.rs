@@ -1,0 +1,36 @@
+//! `neap cancel`: ends work of a server.
+
+use clap::Subcommand;
+use neap_server::console::Console;
+
+use super::{
+    CommandError, backup, backup_restore,
+    row_deletes::{self, CancelRowDeleteArgs},
+};
+
+/// The subcommands of `neap cancel`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CancelCommand {
+    /// Cancel a request to delete rows. Neap deletes rows at once and refuses this; it is for InfluxDB 3 Enterprise.
+    RowDelete(Box<CancelRowDeleteArgs>),
+    /// Cancel a backup in progress.
+    Backup(backup::NamedBackupArgs),
+    /// Cancel a restore in progress. The present databases stay.
+    Restore(backup_restore::RestoreIdArgs),
+}
+
+/// Executes `neap cancel`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &CancelCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    match command {
+        CancelCommand::RowDelete(args) => row_deletes::cancel(args, console).await,
+        CancelCommand::Backup(args) => backup::cancel(args, console).await,
+        CancelCommand::Restore(args) => backup_restore::cancel(args, console).await,
+    }
+}

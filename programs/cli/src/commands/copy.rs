@@ -1,0 +1,92 @@
+//! `neap copy`: copies a cluster as a backup, directly on the store.
+
+use clap::Args;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_bucket::{StoreConfig, World};
+use neap_fsck::{Fsck, FsckOptions};
+use neap_server::{console::Console, store_location, stores::Stores};
+
+use super::{
+    CommandError,
+    copier::{Copier, CopyStats},
+    fsck,
+    open_cluster::check_used,
+};
+
+/// The options of `neap copy`.
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// Where to copy to: a directory, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    /// A bucket is reached with the settings of the one that is copied. A copy that is there already is
+    /// brought up to date.
+    #[arg(long, value_name = "URL|DIR")]
+    to: String,
+
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+/// Copies a cluster, which may be in use, then runs a quick check on the copy.
+///
+/// # Errors
+///
+/// A store can't be used, the destination holds something else, or the copy is incomplete.
+pub(super) async fn run(
+    args: &CopyArgs,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let from = Stores::open(&args.store, &world)?;
+    check_used(&from).await?;
+    let config = store_location::parse(&args.to, &args.store).map_err(CommandError::Destination)?;
+    if store_location::is_same(&args.store, &config) {
+        let reason = "it is also the source".to_owned();
+        return Err(CommandError::Destination(reason));
+    }
+    let to = Stores::open(&config, &world)?;
+    let progress = if console.err_is_terminal {
+        visible_progress()
+    } else {
+        ProgressBar::hidden()
+    };
+    let copied = Copier {
+        from: &from.bucket,
+        to: &to.bucket,
+        progress: &progress,
+    };
+    let copied = copied.run().await;
+    progress.finish_and_clear();
+    let CopyStats {
+        objects,
+        bytes,
+        kept,
+        damaged,
+    } = copied?;
+    let text = format!(
+        "{objects} objects with {} copied to {}, {kept} existed already",
+        HumanBytes(bytes),
+        to.place
+    );
+    console.print(text).map_err(CommandError::Output)?;
+    for (key, reason) in &damaged {
+        console.report(format!("{key} is damaged: {reason}"));
+    }
+    let check = Fsck::new(to.bucket);
+    let report = fsck::check(&check, &FsckOptions::default(), console).await?;
+    if !report.clean {
+        console.report(&report);
+    }
+    match report.errors.max(damaged.len() as u64) {
+        0 if report.clean => Ok(()),
+        errors => Err(CommandError::CopyNotWhole { errors }),
+    }
+}
+
+fn visible_progress() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{spinner} {msg} {bytes}, {bytes_per_sec}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,235 @@
+//! `neap create`: databases, tables, caches, tokens, triggers and indexes.
+
+use clap::{Args, Subcommand};
+use neap_bucket::{World, WriteOrder};
+use neap_options::{OptionValueError, parse_duration};
+use neap_server::console::Console;
+use reqwest::StatusCode;
+use serde::Serialize;
+
+use super::{
+    CommandError, backup, backup_restore, caches, file_index, materialized_view,
+    options::{ConnectionArgs, DatabaseArgs},
+    query_group, roles, token, trigger, users,
+};
+use crate::client::ClientError;
+
+/// The subcommands of `neap create`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CreateCommand {
+    /// Create a database. A write to a database that is not there creates it, too.
+    Database(CreateDatabaseArgs),
+    /// Create a table, with the order of its tags. A write to a table that is not there creates it, too.
+    Table(CreateTableArgs),
+    /// Create a last value cache: the newest rows for each combination of values of some columns.
+    #[command(name = "last_cache")]
+    LastCache(caches::CreateLastCacheArgs),
+    /// Create a distinct value cache: the combinations of values that some columns have.
+    #[command(name = "distinct_cache")]
+    DistinctCache(caches::CreateDistinctCacheArgs),
+    /// Create an access token. It is shown only once.
+    Token(Box<token::CreateTokenArgs>),
+    /// Create a user.
+    User(Box<users::CreateUserArgs>),
+    /// Create a role: a name for permissions.
+    Role(roles::CreateRoleArgs),
+    /// Create a trigger, which runs a plugin on writes, at times, or on requests.
+    Trigger(Box<trigger::CreateTriggerArgs>),
+    /// Create an index of columns that queries often ask for single values of.
+    #[command(name = "file_index")]
+    FileIndex(file_index::CreateFileIndexArgs),
+    /// Create a materialized view: a query by windows of time, whose rows are kept in a table.
+    #[command(name = "materialized_view")]
+    MaterializedView(materialized_view::CreateViewArgs),
+    /// Create a query group: a set of processes that compute queries together.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::CreateQueryGroupArgs),
+    /// Back up all databases or one, through a server, while they are in use.
+    Backup(backup::CreateBackupArgs),
+    /// Restore databases from a backup or an earlier moment, through a server, while they are in use.
+    Restore(backup_restore::CreateRestoreArgs),
+}
+
+/// The options of `neap create database`.
+#[derive(Debug, Args)]
+pub(super) struct CreateDatabaseArgs {
+    /// The name of the database.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// How long rows are kept: `7d`, `1 year`. For ever by default.
+    #[arg(long, value_name = "DURATION", value_parser = check_duration)]
+    retention_period: Option<String>,
+
+    /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
+    /// other closely; `strict` orders by acknowledgement and costs one more store request per put. `clock` by default.
+    #[arg(long, value_name = "clock|strict")]
+    order: Option<WriteOrder>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap create table`.
+#[derive(Debug, Args)]
+pub(super) struct CreateTableArgs {
+    /// The name of the table.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The names of tags, separated by commas. Rows are sorted by them in this order.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0..)]
+    tags: Vec<String>,
+
+    /// The names and types of fields, `name:type,…`, with the types utf8, int64, uint64, float64, bool.
+    #[arg(short = 'f', long, value_name = "FIELDS", value_delimiter = ',', num_args = 0.., value_parser = parse_field)]
+    fields: Vec<FieldDefinition>,
+
+    /// How long rows are kept: `7d`, `1 year`. As long as those of the database by default.
+    #[arg(long, value_name = "DURATION", value_parser = check_duration)]
+    retention_period: Option<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct FieldDefinition {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+}
+
+#[derive(Serialize)]
+struct CreateDatabase<'a> {
+    db: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<WriteOrder>,
+}
+
+#[derive(Serialize)]
+struct CreateTable<'a> {
+    db: &'a str,
+    table: &'a str,
+    tags: &'a [String],
+    fields: &'a [FieldDefinition],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<&'a str>,
+}
+
+/// The field types.
+const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
+
+fn parse_field(text: &str) -> Result<FieldDefinition, String> {
+    let (name, data_type) = text
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a field is written as name:type")?;
+    if FIELD_TYPES.contains(&data_type) {
+        Ok(FieldDefinition {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+        })
+    } else {
+        Err(format!(
+            "'{data_type}' is not one of {}",
+            FIELD_TYPES.join(", ")
+        ))
+    }
+}
+
+/// Validates a duration. The server interprets it; this refuses the same values.
+fn check_duration(text: &str) -> Result<String, OptionValueError> {
+    parse_duration(text).map(|_| text.to_owned())
+}
+
+/// Executes `neap create`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &CreateCommand,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    match command {
+        CreateCommand::Database(args) => create_database(args, console).await,
+        CreateCommand::Table(args) => create_table(args, console).await,
+        CreateCommand::LastCache(args) => caches::create_last(args, console).await,
+        CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
+        CreateCommand::Token(args) => token::create(args, console, world).await,
+        CreateCommand::User(args) => users::create(args, console).await,
+        CreateCommand::Role(args) => roles::create(args, console).await,
+        CreateCommand::Trigger(args) => trigger::create(args, console).await,
+        CreateCommand::FileIndex(args) => file_index::create(args, console).await,
+        CreateCommand::MaterializedView(args) => materialized_view::create(args, console).await,
+        CreateCommand::QueryGroup(args) => query_group::create(args, console).await,
+        CreateCommand::Backup(args) => backup::create(args, console).await,
+        CreateCommand::Restore(args) => backup_restore::create(args, console).await,
+    }
+}
+
+async fn create_database(
+    args: &CreateDatabaseArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = CreateDatabase {
+        db: &args.name,
+        retention_period: args.retention_period.as_deref(),
+        order: args.order,
+    };
+    let client = args.connection.client(None)?;
+    client
+        .post_json("/api/v3/configure/database", &body)
+        .await?;
+    let text = format!("Database {:?} created successfully", args.name);
+    console.print(text).map_err(CommandError::Output)
+}
+
+async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(), CommandError> {
+    let (database, table) = (&args.database.database, &args.name);
+    let body = CreateTable {
+        db: database,
+        table,
+        tags: &args.tags,
+        fields: &args.fields,
+        retention_period: args.retention_period.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    match client.post_json("/api/v3/configure/table", &body).await {
+        Err(ClientError::Refused { status, .. }) if status == StatusCode::CONFLICT => {
+            Err(CommandError::TableExists {
+                database: database.clone(),
+                table: table.clone(),
+            })
+        }
+        outcome => {
+            outcome?;
+            let text = format!("Table {database:?}.{table:?} created successfully");
+            console.print(text).map_err(CommandError::Output)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_have_a_name_and_a_type() {
+        let field = parse_field("a:b:float64").unwrap();
+        assert_eq!(
+            (field.name.as_str(), field.data_type.as_str()),
+            ("a:b", "float64")
+        );
+        insta::assert_snapshot!(parse_field("a:decimal").unwrap_err(), @"'decimal' is not one of utf8, int64, uint64, float64, bool");
+        assert!(parse_field("a").is_err());
+        assert!(parse_field(":bool").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! `neap delete`: databases, tables, rows, caches, tokens, triggers and indexes.
+
+use std::convert::Infallible;
+
+use clap::{Args, Subcommand};
+use neap_server::console::Console;
+
+use super::{
+    CommandError, backup,
+    caches::{self, CacheKind, DeleteCacheArgs},
+    confirm, file_index, materialized_view,
+    options::{ConnectionArgs, DatabaseArgs},
+    query_group, roles,
+    row_deletes::{self, DeleteRowsArgs},
+    token, trigger, users,
+};
+
+/// The subcommands of `neap delete`.
+#[derive(Debug, Subcommand)]
+pub(super) enum DeleteCommand {
+    /// Delete a database.
+    Database(DeleteDatabaseArgs),
+    /// Delete a table.
+    Table(DeleteTableArgs),
+    /// Delete rows of a table by time and tags. Rows written later are not affected.
+    Rows(Box<DeleteRowsArgs>),
+    /// Delete a last value cache. The rows of its table stay.
+    #[command(name = "last_cache")]
+    LastCache(DeleteCacheArgs),
+    /// Delete a distinct value cache. The rows of its table stay.
+    #[command(name = "distinct_cache")]
+    DistinctCache(DeleteCacheArgs),
+    /// Delete a token. Requests with it are refused.
+    Token(token::DeleteTokenArgs),
+    /// Delete a user. Tokens that the user created stay.
+    User(users::DeleteUserArgs),
+    /// Delete a role, also from its users.
+    Role(roles::DeleteRoleArgs),
+    /// Delete a trigger. Its plugin's files stay.
+    Trigger(trigger::DeleteTriggerArgs),
+    /// Delete the index of a table or a database.
+    #[command(name = "file_index")]
+    FileIndex(file_index::DeleteFileIndexArgs),
+    /// Delete a materialized view. Its table and the rows stay.
+    #[command(name = "materialized_view")]
+    MaterializedView(materialized_view::DeleteViewArgs),
+    /// Delete a query group. Its processes continue to run.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::DeleteQueryGroupArgs),
+    /// Delete a backup. Objects that no other database or backup needs are deleted later.
+    Backup(backup::DeleteBackupArgs),
+}
+
+/// Options of all deletions.
+#[derive(Debug, Args)]
+struct DeletionArgs {
+    /// When the data is deleted permanently: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z. Until
+    /// then it is hidden.
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    hard_delete: Option<String>,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+}
+
+/// Parses a time, which the server interprets, or a keyword in any case.
+fn parse_when(text: &str) -> Result<String, Infallible> {
+    let word = text.to_lowercase();
+    Ok(match word.as_str() {
+        "now" | "never" | "default" => word,
+        _ => text.to_owned(),
+    })
+}
+
+/// The options of `neap delete database`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteDatabaseArgs {
+    /// The name of the database.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    deletion: DeletionArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete table`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteTableArgs {
+    /// The name of the table.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    deletion: DeletionArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Executes `neap delete` after a confirmation.
+///
+/// # Errors
+///
+/// The answer was no, or the request failed or was refused.
+pub(super) async fn run(
+    command: &DeleteCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (path, mut query, deletion, connection, title, name) = match command {
+        DeleteCommand::Database(args) => (
+            "/api/v3/configure/database",
+            vec![("db", args.name.as_str())],
+            &args.deletion,
+            &args.connection,
+            "Database",
+            format!("{:?}", args.name),
+        ),
+        DeleteCommand::Table(args) => (
+            "/api/v3/configure/table",
+            vec![
+                ("db", args.database.database.as_str()),
+                ("table", args.name.as_str()),
+            ],
+            &args.deletion,
+            &args.connection,
+            "Table",
+            format!("{:?}.{:?}", args.database.database, args.name),
+        ),
+        DeleteCommand::Rows(args) => return row_deletes::delete(args, console).await,
+        DeleteCommand::LastCache(args) => {
+            return caches::delete(CacheKind::Last, args, console).await;
+        }
+        DeleteCommand::DistinctCache(args) => {
+            return caches::delete(CacheKind::Distinct, args, console).await;
+        }
+        DeleteCommand::Token(args) => return token::delete(args, console).await,
+        DeleteCommand::User(args) => return users::delete(args, console).await,
+        DeleteCommand::Role(args) => return roles::delete(args, console).await,
+        DeleteCommand::Trigger(args) => return trigger::delete(args, console).await,
+        DeleteCommand::FileIndex(args) => return file_index::delete(args, console).await,
+        DeleteCommand::MaterializedView(args) => {
+            return materialized_view::delete(args, console).await;
+        }
+        DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
+        DeleteCommand::Backup(args) => return backup::delete(args, console).await,
+    };
+    if !deletion.yes {
+        confirm::deletion(&name, console)?;
+    }
+    if let Some(when) = &deletion.hard_delete {
+        query.push(("hard_delete_at", when));
+    }
+    connection.client(None)?.delete(path, &query).await?;
+    let text = format!("{title} {name} deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}

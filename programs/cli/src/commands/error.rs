@@ -1,0 +1,270 @@
+//! Errors of commands.
+
+use std::{io, path::Path, time::Duration};
+
+use neap_aws_chain::CreateBucketError;
+use neap_backup::BackupError;
+use neap_bucket::S3RequestError;
+use neap_catalog::CatalogError;
+use neap_fsck::FsckError;
+use neap_manifest::{ManifestError, RestoreError};
+use neap_mcp::StdioError;
+use reqwest::StatusCode;
+
+use super::{config::ConfigError, copier::CopyError, import::SourceError};
+use neap_compact::{CompactError, TimeTravelTooShort};
+use neap_server::{ServeError, stores::StoresError};
+
+use crate::{
+    client::{ClientError, UploadError},
+    export::ExportError,
+    import::ImportError,
+};
+
+/// Error of a command, shown as `<Command> command failed: <error>`.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A request failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// An upload was incomplete.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// An export is incomplete.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// An import is incomplete.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The files to upload can't be found.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Some files were not uploaded. Their errors are reported.
+    #[error("{failed} of {total} files were not uploaded")]
+    FilesNotUploaded {
+        /// The number of these files.
+        failed: usize,
+        /// The number of all files.
+        total: usize,
+    },
+    /// A file can't be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// A process did not stop in time.
+    #[error(
+        "node '{node}' did not stop within {timeout:?}, and is {state}; it stops as soon as its requests in progress end"
+    )]
+    NodeNotStopped {
+        /// The name of the node.
+        node: String,
+        /// The state that is recorded.
+        state: String,
+        /// The time that the command waited.
+        timeout: Duration,
+    },
+    /// The result can't be printed.
+    #[error("cannot print the result: {0}")]
+    Output(io::Error),
+    /// The input can't be read.
+    #[error("cannot read the input: {0}")]
+    Input(io::Error),
+    /// The input is missing.
+    #[error("no {0} given: pass it as an argument, in a file with --file, or to standard input")]
+    MissingInput(&'static str),
+    /// The command line lacks an option that only some uses of the command need.
+    #[error("{0}")]
+    Usage(clap::Error),
+    /// Several arguments were passed instead of one quoted text.
+    #[error("more than one argument: put the {what} in quotes: {command}")]
+    NotQuoted {
+        /// The kind of text.
+        what: &'static str,
+        /// The command with the text in quotes.
+        command: String,
+    },
+    /// The user did not confirm.
+    #[error("Cannot proceed without confirmation")]
+    NotConfirmed,
+    /// The output is a terminal and the format is Parquet.
+    #[error("cannot print Parquet to a terminal: write it to a file with --output")]
+    ParquetToTerminal,
+    /// A token could not be created.
+    #[error("Failed to create token, error: {0}")]
+    TokenNotCreated(Box<Self>),
+    /// The response to a token creation contains no token. The response is not shown, because it may contain a token
+    /// elsewhere.
+    #[error("the server's answer has no token")]
+    NoToken,
+    /// A server without support for `--with-created` has deleted the named token.
+    #[error(
+        "the server has deleted this token, and not the tokens that it created: it does not know --with-created"
+    )]
+    OnlyTokenDeleted,
+    /// A command about users or sessions can't be executed.
+    #[error("{0}")]
+    Account(String),
+    /// A folder is not a Python package, so it can't be a plugin.
+    #[error("the folder '{path}' is not a plugin: it has no __init__.py")]
+    NotAPlugin {
+        /// The folder.
+        path: String,
+    },
+    /// The files of a plugin exceed the size limit of one request.
+    #[error("the plugin is too large: its files have more than {limit} bytes together")]
+    PluginTooLarge {
+        /// Maximum total size in bytes.
+        limit: u64,
+    },
+    /// The system table does not exist.
+    #[error("system table '{name}' not found, there are: {}", tables.join(", "))]
+    NoSystemTable {
+        /// The requested name.
+        name: String,
+        /// The existing names.
+        tables: Vec<String>,
+    },
+    /// Backups can't be checked.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The connection to an agent ended with an error.
+    #[error(transparent)]
+    Mcp(#[from] StdioError),
+    /// The server can't be started.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// A bucket has settings that lose data.
+    #[error("{place} must not be used with these settings, data would be lost:\n{report}")]
+    BucketLosesData {
+        /// The store.
+        place: String,
+        /// The results of all checks.
+        report: String,
+    },
+    /// A bucket could not be created.
+    #[error(transparent)]
+    BucketNotCreated(#[from] CreateBucketError),
+    /// The settings of a bucket can't be read.
+    #[error(transparent)]
+    BucketSettings(#[from] S3RequestError),
+    /// The store can't be used.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+    /// The catalog can't be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A manifest can't be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A database can't be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The time-travel period is too short: dropped data would be deleted while queries read it.
+    #[error(transparent)]
+    TimeTravel(#[from] TimeTravelTooShort),
+    /// The requested version is no longer available.
+    #[error("the requested earlier state is no longer available{}", oldest_text(oldest.as_deref()))]
+    VersionGone {
+        /// Time of the oldest readable version.
+        oldest: Option<String>,
+    },
+    /// The check could not be completed.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
+    /// The time of a store that is no directory was requested.
+    #[error("--clock requires a store in a directory")]
+    NoDirectory,
+    /// The time of a directory can't be read or set.
+    #[error("the time of the directory can't be read or set: {0}")]
+    DirectoryTime(io::Error),
+    /// The check found damage, which was already printed.
+    #[error("{errors} errors were found")]
+    Damaged {
+        /// Number of findings that are errors.
+        errors: u64,
+    },
+    /// The cluster could not be copied.
+    #[error("the copy is not complete: {0}")]
+    Copy(#[from] CopyError),
+    /// The copy destination is invalid.
+    #[error("--to: {0}")]
+    Destination(String),
+    /// The source deleted an object before it was copied; the findings were already printed.
+    #[error("the copy is incomplete, {errors} errors were found: run the command again")]
+    CopyNotWhole {
+        /// Number of findings that are errors.
+        errors: u64,
+    },
+    /// The store holds no cluster.
+    #[error("there is no database cluster in {0}")]
+    NoCluster(String),
+    /// The database does not exist.
+    #[error("database not found: {0}")]
+    NoDatabase(String),
+    /// Compaction failed.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+    /// Some compaction steps failed; the reasons were already printed.
+    #[error("{failed} failures, listed above")]
+    NotFlushed {
+        /// Number of failures.
+        failed: usize,
+    },
+    /// The configuration has mistakes.
+    #[error("errors in the configuration:\n{0}")]
+    Config(#[from] ConfigError),
+    /// The runtime can't be started.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// There is no query group with this name.
+    #[error("query group not found: {0}")]
+    NoQueryGroup(String),
+    /// The table already exists.
+    #[error("table '{database}.{table}' already exists")]
+    TableExists {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+    },
+}
+
+impl CommandError {
+    /// Creates the error of a file operation.
+    pub(super) fn of_file(path: &Path, error: io::Error) -> Self {
+        Self::File {
+            path: path.display().to_string(),
+            error,
+        }
+    }
+
+    /// Returns a hint to print on a separate line after the error.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        (self.refusal()? == StatusCode::UNAUTHORIZED).then_some(
+            "The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
+        )
+    }
+
+    /// Returns the HTTP status if the server refused the request.
+    fn refusal(&self) -> Option<StatusCode> {
+        match self {
+            Self::Client(ClientError::Refused { status, .. })
+            | Self::Upload(UploadError::Client(ClientError::Refused { status, .. }))
+            | Self::Export(ExportError::Client(ClientError::Refused { status, .. })) => {
+                Some(*status)
+            }
+            Self::TokenNotCreated(error) => error.refusal(),
+            _ => None,
+        }
+    }
+}
+
+fn oldest_text(oldest: Option<&str>) -> String {
+    oldest.map_or(String::new(), |oldest| {
+        format!(", the oldest version is of {oldest}")
+    })
+}

@@ -1,0 +1,164 @@
+//! Reads the input text of a command from an argument, files, or the standard input.
+
+use std::{fs::File, io::Read, path::PathBuf};
+
+use neap_server::console::Console;
+
+use crate::{client::InputSource, commands::CommandError};
+
+/// File name for the standard input.
+const STANDARD_INPUT: &str = "-";
+/// Maximum size of a query in bytes.
+const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
+/// Maximum size in bytes of a text repeated in a message.
+const MAX_SHOWN_BYTES: usize = 200;
+
+/// Sources of a command's input text.
+pub(super) struct InputText<'a> {
+    /// Kind of text, for messages.
+    pub what: &'static str,
+    /// The command line up to the text, for messages.
+    pub command: &'a str,
+    /// The arguments; an unquoted text with spaces consists of several.
+    pub arguments: &'a [String],
+    /// The files.
+    pub files: &'a [PathBuf],
+}
+
+impl InputText<'_> {
+    /// Opens the sources and returns their total size in bytes, if known.
+    pub(super) fn open(
+        &self,
+        console: &mut Console,
+    ) -> Result<(Vec<InputSource>, Option<u64>), CommandError> {
+        match self.arguments {
+            [] => {}
+            [text] if text != STANDARD_INPUT => {
+                let bytes = text.len() as u64;
+                let reader = Box::new(std::io::Cursor::new(text.clone().into_bytes()));
+                let name = String::new();
+                return Ok((vec![InputSource { name, reader }], Some(bytes)));
+            }
+            [_] => return Ok((vec![standard_input(console)], None)),
+            pieces => {
+                return Err(CommandError::NotQuoted {
+                    what: self.what,
+                    command: format!("{} {}", self.command, quoted(&pieces.join(" "))),
+                });
+            }
+        }
+        if self.files.is_empty() {
+            // Don't wait for input on a terminal without a prompt.
+            if console.input_is_terminal {
+                return Err(CommandError::MissingInput(self.what));
+            }
+            return Ok((vec![standard_input(console)], None));
+        }
+        let mut sources = Vec::new();
+        let mut total = Some(0_u64);
+        for path in self.files {
+            if path.as_os_str() == STANDARD_INPUT {
+                sources.push(standard_input(console));
+                total = None;
+                continue;
+            }
+            let name = path.display().to_string();
+            let failed = |error| CommandError::File {
+                path: name.clone(),
+                error,
+            };
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            // A pipe has no length.
+            let bytes = metadata.is_file().then_some(metadata.len());
+            total = total
+                .zip(bytes)
+                .map(|(total, bytes)| total.saturating_add(bytes));
+            let reader = Box::new(file);
+            sources.push(InputSource { name, reader });
+        }
+        Ok((sources, total))
+    }
+
+    /// Reads the whole text.
+    pub(super) fn read(&self, console: &mut Console) -> Result<String, CommandError> {
+        let mut text = String::new();
+        for source in self.open(console)?.0 {
+            let mut reader = source.reader.take(MAX_QUERY_BYTES);
+            reader.read_to_string(&mut text).map_err(|error| {
+                if source.name.is_empty() {
+                    CommandError::Input(error)
+                } else {
+                    CommandError::File {
+                        path: source.name.clone(),
+                        error,
+                    }
+                }
+            })?;
+        }
+        if text.trim().is_empty() {
+            Err(CommandError::MissingInput(self.what))
+        } else {
+            Ok(text)
+        }
+    }
+}
+
+/// Quotes a text as one shell argument; returns a placeholder for a text that would fill the terminal.
+fn quoted(text: &str) -> String {
+    if text.len() > MAX_SHOWN_BYTES {
+        "'...'".to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn standard_input(console: &mut Console) -> InputSource {
+    InputSource {
+        name: "the standard input".to_owned(),
+        reader: console.take_input(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_server::console::testing::console;
+
+    use super::*;
+
+    fn read(arguments: &[&str], files: &[PathBuf], input: &str) -> Result<String, String> {
+        let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let (mut console, _, _) = console(input);
+        let given = InputText {
+            what: "query",
+            command: "neap query --database db",
+            arguments: &arguments,
+            files,
+        };
+        given.read(&mut console).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments_take_precedence_over_files_and_files_over_standard_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.sql");
+        std::fs::write(&path, "SELECT 2").unwrap();
+        let files = [path];
+        assert_eq!(read(&["SELECT 1"], &files, "SELECT 3").unwrap(), "SELECT 1");
+        assert_eq!(read(&[], &files, "SELECT 3").unwrap(), "SELECT 2");
+        assert_eq!(read(&[], &[], "SELECT 3").unwrap(), "SELECT 3");
+        assert_eq!(read(&["-"], &files, "SELECT 3").unwrap(), "SELECT 3");
+        assert_eq!(read(&[], &["-".into()], "SELECT 3").unwrap(), "SELECT 3");
+    }
+
+    #[test]
+    fn missing_or_unquoted_input_is_an_error() {
+        insta::assert_snapshot!(read(&["SELECT", "1"], &[], "").unwrap_err(), @"more than one argument: put the query in quotes: neap query --database db 'SELECT 1'");
+        insta::assert_snapshot!(read(&["SELECT", "'1'"], &[], "").unwrap_err(), @r"more than one argument: put the query in quotes: neap query --database db 'SELECT '\''1'\'''");
+        let long = "a".repeat(MAX_SHOWN_BYTES);
+        insta::assert_snapshot!(read(&["SELECT", &long], &[], "").unwrap_err(), @"more than one argument: put the query in quotes: neap query --database db '...'");
+        insta::assert_snapshot!(read(&[], &[], " \n").unwrap_err(), @"no query given: pass it as an argument, in a file with --file, or to standard input");
+        let error = read(&[], &["/nowhere/q.sql".into()], "").unwrap_err();
+        assert!(error.starts_with("/nowhere/q.sql: "), "{error}");
+    }
+}

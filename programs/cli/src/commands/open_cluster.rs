@@ -1,0 +1,107 @@
+//! Opens a cluster for commands that work without a server.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, SecondsFormat};
+use neap_bucket::{Get, GetOptions, Key, Stamp, StoreConfig, StoreTime, World};
+use neap_catalog::{Catalog, DatabaseEntry, RootCatalog};
+use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_schema::DatabaseId;
+use neap_server::stores::Stores;
+
+use super::CommandError;
+
+/// An open cluster: its catalogs and manifests.
+#[derive(Debug)]
+pub(super) struct OpenCluster {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) manifests: ManifestStore,
+}
+
+impl OpenCluster {
+    /// Opens an existing cluster, read-only.
+    ///
+    /// # Errors
+    ///
+    /// The store can't be used, or holds no cluster.
+    pub(super) async fn open(config: &StoreConfig, world: &World) -> Result<Self, CommandError> {
+        let stores = Stores::open(config, world)?;
+        check_used(&stores).await?;
+        let bucket = stores.bucket.clone();
+        let catalog = Arc::new(Catalog::new(bucket.clone(), stores.margins, None));
+        let rules = catalog.rules().await?;
+        Ok(Self {
+            manifests: ManifestStore::new(bucket, &rules, ManifestSettings::default()),
+            catalog,
+        })
+    }
+
+    /// Returns the database with a name; a deleted database has the name that the deletion gave it.
+    ///
+    /// # Errors
+    ///
+    /// The database does not exist, or the catalog can't be read.
+    pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, CommandError> {
+        let root = self.catalog.root(Duration::ZERO).await?.value;
+        let found = find(&root, name).map(|(id, _)| id);
+        found.ok_or_else(|| CommandError::NoDatabase(name.to_owned()))
+    }
+}
+
+/// Refuses an unused store, because it is most likely not the intended one.
+pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
+    let root = stores.bucket.get(&Key::RootCatalog, GetOptions::default());
+    match root
+        .await
+        .map_err(neap_server::stores::StoresError::Store)?
+        .value
+    {
+        Get::Missing => Err(CommandError::NoCluster(stores.place.clone())),
+        Get::Found(_) | Get::Unchanged => Ok(()),
+    }
+}
+
+fn find<'a>(root: &'a RootCatalog, name: &str) -> Option<(DatabaseId, &'a DatabaseEntry)> {
+    let id = root
+        .database(name)
+        .or_else(|| root.deleted_database(name))?;
+    Some((id, root.databases().get(&id)?))
+}
+
+/// Formats a time as RFC 3339.
+pub(super) fn time_text(time: StoreTime) -> String {
+    DateTime::from_timestamp_micros(time.micros())
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Parses a stamp, or a time (RFC 3339), which means the last stamp of its microsecond.
+pub(super) fn parse_as_of(text: &str) -> Result<Stamp, String> {
+    if let Ok(stamp) = text.parse() {
+        return Ok(stamp);
+    }
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "a time such as 2026-01-31T12:00:00Z or a stamp is expected".to_owned())?;
+    Ok(Stamp::end_of(StoreTime::from_micros(
+        time.timestamp_micros(),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_time_is_a_time_or_a_stamp() {
+        let time = StoreTime::from_micros(1_769_860_800_000_001);
+        assert_eq!(time_text(time), "2026-01-31T12:00:00.000001Z");
+        assert_eq!(parse_as_of("42"), Ok(Stamp::from_u64(42)));
+        for text in [
+            "2026-01-31T12:00:00.000001Z",
+            "2026-01-31T13:00:00.000001+01:00",
+        ] {
+            assert_eq!(parse_as_of(text), Ok(Stamp::end_of(time)));
+        }
+        assert!(parse_as_of("yesterday").is_err());
+    }
+}

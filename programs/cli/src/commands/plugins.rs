@@ -1,0 +1,247 @@
+//! `neap test` and `neap install`: test plugins and install their packages.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use neap_server::console::Console;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs, parse_pair},
+};
+
+const TEST_WAL: &str = "/api/v3/plugin_test/wal";
+const TEST_SCHEDULE: &str = "/api/v3/plugin_test/schedule";
+const INSTALL_PACKAGES: &str = "/api/v3/configure/plugin_environment/install_packages";
+const INSTALL_REQUIREMENTS: &str = "/api/v3/configure/plugin_environment/install_requirements";
+
+/// The subcommands of `neap test`.
+#[derive(Debug, Subcommand)]
+pub(super) enum TestCommand {
+    /// Run a plugin for writes on some line protocol. Nothing is written.
+    #[command(name = "wal_plugin")]
+    Wal(TestWalArgs),
+    /// Run a plugin for schedules as if its time had come. Nothing is written.
+    #[command(name = "schedule_plugin")]
+    Schedule(TestScheduleArgs),
+}
+
+/// The subcommands of `neap install`.
+#[derive(Debug, Subcommand)]
+pub(super) enum InstallCommand {
+    /// Install Python packages for the plugins of a server.
+    Package(InstallPackageArgs),
+}
+
+/// Options of a plugin test.
+#[derive(Debug, Args)]
+struct PluginArgs {
+    /// The plugin's path below the server's plugin folder.
+    #[arg(value_name = "FILE")]
+    filename: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Arguments of the plugin: `key=value,…`.
+    #[arg(long, value_name = "PAIRS", value_delimiter = ',', value_parser = parse_pair)]
+    input_arguments: Option<Vec<(String, String)>>,
+
+    /// The name of the cache that the plugin has in its memory.
+    #[arg(long, value_name = "NAME")]
+    cache_name: Option<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl PluginArgs {
+    fn arguments(&self) -> Option<BTreeMap<&str, &str>> {
+        let pairs = self.input_arguments.as_ref()?.iter();
+        Some(
+            pairs
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
+        )
+    }
+}
+
+/// The options of `neap test wal_plugin`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("input").args(["lp", "file"]).required(true))]
+pub(super) struct TestWalArgs {
+    #[command(flatten)]
+    plugin: PluginArgs,
+
+    /// The line protocol.
+    #[arg(long, value_name = "LINE_PROTOCOL")]
+    lp: Option<String>,
+
+    /// A file with the line protocol.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// The options of `neap test schedule_plugin`.
+#[derive(Debug, Args)]
+pub(super) struct TestScheduleArgs {
+    #[command(flatten)]
+    plugin: PluginArgs,
+
+    /// The schedule, in the six fields of cron with seconds first. Every second by default.
+    #[arg(long, value_name = "CRON")]
+    schedule: Option<String>,
+}
+
+/// The options of `neap install package`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["packages", "requirements"]).required(true))]
+pub(super) struct InstallPackageArgs {
+    /// The packages, as pip calls them.
+    #[arg(value_name = "PACKAGE")]
+    packages: Vec<String>,
+
+    /// A requirements file, by its path on the server.
+    #[arg(short = 'r', long, value_name = "FILE")]
+    requirements: Option<String>,
+
+    #[command(flatten)]
+    environment: ServerEnvironmentArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Options that `influxdb3 install package` accepts; here they have no effect, because the installing server has these
+/// settings.
+#[derive(Debug, Args)]
+struct ServerEnvironmentArgs {
+    #[arg(long, hide = true)]
+    plugin_dir: Option<String>,
+    #[arg(long, hide = true)]
+    virtual_env_location: Option<String>,
+    #[arg(long, hide = true)]
+    package_manager: Option<String>,
+    #[arg(long, hide = true)]
+    plugin_repo: Option<String>,
+}
+
+impl ServerEnvironmentArgs {
+    /// Returns one line that names the given options; `None` if there are none.
+    fn warning(&self) -> Option<String> {
+        let given = [
+            (&self.plugin_dir, "--plugin-dir"),
+            (&self.virtual_env_location, "--virtual-env-location"),
+            (&self.package_manager, "--package-manager"),
+            (&self.plugin_repo, "--plugin-repo"),
+        ];
+        let names = given.iter().filter(|(value, _)| value.is_some());
+        let names: Vec<_> = names.map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("these options have no effect here, set them on `neap serve`: {names}")
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct TestWal<'a> {
+    filename: &'a str,
+    database: &'a str,
+    input_lp: &'a str,
+    cache_name: Option<&'a str>,
+    input_arguments: Option<BTreeMap<&'a str, &'a str>>,
+}
+
+#[derive(Serialize)]
+struct TestSchedule<'a> {
+    filename: &'a str,
+    database: &'a str,
+    schedule: Option<&'a str>,
+    cache_name: Option<&'a str>,
+    input_arguments: Option<BTreeMap<&'a str, &'a str>>,
+}
+
+/// The actions of a plugin, in print order.
+#[derive(Deserialize, Serialize)]
+struct PluginTestReport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger_time: Option<String>,
+    log_lines: Vec<String>,
+    database_writes: BTreeMap<String, Vec<String>>,
+    errors: Vec<String>,
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+/// Runs a plugin on the server and prints its actions, including an error of the plugin.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result<(), CommandError> {
+    let tested: PluginTestReport = match command {
+        TestCommand::Wal(args) => {
+            let lines = match &args.file {
+                Some(path) => read(path)?,
+                None => args.lp.clone().unwrap_or_default(),
+            };
+            let body = TestWal {
+                filename: &args.plugin.filename,
+                database: &args.plugin.database.database,
+                input_lp: &lines,
+                cache_name: args.plugin.cache_name.as_deref(),
+                input_arguments: args.plugin.arguments(),
+            };
+            let client = args.plugin.connection.client(None)?;
+            client.ask_json(TEST_WAL, &body).await?
+        }
+        TestCommand::Schedule(args) => {
+            let body = TestSchedule {
+                filename: &args.plugin.filename,
+                database: &args.plugin.database.database,
+                schedule: args.schedule.as_deref(),
+                cache_name: args.plugin.cache_name.as_deref(),
+                input_arguments: args.plugin.arguments(),
+            };
+            let client = args.plugin.connection.client(None)?;
+            client.ask_json(TEST_SCHEDULE, &body).await?
+        }
+    };
+    let text = serde_json::to_string_pretty(&tested)
+        .map_err(|error| CommandError::Output(error.into()))?;
+    console.print(text).map_err(CommandError::Output)
+}
+
+fn read(path: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))
+}
+
+/// Installs packages on the server.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn install(
+    command: &InstallCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let InstallCommand::Package(args) = command;
+    if let Some(warning) = args.environment.warning() {
+        console.report(warning);
+    }
+    let client = args.connection.client(None)?;
+    let (path, body) = match &args.requirements {
+        Some(location) => (
+            INSTALL_REQUIREMENTS,
+            json!({ "requirements_location": location }),
+        ),
+        None => (INSTALL_PACKAGES, json!({ "packages": args.packages })),
+    };
+    Ok(client.post_json(path, &body).await?)
+}

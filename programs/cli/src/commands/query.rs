@@ -1,0 +1,136 @@
+//! `neap query`: runs SQL or InfluxQL from an argument, a file or the standard input, or interactively on a terminal.
+
+use std::path::PathBuf;
+
+use clap::{
+    Args, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use neap_bucket::World;
+use neap_server::{Variables, console::Console};
+use reqwest::Url;
+
+use super::{
+    CommandError, Environment,
+    input_text::InputText,
+    options::{ConnectionArgs, OutputFormat, parse_url},
+    output,
+};
+use crate::shell::{self, QueryLanguage, ShellSettings, StatementRequest, TerminalFormat};
+
+/// The options of `neap query`.
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// The name of the database. The shell starts without one, too.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: Option<String>,
+
+    /// The query, in quotes. Without a query, a terminal becomes a shell for statements.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+
+    /// A file with the query. `-` is the standard input.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// The language of the query.
+    #[arg(short = 'l', long, value_enum, default_value = "sql")]
+    language: QueryLanguage,
+
+    /// The form of the result.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: OutputFormat,
+
+    /// The file to put the result into.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Answer as the database was at a time such as 2026-01-31T12:00:00Z, or as of a stamp that a write was
+    /// given. `neap show versions` tells how far back that goes.
+    #[arg(long, value_name = "TIME|STAMP")]
+    as_of: Option<String>,
+
+    /// The server to query, if it is not that of --host.
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    query_host: Option<Url>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Runs the query and prints its result or writes it into a file; without a query on a terminal, runs the shell.
+///
+/// # Errors
+///
+/// The query failed, or its result can't be printed or stored; or the terminal can't be used.
+pub(super) async fn run(
+    args: &QueryArgs,
+    environment: &Environment,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    output::check(args.format, args.output.as_deref(), console)?;
+    let is_given = !args.query.is_empty() || args.file.is_some();
+    if !is_given && console.input_is_terminal && console.out_is_terminal {
+        return run_shell(args, environment, console, world).await;
+    }
+    let database = args.database.as_deref().ok_or_else(no_database)?;
+    let command = format!("neap query --database {database}");
+    let given = InputText {
+        what: "query",
+        command: &command,
+        arguments: &args.query,
+        files: args.file.as_slice(),
+    };
+    let query = given.read(console)?;
+    let client = args.connection.client(args.query_host.as_ref())?;
+    let request = StatementRequest {
+        language: args.language,
+        database: Some(database),
+        text: &query,
+        form: args.format.as_str(),
+        as_of: args.as_of.as_deref(),
+    };
+    let response = request.send(&client).await?;
+    let output = args.output.as_deref();
+    output::deliver(&client, response, args.format, output, console).await
+}
+
+async fn run_shell(
+    args: &QueryArgs,
+    environment: &Environment,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let form = match args.format {
+        OutputFormat::Pretty => TerminalFormat::Pretty,
+        OutputFormat::Json => TerminalFormat::Json,
+        OutputFormat::Jsonl => TerminalFormat::Jsonl,
+        OutputFormat::Csv => TerminalFormat::Csv,
+        // A Parquet file holds one result, so a query is required.
+        OutputFormat::Parquet => return Err(CommandError::MissingInput("query")),
+    };
+    let settings = ShellSettings {
+        database: args.database.clone(),
+        language: args.language,
+        form,
+        as_of: args.as_of.clone(),
+    };
+    let client = args.connection.client(args.query_host.as_ref())?;
+    let has_colors =
+        environment.get("NO_COLOR").is_none() && environment.get("TERM") != Some("dumb");
+    let output = args.output.as_deref();
+    shell::run(client, settings, output, has_colors, console, world).await
+}
+
+/// Creates the parser's error for a missing option that only the shell does not require.
+fn no_database() -> CommandError {
+    let command = QueryArgs::augment_args(Command::new("neap query"));
+    let mut command = command.mut_arg("database", |option| option.required(true));
+    let mut error = clap::Error::new(ErrorKind::MissingRequiredArgument).with_cmd(&command);
+    let missing = vec!["--database <NAME>".to_owned()];
+    error.insert(ContextKind::InvalidArg, ContextValue::Strings(missing));
+    let usage = ContextValue::StyledStr(command.render_usage());
+    error.insert(ContextKind::Usage, usage);
+    CommandError::Usage(error)
+}

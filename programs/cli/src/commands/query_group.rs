@@ -1,0 +1,207 @@
+//! `neap create|show|update|delete query_group`: sets of processes that compute queries together.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use neap_server::console::Console;
+use reqwest::{Method, header};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    CommandError, confirm,
+    options::ConnectionArgs,
+    rows::{RowFormat, Rows},
+};
+use crate::client::Client;
+
+const PATH: &str = "/api/v3/enterprise/configure/query_groups";
+
+/// The options of `neap create query_group`.
+#[derive(Debug, Args)]
+pub(super) struct CreateQueryGroupArgs {
+    /// The name of the group.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The names of its processes (`--node-id`), separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    nodes: Vec<String>,
+
+    /// Accepted without effect: all data is in the store.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    replication_factor: u32,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap update query_group`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateQueryGroupArgs {
+    /// The name of the group.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Another name.
+    #[arg(long, value_name = "NAME")]
+    rename: Option<String>,
+
+    /// The names of its processes (`--node-id`), separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    nodes: Option<Vec<String>>,
+
+    /// Accepted without effect: all data is in the store.
+    #[arg(long, value_name = "NUMBER")]
+    replication_factor: Option<u32>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete query_group`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteQueryGroupArgs {
+    /// The name of the group.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap show query_groups`.
+#[derive(Debug, Args)]
+pub(super) struct ShowQueryGroupsArgs {
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// A group in the server's response.
+#[derive(Deserialize)]
+struct QueryGroup {
+    id: u64,
+    name: String,
+    nodes: BTreeSet<String>,
+    replication_factor: u32,
+}
+
+#[derive(Deserialize)]
+struct QueryGroupList {
+    query_groups: Vec<QueryGroup>,
+}
+
+#[derive(Serialize)]
+struct QueryGroupChange<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication_factor: Option<u32>,
+}
+
+/// Creates a group.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn create(
+    args: &CreateQueryGroupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = json!({
+        "name": args.name,
+        "nodes": args.nodes,
+        "replication_factor": args.replication_factor,
+    });
+    args.connection.client(None)?.post_json(PATH, &body).await?;
+    let text = format!("Query group {:?} created successfully", args.name);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Changes a group, and returns the message.
+///
+/// # Errors
+///
+/// There is no such group, or a request failed or was refused.
+pub(super) async fn update(args: &UpdateQueryGroupArgs) -> Result<String, CommandError> {
+    let change = QueryGroupChange {
+        name: args.rename.as_deref(),
+        nodes: args.nodes.as_deref(),
+        replication_factor: args.replication_factor,
+    };
+    let client = args.connection.client(None)?;
+    let path = path_of(&client, &args.name).await?;
+    let request = client.request(Method::PATCH, &path);
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    client.send(request.body(json!(change).to_string())).await?;
+    Ok(format!("Query group {:?} updated successfully", args.name))
+}
+
+/// Deletes a group after a confirmation.
+///
+/// # Errors
+///
+/// There is no such group, it is not confirmed, or a request failed or was refused.
+pub(super) async fn delete(
+    args: &DeleteQueryGroupArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    if !args.yes {
+        confirm::deletion(&format!("query group {:?}", args.name), console)?;
+    }
+    let client = args.connection.client(None)?;
+    let path = path_of(&client, &args.name).await?;
+    client.delete(&path, &[]).await?;
+    let text = format!("Query group {:?} deleted successfully", args.name);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Lists the groups.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn show(
+    args: &ShowQueryGroupsArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let groups = list(&client).await?.into_iter().map(|group| {
+        let nodes: Vec<_> = group.nodes.into_iter().collect();
+        vec![
+            json!(group.id),
+            json!(group.name),
+            json!(nodes.join(",")),
+            json!(group.replication_factor),
+        ]
+    });
+    let rows = Rows {
+        columns: &["id", "name", "nodes", "replication_factor"],
+        rows: groups.collect(),
+    };
+    let text = rows.render(args.format);
+    console.print_text(&text).map_err(CommandError::Output)
+}
+
+async fn list(client: &Client) -> Result<Vec<QueryGroup>, CommandError> {
+    let list: QueryGroupList = client.fetch_json(Method::GET, PATH, &[]).await?;
+    Ok(list.query_groups)
+}
+
+/// Returns the path of the group with a name.
+async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
+    let groups = list(client).await?;
+    let group = groups.iter().find(|group| group.name == name);
+    let group = group.ok_or_else(|| CommandError::NoQueryGroup(name.to_owned()))?;
+    Ok(format!("{PATH}/{}", group.id))
+}

@@ -1,0 +1,177 @@
+//! Roles: `neap create role`, `show roles`, `delete role`.
+
+use clap::Args;
+use neap_server::console::Console;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    CommandError, confirm,
+    options::ConnectionArgs,
+    rows::{RowFormat, Rows},
+};
+use crate::client::Client;
+
+/// The path of roles.
+const ROLES: &str = "/api/v3/roles";
+
+/// The options of `neap create role`.
+#[derive(Debug, Args)]
+pub(super) struct CreateRoleArgs {
+    /// The name of the role.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+
+    /// What the role is for.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// What the role allows, as for tokens: `db:home:read,write`. May be repeated.
+    #[arg(
+        long = "permission",
+        value_name = "TYPE:NAMES:ACTIONS",
+        required = true
+    )]
+    permissions: Vec<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap show roles`.
+#[derive(Debug, Args)]
+pub(super) struct ShowRolesArgs {
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete role`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteRoleArgs {
+    /// The name of the role.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Deserialize)]
+struct RoleList {
+    items: Vec<ListedRole>,
+}
+
+#[derive(Deserialize)]
+struct ListedRole {
+    id: u64,
+    name: String,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RolePermissions {
+    text: String,
+}
+
+async fn all_roles(client: &Client) -> Result<Vec<ListedRole>, CommandError> {
+    let list: RoleList = client.fetch_json(Method::GET, ROLES, &[]).await?;
+    Ok(list.items)
+}
+
+/// Returns the ids of the roles with these names.
+///
+/// # Errors
+///
+/// The request failed or was refused, or a role does not exist.
+pub(super) async fn ids(client: &Client, names: &[String]) -> Result<Vec<u64>, CommandError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let roles = all_roles(client).await?;
+    let ids = names.iter().map(|name| {
+        let role = roles.iter().find(|role| role.name == *name);
+        let missing = || CommandError::Account(format!("there is no role {name:?}"));
+        role.map(|role| role.id).ok_or_else(missing)
+    });
+    ids.collect()
+}
+
+fn tell(console: &mut Console, text: &str) -> Result<(), CommandError> {
+    console.print_text(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap create role`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn create(
+    args: &CreateRoleArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let body = json!({
+        "name": args.name,
+        "description": args.description,
+        "permissions": args.permissions,
+    });
+    client.post_json(ROLES, &body).await?;
+    tell(
+        console,
+        &format!("Role {:?} created successfully", args.name),
+    )
+}
+
+/// Executes `neap show roles`.
+///
+/// # Errors
+///
+/// A request failed or was refused, or the result can't be printed.
+pub(super) async fn show(args: &ShowRolesArgs, console: &mut Console) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let mut rows = Vec::new();
+    for role in all_roles(&client).await? {
+        let path = format!("{ROLES}/{}/permissions", role.id);
+        let permissions: RolePermissions = client.fetch_json(Method::GET, &path, &[]).await?;
+        rows.push(vec![
+            Value::from(role.id),
+            Value::from(role.name),
+            Value::from(role.description),
+            Value::from(permissions.text),
+        ]);
+    }
+    let rows = Rows {
+        columns: &["id", "name", "description", "permissions"],
+        rows,
+    };
+    tell(console, &rows.render(args.format))
+}
+
+/// Executes `neap delete role`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the role does not exist.
+pub(super) async fn delete(
+    args: &DeleteRoleArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    if !args.yes {
+        confirm::deletion(&format!("role {:?}", args.name), console)?;
+    }
+    let client = args.connection.client(None)?;
+    let ids = ids(&client, std::slice::from_ref(&args.name)).await?;
+    for id in ids {
+        client.delete(&format!("{ROLES}/{id}"), &[]).await?;
+    }
+    tell(console, &format!("Role {:?} deleted", args.name))
+}

@@ -1,0 +1,223 @@
+//! `neap delete rows` and `neap cancel row-delete`.
+
+use chrono::DateTime;
+use clap::Args;
+use neap_server::console::Console;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CommandError, confirm,
+    options::{ConnectionArgs, DatabaseArgs},
+};
+
+/// The options of `neap delete rows`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+    .args(["condition", "start", "stop", "min_time", "max_time", "all_time"]))]
+pub(super) struct DeleteRowsArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short = 't', long, value_name = "NAME")]
+    table: String,
+
+    /// Which rows: comparisons of tags with values, joined by AND and OR, such as `host = 'a' OR host = 'b'`.
+    /// All of them by default.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+
+    /// The first time of the rows, such as 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+
+    /// The last time of the rows.
+    #[arg(long, value_name = "TIME")]
+    stop: Option<String>,
+
+    #[command(flatten)]
+    request: RequestArgs,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of InfluxDB 3 Enterprise. With them, the deletion is a request that `system.row_deletes` shows.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "As in InfluxDB 3 Enterprise")]
+struct RequestArgs {
+    /// The first time of the rows: a time such as 2026-01-31T12:00:00Z, or nanoseconds since 1970.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["condition", "start", "stop"])]
+    min_time: Option<i64>,
+
+    /// The time after the last one of the rows.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["condition", "start", "stop"])]
+    max_time: Option<i64>,
+
+    /// Rows of any time.
+    #[arg(long, conflicts_with_all = ["condition", "start", "stop", "min_time", "max_time"])]
+    all_time: bool,
+
+    /// Which rows: comparisons of tags with values, joined by AND, such as `host = "a" AND rack = "b"`. Needs one of
+    /// --min-time, --max-time and --all-time.
+    #[arg(long, value_name = "CONDITION", conflicts_with_all = ["condition", "start", "stop"])]
+    predicate: Option<String>,
+}
+
+/// Parses a time as nanoseconds since the Unix epoch.
+fn parse_time(text: &str) -> Result<i64, String> {
+    if let Ok(nanoseconds) = text.parse() {
+        return Ok(nanoseconds);
+    }
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| error.to_string())?;
+    let time = time.timestamp_nanos_opt();
+    time.ok_or_else(|| "the time is out of range".to_owned())
+}
+
+impl RequestArgs {
+    fn is_used(&self) -> bool {
+        self.all_time || self.min_time.is_some() || self.max_time.is_some()
+    }
+}
+
+#[derive(Serialize)]
+struct DeleteRows<'a> {
+    db: &'a str,
+    table: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RowDeleteRequest<'a> {
+    db: &'a str,
+    table: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_time: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    all_time: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct CreatedRequest {
+    sequence: u64,
+}
+
+/// Executes `neap delete rows` after a confirmation.
+///
+/// # Errors
+///
+/// The answer was no, or the request failed or was refused.
+pub(super) async fn delete(
+    args: &DeleteRowsArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (db, table) = (&args.database.database, &args.table);
+    let name = format!("rows of {db:?}.{table:?}");
+    if !args.yes {
+        confirm::deletion(&name, console)?;
+    }
+    let client = args.connection.client(None)?;
+    let mut text = format!("Rows of {db:?}.{table:?} deleted successfully");
+    if args.request.is_used() {
+        let body = RowDeleteRequest {
+            db,
+            table,
+            min_time: args.request.min_time,
+            max_time: args.request.max_time,
+            all_time: args.request.all_time,
+            predicate: args.request.predicate.as_deref(),
+        };
+        let path = "/api/v3/row_delete_requests";
+        let created: CreatedRequest = client.exchange_json(Method::POST, path, &body).await?;
+        text.push_str(&format!(" (request {})", created.sequence));
+    } else {
+        let body = DeleteRows {
+            db,
+            table,
+            condition: args.condition.as_deref(),
+            start: args.start.as_deref(),
+            stop: args.stop.as_deref(),
+        };
+        client.post_json("/api/v3/delete_rows", &body).await?;
+    }
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// The options of `neap cancel row-delete`.
+#[derive(Debug, Args)]
+pub(super) struct CancelRowDeleteArgs {
+    /// The number of the request.
+    #[arg(value_name = "NUMBER")]
+    sequence: u64,
+
+    /// Why.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "canceled on the command line"
+    )]
+    reason: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct AbortRequest<'a> {
+    reason: &'a str,
+}
+
+#[derive(Deserialize)]
+struct AbortedRequest {
+    disposition: String,
+}
+
+/// Executes `neap cancel row-delete`. Neap refuses it, because rows are deleted at once; a server of InfluxDB 3 may
+/// accept it.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn cancel(
+    args: &CancelRowDeleteArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let path = format!("/api/v3/row_delete_requests/{}/abort", args.sequence);
+    let body = AbortRequest {
+        reason: &args.reason,
+    };
+    let client = args.connection.client(None)?;
+    let aborted: AbortedRequest = client.exchange_json(Method::POST, &path, &body).await?;
+    let text = format!(
+        "Row delete request {} is {}",
+        args.sequence, aborted.disposition
+    );
+    console.print(text).map_err(CommandError::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_nanoseconds_or_rfc_3339() {
+        assert_eq!(parse_time("-5"), Ok(-5));
+        assert_eq!(parse_time("1970-01-01T00:00:01+00:00"), Ok(1_000_000_000));
+        assert!(parse_time("today").is_err());
+        assert!(parse_time("3000-01-01T00:00:00Z").is_err());
+    }
+}

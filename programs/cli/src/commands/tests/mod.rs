@@ -1,0 +1,303 @@
+//! Tests of the command line as a whole.
+
+mod files;
+mod guides;
+mod listings;
+mod manual;
+mod resources;
+mod server;
+pub(super) mod shell;
+mod tokens;
+mod triggers;
+
+use neap_server::console::testing::console;
+
+use self::server::*;
+use super::*;
+
+/// Runs a command line and returns its exit status and its output.
+pub(super) fn run_with(
+    args: &[&str],
+    environment: &Environment,
+    input: &str,
+) -> (u8, String, String) {
+    let (mut console, out, err) = console(input);
+    let args = ["neap"].iter().chain(args).map(OsString::from);
+    let status = run(args, environment, &mut console);
+    (status, out.text(), err.text())
+}
+
+/// Runs a shell command line against a server at `url`.
+fn run_line(line: &str, url: &str, input: &str) -> (u8, String, String) {
+    let commands = shell::commands(line);
+    let words: Vec<_> = commands[0].words.iter().map(String::as_str).collect();
+    run_with(
+        &words,
+        &[("NEAP_HOST_URL", url)].into_iter().collect(),
+        input,
+    )
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_valid() {
+    definition().debug_assert();
+    let variables = [
+        ("NEAP_DATABASE_NAME", "d"),
+        ("NEAP_HOST_URL", "h"),
+        ("NEAP_TLS_NO_VERIFY", "1"),
+    ];
+    variables
+        .into_iter()
+        .collect::<Environment>()
+        .apply(definition())
+        .debug_assert();
+}
+
+#[test]
+fn without_a_command_the_server_is_started() {
+    let after = |args: &[&str]| {
+        let args = ["neap"].iter().chain(args).map(OsString::from).collect();
+        let args = with_command(args).into_iter().skip(1);
+        args.map(|arg| arg.into_string().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(after(&[]), "serve");
+    assert_eq!(
+        after(&["--object-store", "memory"]),
+        "serve --object-store memory"
+    );
+    assert_eq!(
+        after(&["--num-io-threads", "2"]),
+        "--num-io-threads 2 serve"
+    );
+    assert_eq!(
+        after(&["--num-io-threads=2", "query", "-d", "x"]),
+        "--num-io-threads=2 query -d x"
+    );
+    for same in ["--help", "-V", "query x"] {
+        let args: Vec<_> = same.split(' ').collect();
+        assert_eq!(after(&args), same);
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_help_with_0() {
+    let none = Environment::default();
+    let (status, out, err) = run_with(&["write", "--nonsense"], &none, "");
+    assert_eq!((status, out.as_str()), (USAGE, ""));
+    assert!(err.contains("unexpected argument '--nonsense'"), "{err}");
+    let (status, _, err) = run_with(&["query", "SELECT 1"], &none, "");
+    assert_eq!(status, USAGE);
+    assert!(err.contains("--database <NAME>"), "{err}");
+    for help in [
+        ["create", "-h"],
+        ["create", "--help-all"],
+        ["query", "--help"],
+    ] {
+        let (status, out, err) = run_with(&help, &none, "");
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.contains("Usage: neap "), "{out}");
+    }
+    let (status, out, _) = run_with(&["--version"], &none, "");
+    assert_eq!(
+        (status, out),
+        (0, format!("neap {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn colours_are_used_on_terminals_without_no_color() {
+    let help = |is_terminal, variables: &[(&str, &str)]| {
+        let (mut console, out, _) = console("");
+        console.out_is_terminal = is_terminal;
+        let args = ["neap", "create", "--help"].map(OsString::from);
+        let environment = variables.iter().copied().collect();
+        assert_eq!(run(args, &environment, &mut console), 0);
+        out.text()
+    };
+    assert!(help(true, &[]).contains('\u{1b}'));
+    assert!(help(true, &[("NO_COLOR", "")]).contains('\u{1b}'));
+    assert!(!help(true, &[("NO_COLOR", "1")]).contains('\u{1b}'));
+    assert!(!help(false, &[]).contains('\u{1b}'));
+}
+
+#[test]
+fn a_query_is_sent_and_its_result_printed() {
+    let (url, requests) = server(&[&answer("200 OK", "+---+\n| a |\n+---+")]);
+    let environment = [("INFLUXDB3_AUTH_TOKEN", "apiv3_x"), ("NEAP_HOST_URL", &url)];
+    let environment = environment.into_iter().collect();
+    let (status, out, err) = run_with(&["q", "-d", "db", "SELECT a"], &environment, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r"
+    +---+
+    | a |
+    +---+
+    ");
+    assert!(out.ends_with("+\n"), "{out:?}");
+    let requests = requests.join().unwrap();
+    assert_eq!(first_line(&requests[0]), "POST /api/v3/query_sql HTTP/1.1");
+    assert!(
+        requests[0].contains("authorization: Bearer apiv3_x\r\n"),
+        "{}",
+        requests[0]
+    );
+    assert_eq!(
+        body(&requests[0]),
+        r#"{"db":"db","q":"SELECT a","format":"pretty"}"#
+    );
+}
+
+#[test]
+fn control_characters_in_results_and_errors_are_escaped_on_terminals_only() {
+    let bad = "| \u{1b}]0;x\u{7} \u{9b}2J |\n";
+    for is_terminal in [false, true] {
+        let answers = [answer("200 OK", bad), answer("400 Bad Request", bad)];
+        let (url, _) = server(&[&answers[0], &answers[1]]);
+        let environment = [("NEAP_HOST_URL", url.as_str())].into_iter().collect();
+        let (mut console, out, err) = console("");
+        (console.out_is_terminal, console.err_is_terminal) = (is_terminal, is_terminal);
+        for _ in 0..2 {
+            let args = ["neap", "query", "-d", "db", "SELECT a"].map(OsString::from);
+            run(args, &environment, &mut console);
+        }
+        for text in [out.text(), err.text()] {
+            assert_eq!(text.contains('\u{1b}'), !is_terminal, "{text:?}");
+            let is_shown = text.contains(r"| \x1b]0;x\x07 \x9b2J |");
+            assert_eq!(is_shown, is_terminal, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_result_can_go_into_a_file() {
+    let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("result.csv");
+    let path = path.to_str().unwrap();
+    let args = [
+        "query", "-H", &url, "-d", "db", "-l", "influxql", "--format", "csv", "-o", path,
+    ];
+    let (status, out, err) = run_with(&args, &Environment::default(), "SELECT a FROM m");
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "a\n1\n");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/query_influxql HTTP/1.1"
+    );
+}
+
+#[test]
+fn refusals_are_shown_with_status_and_text() {
+    let (url, requests) = server(&[&answer(
+        "404 Not Found",
+        r#"{"error":"query error: database not found: db"}"#,
+    )]);
+    let args = ["query", "--host", &url, "-d", "db", "SELECT 1"];
+    let (status, out, err) = run_with(&args, &Environment::default(), "");
+    assert_eq!((status, out.as_str()), (FAILED, ""));
+    insta::assert_snapshot!(err, @r#"Query command failed: server responded with error [404 Not Found]: {"error":"query error: database not found: db"}"#);
+    requests.join().unwrap();
+}
+
+#[test]
+fn lines_are_written_and_the_report_is_on_the_standard_error() {
+    let (url, requests) = server(&[&answer("204 No Content", "")]);
+    let args = [
+        "write",
+        "--host",
+        &url,
+        "-d",
+        "my db",
+        "-p",
+        "ns",
+        "--accept-partial",
+        "cpu v=1",
+    ];
+    let (status, out, err) = run_with(&args, &Environment::default(), "");
+    assert_eq!((status, out.as_str()), (0, ""));
+    assert!(err.starts_with("wrote 7 B in 1 request and "), "{err}");
+    let requests = requests.join().unwrap();
+    let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true HTTP/1.1";
+    assert_eq!(first_line(&requests[0]), expected);
+    assert_eq!(body(&requests[0]), "cpu v=1");
+}
+
+#[test]
+fn long_input_is_split_and_refused_lines_are_located() {
+    let refusal = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"b","line_number":1,"error_message":"No fields were provided"}]}"#;
+    let (url, requests) = server(&[
+        &answer("204 No Content", ""),
+        &answer("400 Bad Request", refusal),
+    ]);
+    let args = [
+        "write",
+        "--host",
+        &url,
+        "-d",
+        "db",
+        "--max-request-size",
+        "8",
+        "--max-concurrent-requests",
+        "1",
+    ];
+    let (status, out, err) = run_with(&args, &Environment::default(), "a v=1\nb\nc v=1\n");
+    assert_eq!((status, out.as_str()), (FAILED, ""));
+    insta::assert_snapshot!(err, @"
+    Write command failed: server responded with error [400 Bad Request]: partial write of line protocol occurred
+      line 3 of the standard input: No fields were provided
+        b
+    ");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        [body(&requests[0]), body(&requests[1])],
+        ["a v=1\nb\n", "c v=1\n"]
+    );
+}
+
+#[test]
+fn requests_to_a_busy_server_are_retried() {
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, requests) = server(&[busy, &answer("204 No Content", "")]);
+    let args = [
+        "write", "--quiet", "--host", &url, "-d", "db", "--gzip", "cpu v=1",
+    ];
+    let (status, _, err) = run_with(&args, &Environment::default(), "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let requests = requests.join().unwrap();
+    assert!(
+        requests[1].contains("content-encoding: gzip\r\n"),
+        "{}",
+        requests[1]
+    );
+}
+
+#[test]
+fn a_query_can_ask_for_an_earlier_time() {
+    let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
+    let time = "2026-01-31T12:00:00Z";
+    let args = ["query", "-H", &url, "-d", "db", "--as-of", time, "SELECT 1"];
+    let (status, _, err) = run_with(&args, &Environment::default(), "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let requests = requests.join().unwrap();
+    assert!(
+        requests[0].contains(&format!("x-neap-as-of: {time}\r\n")),
+        "{}",
+        requests[0]
+    );
+}
+
+#[test]
+fn the_stack_of_a_thread_is_large_enough_for_deep_recursion() {
+    fn deepest(depth: usize) -> usize {
+        let frame = std::hint::black_box([depth; 1 << 10]);
+        match depth {
+            0 => 0,
+            _ => 1 + deepest(frame[0] - 1),
+        }
+    }
+    let runtime = runtime().unwrap();
+    let task = runtime.spawn(async { deepest(4_000) });
+    assert_eq!(runtime.block_on(task).unwrap(), 4_000);
+}

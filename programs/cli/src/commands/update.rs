@@ -1,0 +1,164 @@
+//! `neap update`: changes the retention of databases and tables, the write order of databases, and the plugins of
+//! triggers.
+
+use clap::{Args, Subcommand};
+use neap_bucket::WriteOrder;
+use neap_options::{OptionValueError, parse_duration};
+use neap_server::console::Console;
+use serde::Serialize;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs},
+    query_group, trigger, users,
+};
+
+/// The subcommands of `neap update`.
+#[derive(Debug, Subcommand)]
+pub(super) enum UpdateCommand {
+    /// Change how long a database keeps rows, and how its writes are ordered.
+    Database(UpdateDatabaseArgs),
+    /// Change how long a table keeps rows, whatever its database says.
+    Table(UpdateTableArgs),
+    /// Change or disable a user.
+    User(users::UpdateUserArgs),
+    /// Replace the roles of a user.
+    UserRoles(users::UpdateUserRolesArgs),
+    /// Replace the plugin of a trigger by one that is here.
+    Trigger(trigger::UpdateTriggerArgs),
+    /// Change the processes of a query group.
+    #[command(name = "query_group")]
+    QueryGroup(query_group::UpdateQueryGroupArgs),
+}
+
+/// The retention option.
+#[derive(Clone, Debug, Args)]
+struct RetentionArgs {
+    /// How long rows are kept: `7d`, `1 year`. `none`: nothing is set here, so that a table keeps them as long
+    /// as its database does, and a database for ever.
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention)]
+    retention_period: RetentionSetting,
+}
+
+/// A retention period in the server's syntax; `None` clears it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RetentionSetting(Option<String>);
+
+/// Validates a duration. The server interprets it; this refuses the same values.
+fn parse_retention(text: &str) -> Result<RetentionSetting, OptionValueError> {
+    match text {
+        "none" => Ok(RetentionSetting(None)),
+        duration => parse_duration(duration).map(|_| RetentionSetting(Some(duration.to_owned()))),
+    }
+}
+
+/// The options of `neap update database`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateDatabaseArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "order")]
+    retention_period: Option<RetentionSetting>,
+
+    /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
+    /// other closely; `strict` orders by acknowledgement and costs one more store request per put.
+    #[arg(long, value_name = "clock|strict")]
+    order: Option<WriteOrder>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap update table`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateTableArgs {
+    /// The name of the table.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    retention: RetentionArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct UpdateDatabase<'a> {
+    db: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<WriteOrder>,
+}
+
+/// Executes `neap update`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &UpdateCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let text = match command {
+        UpdateCommand::Database(args) => update_database(args).await?,
+        UpdateCommand::Table(args) => update_table(args).await?,
+        UpdateCommand::User(args) => return users::update(args, console).await,
+        UpdateCommand::UserRoles(args) => return users::update_roles(args, console).await,
+        UpdateCommand::Trigger(args) => trigger::update(args).await?,
+        UpdateCommand::QueryGroup(args) => query_group::update(args).await?,
+    };
+    console.print(text).map_err(CommandError::Output)
+}
+
+async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
+    let db = &args.database.database;
+    let retention = args.retention_period.as_ref();
+    let body = UpdateDatabase {
+        db,
+        retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
+        order: args.order,
+    };
+    let client = args.connection.client(None)?;
+    client.put_json("/api/v3/configure/database", &body).await?;
+    Ok(format!("Database {db:?} updated successfully"))
+}
+
+async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
+    // Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
+    const PATH: &str = "/api/v3/enterprise/configure/table/retention_period";
+    let (db, table) = (&args.database.database, &args.name);
+    let client = args.connection.client(None)?;
+    let named = [("db", db.as_str()), ("table", table.as_str())];
+    match &args.retention.retention_period {
+        RetentionSetting(None) => client.delete(PATH, &named).await?,
+        RetentionSetting(Some(duration)) => {
+            let [db, table] = named;
+            client
+                .post(PATH, &[db, table, ("duration", duration)])
+                .await?;
+        }
+    }
+    Ok(format!("Table {db:?}.{table:?} updated successfully"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_is_a_duration_or_none() {
+        assert_eq!(parse_retention("none"), Ok(RetentionSetting(None)));
+        assert_eq!(
+            parse_retention("7d"),
+            Ok(RetentionSetting(Some("7d".to_owned())))
+        );
+        assert!(parse_retention("soon").is_err());
+    }
+}

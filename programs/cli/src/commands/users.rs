@@ -1,0 +1,388 @@
+//! Users: `neap create user`, `show users`, `update user`, `update user-roles`, `delete user`,
+//! `user require-password-reset`, and `neap manage`.
+
+use clap::{Args, Subcommand};
+use neap_server::console::Console;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    CommandError, confirm,
+    options::ConnectionArgs,
+    password::PasswordArgs,
+    roles,
+    rows::{RowFormat, Rows},
+};
+use crate::client::Client;
+
+/// The path of users.
+const USERS: &str = "/api/v3/users";
+
+/// The subcommands of `neap user`.
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// End the sessions of a user, who must set another password before the next sign-in.
+    RequirePasswordReset(NamedUserArgs),
+}
+
+/// The subcommands of `neap manage`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ManageCommand {
+    /// Create the first user, an administrator, and the operator token of a new cluster.
+    InitAdmin(InitAdminArgs),
+    /// Create another administrator token.
+    AddAdminToken(AddAdminTokenArgs),
+}
+
+/// The options of `neap manage init-admin`.
+#[derive(Debug, Args)]
+pub(super) struct InitAdminArgs {
+    /// The name of the user.
+    #[arg(short = 'u', long, value_name = "NAME", default_value = "admin")]
+    username: String,
+
+    /// The name to show.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap manage add-admin-token`.
+#[derive(Debug, Args)]
+pub(super) struct AddAdminTokenArgs {
+    /// The name of the token.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap create user`.
+#[derive(Debug, Args)]
+pub(super) struct CreateUserArgs {
+    /// The name for signing in.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: String,
+
+    /// The name to show.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+
+    /// The names of roles.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "Member"
+    )]
+    roles: Vec<String>,
+
+    /// The id of the user at the identity provider. The user gets no password.
+    #[arg(long, value_name = "ID", conflicts_with = "password_file")]
+    oauth_id: Option<String>,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+
+    /// Let the user keep the password. By default, the user must set another one before the first sign-in.
+    #[arg(long)]
+    keep_password: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap show users`.
+#[derive(Debug, Args)]
+pub(super) struct ShowUsersArgs {
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap update user`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateUserArgs {
+    /// The name of the user.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: String,
+
+    /// The name to show; an empty one removes it.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+
+    /// The id of the user at the identity provider; an empty one removes it.
+    #[arg(long, value_name = "ID")]
+    oauth_id: Option<String>,
+
+    /// `true`: end the sessions of the user, who can't sign in any more. `false`: allow it again.
+    #[arg(long, value_name = "BOOL")]
+    disabled: Option<bool>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap update user-roles`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateUserRolesArgs {
+    /// The name of the user.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: String,
+
+    /// The names of all roles that the user has from now on.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0..)]
+    roles: Vec<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete user`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteUserArgs {
+    /// The name of the user.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: String,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of a command for a user.
+#[derive(Debug, Args)]
+pub(super) struct NamedUserArgs {
+    /// The name of the user.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    username: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Deserialize)]
+struct UserList {
+    items: Vec<Value>,
+}
+
+async fn all_users(client: &Client) -> Result<Vec<Value>, CommandError> {
+    let list: UserList = client.fetch_json(Method::GET, USERS, &[]).await?;
+    Ok(list.items)
+}
+
+/// Returns the path of the user with this name.
+async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
+    let users = all_users(client).await?;
+    let found = users
+        .iter()
+        .find(|user| user.get("username").and_then(Value::as_str) == Some(name));
+    let id = found.and_then(|user| user.get("userId")?.as_u64());
+    let id = id.ok_or_else(|| CommandError::Account(format!("there is no user {name:?}")))?;
+    Ok(format!("{USERS}/{id}"))
+}
+
+fn tell(console: &mut Console, text: &str) -> Result<(), CommandError> {
+    console.print_text(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap manage`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn manage(
+    command: &ManageCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    match command {
+        ManageCommand::InitAdmin(args) => init_admin(args, console).await,
+        ManageCommand::AddAdminToken(args) => add_admin_token(args, console).await,
+    }
+}
+
+async fn init_admin(args: &InitAdminArgs, console: &mut Console) -> Result<(), CommandError> {
+    let password = args.password.read_new(console)?;
+    let body = json!({
+        "username": args.username,
+        "password": password,
+        "displayName": args.display_name,
+    });
+    let host = args.connection.host();
+    let client = args.connection.client_without_token(host)?;
+    let answer: Value = client.ask_json("/api/v3/configure/user", &body).await?;
+    let token = answer.get("operatorToken").and_then(Value::as_str);
+    let token = token.ok_or(CommandError::NoToken)?;
+    let text = format!("User {:?} created successfully", args.username);
+    tell(console, &text)?;
+    tell(console, &format!("Operator token, shown only now: {token}"))
+}
+
+async fn add_admin_token(
+    args: &AddAdminTokenArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let path = "/api/v3/configure/token/named_admin";
+    let body = json!({ "token_name": args.name });
+    let answer: Value = client.ask_json(path, &body).await?;
+    let token = answer.get("token").and_then(Value::as_str);
+    let token = token.ok_or(CommandError::NoToken)?;
+    tell(console, &format!("Token, shown only now: {token}"))
+}
+
+/// Executes `neap create user`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or a role does not exist.
+pub(super) async fn create(
+    args: &CreateUserArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let roles = roles::ids(&client, &args.roles).await?;
+    let password = match args.oauth_id {
+        Some(_) => None,
+        None => Some(args.password.read_new(console)?),
+    };
+    let body = json!({
+        "username": args.username,
+        "displayName": args.display_name,
+        "password": password,
+        "oauthId": args.oauth_id,
+        "roleIds": roles,
+        "requiresPasswordReset": !args.keep_password,
+    });
+    client.post_json(USERS, &body).await?;
+    tell(
+        console,
+        &format!("User {:?} created successfully", args.username),
+    )
+}
+
+/// Executes `neap show users`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or its result can't be printed.
+pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let users = all_users(&client).await?;
+    let property = |user: &Value, name: &str| user.get(name).cloned().unwrap_or(Value::Null);
+    let roles = |user: &Value| {
+        let names = user.get("roles").and_then(Value::as_array);
+        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        Value::from(names.collect::<Vec<_>>().join(","))
+    };
+    let rows = users.iter().map(|user| {
+        vec![
+            property(user, "userId"),
+            property(user, "username"),
+            property(user, "displayName"),
+            roles(user),
+            property(user, "disabled"),
+            property(user, "requiresPasswordReset"),
+            property(user, "oauthId"),
+        ]
+    });
+    let rows = Rows {
+        columns: &[
+            "id",
+            "username",
+            "display_name",
+            "roles",
+            "disabled",
+            "requires_password_reset",
+            "oauth_id",
+        ],
+        rows: rows.collect(),
+    };
+    tell(console, &rows.render(args.format))
+}
+
+/// Executes `neap update user`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the user does not exist.
+pub(super) async fn update(
+    args: &UpdateUserArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let path = path_of(&client, &args.username).await?;
+    let body = json!({
+        "displayName": args.display_name,
+        "oauthId": args.oauth_id,
+        "disabled": args.disabled,
+    });
+    client.patch_json(&path, &body).await?;
+    tell(console, &format!("User {:?} updated", args.username))
+}
+
+/// Executes `neap update user-roles`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the user or a role does not exist.
+pub(super) async fn update_roles(
+    args: &UpdateUserRolesArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let roles = roles::ids(&client, &args.roles).await?;
+    let path = path_of(&client, &args.username).await?;
+    let body = json!({ "roleIds": roles });
+    client.put_json(&format!("{path}/roles"), &body).await?;
+    tell(
+        console,
+        &format!("Roles of user {:?} updated", args.username),
+    )
+}
+
+/// Executes `neap delete user`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the user does not exist.
+pub(super) async fn delete(
+    args: &DeleteUserArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    if !args.yes {
+        confirm::deletion(&format!("user {:?}", args.username), console)?;
+    }
+    let client = args.connection.client(None)?;
+    let path = path_of(&client, &args.username).await?;
+    client.delete(&path, &[]).await?;
+    tell(console, &format!("User {:?} deleted", args.username))
+}
+
+/// Executes `neap user`.
+///
+/// # Errors
+///
+/// The request failed or was refused, or the user does not exist.
+pub(super) async fn run(command: &UserCommand, console: &mut Console) -> Result<(), CommandError> {
+    let UserCommand::RequirePasswordReset(args) = command;
+    let client = args.connection.client(None)?;
+    let path = path_of(&client, &args.username).await?;
+    let path = format!("{path}/require-password-reset");
+    client.post(&path, &[]).await?;
+    let text = format!("User {:?} must set another password", args.username);
+    tell(console, &text)
+}

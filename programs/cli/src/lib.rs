@@ -1,0 +1,19 @@
+//! The command line of Neap: commands that ask a server, and those that open a bucket themselves.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`commands`] | the commands and their options |
+//! | [`import`] | imports from InfluxDB, through a server |
+//! | [`export`] | exports of tables as files, through a server |
+//! | `shell` | the interactive query shell |
+//! | [`client`] | a client of a server |
+//! | `owner_only` | files and directories that only their owner may read |
+
+pub mod client;
+pub mod commands;
+pub mod export;
+pub mod import;
+mod owner_only;
+mod shell;
+
+pub use commands::{Environment, run};

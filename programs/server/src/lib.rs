@@ -1,0 +1,582 @@
+//! `neap serve`: all functions in one process, on one port.
+//!
+//! ```text
+//!            ┌ write ──► TailWriter ──► store ◄── Flusher ◄── Flushing (backlog: bytes, number, age)
+//! listener ──┤                │ passes segments in memory             │ reports flushes
+//!            ├ query ──► SnapshotReader ──► store ◄── Compactor ◄── Maintenance (threads of low priority)
+//!            └ engine ─► Engine (also by segments and time) ──► child processes with plugins, which query and write
+//! ```
+//!
+//! Only the store is durable, so the process can end at any instruction. When the process is asked to stop, it accepts
+//! no more connections, lets requests in progress finish within `--shutdown-timeout`, and flushes the segments that can
+//! be flushed.
+
+mod access;
+mod active_count;
+mod admin_token;
+mod backlog;
+mod backups;
+mod blocked_flushes;
+mod cache_refresh;
+mod clock_condition;
+mod cluster;
+mod components;
+mod concurrency_limit;
+pub mod console;
+mod damage;
+mod explained_refusals;
+mod first_bytes_timeout;
+mod flush_task;
+pub mod heap_sampling;
+mod heartbeat;
+mod imports;
+mod incoming_bodies;
+pub mod legacy_flags;
+mod limits;
+mod lingering_close;
+mod listener;
+mod logging;
+mod maintenance;
+mod mcp;
+mod memory;
+mod metrics;
+mod min_rate_stream;
+mod nodes;
+mod options;
+mod plugins;
+mod private_file;
+mod profiles;
+pub mod publish_options;
+mod query_groups;
+mod questdb;
+mod readiness;
+mod recovery;
+mod renamed_flags;
+mod request_body;
+mod response_body;
+mod scrub;
+mod server_context;
+mod startup_message;
+mod stop_signals;
+pub mod store_location;
+pub mod stores;
+mod sweep_schedule;
+pub mod terminal;
+mod this_machine;
+mod tls;
+mod traces;
+mod unitless_sizes;
+mod variables;
+mod view_refresh;
+mod web_console;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use futures::future::OptionFuture;
+use neap_bucket::World;
+use neap_catalog::{ANY_AGE, Catalog, CatalogError};
+use neap_compact::TimeTravelTooShort;
+use neap_http::log_panics;
+use neap_query::QueryError;
+use neap_questdb::QuestDbListener;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    cluster::WorkerPort,
+    components::{ProcessContext, ServerComponents},
+    heartbeat::{Heartbeat, OwnNode, ProcessDescription},
+    listener::{Listener, ListenerSettings},
+    startup_message::{AuthState, StartupMessage},
+    stop_signals::StopSignals,
+    tls::{TlsContext, TlsFiles},
+    traces::{TraceExport, TracesExporter},
+};
+pub use self::{
+    options::ServeArgs,
+    stores::{Stores, StoresError},
+    this_machine::is_this_machine,
+    variables::Variables,
+};
+use crate::console::Console;
+
+/// Maximum time for plugins to end, and for their last input to be saved.
+const PLUGIN_STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum time of the last flush.
+const FINAL_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Errors that prevent the server from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The file for the address can't be written.
+    #[error("{path}: {error}")]
+    AddressFile {
+        /// The file.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The environment variable for the name of the process is not set.
+    #[error("--node-id-from-env: the environment variable {0} is not set")]
+    NoNodeId(String),
+    /// The name of the process is set twice.
+    #[error("--node-id and --node-id-from-env are both set; set only one")]
+    TwoNodeIds,
+    /// The log filter is invalid.
+    #[error("--log-filter {filter}: {reason}")]
+    LogFilter {
+        /// The filter.
+        filter: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Only one of the two files that HTTPS needs is set.
+    #[error("{given} is set, but {missing} is not: HTTPS requires both")]
+    IncompleteTls {
+        /// The option that is set.
+        given: &'static str,
+        /// The option that is not.
+        missing: &'static str,
+    },
+    /// Users can't sign in as the options say.
+    #[error(transparent)]
+    Users(#[from] neap_identity::SettingsError),
+    /// The service that signs users in can't be set up.
+    #[error(transparent)]
+    Identity(#[from] neap_identity::IdentityError),
+    /// The process lacks the function that replaces tokens.
+    #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
+    NoRecovery,
+    /// The process lacks the function that accepts writes.
+    #[error("{0} needs --mode ingest or all")]
+    NoIngest(&'static str),
+    /// The process lacks the function that answers queries.
+    #[error("{0} needs --mode query or all")]
+    NoQuery(&'static str),
+    /// Other machines could read the rows of queries on the network.
+    #[error(
+        "--cluster-address {0} can be reached from other machines: set --cluster-tls-cert, --cluster-tls-key and \
+         --cluster-tls-ca, or --cluster-without-tls in a network that others cannot listen to"
+    )]
+    OpenWorkerPort(String),
+    /// The process does not know an address at which others reach its worker port.
+    #[error(
+        "--cluster-address {0}: no address for other processes is known; set --cluster-advertise"
+    )]
+    NoAdvertisedAddress(String),
+    /// The time-travel period is too short: dropped data would be deleted while queries read it.
+    #[error(transparent)]
+    TimeTravel(#[from] TimeTravelTooShort),
+    /// The file contains no valid admin token.
+    #[error("--admin-token-file {path}: {reason}")]
+    AdminToken {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// HTTPS can't be served with these files.
+    #[error("{path}: {reason}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The folder with plugins can't be used.
+    #[error("--plugin-dir {path}: {error}")]
+    PluginFolder {
+        /// The folder.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// Only plugins of the plugin folder are allowed, and there is none.
+    #[error("--plugin-dir-only needs --plugin-dir")]
+    NoPluginFolder,
+    /// Traces can't be exported.
+    #[error("--traces-exporter-otlp-endpoint {endpoint}: {reason}")]
+    Traces {
+        /// The receiver of traces.
+        endpoint: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The threads of maintenance can't be started.
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
+    /// Signals can't be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// The store can't be used.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+    /// The catalog can't be read or created.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Queries can't be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Serves until the process is asked to stop.
+///
+/// # Errors
+///
+/// The server can't be started.
+pub async fn run(
+    args: &ServeArgs,
+    variables: &impl Variables,
+    console: &mut Console,
+    world: World,
+) -> Result<(), ServeError> {
+    let node = node_name(args, variables)?;
+    let traces = TraceExport::start(&args.traces, node.as_deref(), &world)?;
+    logging::start(args, traces.as_deref())?;
+    log_panics(Arc::clone(&world.clock));
+    args.renamed.warn(variables, console);
+    warn(args, console);
+    let signals = StopSignals::listen().map_err(ServeError::Signals)?;
+    let tls = encryption(args)?;
+    cluster::check(args)?;
+    let is_encrypted = tls.is_some();
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.watch(world.clone()));
+    }
+    let mut stores =
+        Stores::open(&args.store, &world)?.trusting_store_clock(args.trust_store_clock);
+    stores.probe_if_unused().await?;
+    let stop = CancellationToken::new();
+    plugins::make_folder(args)?;
+    let own = Arc::new(OwnNode::new(&stores.bucket));
+    let this = ProcessContext {
+        node: node.as_deref(),
+        own: &own,
+        stop: &stop,
+        traces: traces.as_ref(),
+    };
+    let mut app = ServerComponents::new(args, this, &mut stores, &world).await?;
+    let recovery = app.recovery.take();
+    if let Some(path) = &args.access.admin_token_file {
+        admin_token::install(path, &app.catalog, &world, console).await?;
+    }
+    if let Some(address) = args.access.recovery_address() {
+        let recovery = recovery.ok_or(ServeError::NoRecovery)?;
+        let (stop, world) = (stop.clone(), world.clone());
+        let listening = recovery.listen(address, tls.clone(), stop, world, console);
+        listening.await?;
+    }
+    plugins::tell(args, app.processing.as_ref(), &app.catalog, console).await?;
+    let questdb = questdb::listen(
+        args,
+        app.writes.as_ref(),
+        &app.catalog,
+        &stores.metrics,
+        tls.clone(),
+    );
+    let questdb = questdb.await?;
+    let (listener, address) = listen(args, tls, &world).await?;
+    metrics::register_connections(&stores.metrics, &listener.stats());
+    let worker = WorkerPort::open(args, app.cluster.as_ref(), &app.catalog, &world).await?;
+    if let Some(worker) = &worker {
+        metrics::register_tasks(&stores.metrics, &worker.tasks);
+    }
+    let process = ProcessDescription {
+        own,
+        node_id: node.clone(),
+        modes: &args.mode,
+        address: address.to_string(),
+        worker: worker.as_ref().map(|worker| worker.url.to_string()),
+    };
+    let heartbeat = Heartbeat::begin(stores.bucket.clone(), process).await;
+    let greeting = StartupMessage {
+        address,
+        is_encrypted,
+        place: &stores.place,
+        names: [node.as_deref(), args.cluster_id.as_deref()],
+        questdb: questdb
+            .as_ref()
+            .and_then(|listener| listener.address().ok()),
+        worker: worker.as_ref().map(|worker| &worker.url),
+        has_console: web_console::has_page(args),
+        entry: entry(args, &app.catalog).await?,
+        program: &startup_message::program_name(),
+    };
+    tell_address(args, &greeting)?;
+    // A closed console does not prevent the server from running.
+    console.print(&greeting).ok();
+    let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
+    let handle = background.handle();
+    let listeners = Listeners {
+        http: listener,
+        questdb,
+        worker,
+        shutdown_timeout: args.limits.shutdown_timeout,
+    };
+    serve(listeners, app, heartbeat, stop, signals, world, handle).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    // An interrupted job leaves at most unreferenced objects.
+    background.shutdown_background();
+    Ok(())
+}
+
+/// Binds the listener for client requests, and publishes its address.
+async fn listen(
+    args: &ServeArgs,
+    tls: Option<TlsContext>,
+    world: &World,
+) -> Result<(Listener, SocketAddr), ServeError> {
+    let cannot_listen = |error| ServeError::Listen {
+        address: args.http_bind.clone(),
+        error,
+    };
+    let bound = ListenerSettings {
+        patience: args.limits.http_timeout,
+        ..ListenerSettings::with_tls(tls)
+    };
+    let listener = Listener::bind(&args.http_bind, bound, world.clone());
+    let listener = listener.await.map_err(cannot_listen)?;
+    let address = listener.address().map_err(cannot_listen)?;
+    Ok((listener, address))
+}
+
+/// The listeners for clients and for other processes.
+struct Listeners {
+    http: Listener,
+    questdb: Option<QuestDbListener>,
+    worker: Option<WorkerPort>,
+    /// Maximum time for requests in progress after the process was asked to stop.
+    shutdown_timeout: Duration,
+}
+
+impl Listeners {
+    /// Serves until `stop`, and then for the time that requests in progress need, at most `shutdown_timeout`.
+    async fn serve(self, router: Router, stop: &CancellationToken) {
+        let limit = self.shutdown_timeout;
+        let questdb = self
+            .questdb
+            .map(|listener| listener.serve(stop.cancelled(), limit));
+        let worker = self.worker.map(|worker| worker.serve(stop.clone()));
+        let http = self.http.serve(router, stop.cancelled(), limit);
+        tokio::join!(
+            http,
+            OptionFuture::from(questdb),
+            OptionFuture::from(worker)
+        );
+    }
+}
+
+/// Serves until the first signal, then shuts down gracefully; the second signal aborts the shutdown.
+async fn serve(
+    listeners: Listeners,
+    app: ServerComponents,
+    heartbeat: Heartbeat,
+    stop: CancellationToken,
+    signals: StopSignals,
+    world: World,
+    background: &Handle,
+) {
+    let (watching, watched) = (app.watching, stop.clone());
+    tokio::spawn(async move { watching.run(&watched).await });
+    if let Some(maintenance) = app.maintenance {
+        let stop = stop.clone();
+        background.spawn(async move { Arc::new(maintenance).run(&stop).await });
+    }
+    if let Some(backups) = app.backups {
+        let stop = stop.clone();
+        tokio::spawn(async move { backups.run(&stop).await });
+    }
+    if let Some(scrub) = app.scrub {
+        let stop = stop.clone();
+        tokio::spawn(async move { scrub.run(&stop).await });
+    }
+    if let Some(feeding) = app.feeding {
+        let stop = stop.clone();
+        tokio::spawn(async move { feeding.run(&stop).await });
+    }
+    if let Some(views) = app.views {
+        let stop = stop.clone();
+        tokio::spawn(async move { views.run(&stop).await });
+    }
+    if let Some(worker) = app.imports {
+        let stop = stop.clone();
+        tokio::spawn(async move { imports::run(&worker, &stop).await });
+    }
+    let beats = tokio::spawn({
+        let stop = stop.clone();
+        async move { heartbeat.run(&stop).await }
+    });
+    let plugins = app.processing.as_ref().map(|processing| {
+        let engine = Arc::clone(processing.engine());
+        tokio::spawn(plugins::run(engine, world.clone(), stop.clone()))
+    });
+    let flushing = app.flushing.map(|flushing| {
+        let (stop, runtime) = (stop.clone(), Handle::current());
+        // Deduplication and encoding are CPU-bound: they have a thread of their own, so that they don't block requests.
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(flushing.run(&stop));
+            flushing
+        })
+    });
+    // Calls of tools reach the routes through it.
+    let _api = app.api;
+    let work = async {
+        listeners.serve(app.router, &stop).await;
+        // The last writes of plugins are flushed with the rest.
+        let plugins = OptionFuture::from(plugins);
+        if world.timeout(PLUGIN_STOP_TIMEOUT, plugins).await.is_none() {
+            tracing::warn!("plugins did not end in time");
+        }
+        let last = async {
+            if let Some(Ok(flushing)) = OptionFuture::from(flushing).await {
+                flushing.finish().await;
+            }
+        };
+        if world.timeout(FINAL_FLUSH_TIMEOUT, last).await.is_none() {
+            tracing::warn!("the last flush did not end in time; the next start continues it");
+        }
+        // The last record is written after all others.
+        if let Ok(heartbeat) = beats.await {
+            heartbeat.end().await;
+        }
+    };
+    tokio::select! {
+        () = work => tracing::info!("stopped"),
+        () = signals.forward(stop.clone()) => tracing::warn!("stopped at once"),
+    }
+}
+
+/// Returns the authentication state with the cluster's current tokens.
+async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<AuthState, ServeError> {
+    if args.access.without_auth {
+        return Ok(AuthState::Open);
+    }
+    let root = catalog.root(ANY_AGE).await?;
+    Ok(if root.value.tokens().is_empty() {
+        AuthState::NoTokenYet
+    } else {
+        AuthState::Tokens
+    })
+}
+
+fn warn(args: &ServeArgs, console: &mut Console) {
+    if let Some(warning) = args.legacy.warning() {
+        console.report(format_args!("warning: {warning}"));
+    }
+    if args.traces.traces_exporter == TracesExporter::Jaeger {
+        console.report("warning: --traces-exporter jaeger has no effect here; use otlp");
+    }
+    for warning in args.sizes.warnings() {
+        console.report(format_args!("warning: {warning}"));
+    }
+    if let Some(path) = &args.tls_key {
+        private_file::warn("--tls-key", path, console);
+    }
+    if let Some(path) = &args.cluster.cluster_tls_key {
+        private_file::warn("--cluster-tls-key", path, console);
+    }
+    let secrets = [
+        ("--jwt-private-key", &args.access.users.jwt_private_key),
+        (
+            "--aws-credentials-file",
+            &args.store.aws.aws_credentials_file,
+        ),
+        (
+            "--google-service-account",
+            &args.store.google_service_account,
+        ),
+    ];
+    for (option, path) in secrets {
+        if let Some(path) = path {
+            private_file::warn(option, path, console);
+        }
+    }
+    if let Some(directory) = stores::data_directory(&args.store) {
+        private_file::warn_of_directory(&directory, args.store.data_dir_access, console);
+    }
+}
+
+/// Returns the errors in options that the parser accepts, as far as they can be detected without a start.
+pub fn mistakes(args: &ServeArgs, variables: &impl Variables, world: &World) -> Vec<String> {
+    let checks = [
+        encryption(args).err(),
+        cluster::check(args).err(),
+        node_name(args, variables).err(),
+        logging::filter(args).err(),
+        unusable_store(args, world),
+        args.publish.settings(&args.store).err().map(Into::into),
+        plugins::unusable_folder(args),
+        args.access.users.settings().err().map(Into::into),
+    ];
+    let mistakes = checks.iter().flatten();
+    mistakes.map(ToString::to_string).collect()
+}
+
+/// Returns the error of opening a network store with these options, without sending a request. A directory is not
+/// checked, because opening it would create it.
+fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
+    use neap_bucket::ObjectStoreKind::{Azure, Google, S3};
+
+    let is_remote = matches!(args.store.kind(), S3 | Google | Azure);
+    let opened = is_remote.then(|| stores::open(&args.store, world))?;
+    opened.err().map(|error| StoresError::Config(error).into())
+}
+
+/// Creates the TLS context if the options ask for it. The pairing of options is checked here, because an option may
+/// come from the environment, which the command-line parser does not see.
+fn encryption(args: &ServeArgs) -> Result<Option<TlsContext>, ServeError> {
+    let (given, missing) = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => {
+            let files = TlsFiles {
+                certificates: certificates.clone(),
+                key: key.clone(),
+                oldest: args.tls_minimum_version,
+            };
+            return TlsContext::open(files).map(Some);
+        }
+        (None, None) => return Ok(None),
+        (Some(_), None) => ("--tls-cert", "--tls-key"),
+        (None, Some(_)) => ("--tls-key", "--tls-cert"),
+    };
+    Err(ServeError::IncompleteTls { given, missing })
+}
+
+fn node_name(args: &ServeArgs, variables: &impl Variables) -> Result<Option<String>, ServeError> {
+    let Some(variable) = &args.node_id_from_env else {
+        return Ok(args.node_id.clone());
+    };
+    if args.node_id.is_some() {
+        return Err(ServeError::TwoNodeIds);
+    }
+    let name = variables.get(variable).map(str::to_owned);
+    name.map(Some)
+        .ok_or_else(|| ServeError::NoNodeId(variable.clone()))
+}
+
+fn tell_address(args: &ServeArgs, greeting: &StartupMessage<'_>) -> Result<(), ServeError> {
+    let Some(path) = &args.tcp_listener_file_path else {
+        return Ok(());
+    };
+    // Write and rename, so that the file is never read half-written.
+    let unfinished = path.with_extension("unfinished");
+    std::fs::write(&unfinished, greeting.address.to_string())
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .map_err(|error| ServeError::AddressFile {
+            path: path.display().to_string(),
+            error,
+        })
+}
+
+#[cfg(test)]
+mod tests;
