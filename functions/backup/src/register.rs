@@ -13,6 +13,7 @@
 
 mod changes;
 mod jobs;
+mod leases;
 mod scheduled;
 #[cfg(test)]
 mod tests;
@@ -39,9 +40,6 @@ const MAX_RUNNING: usize = 4;
 
 /// Maximum bytes of the name of a backup.
 const MAX_NAME_BYTES: usize = 128;
-
-/// Maximum bytes of an error that the register records.
-const MAX_ERROR_BYTES: usize = 1_000;
 
 /// The kind of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ use column_encoding::ColumnStorage;
 use section_stats::{SectionStatsBuilder, distinct_values};
 
 pub(crate) use column_writer::ColumnwiseWriter;
+pub use column_writer::encode_section;
 
 /// Maximum number of sample rows for the choice of encodings in a merge.
 const MAX_SAMPLE_ROWS: usize = 65_536;
@@ -147,18 +148,6 @@ pub enum EncodeError {
     /// The rows have no time column, or unexpected types.
     #[error(transparent)]
     Points(#[from] PointsError),
-}
-
-/// Encodes deduplicated rows, sorted by `tags` and time, with the profile of a flush. Leaves out fields without a value.
-///
-/// # Errors
-/// `Points` if there is no time column; `Parquet` if the rows can't be encoded, or the file would be too large.
-pub fn encode_section(tags: &[String], rows: &RecordBatch) -> Result<EncodedSection, EncodeError> {
-    let mut writer = ColumnwiseWriter::new(tags, rows.num_rows());
-    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-        writer.add(field, column)?;
-    }
-    writer.finish()
 }
 
 /// Encodes a section incrementally. The compressed output and the current row group are in memory.

@@ -30,6 +30,7 @@ mod error;
 mod events;
 mod failed_flushes;
 mod flush;
+mod flush_limits;
 mod flush_plan;
 mod garbage_collector;
 mod iceberg;
@@ -58,15 +59,17 @@ pub use day_ranges::{DayRange, split_by_days};
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
 pub use events::{CompactorEvent, EventDispatcher, FlushRequest, FlushTriggers};
-pub use flush::{FlushLimits, FlushResult, FlushSkipped, Flusher};
+pub use flush::{FlushResult, FlushSkipped, Flusher};
+pub use flush_limits::FlushLimits;
 pub use garbage_collector::{
     CollectionReport, GarbageCollector, GarbageCollectorSettings, TimeTravelTooShort,
 };
 pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTimeType};
-pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits, PlanScope};
+pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits};
 pub use merge::{
     JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
     MergeSkipped, Merger, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;
+pub use plan_context::PlanScope;
 pub use report::{CompactionReport, TailTotals};

@@ -28,7 +28,7 @@ use crate::{
     compaction_debt::DatabaseDebts,
     iceberg::IcebergPublisher,
     merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
-    plan_context::{PlanContext, PlanTimes},
+    plan_context::{PlanContext, PlanScope, PlanTimes},
     removal::SectionRemover,
 };
 
@@ -54,15 +54,6 @@ pub struct ClaimedMerge {
     pub job: Ulid,
     /// The merge.
     pub merge: MergeJobRef,
-}
-
-/// Days that a plan covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanScope {
-    /// Days with sections that are not in pages yet: the days of recent flushes.
-    Recent,
-    /// All days.
-    All,
 }
 
 /// Limits of a plan.

@@ -10,10 +10,16 @@ use neap_catalog::DatabaseCatalog;
 use neap_manifest::{Manifest, RecordedDelete, Section};
 use neap_schema::TableId;
 
-use crate::{
-    PlanScope,
-    merge::{MergePolicy, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table},
-};
+use crate::merge::{MergePolicy, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table};
+
+/// Days that a plan covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanScope {
+    /// Days with sections that are not in pages yet: the days of recent flushes.
+    Recent,
+    /// All days.
+    All,
+}
 
 /// The times of a plan.
 #[derive(Clone, Copy, Debug)]

@@ -33,12 +33,12 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::{
-    DatabaseAccess, EngineSettings, TriggerKey,
+    DatabaseAccess, EngineSettings, PluginRuntime, TriggerKey,
     active_triggers::{ActiveTrigger, ActiveTriggers},
     checkpoint::{OfferOutcome, TriggerFeed, TriggerFeedParts, TriggerRef},
     logs::PluginLog,
     metrics::EngineMetrics,
-    run::{PluginRuntime, TriggerRunner},
+    run::TriggerRunner,
 };
 
 /// The components of an [`Engine`].
@@ -181,7 +181,7 @@ impl Engine {
             doubt: Notify::new(),
             stopping: CancellationToken::new(),
         });
-        EngineMetrics::collect(&parts.metrics, Arc::downgrade(&engine));
+        engine.register_scraped_metrics(&parts.metrics);
         engine
     }
 

@@ -11,11 +11,13 @@ mod error;
 mod logs;
 mod metrics;
 mod packages;
+mod plugin_runtime;
 mod request;
 mod retry;
 mod routes;
 mod run;
 mod schedule;
+mod scraped_metrics;
 mod service;
 mod settings;
 mod specification;
@@ -34,8 +36,8 @@ pub use packages::{
     MAX_PACKAGE_BYTES, MAX_PACKAGES, PackageError, PackageManager, PackageManagerError,
     PackageSettings, PythonEnvironment,
 };
+pub use plugin_runtime::{PluginCall, PluginCallError, PluginRuntime, PythonPluginRuntime};
 pub use routes::{EngineRoutes, PluginRequest, RequestDispatcher, RequestTrigger, routes};
-pub use run::{PluginCall, PluginCallError, PluginRuntime, PythonPluginRuntime};
 pub use settings::EngineSettings;
 pub use specification::{
     MAX_PERIOD, MIN_PERIOD, SpecificationError, Timetable, TriggerKind, TriggerKindError,

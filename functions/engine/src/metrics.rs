@@ -1,10 +1,10 @@
 //! The metrics of the engine.
 
-use std::{sync::Weak, time::Duration};
+use std::time::Duration;
 
-use neap_http::{CounterFamily, HistogramFamily, MetricKind, Metrics};
+use neap_http::{CounterFamily, HistogramFamily, Metrics};
 
-use crate::{PluginCallError, RunError, engine::Engine};
+use crate::{PluginCallError, RunError};
 
 /// Upper bounds of the histogram buckets for runs, in seconds: from a few lines of Python to the time limit of a run.
 const RUN_BUCKETS: &[f64] = &[
@@ -60,48 +60,6 @@ impl EngineMetrics {
                 TRIGGER,
             ),
         }
-    }
-
-    /// Registers metrics that are computed when they are scraped.
-    pub(crate) fn collect(metrics: &Metrics, engine: Weak<Engine>) {
-        let pending = Weak::clone(&engine);
-        metrics.collect(
-            "neap_plugin_pending_segments",
-            "Segments queued for a trigger.",
-            MetricKind::Gauge,
-            move |samples| {
-                for backlog in pending
-                    .upgrade()
-                    .iter()
-                    .flat_map(|engine| engine.backlogs())
-                {
-                    let labels = [("db", &*backlog.database), ("trigger", &*backlog.trigger)];
-                    samples.add(&labels, backlog.pending);
-                }
-            },
-        );
-        let lag = Weak::clone(&engine);
-        metrics.collect(
-            "neap_plugin_lag_seconds",
-            "Age in seconds of the oldest segment queued for a trigger.",
-            MetricKind::Gauge,
-            move |samples| {
-                for backlog in lag.upgrade().iter().flat_map(|engine| engine.backlogs()) {
-                    let labels = [("db", &*backlog.database), ("trigger", &*backlog.trigger)];
-                    samples.add(&labels, backlog.lag.as_secs_f64());
-                }
-            },
-        );
-        metrics.collect(
-            "neap_plugin_log_lines_dropped_total",
-            "Log lines of plugins dropped because they could not be saved in time.",
-            MetricKind::Counter,
-            move |samples| {
-                if let Some(engine) = engine.upgrade() {
-                    samples.add(&[], engine.dropped_log_lines());
-                }
-            },
-        );
     }
 
     pub(crate) fn ran(

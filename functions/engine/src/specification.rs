@@ -11,12 +11,14 @@
 //! expressions are in UTC; here, a time zone may precede the expression, as in `TZ=Europe/Berlin 0 30 7 * * *`. A local
 //! time that a clock change skips is not due on that day; a local time that occurs twice is due twice.
 
+mod error;
 mod timetable;
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use neap_catalog::TriggerSpecification;
 
+pub use error::SpecificationError;
 pub use timetable::Timetable;
 
 /// Maximum period of `every:`: one year as humantime defines it.
@@ -25,16 +27,6 @@ pub const MAX_PERIOD: Duration = Duration::from_secs(31_557_600);
 pub const MIN_PERIOD: Duration = Duration::from_millis(100);
 
 const FORMS: &str = "expect one of the following forms: 'table:<TABLE_NAME>', 'all_tables', 'cron:<CRON_EXPRESSION>', 'every:<DURATION>', or 'request:<PATH>'";
-
-/// An error of parsing a trigger specification.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("failed to parse trigger from {text}: {reason}")]
-pub struct SpecificationError {
-    /// The rejected text.
-    pub text: String,
-    /// The reason.
-    pub reason: String,
-}
 
 /// Parses a trigger specification.
 ///

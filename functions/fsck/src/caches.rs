@@ -11,9 +11,8 @@ use ulid::Ulid;
 
 use crate::{
     Finding, FindingKind, FsckError,
-    database::ORPHAN_AGE,
     references::table_name,
-    store::{ListedObject, fetch, list},
+    store::{ListedObject, ORPHAN_AGE, fetch, list},
 };
 
 /// The objects of the caches of a database.

@@ -16,9 +16,10 @@ use neap_rollup::ViewProgress;
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, Fsck, FsckError, FsckProgress, FsckTotals, Severity,
+    Finding, FindingKind, FsckError, FsckProgress, FsckTotals, Severity,
     caches::CacheInventory,
     forgotten_deletes,
+    fsck::DatabaseTarget,
     manifest_contents::ManifestContents,
     messages, plugin_code, recorded_damage,
     references::{
@@ -27,15 +28,12 @@ use crate::{
     },
     repair::RepairPlan,
     sections::{self, SectionWithTable},
-    store::{ObjectInventory, inventory},
+    store::{ORPHAN_AGE, ObjectInventory, inventory},
     tail::{self, SegmentChecker, TailInventory},
 };
 
 /// Maximum number of checks of a database that other processes keep changing.
 const MAX_ATTEMPTS: usize = 3;
-
-/// Minimum age of an orphan. The commit that references a younger object may still come.
-pub(crate) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Maximum time by which a low-water mark may be ahead of the store's clock.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -46,15 +44,6 @@ pub(crate) struct DatabaseCheckResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) totals: FsckTotals,
     pub(crate) repairs: RepairPlan,
-}
-
-/// A database to check.
-#[derive(Debug)]
-pub(crate) struct DatabaseTarget<'a> {
-    pub(crate) fsck: &'a Fsck,
-    pub(crate) id: DatabaseId,
-    pub(crate) name: &'a str,
-    pub(crate) full: bool,
 }
 
 impl DatabaseTarget<'_> {

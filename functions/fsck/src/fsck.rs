@@ -11,8 +11,7 @@ use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, FsckError, FsckReport, bucket_scan::BucketScan, database::DatabaseTarget,
-    messages, plugin_code,
+    Finding, FindingKind, FsckError, FsckReport, bucket_scan::BucketScan, messages, plugin_code,
 };
 
 /// Options of a check.
@@ -42,6 +41,15 @@ pub struct FsckProgress<'a> {
 pub struct Fsck {
     pub(crate) bucket: Bucket,
     pub(crate) manifests: ManifestStore,
+}
+
+/// A database to check.
+#[derive(Debug)]
+pub(crate) struct DatabaseTarget<'a> {
+    pub(crate) fsck: &'a Fsck,
+    pub(crate) id: DatabaseId,
+    pub(crate) name: &'a str,
+    pub(crate) full: bool,
 }
 
 /// A database in the root catalog.

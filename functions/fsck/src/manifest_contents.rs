@@ -9,7 +9,7 @@ use neap_manifest::{
 
 use crate::{
     Finding, FindingKind, FsckError, Severity,
-    database::DatabaseTarget,
+    fsck::DatabaseTarget,
     messages,
     statistics::{is_wide_enough, recompute_reference},
     store::ObjectInventory,

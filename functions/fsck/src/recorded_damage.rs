@@ -4,7 +4,7 @@ use neap_catalog::DatabaseCatalog;
 use neap_manifest::{LostRows, Manifest};
 use neap_schema::DatabaseId;
 
-use crate::{Finding, FindingKind, quarantine::LostTable, references::table_names};
+use crate::{Finding, FindingKind, lost_rows::LostTable, references::table_names};
 
 /// Returns findings about damaged objects that flushes have skipped and operators have quarantined.
 pub(crate) fn recorded_damage(

@@ -29,8 +29,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     Fsck, FsckError,
-    database::DatabaseTarget,
-    fsck::{DatabaseInfo, entries},
+    fsck::{DatabaseInfo, DatabaseTarget, entries},
     referenced_contents::{verify_section, verify_section_of},
     store::fetch,
 };

@@ -18,6 +18,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of pages of one listing.
 const MAX_PAGES: usize = 1_000_000;
 
+/// Minimum age of an orphan. The commit that references a younger object may still come.
+pub(crate) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The metadata of an object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListedObject {

@@ -2,38 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{DataType, Schema, SchemaRef},
-};
+use arrow::{array::RecordBatch, datatypes::Schema};
 use futures::TryStreamExt;
-use neap_catalog::{ChangeOrigin, DatabaseAction, origin};
+use neap_catalog::{DatabaseAction, origin};
 use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
 
 use crate::{
-    CopyError, Language, QueryEngine, QueryError, QueryRequest, Rows,
+    ClientQuery, CopyError, Language, QueryEngine, QueryError, QueryRequest, Rows,
+    StatementDescription,
     influxql::{InfluxqlError, InfluxqlSession},
-    request::SqlPlanner,
     schema_planner::SchemaPlanner,
+    sql_planner::SqlPlanner,
     views::parse_view_statement,
 };
-
-/// A statement of a client.
-#[derive(Clone, Debug)]
-pub struct ClientQuery {
-    /// The sender.
-    pub caller: Caller,
-    /// The origin that is recorded with changes.
-    pub origin: ChangeOrigin,
-    /// The name of the database; `None`: an InfluxQL statement names it.
-    pub database: Option<String>,
-    /// The language of the statement.
-    pub language: Language,
-    /// The statement and its options. The statement may delete rows or write files only if the caller may write to the database,
-    /// too.
-    pub request: QueryRequest,
-}
 
 /// The reason why a statement of a client has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +44,6 @@ impl From<ClientQueryError> for ApiError {
             ClientQueryError::Request(error) => error,
         }
     }
-}
-
-/// The columns of the answer to a statement, and its placeholders.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StatementDescription {
-    /// The columns of the answer.
-    pub columns: SchemaRef,
-    /// The placeholders by name without the `$`, each with its type if the statement determines one. Numbered
-    /// placeholders come first, in the order of their numbers.
-    pub placeholders: Vec<(String, Option<DataType>)>,
 }
 
 impl QueryEngine {

@@ -33,9 +33,9 @@ use crate::{
     plan_cache::PlanCache,
     query_log::{QueryLog, QueryTracker},
     query_permits::{HeldPermit, QueryPermits},
-    query_task::{PendingQuery, QueryTask, StartedQuery},
-    request::{CachedSqlPlanner, Planner, QueryDatabases},
-    rows::RowReceiver,
+    query_task::{PendingQuery, QueryTask, RowReceiver, StartedQuery},
+    request::{Planner, QueryDatabases},
+    sql_planner::CachedSqlPlanner,
     views::ViewReader,
 };
 

@@ -12,7 +12,7 @@ use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
 use neap_tables::is_temporary;
 use neap_wal::{StampError, TailError};
 
-use crate::CopyError;
+use crate::{CopyError, QueryErrorKind};
 
 /// The reason why a query failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,23 +109,6 @@ fn readable_state(error: &SnapshotError) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// The class of an error, which tells the caller how to react.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueryErrorKind {
-    /// The statement is wrong, or the data do not allow it.
-    Invalid,
-    /// A name in the request is unknown.
-    NotFound,
-    /// The requested time can no longer be read.
-    Gone,
-    /// The statement uses an unsupported feature.
-    NotImplemented,
-    /// A temporary failure: retry later.
-    Unavailable,
-    /// A failure of the database.
-    Internal,
 }
 
 impl QueryError {

@@ -16,6 +16,7 @@
 mod as_of;
 mod cache_refresh;
 mod client_query;
+mod client_statement;
 mod concurrency_limit;
 mod copy;
 mod databases;
@@ -23,9 +24,12 @@ mod delete;
 mod distribution;
 mod engine;
 mod error;
+mod error_kind;
 mod executor;
 mod export;
 mod http;
+mod http_request;
+mod http_response;
 mod influxql;
 mod parameters;
 mod placeholders;
@@ -40,6 +44,7 @@ mod rows;
 mod schema_planner;
 mod settings;
 mod span_propagation;
+mod sql_planner;
 mod statement;
 mod statement_size;
 mod table_list;
@@ -47,7 +52,8 @@ mod unsupported;
 mod views;
 
 pub use as_of::AS_OF_HEADER;
-pub use client_query::{ClientQuery, ClientQueryError, StatementDescription};
+pub use client_query::ClientQueryError;
+pub use client_statement::{ClientQuery, StatementDescription};
 pub use concurrency_limit::concurrency_limit_router;
 pub use copy::CopyError;
 pub use distribution::{
@@ -55,10 +61,13 @@ pub use distribution::{
     WorkerFailure,
 };
 pub use engine::{MemoryStats, QueryEngine};
-pub use error::{QueryError, QueryErrorKind};
+pub use error::QueryError;
+pub use error_kind::QueryErrorKind;
 pub use executor::Executor;
 pub use export::export_router;
-pub use http::{WORKERS_HEADER, query_request, router};
+pub use http::router;
+pub use http_request::query_request;
+pub use http_response::WORKERS_HEADER;
 pub use neap_tables::{
     CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError, StoreRequests,
 };

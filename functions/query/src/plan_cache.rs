@@ -20,6 +20,7 @@
 //! views. A kept plan is used while the table has the same columns.
 
 mod lifted_statement;
+mod placeholder_times;
 mod plan_template;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,11 @@ use neap_series::{AnswerInterface, SeriesLayout};
 use neap_sql_functions::is_gap_fill;
 use neap_tables::{QueryContext, is_one_scan, optimize};
 
-use self::{lifted_statement::LiftedStatement, plan_template::PlanTemplate};
+use self::{
+    lifted_statement::{LiftedStatement, MAX_STATEMENT_BYTES},
+    placeholder_times::{placeholder, placeholder_nanos},
+    plan_template::PlanTemplate,
+};
 use crate::{
     Parameters, QueryRequest,
     statement::{self, PlannedStatement},
@@ -56,9 +61,6 @@ const MAX_BYTES: u64 = 8 << 20;
 /// Maximum number of statements of a shape for which a template is made. One may have values that the optimizer combines,
 /// such as two equal ones in a list.
 const MAX_ATTEMPTS: u8 = 3;
-
-/// Maximum length of a statement whose plan is kept, in bytes. In InfluxQL, that of the shape.
-const MAX_STATEMENT_BYTES: usize = 4 << 10;
 
 /// About the bytes of a token.
 const TOKEN_BYTES: usize = size_of::<Token>() + 16;
@@ -433,21 +435,4 @@ fn without_names_of_bounds(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
     })?;
     Ok(plan.data)
-}
-
-/// The time of the first placeholder, in seconds since the Unix epoch: 2261-07-19T23:17:41Z. No statement names it by accident.
-const PLACEHOLDER_SECONDS: i64 = 9_200_387_861;
-
-/// Returns the text of a placeholder: a time, another one for each number, so that its place in a plan is certain. A time is a
-/// text that can be compared with tags, too.
-fn placeholder(number: usize) -> String {
-    format!("2261-07-19T23:17:41.{number:09}Z")
-}
-
-/// Returns the time of a placeholder in nanoseconds since the Unix epoch.
-fn placeholder_nanos(number: usize) -> i64 {
-    let number = i64::try_from(number).unwrap_or(i64::MAX);
-    PLACEHOLDER_SECONDS
-        .saturating_mul(1_000_000_000)
-        .saturating_add(number)
 }

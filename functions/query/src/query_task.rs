@@ -5,12 +5,13 @@
 //!      \---channel--> rows, rows, ...
 //! ```
 
+mod attempt;
 mod placement;
 mod row_channel;
+mod row_receiver;
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::datatypes::SchemaRef;
 use datafusion::{
     execution::{
         SessionState, TaskContext,
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    BatchStream, CopyError, QueryError, QueryRequest,
+    CopyError, QueryError, QueryRequest,
     copy::StartedCopy,
     delete,
     distribution::{Distribution, DistributionCounters, EngineDistributor},
@@ -41,9 +42,10 @@ use crate::{
     statement::PlannedStatement,
     views::{ViewReader, answer_from_views},
 };
-use placement::QueryAttempt;
-pub(crate) use row_channel::RowMessage;
-use row_channel::{RowSender, SendOutcome, StartedReceiver, row_channel};
+use attempt::{JoinAlgorithm, QueryAttempt};
+pub(crate) use row_channel::StartedQuery;
+use row_channel::{ExecutedRows, RowMessage, RowSender, SendOutcome, StartedReceiver, row_channel};
+pub(crate) use row_receiver::RowReceiver;
 
 /// A request while it is answered.
 #[derive(Debug)]
@@ -63,23 +65,6 @@ impl PendingQuery {
     pub(crate) fn remaining_time(&self, world: &World) -> Duration {
         self.deadline.saturating_sub(world.clock.monotonic())
     }
-}
-
-/// The outcome of planning a query.
-#[derive(Debug)]
-pub(crate) enum StartedQuery {
-    /// Rows follow.
-    Rows {
-        /// The columns.
-        schema: SchemaRef,
-        /// The number of workers that compute the rows; zero if this process does.
-        workers: usize,
-    },
-    /// Rows follow, which the caller writes into a file.
-    Copy(StartedCopy),
-    /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
-    /// writes do.
-    Delete(RowDelete),
 }
 
 /// A query over a snapshot.
@@ -376,15 +361,6 @@ impl QueryTask {
     }
 }
 
-/// The algorithm of equi-joins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JoinAlgorithm {
-    /// DataFusion's preference: a hash join, which needs one side in memory.
-    Hash,
-    /// A sort-merge join, which can spill.
-    SortMerge,
-}
-
 /// The plan of a query.
 #[derive(Clone, Copy)]
 enum QueryPlan<'a> {
@@ -397,14 +373,4 @@ enum QueryExecution {
     Rows(ExecutedRows),
     Copy(StartedCopy, ExecutedRows),
     Delete(RowDelete),
-}
-
-/// The rows of a plan that executes.
-struct ExecutedRows {
-    schema: SchemaRef,
-    batches: BatchStream,
-    /// The number of rows of a full batch.
-    batch_size: usize,
-    /// The number of workers that compute the rows; zero if this process does.
-    workers: usize,
 }

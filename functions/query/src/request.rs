@@ -1,6 +1,6 @@
 //! Requests to the query engine, in any language.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::common::Result;
@@ -8,11 +8,7 @@ use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
 
-use crate::{
-    Parameters,
-    plan_cache::PlanCache,
-    statement::{self, PlannedStatement},
-};
+use crate::{Parameters, statement::PlannedStatement};
 
 /// A query as a client sends it.
 #[derive(Clone, Debug, Default)]
@@ -111,42 +107,4 @@ pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement>;
-}
-
-/// Plans the text of the request as SQL.
-#[derive(Debug)]
-pub(crate) struct SqlPlanner;
-
-#[async_trait]
-impl Planner for SqlPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
-    }
-
-    async fn plan(
-        &self,
-        context: &QueryContext,
-        request: &QueryRequest,
-    ) -> Result<PlannedStatement> {
-        statement::plan(context, &request.text, request.parameters.clone()).await
-    }
-}
-
-/// Plans the text of the request as SQL, with the kept plans of other statements.
-#[derive(Debug)]
-pub(crate) struct CachedSqlPlanner(pub(crate) Arc<PlanCache>);
-
-#[async_trait]
-impl Planner for CachedSqlPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
-    }
-
-    async fn plan(
-        &self,
-        context: &QueryContext,
-        request: &QueryRequest,
-    ) -> Result<PlannedStatement> {
-        self.0.plan(context, request).await
-    }
 }

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp, TRACE_TARGET};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
-use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter};
+use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{DeleteRequest, WriteError};
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    DeleteFailure, WriteFailure, WriteService,
+    DeleteFailure, RowSelection, WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
     routes::delete_answer,
     selection::{check_deletes, resolve_selection},
@@ -25,20 +25,6 @@ use crate::{
 
 /// How long a client waits before a retry if the failure does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The rows of a database to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowSelection {
-    /// The table, which must exist; `None` for all tables that the predicate can match. Named tables that do not exist
-    /// have no rows.
-    pub table: Option<String>,
-    /// The condition on the rows.
-    pub predicate: Predicate,
-    /// The earliest time of a row, in nanoseconds since the Unix epoch.
-    pub min_time: i64,
-    /// The latest time of a row, in nanoseconds since the Unix epoch.
-    pub max_time: i64,
-}
 
 /// Further options of a row delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -43,7 +43,7 @@ mod settings;
 mod tests;
 mod validation;
 
-pub use delete::{AcknowledgedDelete, DeleteOptions, RowSelection};
+pub use delete::{AcknowledgedDelete, DeleteOptions};
 pub use delete_failure::DeleteFailure;
 pub use failure::WriteFailure;
 pub use imports::SettledImport;
@@ -52,5 +52,6 @@ pub use neap_manifest::IMPORT_RETENTION;
 pub use neap_wal::ImportProgress;
 pub use request_memory::RequestMemoryReservation;
 pub use routes::{authorize_write, recovery_router, router, row_delete_router, table_exists};
+pub use selection::RowSelection;
 pub use service::{AcceptedWrite, WriteOptions, WriteService, WriteServiceParts};
 pub use settings::{LegacyWrites, LegacyWritesError, WriteSettings};

@@ -1,5 +1,6 @@
 //! The routes of the write function.
 
+mod authorization;
 mod caches;
 mod configure;
 mod delete;
@@ -21,27 +22,13 @@ use axum::{
     routing::{get, post},
 };
 
+pub use authorization::authorize_write;
 pub(crate) use error_response::of_delete as delete_answer;
-use neap_catalog::DatabaseAction;
-use neap_http::{ApiError, Caller};
-use neap_schema::DatabaseId;
+use neap_http::ApiError;
 pub use row_delete_requests::row_delete_router;
 pub use tokens::recovery_router;
 
 use crate::WriteService;
-
-/// Returns the value of [`WriteOptions::only`](crate::WriteOptions::only) for a write by this caller to a database of
-/// this name.
-///
-/// # Errors
-/// `Forbidden`, even if the database does not exist. The catalog can't be read.
-pub async fn authorize_write(
-    service: &WriteService,
-    caller: &Caller,
-    database: &str,
-) -> Result<Option<DatabaseId>, ApiError> {
-    configure::allowed_database(service, caller, database, &[DatabaseAction::Write]).await
-}
 
 /// Returns whether a database has a table.
 ///

@@ -1,12 +1,26 @@
-//! Resolves a selection of rows to deletes of tables.
+//! A selection of rows, resolved to deletes of tables.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use neap_catalog::{DatabaseCatalog, Table};
-use neap_row_delete::{Condition, PredicateTables, RowDelete};
+use neap_row_delete::{Condition, Predicate, PredicateTables, RowDelete};
 use neap_schema::ColumnType;
 
-use crate::{DeleteFailure, RowSelection};
+use crate::DeleteFailure;
+
+/// The rows of a database to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSelection {
+    /// The table, which must exist; `None` for all tables that the predicate can match. Named tables that do not exist
+    /// have no rows.
+    pub table: Option<String>,
+    /// The condition on the rows.
+    pub predicate: Predicate,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+}
 
 /// Returns the deletes for the tables that can have matching rows.
 ///

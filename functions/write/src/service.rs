@@ -26,7 +26,6 @@ use crate::{
     request_memory::{RequestMemory, RequestMemoryReservation},
     rows::EncodedTables,
     schema::MissingTables,
-    validation::ValidatedWrite,
 };
 
 /// Maximum number of validation rounds per request.
@@ -129,6 +128,13 @@ pub(crate) struct PendingWrite<'a> {
     pub(crate) options: WriteOptions,
     pub(crate) arrived: ClockReading,
     pub(crate) default_time_ns: i64,
+}
+
+/// A validated request.
+pub(crate) struct ValidatedWrite {
+    pub(crate) database: DatabaseId,
+    pub(crate) proven: FreshCatalog,
+    pub(crate) parsed: ParsedBody,
 }
 
 /// The outcome of a validation round.

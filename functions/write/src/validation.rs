@@ -12,15 +12,8 @@ use crate::{
     WriteFailure, WriteService,
     freshness::{FreshCatalog, revalidate},
     schema::{CatalogView, MissingTables},
-    service::{PendingWrite, RoundOutcome, partial},
+    service::{PendingWrite, RoundOutcome, ValidatedWrite, partial},
 };
-
-/// A validated request.
-pub(crate) struct ValidatedWrite {
-    pub(crate) database: DatabaseId,
-    pub(crate) proven: FreshCatalog,
-    pub(crate) parsed: ParsedBody,
-}
 
 impl WriteService {
     /// Parses the body. Creates the database if it is missing.

@@ -6,6 +6,7 @@ mod invoke;
 mod refused_routes;
 mod tasks;
 mod view_refresh;
+mod worker_version;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -43,7 +44,6 @@ use self::{
     view_refresh::{REFRESH_VIEWS, is_refresh, refresh_views},
 };
 use crate::{
-    REVISION, VERSION,
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
     http_service::{self, catalog_unavailable, complete_routes},
     interface::{EventSource, Interface, ScheduleInput},
@@ -55,11 +55,6 @@ use crate::{
     store::FunctionStore,
     write::WriteServiceOptions,
 };
-
-/// Returns the version of workers. A coordinator and its workers are of the same build.
-fn version_of_workers() -> String {
-    format!("{VERSION}-{REVISION}")
-}
 
 /// Maximum disk space for spilling in bytes: part of the 512 MB that every function has.
 const SPILL_BYTES: u64 = 384 << 20;

@@ -46,18 +46,11 @@ use super::{
     scrub::ScrubTask,
     server_context::ServerContext,
     traces::TraceExport,
+    version::{REVISION, VERSION},
     view_refresh::{ViewRefreshTask, ViewStats},
     web_console,
 };
 use crate::stores::Stores;
-
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Source revision of the build, if set at build time.
-pub(super) const REVISION: &str = match option_env!("NEAP_REVISION") {
-    Some(revision) => revision,
-    None => "0000000",
-};
 
 /// The assembled functions of this process.
 #[derive(Debug)]
@@ -128,17 +121,16 @@ impl ServerComponents {
             None
         };
         let base = ServerContext::new(args, stores, world).await?;
-        metrics::register(
-            &base.metrics,
-            &MetricSources {
-                requests: stores.requests(),
-                backlog: Arc::clone(&base.backlog),
-                blocked: Arc::clone(&base.blocked),
-                snapshots: Arc::clone(&base.snapshots),
-                world: world.clone(),
-                build: [VERSION, REVISION],
-            },
-        );
+        let sources = MetricSources {
+            requests: stores.requests(),
+            backlog: Arc::clone(&base.backlog),
+            blocked: Arc::clone(&base.blocked),
+            snapshots: Arc::clone(&base.snapshots),
+            world: world.clone(),
+            build: [VERSION, REVISION],
+        };
+        metrics::register(&base.metrics, &sources);
+        metrics::register_tail(&base.metrics, &sources);
         let backups = Backups::new(args, &base, flush_limits(&base.memory));
         let mut functions = RequestServices::new(args, &base)?;
         functions.routes = functions

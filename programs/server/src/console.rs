@@ -139,6 +139,7 @@ impl Console {
 }
 
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::expect_used, reason = "tests may panic")]
 pub mod testing {
     //! Consoles with captured output.
 
@@ -157,7 +158,7 @@ pub mod testing {
         /// Returns what was printed.
         pub fn text(&self) -> String {
             let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            String::from_utf8_lossy(&bytes).into_owned()
+            String::from_utf8(bytes.clone()).expect("printed text is UTF-8")
         }
     }
 

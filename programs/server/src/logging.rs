@@ -21,8 +21,8 @@ use super::{
 /// Request lines are logged only at higher verbosity. The SDK of the tools for agents logs each call, and their arguments
 /// and rows at the highest verbosity.
 const DEFAULT_FILTER: &str = "info,neap_http=warn,rmcp=warn";
-const VERBOSE_FILTER: &str = "info,rmcp=warn,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_compact=debug,\
-                    neap_http=debug,neap_manifest=debug,neap_query=debug,neap_wal=debug,neap_write=debug";
+/// The name of a target is a prefix: these are all crates of Neap.
+const VERBOSE_FILTER: &str = "info,rmcp=warn,neap=debug";
 const TRACE_FILTER: &str = "trace,rmcp=warn";
 
 /// Returns the log filter.

@@ -23,6 +23,7 @@ pub(super) use self::{
     cluster::{register as register_cluster, register_tasks},
     connections::register as register_connections,
     memory::{MemoryUsers, register as register_memory},
+    tail::register as register_tail,
 };
 use super::{
     backlog::FlushBacklog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats,
@@ -69,13 +70,11 @@ fn number(count: impl TryInto<u64>) -> f64 {
     count.try_into().map_or(f64::NAN, |count: u64| count as f64)
 }
 
-/// Registers the metrics of the process, the store, the tails and the snapshots. The write function registers the
-/// metrics of writes.
+/// Registers the metrics of the process and the store. The write function registers the metrics of writes.
 pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
     let [version, revision] = observed.build;
     process::register(metrics, &observed.world, version, revision);
     register_store(metrics, &observed.requests);
-    tail::register(metrics, observed);
 }
 
 /// Registers the metrics of queries.

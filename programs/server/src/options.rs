@@ -18,9 +18,9 @@ use super::{
     cluster::ClusterArgs,
     legacy_flags::LegacyFlags,
     limits::LimitArgs,
+    listen_address::parse_address,
     mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
-    renamed_flags::RenamedFlags,
     tls::TlsVersion,
     traces::TraceArgs,
     unitless_sizes::UnitlessSizes,
@@ -215,19 +215,6 @@ pub struct ServeArgs {
     pub(super) legacy: LegacyFlags,
 }
 
-/// Parses a host and a port, such as `0.0.0.0:8181`, `[::]:8181` or `localhost:0`. The host is resolved when the
-/// listener binds.
-pub(super) fn parse_address(text: &str) -> Result<String, String> {
-    let parts = text.rsplit_once(':');
-    let is_address =
-        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if is_address {
-        Ok(text.to_owned())
-    } else {
-        Err("a host and a port are expected, such as 0.0.0.0:8181".to_owned())
-    }
-}
-
 /// Roles of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ServeMode {
@@ -250,6 +237,18 @@ pub(super) enum LogDestination {
     Stdout,
     /// The standard error.
     Stderr,
+}
+
+/// Options of the server under their former names.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RenamedFlags {
+    /// The former name of --exec-mem-pool-size.
+    #[arg(long, value_name = "BYTES|PERCENT", hide = true)]
+    pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
+
+    /// The former name of --query-log-max-entries.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub(super) query_log_size: Option<usize>,
 }
 
 impl ServeArgs {

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use neap_bucket::StoreConfig;
 use neap_compact::{PublishSettings, PublishedTables, PublishedTimeType};
 
-use crate::{StoresError, stores};
+use crate::stores::{self, StoresError};
 
 /// The metadata with which other tools find the files of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

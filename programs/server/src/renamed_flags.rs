@@ -2,20 +2,11 @@
 
 use clap::{Args, Command};
 
-use super::{ServeArgs, legacy_flags::is_without_effect, memory::MemoryAmount};
+use super::{
+    legacy_flags::is_without_effect,
+    options::{RenamedFlags, ServeArgs},
+};
 use crate::{console::Console, variables::Variables};
-
-/// Options of the server under their former names.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct RenamedFlags {
-    /// The former name of --exec-mem-pool-size.
-    #[arg(long, value_name = "BYTES|PERCENT", hide = true)]
-    pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
-
-    /// The former name of --query-log-max-entries.
-    #[arg(long, value_name = "NUMBER", hide = true)]
-    pub(super) query_log_size: Option<usize>,
-}
 
 impl RenamedFlags {
     /// Prints a warning for each former name that is used.
@@ -46,7 +37,7 @@ impl RenamedFlags {
             .get_arguments()
             .filter_map(|arg| arg.get_long())
             .filter(|name| !is_without_effect(name));
-        let variables = with_effect.flat_map(|name| variables.renamed(name));
+        let variables = with_effect.flat_map(|name| variables.former_variables(name));
         flags
             .chain(variables)
             .map(|(former, name)| format!("{former} is now {name}"))
@@ -57,7 +48,7 @@ impl RenamedFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::parse;
+    use crate::{memory::MemoryAmount, tests::parse};
 
     /// Has each of these flags under a former name.
     struct TestVariables(&'static [&'static str]);
@@ -67,7 +58,7 @@ mod tests {
             None
         }
 
-        fn renamed(&self, flag: &str) -> Vec<(String, String)> {
+        fn former_variables(&self, flag: &str) -> Vec<(String, String)> {
             let is_set = self.0.contains(&flag);
             let names = is_set.then(|| (format!("OLD {flag}"), format!("NEW {flag}")));
             names.into_iter().collect()

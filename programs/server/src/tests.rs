@@ -245,7 +245,7 @@ impl Variables for TestVariables {
         self.0.filter(|_| name == "POD")
     }
 
-    fn renamed(&self, _: &str) -> Vec<(String, String)> {
+    fn former_variables(&self, _: &str) -> Vec<(String, String)> {
         Vec::new()
     }
 }

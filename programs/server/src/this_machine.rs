@@ -1,4 +1,4 @@
-//! Which addresses are those of this machine.
+//! Recognizes URLs of this machine.
 
 use std::net::IpAddr;
 

@@ -43,7 +43,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 use url::Url;
 
-use super::{ServeError, components::VERSION};
+use super::{ServeError, version::VERSION};
 use crate::this_machine::is_this_machine;
 
 /// Maximum number of spans that wait to be sent.

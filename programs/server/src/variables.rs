@@ -6,5 +6,5 @@ pub trait Variables {
     fn get(&self, name: &str) -> Option<&str>;
 
     /// Returns the variables that set a flag under a former name, each with its present name.
-    fn renamed(&self, flag: &str) -> Vec<(String, String)>;
+    fn former_variables(&self, flag: &str) -> Vec<(String, String)>;
 }

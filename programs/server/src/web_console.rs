@@ -9,9 +9,9 @@ use neap_console::{
 };
 
 use super::{
-    components::{REVISION, VERSION},
     options::{ServeArgs, ServeMode},
     server_context::ServerContext,
+    version::{REVISION, VERSION},
 };
 
 /// Returns whether this process shows a page in browsers: it queries the server that the page is on.

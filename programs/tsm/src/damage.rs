@@ -1,6 +1,10 @@
 //! Errors, and parts of files that cannot be read.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Reason why bytes cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,4 +139,12 @@ pub enum TsmError {
         /// The limit in bytes.
         limit: usize,
     },
+}
+
+/// Creates the error of a file operation.
+pub(crate) fn io_error(path: &Path, error: io::Error) -> TsmError {
+    TsmError::Io {
+        path: path.display().to_string(),
+        error,
+    }
 }

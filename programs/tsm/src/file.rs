@@ -6,20 +6,17 @@
 
 use std::{
     fs::File,
-    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::{Damage, DecodeError, IndexCursor, IndexEntry, TsmError};
+use crate::{
+    Damage, DecodeError, IndexCursor, IndexEntry, TsmError,
+    damage::io_error,
+    header::{HEADER_BYTES, MAGIC, VERSION},
+};
 
-/// The first bytes of a TSM file.
-pub(crate) const MAGIC: u32 = 0x16d1_16d1;
-/// The version of the format.
-pub(crate) const VERSION: u8 = 1;
-/// Size of the magic number and the version in bytes.
-pub(crate) const HEADER_BYTES: u64 = 5;
 /// Size of the offset at the end in bytes.
 const FOOTER_BYTES: u64 = size_of::<u64>() as u64;
 /// Number of bytes to read at once: several blocks, which are usually read in their order.
@@ -140,13 +137,5 @@ impl TsmFile {
             self.buffer.clear();
         }
         read.map_err(|error| failed(error.to_string()))
-    }
-}
-
-/// Creates the error of a file operation.
-pub(crate) fn io_error(path: &Path, error: io::Error) -> TsmError {
-    TsmError::Io {
-        path: path.display().to_string(),
-        error,
     }
 }

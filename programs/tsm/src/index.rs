@@ -6,7 +6,7 @@
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
-use crate::{Damage, DecodeError, TimeRange, ValueType, file::HEADER_BYTES};
+use crate::{Damage, DecodeError, TimeRange, ValueType, header::HEADER_BYTES};
 
 /// Size of an entry in bytes.
 const ENTRY_BYTES: usize = 28;

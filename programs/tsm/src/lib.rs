@@ -33,6 +33,7 @@ mod damage;
 mod encoding;
 mod field_merge;
 mod file;
+mod header;
 mod index;
 mod key;
 mod rows;

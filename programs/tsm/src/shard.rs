@@ -10,7 +10,7 @@ use std::{
 use crate::{
     BlockDecoder, Damage, DecodeError, FIELD_SEPARATOR, IndexCursor, IndexEntry, SeriesKey,
     TimeRange, Tombstones, TsmError, TsmFile, ValueType, WalCache,
-    file::io_error,
+    damage::io_error,
     index::IndexKey,
     key::split_key,
     wal::{LoggedKeys, LoggedValues},

@@ -17,7 +17,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Damage, DecodeError, TsmError, file::io_error};
+use crate::{Damage, DecodeError, TsmError, damage::io_error};
 
 const VERSION_2: u32 = 0x1502;
 const VERSION_3: u32 = 0x1503;

@@ -18,12 +18,12 @@ use std::{
 
 use crate::{
     Damage, DecodeError, TimeRange, TsmError, ValueType, Values,
+    damage::io_error,
     encoding::{
         text::{decompress, push_lossy},
         varint::read_u64,
     },
     field_merge::FieldValues,
-    file::io_error,
 };
 
 const WRITE: u8 = 1;

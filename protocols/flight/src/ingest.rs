@@ -27,9 +27,9 @@ use serde_json::json;
 use tonic::{Response, Status};
 
 use crate::{
+    message_stream::MessageStream,
     request_metadata::RequestMetadata,
     row_stream::set_stamps,
-    service::MessageStream,
     status,
     upload::{TableExpectation, Upload, UploadAnswer, UploadTarget},
 };

@@ -22,6 +22,7 @@ mod ingest;
 mod keep_alive;
 mod message_check;
 mod message_limits;
+mod message_stream;
 mod plain_types;
 mod prepared;
 mod request_metadata;

@@ -1,6 +1,6 @@
 //! The methods of Flight.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::{
@@ -14,7 +14,7 @@ use arrow_flight::{
     },
 };
 use axum::{Router, body::Body, middleware::map_request};
-use futures::{Stream, StreamExt, stream};
+use futures::StreamExt;
 use http::header::AUTHORIZATION;
 use neap_bucket::World;
 use neap_http::{CounterFamily, Metrics};
@@ -29,6 +29,7 @@ use crate::{
     command::{RequestedRows, refuse_transaction, statement_ticket},
     ingest,
     message_limits::{MessageLimits, limit_messages},
+    message_stream::{MessageStream, stream_of},
     prepared,
     request_metadata::RequestMetadata,
     row_stream::{FlightStream, stream_batch, stream_rows, write_options},
@@ -131,12 +132,6 @@ struct ArrowFlight {
     limits: UploadLimits,
     running: CancellableQueries,
     requests: CounterFamily,
-}
-
-pub(crate) type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-fn stream_of<T: Send + 'static>(messages: Vec<T>) -> Response<MessageStream<T>> {
-    Response::new(Box::pin(stream::iter(messages.into_iter().map(Ok))))
 }
 
 impl ArrowFlight {

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION, re
 use neap_http::PeerAddress;
 use serde::de::DeserializeOwned;
 
-use crate::error::ToolError;
+use crate::{ApiUnavailable, error::ToolError};
 
 /// Maximum bytes of an answer that is read as a whole.
 const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -30,11 +30,6 @@ pub trait HttpApi: fmt::Debug + Send + Sync {
         credentials: &ClientCredentials,
     ) -> Result<ApiResponse, ApiUnavailable>;
 }
-
-/// The server did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ApiUnavailable(pub String);
 
 /// The credentials of an agent, and its address. Over stdio both are those of the HTTP client, and this is empty.
 #[derive(Clone, Debug, Default)]

@@ -21,6 +21,7 @@
 //! | `http_route`, `stdio` | the transports |
 
 mod api;
+mod api_error;
 mod error;
 mod http_route;
 mod local_api;
@@ -32,7 +33,8 @@ mod tests;
 mod time_bound;
 mod tools;
 
-pub use api::{ApiBody, ApiRequest, ApiResponse, ApiUnavailable, ClientCredentials, HttpApi};
+pub use api::{ApiBody, ApiRequest, ApiResponse, ClientCredentials, HttpApi};
+pub use api_error::ApiUnavailable;
 pub use http_route::{McpRouteSettings, mcp_routes};
 pub use local_api::LocalApi;
 pub use server::WriteAccess;

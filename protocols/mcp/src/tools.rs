@@ -1,5 +1,6 @@
 //! The tools: their names, descriptions and schemas, and the dispatch of calls.
 
+mod call;
 mod change;
 mod cost;
 mod health;
@@ -8,14 +9,13 @@ mod schema;
 
 use std::sync::Arc;
 
-use neap_bucket::World;
 use rmcp::model::{JsonObject, Tool as ToolDescription, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub(crate) use self::change::MAX_LINE_PROTOCOL_BYTES;
 use self::query::{DEFAULT_BYTES, DEFAULT_ROWS, DEFAULT_SECONDS, MAX_BYTES, MAX_ROWS, MAX_SECONDS};
-use crate::{ApiRequest, ApiResponse, ClientCredentials, HttpApi, error::ToolError};
+pub(crate) use self::{call::ToolCall, change::MAX_LINE_PROTOCOL_BYTES};
+use crate::error::ToolError;
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,14 +207,6 @@ fn query_properties(database: &Value) -> Value {
     })
 }
 
-/// A call of a tool.
-#[derive(Debug)]
-pub(crate) struct ToolCall<'a> {
-    pub(crate) api: &'a dyn HttpApi,
-    pub(crate) world: &'a World,
-    pub(crate) credentials: ClientCredentials,
-}
-
 impl ToolCall<'_> {
     /// Runs a tool with its arguments.
     pub(crate) async fn run(&self, tool: Tool, arguments: JsonObject) -> Result<Value, ToolError> {
@@ -238,11 +230,6 @@ impl ToolCall<'_> {
             Tool::Write => self.write(parse(arguments)?).await,
             Tool::CreateDatabase => self.create_database(parse(arguments)?).await,
         }
-    }
-
-    /// Sends a request, and returns an answer of any status.
-    async fn send(&self, request: ApiRequest) -> Result<ApiResponse, ToolError> {
-        Ok(self.api.send(request, &self.credentials).await?)
     }
 }
 

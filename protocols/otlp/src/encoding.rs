@@ -3,13 +3,15 @@
 //! Two bytes of a request can announce a message of several hundred bytes. Therefore lists of messages are walked, and
 //! only one of their items is decoded at a time. Items have at most [`MAX_ITEM_BYTES`].
 
+mod error;
 mod json_fields;
 mod wire;
 
 use neap_line_protocol::MAX_STRING_BYTES;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use thiserror::Error;
+
+pub(crate) use self::error::DecodeError;
 
 /// Maximum size of a message that is decoded as a whole, in bytes: the longest value of a column, and room for the rest.
 pub(crate) const MAX_ITEM_BYTES: usize = MAX_STRING_BYTES + (64 << 10);
@@ -28,41 +30,6 @@ pub(crate) struct Field {
     pub(crate) number: u32,
     /// The name in JSON.
     pub(crate) name: &'static str,
-}
-
-/// A malformed message.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}{reason}", prefix(path))]
-pub(crate) struct DecodeError {
-    /// The path to the message, such as `resourceSpans[0].scopeSpans[1]`; empty: the request.
-    pub(crate) path: String,
-    /// The reason.
-    pub(crate) reason: String,
-}
-
-fn prefix(path: &str) -> String {
-    match path {
-        "" => String::new(),
-        path => format!("{path}: "),
-    }
-}
-
-impl DecodeError {
-    fn new(reason: impl ToString) -> Self {
-        Self {
-            path: String::new(),
-            reason: reason.to_string(),
-        }
-    }
-
-    /// Adds a parent to the path.
-    pub(crate) fn within(self, parent: &str) -> Self {
-        let path = match self.path.as_str() {
-            "" => parent.to_owned(),
-            path => format!("{parent}.{path}"),
-        };
-        Self { path, ..self }
-    }
 }
 
 /// An encoded message.

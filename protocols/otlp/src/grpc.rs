@@ -1,6 +1,7 @@
 //! OTLP over gRPC.
 
 mod message_memory;
+mod status;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use axum::{
 };
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Uri};
-use neap_http::{ApiError, Caller, Kind, STAMP_HEADER, grpc_message};
+use neap_http::{Caller, STAMP_HEADER};
 use neap_write::WriteService;
 use prost::Message;
 use tonic::{
@@ -24,7 +25,7 @@ use tonic::{
     server::{ClientStreamingService, Grpc},
 };
 
-use self::message_memory::MessageMemory;
+use self::{message_memory::MessageMemory, status::status_of};
 use crate::{
     encoding::Encoding,
     export::{ExportError, ExportOutcome, store},
@@ -167,16 +168,6 @@ fn into_response(outcome: ExportOutcome) -> tonic::Response<ExportResponse> {
         response.metadata_mut().insert(name, stamp);
     }
     response
-}
-
-fn status_of(error: &ApiError) -> Status {
-    let kind: Kind = error.kind();
-    let code = match kind {
-        // By the specification of OTLP, clients do not retry it without `RetryInfo`.
-        Kind::TooLarge => Code::ResourceExhausted,
-        kind => Code::from(i32::from(kind.grpc_code())),
-    };
-    Status::new(code, grpc_message(kind, error.message()))
 }
 
 /// Decodes no more than the frame of a message, because the message is converted in parts.

@@ -10,12 +10,13 @@ mod common;
 mod json;
 mod logs;
 mod metrics;
+mod plain_json;
 mod response;
 mod trace;
 
-pub(crate) use any_value::AnyValue;
+pub(crate) use any_value::{AnyValue, KeyValue};
 pub(crate) use attribute_map::{AttributeMap, SharedAttributes};
-pub(crate) use common::{KeyValue, Resource, Scope};
+pub(crate) use common::{Resource, Scope};
 pub(crate) use logs::LogRecord;
 pub(crate) use metrics::{
     CUMULATIVE, Exemplar, ExponentialBuckets, ExponentialPoint, HistogramPoint, MetricHeader,

@@ -351,7 +351,8 @@ fn tables_whose_names_differ_only_in_case_have_folders_that_differ_in_more() {
 
 #[test]
 fn copy_into_a_directory_refuses_names_in_whose_way_something_is() {
-    let server = ExportServer::with(&StoreFixture::directory(), &[]);
+    let store = StoreFixture::directory();
+    let server = ExportServer::with(&store, &[]);
     server.write("garden", LINES);
     let copy = |name: &str, mode: &str| {
         let sql = format!("COPY soil TO '{name}' STORED AS CSV OPTIONS (overwrite '{mode}')");

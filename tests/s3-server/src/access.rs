@@ -10,7 +10,7 @@ use s3s::{
     s3_error,
 };
 
-use crate::{Operation, Policy, S3Server, observer::UnansweredRequest, observer::parameter};
+use crate::{Operation, Policy, observer::UnansweredRequest, observer::parameter};
 
 /// A key pair and its permissions.
 #[derive(Clone)]
@@ -39,8 +39,8 @@ pub(crate) struct AccessPolicies {
 }
 
 impl AccessPolicies {
-    pub(crate) fn new(users: Vec<User>) -> Self {
-        let owner = (S3Server::ACCESS_KEY.to_owned(), None);
+    pub(crate) fn new(owner_access_key: &str, users: Vec<User>) -> Self {
+        let owner = (owner_access_key.to_owned(), None);
         let users = users.into_iter().map(|user| (user.access_key, user.policy));
         let policies = users.chain([owner]).collect();
         Self {

@@ -110,7 +110,7 @@ impl S3Server {
             keys.register(user.access_key.clone(), user.secret_key.clone().into());
         }
         builder.set_auth(keys);
-        let access = AccessPolicies::new(options.users);
+        let access = AccessPolicies::new(Self::ACCESS_KEY, options.users);
         builder.set_access(access.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;

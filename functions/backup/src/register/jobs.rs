@@ -6,7 +6,6 @@ use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{BackupRegister, MAX_ERROR_BYTES};
 use crate::BackupError;
 
 /// Time after which another process may take over a job whose lease was not renewed.
@@ -17,10 +16,13 @@ pub(crate) const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Time without a renewal after which a job is not continued any more (12 h). The hidden databases of a restore exist for
 /// a day.
-const ABANDONED_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+pub(super) const ABANDONED_TIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Maximum number of processes that continue a job without progress, in case it is the job that ends them.
 const MAX_TAKEOVERS: u32 = 10;
+
+/// Maximum bytes of an error that the register records.
+const MAX_ERROR_BYTES: usize = 1_000;
 
 /// The state of a backup or restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +122,7 @@ impl Job {
     }
 
     /// Returns whether no process has reported for this time.
-    fn is_silent_for(&self, time: Duration, now: StoreTime) -> bool {
+    pub(super) fn is_silent_for(&self, time: Duration, now: StoreTime) -> bool {
         let lease = self.lease.as_ref();
         self.is_running() && lease.is_none_or(|lease| now.since(lease.renewed) >= time)
     }
@@ -174,7 +176,7 @@ impl Job {
     ///
     /// # Errors
     /// The job has to fail, because it is abandoned, or too many processes have taken it over without progress.
-    fn take_over(&mut self, lease: Lease) -> Result<bool, BackupError> {
+    pub(super) fn take_over(&mut self, lease: Lease) -> Result<bool, BackupError> {
         let now = lease.renewed;
         if !self.is_orphaned(now) {
             return Ok(false);
@@ -225,84 +227,10 @@ impl Job {
     }
 }
 
-impl BackupRegister {
-    /// Returns all jobs.
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        let backups = self.backups.iter();
-        let backups = backups.map(|one| (JobId::Backup(one.id), &one.job));
-        let restores = self.restores.iter();
-        backups.chain(restores.map(|one| (JobId::Restore(one.id), &one.job)))
-    }
-
-    /// Returns a job, if it exists.
-    pub(crate) fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
-        match id {
-            JobId::Backup(id) => {
-                let found = self.backups.iter_mut().find(|one| one.id == id);
-                found.map(|one| &mut one.job)
-            }
-            JobId::Restore(id) => {
-                let found = self.restores.iter_mut().find(|one| one.id == id);
-                found.map(|one| &mut one.job)
-            }
-        }
-    }
-
-    /// Returns a job after the renewal of its lease.
-    ///
-    /// # Errors
-    /// `Cancelled`, or `LeaseLost` if the job has ended or is gone, or another process has the lease.
-    pub(crate) fn renewed_job(&mut self, id: JobId, lease: Lease) -> Result<&mut Job, BackupError> {
-        let job = self.job_mut(id).ok_or_else(lost_lease)?;
-        job.renew(lease)?;
-        Ok(job)
-    }
-
-    /// Marks a job as failed, if this run has the lease.
-    pub(crate) fn fail_own_job(&mut self, id: JobId, lease: Lease, error: &BackupError) {
-        if self.renewed_job(id, lease).is_ok() {
-            self.fail_job(id, error, lease.renewed);
-        }
-    }
-
-    fn fail_job(&mut self, id: JobId, error: &BackupError, now: StoreTime) {
-        if let Some(job) = self.job_mut(id) {
-            job.fail(error);
-        }
-        if let JobId::Backup(id) = id {
-            self.discard_objects(id, now);
-        }
-    }
-
-    /// Gives an orphaned job to another process. Returns whether that process has to continue it.
-    pub(crate) fn take_over(&mut self, id: JobId, lease: Lease) -> bool {
-        let taken = self.job_mut(id).map(|job| job.take_over(lease));
-        match taken {
-            Some(Ok(taken)) => taken,
-            Some(Err(error)) => {
-                self.fail_job(id, &error, lease.renewed);
-                false
-            }
-            None => false,
-        }
-    }
-
-    /// Marks jobs as failed that no process has continued for 12 hours.
-    pub(crate) fn end_abandoned(&mut self, now: StoreTime) {
-        let silent = self
-            .jobs()
-            .filter(|(_, job)| job.is_silent_for(ABANDONED_TIME, now));
-        let silent: Vec<_> = silent.map(|(id, _)| id).collect();
-        for id in silent {
-            self.fail_job(id, &abandoned(), now);
-        }
-    }
-}
-
 pub(crate) fn lost_lease() -> BackupError {
     BackupError::LeaseLost(LEASE_TIME.as_secs())
 }
 
-fn abandoned() -> BackupError {
+pub(super) fn abandoned() -> BackupError {
     BackupError::Abandoned(ABANDONED_TIME.as_secs() / 3_600)
 }

@@ -31,7 +31,7 @@ use neap_schema::{CacheId, DatabaseId};
 use super::{
     CacheObjects,
     advance::{gone, has_had_caches},
-    build::{BackfillStop, BackfillTask, BuiltLayer, BuiltLayers},
+    backfill_task::{BackfillStop, BackfillTask, BuiltLayer, BuiltLayers},
     objects::{EncodedCacheObject, ObjectError, run_blocking},
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};

@@ -1,69 +1,23 @@
 //! Builds cache contents from the sections up to a mark, and advances them to a later mark.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
-use neap_bucket::{ClockReading, Stamp, VersionedValue};
-use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
-use neap_catalog::Table;
+use neap_bucket::{Stamp, VersionedValue};
+use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder};
 use neap_manifest::{Manifest, SectionWithFooter, TimeRange};
 use neap_row_delete::Condition;
-use neap_schema::{CacheId, DatabaseId};
+use neap_schema::CacheId;
 
 use super::{
     CacheBackfill,
+    backfill_task::{BackfillStop, BackfillTask, BuiltLayer, BuiltLayers},
     contents::{MAX_CONTENT_BYTES, advanced},
 };
 use crate::{
     CompactError,
-    merge::{JobLimits, MergeError, RowSink, ScanOutcome, SectionScan},
+    merge::{MergeError, RowSink, ScanOutcome, SectionScan},
 };
-
-/// The caches of one table to fill.
-pub(super) struct BackfillTask {
-    pub(super) database: DatabaseId,
-    pub(super) table: Arc<Table>,
-    /// The catalog version of the table.
-    pub(super) catalog_version: u64,
-    pub(super) layers: Vec<(CacheId, CacheShape, i64)>,
-    pub(super) begun: ClockReading,
-    pub(super) limits: JobLimits,
-}
-
-impl BackfillTask {
-    /// Returns the earliest time that any of the caches needs.
-    pub(super) fn from(&self) -> i64 {
-        let from = self.layers.iter().map(|(_, _, from)| *from);
-        from.min().unwrap_or(i64::MAX)
-    }
-}
-
-/// Contents of the caches of a table at a mark.
-pub(super) struct BuiltLayers {
-    pub(super) mark: Stamp,
-    pub(super) version: u64,
-    pub(super) layers: Vec<BuiltLayer>,
-    pub(super) inputs: u32,
-    pub(super) bytes_in: u64,
-}
-
-/// Contents of one cache.
-pub(super) struct BuiltLayer {
-    pub(super) cache: CacheId,
-    pub(super) shape: CacheShape,
-    pub(super) from: i64,
-    pub(super) contents: CacheLayer,
-}
-
-/// Reason why nothing was built.
-pub(super) enum BackfillStop {
-    /// Rows that were read have left the sections.
-    Stale,
-    /// The time was over.
-    OutOfTime,
-    /// The build would take too much memory, or lost every race.
-    Abandoned(&'static str),
-}
 
 /// Writes rows to all caches of a table. Drops a cache that cannot take them, and the largest cache if all together
 /// exceed the memory limit.
@@ -275,6 +229,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, DictionaryArray, TimestampNanosecondArray, types::Int32Type};
+    use neap_cache::CacheShape;
     use neap_catalog::{ANY_AGE, NewDistinctCache};
 
     use super::*;

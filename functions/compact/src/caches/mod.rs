@@ -12,6 +12,7 @@
 
 mod advance;
 mod backfill;
+mod backfill_task;
 mod build;
 mod contents;
 mod objects;

@@ -3,7 +3,8 @@
 use std::{io, mem, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, TimestampNanosecondArray, cast::AsArray, types::TimestampNanosecondType,
+    Array, ArrayRef, RecordBatch, TimestampNanosecondArray, cast::AsArray,
+    types::TimestampNanosecondType,
 };
 use arrow_schema::{FieldRef, Schema};
 use arrow_select::concat::concat;
@@ -30,6 +31,18 @@ const PROFILE: SectionProfile = SectionProfile::Flush;
 
 /// The number of places of a column from which its sample is taken.
 const SAMPLE_SLICES: usize = 8;
+
+/// Encodes deduplicated rows, sorted by `tags` and time, with the profile of a flush. Leaves out fields without a value.
+///
+/// # Errors
+/// `Points` if there is no time column; `Parquet` if the rows can't be encoded, or the file would be too large.
+pub fn encode_section(tags: &[String], rows: &RecordBatch) -> Result<EncodedSection, EncodeError> {
+    let mut writer = ColumnwiseWriter::new(tags, rows.num_rows());
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        writer.add(field, column)?;
+    }
+    writer.finish()
+}
 
 /// Encodes the rows of a section, one column after the other. The encoded columns are in memory.
 #[derive(Debug)]
@@ -158,7 +171,7 @@ fn times(column: &ArrayRef) -> Result<&TimestampNanosecondArray, PointsError> {
 #[cfg(test)]
 mod tests {
     use arrow_array::{
-        DictionaryArray, Float64Array, Int64Array, RecordBatch,
+        DictionaryArray, Float64Array, Int64Array,
         types::{Int32Type, Int64Type},
     };
     use arrow_cast::cast;
@@ -172,7 +185,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{SectionWriter, encode_section};
+    use crate::SectionWriter;
 
     fn tags() -> Vec<String> {
         vec!["host".to_owned()]

@@ -9,19 +9,10 @@ use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use super::{
-    MergeError, MergeJob, MergeOutcome, MergeSkipped, Merger,
-    merger::{MergeContext, MergeResult},
+    MergeError, MergeOutcome, MergeSkipped, Merger,
+    merger::{EncodedMerge, MergeContext, MergeResult},
 };
-use crate::{EncodedSection, flush::millis};
-
-/// A merge whose output is encoded but not committed.
-pub(super) struct EncodedMerge {
-    pub(super) job: MergeJob,
-    /// Rows before this time have expired.
-    pub(super) cutoff: Option<i64>,
-    pub(super) claim: Option<Ulid>,
-    pub(super) encoded: EncodedSection,
-}
+use crate::flush::millis;
 
 impl EncodedMerge {
     /// Returns whether the inputs may have rows before `cutoff`.

@@ -22,7 +22,6 @@ use ulid::Ulid;
 
 use super::{
     MergeError, MergeJob, MergeJobRef, SectionRef,
-    commit::EncodedMerge,
     input::TableDeletes,
     memory::{memory_needed, read_sizes, row_group_bytes},
     source::SectionSource,
@@ -134,6 +133,15 @@ pub(super) struct MergeContext {
     pub(super) begun: ClockReading,
     pub(super) manifest: VersionedValue<Manifest>,
     catalog: VersionedValue<DatabaseCatalog>,
+}
+
+/// A merge whose output is encoded but not committed.
+pub(super) struct EncodedMerge {
+    pub(super) job: MergeJob,
+    /// Rows before this time have expired.
+    pub(super) cutoff: Option<i64>,
+    pub(super) claim: Option<Ulid>,
+    pub(super) encoded: EncodedSection,
 }
 
 /// Inputs of a merge.

@@ -6,8 +6,7 @@ use neap_bucket::Stamp;
 use neap_manifest::Section;
 
 use super::{
-    MergeJob, MergeReason, SectionBounds, SectionRef,
-    plan::{MergePolicy, WriteActivity},
+    MergeJob, MergePolicy, MergeReason, SectionBounds, SectionRef, policy::WriteActivity,
     section_bounds::ClosedSectionSet,
 };
 

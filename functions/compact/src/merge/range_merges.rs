@@ -7,11 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_manifest::day_of;
 
-use super::{
-    MergeJob, MergeReason,
-    overlap_group::OverlapGroup,
-    plan::{MergePolicy, TablePlanInput},
-};
+use super::{MergeJob, MergePolicy, MergeReason, TablePlanInput, overlap_group::OverlapGroup};
 
 /// Widths of ranges, as powers of two: from 4,096 days down to 4 days, each a quarter of the previous one.
 const RANGE_BITS: [u32; 6] = [12, 10, 8, 6, 4, 2];

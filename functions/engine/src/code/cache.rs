@@ -18,7 +18,7 @@ use std::{
 use neap_bucket::CodeHash;
 use tempfile::TempDir;
 
-use super::{PluginCodeError, PluginSource, blocking};
+use super::{PluginCodeError, PluginSource, blocking_io::blocking};
 use crate::PluginOnDisk;
 
 const PREFIX: &str = "neap-plugins-";

@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    PluginCodeError, PluginSource, PluginSourceFile, blocking,
+    PluginCodeError, PluginSource, PluginSourceFile,
+    blocking_io::blocking,
     files::INIT,
     path::{PluginPath, existing_below},
 };

@@ -11,6 +11,7 @@
 //! was created with, on every instance, until its code is updated. Objects never change. The object of a trigger is put
 //! again right before the trigger is committed, because that makes it too young to be collected.
 
+mod blocking_io;
 mod cache;
 mod error;
 mod files;
@@ -199,14 +200,6 @@ fn name_on_disk(plugin: &str) -> String {
         "" | "." | ".." => "plugin".to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Runs blocking file I/O on the blocking thread pool.
-async fn blocking<R: Send + 'static>(
-    work: impl FnOnce() -> Result<R, PluginCodeError> + Send + 'static,
-) -> Result<R, PluginCodeError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(PluginCodeError::Io(error.to_string())))
 }
 
 #[cfg(test)]

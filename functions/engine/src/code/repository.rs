@@ -6,7 +6,7 @@ use neap_bucket::World;
 use neap_catalog::MAX_PLUGIN_BYTES;
 use reqwest::{Client, Response, Url};
 
-use super::{PluginCodeError, PluginSource, blocking, folder, path::PluginPath};
+use super::{PluginCodeError, PluginSource, blocking_io::blocking, folder, path::PluginPath};
 
 /// The public plugin repository, which is the default of InfluxDB 3 Core.
 const PUBLIC: &str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/";

@@ -11,7 +11,7 @@ use http::StatusCode;
 use neap_http::{ApiError, Caller};
 use serde::Deserialize;
 
-use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
+use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
 use crate::PackageError;
 
 type ConfigureResult = Result<StatusCode, ApiError>;

@@ -9,19 +9,26 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use async_trait::async_trait;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, SystemClock};
-use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, SystemClock, World};
+use neap_catalog::{Catalog, CatalogError};
+use neap_http::{
+    AccessControl, BodyLimits, ClusterId, Metrics, ServiceContext, with_common_layers,
+};
 use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    DatabaseAccessError, PackageManager, PackageSettings, PluginCodeSettings, PluginWriteOptions,
-    QueryRows, WorkerSettings,
+    DatabaseAccess, DatabaseAccessError, PackageManager, PackageSettings, PluginCodeSettings,
+    PluginCodeStore, PluginResponse, PluginWriteOptions, PythonEnvironment, QueryRows, RunError,
+    TriggerKind, WorkerPool, WorkerSettings,
 };
 
 /// A database that rejects queries and panics on writes.

@@ -13,7 +13,7 @@ use neap_http::{ApiError, Caller, Kind, parse_query};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
+use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
 use crate::{TriggerKind, parse_specification};
 
 type ConfigureResult = Result<StatusCode, ApiError>;

@@ -11,10 +11,11 @@ use crate::worker::{
     CompletedRun, LogLevel, PluginResponse, PluginRun, RunError, WorkerSettings,
     cache::CacheStore,
     descendants,
+    exit_status::{describe, is_cpu_limit_signal},
     frames::{self, Frame, FrameError, kind},
     host_requests::{HostRequestError, HostRequestHandler},
     inputs::{self, InputError, RunHeaderOptions},
-    process::{Process, ProcessHandle, describe, is_cpu_limit_signal},
+    process::{Process, ProcessHandle},
     process_output::OutputMeter,
 };
 

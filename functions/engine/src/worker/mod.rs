@@ -19,6 +19,7 @@ mod columns;
 mod descendants;
 mod error;
 mod exchange;
+mod exit_status;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray, UInt64Array},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema},
 };
 use bytes::Bytes;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -15,24 +15,13 @@ use neap_bucket::{
 use neap_schema::DatabaseId;
 
 use super::{
-    CopyError, CopyTarget,
+    CopyError, StartedCopy,
     encoder::{FileEncoder, FileTotals},
 };
 use crate::{QueryEngine, QueryError, Rows};
 
 /// How long the URL in the answer gives access to the file. The credentials that signed it may expire earlier.
 const URL_LIFETIME: Duration = Duration::from_secs(3600);
-
-/// A `COPY` statement whose query has started.
-#[derive(Debug)]
-pub(crate) struct StartedCopy {
-    /// The columns of the rows.
-    pub(crate) schema: SchemaRef,
-    /// The file.
-    pub(crate) target: CopyTarget,
-    /// The memory of the encoder, in the pool of queries.
-    pub(crate) memory: MemoryReservation,
-}
 
 /// Returns the columns of the answer to a `COPY` statement.
 pub(crate) fn copied_schema() -> Schema {

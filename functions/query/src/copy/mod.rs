@@ -13,12 +13,14 @@ mod encoder;
 mod error;
 mod export;
 mod memory;
+mod started_copy;
 mod statement;
 mod target;
 
 pub(crate) use self::{
     encoder::FileEncoder,
-    export::{StartedCopy, copied_schema},
+    export::copied_schema,
+    started_copy::StartedCopy,
     statement::{is_copy, plan_copy},
     target::{CopyFormat, CopyTarget},
 };

@@ -11,21 +11,19 @@ use neap_catalog::{
     ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
 };
 use neap_influxql::{
-    CompareOp, Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill,
-    IntoTarget, Literal, Measurement, MeasurementName, Select, SelectSource, Statement, parse,
+    Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill, IntoTarget,
+    Measurement, MeasurementName, Select, SelectSource, Statement, parse,
 };
 use neap_influxql_planner::batch_of;
-use neap_manifest::TimeRange;
 use neap_schema::{DatabaseId, TIME_COLUMN};
-use neap_series::{AnswerInterface, GroupKey, SeriesLayout};
+use neap_series::SeriesLayout;
 
 use super::{
     error::InfluxqlError,
-    planners::RowsPlanner,
     prepared_statement::{AUTOGEN, stored_name},
     session::{InfluxqlSession, StatementAnswer},
 };
-use crate::{QueryEngine, QueryError, QueryRequest, Rows, views::check_views_are_kept};
+use crate::{QueryError, Rows, views::check_views_are_kept};
 
 /// The functions of a continuous query. Each depends on the rows of one window, and returns one value.
 const AGGREGATES: [&str; 13] = [
@@ -225,42 +223,6 @@ fn statement_text(database: &str, view: &MaterializedView, target: Option<&str>)
         })
     });
     created.map_or_else(|| view.query.clone(), |query| query.to_string())
-}
-
-/// Returns the rows of a continuous query in a range of whole windows, with the columns that are tags.
-pub(crate) async fn window_rows(
-    engine: &QueryEngine,
-    database: DatabaseId,
-    request: QueryRequest,
-    windows: TimeRange,
-) -> Result<(Rows, GroupKey), InfluxqlError> {
-    let Some(Statement::Select(mut select)) = parse(&request.text)?.pop() else {
-        let text = "the query of a continuous query is a SELECT".to_owned();
-        return Err(InfluxqlError::Invalid(text));
-    };
-    let bound = |op, time| Condition::Compare {
-        left: Expr::column(TIME_COLUMN),
-        op,
-        right: Expr::Literal(Literal::Integer(time)),
-    };
-    let bounds = bound(CompareOp::GreaterOrEqual, windows.first)
-        .and(bound(CompareOp::LessOrEqual, windows.last));
-    select.condition = Some(match select.condition.take() {
-        Some(condition) => condition.and(bounds),
-        None => bounds,
-    });
-    let planner = RowsPlanner::new(Statement::Select(select), AnswerInterface::V1);
-    let planner = Arc::new(planner);
-    let rows = engine
-        .run(database, request, Arc::clone(&planner) as _)
-        .await?;
-    match planner.series() {
-        SeriesLayout::Columns(key) => Ok((rows, key)),
-        SeriesLayout::Single(_) => {
-            let text = "the query of a continuous query groups by time".to_owned();
-            Err(InfluxqlError::Invalid(text))
-        }
-    }
 }
 
 /// The view of a continuous query. Its target lacks the database, which `target_database` names if it is another one.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::Response,
     routing::get,
@@ -12,13 +11,14 @@ use axum::{
 use http::request::Parts;
 use neap_catalog::origin;
 use neap_formats::Format;
-use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_body};
+use neap_http::{ApiError, Caller, Kind, parse_query};
 use serde::Deserialize;
 
 use super::v1;
 use crate::{
     ClientQuery, Language, Parameters, QueryEngine, QueryRequest,
-    http::{MAX_QUERY_BYTES, bad_json, chosen_format, query_request, respond},
+    http_request::{bad_json, body_of, chosen_format, query_request},
+    http_response::respond,
 };
 
 /// The routes of InfluxQL queries.
@@ -82,19 +82,6 @@ async fn query_by_body(
     // The content type is ignored because curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
     answer(engine, caller, &head, query).await
-}
-
-/// Reads the body of a request, up to the maximum size of a query.
-pub(super) async fn body_of(
-    engine: &QueryEngine,
-    head: &Parts,
-    body: Body,
-) -> Result<bytes::Bytes, ApiError> {
-    let limits = BodyLimits {
-        max_bytes: MAX_QUERY_BYTES,
-        ..BodyLimits::default()
-    };
-    Ok(read_body(&head.headers, body, &limits, engine.world()).await?)
 }
 
 async fn answer(

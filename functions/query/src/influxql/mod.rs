@@ -25,11 +25,12 @@ mod select_tests;
 mod server_statements;
 mod session;
 mod v1;
+mod window_rows;
 
-pub(crate) use continuous_queries::window_rows;
 pub(crate) use error::InfluxqlError;
 pub(crate) use http::routes;
 pub(crate) use session::InfluxqlSession;
+pub(crate) use window_rows::window_rows;
 
 #[cfg(test)]
 mod tests;

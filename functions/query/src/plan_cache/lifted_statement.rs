@@ -9,7 +9,10 @@ use datafusion::{
     },
 };
 
-use super::{MAX_STATEMENT_BYTES, placeholder};
+use super::placeholder_times::placeholder;
+
+/// Maximum length of a statement whose plan is kept, in bytes. In InfluxQL, that of the shape.
+pub(super) const MAX_STATEMENT_BYTES: usize = 4 << 10;
 
 /// A query whose texts that are compared with columns were taken out: `time >= '...'`, `host = '...'`, `host IN ('...')`
 /// and `BETWEEN`.

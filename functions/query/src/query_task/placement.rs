@@ -10,86 +10,20 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
-use super::{JoinAlgorithm, QueryTask};
+use super::{
+    QueryTask,
+    attempt::{QueryAttempt, QueryPlace},
+};
 use crate::{
     QueryError,
-    distribution::{
-        Distribution, DistributionAttempt, DistributionCounters, EngineDistributor, WorkerFailure,
-    },
+    distribution::{Distribution, DistributionAttempt, DistributionCounters, EngineDistributor},
 };
-
-/// The maximum number of attempts on workers. Later attempts run in this process.
-const MAX_WORKER_ATTEMPTS: usize = 3;
 
 /// The name of the row of `EXPLAIN` that shows the stages of a query.
 const DISTRIBUTED_PLAN: &str = "distributed_plan";
 
 /// The reason why a query of several databases runs in this process: a task of a worker has one snapshot.
 const SEVERAL_DATABASES: &str = "the query reads several databases";
-
-/// An attempt to answer a query.
-#[derive(Clone, Debug)]
-pub(super) struct QueryAttempt {
-    pub(super) joins: JoinAlgorithm,
-    place: QueryPlace,
-}
-
-#[derive(Clone, Debug)]
-enum QueryPlace {
-    /// On workers other than these, if the query suits them.
-    Workers {
-        excluded: Vec<String>,
-    },
-    ThisProcess,
-}
-
-impl QueryAttempt {
-    /// The first attempt.
-    pub(super) fn first() -> Self {
-        Self {
-            joins: JoinAlgorithm::Hash,
-            place: QueryPlace::Workers {
-                excluded: Vec::new(),
-            },
-        }
-    }
-
-    /// Whether no attempt was before this one.
-    pub(super) fn is_first(&self) -> bool {
-        let has_failed = match &self.place {
-            QueryPlace::Workers { excluded } => !excluded.is_empty(),
-            QueryPlace::ThisProcess => true,
-        };
-        !has_failed && self.joins == JoinAlgorithm::Hash
-    }
-
-    /// The attempt after a lack of memory for joins.
-    pub(super) fn with_sort_merge_joins() -> Self {
-        Self {
-            joins: JoinAlgorithm::SortMerge,
-            place: QueryPlace::ThisProcess,
-        }
-    }
-
-    /// The attempt after the failure of a worker.
-    fn after(&self, failure: WorkerFailure) -> Self {
-        let excluded = match (&self.place, failure.worker) {
-            (QueryPlace::Workers { excluded }, Some(worker)) => {
-                let mut excluded = excluded.clone();
-                excluded.push(worker);
-                Some(excluded)
-            }
-            _ => None,
-        };
-        let excluded = excluded.filter(|excluded| excluded.len() < MAX_WORKER_ATTEMPTS);
-        Self {
-            joins: self.joins,
-            place: excluded.map_or(QueryPlace::ThisProcess, |excluded| QueryPlace::Workers {
-                excluded,
-            }),
-        }
-    }
-}
 
 impl QueryTask {
     /// Distributes a query, if the engine has a distributor and the attempt allows it.

@@ -10,12 +10,39 @@
 
 use std::task::Poll;
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::{StreamExt, poll};
+use neap_row_delete::RowDelete;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ExecutedRows, StartedQuery};
-use crate::{QueryError, query_log::QueryTracker};
+use crate::{BatchStream, QueryError, copy::StartedCopy, query_log::QueryTracker};
+
+/// The outcome of planning a query.
+#[derive(Debug)]
+pub(crate) enum StartedQuery {
+    /// Rows follow.
+    Rows {
+        /// The columns.
+        schema: SchemaRef,
+        /// The number of workers that compute the rows; zero if this process does.
+        workers: usize,
+    },
+    /// Rows follow, which the caller writes into a file.
+    Copy(StartedCopy),
+    /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
+    /// writes do.
+    Delete(RowDelete),
+}
+
+/// The rows of a plan that executes.
+pub(super) struct ExecutedRows {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: BatchStream,
+    /// The number of rows of a full batch.
+    pub(super) batch_size: usize,
+    /// The number of workers that compute the rows; zero if this process does.
+    pub(super) workers: usize,
+}
 
 /// A message of the row channel.
 #[derive(Debug)]
@@ -153,10 +180,7 @@ pub(super) enum SendOutcome {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::{
-        array::{ArrayRef, Int64Array},
-        datatypes::SchemaRef,
-    };
+    use arrow::array::{ArrayRef, Int64Array};
     use futures::{FutureExt, stream};
     use neap_bucket::World;
 
@@ -164,7 +188,6 @@ mod tests {
     use crate::{
         Language, QueryRequest,
         query_log::{QueryLog, RunningQuery},
-        rows::BatchStream,
     };
 
     fn batch(rows: i64) -> RecordBatch {

@@ -25,9 +25,8 @@ use super::{
     instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
 };
 use crate::{
-    Executor, Language, QueryError, QueryRequest, QuerySettings,
-    request::{Planner, SqlPlanner},
-    statement::PlannedStatement,
+    Executor, Language, QueryError, QueryRequest, QuerySettings, request::Planner,
+    sql_planner::SqlPlanner, statement::PlannedStatement,
 };
 
 /// The maximum duration of any step. It detects work that never ends.

@@ -97,18 +97,20 @@ impl SettingCheck {
     }
 }
 
-/// Returns the consequences of all settings for a cluster whose keys have this prefix.
-pub(super) fn of(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding> {
-    let checks = [
-        versioning(settings, key_prefix),
-        object_lock(settings),
-        lifecycle(settings, key_prefix),
-        policy(settings, key_prefix),
-        public_access(settings),
-        encryption(settings),
-        replication(settings, key_prefix),
-    ];
-    checks.into_iter().flatten().collect()
+impl BucketSettings {
+    /// Returns the consequences of all settings for a cluster whose keys have this prefix.
+    pub fn findings(&self, key_prefix: &str) -> Vec<SettingFinding> {
+        let checks = [
+            versioning(self, key_prefix),
+            object_lock(self),
+            lifecycle(self, key_prefix),
+            policy(self, key_prefix),
+            public_access(self),
+            encryption(self),
+            replication(self, key_prefix),
+        ];
+        checks.into_iter().flatten().collect()
+    }
 }
 
 fn versioning(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFinding> {

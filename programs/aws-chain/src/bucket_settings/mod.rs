@@ -54,11 +54,6 @@ impl BucketSettings {
             replication: read(client, "replication", Setting::of_xml).await?,
         })
     }
-
-    /// Returns what the settings mean for a cluster whose keys have this prefix.
-    pub fn findings(&self, key_prefix: &str) -> Vec<SettingFinding> {
-        findings::of(self, key_prefix)
-    }
 }
 
 async fn read<T>(

@@ -25,12 +25,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, Command};
 use neap_server::Variables;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use self::check::{ConfigCommand, run};
-use super::{Environment, environment::CLIENT_FLAGS};
+use super::client_flags::CLIENT_FLAGS;
 
 /// File name in the searched folders.
 const FILE: &str = "neap.toml";
@@ -277,16 +277,16 @@ pub(super) fn named_in(args: &[OsString]) -> Option<PathBuf> {
 /// The named file does not exist, or the file has mistakes.
 pub(super) fn find(
     named: Option<PathBuf>,
-    environment: &Environment,
+    variables: &impl Variables,
     definition: &Command,
 ) -> Result<Option<ConfigFile>, ConfigError> {
-    if let Some(path) = named.or_else(|| environment.get(VARIABLE).map(PathBuf::from)) {
+    if let Some(path) = named.or_else(|| variables.get(VARIABLE).map(PathBuf::from)) {
         return match read(&path) {
             Ok(text) => ConfigFile::parse(&path, &text, definition).map(Some),
             Err(error) => Err(unreadable(&path, error)),
         };
     }
-    for path in usual_places(environment) {
+    for path in usual_places(variables) {
         match read(&path) {
             Ok(text) => return ConfigFile::parse(&path, &text, definition).map(Some),
             Err(error) if is_absent(&error) => {}
@@ -317,9 +317,9 @@ fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-fn usual_places(environment: &Environment) -> Vec<PathBuf> {
-    let of_user = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
-    let home = || Some(Path::new(environment.get("HOME")?).join(".config"));
+fn usual_places(variables: &impl Variables) -> Vec<PathBuf> {
+    let of_user = variables.get("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = || Some(Path::new(variables.get("HOME")?).join(".config"));
     let of_user = of_user.or_else(home).map(|folder| folder.join("neap"));
     let folders = [
         Some(PathBuf::new()),
@@ -328,11 +328,6 @@ fn usual_places(environment: &Environment) -> Vec<PathBuf> {
     ];
     let folders = folders.into_iter().flatten();
     folders.map(|folder| folder.join(FILE)).collect()
-}
-
-/// Returns whether an option is a boolean switch.
-fn is_switch(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use clap::{
 };
 use neap_server::Variables;
 
-use super::config::ConfigFile;
+use super::{client_flags::CLIENT_FLAGS, config::ConfigFile};
 
 /// Flags whose InfluxDB 3 variables have other names than the one made from the flag.
 const OTHER_NAMES: [(&str, &str); 6] = [
@@ -46,18 +46,6 @@ const AWS_NAMES: [(&str, &[&str]); 2] = [
     ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
 ];
 
-/// Flags of client commands that variables can set: connection settings only, no arguments of the command.
-pub(super) const CLIENT_FLAGS: [&str; 8] = [
-    "credentials",
-    "database",
-    "host",
-    "query-host",
-    "tls-ca",
-    "tls-no-verify",
-    "token",
-    "write-host",
-];
-
 /// Help heading of the flags that locate a store; variables can set these for every command.
 const STORE_HEADING: &str = "Object store";
 
@@ -78,7 +66,7 @@ impl Variables for Environment {
     }
 
     /// Former names are those from before InfluxDB 3.11.
-    fn renamed(&self, flag: &str) -> Vec<(String, String)> {
+    fn former_variables(&self, flag: &str) -> Vec<(String, String)> {
         let name = format!("{INFLUXDB}{}", usual_name(flag));
         let former = former_names_of(flag).into_iter();
         let set = former.filter(|former| self.get(former).is_some());
@@ -369,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn former_names_of_variables_are_told_with_their_present_ones() {
+    fn former_names_are_reported_with_present_ones() {
         let set: Environment = [
             ("INFLUXDB3_DB_DIR", "x"),
             ("INFLUXDB3_DATA_DIR", "x"),
@@ -377,10 +365,12 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let renamed = ["data-dir", "mode"].map(|flag| set.renamed(flag));
-        let former = ("INFLUXDB3_DB_DIR", "INFLUXDB3_DATA_DIR");
-        let former = (former.0.to_owned(), former.1.to_owned());
-        assert_eq!(renamed, [vec![former], Vec::new()]);
+        let renamed = ["data-dir", "mode"].map(|flag| set.former_variables(flag));
+        let names = (
+            "INFLUXDB3_DB_DIR".to_owned(),
+            "INFLUXDB3_DATA_DIR".to_owned(),
+        );
+        assert_eq!(renamed, [vec![names], Vec::new()]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod caches;
 mod cancel;
 mod catalog;
 mod check_store;
+mod client_flags;
 mod compact;
 mod config;
 mod confirm;

@@ -15,9 +15,8 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::{
-    BodySender, ImportError, ImportSummary, StateFile,
-    body::ImportBody,
-    state::{TableCounts, UnitState},
+    BodySender, ImportError, ImportSummary, StateFile, body::ImportBody, state::UnitState,
+    table_counts::TableCounts,
 };
 use crate::client::RefusedLines;
 

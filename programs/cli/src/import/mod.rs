@@ -33,6 +33,7 @@ mod sender;
 mod shards;
 mod state;
 mod summary;
+mod table_counts;
 mod verify;
 
 pub use annotated_csv::{CsvFiles, import_csv};

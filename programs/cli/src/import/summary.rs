@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use super::{
     problems::UnitProblems,
-    state::{TableCountMap, TableCounts},
+    table_counts::{TableCountMap, TableCounts},
 };
 use crate::client::RefusedLines;
 

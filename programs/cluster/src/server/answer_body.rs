@@ -16,7 +16,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::THREAD_NAME;
+/// The name of the threads that execute tasks.
+pub(super) const THREAD_NAME: &str = "neap-worker";
 
 /// Panics on threads of workers since the process started.
 static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -127,7 +128,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::server::WorkerThreads;
+    use crate::server::worker_threads::WorkerThreads;
 
     /// Returns a body of frames from a channel, and its sender.
     fn body(monitor: &ThreadMonitor) -> (mpsc::Sender<Bytes>, Body) {

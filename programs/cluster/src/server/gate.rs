@@ -23,10 +23,10 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
-    WorkerThreads,
     answer_body::ThreadMonitor,
     connection::Peer,
     watched_body::{SET_TASK_PATH, watched},
+    worker_threads::WorkerThreads,
 };
 use crate::{WorkerPortStats, rate_limit::RateLimit};
 

@@ -14,23 +14,21 @@ mod answer_body;
 mod connection;
 mod gate;
 mod watched_body;
+mod worker_threads;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use datafusion_distributed::Worker;
 use neap_bucket::World;
 use neap_distributed::ClusterTickets;
-use tokio::{
-    net::TcpListener,
-    runtime::{Builder, Handle, Runtime},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 pub use self::accept::AcceptorSource;
 use self::{
-    answer_body::ThreadMonitor,
     gate::{Admission, WorkerGate},
+    worker_threads::WorkerThreads,
 };
 use crate::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, WorkerPortStats};
 
@@ -49,12 +47,6 @@ const MAX_STREAMS: u32 = 8192;
 
 /// Interval between two checks whether a worker that stops has tasks.
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The name of the threads that execute tasks.
-const THREAD_NAME: &str = "neap-worker";
-
-/// The stack size of a worker thread. Decoding a plan recurses deeply. Unused stack takes no memory.
-const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// The components of a worker port.
 pub struct WorkerServerParts {
@@ -146,41 +138,6 @@ impl WorkerServer {
                 }
             }
             () = limit => tracing::warn!("tasks of other processes did not end in time"),
-        }
-    }
-}
-
-/// The threads that execute tasks. They end when this is dropped, without waiting for running tasks.
-#[derive(Debug)]
-struct WorkerThreads {
-    handle: Handle,
-    monitor: ThreadMonitor,
-    runtime: Option<Runtime>,
-}
-
-impl WorkerThreads {
-    fn start(threads: usize) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .max_blocking_threads(threads.max(1) * 4)
-            .thread_name(THREAD_NAME)
-            .thread_stack_size(THREAD_STACK_BYTES)
-            .enable_all()
-            .build()?;
-        Ok(Self {
-            handle: runtime.handle().clone(),
-            monitor: ThreadMonitor::new(),
-            runtime: Some(runtime),
-        })
-    }
-}
-
-impl Drop for WorkerThreads {
-    fn drop(&mut self) {
-        self.monitor.end();
-        if let Some(runtime) = self.runtime.take() {
-            // The last owner may be dropped inside a task, which must not block.
-            runtime.shutdown_background();
         }
     }
 }

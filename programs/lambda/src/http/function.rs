@@ -1,24 +1,22 @@
 //! A function that answers HTTP.
 
 use std::{
-    any::Any,
     convert::Infallible,
     fmt,
     panic::AssertUnwindSafe,
-    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use axum::{
-    BoxError, Router,
+    Router,
     body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
@@ -27,7 +25,7 @@ use http::{
     },
     response::Parts,
 };
-use lambda_runtime::{FunctionResponse, MetadataPrelude, StreamResponse};
+use lambda_runtime::FunctionResponse;
 use neap_bucket::{Bucket, PresignedObjects, World};
 use neap_http::{ApiError, CounterFamily, Kind, Metrics, RequestDeadline, RequestId};
 use serde_json::{json, value::RawValue};
@@ -36,8 +34,9 @@ use tower::ServiceExt;
 
 use super::{
     EventError, HttpEvent, HttpEventRequest, HttpEventResponse, HttpSource,
+    error::{BodyErrorMapper, panic_error},
     large_responses::{self, CollectedBody},
-    response,
+    streamed_response::{ReplyStream, stream_response},
 };
 use crate::{
     options::HttpOptions,
@@ -74,12 +73,6 @@ const MONITORING_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/met
 
 /// Header with the UUID of the cluster.
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
-
-/// The pieces of a streamed response.
-pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
-
-/// Converts the error with which the body of a response broke off.
-pub type BodyErrorMapper = fn(BoxError) -> ApiError;
 
 /// The routes of a function. They are created when the required objects have been read from the store.
 #[async_trait]
@@ -412,62 +405,6 @@ fn without_body_headers(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Builds a streamed response. If the body breaks off, the status has been sent and nothing closes the connection:
-/// `lambda_runtime` writes its own error text into the body, and a function URL ends the response as if it were
-/// complete (<https://github.com/by-nir/aws-lambda-zig/issues/3>). Therefore the last piece contains the error: JSON
-/// and Parquet become invalid, and a CSV ends with that line.
-async fn stream_response(
-    response: Response,
-    fault_of_body: BodyErrorMapper,
-) -> StreamResponse<ReplyStream> {
-    let (mut head, body) = response.into_parts();
-    let pieces = body.into_data_stream().map(move |piece| {
-        Ok::<_, BoxError>(piece.unwrap_or_else(|error| {
-            let error = fault_of_body(error.into_inner());
-            tracing::warn!(%error, "a response broke off");
-            Bytes::from(format!("\n{error}\n"))
-        }))
-    });
-    let mut pieces: ReplyStream = Box::pin(pieces);
-    if !response::has_body(head.status) {
-        head.headers.remove(CONTENT_LENGTH);
-        pieces = Box::pin(stream::empty());
-    }
-    if !head.headers.contains_key(CONTENT_TYPE) {
-        // Without a content type, a browser would download an error as a file. Errors are in memory, so the first piece
-        // is available at once.
-        let first = pieces.next().await.and_then(Result::ok).unwrap_or_default();
-        let kind = match first.first() {
-            Some(b'{') => "application/json",
-            _ => "text/plain; charset=utf-8",
-        };
-        let kind = HeaderValue::from_static(kind);
-        head.headers.insert(CONTENT_TYPE, kind);
-        pieces = Box::pin(stream::iter([Ok(first)]).chain(pieces));
-    }
-    StreamResponse {
-        metadata_prelude: prelude(head),
-        stream: pieces,
-    }
-}
-
-/// Builds a streamed response from a body in memory.
-pub(crate) async fn stream_from_memory(response: Response) -> StreamResponse<ReplyStream> {
-    stream_response(response, |_| {
-        ApiError::json(Kind::Internal, "the response broke off")
-    })
-    .await
-}
-
-fn prelude(head: Parts) -> MetadataPrelude {
-    let (headers, cookies) = response::join_values(head.headers);
-    MetadataPrelude {
-        status_code: head.status,
-        headers,
-        cookies,
-    }
-}
-
 /// Builds the response to an event that can't be parsed, in the form that the InfluxDB API specifies.
 fn event_error_response(error: &EventError) -> Response {
     match error {
@@ -484,17 +421,6 @@ fn event_error_response(error: &EventError) -> Response {
 fn out_of_time() -> ApiError {
     let text = "the function timed out; the outcome of the request is unknown";
     ApiError::json(Kind::Unknown, text).retry_after(Some(RETRY_AFTER))
-}
-
-/// Logs a panic and returns the error for the client.
-pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> ApiError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(
-        panic = text.unwrap_or("of unknown cause"),
-        "the handler panicked"
-    );
-    ApiError::json(Kind::Internal, "internal error")
 }
 
 #[cfg(test)]

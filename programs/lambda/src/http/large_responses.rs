@@ -10,7 +10,7 @@ use http::{
 use neap_bucket::{Bucket, Key, ObjectHeaders, PresignedObjects, StoreError};
 use neap_http::{ApiError, Kind};
 
-use super::BodyErrorMapper;
+use super::error::BodyErrorMapper;
 
 /// A body, read up to a limit.
 #[derive(Debug)]

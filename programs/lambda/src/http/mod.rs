@@ -10,15 +10,19 @@
 //! times, including the body; panics on invalid headers and on bodies that are not valid base64; takes only one of
 //! several headers with the same name; and does not limit the size of responses.
 
+mod error;
 mod event;
 mod function;
 mod json_object;
 mod large_responses;
 mod response;
+mod streamed_response;
 
-pub(crate) use self::function::{panic_error, stream_from_memory};
 pub use self::{
+    error::BodyErrorMapper,
     event::{EventError, HttpEvent, HttpEventRequest, HttpSource},
-    function::{BodyErrorMapper, HttpFunction, HttpFunctionParts, ReplyStream, RouteProvider},
+    function::{HttpFunction, HttpFunctionParts, RouteProvider},
     response::HttpEventResponse,
+    streamed_response::ReplyStream,
 };
+pub(crate) use self::{error::panic_error, streamed_response::stream_from_memory};

@@ -22,7 +22,7 @@ use neap_query::{
 use neap_tables::{IoRuntime, ScanEnvironment};
 use url::Url;
 
-use super::version_of_workers;
+use super::worker_version::version_of_workers;
 use crate::options::{parse_bytes, parse_count};
 
 /// Maximum time for sending a task to its channel. The channel waits for nothing but the plan of the task.

@@ -15,7 +15,7 @@ use neap_tables::ScanEnvironment;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use super::version_of_workers;
+use super::worker_version::version_of_workers;
 
 /// The stack of a thread, as that of a query thread. Unused stack takes no memory.
 const THREAD_STACK_BYTES: usize = 128 << 20;

@@ -6,7 +6,7 @@ use clap::Args;
 use neap_options::parse_bytes;
 use url::Url;
 
-use crate::options::parse_address;
+use crate::listen_address::parse_address;
 
 /// Options of the worker port, of connections to workers, and of the distribution of queries.
 #[derive(Debug, Args)]

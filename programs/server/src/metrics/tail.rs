@@ -28,7 +28,7 @@ impl BacklogSample {
 }
 
 /// Registers the metrics of tails and snapshots.
-pub(super) fn register(metrics: &Metrics, observed: &MetricSources) {
+pub(crate) fn register(metrics: &Metrics, observed: &MetricSources) {
     let tail: [MetricDefinition<BacklogSample>; 3] = [
         (
             "neap_tail_bytes",

@@ -8,7 +8,7 @@ use super::encode::{HeapUse, ProfileTiming, encode_heap_profile};
 use crate::heap_sampling::{HeapSamples, SAMPLE_BYTES};
 
 /// The functions of the sampler itself, which are among the innermost ones of each stack.
-const SAMPLER: &str = "neap::heap_sampling::";
+const SAMPLER: &str = concat!(env!("CARGO_CRATE_NAME"), "::heap_sampling::");
 
 /// Encodes the memory of each stack.
 pub(super) fn encode(samples: &HeapSamples, timing: &ProfileTiming) -> io::Result<Vec<u8>> {
@@ -75,12 +75,14 @@ fn look_up(address: usize) -> Vec<Symbol> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap_sampling::SamplingAllocator;
 
     #[test]
     fn a_stack_begins_above_the_sampler_and_keeps_the_start_of_its_thread() {
+        let allocator = std::any::type_name::<SamplingAllocator<()>>();
         let names = [
-            "<neap::heap_sampling::ThreadSampler>::note",
-            "<neap::heap_sampling::SamplingAllocator<A> as GlobalAlloc>::alloc",
+            "<neap_server::heap_sampling::ThreadSampler>::note",
+            &format!("<{allocator} as GlobalAlloc>::alloc"),
             "neap_wal::write",
             "std::sys::backtrace::__rust_begin_short_backtrace",
             "main",

@@ -13,7 +13,7 @@ use neap_http::{MessagePrefix, MessageScanner};
 use neap_write::{RequestMemoryReservation, WriteFailure, WriteService};
 use tonic::Status;
 
-use super::status_of;
+use super::status::status_of;
 
 /// The expected ratio of the size of a message to its gzip size.
 const EXPECTED_GZIP_RATIO: usize = 6;

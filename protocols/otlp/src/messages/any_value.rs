@@ -1,18 +1,14 @@
-//! Values of attributes and bodies of log records.
+//! Attributes, and values of attributes and bodies of log records.
 
 use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
+    Deserialize, Deserializer, Serialize,
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
-    ser::SerializeSeq,
 };
 
-use super::{
-    AttributeMap, KeyValue,
-    json::{decode_base64, optional_double, optional_integer, or_default},
-};
+use super::json::{decode_base64, optional_double, optional_integer, or_default};
 
 /// A value of any type.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -57,6 +53,17 @@ pub(crate) struct KeyValueList {
     #[prost(message, repeated, tag = "1")]
     #[serde(deserialize_with = "or_default")]
     pub(crate) values: Vec<KeyValue>,
+}
+
+/// An attribute.
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(default)]
+pub(crate) struct KeyValue {
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) key: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) value: Option<AnyValue>,
 }
 
 /// The JSON form of [`AnyValue`].
@@ -158,34 +165,11 @@ fn double_text(number: f64) -> String {
 }
 
 /// Returns the text of a number that JSON lacks.
-fn non_finite_text(number: f64) -> &'static str {
+pub(super) fn non_finite_text(number: f64) -> &'static str {
     match number {
         _ if number.is_nan() => "NaN",
         _ if number > 0.0 => "Infinity",
         _ => "-Infinity",
-    }
-}
-
-/// The plain JSON of a value, without the names of its types.
-impl Serialize for AnyValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.value {
-            None => serializer.serialize_none(),
-            Some(Value::String(text)) => serializer.serialize_str(text),
-            Some(Value::Bool(value)) => serializer.serialize_bool(*value),
-            Some(Value::Int(number)) => serializer.serialize_i64(*number),
-            Some(Value::Double(number)) if number.is_finite() => serializer.serialize_f64(*number),
-            Some(Value::Double(number)) => serializer.serialize_str(non_finite_text(*number)),
-            Some(Value::Bytes(bytes)) => serializer.serialize_str(&STANDARD.encode(bytes)),
-            Some(Value::Array(array)) => {
-                let mut list = serializer.serialize_seq(Some(array.values.len()))?;
-                for value in &array.values {
-                    list.serialize_element(value)?;
-                }
-                list.end()
-            }
-            Some(Value::KeyValues(list)) => AttributeMap::of(&list.values).serialize(serializer),
-        }
     }
 }
 

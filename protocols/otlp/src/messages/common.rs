@@ -2,18 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{AnyValue, json::or_default};
-
-/// An attribute.
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
-#[serde(default)]
-pub(crate) struct KeyValue {
-    #[prost(string, tag = "1")]
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(crate) value: Option<AnyValue>,
-}
+use super::{KeyValue, json::or_default};
 
 /// The source of the data, such as a process.
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]

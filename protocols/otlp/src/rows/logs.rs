@@ -5,7 +5,7 @@ use neap_columnar::ColumnConflict;
 use super::{
     ItemError, RowCollector, RowRole, ids,
     item_error::{check_attributes, time_ns},
-    request::ItemSource,
+    item_source::ItemSource,
 };
 use crate::{
     mapping::MappingOptions,

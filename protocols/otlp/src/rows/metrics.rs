@@ -1,12 +1,13 @@
 //! The data points of metrics.
 
-use std::{borrow::Cow, collections::HashSet};
-
-use neap_columnar::{ColumnConflict, TableBatch};
+use neap_columnar::TableBatch;
 
 use super::{
     ItemError, RowCollector,
     item_error::{check_attributes, required_time_ns, time_ns},
+    metric_tags::{MetricTags, add_tag, last_first},
+    number::{Number, NumberKind, bound_text, count_float},
+    point_source::PointSource,
     prometheus_v1, prometheus_v2,
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     mapping::MetricSchema,
     messages::{
         CUMULATIVE, Exemplar, ExponentialPoint, HistogramPoint, KeyValue, MetricHeader,
-        NO_RECORDED_VALUE, NumberPoint, Resource, Scope, SumHeader, SummaryPoint,
+        NO_RECORDED_VALUE, NumberPoint, SumHeader, SummaryPoint,
     },
 };
 
@@ -27,155 +28,6 @@ const SUMMARY: Field = field(11, "summary");
 
 const fn field(number: u32, name: &'static str) -> Field {
     Field { number, name }
-}
-
-/// A tag with a text that is not empty.
-type Tag<'a> = (&'a str, Cow<'a, str>);
-
-/// Returns the tags of a resource, without those that are overridden or empty.
-pub(super) fn resource_tags(resource: &Resource) -> Vec<Tag<'_>> {
-    distinct_tags(last_first(&resource.attributes))
-}
-
-/// Returns attributes from the last to the first, because later ones override earlier ones.
-fn last_first(attributes: &[KeyValue]) -> impl Iterator<Item = Tag<'_>> {
-    attributes.iter().rev().filter_map(|attribute| {
-        let text = attribute.value.as_ref()?.text();
-        Some((attribute.key.as_str(), text))
-    })
-}
-
-/// Returns the first tag of each name. Empty tags are absent.
-fn distinct_tags<'a>(tags: impl Iterator<Item = Tag<'a>>) -> Vec<Tag<'a>> {
-    let mut names = HashSet::new();
-    let present = tags.filter(|(name, text)| !name.is_empty() && !text.is_empty());
-    present.filter(|(name, _)| names.insert(*name)).collect()
-}
-
-/// The tags that all data points of a scope have.
-#[derive(Debug)]
-pub(super) struct MetricTags<'a> {
-    resource: &'a [Tag<'a>],
-    /// Tags that override those of the resource.
-    scope: Vec<Tag<'a>>,
-    /// The reason why all data points of the scope are refused, if there is one.
-    check: Result<(), ItemError>,
-}
-
-impl<'a> MetricTags<'a> {
-    pub(super) fn new(
-        resource: &'a [Tag<'a>],
-        scope: &'a Scope,
-        check: Result<(), ItemError>,
-    ) -> Self {
-        let library = [
-            ("otel.library.version", Cow::Borrowed(&*scope.version)),
-            ("otel.library.name", Cow::Borrowed(&*scope.name)),
-        ];
-        Self {
-            resource,
-            scope: distinct_tags(last_first(&scope.attributes).chain(library)),
-            check,
-        }
-    }
-}
-
-/// A number of a data point or an exemplar.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number {
-    Float(f64),
-    Integer(i64),
-}
-
-impl Number {
-    /// Returns the number; `None`: there is none.
-    fn of(as_double: Option<f64>, as_int: Option<i64>) -> Result<Option<Self>, ItemError> {
-        match (as_double, as_int) {
-            (Some(_), Some(_)) => Err(ItemError::SeveralValues),
-            (Some(number), None) if !number.is_finite() => Err(ItemError::NotFinite(number)),
-            (Some(number), None) => Ok(Some(Self::Float(number))),
-            (None, Some(number)) => Ok(Some(Self::Integer(number))),
-            (None, None) => Ok(None),
-        }
-    }
-
-    pub(super) fn add(self, name: &str, row: &mut TableBatch) -> Result<(), ColumnConflict> {
-        match self {
-            Self::Float(number) => row.float(name, number),
-            Self::Integer(number) => row.integer(name, number),
-        }
-    }
-}
-
-/// Whether a number may decrease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NumberKind {
-    Gauge,
-    Counter,
-}
-
-/// A data point without its values.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PointSource<'a> {
-    /// The name of the metric.
-    pub(super) metric: &'a str,
-    tags: &'a MetricTags<'a>,
-    attributes: &'a [KeyValue],
-    pub(super) time_ns: i64,
-    start_ns: i64,
-}
-
-impl PointSource<'_> {
-    /// Adds the tags of a row. The row may have tags already, which override these.
-    pub(super) fn add_tags(&self, row: &mut TableBatch) -> Result<(), ItemError> {
-        for (key, text) in last_first(self.attributes) {
-            add_tag(row, key, &text)?;
-        }
-        for (key, text) in self.tags.scope.iter().chain(self.tags.resource) {
-            add_tag(row, key, text)?;
-        }
-        Ok(())
-    }
-
-    /// Adds the start of the time range that a row sums up, if it is known.
-    pub(super) fn add_start(&self, row: &mut TableBatch) -> Result<(), ItemError> {
-        match self.start_ns {
-            0 => Ok(()),
-            start => Ok(row.integer("start_time_unix_nano", start)?),
-        }
-    }
-}
-
-/// Adds a tag unless the row has it already.
-fn add_tag(row: &mut TableBatch, key: &str, text: &str) -> Result<(), ItemError> {
-    if key.is_empty() {
-        return Ok(());
-    }
-    match row.tag(key, text) {
-        Err(ColumnConflict::Repeated(_)) => Ok(()),
-        added => Ok(added?),
-    }
-}
-
-/// Adds a float field, unless the number is absent, infinite or not a number.
-pub(super) fn add_finite(
-    row: &mut TableBatch,
-    name: &str,
-    number: Option<f64>,
-) -> Result<(), ItemError> {
-    match number.filter(|number| number.is_finite()) {
-        Some(number) => Ok(row.float(name, number)?),
-        None => Ok(()),
-    }
-}
-
-/// Converts a count to a float, as all counts of the prometheus schemas are stored.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the schemas store counts as floats"
-)]
-pub(super) fn count_float(count: u64) -> f64 {
-    count as f64
 }
 
 /// Returns the bounds of a histogram's buckets as text with the number of values up to each of them.
@@ -196,16 +48,6 @@ pub(super) fn cumulative_buckets(point: &HistogramPoint) -> Result<Vec<(String, 
         (bound_text(bound), count_float(total))
     });
     Ok(buckets.collect())
-}
-
-/// Returns a bound or a quantile as text without an exponent.
-pub(super) fn bound_text(bound: f64) -> String {
-    match bound {
-        _ if bound.is_finite() => bound.to_string(),
-        _ if bound.is_nan() => "NaN".to_owned(),
-        _ if bound > 0.0 => "+Inf".to_owned(),
-        _ => "-Inf".to_owned(),
-    }
 }
 
 /// Adds the data points of a metric.
@@ -442,34 +284,4 @@ fn add_exemplar(exemplar: &Exemplar, field: &str, row: &mut TableBatch) -> Resul
         add_tag(row, key, &text)?;
     }
     Ok(number.add(field, row)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::messages::AnyValue;
-
-    #[test]
-    fn tags_of_a_source_are_distinct_and_not_empty() {
-        let value = |text: &str| -> AnyValue {
-            serde_json::from_value(serde_json::json!({"stringValue": text})).unwrap()
-        };
-        let attribute = |key: &str, value| KeyValue {
-            key: key.to_owned(),
-            value,
-        };
-        let mut attributes = vec![attribute("a", Some(value("x"))); 500];
-        attributes.push(attribute("a", Some(value("last"))));
-        attributes.push(attribute("b", Some(value("y"))));
-        attributes.push(attribute("a", Some(value(""))));
-        attributes.push(attribute("c", None));
-        attributes.push(attribute("", Some(value("z"))));
-        let resource = Resource { attributes };
-        let tags = resource_tags(&resource);
-        let tags: Vec<_> = tags.iter().map(|(key, text)| (*key, &**text)).collect();
-        assert_eq!(tags, [("b", "y"), ("a", "last")]);
-        let scope = Scope::default();
-        let tags = MetricTags::new(&[], &scope, Ok(()));
-        assert!(tags.scope.is_empty(), "{tags:?}");
-    }
 }

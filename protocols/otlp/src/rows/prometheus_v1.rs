@@ -6,7 +6,8 @@ use neap_columnar::TableBatch;
 
 use super::{
     ItemError, RowCollector, RowRole,
-    metrics::{Number, NumberKind, PointSource, add_finite, bound_text, count_float},
+    number::{Number, NumberKind, add_finite, bound_text, count_float},
+    point_source::PointSource,
 };
 use crate::messages::{ExponentialBuckets, ExponentialPoint, HistogramPoint, SummaryPoint};
 

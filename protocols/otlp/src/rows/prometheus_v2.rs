@@ -6,7 +6,8 @@ use neap_columnar::TableBatch;
 
 use super::{
     ItemError, RowCollector, RowRole,
-    metrics::{Number, PointSource, add_finite, bound_text, count_float},
+    number::{Number, add_finite, bound_text, count_float},
+    point_source::PointSource,
     prometheus_v1::add_exponential_fields,
 };
 use crate::messages::{ExponentialPoint, HistogramPoint, SummaryPoint};

@@ -3,14 +3,16 @@
 use super::{
     RowCollector,
     item_error::check_attributes,
+    item_source::ItemSource,
     logs,
-    metrics::{MetricTags, add_metric, resource_tags},
+    metric_tags::{MetricTags, resource_tags},
+    metrics::add_metric,
     spans,
 };
 use crate::{
     encoding::{DecodeError, Field, Node},
     mapping::MappingOptions,
-    messages::{AttributeMap, KeyValue, Resource, Scope, SharedAttributes},
+    messages::{Resource, Scope, SharedAttributes},
 };
 
 /// A kind of data.
@@ -66,20 +68,6 @@ impl Signal {
                 field(2, "spans"),
             ],
         }
-    }
-}
-
-/// The source of items.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ItemSource<'a> {
-    resource: &'a SharedAttributes<'a>,
-    scope: &'a SharedAttributes<'a>,
-}
-
-impl<'a> ItemSource<'a> {
-    /// Returns the attributes of an item together with those of its source, which it overrides.
-    pub(super) fn attributes(&self, item: &'a [KeyValue]) -> AttributeMap<'a> {
-        AttributeMap::with_shared([self.resource, self.scope], item)
     }
 }
 

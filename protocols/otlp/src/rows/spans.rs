@@ -7,8 +7,8 @@ use neap_columnar::ColumnConflict;
 use super::{
     ItemError, RowCollector, RowRole, ids,
     item_error::{check_attributes, required_time_ns, time_ns},
+    item_source::ItemSource,
     logs::{LOGS, keep_field},
-    request::ItemSource,
 };
 use crate::{
     mapping::MappingOptions,

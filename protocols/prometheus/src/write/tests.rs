@@ -3,6 +3,7 @@
 mod fuzz;
 mod requests;
 
+use neap_columnar::PointBatches;
 use neap_line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Version 1: `prometheus.WriteRequest`.
 
-use super::{DecodedWrite, MetricMetadata, metric_kind, series::SeriesWriter};
+use super::{DecodedWrite, MetricMetadata, decoded_write::metric_kind, series::SeriesWriter};
 use crate::{
     DecodeError,
     wire::{WireField, WireReader},

@@ -1,7 +1,8 @@
 //! Version 2: `io.prometheus.write.v2.Request`.
 
 use super::{
-    DecodedWrite, MetricMetadata, metric_kind,
+    DecodedWrite, MetricMetadata,
+    decoded_write::metric_kind,
     series::{MAX_LABELS, SeriesWriter, TOO_MANY_LABELS},
 };
 use crate::{

@@ -16,6 +16,7 @@
 
 mod cluster_tickets;
 mod dynamic_filters;
+mod exchange;
 mod guarded_channel;
 mod interruption;
 pub mod invocation;
@@ -32,10 +33,9 @@ mod worker_session;
 mod worker_set;
 
 pub use cluster_tickets::ClusterTickets;
+pub use exchange::Exchange;
 pub use guarded_channel::Channels;
-pub use planner::{
-    DistributedPlanner, DistributionSettings, Exchange, PlanOutcome, PlanRequest, WorkerPlan,
-};
+pub use planner::{DistributedPlanner, DistributionSettings, PlanOutcome, PlanRequest, WorkerPlan};
 pub use scan_codec::ScanCodec;
 pub use ticket::{TICKET_HEADER, TaskPermit, Ticket, TicketError, TicketKey};
 pub use ticket_check::{TaskWatch, TicketIssuer, TicketKeys, TicketVerifier};

@@ -31,6 +31,7 @@ use neap_tables::{Cancellation, DistributedScans, ScanEnvironment, SnapshotScanE
 use url::Url;
 
 use crate::{
+    exchange::Exchange,
     guarded_channel::{Channels, FirstFailure, GuardedChannels},
     interruption::interrupt_head,
     portability::Portability,
@@ -59,15 +60,6 @@ const MIN_PARTITIONS: usize = 2;
 
 /// The time by which tickets outlive their query, for its last requests.
 const TICKET_RESERVE: Duration = Duration::from_secs(10);
-
-/// The places where stages may exchange rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exchange {
-    /// Between any two workers, and with the coordinator.
-    Workers,
-    /// Each stage sends its rows to the coordinator. Operators above the first exchange run there.
-    Coordinator,
-}
 
 /// Limits of distribution.
 #[derive(Clone, Copy, Debug)]

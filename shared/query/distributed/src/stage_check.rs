@@ -29,7 +29,7 @@ use datafusion_proto::{
 };
 use neap_tables::SnapshotScanExec;
 
-use crate::{planner::Exchange, portability::Portability, received_plan::changed_operator};
+use crate::{exchange::Exchange, portability::Portability, received_plan::changed_operator};
 
 /// Maximum bytes that the scans of a broadcast may read. Its rows wait in memory, outside the limit of queries, until all
 /// consumers have read them.

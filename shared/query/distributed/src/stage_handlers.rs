@@ -17,7 +17,7 @@ use datafusion_distributed::{
 use neap_tables::SnapshotScanExec;
 use url::Url;
 
-use crate::{planner::Exchange, portability::Portability, worker_set::WorkerAddress};
+use crate::{exchange::Exchange, portability::Portability, worker_set::WorkerAddress};
 
 /// The workers of one query, in the order of their tasks: task `i` of each stage runs on worker `i`.
 #[derive(Clone, Debug)]

@@ -2,10 +2,9 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
-use parquet::errors::ParquetError;
 
 use super::arrow_stream::ArrowStreamWriter;
+use super::error::FormatError;
 use super::format::Format;
 use super::parquet::ParquetWriter;
 use super::rows::{Framing, RowWriter};
@@ -29,35 +28,6 @@ impl Default for FormatLimits {
             row_group_bytes: 32 << 20,
         }
     }
-}
-
-/// The reason why an answer could not be encoded.
-#[derive(Debug, thiserror::Error)]
-pub enum FormatError {
-    /// A column's type has no text form.
-    #[error("cannot write the result: {0}")]
-    Arrow(#[from] ArrowError),
-    /// A column's type has no Parquet form.
-    #[error("cannot write the result as Parquet: {0}")]
-    Parquet(#[from] ParquetError),
-    /// A format that is buffered in memory exceeds its limit.
-    #[error(
-        "the result has more than {limit} bytes in format {format}; request json, jsonl, csv, parquet or arrow, or add a LIMIT"
-    )]
-    TooLarge {
-        /// The requested format.
-        format: Format,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A batch does not have the columns of the result's schema.
-    #[error("the result has {expected} columns, but a batch has {found}")]
-    Columns {
-        /// Columns of the schema.
-        expected: usize,
-        /// Columns of the batch.
-        found: usize,
-    },
 }
 
 /// Encodes record batches in a [`Format`] and appends them to the caller's buffer.

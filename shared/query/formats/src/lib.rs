@@ -29,6 +29,7 @@ mod arrow_file;
 mod arrow_stream;
 mod column;
 mod encoder;
+mod error;
 mod format;
 mod number;
 mod parquet;
@@ -45,6 +46,7 @@ pub mod v1;
 mod tests;
 
 pub use arrow_file::ArrowFileWriter;
-pub use encoder::{Encoder, FormatError, FormatLimits};
+pub use encoder::{Encoder, FormatLimits};
+pub use error::FormatError;
 pub use format::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;

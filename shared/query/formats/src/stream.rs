@@ -7,7 +7,8 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::stream::{self, Fuse, Stream, StreamExt, TryStreamExt};
 
-use super::encoder::{Encoder, FormatError, FormatLimits};
+use super::encoder::{Encoder, FormatLimits};
+use super::error::FormatError;
 use super::format::Format;
 
 /// The size at which a chunk is sent, in bytes.

@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use unicode_width::UnicodeWidthStr;
 
 use super::column::{ColumnState, ColumnWriter};
-use super::encoder::FormatError;
+use super::error::FormatError;
 use super::format::Format;
 use super::text::Dialect;
 

@@ -16,10 +16,12 @@
 
 mod aggregate;
 mod answer;
+mod argument_types;
 mod columns;
 mod condition;
 mod expand;
 mod functions;
+mod group_values;
 mod integral;
 mod lifted_select;
 mod math;
@@ -33,6 +35,7 @@ mod series;
 mod shape;
 mod tables;
 mod time;
+mod typed_expr;
 mod v1_errors;
 mod v1_rules;
 mod value;

@@ -32,14 +32,14 @@ pub use expr::{
 pub use named_database::{MultipleDatabasesError, NamedDatabase};
 pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse, unknown_show_error};
 pub use select::{
-    Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectSource,
-    TimeOrder,
+    Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectInto,
+    SelectSource, TimeOrder,
 };
 pub use server_statement::ServerStatement;
 pub use statement::{
     CardinalityTarget, DeleteClauses, Explain, NameMatch, PolicyOptions, RetentionDuration,
-    RetentionPolicy, SelectInto, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,
-    ShowTagValues, Statement,
+    RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys, ShowTagValues,
+    Statement,
 };
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ pub struct Select {
     pub time_zone: Option<String>,
 }
 
+/// `SELECT ... INTO ...`: a query whose rows are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectInto {
+    /// The query.
+    pub select: Select,
+    /// The tables that get its rows.
+    pub target: IntoTarget,
+}
+
 /// One column of the answer, or several with a wildcard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {

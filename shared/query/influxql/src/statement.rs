@@ -1,7 +1,7 @@
 //! Statements other than `SELECT`.
 
 use crate::{
-    Condition, ContinuousQueryStatement, IntoTarget, Measurement, MeasurementName, Regex, Select,
+    Condition, ContinuousQueryStatement, Measurement, MeasurementName, Regex, Select, SelectInto,
     ServerStatement,
 };
 
@@ -63,15 +63,6 @@ pub enum Statement {
     Server(ServerStatement),
     /// A statement about continuous queries.
     ContinuousQuery(ContinuousQueryStatement),
-}
-
-/// `SELECT ... INTO ...`: a query whose rows are stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SelectInto {
-    /// The query.
-    pub select: Select,
-    /// The tables that get its rows.
-    pub target: IntoTarget,
 }
 
 /// `EXPLAIN`.

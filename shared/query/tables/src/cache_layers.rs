@@ -33,6 +33,7 @@ mod build;
 use build::{BaseLayerBuild, BaseLayerBuildError};
 
 use crate::{
+    background::in_background,
     io_runtime::IoRuntime,
     scan::{self, SectionDataError, SnapshotTable, external},
 };
@@ -553,13 +554,6 @@ fn layer_if_usable(made: Result<CacheLayer, CacheError>) -> Result<CachedLayer> 
         }
         Err(error) => Err(external(error)),
     }
-}
-
-/// Runs CPU-bound work on a blocking thread, because it would delay requests on an async worker thread.
-pub(crate) async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(external)
 }
 
 /// Whether an error says that a base layer was not built this time and may be built later.

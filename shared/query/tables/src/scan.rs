@@ -5,6 +5,7 @@ mod assignment;
 mod data;
 mod dedup;
 mod dynamic_filters;
+mod error;
 mod file_scans;
 mod fragment;
 mod fragment_plan;
@@ -16,6 +17,7 @@ mod read_ahead;
 mod reader;
 mod redundant_time_bounds;
 mod regions;
+mod required_tags;
 mod row_estimate;
 mod scan_exec;
 mod section_files;
@@ -30,7 +32,6 @@ mod visibility;
 
 use std::{error::Error, sync::Arc};
 
-use datafusion::error::DataFusionError;
 use neap_bucket::VersionedValue;
 use neap_manifest::{
     Manifest, ManifestError, ManifestStore, SectionWithFooter, Snapshot, TimeRange,
@@ -44,9 +45,10 @@ pub use data::DataCacheStats;
 pub(crate) use data::SectionDataError;
 pub use data::{DataCacheLimits, SectionData};
 pub(crate) use dedup::DedupExec;
+pub use error::external;
 pub use file_scans::{FileScans, read_bytes};
+use fragment::FragmentError;
 pub use fragment::ScanFragment;
-use fragment_plan::FragmentError;
 pub(crate) use lookup::is_lookup;
 pub(crate) use redundant_time_bounds::REDUNDANT_TIME_BOUNDS;
 pub use scan_exec::{DistributedScans, ScanEnvironment, SnapshotScanExec};
@@ -111,11 +113,6 @@ impl ScanContext {
         };
         self.io_runtime.run(sections).await
     }
-}
-
-/// Wraps an error of another crate for DataFusion.
-pub fn external(error: impl Error + Send + Sync + 'static) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 /// Whether an error of a scan is temporary: the store did not answer, the tail must be flushed first, or the snapshot

@@ -32,6 +32,7 @@ use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_schema::{CacheId, TableId};
 use neap_sql_functions::{GapFillLimit, SqlFunctionsPlanner};
+use neap_wal::TailReader;
 use object_store::memory::InMemory;
 
 use crate::{
@@ -44,7 +45,7 @@ use crate::{
     planning_interrupts::interruptible_rules,
     regex_backslashes::RegexBackslashRule,
     renamed_columns::RenamedColumnsRule,
-    scan::{self, StaleTail},
+    scan::{self, ScanEnvironment, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
     subqueries::SubqueryRule,
     system::{SystemSchema, SystemSources},
@@ -155,11 +156,6 @@ impl Sessions {
         &self.tables
     }
 
-    /// The session that plans any statement, before a query adds its tables.
-    pub(crate) fn full_template(&self) -> &SessionState {
-        &self.templates.full
-    }
-
     /// The sources of the schema `system`.
     pub fn system(&self) -> &SystemSources {
         &self.system
@@ -168,6 +164,17 @@ impl Sessions {
     /// The memory that running queries have reserved, in bytes.
     pub fn reserved_bytes(&self) -> usize {
         self.templates.full.runtime_env().memory_pool.reserved()
+    }
+}
+
+impl ScanEnvironment {
+    /// Executes fragments with the stores, caches and functions of `sessions`. `tail` reads segments.
+    pub fn new(sessions: &Sessions, tail: TailReader) -> Self {
+        Self {
+            scan: Arc::clone(&sessions.tables.scan),
+            tail,
+            session: sessions.templates.full.clone(),
+        }
     }
 }
 

@@ -44,11 +44,12 @@ mod queries;
 mod row_deletes;
 mod source;
 mod store_requests;
+mod system_sources;
 mod tables;
 mod tokens;
 mod versions;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -57,15 +58,14 @@ use datafusion::{
     common::Result,
     logical_expr::TableType,
 };
-use neap_bucket::StoreTime;
-use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
+use neap_catalog::INTERNAL_DATABASE_ID;
 use neap_schema::DatabaseId;
 
 pub use processing_engine_logs::FORMER_TIME_COLUMN;
 pub use queries::{QueryHistory, QueryRecord};
-pub use store_requests::StoreRequests;
+pub use system_sources::{StoreRequests, SystemSources};
 
-use crate::{plugin_files::PluginFiles, scope::QueryScope};
+use crate::scope::QueryScope;
 use source::SystemTable;
 
 /// The tables of every database, by name.
@@ -108,28 +108,6 @@ const CLUSTER_TABLES: [&str; 20] = [
     "tokens",
     "versions",
 ];
-
-/// The sources of the schema `system`, besides the database of a query.
-#[derive(Debug)]
-pub struct SystemSources {
-    /// The catalogs.
-    pub catalog: Arc<Catalog>,
-    /// The queries of this process.
-    pub queries: Arc<dyn QueryHistory>,
-    /// The log lines of plugins of this process that are not in the bucket yet.
-    pub plugin_logs: OnceLock<Arc<EngineLogs>>,
-    /// The files of plugins, if this process knows them.
-    pub plugin_files: OnceLock<Arc<dyn PluginFiles>>,
-    /// The requests of this process to the store, if it counts them.
-    pub store_requests: OnceLock<StoreRequests>,
-    /// Whether `tokens` shows the first characters of hashes.
-    pub shows_token_hashes: bool,
-}
-
-/// Converts a time to nanoseconds since the Unix epoch; `None` if it overflows.
-fn nanoseconds(time: StoreTime) -> Option<i64> {
-    time.micros().checked_mul(1_000)
-}
 
 /// The schema `system` of one query.
 #[derive(Debug)]

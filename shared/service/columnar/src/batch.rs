@@ -13,8 +13,8 @@ use crate::{
     },
     error::RowRefusal,
     mapping::{ColumnMapping, TagColumns},
+    numbered_batch::{NumberedBatch, UnreadableRow},
     render::render_value,
-    rows::{NumberedBatch, UnreadableRow},
     time::TimeValues,
 };
 

@@ -33,6 +33,7 @@ mod joined_column;
 mod lines;
 mod mapping;
 mod message_limits;
+mod numbered_batch;
 mod point_batches;
 mod recent_schemas;
 mod render;
@@ -52,9 +53,10 @@ pub use error::{EncodeError, MappingError};
 pub use lines::{LineEncoder, LineRows};
 pub use mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat};
 pub use message_limits::{MAX_MESSAGE_ROWS, MessageLimitError, decompressed_bytes};
+pub use numbered_batch::{NumberedBatch, UnreadableRow};
 pub use point_batches::{
     ColumnConflict, PointBatches, PointRows, PointTag, PointTagValue, TableBatch,
 };
 pub use row_writer::{RowWriteError, RowWriter, StoredRows};
-pub use rows::{ColumnarRows, NumberedBatch, TablePart, UnreadableRow};
+pub use rows::{ColumnarRows, TablePart};
 pub use size::batch_bytes;

@@ -13,8 +13,9 @@ use crate::{
     batch::{BatchColumn, BatchColumns, RequestTime},
     error::{EncodeError, RowRefusal},
     mapping::ColumnMapping,
+    numbered_batch::NumberedBatch,
     render::render_row,
-    rows::{NumberedBatch, check_columns, check_size},
+    rows::{check_columns, check_size},
     size::batch_bytes,
 };
 

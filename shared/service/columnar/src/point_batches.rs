@@ -26,6 +26,7 @@
 //! hashed only if it is neither the one that was looked up last nor the one that was added after it.
 
 mod column;
+mod column_conflict;
 mod rows;
 mod table;
 mod tags;
@@ -35,39 +36,11 @@ mod tests;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use neap_line_protocol::ParseError;
-use neap_schema::ColumnType;
-use thiserror::Error;
 
+pub use column_conflict::ColumnConflict;
 pub use rows::PointRows;
 pub use table::TableBatch;
 pub use tags::{PointTag, PointTagValue};
-
-/// Reasons why a value cannot be added to a row. The row has the values that it had before.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ColumnConflict {
-    /// Other rows of the request have a value of another type in the column.
-    #[error("invalid column type for column '{column}', expected {expected}, got {got}")]
-    Type {
-        /// The name of the column.
-        column: String,
-        /// The type of the other values.
-        expected: ColumnType,
-        /// The type of the value.
-        got: ColumnType,
-    },
-    /// The row has a value in the column.
-    #[error("column '{0}' occurs several times in a row")]
-    Repeated(String),
-    /// The name of the column is empty.
-    #[error("a column needs a name")]
-    Unnamed,
-    /// The value belongs to other points.
-    #[error("a tag has a value of other points")]
-    ForeignTag,
-    /// No row was begun, or it was discarded.
-    #[error("a value needs a row")]
-    NoRow,
-}
 
 /// Points of any tables.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use neap_line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, RowSou
 use crate::{
     error::MappingError,
     mapping::{ColumnMapping, TagColumns},
+    numbered_batch::NumberedBatch,
     size::batch_bytes,
     time::has_times,
     validator::Validator,
@@ -27,29 +28,6 @@ pub struct TablePart {
     pub mapping: ColumnMapping,
     /// The rows. Batches may have different columns.
     pub batches: Vec<NumberedBatch>,
-}
-
-/// A batch whose rows have consecutive numbers.
-#[derive(Clone, Debug)]
-pub struct NumberedBatch {
-    /// The number of the first row, which errors contain.
-    pub first_row: usize,
-    /// The rows.
-    pub batch: RecordBatch,
-    /// The rows that could not be read, in their order. They are refused with these messages.
-    pub refused: Vec<UnreadableRow>,
-    /// Whether the dictionary of each tag has the values of its rows, each once and in the order of their first row. Then
-    /// it is stored as it is.
-    pub has_tag_dictionaries: bool,
-}
-
-/// A row of a batch that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadableRow {
-    /// The index of the row in the batch.
-    pub index: usize,
-    /// The error, with the name of the column.
-    pub message: String,
 }
 
 impl ColumnarRows {

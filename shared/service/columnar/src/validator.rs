@@ -12,9 +12,9 @@ use crate::{
     batch::{BatchColumn, BatchColumns, RequestTime},
     error::RowRefusal,
     mapping::ColumnMapping,
+    numbered_batch::NumberedBatch,
     recent_schemas::RecentSchemas,
     render::render_row,
-    rows::NumberedBatch,
     table::TableBuilder,
 };
 

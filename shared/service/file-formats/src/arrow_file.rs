@@ -8,7 +8,8 @@ use neap_columnar::{ColumnMapping, NumberedBatch, TablePart};
 use crate::{
     ReadError,
     input::CountingReader,
-    reader::{MAX_BATCH_ROWS, PartSource, check_columns},
+    limits::{MAX_BATCH_ROWS, check_columns},
+    part_source::PartSource,
 };
 
 /// The start and the end of a file, which a stream lacks. The start is followed by zeros to a multiple of [`ALIGNMENT_BYTES`].

@@ -13,8 +13,8 @@ use parquet::{
 
 use crate::{
     ReadError,
+    limits::{MAX_BATCH_ROWS, MAX_PART_BYTES},
     parquet_pages::ChunkPages,
-    reader::{MAX_BATCH_ROWS, MAX_PART_BYTES},
 };
 
 /// The memory of a view or an offset with its null flag, rounded up: the minimum of a value.

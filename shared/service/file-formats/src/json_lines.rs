@@ -23,7 +23,8 @@ use crate::{
     cells::{CellType, inexact_message},
     input::CountingReader,
     json_cell::JsonCell,
-    reader::{MAX_BATCH_ROWS, MAX_COLUMNS, MAX_PART_BYTES, PartSource, check_columns},
+    limits::{MAX_BATCH_ROWS, MAX_COLUMNS, MAX_PART_BYTES, check_columns},
+    part_source::PartSource,
 };
 
 /// Maximum length of a line, in bytes.

@@ -26,7 +26,8 @@ use crate::{
     ReadError,
     decoding_plan::{DecodingPlan, with_views},
     input::FileInput,
-    reader::{MAX_PART_BYTES, PartSource, check_columns},
+    limits::{MAX_PART_BYTES, check_columns},
+    part_source::PartSource,
 };
 
 /// A Parquet file.

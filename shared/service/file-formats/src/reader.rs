@@ -19,16 +19,8 @@ use crate::{
     input::{FileInput, LimitExceeded},
     json_lines::JsonLinesFile,
     parquet_file::ParquetFile,
+    part_source::PartSource,
 };
-
-/// Maximum number of rows of a part.
-pub const MAX_BATCH_ROWS: usize = 8192;
-
-/// Maximum number of columns of a file. A column takes memory, even if it has few values.
-pub const MAX_COLUMNS: usize = 10_000;
-
-/// Maximum size of the rows of a part of text or Parquet, in bytes; one more row may exceed it.
-pub(crate) const MAX_PART_BYTES: usize = 8 << 20;
 
 /// Options of reading a file.
 #[derive(Clone, Debug, Default)]
@@ -52,26 +44,6 @@ pub struct FileReader {
     consumed: Arc<AtomicU64>,
     max_decoded_bytes: Option<u64>,
     decoded_bytes: u64,
-}
-
-/// A file of one format.
-pub(crate) trait PartSource: Send {
-    /// Reads the next rows; no parts at the end of the file. A part has at most [`MAX_BATCH_ROWS`] rows.
-    fn read_parts(&mut self) -> Result<Vec<TablePart>, ReadError>;
-
-    /// Returns the memory that reading takes besides the parts, in bytes; 0 if parts limit it.
-    fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-
-/// Checks the number of columns.
-pub(crate) fn check_columns(columns: usize) -> Result<(), ReadError> {
-    let limit = MAX_COLUMNS;
-    if columns > limit {
-        return Err(ReadError::TooManyColumns { columns, limit });
-    }
-    Ok(())
 }
 
 impl fmt::Debug for FileReader {

@@ -35,6 +35,7 @@ mod request_deadline;
 mod request_id;
 mod request_parsing;
 mod request_trace;
+mod stamp_header;
 
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
@@ -52,9 +53,10 @@ pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
     metrics_routes,
 };
-pub use order_headers::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
+pub use order_headers::{ORDER_HEADER, requested_order, requested_stamp};
 pub use panic_log::log_panics;
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};
 pub use request_trace::RequestTracer;
+pub use stamp_header::STAMP_HEADER;

@@ -4,10 +4,7 @@
 use http::{HeaderMap, HeaderName};
 use neap_bucket::{Stamp, WriteOrder};
 
-use crate::{ApiError, Kind};
-
-/// The header with the stamp of a write in answers, and with the stamp to be ordered after in requests.
-pub const STAMP_HEADER: HeaderName = HeaderName::from_static("x-neap-stamp");
+use crate::{ApiError, Kind, STAMP_HEADER};
 
 /// Returns the stamp that a request must be ordered after.
 ///

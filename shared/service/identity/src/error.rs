@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_catalog::CatalogError;
 
-use crate::passwords::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
+use crate::limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 
 /// Why a user could not sign in.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -21,6 +21,7 @@ mod claims;
 mod error;
 mod jws;
 mod key_file;
+mod limits;
 mod oidc;
 mod options;
 mod passwords;
@@ -32,9 +33,9 @@ mod sign_in_limit;
 mod tests;
 
 pub use error::IdentityError;
+pub use limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 pub use oidc::{AuthorizationCode, ProviderDescription};
 pub use options::{IdentityOptions, UserAuthType};
-pub use passwords::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 pub use service::{IdentityService, TokenPair};
 pub use session_token::{SessionUser, TokenRejection, verify_access_token};
 pub use settings::{IdentitySettings, OidcSettings, PasswordCost, SettingsError};

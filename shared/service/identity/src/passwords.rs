@@ -16,13 +16,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{IdentityError, PasswordCost};
-
-/// Minimum bytes of a new password.
-pub const MIN_PASSWORD_BYTES: usize = 8;
-
-/// Maximum bytes of a password.
-pub const MAX_PASSWORD_BYTES: usize = 1_024;
+use crate::{
+    IdentityError, PasswordCost,
+    limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES},
+};
 
 /// Maximum number of hashes in progress. Each one holds the memory of its cost.
 const MAX_HASHES: usize = 2;

@@ -1,54 +1,27 @@
 //! The command-line flags that locate a database, shared by all programs, and the stores that they open.
 
 mod connection;
+mod flag;
+mod kind;
 #[cfg(feature = "other-clouds")]
 mod other_clouds;
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use object_store::{
     StaticCredentialProvider,
     aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
 };
 
-pub use self::connection::ConnectionConfig;
+pub(crate) use self::flag::{given, invalid};
+pub use self::{connection::ConnectionConfig, flag::StoreConfigError, kind::ObjectStoreKind};
 use crate::{
     AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MemoryStore,
     ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects, ProtocolMargins, Store,
     World, with_environment,
 };
-
-/// The kinds of object stores, named as in `influxdb3 serve --object-store`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ObjectStoreKind {
-    /// In memory; lost when the process ends.
-    Memory,
-    /// Accepted for compatibility with `influxdb3`; the same as `memory`.
-    MemoryThrottled,
-    /// In a directory of this machine.
-    File,
-    /// Amazon S3 or a compatible store.
-    S3,
-    /// Google Cloud Storage.
-    Google,
-    /// Azure Blob Storage.
-    Azure,
-}
-
-impl fmt::Display for ObjectStoreKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::MemoryThrottled => "memory-throttled",
-            Self::File => "file",
-            Self::S3 => "s3",
-            Self::Google => "google",
-            Self::Azure => "azure",
-        })
-    }
-}
 
 /// Text that `Debug` output redacts.
 #[derive(Clone, PartialEq, Eq)]
@@ -231,39 +204,6 @@ pub struct OpenedStore {
     pub links: Option<PresignedObjects>,
     /// Uploads of objects to the main store, piece by piece.
     pub uploads: ObjectUploads,
-}
-
-/// Error of flags that cannot open a store. Messages name the flag.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreConfigError {
-    /// A flag is missing.
-    #[error("--{flag} is needed with --object-store {kind}")]
-    Missing {
-        /// The flag without its dashes.
-        flag: &'static str,
-        /// The requested store.
-        kind: ObjectStoreKind,
-    },
-    /// A flag's value can't be used.
-    #[error("--{flag}: {reason}")]
-    Invalid {
-        /// The flag without its dashes.
-        flag: &'static str,
-        /// The cause, in a form for users.
-        reason: String,
-    },
-}
-
-pub(crate) fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
-    StoreConfigError::Invalid {
-        flag,
-        reason: reason.to_string(),
-    }
-}
-
-/// Returns a value unless it is empty, because environment variables may be empty.
-pub(crate) fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().filter(|value| !value.is_empty())
 }
 
 fn non_empty_secret(secret: &Option<Secret>) -> Option<&str> {

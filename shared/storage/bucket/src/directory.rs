@@ -20,10 +20,12 @@ mod access;
 mod clock;
 mod conditional_update;
 mod durable_directories;
+mod file_version;
 mod files;
 mod listing;
 mod listing_cache;
 mod open_directory;
+mod own_directory;
 mod read_batch;
 mod uploads;
 
@@ -47,20 +49,20 @@ pub use self::{
     clock::DirectoryTime,
 };
 use self::{
-    clock::DirectoryClock, durable_directories::DurableDirectories, files::TempFile,
-    listing::PageRequest, listing_cache::ListingCache, open_directory::OpenDirectory,
+    clock::DirectoryClock,
+    durable_directories::DurableDirectories,
+    file_version::{UNSETTLED_NANOS, etag, modified},
+    files::TempFile,
+    listing::PageRequest,
+    listing_cache::ListingCache,
+    open_directory::OpenDirectory,
+    own_directory::OWN_DIRECTORY,
     read_batch::ReadQueue,
 };
 use crate::{
-    ETag, Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store,
-    StoreError, StoreResponse, StoreTime, World,
+    Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store, StoreError,
+    StoreResponse, StoreTime, World,
 };
-
-/// The store's own directory in the root.
-const OWN_DIRECTORY: &str = ".neap";
-
-/// The nanoseconds of the modification time of a file whose name may not be durable, besides its microseconds.
-const UNSETTLED_NANOS: i64 = 1;
 
 /// Age from which a temporary file counts as abandoned.
 const ABANDONED_AGE: Duration = Duration::from_secs(3600);
@@ -221,17 +223,6 @@ fn check_file_system(probe: &TempFile, unused: &Path) -> io::Result<()> {
     fs::hard_link(probe.path(), unused)
         .and_then(|()| fs::remove_file(unused))
         .map_err(|error| io::Error::other(format!("its file system has no hard links ({error})")))
-}
-
-/// Returns the time at which a file was last modified.
-fn modified(metadata: &Metadata) -> StoreTime {
-    let micros = metadata.mtime().saturating_mul(1_000_000);
-    StoreTime::from_micros(micros.saturating_add(metadata.mtime_nsec() / 1000))
-}
-
-fn etag(metadata: &Metadata) -> ETag {
-    let (micros, inode) = (modified(metadata).micros(), metadata.ino());
-    ETag::new(format!("\"{micros:x}-{inode:x}-{:x}\"", metadata.len()))
 }
 
 /// A running operation and its key, for error messages.

@@ -9,47 +9,22 @@
 //! Unlike [`Store::put`], an upload does not need the whole object in memory: a network store gets parts, a directory a
 //! temporary file. Only the store in memory collects the pieces, up to a limit.
 
+mod mode;
 mod network;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
+pub use self::mode::{UploadMode, UploadOutcome};
 use self::network::NetworkUpload;
 use crate::{
-    DirectoryStore, GetOptions, Key, ObjectHeaders, Operation, PresignedObjects, Put, PutMode,
-    Store, StoreError, directory::DirectoryUpload, store::Get,
+    DirectoryStore, GetOptions, Key, ObjectHeaders, Operation, PresignedObjects, Put, Store,
+    StoreError, directory::DirectoryUpload, store::Get,
 };
 
 /// Maximum size of an object that is collected in memory before it is stored, in bytes.
 const MAX_COLLECTED_BYTES: usize = 256 << 20;
-
-/// Whether an upload may replace an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UploadMode {
-    /// The object must not exist.
-    Create,
-    /// An existing object is replaced.
-    Replace,
-}
-
-impl UploadMode {
-    fn put_mode(self) -> PutMode {
-        match self {
-            Self::Create => PutMode::Create,
-            Self::Replace => PutMode::Overwrite,
-        }
-    }
-}
-
-/// The outcome of a finished upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UploadOutcome {
-    /// The object is stored.
-    Stored,
-    /// An object of this name exists. It is unchanged.
-    Exists,
-}
 
 /// Uploads objects to the store of a cluster. Cloning is cheap.
 #[derive(Clone)]

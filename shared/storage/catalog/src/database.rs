@@ -15,10 +15,10 @@ use crate::{
     Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
-    deletion::{DroppedEntry, find_dropped},
+    deletion::{DroppedEntry, delete, find_dropped, note_purge},
     limits::exceeded_limit,
     name_index::NameIndex,
-    root, trigger_changes, view_changes,
+    triggers, views,
 };
 
 /// The columns that a write needs in a table.
@@ -52,16 +52,16 @@ pub struct DatabaseCatalog {
     pub(crate) triggers: BTreeMap<TriggerId, Arc<Trigger>>,
     /// The id of the next trigger. Absent if the database never had a trigger.
     #[serde(
-        default = "trigger_changes::first_id",
-        skip_serializing_if = "trigger_changes::is_first_id"
+        default = "triggers::first_id",
+        skip_serializing_if = "triggers::is_first_id"
     )]
     pub(crate) next_trigger: TriggerId,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) views: BTreeMap<ViewId, Arc<MaterializedView>>,
     /// The id of the next materialized view. Absent if the database never had a view.
     #[serde(
-        default = "view_changes::first_id",
-        skip_serializing_if = "view_changes::is_first_id"
+        default = "views::first_id",
+        skip_serializing_if = "views::is_first_id"
     )]
     pub(crate) next_view: ViewId,
     /// The views of other databases whose rows go to tables of this one, by the name of the table.
@@ -94,9 +94,9 @@ impl Default for DatabaseCatalog {
             next_cache: cache_definitions::first_id(),
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
-            next_trigger: trigger_changes::first_id(),
+            next_trigger: triggers::first_id(),
             views: BTreeMap::new(),
-            next_view: view_changes::first_id(),
+            next_view: views::first_id(),
             foreign_views: BTreeMap::new(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
@@ -284,7 +284,7 @@ impl DatabaseCatalog {
         };
         let table = self.table(name).or_else(dropped).ok_or_else(not_found)?;
         let (id, before) = (table.id(), table.deletion());
-        let (name, deletion) = root::delete(name, before, now, hard_delete)?;
+        let (name, deletion) = delete(name, before, now, hard_delete)?;
         if let Some(table) = self.tables.get_mut(&id) {
             Arc::make_mut(table).delete(name, deletion);
         }
@@ -345,7 +345,7 @@ impl DatabaseCatalog {
         for id in tables {
             let table = self.tables.get_mut(id).map(Arc::make_mut);
             let deletion = table.and_then(Table::deletion_mut);
-            let noted = root::note_purge(deletion, purge, now);
+            let noted = note_purge(deletion, purge, now);
             changed |= noted.ok_or_else(|| CatalogError::NotFound {
                 name: format!("deleted table {id}"),
             })?;

@@ -177,6 +177,55 @@ pub(crate) fn find_dropped<'a, I: Copy + Ord>(
     }
 }
 
+/// Advances the progress of a removal. Returns whether it changed; `None` if the data is not due for removal.
+pub(crate) fn note_purge(
+    deletion: Option<&mut Deletion>,
+    purge: PurgeState,
+    now: StoreTime,
+) -> Option<bool> {
+    let deletion = deletion.filter(|it| it.is_due(now) || it.purge == PurgeState::Done)?;
+    let before = deletion.purge;
+    deletion.purge = before.max(purge);
+    if deletion.purge == PurgeState::Done {
+        deletion.purged_at.get_or_insert(now);
+    }
+    Some(deletion.purge != before)
+}
+
+/// Returns the name and deletion state after a drop, or after a change of the deletion time of a dropped object.
+pub(crate) fn delete(
+    name: &str,
+    before: Option<Deletion>,
+    now: StoreTime,
+    hard_delete: HardDelete,
+) -> Result<(String, Deletion), CatalogError> {
+    let hard_delete_at = hard_delete.time(now);
+    let name = name.to_owned();
+    match before {
+        None => {
+            let deletion = Deletion {
+                deleted_at: now,
+                hard_delete_at,
+                purge: PurgeState::Waiting,
+                purged_at: None,
+            };
+            Ok((deleted_name(&name, now), deletion))
+        }
+        Some(before)
+            if before.hard_delete_at == hard_delete_at || before.purge != PurgeState::Waiting =>
+        {
+            Err(CatalogError::AlreadyDeleted { name })
+        }
+        Some(before) => {
+            let deletion = Deletion {
+                hard_delete_at,
+                ..before
+            };
+            Ok((name, deletion))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@
 //! An object is a header followed by the lines, each as JSON on its own line. The header names the process that wrote
 //! the lines, so that a process which still has them in memory does not show them twice.
 
+mod log_line;
 mod unsaved_lines;
 
 use std::{
@@ -26,6 +27,7 @@ use neap_bucket::{Bucket, Get, GetOptions, Key, ListRequest, Operation, PutMode,
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
+pub use log_line::EngineLogLine;
 use unsaved_lines::{LogLineBatch, UnsavedLines};
 
 /// Retention of log objects: older ones are neither shown nor kept.
@@ -36,9 +38,6 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// Maximum number of databases whose lines are buffered.
 const MAX_DATABASES: usize = 1_000;
-
-/// Bytes of memory that a line takes in addition to its text.
-const LINE_BYTES: usize = 96;
 
 /// Maximum decompressed bytes of an object. This program never writes a larger one.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
@@ -59,25 +58,6 @@ const CLOCK_SKEW_NS: i64 = 5_000_000_000;
 
 /// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A log line of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineLogLine {
-    /// When it was logged, in nanoseconds since the Unix epoch.
-    pub time_ns: i64,
-    /// The name of the trigger.
-    pub trigger: String,
-    /// `INFO`, `WARN` or `ERROR`.
-    pub level: String,
-    /// The text.
-    pub text: String,
-}
-
-impl EngineLogLine {
-    fn bytes(&self) -> usize {
-        LINE_BYTES + self.trigger.len() + self.text.len()
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct EngineLogHeader {

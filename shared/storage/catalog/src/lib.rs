@@ -49,6 +49,7 @@ mod retention_policies;
 mod root;
 mod settling_time;
 mod table;
+mod table_caches;
 mod tokens;
 mod trigger_changes;
 mod triggers;
@@ -122,8 +123,9 @@ pub use users::{
 pub use view_changes::{
     MAX_VIEW_NAME_BYTES, MAX_VIEW_QUERY_BYTES, MAX_VIEW_TAGS, MAX_VIEWS, NewView,
 };
-pub use view_targets::ViewReference;
-pub use views::{MaterializedView, ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows};
+pub use views::{
+    MaterializedView, ViewLanguage, ViewReference, ViewTarget, ViewTargetDatabase, ViewWindows,
+};
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,12 @@
 //!     |-- its catalog: the hash that it runs ----> |   another upload does not change it
 //! ```
 
-use neap_bucket::{CodeHash, StoreTime};
+mod entry;
+
+use neap_bucket::CodeHash;
 use neap_schema::DatabaseId;
-use serde::{Deserialize, Serialize};
+
+pub use entry::{PluginEntry, PluginFileEntry};
 
 use crate::{ANY_AGE, Catalog, CatalogError, LimitError, RootCatalog};
 
@@ -25,29 +28,6 @@ pub const MAX_PLUGIN_FILES: usize = 200;
 pub const MAX_PLUGIN_BYTES: u64 = 2 << 20;
 /// Maximum bytes of the path of a plugin file, and of the name of an uploaded plugin.
 pub const MAX_PLUGIN_PATH_BYTES: usize = 255;
-
-/// The entry of an uploaded plugin in the root catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginEntry {
-    /// The hash of its code in the bucket.
-    pub code: CodeHash,
-    /// Whether it is a folder of files instead of a single file.
-    #[serde(default)]
-    pub is_package: bool,
-    /// Its files, sorted by path.
-    pub files: Vec<PluginFileEntry>,
-    /// When it was last uploaded or changed, by the store's clock.
-    pub modified: StoreTime,
-}
-
-/// A file of an uploaded plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginFileEntry {
-    /// The path below the plugin's folder; for a single-file plugin, the file name.
-    pub path: String,
-    /// The size in bytes.
-    pub bytes: u64,
-}
 
 /// The parameters of an uploaded plugin to register. Its code is already in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,11 +108,6 @@ impl Catalog {
 impl PluginEntry {
     fn is_the_same_as(&self, new: &NewPlugin) -> bool {
         (self.code, self.is_package) == (new.code, new.is_package) && self.files == new.files
-    }
-
-    /// Returns the total size of its files, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
     HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
     audit::AuditLog,
-    deletion::{DroppedEntry, deleted_name, find_dropped, original_name},
+    deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge, original_name},
     limits::exceeded_limit,
     name_index::NameIndex,
     tokens::TokenSet,
@@ -147,6 +147,16 @@ impl RootCatalog {
     /// Returns the uploaded plugins, by name.
     pub fn plugins(&self) -> &BTreeMap<String, PluginEntry> {
         &self.plugins
+    }
+
+    /// Returns the query groups.
+    pub fn query_groups(&self) -> &QueryGroups {
+        &self.query_groups
+    }
+
+    /// Returns the secrets of the cluster; `None` if no process has served a worker port yet.
+    pub fn cluster_secrets(&self) -> Option<&ClusterSecrets> {
+        self.cluster_secrets.as_ref()
     }
 
     /// Returns the databases that are not dropped and may have triggers, by id.
@@ -403,55 +413,6 @@ impl RootCatalog {
         note_purge(deletion, purge, now).ok_or_else(|| CatalogError::NotFound {
             name: format!("deleted database {id}"),
         })
-    }
-}
-
-/// Advances the progress of a removal. Returns whether it changed; `None` if the data is not due for removal.
-pub(crate) fn note_purge(
-    deletion: Option<&mut Deletion>,
-    purge: PurgeState,
-    now: StoreTime,
-) -> Option<bool> {
-    let deletion = deletion.filter(|it| it.is_due(now) || it.purge == PurgeState::Done)?;
-    let before = deletion.purge;
-    deletion.purge = before.max(purge);
-    if deletion.purge == PurgeState::Done {
-        deletion.purged_at.get_or_insert(now);
-    }
-    Some(deletion.purge != before)
-}
-
-/// Returns the name and deletion state after a drop, or after a change of the deletion time of a dropped object.
-pub(crate) fn delete(
-    name: &str,
-    before: Option<Deletion>,
-    now: StoreTime,
-    hard_delete: HardDelete,
-) -> Result<(String, Deletion), CatalogError> {
-    let hard_delete_at = hard_delete.time(now);
-    let name = name.to_owned();
-    match before {
-        None => {
-            let deletion = Deletion {
-                deleted_at: now,
-                hard_delete_at,
-                purge: PurgeState::Waiting,
-                purged_at: None,
-            };
-            Ok((deleted_name(&name, now), deletion))
-        }
-        Some(before)
-            if before.hard_delete_at == hard_delete_at || before.purge != PurgeState::Waiting =>
-        {
-            Err(CatalogError::AlreadyDeleted { name })
-        }
-        Some(before) => {
-            let deletion = Deletion {
-                hard_delete_at,
-                ..before
-            };
-            Ok((name, deletion))
-        }
     }
 }
 

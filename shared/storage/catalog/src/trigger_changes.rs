@@ -267,15 +267,6 @@ impl DatabaseCatalog {
     }
 }
 
-/// Returns the id of the first trigger in a database.
-pub(crate) fn first_id() -> TriggerId {
-    TriggerId::new(1)
-}
-
-pub(crate) fn is_first_id(id: &TriggerId) -> bool {
-    *id == first_id()
-}
-
 fn not_found(name: &str) -> CatalogError {
     let name = name.to_owned();
     CatalogError::NotFound { name }

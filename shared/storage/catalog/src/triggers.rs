@@ -128,3 +128,12 @@ impl Trigger {
         size_of::<Self>() + self.name.len() + self.plugin.len() + text + arguments.sum::<usize>()
     }
 }
+
+/// Returns the id of the first trigger in a database.
+pub(crate) fn first_id() -> TriggerId {
+    TriggerId::new(1)
+}
+
+pub(crate) fn is_first_id(id: &TriggerId) -> bool {
+    *id == first_id()
+}

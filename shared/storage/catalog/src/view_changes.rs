@@ -228,15 +228,6 @@ impl DatabaseCatalog {
     }
 }
 
-/// Returns the id of the first view in a database.
-pub(crate) fn first_id() -> ViewId {
-    ViewId::new(1)
-}
-
-pub(crate) fn is_first_id(id: &ViewId) -> bool {
-    *id == first_id()
-}
-
 fn check(new: &NewView) -> Result<(), CatalogError> {
     if new.name.is_empty() {
         return Err(CatalogError::EmptyName {

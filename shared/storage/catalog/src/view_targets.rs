@@ -20,37 +20,11 @@ use std::time::Duration;
 
 use neap_bucket::StoreTime;
 use neap_schema::DatabaseId;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, Catalog, CatalogError, DatabaseAction, DatabaseCatalog, MaterializedView, NewView,
-    RootCatalog, ViewTargetDatabase,
+    RootCatalog, ViewReference, ViewTargetDatabase,
 };
-
-/// A view of another database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ViewReference {
-    /// The database of the view.
-    pub database: DatabaseId,
-    /// The name of the view, unique in its database.
-    pub view: String,
-}
-
-impl ViewReference {
-    /// Returns the error of another view with the same table. It does not name this view or its database, because the
-    /// creator of the other one may not know them.
-    pub(crate) fn conflict(&self, table: &str) -> CatalogError {
-        CatalogError::InvalidView {
-            reason: format!(
-                "table '{table}' gets the rows of a continuous query of another database"
-            ),
-        }
-    }
-
-    pub(crate) fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.view.len()
-    }
-}
 
 impl RootCatalog {
     /// Resolves the database of the table of a view: the live one with this id, or the one with this name that was

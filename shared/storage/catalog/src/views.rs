@@ -8,7 +8,7 @@ use neap_bucket::StoreTime;
 use neap_schema::{DatabaseId, ViewId};
 use serde::{Deserialize, Serialize};
 
-use crate::Actor;
+use crate::{Actor, CatalogError};
 
 /// The language of the query of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,4 +120,38 @@ impl MaterializedView {
             + database
             + tags.sum::<usize>()
     }
+}
+
+/// A view of another database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewReference {
+    /// The database of the view.
+    pub database: DatabaseId,
+    /// The name of the view, unique in its database.
+    pub view: String,
+}
+
+impl ViewReference {
+    /// Returns the error of another view with the same table. It does not name this view or its database, because the
+    /// creator of the other one may not know them.
+    pub(crate) fn conflict(&self, table: &str) -> CatalogError {
+        CatalogError::InvalidView {
+            reason: format!(
+                "table '{table}' gets the rows of a continuous query of another database"
+            ),
+        }
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.view.len()
+    }
+}
+
+/// Returns the id of the first view in a database.
+pub(crate) fn first_id() -> ViewId {
+    ViewId::new(1)
+}
+
+pub(crate) fn is_first_id(id: &ViewId) -> bool {
+    *id == first_id()
 }

@@ -14,70 +14,17 @@ use std::{
     ops::RangeInclusive,
 };
 
-use neap_bucket::{CommitOutcome, Key, RegisterChange, Stamp, StoreTime, VersionedValue};
+use neap_bucket::{CommitOutcome, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_schema::{CacheId, DatabaseId, TableId};
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
 
-use crate::{JobRecord, Manifest, ManifestError, ManifestStore, flush::is_young};
+use crate::{
+    CacheEntry, JobRecord, Manifest, ManifestError, ManifestStore, TableExpiry,
+    pending_object::is_young,
+};
 
 /// Maximum number of expiries that a manifest keeps. More than a database has views, because a restored database without
 /// retention knows only from its manifest which windows of views have lost rows of their source.
 const EXPIRIES: usize = 128;
-
-/// The object of a cache. It covers the sections up to the low-water mark of the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheEntry {
-    /// The cache.
-    pub cache: CacheId,
-    /// The table.
-    pub table: TableId,
-    /// The object.
-    pub object: Ulid,
-    /// The size of the object in bytes.
-    pub length: u64,
-    /// The number of rows or values in the object.
-    pub rows: u64,
-    /// The CRC-32C of the object.
-    pub crc32c: u32,
-    /// The object has all rows from this time on (nanoseconds since the epoch), and no earlier rows.
-    pub complete_from: i64,
-    /// Rows before this time have expired since the object was written, and must be ignored (nanoseconds since the
-    /// epoch). Always later than `complete_from`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<i64>,
-}
-
-impl CacheEntry {
-    /// Returns the key of the object.
-    pub fn key(&self, database: DatabaseId) -> Key {
-        Key::Cache(database, self.cache, self.object)
-    }
-
-    /// Returns the time from which on the object has all rows of the sections.
-    pub fn reaches_back_to(&self) -> i64 {
-        self.floor
-            .map_or(self.complete_from, |floor| floor.max(self.complete_from))
-    }
-
-    /// Records that rows before a time have expired, if the object may have any.
-    fn expire(&mut self, before: i64) {
-        if before > self.complete_from {
-            self.floor = self.floor.max(Some(before));
-        }
-    }
-}
-
-/// An expiry of rows of a table, or a correction of wrong statistics of its sections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableExpiry {
-    /// The table.
-    pub table: TableId,
-    /// The time before which the rows are gone, in nanoseconds since the epoch.
-    pub before: i64,
-    /// The version of the manifest that recorded the expiry.
-    pub version: u64,
-}
 
 /// The update of a cache entry by a flush that changes its table.
 #[derive(Clone, Debug, PartialEq, Eq)]

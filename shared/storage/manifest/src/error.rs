@@ -49,3 +49,10 @@ impl From<RegisterError> for ManifestError {
         }
     }
 }
+
+/// Returns the error for a store that has not yet sent a time. Object names can't be drawn without it.
+pub(crate) fn no_date() -> ManifestError {
+    ManifestError::InvalidCommit {
+        reason: "the store's responses have no Date header".to_owned(),
+    }
+}

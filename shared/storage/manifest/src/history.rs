@@ -6,9 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{Stamp, StoreTime, VersionedValue};
-use serde::{Deserialize, Serialize};
 
-use crate::{Manifest, condemned::DroppedItem};
+use crate::{Manifest, MarkRecord, condemned::DroppedItem};
 
 /// Maximum number of marks that a manifest keeps.
 pub(crate) const MARKS: usize = 240;
@@ -20,21 +19,6 @@ pub(crate) const RECENT_MARKS: usize = 12;
 /// which is longer than the time after which segments below a mark may be deleted. All marks cover at least one hour;
 /// older ones are thinned out by age.
 const MARK_SPACING: Duration = Duration::from_secs(15);
-
-/// A low-water mark with its version and commit time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarkRecord {
-    /// The mark.
-    pub mark: Stamp,
-    /// The version of the manifest that set the mark.
-    pub version: u64,
-    /// The last version with this mark; `None` while it is the current mark.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<u64>,
-    /// Commit time of the version that set the mark, by the store's clock. The next commit fills it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub committed: Option<StoreTime>,
-}
 
 /// A readable version of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

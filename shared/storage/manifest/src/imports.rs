@@ -4,25 +4,12 @@ use std::time::Duration;
 
 use neap_bucket::Stamp;
 use neap_wal::ImportProgress;
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
 
-use crate::Manifest;
+use crate::{ImportedRows, Manifest};
 
 /// How long the manifest keeps the number of rows of an import job after its last segment. A job whose worker was killed
 /// must continue before.
 pub const IMPORT_RETENTION: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-
-/// The rows of an import job in segments up to the low-water mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImportedRows {
-    /// The import job.
-    pub job: Ulid,
-    /// The number of rows, from the first row of the file.
-    pub rows: u64,
-    /// The stamp of the last segment.
-    pub stamp: Stamp,
-}
 
 impl Manifest {
     /// Records the progress of import jobs, in the commit that raises the mark over their segments. Removes jobs whose
@@ -56,6 +43,7 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use neap_bucket::StoreTime;
+    use ulid::Ulid;
 
     use super::*;
 

@@ -34,13 +34,17 @@ mod history;
 mod imports;
 mod jobs;
 mod manifest;
+mod object_name;
 mod packing;
 mod page;
+mod pending_object;
 mod publications;
 mod reader;
+mod records;
 mod referenced_objects;
 mod repair;
 mod replace;
+mod replacement;
 mod restore;
 mod rewrite;
 mod row_delete_log;
@@ -56,34 +60,33 @@ mod tail_state;
 #[cfg(test)]
 mod tests;
 
-pub use caches::{
-    CacheCommit, CacheEntry, CacheOutcome, CacheRefusal, CacheUpdate, NewCacheEntry, TableExpiry,
-};
+pub use caches::{CacheCommit, CacheOutcome, CacheRefusal, CacheUpdate, NewCacheEntry};
 pub use collect::GarbageCollection;
-pub use condemned::{CondemnedEntry, DroppedItem, ObjectName};
-pub use damage::{
-    DamageError, DamageRecord, DamagedPart, LostRows, MAX_DAMAGE_RECORDS, Quarantine,
-    QuarantineError,
-};
-pub use deletes::RecordedDelete;
+pub use condemned::{CondemnedEntry, DroppedItem};
+pub use damage::{DamageError, MAX_DAMAGE_RECORDS, QuarantineError};
 pub use error::ManifestError;
-pub use flush::{CommitAbandoned, FlushCommit, FlushOutcome, OBJECT_NAME_AGE, PendingObject};
+pub use flush::{CommitAbandoned, FlushCommit, FlushOutcome};
 pub use head::ManifestHead;
-pub use history::{MarkRecord, VersionGone, VersionInfo};
-pub use imports::{IMPORT_RETENTION, ImportedRows};
-pub use jobs::{Claim, ClaimOutcome, JobKind, JobRecord};
+pub use history::{VersionGone, VersionInfo};
+pub use imports::IMPORT_RETENTION;
+pub use jobs::ClaimOutcome;
 pub use manifest::{Manifest, ManifestInconsistency};
+pub use object_name::ObjectName;
 pub use page::{PageRef, SectionWithFooter};
+pub use pending_object::{OBJECT_NAME_AGE, PendingObject};
 pub use publications::{
-    MAX_PUBLICATIONS, PUBLICATION_LIFETIME, Publication, PublicationOutcome, PublicationRequest,
+    MAX_PUBLICATIONS, PUBLICATION_LIFETIME, PublicationOutcome, PublicationRequest,
 };
 pub use reader::{SnapshotReader, SnapshotSettings};
+pub use records::{
+    CacheEntry, Claim, DamageRecord, DamagedPart, ImportedRows, JobKind, JobRecord, LostRows,
+    MarkRecord, Publication, Quarantine, RecordedDelete, TableExpiry, VersionPin,
+};
 pub use referenced_objects::ReferencedObjects;
 pub use repair::{CorrectionOutcome, Corrections};
-pub use replace::{
-    ReplaceAllOutcome, ReplaceOutcome, ReplaceRefusal, Replacement, ReplacementResults,
-};
-pub use restore::{RestoreError, VersionPin};
+pub use replace::{ReplaceAllOutcome, ReplaceOutcome, ReplacementResults};
+pub use replacement::{ReplaceRefusal, Replacement};
+pub use restore::RestoreError;
 pub use row_delete_log::{
     LoggedRowDelete, MAX_PENDING_ROW_DELETES, RowDeleteLog, RowDeleteRequest, RowDeleteRequests,
 };

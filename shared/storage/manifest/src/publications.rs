@@ -14,12 +14,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
 
 use crate::{
-    CondemnedEntry, Manifest, ManifestError, ManifestStore, condemned::DroppedItem,
-    replace::no_date,
+    CondemnedEntry, Manifest, ManifestError, ManifestStore, Publication, condemned::DroppedItem,
+    error::no_date,
 };
 
 /// Time for which a publication keeps its objects, unless it is replaced (7 days). A table that is not published again
@@ -28,23 +26,6 @@ pub const PUBLICATION_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60)
 
 /// Maximum number of publications in a manifest. Each takes about 150 bytes.
 pub const MAX_PUBLICATIONS: usize = 4_096;
-
-/// The published state of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publication {
-    /// The table.
-    pub table: TableId,
-    /// The number of the publication: the version of the manifest that recorded it.
-    pub number: u64,
-    /// The version of the manifest whose sections are published.
-    pub version: u64,
-    /// The time of the publication, by the store's clock.
-    pub published: StoreTime,
-    /// The identity of the published table, the same for all its publications.
-    pub identity: Ulid,
-    /// A checksum of the published content. A table whose content has not changed is not published again.
-    pub content: String,
-}
 
 /// A table to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     Manifest, ManifestError, ManifestStore, ObjectName, PageRef, PendingObject, RecordedDelete,
-    Section, SectionWithFooter, condemned::DroppedItem, deletes::DeleteSet, replace::no_date,
+    Section, SectionWithFooter, condemned::DroppedItem, deletes::DeleteSet, error::no_date,
 };
 
 /// Maximum number of attempts when concurrent commits replace the pages.

@@ -17,56 +17,21 @@ use std::{
     sync::Arc,
 };
 
-use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
+use neap_bucket::{CommitOutcome, RegisterChange, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
-    DamageRecord, DamagedPart, JobKind, JobRecord, LostRows, MAX_DAMAGE_RECORDS, Manifest,
-    ManifestError, ManifestStore, PageRef, PendingObject, Section,
+    DamageRecord, DamagedPart, JobKind, LostRows, MAX_DAMAGE_RECORDS, Manifest, ManifestError,
+    ManifestStore, PageRef, PendingObject, ReplaceRefusal, Replacement, Section,
     condemned::DroppedItem,
+    error::no_date,
+    replacement::{InputBounds, ReplacementBatch, ValidatedReplacement},
     rewrite::{PreparedReplacements, RewrittenPage},
-    section::SectionLocation,
 };
 
 /// Maximum number of attempts of a commit when the inputs keep moving.
 const MAX_ATTEMPTS: usize = 8;
-
-/// The replacement of sections of one table by others, as a job commits it.
-#[derive(Clone, Debug)]
-pub struct Replacement {
-    /// The table.
-    pub table: TableId,
-    /// The sections to remove: the inputs.
-    pub remove: Vec<Arc<Section>>,
-    /// The sections to add: the outputs. Each lies within the days and the stamp interval of the inputs.
-    pub add: Vec<Section>,
-    /// The object with the outputs.
-    pub object: Option<PendingObject>,
-    /// The expiry time: current rows of the table before it are expired.
-    pub floor: Option<i64>,
-    /// The claim that ends with the commit.
-    pub claim: Option<Ulid>,
-    /// The record of the job.
-    pub job: JobRecord,
-}
-
-/// A replacement was refused permanently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplaceRefusal {
-    /// A concurrent commit has removed an input.
-    #[error("an input is gone")]
-    InputsGone,
-    /// A section that is not an input lies between the inputs.
-    #[error("another section lies between the inputs")]
-    NotClosed,
-    /// The object's name was drawn too long ago, or the object is condemned as an orphan.
-    #[error("the object's name was drawn too long ago")]
-    ObjectTooOld,
-    /// Concurrent commits moved the inputs in every attempt.
-    #[error("concurrent commits moved the inputs in every attempt")]
-    Busy,
-}
 
 /// Outcome of the commit of one replacement.
 #[derive(Clone, Debug)]
@@ -106,129 +71,7 @@ pub enum ReplaceAllOutcome {
 /// The preparation of the commit is outdated: sections have moved, or an object has become too old.
 struct StaleReplacement;
 
-/// A validated replacement: its parts are consistent.
-pub(crate) struct ValidatedReplacement<'a> {
-    pub(crate) what: &'a Replacement,
-    /// The damage records of sections that are quarantined, with the times.
-    damage: &'a [(DamageRecord, StoreTime)],
-    pub(crate) inputs: BTreeSet<SectionLocation>,
-    pub(crate) hull: InputBounds,
-}
-
-/// The bounds of sections: their range of days and interval of stamps, as one section.
-pub(crate) struct InputBounds(Section);
-
-impl InputBounds {
-    fn of(sections: &[Arc<Section>]) -> Option<Self> {
-        let (first, rest) = sections.split_first()?;
-        let mut hull = Section::clone(first);
-        for section in rest {
-            hull.first_day = hull.first_day.min(section.first_day);
-            hull.last_day = hull.last_day.max(section.last_day);
-            hull.above = hull.above.min(section.above);
-            hull.upto = hull.upto.max(section.upto);
-        }
-        Some(Self(hull))
-    }
-
-    pub(crate) fn meets(&self, section: &Section) -> bool {
-        self.0.collides(section)
-    }
-
-    pub(crate) fn overlaps_bounds(&self, other: &Self) -> bool {
-        self.0.collides(&other.0)
-    }
-
-    pub(crate) fn meets_page(&self, page: &PageRef) -> bool {
-        page.may_hold(self.0.table)
-            && self.0.first_day <= page.last_day
-            && page.first_day <= self.0.last_day
-            && self.0.above < page.upto
-            && page.above < self.0.upto
-    }
-
-    fn holds(&self, section: &Section) -> bool {
-        let hull = &self.0;
-        hull.table == section.table
-            && hull.first_day <= section.first_day
-            && section.last_day <= hull.last_day
-            && hull.above <= section.above
-            && section.upto <= hull.upto
-    }
-}
-
-impl Replacement {
-    fn check<'a>(
-        &'a self,
-        damage: &'a [(DamageRecord, StoreTime)],
-    ) -> Result<ValidatedReplacement<'a>, ManifestError> {
-        let impossible = |reason: String| ManifestError::InvalidCommit { reason };
-        let hull = InputBounds::of(&self.remove)
-            .ok_or_else(|| impossible("a replacement has no inputs".to_owned()))?;
-        if let Some(stranger) = self.remove.iter().find(|one| one.table != self.table) {
-            return Err(impossible(format!(
-                "an input belongs to another table: {stranger:?}"
-            )));
-        }
-        let inputs: BTreeSet<_> = self.remove.iter().map(|section| section.place()).collect();
-        if inputs.len() < self.remove.len() {
-            return Err(impossible("an input is listed twice".to_owned()));
-        }
-        let object = self.object.map(|object| object.ulid);
-        let fits = |section: &Section| {
-            hull.holds(section) && Some(section.object) == object && section.origin.is_none()
-        };
-        if let Some(stranger) = self.add.iter().find(|section| !fits(section)) {
-            return Err(impossible(format!(
-                "an output is outside the bounds of the inputs: {stranger:?}"
-            )));
-        }
-        Ok(ValidatedReplacement {
-            what: self,
-            damage,
-            inputs,
-            hull,
-        })
-    }
-}
-
-impl ValidatedReplacement<'_> {
-    /// Returns whether no other section may lie within the bounds of the inputs, because the replacement has outputs.
-    pub(crate) fn excludes_other_sections(&self) -> bool {
-        !self.what.add.is_empty()
-    }
-}
-
-/// The replacements of one commit.
-pub(crate) struct ReplacementBatch<'a> {
-    all: Vec<ValidatedReplacement<'a>>,
-    /// The refusals, by index.
-    refused: Vec<Option<ReplaceRefusal>>,
-    /// Further claims that end with the commit.
-    release: &'a [Ulid],
-}
-
-impl<'a> ReplacementBatch<'a> {
-    fn new(all: Vec<ValidatedReplacement<'a>>, release: &'a [Ulid]) -> Result<Self, ManifestError> {
-        let inputs = || all.iter().flat_map(|one| &one.inputs);
-        if inputs().collect::<BTreeSet<_>>().len() < inputs().count() {
-            let reason = "two replacements share an input".to_owned();
-            return Err(ManifestError::InvalidCommit { reason });
-        }
-        Ok(Self {
-            refused: vec![None; all.len()],
-            all,
-            release,
-        })
-    }
-
-    /// Returns the replacements that are not refused, with their indexes.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (usize, &ValidatedReplacement<'a>)> {
-        let refused = self.refused.iter();
-        let all = self.all.iter().zip(refused).enumerate();
-        all.filter_map(|(number, (one, refused))| refused.is_none().then_some((number, one)))
-    }
-
+impl ReplacementBatch<'_> {
     /// Returns the claims to remove: those of committed and of refused replacements, and of `release`.
     fn done_claims(&self) -> BTreeSet<Ulid> {
         let claims = self.all.iter().filter_map(|one| one.what.claim);
@@ -494,12 +337,5 @@ impl ReplacementBatch<'_> {
             current,
             refused: self.refused,
         })
-    }
-}
-
-/// Returns the error for a store that has not yet sent a time. Object names can't be drawn without it.
-pub(crate) fn no_date() -> ManifestError {
-    ManifestError::InvalidCommit {
-        reason: "the store's responses have no Date header".to_owned(),
     }
 }

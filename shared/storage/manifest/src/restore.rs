@@ -20,15 +20,14 @@ use std::{
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
-use neap_bucket::{CommitOutcome, Key, PutMode, RegisterChange, StoreTime, VersionedValue};
+use neap_bucket::{CommitOutcome, Key, PutMode, RegisterChange, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     DamageRecord, DamagedPart, Manifest, ManifestError, ManifestStore, PendingObject, Section,
-    SectionWithFooter, VersionGone,
+    SectionWithFooter, VersionGone, VersionPin,
+    error::no_date,
     packing::{MIN_PAGE_SECTIONS, PageLimits, count_tables, divide},
-    replace::no_date,
 };
 
 /// Maximum time of a restore since its pin (12 h): half of the time after which a collector removes pins without a
@@ -37,17 +36,6 @@ const RESTORE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Size from which an object with pages of a restored database is put (16 MiB).
 const PAGE_OBJECT_BYTES: usize = 16 << 20;
-
-/// A version from which a database was restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VersionPin {
-    /// The version.
-    pub version: u64,
-    /// The restored database.
-    pub database: DatabaseId,
-    /// Time of pinning, by the store's clock.
-    pub created: StoreTime,
-}
 
 /// A database could not be restored.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -14,9 +14,10 @@ use neap_schema::{DatabaseId, TableId};
 use crate::{
     Manifest, ManifestError, ManifestStore, PageRef, PendingObject, ReplaceRefusal, Section,
     SectionWithFooter, dropped_sections,
+    error::no_date,
     packing::{MIN_PAGE_SECTIONS, divide},
     page::{self, PageLocation},
-    replace::{ReplacementBatch, ValidatedReplacement, no_date},
+    replacement::{ReplacementBatch, ValidatedReplacement},
     section::SectionLocation,
     spill::PageSpill,
     store::DecodedPage,

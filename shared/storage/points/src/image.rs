@@ -21,18 +21,23 @@
 
 mod chunk;
 mod chunk_rows;
+mod lock;
 mod order;
+mod row_lookup;
+mod row_position;
 mod rows;
+mod selected_series;
 mod selection;
 mod series_rows;
 mod sorted_rows;
+mod tail_row;
 mod values;
 mod versions;
 
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -46,18 +51,17 @@ use crate::{PointsError, SeriesIndex, columns::conform_narrow_column, times};
 
 pub use chunk::ImageChunk;
 pub use chunk_rows::ChunkRows;
+use lock::read;
 use order::LazyRowOrder;
-pub use rows::TailRow;
-pub use selection::{MAX_LOOKED_UP_SERIES, SelectedSeries, TagFilter};
+use row_position::{RowPosition, place};
+pub use selected_series::{MAX_LOOKED_UP_SERIES, SelectedSeries, TagFilter};
 use series_rows::SeriesRows;
 pub use sorted_rows::SortedRows;
+pub use tail_row::TailRow;
 use versions::PointVersions;
 
 /// Maximum number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;
-
-/// The position of a row: a chunk, and a row in it.
-type RowPosition = (usize, usize);
 
 /// An immutable image of the tail of a table, with each point once.
 #[derive(Debug)]
@@ -392,36 +396,6 @@ impl TailImageBuilder {
         self.image = Some(Arc::clone(&image));
         image
     }
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the position of a row in chunks.
-fn place(chunks: &[ImageChunk], row: u32) -> Option<RowPosition> {
-    let after = chunks.partition_point(|chunk| chunk.first_row <= row);
-    let chunk = after.checked_sub(1)?;
-    let first = chunks.get(chunk)?.first_row;
-    Some((chunk, (row - first) as usize))
-}
-
-/// Returns a row of chunks by its number.
-fn tail_row(chunks: &[ImageChunk], row: u32) -> Option<TailRow> {
-    let (chunk, at) = place(chunks, row)?;
-    chunks.get(chunk)?.row(at)
-}
-
-/// Returns the live rows of chunks, from number `first` on.
-fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<Item = TailRow> {
-    let start = chunks.partition_point(|chunk| chunk.end() <= first);
-    let chunks = chunks.get(start..).unwrap_or(&[]);
-    chunks.iter().flat_map(move |chunk| {
-        let skipped = first.saturating_sub(chunk.first_row as usize);
-        let rows = chunk.rows().enumerate().skip(skipped);
-        rows.filter(|(at, _)| chunk.is_live(*at))
-            .map(|(_, row)| row)
-    })
 }
 
 /// Whether the values of all these columns are loaded.

@@ -25,6 +25,7 @@ mod last_deletes;
 mod limits;
 mod mask;
 mod predicate;
+mod predicate_error;
 mod tokens;
 
 pub use condition::{Condition, RowDelete};
@@ -32,4 +33,5 @@ pub use delete_index::DeleteIndex;
 pub use deleter::{DeleteRowsError, DeleteRowsErrorKind, RowDeleter};
 pub use limits::{ConditionLimitError, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES};
 pub use mask::MaskError;
-pub use predicate::{Predicate, PredicateError, PredicateTables};
+pub use predicate::{Predicate, PredicateTables};
+pub use predicate_error::PredicateError;

@@ -15,41 +15,13 @@ use std::collections::BTreeSet;
 use neap_schema::TIME_COLUMN;
 
 use crate::{
-    Condition, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES,
+    Condition, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES, PredicateError,
     tokens::{PositionedToken, PredicateToken, tokens},
 };
 
 /// Maximum nesting of parentheses: each can be an OR of ANDs, and the condition must be within its limits together with
 /// a time range.
 const MAX_PARENTHESES: usize = MAX_DEPTH / 2 - 2;
-
-/// An error in the text of a predicate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PredicateError {
-    /// The text is too long.
-    #[error("the delete predicate has {bytes} bytes; the maximum is {MAX_TEXT_BYTES}")]
-    TooLong {
-        /// The length of the text.
-        bytes: usize,
-    },
-    /// The text is not a predicate, or uses a feature that deletes do not support.
-    #[error("delete predicate, character {position}: {message}")]
-    Syntax {
-        /// The 1-based position of the character; one more than the length for the end of the text.
-        position: usize,
-        /// Description of the error.
-        message: String,
-    },
-}
-
-impl PredicateError {
-    pub(crate) fn syntax(position: usize, message: impl Into<String>) -> Self {
-        Self::Syntax {
-            position,
-            message: message.into(),
-        }
-    }
-}
 
 /// The tables for which a predicate can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

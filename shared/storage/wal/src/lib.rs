@@ -38,6 +38,7 @@ mod backpressure;
 mod batch;
 mod checkpoint;
 mod commit;
+mod encode_error;
 mod error;
 mod import_progress;
 mod narrow_columns;
@@ -58,9 +59,10 @@ pub use backpressure::{Backpressure, BackpressureLimits, DeleteBytes, DeleteLimi
 pub use batch::{DeleteRequest, FreshnessProof, WriteReceipt, WriteRequest};
 pub use checkpoint::{TRIGGER_RETENTION, TriggerCheckpoint, TriggerLease, trigger_floor};
 pub use commit::{SegmentObserver, TailWriterSettings, TailWriterStats};
+pub use encode_error::EncodeError;
 pub use error::{NotAcknowledged, WriteError, WriteErrorKind};
 pub use import_progress::ImportProgress;
-pub use rows::{EncodeError, EncodedRows};
+pub use rows::EncodedRows;
 pub use segment::{MAX_SEGMENT_BYTES, Segment, SegmentError, StreamEntry, TableSummary};
 pub use stamp_source::{StampError, StampSource};
 pub use tail::{

@@ -13,11 +13,14 @@ use arrow_ipc::{
 };
 use arrow_schema::{ArrowError, DataType};
 use bytes::Bytes;
+use flatbuffers::FlatBufferBuilder;
 use neap_schema::{TIME_COLUMN, TableId};
 
 use crate::{
+    EncodeError,
     narrow_columns::narrowed_columns,
-    stream_messages::append_rows,
+    stream_dictionaries::append_dictionaries,
+    stream_messages::MessageBody,
     stream_schema::{StreamSchema, schema_options},
 };
 
@@ -37,33 +40,6 @@ const COMPRESSION_RATIO: u64 = 8;
 
 /// The end of a stream: a continuation marker and a message of no bytes.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-
-/// Reasons why rows can't be encoded. Each is a programming error of the caller.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    /// The batch has no rows.
-    #[error("the batch for table {0} has no rows")]
-    Empty(TableId),
-    /// The batch has no column `time`, or the column has nulls.
-    #[error("the batch for table {0} has rows without a time")]
-    Time(TableId),
-    /// The metadata of a column does not name its type, or the column is not of that type.
-    #[error("column '{column}' of table {table} has a type that segments do not support")]
-    Column {
-        /// The table.
-        table: TableId,
-        /// The column.
-        column: String,
-    },
-    /// Arrow can't encode the batch.
-    #[error("the rows of table {table} cannot be encoded: {source}")]
-    Arrow {
-        /// The table.
-        table: TableId,
-        /// The error of Arrow.
-        source: ArrowError,
-    },
-}
 
 /// Returns the memory size of a batch, in bytes. If the batch is a slice, counts only the slice.
 fn memory_bytes(batch: &RecordBatch) -> u64 {
@@ -219,6 +195,9 @@ thread_local! {
     /// The zstd context and the buffers of this thread. Creating them takes longer than encoding a hundred rows, and a
     /// request may have rows of many tables.
     static WRITE_CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
+
+    /// The builder of metadata of this thread. Its buffer is used again.
+    static METADATA_BUILDER: RefCell<FlatBufferBuilder<'static>> = RefCell::default();
 }
 
 /// Writes the stream of a batch with this memory size. The columns are those of the stream.
@@ -250,6 +229,22 @@ fn write_stream(
         stream.shrink_to_fit();
     }
     Ok(stream)
+}
+
+/// Appends the dictionaries of a batch and its rows to a stream that has the schema already.
+///
+/// # Errors
+/// A column has a type that segments do not support.
+fn append_rows(stream: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
+    METADATA_BUILDER.with_borrow_mut(|builder| {
+        append_dictionaries(stream, builder, batch)?;
+        let mut rows = MessageBody::default();
+        for column in batch.columns() {
+            rows.add_column(column.as_ref())?;
+        }
+        rows.append_to(stream, builder, batch.num_rows(), None);
+        Ok(())
+    })
 }
 
 /// Appends the dictionaries of a batch and its rows with compressed buffers.

@@ -4,10 +4,10 @@
 //! array several times, which takes most of the time of such a stream. This writer knows only the types that segments
 //! support, and writes the same bytes.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::borrow::Cow;
 
 use arrow_array::{
-    Array, RecordBatch,
+    Array,
     cast::AsArray,
     types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type},
 };
@@ -18,37 +18,13 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use flatbuffers::FlatBufferBuilder;
 
-use crate::{
-    stream_dictionaries::append_dictionaries,
-    stream_schema::{ALIGNMENT_BYTES, METADATA_VERSION},
-};
+use crate::stream_schema::{ALIGNMENT_BYTES, METADATA_VERSION};
 
 /// The start of a message, before the length of its metadata.
 pub(crate) const CONTINUATION_MARKER: [u8; 4] = [0xff; 4];
 
 /// The bytes before the metadata of a message: the marker and the length.
 const PREFIX_BYTES: usize = 8;
-
-thread_local! {
-    /// The builder of metadata of this thread. Its buffer is used again.
-    static BUILDER: RefCell<FlatBufferBuilder<'static>> = RefCell::default();
-}
-
-/// Appends the dictionaries of a batch and its rows to a stream that has the schema already.
-///
-/// # Errors
-/// A column has a type that segments do not support.
-pub(crate) fn append_rows(stream: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
-    BUILDER.with_borrow_mut(|builder| {
-        append_dictionaries(stream, builder, batch)?;
-        let mut rows = MessageBody::default();
-        for column in batch.columns() {
-            rows.add_column(column.as_ref())?;
-        }
-        rows.append_to(stream, builder, batch.num_rows(), None);
-        Ok(())
-    })
-}
 
 /// The buffers of a message.
 #[derive(Debug, Default)]

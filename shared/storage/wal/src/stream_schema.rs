@@ -13,7 +13,7 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
 
-use crate::rows::EncodeError;
+use crate::EncodeError;
 
 /// The alignment of buffers in a stream, in bytes. The minimum that Arrow allows, because a write of a few rows would
 /// otherwise be mostly padding.

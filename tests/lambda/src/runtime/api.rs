@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 
 use super::{
     FunctionReply, InvocationFailure, InvocationFailureKind, LocalFunction,
+    account::ACCOUNT,
     invocation::{Invocation, RESPONSE_LIMIT, STREAM_LIMIT},
-    launch::ACCOUNT,
 };
 use crate::world;
 

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{
     FunctionCredentials, FunctionReply, InvocationFailure, InvocationFailureKind,
+    account::{ACCOUNT, REGION},
     invocation::{Invocation, REQUEST_LIMIT},
-    launch::{ACCOUNT, REGION},
     state::{FunctionInstance, FunctionState},
 };
 use crate::{configuration::FunctionSettings, world};

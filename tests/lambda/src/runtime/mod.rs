@@ -12,6 +12,7 @@
 //! The event of an instance that dies fails as on Lambda: with an error that the caller, not the function, has to
 //! handle.
 
+mod account;
 mod api;
 mod extension;
 mod function;
@@ -21,9 +22,9 @@ mod placement;
 mod process;
 mod state;
 
-pub(crate) use self::launch::{ACCOUNT, REGION};
+pub(crate) use self::account::{ACCOUNT, REGION};
 pub use self::{
+    account::FunctionCredentials,
     function::{InstanceReport, LocalFunction, UnknownInstance},
     invocation::{FunctionReply, InvocationFailure, InvocationFailureKind},
-    launch::FunctionCredentials,
 };

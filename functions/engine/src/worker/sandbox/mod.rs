@@ -310,7 +310,7 @@ async fn probe_interpreter(world: &World, mut probe: Command) -> Result<ProbedIn
     serde_json::from_str(last).map_err(|_| {
         let errors = String::from_utf8_lossy(&output.stderr);
         match errors.trim() {
-            "" => super::process::describe(output.status),
+            "" => super::exit_status::describe(output.status),
             errors => errors.to_owned(),
         }
     })

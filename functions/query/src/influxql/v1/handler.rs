@@ -23,10 +23,9 @@ use super::{
 use crate::{
     QueryEngine, QueryRequest,
     as_of::AS_OF_HEADER,
-    http::query_request,
+    http_request::{body_of, query_request},
     influxql::{
         error::InfluxqlError,
-        http::body_of,
         prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
         session::InfluxqlSession,
     },

@@ -9,18 +9,16 @@ use datafusion::{
     },
     execution::SessionState,
     logical_expr::{Aggregate, LogicalPlan},
-    optimizer::{AnalyzerRule, analyzer::type_coercion::TypeCoercion},
 };
 use neap_bucket::Bucket;
 use neap_catalog::{DatabaseCatalog, MaterializedView, ViewLanguage};
 use neap_manifest::ManifestStore;
 use neap_rollup::{CurrentWindows, ViewProgress, view_progress};
-use neap_sql_functions::with_gap_fill_nodes;
 use neap_tables::QueryContext;
 
 use super::{
-    stored_view::StoredView, table_aggregate::TableAggregate, union_plan::UnionPlan,
-    values::view_values, view_match::ViewMatch,
+    stored_view::StoredView, table_aggregate::TableAggregate, typed_plan::with_types,
+    union_plan::UnionPlan, values::view_values, view_match::ViewMatch,
 };
 use crate::RollupUse;
 
@@ -121,13 +119,6 @@ pub(crate) fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Res
         })
     })?;
     Ok(found)
-}
-
-/// Converts arguments to the types of functions and operators, as the analyzer does, so that expressions of different
-/// statements can be compared. Aggregates of gap-filling queries get nodes above them, and plain functions.
-pub(super) fn with_types(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let typed = TypeCoercion::new().analyze(plan, state.config_options())?;
-    with_gap_fill_nodes(typed)
 }
 
 fn aggregates_of(plan: &LogicalPlan) -> Result<Vec<Aggregate>> {

@@ -20,11 +20,13 @@
 //! | `stored_view` | the columns of a view |
 //! | `table_aggregate` | aggregates of one table |
 //! | `times` | conditions on time |
+//! | `typed_plan` | converts arguments to the types of functions, so that expressions can be compared |
 
 mod answer;
 mod stored_view;
 mod table_aggregate;
 mod times;
+mod typed_plan;
 mod union_plan;
 mod values;
 mod view_match;

@@ -9,8 +9,8 @@ use neap_schema::TIME_COLUMN;
 use neap_tables::QueryContext;
 
 use super::{
-    answer::with_types,
     table_aggregate::{GroupingKey, TableAggregate, unqualified},
+    typed_plan::with_types,
 };
 use crate::{
     Parameters,

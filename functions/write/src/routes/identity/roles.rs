@@ -17,7 +17,8 @@ use serde::Deserialize;
 
 use super::{
     answers::{ListAnswer, PermissionsAnswer, RoleAnswer},
-    enabled, json, not_found, root,
+    errors::not_found,
+    requests::{enabled, json, root},
 };
 use crate::WriteService;
 

@@ -18,7 +18,11 @@ use neap_identity::{AuthorizationCode, TokenPair};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 
-use super::{answers::UserAnswer, enabled, invalid, json};
+use super::{
+    answers::UserAnswer,
+    errors::invalid,
+    requests::{enabled, json},
+};
 use crate::WriteService;
 
 type ServiceState = State<Arc<WriteService>>;

@@ -17,7 +17,8 @@ use serde::Deserialize;
 
 use super::{
     answers::{ListAnswer, RoleAnswer, UserAnswer},
-    enabled, invalid, json, not_found, root,
+    errors::{invalid, not_found},
+    requests::{enabled, json, root},
 };
 use crate::WriteService;
 

@@ -6,10 +6,9 @@ use clap::{Args, Command, Subcommand};
 use neap_bucket::World;
 use neap_server::{ServeArgs, console::Console, legacy_flags};
 
-use super::{ConfigError, ConfigFile, flags_of, is_switch, value};
+use super::{ConfigError, ConfigFile, flags_of, value};
 use crate::commands::{
-    CommandError, Environment,
-    environment::{CLIENT_FLAGS, OptionSource},
+    CommandError, Environment, client_flags::CLIENT_FLAGS, environment::OptionSource,
 };
 
 /// The subcommands of `neap config`.
@@ -57,7 +56,7 @@ pub(in crate::commands) fn run(
                     mistakes.push(format!("{name}: {reason}"));
                 }
             }
-            let shown = match (value::is_secret(&arg), is_switch(&arg)) {
+            let shown = match (value::is_secret(&arg), value::is_switch(&arg)) {
                 (true, _) => "***".to_owned(),
                 (false, true) => values.concat(),
                 (false, false) => {

@@ -5,7 +5,7 @@ use std::fs;
 use clap::CommandFactory;
 
 use super::*;
-use crate::commands::{CommandLine, tests::run_with};
+use crate::commands::{CommandLine, Environment, tests::run_with};
 
 fn parse(text: &str) -> Result<ConfigFile, String> {
     let parsed = ConfigFile::parse(Path::new("neap.toml"), text, &CommandLine::command());

@@ -3,8 +3,6 @@
 use clap::{Arg, ArgAction, Command};
 use toml::de::DeValue;
 
-use super::is_switch;
-
 /// Returns the command-line arguments that correspond to a TOML value, if the option accepts its type.
 pub(super) fn texts(value: &DeValue<'_>, arg: &Arg) -> Result<Vec<String>, String> {
     match value {
@@ -58,6 +56,11 @@ fn takes_values(arg: &Arg) -> bool {
 
 fn takes_several(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some()
+}
+
+/// Returns whether an option is a boolean switch.
+pub(super) fn is_switch(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
 /// Validates the values with the option's parser; the error has the wording of the command line.

@@ -11,7 +11,7 @@ use super::{
     influxql_answer::{Answer, AnswerSplitter, SeriesRows},
     line_writer::{FieldText, LineWriter, push_escaped, push_field},
     source::Source,
-    table_copy::{SliceCounts, SourceField, SourceTable},
+    source_table::{SliceCounts, SourceField, SourceTable},
 };
 use crate::{
     client::RefusedLines,

@@ -12,6 +12,7 @@ mod influxql;
 mod influxql_answer;
 mod line_writer;
 mod source;
+mod source_table;
 mod sql;
 mod table_copy;
 
@@ -23,7 +24,8 @@ use indicatif::ProgressBar;
 pub use self::source::{SourceSettings, SourceToken, SourceVersion};
 use self::{
     source::Source,
-    table_copy::{CopyProgress, CopyTarget, SourceTable, copy_table},
+    source_table::SourceTable,
+    table_copy::{CopyProgress, CopyTarget, copy_table},
 };
 use super::{
     BodySender, ConflictPolicy, DatabaseNames, ImportError, ImportFilter, ImportSummary, StateFile,
@@ -134,6 +136,24 @@ fn report_mixed_numbers(
         }
     }
     count
+}
+
+impl Source {
+    /// Lists the tables to copy.
+    ///
+    /// # Errors
+    ///
+    /// A request failed, or the name of a database is not allowed.
+    async fn tables(
+        &self,
+        filter: &ImportFilter,
+        names: &DatabaseNames,
+    ) -> Result<Vec<SourceTable>, ImportError> {
+        match self.version {
+            SourceVersion::V1 | SourceVersion::V2 => influxql::tables(self, filter, names).await,
+            SourceVersion::V3 => sql::tables(self, filter, names).await,
+        }
+    }
 }
 
 impl SourceTable {

@@ -6,10 +6,9 @@ use clap::ValueEnum;
 use neap_bucket::World;
 use reqwest::{Method, RequestBuilder, Response, header};
 
-use super::{influxql, sql, table_copy::SourceTable};
 use crate::{
     client::{Backoff, Client, ClientError},
-    import::{DatabaseNames, ImportError, ImportFilter},
+    import::ImportError,
 };
 
 /// The major version of a source.
@@ -94,22 +93,6 @@ impl Source {
                 })?;
         }
         Ok(source)
-    }
-
-    /// Lists the tables to copy.
-    ///
-    /// # Errors
-    ///
-    /// A request failed, or the name of a database is not allowed.
-    pub(super) async fn tables(
-        &self,
-        filter: &ImportFilter,
-        names: &DatabaseNames,
-    ) -> Result<Vec<SourceTable>, ImportError> {
-        match self.version {
-            SourceVersion::V1 | SourceVersion::V2 => influxql::tables(self, filter, names).await,
-            SourceVersion::V3 => sql::tables(self, filter, names).await,
-        }
     }
 
     /// Builds a request with the token.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     line_writer::LineWriter,
     source::Source,
-    table_copy::{SliceCounts, SourceField, SourceTable},
+    source_table::{SliceCounts, SourceField, SourceTable},
 };
 use crate::{
     client::{FileRowsError, RefusedLines},

@@ -16,7 +16,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::source::{FoundShards, ShardPlace, ShardSource, entries};
+use super::{
+    folder::entries,
+    found_shards::{FoundShards, ShardPlace, ShardSource},
+};
 use crate::import::ImportError;
 
 /// Maximum size of a manifest in bytes.

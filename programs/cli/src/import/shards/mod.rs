@@ -12,6 +12,8 @@ mod archive;
 mod backup;
 mod bolt;
 mod convert;
+mod folder;
+mod found_shards;
 mod scan;
 pub(super) mod schema;
 mod source;
@@ -26,15 +28,16 @@ use indicatif::ProgressBar;
 use neap_bucket::World;
 use tokio::{sync::mpsc, task::JoinSet};
 
+pub use self::{
+    found_shards::{FoundShards, ShardSource},
+    schema::ConflictPolicy,
+    source::find_shards,
+};
 use self::{
     scan::{OpenShard, ScanThread, ShardQueue, describe_files},
     schema::SchemaScan,
     tracker::{Advance, UnitTracker},
     worker::{PendingRows, ShardWorker, Stopped, UnitProgress, WorkerMessage, WorkerSettings},
-};
-pub use self::{
-    schema::ConflictPolicy,
-    source::{FoundShards, ShardSource, find_shards},
 };
 use super::{
     BodySender, DatabaseNames, ImportError, ImportFilter, ImportSummary, StateFile,
@@ -408,7 +411,7 @@ mod tests {
             bucket: Some(bucket.to_owned()),
             retention_policy: "autogen".to_owned(),
             shard: "1".to_owned(),
-            place: source::ShardPlace::Archives(Vec::new()),
+            place: found_shards::ShardPlace::Archives(Vec::new()),
             bytes: 0,
         };
         let check = |renames: &[&str]| {

@@ -12,8 +12,8 @@ use neap_tsm::{Damage, ShardFiles, ShardReader};
 
 use super::{
     archive::{TemporaryFolder, extract},
+    found_shards::{ShardPlace, ShardSource},
     schema::SchemaScan,
-    source::{ShardPlace, ShardSource},
 };
 use crate::import::{ImportError, ImportFilter, file_import::describe_file};
 

@@ -9,68 +9,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use super::{backup, bolt};
+use super::{
+    backup, bolt,
+    folder::entries,
+    found_shards::{FoundShards, ShardPlace, ShardSource},
+};
 use crate::import::ImportError;
 
 /// The folder of the series index of a database, beside those of its retention policies.
 const SERIES_FOLDER: &str = "_series";
-
-/// A shard of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardSource {
-    /// The database, or the name of the bucket.
-    pub database: String,
-    /// The ID of the bucket, if it is one of InfluxDB 2.
-    pub bucket: Option<String>,
-    /// The retention policy.
-    pub retention_policy: String,
-    /// The number of the shard.
-    pub shard: String,
-    /// Where its files are.
-    pub place: ShardPlace,
-    /// Size of its files in bytes.
-    pub bytes: u64,
-}
-
-/// The files of a shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShardPlace {
-    /// Folders of TSM files and of the write-ahead log.
-    Folders {
-        /// The folder of TSM files.
-        data: PathBuf,
-        /// The folder of the write-ahead log.
-        wal: PathBuf,
-    },
-    /// Archives, of which later ones replace files of earlier ones.
-    Archives(Vec<PathBuf>),
-}
-
-impl ShardSource {
-    /// Returns the name of the shard in messages and in the state of an import.
-    pub fn name(&self) -> String {
-        let Self {
-            database,
-            retention_policy,
-            shard,
-            ..
-        } = self;
-        format!("{database}/{retention_policy}/{shard}")
-    }
-}
-
-/// The shards of a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoundShards {
-    /// The shards in the order of their names.
-    pub shards: Vec<ShardSource>,
-    /// Parts of the source that are not there, for messages.
-    pub missing: Vec<String>,
-}
 
 /// Finds the shards in the folder of a server, in its data folder, or in a backup. `wal` is the folder of the write-ahead
 /// log, if it is not beside that of the data.
@@ -188,18 +138,10 @@ fn folder_bytes(folder: &Path) -> Result<u64, ImportError> {
     Ok(bytes)
 }
 
-/// Lists a folder; one that does not exist is empty.
-pub(super) fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, ImportError> {
-    let failed = |error| ImportError::io(folder, error);
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| entry.map_err(failed)).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn find(files: &[&str], folder: &str) -> Result<Vec<String>, String> {

@@ -23,7 +23,7 @@ use crate::{
         ImportError, ImportFilter,
         body::{BodyContent, ImportBody, LinePlaces},
         problems::UnitProblems,
-        state::{TableCountMap, TableCounts},
+        table_counts::{TableCountMap, TableCounts},
     },
 };
 

@@ -10,14 +10,16 @@ mod cell;
 mod csv;
 mod encoder;
 mod epoch;
+mod format;
 mod json;
 mod msgpack;
 mod rows;
 mod series_writer;
 
 pub use cell::InfiniteFloatError;
-pub use encoder::{EncodingOptions, SeriesEncoder, SeriesKey, V1Format};
+pub use encoder::{SeriesEncoder, SeriesKey};
 pub use epoch::Epoch;
+pub use format::{EncodingOptions, V1Format};
 pub use rows::AnswerRows;
 pub use series_writer::{SeriesError, SeriesWriter};
 

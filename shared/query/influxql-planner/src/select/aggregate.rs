@@ -14,26 +14,20 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_series::AnswerInterface;
 
 use super::{
-    columns::is_number,
+    argument_types::check_type,
     condition::nanos,
+    group_values::{GroupValues, drop_empty_rows},
     integral,
     mode::mode,
     query::{AnswerPart, SelectQuery, output_column},
     series,
     shape::{argument, number},
     time::StatementTimeRange,
-    value::TypedExpr,
+    typed_expr::{TypedExpr, is_number},
 };
 
 /// The name of the column with the start of the window.
 const WINDOW: &str = "window";
-
-/// Rows and the values of calls in them. The columns are `time`, the tags of the group, and one for each call.
-#[derive(Debug)]
-pub(super) struct GroupValues {
-    pub(super) plan: LogicalPlan,
-    pub(super) values: Vec<(Ast, TypedExpr)>,
-}
 
 /// The distinct aggregate expressions of a plan under construction.
 #[derive(Debug, Default)]
@@ -132,7 +126,7 @@ impl SelectQuery<'_> {
         let calls = calls.into_iter().map(Ast::Call).zip(combined);
         let mut groups = self.grouped(rows, aggregates, time, calls.collect())?;
         if self.window.is_some() && self.fill == Fill::None && self.survey.has_only_integrals() {
-            groups.plan = series::drop_empty_rows(groups.plan, &groups.values)?;
+            groups.plan = drop_empty_rows(groups.plan, &groups.values)?;
         }
         Ok(groups)
     }
@@ -379,26 +373,4 @@ pub(super) fn nearest_rank(count: Expr, percent: f64) -> Expr {
     let rank = count * lit(percent) / lit(100.0) + lit(0.5);
     let rank = floor(rank);
     cast(rank, ColumnType::Integer.data_type())
-}
-
-/// Checks the type of a function's argument.
-///
-/// # Errors
-/// A planning error if the function does not take values of this type.
-pub(super) fn check_type(function: &str, kind: ColumnType) -> Result<()> {
-    let fits = match function {
-        "count" | "first" | "last" | "mode" | "distinct" | "sample" | "elapsed" => true,
-        "max" | "min" => is_number(kind) || kind == ColumnType::Boolean,
-        _ => is_number(kind),
-    };
-    if fits {
-        Ok(())
-    } else {
-        let name = match kind {
-            ColumnType::String => "string",
-            ColumnType::Boolean => "boolean",
-            _ => "tag",
-        };
-        plan_err!("{function}() does not support fields of type {name}")
-    }
 }

@@ -10,7 +10,7 @@ use datafusion::{
 use neap_influxql::{Cast, Column, ColumnKind};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
-use super::value::TypedExpr;
+use super::typed_expr::{TypedExpr, is_number};
 
 /// The tags and fields of one or more sources, by name. The time is not included. A name can be a tag of one source and a
 /// field of another.
@@ -158,14 +158,6 @@ fn wanted(cast: Cast) -> ColumnType {
         Cast::Kind(ColumnKind::Tag) => ColumnType::Tag,
         Cast::Kind(ColumnKind::Field) => ColumnType::Float,
     }
-}
-
-/// Whether the type is one of the three number types.
-pub(super) fn is_number(kind: ColumnType) -> bool {
-    matches!(
-        kind,
-        ColumnType::Float | ColumnType::Integer | ColumnType::UInteger
-    )
 }
 
 fn precedence(kind: ColumnType) -> u8 {

@@ -16,8 +16,9 @@ use neap_series::AnswerInterface;
 use super::{
     columns::{ResolvedColumn, SourceColumns},
     time::{TimeContext, is_time, swap_sides},
+    typed_expr::TypedExpr,
     v1_errors,
-    value::{TypedExpr, binary, evaluate, promote_for_comparison},
+    value::{binary, evaluate, promote_for_comparison},
 };
 
 /// The context of conditions: the columns of one source, and the clock.

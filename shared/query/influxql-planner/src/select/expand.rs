@@ -9,10 +9,7 @@ use neap_influxql::{
 use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_series::AnswerInterface;
 
-use super::{
-    columns::{SourceColumns, is_number},
-    condition::compile_pattern,
-};
+use super::{columns::SourceColumns, condition::compile_pattern, typed_expr::is_number};
 
 /// An output column of an answer, except the time.
 #[derive(Clone, Debug, PartialEq)]

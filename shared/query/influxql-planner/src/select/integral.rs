@@ -20,7 +20,7 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use super::{
     query::SelectQuery,
     shape::{argument, duration},
-    value::TypedExpr,
+    typed_expr::TypedExpr,
 };
 
 const SECOND: i64 = 1_000_000_000;

@@ -7,7 +7,7 @@ use datafusion::{
 };
 use neap_schema::ColumnType;
 
-use super::value::TypedExpr;
+use super::typed_expr::TypedExpr;
 
 /// The functions of one number that return a float.
 const FLOAT_FUNCTIONS: [&str; 11] = [

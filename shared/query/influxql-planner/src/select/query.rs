@@ -17,7 +17,8 @@ use super::{
     functions::SessionFunctions,
     shape::{FieldCalls, QueryShape},
     time::{StatementTimeRange, TimeContext},
-    value::{TypedExpr, check_types, evaluate},
+    typed_expr::TypedExpr,
+    value::{check_types, evaluate},
     window::WindowSpec,
 };
 

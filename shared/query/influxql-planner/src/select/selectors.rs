@@ -14,12 +14,13 @@ use neap_influxql::{Call, Column, Expr as Ast, Fill};
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    aggregate::{check_type, nearest_rank},
+    aggregate::nearest_rank,
+    argument_types::check_type,
     columns::{ResolvedColumn, tag_column},
     condition::balanced,
     query::{AnswerPart, SelectQuery},
     shape::{self, argument, number},
-    value::TypedExpr,
+    typed_expr::TypedExpr,
 };
 
 /// The column with the start of a row's window.

@@ -14,12 +14,13 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_series::AnswerInterface;
 
 use super::{
-    aggregate::{GroupValues, check_type},
+    argument_types::check_type,
     condition::{balanced, nanos},
+    group_values::{GroupValues, drop_empty_rows},
     query::{AnswerPart, SelectQuery},
     running_functions::{RunningFunction, running},
     shape::{count, duration},
-    value::TypedExpr,
+    typed_expr::TypedExpr,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -85,18 +86,6 @@ fn rising_time(query: &SelectQuery<'_>) -> Expr {
 fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
     let known = values.iter().find(|(call, _)| call == expr);
     known.map(|(_, value)| value.clone())
-}
-
-/// Removes rows without any of these values.
-pub(super) fn drop_empty_rows(
-    plan: LogicalPlan,
-    values: &[(Ast, TypedExpr)],
-) -> Result<LogicalPlan> {
-    let something = values
-        .iter()
-        .map(|(_, value)| value.expr.clone().is_not_null());
-    let something = balanced(something.collect(), Expr::or);
-    LogicalPlanBuilder::from(plan).filter(something)?.build()
 }
 
 /// Adds a column for each call. `unit` is the default unit of derivatives.

@@ -4,8 +4,6 @@
 //! interrupted. Elements are counted over the whole statement because subqueries are planned together with the query
 //! that contains them.
 
-use super::{Parser, Result};
-
 /// A kind of element that is counted.
 #[derive(Clone, Copy)]
 pub(super) enum StatementElement {
@@ -55,6 +53,21 @@ pub(super) struct ElementCounts {
 }
 
 impl ElementCounts {
+    /// Counts an element.
+    ///
+    /// # Errors
+    /// The statement has too many of these elements. Returns the message about that.
+    pub(super) fn add(&mut self, element: StatementElement) -> Result<(), String> {
+        let count = self.of(element);
+        *count += 1;
+        if *count <= element.maximum() {
+            Ok(())
+        } else {
+            let (most, name) = (element.maximum(), element.name());
+            Err(format!("more than {most} {name} in a statement"))
+        }
+    }
+
     fn of(&mut self, element: StatementElement) -> &mut usize {
         match element {
             StatementElement::Field => &mut self.fields,
@@ -63,20 +76,6 @@ impl ElementCounts {
             StatementElement::And => &mut self.ands,
             StatementElement::Or => &mut self.ors,
             StatementElement::Operator => &mut self.operators,
-        }
-    }
-}
-
-impl Parser<'_> {
-    /// Counts the element that starts at the next token.
-    pub(super) fn count(&mut self, element: StatementElement) -> Result<()> {
-        let count = self.counts.of(element);
-        *count += 1;
-        if *count <= element.maximum() {
-            Ok(())
-        } else {
-            let (most, name) = (element.maximum(), element.name());
-            Err(self.expected(format!("more than {most} {name} in a statement")))
         }
     }
 }

@@ -12,7 +12,7 @@ mod show;
 pub(crate) use keywords::is_keyword;
 pub use server::unknown_show_error;
 
-use limits::ElementCounts;
+use limits::{ElementCounts, StatementElement};
 
 use crate::{
     ParseError, Regex, Statement,
@@ -88,6 +88,12 @@ impl<'a> Parser<'a> {
             Some("INSERT") => return Err(ParseError::new(INSERT, start)),
             _ => return Err(ParseError::new("invalid InfluxQL statement", start)),
         })
+    }
+
+    /// Counts the element that starts at the next token.
+    fn count(&mut self, element: StatementElement) -> Result<()> {
+        let counted = self.counts.add(element);
+        counted.map_err(|message| self.expected(message))
     }
 
     /// Returns the next token in upper case if it is an unquoted word.

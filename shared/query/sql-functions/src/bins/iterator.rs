@@ -38,8 +38,15 @@ struct WallClockBins {
     last: Option<i64>,
 }
 
+impl Binning {
+    /// Returns the bins from the bin of `lower` to the bin of `upper`, both inclusive, in time order.
+    pub(crate) fn between(self, lower: i64, upper: i64) -> BinIterator {
+        BinIterator::new(self, lower, upper)
+    }
+}
+
 impl BinIterator {
-    pub(super) fn new(binning: Binning, lower: i64, upper: i64) -> Self {
+    fn new(binning: Binning, lower: i64, upper: i64) -> Self {
         let next = match (binning.stride, binning.zone) {
             _ if lower > upper => BinIteratorState::Done,
             (Stride::Nanos(_), None) => BinIteratorState::Nanos(binning.start(lower)),

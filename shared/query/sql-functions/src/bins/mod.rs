@@ -123,11 +123,6 @@ impl Binning {
         }
     }
 
-    /// Returns the bins from the bin of `lower` to the bin of `upper`, both inclusive, in time order.
-    pub(crate) fn between(self, lower: i64, upper: i64) -> BinIterator {
-        BinIterator::new(self, lower, upper)
-    }
-
     /// Returns the number of bins from the bin of `lower` to the bin of `upper`. Shifts of the clock are not taken into
     /// account.
     pub(crate) fn count_between(&self, lower: i64, upper: i64) -> u64 {

@@ -2,8 +2,8 @@
 
 use datafusion::common::Result;
 
-use super::exec::GapFillSpec;
 use super::limit::GapFillLimit;
+use super::spec::GapFillSpec;
 use crate::bins::{BinCursor, BinIterator, BinList, Binning};
 
 /// An iterator over the bins of the current group.

@@ -29,6 +29,7 @@ mod groups;
 mod interpolate;
 mod limit;
 mod series;
+mod spec;
 mod time_bounds;
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, UserDefinedLogi
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::exec::{GapFillExec, GapFillSpec};
+use super::exec::GapFillExec;
 use super::functions::{BinAlignment, GapFillFunction};
 use super::limit::GapFillLimit;
 use super::node::GapFill;
+use super::spec::GapFillSpec;
 use super::time_bounds::BoundSide;
 use crate::bins::{Binning, Stride};
 use crate::wallclock;

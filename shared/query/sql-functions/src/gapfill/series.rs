@@ -12,11 +12,11 @@ use arrow::compute::take;
 use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 
-use super::exec::GapFillSpec;
 use super::functions::FillStrategy;
 use super::group_bins::GroupBins;
 use super::groups::{key_columns, ranges};
 use super::interpolate::{InterpolationPoint, interpolate};
+use super::spec::GapFillSpec;
 
 /// Fills gaps in one batch of complete groups after the other.
 #[derive(Debug)]

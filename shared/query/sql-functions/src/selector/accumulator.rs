@@ -9,7 +9,7 @@ use arrow::datatypes::{Fields, TimestampNanosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-use super::Selector;
+use super::rule::Selector;
 use super::values::SelectedValues;
 
 /// The state of a selector: a value and a time per group. The serialised state has these two columns; both are NULL for

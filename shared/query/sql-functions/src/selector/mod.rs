@@ -12,9 +12,9 @@
 //! | `min`, `max` | the smallest or largest value | the earliest |
 
 mod accumulator;
+mod rule;
 mod values;
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::datatypes::{
@@ -27,32 +27,10 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
+pub(crate) use rule::Selector;
+
 use accumulator::SelectorAccumulator;
 use values::{SelectedBooleans, SelectedPrimitives, SelectedScalars, SelectedStrings};
-
-/// The rule that selects a row of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Selector {
-    First,
-    Last,
-    Min,
-    Max,
-}
-
-impl Selector {
-    /// All four selectors.
-    pub(crate) const ALL: [Self; 4] = [Self::First, Self::Last, Self::Min, Self::Max];
-
-    /// Returns whether a row replaces the selected row, given the comparisons of their times and values.
-    fn prefers(self, time: Ordering, value: impl FnOnce() -> Ordering) -> bool {
-        match self {
-            Self::First => time.then_with(value).is_lt(),
-            Self::Last => time.then_with(value).is_gt(),
-            Self::Min => value().then(time).is_lt(),
-            Self::Max => value().then(time.reverse()).is_gt(),
-        }
-    }
-}
 
 /// A selector as an aggregate function.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -1,24 +1,25 @@
-//! A scalar function with a limit on the size of its result.
+//! Scalar functions with a limit on the size of their result, and expressions whose functions are limited.
 
 use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
+    BinaryExpr, ColumnarValue, Documentation, Expr, ExpressionPlacement, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, StructFieldMapping,
 };
 
-use super::CallLimits;
-use super::plan::limit_expr;
+use super::call_limits::{CallLimits, MAX_CONSTANT_BYTES};
+use super::operators::{CONSTANT, ConcatOperator, PATTERN, PassThroughExpr};
 use super::size_estimate::{CostEstimate, CostUnit, SizeEstimator};
 use super::sizes;
 
@@ -56,11 +57,11 @@ impl SizeLimitedFunction {
     }
 
     /// Returns the same function for another stage.
-    pub(super) fn at(&self, stage: EvaluationStage) -> Self {
+    fn at(&self, stage: EvaluationStage) -> Self {
         self.wrap(Arc::clone(&self.inner), stage)
     }
 
-    pub(super) fn stage(&self) -> EvaluationStage {
+    fn stage(&self) -> EvaluationStage {
         self.stage
     }
 
@@ -284,4 +285,130 @@ impl ScalarUDFImpl for SizeLimitedFunction {
     fn placement(&self, args: &[ExpressionPlacement]) -> ExpressionPlacement {
         self.inner.placement(args)
     }
+}
+
+/// Returns the expression with its functions limited for a stage.
+pub(super) fn limit_expr(
+    expr: Expr,
+    stage: EvaluationStage,
+    limits: CallLimits,
+) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::ScalarFunction(call) => {
+                limit_call(call, stage, limits).update_data(Expr::ScalarFunction)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if op == Operator::StringConcat && stage == EvaluationStage::Execution =>
+            {
+                Transformed::yes(limited_for_execution(
+                    ConcatOperator::new(),
+                    vec![*left, *right],
+                    limits,
+                ))
+            }
+            Expr::Literal(value, metadata)
+                if stage == EvaluationStage::Execution && is_large(&value) =>
+            {
+                Transformed::yes(limited_for_execution(
+                    PassThroughExpr::new(CONSTANT),
+                    vec![Expr::Literal(value, metadata)],
+                    limits,
+                ))
+            }
+            expr if stage == EvaluationStage::Execution => limit_comparison(expr, limits)?,
+            expr => Transformed::no(expr),
+        })
+    })
+}
+
+/// Returns the call with its function limited for a stage.
+pub(super) fn limit_call(
+    call: ScalarFunction,
+    stage: EvaluationStage,
+    limits: CallLimits,
+) -> Transformed<ScalarFunction> {
+    let function = match call.func.inner().downcast_ref::<SizeLimitedFunction>() {
+        Some(function) if function.stage() == stage => None,
+        Some(function) => Some(function.at(stage)),
+        None if stage == EvaluationStage::Planning
+            && SizeEstimator::is_list_literal(call.func.name()) =>
+        {
+            None
+        }
+        None => SizeEstimator::of(call.func.name())
+            .map(|growth| SizeLimitedFunction::new(Arc::clone(&call.func), growth, stage, limits)),
+    };
+    match function {
+        Some(function) => Transformed::yes(ScalarFunction::new_udf(function.into(), call.args)),
+        None => Transformed::no(call),
+    }
+}
+
+fn limited_for_execution(
+    function: impl ScalarUDFImpl + 'static,
+    args: Vec<Expr>,
+    limits: CallLimits,
+) -> Expr {
+    let call = ScalarFunction::new_udf(Arc::new(function.into()), args);
+    Expr::ScalarFunction(limit_call(call, EvaluationStage::Execution, limits).data)
+}
+
+/// Returns whether a constant is too large to be repeated for every row without a size check.
+fn is_large(value: &ScalarValue) -> bool {
+    value.size() as u64 > MAX_CONSTANT_BYTES
+}
+
+/// Adds a size check to patterns, and removes it from constants, because a comparison does not repeat its constant.
+fn limit_comparison(expr: Expr, limits: CallLimits) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_regex(op) => {
+            let right = Box::new(with_size_check(*right, limits));
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+        }
+        Expr::SimilarTo(mut like) => {
+            like.pattern = Box::new(with_size_check(*like.pattern, limits));
+            Transformed::yes(Expr::SimilarTo(like))
+        }
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if !op.supports_propagation() => {
+            Transformed::no(expr)
+        }
+        Expr::BinaryExpr(_) | Expr::Like(_) | Expr::InList(_) | Expr::Between(_) => {
+            expr.map_children(|operand| Ok(without_size_check(operand)))?
+        }
+        expr => Transformed::no(expr),
+    })
+}
+
+fn is_regex(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+    )
+}
+
+/// Adds a size check to a pattern unless it is a constant.
+fn with_size_check(pattern: Expr, limits: CallLimits) -> Expr {
+    match without_size_check(pattern).data {
+        constant @ Expr::Literal(..) => constant,
+        pattern => limited_for_execution(PassThroughExpr::new(PATTERN), vec![pattern], limits),
+    }
+}
+
+/// Removes the size check from a constant.
+fn without_size_check(operand: Expr) -> Transformed<Expr> {
+    match operand {
+        Expr::ScalarFunction(mut call) if is_constant(&call) => match call.args.pop() {
+            Some(constant) => Transformed::yes(constant),
+            None => Transformed::no(Expr::ScalarFunction(call)),
+        },
+        operand => Transformed::no(operand),
+    }
+}
+
+fn is_constant(call: &ScalarFunction) -> bool {
+    call.func.name() == CONSTANT && call.args.len() == 1
 }

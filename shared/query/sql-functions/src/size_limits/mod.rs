@@ -8,16 +8,18 @@
 //!
 //! | call | limit |
 //! | --- | --- |
-//! | in a plan that runs | [`MAX_BATCH_BYTES`] for the rows of a batch |
-//! | evaluated by the optimizer because its arguments are constants | [`MAX_CONSTANT_BYTES`], because the constant may be repeated for every row. A larger call stays in the plan |
+//! | in a plan that runs | [`CallLimits::batch`] for the rows of a batch |
+//! | evaluated by the optimizer because its arguments are constants | [`CallLimits::constant`], because the constant may be repeated for every row. A larger call stays in the plan |
 //!
 //! [`SizeLimitedFunction`] wraps such a function. The registered functions are limited for planning; the query planner replaces
 //! them with functions limited for execution ([`for_execution`]). Both steps also cover functions that SQL syntax
 //! stands for, such as `[a, b]`, which do not come from the registry.
 
 mod arguments;
+mod call_limits;
 mod function;
 mod lists;
+mod operators;
 mod plan;
 mod ranges;
 mod size_estimate;
@@ -28,44 +30,12 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
+pub(crate) use self::call_limits::CallLimits;
 pub(crate) use self::plan::{FunctionSizeLimitRule, execution_functions, for_execution};
 use self::{
     function::{EvaluationStage, SizeLimitedFunction},
     size_estimate::SizeEstimator,
 };
-
-/// Maximum result bytes of one call for one batch.
-const MAX_BATCH_BYTES: u64 = 256 << 20;
-
-/// Rows per batch: a constant may be repeated this many times.
-const BATCH_ROWS: u64 = 8192;
-
-/// Maximum comparisons of one call for one batch; they take some seconds.
-const MAX_COMPARISONS: u64 = 1 << 32;
-
-/// Maximum bytes of a constant that is evaluated during planning.
-const MAX_CONSTANT_BYTES: u64 = MAX_BATCH_BYTES / BATCH_ROWS;
-
-/// The maximum size and cost of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CallLimits {
-    /// Maximum bytes for a batch.
-    batch: u64,
-    /// Maximum bytes of a constant, during planning.
-    constant: u64,
-    /// Maximum comparisons, at any stage.
-    comparisons: u64,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self {
-            batch: MAX_BATCH_BYTES,
-            constant: MAX_CONSTANT_BYTES,
-            comparisons: MAX_COMPARISONS,
-        }
-    }
-}
 
 /// Wraps the functions that need a size limit, and returns all functions.
 pub(crate) fn limit_functions(

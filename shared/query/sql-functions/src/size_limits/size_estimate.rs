@@ -6,7 +6,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ScalarFunctionArgs;
 
 use super::arguments::CallArguments;
-use super::plan::{CONCATENATION, CONSTANT, PATTERN};
+use super::operators::{CONCATENATION, CONSTANT, PATTERN};
 use super::{lists, ranges, texts};
 
 /// The rule that computes the size of a function's result from its arguments.

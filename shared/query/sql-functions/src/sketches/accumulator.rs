@@ -5,8 +5,16 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
 
-use super::aggregate::SketchStep;
 use super::{Sketch, from_text, to_text};
+
+/// The kind of argument that a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SketchStep {
+    /// Values.
+    Accumulate,
+    /// States of sketches.
+    Combine,
+}
 
 /// The sketch of a group.
 #[derive(Debug)]

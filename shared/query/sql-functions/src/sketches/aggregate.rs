@@ -1,26 +1,19 @@
 //! The functions that accumulate values in a sketch, and that combine sketches.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+};
 
-use super::accumulator::SketchAccumulator;
+use super::accumulator::{SketchAccumulator, SketchStep};
 use super::distinct::DistinctSketch;
 use super::percentile::PercentileSketch;
 use super::{Sketch, SketchKind};
-
-/// What the argument of a function is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SketchStep {
-    /// Values.
-    Accumulate,
-    /// States of sketches.
-    Combine,
-}
 
 /// An aggregate function whose result is the state of a sketch.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -54,6 +47,20 @@ impl SketchAggregate {
             (SketchStep::Combine, _) => state_type(given),
         }
     }
+}
+
+/// The functions that combine states, in the order of [`SketchKind::ALL`].
+pub(crate) static COMBINE_FUNCTIONS: LazyLock<[Arc<AggregateUDF>; 2]> = LazyLock::new(|| {
+    SketchKind::ALL.map(|kind| Arc::new(AggregateUDF::from(SketchAggregate::combine(kind))))
+});
+
+/// Returns the function that combines the states of an aggregate function with this name; `None` if its results are not
+/// states of sketches.
+pub fn combine_function(name: &str) -> Option<Arc<AggregateUDF>> {
+    let mut functions = SketchKind::ALL.into_iter().zip(COMBINE_FUNCTIONS.iter());
+    let found =
+        functions.find(|(kind, _)| [kind.accumulate_name(), kind.combine_name()].contains(&name));
+    found.map(|(_, function)| Arc::clone(function))
 }
 
 /// Returns the type that states of a type are converted to; `None` if they are not text.

@@ -17,15 +17,14 @@ mod estimate;
 mod percentile;
 
 use std::fmt::Debug;
-use std::sync::{Arc, LazyLock};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::AggregateUDF;
 
-pub(crate) use aggregate::SketchAggregate;
+pub use aggregate::combine_function;
+pub(crate) use aggregate::{COMBINE_FUNCTIONS, SketchAggregate};
 pub(crate) use estimate::SketchEstimate;
 
 /// The kinds of sketches.
@@ -60,20 +59,6 @@ impl SketchKind {
             Self::Distinct => "hll_estimate",
         }
     }
-}
-
-/// The functions that combine states, in the order of [`SketchKind::ALL`].
-pub(crate) static COMBINE_FUNCTIONS: LazyLock<[Arc<AggregateUDF>; 2]> = LazyLock::new(|| {
-    SketchKind::ALL.map(|kind| Arc::new(AggregateUDF::from(SketchAggregate::combine(kind))))
-});
-
-/// Returns the function that combines the states of an aggregate function with this name; `None` if its results are not
-/// states of sketches.
-pub fn combine_function(name: &str) -> Option<Arc<AggregateUDF>> {
-    let mut functions = SketchKind::ALL.into_iter().zip(COMBINE_FUNCTIONS.iter());
-    let found =
-        functions.find(|(kind, _)| [kind.accumulate_name(), kind.combine_name()].contains(&name));
-    found.map(|(_, function)| Arc::clone(function))
 }
 
 /// A summary of values with a bounded size.

@@ -11,8 +11,7 @@ use futures::StreamExt;
 use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
 use neap_schema::TIME_COLUMN;
 
-use super::in_background;
-use crate::scan::SnapshotTable;
+use crate::{background::in_background, scan::SnapshotTable};
 
 /// The reason why a base layer was not built. A later attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

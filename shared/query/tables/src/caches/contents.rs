@@ -12,7 +12,7 @@ use datafusion::{common::Result, error::DataFusionError};
 use neap_cache::{CacheError, CacheLayer, CacheQuery, CacheShape, KeyFilter};
 
 use crate::{
-    cache_layers::in_background,
+    background::in_background,
     scan::{external, is_lookup},
 };
 

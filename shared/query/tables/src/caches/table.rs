@@ -23,7 +23,8 @@ use super::{
     filters::{is_infallible_on_one_column, key_filter},
 };
 use crate::{
-    cache_layers::{BaseLayerRequest, ScanPolicy, in_background},
+    background::in_background,
+    cache_layers::{BaseLayerRequest, ScanPolicy},
     scan::{OverlayRequest, SnapshotTable, external},
     scope::QueryScope,
 };

@@ -12,6 +12,7 @@
 //! Each input has the key columns. A merge outputs only the columns that the operators above it read.
 
 mod memory;
+mod merge;
 mod merged_rows;
 mod passes;
 mod run_merge;
@@ -25,7 +26,7 @@ use datafusion::{
         Result, internal_datafusion_err,
         tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion},
     },
-    execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
+    execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{
         EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
         expressions::Column,
@@ -38,18 +39,10 @@ use datafusion::{
     },
 };
 
+use merge::{DedupMerge, execute_all, max_inputs};
 use merged_rows::OutputColumns;
 
 pub(super) use memory::{MergeMemory, concurrent_merges};
-
-/// Returns the maximum number of inputs that are read at once, because each holds some batches in memory.
-fn max_inputs(context: &TaskContext) -> usize {
-    // The batch size is smaller if there is less memory.
-    context.session_config().batch_size() / ROWS_PER_INPUT
-}
-
-/// Rows of a batch per input: 16 inputs are read at once with batches of 1,024 rows, 128 with the default of 8,192.
-const ROWS_PER_INPUT: usize = 64;
 
 /// Merges inputs that are sorted by the key of a point, and deduplicates the versions of each point.
 #[derive(Clone, Debug)]
@@ -240,63 +233,6 @@ impl ExecutionPlan for DedupExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-}
-
-/// Starts the execution of inputs with one partition each.
-fn execute_all(
-    inputs: &[Arc<dyn ExecutionPlan>],
-    context: &Arc<TaskContext>,
-) -> Result<Vec<SendableRecordBatchStream>> {
-    let streams = inputs
-        .iter()
-        .map(|input| input.execute(0, Arc::clone(context)));
-    streams.collect()
-}
-
-/// The parameters of a merge of sorted inputs.
-struct DedupMerge {
-    input_schema: SchemaRef,
-    output: OutputColumns,
-    /// The indexes of the key columns of the inputs.
-    keys: Arc<[usize]>,
-    metrics: BaselineMetrics,
-    spills: SpillMetrics,
-    context: Arc<TaskContext>,
-}
-
-impl DedupMerge {
-    /// Merges and deduplicates inputs, which are all read at once.
-    fn merge_to_output(&self, inputs: Vec<SendableRecordBatchStream>) -> SendableRecordBatchStream {
-        self.merge(inputs, self.output.clone())
-    }
-
-    /// Merges and deduplicates inputs, and outputs all of their columns, so that the rows can be merged again.
-    fn merge_all_columns(
-        &self,
-        inputs: Vec<SendableRecordBatchStream>,
-    ) -> SendableRecordBatchStream {
-        let columns = OutputColumns {
-            schema: Arc::clone(&self.input_schema),
-            in_inputs: (0..self.input_schema.fields().len()).collect(),
-        };
-        self.merge(inputs, columns)
-    }
-
-    fn merge(
-        &self,
-        inputs: Vec<SendableRecordBatchStream>,
-        columns: OutputColumns,
-    ) -> SendableRecordBatchStream {
-        let consumer = MemoryConsumer::new("DedupExec");
-        run_merge::merge(
-            inputs,
-            columns,
-            &self.keys,
-            self.context.session_config().batch_size(),
-            consumer.register(self.context.memory_pool()),
-            self.metrics.clone(),
-        )
     }
 }
 

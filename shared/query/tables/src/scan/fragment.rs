@@ -22,6 +22,7 @@ use neap_bucket::{SegmentName, Stamp};
 use neap_catalog::Table;
 use neap_manifest::{RecordedDelete, Section};
 use neap_schema::DatabaseId;
+use neap_wal::TailError;
 use serde::{Deserialize, Serialize};
 
 use super::regions::{TimeInterval, TimeRegions};
@@ -92,6 +93,17 @@ pub(super) struct SeriesRange {
     pub(super) from: Option<String>,
     /// The exclusive upper bound; `None`: no bound.
     pub(super) below: Option<String>,
+}
+
+/// An error of opening a fragment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FragmentError {
+    /// A segment is gone: the snapshot is too old.
+    #[error("segment {0:?} is not in the bucket any more: the snapshot of the query is too old")]
+    SegmentGone(SegmentName),
+    /// The tail can't be read.
+    #[error(transparent)]
+    Tail(#[from] TailError),
 }
 
 impl SeriesRange {

@@ -9,32 +9,20 @@ use datafusion::{
     logical_expr::Expr,
     physical_plan::{ExecutionPlan, union::UnionExec},
 };
-use neap_bucket::SegmentName;
 use neap_manifest::SectionWithFooter;
-use neap_wal::{TailError, TailReader};
+use neap_wal::TailReader;
 
 use super::{
     ScanContext, StaleTail,
     data::SectionFile,
     external,
-    fragment::{ScanFragment, ScanRegion},
+    fragment::{FragmentError, ScanFragment, ScanRegion},
     plan::{ScanPlanner, ScanSource, SourceRows, filter, project},
     predicate::ScanPredicates,
     regions::TimeInterval,
     tail::{TailSnapshot, TailView},
     visibility::RowVisibility,
 };
-
-/// An error of opening a fragment.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FragmentError {
-    /// A segment is gone: the snapshot is too old.
-    #[error("segment {0:?} is not in the bucket any more: the snapshot of the query is too old")]
-    SegmentGone(SegmentName),
-    /// The tail can't be read.
-    #[error(transparent)]
-    Tail(#[from] TailError),
-}
 
 /// Plans fragments in one process.
 pub(super) struct FragmentPlanner<'a> {

@@ -1,9 +1,6 @@
 //! The filters of a query as predicates on points and on whole sections.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, BooleanArray, StringArray, TimestampNanosecondArray, UInt64Array},
@@ -20,16 +17,16 @@ use datafusion::{
         PhysicalExpr,
         expressions::{BinaryExpr as PhysicalBinaryExpr, Column as PhysicalColumn, Literal},
         split_conjunction as split_physical_conjunction,
-        utils::{Guarantee, LiteralGuarantee},
     },
     physical_optimizer::pruning::PruningPredicateBuilder,
 };
 use neap_manifest::SectionWithFooter;
-use neap_points::{SelectedSeries, TagFilter, TailImage};
+use neap_points::{SelectedSeries, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
     regions::TimeInterval,
+    required_tags::tag_filters,
     section_scan::SelectedKeys,
     tag_conditions::{TagCondition, conditions_on_tags},
 };
@@ -167,22 +164,6 @@ impl ScanPredicates {
             .map(|(section, _)| section)
             .collect())
     }
-}
-
-/// Returns the values that a predicate on tags and time requires of tags.
-pub(super) fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
-    let required = LiteralGuarantee::analyze(key).into_iter();
-    let of_tags = required.filter_map(|required| {
-        let values = required.literals.iter().map(|value| value.try_as_str());
-        // Times are no texts.
-        let values = values.map(|value| value.flatten().map(str::to_owned));
-        let values: BTreeSet<String> = values.collect::<Option<_>>()?;
-        (required.guarantee == Guarantee::In).then_some(TagFilter {
-            tag: required.column.name,
-            values,
-        })
-    });
-    of_tags.collect()
 }
 
 /// Whether each condition of a conjunction requires values of a tag, or compares the time with a literal.

@@ -40,7 +40,6 @@ use super::{
     fragment_plan::FragmentPlanner,
     reader::BYTES_SCANNED,
 };
-use crate::session::Sessions;
 
 /// Maximum number of partitions of a fragment.
 const MAX_PARTITIONS: usize = 4096;
@@ -48,21 +47,12 @@ const MAX_PARTITIONS: usize = 4096;
 /// The state with which a process executes fragments of scans.
 #[derive(Debug)]
 pub struct ScanEnvironment {
-    scan: Arc<ScanContext>,
-    tail: TailReader,
-    session: SessionState,
+    pub(crate) scan: Arc<ScanContext>,
+    pub(crate) tail: TailReader,
+    pub(crate) session: SessionState,
 }
 
 impl ScanEnvironment {
-    /// Executes fragments with the stores, caches and functions of `sessions`. `tail` reads segments.
-    pub fn new(sessions: &Sessions, tail: TailReader) -> Self {
-        Self {
-            scan: Arc::clone(&sessions.tables().scan),
-            tail,
-            session: sessions.full_template().clone(),
-        }
-    }
-
     /// A session with the functions and limits of queries, which resolves no table names.
     pub fn session(&self) -> &SessionState {
         &self.session

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use datafusion::{
     common::{Result, plan_err},
-    logical_expr::Expr,
     parquet::file::metadata::ParquetMetaData,
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
@@ -16,10 +15,9 @@ use super::{
     assignment::{SeriesCuts, WeightedRegion, region_bytes},
     data::{SectionData, SectionFile},
     fragment::{ScanFragment, TailSegments, divide},
-    predicate::ScanPredicates,
     regions::TimeInterval,
     scan_exec::{DistributedScans, SnapshotScanExec},
-    snapshot_table::SnapshotTable,
+    snapshot_table::{ScanRequest, SnapshotTable},
     visibility::RowVisibility,
 };
 
@@ -31,16 +29,6 @@ const MAX_DIVIDED_REGIONS: usize = 64;
 
 /// Maximum number of footers that are read at the same time.
 const CONCURRENT_FOOTERS: usize = 16;
-
-/// The output that a query wants of a scan.
-pub(super) struct ScanRequest<'a> {
-    /// The indexes of the columns; `None`: all.
-    pub(super) projection: Option<&'a Vec<usize>>,
-    pub(super) filters: &'a [Expr],
-    pub(super) predicates: &'a ScanPredicates,
-    pub(super) limit: Option<usize>,
-    pub(super) partitions: usize,
-}
 
 impl SnapshotTable {
     /// Plans a scan by name.

@@ -21,7 +21,6 @@ use super::{
     plan::{ScanPlanner, ScanSource, SourceRows},
     predicate::ScanPredicates,
     scan_exec::DistributedScans,
-    snapshot_scan::ScanRequest,
     tail::{TailSnapshot, TailView},
     visibility::{self, RowVisibility},
 };
@@ -36,6 +35,16 @@ pub(crate) struct SnapshotTable {
     now: StoreTime,
     stale_tail: StaleTail,
     has_tail: bool,
+}
+
+/// The output that a query wants of a scan.
+pub(super) struct ScanRequest<'a> {
+    /// The indexes of the columns; `None`: all.
+    pub(super) projection: Option<&'a Vec<usize>>,
+    pub(super) filters: &'a [Expr],
+    pub(super) predicates: &'a ScanPredicates,
+    pub(super) limit: Option<usize>,
+    pub(super) partitions: usize,
 }
 
 impl SnapshotTable {

@@ -16,7 +16,7 @@ use datafusion::{
 };
 use neap_points::{MAX_LOOKED_UP_SERIES, SelectedSeries, TailImage};
 
-use super::predicate::tag_filters;
+use super::required_tags::tag_filters;
 
 /// Values that a condition is evaluated for at once.
 const VALUES_AT_ONCE: usize = 2_048;

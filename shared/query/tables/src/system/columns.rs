@@ -13,8 +13,6 @@ use arrow::{
 use datafusion::common::Result;
 use neap_bucket::StoreTime;
 
-use super::nanoseconds;
-
 /// A column: its name, whether it has nulls, and its values.
 pub(super) type NamedColumn<'a> = (&'a str, bool, ArrayRef);
 
@@ -78,6 +76,11 @@ pub(super) fn durations_or_null(values: impl Iterator<Item = Option<Duration>>) 
 /// `Timestamp(ns)`.
 pub(super) fn times(nanos: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampNanosecondArray::from_iter_values(nanos))
+}
+
+/// Converts a time to nanoseconds since the Unix epoch; `None` if it overflows.
+pub(super) fn nanoseconds(time: StoreTime) -> Option<i64> {
+    time.micros().checked_mul(1_000)
 }
 
 /// `Timestamp(ns)` of times of the store.

@@ -11,7 +11,7 @@ use neap_bucket::StoreTime;
 use neap_manifest::{JobKind, JobRecord, Snapshot};
 use neap_schema::TableId;
 
-use super::{columns::table, nanoseconds};
+use super::columns::{nanoseconds, table};
 
 /// A job, done or running.
 struct CompactionRow<'a> {

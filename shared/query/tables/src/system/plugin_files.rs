@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 
 use super::{
-    SystemSources,
     columns::{table, utf8},
     source::SystemTableSource,
+    system_sources::SystemSources,
 };
 use crate::{plugin_files::PluginFile, scan::external};
 

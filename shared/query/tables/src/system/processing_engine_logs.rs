@@ -12,9 +12,9 @@ use neap_catalog::{EngineLogLine, EngineLogs, keep_log_lines};
 use neap_schema::DatabaseId;
 
 use super::{
-    SystemSources,
     columns::{table, times, utf8},
     source::SystemTableSource,
+    system_sources::SystemSources,
 };
 use crate::scan::external;
 

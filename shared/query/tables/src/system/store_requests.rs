@@ -9,39 +9,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_bucket::{CountingStore, MAX_CATALOG_AGE, OperationCount, OperationCounts};
+use neap_bucket::{MAX_CATALOG_AGE, OperationCount, OperationCounts};
 use neap_catalog::{INTERNAL_DATABASE, INTERNAL_DATABASE_ID, RootCatalog};
 use neap_schema::DatabaseId;
 
 use super::{
-    SystemSources,
     catalogs::DATABASE_NAME,
     columns::{counts, table, times, utf8, utf8_or_null},
     source::SystemTableSource,
+    system_sources::SystemSources,
 };
 use crate::scan::external;
-
-/// The requests of a process to its stores.
-#[derive(Clone, Debug)]
-pub struct StoreRequests {
-    /// The stores, which count their requests.
-    pub stores: Vec<Arc<CountingStore>>,
-    /// When the stores were opened, in nanoseconds since the Unix epoch.
-    pub since: i64,
-}
-
-impl StoreRequests {
-    /// Adds up the counts of the stores.
-    fn by_database(&self) -> BTreeMap<Option<DatabaseId>, OperationCounts> {
-        let mut all: BTreeMap<Option<DatabaseId>, OperationCounts> = BTreeMap::new();
-        for store in &self.stores {
-            for (database, counts) in store.counts_by_database() {
-                *all.entry(database).or_default() += counts;
-            }
-        }
-        all
-    }
-}
 
 /// The rows of the table.
 #[derive(Debug)]

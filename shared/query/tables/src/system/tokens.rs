@@ -9,9 +9,9 @@ use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{RootCatalog, TokenEntry, TokenId};
 
 use super::{
-    SystemSources,
     columns::{counts, counts_or_null, millis, millis_or_null, table, views, views_or_null},
     source::SystemTableSource,
+    system_sources::SystemSources,
 };
 use crate::scan::external;
 

@@ -10,10 +10,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray
 use datafusion::common::Result;
 use neap_manifest::{Manifest, Snapshot, VersionInfo};
 
-use super::{
-    columns::{table, utf8_or_null},
-    nanoseconds,
-};
+use super::columns::{nanoseconds, table, utf8_or_null};
 
 /// Returns the versions that a snapshot's manifest records, one for each low-water mark.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {

@@ -14,9 +14,10 @@ use super::{
 use crate::{
     error::MappingError,
     mapping::{ColumnMapping, TagColumns, TimeColumn, TimeFormat},
+    numbered_batch::NumberedBatch,
     recent_schemas::RecentSchemas,
     render::render_row,
-    rows::{ColumnarRows, NumberedBatch, TablePart},
+    rows::{ColumnarRows, TablePart},
 };
 
 /// Maximum number of refused rows of tables without a usable name that errors name. Requests report no more.

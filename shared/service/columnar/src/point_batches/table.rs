@@ -8,8 +8,8 @@ use arrow_schema::ArrowError;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    ColumnConflict,
     column::{COLUMN_BYTES, PointColumn, PointValue},
+    column_conflict::ColumnConflict,
     tags::{FinishedTags, PointTagValue, PointTags},
 };
 use crate::{column_names::ColumnNames, recent_schemas::RecentSchemas};

@@ -9,9 +9,8 @@ use neap_columnar::{
 };
 
 use super::{
-    Chunk,
     annotations::{Annotations, ColumnRole, ConstantColumn},
-    refuse,
+    chunk::{Chunk, refuse},
 };
 use crate::cells::{CellType, TypeOrigin};
 

@@ -9,6 +9,7 @@
 
 mod annotated;
 mod annotations;
+mod chunk;
 mod plain;
 
 use std::{
@@ -20,17 +21,19 @@ use std::{
     },
 };
 
-use arrow_array::{StringArray, builder::StringBuilder};
+use arrow_array::builder::StringBuilder;
 use arrow_schema::ArrowError;
 use csv::{ByteRecord, StringRecord};
 use neap_columnar::{ColumnMapping, TablePart, UnreadableRow};
 
 use crate::{
     ReadError,
-    cells::InvalidCell,
-    csv::{annotated::AnnotatedSection, annotations::Annotations, plain::PlainSection},
+    csv::{
+        annotated::AnnotatedSection, annotations::Annotations, chunk::Chunk, plain::PlainSection,
+    },
     input::CountingReader,
-    reader::{MAX_BATCH_ROWS, MAX_PART_BYTES, PartSource, check_columns},
+    limits::{MAX_BATCH_ROWS, MAX_PART_BYTES, check_columns},
+    part_source::PartSource,
 };
 
 /// Maximum length of a row, in bytes. A quote that is never closed would otherwise take the rest of the file.
@@ -52,14 +55,6 @@ pub(crate) struct CsvFile {
 enum Section {
     Plain(PlainSection),
     Annotated(AnnotatedSection),
-}
-
-/// Rows of a section by column.
-struct Chunk {
-    first_row: usize,
-    rows: usize,
-    columns: Vec<StringArray>,
-    refused: Vec<UnreadableRow>,
 }
 
 /// Fails when a row is too long.
@@ -262,16 +257,4 @@ impl PartSource for CsvFile {
             }
         }
     }
-}
-
-/// Adds invalid cells to the refused rows. A row is refused for its first invalid cell.
-fn refuse(refused: &mut Vec<UnreadableRow>, invalid: Vec<InvalidCell>) {
-    let invalid = invalid.into_iter().map(|cell| UnreadableRow {
-        index: cell.row,
-        message: cell.message,
-    });
-    refused.extend(invalid);
-    // The sort is stable.
-    refused.sort_by_key(|row| row.index);
-    refused.dedup_by_key(|row| row.index);
 }

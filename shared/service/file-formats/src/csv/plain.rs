@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, NullArray, RecordBatch};
 use arrow_schema::{ArrowError, Field, Schema};
 use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, TagColumns};
 
-use super::{Chunk, refuse};
+use super::chunk::{Chunk, refuse};
 use crate::cells::{CellType, TypeOrigin};
 
 /// The columns of the section. Their types are inferred from the first rows with a value.

@@ -18,7 +18,7 @@ use neap_columnar::batch_bytes;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
 use super::*;
-use crate::{MAX_BATCH_ROWS, MAX_COLUMNS, reader::MAX_PART_BYTES};
+use crate::{MAX_BATCH_ROWS, MAX_COLUMNS, limits::MAX_PART_BYTES};
 
 /// Returns rows with a tag, a field and a time.
 fn rows(count: i64) -> RecordBatch {

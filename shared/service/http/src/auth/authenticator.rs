@@ -20,7 +20,9 @@ use super::{
     attempt_limit::AttemptLimit,
     caller::TokenHolder,
     credential::{MalformedHeader, request_token},
-    error_answers, policy, refuse_web_pages,
+    error_answers,
+    policy::{self, ExemptEndpoint},
+    refuse_web_pages,
 };
 use crate::{ApiError, CounterFamily, Kind, Metrics};
 
@@ -34,21 +36,6 @@ pub enum AccessControl {
     Open,
     /// Requests need a token.
     Tokens(Arc<Authenticator>),
-}
-
-/// An endpoint that can be exempt from authentication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExemptEndpoint {
-    /// `/health` and `/api/v1/health`.
-    Health,
-    /// `/ping`.
-    Ping,
-    /// `/metrics`.
-    Metrics,
-    /// `/ready`.
-    Ready,
-    /// `/debug/pprof`.
-    Profiles,
 }
 
 /// The settings of authentication.

@@ -17,10 +17,11 @@ mod layer;
 mod policy;
 mod web_page;
 
-pub use authenticator::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint};
+pub use authenticator::{AccessControl, AuthSettings, Authenticator};
 pub use caller::Caller;
 pub use credential::presented_token;
 pub(crate) use layer::{AdmittedRequest, admit, check_route};
+pub use policy::ExemptEndpoint;
 pub(crate) use policy::is_for_own_pages;
 pub use web_page::refuse_web_pages;
 

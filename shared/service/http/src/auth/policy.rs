@@ -4,8 +4,23 @@
 use http::Method;
 use neap_catalog::{DatabaseAction, SystemEndpoint, TokenAction, UserAction};
 
-use super::{Caller, ExemptEndpoint, error_answers};
+use super::{Caller, error_answers};
 use crate::ApiError;
+
+/// An endpoint that can be exempt from authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExemptEndpoint {
+    /// `/health` and `/api/v1/health`.
+    Health,
+    /// `/ping`.
+    Ping,
+    /// `/metrics`.
+    Metrics,
+    /// `/ready`.
+    Ready,
+    /// `/debug/pprof`.
+    Profiles,
+}
 
 /// The requirement of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //!
 //! In a line, the value follows two equals signs. The value of an array with a dimension of 0 has no values.
 
-use super::{array::ArrayBytes, decimal::BinaryDecimal, value::ScannedValue};
+use super::{array::ArrayBytes, decimal::BinaryDecimal, scanned_value::ScannedValue};
 use crate::{error::LineRefusal, number::FieldValue};
 
 pub(super) const DOUBLE: u8 = 16;

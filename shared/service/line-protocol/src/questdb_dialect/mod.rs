@@ -35,6 +35,9 @@ mod array;
 mod binary;
 mod decimal;
 mod line_length;
+mod long256;
+mod scanned_value;
+mod utf8;
 mod value;
 
 use std::fmt::Write;
@@ -42,13 +45,13 @@ use std::fmt::Write;
 use memchr::{memchr, memmem};
 
 pub use self::line_length::questdb_line_length;
-use self::value::scan_value;
 pub(crate) use self::{
     array::ArrayBytes,
     decimal::{BinaryDecimal, TextDecimal},
     line_length::line_length,
-    value::Long256,
+    long256::Long256,
 };
+use self::{utf8::check_utf8, value::scan_value};
 use crate::{
     error::{LineRefusal, excerpt, whole_or_end},
     line::{
@@ -215,13 +218,6 @@ pub(crate) fn check_series(
         value.escapes_newlines = true;
     }
     Ok(())
-}
-
-fn check_utf8(text: &[u8], what: &'static str) -> Result<(), LineRefusal> {
-    match simdutf8::basic::from_utf8(text) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(LineRefusal::NotUtf8(what)),
-    }
 }
 
 /// Returns the text of a refused line. Bytes that are not UTF-8 are shown as `\xf0`, and a long line is cut.

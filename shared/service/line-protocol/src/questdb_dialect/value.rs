@@ -4,36 +4,16 @@ use std::str;
 
 use super::{
     binary::{DOUBLE, scan_binary},
-    check_utf8,
     decimal::TextDecimal,
+    long256::scan_long256,
+    scanned_value::ScannedValue,
+    utf8::check_utf8,
 };
 use crate::{
-    error::{LineRefusal, excerpt, text},
+    error::{LineRefusal, text},
     number::{self, FieldValue},
-    scan::{Token, bytes_from},
+    scan::Token,
 };
-
-/// Maximum number of hexadecimal digits of a number of 256 bits.
-const MAX_LONG256_DIGITS: usize = 64;
-
-/// The value at the start of an input.
-#[derive(Debug)]
-pub(super) struct ScannedValue<'a> {
-    /// `None`: the field is absent.
-    pub(super) value: Option<FieldValue<'a>>,
-    pub(super) length: usize,
-}
-
-/// A number of 256 bits, as sent, without its suffix: `0x` and digits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Long256<'a>(&'a [u8]);
-
-impl Long256<'_> {
-    /// Appends the number in lower case.
-    pub(crate) fn write(self, text: &mut Vec<u8>) {
-        text.extend(self.0.iter().map(u8::to_ascii_lowercase));
-    }
-}
 
 /// Scans the value at the start of `input`, after the key of its field; `None` if there is no value.
 #[inline(always)]
@@ -108,23 +88,6 @@ fn parse_integer(digits: &[u8]) -> Result<i64, LineRefusal> {
         .ok()
         .and_then(|text| text.parse().ok());
     value.ok_or_else(|| LineRefusal::Integer(text(digits).into_owned()))
-}
-
-/// Scans a number of 256 bits: `0x`, digits, `i`.
-fn scan_long256(input: &[u8]) -> Result<Long256<'_>, LineRefusal> {
-    let prefix = b"0x".len();
-    let digits = bytes_from(input, prefix);
-    let count = digits.iter().take_while(|byte| byte.is_ascii_hexdigit());
-    let count = count.count();
-    let end = prefix + count;
-    match (input.get(..end), input.get(end)) {
-        (Some(number), Some(b'i')) if (1..=MAX_LONG256_DIGITS).contains(&count) => {
-            Ok(Long256(number))
-        }
-        _ => Err(LineRefusal::Long256(excerpt(
-            input.get(..=end).unwrap_or(input),
-        ))),
-    }
 }
 
 /// Scans a value that is none in the dialect of InfluxDB.

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use clap::{Args, builder::BoolishValueParser};
 use object_store::Certificate;
 
-use super::{StoreConfigError, given, invalid};
+use super::flag::{StoreConfigError, given, invalid};
 use crate::RemoteOptions;
 
 /// The flags of connections.

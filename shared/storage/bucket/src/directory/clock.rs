@@ -32,9 +32,10 @@ use rustix::{
 
 use super::{
     access::DirectoryAccess,
+    file_version::modified,
     files::{ignore_missing, sync_directory},
     listing_cache::DirectoryState,
-    modified,
+    own_directory::OWN_DIRECTORY,
 };
 use crate::{Clock, MAX_CLOCK_DIFFERENCE, StoreTime, SystemClock, World};
 
@@ -428,7 +429,7 @@ impl DirectoryTime {
         let Some(((path, known), others)) = ended.split_first() else {
             return Ok(());
         };
-        let own = root.join(super::OWN_DIRECTORY);
+        let own = root.join(OWN_DIRECTORY);
         let temporary = own.join("repaired-time");
         let file = File::create(&temporary)?;
         file.set_permissions(known.metadata()?.permissions())?;
@@ -446,7 +447,7 @@ impl DirectoryTime {
 }
 
 fn processes(root: &Path) -> io::Result<Vec<OtherProcess>> {
-    let folder = root.join(super::OWN_DIRECTORY).join(CLOCKS);
+    let folder = root.join(OWN_DIRECTORY).join(CLOCKS);
     match OtherProcesses::default().read(&folder, OsStr::new("")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         found => found,

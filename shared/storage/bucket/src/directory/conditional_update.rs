@@ -29,9 +29,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use super::{
     clock::DirectoryClock,
-    etag,
+    file_version::{UNSETTLED_NANOS, etag, modified},
     files::{TempFile, ignore_missing},
-    modified,
 };
 use crate::{ETag, StoreTime};
 
@@ -230,7 +229,7 @@ impl<'a> ConditionalUpdate<'a> {
         let micros = self.clock.next()?.micros();
         let time = Timespec {
             tv_sec: micros.div_euclid(1_000_000),
-            tv_nsec: micros.rem_euclid(1_000_000) * 1000 + super::UNSETTLED_NANOS,
+            tv_nsec: micros.rem_euclid(1_000_000) * 1000 + UNSETTLED_NANOS,
         };
         let times = Timestamps {
             last_access: Timespec {

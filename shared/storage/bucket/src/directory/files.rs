@@ -8,7 +8,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::{UNSETTLED_NANOS, access::DirectoryAccess, modified};
+use super::{
+    access::DirectoryAccess,
+    file_version::{UNSETTLED_NANOS, modified},
+};
 use crate::StoreTime;
 
 /// Number of times that missing directories are created for a file, because other operations may remove them again

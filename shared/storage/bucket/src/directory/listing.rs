@@ -3,9 +3,9 @@
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    OWN_DIRECTORY,
+    file_version::modified,
     listing_cache::{Child, DirectoryState, Known, ListingCache, MAX_CHILDREN},
-    modified,
+    own_directory::OWN_DIRECTORY,
 };
 use crate::{ListEntry, ListPage};
 

@@ -8,14 +8,12 @@ use std::{
 };
 
 use super::{
-    UNSETTLED_NANOS,
     access::DirectoryAccess,
     clock::DirectoryClock,
     conditional_update::{ConditionalUpdate, UpdateOutcome},
     durable_directories::DurableDirectories,
-    etag,
+    file_version::{UNSETTLED_NANOS, etag, modified},
     files::{self, TempFile},
-    modified,
 };
 use crate::{ETag, Put, PutMode, StoreTime};
 

@@ -9,7 +9,7 @@ use object_store::{
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
-use super::{UploadMode, UploadOutcome};
+use super::mode::{UploadMode, UploadOutcome};
 use crate::{
     Key, ObjectHeaders, Operation, PresignedObjects, StoreError,
     presigned_objects::{PARALLEL_PARTS, PART_BYTES},

@@ -24,7 +24,10 @@ use object_store::{
     },
 };
 
-use super::{exchange, options::IDLE_LIMIT};
+use super::exchange;
+
+/// Time after which an idle connection is closed. Stores close idle connections after about the same time.
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// A request with more bytes than this gets the full time limit from the start.
 const SMALL_BYTES: usize = 512 << 10;

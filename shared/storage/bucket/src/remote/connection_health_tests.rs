@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectFormat, ObjectStoreAdapter,
     PutMode, Register, RegisterChange, RegisterValue, RemoteOptions, Store, World,
-    remote::exchange::ObservingConnector,
+    remote::observing_connector::ObservingConnector,
 };
 
 /// A proxy to a server whose open connections can stop passing data.

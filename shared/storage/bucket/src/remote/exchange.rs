@@ -2,15 +2,10 @@
 
 use std::cell::RefCell;
 
-use async_trait::async_trait;
 use chrono::DateTime;
 use http::{HeaderMap, StatusCode, header};
-use object_store::{
-    ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
-};
+use object_store::client::{HttpError, HttpResponse};
 
-use super::connection_health::ReconnectingConnector;
 use crate::StoreTime;
 
 tokio::task_local! {
@@ -58,6 +53,14 @@ pub(super) fn record_short_timeout() {
         .unwrap_or_default();
 }
 
+/// Records an answer, or its failure, in the exchange of the current call.
+pub(super) fn record_answer(answer: &Result<HttpResponse, HttpError>) {
+    // Outside of a call there is no exchange.
+    EXCHANGE
+        .try_with(|exchange| exchange.borrow_mut().saw(answer))
+        .unwrap_or_default();
+}
+
 impl HttpExchange {
     fn saw(&mut self, answer: &Result<HttpResponse, HttpError>) {
         match answer {
@@ -83,32 +86,6 @@ fn date(headers: &HeaderMap) -> Option<StoreTime> {
     let date = headers.get(header::DATE)?.to_str().ok()?;
     let date = DateTime::parse_from_rfc2822(date).ok()?;
     Some(StoreTime::from_micros(date.timestamp_micros()))
-}
-
-/// Creates HTTP clients that record their observations in the [`HttpExchange`] of the call.
-#[derive(Clone, Debug)]
-pub(super) struct ObservingConnector(pub(super) ReconnectingConnector);
-
-impl HttpConnector for ObservingConnector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = self.0.connect(options)?;
-        Ok(HttpClient::new(ObservingService(client)))
-    }
-}
-
-#[derive(Debug)]
-struct ObservingService(HttpClient);
-
-#[async_trait]
-impl HttpService for ObservingService {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.0.execute(request).await;
-        // Outside of a call there is no exchange.
-        EXCHANGE
-            .try_with(|exchange| exchange.borrow_mut().saw(&answer))
-            .unwrap_or_default();
-        answer
-    }
 }
 
 #[cfg(test)]

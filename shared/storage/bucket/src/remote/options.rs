@@ -6,12 +6,9 @@ use http::HeaderValue;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
 use super::{
-    connection_health::{ConnectionHealth, ReconnectingConnector},
-    exchange::ObservingConnector,
+    connection_health::{ConnectionHealth, IDLE_LIMIT, ReconnectingConnector},
+    observing_connector::ObservingConnector,
 };
-
-/// Time after which an idle connection is closed. Stores close idle connections after about the same time.
-pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Factor by which the time limit of large requests is longer.
 const LARGE_REQUEST_FACTOR: u32 = 10;

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::EngineLogLine;
+use super::log_line::EngineLogLine;
 
 /// Maximum bytes of lines of a database that wait to be saved.
 pub(super) const MAX_UNSAVED_BYTES: usize = 2 << 20;

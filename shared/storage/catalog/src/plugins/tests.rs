@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use neap_bucket::ProtocolMargins;
+use neap_bucket::{ProtocolMargins, StoreTime};
 
 use super::*;
 use crate::tests::CatalogFixture;

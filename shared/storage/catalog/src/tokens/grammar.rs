@@ -14,7 +14,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
+    DatabaseAction, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, Permission, PermissionRequestError,
+    Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
 };
 use crate::{CatalogError, RootCatalog};
 
@@ -27,66 +28,6 @@ pub struct PermissionRequest {
     pub resource_names: Vec<String>,
     /// Actions of the type, or `*` alone.
     pub actions: Vec<String>,
-}
-
-/// Maximum number of permissions of a token, after merging permissions for the same names.
-pub const MAX_PERMISSIONS: usize = 100;
-
-/// Maximum number of databases and endpoints that the permissions of a token name.
-pub const MAX_PERMISSION_NAMES: usize = 1_000;
-
-/// Why a permission is invalid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PermissionRequestError {
-    /// It does not have three parts.
-    #[error("invalid permission '{text}', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS")]
-    Syntax {
-        /// The permission.
-        text: String,
-    },
-    /// The resource type does not exist.
-    #[error("invalid resource type '{given}', expected one of db, system, token, user, audit, *")]
-    ResourceType {
-        /// The given type.
-        given: String,
-    },
-    /// It has no resource name, or an empty one.
-    #[error("no resource name provided")]
-    NoName,
-    /// It has a wildcard and a resource name. The message is that of InfluxDB 3.
-    #[error("mixed wildcard (*) and resource name")]
-    MixedNames,
-    /// The resource name is not allowed for the type.
-    #[error("invalid resource name '{given}' for '{resource_type}', expected {expected}")]
-    Name {
-        /// The type.
-        resource_type: String,
-        /// The given name.
-        given: String,
-        /// The allowed values.
-        expected: String,
-    },
-    /// It has no action, or an empty one.
-    #[error("no action provided")]
-    NoAction,
-    /// It has a wildcard and an action.
-    #[error("mixed wildcard (*) and action")]
-    MixedActions,
-    /// There are too many permissions or resource names.
-    #[error(
-        "a token has at most {MAX_PERMISSIONS} permissions with {MAX_PERMISSION_NAMES} resource names"
-    )]
-    TooMany,
-    /// The action does not exist for the type.
-    #[error("invalid action '{given}' for '{resource_type}', expected {expected}")]
-    Action {
-        /// The type.
-        resource_type: String,
-        /// The given action.
-        given: String,
-        /// The allowed values.
-        expected: String,
-    },
 }
 
 impl FromStr for PermissionRequest {
@@ -266,6 +207,16 @@ impl PermissionRequest {
                 };
                 Permissions::Of(vec![Permission::Database { databases, actions }])
             }
+        })
+    }
+}
+
+impl Permissions {
+    /// Prints the grammar with the present names of the databases, for display.
+    pub fn named(&self, root: &RootCatalog) -> String {
+        self.show(|id| match root.databases().get(&id) {
+            Some(entry) => entry.name.clone(),
+            None => id.to_string(),
         })
     }
 }

@@ -12,69 +12,32 @@
 pub(crate) mod changes;
 mod client_key;
 pub(crate) mod grammar;
+mod limits;
+mod permission_request_error;
 mod permissions;
 mod secret;
+mod token_id;
 mod token_set;
-
-use std::fmt;
 
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
 pub use changes::{IssuedToken, RegisteredKey};
 pub use client_key::{ClientKeyError, ClientPrivateKey, ClientPublicKey, NewClientKey};
-pub use grammar::{
-    MAX_PERMISSION_NAMES, MAX_PERMISSIONS, PermissionRequest, PermissionRequestError,
-};
+pub use grammar::PermissionRequest;
+pub use limits::{MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS};
+pub use permission_request_error::PermissionRequestError;
 pub use permissions::{
     DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
 };
 pub use secret::{SecretToken, TokenHash, generate_token};
+pub use token_id::TokenId;
 pub(crate) use token_set::TokenSet;
 
 use crate::UserId;
 
-/// Maximum number of tokens in a cluster.
-pub const MAX_TOKENS: usize = 10_000;
-
-/// Maximum bytes of the name of a token.
-pub const MAX_TOKEN_NAME_BYTES: usize = 255;
-
 /// The name of the operator token.
 pub const OPERATOR_TOKEN_NAME: &str = "_admin";
-
-/// The id of a token. Ids are never reused; the operator token keeps its id when it is regenerated.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct TokenId(u64);
-
-impl TokenId {
-    /// The operator token, `_admin`.
-    pub const OPERATOR: Self = Self(0);
-
-    /// Creates the id with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// Returns the next id; `None` if all are used.
-    pub(crate) fn next(self) -> Option<Self> {
-        self.0.checked_add(1).map(Self)
-    }
-}
-
-impl fmt::Display for TokenId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// The entry of a token in the root catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

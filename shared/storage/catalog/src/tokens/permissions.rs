@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::{INTERNAL_DATABASE_ID, RootCatalog};
+use crate::INTERNAL_DATABASE_ID;
 
 /// The permissions of a token. `Display` prints the grammar of InfluxDB 3 with the ids of databases;
 /// [`named`](Self::named) prints their names.
@@ -310,15 +310,7 @@ impl Permissions {
         }
     }
 
-    /// Prints the grammar with the present names of the databases, for display.
-    pub fn named(&self, root: &RootCatalog) -> String {
-        self.show(|id| match root.databases().get(&id) {
-            Some(entry) => entry.name.clone(),
-            None => id.to_string(),
-        })
-    }
-
-    fn show(&self, name_of: impl Fn(DatabaseId) -> String) -> String {
+    pub(super) fn show(&self, name_of: impl Fn(DatabaseId) -> String) -> String {
         let Self::Of(permissions) = self else {
             return "*:*:*".to_owned();
         };

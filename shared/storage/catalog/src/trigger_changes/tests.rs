@@ -400,7 +400,7 @@ fn a_catalog_from_before_triggers_is_readable() {
     let old = r#"{"next_table":1,"next_cache":3}"#;
     let catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
     assert_eq!(catalog.triggers().count(), 0);
-    assert_eq!(catalog.next_trigger, first_id());
+    assert_eq!(catalog.next_trigger, crate::triggers::first_id());
     let json = serde_json::to_value(&catalog).unwrap();
     assert_eq!(json.get("triggers"), None);
     assert_eq!(json.get("next_trigger"), None);

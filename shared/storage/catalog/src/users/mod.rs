@@ -10,7 +10,9 @@
 //! request. A token is valid only as long as its session is in the catalog: a sign-out removes the session, so that it
 //! is effective wherever the catalog is read again.
 
+mod actor;
 mod changes;
+mod lookup;
 mod password_hash;
 mod role_changes;
 mod roles;
@@ -19,25 +21,28 @@ mod sessions;
 mod signing_keys;
 #[cfg(test)]
 mod tests;
+mod user_id;
 mod user_set;
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
 
+pub use actor::Actor;
 pub use changes::{FirstUser, NewUser, UserChange};
 pub use password_hash::PasswordHash;
 pub use role_changes::NewRole;
 pub use roles::{Role, RoleEntry, RoleId};
-pub use session_changes::{
-    ExternalUser, RenewedSession, SessionLifetime, SigningKeyRequest, StartedSession,
-};
+pub use session_changes::{ExternalUser, RenewedSession, SessionLifetime, StartedSession};
 pub use sessions::{SessionEntry, SessionId};
-pub use signing_keys::{NewSigningKey, SigningKeyEntry, SigningSecret, VerificationKey};
+pub use signing_keys::{
+    NewSigningKey, SigningKeyEntry, SigningKeyRequest, SigningSecret, VerificationKey,
+};
+pub use user_id::UserId;
 pub(crate) use user_set::UserSet;
 
-use crate::{CatalogError, OPERATOR_TOKEN_NAME, TokenId};
+use crate::{CatalogError, OPERATOR_TOKEN_NAME};
 
 /// Maximum number of users of a cluster.
 pub const MAX_USERS: usize = 10_000;
@@ -56,45 +61,6 @@ pub const MAX_SESSIONS_PER_USER: usize = 20;
 
 /// Maximum bytes of the name of a user or role, of a display name and of a description.
 pub const MAX_USER_TEXT_BYTES: usize = 255;
-
-/// The id of a user. Ids are never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserId(u64);
-
-impl UserId {
-    /// Creates the id with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// The sender of a change: the holder of a token or a user with a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// The holder of a token.
-    Token(TokenId),
-    /// A user.
-    User(UserId),
-}
-
-impl From<TokenId> for Actor {
-    fn from(id: TokenId) -> Self {
-        Self::Token(id)
-    }
-}
 
 /// The entry of a user in the root catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

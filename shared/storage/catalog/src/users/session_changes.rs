@@ -10,8 +10,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    MAX_ROLES_PER_USER, NewSigningKey, NewUser, PasswordHash, RoleId, SessionEntry, SessionId,
-    SigningKeyEntry, UserEntry, UserId,
+    MAX_ROLES_PER_USER, NewUser, PasswordHash, RoleId, SessionEntry, SessionId, SigningKeyEntry,
+    SigningKeyRequest, UserEntry, UserId,
 };
 use crate::{Catalog, CatalogError, RootCatalog};
 
@@ -22,15 +22,6 @@ pub struct SessionLifetime {
     pub idle: Duration,
     /// The time after which a session ends in any case.
     pub total: Duration,
-}
-
-/// The key with which a process signs tokens.
-#[derive(Clone, Debug)]
-pub enum SigningKeyRequest {
-    /// The key that the process was started with.
-    Configured(NewSigningKey),
-    /// The generated key of the cluster; this one if there is none or it is too old.
-    Generated(NewSigningKey),
 }
 
 /// A user of the identity provider, as of a sign-in.

@@ -108,3 +108,12 @@ impl SigningKeyEntry {
         self.secret.is_some() && now.since(self.created) < ROTATION_AGE
     }
 }
+
+/// The key with which a process signs tokens.
+#[derive(Clone, Debug)]
+pub enum SigningKeyRequest {
+    /// The key that the process was started with.
+    Configured(NewSigningKey),
+    /// The generated key of the cluster; this one if there is none or it is too old.
+    Generated(NewSigningKey),
+}

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use arrow_schema::{DataType, SchemaRef};
 
-use super::TailRow;
+use super::tail_row::TailRow;
 use crate::PointsError;
 
 /// About the size of an array without its values, in bytes.

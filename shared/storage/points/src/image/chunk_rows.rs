@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use arrow_select::filter::{FilterBuilder, FilterPredicate};
 use neap_narrow_integers::{concat_parts, widened};
 
-use super::{ImageChunk, SelectedSeries, TailImage, read};
+use super::{ImageChunk, SelectedSeries, TailImage, lock::read};
 use crate::PointsError;
 
 /// Adjacent rows of a chunk, without rows that are not live, rows of series that are not selected, and rows that a filter left out.

@@ -3,12 +3,12 @@
 //! Queries of a table that is being written see an image after the other. Most rows of an image were in the one before:
 //! the rows that were added are sorted and inserted.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use arrow_buffer::BooleanBufferBuilder;
 
-use super::{TailImage, read};
-use crate::gallop;
+use super::{chunk::ImageChunk, lock::read, row_position::tail_row};
+use crate::{SeriesIndex, gallop};
 
 /// If more than one of this many rows was added, all rows are sorted.
 const ROWS_PER_INSERT: usize = 4;
@@ -50,14 +50,14 @@ impl LazyRowOrder {
         self.order.get()
     }
 
-    /// Returns the order of the image. Computed once: the computation takes 16 bytes per sorted row temporarily, and the
-    /// result takes 4 bytes per row and 4 per series.
-    pub(super) fn of(&self, image: &TailImage) -> &RowOrder {
+    /// Returns the order of the image with these chunks and this index of its series. Computed once: the computation takes
+    /// 16 bytes per sorted row temporarily, and the result takes 4 bytes per row and 4 per series.
+    pub(super) fn of(&self, chunks: &[ImageChunk], index: &RwLock<SeriesIndex>) -> &RowOrder {
         if let Some(order) = self.order.get() {
             return order;
         }
         let earlier = self.earlier().clone();
-        let order = RowSorter { image }.sort(earlier.as_deref());
+        let order = RowSorter { chunks, index }.sort(earlier.as_deref());
         let order = self.order.get_or_init(|| Arc::new(order));
         *self.earlier() = None;
         order
@@ -76,14 +76,20 @@ impl LazyRowOrder {
 
 /// Sorts the rows of an image.
 struct RowSorter<'a> {
-    image: &'a TailImage,
+    chunks: &'a [ImageChunk],
+    index: &'a RwLock<SeriesIndex>,
 }
 
 impl RowSorter<'_> {
+    /// The number of rows of the image, live or not.
+    fn row_count(&self) -> usize {
+        self.chunks.last().map_or(0, ImageChunk::end)
+    }
+
     /// Returns the order, computed from that of an earlier image if few rows were added.
     fn sort(&self, earlier: Option<&RowOrder>) -> RowOrder {
-        let row_count = self.image.row_count();
-        let index = read(&self.image.index);
+        let row_count = self.row_count();
+        let index = read(self.index);
         let ranks = match earlier {
             Some(earlier) if earlier.ranks.len() == index.len() => Arc::clone(&earlier.ranks),
             _ => index.ranks().into(),
@@ -112,11 +118,9 @@ impl RowSorter<'_> {
 
     /// Returns the keys of the live rows from number `first` on, which is the first row of a chunk, sorted.
     fn keys(&self, ranks: &[u32], first: usize) -> Vec<RowKey> {
-        let chunks = &self.image.chunks;
-        let start = chunks.partition_point(|chunk| chunk.end() <= first);
-        let row_count = self.image.row_count();
-        let mut keys = Vec::with_capacity(row_count.saturating_sub(first));
-        for chunk in chunks.iter().skip(start) {
+        let start = self.chunks.partition_point(|chunk| chunk.end() <= first);
+        let mut keys = Vec::with_capacity(self.row_count().saturating_sub(first));
+        for chunk in self.chunks.iter().skip(start) {
             for (at, row) in chunk.rows().enumerate() {
                 if chunk.is_live(at) {
                     let rank = ranks.get(row.series as usize).copied().unwrap_or(0);
@@ -130,8 +134,8 @@ impl RowSorter<'_> {
 
     /// Returns the rows of an earlier image that are still live, with added rows.
     fn insert(&self, ranks: &[u32], earlier: &RowOrder, added: &[RowKey]) -> Arc<[u32]> {
-        let mut live = BooleanBufferBuilder::new(self.image.row_count());
-        for chunk in &self.image.chunks {
+        let mut live = BooleanBufferBuilder::new(self.row_count());
+        for chunk in self.chunks {
             match &chunk.live {
                 Some(rows) => live.append_buffer(rows),
                 None => live.append_n(chunk.num_rows(), true),
@@ -156,7 +160,7 @@ impl RowSorter<'_> {
     }
 
     fn key(&self, ranks: &[u32], row: u32) -> Option<(u32, i64)> {
-        let row = self.image.row_at(self.image.place(row)?)?;
+        let row = tail_row(self.chunks, row)?;
         Some((*ranks.get(row.series as usize)?, row.time))
     }
 }

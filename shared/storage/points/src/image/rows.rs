@@ -13,19 +13,12 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
 use neap_narrow_integers::interleave_parts;
 
-use super::{ImageChunk, RowPosition, TailImageBuilder, live_rows, read, tail_row};
+use super::{
+    ImageChunk, TailImageBuilder, TailRow,
+    lock::read,
+    row_position::{RowPosition, live_rows, tail_row},
+};
 use crate::{PointsError, SeriesIndex, columns::null_column};
-
-/// A row of a tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TailRow {
-    /// The number of the row.
-    pub row: u32,
-    /// The number of the row's tag set in [`TailImageBuilder::index`].
-    pub series: u32,
-    /// The time of the row, in nanoseconds since the Unix epoch.
-    pub time: i64,
-}
 
 impl TailImageBuilder {
     /// The tag sets of the rows.

@@ -11,7 +11,9 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use neap_narrow_integers::interleave_parts;
 
-use super::{RowPosition, SelectedSeries, TailImage, TailRow, read, rows::SourceChunks};
+use super::{
+    SelectedSeries, TailImage, TailRow, lock::read, row_position::RowPosition, rows::SourceChunks,
+};
 use crate::{PointsError, series::NO_SERIES};
 
 /// Iterates over points of an image in batches, in the order of a list of row numbers, which is sorted by tag set and time.
@@ -61,7 +63,7 @@ impl TailImage {
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<SortedRows, PointsError> {
-        let order = Arc::clone(&self.order.of(&self).rows);
+        let order = Arc::clone(&self.order.of(&self.chunks, &self.index).rows);
         let times = (*range.start(), *range.end());
         let positions = match &selected {
             Some(selected) => self.positions(selected, times),

@@ -7,7 +7,7 @@ use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
 use neap_narrow_integers::{interleave_parts, narrowed};
 
-use super::{ImageChunk, RowPosition, TailImageBuilder, chunk::array_bytes};
+use super::{ImageChunk, TailImageBuilder, chunk::array_bytes, row_position::RowPosition};
 use crate::{PointsError, columns::conform_narrow_column};
 
 impl TailImageBuilder {

@@ -5,7 +5,11 @@
 
 use ahash::RandomState;
 
-use super::{ImageChunk, TailRow, live_rows, tail_row};
+use super::{
+    chunk::ImageChunk,
+    row_position::{live_rows, tail_row},
+    tail_row::TailRow,
+};
 use crate::number_table::NumberTable;
 
 /// The newest version of each point.

@@ -17,7 +17,7 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{DedupMerge, execute_all, max_inputs};
+use super::merge::{DedupMerge, execute_all, max_inputs};
 
 /// Merges and deduplicates groups of inputs. The inputs of a group are adjacent in age, and are read at once.
 pub(super) fn deduplicate_in_passes(

@@ -21,7 +21,7 @@ use neap_schema::ColumnType;
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 
-use super::*;
+use super::{merge::ROWS_PER_INPUT, *};
 
 type PointMap = BTreeMap<(Option<u8>, i64), [Option<i64>; 2]>;
 

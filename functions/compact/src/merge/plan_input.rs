@@ -1,0 +1,28 @@
+//! The inputs of the plan of a table.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use neap_bucket::StoreTime;
+use neap_manifest::Section;
+use neap_schema::TableId;
+
+use super::{SectionBounds, SectionRef};
+
+/// Inputs of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct TablePlanInput<'a> {
+    /// The table.
+    pub table: TableId,
+    /// All its sections, in any order.
+    pub sections: &'a [Arc<Section>],
+    /// Sections that may hold deleted rows which merges remove now.
+    pub rewrites: &'a BTreeSet<SectionRef>,
+    /// Bounds of merges that other workers have claimed.
+    pub claimed: &'a [SectionBounds],
+    /// Rows before this time, in nanoseconds since the Unix epoch, have expired.
+    pub cutoff: Option<i64>,
+    /// Retention period; `None` without limit.
+    pub retention: Option<Duration>,
+    /// The store's time.
+    pub now: StoreTime,
+}

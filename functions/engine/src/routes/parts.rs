@@ -1,0 +1,64 @@
+//! The components of the routes.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::Request;
+use neap_bucket::World;
+use neap_catalog::Catalog;
+use neap_http::{ApiError, BodyLimits, Kind, read_json};
+use neap_schema::DatabaseId;
+use serde::de::DeserializeOwned;
+
+use super::RequestDispatcher;
+use crate::{DatabaseAccess, PluginCodeStore, PythonEnvironment, TriggerKind, WorkerPool};
+
+/// Maximum bytes of the body of a configuration request.
+pub(super) const MAX_CONFIGURE_BYTES: usize = 1 << 20;
+
+/// The components of the routes.
+#[derive(Clone, Debug)]
+pub struct EngineRoutes {
+    /// The catalogs.
+    pub catalog: Arc<Catalog>,
+    /// Maximum age of a catalog for lookups.
+    pub max_age: Duration,
+    /// The code of plugins.
+    pub code: Arc<PluginCodeStore>,
+    /// The Python environment of plugins.
+    pub packages: Arc<PythonEnvironment>,
+    /// The processes that plugins run in.
+    pub workers: Arc<WorkerPool>,
+    /// The database for queries of dry runs.
+    pub database: Arc<dyn DatabaseAccess>,
+    /// The triggers on requests.
+    pub triggers: Arc<dyn RequestDispatcher>,
+    /// The allowed kinds of triggers (`--restrict-plugin-triggers-to`); empty: all kinds.
+    pub allowed: Vec<TriggerKind>,
+    /// The limits on the size and the duration of request bodies for plugins.
+    pub body: BodyLimits,
+}
+
+impl EngineRoutes {
+    pub(super) fn world(&self) -> &World {
+        self.catalog.bucket().world()
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        max_bytes: usize,
+    ) -> Result<T, ApiError> {
+        let (head, body) = request.into_parts();
+        let limits = BodyLimits {
+            max_bytes,
+            ..self.body
+        };
+        read_json(&head.headers, body, &limits, self.world()).await
+    }
+
+    pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, ApiError> {
+        let found = self.catalog.database_by_name(name, self.max_age).await?;
+        let text = || format!("Database not found {name}");
+        found.ok_or_else(|| ApiError::text(Kind::NotFound, text()))
+    }
+}

@@ -1,0 +1,52 @@
+//! Planners of SQL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::Result;
+use neap_tables::QueryContext;
+
+use crate::{
+    Language, QueryRequest,
+    plan_cache::PlanCache,
+    request::Planner,
+    statement::{self, PlannedStatement},
+};
+
+/// Plans the text of the request as SQL.
+#[derive(Debug)]
+pub(crate) struct SqlPlanner;
+
+#[async_trait]
+impl Planner for SqlPlanner {
+    fn language(&self) -> Language {
+        Language::Sql
+    }
+
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
+        statement::plan(context, &request.text, request.parameters.clone()).await
+    }
+}
+
+/// Plans the text of the request as SQL, with the kept plans of other statements.
+#[derive(Debug)]
+pub(crate) struct CachedSqlPlanner(pub(crate) Arc<PlanCache>);
+
+#[async_trait]
+impl Planner for CachedSqlPlanner {
+    fn language(&self) -> Language {
+        Language::Sql
+    }
+
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
+        self.0.plan(context, request).await
+    }
+}
