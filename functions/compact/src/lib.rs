@@ -68,7 +68,7 @@ pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTim
 pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits};
 pub use merge::{
     JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
-    MergeSkipped, Merger, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table,
+    MergeSkipped, Merger, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;
 pub use plan_context::PlanScope;

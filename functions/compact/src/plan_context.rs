@@ -7,10 +7,10 @@ use std::{
 
 use neap_bucket::StoreTime;
 use neap_catalog::DatabaseCatalog;
-use neap_manifest::{Manifest, RecordedDelete, Section};
+use neap_manifest::{Manifest, RecordedDelete, Section, SectionBounds};
 use neap_schema::TableId;
 
-use crate::merge::{MergePolicy, SectionBounds, SectionRef, TablePlan, TablePlanInput, plan_table};
+use crate::merge::{MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table};
 
 /// Days that a plan covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

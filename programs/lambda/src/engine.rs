@@ -93,11 +93,6 @@ impl EngineRouteProvider {
         }
     }
 
-    /// Returns the routes of the processing engine, without the common ones.
-    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
-        Ok(self.processing().await?.routes())
-    }
-
     async fn processing(&self) -> Result<&ProcessingEngine, ApiError> {
         self.processing.get_or_try_init(|| self.assemble()).await
     }
@@ -144,18 +139,12 @@ impl EngineRouteProvider {
 
 #[async_trait]
 impl RouteProvider for EngineRouteProvider {
-    async fn router(&self) -> Result<Router, ApiError> {
-        Ok(complete_routes(
-            self.routes().await?,
-            &self.opened,
-            &self.catalog,
-            &self.options.access,
-        ))
+    async fn routes(&self) -> Result<Router, ApiError> {
+        Ok(self.processing().await?.routes())
     }
 
-    fn care(&self) -> Router {
-        let access = &self.options.access;
-        complete_routes(Router::new(), &self.opened, &self.catalog, access)
+    fn complete(&self, routes: Router) -> Router {
+        complete_routes(routes, &self.opened, &self.catalog, &self.options.access)
     }
 
     fn begin_shutdown(&self) {

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     engine::{EngineProgram, EngineRouteProvider},
+    http::RouteProvider,
     http_service::monitoring_routes,
     options,
     query::{QueryProgram, QueryRouteProvider},

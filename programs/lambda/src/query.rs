@@ -343,9 +343,11 @@ impl QueryRouteProvider {
             tasks: Some(tasks),
         })
     }
+}
 
-    /// Returns the routes of the query engine, without the common ones.
-    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+#[async_trait]
+impl RouteProvider for QueryRouteProvider {
+    async fn routes(&self) -> Result<Router, ApiError> {
         let engine = &self.components().await?.engine;
         let database = self.options.writes.default_database();
         Ok(neap_query::router(Arc::clone(engine))
@@ -354,22 +356,9 @@ impl QueryRouteProvider {
             .merge(refused_routes())
             .merge(neap_prometheus_read::router(Arc::clone(engine), database)))
     }
-}
 
-#[async_trait]
-impl RouteProvider for QueryRouteProvider {
-    async fn router(&self) -> Result<Router, ApiError> {
-        Ok(complete_routes(
-            self.routes().await?,
-            &self.opened,
-            &self.catalog,
-            &self.options.access,
-        ))
-    }
-
-    fn care(&self) -> Router {
-        let access = &self.options.access;
-        complete_routes(Router::new(), &self.opened, &self.catalog, access)
+    fn complete(&self, routes: Router) -> Router {
+        complete_routes(routes, &self.opened, &self.catalog, &self.options.access)
     }
 
     fn begin_shutdown(&self) {

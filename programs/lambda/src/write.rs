@@ -191,9 +191,11 @@ impl WriteRouteProvider {
             service: OnceLock::new(),
         })
     }
+}
 
-    /// Returns the routes of the write service, without the common ones.
-    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+#[async_trait]
+impl RouteProvider for WriteRouteProvider {
+    async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
         let (common, writes) = (&self.options.common, &self.options.writes);
         let service = self.service.get_or_init(|| {
@@ -222,22 +224,9 @@ impl WriteRouteProvider {
             .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
             .merge(neap_otlp::router(Arc::clone(service))))
     }
-}
 
-#[async_trait]
-impl RouteProvider for WriteRouteProvider {
-    async fn router(&self) -> Result<Router, ApiError> {
-        Ok(complete_routes(
-            self.routes().await?,
-            &self.opened,
-            &self.catalog,
-            &self.options.access,
-        ))
-    }
-
-    fn care(&self) -> Router {
-        let access = &self.options.access;
-        complete_routes(Router::new(), &self.opened, &self.catalog, access)
+    fn complete(&self, routes: Router) -> Router {
+        complete_routes(routes, &self.opened, &self.catalog, &self.options.access)
     }
 
     fn begin_shutdown(&self) {

@@ -22,6 +22,7 @@
 //! | `crashes` | `kill -9` under load loses no acknowledged write |
 //! | `endless_queries` | CPU-bound endless queries end, and do not block other requests |
 //! | `memory_limit` | a process with little memory under load: limits hold, queries are answered |
+//! | `aws_credentials` | the chain of credentials of the AWS SDK |
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
@@ -53,6 +54,8 @@
 //! | `histories` | requests of many clients under faults, checked against all promises |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
 
+#[cfg(test)]
+mod aws_credentials;
 #[cfg(test)]
 mod backpressure;
 #[cfg(test)]

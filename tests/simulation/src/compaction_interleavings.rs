@@ -201,7 +201,7 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
             flush(&owner).await;
         }
         let [one, other] = merges(&owner, [[0, 3], [1, 2]]).await;
-        assert!(one.bounds().meets(&other.bounds()));
+        assert!(one.bounds().overlaps(&other.bounds()));
         let machine = theatre.machine("slow", Suspension::NoClockStops);
         let script = once(
             InterceptionPoint::Before,

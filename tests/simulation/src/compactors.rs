@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Duration};
 use neap_bucket::Stamp;
 use neap_compact::{
     CompactError, CompactorEvent, JobLimits, MergeError, MergeJob, MergeReason, PlanScope,
-    SectionBounds,
 };
-use neap_manifest::{ManifestError, Section};
+use neap_manifest::{ManifestError, Section, SectionBounds};
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -116,11 +115,13 @@ pub(crate) fn closed_set(
 /// Adds the sections that overlap the bounds of the inputs, until no further section does.
 fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<()> {
     loop {
-        let hulls = inputs.iter().map(|section| SectionBounds::of(section));
-        let hull = hulls.reduce(SectionBounds::with)?;
+        let bounds = inputs
+            .iter()
+            .map(|section| section.bounds())
+            .reduce(SectionBounds::union)?;
         let (met, others): (Vec<_>, Vec<_>) = rest
             .into_iter()
-            .partition(|section| hull.meets(&SectionBounds::of(section)));
+            .partition(|section| bounds.overlaps(&section.bounds()));
         rest = others;
         if met.is_empty() {
             return Some(());

@@ -9,7 +9,7 @@ use neap_bucket::{
     CommitOutcome, Get, GetOptions, Key, PutMode, RegisterChange, Stamp, VersionedValue,
 };
 use neap_catalog::{ANY_AGE, Table};
-use neap_compact::{EncodedSection, MergeJob, SectionBounds, encode_section};
+use neap_compact::{EncodedSection, MergeJob, encode_section};
 use neap_manifest::{
     CondemnedEntry, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject,
     RecordedDelete, Section,
@@ -197,9 +197,9 @@ impl PendingMergeCommit {
             next.sections.into_iter().partition(|one| is_input(one));
         next.sections = kept;
         let all_there = removed.len() == self.job.inputs.len();
-        let hull = self.job.bounds();
+        let bounds = self.job.bounds();
         let is_met = |section: &Arc<Section>| {
-            section.table == self.job.table && hull.meets(&SectionBounds::of(section))
+            section.table == self.job.table && bounds.overlaps(&section.bounds())
         };
         let needs_inputs = self.weakness != DisabledRule::MergeInputCheck;
         let needs_closure = !matches!(

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use neap_bucket::Stamp;
-use neap_manifest::Section;
+use neap_manifest::{Section, SectionBounds};
 use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
-
-use super::SectionBounds;
 
 /// Reason for a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,16 +47,18 @@ impl MergeJob {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
         let table = inputs.first()?.table;
-        let hulls = inputs.iter().map(|section| SectionBounds::of(section));
-        let hull = hulls.reduce(SectionBounds::with)?;
+        let bounds = inputs
+            .iter()
+            .map(|section| section.bounds())
+            .reduce(SectionBounds::union)?;
         let one_table = inputs.iter().all(|section| section.table == table);
         one_table.then_some(Self {
             table,
             inputs,
-            first_day: hull.first_day,
-            last_day: hull.last_day,
-            above: hull.above,
-            upto: hull.upto,
+            first_day: bounds.first_day,
+            last_day: bounds.last_day,
+            above: bounds.above,
+            upto: bounds.upto,
             reason,
         })
     }
@@ -139,20 +139,20 @@ impl MergeJobRef {
     /// Returns the job if all its inputs are in `sections` and are still exactly the sections that intersect its
     /// bounds.
     pub fn resolve(&self, sections: &[Arc<Section>]) -> Option<MergeJob> {
-        let hull = SectionBounds {
+        let bounds = SectionBounds {
             first_day: self.first_day,
             last_day: self.last_day,
             above: self.above,
             upto: self.upto,
         };
-        let met = sections.iter().filter(|section| {
-            section.table == self.table && hull.meets(&SectionBounds::of(section))
-        });
+        let met = sections
+            .iter()
+            .filter(|section| section.table == self.table && bounds.overlaps(&section.bounds()));
         let job = MergeJob::of(met.cloned().collect(), self.reason)?;
         let mut wanted = self.inputs.clone();
         let mut found = job.reference().inputs;
         wanted.sort_unstable();
         found.sort_unstable();
-        (wanted == found && job.bounds() == hull).then_some(job)
+        (wanted == found && job.bounds() == bounds).then_some(job)
     }
 }

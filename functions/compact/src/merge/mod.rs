@@ -14,6 +14,7 @@
 //! commit of the merge is refused.
 
 mod blocks;
+mod closed_sections;
 mod commit;
 mod error;
 mod input;
@@ -28,7 +29,6 @@ mod policy;
 mod queue;
 mod range_merges;
 mod scan;
-mod section_bounds;
 mod source;
 mod stream;
 #[cfg(test)]
@@ -43,5 +43,4 @@ pub use plan_input::TablePlanInput;
 pub use policy::MergePolicy;
 pub(crate) use queue::MergeQueue;
 pub(crate) use scan::{ScanOutcome, SectionScan};
-pub use section_bounds::SectionBounds;
 pub(crate) use stream::RowSink;

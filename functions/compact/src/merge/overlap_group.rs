@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use neap_bucket::Stamp;
-use neap_manifest::Section;
+use neap_manifest::{Section, SectionBounds};
 
 use super::{
-    MergeJob, MergePolicy, MergeReason, SectionBounds, SectionRef, policy::WriteActivity,
-    section_bounds::ClosedSectionSet,
+    MergeJob, MergePolicy, MergeReason, SectionRef, closed_sections::ClosedSectionSet,
+    policy::WriteActivity,
 };
 
 /// Number of sections that settled days may keep.
@@ -77,12 +77,12 @@ impl OverlapGroup {
         let Self {
             sections, outputs, ..
         } = self;
-        let meets = |claim: &&SectionBounds| {
+        let overlaps = |claim: &&SectionBounds| {
             sections
                 .iter()
-                .any(|section| claim.meets(&SectionBounds::of(section)))
+                .any(|section| claim.overlaps(&section.bounds()))
         };
-        outputs.extend(claims.iter().filter(meets));
+        outputs.extend(claims.iter().filter(overlaps));
     }
 
     /// Excludes sections from merges.
@@ -161,7 +161,7 @@ impl OverlapGroup {
             set.bytes <= policy.max_output_bytes
                 && set.count <= policy.max_inputs
                 && !set.places().any(|at| self.is_blocked(at))
-                && !self.outputs.iter().any(|output| set.meets(output))
+                && !self.outputs.iter().any(|output| set.overlaps(output))
         };
         for newest in (1..self.sections.len()).rev() {
             let mut set = ClosedSectionSet::new(&self.sections);

@@ -20,7 +20,7 @@ use neap_manifest::Section;
 use neap_schema::TableId;
 
 use super::{
-    MergeJob, MergePolicy, SectionBounds, TablePlanInput,
+    MergeJob, MergePolicy, TablePlanInput,
     overlap_group::{OverlapGroup, components},
     range_merges::range_jobs,
 };
@@ -58,8 +58,8 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
     let is_expired =
         |section: &Section| state.cutoff.is_some_and(|cutoff| section.max_time < cutoff);
     let is_claimed = |section: &Section| {
-        let hull = SectionBounds::of(section);
-        state.claimed.iter().any(|claimed| claimed.meets(&hull))
+        let bounds = section.bounds();
+        state.claimed.iter().any(|claim| claim.overlaps(&bounds))
     };
     let of_table = state
         .sections

@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
-use neap_manifest::Section;
+use neap_manifest::{Section, SectionBounds};
 use neap_schema::TableId;
 
-use super::{SectionBounds, SectionRef};
+use super::SectionRef;
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]

@@ -77,15 +77,15 @@ const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 /// The routes of a function. They are created when the required objects have been read from the store.
 #[async_trait]
 pub trait RouteProvider: fmt::Debug + Send + Sync + 'static {
-    /// Creates the routes.
+    /// Creates the routes of this function alone.
     ///
     /// # Errors
     /// The store does not answer, or an object in it is damaged.
-    async fn router(&self) -> Result<Router, ApiError>;
+    async fn routes(&self) -> Result<Router, ApiError>;
 
-    /// Returns the routes of `/health`, `/ping` and `/metrics` alone, for use until the others exist. Sends no requests
-    /// to the store.
-    fn care(&self) -> Router;
+    /// Adds what all functions have: the routes of `/health`, `/ping` and `/metrics`, and the layers of every response. Sends
+    /// no requests to the store.
+    fn complete(&self, routes: Router) -> Router;
 
     /// Flushes waiting batches and disables batching, because the instance is about to end.
     fn begin_shutdown(&self) {}
@@ -112,7 +112,8 @@ pub struct HttpFunctionParts {
 #[derive(Debug)]
 pub struct HttpFunction {
     parts: HttpFunctionParts,
-    care: Router,
+    /// The common routes alone, for use until the others exist.
+    monitoring: Router,
     router: OnceCell<Router>,
     errors: CounterFamily,
     /// The cluster's UUID, taken from the first response that has it.
@@ -137,7 +138,7 @@ impl HttpFunction {
         );
         Self {
             // Created before the other routes, because the last registration of a metric counts.
-            care: parts.served.care(),
+            monitoring: parts.served.complete(Router::new()),
             parts,
             router: OnceCell::new(),
             errors,
@@ -164,9 +165,9 @@ impl HttpFunction {
     /// # Errors
     /// The store does not answer. The next call tries again.
     pub async fn router(&self) -> Result<&Router, ApiError> {
-        self.router
-            .get_or_try_init(|| self.parts.served.router())
-            .await
+        let served = &self.parts.served;
+        let create = async || Ok(served.complete(served.routes().await?));
+        self.router.get_or_try_init(create).await
     }
 
     /// Answers the request in an event.
@@ -236,9 +237,9 @@ impl HttpFunction {
         let now = self.world().clock.monotonic();
         let ends = now.saturating_add(left.saturating_sub(RESERVE));
         request.extensions_mut().insert(RequestDeadline { ends });
-        let is_care = MONITORING_PATHS.contains(&request.uri().path());
-        let router = if is_care && !self.router.initialized() {
-            &self.care
+        let is_monitoring = MONITORING_PATHS.contains(&request.uri().path());
+        let router = if is_monitoring && !self.router.initialized() {
+            &self.monitoring
         } else {
             match self.router().await {
                 Ok(router) => router,

@@ -68,10 +68,10 @@ impl Manifest {
         let stamp = Stamp::from_u64(self.low_water_mark.as_u64().saturating_add(1));
         let condition = Condition::Time { min: i64::MIN, max };
         let is_covered = |recorded: &RecordedDelete| {
-            let hull = recorded.delete.condition.time_bounds();
+            let bounds = recorded.delete.condition.time_bounds();
             recorded.expiry
                 && recorded.delete.table == table
-                && hull.is_none_or(|(_, last)| last <= max)
+                && bounds.is_none_or(|(_, last)| last <= max)
         };
         for recorded in self.deletes.iter_mut().filter(|one| is_covered(one)) {
             recorded.dropped.get_or_insert(version);

@@ -50,6 +50,7 @@ mod rewrite;
 mod row_delete_log;
 mod row_delete_progress;
 mod section;
+mod section_bounds;
 mod snapshot;
 mod snapshot_cache;
 mod spill;
@@ -91,6 +92,7 @@ pub use row_delete_log::{
     LoggedRowDelete, MAX_PENDING_ROW_DELETES, RowDeleteLog, RowDeleteRequest, RowDeleteRequests,
 };
 pub use section::{Section, TagRange, TimeRange, day_of};
+pub use section_bounds::SectionBounds;
 pub use snapshot::{ResponseMismatch, Snapshot, SnapshotError, SnapshotOptions};
 pub use store::{ManifestSettings, ManifestStore};
 pub use table_changes::{ManifestPoint, TableChanges};

@@ -24,7 +24,7 @@ use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{Section, TimeRange};
+use crate::{Section, SectionBounds, TimeRange};
 
 const FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NPAG",
@@ -77,6 +77,16 @@ pub struct PageRef {
 }
 
 impl PageRef {
+    /// Returns bounds that contain those of all sections of the page.
+    pub(crate) fn bounds(&self) -> SectionBounds {
+        SectionBounds {
+            first_day: self.first_day,
+            last_day: self.last_day,
+            above: self.above,
+            upto: self.upto,
+        }
+    }
+
     /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         Key::Page(database, self.object)

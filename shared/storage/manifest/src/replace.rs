@@ -26,7 +26,7 @@ use crate::{
     ManifestStore, PageRef, PendingObject, ReplaceRefusal, Replacement, Section,
     condemned::DroppedItem,
     error::no_date,
-    replacement::{InputBounds, ReplacementBatch, ValidatedReplacement},
+    replacement::{ReplacementBatch, ValidatedReplacement},
     rewrite::{PreparedReplacements, RewrittenPage},
 };
 
@@ -130,20 +130,21 @@ impl ReplacementBatch<'_> {
         next: &Manifest,
         prepared: &PreparedReplacements,
     ) -> Result<(), StaleReplacement> {
-        let mut hulls: BTreeMap<TableId, Vec<&InputBounds>> = BTreeMap::new();
+        let mut by_table: BTreeMap<TableId, Vec<&ValidatedReplacement<'_>>> = BTreeMap::new();
         for (_, one) in self
             .pending()
             .filter(|(_, one)| one.excludes_other_sections())
         {
-            hulls.entry(one.what.table).or_default().push(&one.hull);
+            by_table.entry(one.what.table).or_default().push(one);
         }
         let lies_between = |section: &Arc<Section>| {
-            let of_table = hulls.get(&section.table);
-            of_table.is_some_and(|hulls| hulls.iter().any(|hull| hull.meets(section)))
+            let of_table = by_table.get(&section.table);
+            of_table.is_some_and(|all| all.iter().any(|one| one.overlaps(section)))
         };
         let is_unknown = |page: &PageRef| {
-            let mut met = hulls.range(page.tables()).flat_map(|(_, hulls)| hulls);
-            !prepared.examined.contains(&page.place()) && met.any(|hull| hull.meets_page(page))
+            let mut of_tables = by_table.range(page.tables()).flat_map(|(_, all)| all);
+            !prepared.examined.contains(&page.place())
+                && of_tables.any(|one| one.overlaps_page(page))
         };
         if next.sections.iter().any(lies_between) || next.pages.iter().any(is_unknown) {
             Err(StaleReplacement)

@@ -7,7 +7,7 @@ use neap_schema::TableId;
 use ulid::Ulid;
 
 use crate::{
-    DamageRecord, JobRecord, ManifestError, PageRef, PendingObject, Section,
+    DamageRecord, JobRecord, ManifestError, PageRef, PendingObject, Section, SectionBounds,
     section::SectionLocation,
 };
 
@@ -53,49 +53,8 @@ pub(crate) struct ValidatedReplacement<'a> {
     /// The damage records of sections that are quarantined, with the times.
     pub(crate) damage: &'a [(DamageRecord, StoreTime)],
     pub(crate) inputs: BTreeSet<SectionLocation>,
-    pub(crate) hull: InputBounds,
-}
-
-/// The bounds of sections: their range of days and interval of stamps, as one section.
-pub(crate) struct InputBounds(Section);
-
-impl InputBounds {
-    fn of(sections: &[Arc<Section>]) -> Option<Self> {
-        let (first, rest) = sections.split_first()?;
-        let mut hull = Section::clone(first);
-        for section in rest {
-            hull.first_day = hull.first_day.min(section.first_day);
-            hull.last_day = hull.last_day.max(section.last_day);
-            hull.above = hull.above.min(section.above);
-            hull.upto = hull.upto.max(section.upto);
-        }
-        Some(Self(hull))
-    }
-
-    pub(crate) fn meets(&self, section: &Section) -> bool {
-        self.0.collides(section)
-    }
-
-    pub(crate) fn overlaps_bounds(&self, other: &Self) -> bool {
-        self.0.collides(&other.0)
-    }
-
-    pub(crate) fn meets_page(&self, page: &PageRef) -> bool {
-        page.may_hold(self.0.table)
-            && self.0.first_day <= page.last_day
-            && page.first_day <= self.0.last_day
-            && self.0.above < page.upto
-            && page.above < self.0.upto
-    }
-
-    fn holds(&self, section: &Section) -> bool {
-        let hull = &self.0;
-        hull.table == section.table
-            && hull.first_day <= section.first_day
-            && section.last_day <= hull.last_day
-            && hull.above <= section.above
-            && section.upto <= hull.upto
-    }
+    /// The bounds of all inputs.
+    pub(crate) bounds: SectionBounds,
 }
 
 impl Replacement {
@@ -104,7 +63,11 @@ impl Replacement {
         damage: &'a [(DamageRecord, StoreTime)],
     ) -> Result<ValidatedReplacement<'a>, ManifestError> {
         let impossible = |reason: String| ManifestError::InvalidCommit { reason };
-        let hull = InputBounds::of(&self.remove)
+        let bounds = self
+            .remove
+            .iter()
+            .map(|section| section.bounds())
+            .reduce(SectionBounds::union)
             .ok_or_else(|| impossible("a replacement has no inputs".to_owned()))?;
         if let Some(stranger) = self.remove.iter().find(|one| one.table != self.table) {
             return Err(impossible(format!(
@@ -117,7 +80,10 @@ impl Replacement {
         }
         let object = self.object.map(|object| object.ulid);
         let fits = |section: &Section| {
-            hull.holds(section) && Some(section.object) == object && section.origin.is_none()
+            section.table == self.table
+                && bounds.contains(&section.bounds())
+                && Some(section.object) == object
+                && section.origin.is_none()
         };
         if let Some(stranger) = self.add.iter().find(|section| !fits(section)) {
             return Err(impossible(format!(
@@ -128,12 +94,22 @@ impl Replacement {
             what: self,
             damage,
             inputs,
-            hull,
+            bounds,
         })
     }
 }
 
 impl ValidatedReplacement<'_> {
+    /// Returns whether a section has a day and a stamp within the bounds of the inputs.
+    pub(crate) fn overlaps(&self, section: &Section) -> bool {
+        section.table == self.what.table && self.bounds.overlaps(&section.bounds())
+    }
+
+    /// Returns whether sections of a page may overlap the inputs.
+    pub(crate) fn overlaps_page(&self, page: &PageRef) -> bool {
+        page.may_hold(self.what.table) && self.bounds.overlaps(&page.bounds())
+    }
+
     /// Returns whether no other section may lie within the bounds of the inputs, because the replacement has outputs.
     pub(crate) fn excludes_other_sections(&self) -> bool {
         !self.what.add.is_empty()

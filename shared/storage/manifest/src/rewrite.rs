@@ -89,12 +89,12 @@ impl<'a> InputLocator<'a> {
             let places = one.inputs.iter().map(|place| (*place, number));
             survey.by_place.extend(places);
             let of_table = survey.by_table.entry(one.what.table).or_default();
-            let is_met = |(_, other): &(usize, &ValidatedReplacement<'_>)| {
+            let overlaps = |(_, other): &(usize, &ValidatedReplacement<'_>)| {
                 one.excludes_other_sections()
                     && other.excludes_other_sections()
-                    && one.hull.overlaps_bounds(&other.hull)
+                    && one.bounds.overlaps(&other.bounds)
             };
-            if of_table.iter().any(is_met) {
+            if of_table.iter().any(overlaps) {
                 // Treated as if the others had been committed first.
                 survey.refused.insert(number, ReplaceRefusal::NotClosed);
             }
@@ -119,7 +119,7 @@ impl<'a> InputLocator<'a> {
         }
         let of_table = self.by_table.get(&section.table);
         for (number, one) in of_table.into_iter().flatten() {
-            if one.excludes_other_sections() && one.hull.meets(section) {
+            if one.excludes_other_sections() && one.overlaps(section) {
                 let reason = ReplaceRefusal::NotClosed;
                 self.refused.entry(*number).or_insert(reason);
             }
@@ -127,10 +127,10 @@ impl<'a> InputLocator<'a> {
         false
     }
 
-    fn meets_page(&self, page: &PageRef) -> bool {
+    fn overlaps_page(&self, page: &PageRef) -> bool {
         let of_tables = self.by_table.range(page.tables());
         let mut of_tables = of_tables.flat_map(|(_, all)| all);
-        of_tables.any(|(_, one)| one.hull.meets_page(page))
+        of_tables.any(|(_, one)| one.overlaps_page(page))
     }
 
     /// Returns the refusals after all sections have been visited.
@@ -161,11 +161,14 @@ impl ManifestStore {
                 removed.push(Arc::clone(section));
             }
         }
-        let met = manifest.pages.iter().filter(|page| survey.meets_page(page));
-        let met: Vec<_> = met.cloned().collect();
-        let mut pages = self.stream_pages(database, met.clone());
+        let overlapping = manifest
+            .pages
+            .iter()
+            .filter(|page| survey.overlaps_page(page));
+        let overlapping: Vec<_> = overlapping.cloned().collect();
+        let mut pages = self.stream_pages(database, overlapping.clone());
         let mut left = Vec::new();
-        for old in &met {
+        for old in &overlapping {
             let Some(sections) = pages.try_next().await? else {
                 break;
             };
@@ -180,7 +183,7 @@ impl ManifestStore {
         let mut prepared = PreparedReplacements {
             inputs,
             rewritten: Vec::new(),
-            examined: met.iter().map(PageRef::place).collect(),
+            examined: overlapping.iter().map(PageRef::place).collect(),
             graves: Vec::new(),
             object: None,
             spill: None,

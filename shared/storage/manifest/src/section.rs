@@ -16,7 +16,7 @@ use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::ObjectName;
+use crate::{ObjectName, section_bounds::SectionBounds};
 
 /// The length of a day in nanoseconds.
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -196,11 +196,17 @@ impl Section {
 
     /// Returns whether both cover the same table, day and stamp. Two sections of a manifest never do.
     pub fn collides(&self, other: &Self) -> bool {
-        self.table == other.table
-            && self.first_day <= other.last_day
-            && other.first_day <= self.last_day
-            && self.above < other.upto
-            && other.above < self.upto
+        self.table == other.table && self.bounds().overlaps(&other.bounds())
+    }
+
+    /// Returns the days and the interval of stamps that the section covers.
+    pub fn bounds(&self) -> SectionBounds {
+        SectionBounds {
+            first_day: self.first_day,
+            last_day: self.last_day,
+            above: self.above,
+            upto: self.upto,
+        }
     }
 }
 

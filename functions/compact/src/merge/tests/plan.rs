@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use crate::merge::{
-    MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionBounds, SectionRef, TablePlan,
-    TablePlanInput, overlap_group::components, plan_table,
+    MergeJob, MergeJobRef, MergePolicy, MergeReason, SectionRef, TablePlan, TablePlanInput,
+    overlap_group::components, plan_table,
 };
 
 const TABLE: TableId = TableId::new(7);
@@ -217,14 +217,14 @@ fn a_day_of_48_flushes_is_written_less_than_three_times_in_all() {
 fn claimed_sections_are_not_merged() {
     let sections = flushes(TODAY, 600, &[5, 4, 3, 2, 1]);
     let rewrites = BTreeSet::new();
-    let claim = SectionBounds::of(&sections[3]).with(SectionBounds::of(&sections[4]));
+    let claim = sections[3].bounds().union(sections[4].bounds());
     let state = TablePlanInput {
         claimed: &[claim],
         ..state(&sections, &rewrites)
     };
     let planned = plan_table(&state, &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![5, 4, 3]]);
-    let all = SectionBounds::of(&sections[0]).with(claim);
+    let all = sections[0].bounds().union(claim);
     let state = TablePlanInput {
         claimed: &[all],
         ..state
@@ -295,14 +295,14 @@ fn small_neighbouring_days_become_aligned_ranges_once_they_are_over() {
     // 19,968 is a multiple of 16. The range of 16 days from 19,984, and the last range of four days, have not ended.
     let sections = days(19_968..=TODAY, MIB);
     let planned = plan(&sections, time(TODAY, 1_430));
-    let hulls = planned.jobs.iter().map(|job| (job.first_day, job.last_day));
+    let days = planned.jobs.iter().map(|job| (job.first_day, job.last_day));
     let expected = [
         (19_968, 19_983),
         (19_984, 19_987),
         (19_988, 19_991),
         (19_992, 19_995),
     ];
-    assert_eq!(hulls.collect::<Vec<_>>(), expected);
+    assert_eq!(days.collect::<Vec<_>>(), expected);
     assert!(
         planned
             .jobs
@@ -404,7 +404,7 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
     for job in &planned.jobs {
         let met: Vec<_> = sections
             .iter()
-            .filter(|section| job.bounds().meets(&SectionBounds::of(section)))
+            .filter(|section| job.bounds().overlaps(&section.bounds()))
             .collect();
         assert_eq!(
             met.len(),
@@ -417,8 +417,8 @@ fn check_jobs(sections: &[Arc<Section>], planned: &TablePlan, policy: &MergePoli
         assert!(job.bytes() <= policy.max_output_bytes && job.inputs.len() <= policy.max_inputs);
         let others = planned.jobs.iter().filter(|other| *other != job);
         for other in others {
-            let (hull, other) = (job.bounds(), other.bounds());
-            assert!(!hull.meets(&other), "{hull:?} meets {other:?}");
+            let (bounds, other) = (job.bounds(), other.bounds());
+            assert!(!bounds.overlaps(&other), "{bounds:?} overlaps {other:?}");
         }
     }
 }
@@ -466,19 +466,19 @@ fn fits_with_what_it_brings(
     pair: &[Arc<Section>],
     policy: &MergePolicy,
 ) -> bool {
-    let mut hull = SectionBounds::of(&pair[0]).with(SectionBounds::of(&pair[1]));
+    let mut bounds = pair[0].bounds().union(pair[1].bounds());
     loop {
         let met: Vec<_> = sections
             .iter()
-            .filter(|one| hull.meets(&SectionBounds::of(one)))
+            .filter(|one| bounds.overlaps(&one.bounds()))
             .collect();
         let grown = met
             .iter()
-            .fold(hull, |hull, one| hull.with(SectionBounds::of(one)));
-        if grown == hull {
+            .fold(bounds, |bounds, one| bounds.union(one.bounds()));
+        if grown == bounds {
             let bytes: u64 = met.iter().map(|one| one.length).sum();
             return bytes <= policy.max_output_bytes && met.len() <= policy.max_inputs;
         }
-        hull = grown;
+        bounds = grown;
     }
 }

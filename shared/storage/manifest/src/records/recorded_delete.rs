@@ -39,10 +39,10 @@ impl RecordedDelete {
     }
 
     pub(crate) fn may_apply_to_page(&self, page: &PageRef) -> bool {
-        let hull = self.delete.condition.time_bounds();
+        let bounds = self.delete.condition.time_bounds();
         page.may_hold(self.delete.table)
             && page.clean_upto < self.stamp
-            && hull.is_some_and(|(first, last)| page.meets(TimeRange { first, last }))
+            && bounds.is_some_and(|(first, last)| page.meets(TimeRange { first, last }))
     }
 
     pub(crate) fn is_in_version(&self, version: u64) -> bool {

@@ -17,7 +17,8 @@ use super::{
     fixture::{ManifestFixture, delete_of, mark},
 };
 use crate::{
-    Manifest, ObjectName, RecordedDelete, Replacement, Section, TimeRange, section::SectionLocation,
+    Manifest, ObjectName, RecordedDelete, Replacement, Section, SectionBounds, TimeRange,
+    section::SectionLocation,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -125,15 +126,13 @@ struct VersionHistory {
 fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>> {
     loop {
         let inputs = chosen.iter().map(|at| &all[*at]);
-        let first = &all[*chosen.first().unwrap()];
-        let hull = inputs.fold(Section::clone(first), |mut hull, one| {
-            hull.first_day = hull.first_day.min(one.first_day);
-            hull.last_day = hull.last_day.max(one.last_day);
-            hull.above = hull.above.min(one.above);
-            hull.upto = hull.upto.max(one.upto);
-            hull
-        });
-        let met = (0..all.len()).filter(|at| hull.collides(&all[*at]));
+        let table = all[*chosen.first().unwrap()].table;
+        let bounds = inputs
+            .map(|section| section.bounds())
+            .reduce(SectionBounds::union)
+            .unwrap();
+        let met = (0..all.len())
+            .filter(|at| all[*at].table == table && bounds.overlaps(&all[*at].bounds()));
         let met: BTreeSet<_> = met.collect();
         if met == chosen {
             return met.into_iter().map(|at| Arc::clone(&all[at])).collect();
@@ -186,9 +185,9 @@ impl VersionHistory {
         if let Some(floor) = replacement.floor {
             let table = replacement.table;
             let is_covered = |delete: &RowDelete| {
-                let hull = delete.condition.time_bounds();
+                let bounds = delete.condition.time_bounds();
                 delete.table == table
-                    && hull.is_some_and(|(first, last)| first == i64::MIN && last < floor)
+                    && bounds.is_some_and(|(first, last)| first == i64::MIN && last < floor)
             };
             let deletes = &mut self.state.deletes;
             deletes.retain(|(_, delete)| !is_covered(delete));

@@ -511,8 +511,8 @@ async fn expired_rows_of_other_sections_stay_hidden_and_later_writes_are_visible
     };
     let lasts = |manifest: &Manifest| -> Vec<i64> {
         let pending = manifest.pending_deletes();
-        let hulls = pending.filter_map(|one| one.delete.condition.time_bounds());
-        hulls.map(|(_, last)| last).collect()
+        let bounds = pending.filter_map(|one| one.delete.condition.time_bounds());
+        bounds.map(|(_, last)| last).collect()
     };
     assert_eq!(lasts(&*expire(5).await), [4]);
     // A floor with an earlier time is ignored, and one with a later time replaces the existing one.
