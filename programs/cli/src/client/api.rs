@@ -12,6 +12,7 @@ use neap_server::is_this_machine;
 use super::{
     ClientError,
     credentials::{CredentialsFile, SignInResponse, StoredSession},
+    error::address,
 };
 
 /// Timeout for establishing a connection.
@@ -351,7 +352,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let text = self.read_text(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::UnexpectedResponse {
-            url: self.url.to_string(),
+            url: address(&self.url),
             reason: error.to_string(),
         })
     }
@@ -465,6 +466,17 @@ mod tests {
         assert!(!format!("{connection:?}").contains("secret"));
         let client = Client::new(&connection).unwrap();
         assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn connection_errors_name_no_password() {
+        let client = Client::new(&connection("http://me:secret@127.0.0.1:9", None)).unwrap();
+        let request = client.request(Method::GET, "/ping");
+        let text = client.send(request).await.unwrap_err().to_string();
+        assert!(
+            text.starts_with("cannot connect to http://127.0.0.1:9/: "),
+            "{text}"
+        );
     }
 
     #[tokio::test]

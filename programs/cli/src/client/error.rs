@@ -49,13 +49,22 @@ pub enum ClientError {
 impl ClientError {
     /// Converts an error of the HTTP library for a request to `url`.
     pub(crate) fn of_request(url: &reqwest::Url, error: &reqwest::Error) -> Self {
-        let (url, reason) = (url.to_string(), innermost_reasons(error));
+        let (url, reason) = (address(url), innermost_reasons(error));
         if error.is_connect() {
             Self::Unreachable { url, reason }
         } else {
             Self::Interrupted { url, reason }
         }
     }
+}
+
+/// Returns the address of a server without the user and the password that it may contain.
+pub(super) fn address(url: &reqwest::Url) -> String {
+    let mut address = url.clone();
+    // An address without a host has neither.
+    address.set_username("").ok();
+    address.set_password(None).ok();
+    address.into()
 }
 
 /// Returns the causes of an error, without the address, which the message already contains.

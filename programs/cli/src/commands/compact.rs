@@ -15,7 +15,7 @@ use neap_options::parse_duration;
 use neap_schema::DatabaseId;
 use neap_server::{console::Console, publish_options::PublishArgs, stores::Stores};
 
-use super::CommandError;
+use super::{CommandError, open_cluster::open_existing};
 
 /// Number of tails that are listed concurrently.
 const LISTINGS_AT_ONCE: usize = 16;
@@ -81,7 +81,7 @@ pub(super) async fn run(
         dry_run: args.dry_run,
         ..GarbageCollectorSettings::for_queries(args.time_travel, args.query_timeout)?
     };
-    let stores = Stores::open(&args.store, &world)?.trusting_store_clock(args.trust_store_clock);
+    let stores = open_existing(&args.store, &world)?.trusting_store_clock(args.trust_store_clock);
     let catalog = Arc::new(Catalog::new(stores.bucket.clone(), stores.margins, None));
     let databases = chosen(&catalog, args.database.as_deref()).await?;
     let compactor = compactor(args, collect, &stores, &catalog).await?;

@@ -10,7 +10,7 @@ use super::{
     CommandError,
     copier::{Copier, CopyStats},
     fsck,
-    open_cluster::check_used,
+    open_cluster::{check_used, open_existing},
 };
 
 /// The options of `neap copy`.
@@ -36,7 +36,7 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let from = Stores::open(&args.store, &world)?;
+    let from = open_existing(&args.store, &world)?;
     check_used(&from).await?;
     let config = store_location::parse(&args.to, &args.store).map_err(CommandError::Destination)?;
     if store_location::is_same(&args.store, &config) {

@@ -14,7 +14,10 @@ use neap_server::{
     stores::{self, Stores, StoresError},
 };
 
-use super::{CommandError, directory_clock, open_cluster::check_used};
+use super::{
+    CommandError, directory_clock,
+    open_cluster::{check_used, open_existing},
+};
 
 /// The options of `neap fsck`.
 #[derive(Debug, Args)]
@@ -70,7 +73,7 @@ pub(super) async fn run(
     if args.clock {
         return directory_clock::run(&args.store, args.repair, args.json, console, &world).await;
     }
-    let stores = Stores::open(&args.store, &world)?;
+    let stores = open_existing(&args.store, &world)?;
     if args.database.is_some() {
         check_used(&stores).await?;
     }

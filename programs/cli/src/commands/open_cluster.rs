@@ -7,7 +7,7 @@ use neap_bucket::{Get, GetOptions, Key, Stamp, StoreConfig, StoreTime, World};
 use neap_catalog::{Catalog, DatabaseEntry, RootCatalog};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
-use neap_server::stores::Stores;
+use neap_server::stores::{Stores, data_directory};
 
 use super::CommandError;
 
@@ -25,7 +25,7 @@ impl OpenCluster {
     ///
     /// The store can't be used, or holds no cluster.
     pub(super) async fn open(config: &StoreConfig, world: &World) -> Result<Self, CommandError> {
-        let stores = Stores::open(config, world)?;
+        let stores = open_existing(config, world)?;
         check_used(&stores).await?;
         let bucket = stores.bucket.clone();
         let catalog = Arc::new(Catalog::new(bucket.clone(), stores.margins, None));
@@ -45,6 +45,21 @@ impl OpenCluster {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let found = find(&root, name).map(|(id, _)| id);
         found.ok_or_else(|| CommandError::NoDatabase(name.to_owned()))
+    }
+}
+
+/// Opens the stores of a cluster. A missing data directory is not created, because it is most likely not the intended one.
+///
+/// # Errors
+///
+/// The data directory does not exist, or the store can't be used.
+pub(super) fn open_existing(config: &StoreConfig, world: &World) -> Result<Stores, CommandError> {
+    match data_directory(config) {
+        Some(directory) if !directory.exists() => {
+            let place = format!("directory {}", directory.display());
+            Err(CommandError::NoCluster(place))
+        }
+        _ => Ok(Stores::open(config, world)?),
     }
 }
 

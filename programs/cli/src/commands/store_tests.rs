@@ -265,6 +265,23 @@ fn the_time_of_a_directory_is_shown_and_set_back() {
 }
 
 #[test]
+fn a_missing_data_directory_is_refused_and_not_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let target = folder.path().join("copy").display().to_string();
+    let copy = ["copy", "--to", target.as_str()];
+    for args in [&["fsck"][..], &["compact"], &copy] {
+        let (status, out, err) = run_on(&missing, args);
+        assert_eq!((status, out.as_str()), (1, ""), "{args:?}: {err}");
+        assert!(
+            err.contains("there is no database cluster in directory"),
+            "{err}"
+        );
+        assert!(!missing.exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn commands_do_not_create_a_cluster_in_an_unused_store() {
     let folder = tempfile::tempdir().unwrap();
     for args in [
