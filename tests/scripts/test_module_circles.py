@@ -320,10 +320,10 @@ class Crate:
         return "::".join(file) or self.root_name
 
 
-def workspace_edges():
-    """Each crate of the workspace with the edges between its modules."""
-    for member in tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]:
-        folder = ROOT / member / "src"
+def workspace_edges(checkout=ROOT):
+    """Each crate of the workspace of a checkout with the edges between its modules."""
+    for member in tomllib.loads((checkout / "Cargo.toml").read_text())["workspace"]["members"]:
+        folder = checkout / member / "src"
 
         def read(path, folder=folder):
             return (folder / path).read_text() if (folder / path).is_file() else None

@@ -109,7 +109,7 @@ pub struct PluginCall {
     pub limits: RunLimits,
     /// Cancelled when the trigger is disabled or deleted, which ends the run.
     pub stop: CancellationToken,
-    /// Cancelled when nobody waits for the run any more, which ends a run that has not started.
+    /// Cancelled when no caller waits for the run any more. A run that has not started then ends.
     pub abandoned: CancellationToken,
     /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,

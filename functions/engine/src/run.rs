@@ -39,7 +39,7 @@ pub(crate) struct TriggerRun {
     pub(crate) time: Option<Duration>,
     /// Cancelled when the trigger is disabled or deleted, which ends the run.
     pub(crate) stop: CancellationToken,
-    /// Cancelled when nobody waits for the run any more, which ends a run that has not started.
+    /// Cancelled when no caller waits for the run any more. A run that has not started then ends.
     pub(crate) abandoned: CancellationToken,
 }
 

@@ -50,9 +50,9 @@ impl ExportServer {
 
     /// Runs a command line.
     fn run(&self, line: &str) -> CommandOutput {
-        let words = line.split_whitespace();
-        let words = words.chain(["--host", self.0.url()]);
-        neap(&words.collect::<Vec<_>>())
+        let host = ["--host", self.0.url()];
+        let words: Vec<_> = line.split_whitespace().chain(host).collect();
+        neap(&words)
     }
 
     /// Exports the database into the folder, and returns what the command prints.

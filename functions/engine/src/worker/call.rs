@@ -154,7 +154,7 @@ pub struct PluginRun {
     /// Cancelled when the trigger is disabled or deleted. Then the run is interrupted, and killed after the grace
     /// period.
     pub stop: CancellationToken,
-    /// Cancelled when nobody waits for the run any more. A run that has not started then does not start.
+    /// Cancelled when no caller waits for the run any more. A run that has not started then does not start.
     pub abandoned: CancellationToken,
     /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,

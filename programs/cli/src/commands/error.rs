@@ -199,6 +199,9 @@ pub enum CommandError {
         /// Number of findings that are errors.
         errors: u64,
     },
+    /// The data directory, or that of the backups, does not exist.
+    #[error("there is no directory {0}")]
+    MissingDirectory(String),
     /// The store holds no cluster.
     #[error("there is no database cluster in {0}")]
     NoCluster(String),

@@ -16,7 +16,7 @@ use neap_server::{
 
 use super::{
     CommandError, directory_clock,
-    open_cluster::{check_used, open_existing},
+    open_cluster::{check_directory, check_used},
 };
 
 /// The options of `neap fsck`.
@@ -70,10 +70,11 @@ pub(super) async fn run(
     if let Some(place) = &args.backups_at {
         return check_place(place, args, console, &world).await;
     }
+    check_directory(&args.store)?;
     if args.clock {
         return directory_clock::run(&args.store, args.repair, args.json, console, &world).await;
     }
-    let stores = open_existing(&args.store, &world)?;
+    let stores = Stores::open(&args.store, &world)?;
     if args.database.is_some() {
         check_used(&stores).await?;
     }
@@ -117,6 +118,7 @@ async fn check_place(
     world: &World,
 ) -> Result<(), CommandError> {
     let config = store_location::parse(place, &args.store).map_err(CommandError::Destination)?;
+    check_directory(&config)?;
     let opened = stores::open(&config, world).map_err(StoresError::Config)?;
     let checked = neap_backup::check_place(opened.main, world, args.full).await?;
     let mut report = FsckReport::new(args.full);

@@ -7,7 +7,7 @@ use neap_bucket::{Get, GetOptions, Key, Stamp, StoreConfig, StoreTime, World};
 use neap_catalog::{Catalog, DatabaseEntry, RootCatalog};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
-use neap_server::stores::{Stores, data_directory};
+use neap_server::stores::{Stores, StoresError, data_directory};
 
 use super::CommandError;
 
@@ -48,29 +48,30 @@ impl OpenCluster {
     }
 }
 
-/// Opens the stores of a cluster. A missing data directory is not created, because it is most likely not the intended one.
+/// Opens the stores of a cluster. A missing data directory is not created: it is most likely not the intended one.
 ///
 /// # Errors
 ///
 /// The data directory does not exist, or the store can't be used.
 pub(super) fn open_existing(config: &StoreConfig, world: &World) -> Result<Stores, CommandError> {
+    check_directory(config)?;
+    Ok(Stores::open(config, world)?)
+}
+
+/// Refuses a data directory that does not exist, which the store would create.
+pub(super) fn check_directory(config: &StoreConfig) -> Result<(), CommandError> {
     match data_directory(config) {
-        Some(directory) if !directory.exists() => {
-            let place = format!("directory {}", directory.display());
-            Err(CommandError::NoCluster(place))
-        }
-        _ => Ok(Stores::open(config, world)?),
+        Some(directory) if !directory.exists() => Err(CommandError::MissingDirectory(
+            directory.display().to_string(),
+        )),
+        _ => Ok(()),
     }
 }
 
 /// Refuses an unused store, because it is most likely not the intended one.
 pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
     let root = stores.bucket.get(&Key::RootCatalog, GetOptions::default());
-    match root
-        .await
-        .map_err(neap_server::stores::StoresError::Store)?
-        .value
-    {
+    match root.await.map_err(StoresError::Store)?.value {
         Get::Missing => Err(CommandError::NoCluster(stores.place.clone())),
         Get::Found(_) | Get::Unchanged => Ok(()),
     }

@@ -270,13 +270,19 @@ fn a_missing_data_directory_is_refused_and_not_created() {
     let missing = folder.path().join("missing");
     let target = folder.path().join("copy").display().to_string();
     let copy = ["copy", "--to", target.as_str()];
-    for args in [&["fsck"][..], &["compact"], &copy] {
+    let place = missing.display().to_string();
+    let backups = ["fsck", "--backups-at", place.as_str()];
+    for args in [
+        &["fsck"][..],
+        &["fsck", "--clock"],
+        &backups,
+        &["compact"],
+        &copy,
+    ] {
         let (status, out, err) = run_on(&missing, args);
         assert_eq!((status, out.as_str()), (1, ""), "{args:?}: {err}");
-        assert!(
-            err.contains("there is no database cluster in directory"),
-            "{err}"
-        );
+        let expected = format!("there is no directory {place}\n");
+        assert!(err.ends_with(&expected), "{args:?}: {err}");
         assert!(!missing.exists(), "{args:?}");
     }
 }

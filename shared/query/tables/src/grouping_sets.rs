@@ -25,7 +25,10 @@ use datafusion::{
     },
 };
 
-use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
+use crate::{
+    one_input::{one_input_methods, same_rows_methods},
+    substitution_rule::SubstitutionRule,
+};
 
 /// Maximum number of rows to which an aggregate expands a batch.
 const MAX_EXPANDED_ROWS: usize = 1 << 16;
@@ -84,13 +87,17 @@ fn group_by_copies(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> 
     };
     let schema = input.schema();
     let fields = schema.fields();
-    let columns = fields.iter().enumerate();
-    let columns = columns.map(|(index, field)| column(field.name(), index));
-    let expressions: Vec<_> = columns.chain(groups.expr().iter().cloned()).collect();
-    let copies = groups.expr().iter().enumerate();
-    let copies = copies.map(|(index, (_, name))| column(name, fields.len() + index));
+    let expressions: Vec<_> = fields
+        .iter()
+        .enumerate()
+        .map(|(index, field)| column(field.name(), index))
+        .chain(groups.expr().iter().cloned())
+        .collect();
+    let copied_columns = groups.expr().iter().enumerate();
     let copies = PhysicalGroupBy::new(
-        copies.collect(),
+        copied_columns
+            .map(|(index, (_, name))| column(name, fields.len() + index))
+            .collect(),
         groups.null_expr().to_vec(),
         groups.groups().to_vec(),
         true,
@@ -197,23 +204,8 @@ impl ExecutionPlan for SmallBatchesExec {
         "SmallBatchesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
     one_input_methods!(input);
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
-    }
+    same_rows_methods!(input);
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
@@ -237,9 +229,64 @@ mod tests {
         array::{AsArray, Int64Array, RecordBatch},
         datatypes::Int64Type,
     };
-    use datafusion::{datasource::memory::MemorySourceConfig, physical_plan::common::collect};
+    use datafusion::{
+        common::ScalarValue,
+        datasource::memory::MemorySourceConfig,
+        physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Literal},
+        physical_plan::{
+            aggregates::AggregateMode, common::collect, displayable, sorts::sort::SortExec,
+        },
+    };
 
     use super::*;
+    use crate::cancellation::{Cancellation, with_cancellation};
+
+    /// An aggregate with two grouping sets over sorted rows.
+    fn sorted_cube() -> Arc<dyn ExecutionPlan> {
+        let values = Arc::new(Int64Array::from_iter_values(0..10)) as _;
+        let batch = RecordBatch::try_from_iter([("v", values)]).unwrap();
+        let schema = batch.schema();
+        let input = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None).unwrap();
+        let v: Arc<dyn PhysicalExpr> = Arc::new(Column::new("v", 0));
+        let order = LexOrdering::new([PhysicalSortExpr::new_default(Arc::clone(&v))]).unwrap();
+        let sort = Arc::new(SortExec::new(order, input));
+        let null: Arc<dyn PhysicalExpr> = Arc::new(Literal::new(ScalarValue::Int64(None)));
+        let groups = PhysicalGroupBy::new(
+            vec![(v, "v".to_owned())],
+            vec![(null, "v".to_owned())],
+            vec![vec![false], vec![true]],
+            true,
+        );
+        let schema = sort.schema();
+        let mode = AggregateMode::Partial;
+        Arc::new(AggregateExec::try_new(mode, groups, vec![], vec![], sort, schema).unwrap())
+    }
+
+    fn operators(plan: &Arc<dyn ExecutionPlan>) -> String {
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let names = text.lines().map(|line| line.trim().split(':').next());
+        names
+            .map(Option::unwrap_or_default)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn batches_are_divided_between_the_sort_and_the_aggregate() {
+        let divided = (SmallBatchesExec::RULE.substitute)(&sorted_cube()).unwrap();
+        let divided = operators(&divided.unwrap());
+        assert_eq!(
+            divided,
+            "AggregateExec SmallBatchesExec SortExec DataSourceExec"
+        );
+    }
+
+    #[test]
+    fn groups_of_a_cancelled_query_are_not_read() {
+        let checked = with_cancellation(sorted_cube(), &Cancellation::default()).unwrap();
+        let expected = "CancellationExec AggregateExec CancellationExec SortExec DataSourceExec";
+        assert_eq!(operators(&checked), expected);
+    }
 
     #[tokio::test]
     async fn batches_have_limited_rows_and_all_of_them() {

@@ -35,4 +35,28 @@ macro_rules! one_input_methods {
     };
 }
 
+/// The methods of `ExecutionPlan` that are alike for operators that return all rows of their input, each partition in its order.
+macro_rules! same_rows_methods {
+    ($input:ident) => {
+        fn properties(&self) -> &std::sync::Arc<datafusion::physical_plan::PlanProperties> {
+            self.$input.properties()
+        }
+
+        fn maintains_input_order(&self) -> Vec<bool> {
+            vec![true]
+        }
+
+        fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+            vec![false]
+        }
+
+        fn cardinality_effect(
+            &self,
+        ) -> datafusion::physical_plan::execution_plan::CardinalityEffect {
+            datafusion::physical_plan::execution_plan::CardinalityEffect::Equal
+        }
+    };
+}
+
 pub(crate) use one_input_methods;
+pub(crate) use same_rows_methods;

@@ -18,9 +18,8 @@ use datafusion::{
     },
     physical_expr::LexOrdering,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
         common::spawn_buffered,
-        execution_plan::CardinalityEffect,
         metrics::{
             BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricValue, MetricsSet,
         },
@@ -35,7 +34,10 @@ use super::{
     input::{SortInput, SortLimits},
     keys::RankKeys,
 };
-use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
+use crate::{
+    one_input::{one_input_methods, same_rows_methods},
+    substitution_rule::SubstitutionRule,
+};
 
 /// The rows that are sorted at once. More rows are sorted faster in several partitions.
 const LIMITS: SortLimits = SortLimits {
@@ -150,23 +152,8 @@ impl ExecutionPlan for RankSortExec {
         "RankSortExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.sort.properties()
-    }
-
     one_input_methods!(sort);
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
-    }
+    same_rows_methods!(sort);
 
     fn execute(
         &self,

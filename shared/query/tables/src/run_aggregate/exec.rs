@@ -15,16 +15,18 @@ use datafusion::{
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode,
         aggregates::{AggregateExec, AggregateMode},
-        execution_plan::CardinalityEffect,
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
     },
 };
 use futures::{Stream, StreamExt};
 
 use super::partial_states::PartialStates;
-use crate::{one_input::one_input_methods, substitution_rule::SubstitutionRule};
+use crate::{
+    one_input::{one_input_methods, same_rows_methods},
+    substitution_rule::SubstitutionRule,
+};
 
 /// Computes what the partial aggregate below it describes, in its place.
 #[derive(Debug)]
@@ -86,23 +88,8 @@ impl ExecutionPlan for RunAggregateExec {
         "RunAggregateExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.aggregate.properties()
-    }
-
     one_input_methods!(aggregate);
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
-    }
+    same_rows_methods!(aggregate);
 
     fn execute(
         &self,
