@@ -13,9 +13,9 @@ use arrow::{
 };
 use neap_bucket::{Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, TRACE_TARGET, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
-use neap_columnar::RowWriter;
 use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
+use neap_rows::columnar::RowWriter;
 use neap_schema::DatabaseId;
 use neap_tables::{
     CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,

@@ -37,10 +37,10 @@ use datafusion::{
     sql::sqlparser::tokenizer::Token,
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
+use neap_formats::series::{AnswerInterface, SeriesLayout};
 use neap_influxql::{Literal, Statement};
 use neap_influxql_planner::{InfluxqlPlan, LiftedSelect, LiftedValue, ShowRows, plan_statement};
 use neap_schema::DatabaseId;
-use neap_series::{AnswerInterface, SeriesLayout};
 use neap_sql_functions::is_gap_fill;
 use neap_tables::{QueryContext, is_one_scan, optimize};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
-use neap_line_protocol::{LineError, LineErrorKind, ParseError};
+use neap_rows::line_protocol::{LineError, LineErrorKind, ParseError};
 use neap_wal::{EncodeError, WriteError};
 
 /// How long a client waits before a retry when the server was busy.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use neap_line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
+use neap_rows::line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
 
 /// A body of line protocol.
 pub(crate) struct LineProtocolBody<'a>(pub(crate) &'a [u8]);

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, Stamp};
-use neap_columnar::{ColumnarRows, RowWriteError, RowWriter, StoredRows};
-use neap_line_protocol::{Precision, RowSource};
+use neap_rows::{
+    columnar::{ColumnarRows, RowWriteError, RowWriter, StoredRows},
+    line_protocol::{Precision, RowSource},
+};
 use neap_schema::DatabaseId;
 
 use crate::{AcceptedWrite, WriteFailure, WriteOptions, WriteService};

@@ -1,7 +1,7 @@
 //! Encodes the rows of a request.
 
 use neap_catalog::DatabaseCatalog;
-use neap_line_protocol::TableRows;
+use neap_rows::line_protocol::TableRows;
 use neap_schema::TableId;
 use neap_wal::{EncodeError, EncodedRows};
 

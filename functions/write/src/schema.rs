@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use neap_catalog::{DatabaseCatalog, TableAddition};
-use neap_line_protocol::{SchemaView, TableRows, TableView};
+use neap_rows::line_protocol::{SchemaView, TableRows, TableView};
 use neap_schema::ColumnType;
 
 /// A database catalog in the form that the parser needs.

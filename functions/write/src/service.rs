@@ -10,8 +10,8 @@ use neap_bucket::{ClockReading, ProtocolRules, Stamp, TRACE_TARGET, World, Write
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
 use neap_identity::IdentityService;
-use neap_line_protocol::{Dialect, ParsedBody, Precision, RowSource, TableRows};
 use neap_memory::MemoryPressure;
+use neap_rows::line_protocol::{Dialect, ParsedBody, Precision, RowSource, TableRows};
 use neap_schema::DatabaseId;
 use neap_wal::{ImportProgress, InFlightRoom, TailWriter, WriteError, WriteRequest};
 use tracing::{Instrument, trace_span};

@@ -10,13 +10,25 @@
 //! | [`ProcessingEngine`] | the processing engine: plugins, their worker processes, and their database |
 //! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
 //! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
+//! | [`options`] | the parsers of option values, such as durations and sizes |
+//!
+//! All but [`options`] need the feature `plugins`.
 
+pub mod options;
+#[cfg(feature = "plugins")]
 mod plugin_database;
+#[cfg(feature = "plugins")]
 mod plugin_files;
+#[cfg(feature = "plugins")]
 mod processing;
+#[cfg(feature = "plugins")]
 mod processing_options;
 
+#[cfg(feature = "plugins")]
 pub use plugin_database::PluginDatabase;
+#[cfg(feature = "plugins")]
 pub use plugin_files::plugin_files;
+#[cfg(feature = "plugins")]
 pub use processing::{ProcessingEngine, ProcessingParts, ProcessingSettings};
+#[cfg(feature = "plugins")]
 pub use processing_options::ProcessingOptions;

@@ -9,9 +9,11 @@ use neap_engine::{
     WorkerSettings,
 };
 use neap_http::BodyLimits;
-use neap_options::{parse_bytes, parse_count, parse_nonzero_duration};
 
-use crate::ProcessingSettings;
+use crate::{
+    ProcessingSettings,
+    options::{parse_bytes, parse_count, parse_nonzero_duration},
+};
 
 /// Options for plugin sources and resource limits.
 #[derive(Args, Clone, Debug)]

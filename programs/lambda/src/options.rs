@@ -9,8 +9,10 @@ mod plugins;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, builder::BoolishValueParser};
+pub use neap_assembly::options::{
+    parse_bytes, parse_count, parse_duration, parse_nonzero_duration,
+};
 use neap_bucket::{StoreConfig, with_environment};
-pub use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
 
 #[cfg(feature = "engine")]
 pub use self::plugins::PluginOptions;
@@ -20,7 +22,7 @@ pub use self::{access::AccessOptions, limits::LimitOptions};
 const MAX_LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An amount of memory. A percentage refers to the function's memory and results in at least 4 MiB.
-pub type MemoryAmount = neap_options::MemoryAmount<{ 4 << 20 }>;
+pub type MemoryAmount = neap_assembly::options::MemoryAmount<{ 4 << 20 }>;
 
 /// Error in the configuration of a function.
 #[derive(Debug, thiserror::Error)]

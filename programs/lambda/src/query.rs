@@ -354,7 +354,10 @@ impl RouteProvider for QueryRouteProvider {
             .merge(neap_query::export_router(Arc::clone(engine)))
             .merge(neap_query::view_router(Arc::clone(engine)))
             .merge(refused_routes())
-            .merge(neap_prometheus_read::router(Arc::clone(engine), database)))
+            .merge(neap_prometheus::remote_read::router(
+                Arc::clone(engine),
+                database,
+            )))
     }
 
     fn complete(&self, routes: Router) -> Router {

@@ -221,7 +221,10 @@ impl RouteProvider for WriteRouteProvider {
             .merge(page)
             .merge(session)
             .merge(document_routes(Arc::clone(&self.catalog)))
-            .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
+            .merge(neap_prometheus::remote_write::router(
+                Arc::clone(service),
+                metrics,
+            ))
             .merge(neap_otlp::router(Arc::clone(service))))
     }
 

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
+use neap_assembly::options::parse_duration;
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_identity::{IdentityOptions, IdentityService};
-use neap_options::parse_duration;
 
 use super::ServeError;
 

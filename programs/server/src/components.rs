@@ -320,7 +320,10 @@ fn write_routes(service: Option<&Arc<WriteService>>, metrics: &Metrics) -> Route
     neap_write::router(Arc::clone(service))
         .merge(neap_write::row_delete_router(Arc::clone(service)))
         .merge(neap_files::router(Arc::clone(service)))
-        .merge(neap_prometheus_write::router(Arc::clone(service), metrics))
+        .merge(neap_prometheus::remote_write::router(
+            Arc::clone(service),
+            metrics,
+        ))
         .merge(neap_otlp::router(Arc::clone(service)))
         .merge(neap_otlp::grpc_router(Arc::clone(service)))
 }
@@ -335,7 +338,10 @@ fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
         .merge(neap_query::export_router(Arc::clone(engine)))
         .merge(neap_query::concurrency_limit_router(Arc::clone(engine)))
         .merge(neap_query::view_router(Arc::clone(engine)))
-        .merge(neap_prometheus_read::router(Arc::clone(engine), database))
+        .merge(neap_prometheus::remote_read::router(
+            Arc::clone(engine),
+            database,
+        ))
 }
 
 fn write_service(args: &ServeArgs, base: &ServerContext) -> Result<Arc<WriteService>, ServeError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
+use neap_assembly::options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
 use neap_catalog::CatalogLimits;
-use neap_options::{parse_bytes, parse_count, parse_duration, parse_nonzero_duration};
 use neap_write::WriteSettings;
 
 /// Limits on the size and duration of requests and on catalog objects.

@@ -36,7 +36,7 @@ const MIN_SEGMENT_BYTES: usize = 16 << 20;
 const MAX_SEGMENT_BYTES: usize = 256 << 20;
 
 /// An amount of memory, as an option.
-pub(super) type MemoryAmount = neap_options::MemoryAmount<MIN_SHARE_BYTES>;
+pub(super) type MemoryAmount = neap_assembly::options::MemoryAmount<MIN_SHARE_BYTES>;
 
 /// The memory budget of each component, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ const USEFUL_QUERY_BYTES: usize = 64 << 20;
 pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     let amount: MemoryAmount = text
         .parse()
-        .map_err(|error: neap_options::OptionValueError| error.to_string())?;
+        .map_err(|error: neap_assembly::options::OptionValueError| error.to_string())?;
     let bytes = amount.bytes_of(limit_bytes());
     if bytes >= MIN_LIMIT_BYTES {
         Ok(bytes)

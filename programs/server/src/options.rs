@@ -3,10 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use neap_assembly::ProcessingOptions;
+use neap_assembly::{
+    ProcessingOptions,
+    options::{parse_bytes, parse_duration, parse_nonzero_duration},
+};
 use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
-use neap_options::{parse_bytes, parse_duration, parse_nonzero_duration};
 use neap_wal::TailWriterSettings;
 use neap_write::LegacyWrites;
 

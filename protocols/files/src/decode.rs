@@ -3,9 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use neap_columnar::{ColumnarRows, MappingError, TablePart, batch_bytes};
 use neap_file_formats::{FileInput, FileReader, ReadError, ReadOptions};
 use neap_http::{ApiError, Kind};
+use neap_rows::columnar::{ColumnarRows, MappingError, TablePart, batch_bytes};
 use neap_write::{RequestMemoryReservation, WriteService};
 use tokio::sync::mpsc;
 

@@ -1,10 +1,12 @@
 //! The query string of `/api/v3/write_file`.
 
 use axum::http::{HeaderMap, Uri, header::CONTENT_TYPE};
-use neap_columnar::{ColumnMapping, TagColumns, TimeColumn};
 use neap_file_formats::Format;
 use neap_http::{ApiError, Kind, parse_query};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, TagColumns, TimeColumn},
+    line_protocol::Precision,
+};
 use neap_write::WriteOptions;
 
 /// The parameters of an upload.
@@ -38,9 +40,12 @@ impl UploadParams {
                 "tag" => tags.get_or_insert_with(Vec::new).push(value),
                 "time_column" => time.name = Some(value),
                 "time_format" => {
-                    time.format = value
-                        .parse()
-                        .map_err(|error: neap_columnar::MappingError| invalid(error.to_string()))?;
+                    time.format =
+                        value
+                            .parse()
+                            .map_err(|error: neap_rows::columnar::MappingError| {
+                                invalid(error.to_string())
+                            })?;
                 }
                 "time_zone" => time.zone = Some(value.parse().map_err(|_| malformed())?),
                 "format" => format = Some(value.parse().map_err(|()| malformed())?),

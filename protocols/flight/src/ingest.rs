@@ -14,10 +14,10 @@ use arrow_flight::{PutResult, sql::DoPutUpdateResult};
 use futures::{Stream, StreamExt, stream};
 use http::HeaderName;
 use neap_bucket::Stamp;
-use neap_columnar::{
+use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
+use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
-use neap_http::{ApiError, STAMP_HEADER, requested_order, requested_stamp, text_prefix};
 use neap_write::{
     AcceptedWrite, Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
     authorize_write, table_exists,

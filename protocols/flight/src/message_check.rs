@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::ipc::root_as_message;
 use arrow_flight::FlightData;
-use neap_columnar::{MessageLimitError, decompressed_bytes};
+use neap_rows::columnar::{MessageLimitError, decompressed_bytes};
 use tonic::Status;
 
 /// Refuses a message whose rows would take too much memory.

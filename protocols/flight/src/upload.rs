@@ -18,7 +18,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use neap_bucket::World;
-use neap_columnar::batch_bytes;
+use neap_rows::columnar::batch_bytes;
 use prost::Message;
 use tonic::Status;
 

@@ -7,7 +7,7 @@ mod error;
 mod json_fields;
 mod wire;
 
-use neap_line_protocol::MAX_STRING_BYTES;
+use neap_rows::line_protocol::MAX_STRING_BYTES;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 

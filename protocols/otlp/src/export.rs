@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use neap_bucket::Stamp;
 use neap_http::{ApiError, Kind};
-use neap_line_protocol::RowSource;
+use neap_rows::line_protocol::RowSource;
 use neap_write::{RequestMemoryReservation, WriteFailure, WriteService, WriteSettings};
 
 use crate::{

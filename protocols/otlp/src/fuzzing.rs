@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_line_protocol::{Options, Precision, RowSource, SchemaView, TableView};
+use neap_rows::line_protocol::{Options, Precision, RowSource, SchemaView, TableView};
 
 use crate::{
     encoding::{Encoding, Node},

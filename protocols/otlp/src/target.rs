@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, Uri};
 use neap_catalog::{CatalogError, validate_database_name};
 use neap_http::{ApiError, Caller, Kind, parse_query, requested_order, requested_stamp};
-use neap_line_protocol::Precision;
+use neap_rows::line_protocol::Precision;
 use neap_write::{WriteOptions, WriteService, authorize_write};
 
 use crate::mapping::MappingOptions;

@@ -16,7 +16,7 @@ use arrow_array::{
     Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampNanosecondArray, UInt64Array, cast::AsArray, types::Int32Type,
 };
-use neap_line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView};
+use neap_rows::line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     resource::v1::Resource,

@@ -6,10 +6,10 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neap_line_protocol::{Options, Precision, RowSource, SchemaView, TableView};
 use neap_prometheus::{
     Label, Message, Sample, TimeSeries, WriteVersion, compress, decode_write, decompress,
 };
+use neap_rows::line_protocol::{Options, Precision, RowSource, SchemaView, TableView};
 
 const METRICS: usize = 10;
 const HOSTS: usize = 200;

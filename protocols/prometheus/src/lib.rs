@@ -1,4 +1,4 @@
-//! The messages of Prometheus's remote write and remote read, and their mapping to tables.
+//! The messages and routes of Prometheus's remote write and remote read, and their mapping to tables.
 //!
 //! | item | description |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`tag_of_label`], [`label_of_tag`], the names of fields | the mapping of series to tables |
 //! | [`decode_read`], [`ReadRequest`], [`ReadResponse`], [`ChunkedReadResponse`] | the messages of remote read |
 //! | [`XorChunkBuilder`], [`encode_frame`] | the parts of a streamed answer |
+//! | `remote_read`, `remote_write` | the routes, each behind a feature of its name |
 //!
 //! # Mapping
 //!
@@ -23,6 +24,10 @@ mod mapping;
 mod messages;
 mod non_finite;
 mod read_request;
+#[cfg(feature = "remote-read")]
+pub mod remote_read;
+#[cfg(feature = "remote-write")]
+pub mod remote_write;
 mod snappy;
 mod wire;
 mod write;

@@ -12,7 +12,7 @@ use std::{
 
 use neap_bucket::World;
 use neap_http::{ApiError, Kind};
-use neap_line_protocol::{
+use neap_rows::line_protocol::{
     BodyEnd, Dialect, LineErrorKind, Options, ParseError, ParsedBody, Precision, RowSource,
     SchemaView, parse_part,
 };

@@ -21,8 +21,8 @@ use axum::{
     routing::post,
 };
 use neap_catalog::{CatalogError, validate_database_name};
-use neap_columnar::{ColumnMapping, TagColumns, TimeColumn};
 use neap_http::{ApiError, Caller, expected_bytes, read_body};
+use neap_rows::columnar::{ColumnMapping, TagColumns, TimeColumn};
 use neap_write::{WriteFailure, WriteOptions, WriteService, authorize_write};
 
 use self::{

@@ -15,7 +15,7 @@
 //! again for each of them.
 
 use memchr::{memchr, memchr2, memchr3, memmem, memrchr};
-use neap_line_protocol::questdb_line_length;
+use neap_rows::line_protocol::questdb_line_length;
 
 /// Type of a binary double.
 const DOUBLE: u8 = 16;

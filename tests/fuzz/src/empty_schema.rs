@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_line_protocol::{Options, Precision, SchemaLimits, SchemaView, TableView};
+use neap_rows::line_protocol::{Options, Precision, SchemaLimits, SchemaView, TableView};
 
 /// A database without tables.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl SchemaView for EmptySchema {
 
 /// The options of a write with limits. All errors are reported, so that targets can count them.
 pub(crate) const WRITE_OPTIONS: Options = Options {
-    dialect: neap_line_protocol::Dialect::InfluxDb,
+    dialect: neap_rows::line_protocol::Dialect::InfluxDb,
     precision: Precision::Nanosecond,
     default_time_ns: 7,
     stop_at_first_error: false,

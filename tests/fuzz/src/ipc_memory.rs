@@ -1,7 +1,7 @@
 //! The memory that a stream of Arrow messages states.
 
 use arrow_ipc::root_as_message;
-use neap_columnar::decompressed_bytes;
+use neap_rows::columnar::decompressed_bytes;
 
 const CONTINUATION: [u8; 4] = [0xff; 4];
 

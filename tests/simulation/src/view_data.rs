@@ -5,10 +5,10 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, MAX_CATALOG_AGE, Stamp};
 use neap_catalog::{CatalogError, MaterializedView};
-use neap_line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
 use neap_manifest::TimeRange;
 use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_rows::line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
 use neap_schema::{DatabaseId, TableId};
 use neap_write::{Precision, WriteFailure, WriteOptions};
 

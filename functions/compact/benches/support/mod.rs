@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::{Schema, SchemaRef};
-use neap_line_protocol::{Options, Precision, SchemaView, TableView, parse};
 use neap_points::deduplicate;
+use neap_rows::line_protocol::{Options, Precision, SchemaView, TableView, parse};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 
 /// Bytes of line protocol that are parsed in one call.

@@ -20,7 +20,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use neap_bucket::StoreTime;
 use neap_catalog::{DatabaseCatalog, validate_database_name};
 use neap_http::{ApiError, Caller};
-use neap_line_protocol::{Options, ParsedBody, Precision, SchemaView, TableView, parse};
+use neap_rows::line_protocol::{Options, ParsedBody, Precision, SchemaView, TableView, parse};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -289,7 +289,7 @@ impl EngineRoutes {
                 Err(error) => Err(error.to_string()),
                 Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
                 Ok(parsed) => {
-                    let of_line = |error: &neap_line_protocol::LineError| {
+                    let of_line = |error: &neap_rows::line_protocol::LineError| {
                         let (number, line) = (error.line_number, &error.original_line);
                         format!("line {number}: {} in '{line}'", error.error_message)
                     };

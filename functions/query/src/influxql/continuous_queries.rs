@@ -10,13 +10,13 @@ use neap_catalog::{
     CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView, RootCatalog,
     ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
 };
+use neap_formats::series::SeriesLayout;
 use neap_influxql::{
     Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill, IntoTarget,
     Measurement, MeasurementName, Select, SelectSource, Statement, parse,
 };
 use neap_influxql_planner::batch_of;
 use neap_schema::{DatabaseId, TIME_COLUMN};
-use neap_series::SeriesLayout;
 
 use super::{
     error::InfluxqlError,
@@ -168,7 +168,7 @@ impl InfluxqlSession {
         }
         let columns: Vec<(&str, ArrayRef)> = vec![
             (
-                neap_series::MEASUREMENT_COLUMN,
+                neap_formats::series::MEASUREMENT_COLUMN,
                 Arc::new(StringArray::from(databases)),
             ),
             ("name", Arc::new(StringArray::from(names))),

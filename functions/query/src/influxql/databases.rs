@@ -9,8 +9,8 @@ use neap_catalog::{
 };
 use neap_schema::DatabaseId;
 
+use neap_formats::series::AnswerInterface;
 use neap_influxql_planner::batch_of;
-use neap_series::AnswerInterface;
 
 use super::{error::InfluxqlError, prepared_statement::AUTOGEN, request_catalogs::RequestCatalogs};
 use crate::QueryError;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::Result;
+use neap_formats::series::{AnswerInterface, SeriesLayout};
 use neap_influxql::{Condition, Statement};
 use neap_influxql_planner::{plan_delete, plan_statement};
-use neap_series::{AnswerInterface, SeriesLayout};
 use neap_tables::QueryContext;
 
 use crate::{

@@ -21,13 +21,13 @@ use datafusion::common::DataFusionError;
 use futures::StreamExt;
 use neap_bucket::Stamp;
 use neap_catalog::{DatabaseAction, INTERNAL_DATABASE};
-use neap_columnar::{
+use neap_formats::series::{GroupKey, SeriesLayout};
+use neap_influxql::{IntoTarget, SelectInto, Statement};
+use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, RowWriter, TablePart, TagColumns, TimeColumn,
     batch_bytes,
 };
-use neap_influxql::{IntoTarget, SelectInto, Statement};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN};
-use neap_series::{GroupKey, SeriesLayout};
 
 use super::{
     changes::SELECT_INTO,

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
+use neap_formats::series::{AnswerInterface, SeriesLayout};
 use neap_influxql::{ServerStatement, unknown_show_error};
 use neap_influxql_planner::batch_of;
 use neap_schema::DatabaseId;
-use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
     databases::format_go_duration,

@@ -6,10 +6,10 @@ use arrow::{array::RecordBatch, datatypes::Schema};
 use datafusion::common::DataFusionError;
 use neap_bucket::Stamp;
 use neap_catalog::{ChangeOrigin, DatabaseAction, INTERNAL_DATABASE, origin};
+use neap_formats::series::{AnswerInterface, SeriesLayout};
 use neap_http::Caller;
 use neap_influxql::{ServerStatement, Statement};
 use neap_schema::DatabaseId;
-use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
     changes::{self, ChangeExecutor, SELECT_INTO},

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use neap_formats::series::{AnswerInterface, GroupKey, SeriesLayout};
 use neap_influxql::{CompareOp, Condition, Expr, Literal, Statement, parse};
 use neap_manifest::TimeRange;
 use neap_schema::{DatabaseId, TIME_COLUMN};
-use neap_series::{AnswerInterface, GroupKey, SeriesLayout};
 
 use super::{error::InfluxqlError, planners::RowsPlanner};
 use crate::{QueryEngine, QueryRequest, Rows};

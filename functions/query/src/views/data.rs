@@ -7,10 +7,10 @@ use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::{
     Actor, CatalogError, DatabaseAction, MaterializedView, RootCatalog, ViewLanguage, ViewReference,
 };
-use neap_columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};
 use neap_manifest::TimeRange;
 use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete};
+use neap_rows::columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn};
 use neap_schema::{DatabaseId, TableId};
 
 use super::{

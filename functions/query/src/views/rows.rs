@@ -6,9 +6,9 @@ use arrow::{
     error::ArrowError,
 };
 use futures::StreamExt;
+use neap_formats::series::GroupKey;
 use neap_rollup::{ViewDataError, ViewRows, normalize};
 use neap_schema::TIME_COLUMN;
-use neap_series::GroupKey;
 
 use crate::{BatchStream, QueryError};
 

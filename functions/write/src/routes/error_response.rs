@@ -2,7 +2,7 @@
 
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, ErrorBody, Kind};
-use neap_line_protocol::{LineError, ParseError};
+use neap_rows::line_protocol::{LineError, ParseError};
 use neap_wal::{WriteError, WriteErrorKind};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use http::Uri;
 use neap_http::{ApiError, Kind, parse_query};
-use neap_line_protocol::{Dialect, Precision};
+use neap_rows::line_protocol::{Dialect, Precision};
 use serde::{Deserialize, Deserializer, de::IntoDeserializer};
 
 use crate::WriteOptions;

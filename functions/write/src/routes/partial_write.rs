@@ -4,7 +4,7 @@
 //! again. The number of refused lines is at the end, as in InfluxDB 1.
 
 use neap_http::text_prefix;
-use neap_line_protocol::{LineError, LineErrorKind};
+use neap_rows::line_protocol::{LineError, LineErrorKind};
 
 /// About the maximum length of a message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
@@ -80,7 +80,7 @@ fn message(reasons: impl Iterator<Item = String>, refused: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use neap_line_protocol::{Options, parse};
+    use neap_rows::line_protocol::{Options, parse};
 
     use super::*;
     use crate::schema::CatalogView;

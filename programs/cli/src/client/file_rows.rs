@@ -3,9 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use neap_columnar::{EncodeError, LineEncoder, LineRows};
 use neap_file_formats::{FileReader, ReadError};
-use neap_line_protocol::{LineError, Precision};
+use neap_rows::{
+    columnar::{EncodeError, LineEncoder, LineRows},
+    line_protocol::{LineError, Precision},
+};
 
 /// Number of refused rows after which a batch ends, even if it has few lines.
 const MAX_REFUSED_ROWS: usize = 1_000;
@@ -148,8 +150,8 @@ fn batch(lines: &mut LineRows, limit: usize, file_bytes: u64) -> Result<RowBatch
 
 #[cfg(test)]
 mod tests {
-    use neap_columnar::ColumnMapping;
     use neap_file_formats::{FileInput, Format, ReadOptions};
+    use neap_rows::columnar::ColumnMapping;
 
     use super::*;
 

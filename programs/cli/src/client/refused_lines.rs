@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use neap_line_protocol::LineError;
+use neap_rows::line_protocol::LineError;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
@@ -223,7 +223,7 @@ mod tests {
             line_number: 4,
             original_line: "v=x".to_owned(),
             error_message: "value `x` of column 'v' is not a valid integer".to_owned(),
-            kind: neap_line_protocol::LineErrorKind::Parse,
+            kind: neap_rows::line_protocol::LineErrorKind::Parse,
             conflict: None,
         };
         let mut rows = RefusedLines::of_rows(0, None, &[unsent]).unwrap();

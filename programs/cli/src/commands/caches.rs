@@ -1,7 +1,7 @@
 //! `neap create|delete last_cache|distinct_cache`: the caches of a table.
 
 use clap::Args;
-use neap_options::{OptionValueError, parse_duration};
+use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_server::console::Console;
 use serde::Serialize;
 

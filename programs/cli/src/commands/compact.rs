@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
+use neap_assembly::options::parse_duration;
 use neap_bucket::{Bucket, Stamp, StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
     CompactError, CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings,
     FlushLimits, FlushResult, FlushSkipped, GarbageCollectorSettings, MergePolicy, PublishedTable,
 };
-use neap_options::parse_duration;
 use neap_schema::DatabaseId;
 use neap_server::{console::Console, publish_options::PublishArgs, stores::Stores};
 

@@ -1,8 +1,8 @@
 //! `neap create`: databases, tables, caches, tokens, triggers and indexes.
 
 use clap::{Args, Subcommand};
+use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::{World, WriteOrder};
-use neap_options::{OptionValueError, parse_duration};
 use neap_server::console::Console;
 use reqwest::StatusCode;
 use serde::Serialize;

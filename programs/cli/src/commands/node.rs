@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use neap_assembly::options::parse_duration;
 use neap_bucket::World;
-use neap_options::parse_duration;
 use neap_server::console::Console;
 use reqwest::Method;
 use serde::Deserialize;

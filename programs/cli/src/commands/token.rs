@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use neap_assembly::options::parse_duration;
 use neap_bucket::World;
 use neap_catalog::{ClientPrivateKey, ClientPublicKey, OPERATOR_TOKEN_NAME};
-use neap_options::parse_duration;
 use neap_server::console::Console;
 use reqwest::Method;
 use serde::Serialize;

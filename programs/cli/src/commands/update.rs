@@ -2,8 +2,8 @@
 //! triggers.
 
 use clap::{Args, Subcommand};
+use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::WriteOrder;
-use neap_options::{OptionValueError, parse_duration};
 use neap_server::console::Console;
 use serde::Serialize;
 

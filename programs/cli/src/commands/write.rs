@@ -6,8 +6,8 @@ use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
-use neap_options::parse_bytes;
 use neap_server::console::Console;
 use reqwest::Url;
 
@@ -111,8 +111,8 @@ impl Precision {
     }
 
     /// Returns the unit of integers that are times.
-    fn unit(self) -> neap_line_protocol::Precision {
-        use neap_line_protocol::Precision;
+    fn unit(self) -> neap_rows::line_protocol::Precision {
+        use neap_rows::line_protocol::Precision;
         match self {
             Self::Auto => Precision::Auto,
             Self::Ns => Precision::Nanosecond,

@@ -10,10 +10,12 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_ipc::{CompressionType, writer::IpcWriteOptions};
 use arrow_schema::SchemaRef;
 use flate2::write::GzEncoder;
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows};
 use neap_file_formats::{FileInput, FileReader, ReadOptions};
 use neap_formats::{ArrowFileWriter, Encoder, Format, FormatLimits};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows},
+    line_protocol::Precision,
+};
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, GzipLevel, ZstdLevel},

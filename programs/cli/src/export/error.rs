@@ -2,9 +2,9 @@
 
 use std::{io, path::Path};
 
-use neap_columnar::EncodeError;
 use neap_file_formats::ReadError;
 use neap_formats::FormatError;
+use neap_rows::columnar::EncodeError;
 
 use crate::client::ClientError;
 

@@ -7,9 +7,11 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows};
 use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows},
+    line_protocol::Precision,
+};
 
 use super::{
     BodySender, ImportError, ImportFilter, ImportSummary, StateFile,

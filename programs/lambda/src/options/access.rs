@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use neap_assembly::options::parse_duration;
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_identity::IdentityOptions;
 #[cfg(feature = "write")]
 use neap_identity::IdentityService;
-use neap_options::parse_duration;
 
 #[cfg(feature = "write")]
 use super::OptionsError;

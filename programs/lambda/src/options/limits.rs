@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
+use neap_assembly::options::{parse_bytes, parse_count, parse_duration};
 use neap_catalog::CatalogLimits;
-use neap_options::{parse_bytes, parse_count, parse_duration};
 
 /// Limits for clients, as with `neap serve`.
 #[derive(Args, Clone, Debug)]

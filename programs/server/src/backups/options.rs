@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use clap::Args;
+use neap_assembly::options::parse_nonzero_duration;
 use neap_backup::BackupSchedule;
 use neap_catalog::TriggerSpecification;
 use neap_engine::{Timetable, parse_specification};
-use neap_options::parse_nonzero_duration;
 
 /// The options of backups.
 #[derive(Args, Clone, Debug)]

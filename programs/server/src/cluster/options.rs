@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use neap_options::parse_bytes;
+use neap_assembly::options::parse_bytes;
 use url::Url;
 
 use crate::listen_address::parse_address;

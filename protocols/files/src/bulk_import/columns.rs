@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{DataType, Field, Schema};
-use neap_columnar::{ColumnMapping, TagColumns, TimeColumn};
+use neap_rows::columnar::{ColumnMapping, TagColumns, TimeColumn};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 use serde::{Deserialize, Serialize};
 

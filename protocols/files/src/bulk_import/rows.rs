@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, fs::File};
 
 use arrow_array::RecordBatch;
-use neap_columnar::{ColumnarRows, MappingError, NumberedBatch, TablePart, batch_bytes};
 use neap_file_formats::{FileInput, FileReader, Format, ReadError, ReadOptions};
+use neap_rows::columnar::{ColumnarRows, MappingError, NumberedBatch, TablePart, batch_bytes};
 use tokio::task::JoinHandle;
 
 use super::columns::{ColumnError, ColumnTypes};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs::File, path::PathBuf, sync::Arc, time::Durat
 
 use neap_bucket::{ClockReading, ObjectUploads, World};
 use neap_http::{ApiError, CounterFamily, Kind, Metrics};
-use neap_line_protocol::RowSource;
+use neap_rows::line_protocol::RowSource;
 use neap_write::{
     ImportProgress, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
 };

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use neap_columnar::{ColumnConflict, PointBatches, PointRows, TableBatch};
 use neap_http::text_prefix;
-use neap_line_protocol::{LineError, ParseError};
+use neap_rows::{
+    columnar::{ColumnConflict, PointBatches, PointRows, TableBatch},
+    line_protocol::{LineError, ParseError},
+};
 
 use super::{ItemError, distinct_times::DistinctTimes};
 use crate::encoding::DecodeError;
@@ -328,7 +330,7 @@ impl RefusedItems {
 mod tests {
     use std::cell::Cell;
 
-    use neap_line_protocol::LineErrorKind;
+    use neap_rows::line_protocol::LineErrorKind;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Reasons why a span, a log record or a data point is refused.
 
-use neap_columnar::ColumnConflict;
 use neap_http::text_prefix;
+use neap_rows::columnar::ColumnConflict;
 use thiserror::Error;
 
 use crate::{encoding::DecodeError, messages::KeyValue};

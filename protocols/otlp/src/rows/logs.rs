@@ -1,6 +1,6 @@
 //! Log records as rows of the table `logs`.
 
-use neap_columnar::ColumnConflict;
+use neap_rows::columnar::ColumnConflict;
 
 use super::{
     ItemError, RowCollector, RowRole, ids,

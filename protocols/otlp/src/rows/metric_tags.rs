@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use neap_columnar::{ColumnConflict, TableBatch};
+use neap_rows::columnar::{ColumnConflict, TableBatch};
 
 use super::ItemError;
 use crate::messages::{KeyValue, Resource, Scope};

@@ -1,6 +1,6 @@
 //! The data points of metrics.
 
-use neap_columnar::TableBatch;
+use neap_rows::columnar::TableBatch;
 
 use super::{
     ItemError, RowCollector,

@@ -1,6 +1,6 @@
 //! The numbers of data points, and their forms in columns.
 
-use neap_columnar::{ColumnConflict, TableBatch};
+use neap_rows::columnar::{ColumnConflict, TableBatch};
 
 use super::ItemError;
 

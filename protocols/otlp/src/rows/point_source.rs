@@ -1,6 +1,6 @@
 //! A data point without its values.
 
-use neap_columnar::TableBatch;
+use neap_rows::columnar::TableBatch;
 
 use super::{
     ItemError,

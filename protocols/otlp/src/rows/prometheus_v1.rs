@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use neap_columnar::TableBatch;
+use neap_rows::columnar::TableBatch;
 
 use super::{
     ItemError, RowCollector, RowRole,

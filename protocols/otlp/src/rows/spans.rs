@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use neap_columnar::ColumnConflict;
+use neap_rows::columnar::ColumnConflict;
 
 use super::{
     ItemError, RowCollector, RowRole, ids,

@@ -1,6 +1,6 @@
 //! The contents of a request.
 
-use neap_columnar::{ColumnConflict, PointBatches};
+use neap_rows::columnar::{ColumnConflict, PointBatches};
 
 use crate::mapping::{METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE};
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use neap_columnar::{PointBatches, PointTag, PointTagValue};
+use neap_rows::columnar::{PointBatches, PointTag, PointTagValue};
 
 use crate::mapping::tag_of_label;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use neap_columnar::{ColumnConflict, TableBatch};
+use neap_rows::columnar::{ColumnConflict, TableBatch};
 use prost::Message;
 
 use super::{DecodedWrite, MetricMetadata, RowKind, labels::SeriesLabels};

@@ -3,13 +3,16 @@
 mod fuzz;
 mod requests;
 
-use neap_columnar::PointBatches;
-use neap_line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView};
 use std::sync::Arc;
+
+use neap_rows::{
+    columnar::PointBatches,
+    line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView},
+};
+use requests::{RequestBuilder, series};
 
 use super::*;
 use crate::{BucketSpan, Histogram, HistogramCount, HistogramZeroCount, STALE_BITS, TimeSeries};
-use requests::{RequestBuilder, series};
 
 const LIMIT: usize = 1 << 20;
 

@@ -2,9 +2,9 @@
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use neap_columnar::{ColumnMapping, ColumnarRows, TablePart, batch_bytes};
 use neap_file_formats::{FileInput, FileReader, Format, ReadError, ReadOptions};
 use neap_http::{ApiError, Kind};
+use neap_rows::columnar::{ColumnMapping, ColumnarRows, TablePart, batch_bytes};
 use neap_write::{RequestMemoryReservation, WriteService};
 use tokio::sync::mpsc;
 

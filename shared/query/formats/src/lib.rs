@@ -36,6 +36,7 @@ mod parquet;
 mod plain_columns;
 mod rendered;
 mod rows;
+pub mod series;
 mod stream;
 mod table;
 mod text;

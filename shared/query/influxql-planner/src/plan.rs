@@ -8,8 +8,8 @@ use datafusion::{
     execution::SessionState,
     logical_expr::{DmlStatement, LogicalPlan, LogicalPlanBuilder, WriteOp},
 };
+use neap_formats::series::{AnswerInterface, GroupKey, SeriesLayout};
 use neap_influxql::{Condition, Explain, Statement};
-use neap_series::{AnswerInterface, GroupKey, SeriesLayout};
 use neap_tables::QueryContext;
 
 use crate::{

@@ -49,8 +49,8 @@ use datafusion::{
     execution::SessionState,
     logical_expr::{Expr, LogicalPlan},
 };
+use neap_formats::series::{AnswerInterface, GroupKey};
 use neap_influxql::{Condition, Fill, Select, SelectSource};
-use neap_series::{AnswerInterface, GroupKey};
 use neap_tables::QueryContext;
 
 use answer::SelectAnswer;

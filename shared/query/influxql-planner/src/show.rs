@@ -16,8 +16,8 @@ use arrow::{
 };
 use datafusion::common::{DataFusionError, Result};
 use neap_catalog::Table;
+use neap_formats::series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_influxql::{Measurement, MeasurementName, NameMatch, ShowClauses};
-use neap_series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
 use crate::{select::compile_pattern, table_rows::ShowRows};

@@ -11,8 +11,8 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use neap_catalog::Table;
+use neap_formats::series::SeriesLayout;
 use neap_influxql::Condition;
-use neap_series::SeriesLayout;
 use neap_tables::{QueryContext, with_cancellation};
 
 use crate::select;

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use arrow_ipc::reader::StreamReader;
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart};
+use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart};
 
 use crate::{
     ReadError,

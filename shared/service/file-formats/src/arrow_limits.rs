@@ -2,7 +2,7 @@
 
 use arrow_ipc::root_as_message;
 use arrow_schema::ArrowError;
-use neap_columnar::{MessageLimitError, decompressed_bytes};
+use neap_rows::columnar::{MessageLimitError, decompressed_bytes};
 
 use crate::{ReadError, arrow_file::skip_file_start};
 

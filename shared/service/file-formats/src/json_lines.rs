@@ -12,7 +12,7 @@ use arrow_array::{
     UInt64Array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow};
+use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},

@@ -1,7 +1,7 @@
 //! Readers of CSV, JSON lines, Parquet and Arrow files as record batches.
 //!
 //! [`FileReader`] reads a [`FileInput`] and returns its rows in parts of at most [`MAX_BATCH_ROWS`] rows, each with the
-//! [`ColumnMapping`](neap_columnar::ColumnMapping) of its table. A part knows the number of its first row, so that an
+//! [`ColumnMapping`](neap_rows::columnar::ColumnMapping) of its table. A part knows the number of its first row, so that an
 //! import can continue with a later row. Memory is bounded by a part, whatever the size of the file is. For Parquet, the pages
 //! of all columns at one place of the file come in addition ([`FileReader::memory_bytes`]).
 //!

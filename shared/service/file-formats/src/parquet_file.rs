@@ -13,7 +13,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, batch_bytes};
+use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart, batch_bytes};
 use parquet::{
     arrow::arrow_reader::{
         ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,

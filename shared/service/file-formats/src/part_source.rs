@@ -1,6 +1,6 @@
 //! A source of the rows of a file in parts.
 
-use neap_columnar::TablePart;
+use neap_rows::columnar::TablePart;
 
 use crate::ReadError;
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow, batch_bytes};
+use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart, UnreadableRow, batch_bytes};
 
 use crate::{
     Format, ReadError,

@@ -10,8 +10,10 @@ use arrow_array::{
     types::{Int32Type, TimestampNanosecondType},
 };
 use arrow_schema::{DataType, Field, SchemaRef};
-use neap_narrow_integers::{narrowest_type, wide_type};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{
+    TIME_COLUMN,
+    narrow_integers::{narrowest_type, wide_type},
+};
 
 use crate::PointsError;
 

@@ -7,8 +7,10 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, SchemaRef};
 use arrow_select::take::take;
-use neap_narrow_integers::{concat_parts, narrowest_type, wide_type, widened};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{
+    TIME_COLUMN,
+    narrow_integers::{concat_parts, narrowest_type, wide_type, widened},
+};
 
 use crate::{PointsError, SeriesIndex, columns::null_column, rows_by_point::RowsByPoint, times};
 

@@ -13,9 +13,8 @@ use arrow_array::{
     types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType},
 };
 use arrow_schema::{Schema, SchemaRef};
-use neap_narrow_integers::narrowed;
 use neap_row_delete::Condition;
-use neap_schema::ColumnType;
+use neap_schema::{ColumnType, narrow_integers::narrowed};
 use proptest::prelude::*;
 
 mod chunk_rows;

@@ -13,6 +13,7 @@
 //! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types.
 
 mod ids;
+pub mod narrow_integers;
 mod table_view;
 
 use std::{collections::HashMap, fmt, sync::Arc};

@@ -11,7 +11,7 @@ use arrow_array::{
     types::{ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type},
 };
 use arrow_schema::{ArrowError, DataType, Schema};
-use neap_narrow_integers as narrow_integers;
+use neap_schema::narrow_integers;
 use num_traits::AsPrimitive;
 
 /// Returns the columns of a batch with types that are as narrow as their values allow; `None` if no column gets narrower.

@@ -1,9 +1,11 @@
 //! Files that users upload or import.
 
 use bytes::Bytes;
-use neap_columnar::{ColumnMapping, ColumnarRows};
 use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
-use neap_line_protocol::RowSource;
+use neap_rows::{
+    columnar::{ColumnMapping, ColumnarRows},
+    line_protocol::RowSource,
+};
 
 use crate::{
     decoder_panics::catch_decoder_panic,

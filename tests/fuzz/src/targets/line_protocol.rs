@@ -1,8 +1,10 @@
 //! Line protocol of InfluxDB and of QuestDB.
 
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows, NumberedBatch};
-use neap_line_protocol::{
-    Dialect, Options, ParsedBody, Precision, TableRows, parse, questdb_line_length,
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows, NumberedBatch},
+    line_protocol::{
+        Dialect, Options, ParsedBody, Precision, TableRows, parse, questdb_line_length,
+    },
 };
 
 use crate::empty_schema::{EmptySchema, WRITE_OPTIONS};

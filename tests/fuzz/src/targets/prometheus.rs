@@ -1,9 +1,9 @@
 //! The messages of Prometheus.
 
-use neap_line_protocol::RowSource;
 use neap_prometheus::{
     Message, RowKind, WriteVersion, compress, decode_read, decode_write, decompress,
 };
+use neap_rows::line_protocol::RowSource;
 
 use crate::empty_schema::{EmptySchema, WRITE_OPTIONS};
 

@@ -3,7 +3,7 @@
 use arrow::array::{Int64Array, StringArray};
 use async_trait::async_trait;
 use futures::stream;
-use neap_columnar::{RowWriteError, StoredRows};
+use neap_rows::columnar::{RowWriteError, StoredRows};
 
 use super::*;
 

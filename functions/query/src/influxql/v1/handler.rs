@@ -11,9 +11,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::origin;
-use neap_formats::v1::V1Format;
+use neap_formats::{series::AnswerInterface, v1::V1Format};
 use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
-use neap_series::AnswerInterface;
 
 use super::{
     answer_stream::{AnswerStream, StatementResult},

@@ -4,8 +4,8 @@ use std::{io::Read, path::PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
-use neap_options::parse_bytes;
 use neap_server::console::Console;
 use neap_tsm::TimeRange;
 use reqwest::Url;

@@ -3,9 +3,11 @@
 use std::{fs::File, path::Path};
 
 use clap::{Args, ValueEnum, error::ErrorKind};
-use neap_columnar::{ColumnMapping, MappingError, TagColumns, TimeColumn, TimeFormat, TimeZone};
 use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, MappingError, TagColumns, TimeColumn, TimeFormat, TimeZone},
+    line_protocol::Precision,
+};
 use neap_server::console::Console;
 
 use crate::{

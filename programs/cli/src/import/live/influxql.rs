@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use neap_line_protocol::{LineError, LineErrorKind};
+use neap_rows::line_protocol::{LineError, LineErrorKind};
 use neap_tsm::{TimeRange, ValueType};
 use reqwest::Method;
 use serde_json::Value;

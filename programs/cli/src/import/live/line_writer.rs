@@ -179,11 +179,11 @@ mod tests {
 
     #[test]
     fn refused_rows_are_counted() {
-        let error = neap_line_protocol::LineError {
+        let error = neap_rows::line_protocol::LineError {
             line_number: 1,
             original_line: String::new(),
             error_message: "refused".to_owned(),
-            kind: neap_line_protocol::LineErrorKind::Parse,
+            kind: neap_rows::line_protocol::LineErrorKind::Parse,
             conflict: None,
         };
         let mut writer = LineWriter::new(None, "home", "cpu", 1_000);

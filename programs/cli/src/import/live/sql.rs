@@ -1,9 +1,11 @@
 //! Copies tables of InfluxDB 3 with SQL.
 
 use bytes::{Bytes, BytesMut};
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows, TagColumns};
 use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows, TagColumns},
+    line_protocol::Precision,
+};
 use neap_tsm::{TimeRange, ValueType};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};

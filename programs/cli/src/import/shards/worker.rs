@@ -6,8 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use indicatif::ProgressBar;
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows, NumberedBatch};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows, NumberedBatch},
+    line_protocol::Precision,
+};
 use neap_tsm::{Damage, FIELD_SEPARATOR, FieldColumn, RowChunk, RowReader, SeriesKey, ShardReader};
 use tokio::sync::mpsc;
 

@@ -8,14 +8,13 @@ use arrow::{
     datatypes::{DataType, Schema},
     error::ArrowError,
 };
-use neap_series::SeriesLayout;
 
 use super::{
     cell::InfiniteFloatError,
     encoder::{SeriesEncoder, SeriesKey},
     rows::AnswerRows,
 };
-use crate::rendered::RenderedValues;
+use crate::{rendered::RenderedValues, series::SeriesLayout};
 
 /// The reason why rows can't be encoded.
 #[derive(Debug, thiserror::Error)]

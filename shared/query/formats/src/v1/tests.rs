@@ -12,7 +12,7 @@ use arrow::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use neap_series::{GroupKey, GroupTag, SeriesLayout};
+use crate::series::{GroupKey, GroupTag, SeriesLayout};
 
 use super::{EncodingOptions, SeriesWriter, V1Format};
 

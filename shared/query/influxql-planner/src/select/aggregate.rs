@@ -9,9 +9,9 @@ use datafusion::{
     functions_nested::expr_fn::{array_element, array_sort},
     logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, ident, lit},
 };
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Call, Expr as Ast, Fill};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::AnswerInterface;
 
 use super::{
     argument_types::check_type,

@@ -9,9 +9,9 @@ use datafusion::{
         Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Sort, SortExpr, ident, lit,
     },
 };
+use neap_formats::series::{AnswerInterface, GroupKey, GroupTag, MEASUREMENT_COLUMN};
 use neap_influxql::{Expr as Ast, Select, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::{AnswerInterface, GroupKey, GroupTag, MEASUREMENT_COLUMN};
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, measurement_literal, null_of, tag_column},

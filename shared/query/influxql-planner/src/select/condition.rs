@@ -9,9 +9,9 @@ use datafusion::{
     functions::expr_fn::coalesce,
     logical_expr::{Expr, Operator, ident, in_list, lit},
 };
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Column, CompareOp, Condition, Expr as Ast, Literal, Regex};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::AnswerInterface;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns},

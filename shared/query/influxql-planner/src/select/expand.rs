@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use datafusion::common::{Result, plan_err};
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{
     Call, Cast, Column, ColumnKind, Dimension, Expr as Ast, Field, quoted_if_needed,
 };
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::AnswerInterface;
 
 use super::{columns::SourceColumns, condition::compile_pattern, typed_expr::is_number};
 

@@ -1,10 +1,10 @@
 //! Statements that differ only in times and texts that their conditions compare with columns.
 
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{
     CompareOp, Condition, Dimension, Expr as Ast, Literal, MeasurementName, Select, SelectSource,
 };
 use neap_schema::TIME_COLUMN;
-use neap_series::AnswerInterface;
 
 use super::time::{self, StatementTimeRange, TimeContext};
 

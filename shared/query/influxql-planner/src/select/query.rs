@@ -6,9 +6,9 @@ use datafusion::{
     common::{Result, not_impl_err},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, ident},
 };
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Column, Condition, Expr as Ast, Fill, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::AnswerInterface;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, tag_column},

@@ -1,8 +1,8 @@
 //! The parts of a statement that do not depend on its sources: time range, windows, groups.
 
 use datafusion::common::Result;
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Condition, Dimension, Fill, Select, TimeOrder};
-use neap_series::AnswerInterface;
 
 use super::{
     shape::windows_before,

@@ -9,9 +9,9 @@ use datafusion::{
         lit,
     },
 };
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Call, Expr as Ast, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
-use neap_series::AnswerInterface;
 
 use super::{
     argument_types::check_type,

@@ -1,9 +1,9 @@
 //! Determines the shape of a query from its field list, and validates the calls.
 
 use datafusion::common::{DataFusionError, Result, plan_err};
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{Call, Column, Expr as Ast, Literal};
 use neap_schema::TIME_COLUMN;
-use neap_series::AnswerInterface;
 
 use super::math;
 

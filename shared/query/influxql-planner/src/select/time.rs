@@ -3,9 +3,9 @@
 use arrow::array::timezone::Tz;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use datafusion::common::{Result, plan_err};
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{BinaryOp, Column, CompareOp, Condition, Expr as Ast, Literal};
 use neap_schema::TIME_COLUMN;
-use neap_series::AnswerInterface;
 
 use super::v1_errors;
 

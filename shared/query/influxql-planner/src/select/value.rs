@@ -10,9 +10,9 @@ use datafusion::{
     common::{Result, ScalarValue, plan_err},
     logical_expr::{BinaryExpr, Expr, Operator, cast, lit, try_cast, when},
 };
+use neap_formats::series::AnswerInterface;
 use neap_influxql::{BinaryOp, Expr as Ast};
 use neap_schema::ColumnType;
-use neap_series::AnswerInterface;
 
 use super::{
     math,

@@ -6,8 +6,8 @@ use arrow::array::StringArray;
 use datafusion::common::Result;
 use futures::TryStreamExt;
 use neap_catalog::Table;
+use neap_formats::series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_influxql::{Condition, ShowMeasurements};
-use neap_series::{MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
 use super::{NameCondition, ShowRows, apply_limit, batch_of, is_enough, named};

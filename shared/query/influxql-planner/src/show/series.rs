@@ -10,8 +10,8 @@ use arrow::{
 use datafusion::{common::Result, execution::SendableRecordBatchStream, logical_expr::ident};
 use futures::TryStreamExt;
 use neap_catalog::Table;
+use neap_formats::series::{AnswerInterface, MEASUREMENT_COLUMN, SeriesLayout};
 use neap_influxql::{CardinalityTarget, Condition, ShowCardinality, ShowClauses};
-use neap_series::{AnswerInterface, MEASUREMENT_COLUMN, SeriesLayout};
 use neap_tables::QueryContext;
 
 use super::{

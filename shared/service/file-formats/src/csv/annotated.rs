@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, NullArray, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, Field, Schema};
-use neap_columnar::{
+use neap_rows::columnar::{
     ColumnMapping, NumberedBatch, TablePart, TagColumns, TimeColumn, TimeFormat, UnreadableRow,
 };
 

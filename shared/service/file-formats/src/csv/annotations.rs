@@ -1,7 +1,7 @@
 //! The annotations of InfluxDB 2 in CSV files.
 
 use csv::StringRecord;
-use neap_columnar::{TimeFormat, TimeZone};
+use neap_rows::columnar::{TimeFormat, TimeZone};
 
 use crate::cells::CellType;
 

@@ -1,7 +1,7 @@
 //! Rows of a section, and those that are refused.
 
 use arrow_array::StringArray;
-use neap_columnar::UnreadableRow;
+use neap_rows::columnar::UnreadableRow;
 
 use crate::cells::InvalidCell;
 

@@ -24,7 +24,7 @@ use std::{
 use arrow_array::builder::StringBuilder;
 use arrow_schema::ArrowError;
 use csv::{ByteRecord, StringRecord};
-use neap_columnar::{ColumnMapping, TablePart, UnreadableRow};
+use neap_rows::columnar::{ColumnMapping, TablePart, UnreadableRow};
 
 use crate::{
     ReadError,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, NullArray, RecordBatch};
 use arrow_schema::{ArrowError, Field, Schema};
-use neap_columnar::{ColumnMapping, NumberedBatch, TablePart, TagColumns};
+use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart, TagColumns};
 
 use super::chunk::{Chunk, refuse};
 use crate::cells::{CellType, TypeOrigin};

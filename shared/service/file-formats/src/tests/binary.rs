@@ -14,7 +14,7 @@ use arrow_ipc::{
     writer::{FileWriter, IpcWriteOptions, StreamWriter},
 };
 use arrow_schema::{DataType, Field};
-use neap_columnar::batch_bytes;
+use neap_rows::columnar::batch_bytes;
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
 use super::*;

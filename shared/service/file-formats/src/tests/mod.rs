@@ -8,8 +8,10 @@ mod robustness;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use neap_columnar::{ColumnMapping, LineEncoder, LineRows, TablePart, TagColumns};
-use neap_line_protocol::Precision;
+use neap_rows::{
+    columnar::{ColumnMapping, LineEncoder, LineRows, TablePart, TagColumns},
+    line_protocol::Precision,
+};
 
 use crate::{FileInput, FileReader, Format, ReadError, ReadOptions};
 

@@ -22,7 +22,7 @@ proptest! {
         if let Ok(parts) = read_parts(text, options(format, "m", &["a"])) {
             for part in parts {
                 // Columns without a name are left to the rows to refuse.
-                neap_columnar::ColumnarRows::from_parts(vec![part]).ok();
+                neap_rows::columnar::ColumnarRows::from_parts(vec![part]).ok();
             }
         }
     }

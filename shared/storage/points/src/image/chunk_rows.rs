@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{FilterBuilder, FilterPredicate};
-use neap_narrow_integers::{concat_parts, widened};
+use neap_schema::narrow_integers::{concat_parts, widened};
 
 use super::{ImageChunk, SelectedSeries, TailImage, lock::read};
 use crate::PointsError;

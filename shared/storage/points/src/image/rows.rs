@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use arrow_buffer::NullBuffer;
 use arrow_schema::SchemaRef;
-use neap_narrow_integers::interleave_parts;
+use neap_schema::narrow_integers::interleave_parts;
 
 use super::{
     ImageChunk, TailImageBuilder, TailRow,

@@ -9,7 +9,7 @@ use std::{
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use neap_narrow_integers::interleave_parts;
+use neap_schema::narrow_integers::interleave_parts;
 
 use super::{
     SelectedSeries, TailImage, TailRow, lock::read, row_position::RowPosition, rows::SourceChunks,

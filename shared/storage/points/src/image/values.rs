@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
-use neap_narrow_integers::{interleave_parts, narrowed};
+use neap_schema::narrow_integers::{interleave_parts, narrowed};
 
 use super::{ImageChunk, TailImageBuilder, chunk::array_bytes, row_position::RowPosition};
 use crate::{PointsError, columns::conform_narrow_column};

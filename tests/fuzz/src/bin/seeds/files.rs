@@ -12,8 +12,8 @@ use neap_cache::{
     CacheShape, DistinctValuesBuilder, LastRowsBuilder, encode_distinct, encode_last,
 };
 use neap_fuzz::{LAYER_HEADER_BYTES, cache_table};
-use neap_line_protocol::{Options, SchemaView, TableView, parse};
 use neap_points::conform_to_schema;
+use neap_rows::line_protocol::{Options, SchemaView, TableView, parse};
 use parquet::{
     arrow::ArrowWriter,
     basic::Compression,

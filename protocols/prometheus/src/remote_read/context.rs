@@ -1,0 +1,143 @@
+//! The database of a request, and queries by its sender.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use axum::http::request::Parts;
+use futures::TryStreamExt;
+use neap_catalog::{ChangeOrigin, origin};
+use neap_http::{ApiError, Caller, Kind};
+use neap_query::{ClientQuery, Language, QueryEngine, QueryRequest, Rows, query_request};
+
+use crate::{
+    METADATA_TABLE,
+    remote_read::{
+        failure::ReadFailure,
+        metric_table::MetricTable,
+        read_permits::{ReadPermit, ReadPermits},
+    },
+};
+
+/// The sender of a request, and the database that it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadContext {
+    engine: Arc<QueryEngine>,
+    caller: Caller,
+    origin: ChangeOrigin,
+    database: String,
+    options: QueryRequest,
+}
+
+/// The tables of a database that concern Prometheus.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetricTables {
+    /// The metrics in the order of their names.
+    pub(crate) metrics: Vec<Arc<MetricTable>>,
+    /// Whether the table with the descriptions of metrics exists.
+    pub(crate) has_metadata: bool,
+}
+
+impl ReadContext {
+    /// Reads the headers of a request. `database` is that of its parameters, and `default` the one of requests without
+    /// any.
+    ///
+    /// # Errors
+    /// `Invalid`: there is no database, or a header is malformed.
+    pub(crate) fn new(
+        engine: &Arc<QueryEngine>,
+        head: &Parts,
+        database: Option<&str>,
+        default: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let Some(database) = database.or(default) else {
+            let text = "missing query parameter 'db': add it to the URL";
+            return Err(ApiError::text(Kind::Invalid, text));
+        };
+        Ok(Self {
+            engine: Arc::clone(engine),
+            caller: Caller::of(head)?,
+            origin: origin::current(),
+            database: database.to_owned(),
+            options: query_request(&head.headers, &head.extensions)?,
+        })
+    }
+
+    /// Checks the permission, before the body of the request is read.
+    ///
+    /// # Errors
+    /// The caller may not read the database, it does not exist, or its state can't be read.
+    pub(crate) async fn authorize(&self) -> Result<(), ReadFailure> {
+        let database = self.engine.resolve_for_read(&self.caller, &self.database);
+        database.await?;
+        Ok(())
+    }
+
+    /// Waits for memory for an answer, at most as long as a query may take.
+    ///
+    /// # Errors
+    /// `Busy`: other reads use all memory.
+    pub(crate) async fn permit(&self, permits: &ReadPermits) -> Result<ReadPermit, ReadFailure> {
+        let world = self.engine.world();
+        let timeout = self.engine.settings().timeout;
+        let left = self
+            .options
+            .ends
+            .map(|ends| ends.saturating_sub(world.clock.monotonic()));
+        let wait = left.map_or(timeout, |left| left.min(timeout));
+        permits.acquire(world, wait).await
+    }
+
+    /// Lists the metrics of the database.
+    ///
+    /// # Errors
+    /// The caller may not read the database, it does not exist, or its state can't be read.
+    pub(crate) async fn metrics(&self) -> Result<MetricTables, ReadFailure> {
+        let database = self.engine.resolve_for_read(&self.caller, &self.database);
+        let listed = self
+            .engine
+            .list_tables(database.await?, &self.options, true)
+            .await?;
+        let [own_schema, ..] = QueryEngine::SCHEMAS;
+        let mut tables = MetricTables::default();
+        for table in listed.iter().filter(|table| table.schema == own_schema) {
+            tables.has_metadata |= table.name == METADATA_TABLE;
+            tables.metrics.extend(MetricTable::of(table).map(Arc::new));
+        }
+        tables.metrics.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tables)
+    }
+
+    /// Executes a statement.
+    ///
+    /// # Errors
+    /// See [`QueryEngine::query_as`].
+    pub(crate) async fn query(&self, text: String) -> Result<Rows, ReadFailure> {
+        let query = ClientQuery {
+            caller: self.caller.clone(),
+            origin: self.origin.clone(),
+            database: Some(self.database.clone()),
+            language: Language::Sql,
+            request: QueryRequest {
+                text,
+                ..self.options.clone()
+            },
+        };
+        Ok(self.engine.query_as(query).await?)
+    }
+
+    /// Executes a statement, and passes each batch of its rows to a function.
+    ///
+    /// # Errors
+    /// Those of the statement and of the function.
+    pub(crate) async fn for_each_batch(
+        &self,
+        text: String,
+        mut visit: impl FnMut(&RecordBatch) -> Result<(), ReadFailure> + Send,
+    ) -> Result<(), ReadFailure> {
+        let mut rows = self.query(text).await?;
+        while let Some(batch) = rows.batches.try_next().await? {
+            visit(&batch)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,368 @@
+//! Lists of labels, series and descriptions of metrics, as JSON.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header::CONTENT_TYPE};
+use neap_http::{ApiError, Kind};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
+    remote_read::{
+        condition::{quoted_name, quoted_text},
+        context::ReadContext,
+        failure::ReadFailure,
+        metric_table::{MetricTable, TableSelection},
+        params::ListParams,
+        row_series::SeriesRows,
+        selector::parse_selectors,
+    },
+};
+
+/// Maximum memory of a list, in bytes.
+const MAX_LIST_BYTES: usize = 64 << 20;
+
+/// The memory of an entry of a list besides its texts, in bytes.
+const ENTRY_BYTES: usize = 64;
+
+/// Maximum number of tables that one statement reads.
+const TABLES_PER_STATEMENT: usize = 50;
+
+/// A list of which a part may be left out.
+#[derive(Debug)]
+pub(crate) struct List {
+    data: Value,
+    is_truncated: bool,
+}
+
+impl List {
+    /// Returns the first results.
+    fn of(values: impl IntoIterator<Item = Value>, limit: Option<usize>) -> Self {
+        let mut values = values.into_iter();
+        let data: Vec<Value> = values.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
+        Self {
+            data: Value::Array(data),
+            is_truncated: values.next().is_some(),
+        }
+    }
+
+    /// Returns the answer in the form of Prometheus.
+    pub(crate) fn into_response(self) -> Response {
+        let mut body = json!({ "status": "success", "data": self.data });
+        if self.is_truncated
+            && let Some(body) = body.as_object_mut()
+        {
+            let warning = "results truncated due to limit";
+            body.insert("warnings".to_owned(), json!([warning]));
+        }
+        json_response(body.to_string().into_response())
+    }
+}
+
+/// Returns an error in the form of Prometheus.
+pub(crate) fn error_response(failure: ReadFailure) -> Response {
+    let error = ApiError::from(failure);
+    let error_type = match error.kind() {
+        Kind::Invalid | Kind::TooLarge | Kind::UnsupportedMediaType => "bad_data",
+        Kind::NotFound => "not_found",
+        Kind::Unavailable | Kind::Unknown | Kind::RequestTimeout => "unavailable",
+        Kind::Internal | Kind::Corrupt => "internal",
+        _ => "execution",
+    };
+    let body = json!({
+        "status": "error",
+        "errorType": error_type,
+        "error": error.message(),
+    });
+    let mut response = error.into_response();
+    *response.body_mut() = body.to_string().into();
+    json_response(response)
+}
+
+fn json_response(mut response: Response) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// Lists the names of labels.
+pub(crate) async fn label_names(
+    context: &ReadContext,
+    params: &ListParams,
+) -> Result<List, ReadFailure> {
+    let metrics = context.metrics().await?.metrics;
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    if params.selectors.is_empty() {
+        let labels = metrics.iter().flat_map(|table| table.labels());
+        names.extend(labels.map(str::to_owned));
+    } else {
+        for labels in select_series(context, &metrics, params).await? {
+            names.extend(labels.into_iter().map(|label| label.name));
+        }
+    }
+    Ok(List::of(names.into_iter().map(Value::String), params.limit))
+}
+
+/// Lists the values of a label. Without matchers of other labels, the names of metrics are those of all tables, because
+/// a search for rows in each table takes long.
+pub(crate) async fn label_values(
+    context: &ReadContext,
+    label: &str,
+    params: &ListParams,
+) -> Result<List, ReadFailure> {
+    let metrics = context.metrics().await?.metrics;
+    let mut selectors = parse_selectors(&params.selectors)?;
+    if selectors.is_empty() {
+        selectors.push([].into());
+    }
+    let mut values = TextSet::default();
+    for matchers in selectors {
+        let tables = metrics.iter();
+        let selected = tables.filter_map(|table| table.select(&matchers, params.range));
+        let selected: Vec<TableSelection> = selected.collect();
+        if label != NAME_LABEL {
+            tag_values(context, label, &selected, &mut values).await?;
+        } else if matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
+            for selection in selected {
+                values.insert(&selection.table.name)?;
+            }
+        } else {
+            names_with_rows(context, &selected, &mut values).await?;
+        }
+    }
+    let values = values.texts.into_iter().map(Value::String);
+    Ok(List::of(values, params.limit))
+}
+
+/// Adds the values of a label in tables.
+async fn tag_values(
+    context: &ReadContext,
+    label: &str,
+    selected: &[TableSelection],
+    values: &mut TextSet,
+) -> Result<(), ReadFailure> {
+    let tagged = selected.iter().filter_map(|selection| {
+        let tag = selection.table.tag_of(label)?;
+        Some((selection, tag))
+    });
+    let tagged: Vec<_> = tagged.collect();
+    for tables in tagged.chunks(TABLES_PER_STATEMENT) {
+        let parts = tables.iter().map(|(table, tag)| table.values_sql(tag));
+        add_union(context, parts.collect(), values).await?;
+    }
+    Ok(())
+}
+
+/// Adds the names of tables that have rows.
+async fn names_with_rows(
+    context: &ReadContext,
+    selected: &[TableSelection],
+    values: &mut TextSet,
+) -> Result<(), ReadFailure> {
+    for tables in selected.chunks(TABLES_PER_STATEMENT) {
+        let parts = tables.iter().map(TableSelection::name_sql);
+        add_union(context, parts.collect(), values).await?;
+    }
+    Ok(())
+}
+
+/// Adds the values of the column `v` of several statements, which are executed as one.
+async fn add_union(
+    context: &ReadContext,
+    parts: Vec<String>,
+    values: &mut TextSet,
+) -> Result<(), ReadFailure> {
+    let union = parts.iter().map(|part| format!("({part})"));
+    let union = union.collect::<Vec<_>>().join(" UNION ALL ");
+    let statement = format!("SELECT DISTINCT \"v\" FROM ({union})");
+    let add = |batch: &RecordBatch| {
+        let texts = text_column(batch, "v")?;
+        texts
+            .iter()
+            .flatten()
+            .try_for_each(|text| values.insert(text))
+    };
+    context.for_each_batch(statement, add).await
+}
+
+/// Lists the labels of series.
+pub(crate) async fn series(
+    context: &ReadContext,
+    params: &ListParams,
+) -> Result<List, ReadFailure> {
+    if params.selectors.is_empty() {
+        return Err(ReadFailure::NoMatch);
+    }
+    let metrics = context.metrics().await?.metrics;
+    let series = select_series(context, &metrics, params).await?;
+    let objects = series.into_iter().map(|labels| {
+        let labels = labels.into_iter();
+        let object = labels.map(|label| (label.name, Value::String(label.value)));
+        Value::Object(object.collect::<Map<_, _>>())
+    });
+    Ok(List::of(objects, params.limit))
+}
+
+/// Returns the labels of the series that match one of the selectors.
+async fn select_series(
+    context: &ReadContext,
+    metrics: &[Arc<MetricTable>],
+    params: &ListParams,
+) -> Result<BTreeSet<Vec<Label>>, ReadFailure> {
+    let mut series = BTreeSet::new();
+    let mut bytes = 0;
+    for matchers in parse_selectors(&params.selectors)? {
+        for table in metrics {
+            let Some(selection) = table.select(&matchers, params.range) else {
+                continue;
+            };
+            let add = |batch: &RecordBatch| {
+                let rows = SeriesRows::new(table, batch)?;
+                for row in 0..rows.len() {
+                    let labels = rows.labels(row);
+                    let texts = labels.iter();
+                    let size =
+                        texts.map(|label| label.name.len() + label.value.len() + ENTRY_BYTES);
+                    bytes += size.sum::<usize>();
+                    if bytes > MAX_LIST_BYTES {
+                        return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
+                    }
+                    series.insert(labels);
+                }
+                Ok(())
+            };
+            context.for_each_batch(selection.series_sql(), add).await?;
+        }
+    }
+    Ok(series)
+}
+
+/// Lists the descriptions of metrics.
+pub(crate) async fn metadata(
+    context: &ReadContext,
+    params: &ListParams,
+) -> Result<List, ReadFailure> {
+    let mut metrics: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    if context.metrics().await?.has_metadata {
+        let mut bytes = 0;
+        let add = |batch: &RecordBatch| {
+            let metric_names = text_column(batch, METADATA_METRIC_TAG)?;
+            let fields = METADATA_FIELDS.map(|field| text_column(batch, field));
+            let [kinds, helps, units] = fields;
+            let (kinds, helps, units) = (kinds?, helps?, units?);
+            for (row, metric) in metric_names.iter().enumerate() {
+                let texts = [text(&kinds, row), text(&helps, row), text(&units, row)];
+                let metric = metric.unwrap_or_default();
+                bytes += metric.len() + ENTRY_BYTES;
+                bytes += texts
+                    .iter()
+                    .map(|text| text.len() + ENTRY_BYTES)
+                    .sum::<usize>();
+                if bytes > MAX_LIST_BYTES {
+                    return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
+                }
+                let [kind, help, unit] = texts;
+                let description = json!({ "type": kind, "help": help, "unit": unit });
+                metrics
+                    .entry(metric.to_owned())
+                    .or_default()
+                    .push(description);
+            }
+            Ok(())
+        };
+        context.for_each_batch(metadata_sql(params), add).await?;
+    }
+    let per_metric = params.limit_per_metric.unwrap_or(usize::MAX);
+    let all = metrics.len();
+    let first = metrics.into_iter().take(params.limit.unwrap_or(usize::MAX));
+    let data: Map<String, Value> = first
+        .map(|(metric, mut descriptions)| {
+            descriptions.truncate(per_metric);
+            (metric, Value::Array(descriptions))
+        })
+        .collect();
+    Ok(List {
+        is_truncated: data.len() < all,
+        data: Value::Object(data),
+    })
+}
+
+/// Returns the statement that selects the descriptions of metrics, the newest first.
+fn metadata_sql(params: &ListParams) -> String {
+    let metric = quoted_name(METADATA_METRIC_TAG);
+    let fields = METADATA_FIELDS.map(quoted_name).join(", ");
+    let condition = params
+        .metric
+        .as_ref()
+        .map(|value| format!(" WHERE {metric} = {}", quoted_text(value)));
+    format!(
+        "SELECT {metric}, {fields} FROM {}{} GROUP BY {metric}, {fields} ORDER BY {metric}, max(\"time\") DESC",
+        quoted_name(METADATA_TABLE),
+        condition.unwrap_or_default()
+    )
+}
+
+/// Texts within a limit of memory.
+#[derive(Debug, Default)]
+struct TextSet {
+    texts: BTreeSet<String>,
+    bytes: usize,
+}
+
+impl TextSet {
+    fn insert(&mut self, text: &str) -> Result<(), ReadFailure> {
+        if self.texts.contains(text) {
+            return Ok(());
+        }
+        self.bytes += text.len() + ENTRY_BYTES;
+        if self.bytes > MAX_LIST_BYTES {
+            return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
+        }
+        self.texts.insert(text.to_owned());
+        Ok(())
+    }
+}
+
+/// Returns a column as texts; empty if it does not exist.
+fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, ReadFailure> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Ok(StringArray::new_null(batch.num_rows()));
+    };
+    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn text(column: &StringArray, row: usize) -> &str {
+    if column.is_valid(row) {
+        column.value(row)
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_leaves_a_warning() {
+        let values = || ["a", "b"].into_iter().map(|value| json!(value));
+        let all = List::of(values(), Some(2));
+        assert_eq!((all.data, all.is_truncated), (json!(["a", "b"]), false));
+        let first = List::of(values(), Some(1));
+        assert_eq!((first.data, first.is_truncated), (json!(["a"]), true));
+    }
+
+    #[test]
+    fn errors_have_the_form_of_prometheus() {
+        let response = error_response(ReadFailure::NoMatch);
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    }
+}

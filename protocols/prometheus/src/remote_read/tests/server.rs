@@ -1,0 +1,198 @@
+//! A server with the routes of remote write and remote read.
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, body::Body};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+use neap_catalog::Catalog;
+use neap_http::{Caller, Metrics};
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::{QueryEngine, QuerySettings};
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::{
+    ChunkedReadResponse, Histogram, Label, LabelMatcher, MatcherType, Message, Query, ReadRequest,
+    ReadResponse, ResponseType, Sample, TimeSeries, compress, decompress,
+};
+
+/// A server with empty databases.
+pub(super) struct TestServer {
+    pub(super) router: Router,
+}
+
+/// `prometheus.WriteRequest`
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<TimeSeries>,
+    #[prost(message, repeated, tag = "3")]
+    metadata: Vec<Metadata>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(string, tag = "4")]
+    help: String,
+}
+
+impl TestServer {
+    pub(super) async fn new() -> Self {
+        let world = World::system();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let bucket = Bucket::new(store, world);
+        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
+        let catalog = Arc::new(catalog.with_sole_process(true));
+        let rules = catalog.rules().await.unwrap();
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            TailReader::new(bucket.clone(), TailReaderSettings::default()),
+            rules,
+            SnapshotSettings::default(),
+        );
+        let service = Arc::new(WriteService::new(WriteServiceParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }));
+        let settings = QuerySettings::default();
+        let engine = QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings);
+        let reads = crate::remote_read::router(Arc::new(engine.unwrap()), Some("prom".to_owned()));
+        let router = crate::remote_write::router(service, &Metrics::default()).merge(reads);
+        Self {
+            router: router.layer(Extension(Caller::unrestricted())),
+        }
+    }
+
+    /// Sends a request, and returns the status and the body of the answer.
+    pub(super) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> (u16, Bytes) {
+        let response = self.respond(method, path, body).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap();
+        (status, body.to_bytes())
+    }
+
+    async fn respond(&self, method: Method, path: &str, body: Vec<u8>) -> Response<Body> {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-encoding", "snappy");
+        let request = request.body(Body::from(body)).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Stores series, and descriptions of metrics as pairs of a name and a help text.
+    pub(super) async fn write(&self, series: &[TimeSeries], metadata: &[(&str, &str)]) {
+        let metadata = metadata.iter().map(|(name, help)| Metadata {
+            kind: 2,
+            name: (*name).to_owned(),
+            help: (*help).to_owned(),
+        });
+        let message = WriteRequest {
+            timeseries: series.to_vec(),
+            metadata: metadata.collect(),
+        };
+        let body = compress(&message.encode_to_vec()).unwrap();
+        let (status, text) = self.send(Method::POST, "/api/v1/write?db=prom", body).await;
+        assert_eq!(status, 204, "{text:?}");
+    }
+
+    /// Returns the answer to remote read.
+    pub(super) async fn read(
+        &self,
+        queries: Vec<Query>,
+        accepted: &[ResponseType],
+    ) -> (u16, Bytes) {
+        let response = self.open(queries, accepted).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap();
+        (status, body.to_bytes())
+    }
+
+    /// Returns the answer to remote read without reading it.
+    pub(super) async fn open(
+        &self,
+        queries: Vec<Query>,
+        accepted: &[ResponseType],
+    ) -> Response<Body> {
+        let message = ReadRequest {
+            queries,
+            accepted_response_types: accepted.iter().map(|kind| i32::from(*kind)).collect(),
+        };
+        let body = compress(&message.encode_to_vec()).unwrap();
+        self.respond(Method::POST, "/api/v1/read", body).await
+    }
+
+    /// Returns the series of one query.
+    pub(super) async fn series(&self, query: Query) -> Vec<TimeSeries> {
+        let (status, body) = self.read(vec![query], &[]).await;
+        assert_eq!(status, 200, "{body:?}");
+        let message = decompress(&body, usize::MAX).unwrap();
+        let mut response = ReadResponse::decode(message.as_slice()).unwrap();
+        response.results.remove(0).timeseries
+    }
+
+    /// Returns a list as JSON.
+    pub(super) async fn list(&self, path: &str) -> (u16, Value) {
+        let path = format!("/api/v1/{path}");
+        let (status, body) = self.send(Method::GET, &path, Vec::new()).await;
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// Returns a series with samples, as times in milliseconds and values.
+pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
+    let labels = labels.iter().map(|(name, value)| Label {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    });
+    let samples = samples.iter().map(|(timestamp, value)| Sample {
+        value: *value,
+        timestamp: *timestamp,
+    });
+    TimeSeries {
+        labels: labels.collect(),
+        samples: samples.collect(),
+        histograms: Vec::<Histogram>::new(),
+    }
+}
+
+/// Returns a query for a range of times in milliseconds.
+pub(super) fn query(range: (i64, i64), matchers: &[(MatcherType, &str, &str)]) -> Query {
+    let matchers = matchers.iter().map(|(kind, name, value)| LabelMatcher {
+        kind: i32::from(*kind),
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    });
+    Query {
+        start_timestamp_ms: range.0,
+        end_timestamp_ms: range.1,
+        matchers: matchers.collect(),
+        hints: None,
+    }
+}
+
+/// Returns the messages of a streamed answer.
+pub(super) fn frames(mut stream: &[u8]) -> Vec<ChunkedReadResponse> {
+    let mut messages = Vec::new();
+    while !stream.is_empty() {
+        let length = prost::decode_length_delimiter(&mut stream).unwrap();
+        let (checksum, rest) = stream.split_at(4);
+        let (message, rest) = rest.split_at(length);
+        assert_eq!(checksum, crc32c::crc32c(message).to_be_bytes());
+        messages.push(ChunkedReadResponse::decode(message).unwrap());
+        stream = rest;
+    }
+    messages
+}

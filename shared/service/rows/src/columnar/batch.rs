@@ -1,0 +1,344 @@
+//! The columns of one batch, prepared for the validation of its rows.
+
+use crate::{
+    columnar::{
+        convert::{
+            ConvertedColumn, are_numeric, convert_field, convert_tag, decode_encoding, field_type,
+            is_text, union,
+        },
+        error::RowRefusal,
+        mapping::{ColumnMapping, TagColumns},
+        numbered_batch::{NumberedBatch, UnreadableRow},
+        render::render_value,
+        time::TimeValues,
+    },
+    line_protocol::{LineErrorKind, Precision},
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef};
+use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
+
+/// The columns of a batch: tags, then fields.
+#[derive(Debug)]
+pub(crate) struct BatchColumns {
+    pub(crate) rows: usize,
+    pub(crate) columns: Vec<BatchColumn>,
+    /// The times in nanoseconds.
+    pub(crate) times: ScalarBuffer<i64>,
+    /// The rows that cannot be accepted, whatever the limits are.
+    pub(crate) refused: Option<BooleanBuffer>,
+    /// Whether the dictionaries of tags are stored as they are.
+    pub(crate) has_tag_dictionaries: bool,
+    time_values: Option<TimeValues>,
+    default_time: i64,
+    unread: Vec<UnreadableRow>,
+}
+
+/// A column of a batch that has a value in some row.
+#[derive(Debug)]
+pub(crate) struct BatchColumn {
+    field: FieldRef,
+    /// The type in which the column is stored.
+    pub(crate) column_type: ColumnType,
+    pub(crate) converted: ConvertedColumn,
+    /// The column of the table; `None` until a row with a value is accepted.
+    pub(crate) table_column: Option<usize>,
+    conflict: Option<TypeConflict>,
+    source: ArrayRef,
+}
+
+/// Reasons why no value of a column can be stored.
+#[derive(Debug)]
+enum TypeConflict {
+    /// The Arrow type cannot be stored.
+    Unsupported(DataType),
+    /// The table has the column with another type.
+    Column(ColumnType),
+}
+
+/// The settings of a request that concern times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestTime {
+    pub(crate) precision: Precision,
+    /// The time of rows without a time, in nanoseconds.
+    pub(crate) default_time: i64,
+}
+
+impl BatchColumns {
+    /// Converts the columns of a batch. `existing` returns the type of a column that the table already has.
+    pub(crate) fn new(
+        numbered: &NumberedBatch,
+        mapping: &ColumnMapping,
+        time: RequestTime,
+        existing: impl Fn(&str) -> Option<ColumnType>,
+    ) -> Result<Self, ArrowError> {
+        let batch = &numbered.batch;
+        let rows = batch.num_rows();
+        let time_name = mapping.time.name();
+        let mut columns: Vec<BatchColumn> = Vec::with_capacity(batch.num_columns());
+        let mut time_values = None;
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            if array.logical_null_count() == rows {
+                continue;
+            }
+            let array = decode_encoding(array)?;
+            if field.name() == time_name {
+                time_values = TimeValues::new(&array, &mapping.time, time.precision)?;
+                continue;
+            }
+            let known = existing(field.name());
+            let column = BatchColumn::new(field, array, &mapping.tags, known)?;
+            if column.is_empty() {
+                continue;
+            }
+            columns.push(column);
+        }
+        // The sort is stable: columns of the same rank keep the order of the batch.
+        columns.sort_by_cached_key(|column| tag_order(&mapping.tags, column));
+        let (times, refused_times) = match &time_values {
+            Some(values) => values.decode_all(time.default_time),
+            None => (vec![time.default_time; rows].into(), None),
+        };
+        let refused = find_refused(rows, &columns, refused_times);
+        let refused = if numbered.refused.is_empty() {
+            refused
+        } else {
+            union(refused, &unreadable_rows(rows, &numbered.refused))
+        };
+        Ok(Self {
+            rows,
+            columns,
+            times,
+            refused,
+            has_tag_dictionaries: numbered.has_tag_dictionaries,
+            time_values,
+            default_time: time.default_time,
+            unread: numbered.refused.clone(),
+        })
+    }
+
+    /// Returns whether a row has a time of its own.
+    pub(crate) fn has_time(&self, row: usize) -> bool {
+        let values = self.time_values.as_ref();
+        values.is_some_and(|values| values.has_time(row))
+    }
+
+    /// Checks the values of a row that could not be line protocol. `time` is the error of its time.
+    pub(crate) fn check_syntax(
+        &self,
+        row: usize,
+        time: Option<&RowRefusal>,
+    ) -> Result<(), RowRefusal> {
+        if let Ok(found) = self
+            .unread
+            .binary_search_by_key(&row, |unread| unread.index)
+            && let Some(unread) = self.unread.get(found)
+        {
+            return Err(RowRefusal::Unreadable(unread.message.clone()));
+        }
+        let mut has_field = false;
+        for column in &self.columns {
+            has_field |= column.column_type != ColumnType::Tag && column.has_value(row);
+            match column.value_refusal(row) {
+                Some(refusal) if refusal.kind() == LineErrorKind::Parse => return Err(refusal),
+                _ => {}
+            }
+        }
+        if !has_field {
+            return Err(RowRefusal::NoFields);
+        }
+        match time {
+            Some(refusal) if refusal.kind() == LineErrorKind::Parse => Err(refusal.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the error of the time of a row.
+    pub(crate) fn time_refusal(&self, row: usize) -> Option<RowRefusal> {
+        self.time_values
+            .as_ref()
+            .and_then(|values| values.decode(row, self.default_time).err())
+    }
+}
+
+/// Returns the rank of a column: tags in the order of their names, then other tags, then fields.
+fn tag_order(tags: &TagColumns, column: &BatchColumn) -> usize {
+    match tags {
+        _ if column.column_type != ColumnType::Tag => usize::MAX,
+        TagColumns::ByType => 0,
+        TagColumns::Named(names) => {
+            let position = names.iter().position(|name| name == column.name());
+            position.unwrap_or(names.len())
+        }
+    }
+}
+
+fn unreadable_rows(rows: usize, unread: &[UnreadableRow]) -> BooleanBuffer {
+    let mut set = BooleanBufferBuilder::new(rows);
+    set.append_n(rows, false);
+    for row in unread.iter().filter(|row| row.index < rows) {
+        set.set_bit(row.index, true);
+    }
+    set.finish()
+}
+
+/// Returns the rows without a field, and those with a value that is refused.
+fn find_refused(
+    rows: usize,
+    columns: &[BatchColumn],
+    refused_times: Option<BooleanBuffer>,
+) -> Option<BooleanBuffer> {
+    let mut refused = refused_times;
+    for column in columns {
+        if column.conflict.is_some() {
+            let has_value = match &column.converted.nulls {
+                Some(nulls) => nulls.inner().clone(),
+                None => BooleanBuffer::new_set(rows),
+            };
+            refused = union(refused, &has_value);
+        } else if let Some(values) = &column.converted.refused {
+            refused = union(refused, values);
+        }
+    }
+    let fields = || {
+        let columns = columns.iter();
+        columns.filter(|column| column.column_type != ColumnType::Tag)
+    };
+    if fields().any(|field| field.converted.nulls.is_none()) {
+        return refused;
+    }
+    let mut has_field = BooleanBuffer::new_unset(rows);
+    for nulls in fields().filter_map(|field| field.converted.nulls.as_ref()) {
+        has_field = &has_field | nulls.inner();
+    }
+    if has_field.count_set_bits() < rows {
+        refused = union(refused, &!&has_field);
+    }
+    refused
+}
+
+impl BatchColumn {
+    fn new(
+        field: &FieldRef,
+        array: ArrayRef,
+        tags: &TagColumns,
+        existing: Option<ColumnType>,
+    ) -> Result<Self, ArrowError> {
+        let natural = if is_tag(field, array.data_type(), tags, existing) {
+            tag_type(array.data_type())
+        } else {
+            field_type(array.data_type())
+        };
+        let (column_type, conflict) = match (natural, existing) {
+            (None, _) => (
+                ColumnType::String,
+                Some(TypeConflict::Unsupported(array.data_type().clone())),
+            ),
+            (Some(natural), Some(existing)) if natural == existing => (natural, None),
+            (Some(natural), Some(existing)) if are_numeric([natural, existing]) => (existing, None),
+            (Some(natural), Some(existing)) => (natural, Some(TypeConflict::Column(existing))),
+            (Some(natural), None) => (natural, None),
+        };
+        let converted = match (&conflict, natural) {
+            (Some(_), _) | (None, None) => ConvertedColumn {
+                nulls: array.logical_nulls(),
+                values: ArrayRef::clone(&array),
+                refused: None,
+            },
+            (None, Some(ColumnType::Tag)) => convert_tag(&array)?,
+            (None, Some(natural)) => convert_field(&array, natural, column_type)?,
+        };
+        Ok(Self {
+            field: FieldRef::clone(field),
+            column_type,
+            converted,
+            table_column: None,
+            conflict,
+            source: array,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.field.name()
+    }
+
+    /// Returns whether no value of the column can be stored.
+    pub(crate) fn has_conflict(&self) -> bool {
+        self.conflict.is_some()
+    }
+
+    /// Returns whether the column has no value.
+    fn is_empty(&self) -> bool {
+        let nulls = self.converted.nulls.as_ref();
+        nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
+    }
+
+    #[inline]
+    pub(crate) fn has_value(&self, row: usize) -> bool {
+        let nulls = self.converted.nulls.as_ref();
+        nulls.is_none_or(|nulls: &NullBuffer| nulls.is_valid(row))
+    }
+
+    /// Returns why the column cannot be stored; `None` if it can.
+    pub(crate) fn type_refusal(&self) -> Option<RowRefusal> {
+        let column = self.name().to_owned();
+        Some(match self.conflict.as_ref()? {
+            TypeConflict::Unsupported(data_type) => RowRefusal::UnsupportedType {
+                column,
+                data_type: data_type.clone(),
+            },
+            TypeConflict::Column(existing) => RowRefusal::ColumnType {
+                column,
+                expected: *existing,
+                got: self.column_type,
+            },
+        })
+    }
+
+    /// Returns why the value of a row cannot be stored; `None` if it can.
+    pub(crate) fn value_refusal(&self, row: usize) -> Option<RowRefusal> {
+        if !self.converted.refused.as_ref()?.value(row) {
+            return None;
+        }
+        let column = self.name().to_owned();
+        let natural = field_type(self.source.data_type());
+        Some(match self.column_type {
+            ColumnType::Tag | ColumnType::String => RowRefusal::StringTooLong(column),
+            ColumnType::Float if natural == Some(ColumnType::Float) => RowRefusal::NotFinite {
+                column,
+                value: render_value(self.source.as_ref(), row),
+            },
+            expected => RowRefusal::Inexact {
+                column,
+                value: render_value(self.source.as_ref(), row),
+                expected,
+            },
+        })
+    }
+}
+
+/// Returns whether a column is a tag. `existing` is the type that the table has under its name.
+fn is_tag(
+    field: &Field,
+    data_type: &DataType,
+    tags: &TagColumns,
+    existing: Option<ColumnType>,
+) -> bool {
+    let metadata = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+    let is_text = is_text(data_type);
+    let is_dictionary = is_text && matches!(data_type, DataType::Dictionary(..));
+    match (tags, metadata) {
+        (TagColumns::Named(names), _) if names.contains(field.name()) => true,
+        (TagColumns::ByType, Some(metadata)) => metadata == ColumnType::Tag.metadata_value(),
+        (_, _) if is_text && existing == Some(ColumnType::Tag) => true,
+        (_, _) if is_text && existing == Some(ColumnType::String) => false,
+        (TagColumns::ByType, None) => is_dictionary,
+        (TagColumns::Named(_), _) => false,
+    }
+}
+
+/// Returns the type of a tag with values of an Arrow type; `None` if they cannot be tags.
+fn tag_type(data_type: &DataType) -> Option<ColumnType> {
+    field_type(data_type).map(|_| ColumnType::Tag)
+}
