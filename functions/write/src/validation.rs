@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use neap_bucket::VersionedValue;
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, LimitError};
-use neap_rows::line_protocol::{Options, ParseError, ParsedBody, SchemaLimits, TableLimit};
+use neap_rows::{
+    SchemaLimits, TableLimit,
+    line_protocol::{Options, ParseError, ParsedBody},
+};
 use neap_schema::DatabaseId;
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use neap_rows::line_protocol::{Options, Precision, SchemaLimits, SchemaView, TableView};
+use neap_rows::{
+    SchemaLimits,
+    line_protocol::{Options, Precision, SchemaView, TableView},
+};
 
 /// A database without tables.
 #[derive(Debug)]

@@ -5,7 +5,11 @@
 //! | [`line_protocol`] | text of InfluxDB and QuestDB |
 //! | [`columnar`] | Arrow record batches, and points of other protocols |
 //!
-//! Both check the same limits and return the same columns for the same rows.
+//! Both check the same limits ([`SchemaLimits`], [`TableLimit`]) and return the same columns for the same rows.
 
 pub mod columnar;
+mod field_values;
 pub mod line_protocol;
+mod schema_limits;
+
+pub use schema_limits::{SchemaLimits, TableLimit};

@@ -68,7 +68,7 @@ mod table;
 mod tests;
 
 pub use error::{FieldConflict, LineError, LineErrorKind, ParseError};
-pub use options::{Dialect, Options, SchemaLimits, TableLimit};
+pub use options::{Dialect, Options};
 pub use parse::{BodyEnd, MAX_BODY_BYTES, ParsedBody, parse, parse_part};
 pub use precision::Precision;
 pub use questdb_dialect::questdb_line_length;

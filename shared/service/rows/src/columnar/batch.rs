@@ -1,5 +1,10 @@
 //! The columns of one batch, prepared for the validation of its rows.
 
+use arrow_array::{Array, ArrayRef};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef};
+use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
+
 use crate::{
     columnar::{
         convert::{
@@ -14,10 +19,6 @@ use crate::{
     },
     line_protocol::{LineErrorKind, Precision},
 };
-use arrow_array::{Array, ArrayRef};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
 
 /// The columns of a batch: tags, then fields.
 #[derive(Debug)]

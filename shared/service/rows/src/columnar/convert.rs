@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::{
-    columnar::cast::{cast, cast_to_null},
-    line_protocol::MAX_STRING_BYTES,
-};
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, Decimal128Array, PrimitiveArray, StringArray,
     cast::AsArray,
@@ -14,6 +10,11 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{ArrowError, DataType};
 use neap_schema::ColumnType;
+
+use crate::{
+    columnar::cast::{cast, cast_to_null},
+    line_protocol::MAX_STRING_BYTES,
+};
 
 /// The values of a column in the type in which they are stored.
 #[derive(Clone, Debug)]

@@ -1,9 +1,13 @@
 //! Errors of a mapping, and reasons why a row is refused.
 
-use crate::line_protocol::{LineErrorKind, Precision};
 use arrow_schema::{ArrowError, DataType};
 use neap_schema::ColumnType;
 use thiserror::Error;
+
+use crate::{
+    line_protocol::{LineErrorKind, Precision},
+    schema_limits::LimitExceeded,
+};
 
 /// Reasons why a mapping does not fit its batches.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -95,18 +99,8 @@ pub(crate) enum RowRefusal {
     },
     #[error("'{0}' is a reserved column")]
     ReservedColumn(String),
-    #[error("Update to schema would exceed number of columns per table limit of {0} columns")]
-    TooManyColumns(usize),
-    #[error("Update to schema would exceed number of tag columns per table limit of {0} columns")]
-    TooManyTags(usize),
-    #[error(
-        "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
-    )]
-    TooManyTables { count: usize, limit: usize },
-    #[error(
-        "Update would exceed the limit of {0} cells (rows times columns) per write, use smaller writes"
-    )]
-    TooManyCells(usize),
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
 }
 
 impl RowRefusal {
@@ -123,10 +117,7 @@ impl RowRefusal {
             | Self::ColumnType { .. }
             | Self::Inexact { .. }
             | Self::ReservedColumn(_) => LineErrorKind::Schema,
-            Self::TooManyColumns(_)
-            | Self::TooManyTags(_)
-            | Self::TooManyTables { .. }
-            | Self::TooManyCells(_) => LineErrorKind::Limit,
+            Self::Limit(_) => LineErrorKind::Limit,
         }
     }
 }

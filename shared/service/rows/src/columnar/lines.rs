@@ -2,6 +2,12 @@
 
 use std::fmt::Write;
 
+use arrow_array::{
+    Array, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array, cast::AsArray,
+    types::Int32Type,
+};
+use neap_schema::ColumnType;
+
 use crate::{
     columnar::{
         batch::{BatchColumn, BatchColumns, RequestTime},
@@ -14,11 +20,6 @@ use crate::{
     },
     line_protocol::{LineError, Precision},
 };
-use arrow_array::{
-    Array, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array, cast::AsArray,
-    types::Int32Type,
-};
-use neap_schema::ColumnType;
 
 /// Writes the rows of a batch as line protocol with timestamps in nanoseconds.
 #[derive(Debug)]

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use crate::{columnar::error::MappingError, line_protocol::Precision};
 use arrow_array::timezone::Tz;
 use chrono::format::{Item, StrftimeItems};
 use neap_schema::TIME_COLUMN;
+
+use crate::{columnar::error::MappingError, line_protocol::Precision};
 
 /// The roles of the columns of record batches.
 #[derive(Clone, Debug, Default)]

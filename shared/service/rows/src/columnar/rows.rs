@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, fmt};
 
+use arrow_array::RecordBatch;
+
 use crate::{
     columnar::{
         error::MappingError,
@@ -13,7 +15,6 @@ use crate::{
     },
     line_protocol::{MAX_BODY_BYTES, Options, ParseError, ParsedBody, RowSource, SchemaView},
 };
-use arrow_array::RecordBatch;
 
 /// Rows of record batches with the tables that they belong to.
 #[derive(Clone)]

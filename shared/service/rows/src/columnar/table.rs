@@ -2,6 +2,15 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
+    types::Int32Type,
+};
+use arrow_buffer::{BooleanBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
+
 use crate::{
     columnar::{
         batch::BatchColumns,
@@ -12,16 +21,9 @@ use crate::{
         recent_schemas::RecentSchemas,
         tag_dictionary::TagDictionary,
     },
-    line_protocol::{ROWS_PER_COLUMN, SchemaLimits, TableRows, TableView},
+    line_protocol::{ROWS_PER_COLUMN, TableRows, TableView},
+    schema_limits::{NewColumns, SchemaLimits},
 };
-use ahash::RandomState;
-use arrow_array::{
-    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
-    types::Int32Type,
-};
-use arrow_buffer::{BooleanBuffer, ScalarBuffer};
-use arrow_schema::ArrowError;
-use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
 /// A table while rows are added to it.
 #[derive(Debug)]
@@ -33,8 +35,7 @@ pub(crate) struct TableBuilder {
     columns: Vec<TableColumn>,
     names: ColumnNames,
     hasher: RandomState,
-    new_columns: usize,
-    new_tags: usize,
+    new_columns: NewColumns,
     pub(crate) rows: usize,
     batches: Vec<AcceptedRows>,
 }
@@ -81,8 +82,7 @@ impl TableBuilder {
             columns: Vec::new(),
             names: ColumnNames::new(hasher.clone()),
             hasher,
-            new_columns: 0,
-            new_tags: 0,
+            new_columns: NewColumns::default(),
             rows: 0,
             batches: Vec::new(),
         }
@@ -115,8 +115,7 @@ impl TableBuilder {
         for (offset, column) in self.columns.drain(count..).enumerate() {
             self.names.remove(&column.name, count + offset);
             if column.position.is_none() {
-                self.new_columns -= 1;
-                self.new_tags -= usize::from(column.column_type == ColumnType::Tag);
+                self.new_columns.remove(column.column_type);
             }
         }
     }
@@ -131,8 +130,7 @@ impl TableBuilder {
         let position = self.view.as_ref().and_then(|view| view.position(name));
         if position.is_none() {
             self.check_new_column(name, column_type, limits)?;
-            self.new_columns += 1;
-            self.new_tags += usize::from(column_type == ColumnType::Tag);
+            self.new_columns.add(column_type);
         }
         let index = self.columns.len();
         self.columns.push(TableColumn {
@@ -161,22 +159,8 @@ impl TableBuilder {
         if name == TIME_COLUMN || name == ORDER_COLUMN {
             return Err(RowRefusal::ReservedColumn(name.to_owned()));
         }
-        let (columns, tags) = self
-            .view
-            .as_ref()
-            .map_or((0, 0), |view| (view.columns(), view.tags()));
-        if let Some(limit) = limits.max_columns_per_table
-            && columns + self.new_columns >= limit
-        {
-            return Err(RowRefusal::TooManyColumns(limit));
-        }
-        if let Some(limit) = limits.max_tags_per_table
-            && column_type == ColumnType::Tag
-            && tags + self.new_tags >= limit
-        {
-            return Err(RowRefusal::TooManyTags(limit));
-        }
-        Ok(())
+        let view = self.view.as_deref();
+        Ok(self.new_columns.check(view, column_type, limits)?)
     }
 
     /// Returns the number of cells of the table with `more_rows` additional rows; 0 if it has no rows.

@@ -1,15 +1,5 @@
 //! The times of a batch.
 
-use crate::{
-    columnar::{
-        cast::cast,
-        convert::{is_moment, is_text, widen_decimals},
-        error::RowRefusal,
-        mapping::{TimeColumn, TimeFormat},
-        render::render_value,
-    },
-    line_protocol::Precision,
-};
 use arrow_array::{
     Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, cast::AsArray,
     timezone::Tz,
@@ -20,6 +10,17 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use chrono::{
     DateTime, NaiveDateTime, NaiveTime, TimeZone, Utc,
     format::{Parsed, StrftimeItems, parse},
+};
+
+use crate::{
+    columnar::{
+        cast::cast,
+        convert::{is_moment, is_text, widen_decimals},
+        error::RowRefusal,
+        mapping::{TimeColumn, TimeFormat},
+        render::render_value,
+    },
+    line_protocol::Precision,
 };
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;

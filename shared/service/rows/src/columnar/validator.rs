@@ -2,6 +2,11 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
+use arrow_array::RecordBatch;
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+use arrow_schema::ArrowError;
+
 use crate::{
     columnar::{
         batch::{BatchColumn, BatchColumns, RequestTime},
@@ -12,12 +17,9 @@ use crate::{
         render::render_row,
         table::TableBuilder,
     },
-    line_protocol::{LineError, Options, ParsedBody, SchemaView, TableLimit},
+    line_protocol::{LineError, Options, ParsedBody, SchemaView},
+    schema_limits::LimitExceeded,
 };
-use ahash::RandomState;
-use arrow_array::RecordBatch;
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
-use arrow_schema::ArrowError;
 
 /// The tables and errors of a request so far.
 pub(crate) struct Validator<'a> {
@@ -194,7 +196,7 @@ impl<'a> Validator<'a> {
         };
         let validated = validated.and_then(|()| match self.options.max_cells {
             Some(limit) if self.other_cells + table.cells(1) > limit => {
-                Err(RowRefusal::TooManyCells(limit))
+                Err(LimitExceeded::Cells(limit).into())
             }
             _ => Ok(()),
         });
@@ -268,12 +270,10 @@ impl RowLimits<'_> {
     ) -> Result<(), RowRefusal> {
         let time = batch.time_refusal(row);
         batch.check_syntax(row, time.as_ref())?;
-        if let Some(TableLimit { count, limit }) = self.options.tables
+        if let Some(limit) = self.options.tables
             && table.is_to_be_created()
-            && count + self.new_tables >= limit
         {
-            let count = count + self.new_tables;
-            return Err(RowRefusal::TooManyTables { count, limit });
+            limit.check(self.new_tables)?;
         }
         for column in &mut batch.columns {
             if !column.has_value(row) {

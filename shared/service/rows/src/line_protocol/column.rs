@@ -4,17 +4,20 @@ use std::{borrow::Cow, sync::Arc};
 
 use ahash::RandomState;
 use arrow_array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, PrimitiveArray, StringArray,
+    ArrayRef, DictionaryArray, PrimitiveArray,
     types::{Float64Type, Int32Type, Int64Type, UInt64Type},
 };
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::ArrowError;
 use hashbrown::HashTable;
 use neap_schema::ColumnType;
 
-use crate::line_protocol::{
-    number::FieldValue,
-    scan::{Token, TokenKind},
+use crate::{
+    field_values::{BooleanValues, PrimitiveValues, TextBuffer, TextValues},
+    line_protocol::{
+        number::FieldValue,
+        scan::{Token, TokenKind},
+    },
 };
 
 /// A column that occurs in the body.
@@ -33,11 +36,11 @@ pub(crate) struct ColumnBuilder<'a> {
 #[derive(Debug)]
 enum ColumnData {
     Tag(TagColumn),
-    Float(PrimitiveColumn<Float64Type>),
-    Integer(PrimitiveColumn<Int64Type>),
-    UInteger(PrimitiveColumn<UInt64Type>),
-    Text(TextColumn),
-    Boolean(BooleanColumn),
+    Float(PrimitiveValues<Float64Type>),
+    Integer(PrimitiveValues<Int64Type>),
+    UInteger(PrimitiveValues<UInt64Type>),
+    Text(TextValues),
+    Boolean(BooleanValues),
 }
 
 impl<'a> ColumnBuilder<'a> {
@@ -48,12 +51,14 @@ impl<'a> ColumnBuilder<'a> {
     ) -> Self {
         let data = match column_type {
             ColumnType::Tag => ColumnData::Tag(TagColumn::default()),
-            ColumnType::Float => ColumnData::Float(PrimitiveColumn::new()),
+            ColumnType::Float => ColumnData::Float(PrimitiveValues::with_capacity(0)),
             // The timestamps of a table are not kept here, and no other column has their type.
-            ColumnType::Integer | ColumnType::Time => ColumnData::Integer(PrimitiveColumn::new()),
-            ColumnType::UInteger => ColumnData::UInteger(PrimitiveColumn::new()),
-            ColumnType::String => ColumnData::Text(TextColumn::new()),
-            ColumnType::Boolean => ColumnData::Boolean(BooleanColumn::new()),
+            ColumnType::Integer | ColumnType::Time => {
+                ColumnData::Integer(PrimitiveValues::with_capacity(0))
+            }
+            ColumnType::UInteger => ColumnData::UInteger(PrimitiveValues::with_capacity(0)),
+            ColumnType::String => ColumnData::Text(TextValues::new()),
+            ColumnType::Boolean => ColumnData::Boolean(BooleanValues::new()),
         };
         Self {
             name,
@@ -72,9 +77,11 @@ impl<'a> ColumnBuilder<'a> {
             (ColumnData::Float(column), FieldValue::Float(value)) => column.set(row, value),
             (ColumnData::Integer(column), FieldValue::Integer(value)) => column.set(row, value),
             (ColumnData::UInteger(column), FieldValue::UInteger(value)) => column.set(row, value),
-            (ColumnData::Text(column), FieldValue::String(token)) => column.set(row, token),
+            (ColumnData::Text(column), FieldValue::String(token)) => {
+                column.set_with(row, |bytes| token.unescape_into(TokenKind::Text, bytes));
+            }
             (ColumnData::Boolean(column), FieldValue::Boolean(value)) => column.set(row, value),
-            (ColumnData::Text(column), value) => column.set_text_of(row, value),
+            (ColumnData::Text(column), value) => set_text_of(column, row, value),
             (data, value) => debug_assert!(false, "{value:?} is not validated for {data:?}"),
         }
     }
@@ -96,180 +103,21 @@ impl<'a> ColumnBuilder<'a> {
             ColumnData::Integer(column) => column.finish(rows)?,
             ColumnData::UInteger(column) => column.finish(rows)?,
             ColumnData::Text(column) => column.finish(rows)?,
-            ColumnData::Boolean(column) => column.finish(rows)?,
+            ColumnData::Boolean(column) => column.finish(rows),
         })
     }
 }
 
-#[derive(Debug)]
-struct PrimitiveColumn<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
-    nulls: NullBufferBuilder,
-}
-
-impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
-    fn new() -> Self {
-        Self {
-            values: Vec::new(),
-            nulls: NullBufferBuilder::new(0),
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, row: usize, value: T::Native) {
-        self.pad(row);
-        self.values.push(value);
-        self.nulls.append_non_null();
-    }
-
-    #[inline]
-    fn pad(&mut self, rows: usize) {
-        if self.values.len() < rows {
-            self.nulls.append_n_nulls(rows - self.values.len());
-            self.values.resize(rows, T::Native::default());
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.pad(rows);
-        let values = ScalarBuffer::from(self.values);
-        Ok(Arc::new(PrimitiveArray::<T>::try_new(
-            values,
-            self.nulls.finish(),
-        )?))
-    }
-}
-
-#[derive(Debug)]
-struct BooleanColumn {
-    values: BooleanBufferBuilder,
-    nulls: NullBufferBuilder,
-}
-
-impl BooleanColumn {
-    fn new() -> Self {
-        Self {
-            values: BooleanBufferBuilder::new(0),
-            nulls: NullBufferBuilder::new(0),
-        }
-    }
-
-    fn set(&mut self, row: usize, value: bool) {
-        self.pad(row);
-        self.values.append(value);
-        self.nulls.append_non_null();
-    }
-
-    fn pad(&mut self, rows: usize) {
-        if self.values.len() < rows {
-            let missing = rows - self.values.len();
-            self.nulls.append_n_nulls(missing);
-            self.values.append_n(missing, false);
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.pad(rows);
-        Ok(Arc::new(BooleanArray::new(
-            self.values.finish(),
-            self.nulls.finish(),
-        )))
-    }
-}
-
-/// Texts, concatenated in one buffer.
-#[derive(Debug)]
-struct TextBuffer {
-    bytes: Vec<u8>,
-    /// The end of each text, after a leading 0. The offsets can't overflow, because the sizes of a body and of the
-    /// texts of its binary values are limited.
-    offsets: Vec<i32>,
-}
-
-impl TextBuffer {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    /// Ends the text that was appended to `bytes`.
-    fn end_text(&mut self) {
-        self.offsets
-            .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
-    }
-
-    fn get(&self, index: usize) -> &[u8] {
-        let offset = |at: usize| {
-            self.offsets
-                .get(at)
-                .and_then(|offset| usize::try_from(*offset).ok())
-        };
-        match (offset(index), offset(index + 1)) {
-            (Some(start), Some(end)) => self.bytes.get(start..end).unwrap_or_default(),
-            _ => b"",
-        }
-    }
-
-    fn finish(self, nulls: &mut NullBufferBuilder) -> Result<StringArray, ArrowError> {
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        StringArray::try_new(offsets, Buffer::from_vec(self.bytes), nulls.finish())
-    }
-}
-
-#[derive(Debug)]
-struct TextColumn {
-    texts: TextBuffer,
-    nulls: NullBufferBuilder,
-}
-
-impl TextColumn {
-    fn new() -> Self {
-        Self {
-            texts: TextBuffer::new(),
-            nulls: NullBufferBuilder::new(0),
-        }
-    }
-
-    fn set(&mut self, row: usize, token: Token<'_>) {
-        self.pad(row);
-        token.unescape_into(TokenKind::Text, &mut self.texts.bytes);
-        self.texts.end_text();
-        self.nulls.append_non_null();
-    }
-
-    /// Sets a value that is stored as a text.
-    #[cold]
-    fn set_text_of(&mut self, row: usize, value: FieldValue<'_>) {
-        self.pad(row);
-        let bytes = &mut self.texts.bytes;
-        match value {
-            FieldValue::Array(array) => array.write_json(bytes),
-            FieldValue::BinaryDecimal(decimal) => decimal.write(bytes),
-            FieldValue::TextDecimal(decimal) => decimal.write(bytes),
-            FieldValue::Long256(number) => number.write(bytes),
-            value => debug_assert!(false, "{value:?} is not validated for a text"),
-        }
-        self.texts.end_text();
-        self.nulls.append_non_null();
-    }
-
-    fn pad(&mut self, rows: usize) {
-        while self.texts.len() < rows {
-            self.texts.end_text();
-            self.nulls.append_null();
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.pad(rows);
-        Ok(Arc::new(self.texts.finish(&mut self.nulls)?))
-    }
+/// Sets a value that is stored as a text.
+#[cold]
+fn set_text_of(column: &mut TextValues, row: usize, value: FieldValue<'_>) {
+    column.set_with(row, |bytes| match value {
+        FieldValue::Array(array) => array.write_json(bytes),
+        FieldValue::BinaryDecimal(decimal) => decimal.write(bytes),
+        FieldValue::TextDecimal(decimal) => decimal.write(bytes),
+        FieldValue::Long256(number) => number.write(bytes),
+        value => debug_assert!(false, "{value:?} is not validated for a text"),
+    });
 }
 
 /// The key of a tag that is absent from a tag set.
@@ -317,8 +165,7 @@ impl TagColumn {
         }
         let key = i32::try_from(values.len()).unwrap_or(i32::MAX);
         keys_by_value.insert_unique(hash, key, |key| hasher.hash_one(text_of(key)));
-        values.bytes.extend_from_slice(value);
-        values.end_text();
+        values.push_with(|bytes| bytes.extend_from_slice(value));
         key
     }
 

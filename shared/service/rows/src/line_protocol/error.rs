@@ -6,7 +6,7 @@ use arrow_schema::ArrowError;
 use neap_schema::ColumnType;
 use thiserror::Error;
 
-use crate::line_protocol::precision::Precision;
+use crate::{line_protocol::precision::Precision, schema_limits::LimitExceeded};
 
 /// Reasons why a whole body is refused.
 #[derive(Debug, Error)]
@@ -144,18 +144,8 @@ pub(crate) enum LineRefusal {
     DuplicateField(String),
     #[error("timestamp, {0}, out of range for precision: {1:?}")]
     TimestampOutOfRange(i64, Precision),
-    #[error("Update to schema would exceed number of columns per table limit of {0} columns")]
-    TooManyColumns(usize),
-    #[error(
-        "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
-    )]
-    TooManyTables { count: usize, limit: usize },
-    #[error("Update to schema would exceed number of tag columns per table limit of {0} columns")]
-    TooManyTags(usize),
-    #[error(
-        "Update would exceed the limit of {0} cells (rows times columns) per write, use smaller writes"
-    )]
-    TooManyCells(usize),
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
 }
 
 impl LineRefusal {
@@ -165,11 +155,7 @@ impl LineRefusal {
             | Self::ReservedColumn(_)
             | Self::DuplicateField(_)
             | Self::TimestampOutOfRange(..) => LineErrorKind::Schema,
-            Self::TooManyTables { .. }
-            | Self::TooManyColumns(_)
-            | Self::TooManyTags(_)
-            | Self::TooManyCells(_)
-            | Self::TextsTooLarge => LineErrorKind::Limit,
+            Self::Limit(_) | Self::TextsTooLarge => LineErrorKind::Limit,
             _ => LineErrorKind::Parse,
         }
     }

@@ -1,6 +1,6 @@
 //! The options of a parse.
 
-use crate::line_protocol::precision::Precision;
+use crate::{SchemaLimits, TableLimit, line_protocol::precision::Precision};
 
 /// A dialect of line protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,22 +48,4 @@ pub struct Options {
     pub max_cells: Option<usize>,
     /// Maximum number of refused lines to report.
     pub max_errors: Option<usize>,
-}
-
-/// Maximum number of columns of a table, including existing columns; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SchemaLimits {
-    /// Maximum number of tags and fields together; `time` does not count.
-    pub max_columns_per_table: Option<usize>,
-    /// Maximum number of tags.
-    pub max_tags_per_table: Option<usize>,
-}
-
-/// A limit on the number of tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableLimit {
-    /// The number of existing tables, including those of other databases.
-    pub count: usize,
-    /// The maximum number of tables.
-    pub limit: usize,
 }

@@ -5,16 +5,19 @@ use std::{borrow::Cow, str};
 use ahash::RandomState;
 use hashbrown::HashMap;
 
-use crate::line_protocol::{
-    error::{LineError, LineRefusal, ParseError, text},
-    line::{FieldText, SeriesText, scan_fields_and_timestamp},
-    options::{Dialect, Options, TableLimit},
-    precision::Precision,
-    questdb_dialect,
-    scan::{TokenKind, bytes_from, line_length, skip_blank_lines},
-    schema::SchemaView,
-    series::{SeriesCache, SeriesId},
-    table::{TableBuilder, TableRows},
+use crate::{
+    line_protocol::{
+        error::{LineError, LineRefusal, ParseError, text},
+        line::{FieldText, SeriesText, scan_fields_and_timestamp},
+        options::{Dialect, Options},
+        precision::Precision,
+        questdb_dialect,
+        scan::{TokenKind, bytes_from, line_length, skip_blank_lines},
+        schema::SchemaView,
+        series::{SeriesCache, SeriesId},
+        table::{TableBuilder, TableRows},
+    },
+    schema_limits::LimitExceeded,
 };
 
 /// Maximum size of a body, in bytes, because the offsets of a text column have 32 bits.
@@ -342,12 +345,10 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         } = &mut self.scratch;
         let limits = &self.options.limits;
         let table = &mut self.tables[table];
-        if let Some(TableLimit { count, limit }) = self.options.tables
+        if let Some(limit) = self.options.tables
             && table.is_to_be_created()
-            && count + self.new_tables >= limit
         {
-            let count = count + self.new_tables;
-            return Err(LineRefusal::TooManyTables { count, limit });
+            limit.check(self.new_tables)?;
         }
         let cells_before = table.cells(0);
         if is_new_series {
@@ -363,7 +364,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         };
         let cells = self.cells - cells_before + table.cells(1);
         match self.options.max_cells {
-            Some(limit) if cells > limit => Err(LineRefusal::TooManyCells(limit)),
+            Some(limit) if cells > limit => Err(LimitExceeded::Cells(limit).into()),
             _ => Ok((time, cells)),
         }
     }

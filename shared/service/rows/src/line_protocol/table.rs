@@ -8,13 +8,16 @@ use arrow_schema::{ArrowError, FieldRef, Schema};
 use hashbrown::HashMap;
 use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
 
-use crate::line_protocol::{
-    column::ColumnBuilder,
-    error::{LineRefusal, text},
-    line::{ExpectedField, FieldText},
-    options::SchemaLimits,
-    scan::{Token, TokenKind},
-    schema::TableView,
+use crate::{
+    SchemaLimits,
+    line_protocol::{
+        column::ColumnBuilder,
+        error::{LineRefusal, text},
+        line::{ExpectedField, FieldText},
+        scan::{Token, TokenKind},
+        schema::TableView,
+    },
+    schema_limits::NewColumns,
 };
 
 /// The accepted lines of one table, as columns.
@@ -47,8 +50,7 @@ pub(crate) struct TableBuilder<'a> {
     view: Option<Arc<TableView>>,
     columns: Vec<ColumnBuilder<'a>>,
     columns_by_name: HashMap<Cow<'a, [u8]>, u32, RandomState>,
-    new_columns: usize,
-    new_tags: usize,
+    new_columns: NewColumns,
     /// The fields of the previous lines by their position in the line.
     expected_fields: Vec<ExpectedField<'a>>,
     tag_sets: u32,
@@ -63,8 +65,7 @@ impl<'a> TableBuilder<'a> {
             view,
             columns: Vec::new(),
             columns_by_name: HashMap::default(),
-            new_columns: 0,
-            new_tags: 0,
+            new_columns: NewColumns::default(),
             expected_fields: Vec::new(),
             tag_sets: 0,
             tag_set_of_row: Vec::new(),
@@ -91,8 +92,7 @@ impl<'a> TableBuilder<'a> {
         for column in self.columns.drain(checkpoint.0..) {
             self.columns_by_name.remove(column.name.as_ref());
             if column.position.is_none() {
-                self.new_columns -= 1;
-                self.new_tags -= usize::from(column.column_type == ColumnType::Tag);
+                self.new_columns.remove(column.column_type);
             }
         }
     }
@@ -198,8 +198,7 @@ impl<'a> TableBuilder<'a> {
             known.map(|known| known.position),
         ));
         if known.is_none() {
-            self.new_columns += 1;
-            self.new_tags += usize::from(column_type == ColumnType::Tag);
+            self.new_columns.add(column_type);
         }
         Ok(index)
     }
@@ -219,22 +218,8 @@ impl<'a> TableBuilder<'a> {
         if name == TIME_COLUMN.as_bytes() || name == ORDER_COLUMN.as_bytes() {
             return Err(LineRefusal::ReservedColumn(text(name).into_owned()));
         }
-        let (columns, tags) = self
-            .view
-            .as_ref()
-            .map_or((0, 0), |view| (view.columns(), view.tags()));
-        if let Some(limit) = limits.max_columns_per_table
-            && columns + self.new_columns >= limit
-        {
-            return Err(LineRefusal::TooManyColumns(limit));
-        }
-        if let Some(limit) = limits.max_tags_per_table
-            && column_type == ColumnType::Tag
-            && tags + self.new_tags >= limit
-        {
-            return Err(LineRefusal::TooManyTags(limit));
-        }
-        Ok(())
+        let view = self.view.as_deref();
+        Ok(self.new_columns.check(view, column_type, limits)?)
     }
 
     fn type_conflict(&self, name: &[u8], expected: ColumnType, got: ColumnType) -> LineRefusal {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray,
+    ArrayRef,
     types::{Float64Type, Int64Type, UInt64Type},
 };
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use neap_schema::ColumnType;
 
 use super::tags::{FinishedTags, PointTag, PointTagValue};
-use crate::columnar::tag_dictionary::TagKeys;
+use crate::{
+    columnar::tag_dictionary::TagKeys,
+    field_values::{BooleanValues, PrimitiveValues, TextValues},
+};
 
 /// The memory of a column besides its values, in bytes.
 pub(super) const COLUMN_BYTES: usize = 512;
@@ -114,11 +116,11 @@ impl PointColumn {
     pub(super) fn len(&self) -> usize {
         match &self.values {
             PointValues::Tag(_, keys) => keys.len(),
-            PointValues::Float(values) => values.values.len(),
-            PointValues::Integer(values) => values.values.len(),
-            PointValues::UInteger(values) => values.values.len(),
+            PointValues::Float(values) => values.len(),
+            PointValues::Integer(values) => values.len(),
+            PointValues::UInteger(values) => values.len(),
             PointValues::String(values) => values.len(),
-            PointValues::Boolean(values) => values.values.len(),
+            PointValues::Boolean(values) => values.len(),
         }
     }
 
@@ -135,7 +137,7 @@ impl PointColumn {
             (PointValues::Integer(values), PointValue::Integer(value)) => values.set(row, value),
             (PointValues::UInteger(values), PointValue::UInteger(value)) => values.set(row, value),
             (PointValues::String(values), PointValue::String(value)) => {
-                values.set(row, value);
+                values.set_with(row, |bytes| bytes.extend_from_slice(value.as_bytes()));
                 return Some(value.len());
             }
             (PointValues::Boolean(values), PointValue::Boolean(value)) => values.set(row, value),
@@ -173,154 +175,5 @@ impl PointColumn {
             PointValues::String(values) => values.finish(rows),
             PointValues::Boolean(values) => Ok(values.finish(rows)),
         }
-    }
-}
-
-#[derive(Debug)]
-struct PrimitiveValues<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
-    nulls: NullBufferBuilder,
-}
-
-impl<T: ArrowPrimitiveType> PrimitiveValues<T> {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            values: Vec::with_capacity(rows),
-            nulls: NullBufferBuilder::new(rows),
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, row: usize, value: T::Native) {
-        self.pad(row);
-        self.values.push(value);
-        self.nulls.append_non_null();
-    }
-
-    #[inline]
-    fn pad(&mut self, rows: usize) {
-        if self.values.len() < rows {
-            self.nulls.append_n_nulls(rows - self.values.len());
-            self.values.resize(rows, T::Native::default());
-        }
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        if rows < self.values.len() {
-            self.values.truncate(rows);
-            self.nulls.truncate(rows);
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.pad(rows);
-        let values = ScalarBuffer::from(self.values);
-        let array = PrimitiveArray::<T>::try_new(values, self.nulls.finish())?;
-        Ok(Arc::new(array))
-    }
-}
-
-#[derive(Debug)]
-struct BooleanValues {
-    values: BooleanBufferBuilder,
-    nulls: NullBufferBuilder,
-}
-
-impl BooleanValues {
-    fn new() -> Self {
-        Self {
-            values: BooleanBufferBuilder::new(0),
-            nulls: NullBufferBuilder::new(0),
-        }
-    }
-
-    fn set(&mut self, row: usize, value: bool) {
-        self.pad(row);
-        self.values.append(value);
-        self.nulls.append_non_null();
-    }
-
-    fn pad(&mut self, rows: usize) {
-        if self.values.len() < rows {
-            let missing = rows - self.values.len();
-            self.nulls.append_n_nulls(missing);
-            self.values.append_n(missing, false);
-        }
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        if rows < self.values.len() {
-            self.values.truncate(rows);
-            self.nulls.truncate(rows);
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> ArrayRef {
-        self.pad(rows);
-        let (values, nulls) = (self.values.finish(), self.nulls.finish());
-        Arc::new(BooleanArray::new(values, nulls))
-    }
-}
-
-#[derive(Debug)]
-struct TextValues {
-    bytes: Vec<u8>,
-    /// The end of each text, after a leading 0. They do not overflow, because [`super::PointBatches::into_rows`] checks
-    /// the size of all texts before they are used.
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
-}
-
-impl TextValues {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            offsets: vec![0],
-            nulls: NullBufferBuilder::new(0),
-        }
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    fn end(&self) -> i32 {
-        i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)
-    }
-
-    fn set(&mut self, row: usize, value: &str) {
-        self.pad(row);
-        self.bytes.extend_from_slice(value.as_bytes());
-        self.offsets.push(self.end());
-        self.nulls.append_non_null();
-    }
-
-    fn pad(&mut self, rows: usize) {
-        if self.len() < rows {
-            self.nulls.append_n_nulls(rows - self.len());
-            self.offsets.resize(rows + 1, self.end());
-        }
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        if rows < self.len() {
-            self.offsets.truncate(rows + 1);
-            let end = self.offsets.last().copied().unwrap_or_default();
-            self.bytes
-                .truncate(usize::try_from(end).unwrap_or_default());
-            self.nulls.truncate(rows);
-        }
-    }
-
-    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.pad(rows);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        let bytes = Buffer::from_vec(self.bytes);
-        Ok(Arc::new(StringArray::try_new(
-            offsets,
-            bytes,
-            self.nulls.finish(),
-        )?))
     }
 }

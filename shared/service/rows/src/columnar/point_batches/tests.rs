@@ -4,9 +4,6 @@ mod tags;
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::line_protocol::{
-    Options, ParsedBody, Precision, RowSource, SchemaView, TableView, parse,
-};
 use arrow_array::{
     Array, RecordBatch,
     cast::AsArray,
@@ -16,6 +13,9 @@ use neap_schema::ColumnType;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
+use crate::line_protocol::{
+    Options, ParsedBody, Precision, RowSource, SchemaView, TableView, parse,
+};
 
 /// A database with a table `old`, which has the tag `host` and the float `value`.
 struct OneTable;

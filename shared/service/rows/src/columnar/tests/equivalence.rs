@@ -2,10 +2,6 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use crate::{
-    columnar::{LineEncoder, LineRows, NumberedBatch},
-    line_protocol::{Precision, SchemaLimits, TableLimit, parse},
-};
 use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray,
     StringViewArray, TimestampNanosecondArray, UInt64Array, types::Int8Type,
@@ -14,6 +10,11 @@ use neap_test_inputs::cases;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
+use crate::{
+    SchemaLimits, TableLimit,
+    columnar::{LineEncoder, LineRows, NumberedBatch},
+    line_protocol::{Precision, parse},
+};
 
 #[derive(Clone, Debug)]
 struct Row {

@@ -138,7 +138,7 @@ fn rows_of_several_tables_share_numbers_limits_and_errors() {
     ])
     .unwrap();
     let options = Options {
-        tables: Some(crate::line_protocol::TableLimit { count: 0, limit: 1 }),
+        tables: Some(crate::TableLimit { count: 0, limit: 1 }),
         ..Options::default()
     };
     let parsed = rows.validate(&TestDatabase::default(), &options).unwrap();

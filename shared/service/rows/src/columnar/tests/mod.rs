@@ -7,13 +7,14 @@ mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema};
+use neap_schema::ColumnType;
+
 use crate::{
     columnar::{ColumnMapping, ColumnarRows, TagColumns, TimeColumn},
     line_protocol::{Options, ParsedBody, RowSource, SchemaView, TableView},
 };
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{Field, Schema};
-use neap_schema::ColumnType;
 
 /// The tables of a database.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ const OPTIONS: Options = Options {
     precision: Precision::Nanosecond,
     default_time_ns: 7,
     stop_at_first_error: false,
-    limits: crate::line_protocol::SchemaLimits {
+    limits: crate::SchemaLimits {
         max_columns_per_table: Some(20),
         max_tags_per_table: Some(10),
     },

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::line_protocol::{Precision, SchemaLimits};
+use crate::{SchemaLimits, line_protocol::Precision};
 
 /// The error text of recorded cases that are not decided by the parser.
 const TABLE_LIMIT_ERROR: &str = "exceed number of tables limit";

@@ -19,9 +19,9 @@ use std::{
 };
 
 use neap_schema::ColumnType;
+use neap_test_inputs::{InputOrigin, skip};
 
 use crate::line_protocol::{Options, ParsedBody, SchemaView, TableView, parse};
-use neap_test_inputs::{InputOrigin, skip};
 
 /// The tables of a database. They grow with the bodies that are written.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ pub(super) const OPTIONS: Options = Options {
     dialect: Dialect::QuestDb,
     default_time_ns: 7,
     stop_at_first_error: false,
-    limits: crate::line_protocol::SchemaLimits {
+    limits: crate::SchemaLimits {
         max_columns_per_table: None,
         max_tags_per_table: None,
     },

@@ -3,7 +3,10 @@
 use neap_schema::ColumnType;
 
 use super::*;
-use crate::line_protocol::{LineErrorKind, Precision, SchemaLimits, tests::points::Field};
+use crate::{
+    SchemaLimits,
+    line_protocol::{LineErrorKind, Precision, tests::points::Field},
+};
 
 fn column_names(table: &crate::line_protocol::TableRows) -> Vec<String> {
     table
@@ -238,7 +241,7 @@ fn reserved_columns_cannot_be_written() {
 #[test]
 fn tables_beyond_the_limit_are_refused_line_by_line() {
     let database = TestDatabase::with_table("old", &[("v", ColumnType::Float)]);
-    let tables = Some(crate::line_protocol::TableLimit { count: 3, limit: 4 });
+    let tables = Some(crate::TableLimit { count: 3, limit: 4 });
     let options = Options {
         tables,
         ..Options::default()
