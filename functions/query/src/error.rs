@@ -9,7 +9,7 @@ use neap_catalog::CatalogError;
 use neap_formats::FormatError;
 use neap_manifest::{ManifestError, SnapshotError, VersionGone};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
-use neap_tables::is_temporary;
+use neap_tables::{is_of_statement, is_temporary};
 use neap_wal::{StampError, TailError};
 
 use crate::{CopyError, QueryErrorKind};
@@ -212,17 +212,27 @@ fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
 /// Classifies an execution error. A value that can't be computed is an error of the statement, not of the database.
 fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
     match error {
-        DataFusionError::ArrowError(error, _) => match error.as_ref() {
-            ArrowError::CastError(_)
-            | ArrowError::ParseError(_)
-            | ArrowError::DivideByZero
-            | ArrowError::ArithmeticOverflow(_)
-            | ArrowError::InvalidArgumentError(_)
-            | ArrowError::ComputeError(_) => QueryErrorKind::Invalid,
-            _ => QueryErrorKind::Internal,
-        },
+        DataFusionError::ArrowError(error, _) if is_of_statement(error) => QueryErrorKind::Invalid,
         DataFusionError::Execution(_) => QueryErrorKind::Invalid,
         DataFusionError::ResourcesExhausted(_) => QueryErrorKind::Unavailable,
         _ => QueryErrorKind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_with_more_text_than_arrow_can_address_is_an_error_of_the_statement() {
+        for error in [
+            ArrowError::OffsetOverflowError(1 << 31),
+            ArrowError::DictionaryKeyOverflowError,
+        ] {
+            let error = QueryError::Execution(error.into());
+            assert_eq!(error.kind(), QueryErrorKind::Invalid, "{error}");
+        }
+        let unknown = QueryError::Execution(ArrowError::MemoryError("moved".to_owned()).into());
+        assert_eq!(unknown.kind(), QueryErrorKind::Internal);
     }
 }

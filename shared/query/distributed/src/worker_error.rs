@@ -26,7 +26,7 @@ const NO_PLAN: &str = "Worker::execute_task timed-out";
 
 /// Names the worker in an error, unless the error is one of the statement or names a worker already.
 pub(crate) fn name_worker(error: DataFusionError, worker: &str) -> DataFusionError {
-    if is_of_statement(&error) || failed_worker(&error).is_some() {
+    if is_caused_by_statement(&error) || failed_worker(&error).is_some() {
         error
     } else {
         worker_error(error, worker)
@@ -42,19 +42,9 @@ pub(crate) fn worker_error(source: DataFusionError, worker: &str) -> DataFusionE
 }
 
 /// Whether the statement causes the error, on any process: a value that can't be computed, or too little memory.
-fn is_of_statement(error: &DataFusionError) -> bool {
+fn is_caused_by_statement(error: &DataFusionError) -> bool {
     match error.find_root() {
-        DataFusionError::ArrowError(error, _) => matches!(
-            error.as_ref(),
-            ArrowError::CastError(_)
-                | ArrowError::ParseError(_)
-                | ArrowError::DivideByZero
-                | ArrowError::ArithmeticOverflow(_)
-                | ArrowError::InvalidArgumentError(_)
-                | ArrowError::ComputeError(_)
-                | ArrowError::DictionaryKeyOverflowError
-                | ArrowError::OffsetOverflowError(_)
-        ),
+        DataFusionError::ArrowError(error, _) => neap_tables::is_of_statement(error),
         // A worker cancels its part if it loses the coordinator, or if the ticket expires.
         DataFusionError::Execution(text) => !text.contains(NO_PLAN) && !text.contains(CANCELLED),
         DataFusionError::ResourcesExhausted(_) => true,

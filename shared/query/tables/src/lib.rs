@@ -36,6 +36,7 @@ mod scope;
 mod session;
 mod single_execution;
 mod small_plans;
+mod statement_errors;
 mod subqueries;
 mod substitution_rule;
 mod system;
@@ -60,5 +61,6 @@ pub use scan::{
 pub use scope::{QueryScope, QueryTimes, SharedTables};
 pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
 pub use small_plans::{create_optimized_plan, create_physical_plan, is_one_scan, optimize};
+pub use statement_errors::is_of_statement;
 pub use system::{FORMER_TIME_COLUMN, QueryHistory, QueryRecord, StoreRequests, SystemSources};
 pub use unused_values::release_unused_values;
