@@ -190,10 +190,8 @@ pub(crate) struct DiscardedBackup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupRegister {
     /// The backups, oldest first.
-    #[serde(default)]
     backups: Vec<Backup>,
     /// The restores, oldest first.
-    #[serde(default)]
     restores: Vec<Restore>,
     /// Backups at places whose objects are to be deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -71,8 +71,8 @@ pub(crate) fn bundle(
                 min_time: encoded.min_time,
                 max_time: encoded.max_time,
                 tags: encoded.tags,
-                crc32c: Some(encoded.crc32c),
-                footer_crc32c: Some(encoded.footer_crc32c),
+                crc32c: encoded.crc32c,
+                footer_crc32c: encoded.footer_crc32c,
             });
             if bundle.is_empty() {
                 bundle = encoded.bytes;

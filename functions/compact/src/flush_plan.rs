@@ -88,8 +88,7 @@ pub(crate) fn memory_of(rows: &TableSummary, catalog: &DatabaseCatalog) -> u64 {
         .rows
         .saturating_mul(columns)
         .saturating_mul(VALUE_BYTES);
-    // Segments of earlier releases do not record their memory.
-    rows.memory_bytes.unwrap_or_default().max(values)
+    rows.memory_bytes.max(values)
 }
 
 #[cfg(test)]

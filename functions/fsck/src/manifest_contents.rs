@@ -169,12 +169,9 @@ impl DatabaseTarget<'_> {
         named: &mut ManifestContents,
     ) -> Option<Finding> {
         let mut truth = recompute_reference(page, sections)?;
-        // Values that are too low only cost time. The first release recorded neither of the two.
+        // Values that are too low only cost time.
         truth.clean_upto = page.clean_upto.min(truth.clean_upto);
-        truth.first_added = match truth.first_added {
-            0 => page.first_added,
-            added => page.first_added.min(added),
-        };
+        truth.first_added = page.first_added.min(truth.first_added);
         if truth == *page {
             return None;
         }

@@ -314,13 +314,12 @@ impl DatabaseTarget<'_> {
         }
     }
 
-    /// Returns whether the bytes of a section match its length and, if it has one, its checksum.
+    /// Returns whether the bytes of a section match its length and checksum.
     async fn is_whole(&self, section: &Section) -> Result<bool, FsckError> {
         let key = section.key(self.id);
         let bytes = fetch(&self.fsck.bucket, &key, Some(section.range())).await?;
         Ok(bytes.is_some_and(|bytes| {
-            let checksum = section.crc32c.unwrap_or_else(|| crc32c::crc32c(&bytes));
-            bytes.len() as u64 == section.length && crc32c::crc32c(&bytes) == checksum
+            bytes.len() as u64 == section.length && crc32c::crc32c(&bytes) == section.crc32c
         }))
     }
 

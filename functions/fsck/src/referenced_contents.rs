@@ -6,8 +6,6 @@ use bytes::Bytes;
 use neap_bucket::{CheckPolicy, Key, verify_checksum};
 use neap_manifest::{Manifest, ManifestError, ManifestStore, PageRef, Section};
 use neap_schema::DatabaseId;
-use neap_section::SectionFooter;
-use parquet::file::metadata::PageIndexPolicy;
 
 /// The sections and pages that a manifest references, by the keys of their objects.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +88,7 @@ impl ReferencedContents {
     }
 }
 
-/// Compares a section in the bytes of its object with its checksums. The error describes the damage.
+/// Compares a section in the bytes of its object with its checksum. The error describes the damage.
 pub(crate) fn verify_section_of(object: &Bytes, section: &Section) -> Result<(), String> {
     let range = section.range();
     let [start, end] = [range.start, range.end].map(usize::try_from);
@@ -102,19 +100,14 @@ pub(crate) fn verify_section_of(object: &Bytes, section: &Section) -> Result<(),
     }
 }
 
-/// Compares the bytes of a section with its checksums. The error describes the damage.
+/// Compares the bytes of a section with its checksum. The error describes the damage.
 pub(crate) fn verify_section(bytes: &Bytes, section: &Section) -> Result<(), String> {
     if (bytes.len() as u64) < section.length {
         return Err("it is truncated".to_owned());
     }
-    if let Some(expected) = section.crc32c {
-        return if expected == crc32c::crc32c(bytes) {
-            Ok(())
-        } else {
-            Err("its checksum does not match".to_owned())
-        };
+    if section.crc32c == crc32c::crc32c(bytes) {
+        Ok(())
+    } else {
+        Err("its checksum does not match".to_owned())
     }
-    let footer = SectionFooter::decode(bytes, bytes.len() as u64, PageIndexPolicy::Optional);
-    let footer = footer.map_err(|error| format!("it can't be decoded: {error}"))?;
-    footer.verify_all(bytes).map_err(|error| error.to_string())
 }

@@ -50,10 +50,7 @@ pub(crate) fn read(
     section: &Section,
     table: &Table,
 ) -> Result<SectionContent, String> {
-    if section
-        .crc32c
-        .is_some_and(|crc| crc != crc32c::crc32c(bytes))
-    {
+    if section.crc32c != crc32c::crc32c(bytes) {
         return Err("its checksum does not match".to_owned());
     }
     let damaged = |error: &dyn std::fmt::Display| format!("it can't be decoded: {error}");
@@ -94,23 +91,15 @@ pub(crate) fn read(
     Ok(content)
 }
 
-/// Returns the number of bytes at the end of the file with its page index, metadata and checksums, if there are any.
+/// Returns the number of bytes at the end of the file with its checksums, page index and metadata.
 fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
     let groups = footer.metadata().row_groups().iter();
     let columns = groups.flat_map(|group| group.columns());
-    if footer.has_checksums() {
-        let ends = columns.map(|column| {
-            let (start, size) = column.byte_range();
-            start.saturating_add(size)
-        });
-        return ends.max().map_or(0, |end| length.saturating_sub(end));
-    }
-    let indexes =
-        columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
-    let first = indexes
-        .flatten()
-        .filter_map(|offset| u64::try_from(offset).ok());
-    first.min().map_or(0, |first| length.saturating_sub(first))
+    let ends = columns.map(|column| {
+        let (start, size) = column.byte_range();
+        start.saturating_add(size)
+    });
+    ends.max().map_or(0, |end| length.saturating_sub(end))
 }
 
 /// Returns the columns that the catalog lacks or has with another type.

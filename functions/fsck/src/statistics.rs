@@ -51,14 +51,11 @@ pub(crate) fn compare(section: &Section, content: &SectionContent) -> Option<Sec
         findings.push(wrong(format!("its footer has {found} bytes, not {said}")));
         correct.footer_length = u32::try_from(found).unwrap_or(u32::MAX);
     }
-    if section
-        .footer_crc32c
-        .is_some_and(|said| said != content.footer_crc32c)
-    {
+    if section.footer_crc32c != content.footer_crc32c {
         if correct.footer_length == section.footer_length {
             findings.push(wrong("its footer has another checksum".to_owned()));
         }
-        correct.footer_crc32c = Some(content.footer_crc32c);
+        correct.footer_crc32c = content.footer_crc32c;
     }
     (!findings.is_empty()).then_some(SectionCorrection {
         findings,
@@ -149,8 +146,8 @@ mod tests {
             min_time: 10,
             max_time: 20,
             tags: BTreeMap::from([("host".to_owned(), range("b", "d", false))]),
-            crc32c: None,
-            footer_crc32c: Some(7),
+            crc32c: 0,
+            footer_crc32c: 7,
             cleaned: Stamp::ZERO,
             added: 1,
             dropped: None,

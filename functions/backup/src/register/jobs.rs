@@ -77,10 +77,8 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<StoreTime>,
     /// Number of objects.
-    #[serde(default)]
     pub objects: u64,
     /// Bytes of the objects.
-    #[serde(default)]
     pub bytes: u64,
     /// Why it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,6 @@
 //! same objects. The collector deletes the objects of publications that have ended.
 
 mod avro;
-mod data_objects;
 mod ended_publications;
 mod manifest_files;
 mod metadata;

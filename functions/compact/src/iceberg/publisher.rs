@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 
 use super::{
     PublishSettings, PublishedTable,
-    data_objects::DataObjects,
     manifest_files::{DataFile, StoredManifest, encode_manifest, encode_manifest_list},
     metadata::PublishedState,
     settled_sections::SettledSections,
@@ -152,16 +151,9 @@ impl IcebergPublisher {
         group: Vec<CandidateTable>,
         outcome: &mut PublishOutcome,
     ) -> Result<(), CompactError> {
-        let mut changed = self.changed(state, group, outcome).await?;
+        let changed = self.changed(state, group, outcome).await?;
         if changed.is_empty() {
             return Ok(());
-        }
-        let sections = changed.iter().flat_map(|(one, _)| &one.sections.published);
-        let sections = sections.map(|section| section.as_ref());
-        let objects = DataObjects::of(&self.bucket, state.id, sections).await?;
-        for (candidate, _) in &mut changed {
-            let is_stored = |section: &Section| objects.has_whole(state.id, section);
-            candidate.sections.retain(is_stored);
         }
         let requests = changed.iter().map(|(one, _)| PublicationRequest {
             table: one.table.id(),

@@ -73,15 +73,6 @@ impl SettledSections {
         state
     }
 
-    /// Publishes only the sections for which `is_stored` is true.
-    pub(super) fn retain(&mut self, is_stored: impl Fn(&Section) -> bool) {
-        let sections = std::mem::take(&mut self.published).into_iter();
-        let (stored, missing): (Vec<_>, Vec<_>) = sections.partition(|section| is_stored(section));
-        self.published = stored;
-        self.unsettled.extend(missing);
-        self.unsettled.sort_by_key(|section| section.min_time);
-    }
-
     /// Returns the times whose published rows may differ from those of a query: some may be missing, and some may be of
     /// an earlier state. Disjoint and in order.
     pub(super) fn unsettled_times(&self) -> Vec<TimeRange> {
@@ -188,8 +179,8 @@ mod tests {
             min_time,
             max_time,
             tags: Default::default(),
-            crc32c: None,
-            footer_crc32c: None,
+            crc32c: 0,
+            footer_crc32c: 0,
             cleaned: Stamp::ZERO,
             added: 1,
             dropped: None,
@@ -273,15 +264,6 @@ mod tests {
         let sections: Vec<_> = sections().into_iter().map(Arc::new).collect();
         let state = SettledSections::of(&sections, expiries.iter(), Some(15));
         assert_eq!(state.expired_before, Some(25));
-    }
-
-    #[test]
-    fn objects_that_are_not_stored_are_unsettled() {
-        let sections: Vec<_> = [section(1, 0, 10), section(2, 11, 20)].map(Arc::new).into();
-        let mut state = SettledSections::of(&sections, [].iter(), None);
-        state.retain(|section| section.upto != Stamp::from_u64(1));
-        assert_eq!(state.published, sections[1..]);
-        assert_eq!(state.unsettled_times(), [TimeRange { first: 0, last: 10 }]);
     }
 
     #[test]

@@ -39,8 +39,8 @@ impl EncodedMerge {
             min_time: encoded.min_time,
             max_time: encoded.max_time,
             tags: encoded.tags.clone(),
-            crc32c: Some(encoded.crc32c),
-            footer_crc32c: Some(encoded.footer_crc32c),
+            crc32c: encoded.crc32c,
+            footer_crc32c: encoded.footer_crc32c,
             // Every delete at or below the mark was known and applied to the affected inputs.
             cleaned: base.manifest.value.low_water_mark,
             added: 0,

@@ -128,8 +128,7 @@ pub struct MergeJobRef {
     pub upto: Stamp,
     /// The sections.
     pub inputs: Vec<SectionRef>,
-    /// The length of all inputs in bytes; 0 if an earlier release dispatched the job.
-    #[serde(default)]
+    /// The length of all inputs in bytes.
     pub bytes: u64,
     /// Reason for the merge.
     pub reason: MergeReason,

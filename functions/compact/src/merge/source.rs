@@ -1,8 +1,7 @@
 //! Reads an input: its footer first, then window by window.
 //!
 //! A merge of damaged rows would write them with a valid checksum, so that later checks could not find the damage.
-//! Therefore the footer and each window are verified before decoding. Sections of earlier releases have no checksums
-//! for that; for these, the checksum of the whole section is verified at the end.
+//! Therefore the footer and each window are verified before decoding.
 
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -95,53 +94,6 @@ pub(super) struct SectionSource {
     pub(super) ready: Option<FetchedWindow>,
     /// Whether a window is being fetched.
     pub(super) is_fetching: bool,
-    checksum: RunningChecksum,
-}
-
-/// Incremental checksum of the bytes of a section that were read, from its start.
-#[derive(Clone, Copy, Debug)]
-struct RunningChecksum {
-    expected: Option<u32>,
-    crc: u32,
-    /// End of the bytes read so far.
-    end: u64,
-    /// Checksum and length of the footer, which is read first.
-    footer: (u32, usize),
-    length: u64,
-}
-
-/// Magic bytes at the start of every Parquet file; no window contains them.
-const MAGIC: &[u8] = b"PAR1";
-
-impl RunningChecksum {
-    fn new(section: &Section, footer: &Bytes) -> Self {
-        Self {
-            expected: section.crc32c,
-            crc: crc32c::crc32c(MAGIC),
-            end: MAGIC.len() as u64,
-            footer: (crc32c::crc32c(footer), footer.len()),
-            length: section.length,
-        }
-    }
-
-    fn add(&mut self, fetched: &FetchedWindow) {
-        for (range, bytes) in fetched.window.ranges.iter().zip(&fetched.bytes) {
-            if range.start == self.end {
-                self.crc = crc32c::crc32c_append(self.crc, bytes);
-                self.end = range.end;
-            }
-        }
-    }
-
-    /// Returns whether the checksum matches, or cannot be verified because a file of another release has gaps between
-    /// the windows.
-    fn is_right(&self) -> bool {
-        let (crc, length) = self.footer;
-        self.end.saturating_add(length as u64) != self.length
-            || self
-                .expected
-                .is_none_or(|expected| crc32c::crc32c_combine(self.crc, crc, length) == expected)
-    }
 }
 
 impl SectionSource {
@@ -179,7 +131,6 @@ impl SectionSource {
             footer,
             ready: None,
             is_fetching: false,
-            checksum: RunningChecksum::new(&section, &bytes),
         })
     }
 
@@ -196,12 +147,6 @@ impl SectionSource {
         footer
             .verify_all(&bytes)
             .map_err(|error| place.damaged(&error))?;
-        // For the checksum, the whole section counts as the footer.
-        let checksum = RunningChecksum {
-            crc: 0,
-            end: 0,
-            ..RunningChecksum::new(section, &bytes)
-        };
         let (start, end) = (0, section.length);
         let window = ReadWindow {
             ranges: Vec::from([Range { start, end }]),
@@ -215,7 +160,6 @@ impl SectionSource {
                 bytes: Vec::from([bytes]),
             }),
             is_fetching: false,
-            checksum,
         })
     }
 
@@ -239,17 +183,8 @@ impl SectionSource {
 
     /// Accepts a fetched window.
     pub(super) fn note(&mut self, fetched: FetchedWindow) {
-        self.checksum.add(&fetched);
         self.ready = Some(fetched);
         self.is_fetching = false;
-    }
-
-    /// Verifies the checksum of the whole section. Called after the last window.
-    pub(super) fn check(&self) -> Result<(), MergeError> {
-        if self.checksum.is_right() {
-            return Ok(());
-        }
-        Err(self.place.damaged(&"the checksum of the section is wrong"))
     }
 }
 

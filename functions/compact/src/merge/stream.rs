@@ -163,10 +163,7 @@ impl<S: RowSink> MergeStream<S> {
             let (rested, pause) = turn(work, is_inline, &mut sources, &mut fetches).await?;
             work = rested;
             match pause {
-                WorkPause::End => {
-                    sources.iter().try_for_each(SectionSource::check)?;
-                    return Ok(Some(work.sink));
-                }
+                WorkPause::End => return Ok(Some(work.sink)),
                 WorkPause::TurnDone => {}
                 WorkPause::Needs(needs) => {
                     for at in needs {

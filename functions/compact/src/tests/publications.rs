@@ -173,7 +173,7 @@ async fn requests_of_publications_are_those_of_the_documentation() {
     let (_, changed) = stage.counted(publish(&stage, HOUR)).await;
     assert_eq!(of(&changed, Operation::Get, KeyClass::Published), 2);
     assert_eq!(of(&changed, Operation::Put, KeyClass::Published), 4);
-    assert_eq!(more(&changed, Operation::List, KeyClass::Data), 1);
+    assert_eq!(more(&changed, Operation::List, KeyClass::Data), 0);
     assert_eq!(of(&changed, Operation::Put, KeyClass::Manifest), 1);
 }
 

@@ -75,20 +75,6 @@ async fn any_flipped_bit_of_a_bundle_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_undecodable_section_without_a_checksum_is_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
-    stage.tamper_section(|section| section.crc32c = None).await;
-    let section = stage.sections(CPU).await.remove(0);
-    let end = usize::try_from(section.range().end).unwrap();
-    stage.flip_bit(&section.key(stage.database), end - 3).await;
-    let report = stage.full().await;
-    assert_eq!(errors(&report), [FindingKind::Damaged]);
-    let message = &report.findings[0].message;
-    assert!(message.contains("it can't be decoded"), "{message}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn missing_or_damaged_pages_are_found() {
     let stage = FsckFixture::paged().await;
     let page = stage.manifest().await.value.pages[0].clone();
@@ -446,8 +432,8 @@ async fn unsorted_or_duplicate_rows_are_found() {
                 section.offset = 0;
                 section.in_bundle = false;
                 section.length = encoded.bytes.len() as u64;
-                section.crc32c = Some(encoded.crc32c);
-                section.footer_crc32c = Some(encoded.footer_crc32c);
+                section.crc32c = encoded.crc32c;
+                section.footer_crc32c = encoded.footer_crc32c;
                 section.footer_length = encoded.footer_length;
                 section.rows = encoded.rows;
                 section.min_time = encoded.min_time;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,13 +12,12 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CommitOutcome, Entropy, Get, GetOptions, KeyClass, ListPage, ListRequest,
-    MemoryStore, ProtocolMargins, ProtocolRules, Put, PutMode, RegisterChange, Store, StoreError,
-    StoreResponse, World,
+    Bucket, Clock, Entropy, Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore,
+    ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError, StoreResponse, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{FlushLimits, FlushResult, Flusher};
-use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
+use neap_manifest::{ManifestSettings, ManifestStore, Section};
 use neap_wal::{TailReader, TailReaderSettings};
 use tower::ServiceExt;
 
@@ -385,64 +383,4 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
             assert_eq!(reader.engine.data_cache_stats().checksum_failures, failures);
         }
     }
-}
-
-/// Makes all sections of the manifest look like those of a release without page checksums.
-async fn remove_checksums(one: &QueryTestInstance) {
-    let register = one.manifests.register(DATABASE);
-    let old = register.commit(None, |base| {
-        let mut next = Manifest::successor(base);
-        for section in &mut next.sections {
-            Arc::make_mut(section).footer_crc32c = None;
-            Arc::make_mut(section).crc32c = None;
-        }
-        Ok::<_, Infallible>(RegisterChange::Put(next.clone(), next.sections))
-    });
-    let CommitOutcome::Committed { result, .. } = old.await.unwrap() else {
-        panic!("not committed");
-    };
-    for section in result {
-        let key = section.key(DATABASE);
-        let object = one.bucket.get(&key, GetOptions::default()).await.unwrap();
-        let Get::Found(object) = object.value else {
-            panic!("{key}");
-        };
-        let mut bytes = object.bytes.to_vec();
-        let at = bytes.windows(4).position(|bytes| bytes == b"NPCS").unwrap();
-        bytes[at] = 0;
-        let put = one.bucket.put(&key, bytes.into(), PutMode::Overwrite);
-        put.await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn sections_of_earlier_releases_are_read_and_get_checksums_by_a_merge() {
-    let (stage, inner) = BitFlipFixture::new();
-    let one = QueryTestInstance::new(inner, Arc::clone(&stage.clock)).await;
-    for flush in 0..3 {
-        one.write(&format!("first,k=a v={flush} 170000000000000000{flush}"))
-            .await;
-        one.flush().await;
-    }
-    remove_checksums(&one).await;
-    let sql = "SELECT sum(v) AS v FROM first";
-    let right = vec![Ok("v\n3.0\n".to_owned())];
-    assert_eq!(stage.answers(None, &[sql]).await, right);
-    assert!(one.merge().await > 0);
-    assert_eq!(stage.answers(None, &[sql]).await, right);
-    let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
-    assert!(
-        manifest
-            .sections
-            .iter()
-            .all(|one| one.footer_crc32c.is_some())
-    );
-    let section = &manifest.sections[0];
-    let flip = BitFlip {
-        key: section.key(DATABASE).to_string(),
-        byte: section.offset + 4,
-        bit: 0,
-        reads: usize::MAX,
-    };
-    assert!(stage.answers(Some(flip), &["SELECT * FROM first"]).await[0].is_err());
 }

@@ -65,7 +65,7 @@ fn order() -> CompactorEvent {
         "database": 7,
         "job": "00000000000000000000000001",
         "merge": {
-            "table": 1, "first_day": 0, "last_day": 0, "above": 0, "upto": 5, "inputs": [],
+            "table": 1, "first_day": 0, "last_day": 0, "above": 0, "upto": 5, "inputs": [], "bytes": 0,
             "reason": "recent",
         },
     });

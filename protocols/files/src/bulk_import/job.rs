@@ -78,16 +78,12 @@ pub(crate) struct ImportJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) updated: Option<StoreTime>,
     /// The number of rows that are stored, as the worker reported last.
-    #[serde(default)]
     pub(crate) stored_rows: u64,
     /// The number of rows that were stored when the last attempt began.
-    #[serde(default)]
     pub(crate) first_row: u64,
     /// The number of attempts that began since the last row was stored.
-    #[serde(default)]
     pub(crate) attempts: u32,
     /// The number of these attempts whose workers reported no end.
-    #[serde(default)]
     pub(crate) lost_attempts: u32,
     /// The worker of the present attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@
 //! db/<id>/documents                  saved queries and dashboards of a database (register)
 //! db/<id>/views                      the progress of the materialized views of a database (register)
 //! tail/<id>/<stamp>-<nonce>.wal      segments
-//! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle if an earlier release wrote it
+//! data/<id>/<ulid>.parquet           one section, a Parquet file
 //! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
 //! data/<id>/<ulid>.page              spilled pages of a manifest
 //! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
@@ -65,7 +65,7 @@ pub enum Key {
     ViewProgress(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
-    /// One section. Earlier releases also used such keys for bundles.
+    /// One section.
     Parquet(DatabaseId, Ulid),
     /// A bundle of several sections.
     Bundle(DatabaseId, Ulid),

@@ -34,7 +34,6 @@ pub struct TableAddition {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DatabaseCatalog {
     next_table: TableId,
-    #[serde(default)]
     pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
@@ -78,9 +77,7 @@ impl RegisterValue for DatabaseCatalog {
         magic: *b"NDCT",
         kind: "database catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
-        // 2: retention of tables. 3: caches. 4: audit, file indexes. 5: triggers. 6: the write order.
-        // 7: materialized views.
-        version: 7,
+        version: 1,
     };
 }
 
@@ -497,16 +494,6 @@ mod tests {
     }
 
     #[test]
-    fn json_of_the_first_release_is_read() {
-        let old = r#"{"next_table":2,"tables":{"1":{"id":1,"name":"cpu","columns":[{"id":0,"name":"time","type":"time"},
-            {"id":1,"name":"n","type":"uinteger"}],"next_column":2}}}"#;
-        let catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
-        let column = catalog.table("cpu").unwrap().column("n").unwrap();
-        assert_eq!(column.column_type, ColumnType::UInteger);
-        assert_eq!(catalog.retention(), None);
-    }
-
-    #[test]
     fn format_of_tables_with_a_retention_and_with_a_begun_removal() {
         let mut catalog = catalog();
         let (cpu, old) = (TableId::new(1), TableId::new(2));
@@ -586,16 +573,6 @@ mod tests {
         assert_eq!(restored, (id, "back".to_owned()));
         let live = undelete(&mut catalog, "back", None);
         assert!(matches!(live, Err(CatalogError::NotFound { .. })));
-    }
-
-    #[test]
-    fn a_table_dropped_by_the_first_release_is_undeleted_under_its_name() {
-        let old = r#"{"next_table":2,"tables":{"1":{"id":1,"name":"cpu-20250910T132505","columns":[],"next_column":1,
-            "deletion":{"deleted_at":1757510705000000}}}}"#;
-        let mut catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
-        let now = StoreTime::from_micros(1_757_510_800_000_000);
-        let restored = catalog.undelete_table("cpu", None, now, 0, &CatalogLimits::default());
-        assert_eq!(restored.unwrap().1, "cpu");
     }
 
     #[test]

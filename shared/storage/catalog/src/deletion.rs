@@ -19,7 +19,7 @@ pub struct Deletion {
     /// The progress of the removal of its data.
     #[serde(default, skip_serializing_if = "PurgeState::has_not_begun")]
     pub purge: PurgeState,
-    /// When the removal of its data was finished, by the store's clock. Earlier releases did not record it.
+    /// When the removal of its data was finished, by the store's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<StoreTime>,
 }
@@ -58,8 +58,8 @@ const PURGED_ENTRY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 impl Deletion {
     /// Returns whether its data was removed long enough ago for the entry to leave the catalog.
     pub fn is_obsolete(&self, now: StoreTime) -> bool {
-        let purged = self.purged_at.or(self.hard_delete_at);
-        self.purge == PurgeState::Done && purged.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
+        self.purged_at
+            .is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
     }
 
     /// Returns whether the removal of its data should start or continue at this time of the store.
@@ -106,21 +106,6 @@ impl HardDelete {
 pub(crate) fn deleted_name(name: &str, now: StoreTime) -> String {
     let time = DateTime::from_timestamp_micros(now.micros()).unwrap_or_default();
     format!("{name}-{}", time.format("%Y%m%dT%H%M%S"))
-}
-
-/// Returns the name that a dropped database or table had before: the recorded name, or, if it was dropped by the first
-/// release, which did not record it, its present name without the time.
-pub(crate) fn original_name<'a>(remembered: Option<&'a str>, name: &'a str) -> &'a str {
-    remembered.unwrap_or_else(|| without_time(name).unwrap_or(name))
-}
-
-/// Returns the `<name>` of `<name>-YYYYMMDDTHHMMSS`.
-fn without_time(name: &str) -> Option<&str> {
-    let (before, time) = name.rsplit_once('-')?;
-    let (date, time) = time.split_once('T')?;
-    let digits =
-        |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-    (digits(date, 8) && digits(time, 6) && !before.is_empty()).then_some(before)
 }
 
 /// A dropped database or table, as a candidate for an undeletion.
@@ -229,21 +214,6 @@ pub(crate) fn delete(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_original_name_is_the_dropped_name_without_the_time() {
-        for (name, before) in [
-            ("db/rp-20250910T132505", "db/rp"),
-            ("a-b-20250910T132505", "a-b"),
-            ("db", "db"),
-            ("-20250910T132505", "-20250910T132505"),
-            ("db-2025T1", "db-2025T1"),
-        ] {
-            assert_eq!(original_name(None, name), before, "{name}");
-        }
-        let remembered = original_name(Some("x"), "db-20250910T132505");
-        assert_eq!(remembered, "x");
-    }
 
     #[test]
     fn data_is_due_for_removal_some_time_after_the_last_undeletion() {

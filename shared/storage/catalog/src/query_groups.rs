@@ -32,9 +32,7 @@ pub struct QueryGroup {
 /// The query groups of a cluster, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryGroups {
-    #[serde(default)]
     last_id: u64,
-    #[serde(default)]
     groups: BTreeMap<u64, QueryGroup>,
 }
 

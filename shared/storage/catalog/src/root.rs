@@ -11,7 +11,7 @@ use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
     HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
     audit::AuditLog,
-    deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge, original_name},
+    deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge},
     limits::exceeded_limit,
     name_index::NameIndex,
     tokens::TokenSet,
@@ -29,7 +29,7 @@ pub struct DatabaseEntry {
     /// Set if it is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
-    /// The name of a dropped database before its drop. The first release did not record it.
+    /// The name of a dropped database before its drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_name: Option<String>,
     /// Whether it has or had triggers. Only then is its own catalog searched for triggers.
@@ -46,10 +46,7 @@ pub struct DatabaseEntry {
 impl DatabaseEntry {
     /// Returns the name; of a dropped database, the name before its drop.
     pub fn original_name(&self) -> &str {
-        match self.deletion {
-            None => &self.name,
-            Some(_) => original_name(self.original_name.as_deref(), &self.name),
-        }
+        self.original_name.as_deref().unwrap_or(&self.name)
     }
 }
 
@@ -59,7 +56,6 @@ pub struct RootCatalog {
     cluster: String,
     margins: ProtocolMargins,
     next_database: DatabaseId,
-    #[serde(default)]
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
     #[serde(default, skip_serializing_if = "TokenSet::is_unused")]
     pub(crate) tokens: TokenSet,
@@ -82,10 +78,7 @@ impl RegisterValue for RootCatalog {
         magic: *b"NRCT",
         kind: "root catalog",
         // The version increases with each new field, because an older release would lose fields that it does not know.
-        // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers. 5: public keys
-        // of clients. 6: the secret that processes share. 7: users, roles, sessions and the keys of their tokens;
-        // query groups; copies that backups hold.
-        version: 7,
+        version: 1,
     };
 }
 
@@ -458,17 +451,6 @@ mod tests {
           }
         }
         "#);
-    }
-
-    #[test]
-    fn json_of_the_first_release_is_read() {
-        let old = r#"{"cluster":"x","margins":{"acknowledgement_limit_ms":5000,"flush_lag_ms":20000},"next_database":2,
-            "databases":{"1":{"name":"db"}}}"#;
-        let catalog: RootCatalog = serde_json::from_str(old).unwrap();
-        assert_eq!(catalog.database("db"), Some(DatabaseId::new(1)));
-        let again: RootCatalog =
-            serde_json::from_str(&serde_json::to_string(&catalog).unwrap()).unwrap();
-        assert_eq!(again.databases(), catalog.databases());
     }
 
     #[test]

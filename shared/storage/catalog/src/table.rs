@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, deletion::original_name, limits::exceeded_limit,
+    LimitError, limits::exceeded_limit,
 };
 
 /// A column of a table.
@@ -35,7 +35,7 @@ pub struct Table {
     next_column: ColumnId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
-    /// The name of a dropped table before its drop. The first release did not record it.
+    /// The name of a dropped table before its drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,10 +109,7 @@ impl Table {
 
     /// Returns the name; of a dropped table, the name before its drop.
     pub fn original_name(&self) -> &str {
-        match self.deletion {
-            None => &self.name,
-            Some(_) => original_name(self.original_name.as_deref(), &self.name),
-        }
+        self.original_name.as_deref().unwrap_or(&self.name)
     }
 
     /// Returns the retention of the table, if it has its own. The effective one is

@@ -104,16 +104,13 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<BTreeMap<String, String>>,
     /// Whether runs may overlap.
-    #[serde(default)]
     pub run_async: bool,
     /// How a failure of the plugin is handled.
-    #[serde(default)]
     pub error_behavior: ErrorBehavior,
     /// Whether the run for a request ends when the client of the request disconnects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_on_disconnect: bool,
     /// Whether it is disabled.
-    #[serde(default)]
     pub disabled: bool,
     /// When it was created or last enabled, by the store's clock. It does not run for earlier rows.
     pub since: StoreTime,

@@ -56,7 +56,6 @@ pub struct ViewWindows {
     /// The length in nanoseconds, above zero.
     pub length_ns: i64,
     /// The start of one window, in nanoseconds since the Unix epoch.
-    #[serde(default)]
     pub origin_ns: i64,
 }
 

@@ -88,7 +88,7 @@ impl Manifest {
             .marks
             .iter()
             .take(spare)
-            .take_while(|record| record.last.unwrap_or(record.version) < oldest);
+            .take_while(|record| record.last.is_some_and(|last| last < oldest));
         let gone = gone.count();
         self.marks.drain(..gone);
     }
@@ -106,36 +106,17 @@ impl Manifest {
         settled.map(|record| record.mark).max()
     }
 
-    /// Returns the oldest readable version. The first release did not record the history, so only its current version
-    /// is readable.
-    pub(crate) fn oldest_readable(current: &VersionedValue<Self>) -> u64 {
-        if current.value.is_of_first_release() {
-            current.version
-        } else {
-            current.value.oldest_readable
-        }
-    }
-
     /// Returns the readable versions, one for each mark, oldest first.
     pub fn versions(current: &VersionedValue<Self>) -> Vec<VersionInfo> {
-        let newest = current.value.marks.last();
-        let version = |record: &MarkRecord| {
-            // Marks of the first release have no last version.
-            let last = match record.last {
-                None if newest == Some(record) => current.version,
-                last => last?,
-            };
-            Some(VersionInfo {
-                version: last,
-                mark: record.mark,
-                committed: committed(current, record),
-            })
+        let version = |record: &MarkRecord| VersionInfo {
+            version: record.last.unwrap_or(current.version),
+            mark: record.mark,
+            committed: committed(current, record),
         };
         let marks = current.value.marks.iter();
-        let oldest = Self::oldest_readable(current);
         marks
-            .filter_map(version)
-            .filter(|found| found.version >= oldest)
+            .map(version)
+            .filter(|found| found.version >= current.value.oldest_readable)
             .collect()
     }
 
@@ -154,7 +135,7 @@ impl Manifest {
         let found = versions.iter().rev().find(|found| found.mark <= as_of);
         match found {
             Some(found) => Ok((found.version, Arc::new(current.value.view(*found)))),
-            None if Self::oldest_readable(current) == 0 => Ok((0, Arc::default())),
+            None if current.value.oldest_readable == 0 => Ok((0, Arc::default())),
             None => Err(VersionGone {
                 oldest: versions.first().map(|version| version.mark),
             }),

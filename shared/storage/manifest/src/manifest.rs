@@ -22,16 +22,13 @@ pub struct Manifest {
     /// The stamp up to which all segments are in sections. Segments above it form the tail.
     pub low_water_mark: Stamp,
     /// The lowest version of the database catalog that defines every table and column of the sections.
-    #[serde(default)]
     pub needs_catalog: u64,
     /// The recent sections, in the order of their stamp intervals.
-    #[serde(default)]
     pub sections: Vec<Arc<Section>>,
     /// References to the pages that list older sections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pages: Vec<PageRef>,
     /// The latest low-water marks, oldest first.
-    #[serde(default)]
     pub marks: Vec<MarkRecord>,
     /// The row deletes that flushes have recorded, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,12 +49,10 @@ pub struct Manifest {
     /// Versions from which databases were restored. Their objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<VersionPin>,
-    /// The published states of tables, whose objects are kept. A release that does not know this field drops it; then the
-    /// objects of published states may be deleted before they are published again.
+    /// The published states of tables, whose objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publications: Vec<Publication>,
     /// Versions below this number can no longer be read.
-    #[serde(default)]
     pub oldest_readable: u64,
     /// Claims of running jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,8 +63,7 @@ pub struct Manifest {
     /// The rows of import jobs in segments up to the mark, in the order of the jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<ImportedRows>,
-    /// The state of the tail above the mark, as the last flusher published it. A release that does not know this field
-    /// drops it; the next flush by a release that knows it writes it again.
+    /// The state of the tail above the mark, as the last flusher published it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailState>,
     /// The version number, if this manifest is a view made by [`Manifest::at`].
@@ -81,11 +75,7 @@ impl RegisterValue for Manifest {
     const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NMAN",
         kind: "manifest",
-        // 2: a release without condemned sections and row deletes would lose them. 3: a release without damage records
-        // would answer without the rows, and delete the objects. 4: a release without bundle names would look for their
-        // sections under other names, and a release that takes a shared page for a page of one table would answer
-        // without the rows of the other tables.
-        version: 4,
+        version: 1,
     };
 }
 
@@ -109,28 +99,7 @@ impl Manifest {
                 condemned.committed = base.committed;
             }
         }
-        next.adopt_first_release(base.version);
         next
-    }
-
-    /// Returns whether the first release wrote this manifest: its sections have no `added` version.
-    pub(crate) fn is_of_first_release(&self) -> bool {
-        self.sections.iter().any(|section| section.added == 0)
-            || self.pages.iter().any(|page| page.first_added == 0)
-    }
-
-    /// Makes `version`, written by the first release, the oldest readable version.
-    fn adopt_first_release(&mut self, version: u64) {
-        if !self.is_of_first_release() {
-            return;
-        }
-        for section in self.sections.iter_mut().filter(|one| one.added == 0) {
-            Arc::make_mut(section).added = version;
-        }
-        for page in self.pages.iter_mut().filter(|one| one.first_added == 0) {
-            page.first_added = version;
-        }
-        self.oldest_readable = self.oldest_readable.max(version);
     }
 
     /// Returns whether a section of one of its pages belongs to this version.

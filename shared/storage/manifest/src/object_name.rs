@@ -9,12 +9,9 @@ use ulid::Ulid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectName {
-    /// An object whose name ends in `.parquet`: one section, or a bundle of an earlier release, which used this suffix
-    /// for all objects with sections.
-    #[serde(rename = "bundle")]
+    /// One section: a Parquet file.
     Parquet(Ulid),
     /// A bundle of several sections.
-    #[serde(rename = "section_bundle")]
     Bundle(Ulid),
     /// An object with pages.
     Page(Ulid),

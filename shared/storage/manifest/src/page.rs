@@ -59,16 +59,12 @@ pub struct PageRef {
     /// Inclusive upper bound of these intervals.
     pub upto: Stamp,
     /// Row deletes up to this stamp have been applied to all its sections.
-    #[serde(default)]
     pub clean_upto: Stamp,
     /// The first version of the manifest that had any of its sections.
-    #[serde(default)]
     pub first_added: u64,
-    /// The length of the head in bytes; 0 if it is unknown, as in the first release.
-    #[serde(default)]
+    /// The length of the head in bytes.
     pub head_bytes: u32,
     /// The CRC-32C of the head.
-    #[serde(default)]
     pub head_crc32c: u32,
     /// The number of sections.
     pub sections: u32,
@@ -113,16 +109,13 @@ impl PageRef {
             return Err(FormatError::Damaged { key, reason });
         };
         decode(&key, &page)?;
-        match self.head_range().and_then(part) {
-            Some(head) => decode_head(&key, self, &head).map(|_| ()),
-            None => Ok(()),
-        }
+        let head = part(self.head_range()).unwrap_or_default();
+        decode_head(&key, self, &head).map(|_| ())
     }
 
-    /// Returns the range of the page's head in the object, in bytes; `None` if its length is unknown.
-    pub(crate) fn head_range(&self) -> Option<Range<u64>> {
-        let end = self.offset.saturating_add(u64::from(self.head_bytes));
-        (self.head_bytes > 0).then_some(self.offset..end)
+    /// Returns the range of the page's head in the object, in bytes.
+    pub(crate) fn head_range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(u64::from(self.head_bytes))
     }
 
     /// Returns whether a row of a section may have a time in `times`.
@@ -332,13 +325,7 @@ fn entries(key: &str, json: &[u8]) -> Result<Vec<StoredSection>, FormatError> {
         reason: error.to_string(),
     };
     let json = compression::decompress(json).map_err(damaged)?;
-    let entries = serde_json::from_slice(&json).map_err(|error| damaged(error.into()));
-    let mut entries: Vec<StoredSection> = entries?;
-    for entry in entries.iter_mut().filter(|one| one.section.added == 0) {
-        // The first release did not record the version: treat the section as older than all readable versions.
-        Arc::make_mut(&mut entry.section).added = 1;
-    }
-    Ok(entries)
+    serde_json::from_slice(&json).map_err(|error| damaged(error.into()))
 }
 
 /// Returns the approximate memory size of a decoded page, in bytes.
@@ -391,7 +378,7 @@ mod tests {
         assert_eq!((page.above, page.upto), (stamp(0), stamp(30)));
         let end = 7 + encoded.bytes.len() as u64;
         assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..end));
-        assert_eq!(page.head_range(), Some(7..end - 16));
+        assert_eq!(page.head_range(), 7..end - 16);
         assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0, &encoded), None);
     }
 

@@ -113,7 +113,7 @@ impl ManifestStore {
         let published = self.bucket.clock().now().ok_or_else(no_date)?;
         let identity = self.bucket.draw_ulid();
         let change = |base: &VersionedValue<Manifest>| {
-            if version < Manifest::oldest_readable(base) || version > base.version {
+            if version < base.value.oldest_readable || version > base.version {
                 return Err(PublicationRefusal::Gone);
             }
             if base.value.publications.len() + requests.len() > MAX_PUBLICATIONS {

@@ -65,7 +65,7 @@ impl ManifestStore {
     ) -> Result<VersionedValue<Manifest>, RestoreError> {
         let created = self.bucket.clock().now().ok_or_else(no_date)?;
         let change = |base: &VersionedValue<Manifest>| {
-            if version < Manifest::oldest_readable(base) || version > base.version {
+            if version < base.value.oldest_readable || version > base.version {
                 let oldest = Manifest::versions(base).first().map(|one| one.mark);
                 return Err(VersionGone { oldest });
             }

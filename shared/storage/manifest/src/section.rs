@@ -5,8 +5,7 @@
 //! <ulid>.bundle    section, section, ...        of any other flush
 //! ```
 //!
-//! Offsets in a section count from its own start, so a bundle is not a Parquet file itself. Earlier releases gave
-//! bundles names that end in `.parquet`; these bundles are still read, and are removed when their sections are merged.
+//! Offsets in a section count from its own start, so a bundle is not a Parquet file itself.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -37,7 +36,6 @@ pub struct TagRange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<String>,
     /// Whether at least one row has no value of the tag.
-    #[serde(default)]
     pub has_null: bool,
 }
 
@@ -74,17 +72,14 @@ pub struct Section {
     /// The ranges of tag values, by tag name. Every tag that has a value in at least one row is included.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, TagRange>,
-    /// The CRC-32C of the section's bytes; `None` in sections of the first release.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crc32c: Option<u32>,
-    /// The CRC-32C of the bytes of [`Section::footer_range`]; `None` in sections of earlier releases.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub footer_crc32c: Option<u32>,
+    /// The CRC-32C of the section's bytes.
+    pub crc32c: u32,
+    /// The CRC-32C of the bytes of [`Section::footer_range`].
+    pub footer_crc32c: u32,
     /// Row deletes up to this stamp have been applied to the rows. Those up to [`Section::upto`] are always applied.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cleaned: Stamp,
     /// The version of the manifest that added the section; set by the commit.
-    #[serde(default)]
     pub added: u64,
     /// The version that dropped the section; set only in pages of dropped sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,11 +164,10 @@ impl Section {
         end.saturating_sub(u64::from(self.footer_length))..end
     }
 
-    /// Returns whether `footer` has the footer's length, and its checksum if the manifest has one.
+    /// Returns whether `footer` has the footer's length and checksum.
     pub fn matches_footer(&self, footer: &[u8]) -> bool {
-        let is_right = |checksum| crc32c::crc32c(footer) == checksum;
         footer.len() as u64 == u64::from(self.footer_length)
-            && self.footer_crc32c.is_none_or(is_right)
+            && crc32c::crc32c(footer) == self.footer_crc32c
     }
 
     /// Returns whether a row may have a time in `times`.
@@ -257,9 +251,9 @@ mod tests {
     fn a_footer_with_another_length_or_a_flipped_bit_does_not_match() {
         let mut section = section(1, 0, 0, 10);
         (section.length, section.footer_length) = (50, 4);
-        assert!(section.matches_footer(b"any4"));
-        assert!(!section.matches_footer(b"any"));
-        section.footer_crc32c = Some(crc32c::crc32c(b"PAR1"));
+        section.footer_crc32c = crc32c::crc32c(b"PAR");
+        assert!(!section.matches_footer(b"PAR"));
+        section.footer_crc32c = crc32c::crc32c(b"PAR1");
         assert!(section.matches_footer(b"PAR1"));
         assert!(!section.matches_footer(b"QAR1"));
     }

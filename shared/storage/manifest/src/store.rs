@@ -233,11 +233,8 @@ impl ManifestStore {
         if let Some((known, _)) = self.pages.get(&page.place()).await {
             return Ok(known);
         }
-        let Some(range) = page.head_range() else {
-            return self.page(database, page).await;
-        };
         let key = page.key(database);
-        let head = self.fetch(&key, range).await?;
+        let head = self.fetch(&key, page.head_range()).await?;
         Ok(Arc::new(page::decode_head(&key.to_string(), page, &head)?))
     }
 

@@ -65,7 +65,7 @@ impl Manifest {
             expiry.table == table && expiry.before == i64::MAX && expiry.version > since.version
         };
         // A smaller version or mark is that of a bucket that was replaced by an older copy.
-        since.version >= Self::oldest_readable(current)
+        since.version >= current.value.oldest_readable
             && since.version <= current.version
             && since.mark <= current.value.low_water_mark
             && !current.value.expiries.iter().any(is_corrected)

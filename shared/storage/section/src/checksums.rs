@@ -92,7 +92,7 @@ fn encode(file: &[u8], parts: &[ParquetPart]) -> Result<Vec<u8>, ParquetError> {
     Ok(checksums)
 }
 
-/// Returns the parts of a section with the checksums in its footer; `None` if the section has no checksums. `start` is
+/// Returns the parts of a section with the checksums in its footer; `None` if its checksums are missing. `start` is
 /// the offset of the footer in the section.
 pub(crate) fn decode(
     footer: &Bytes,

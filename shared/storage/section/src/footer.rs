@@ -40,8 +40,7 @@ const ARROW_COLUMN_BYTES: usize = 512;
 #[derive(Clone, Debug)]
 pub struct SectionFooter {
     metadata: Arc<ParquetMetaData>,
-    /// `None` if the release that wrote the section did not write checksums.
-    checksums: Option<Box<[ChecksummedPart]>>,
+    checksums: Box<[ChecksummedPart]>,
     /// The metadata with the Arrow schema, after its first use.
     arrow_metadata: OnceLock<ArrowReaderMetadata>,
 }
@@ -51,7 +50,7 @@ impl SectionFooter {
     /// column index; the offset index is always decoded, because it contains the locations of the parts.
     ///
     /// # Errors
-    /// The bytes are not the end of a Parquet file, or the position of a column or a number of rows is negative.
+    /// The bytes are not the end of a Parquet file with checksums, or the position of a column or a number of rows is negative.
     pub fn decode(
         footer: &Bytes,
         length: u64,
@@ -64,8 +63,11 @@ impl SectionFooter {
         let metadata = reader.finish()?;
         check_positions(&metadata)?;
         let start = length.saturating_sub(footer.len() as u64);
+        let checksums = checksums::decode(footer, start, &metadata).ok_or_else(|| {
+            ParquetError::General("the checksums of its pages are missing".to_owned())
+        })?;
         Ok(Self {
-            checksums: checksums::decode(footer, start, &metadata),
+            checksums,
             metadata: Arc::new(metadata),
             arrow_metadata: OnceLock::new(),
         })
@@ -89,29 +91,20 @@ impl SectionFooter {
         Ok(self.arrow_metadata.get_or_init(|| metadata))
     }
 
-    /// Returns whether the section has checksums of its parts.
-    pub fn has_checksums(&self) -> bool {
-        self.checksums.is_some()
-    }
-
     /// Returns the approximate memory size, in bytes.
     pub fn size_bytes(&self) -> usize {
-        let parts = self.checksums.as_ref().map_or(0, |parts| parts.len());
         let columns = self.metadata.file_metadata().schema_descr().num_columns();
         self.metadata.memory_size()
-            + parts * size_of::<ChecksummedPart>()
+            + self.checksums.len() * size_of::<ChecksummedPart>()
             + columns * ARROW_COLUMN_BYTES
     }
 
-    /// Verifies bytes of the section from offset `start`. They must be one or more consecutive whole parts. In a
-    /// section without checksums, any bytes pass.
+    /// Verifies bytes of the section from offset `start`. They must be one or more consecutive whole parts.
     ///
     /// # Errors
     /// The bytes are damaged, or are not whole parts.
     pub fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), ParquetPartError> {
-        let Some(parts) = &self.checksums else {
-            return Ok(());
-        };
+        let parts = &self.checksums;
         let end = start.saturating_add(bytes.len() as u64);
         let unaligned = || ParquetPartError::Unaligned { start, end };
         let first = parts.partition_point(|checked| checked.part.range.start < start);
@@ -142,7 +135,7 @@ impl SectionFooter {
     /// # Errors
     /// A part is damaged, or the section is truncated.
     pub fn verify_all(&self, section: &[u8]) -> Result<(), ParquetPartError> {
-        let parts = self.checksums.iter().flat_map(|parts| parts.iter());
+        let parts = self.checksums.iter();
         for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {
             let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             let bytes = range.and_then(|(start, end)| section.get(start..end));

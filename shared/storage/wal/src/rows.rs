@@ -83,7 +83,6 @@ pub struct EncodedRows {
     rows: u32,
     min_time: i64,
     max_time: i64,
-    is_narrow: bool,
     crc32c: u32,
     memory_bytes: u64,
 }
@@ -110,7 +109,6 @@ impl EncodedRows {
         let columns = narrow.as_deref().unwrap_or(batch.columns());
         let schema = StreamSchema::of(table, batch.schema_ref(), columns)?;
         let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
-        let is_narrow = narrow.is_some();
         let stream = match narrow {
             None => write_stream(&schema, batch, memory_bytes),
             Some(columns) => RecordBatch::try_new(Arc::clone(schema.schema()), columns)
@@ -122,7 +120,6 @@ impl EncodedRows {
             rows,
             min_time,
             max_time,
-            is_narrow,
             crc32c: crc32c::crc32c(&stream),
             memory_bytes,
             stream: stream.into(),
@@ -163,11 +160,6 @@ impl EncodedRows {
     /// The size of the encoded rows in a segment, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.stream.len()
-    }
-
-    /// Whether columns of the stream have narrower types than in memory.
-    pub(crate) fn is_narrow(&self) -> bool {
-        self.is_narrow
     }
 
     pub(crate) fn stream(&self) -> &Bytes {
@@ -422,7 +414,6 @@ mod tests {
             let batch = batch_of_times(&vec![7; rows]);
             let encoded = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             assert_eq!(read_all(encoded.stream().clone()).unwrap(), batch);
-            assert_eq!(encoded.is_narrow(), is_large);
             let expected = if is_large {
                 narrow_stream_of(&batch)
             } else {

@@ -7,18 +7,10 @@
 //!            streams              Arrow IPC, one after the other, in the order of the directory
 //! ```
 //!
-//! The version depends on the content, so that a release refuses exactly the segments that it does not know:
+//! A segment has row deletes, which are in the header, or rows, which are in the streams. The Arrow schema of a stream has the types
+//! that its columns have there. Some are narrower than in memory.
 //!
-//! | version | content |
-//! |---|---|
-//! | 1 | rows of clients, without memory sizes |
-//! | 2 | row deletes: they are in the header, and there are no streams |
-//! | 3 | rows of plugins, without memory sizes |
-//! | 4 | rows of clients or plugins, with memory sizes in the directory |
-//! | 5 | the same with streams whose columns have narrower types than in memory |
-//!
-//! The header of rows of plugins has their depth, the number of chained plugin runs that produced them. A release that
-//! ignored the depth would run plugins in an endless loop.
+//! The header of rows of plugins has their depth, the number of chained plugin runs that produced them.
 //!
 //! `progress` is that of import jobs whose rows the segment contains. A segment that only has progress has no streams.
 //!
@@ -45,36 +37,10 @@ use crate::{
     stream_reader::{WantedColumns, read_stream},
 };
 
-/// The format of segments with rows of clients, without memory sizes.
-const ROWS_FORMAT: ObjectFormat = ObjectFormat {
+const FORMAT: ObjectFormat = ObjectFormat {
     magic: *b"NWAL",
     kind: "segment",
     version: 1,
-};
-
-/// The format of segments with row deletes.
-const DELETES_FORMAT: ObjectFormat = ObjectFormat {
-    version: 2,
-    ..ROWS_FORMAT
-};
-
-/// The format of segments with rows of plugins, without memory sizes.
-const PLUGIN_ROWS_FORMAT: ObjectFormat = ObjectFormat {
-    version: 3,
-    ..ROWS_FORMAT
-};
-
-/// The format of segments with rows of clients or plugins and their memory sizes.
-const SIZED_ROWS_FORMAT: ObjectFormat = ObjectFormat {
-    version: 4,
-    ..ROWS_FORMAT
-};
-
-/// The format of segments with rows of clients or plugins, their memory sizes, and narrow columns. Decoding accepts this version
-/// and older ones.
-const NARROW_ROWS_FORMAT: ObjectFormat = ObjectFormat {
-    version: 5,
-    ..ROWS_FORMAT
 };
 
 /// Maximum size of a segment, in bytes, and of the encoded rows of a request, because a request is never divided. The
@@ -128,9 +94,8 @@ pub struct StreamEntry {
     pub max_time: i64,
     /// The CRC-32C of the stream.
     pub crc32c: u32,
-    /// The size of the decoded rows in memory, in bytes. Earlier releases did not write it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
+    /// The size of the decoded rows in memory, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl StreamEntry {
@@ -142,7 +107,7 @@ impl StreamEntry {
 }
 
 /// The JSON header of a segment. Unknown fields are an error, because a reader must not ignore them: a release that
-/// adds a field raises the version.
+/// adds a field raises the version. A release that ignored the depth would run plugins in an endless loop.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SegmentHeader {
@@ -154,9 +119,6 @@ struct SegmentHeader {
     deletes: Vec<RowDelete>,
     #[serde(default, skip_serializing_if = "is_zero")]
     depth: u8,
-    /// Whether columns of streams have narrower types than in memory.
-    #[serde(default, skip_serializing_if = "is_false")]
-    narrow: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     progress: Vec<ImportProgress>,
     directory: Vec<StreamEntry>,
@@ -170,32 +132,10 @@ fn is_zero(depth: &u8) -> bool {
     *depth == 0
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_false(value: &bool) -> bool {
-    !*value
-}
-
 impl SegmentHeader {
-    /// Returns the format of a segment with this header; `None` if the header is invalid.
-    fn format(&self) -> Option<ObjectFormat> {
-        let mut sizes = self.directory.iter().map(|entry| entry.memory_bytes);
-        let is_sized = sizes.any(|size| size.is_some());
-        match (
-            self.deletes.as_slice(),
-            self.directory.as_slice(),
-            self.depth,
-        ) {
-            ([], _, _) if is_sized && self.narrow => Some(NARROW_ROWS_FORMAT),
-            _ if self.narrow => None,
-            ([], _, _) if is_sized => Some(SIZED_ROWS_FORMAT),
-            ([], _, 0) => Some(ROWS_FORMAT),
-            ([], _, _) => Some(PLUGIN_ROWS_FORMAT),
-            (_, [], 0) => Some(DELETES_FORMAT),
-            _ => None,
-        }
+    /// Returns whether a segment may have this header: row deletes have no streams and no depth.
+    fn is_valid(&self) -> bool {
+        self.deletes.is_empty() || self.directory.is_empty() && self.depth == 0
     }
 
     /// Returns whether the checksum of the envelope was computed over this header. `head` has the bytes of the header
@@ -231,8 +171,8 @@ pub struct TableSummary {
     pub min_time: i64,
     /// The latest time of a row, in nanoseconds since the Unix epoch.
     pub max_time: i64,
-    /// The size of the decoded rows in memory, in bytes; `None` if the segment does not have the size of every stream.
-    pub memory_bytes: Option<u64>,
+    /// The size of the decoded rows in memory, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// A segment with an intact header. Rows are decoded on demand; decoding a damaged stream is an error.
@@ -270,7 +210,6 @@ impl Segment {
             needs_catalog,
             deletes: Vec::new(),
             depth,
-            narrow: rows.iter().any(EncodedRows::is_narrow),
             progress,
             directory: directory(rows)?,
         };
@@ -294,7 +233,6 @@ impl Segment {
             needs_catalog,
             deletes: deletes.to_vec(),
             depth: 0,
-            narrow: false,
             progress: Vec::new(),
             directory: Vec::new(),
         };
@@ -302,7 +240,9 @@ impl Segment {
     }
 
     fn build(database: DatabaseId, header: SegmentHeader, streams: &[&Bytes]) -> Option<Self> {
-        let format = header.format()?;
+        if !header.is_valid() {
+            return None;
+        }
         let text = serde_json::to_vec(&header).ok()?;
         let text_bytes = u32::try_from(text.len()).ok()?.to_le_bytes();
         let mut payload: Vec<&[u8]> = vec![&text_bytes, &text];
@@ -311,7 +251,7 @@ impl Segment {
             stamp: header.stamp,
             nonce: header.nonce,
         };
-        let object = format.encode_parts(put_id(name), &payload);
+        let object = FORMAT.encode_parts(put_id(name), &payload);
         if object.len() > MAX_SEGMENT_BYTES {
             return None;
         }
@@ -356,7 +296,7 @@ impl Segment {
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let checksum = match NARROW_ROWS_FORMAT.decode(&key, &object) {
+        let checksum = match FORMAT.decode(&key, &object) {
             Ok(_) => EnvelopeChecksum::Holds,
             Err(error) => match stored_checksum(&object) {
                 Some(stored) => EnvelopeChecksum::Fails { stored, error },
@@ -381,10 +321,11 @@ impl Segment {
                     .ok_or(error)?
             }
         };
-        let format = header.format();
-        let format = format.ok_or_else(|| damaged("its header is not valid for a segment"))?;
+        if !header.is_valid() {
+            return Err(damaged("its header is not valid for a segment"));
+        }
         // The checksum does not cover the envelope itself.
-        if object.get(4..8) != Some(&version_and_reserved(&format)) {
+        if !object.starts_with(&magic_and_version()) {
             return Err(damaged("its envelope does not match its version"));
         }
         if (header.stamp, header.nonce) != (name.stamp, name.nonce)
@@ -573,10 +514,11 @@ fn put_id(name: SegmentName) -> u128 {
     u128::from(name.stamp.as_u64()) << 64 | u128::from(name.nonce)
 }
 
-/// Returns the bytes of an envelope between its magic and its `put_id`.
-fn version_and_reserved(format: &ObjectFormat) -> [u8; 4] {
-    let [low, high] = format.version.to_le_bytes();
-    [low, high, 0, 0]
+/// Returns the bytes of an envelope before its `put_id`.
+fn magic_and_version() -> [u8; 8] {
+    let [m0, m1, m2, m3] = FORMAT.magic;
+    let [low, high] = FORMAT.version.to_le_bytes();
+    [m0, m1, m2, m3, low, high, 0, 0]
 }
 
 fn directory(rows: &[EncodedRows]) -> Option<Vec<StreamEntry>> {
@@ -590,7 +532,7 @@ fn directory(rows: &[EncodedRows]) -> Option<Vec<StreamEntry>> {
             min_time: rows.min_time(),
             max_time: rows.max_time(),
             crc32c: rows.crc32c(),
-            memory_bytes: Some(rows.memory_bytes()),
+            memory_bytes: rows.memory_bytes(),
         };
         offset = offset.checked_add(entry.length)?;
         Some(entry)
@@ -621,20 +563,11 @@ enum EnvelopeChecksum {
     Fails { stored: u32, error: FormatError },
 }
 
-/// Returns the checksum in the envelope of an object without verifying it; `None` if the object is not a segment of
-/// rows, or was written by a newer release.
+/// Returns the checksum in the envelope of an object without verifying it; `None` if the object is not a segment, or was
+/// written by a newer release.
 fn stored_checksum(object: &Bytes) -> Option<u32> {
     let (envelope, _) = object.split_first_chunk::<HEADER_BYTES>()?;
-    let is_known = [
-        ROWS_FORMAT,
-        PLUGIN_ROWS_FORMAT,
-        SIZED_ROWS_FORMAT,
-        NARROW_ROWS_FORMAT,
-    ];
-    let is_known = is_known.iter().any(|format| {
-        let known = [format.magic, version_and_reserved(format)].concat();
-        envelope.starts_with(&known)
-    });
+    let is_known = envelope.starts_with(&magic_and_version());
     let checksum = envelope.last_chunk::<4>().filter(|_| is_known)?;
     Some(u32::from_le_bytes(*checksum))
 }
@@ -651,8 +584,7 @@ fn summarize_tables<'a>(streams: impl IntoIterator<Item = &'a StreamEntry>) -> V
                 last.rows += rows;
                 last.min_time = last.min_time.min(entry.min_time);
                 last.max_time = last.max_time.max(entry.max_time);
-                let sum = last.memory_bytes.zip(entry.memory_bytes);
-                last.memory_bytes = sum.map(|(one, other)| one.saturating_add(other));
+                last.memory_bytes = last.memory_bytes.saturating_add(entry.memory_bytes);
             }
             _ => tables.push(TableSummary {
                 table: entry.table,

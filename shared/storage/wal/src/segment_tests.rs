@@ -113,18 +113,10 @@ fn the_header_is_json() {
         min_time: -5,
         max_time: 6,
         crc32c: 7,
-        memory_bytes: None,
+        memory_bytes: 8,
     };
     insta::assert_snapshot!(
         serde_json::to_string(&entry).unwrap(),
-        @r#"{"table":1,"offset":2,"length":3,"rows":4,"min_time":-5,"max_time":6,"crc32c":7}"#
-    );
-    let sized = StreamEntry {
-        memory_bytes: Some(8),
-        ..entry
-    };
-    insta::assert_snapshot!(
-        serde_json::to_string(&sized).unwrap(),
         @r#"{"table":1,"offset":2,"length":3,"rows":4,"min_time":-5,"max_time":6,"crc32c":7,"memory_bytes":8}"#
     );
 }
@@ -139,7 +131,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         min_time: i64::MIN,
         max_time: i64::MIN,
         crc32c: u32::MAX,
-        memory_bytes: Some(u64::from(u32::MAX) * 64),
+        memory_bytes: u64::from(u32::MAX) * 64,
     };
     assert!(serde_json::to_vec(&entry).unwrap().len() < ENTRY_BYTES);
     let header = SegmentHeader {
@@ -153,7 +145,6 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         needs_catalog: u64::MAX,
         deletes: Vec::new(),
         depth: u8::MAX,
-        narrow: true,
         directory: Vec::new(),
     };
     let header = serde_json::to_vec(&header).unwrap().len();
@@ -167,7 +158,7 @@ fn tables_are_summed_up_over_their_streams() {
     let memory_of = |table| {
         let entries = segment.directory().iter();
         let entries = entries.filter(|entry| entry.table == TableId::new(table));
-        entries.filter_map(|entry| entry.memory_bytes).sum::<u64>()
+        entries.map(|entry| entry.memory_bytes).sum::<u64>()
     };
     let expected =
         [(1, 3, -4, 2), (2, 1, 9, 9)].map(|(table, rows, min_time, max_time)| TableSummary {
@@ -175,7 +166,7 @@ fn tables_are_summed_up_over_their_streams() {
             rows,
             min_time,
             max_time,
-            memory_bytes: Some(memory_of(table)),
+            memory_bytes: memory_of(table),
         });
     assert_eq!(tables, expected);
 }
@@ -203,13 +194,12 @@ fn segments_of_deletes_round_trip() {
 }
 
 #[test]
-fn segments_with_row_deletes_have_a_version_of_their_own() {
-    let kinds = [(small(), 4), (small_deletes(), 2), (small_of_plugins(), 4)];
-    for (segment, version) in kinds {
-        assert_eq!(segment.object()[4..8], [version, 0, 0, 0]);
-        for other in (1..=4).filter(|other| *other != version) {
+fn all_segments_have_version_1_and_no_other() {
+    for segment in [small(), small_deletes(), small_of_plugins(), narrow()] {
+        assert_eq!(segment.object()[4..8], [1, 0, 0, 0]);
+        for (at, other) in [(4, 0), (6, 1)] {
             let mut bytes = segment.object().to_vec();
-            bytes[4] = other;
+            bytes[at] = other;
             let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
             assert!(error.to_string().contains("its envelope"), "{error}");
         }
@@ -245,26 +235,17 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
         needs_catalog: 12,
         deletes: vec![delete(1, "a")],
         depth: 0,
-        narrow: false,
         directory: directory(&rows).unwrap(),
     };
     let text = serde_json::to_vec(&header).unwrap();
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let payload = [&length, text.as_slice(), rows[0].stream()].concat();
-    for format in [
-        ROWS_FORMAT,
-        DELETES_FORMAT,
-        PLUGIN_ROWS_FORMAT,
-        SIZED_ROWS_FORMAT,
-        NARROW_ROWS_FORMAT,
-    ] {
-        let object = format.encode(put_id(NAME), &payload);
-        let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
-        assert!(
-            error.to_string().contains("not valid for a segment"),
-            "{error}"
-        );
-    }
+    let object = FORMAT.encode(put_id(NAME), &payload);
+    let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
+    assert!(
+        error.to_string().contains("not valid for a segment"),
+        "{error}"
+    );
     assert!(Segment::build(DATABASE, header, &rows.each_ref().map(EncodedRows::stream)).is_none());
 }
 
@@ -425,18 +406,16 @@ fn a_segment_under_another_name_is_damaged() {
 #[test]
 fn a_segment_of_a_newer_version_is_refused() {
     let mut bytes = small().object().to_vec();
-    bytes[4] = 6;
+    bytes[4] = 2;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 6; this release reads segment up to version 5"
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 2; this release reads segment up to version 1"
     );
 }
 
 #[test]
-fn segments_with_narrow_columns_have_a_version_that_earlier_releases_refuse() {
-    let version = |segment: &Segment| segment.object()[4];
-    assert_eq!([version(&small()), version(&narrow())], [4, 5]);
+fn narrow_columns_are_read_with_the_types_of_the_table() {
     let read = Segment::decode(DATABASE, NAME, narrow().object().clone()).unwrap();
     let rows = read.rows(TableId::new(2)).unwrap();
     assert_eq!(rows, [batch_of_times(&(0..2_000).collect::<Vec<_>>())]);

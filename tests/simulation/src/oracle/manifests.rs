@@ -84,7 +84,7 @@ fn section_error(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String
         return Some(format!("host {host} is not within {range:?}"));
     }
     let sum = crc32c::crc32c(file);
-    (section.crc32c != Some(sum)).then(|| format!("checksum {sum}"))
+    (section.crc32c != sum).then(|| format!("checksum {sum}"))
 }
 
 impl SimulationOracle {

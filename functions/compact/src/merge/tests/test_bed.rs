@@ -101,8 +101,8 @@ impl MergeTestBed {
                 min_time: encoded.min_time,
                 max_time: encoded.max_time,
                 tags: encoded.tags,
-                crc32c: Some(encoded.crc32c),
-                footer_crc32c: Some(encoded.footer_crc32c),
+                crc32c: encoded.crc32c,
+                footer_crc32c: encoded.footer_crc32c,
                 cleaned: Stamp::ZERO,
                 added: 0,
                 dropped: None,
@@ -200,7 +200,7 @@ impl MergeTestBed {
         let range = section.range();
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         let bytes = bytes.slice(range);
-        assert_eq!(section.crc32c, Some(crc32c::crc32c(&bytes)));
+        assert_eq!(section.crc32c, crc32c::crc32c(&bytes));
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .unwrap()
             .build()

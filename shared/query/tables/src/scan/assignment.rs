@@ -179,7 +179,7 @@ mod tests {
             json!({
                 "object": ulid::Ulid::from_parts(7, number as u128).to_string(), "offset": 0, "length": length,
                 "footer_length": 100, "table": 1, "first_day": 0, "last_day": 0, "above": number, "upto": number + 1,
-                "rows": 10, "min_time": min, "max_time": max,
+                "rows": 10, "min_time": min, "max_time": max, "crc32c": 1, "footer_crc32c": 2, "added": 1,
             })
         };
         let sections: Vec<_> = sections.iter().enumerate().map(section).collect();

@@ -9,7 +9,6 @@ pub struct PluginEntry {
     /// The hash of its code in the bucket.
     pub code: CodeHash,
     /// Whether it is a folder of files instead of a single file.
-    #[serde(default)]
     pub is_package: bool,
     /// Its files, sorted by path.
     pub files: Vec<PluginFileEntry>,

@@ -49,7 +49,6 @@ pub struct SessionEntry {
     pub ends: StoreTime,
     /// The number of renewals. The refresh token of the session contains it, and is refused if it is not the present
     /// one.
-    #[serde(default)]
     pub generation: u64,
 }
 

@@ -17,7 +17,6 @@ use crate::{CatalogError, LimitError, Permissions};
 pub(crate) struct UserSet {
     next_user: UserId,
     next_role: RoleId,
-    #[serde(default)]
     pub(super) users: BTreeMap<UserId, UserEntry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) roles: BTreeMap<RoleId, RoleEntry>,

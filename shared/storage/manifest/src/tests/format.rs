@@ -1,4 +1,4 @@
-//! The JSON format of manifests, which must stay readable forever.
+//! The JSON format of manifests, which must stay readable from the first published release on.
 
 use std::sync::Arc;
 
@@ -78,8 +78,8 @@ fn damage() {
 }
 
 #[test]
-fn version_four() {
-    assert_eq!(Manifest::FORMAT.version, 4);
+fn version_one() {
+    assert_eq!(Manifest::FORMAT.version, 1);
     let range = TagRange {
         min: Some("a".to_owned()),
         max: None,
@@ -88,7 +88,8 @@ fn version_four() {
     let mut recent = section(3, 1, 10, 20);
     recent.object = Ulid::from_parts(1, 2);
     recent.tags.insert("host".to_owned(), range);
-    (recent.crc32c, recent.cleaned) = (Some(5), stamp(30));
+    (recent.crc32c, recent.footer_crc32c) = (5, 6);
+    recent.cleaned = stamp(30);
     recent.origin = Some(DatabaseId::new(4));
     recent.in_bundle = true;
     let mut dropped = recent.clone();
@@ -198,6 +199,7 @@ fn version_four() {
             }
           },
           "crc32c": 5,
+          "footer_crc32c": 6,
           "cleaned": 30,
           "added": 1,
           "origin": 4
@@ -269,6 +271,7 @@ fn version_four() {
               "min_time": 86400000000000,
               "max_time": 86400000000000,
               "crc32c": 5,
+              "footer_crc32c": 6,
               "cleaned": 30,
               "added": 1,
               "dropped": 3,
@@ -305,7 +308,7 @@ fn version_four() {
         {
           "what": {
             "object": {
-              "bundle": "00000000010000000000000004"
+              "parquet": "00000000010000000000000004"
             }
           },
           "version": 4
@@ -313,7 +316,7 @@ fn version_four() {
         {
           "what": {
             "object": {
-              "section_bundle": "00000000010000000000000006"
+              "bundle": "00000000010000000000000006"
             }
           },
           "version": 4
@@ -447,24 +450,4 @@ fn pages_of_one_table_and_of_several() {
     assert_eq!(json["last_table"], 8);
     assert_eq!(serde_json::from_value::<PageRef>(json).unwrap(), several);
     assert_eq!(serde_json::from_value::<PageRef>(one).unwrap(), page());
-}
-
-#[test]
-fn json_of_the_first_release_is_read() {
-    let old = r#"{"low_water_mark":9,"needs_catalog":2,"sections":[{"object":"0000000001000000000000002A",
-        "offset":0,"length":10,"footer_length":8,"table":1,"first_day":0,"last_day":0,"above":1,"upto":9,"rows":1,
-        "min_time":5,"max_time":5}],"pages":[{"object":"0000000001000000000000002B","offset":0,"size_bytes":9,
-        "table":1,"first_day":0,"last_day":0,"min_time":1,"max_time":2,"above":0,"upto":1,"sections":8,"rows":8}],
-        "marks":[{"mark":9,"version":4,"committed":1757510705000000}]}"#;
-    let manifest: Manifest = serde_json::from_str(old).unwrap();
-    assert_eq!(manifest.check(), Ok(()));
-    assert_eq!(manifest.section_count(), 9);
-    let key = manifest.sections[0].key(DatabaseId::new(1)).to_string();
-    assert_eq!(key, "data/1/0000000001000000000000002A.parquet");
-    assert!(manifest.is_of_first_release());
-    assert_eq!(manifest.pages[0].head_range(), None);
-    assert_eq!(manifest.pages[0].clean_upto, stamp(0));
-    let nearly_empty: Manifest = serde_json::from_str(r#"{"low_water_mark":0}"#).unwrap();
-    assert_eq!(nearly_empty, Manifest::default());
-    assert!(!nearly_empty.is_of_first_release());
 }

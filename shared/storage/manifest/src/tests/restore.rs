@@ -314,35 +314,3 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
         Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))
     ));
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_version_of_the_first_release_can_be_pinned() {
-    let site = ManifestFixture::new(100);
-    site.flush(&[(1, 0)]).await;
-    let change = |base: &VersionedValue<Manifest>| {
-        let mut old = Manifest::clone(&base.value);
-        for section in &mut old.sections {
-            std::sync::Arc::make_mut(section).added = 0;
-        }
-        Ok::<_, ()>(RegisterChange::Put(old, ()))
-    };
-    let register = site.store().register(site.database);
-    register.commit(None, change).await.unwrap();
-    let current = site.read().await;
-    let (version, view) = Manifest::at(&current, mark(1)).unwrap();
-    for (version, is_there) in [(version, true), (version - 1, false)] {
-        let pin = site
-            .store()
-            .pin(site.database, current.clone(), version, RESTORED);
-        assert_eq!(pin.await.is_ok(), is_there);
-    }
-    site.store()
-        .adopt(site.database, &view, RESTORED, 0, &[])
-        .await
-        .unwrap();
-    let removal = ManifestFixture::removal(&site.table(1).await);
-    site.replaced(site.read().await, &removal).await;
-    site.stage.sleep(HOUR).await;
-    // The section is condemned and pinned.
-    assert!(!site.collect(HOUR).await.value.condemned[0].doomed);
-}

@@ -41,7 +41,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         let footer = format!("{table:04}{n:04}");
         section.footer_length = u32::try_from(footer.len()).unwrap();
         section.length = 24 + u64::from(section.footer_length);
-        section.footer_crc32c = Some(crc32c::crc32c(footer.as_bytes()));
+        section.footer_crc32c = crc32c::crc32c(footer.as_bytes());
         bundle.extend_from_slice(&[0; 24]);
         bundle.extend_from_slice(footer.as_bytes());
         sections.push(section);

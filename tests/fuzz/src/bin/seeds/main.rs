@@ -4,8 +4,8 @@
 //! cargo run --manifest-path tests/fuzz/Cargo.toml --features seeds --bin neap-fuzz-seeds
 //! ```
 //!
-//! Generated inputs have names that start with `seed-`. They are the same in each run, until a format changes. Keep those of
-//! earlier versions of a format under another name, because later releases must read them.
+//! Generated inputs have names that start with `seed-`. They are the same in each run, until a format changes. From the first
+//! published release on, keep those of earlier versions of a format under another name, because later releases must read them.
 
 mod cluster;
 mod files;

@@ -33,9 +33,6 @@ const MAX_INLINE_INDEX_BYTES: usize = 128 << 10;
 /// About the size of a column of a chunk without its values, in bytes.
 const CHUNK_COLUMN_BYTES: usize = 256;
 
-/// About the size of decoded rows as a multiple of that of their stream.
-const DECODED_RATIO: usize = 8;
-
 /// The limits of a tail image.
 #[derive(Clone, Debug)]
 pub(super) struct TailLimits {
@@ -506,9 +503,7 @@ fn row_bytes(stream: &StreamEntry, table: &Table) -> usize {
     // Columns that the rows lack are nulls in an image.
     let columns = table.arrow_schema().fields().len();
     let width = size_of::<u64>() * columns;
-    let encoded = (stream.length as usize).saturating_mul(DECODED_RATIO);
-    let decoded = stream.memory_bytes.map(usize::try_from);
-    let decoded = decoded.map_or(encoded, |bytes| bytes.unwrap_or(usize::MAX));
+    let decoded = usize::try_from(stream.memory_bytes).unwrap_or(usize::MAX);
     let values = decoded.max((stream.rows as usize).saturating_mul(width));
     values.saturating_add(columns * CHUNK_COLUMN_BYTES)
 }
