@@ -49,7 +49,7 @@
 //! | `command_line` | the commands, their output and their exit status |
 //! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
 //! | `terminal` | the shell of `neap query`, and progress bars |
-//! | `upgrades` | stores of earlier releases, and of later ones |
+//! | `upgrades` | stores of published releases, and of later ones |
 //! | `users` | users, their commands and sessions, and sign-outs that several processes see |
 //! | `histories` | requests of many clients under faults, checked against all promises |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |

@@ -1,6 +1,7 @@
-//! Stores that earlier releases have written are read and continued. Those of later releases are refused.
+//! Stores that published releases have written are read and continued. Those of later releases are refused.
 //!
-//! `scripts/release-fixture` makes an archive of each release, with a store and the answers of the release.
+//! `scripts/release-fixture` makes an archive of each release, with a store and the answers of the release. Until 0.1.0 is published,
+//! its archive is made anew after each change of a format.
 
 use std::{
     env, fs,
