@@ -382,7 +382,7 @@ impl Program for CompactProgram {
 
     const INTERFACE: Interface = Interface {
         function: "compact",
-        routes: &[],
+        endpoints: &[],
         events: &[
             EventSource::Schedule {
                 input: ScheduleInput { event: "scheduled" },

@@ -15,7 +15,7 @@ use neap_assembly::{ProcessingEngine, ProcessingParts};
 use neap_bucket::{StoreTime, World};
 use neap_catalog::Catalog;
 use neap_engine::{Engine, SegmentDelivery, WorkReport};
-use neap_http::{ApiError, BodyLimits};
+use neap_http::{ApiError, BodyLimits, EndpointFunction};
 use neap_row_delete::RowDeleter;
 use neap_write::WriteService;
 use serde_json::{Value, json, value::RawValue};
@@ -24,8 +24,8 @@ use tokio::sync::OnceCell;
 pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{MONITORING_ROUTES, catalog_unavailable, complete_routes},
-    interface::{EventSource, Interface, PrefixAccess, Route, ScheduleInput, StoreAction},
+    http_service::{catalog_unavailable, complete_routes},
+    interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
     query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
     runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
@@ -425,7 +425,7 @@ impl Program for EngineProgram {
 
     const INTERFACE: Interface = Interface {
         function: "engine",
-        routes: ENGINE_ROUTES,
+        endpoints: &[EndpointFunction::Every, EndpointFunction::Engine],
         events: &[
             EventSource::Http,
             EventSource::Schedule {
@@ -485,35 +485,4 @@ const ENGINE_ACCESS: &[PrefixAccess] = &[
         prefix: "results/",
         actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
     },
-];
-
-const ENGINE_ROUTES: &[Route] = &[
-    MONITORING_ROUTES[0],
-    MONITORING_ROUTES[1],
-    MONITORING_ROUTES[2],
-    MONITORING_ROUTES[3],
-    MONITORING_ROUTES[4],
-    Route::new("POST", "/api/v3/configure/processing_engine_trigger"),
-    Route::new("DELETE", "/api/v3/configure/processing_engine_trigger"),
-    Route::new("POST", "/api/v3/configure/processing_engine_trigger/enable"),
-    Route::new(
-        "POST",
-        "/api/v3/configure/processing_engine_trigger/disable",
-    ),
-    Route::new(
-        "POST",
-        "/api/v3/configure/plugin_environment/install_packages",
-    ),
-    Route::new(
-        "POST",
-        "/api/v3/configure/plugin_environment/install_requirements",
-    ),
-    Route::new("GET", "/api/v3/plugins/files"),
-    Route::new("POST", "/api/v3/plugins/files"),
-    Route::new("PUT", "/api/v3/plugins/files"),
-    Route::new("DELETE", "/api/v3/plugins/files"),
-    Route::new("PUT", "/api/v3/plugins/directory"),
-    Route::new("POST", "/api/v3/plugin_test/wal"),
-    Route::new("POST", "/api/v3/plugin_test/schedule"),
-    Route::new("ANY", "/api/v3/engine/{proxy+}"),
 ];

@@ -14,20 +14,10 @@ use serde_json::value::RawValue;
 use crate::{
     REVISION, VERSION,
     http::HttpFunction,
-    interface::Route,
     options::AccessOptions,
     runtime::{EventFailure, EventReply, Function},
     store::FunctionStore,
 };
-
-/// Monitoring routes, as [`monitoring_routes`] serves them.
-pub(crate) const MONITORING_ROUTES: [Route; 5] = [
-    Route::new("GET", "/health"),
-    Route::new("GET", "/api/v1/health"),
-    Route::new("GET", "/ping"),
-    Route::new("POST", "/ping"),
-    Route::new("GET", "/metrics"),
-];
 
 /// Returns the monitoring routes: health checks and metrics.
 pub(crate) fn monitoring_routes(opened: &FunctionStore) -> Router {

@@ -2,25 +2,12 @@
 //!
 //! `--print-interface` prints it as JSON, so that a deployment can be checked against it.
 
+use std::collections::BTreeSet;
+
 use clap::{Arg, Command};
 use neap_bucket::environment_variables_of;
+use neap_http::{ENDPOINTS, EndpointFunction};
 use serde::Serialize;
-
-/// An HTTP method and a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Route {
-    /// The method; `ANY` means all methods.
-    pub method: &'static str,
-    /// The path in API Gateway's syntax; `{proxy+}` matches the rest of the path.
-    pub path: &'static str,
-}
-
-impl Route {
-    /// Creates a route.
-    pub const fn new(method: &'static str, path: &'static str) -> Self {
-        Self { method, path }
-    }
-}
 
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -95,8 +82,8 @@ pub struct PrefixAccess {
 pub struct Interface {
     /// The name of the function: the binary's name without `neap-lambda-`.
     pub function: &'static str,
-    /// The routes.
-    pub routes: &'static [Route],
+    /// The endpoints that it serves or refuses.
+    pub endpoints: &'static [EndpointFunction],
     /// The sources of events.
     pub events: &'static [EventSource],
     /// The operations on objects in the store.
@@ -145,6 +132,18 @@ struct InterfaceDocument<'a> {
 }
 
 impl Interface {
+    /// Returns the routes as paths in axum's syntax with their methods; `ANY` means all methods.
+    fn routes(&self) -> BTreeSet<(&'static str, &'static str)> {
+        let endpoints = ENDPOINTS
+            .iter()
+            .filter(|endpoint| self.endpoints.contains(&endpoint.function));
+        let routes = endpoints.map(|endpoint| match endpoint.function {
+            EndpointFunction::Job => (endpoint.path, "ANY"),
+            _ => (endpoint.path, endpoint.method),
+        });
+        routes.collect()
+    }
+
     /// Returns the interface of a binary with these options as JSON.
     ///
     /// # Errors
@@ -159,10 +158,11 @@ impl Interface {
             operations: access.actions,
             actions: access.actions.iter().map(|action| action.iam()).collect(),
         });
-        let routes = self
-            .routes
-            .iter()
-            .map(|route| format!("{} {}", route.method, route.path));
+        // In API Gateway's syntax, `{proxy+}` matches the rest of the path.
+        let routes = self.routes().into_iter().map(|(path, method)| {
+            let path = path.replace("{*path}", "{proxy+}");
+            format!("{method} {path}")
+        });
         serde_json::to_string_pretty(&InterfaceDocument {
             function: self.function,
             version: crate::VERSION,

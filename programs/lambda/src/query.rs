@@ -1,9 +1,9 @@
 //! The query function.
 
-mod declared_interface;
 mod distribution;
 mod invoke;
 mod refused_routes;
+mod store_access;
 mod tasks;
 mod view_refresh;
 mod worker_version;
@@ -24,7 +24,7 @@ use neap_distributed::{
     ClusterTickets,
     invocation::{TASK_EVENT_PREFIX, TaskInvoker},
 };
-use neap_http::{ApiError, Kind};
+use neap_http::{ApiError, EndpointFunction, Kind};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QueryError, QuerySettings, StoreRequests};
 use neap_row_delete::RowDeleter;
@@ -36,10 +36,10 @@ use tokio::{runtime::Handle, sync::OnceCell};
 
 pub use self::distribution::DistributionOptions;
 use self::{
-    declared_interface::{QUERY_ACCESS, QUERY_ROUTES},
     distribution::{DistributorParts, InvocationDistributor},
     invoke::FunctionInvoker,
     refused_routes::refused_routes,
+    store_access::QUERY_ACCESS,
     tasks::{TaskService, refusal},
     view_refresh::{REFRESH_VIEWS, is_refresh, refresh_views},
 };
@@ -452,7 +452,11 @@ impl Program for QueryProgram {
 
     const INTERFACE: Interface = Interface {
         function: "query",
-        routes: QUERY_ROUTES,
+        endpoints: &[
+            EndpointFunction::Every,
+            EndpointFunction::Query,
+            EndpointFunction::Job,
+        ],
         events: &[
             EventSource::Http,
             EventSource::Schedule {

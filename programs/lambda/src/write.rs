@@ -13,7 +13,7 @@ use neap_catalog::{Catalog, HardDelete, validate_database_name};
 use neap_console::{
     PageBucket, SessionServer, bucket_page_routes, document_routes, session_routes,
 };
-use neap_http::ApiError;
+use neap_http::{ApiError, EndpointFunction};
 use neap_identity::IdentityService;
 use neap_wal::{TailWriter, TailWriterSettings};
 use neap_write::{LegacyWrites, WriteService, WriteServiceParts, WriteSettings};
@@ -21,10 +21,8 @@ use neap_write::{LegacyWrites, WriteService, WriteServiceParts, WriteSettings};
 use crate::{
     REVISION, VERSION,
     http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{
-        HttpOnlyFunction, MONITORING_ROUTES, catalog_unavailable, complete_routes, fault_of_body,
-    },
-    interface::{EventSource, Interface, PrefixAccess, Route, StoreAction},
+    http_service::{HttpOnlyFunction, catalog_unavailable, complete_routes, fault_of_body},
+    interface::{EventSource, Interface, PrefixAccess, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
@@ -248,7 +246,7 @@ impl Program for WriteProgram {
 
     const INTERFACE: Interface = Interface {
         function: "write",
-        routes: WRITE_ROUTES,
+        endpoints: &[EndpointFunction::Every, EndpointFunction::Write],
         events: &[EventSource::Http],
         store: &[
             PrefixAccess {
@@ -293,88 +291,3 @@ impl Program for WriteProgram {
         ))))
     }
 }
-
-const WRITE_ROUTES: &[Route] = &[
-    MONITORING_ROUTES[0],
-    MONITORING_ROUTES[1],
-    MONITORING_ROUTES[2],
-    MONITORING_ROUTES[3],
-    MONITORING_ROUTES[4],
-    Route::new("POST", "/api/v3/write_lp"),
-    Route::new("POST", "/api/v2/write"),
-    Route::new("POST", "/write"),
-    Route::new("POST", "/api/v2/delete"),
-    Route::new("POST", "/api/v3/delete_rows"),
-    Route::new("GET", "/settings"),
-    Route::new("GET", "/"),
-    Route::new("GET", "/console/assets/{proxy+}"),
-    Route::new("GET", "/api/v3/console/session"),
-    Route::new("GET", "/api/v3/console/documents"),
-    Route::new("POST", "/api/v3/console/documents"),
-    Route::new("GET", "/api/v3/console/documents/{id}"),
-    Route::new("PUT", "/api/v3/console/documents/{id}"),
-    Route::new("DELETE", "/api/v3/console/documents/{id}"),
-    Route::new("POST", "/api/v1/write"),
-    Route::new("POST", "/api/v1/prom/write"),
-    Route::new("POST", "/v1/metrics"),
-    Route::new("POST", "/v1/logs"),
-    Route::new("POST", "/v1/traces"),
-    Route::new("POST", "/api/v3/configure/database"),
-    Route::new("PUT", "/api/v3/configure/database"),
-    Route::new("DELETE", "/api/v3/configure/database"),
-    Route::new("POST", "/api/v3/configure/database/retention_period"),
-    Route::new("DELETE", "/api/v3/configure/database/retention_period"),
-    Route::new("POST", "/api/v3/configure/database/undelete"),
-    Route::new("POST", "/api/v3/configure/table"),
-    Route::new("PUT", "/api/v3/configure/table"),
-    Route::new("DELETE", "/api/v3/configure/table"),
-    Route::new("POST", "/api/v3/configure/table/retention_period"),
-    Route::new("DELETE", "/api/v3/configure/table/retention_period"),
-    Route::new(
-        "POST",
-        "/api/v3/enterprise/configure/table/retention_period",
-    ),
-    Route::new(
-        "DELETE",
-        "/api/v3/enterprise/configure/table/retention_period",
-    ),
-    Route::new("POST", "/api/v3/configure/table/undelete"),
-    Route::new("GET", "/api/v3/configure/retention"),
-    Route::new("POST", "/api/v3/configure/last_cache"),
-    Route::new("DELETE", "/api/v3/configure/last_cache"),
-    Route::new("POST", "/api/v3/configure/distinct_cache"),
-    Route::new("DELETE", "/api/v3/configure/distinct_cache"),
-    Route::new("POST", "/api/v3/configure/token/admin"),
-    Route::new("POST", "/api/v3/configure/token/admin/regenerate"),
-    Route::new("POST", "/api/v3/configure/token/named_admin"),
-    Route::new("POST", "/api/v3/configure/token"),
-    Route::new("DELETE", "/api/v3/configure/token"),
-    Route::new("POST", "/api/v3/enterprise/configure/token"),
-    Route::new("DELETE", "/api/v3/enterprise/configure/token"),
-    Route::new("POST", "/api/v3/authorize"),
-    Route::new("POST", "/api/v3/authorize/refresh"),
-    Route::new("POST", "/api/v3/authorize/reset-password"),
-    Route::new("POST", "/api/v3/authorize/logout"),
-    Route::new("GET", "/api/v3/auth/oauth/config"),
-    Route::new("GET", "/.well-known/jwks.json"),
-    Route::new("POST", "/api/v3/configure/user"),
-    Route::new("GET", "/api/v3/users"),
-    Route::new("POST", "/api/v3/users"),
-    Route::new("GET", "/api/v3/users/{id}"),
-    Route::new("PATCH", "/api/v3/users/{id}"),
-    Route::new("DELETE", "/api/v3/users/{id}"),
-    Route::new("GET", "/api/v3/users/{id}/roles"),
-    Route::new("PUT", "/api/v3/users/{id}/roles"),
-    Route::new("POST", "/api/v3/users/{id}/require-password-reset"),
-    Route::new("GET", "/api/v3/users_by_oauth_id/{oauth_id}"),
-    Route::new("GET", "/api/v3/roles"),
-    Route::new("POST", "/api/v3/roles"),
-    Route::new("DELETE", "/api/v3/roles/{id}"),
-    Route::new("GET", "/api/v3/roles/{id}/permissions"),
-    Route::new("PUT", "/api/v3/roles/{id}/permissions"),
-    Route::new("GET", "/api/v3/roles_by_name/{name}"),
-    Route::new("POST", "/api/v3/configure/file_index"),
-    Route::new("DELETE", "/api/v3/configure/file_index"),
-    Route::new("POST", "/api/v3/enterprise/configure/file_index"),
-    Route::new("DELETE", "/api/v3/enterprise/configure/file_index"),
-];

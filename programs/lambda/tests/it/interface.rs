@@ -17,11 +17,13 @@ fn interface<P: Program>() -> Value {
     serde_json::from_str(&json).unwrap()
 }
 
-/// Returns the interface without the descriptions of the options, which are long.
+/// Returns the interface without the descriptions of the options, which are long, and without the routes, which follow
+/// from `ENDPOINTS`.
 fn shown<P: Program>() -> Value {
     let mut interface = interface::<P>();
     interface.as_object_mut().unwrap().remove("options");
     interface.as_object_mut().unwrap().remove("version");
+    interface.as_object_mut().unwrap().remove("routes");
     interface
 }
 

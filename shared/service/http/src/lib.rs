@@ -14,6 +14,7 @@
 //! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] determines its status |
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
+//! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
@@ -23,6 +24,7 @@ mod body;
 mod client_network;
 mod cluster_id;
 mod common_layers;
+mod endpoints;
 mod error;
 mod error_conversion;
 mod grpc;
@@ -36,6 +38,8 @@ mod request_id;
 mod request_parsing;
 mod request_trace;
 mod stamp_header;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
@@ -45,6 +49,7 @@ pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::ClusterId;
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
+pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
