@@ -108,13 +108,9 @@ impl ServerComponents {
         stores: &mut Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let ProcessContext {
-            node,
-            own,
-            stop,
-            traces,
-        } = this;
-        let tracer = traces.map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
+        let tracer = this
+            .traces
+            .map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
         let maintained = if args.does(ServeMode::Compact) {
             Some(stores.open_again(&args.store)?)
         } else {
@@ -132,16 +128,7 @@ impl ServerComponents {
         metrics::register(&base.metrics, &sources);
         metrics::register_tail(&base.metrics, &sources);
         let backups = Backups::new(args, &base, flush_limits(&base.memory));
-        let mut functions = RequestServices::new(args, &base)?;
-        functions.routes = functions
-            .routes
-            .merge(web_console::routes(args, &base, node))
-            .merge(nodes::routes(base.bucket.clone(), Arc::clone(own)))
-            .merge(backups::routes(backups.as_ref()))
-            .merge(query_groups::routes(
-                Arc::clone(&base.catalog),
-                world.clone(),
-            ));
+        let functions = RequestServices::new(args, &base)?;
         if let Some(queries) = &functions.queries {
             queries.set_store_requests(stores.counted_requests());
         }
@@ -151,7 +138,8 @@ impl ServerComponents {
         let routes = functions.routes;
         let api = LocalApi::new(|api| {
             let routes = routes.merge(mcp::routes(args, api, world));
-            router(args, &base, routes, stop, &damage, tracer)
+            let routes = all_routes(args, &base, this, routes, backups.as_ref(), &damage);
+            add_layers(args, &base, routes, tracer)
         });
         let flushed = Arc::new(FlushedDatabases::default());
         let maintain = |bucket| {
@@ -453,16 +441,27 @@ fn processing(
     processing
 }
 
-/// Builds all routes with their middleware.
-fn router(
+/// Adds the routes of the process to those of its functions.
+fn all_routes(
     args: &ServeArgs,
     base: &ServerContext,
+    this: ProcessContext<'_>,
     routes: Router,
-    stop: &CancellationToken,
+    backups: Option<&Backups>,
     damage: &Arc<DamageMonitor>,
-    tracer: Option<Arc<dyn RequestTracer>>,
 ) -> Router {
+    let ProcessContext {
+        node, own, stop, ..
+    } = this;
     let (metrics, world) = (&base.metrics, &base.world);
+    let routes = routes
+        .merge(web_console::routes(args, base, node))
+        .merge(nodes::routes(base.bucket.clone(), Arc::clone(own)))
+        .merge(backups::routes(backups))
+        .merge(query_groups::routes(
+            Arc::clone(&base.catalog),
+            world.clone(),
+        ));
     let limits = RequestLimits {
         requests: args.limits.max_concurrent_requests,
         // The reservation of a write is several times the size of its body; half of the write memory is left for other
@@ -471,7 +470,7 @@ fn router(
         body_bytes: args.limits.max_http_request_size,
     };
     // Health endpoints and the page are outside the limit, so that they answer under load.
-    let routes = concurrency_limit::limit_concurrency(routes, limits, metrics, world)
+    concurrency_limit::limit_concurrency(routes, limits, metrics, world)
         .merge(web_console::page_routes(args))
         .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
@@ -485,12 +484,21 @@ fn router(
                 Arc::clone(&base.blocked) as _,
                 Arc::clone(damage) as _,
             ],
-        }));
+        }))
+}
+
+/// Wraps all routes in the layers that every answer needs.
+fn add_layers(
+    args: &ServeArgs,
+    base: &ServerContext,
+    routes: Router,
+    tracer: Option<Arc<dyn RequestTracer>>,
+) -> Router {
     let common = ServiceContext {
         cluster: ClusterId::of(Arc::clone(&base.catalog)),
-        world: world.clone(),
-        metrics: metrics.clone(),
-        access: args.access.access(&base.catalog, metrics),
+        world: base.world.clone(),
+        metrics: base.metrics.clone(),
+        access: args.access.access(&base.catalog, &base.metrics),
     };
     with_traced_layers(routes, common, tracer)
 }
@@ -609,3 +617,6 @@ fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
         ..QuerySettings::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
