@@ -11,6 +11,12 @@ import configuration
 
 REPOSITORY = configuration.ROOT.parents[1]
 
+# The paths of each function, which Terraform reads.
+PATHS = configuration.ROOT / "routes.json"
+
+# The paths of the page of the console, which is off by default.
+OF_CONSOLE = {"/", "/console/assets/{proxy+}"}
+
 
 class NotBuilt(Exception):
     """A binary is not there."""
@@ -79,6 +85,16 @@ def read_by_server(environment):
             timeout=60,
         )
     return set(re.findall(r"# variable (\w+)", done.stdout))
+
+
+def paths(interfaces):
+    """The paths that go to each function with all methods. A path of several functions goes to the first of them."""
+    found, elsewhere = {}, set(OF_CONSOLE)
+    for name in ("write", "query", "engine"):
+        answered = {it.split(" ", 1)[1] for it in interfaces[name].routes}
+        found[name] = sorted(answered - elsewhere)
+        elsewhere |= answered
+    return found
 
 
 def goes_to(routed, route):

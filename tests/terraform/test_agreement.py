@@ -11,9 +11,6 @@ import tables
 
 EXAMPLES = {}
 
-# The page of the console is off by default; `test_shape` turns it on.
-OF_CONSOLE = {"GET /", "GET /console/assets/{proxy+}"}
-
 
 def setUpModule():
     try:
@@ -48,7 +45,10 @@ class Agreement(unittest.TestCase):
     def test_every_request_goes_to_a_function_that_answers_it(self):
         routed = EXAMPLES["minimal"].routes()
         for name, interface in self.interfaces.items():
-            for route in set(interface.routes) - OF_CONSOLE:
+            for route in interface.routes:
+                if route.split(" ", 1)[1] in interfaces.OF_CONSOLE:
+                    # `test_shape` turns it on.
+                    continue
                 function = interfaces.goes_to(routed, route)
                 self.assertIn(route, self.interfaces[function].routes, f"{route} of {name} goes to {function}")
 
