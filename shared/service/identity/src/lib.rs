@@ -16,6 +16,7 @@
 //! | [`IdentityService`] | signs users in and out |
 //! | [`verify_access_token`] | the user and session of an access token |
 //! | [`IdentityOptions`] | the options of the programs |
+//! | [`RateLimit`], [`RateUsage`], [`RecentKeys`] | rate limits of attempts by key, in bounded memory |
 
 mod claims;
 mod error;
@@ -25,6 +26,7 @@ mod limits;
 mod oidc;
 mod options;
 mod passwords;
+mod rate_limit;
 mod service;
 mod session_token;
 mod settings;
@@ -36,6 +38,7 @@ pub use error::IdentityError;
 pub use limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES};
 pub use oidc::{AuthorizationCode, ProviderDescription};
 pub use options::{IdentityOptions, UserAuthType};
+pub use rate_limit::{RateLimit, RateUsage, RecentKeys};
 pub use service::{IdentityService, TokenPair};
 pub use session_token::{SessionUser, TokenRejection, verify_access_token};
 pub use settings::{IdentitySettings, OidcSettings, PasswordCost, SettingsError};

@@ -4,23 +4,16 @@
 //! password is right, so that concurrent guesses do not pass the limit together. Each process has its own limit.
 
 use std::{
-    collections::BTreeMap,
-    mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sha2::{Digest, Sha256};
 
+use crate::rate_limit::{RateLimit, RateUsage, RecentKeys};
+
 /// Maximum number of keys of a generation. Two generations are kept. A key takes about 60 bytes.
 const MAX_KEYS: usize = 16_384;
-
-/// A rate limit: at most `number` permits, one of which is returned after each interval.
-#[derive(Clone, Copy, Debug)]
-struct RateLimit {
-    number: u32,
-    interval: Duration,
-}
 
 /// Attempts with a name.
 const NAME: RateLimit = RateLimit {
@@ -34,54 +27,10 @@ const CLIENT: RateLimit = RateLimit {
     interval: Duration::from_secs(2),
 };
 
-/// The time until all permits are returned, as of a point in time.
-#[derive(Clone, Copy, Debug, Default)]
-struct RateUsage {
-    owed: Duration,
-    as_of: Duration,
-}
-
-impl RateUsage {
-    fn owed(&self, now: Duration) -> Duration {
-        self.owed.saturating_sub(now.saturating_sub(self.as_of))
-    }
-
-    fn wait(&self, rate: RateLimit, now: Duration) -> Duration {
-        let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
-        self.owed(now).saturating_sub(most)
-    }
-
-    fn take(&mut self, rate: RateLimit, now: Duration) {
-        self.owed = self.owed(now).saturating_add(rate.interval);
-        self.as_of = now;
-    }
-
-    fn put_back(&mut self, rate: RateLimit, now: Duration) {
-        self.owed = self.owed(now).saturating_sub(rate.interval);
-        self.as_of = now;
-    }
-}
-
 /// The digest of a name or of a client. Its size does not depend on the request.
 type LimitKey = [u8; 32];
 
-#[derive(Debug, Default)]
-struct UsageTable {
-    young: BTreeMap<LimitKey, RateUsage>,
-    old: BTreeMap<LimitKey, RateUsage>,
-}
-
-impl UsageTable {
-    fn of(&mut self, key: LimitKey) -> &mut RateUsage {
-        if !self.young.contains_key(&key) && self.young.len() >= MAX_KEYS {
-            self.old = mem::take(&mut self.young);
-        }
-        let before = &mut self.old;
-        self.young
-            .entry(key)
-            .or_insert_with(|| before.remove(&key).unwrap_or_default())
-    }
-}
+type UsageTable = RecentKeys<LimitKey, RateUsage, MAX_KEYS>;
 
 /// The attempts of each name and client. Times are those of the monotonic clock.
 #[derive(Debug, Default)]
@@ -109,13 +58,12 @@ impl SignInLimit {
         let key = |kind: &str, text: &str| LimitKey::from(Sha256::digest(format!("{kind}{text}")));
         let keys = [(key("n", name), NAME), (key("c", client), CLIENT)];
         let mut table = self.table();
-        let waits = keys.map(|(key, rate)| table.of(key).wait(rate, now));
-        let wait = waits.into_iter().max().unwrap_or_default();
-        if !wait.is_zero() {
+        let waits = keys.map(|(key, rate)| table.value_mut(key).wait(rate, now));
+        if let Some(wait) = waits.into_iter().flatten().max() {
             return Err(wait);
         }
         for (key, rate) in keys {
-            table.of(key).take(rate, now);
+            table.value_mut(key).take(rate, now);
         }
         Ok(SignInAttempt { limit: self, keys })
     }
@@ -126,7 +74,7 @@ impl SignInAttempt<'_> {
     pub(crate) fn succeed(self, now: Duration) {
         let mut table = self.limit.table();
         for (key, rate) in self.keys {
-            table.of(key).put_back(rate, now);
+            table.value_mut(key).put_back(rate, now);
         }
     }
 }
@@ -165,15 +113,5 @@ mod tests {
         for _ in 0..1_000 {
             limit.begin("ann", "x", NOW).unwrap().succeed(NOW);
         }
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let limit = SignInLimit::default();
-        for number in 0..3 * MAX_KEYS {
-            let _attempt = limit.begin(&number.to_string(), &number.to_string(), NOW);
-        }
-        let table = limit.table();
-        assert!(table.young.len() <= MAX_KEYS && table.old.len() <= MAX_KEYS);
     }
 }

@@ -8,14 +8,14 @@
 //! The number of lookups in the store is also limited, for all addresses together.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    mem,
+    collections::VecDeque,
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use neap_catalog::TokenHash;
+use neap_identity::{RateLimit, RateUsage, RecentKeys};
 
 use crate::ClientNetwork;
 
@@ -31,40 +31,6 @@ const LOOKUPS: RateLimit = RateLimit {
     interval: Duration::from_millis(100),
 };
 
-/// A rate limit: at most `number` permits, one of which is returned after each interval.
-#[derive(Clone, Copy, Debug)]
-struct RateLimit {
-    number: u32,
-    interval: Duration,
-}
-
-/// The use of a rate limit: the time until all permits are returned, as of a point in time.
-#[derive(Clone, Copy, Debug, Default)]
-struct RateUsage {
-    owed: Duration,
-    as_of: Duration,
-}
-
-impl RateUsage {
-    fn owed(&self, now: Duration) -> Duration {
-        self.owed.saturating_sub(now.saturating_sub(self.as_of))
-    }
-
-    /// Returns the time until a permit is available; `None` if one is available.
-    fn wait(&self, rate: RateLimit, now: Duration) -> Option<Duration> {
-        // A permit is available if at most `number - 1` intervals are owed.
-        let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
-        let wait = self.owed(now).saturating_sub(most);
-        (!wait.is_zero()).then_some(wait)
-    }
-
-    fn take(&mut self, rate: RateLimit, now: Duration) {
-        let most = rate.interval.saturating_mul(rate.number);
-        self.owed = self.owed(now).saturating_add(rate.interval).min(most);
-        self.as_of = now;
-    }
-}
-
 /// The wrong attempts of an address.
 #[derive(Debug, Default)]
 struct AddressAttempts {
@@ -74,22 +40,14 @@ struct AddressAttempts {
 
 #[derive(Debug, Default)]
 struct AttemptTable {
-    young: BTreeMap<ClientNetwork, AddressAttempts>,
-    old: BTreeMap<ClientNetwork, AddressAttempts>,
+    addresses: RecentKeys<ClientNetwork, AddressAttempts, MAX_ADDRESSES>,
     lookups: RateUsage,
 }
 
 impl AttemptTable {
-    /// Returns the attempts of an address, and marks the address as recently used.
+    /// Returns the attempts of an address.
     fn of(&mut self, address: Option<IpAddr>) -> &mut AddressAttempts {
-        let group = ClientNetwork::of(address);
-        if !self.young.contains_key(&group) && self.young.len() >= MAX_ADDRESSES {
-            self.old = mem::take(&mut self.young);
-        }
-        let before = &mut self.old;
-        self.young
-            .entry(group)
-            .or_insert_with(|| before.remove(&group).unwrap_or_default())
+        self.addresses.value_mut(ClientNetwork::of(address))
     }
 }
 
@@ -246,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_active_addresses_are_kept() {
+    fn active_addresses_are_kept_with_a_bounded_number_of_tokens() {
         let attempts = AttemptLimit::new(1, SECOND);
         for number in 0..100_000u32 {
             let from = Some(IpAddr::from(number.to_be_bytes()));
@@ -259,9 +217,8 @@ mod tests {
         for number in 0..1_000 {
             attempts.record_wrong_token(address("192.0.2.1"), &hash(number), SECOND);
         }
-        let table = attempts.table.lock().unwrap();
-        assert!(table.young.len() <= MAX_ADDRESSES && table.old.len() <= MAX_ADDRESSES);
-        let known = &table.young[&ClientNetwork::of(address("192.0.2.1"))];
-        assert_eq!(known.wrong.len(), MAX_REMEMBERED);
+        let mut table = attempts.table();
+        let wrong = &table.of(address("192.0.2.1")).wrong;
+        assert_eq!(wrong.len(), MAX_REMEMBERED);
     }
 }
