@@ -1,10 +1,10 @@
-//! Files and directories that only their owner may read, and the syncs that make them durable: the files of exports, and
-//! the state and the extracted files of imports.
+//! Files and directories that only their owner may read, and the syncs that make them durable: credentials and tokens, the
+//! history of the shell, the files of exports, and the state and the extracted files of imports.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -21,23 +21,41 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     options.mode(FILE_MODE).open(path)
 }
 
+/// Opens a file for appending. Creates it if it does not exist, and restricts it to its owner if it does.
+pub(crate) fn append_to_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let options = options.append(true).create(true);
+    let file = options.mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    Ok(file)
+}
+
+/// Writes a file that must not exist, and waits until its contents are on the disk.
+pub(crate) fn write_new_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    let options = options.write(true).create_new(true);
+    let mut file = options.mode(FILE_MODE).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Replaces the contents of a file atomically, and waits until the new contents and the name are on the disk. Creates the
-/// file if it does not exist.
+/// file if it does not exist. No other process may replace it at the same time.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
-    let new = path.with_file_name(name);
+    replace_file_through(&path.with_file_name(name), path, bytes)
+}
+
+/// Replaces a file as [`replace_file`] does, through the temporary file `new`, which is removed if it exists.
+pub(crate) fn replace_file_through(new: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What a kill has left may have other permissions.
-    match fs::remove_file(&new) {
+    match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = File::options();
-    let options = options.write(true).create_new(true).mode(FILE_MODE);
-    let mut file = options.open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    write_new_file(new, bytes)?;
+    fs::rename(new, path)?;
     parent(path).map_or(Ok(()), sync_directory)
 }
 
@@ -91,7 +109,7 @@ pub(crate) fn parent(path: &Path) -> Option<&Path> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, os::unix::fs::PermissionsExt};
+    use std::cell::RefCell;
 
     use super::*;
 
@@ -133,7 +151,7 @@ mod tests {
         let path = folder.path().join("state.json");
         let left = folder.path().join("state.json.new");
         fs::write(&left, "left by a kill").unwrap();
-        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&left, Permissions::from_mode(0o644)).unwrap();
         for contents in ["one", "other"] {
             replace_file(&path, contents.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);

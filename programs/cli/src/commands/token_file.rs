@@ -1,21 +1,13 @@
 //! Writes the file with an admin token for `neap serve --admin-token-file`.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::Duration,
-};
+use std::{io, path::Path, time::Duration};
 
 use neap_bucket::World;
 use neap_catalog::generate_token;
 use serde::Serialize;
 
 use super::CommandError;
-
-/// File mode: only the owner may read and write.
-const MODE: u32 = 0o600;
+use crate::owner_only;
 
 /// The file's JSON (InfluxDB 3 `create token --admin --offline`).
 #[derive(Serialize)]
@@ -57,10 +49,7 @@ fn write_new(path: &Path, file: &TokenFile<'_>) -> io::Result<()> {
     let mut text = serde_json::to_string(file)?;
     text.push('\n');
     // Don't overwrite a token that may be in use.
-    let mut options = OpenOptions::new();
-    let mut out = options.write(true).create_new(true).mode(MODE).open(path)?;
-    out.write_all(text.as_bytes())?;
-    out.sync_all()
+    owner_only::write_new_file(path, text.as_bytes())
 }
 
 #[cfg(test)]
@@ -79,7 +68,7 @@ mod tests {
         let day = Some(Duration::from_hours(24));
         write(&path, "_admin", day, &world).unwrap();
         let mode = path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
+        assert_eq!(mode & 0o777, 0o600);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.ends_with("}\n"), "{text}");
         let file: Value = serde_json::from_str(&text).unwrap();

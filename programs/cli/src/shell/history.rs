@@ -4,10 +4,12 @@
 //! sessions keep each other's entries; a file that exceeds its maximum size is rewritten with its newest entries.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+use crate::owner_only;
 
 /// Maximum number of entries.
 pub(super) const MAX_ENTRIES: usize = 2000;
@@ -71,8 +73,7 @@ impl HistoryFile {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = private(OpenOptions::new().append(true).create(true)).open(&self.path)?;
-        restrict(&file)?;
+        let mut file = owner_only::append_to_file(&self.path)?;
         // A single write, so that entries of two sessions don't interleave.
         file.write_all(format!("{}\n", encode(entry)).as_bytes())?;
         if file.metadata()?.len() > MAX_FILE_BYTES {
@@ -94,12 +95,7 @@ impl HistoryFile {
             kept.push(line);
         }
         let lines: String = kept.iter().rev().map(|line| format!("{line}\n")).collect();
-        let new = new_path(&self.path);
-        let options = private(OpenOptions::new().write(true).create(true).truncate(true));
-        let mut file = options.open(&new)?;
-        restrict(&file)?;
-        file.write_all(lines.as_bytes())?;
-        fs::rename(&new, &self.path)
+        owner_only::replace_file_through(&new_path(&self.path), &self.path, lines.as_bytes())
     }
 }
 
@@ -138,22 +134,6 @@ fn decode(line: &str) -> String {
     entry
 }
 
-/// Sets the mode of a created file to owner-only.
-fn private(options: &mut OpenOptions) -> OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options.clone()
-}
-
-/// Restricts an existing file to its owner.
-fn restrict(file: &File) -> io::Result<()> {
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    #[cfg(not(unix))]
-    let _ = file;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -178,7 +158,6 @@ mod tests {
         assert_eq!(file.load().unwrap(), entries);
     }
 
-    #[cfg(unix)]
     #[test]
     fn only_its_owner_can_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
