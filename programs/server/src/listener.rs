@@ -19,11 +19,10 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use neap_bucket::World;
-use neap_http::PeerAddress;
+use neap_http::{AcceptedConnection, PeerAddress, TLS_HANDSHAKE_TIMEOUT, accept_connections};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -44,10 +43,6 @@ const MAX_CONNECTIONS: usize = 10_000;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Time after which an unanswered ping closes the connection.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout of the TLS handshake.
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after a failed accept, for example when there are no file descriptors left.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// Maximum size of a request head in bytes, including path and query; a larger head is answered with 431. Paths longer
 /// than 65,534 bytes are answered with 414.
 const MAX_HEAD_BYTES: u32 = 128 << 10;
@@ -147,7 +142,6 @@ impl Listener {
         stop: impl Future<Output = ()>,
         grace: Duration,
     ) {
-        let places = Arc::new(Semaphore::new(self.bound.connections));
         let stopping = CancellationToken::new();
         let shared = Arc::new(ConnectionContext {
             router,
@@ -156,47 +150,20 @@ impl Listener {
             stop: stopping.clone(),
             world: self.world.clone(),
         });
-        let mut stop = pin!(stop);
-        loop {
-            let (connection, peer, place) = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                taken = self.take(&places) => taken,
-            };
+        let serve = |accepted: AcceptedConnection| {
             self.stats.taken.fetch_add(1, Ordering::Relaxed);
             let open = self.stats.open.enter();
             let shared = Arc::clone(&shared);
             tokio::spawn(async move {
-                serve_connection(connection, peer, &shared, open).await;
-                drop(place);
+                serve_connection(accepted.stream, accepted.peer, &shared, open).await;
+                drop(accepted.permit);
             });
-        }
-        drop(self.tcp);
+        };
+        accept_connections(self.tcp, self.bound.connections, &self.world, stop, serve).await;
         stopping.cancel();
         let all_gone = self.stats.open.wait_until_zero();
         if self.world.timeout(grace, all_gone).await.is_none() {
             tracing::warn!("some requests did not end in time");
-        }
-    }
-
-    async fn take(
-        &self,
-        places: &Arc<Semaphore>,
-    ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-        // The semaphore is never closed.
-        let place = Arc::clone(places).acquire_owned().await.ok();
-        loop {
-            match self.tcp.accept().await {
-                Ok((connection, peer)) => {
-                    // Disable Nagle's algorithm, because responses are written in large pieces.
-                    connection.set_nodelay(true).ok();
-                    return (connection, peer, place);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    self.world.clock.sleep(PAUSE_AFTER_FAILURE).await;
-                }
-            }
         }
     }
 }
@@ -220,7 +187,7 @@ async fn serve_connection(
         Some(tls) => {
             let accepted = tls.acceptor().accept(connection);
             let too_slow = || io::Error::from(io::ErrorKind::TimedOut);
-            let accepted = world.timeout(TLS_TIMEOUT, accepted).await;
+            let accepted = world.timeout(TLS_HANDSHAKE_TIMEOUT, accepted).await;
             match accepted.unwrap_or_else(|| Err(too_slow())) {
                 Ok(stream) => serve_stream(stream, peer, shared).await,
                 Err(error) => {

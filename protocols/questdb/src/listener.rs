@@ -1,14 +1,11 @@
 //! Accepts connections of QuestDB's clients, and drains them when the process stops.
 
-use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_catalog::Catalog;
-use neap_http::Metrics;
+use neap_http::{AcceptedConnection, Metrics, TLS_HANDSHAKE_TIMEOUT, accept_connections};
 use neap_write::WriteService;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,11 +17,6 @@ use crate::{
     metrics::ConnectionMetrics,
     receive_buffer::BufferMemory,
 };
-
-/// Timeout of the TLS handshake.
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after a failed accept, for example when there are no file descriptors left.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Returns the TLS context for the next connection, with the newest certificate.
 pub type TlsAcceptorSource = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
@@ -174,57 +166,29 @@ impl QuestDbListener {
     /// Serves until `stop` completes. Then accepts no more connections, and gives open connections at most `grace` to
     /// store the lines that have arrived.
     pub async fn serve(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let places = Arc::new(Semaphore::new(self.max_connections));
         let open = TaskTracker::new();
-        let mut stop = pin!(stop);
-        loop {
-            let (stream, peer, place) = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                accepted = self.accept(&places) => accepted,
-            };
+        let serve = |accepted: AcceptedConnection| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
             let metrics = self.metrics.clone();
             open.spawn(async move {
                 let guard = metrics.open();
+                let AcceptedConnection {
+                    stream,
+                    peer,
+                    permit,
+                } = accepted;
                 let (reason, key) = serve_connection(stream, tls, &context).await;
                 metrics.count_closed(reason.label());
                 log_end(peer, key.as_deref(), &reason);
-                drop((guard, place));
+                drop((guard, permit));
             });
-        }
-        drop(self.tcp);
+        };
+        let world = &self.context.world;
+        accept_connections(self.tcp, self.max_connections, world, stop, serve).await;
         self.context.stop.cancel();
         open.close();
-        if self
-            .context
-            .world
-            .timeout(grace, open.wait())
-            .await
-            .is_none()
-        {
+        if world.timeout(grace, open.wait()).await.is_none() {
             tracing::warn!("some lines of QuestDB's clients were not stored in time");
-        }
-    }
-
-    async fn accept(
-        &self,
-        places: &Arc<Semaphore>,
-    ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-        // The semaphore is never closed.
-        let place = Arc::clone(places).acquire_owned().await.ok();
-        loop {
-            match self.tcp.accept().await {
-                Ok((stream, peer)) => {
-                    // The only answer is the challenge, which is written at once.
-                    stream.set_nodelay(true).ok();
-                    return (stream, peer, place);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    self.context.world.clock.sleep(PAUSE_AFTER_FAILURE).await;
-                }
-            }
         }
     }
 }
@@ -240,7 +204,7 @@ async fn serve_connection(
     let accepted = tls().accept(stream);
     let accepted = tokio::select! {
         () = context.stop.cancelled() => return (CloseReason::Stopped, None),
-        accepted = context.world.timeout(TLS_TIMEOUT, accepted) => accepted,
+        accepted = context.world.timeout(TLS_HANDSHAKE_TIMEOUT, accepted) => accepted,
     };
     match accepted {
         Some(Ok(stream)) => connection::serve(stream, context).await,

@@ -1,13 +1,11 @@
 //! Accepts connections on the worker port.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{FutureExt, stream};
 use neap_bucket::World;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-};
+use neap_http::{AcceptedConnection, TLS_HANDSHAKE_TIMEOUT, accept_connections};
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +14,8 @@ use super::connection::{ByteStream, Peer, WorkerConnection};
 /// Maximum number of connections; others wait in the accept queue of the operating system. A peer opens one or two.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Timeout of the TLS handshake.
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Time in which a peer must show a valid ticket.
 const TICKET_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Pause after a failed accept, for example when there are no file descriptors left.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Connections that were accepted and wait to be served.
 const ACCEPTED_CONNECTIONS: usize = 16;
@@ -40,31 +32,16 @@ pub(super) fn accept(
 ) -> impl futures::Stream<Item = io::Result<WorkerConnection>> {
     let (accepted, connections) = mpsc::channel(ACCEPTED_CONNECTIONS);
     tokio::spawn(async move {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let listening = async {
-            while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-                match tcp.accept().await {
-                    Ok((stream, address)) => {
-                        let tls = tls.as_ref().map(|tls| tls());
-                        let (world, accepted) = (world.clone(), accepted.clone());
-                        tokio::spawn(async move {
-                            let connection = connect(stream, address, tls, &world, permit).await;
-                            if let Some(connection) = connection {
-                                accepted.send(Ok(connection)).await.ok();
-                            }
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection on the worker port");
-                        world.clock.sleep(PAUSE_AFTER_FAILURE).await;
-                    }
+        let serve = |connection| {
+            let tls = tls.as_ref().map(|tls| tls());
+            let (world, accepted) = (world.clone(), accepted.clone());
+            tokio::spawn(async move {
+                if let Some(connection) = connect(connection, tls, &world).await {
+                    accepted.send(Ok(connection)).await.ok();
                 }
-            }
+            });
         };
-        tokio::select! {
-            () = listening => {}
-            () = stop.cancelled() => {}
-        }
+        accept_connections(tcp, MAX_CONNECTIONS, &world, stop.cancelled(), serve).await;
     });
     stream::unfold(connections, |mut connections| async move {
         let connection = connections.recv().await?;
@@ -74,17 +51,21 @@ pub(super) fn accept(
 
 /// Performs the TLS handshake, if any. Returns `None` if it fails.
 async fn connect(
-    stream: TcpStream,
-    address: SocketAddr,
+    accepted: AcceptedConnection,
     tls: Option<TlsAcceptor>,
     world: &World,
-    permit: OwnedSemaphorePermit,
 ) -> Option<WorkerConnection> {
-    stream.set_nodelay(true).ok();
+    let AcceptedConnection {
+        stream,
+        peer: address,
+        permit,
+    } = accepted;
     let stream: Box<dyn ByteStream> = match tls {
         None => Box::new(stream),
         Some(tls) => {
-            let handshake = world.timeout(TLS_TIMEOUT, tls.accept(stream)).await;
+            let handshake = world
+                .timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream))
+                .await;
             match handshake {
                 Some(Ok(stream)) => Box::new(stream),
                 Some(Err(error)) => {

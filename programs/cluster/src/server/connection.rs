@@ -59,7 +59,7 @@ pub(super) struct WorkerConnection {
     peer: Peer,
     /// `None`: it has shown one.
     deadline: Option<BoxFuture<'static, ()>>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl WorkerConnection {
@@ -67,7 +67,7 @@ impl WorkerConnection {
         stream: Box<dyn ByteStream>,
         peer: Peer,
         deadline: BoxFuture<'static, ()>,
-        permit: OwnedSemaphorePermit,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         Self {
             stream,

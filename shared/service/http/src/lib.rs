@@ -17,8 +17,10 @@
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
+//! | [`accept_connections`] | accepts the connections of a port, in bounded number |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
+mod accept;
 mod auth;
 mod body;
 mod client_network;
@@ -41,6 +43,7 @@ mod stamp_header;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use accept::{AcceptedConnection, TLS_HANDSHAKE_TIMEOUT, accept_connections};
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
     presented_token, refuse_web_pages,
