@@ -3,7 +3,7 @@
 mod events;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,24 +13,19 @@ use clap::Parser;
 use lambda_runtime::FunctionResponse;
 use neap_assembly::{ProcessingEngine, ProcessingParts};
 use neap_bucket::{StoreTime, World};
-use neap_catalog::Catalog;
 use neap_engine::{Engine, SegmentDelivery, WorkReport};
 use neap_http::{ApiError, BodyLimits, EndpointFunction};
-use neap_row_delete::RowDeleter;
-use neap_write::WriteService;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
 pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
-    http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{catalog_unavailable, complete_routes},
+    http::{HttpFunction, RouteProvider},
     interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
-    options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
-    query::{QueryEngineBuilder, QueryEngineOptions, fault_of_body},
+    options::{CommonOptions, OptionsError, PluginOptions},
+    query::{QueryService, QueryServiceOptions},
     runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
-    write::WriteServiceOptions,
 };
 
 /// Time before the deadline of an invocation at which plugins stop. The rest is for saving their progress and logs.
@@ -53,42 +48,30 @@ const MICROS_PER_MINUTE: i64 = 60_000_000;
 #[command(name = "neap-lambda-engine")]
 pub struct EngineFunctionOptions {
     #[command(flatten)]
-    common: CommonOptions,
-    #[command(flatten)]
-    http: HttpOptions,
-    #[command(flatten)]
-    access: AccessOptions,
-    #[command(flatten)]
-    writes: WriteServiceOptions,
-    #[command(flatten)]
-    queries: QueryEngineOptions,
+    service: QueryServiceOptions,
     #[command(flatten)]
     plugins: PluginOptions,
 }
 
 impl AsRef<CommonOptions> for EngineFunctionOptions {
     fn as_ref(&self) -> &CommonOptions {
-        &self.common
+        &self.service.common
     }
 }
 
 /// Creates the processing engine on first use, when the catalog has been read.
 #[derive(Debug)]
 pub(crate) struct EngineRouteProvider {
-    options: EngineFunctionOptions,
-    opened: FunctionStore,
-    catalog: Arc<Catalog>,
-    service: OnceLock<Arc<WriteService>>,
+    plugins: PluginOptions,
+    service: QueryService,
     processing: OnceCell<ProcessingEngine>,
 }
 
 impl EngineRouteProvider {
     pub(crate) fn new(options: &EngineFunctionOptions, opened: FunctionStore) -> Self {
         Self {
-            catalog: options.writes.catalog(&opened),
-            options: options.clone(),
-            opened,
-            service: OnceLock::new(),
+            service: QueryService::new(&options.service, opened),
+            plugins: options.plugins.clone(),
             processing: OnceCell::new(),
         }
     }
@@ -98,41 +81,20 @@ impl EngineRouteProvider {
     }
 
     async fn assemble(&self) -> Result<ProcessingEngine, ApiError> {
-        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
-        let EngineFunctionOptions {
-            common,
-            access,
-            writes,
-            queries,
-            plugins,
-            ..
-        } = &self.options;
-        let querying = QueryEngineBuilder {
-            common,
-            access,
-            writes,
-            queries,
-            opened: &self.opened,
-            catalog: &self.catalog,
-        };
-        let tail = querying.tail();
-        let service = self.service.get_or_init(|| {
-            Arc::new(writes.write_service(common, &self.opened, &self.catalog, rules))
-        });
-        let engine = querying.engine(tail.clone(), rules)?;
-        let engine = engine.with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>);
+        let parts = self.service.assemble().await?;
+        let writes = &self.service.options.writes;
         let body = BodyLimits {
             max_bytes: writes.limits.max_http_request_size,
             timeout: writes.http_timeout,
         };
         Ok(ProcessingEngine::new(ProcessingParts {
-            catalog: Arc::clone(&self.catalog),
-            rules,
-            tail,
-            writes: Arc::clone(service),
-            queries: Arc::new(engine),
-            metrics: self.opened.metrics.clone(),
-            settings: plugins.settings(body),
+            catalog: Arc::clone(&self.service.catalog),
+            rules: parts.rules,
+            tail: parts.tail,
+            writes: parts.writes,
+            queries: Arc::new(parts.engine),
+            metrics: self.service.opened.metrics.clone(),
+            settings: self.plugins.settings(body),
         }))
     }
 }
@@ -144,13 +106,11 @@ impl RouteProvider for EngineRouteProvider {
     }
 
     fn complete(&self, routes: Router) -> Router {
-        complete_routes(routes, &self.opened, &self.catalog, &self.options.access)
+        self.service.complete(routes)
     }
 
     fn begin_shutdown(&self) {
-        if let Some(service) = self.service.get() {
-            service.begin_shutdown();
-        }
+        self.service.begin_shutdown();
     }
 }
 
@@ -170,35 +130,26 @@ impl EngineFunction {
     /// # Errors
     /// An option is invalid.
     pub fn new(options: &EngineFunctionOptions, world: &World) -> Result<Self, OptionsError> {
-        options.writes.check()?;
-        let opened = FunctionStore::open(&options.common.store, world)?;
+        let opened = options.service.open(world)?;
         let parts = Arc::new(EngineRouteProvider::new(options, opened));
-        let http = HttpFunction::new(HttpFunctionParts {
-            options: options.http.clone(),
-            bucket: parts.opened.bucket.clone(),
-            links: parts.opened.links.clone(),
-            metrics: parts.opened.metrics.clone(),
-            served: Arc::clone(&parts) as Arc<dyn RouteProvider>,
-            fault_of_body,
-        });
+        let http = parts.service.http_function(Arc::clone(&parts) as _);
+        let store = &options.service.common.store;
         Ok(Self {
             parts,
             http,
             home: TailLocation {
-                bucket: options
-                    .common
-                    .store
+                bucket: store
                     .bucket
                     .clone()
                     .filter(|bucket| is_named_in_notifications(bucket)),
-                prefix: options.common.store.key_prefix()?,
+                prefix: store.key_prefix()?,
             },
             saved: Mutex::default(),
         })
     }
 
     fn world(&self) -> &World {
-        self.parts.opened.bucket.world()
+        self.parts.service.opened.bucket.world()
     }
 
     async fn engine(&self) -> Result<&Arc<Engine>, EventFailure> {
@@ -318,7 +269,7 @@ impl EngineFunction {
     /// Returns the start of the current minute, by the store's clock.
     fn current_minute(&self) -> StoreTime {
         let wall = self.world().clock.wall_micros();
-        let now = self.parts.opened.bucket.clock().now();
+        let now = self.parts.service.opened.bucket.clock().now();
         let micros = now.map_or(wall, StoreTime::micros);
         StoreTime::from_micros(micros - micros.rem_euclid(MICROS_PER_MINUTE))
     }
@@ -384,9 +335,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
 #[async_trait]
 impl Function for EngineFunction {
     async fn warm(&self) {
-        if let Err(error) = self.http.router().await {
-            tracing::warn!(%error, "warm-up failed; the first event retries");
-        }
+        self.http.warm().await;
     }
 
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {

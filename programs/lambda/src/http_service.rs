@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     REVISION, VERSION,
-    http::HttpFunction,
-    options::AccessOptions,
+    http::{BodyErrorMapper, HttpFunction, HttpFunctionParts, RouteProvider},
+    options::{AccessOptions, HttpOptions},
     runtime::{EventFailure, EventReply, Function},
     store::FunctionStore,
 };
@@ -54,15 +54,30 @@ pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     ApiError::text(Kind::Internal, error.to_string())
 }
 
+/// Creates the function that answers the requests of `served`.
+pub(crate) fn http_function(
+    options: &HttpOptions,
+    opened: &FunctionStore,
+    served: Arc<dyn RouteProvider>,
+    fault_of_body: BodyErrorMapper,
+) -> HttpFunction {
+    HttpFunction::new(HttpFunctionParts {
+        options: options.clone(),
+        bucket: opened.bucket.clone(),
+        links: opened.links.clone(),
+        metrics: opened.metrics.clone(),
+        served,
+        fault_of_body,
+    })
+}
+
 /// A function that only answers HTTP requests.
 pub(crate) struct HttpOnlyFunction(pub(crate) HttpFunction);
 
 #[async_trait]
 impl Function for HttpOnlyFunction {
     async fn warm(&self) {
-        if let Err(error) = self.0.router().await {
-            tracing::warn!(%error, "warm-up failed; the first event retries");
-        }
+        self.0.warm().await;
     }
 
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<EventReply, EventFailure> {

@@ -20,8 +20,10 @@ use neap_write::{LegacyWrites, WriteService, WriteServiceParts, WriteSettings};
 
 use crate::{
     REVISION, VERSION,
-    http::{HttpFunction, HttpFunctionParts, RouteProvider},
-    http_service::{HttpOnlyFunction, catalog_unavailable, complete_routes, fault_of_body},
+    http::RouteProvider,
+    http_service::{
+        HttpOnlyFunction, catalog_unavailable, complete_routes, fault_of_body, http_function,
+    },
     interface::{EventSource, Interface, PrefixAccess, StoreAction},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_count,
@@ -151,8 +153,12 @@ impl WriteServiceOptions {
         })
     }
 
-    /// Rejects an invalid default database name.
-    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+    /// Opens the store, unless the name of the default database is invalid.
+    pub(crate) fn open(
+        &self,
+        common: &CommonOptions,
+        world: &World,
+    ) -> Result<FunctionStore, OptionsError> {
         let name = self
             .default_database
             .as_deref()
@@ -161,7 +167,8 @@ impl WriteServiceOptions {
         checked.map_err(|error| OptionsError::Unusable {
             option: "default-database",
             reason: error.to_string(),
-        })
+        })?;
+        Ok(FunctionStore::open(&common.store, world)?)
     }
 }
 
@@ -277,17 +284,9 @@ impl Program for WriteProgram {
         options: &WriteFunctionOptions,
         world: &World,
     ) -> Result<Arc<dyn Function>, OptionsError> {
-        options.writes.check()?;
-        let opened = FunctionStore::open(&options.common.store, world)?;
-        Ok(Arc::new(HttpOnlyFunction(HttpFunction::new(
-            HttpFunctionParts {
-                options: options.http.clone(),
-                bucket: opened.bucket.clone(),
-                links: opened.links.clone(),
-                metrics: opened.metrics.clone(),
-                served: Arc::new(WriteRouteProvider::new(options, opened)?),
-                fault_of_body,
-            },
-        ))))
+        let opened = options.writes.open(&options.common, world)?;
+        let served = Arc::new(WriteRouteProvider::new(options, opened.clone())?);
+        let http = http_function(&options.http, &opened, served, fault_of_body);
+        Ok(Arc::new(HttpOnlyFunction(http)))
     }
 }

@@ -170,6 +170,13 @@ impl HttpFunction {
         self.router.get_or_try_init(create).await
     }
 
+    /// Creates the routes before the first event. A failure is logged.
+    pub async fn warm(&self) {
+        if let Err(error) = self.router().await {
+            tracing::warn!(%error, "warm-up failed; the first event retries");
+        }
+    }
+
     /// Answers the request in an event.
     ///
     /// # Errors
