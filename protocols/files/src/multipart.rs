@@ -1,21 +1,14 @@
-//! Reads a body of the type `multipart/form-data` (RFC 7578) piece by piece, so that a part may be larger than memory.
-//!
-//! ```text
-//!   --boundary CRLF headers CRLF CRLF content CRLF --boundary ... CRLF --boundary--
-//! ```
+//! Reads a body of the type `multipart/form-data` piece by piece, so that a part may be larger than memory.
 
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Buf, Bytes, BytesMut};
 use futures::StreamExt;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::HeaderMap;
 use memchr::memmem;
 use neap_bucket::World;
-use neap_http::{ApiError, Kind};
-
-/// Maximum length of a boundary, as in RFC 2046.
-const MAX_BOUNDARY_BYTES: usize = 70;
+use neap_http::{ApiError, Kind, PartHead, multipart_boundary};
 
 /// Maximum bytes of the headers of a part.
 const MAX_HEADER_BYTES: usize = 8 << 10;
@@ -62,13 +55,6 @@ impl From<MultipartError> for ApiError {
     }
 }
 
-/// The name of a part, and the name of its file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PartHead {
-    pub(crate) name: String,
-    pub(crate) filename: Option<String>,
-}
-
 /// A body that is being read.
 #[derive(Debug)]
 pub(crate) struct Multipart {
@@ -91,10 +77,7 @@ impl Multipart {
         body: Body,
         world: &World,
     ) -> Result<Self, MultipartError> {
-        let content_type = headers.get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok());
-        let boundary = content_type.and_then(boundary);
-        let boundary = boundary.ok_or(MultipartError::ContentType)?;
+        let boundary = multipart_boundary(headers).ok_or(MultipartError::ContentType)?;
         Ok(Self {
             stream: body.into_data_stream(),
             world: world.clone(),
@@ -203,89 +186,18 @@ impl Multipart {
     }
 }
 
-/// Returns the boundary in a content type.
-fn boundary(content_type: &str) -> Option<&str> {
-    let (essence, parameters) = content_type.split_once(';')?;
-    if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
-    }
-    let value = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("boundary").then_some(value)
-    })?;
-    let value = value.trim_matches('"');
-    let is_valid = (1..=MAX_BOUNDARY_BYTES).contains(&value.len())
-        && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    is_valid.then_some(value)
-}
-
-/// Parses the headers of a part, of which only `Content-Disposition` counts.
 fn parse_head(head: &[u8]) -> Result<PartHead, MultipartError> {
-    let text = std::str::from_utf8(head)
-        .map_err(|_| MultipartError::Malformed("a header is not UTF-8"))?;
-    let disposition = text.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim()
-            .eq_ignore_ascii_case("content-disposition")
-            .then_some(value)
-    });
-    let mut parsed = PartHead::default();
-    for (name, value) in parameters(disposition.unwrap_or_default()) {
-        match name {
-            "name" => parsed.name = value,
-            "filename" => parsed.filename = Some(value),
-            _ => {}
-        }
-    }
-    if parsed.name.is_empty() {
-        Err(MultipartError::Malformed("a part has no name"))
-    } else {
-        Ok(parsed)
-    }
-}
-
-/// Returns the parameters of a header. Values may be quoted, with backslashes before quotes.
-fn parameters(header: &str) -> Vec<(&str, String)> {
-    let mut found = Vec::new();
-    let mut rest = header;
-    while let Some((_, parameter)) = rest.split_once(';') {
-        let Some((name, value)) = parameter.split_once('=') else {
-            break;
-        };
-        let mut text = String::new();
-        let value = value.trim_start();
-        rest = match value.strip_prefix('"') {
-            Some(quoted) => {
-                let mut characters = quoted.char_indices();
-                let mut end = quoted.len();
-                while let Some((position, character)) = characters.next() {
-                    match character {
-                        '"' => {
-                            end = position + 1;
-                            break;
-                        }
-                        '\\' => text.extend(characters.next().map(|(_, escaped)| escaped)),
-                        other => text.push(other),
-                    }
-                }
-                quoted.get(end..).unwrap_or_default()
-            }
-            None => {
-                let end = value.find(';').unwrap_or(value.len());
-                let (plain, rest) = value.split_at(end);
-                text.push_str(plain.trim());
-                rest
-            }
-        };
-        found.push((name.trim(), text));
-    }
-    found
+    let text = str::from_utf8(head);
+    let text = text.map_err(|_| MultipartError::Malformed("a header is not UTF-8"))?;
+    PartHead::parse(text)
+        .filter(|head| !head.name.is_empty())
+        .ok_or(MultipartError::Malformed("a part has no name"))
 }
 
 #[cfg(test)]
 mod tests {
     use futures::stream;
-    use http::HeaderValue;
+    use http::{HeaderValue, header::CONTENT_TYPE};
 
     use super::*;
 

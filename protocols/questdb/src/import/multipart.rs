@@ -1,18 +1,14 @@
 //! The form of an upload (`multipart/form-data`).
 
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
-use memchr::memmem;
-use neap_http::ApiError;
+use http::HeaderMap;
+use neap_http::{ApiError, multipart_boundary, multipart_parts};
 use serde::Deserialize;
 
 use super::params::invalid;
 
 /// Maximum number of parts of a form.
 const MAX_PARTS: usize = 16;
-
-/// Maximum bytes of a boundary (RFC 2046).
-const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// The parts of a form that are of interest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +19,6 @@ pub(crate) struct ImportForm {
     pub(crate) file_name: Option<String>,
     /// The columns that are symbols.
     pub(crate) symbols: Vec<String>,
-}
-
-/// A part of a form.
-#[derive(Debug)]
-struct FormPart {
-    name: String,
-    file_name: Option<String>,
-    content: Bytes,
 }
 
 /// A column in the part `schema`.
@@ -49,10 +37,18 @@ impl ImportForm {
     pub(crate) fn parse(headers: &HeaderMap, body: Bytes) -> Result<Self, ApiError> {
         let mut form = None;
         let mut symbols = Vec::new();
-        for part in parts(&body, &boundary(headers)?)? {
-            match part.name.as_str() {
-                "schema" => symbols = parse_symbols(&part.content)?,
-                "data" => form = Some((part.content, part.file_name)),
+        let boundary = multipart_boundary(headers).ok_or_else(|| {
+            invalid("expected a form (Content-Type: multipart/form-data; boundary=…)")
+        })?;
+        for (count, part) in multipart_parts(&body, &boundary).enumerate() {
+            if count >= MAX_PARTS {
+                return Err(invalid(format!("the form has more than {MAX_PARTS} parts")));
+            }
+            let (head, content) = part.map_err(|error| invalid(error.to_string()))?;
+            let file_name = head.filename.filter(|name| !name.is_empty());
+            match head.name.as_str() {
+                "schema" => symbols = parse_symbols(content)?,
+                "data" => form = Some((body.slice_ref(content), file_name)),
                 _ => {}
             }
         }
@@ -75,101 +71,9 @@ fn parse_symbols(schema: &[u8]) -> Result<Vec<String>, ApiError> {
     Ok(symbols.map(|column| column.name).collect())
 }
 
-/// Returns the text that separates the parts.
-fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
-    let expected = || invalid("expected a form (Content-Type: multipart/form-data; boundary=…)");
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let (kind, options) = value
-        .and_then(|value| value.split_once(';'))
-        .ok_or_else(expected)?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return Err(expected());
-    }
-    let boundary = option(options, "boundary").ok_or_else(expected)?;
-    match boundary.len() {
-        1..=MAX_BOUNDARY_BYTES => Ok(boundary),
-        _ => Err(expected()),
-    }
-}
-
-/// Returns the value of an option such as `name="a;b"`.
-fn option(options: &str, name: &str) -> Option<String> {
-    let mut options = split_options(options)
-        .into_iter()
-        .filter_map(|option| option.split_once('='));
-    let (_, value) = options.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
-    let value = value.trim();
-    let unquoted = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'));
-    Some(unquoted.map_or_else(|| value.to_owned(), unescape))
-}
-
-/// Splits options at the semicolons outside of quotes. A backslash in quotes escapes the next character.
-fn split_options(options: &str) -> Vec<&str> {
-    let (mut in_quotes, mut is_escaped) = (false, false);
-    let at_semicolon = |char: char| {
-        let was_escaped = std::mem::take(&mut is_escaped);
-        match char {
-            '\\' if in_quotes => is_escaped = !was_escaped,
-            '"' if !was_escaped => in_quotes = !in_quotes,
-            _ => {}
-        }
-        char == ';' && !in_quotes
-    };
-    options.split(at_semicolon).collect()
-}
-
-/// Removes the backslashes before quotes and backslashes. Others are characters of Windows' paths.
-fn unescape(quoted: &str) -> String {
-    let mut text = String::with_capacity(quoted.len());
-    let mut chars = quoted.chars().peekable();
-    while let Some(char) = chars.next() {
-        let escaped = chars.next_if(|next| char == '\\' && matches!(next, '"' | '\\'));
-        text.push(escaped.unwrap_or(char));
-    }
-    text
-}
-
-fn parts(body: &Bytes, boundary: &str) -> Result<Vec<FormPart>, ApiError> {
-    let cut_off = || invalid("the form is cut off: its last boundary is missing");
-    let delimiter = format!("--{boundary}");
-    let begin = memmem::find(body, delimiter.as_bytes()).ok_or_else(cut_off)?;
-    let mut rest = body.slice(begin + delimiter.len()..);
-    let delimiter = format!("\r\n{delimiter}");
-    let mut parts = Vec::new();
-    while !rest.starts_with(b"--") {
-        if parts.len() >= MAX_PARTS {
-            return Err(invalid(format!("the form has more than {MAX_PARTS} parts")));
-        }
-        let end = memmem::find(&rest, delimiter.as_bytes()).ok_or_else(cut_off)?;
-        parts.push(part(rest.slice(..end))?);
-        rest = rest.slice(end + delimiter.len()..);
-    }
-    Ok(parts)
-}
-
-/// Parses a part, from the end of the boundary before it.
-fn part(bytes: Bytes) -> Result<FormPart, ApiError> {
-    let malformed = || invalid("a part of the form is malformed");
-    let head_end = memmem::find(&bytes, b"\r\n\r\n").ok_or_else(malformed)?;
-    let head = std::str::from_utf8(bytes.get(..head_end).unwrap_or_default());
-    let head = head.map_err(|_| malformed())?;
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    let disposition = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-disposition"));
-    let (_, disposition) = disposition.ok_or_else(malformed)?;
-    Ok(FormPart {
-        name: option(disposition, "name").ok_or_else(malformed)?,
-        file_name: option(disposition, "filename").filter(|name| !name.is_empty()),
-        content: bytes.slice(head_end + 4..),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header::CONTENT_TYPE};
 
     use super::*;
 

@@ -17,6 +17,7 @@
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
+//! | [`multipart_boundary`], [`multipart_parts`], [`PartHead`] | parse forms with files |
 //! | [`accept_connections`] | accepts the connections of a port, in bounded number |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
@@ -33,6 +34,7 @@ mod grpc;
 mod grpc_messages;
 mod health;
 mod metrics;
+mod multipart;
 mod order_headers;
 mod panic_log;
 mod request_deadline;
@@ -61,6 +63,7 @@ pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
     metrics_routes,
 };
+pub use multipart::{PartError, PartHead, multipart_boundary, multipart_parts};
 pub use order_headers::{ORDER_HEADER, requested_order, requested_stamp};
 pub use panic_log::log_panics;
 pub use request_deadline::RequestDeadline;

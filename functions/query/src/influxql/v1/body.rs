@@ -1,8 +1,7 @@
 //! Request bodies: a form, a multipart form, or the statements themselves.
 
 use http::{HeaderMap, header::CONTENT_TYPE};
-use memchr::memmem;
-use neap_http::{ApiError, Kind};
+use neap_http::{ApiError, Kind, multipart_boundary, multipart_parts};
 
 use super::params::{NameValuePairs, pairs};
 
@@ -22,9 +21,9 @@ pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<NameValuePa
     match media_type.to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => pairs(body, "body"),
         "multipart/form-data" => {
-            let boundary = boundary(content_type)
+            let boundary = multipart_boundary(headers)
                 .ok_or_else(|| refused("a multipart body needs a boundary in its content type"))?;
-            parts(boundary, body).ok_or_else(|| refused("malformed multipart body"))
+            parts(&boundary, body).ok_or_else(|| refused("malformed multipart body"))
         }
         "application/vnd.influxql" => {
             let text = std::str::from_utf8(body);
@@ -41,56 +40,19 @@ fn refused(text: &str) -> ApiError {
     ApiError::json(Kind::Invalid, text)
 }
 
-/// Returns the value of a header's parameter, without its quotes.
-fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    let mut parameters = header.split(';').skip(1);
-    parameters.find_map(|parameter| {
-        let (key, value) = parameter.split_once('=')?;
-        let value = value.trim().trim_matches('"');
-        key.trim().eq_ignore_ascii_case(name).then_some(value)
-    })
-}
-
-fn boundary(content_type: &str) -> Option<&str> {
-    parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty())
-}
-
-/// Splits a multipart body (RFC 7578) into named parts; `None` if it is malformed.
+/// Splits a multipart body into named parts; `None` if it is malformed.
 fn parts(boundary: &str, body: &[u8]) -> Option<NameValuePairs> {
-    let delimiter = format!("--{boundary}");
-    let mut rest = body.get(memmem::find(body, delimiter.as_bytes())? + delimiter.len()..)?;
-    let between = format!("\r\n{delimiter}");
-    let mut parts = NameValuePairs::new();
-    loop {
-        if rest.starts_with(b"--") {
-            return Some(parts);
-        }
-        rest = rest.strip_prefix(b"\r\n")?;
-        let end = memmem::find(rest, between.as_bytes())?;
-        let part = rest.get(..end)?;
-        rest = rest.get(end + between.len()..)?;
-        let head = memmem::find(part, b"\r\n\r\n")?;
-        let name = part_name(std::str::from_utf8(part.get(..head)?).ok()?)?;
-        let value = std::str::from_utf8(part.get(head + 4..)?).ok()?;
-        parts.push((name, value.to_owned()));
-    }
-}
-
-/// Returns the name in the headers of a part.
-fn part_name(head: &str) -> Option<String> {
-    let mut lines = head.split("\r\n");
-    let disposition = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_it = name.trim().eq_ignore_ascii_case("content-disposition");
-        is_it.then_some(value)
-    })?;
-    parameter(disposition, "name").map(str::to_owned)
+    multipart_parts(body, boundary)
+        .map(|part| {
+            let (head, content) = part.ok()?;
+            let value = str::from_utf8(content).ok()?;
+            Some((head.name, value.to_owned()))
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn read(content_type: Option<&'static str>, body: &str) -> Result<NameValuePairs, String> {
@@ -128,12 +90,5 @@ mod tests {
         );
         assert!(read(Some("multipart/form-data"), body).is_err());
         assert!(read(Some("multipart/form-data; boundary=yy"), body).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_multipart_bodies_do_not_panic(text in "(--x|\r\n|: |name=|;|-|a|\"|content-disposition){0,30}") {
-            parts("x", text.as_bytes());
-        }
     }
 }
