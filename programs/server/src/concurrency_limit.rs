@@ -3,24 +3,19 @@
 //! Each request uses memory from its head on. Above the limit, requests wait up to 2 seconds for a permit and are then
 //! answered with 503. Requests whose bodies are incomplete hold no permit and have separate limits.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
+    body::{Body, HttpBody},
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use hyper::body::{Frame, SizeHint};
 use neap_bucket::World;
 use neap_http::{
-    ApiError, BodyLimits, ClientNetwork, CounterFamily, Kind, Metrics, PeerAddress, expected_bytes,
+    ApiError, BodyLimits, ClientNetwork, CounterFamily, GuardedBody, Kind, Metrics, PeerAddress,
+    expected_bytes,
 };
 
 use super::{
@@ -133,38 +128,10 @@ async fn handle_with_permit(
         if body.is_end_stream() {
             body
         } else {
-            Body::new(PermitBody {
-                body,
-                _place: place,
-            })
+            // The response holds the permit until it ends.
+            Body::new(GuardedBody::new(body, place))
         }
     })
-}
-
-/// A response body that holds the request's permit until it ends.
-struct PermitBody {
-    body: Body,
-    _place: Arc<RequestPermit>,
-}
-
-impl HttpBody for PermitBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use hyper::{
     body::{Frame, SizeHint},
 };
 use neap_bucket::World;
+use neap_http::GuardedBody;
 use tokio::sync::mpsc;
 
 use super::{active_count::ActiveGuard, min_rate_stream::TrafficStats};
@@ -42,7 +43,7 @@ pub(super) fn deliver(
     let size = body.size_hint();
     let is_small = size.exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
     if version < Version::HTTP_2 || is_small {
-        return Body::new(CountedBody { body, _here: here });
+        return Body::new(GuardedBody::new(body, here));
     }
     let (pieces, received) = mpsc::channel(1);
     tokio::spawn(carry(body, pieces, patience, world, traffic, here));
@@ -50,32 +51,6 @@ pub(super) fn deliver(
         received: Some(received),
         size,
     })
-}
-
-/// A body that holds count guards until it ends.
-struct CountedBody {
-    body: Body,
-    _here: [ActiveGuard; 2],
-}
-
-impl HttpBody for CountedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// A message from the task: a frame, or the end.

@@ -16,19 +16,18 @@ use http::{HeaderMap, Request, Response};
 use neap_bucket::World;
 use neap_catalog::CatalogError;
 use neap_distributed::{ClusterTickets, Ticket, TicketError};
+use neap_http::GuardedBody;
 use neap_tables::run_on;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::{
-    answer_body::ThreadMonitor,
-    connection::Peer,
-    watched_body::{SET_TASK_PATH, watched},
-    worker_threads::WorkerThreads,
-};
+use super::{answer_body::ThreadMonitor, connection::Peer, worker_threads::WorkerThreads};
 use crate::{WorkerPortStats, rate_limit::RateLimit};
+
+/// The path of requests that set a task. Their bodies last as long as their queries.
+const SET_TASK_PATH: &str = "/worker.WorkerService/CoordinatorChannel";
 
 /// Minimum time between two log lines about refused requests.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -104,7 +103,9 @@ impl Admission {
         if self.stop.is_cancelled() {
             return Err(Status::unavailable("the worker stops"));
         }
-        Ok(request.map(|body| watched(body, self.tickets.verifier().watch(ticket))))
+        // The end of the body is the end of the connection of the coordinator.
+        let watch = self.tickets.verifier().watch(ticket);
+        Ok(request.map(|body| Body::new(GuardedBody::new(body, watch))))
     }
 }
 

@@ -13,7 +13,6 @@ mod accept;
 mod answer_body;
 mod connection;
 mod gate;
-mod watched_body;
 mod worker_threads;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

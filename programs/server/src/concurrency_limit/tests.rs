@@ -1,6 +1,9 @@
 use std::{io, net::SocketAddr};
 
-use axum::routing::{get, post};
+use axum::{
+    body::Bytes,
+    routing::{get, post},
+};
 use futures::{FutureExt, StreamExt, channel::mpsc, stream};
 use http_body_util::BodyExt;
 use tower::ServiceExt;

@@ -18,6 +18,7 @@
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
 //! | [`multipart_boundary`], [`multipart_parts`], [`PartHead`] | parse forms with files |
+//! | [`GuardedBody`] | a body that holds a permit or a count until it ends |
 //! | [`accept_connections`] | accepts the connections of a port, in bounded number |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
@@ -32,6 +33,7 @@ mod error;
 mod error_conversion;
 mod grpc;
 mod grpc_messages;
+mod guarded_body;
 mod health;
 mod metrics;
 mod multipart;
@@ -58,6 +60,7 @@ pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
+pub use guarded_body::GuardedBody;
 pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
