@@ -38,7 +38,6 @@ use neap_catalog::Catalog;
 use neap_compact::{JobLimits, MergeJob, MergeOutcome, MergeReason, Merger, encode_section};
 use neap_manifest::{
     FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore, PendingObject,
-    Section,
 };
 use neap_points::deduplicate;
 use neap_schema::DatabaseId;
@@ -121,28 +120,9 @@ impl BenchBucket {
         let encoded = encode_section(tags, rows).unwrap();
         let day = neap_manifest::day_of(START);
         let table = self.catalog.known_database(self.database).unwrap();
-        let section = Section {
-            object: object.ulid,
-            offset: 0,
-            in_bundle: false,
-            length: encoded.bytes.len() as u64,
-            footer_length: encoded.footer_length,
-            table: table.value.table("cpu").unwrap().id(),
-            first_day: day,
-            last_day: day,
-            above: base.value.low_water_mark,
-            upto: Stamp::from_u64(cut),
-            rows: encoded.rows,
-            min_time: encoded.min_time,
-            max_time: encoded.max_time,
-            tags: encoded.tags,
-            crc32c: encoded.crc32c,
-            footer_crc32c: encoded.footer_crc32c,
-            cleaned: Stamp::ZERO,
-            added: 0,
-            dropped: None,
-            origin: None,
-        };
+        let table = table.value.table("cpu").unwrap().id();
+        let stamps = (base.value.low_water_mark, Stamp::from_u64(cut));
+        let section = encoded.describe(object, table, day..=day, stamps);
         let key = Key::Parquet(self.database, object.ulid);
         self.bucket
             .put(&key, Bytes::from(encoded.bytes), PutMode::Overwrite)

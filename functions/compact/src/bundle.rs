@@ -53,26 +53,8 @@ pub(crate) fn bundle(
         let rows = TableRows::new(table, segments, bytes);
         for (days, encoded) in rows.encode(kept, &mut interval)? {
             sections.push(Section {
-                object: object.ulid,
                 offset: bundle.len() as u64,
-                in_bundle: false,
-                length: encoded.bytes.len() as u64,
-                footer_length: encoded.footer_length,
-                table: id,
-                first_day: *days.start(),
-                last_day: *days.end(),
-                above,
-                upto,
-                cleaned: Stamp::ZERO,
-                added: 0,
-                dropped: None,
-                origin: None,
-                rows: encoded.rows,
-                min_time: encoded.min_time,
-                max_time: encoded.max_time,
-                tags: encoded.tags,
-                crc32c: encoded.crc32c,
-                footer_crc32c: encoded.footer_crc32c,
+                ..encoded.describe(object, id, days, (above, upto))
             });
             if bundle.is_empty() {
                 bundle = encoded.bytes;

@@ -4,13 +4,14 @@ mod column_encoding;
 mod column_writer;
 mod section_stats;
 
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{collections::BTreeMap, mem, ops::RangeInclusive, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
-use neap_manifest::TagRange;
+use neap_bucket::Stamp;
+use neap_manifest::{PendingObject, Section, TagRange};
 use neap_points::PointsError;
-use neap_schema::TIME_COLUMN;
+use neap_schema::{TIME_COLUMN, TableId};
 use neap_section::{MAX_ROW_GROUP_ROWS, add_checksums};
 use parquet::{
     arrow::ArrowWriter,
@@ -137,6 +138,42 @@ pub struct EncodedSection {
     pub max_time: i64,
     /// The range of each tag that has a value somewhere.
     pub tags: BTreeMap<String, TagRange>,
+}
+
+impl EncodedSection {
+    /// Describes the section for the manifest: alone in its object, with the row deletes of its own segments applied.
+    /// `stamps` are the bounds of these segments, the first one exclusive.
+    pub fn describe(
+        &self,
+        object: PendingObject,
+        table: TableId,
+        days: RangeInclusive<i32>,
+        stamps: (Stamp, Stamp),
+    ) -> Section {
+        let (above, upto) = stamps;
+        Section {
+            object: object.ulid,
+            offset: 0,
+            in_bundle: false,
+            length: self.bytes.len() as u64,
+            footer_length: self.footer_length,
+            table,
+            first_day: *days.start(),
+            last_day: *days.end(),
+            above,
+            upto,
+            rows: self.rows,
+            min_time: self.min_time,
+            max_time: self.max_time,
+            tags: self.tags.clone(),
+            crc32c: self.crc32c,
+            footer_crc32c: self.footer_crc32c,
+            cleaned: Stamp::ZERO,
+            added: 0,
+            dropped: None,
+            origin: None,
+        }
+    }
 }
 
 /// Reason why rows could not be encoded.

@@ -163,27 +163,10 @@ fn section_of(
     encoded: &EncodedSection,
     manifest: &Manifest,
 ) -> Section {
+    let days = job.first_day..=job.last_day;
     Section {
-        object: object.ulid,
-        offset: 0,
-        in_bundle: false,
-        length: encoded.bytes.len() as u64,
-        footer_length: encoded.footer_length,
-        table: job.table,
-        first_day: job.first_day,
-        last_day: job.last_day,
-        above: job.above,
-        upto: job.upto,
-        rows: encoded.rows,
-        min_time: encoded.min_time,
-        max_time: encoded.max_time,
-        tags: encoded.tags.clone(),
-        crc32c: encoded.crc32c,
-        footer_crc32c: encoded.footer_crc32c,
         cleaned: manifest.low_water_mark,
-        added: 0,
-        dropped: None,
-        origin: None,
+        ..encoded.describe(object, job.table, days, (job.above, job.upto))
     }
 }
 

@@ -22,30 +22,15 @@ impl EncodedMerge {
 
     /// Returns the section of the output for the manifest.
     fn section(&self, base: &MergeContext, object: PendingObject, offset: u64) -> Section {
-        let encoded = &self.encoded;
+        let job = &self.job;
+        let days = job.first_day..=job.last_day;
         Section {
-            object: object.ulid,
             offset,
-            // Set later, when the number of sections is known.
-            in_bundle: false,
-            length: encoded.bytes.len() as u64,
-            footer_length: encoded.footer_length,
-            table: self.job.table,
-            first_day: self.job.first_day,
-            last_day: self.job.last_day,
-            above: self.job.above,
-            upto: self.job.upto,
-            rows: encoded.rows,
-            min_time: encoded.min_time,
-            max_time: encoded.max_time,
-            tags: encoded.tags.clone(),
-            crc32c: encoded.crc32c,
-            footer_crc32c: encoded.footer_crc32c,
             // Every delete at or below the mark was known and applied to the affected inputs.
             cleaned: base.manifest.value.low_water_mark,
-            added: 0,
-            dropped: None,
-            origin: None,
+            ..self
+                .encoded
+                .describe(object, job.table, days, (job.above, job.upto))
         }
     }
 }

@@ -84,29 +84,13 @@ impl MergeTestBed {
         let ranges = split_by_days(times(&points).unwrap().values().iter().copied());
         let in_bundle = ranges.len() > 1;
         for range in ranges {
+            let days = range.first_day..=range.last_day;
             let rows = take_record_batch(&points, &UInt32Array::from(range.rows)).unwrap();
             let encoded = encode_section(&tags, &rows).unwrap();
             sections.push(Section {
-                object: object.ulid,
                 offset: bundle.len() as u64,
                 in_bundle,
-                length: encoded.bytes.len() as u64,
-                footer_length: encoded.footer_length,
-                table: self.table.id(),
-                first_day: range.first_day,
-                last_day: range.last_day,
-                above,
-                upto,
-                rows: encoded.rows,
-                min_time: encoded.min_time,
-                max_time: encoded.max_time,
-                tags: encoded.tags,
-                crc32c: encoded.crc32c,
-                footer_crc32c: encoded.footer_crc32c,
-                cleaned: Stamp::ZERO,
-                added: 0,
-                dropped: None,
-                origin: None,
+                ..encoded.describe(object, self.table.id(), days, (above, upto))
             });
             bundle.extend_from_slice(&encoded.bytes);
         }
