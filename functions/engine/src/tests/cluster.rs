@@ -17,7 +17,8 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
     Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, Key, ListRequest, MemoryStore,
-    OperationCounts, ProtocolMargins, ProtocolRules, SegmentName, Stamp, Store, StoreFaults, World,
+    OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, SegmentName, Stamp, Store,
+    StoreFaults, World,
 };
 use neap_catalog::{Catalog, EngineLogs, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
 use neap_http::Metrics;
@@ -42,30 +43,6 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// 14 November 2023, 22:13:20.
 const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
-
-/// A clock over tokio's paused time.
-#[derive(Debug)]
-pub(super) struct PausedClock {
-    start: tokio::time::Instant,
-}
-
-impl Clock for PausedClock {
-    fn wall_micros(&self) -> i64 {
-        EPOCH_MICROS + i64::try_from(self.start.elapsed().as_micros()).unwrap()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else is given"
-    )]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
 
 /// A started run of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -430,9 +407,7 @@ impl TestCluster {
     }
 
     pub(super) fn with(margins: ProtocolMargins) -> Self {
-        let clock = Arc::new(PausedClock {
-            start: tokio::time::Instant::now(),
-        });
+        let clock = Arc::new(PausedClock::new(EPOCH_MICROS));
         let memory = MemoryStore::new(Arc::clone(&clock) as _);
         Self {
             store: Arc::new(CountingStore::new(Arc::new(memory))),

@@ -10,13 +10,12 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, ClockReading, CountingStore, Entropy, FaultyStore, Get, GetOptions, Key,
-    ListRequest, MemoryStore, OperationCounts, ProtocolMargins, ProtocolRules, Store, StoreFaults,
-    World,
+    ListRequest, MemoryStore, OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, Store,
+    StoreFaults, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, CatalogLimits, DatabaseCatalog};
 use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
@@ -25,28 +24,6 @@ use neap_wal::{Segment, TailWriter, TailWriterSettings};
 use tower::ServiceExt;
 
 use crate::{WriteService, WriteServiceParts, WriteSettings, router, row_delete_router};
-
-/// Tokio's paused time with a wall clock in the year 2023.
-#[derive(Debug)]
-struct PausedClock {
-    start: tokio::time::Instant,
-}
-
-impl Clock for PausedClock {
-    fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
-        1_700_000_000_000_000 + elapsed
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
 
 /// An in-memory store that several instances write to.
 #[derive(Clone, Debug)]
@@ -57,9 +34,8 @@ pub(super) struct WriteTestBed {
 
 impl WriteTestBed {
     pub(super) fn new() -> Self {
-        let clock = Arc::new(PausedClock {
-            start: tokio::time::Instant::now(),
-        });
+        // In the year 2023.
+        let clock = Arc::new(PausedClock::new(1_700_000_000_000_000));
         let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         Self { memory, clock }
     }

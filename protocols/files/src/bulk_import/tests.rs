@@ -4,12 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use axum::{Extension, Router, body::Body};
-use futures::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, Key, ListRequest, MemoryStore, ObjectUploads,
-    ProtocolMargins, ProtocolRules, Store, World,
+    PausedClock, ProtocolMargins, ProtocolRules, Store, World,
 };
 use neap_catalog::Catalog;
 use neap_http::{Caller, Metrics};
@@ -26,28 +25,6 @@ use super::{ImportSettings, ImportWorker, import_router};
 /// The memory of all requests. A write of an import has a sixteenth of it.
 const MEMORY_BYTES: usize = 48 << 20;
 
-/// Tokio's paused time with a wall clock in the year 2023.
-#[derive(Debug)]
-struct PausedClock {
-    start: tokio::time::Instant,
-}
-
-impl Clock for PausedClock {
-    fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
-        1_700_000_000_000_000 + elapsed
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
-
 /// A worker with its routes, over a store in memory that has the database `home`.
 struct ImportTestBed {
     memory: Arc<MemoryStore>,
@@ -57,8 +34,8 @@ struct ImportTestBed {
 
 /// Returns a clock of the tests with a store in memory.
 fn memory() -> (Arc<dyn Clock>, Arc<MemoryStore>) {
-    let start = tokio::time::Instant::now();
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock { start });
+    // In the year 2023.
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock::new(1_700_000_000_000_000));
     let memory = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     (clock, memory)
 }

@@ -11,12 +11,11 @@ use axum::{
     routing::{any, get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::future::BoxFuture;
 use http::{HeaderMap, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Entropy, FaultyStore, MemoryStore, ProtocolMargins, StoreFaults,
-    World,
+    Bucket, CountingStore, Entropy, FaultyStore, MemoryStore, PausedClock, ProtocolMargins,
+    StoreFaults, World,
 };
 use neap_catalog::{Catalog, IssuedToken, TokenId};
 use tower::ServiceExt;
@@ -31,25 +30,6 @@ const UNAUTHENTICATED: &str = r#"401 {"error": "the request was not authenticate
 const FORBIDDEN: &str =
     r#"403 {"error": "unauthorized to perform requested action with the token"}"#;
 const SQL: &str = "/api/v3/query_sql";
-
-/// A clock that shows Tokio's paused time.
-#[derive(Debug)]
-struct PausedClock(tokio::time::Instant);
-
-impl Clock for PausedClock {
-    fn wall_micros(&self) -> i64 {
-        1_757_510_705_000_000 + i64::try_from(self.0.elapsed().as_micros()).unwrap()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
 
 /// A store, an instance that requires tokens, and another instance that manages them.
 struct AuthFixture {
@@ -87,7 +67,7 @@ impl AuthFixture {
     }
 
     async fn with(settings: AuthSettings) -> Self {
-        let clock = Arc::new(PausedClock(tokio::time::Instant::now()));
+        let clock = Arc::new(PausedClock::new(1_757_510_705_000_000));
         let entropy = Arc::new(Entropy::from_seed(7));
         let world = World { clock, entropy };
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
