@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{
-    CallHook, Clock, Entropy, FaultyStore, MemoryStore, Operation, StoreFaults, World,
-};
+use neap_bucket::{CallHook, Clock, FaultyStore, MemoryStore, Operation};
 
-use super::{QueryTestInstance, SelfAdvancingClock, instance::TestDeleter};
+use super::{
+    QueryTestInstance, SelfAdvancingClock,
+    instance::{TestDeleter, hooked_store},
+};
 use crate::{AllViewsReport, QuerySettings};
 
 const VIEW: &str =
@@ -54,11 +55,7 @@ fn slow_store(
             }
         })
     });
-    let world = World {
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        entropy: Arc::new(Entropy::from_seed(1)),
-    };
-    FaultyStore::new(store as _, world, StoreFaults::default()).with_hook(hook)
+    hooked_store(store, clock, hook)
 }
 
 /// Writes one row for each day, each in a section of its own.

@@ -10,19 +10,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use datafusion::common;
 use futures::StreamExt;
-use neap_bucket::{
-    Get, GetOptions, ListPage, ListRequest, MemoryStore, Put, PutMode, Store, StoreError,
-    StoreResponse, World,
-};
+use neap_bucket::{CallHook, MemoryStore, World};
 use neap_tables::QueryContext;
 use tokio::runtime::{Handle, Id};
 
 use super::{
     DATABASE,
-    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
+    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter, hooked_store},
 };
 use crate::{
     Executor, Language, QueryError, QueryRequest, QuerySettings, request::Planner,
@@ -215,63 +211,18 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3001\n");
 }
 
-/// A store that records the runtimes that call it.
-#[derive(Debug)]
-struct RuntimeRecordingStore {
-    inner: MemoryStore,
-    runtimes: Mutex<HashSet<Id>>,
-}
-
-impl RuntimeRecordingStore {
-    fn note(&self) {
-        let runtime = Handle::current().id();
-        self.runtimes.lock().unwrap().insert(runtime);
-    }
-}
-
-#[async_trait]
-impl Store for RuntimeRecordingStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
-        self.note();
-        self.inner.get(key, options).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        mode: PutMode,
-    ) -> Result<StoreResponse<Put>, StoreError> {
-        self.note();
-        self.inner.put(key, body, mode).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.note();
-        self.inner.list(request).await
-    }
-
-    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
-        self.note();
-        self.inner.delete(keys).await
-    }
-}
-
 #[tokio::test]
 async fn store_requests_run_on_the_io_runtime() {
     let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(RuntimeRecordingStore {
-        inner: MemoryStore::new(Arc::clone(&clock) as _),
-        runtimes: Mutex::default(),
+    let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let runtimes: Arc<Mutex<HashSet<Id>>> = Arc::default();
+    let recorded = Arc::clone(&runtimes);
+    let hook: CallHook = Arc::new(move |_| {
+        recorded.lock().unwrap().insert(Handle::current().id());
+        Box::pin(async {})
     });
-    let settings = settings(1);
-    let one = QueryTestInstance::over(
-        Arc::clone(&store) as _,
-        clock,
-        settings,
-        TestDeleter::Writer,
-    )
-    .await;
+    let store = Arc::new(hooked_store(memory, &clock, hook));
+    let one = QueryTestInstance::over(store, clock, settings(1), TestDeleter::Writer).await;
     one.write("m,host=a v=1i 1").await;
     one.flush().await;
     one.write("m,host=b v=2i 2").await;
@@ -287,6 +238,6 @@ async fn store_requests_run_on_the_io_runtime() {
         .await;
     one.sql_in("_internal", "SELECT count(*) AS n FROM system.tables")
         .await;
-    let asked = store.runtimes.lock().unwrap().clone();
+    let asked = runtimes.lock().unwrap().clone();
     assert_eq!(asked, HashSet::from([Handle::current().id()]));
 }

@@ -14,8 +14,8 @@ use futures::future::BoxFuture;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Entropy, MemoryStore, ObjectUploads, OperationCounts,
-    ProtocolMargins, Store, World,
+    Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, MemoryStore, ObjectUploads,
+    OperationCounts, ProtocolMargins, Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{
@@ -93,6 +93,19 @@ impl Clock for SelfAdvancingClock {
             }
         })
     }
+}
+
+/// Returns a store whose calls await a hook.
+pub(crate) fn hooked_store(
+    store: Arc<dyn Store>,
+    clock: &Arc<SelfAdvancingClock>,
+    hook: CallHook,
+) -> FaultyStore {
+    let world = World {
+        clock: Arc::clone(clock) as _,
+        entropy: Arc::new(Entropy::from_seed(1)),
+    };
+    FaultyStore::new(store, world, StoreFaults::default()).with_hook(hook)
 }
 
 /// A complete instance over a store that may be shared.

@@ -11,15 +11,13 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use axum::body::Body;
-use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream};
 use indicatif::ProgressBar;
 use neap_bucket::{
-    Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage, ListRequest,
-    MemoryStore, ObjectFormat, ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError,
-    StoreResponse, SystemClock, World,
+    Bucket, CallHook, CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, Get, GetOptions, Key,
+    KeyClass, ListRequest, MemoryStore, ObjectFormat, Operation, ProtocolMargins, ProtocolRules,
+    PutMode, Store, StoreFaults, SystemClock, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
 use neap_compact::{FlushLimits, FlushResult, Flusher};
@@ -475,38 +473,6 @@ fn objects_missing_in_the_source_are_reported_after_the_copy() {
     );
 }
 
-/// A store that records the key classes of puts, in order.
-#[derive(Debug)]
-struct RecordingStore {
-    inner: Arc<dyn Store>,
-    put: Arc<Mutex<Vec<KeyClass>>>,
-}
-
-#[async_trait]
-impl Store for RecordingStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
-        self.inner.get(key, options).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        mode: PutMode,
-    ) -> Result<StoreResponse<Put>, StoreError> {
-        self.put.lock().unwrap().push(KeyClass::of(key));
-        self.inner.put(key, body, mode).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.inner.list(request).await
-    }
-
-    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
-        self.inner.delete(keys).await
-    }
-}
-
 async fn copied(from: &ClusterFixture, to: &ClusterFixture) -> Result<Vec<KeyClass>, CopyError> {
     let (order, _) = copied_with_stats(from, to).await?;
     Ok(order)
@@ -516,12 +482,17 @@ async fn copied_with_stats(
     from: &ClusterFixture,
     to: &ClusterFixture,
 ) -> Result<(Vec<KeyClass>, CopyStats), CopyError> {
-    let put = Arc::new(Mutex::new(Vec::new()));
-    let store = RecordingStore {
-        inner: Arc::clone(&to.store),
-        put: Arc::clone(&put),
-    };
+    let put: Arc<Mutex<Vec<KeyClass>>> = Arc::default();
+    let recorded = Arc::clone(&put);
+    let hook: CallHook = Arc::new(move |call| {
+        if call.operation == Operation::Put && call.phase == CallPhase::Before {
+            recorded.lock().unwrap().push(KeyClass::of(&call.key));
+        }
+        Box::pin(async {})
+    });
     let (_, world) = past_world();
+    let store = FaultyStore::new(Arc::clone(&to.store), world.clone(), StoreFaults::default());
+    let store = store.with_hook(hook);
     let copier = Copier {
         from: &from.bucket,
         to: &Bucket::new(Arc::new(store), world),

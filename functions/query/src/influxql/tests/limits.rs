@@ -2,21 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use axum::body::Body;
-use bytes::Bytes;
 use futures::{future::join, poll};
 use http::{Request, header};
-use neap_bucket::{
-    Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode, Store,
-    StoreError, StoreResponse,
-};
+use neap_bucket::{CallHook, CallPhase, MemoryStore, Operation};
 use tokio::sync::Semaphore;
 
 use super::{form, home};
 use crate::{
     QuerySettings,
-    tests::instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
+    tests::instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter, hooked_store},
 };
 
 #[tokio::test]
@@ -72,54 +67,25 @@ async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
     insta::assert_snapshot!(told(5, 7).await, @r#"200 {"results":[{"statement_id":0,"error":"query error: timed out after 5 s"}]}"#);
 }
 
-/// A store whose conditional writes wait for permits.
-#[derive(Debug)]
-struct DelayedPutStore {
-    inner: Arc<MemoryStore>,
-    may_go_on: Semaphore,
-}
-
-#[async_trait]
-impl Store for DelayedPutStore {
-    async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
-        self.inner.get(key, options).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        body: Bytes,
-        mode: PutMode,
-    ) -> Result<StoreResponse<Put>, StoreError> {
-        self.may_go_on.acquire().await.unwrap().forget();
-        self.inner.put(key, body, mode).await
-    }
-
-    async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.inner.list(request).await
-    }
-
-    async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
-        self.inner.delete(keys).await
-    }
-}
-
 #[tokio::test]
 async fn a_change_completes_after_its_client_disconnects() {
     let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(DelayedPutStore {
-        inner: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),
-        may_go_on: Semaphore::new(100),
+    let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let permits = Arc::new(Semaphore::new(100));
+    let put_permits = Arc::clone(&permits);
+    let hook: CallHook = Arc::new(move |call| {
+        let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
+        let permits = Arc::clone(&put_permits);
+        Box::pin(async move {
+            if is_put {
+                permits.acquire().await.unwrap().forget();
+            }
+        })
     });
+    let store = Arc::new(hooked_store(memory, &clock, hook));
     let settings = QuerySettings::default();
-    let one = QueryTestInstance::over(
-        Arc::clone(&store) as _,
-        clock,
-        settings,
-        TestDeleter::Writer,
-    )
-    .await;
-    store.may_go_on.forget_permits(100);
+    let one = QueryTestInstance::over(store, clock, settings, TestDeleter::Writer).await;
+    permits.forget_permits(100);
     let request = Request::post("/query")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from(form(&[("q", "CREATE DATABASE new")])));
@@ -130,7 +96,7 @@ async fn a_change_completes_after_its_client_disconnects() {
             tokio::task::yield_now().await;
         }
     }
-    store.may_go_on.add_permits(100);
+    permits.add_permits(100);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
