@@ -44,6 +44,8 @@ mod protocol_rules;
 mod published_object;
 mod register;
 mod remote;
+#[cfg(test)]
+mod s3_fixture;
 mod s3_requests;
 mod stamp;
 mod store;

@@ -9,8 +9,9 @@ use object_store::aws::AmazonS3Builder;
 use super::*;
 use crate::{
     CountingStore, DirectoryStore, FaultyStore, Get, GetOptions, ListPage, ListRequest,
-    MemoryStore, ObjectStoreAdapter, Operation, PrefixedStore, Put, PutMode, RemoteOptions,
-    StoreError, StoreFaults, StoreResponse,
+    MemoryStore, Operation, PrefixedStore, Put, PutMode, RemoteOptions, StoreError, StoreFaults,
+    StoreResponse,
+    s3_fixture::{s3_builder, s3_store},
 };
 
 fn memory(world: &World) -> Arc<dyn Store> {
@@ -108,25 +109,11 @@ async fn stores_around_a_store_conform() {
     assert_conforms(Arc::new(paged)).await;
 }
 
-fn s3(endpoint: &str, bucket: &str, key: &str, secret: &str) -> Arc<dyn Store> {
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(endpoint)
-        .with_bucket_name(bucket)
-        .with_region("us-east-1")
-        .with_access_key_id(key)
-        .with_secret_access_key(secret);
-    let options = RemoteOptions {
-        allow_http: true,
-        ..RemoteOptions::default()
-    };
-    Arc::new(ObjectStoreAdapter::s3(builder, &options).unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_behind_s3_conforms() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
-    assert_conforms(s3(&server.endpoint(), server.bucket(), key, secret)).await;
+    let store = s3_store(s3_builder(&server), RemoteOptions::default());
+    assert_conforms(Arc::new(store)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +131,13 @@ async fn conformance_over_external_s3() {
     };
     let key = variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());
     let secret = variable("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "test".to_owned());
-    assert_conforms(s3(&endpoint, &bucket, &key, &secret)).await;
+    let builder = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_bucket_name(bucket)
+        .with_region("us-east-1")
+        .with_access_key_id(key)
+        .with_secret_access_key(secret);
+    assert_conforms(Arc::new(s3_store(builder, RemoteOptions::default()))).await;
 }
 
 /// A store that lacks a property.

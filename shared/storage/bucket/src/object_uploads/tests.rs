@@ -1,13 +1,13 @@
 //! Tests of uploads to each kind of store.
 
 use neap_s3_server::{Options, S3Server};
-use object_store::aws::AmazonS3Builder;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ListRequest, MemoryStore, ObjectStoreAdapter, RemoteOptions, World,
+    ListRequest, MemoryStore, RemoteOptions, World,
     presigned_objects::PART_BYTES,
+    s3_fixture::{s3_builder, s3_store},
 };
 
 /// A store with its uploads, and what must outlive them.
@@ -21,17 +21,7 @@ struct Target {
 impl Target {
     async fn network() -> Self {
         let server = S3Server::start(Options::default()).await.unwrap();
-        let builder = AmazonS3Builder::new()
-            .with_endpoint(server.endpoint())
-            .with_bucket_name(server.bucket())
-            .with_region("us-east-1")
-            .with_access_key_id(S3Server::ACCESS_KEY)
-            .with_secret_access_key(S3Server::SECRET_KEY);
-        let options = RemoteOptions {
-            allow_http: true,
-            ..RemoteOptions::default()
-        };
-        let store = ObjectStoreAdapter::s3(builder, &options).unwrap();
+        let store = s3_store(s3_builder(&server), RemoteOptions::default());
         Self {
             uploads: ObjectUploads::network(store.links("one/"), "one/"),
             store: Arc::new(store),

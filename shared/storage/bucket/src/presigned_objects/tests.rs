@@ -4,26 +4,21 @@ use http::StatusCode;
 use neap_s3_server::{Options, S3Server};
 use object_store::{
     ClientOptions,
-    aws::AmazonS3Builder,
     client::{HttpConnector, HttpRequestBody, ReqwestConnector},
 };
 
 use super::*;
-use crate::{ObjectStoreAdapter, RemoteOptions};
+use crate::{
+    ObjectStoreAdapter, RemoteOptions,
+    s3_fixture::{s3_builder, s3_store},
+};
 
 fn adapter(server: &S3Server, secret: &str) -> ObjectStoreAdapter {
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(server.endpoint())
-        .with_bucket_name(server.bucket())
-        .with_region("us-east-1")
-        .with_access_key_id(S3Server::ACCESS_KEY)
-        .with_secret_access_key(secret);
     let options = RemoteOptions {
-        allow_http: true,
         max_retries: 0,
         ..RemoteOptions::default()
     };
-    ObjectStoreAdapter::s3(builder, &options).unwrap()
+    s3_store(s3_builder(server).with_secret_access_key(secret), options)
 }
 
 /// Fetches a URL without credentials.

@@ -12,13 +12,12 @@ use async_trait::async_trait;
 use futures::{FutureExt, future::join_all};
 use neap_s3_server::{Options, S3Server};
 use neap_test_inputs::seeds;
-use object_store::aws::AmazonS3Builder;
 
 use super::*;
 use crate::{
     CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, ListPage, ListRequest, MemoryStore,
-    ObjectStoreAdapter, Operation, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults,
-    World,
+    Operation, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults, World,
+    s3_fixture::{s3_builder, s3_store},
 };
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,17 +132,7 @@ async fn sixteen_concurrent_increments_lose_nothing_in_a_directory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_concurrent_increments_lose_nothing_on_s3() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(server.endpoint())
-        .with_bucket_name(server.bucket())
-        .with_region("us-east-1")
-        .with_access_key_id(S3Server::ACCESS_KEY)
-        .with_secret_access_key(S3Server::SECRET_KEY);
-    let options = RemoteOptions {
-        allow_http: true,
-        ..RemoteOptions::default()
-    };
-    let store = ObjectStoreAdapter::s3(builder, &options).unwrap();
+    let store = s3_store(s3_builder(&server), RemoteOptions::default());
     assert_no_increment_is_lost(Arc::new(store)).await;
 }
 

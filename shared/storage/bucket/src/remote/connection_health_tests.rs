@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use neap_s3_server::{Options, S3Server};
-use object_store::aws::AmazonS3Builder;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -18,7 +17,7 @@ use super::*;
 use crate::{
     Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectFormat, ObjectStoreAdapter,
     PutMode, Register, RegisterChange, RegisterValue, RemoteOptions, Store, World,
-    remote::observing_connector::ObservingConnector,
+    remote::observing_connector::ObservingConnector, s3_fixture::s3_builder,
 };
 
 /// A proxy to a server whose open connections can stop passing data.
@@ -90,12 +89,7 @@ fn adapter(
     router: &FreezingProxy,
     health: &Arc<ConnectionHealth>,
 ) -> Arc<ObjectStoreAdapter> {
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(router.address.as_str())
-        .with_bucket_name(server.bucket())
-        .with_region("us-east-1")
-        .with_access_key_id(S3Server::ACCESS_KEY)
-        .with_secret_access_key(S3Server::SECRET_KEY);
+    let builder = s3_builder(server).with_endpoint(router.address.as_str());
     let connector = ObservingConnector(ReconnectingConnector(Arc::clone(health)));
     Arc::new(ObjectStoreAdapter::s3_with_connector(builder, &options(), &connector).unwrap())
 }

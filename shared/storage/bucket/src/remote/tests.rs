@@ -5,24 +5,21 @@ use std::{sync::Arc, time::Duration};
 use neap_s3_server::{Faults, Options, S3Server};
 
 use super::*;
+use crate::s3_fixture::{s3_builder, s3_store};
 
 async fn server() -> S3Server {
     S3Server::start(Options::default()).await.unwrap()
 }
 
 fn adapter(server: &S3Server, bucket: &str, secret: &str) -> ObjectStoreAdapter {
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(server.endpoint())
+    let builder = s3_builder(server)
         .with_bucket_name(bucket)
-        .with_region("us-east-1")
-        .with_access_key_id(S3Server::ACCESS_KEY)
         .with_secret_access_key(secret);
     let options = RemoteOptions {
-        allow_http: true,
         max_retries: 1,
         ..RemoteOptions::default()
     };
-    ObjectStoreAdapter::s3(builder, &options).unwrap()
+    s3_store(builder, options)
 }
 
 fn good(server: &S3Server) -> ObjectStoreAdapter {
