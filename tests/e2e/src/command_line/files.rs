@@ -59,27 +59,15 @@ fn refused_rows_are_reported_by_their_numbers_and_an_upload_can_continue() {
         "--precision",
         "s",
         "-f",
-        &file,
     ];
-    let message = stage.run(&write).failed(1).replace(&file, "m.csv");
+    let run = |file: &str| stage.run(&[&write[..], &[file]].concat());
+    let message = run(&file).failed(1).replace(&file, "m.csv");
     insta::assert_snapshot!(message, @"
     Write command failed: rows of the input cannot be written
       row 2 of m.csv: the row has 3 columns, but the header has 2
     ");
     let texts = stage.file("texts.csv", "time,v\n5,a\n");
-    let write = [
-        "write",
-        "--quiet",
-        "-d",
-        "db",
-        "--table",
-        "m",
-        "--precision",
-        "s",
-        "-f",
-        &texts,
-    ];
-    let message = stage.run(&write).failed(1).replace(&texts, "texts.csv");
+    let message = run(&texts).failed(1).replace(&texts, "texts.csv");
     insta::assert_snapshot!(message, @r#"
     Write command failed: server responded with error [400 Bad Request]: partial write of line protocol occurred
       row 1 of texts.csv: invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::string
