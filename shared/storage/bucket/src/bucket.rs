@@ -13,6 +13,27 @@ use crate::{
 /// A bucket: a store for everything, or one for the tail and one for the rest.
 ///
 /// Every answer updates the [`StoreClock`]. Cloning is cheap and shares everything.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use bytes::Bytes;
+/// use neap_bucket::{Bucket, Get, GetOptions, Key, MemoryStore, PutMode, World};
+///
+/// let world = World::system();
+/// let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// let bucket = Bucket::new(store, world);
+/// let body = Bytes::from_static(b"1");
+/// bucket.put(&Key::RootCatalog, body.clone(), PutMode::Create).await?;
+/// let answer = bucket.get(&Key::RootCatalog, GetOptions::default()).await?;
+/// assert!(matches!(answer.value, Get::Found(object) if object.bytes == body));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bucket {
     main: Arc<dyn Store>,

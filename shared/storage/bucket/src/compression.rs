@@ -2,6 +2,18 @@
 //!
 //! Creating a context takes longer than compressing some kilobytes. A thread that compresses keeps about a megabyte, and
 //! one that decompresses 0.2. A frame states the size of its content, so its context needs no memory for a larger window.
+//!
+//! # Examples
+//!
+//! ```
+//! use neap_bucket::compression::{compress, decompress};
+//!
+//! let content = vec![7; 10_000];
+//! let frame = compress(&content)?;
+//! assert!(frame.len() < 100);
+//! assert_eq!(decompress(&frame)?, content);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::{cell::RefCell, io};
 

@@ -145,6 +145,24 @@ impl AtomicCounts {
 }
 
 /// A wrapper that counts the requests to a store.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use bytes::Bytes;
+/// use neap_bucket::{CountingStore, GetOptions, MemoryStore, PutMode, Store, World};
+///
+/// let store = CountingStore::new(Arc::new(MemoryStore::new(World::system().clock)));
+/// store.put("catalog", Bytes::new(), PutMode::Create).await?;
+/// store.get("catalog", GetOptions::default()).await?;
+/// assert_eq!(store.counts().to_string(), "1 get root_catalog, 1 put root_catalog");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct CountingStore {
     inner: Arc<dyn Store>,

@@ -84,6 +84,23 @@ pub struct DirectoryError {
 /// A store in a directory. Any number of processes on one machine may open it.
 ///
 /// No key may be a directory of another key, as `a` is of `a/b`. This holds for all [`crate::Key`]s.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use bytes::Bytes;
+/// use neap_bucket::{DirectoryStore, Put, PutMode, Store, World};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = DirectoryStore::open(folder.path().join("data"), &World::system())?;
+/// store.put("catalog", Bytes::from_static(b"1"), PutMode::Create).await?;
+/// let answer = store.put("catalog", Bytes::from_static(b"2"), PutMode::Create).await?;
+/// assert_eq!(answer.value, Put::Refused);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DirectoryStore {
     open: Arc<OpenDirectory>,

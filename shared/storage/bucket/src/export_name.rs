@@ -12,6 +12,17 @@ const MAX_PART_BYTES: usize = 255;
 ///
 /// A part has at most 255 letters, digits, `-`, `_`, `.` and `=`, and is neither `.` nor `..`, so that a name is the same in a
 /// directory, in a URL and on the command line.
+///
+/// # Examples
+///
+/// ```
+/// use neap_bucket::ExportName;
+///
+/// let name: ExportName = "2026/cpu.parquet".parse()?;
+/// assert_eq!(name.as_str(), "2026/cpu.parquet");
+/// assert!("../cpu.parquet".parse::<ExportName>().is_err());
+/// # Ok::<(), neap_bucket::ExportNameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExportName(String);
 

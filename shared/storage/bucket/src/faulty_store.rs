@@ -110,6 +110,29 @@ impl CallGate {
 }
 
 /// A wrapper that injects faults into the calls to a store. The wrapped store must sort its listings.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use neap_bucket::{FaultyStore, GetOptions, MemoryStore, Store, StoreFaults, World};
+///
+/// let world = World::system();
+/// let inner = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// let faults = StoreFaults {
+///     unavailable: 1.0,
+///     ..StoreFaults::default()
+/// };
+/// let store = FaultyStore::new(inner, world, faults);
+/// assert!(store.get("catalog", GetOptions::default()).await.is_err());
+/// store.set_faults(StoreFaults::default());
+/// assert!(store.get("catalog", GetOptions::default()).await.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     world: World,

@@ -49,6 +49,19 @@ pub struct SegmentName {
 }
 
 /// The key of an object.
+///
+/// # Examples
+///
+/// ```
+/// use neap_bucket::Key;
+/// use neap_schema::DatabaseId;
+///
+/// let key = Key::Manifest(DatabaseId::new(3));
+/// assert_eq!(key.to_string(), "db/3/manifest");
+/// assert_eq!("db/3/manifest".parse::<Key>()?, key);
+/// assert!("db/03/manifest".parse::<Key>().is_err());
+/// # Ok::<(), neap_bucket::KeyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// The register of the cluster.

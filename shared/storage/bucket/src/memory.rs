@@ -18,6 +18,30 @@ use crate::{
 const PAGE_KEYS: usize = 1000;
 
 /// An in-memory store. Its `Date` is the wall time of the given clock and never goes back.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use bytes::Bytes;
+/// use neap_bucket::{ListRequest, MemoryStore, PutMode, Store, World};
+///
+/// let store = MemoryStore::new(World::system().clock);
+/// for key in ["db/1", "tail/1", "tail/2"] {
+///     store.put(key, Bytes::new(), PutMode::Create).await?;
+/// }
+/// let request = ListRequest {
+///     prefix: "tail/",
+///     start_after: Some("tail/1"),
+///     page_token: None,
+/// };
+/// let page = store.list(request).await?.value;
+/// let keys: Vec<_> = page.entries.into_iter().map(|entry| entry.key).collect();
+/// assert_eq!(keys, ["tail/2"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,

@@ -50,6 +50,26 @@ pub enum FormatError {
 }
 
 /// A kind of object: its magic, its name in messages, and the newest version that this code reads and writes.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use neap_bucket::ObjectFormat;
+///
+/// let format = ObjectFormat {
+///     magic: *b"DEMO",
+///     kind: "demo",
+///     version: 1,
+/// };
+/// let object = format.encode(7, b"payload");
+/// let (put_id, payload) = format.decode("a/key", &object)?;
+/// assert_eq!((put_id, payload), (7, Bytes::from_static(b"payload")));
+///
+/// let truncated = object.slice(..30);
+/// assert!(format.decode("a/key", &truncated).is_err());
+/// # Ok::<(), neap_bucket::FormatError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectFormat {
     /// The first four bytes.

@@ -11,6 +11,25 @@ use crate::{
 };
 
 /// A view of the objects of a store whose keys start with a prefix. The keys of the view lack the prefix.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use bytes::Bytes;
+/// use neap_bucket::{Get, GetOptions, MemoryStore, PrefixedStore, PutMode, Store, World};
+///
+/// let bucket: Arc<dyn Store> = Arc::new(MemoryStore::new(World::system().clock));
+/// let cluster = PrefixedStore::new(Arc::clone(&bucket), "clusters/one/");
+/// cluster.put("catalog", Bytes::new(), PutMode::Create).await?;
+/// let answer = bucket.get("clusters/one/catalog", GetOptions::default()).await?;
+/// assert!(matches!(answer.value, Get::Found(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PrefixedStore {
     inner: Arc<dyn Store>,

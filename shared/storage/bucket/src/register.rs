@@ -157,6 +157,46 @@ pub enum CommitOutcome<T, R, E> {
 }
 
 /// A register: a fixed key, and the type of its value.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{convert::Infallible, sync::Arc};
+///
+/// use neap_bucket::{
+///     Bucket, Key, MemoryStore, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
+///     RegisterValue, World,
+/// };
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// struct Counter {
+///     count: u64,
+/// }
+///
+/// impl RegisterValue for Counter {
+///     const FORMAT: ObjectFormat = ObjectFormat {
+///         magic: *b"CNTR",
+///         kind: "counter",
+///         version: 1,
+///     };
+/// }
+///
+/// # let world = World::system();
+/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// # let bucket = Bucket::new(store, world);
+/// let register = Register::<Counter>::new(bucket, Key::RootCatalog, RECENT_PUT_IDS);
+/// let increment = register.commit(None, |current| {
+///     let count = current.value.count + 1;
+///     Ok::<_, Infallible>(RegisterChange::Put(Counter { count }, ()))
+/// });
+/// increment.await?;
+/// assert_eq!(register.read(None).await?.value.count, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Register<T> {
     bucket: Bucket,

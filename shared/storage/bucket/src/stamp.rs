@@ -58,6 +58,19 @@ fn micros(duration: Duration) -> i64 {
 
 /// The position of a segment in the order of all writes: 52 bits of microseconds since the Unix epoch and 12 bits of
 /// instance salt. Sufficient until the year 2112.
+///
+/// # Examples
+///
+/// ```
+/// use neap_bucket::{Stamp, StoreTime};
+///
+/// let first = Stamp::new(StoreTime::from_micros(1_700_000_000_000_000), 7);
+/// let second = first.next_microsecond(3);
+/// assert!(first < second);
+/// assert_eq!(second.time(), StoreTime::from_micros(1_700_000_000_000_001));
+/// assert_eq!(first.to_string().parse::<Stamp>()?, first);
+/// # Ok::<(), std::num::ParseIntError>(())
+/// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]

@@ -163,6 +163,23 @@ impl Entropy {
 }
 
 /// Time, sleep and randomness, as one value to pass down.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{future, time::Duration};
+///
+/// use neap_bucket::World;
+///
+/// let world = World::system();
+/// let limit = Duration::from_millis(1);
+/// assert_eq!(world.timeout(limit, async { 7 }).await, Some(7));
+/// assert_eq!(world.timeout(limit, future::pending::<()>()).await, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct World {
     /// The clocks of the machine.

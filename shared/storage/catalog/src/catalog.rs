@@ -21,6 +21,31 @@ use crate::{
 pub const ANY_AGE: Duration = Duration::MAX;
 
 /// The catalogs of a cluster, cached by an instance. Concurrent callers share requests.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+/// use neap_catalog::{ANY_AGE, Catalog};
+/// use neap_schema::ColumnType;
+///
+/// let world = World::system();
+/// let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// let catalog = Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None);
+/// let id = catalog.create_database("sensors", None).await?;
+/// assert_eq!(catalog.database_by_name("sensors", ANY_AGE).await?, Some(id));
+///
+/// let fields = [("load".to_owned(), ColumnType::Float)];
+/// let database = catalog.create_table(id, "cpu", &["host".to_owned()], &fields).await?;
+/// let tags = database.value.table("cpu").map(|table| table.tag_names());
+/// assert_eq!(tags, Some(vec!["host".to_owned()]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Catalog {
     pub(crate) bucket: Bucket,

@@ -41,6 +41,16 @@ pub enum DatabaseNameError {
 }
 
 /// Validates the name of a database: `name`, or `name/rp` as InfluxDB 1 clients form it with a retention policy.
+///
+/// # Examples
+///
+/// ```
+/// use neap_catalog::{DatabaseNameError, validate_database_name};
+///
+/// assert_eq!(validate_database_name("sensors"), Ok(()));
+/// assert_eq!(validate_database_name("sensors/autogen"), Ok(()));
+/// assert_eq!(validate_database_name("_sensors"), Err(DatabaseNameError::Start));
+/// ```
 pub fn validate_database_name(name: &str) -> Result<(), DatabaseNameError> {
     let Some(first) = name.chars().next() else {
         return Err(DatabaseNameError::Empty);

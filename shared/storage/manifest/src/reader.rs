@@ -66,6 +66,36 @@ impl Default for SnapshotSettings {
 }
 
 /// Reads snapshots, and shares them between readers. An instance has one.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::sync::Arc;
+/// #
+/// # use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, World};
+/// # use neap_catalog::Catalog;
+/// # use neap_manifest::{
+/// #     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
+/// # };
+/// # use neap_wal::{TailReader, TailReaderSettings};
+/// #
+/// # let world = World::system();
+/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// # let bucket = Bucket::new(store, world);
+/// let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
+/// let database = catalog.create_database("sensors", None).await?;
+/// let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+/// let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+/// let tail = TailReader::new(bucket, TailReaderSettings::default());
+/// let settings = SnapshotSettings::default();
+/// let reader = SnapshotReader::new(manifests, catalog, tail, rules, settings);
+/// let snapshot = reader.read(database, SnapshotOptions::default()).await?;
+/// assert_eq!((snapshot.database, snapshot.tail.len()), (database, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SnapshotReader {
     bucket: Bucket,

@@ -52,6 +52,28 @@ pub(crate) type DecodedPage = Arc<Vec<SectionWithFooter>>;
 type PageCache = Cache<PageLocation, (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
 
 /// Reads and commits the manifests of a bucket, with a cache of their pages. Clones share the cache.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, World};
+/// use neap_manifest::{ManifestSettings, ManifestStore};
+/// use neap_schema::DatabaseId;
+///
+/// let world = World::system();
+/// let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+/// let settings = ManifestSettings::default();
+/// let manifests = ManifestStore::new(Bucket::new(store, world), &rules, settings);
+/// let manifest = manifests.read(DatabaseId::new(1), None).await?;
+/// assert_eq!((manifest.version, manifest.value.section_count()), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManifestStore {
     pub(crate) bucket: Bucket,

@@ -42,6 +42,19 @@ const WRITE_DELAY_AT_BOUND: Duration = Duration::from_secs(1);
 const MAX_WRITE_DELAY: Duration = Duration::from_secs(4);
 
 /// Measures the memory of this process and publishes the pressure.
+///
+/// # Examples
+///
+/// ```
+/// use neap_memory::{MemoryMonitor, PressureLevel};
+///
+/// // The unflushed tail has 60 of at most 100 bytes.
+/// let monitor = MemoryMonitor::new(1 << 40).with_tail(100, || 60);
+/// let pressure = monitor.pressure();
+/// assert_eq!(monitor.look(), PressureLevel::Low);
+/// assert_eq!(pressure.level(), PressureLevel::High);
+/// assert!(!pressure.write_delay().is_zero());
+/// ```
 pub struct MemoryMonitor {
     limit_bytes: usize,
     state: watch::Sender<PressureState>,

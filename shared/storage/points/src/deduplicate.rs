@@ -24,6 +24,30 @@ const MAX_ROWS: usize = u32::MAX as usize;
 ///
 /// # Errors
 /// There are more than 2^32 - 1 rows, or a column has another type than in `schema`.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{ArrayRef, Float64Array, RecordBatch, TimestampNanosecondArray};
+/// use arrow_schema::Schema;
+/// use neap_points::deduplicate;
+/// use neap_schema::ColumnType;
+///
+/// let load = ColumnType::Float.arrow_field("load");
+/// let time = ColumnType::Time.arrow_field("time");
+/// let schema = Arc::new(Schema::new(vec![load, time]));
+/// let batch = |loads: Vec<f64>, times: Vec<i64>| {
+///     let loads: ArrayRef = Arc::new(Float64Array::from(loads));
+///     let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(times));
+///     RecordBatch::try_new(Arc::clone(&schema), vec![loads, times])
+/// };
+/// let (old, new) = (batch(vec![0.1, 0.2], vec![1, 2])?, batch(vec![0.3], vec![1])?);
+/// let points = deduplicate(&[], &schema, vec![old, new])?;
+/// assert_eq!(points, batch(vec![0.3, 0.2], vec![1, 2])?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn deduplicate(
     tags: &[String],
     schema: &SchemaRef,

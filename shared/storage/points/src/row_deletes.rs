@@ -23,6 +23,32 @@ pub enum TableChange<'a> {
 ///
 /// # Errors
 /// A condition can't be evaluated because the rows are not those of the table.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{RecordBatch, TimestampNanosecondArray};
+/// use arrow_schema::Schema;
+/// use neap_points::{TableChange, apply_deletes};
+/// use neap_row_delete::Condition;
+/// use neap_schema::ColumnType;
+///
+/// let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
+/// let rows = |times: Vec<i64>| {
+///     let times = Arc::new(TimestampNanosecondArray::from(times));
+///     RecordBatch::try_new(Arc::clone(&schema), vec![times])
+/// };
+/// let condition = Condition::between(0, 5);
+/// let remaining = apply_deletes(vec![
+///     TableChange::Rows(rows(vec![1, 9])?),
+///     TableChange::Delete(&condition),
+///     TableChange::Rows(rows(vec![2])?),
+/// ])?;
+/// assert_eq!(remaining, [rows(vec![9])?, rows(vec![2])?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn apply_deletes(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
     let mut deletes = DeleteIndex::default();
     let mut written = Vec::new();

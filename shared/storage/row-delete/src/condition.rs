@@ -5,6 +5,25 @@ use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 
 /// A condition on the key of a point.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{RecordBatch, TimestampNanosecondArray};
+/// use arrow_schema::Schema;
+/// use neap_row_delete::Condition;
+/// use neap_schema::ColumnType;
+///
+/// let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
+/// let times = Arc::new(TimestampNanosecondArray::from(vec![5, 15]));
+/// let batch = RecordBatch::try_new(schema, vec![times])?;
+/// let condition = Condition::between(10, 20);
+/// assert_eq!(condition.mask(&batch)?.iter().collect::<Vec<_>>(), [false, true]);
+/// assert_eq!(condition.time_bounds(), Some((10, 20)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {

@@ -33,6 +33,17 @@ pub enum PredicateTables {
 }
 
 /// A condition on rows and tables.
+///
+/// # Examples
+///
+/// ```
+/// use neap_row_delete::{Condition, Predicate};
+///
+/// let predicate = Predicate::parse(r#"_measurement="cpu" AND host="a""#)?;
+/// assert_eq!(predicate.condition("cpu").to_string(), r#""host" = 'a'"#);
+/// assert_eq!(predicate.condition("memory"), Condition::NOTHING);
+/// # Ok::<(), neap_row_delete::PredicateError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predicate {
     root: PredicateExpression,

@@ -34,6 +34,19 @@ pub const ORDER_COLUMN: &str = "__chunk_order";
 pub const COLUMN_TYPE_METADATA_KEY: &str = "iox::column::type";
 
 /// The type of a column, fixed when the column is created.
+///
+/// # Examples
+///
+/// ```
+/// use arrow_schema::DataType;
+/// use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType};
+///
+/// let field = ColumnType::Float.arrow_field("load");
+/// assert_eq!(field.data_type(), &DataType::Float64);
+/// let kind = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+/// assert_eq!(kind.map(String::as_str), Some("iox::column_type::field::float"));
+/// assert!(ColumnType::Tag.is_key() && !ColumnType::Float.is_key());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColumnType {

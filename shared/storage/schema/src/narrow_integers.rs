@@ -19,6 +19,21 @@ use num_traits::AsPrimitive;
 
 /// Returns a column of `Int64` or `UInt64` with the narrowest type that has all of its values; `None` if that is its own type, or for
 /// a column of another type.
+///
+/// # Examples
+///
+/// ```
+/// use arrow_array::{Array, Int64Array, cast::AsArray, types::Int64Type};
+/// use arrow_schema::DataType;
+/// use neap_schema::narrow_integers::{narrowed, widened};
+///
+/// let integers = Int64Array::from(vec![1, -2, 300]);
+/// let narrow = narrowed(&integers).ok_or("the values need 64 bits")?;
+/// assert_eq!(narrow.data_type(), &DataType::Int16);
+/// let wide = widened(&narrow).ok_or("the column is not narrow")?;
+/// assert_eq!(wide.as_primitive::<Int64Type>(), &integers);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn narrowed(column: &dyn Array) -> Option<ArrayRef> {
     if let Some(integers) = column.as_primitive_opt::<Int64Type>() {
         // A bit of `value ^ value << 1` says whether the bit of the value differs from the one below.

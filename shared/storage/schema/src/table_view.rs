@@ -7,6 +7,21 @@ use hashbrown::HashMap;
 use crate::ColumnType;
 
 /// The tags and fields of a table, which are found by their names.
+///
+/// # Examples
+///
+/// ```
+/// use neap_schema::{ColumnType, TableView};
+///
+/// let view = TableView::new([
+///     ("host", ColumnType::Tag),
+///     ("load", ColumnType::Float),
+///     ("time", ColumnType::Time),
+/// ]);
+/// assert_eq!(view.column_type("load"), Some(ColumnType::Float));
+/// assert_eq!(view.position("load"), Some(1));
+/// assert_eq!((view.tags(), view.columns()), (1, 2));
+/// ```
 #[derive(Clone, Default)]
 pub struct TableView {
     columns: HashMap<Box<[u8]>, ColumnView, ahash::RandomState>,

@@ -76,6 +76,24 @@ fn column_memory_bytes(column: &dyn Array) -> usize {
 }
 
 /// The rows of one request for one table, encoded. Cloning is cheap.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{RecordBatch, TimestampNanosecondArray};
+/// use arrow_schema::Schema;
+/// use neap_schema::{ColumnType, TableId};
+/// use neap_wal::EncodedRows;
+///
+/// let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
+/// let times = Arc::new(TimestampNanosecondArray::from(vec![30, 10]));
+/// let batch = RecordBatch::try_new(schema, vec![times])?;
+/// let rows = EncodedRows::encode(TableId::new(1), &batch)?;
+/// assert_eq!((rows.rows(), rows.min_time(), rows.max_time()), (2, 10, 30));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EncodedRows {
     table: TableId,

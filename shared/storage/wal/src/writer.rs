@@ -36,6 +36,63 @@ use crate::{
 const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Writes segments. Cloning is cheap; clones share all state.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::sync::Arc;
+/// #
+/// # use arrow_array::{RecordBatch, TimestampNanosecondArray};
+/// # use arrow_schema::Schema;
+/// # use neap_bucket::{
+/// #     Bucket, GetOptions, Key, MemoryStore, ProtocolMargins, ProtocolRules, Stamp, World,
+/// #     WriteOrder,
+/// # };
+/// # use neap_schema::{ColumnType, DatabaseId, TableId};
+/// # use neap_wal::{
+/// #     EncodedRows, FreshnessProof, TailReader, TailReaderSettings, TailWriter,
+/// #     TailWriterSettings, WriteRequest,
+/// # };
+/// #
+/// # let world = World::system();
+/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// # let bucket = Bucket::new(store, world);
+/// # let (database, table) = (DatabaseId::new(1), TableId::new(1));
+/// # let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
+/// # let times = Arc::new(TimestampNanosecondArray::from(vec![30, 10]));
+/// # let rows = EncodedRows::encode(table, &RecordBatch::try_new(schema, vec![times])?)?;
+/// # let asked = bucket.world().moment();
+/// # let answer = bucket.get(&Key::RootCatalog, GetOptions::default()).await?;
+/// # let proof = FreshnessProof {
+/// #     catalog_version: 1,
+/// #     mark: Stamp::ZERO,
+/// #     proven: answer.date.ok_or("the store gives no time")?,
+/// #     tail: None,
+/// #     asked,
+/// # };
+/// let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+/// let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None);
+/// let request = WriteRequest {
+///     arrived: asked,
+///     rows: vec![rows],
+///     proof,
+///     after: None,
+///     order: WriteOrder::Clock,
+///     depth: 0,
+///     progress: None,
+/// };
+/// let receipt = writer.write(database, request).await?;
+///
+/// let reader = TailReader::new(bucket, TailReaderSettings::default());
+/// let names = reader.list(database, Stamp::ZERO).await?.names();
+/// assert_eq!(names.first().map(|name| name.stamp), Some(receipt.stamp));
+/// let fetched = reader.fetch(database, &names).await?;
+/// assert_eq!(fetched.segments.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TailWriter {
     inner: Arc<TailWriterState>,

@@ -20,6 +20,18 @@ use super::{
 use crate::{CatalogError, RootCatalog};
 
 /// A requested permission, with the names of databases, which need not exist.
+///
+/// # Examples
+///
+/// ```
+/// use neap_catalog::PermissionRequest;
+///
+/// let request: PermissionRequest = "db:sensors,weather:read".parse()?;
+/// assert_eq!(request.resource_names, ["sensors", "weather"]);
+/// assert_eq!(request.to_string(), "db:sensors,weather:read");
+/// assert!("db:sensors:fly".parse::<PermissionRequest>().is_err());
+/// # Ok::<(), neap_catalog::PermissionRequestError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermissionRequest {
     /// `db`, `system`, `token`, `user`, `audit` or `*`.

@@ -42,6 +42,18 @@ impl fmt::Debug for SecretToken {
 }
 
 /// Generates a token in the form of InfluxDB 3: `apiv3_` and 64 random bytes in URL-safe base64 without padding.
+///
+/// # Examples
+///
+/// ```
+/// use neap_bucket::World;
+/// use neap_catalog::{SecretToken, generate_token};
+///
+/// let token = generate_token(&World::system());
+/// assert!(token.reveal().starts_with("apiv3_"));
+/// assert_eq!(SecretToken::new(token.reveal()).hash(), token.hash());
+/// assert_eq!(format!("{token:?}"), "SecretToken");
+/// ```
 pub fn generate_token(world: &World) -> SecretToken {
     let mut random = [0; 64];
     world.entropy.fill_secret(&mut random);
