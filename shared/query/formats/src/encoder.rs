@@ -33,6 +33,24 @@ impl Default for FormatLimits {
 /// Encodes record batches in a [`Format`] and appends them to the caller's buffer.
 ///
 /// Call [`Encoder::write`] for every batch and [`Encoder::finish`] once. After an error the answer can't be completed.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use neap_formats::{Encoder, Format, FormatLimits};
+///
+/// let counts: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+/// let batch = RecordBatch::try_from_iter([("count", counts)])?;
+/// let mut encoder = Encoder::new(Format::Csv, batch.schema(), FormatLimits::default());
+/// let mut answer = Vec::new();
+/// encoder.write(&batch, &mut answer)?;
+/// encoder.finish(&mut answer)?;
+/// assert_eq!(answer, b"count\n1\n2\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Encoder {
     columns: usize,

@@ -11,6 +11,17 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 ///
 /// Deserialises from (and parses) the values of the request field `format` of InfluxDB 3: `json`, `jsonl` or
 /// `json_lines`, `csv`, `pretty`, `parquet`; and `arrow`, which InfluxDB 3 lacks.
+///
+/// # Examples
+///
+/// ```
+/// use neap_formats::Format;
+///
+/// assert_eq!("jsonl".parse::<Format>()?, Format::JsonLines);
+/// assert_eq!(Format::from_accept("text/csv")?, Format::Csv);
+/// assert_eq!(Format::Csv.content_type(), "text/csv");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 // The variants are in the order in which InfluxDB 3 lists them when it rejects another value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]

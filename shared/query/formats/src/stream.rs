@@ -25,6 +25,28 @@ const FIRST_ROWS: usize = 256;
 /// JSON, JSON lines, CSV and Arrow are sent while `batches` is read, the first rows at once and the others in chunks of
 /// about 256 KiB. An error ends the stream. If it is the first item, nothing of the answer has been sent and the caller can
 /// still choose a status.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use futures::{TryStreamExt, stream};
+/// use neap_formats::{Format, FormatError, FormatLimits};
+///
+/// let counts: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+/// let batch = RecordBatch::try_from_iter([("count", counts)])?;
+/// let schema = batch.schema();
+/// let batches = stream::iter([Ok::<_, FormatError>(batch)]);
+/// let body = neap_formats::stream(Format::Json, schema, batches, FormatLimits::default());
+/// let chunks: Vec<_> = body.try_collect().await?;
+/// assert_eq!(chunks.concat(), br#"[{"count":1},{"count":2}]"#);
+/// # Ok(())
+/// # }
+/// ```
 pub fn stream<S, E>(
     format: Format,
     schema: SchemaRef,

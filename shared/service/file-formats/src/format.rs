@@ -3,6 +3,18 @@
 use std::{path::Path, str::FromStr};
 
 /// The format of a file.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+///
+/// use neap_file_formats::Format;
+///
+/// assert_eq!(Format::from_extension(Path::new("rows.csv.gz")), Some(Format::Csv));
+/// assert_eq!(Format::from_content_type("application/x-ndjson"), Some(Format::JsonLines));
+/// assert_eq!(Format::sniff(b"PAR1"), Some(Format::Parquet));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Comma-separated values with a header, or annotated CSV of InfluxDB 2.

@@ -37,6 +37,29 @@ pub struct ReadOptions {
 }
 
 /// Reads the rows of a file in parts.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
+/// use neap_rows::columnar::ColumnMapping;
+///
+/// let input = FileInput::Bytes(Bytes::from_static(b"host,load\na,0.5\nb,0.75\n"));
+/// let options = ReadOptions {
+///     format: Some(Format::Csv),
+///     mapping: ColumnMapping {
+///         table: "cpu".to_owned(),
+///         ..ColumnMapping::default()
+///     },
+///     ..ReadOptions::default()
+/// };
+/// let mut reader = FileReader::open(input, options)?;
+/// let part = reader.next_part()?.ok_or("the file has no rows")?;
+/// assert_eq!(part.batches[0].batch.num_rows(), 2);
+/// assert!(reader.next_part()?.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FileReader {
     rows: Box<dyn PartSource>,
     parts: VecDeque<TablePart>,

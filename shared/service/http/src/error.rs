@@ -129,6 +129,17 @@ pub enum ErrorBody {
 }
 
 /// An error answer.
+///
+/// # Examples
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use neap_http::{ApiError, Kind};
+///
+/// let error = ApiError::json(Kind::NotFound, "database not found: sensors");
+/// assert_eq!(error.message(), "database not found: sensors");
+/// assert_eq!(error.into_response().status(), 404);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     kind: Kind,

@@ -19,6 +19,19 @@ pub struct MessagePrefix {
 }
 
 /// Finds the messages of a body. It keeps none of their bytes.
+///
+/// # Examples
+///
+/// ```
+/// use neap_http::MessageScanner;
+///
+/// let mut scanner = MessageScanner::default();
+/// let mut piece: &[u8] = &[0, 0, 0, 0, 3, b'a', b'b'];
+/// let prefix = scanner.next_prefix(&mut piece);
+/// assert_eq!(prefix.map(|prefix| prefix.length), Some(3));
+/// assert_eq!(scanner.next_prefix(&mut piece), None);
+/// assert_eq!(scanner.missing_bytes(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MessageScanner {
     /// The part of a prefix that has arrived.

@@ -50,6 +50,18 @@ struct Metric {
 }
 
 /// The metrics of a process. Clones share them.
+///
+/// # Examples
+///
+/// ```
+/// use neap_http::Metrics;
+///
+/// let metrics = Metrics::default();
+/// let lines = metrics.counter("lines_total", "Lines.", &["db"]);
+/// lines.add(&["sensors"], 41);
+/// lines.add(&["sensors"], 1);
+/// assert!(metrics.render().contains("lines_total{db=\"sensors\"} 42\n"));
+/// ```
 #[derive(Clone, Default)]
 pub struct Metrics {
     metrics: Arc<Mutex<BTreeMap<&'static str, Metric>>>,

@@ -12,6 +12,26 @@ use crate::{ApiError, BodyLimits, Kind, read_body};
 ///
 /// # Errors
 /// `Invalid`, `serde error: …`.
+///
+/// # Examples
+///
+/// ```
+/// use http::Uri;
+/// use neap_http::parse_query;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Parameters {
+///     db: String,
+///     #[serde(default)]
+///     chunked: bool,
+/// }
+///
+/// let uri: Uri = "/query?db=a%20b&chunked=true&unknown=1".parse()?;
+/// let parameters: Parameters = parse_query(&uri)?;
+/// assert_eq!((parameters.db.as_str(), parameters.chunked), ("a b", true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     serde_urlencoded::from_str(uri.query().unwrap_or_default())
         .map_err(|error| ApiError::text(Kind::Invalid, format!("serde error: {error}")))

@@ -52,6 +52,39 @@ impl fmt::Debug for TokenPair {
 }
 
 /// Signs users in and out. Each process that answers requests for it has one.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+///
+/// use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+/// use neap_catalog::{Catalog, NewUser, RoleId};
+/// use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
+///
+/// # let world = World::system();
+/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+/// # let bucket = Bucket::new(store, world);
+/// let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
+/// let settings = IdentitySettings {
+///     password_cost: PasswordCost { memory_kib: 64, passes: 1 },
+///     ..IdentitySettings::default()
+/// };
+/// let identity = IdentityService::new(Arc::clone(&catalog), settings)?;
+/// let user = NewUser {
+///     name: "ann".to_owned(),
+///     password: Some(identity.hash_password("correct horse").await?),
+///     roles: [RoleId::ADMIN].into(),
+///     ..NewUser::default()
+/// };
+/// catalog.create_user(&user, None).await?;
+/// let tokens = identity.sign_in("ann", "correct horse", "192.0.2.1").await?;
+/// assert_eq!(tokens.username, "ann");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct IdentityService {
     catalog: Arc<Catalog>,

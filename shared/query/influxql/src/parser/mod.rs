@@ -29,6 +29,19 @@ pub const MAX_DEPTH: usize = 64;
 ///
 /// # Errors
 /// Returns the first syntax error and its position.
+///
+/// # Examples
+///
+/// ```
+/// use neap_influxql::parse;
+///
+/// let statements = parse("select mean(x) from cpu group by time(1h); show databases")?;
+/// let texts: Vec<_> = statements.iter().map(ToString::to_string).collect();
+/// let select = "SELECT mean(x) FROM cpu GROUP BY TIME(1h)";
+/// assert_eq!(texts, [select, "SHOW DATABASES"]);
+/// assert!(parse("select from cpu").is_err());
+/// # Ok::<(), neap_influxql::ParseError>(())
+/// ```
 pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     if text.len() > MAX_STATEMENT_BYTES {
         let text = format!("the text is longer than {MAX_STATEMENT_BYTES} bytes");

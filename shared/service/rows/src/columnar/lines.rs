@@ -22,6 +22,36 @@ use crate::{
 };
 
 /// Writes the rows of a batch as line protocol with timestamps in nanoseconds.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{ArrayRef, Float64Array, RecordBatch, TimestampNanosecondArray};
+/// use neap_rows::{
+///     columnar::{ColumnMapping, LineEncoder, LineRows, NumberedBatch},
+///     line_protocol::Precision,
+/// };
+///
+/// let loads: ArrayRef = Arc::new(Float64Array::from(vec![0.25]));
+/// let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![10]));
+/// let numbered = NumberedBatch {
+///     first_row: 1,
+///     batch: RecordBatch::try_from_iter([("load", loads), ("time", times)])?,
+///     refused: Vec::new(),
+///     has_tag_dictionaries: false,
+/// };
+/// let mapping = ColumnMapping {
+///     table: "cpu".to_owned(),
+///     ..ColumnMapping::default()
+/// };
+/// let mut encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond)?;
+/// let mut lines = LineRows::default();
+/// assert!(!encoder.encode(&mut lines, 1_000));
+/// assert_eq!(lines.text, "cpu load=0.25 10\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LineEncoder<'a> {
     numbered: &'a NumberedBatch,

@@ -42,6 +42,18 @@ pub struct TimeColumn {
 }
 
 /// The format of times that are texts or numbers. Arrow's timestamps and dates have a format of their own.
+///
+/// # Examples
+///
+/// ```
+/// use neap_rows::{columnar::TimeFormat, line_protocol::Precision};
+///
+/// let format: TimeFormat = "ms".parse()?;
+/// assert_eq!(format, TimeFormat::Unit(Precision::Millisecond));
+/// assert!("%d.%m.%Y".parse::<TimeFormat>().is_ok());
+/// assert!("iso".parse::<TimeFormat>().is_err());
+/// # Ok::<(), neap_rows::columnar::MappingError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TimeFormat {
     /// Integers are in the precision of the request, texts are integers or RFC 3339.

@@ -4,21 +4,6 @@
 //! their points to [`PointBatches`]. A row may have any of the columns of its table. The result is [`PointRows`], which
 //! are validated like lines of line protocol.
 //!
-//! ```
-//! use crate::columnar::PointBatches;
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut points = PointBatches::new();
-//! let cpu = points.table("cpu");
-//! cpu.begin_row(1_700_000_000_000_000_000);
-//! cpu.tag("host", "a")?;
-//! cpu.float("value", 0.5)?;
-//! let rows = points.into_rows()?;
-//! # let _ = rows;
-//! # Ok(())
-//! # }
-//! ```
-//!
 //! # Performance
 //!
 //! Rows of a table mostly have the same columns in the same order. Therefore a column is looked up by its name only if
@@ -43,6 +28,20 @@ pub use table::TableBatch;
 pub use tags::{PointTag, PointTagValue};
 
 /// Points of any tables.
+///
+/// # Examples
+///
+/// ```
+/// use neap_rows::columnar::PointBatches;
+///
+/// let mut points = PointBatches::new();
+/// let cpu = points.table("cpu");
+/// cpu.begin_row(1_700_000_000_000_000_000);
+/// cpu.tag("host", "a")?;
+/// cpu.float("value", 0.5)?;
+/// assert_eq!(points.into_rows()?.row_count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PointBatches {
     /// The table that [`Self::table`] returned last.

@@ -17,6 +17,37 @@ use crate::{
 };
 
 /// Rows of record batches with the tables that they belong to.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+/// use neap_rows::{
+///     columnar::{ColumnMapping, ColumnarRows},
+///     line_protocol::{Options, RowSource, SchemaView, TableView},
+/// };
+///
+/// struct NoTables;
+///
+/// impl SchemaView for NoTables {
+///     fn table(&self, _: &str) -> Option<Arc<TableView>> {
+///         None
+///     }
+/// }
+///
+/// let loads: ArrayRef = Arc::new(Float64Array::from(vec![0.25, 0.5]));
+/// let batch = RecordBatch::try_from_iter([("load", loads)])?;
+/// let mapping = ColumnMapping {
+///     table: "cpu".to_owned(),
+///     ..ColumnMapping::default()
+/// };
+/// let rows = ColumnarRows::new(mapping, vec![batch])?;
+/// let parsed = rows.validate(&NoTables, &Options::default())?;
+/// assert_eq!((parsed.rows, parsed.errors.len()), (2, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ColumnarRows {
     parts: Vec<TablePart>,

@@ -61,6 +61,29 @@ pub struct BodyEnd {
 ///
 /// The whole body is refused if it has 2 GiB or more. If it is not UTF-8, it is refused in the dialect of InfluxDB 3, and
 /// in that of InfluxDB 1 and 2 if parsing stops at the first error.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use neap_rows::line_protocol::{Options, SchemaView, TableView, parse};
+///
+/// struct NoTables;
+///
+/// impl SchemaView for NoTables {
+///     fn table(&self, _: &str) -> Option<Arc<TableView>> {
+///         None
+///     }
+/// }
+///
+/// let body = b"cpu,host=a load=0.5 1700000000\ncpu,host=b load=\n";
+/// let parsed = parse(body, &NoTables, &Options::default())?;
+/// assert_eq!((parsed.lines, parsed.rows, parsed.errors.len()), (2, 1, 1));
+/// assert_eq!(parsed.tables[0].name, "cpu");
+/// assert_eq!(parsed.tables[0].batch.num_columns(), 3);
+/// # Ok::<(), neap_rows::line_protocol::ParseError>(())
+/// ```
 pub fn parse(
     body: &[u8],
     schema: &dyn SchemaView,

@@ -1,6 +1,16 @@
 //! The unit of the timestamps of a body.
 
 /// The unit of the timestamps in a body.
+///
+/// # Examples
+///
+/// ```
+/// use neap_rows::line_protocol::Precision;
+///
+/// assert_eq!(Precision::Millisecond.to_nanos(5), Some(5_000_000));
+/// assert_eq!(Precision::Auto.to_nanos(1_700_000_000), Some(1_700_000_000_000_000_000));
+/// assert_eq!(Precision::Second.truncate(1_999_999_999), 1_000_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Derived from the magnitude of each timestamp: below 5e9 seconds, below 5e12 milliseconds, below 5e15

@@ -27,6 +27,16 @@ enum FirstLine {
 ///
 /// If a binary value is malformed, the end of the line is not known, and the line is the whole input: the parser refuses
 /// it with the reason. The length of a line is not limited.
+///
+/// # Examples
+///
+/// ```
+/// use neap_rows::line_protocol::questdb_line_length;
+///
+/// let received = b"cpu load=0.5\ncpu load=";
+/// assert_eq!(questdb_line_length(received), Some(13));
+/// assert_eq!(questdb_line_length(&received[13..]), None);
+/// ```
 pub fn questdb_line_length(input: &[u8]) -> Option<usize> {
     let blanks = input
         .iter()
