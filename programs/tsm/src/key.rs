@@ -20,6 +20,18 @@ pub fn split_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The measurement and the tags of a series.
+///
+/// # Examples
+///
+/// ```
+/// use neap_tsm::{SeriesKey, split_key};
+///
+/// let (series, field) = split_key(b"cpu,host=a\\ b#!~#load").unwrap_or_default();
+/// assert_eq!(field, b"load");
+/// let key = SeriesKey::parse(series);
+/// assert_eq!(key.measurement, "cpu");
+/// assert_eq!(key.tags, [("host".to_owned(), "a b".to_owned())]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
     /// The measurement.

@@ -41,6 +41,16 @@ pub const METADATA_FIELDS: [&str; 3] = ["type", "help", "unit"];
 const ESCAPE_PREFIX: &str = "label_";
 
 /// Returns the tag of a label. Labels that have the name of a field or of a reserved column get the prefix `label_`.
+///
+/// # Examples
+///
+/// ```
+/// use neap_prometheus::{label_of_tag, tag_of_label};
+///
+/// assert_eq!(tag_of_label("job"), "job");
+/// assert_eq!(tag_of_label("value"), "label_value");
+/// assert_eq!(label_of_tag("label_value"), "value");
+/// ```
 #[inline]
 pub fn tag_of_label(label: &str) -> Cow<'_, str> {
     if needs_prefix(label) {

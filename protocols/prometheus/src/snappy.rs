@@ -19,6 +19,17 @@ pub fn decompressed_len(block: &[u8], limit: usize) -> Result<usize, DecodeError
 ///
 /// # Errors
 /// The bytes are not a block of snappy, or the decompressed size exceeds the limit.
+///
+/// # Examples
+///
+/// ```
+/// use neap_prometheus::{compress, decompress};
+///
+/// let block = compress(&[7; 1_000])?;
+/// assert_eq!(decompress(&block, 1_000)?, [7; 1_000]);
+/// assert!(decompress(&block, 999).is_err());
+/// # Ok::<(), neap_prometheus::DecodeError>(())
+/// ```
 pub fn decompress(block: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut message = vec![0; decompressed_len(block, limit)?];
     let written = snap::raw::Decoder::new().decompress(block, &mut message)?;

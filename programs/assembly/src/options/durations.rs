@@ -8,6 +8,18 @@ use crate::options::OptionValueError;
 ///
 /// # Errors
 /// [`OptionValueError::InvalidDuration`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use neap_assembly::options::parse_duration;
+///
+/// assert_eq!(parse_duration("4 hours")?, Duration::from_secs(14_400));
+/// assert!(parse_duration("5").is_err());
+/// # Ok::<(), neap_assembly::options::OptionValueError>(())
+/// ```
 pub fn parse_duration(text: &str) -> Result<Duration, OptionValueError> {
     Ok(humantime::parse_duration(text)?)
 }

@@ -5,6 +5,19 @@ use std::str::FromStr;
 use crate::options::{OptionValueError, parse_bytes};
 
 /// An amount of memory. A percentage resolves to at least `MIN_BYTES` bytes.
+///
+/// # Examples
+///
+/// ```
+/// use neap_assembly::options::MemoryAmount;
+///
+/// type Amount = MemoryAmount<1_000>;
+///
+/// assert_eq!("20%".parse::<Amount>()?.bytes_of(50_000), 10_000);
+/// assert_eq!("1%".parse::<Amount>()?.bytes_of(50_000), 1_000);
+/// assert_eq!("1MB".parse::<Amount>()?.bytes_of(50_000), 1_000_000);
+/// # Ok::<(), neap_assembly::options::OptionValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryAmount<const MIN_BYTES: usize> {
     /// A number of bytes.

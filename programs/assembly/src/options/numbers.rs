@@ -15,6 +15,17 @@ pub fn parse_count(text: &str) -> Result<usize, OptionValueError> {
 ///
 /// # Errors
 /// [`OptionValueError::InvalidByteCount`], [`OptionValueError::UnknownUnit`], [`OptionValueError::BytesOutOfRange`].
+///
+/// # Examples
+///
+/// ```
+/// use neap_assembly::options::parse_bytes;
+///
+/// assert_eq!(parse_bytes("64 KiB")?, 65_536);
+/// assert_eq!(parse_bytes("10MB")?, 10_000_000);
+/// assert!(parse_bytes("5 parsecs").is_err());
+/// # Ok::<(), neap_assembly::options::OptionValueError>(())
+/// ```
 pub fn parse_bytes(text: &str) -> Result<usize, OptionValueError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
