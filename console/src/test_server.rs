@@ -91,7 +91,7 @@ impl TestServer {
             .merge(session_routes(server))
             .merge(document_routes(Arc::clone(&catalog)));
         let common = ServiceContext {
-            cluster: ClusterId::of(Arc::clone(&catalog)),
+            cluster: ClusterId::new(Arc::clone(&catalog)),
             world,
             metrics,
             access: if requires_tokens {

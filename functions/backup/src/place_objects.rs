@@ -33,7 +33,7 @@ pub(crate) struct StoredObject {
 
 impl StoredObject {
     /// Describes an object that a backup puts.
-    pub(crate) fn of(bytes: &Bytes, put_by: Ulid) -> Self {
+    pub(crate) fn new(bytes: &Bytes, put_by: Ulid) -> Self {
         Self {
             bytes: bytes.len() as u64,
             sha256: sha256(bytes),

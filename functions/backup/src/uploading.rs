@@ -336,7 +336,7 @@ impl BackupParts {
             Ok(bytes) => bytes,
             Err(reason) => return Ok(UploadedObject::Damaged(reason)),
         };
-        let stored = StoredObject::of(&bytes, backup);
+        let stored = StoredObject::new(&bytes, backup);
         let put = place.objects_of(backup);
         put.put(key, bytes, PutMode::Overwrite).await?;
         Ok(UploadedObject::Put(stored))

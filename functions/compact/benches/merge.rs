@@ -217,7 +217,7 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
         }
     }
     let manifest = place.manifests.read(place.database, None).await.unwrap();
-    let job = MergeJob::of(manifest.value.sections.clone(), MergeReason::Settled).unwrap();
+    let job = MergeJob::new(manifest.value.sections.clone(), MergeReason::Settled).unwrap();
     let merger = Merger::new(
         place.bucket.clone(),
         Arc::clone(&place.catalog),

@@ -22,7 +22,7 @@ pub struct CompactionDebt {
 }
 
 impl CompactionDebt {
-    pub(crate) fn of(jobs: &[MergeJob]) -> Self {
+    pub(crate) fn from_jobs(jobs: &[MergeJob]) -> Self {
         let inputs = || jobs.iter().flat_map(|job| &job.inputs);
         Self {
             merges: jobs.len(),

@@ -54,7 +54,7 @@ pub(crate) async fn superseded(
     let prefix = Key::engine_prefix(database);
     let mut keys = Vec::new();
     let mut checkpoints: Vec<(TriggerId, String)> = Vec::new();
-    let mut pages = ListingPages::of(bucket, &prefix);
+    let mut pages = ListingPages::new(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             let Ok(key) = entry.key.parse::<Key>() else {
@@ -100,7 +100,7 @@ pub(crate) async fn unreferenced_code(
         return Ok(Vec::new());
     }
     let mut old: Vec<(CodeHash, String)> = Vec::new();
-    let mut pages = ListingPages::of(bucket, Key::PLUGINS_PREFIX);
+    let mut pages = ListingPages::new(bucket, Key::PLUGINS_PREFIX);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             if let Ok(Key::PluginCode(hash)) = entry.key.parse()

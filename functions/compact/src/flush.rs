@@ -244,7 +244,7 @@ impl Flusher {
         };
         let job = object.ulid;
         let tables = tables_of(&segments);
-        let kept = MaterializedCaches::of(value, &catalog, &tables, object.drawn);
+        let kept = MaterializedCaches::new(value, &catalog, &tables, object.drawn);
         let catalog = catalog.value.as_ref();
         let plan = plan.within(limits.table_bytes, catalog, &segments);
         let (plan, bundle) = fitting_bundle(catalog, &segments, object, plan, &kept)?;

@@ -248,7 +248,7 @@ impl GarbageCollector {
     ) -> Result<(CollectionReport, BTreeSet<(TableId, u64)>), CompactError> {
         let grace = self.settings.time_travel;
         let ended =
-            EndedPublications::of(&self.bucket, &self.catalog, database, manifest, grace).await?;
+            EndedPublications::list(&self.bucket, &self.catalog, database, manifest, grace).await?;
         let collected = self.delete_objects(ended.keys).await?;
         Ok((collected, ended.publications))
     }
@@ -295,7 +295,7 @@ impl GarbageCollector {
         manifest: &VersionedValue<Manifest>,
     ) -> Result<CollectionReport, CompactError> {
         let prefix = Key::tail_prefix(database);
-        let pages = ListingPages::of(&self.bucket, &prefix);
+        let pages = ListingPages::new(&self.bucket, &prefix);
         self.collect_segments_of(database, manifest, pages).await
     }
 
@@ -388,7 +388,7 @@ impl GarbageCollector {
 
     async fn unseen(&self, database: DatabaseId) -> Result<TriggerProgress, CompactError> {
         let grace = self.settings.segment_grace;
-        TriggerProgress::of(&self.bucket, &self.catalog, database, grace).await
+        TriggerProgress::read(&self.bucket, &self.catalog, database, grace).await
     }
 
     async fn delete(
@@ -478,7 +478,7 @@ impl GarbageCollector {
             .collect();
         let mut found = BTreeSet::new();
         let prefix = Key::data_prefix(database);
-        let mut pages = ListingPages::of(&self.bucket, &prefix);
+        let mut pages = ListingPages::new(&self.bucket, &prefix);
         while let Some(page) = pages.next().await? {
             let is_old = |entry: &&ListEntry| self.is_old(entry, page.date);
             let old = page.entries.iter().filter(is_old);
@@ -553,7 +553,7 @@ impl GarbageCollector {
         let prefix = Key::tail_prefix(database);
         let segments = self
             .delete_segments(
-                (database, ListingPages::of(&self.bucket, &prefix)),
+                (database, ListingPages::new(&self.bucket, &prefix)),
                 Stamp::from_u64(u64::MAX),
                 TriggerProtection::Disabled,
                 |_| false,
@@ -608,7 +608,7 @@ impl GarbageCollector {
         prefix: &str,
         collected: &mut CollectionReport,
     ) -> Result<(), CompactError> {
-        let mut pages = ListingPages::of(&self.bucket, prefix);
+        let mut pages = ListingPages::new(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let own = page.entries.into_iter().map(|entry| entry.key);
             let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
@@ -638,7 +638,7 @@ impl GarbageCollector {
     /// Deletes the expired objects with a prefix.
     async fn collect_expired(&self, prefix: &str) -> Result<CollectionReport, CompactError> {
         let mut collected = CollectionReport::default();
-        let mut pages = ListingPages::of(&self.bucket, prefix);
+        let mut pages = ListingPages::new(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let is_expired = |entry: &&ListEntry| {
                 let age = page.date.map(|date| date.since(entry.last_modified));

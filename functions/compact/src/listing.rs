@@ -30,7 +30,7 @@ pub(crate) struct ListingPages<'a> {
 
 impl<'a> ListingPages<'a> {
     /// Lists all keys that start with `prefix`.
-    pub(crate) fn of(bucket: &'a Bucket, prefix: &'a str) -> Self {
+    pub(crate) fn new(bucket: &'a Bucket, prefix: &'a str) -> Self {
         Self {
             bucket,
             prefix,

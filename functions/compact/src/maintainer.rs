@@ -279,7 +279,7 @@ impl Maintainer {
             now,
             removal: removal_time.as_ref().ok().copied(),
         };
-        let state = PlanContext::of(
+        let state = PlanContext::new(
             &manifest.value,
             catalog,
             times,
@@ -287,7 +287,7 @@ impl Maintainer {
             policy,
             published,
         );
-        let mut queue = MergeQueue::of(limits.jobs);
+        let mut queue = MergeQueue::with_limit(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
         removed += planned.await?;
         self.debts.note(database, plan_scope, queue.debt());

@@ -46,7 +46,7 @@ pub(crate) struct PlanContext {
 
 impl PlanContext {
     /// Returns the inputs from a manifest and the catalog.
-    pub(crate) fn of(
+    pub(crate) fn new(
         manifest: &Manifest,
         catalog: Arc<DatabaseCatalog>,
         times: PlanTimes,
@@ -113,7 +113,7 @@ impl PlanContext {
         let rewrites: BTreeSet<SectionRef> = sections
             .iter()
             .filter(is_rewritten)
-            .map(|section| SectionRef::of(section))
+            .map(|section| SectionRef::from_section(section))
             .collect();
         let table_state = TablePlanInput {
             table,

@@ -109,7 +109,7 @@ impl TailSurvey {
     ) -> Result<Self, CompactError> {
         let mut survey = Self::default();
         let mut kept: usize = 0;
-        let mut pages = ListingPages::of(bucket, Key::TAIL_PREFIX);
+        let mut pages = ListingPages::new(bucket, Key::TAIL_PREFIX);
         while let Some(page) = pages.next().await? {
             survey.date = survey.date.or(page.date);
             for entry in page.entries {
@@ -136,7 +136,7 @@ impl TailSurvey {
         bucket: &Bucket,
     ) -> Result<BTreeMap<DatabaseId, TailSize>, CompactError> {
         let mut sizes: BTreeMap<DatabaseId, TailSize> = BTreeMap::new();
-        let mut pages = ListingPages::of(bucket, Key::TAIL_PREFIX);
+        let mut pages = ListingPages::new(bucket, Key::TAIL_PREFIX);
         while let Some(page) = pages.next().await? {
             for entry in page.entries {
                 if let Ok(Key::Segment(database, _)) = entry.key.parse() {
@@ -163,7 +163,7 @@ pub(crate) async fn list_tail(
     let mut tail = ListedTail::default();
     let mut date = None;
     let prefix = Key::tail_prefix(database);
-    let mut pages = ListingPages::of(bucket, &prefix);
+    let mut pages = ListingPages::new(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         date = date.or(page.date);
         for entry in page.entries {
@@ -184,7 +184,7 @@ pub(crate) async fn tail_size_above(
 ) -> Result<TailSize, CompactError> {
     let mut size = TailSize::default();
     let prefix = Key::tail_prefix(database);
-    let mut pages = ListingPages::of(bucket, &prefix);
+    let mut pages = ListingPages::new(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             if let Ok(Key::Segment(_, name)) = entry.key.parse()

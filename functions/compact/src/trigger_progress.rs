@@ -49,7 +49,7 @@ pub(crate) enum SegmentDisposition {
 impl TriggerProgress {
     /// Reads the progress of the enabled triggers of a database. Costs one GET for each trigger, and none if the
     /// database never had a trigger. A mark that is known for less than `grace` settles nothing.
-    pub(crate) async fn of(
+    pub(crate) async fn read(
         bucket: &Bucket,
         catalog: &Catalog,
         database: DatabaseId,

@@ -91,7 +91,7 @@ pub enum TriggerKind {
 
 impl TriggerKind {
     /// Returns the kind of a specification.
-    pub fn of(specification: &TriggerSpecification) -> Self {
+    pub fn from_specification(specification: &TriggerSpecification) -> Self {
         match specification {
             TriggerSpecification::SingleTableWalWrite { .. }
             | TriggerSpecification::AllTablesWalWrite => Self::Wal,
@@ -233,6 +233,9 @@ mod tests {
         }
         assert!("writes".parse::<TriggerKind>().is_err());
         let every = parse_specification("every:1s").unwrap();
-        assert_eq!(TriggerKind::of(&every), TriggerKind::Schedule);
+        assert_eq!(
+            TriggerKind::from_specification(&every),
+            TriggerKind::Schedule
+        );
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct BucketScan {
 
 impl BucketScan {
     /// Scans all keys of a bucket. Skips the objects of known databases.
-    pub(crate) async fn of(
+    pub(crate) async fn read(
         bucket: &Bucket,
         known: &BTreeSet<DatabaseId>,
     ) -> Result<Self, FsckError> {

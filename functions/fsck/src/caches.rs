@@ -28,7 +28,7 @@ pub(crate) struct CacheCheckResult {
 
 impl CacheInventory {
     /// Lists the cache objects of a database.
-    pub(crate) async fn of(bucket: &Bucket, database: DatabaseId) -> Result<Self, FsckError> {
+    pub(crate) async fn list(bucket: &Bucket, database: DatabaseId) -> Result<Self, FsckError> {
         let mut inventory = Self::default();
         list(bucket, &Key::cache_prefix(database), |entry| {
             if let Ok(Key::Cache(of, cache, object)) = entry.key.parse()
@@ -135,7 +135,7 @@ async fn read(
     }
     let table = catalog.table_by_id(entry.table);
     // The next flush or collection removes the entry of a deleted cache.
-    let Some(shape) = table.and_then(|table| CacheShape::of(table, entry.cache)) else {
+    let Some(shape) = table.and_then(|table| CacheShape::for_cache(table, entry.cache)) else {
         return Ok(None);
     };
     let decoded = CacheLayer::decode(entry.cache, &key.to_string(), &object, &shape);

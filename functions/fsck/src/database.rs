@@ -94,7 +94,7 @@ impl DatabaseTarget<'_> {
             named = self.load(&manifest.value, &mut checked.findings).await?;
         }
         let inventories = self.inventories(&named).await?;
-        let caches = CacheInventory::of(bucket, self.id).await?;
+        let caches = CacheInventory::list(bucket, self.id).await?;
         let own = inventories.get(&self.id);
         checked.findings.extend(named.findings(own));
         let mark = manifest.as_ref().map(|it| it.value.low_water_mark);

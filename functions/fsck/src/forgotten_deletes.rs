@@ -32,7 +32,7 @@ struct SectionDeletes {
 }
 
 impl SectionDeletes {
-    fn of(manifest: &Manifest, section: &Section) -> Self {
+    fn new(manifest: &Manifest, section: &Section) -> Self {
         let deletes = manifest.deletes.iter();
         let applying = deletes.filter(|recorded| recorded.applies_to(section));
         let (pending, dropped) = applying
@@ -71,7 +71,7 @@ pub(crate) async fn find(
 ) -> Result<ForgottenDeletes, FsckError> {
     let mut forgotten = ForgottenDeletes::default();
     for section in live.iter().map(|one| &one.section) {
-        let deletes = SectionDeletes::of(manifest, section);
+        let deletes = SectionDeletes::new(manifest, section);
         if deletes.dropped.is_empty() {
             continue;
         }

@@ -85,7 +85,7 @@ impl Fsck {
                 let entries = entries(&root.value);
                 let known: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
                 let sweep = match options.database {
-                    None => Some(BucketScan::of(&self.bucket, &known).await?),
+                    None => Some(BucketScan::read(&self.bucket, &known).await?),
                     Some(_) => None,
                 };
                 if let Some(sweep) = &sweep {
@@ -95,7 +95,7 @@ impl Fsck {
             }
             Err(finding) => {
                 report.add(finding.clone());
-                let sweep = BucketScan::of(&self.bucket, &BTreeSet::new()).await?;
+                let sweep = BucketScan::read(&self.bucket, &BTreeSet::new()).await?;
                 let entries = sweep.databases.keys().map(|id| DatabaseInfo {
                     id: *id,
                     name: format!("database {id}"),

@@ -24,7 +24,7 @@ pub struct LostTable {
 }
 
 impl LostTable {
-    pub(crate) fn of(rows: &LostRows, catalog: &DatabaseCatalog) -> Self {
+    pub(crate) fn new(rows: &LostRows, catalog: &DatabaseCatalog) -> Self {
         Self {
             table: table_names(catalog, rows),
             rows: rows.rows,

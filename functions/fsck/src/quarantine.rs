@@ -205,7 +205,7 @@ impl DatabaseTarget<'_> {
                 database: self.name.to_owned(),
                 id: self.id,
                 object: one.record.name(self.id),
-                tables: tables.map(|rows| LostTable::of(rows, &catalog)).collect(),
+                tables: tables.map(|rows| LostTable::new(rows, &catalog)).collect(),
                 is_claim: one.record.is_claim(),
                 quarantined: commit || one.record.quarantine.is_some(),
             }

@@ -41,7 +41,7 @@ pub(crate) fn recorded_damage(
 
 /// Describes lost rows.
 pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String {
-    let tables = lost.iter().map(|rows| LostTable::of(rows, catalog));
+    let tables = lost.iter().map(|rows| LostTable::new(rows, catalog));
     let tables: Vec<_> = tables.map(|table| table.to_string()).collect();
     if tables.is_empty() {
         "all of its rows".to_owned()

@@ -374,7 +374,7 @@ fn lines(report: &FsckReport) -> String {
     let lines = report.findings.iter().map(|finding| {
         let mut line = finding.to_string();
         if let Some(key) = &finding.key {
-            let class = neap_bucket::KeyClass::of(key);
+            let class = neap_bucket::KeyClass::from_key(key);
             let place = match key.parse::<Key>() {
                 Ok(_) => format!("<{}>", class.as_str()),
                 Err(_) => key.clone(),

@@ -110,7 +110,7 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, &head.headers)?;
     let query = ClientQuery {
-        caller: Caller::of(head)?,
+        caller: Caller::from_head(head)?,
         origin: origin::current(),
         database: Some(query.db),
         language: Language::Sql,

@@ -181,7 +181,7 @@ impl PlanCache {
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
         let lifted = if request.parameters == Parameters::default() {
-            LiftedStatement::of(&request.text)
+            LiftedStatement::from_sql(&request.text)
         } else {
             None
         };
@@ -314,7 +314,7 @@ fn lifted_select(context: &QueryContext, statement: &Statement) -> Option<(Lifte
     if context.has_several_databases() {
         return None;
     }
-    let lifted = LiftedSelect::of(select, context.times.now.saturating_mul(1_000))?;
+    let lifted = LiftedSelect::from_select(select, context.times.now.saturating_mul(1_000))?;
     let text = lifted.shape.to_string();
     (text.len() <= MAX_STATEMENT_BYTES).then_some((lifted, text))
 }

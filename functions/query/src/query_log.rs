@@ -451,7 +451,7 @@ impl QueryTracker {
         memory: Arc<PeakRecordingPool>,
         workers: Vec<String>,
     ) {
-        let files = FileScans::of(&plan);
+        let files = FileScans::from_plan(&plan);
         let mut state = self.query.state();
         state.partitions = Some(files.partitions);
         state.parquet_files = Some(files.files);

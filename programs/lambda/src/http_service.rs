@@ -35,7 +35,7 @@ pub(crate) fn complete_routes(
     let metrics = opened.metrics.clone();
     let access = access.access(catalog, &metrics);
     let common = ServiceContext {
-        cluster: ClusterId::of(Arc::clone(catalog)),
+        cluster: ClusterId::new(Arc::clone(catalog)),
         world: opened.bucket.world().clone(),
         metrics,
         access,

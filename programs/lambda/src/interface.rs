@@ -102,7 +102,7 @@ struct OptionDocument {
 }
 
 impl OptionDocument {
-    fn of(arg: &Arg) -> Self {
+    fn from_arg(arg: &Arg) -> Self {
         let default = arg.get_default_values().first();
         Self {
             names: environment_variables_of(arg),
@@ -171,7 +171,10 @@ impl Interface {
             events: self.events,
             store: store.collect(),
             calls: self.calls,
-            options: flags.iter().map(|arg| OptionDocument::of(arg)).collect(),
+            options: flags
+                .iter()
+                .map(|arg| OptionDocument::from_arg(arg))
+                .collect(),
         })
     }
 }

@@ -38,7 +38,7 @@ impl BlockReason {
     }
 
     /// Returns the reason, if a flush failed for a cause that an operator must fix.
-    fn of(flushed: &Result<FlushResult, CompactError>) -> Option<Self> {
+    fn from_result(flushed: &Result<FlushResult, CompactError>) -> Option<Self> {
         match flushed {
             Ok(
                 FlushResult::Done { .. }
@@ -75,7 +75,7 @@ impl BlockedFlushes {
             Err(error) => error.to_string(),
             Ok(FlushResult::Done { .. }) => String::new(),
         };
-        match BlockReason::of(flushed) {
+        match BlockReason::from_result(flushed) {
             Some(reason) => self.lock().insert(database, (reason, text)),
             None => self.lock().remove(&database),
         };

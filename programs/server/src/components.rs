@@ -495,7 +495,7 @@ fn add_layers(
     tracer: Option<Arc<dyn RequestTracer>>,
 ) -> Router {
     let common = ServiceContext {
-        cluster: ClusterId::of(Arc::clone(&base.catalog)),
+        cluster: ClusterId::new(Arc::clone(&base.catalog)),
         world: base.world.clone(),
         metrics: base.metrics.clone(),
         access: args.access.access(&base.catalog, &base.metrics),

@@ -64,7 +64,7 @@ impl ConcurrencyLimiter {
         }
         let peer = request.extensions().get::<PeerAddress>();
         let announced = AnnouncedBody {
-            client: ClientNetwork::of(peer.map(|peer| peer.0.ip())),
+            client: ClientNetwork::from_address(peer.map(|peer| peer.0.ip())),
             bytes: expected_bytes(request.headers(), &self.body_limits),
         };
         request.map(|body| {
@@ -117,7 +117,7 @@ async fn handle_with_permit(
     next: Next,
 ) -> Response {
     let place = match crowd.places.acquire().await {
-        Ok(permit) => Arc::new(RequestPermit::of(permit)),
+        Ok(permit) => Arc::new(RequestPermit::from_permit(permit)),
         Err(why) => return crowd.turn_away(why),
     };
     let answer = next.run(crowd.wrap_body(request, &place)).await;

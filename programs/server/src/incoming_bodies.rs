@@ -279,7 +279,7 @@ mod tests {
     };
 
     fn client(number: u8) -> ClientNetwork {
-        ClientNetwork::of(Some([192, 0, 2, number].into()))
+        ClientNetwork::from_address(Some([192, 0, 2, number].into()))
     }
 
     fn excess(body: &IncomingBody) -> Option<LimitExceeded> {

@@ -76,10 +76,10 @@ impl MemoryPlan {
     /// operator's setting for queries.
     pub(super) fn new(limit: Option<usize>, queries: Option<MemoryAmount>) -> Self {
         let limit = limit.unwrap_or_else(limit_bytes);
-        Self::of(limit, queries.map(|queries| queries.bytes_of(limit)))
+        Self::with_limit(limit, queries.map(|queries| queries.bytes_of(limit)))
     }
 
-    fn of(limit: usize, queries: Option<usize>) -> Self {
+    fn with_limit(limit: usize, queries: Option<usize>) -> Self {
         let merges = (limit / 10).clamp(MIN_MERGE_BYTES, MAX_MERGE_BYTES);
         let planned = limit / 100 * PLANNED_PERCENT;
         // On a machine below the minimum, each component still gets a small budget.
@@ -212,7 +212,7 @@ mod tests {
     fn all_bounds_together_stay_below_85_percent_of_the_limit() {
         for mebibytes in [256, 512, 1_024, 2_048, 4_096, 65_536] {
             let limit = mebibytes << 20;
-            let plan = MemoryPlan::of(limit, None);
+            let plan = MemoryPlan::with_limit(limit, None);
             assert!(sum(&plan) * 100 < limit * 85, "{mebibytes} MiB: {plan:?}");
         }
     }
@@ -220,19 +220,25 @@ mod tests {
     #[test]
     fn a_larger_query_budget_reduces_the_other_budgets() {
         let limit = 4 << 30;
-        let plan = MemoryPlan::of(limit, Some(limit / 3));
+        let plan = MemoryPlan::with_limit(limit, Some(limit / 3));
         assert_eq!(plan.queries, limit / 3);
         assert!(sum(&plan) * 100 < limit * 85, "{plan:?}");
     }
 
     #[test]
     fn fewer_queries_run_at_once_where_there_is_little_memory() {
-        assert_eq!(MemoryPlan::of(256 << 20, None).queries_within(32), 1);
-        let plan = MemoryPlan::of(512 << 20, None);
+        assert_eq!(
+            MemoryPlan::with_limit(256 << 20, None).queries_within(32),
+            1
+        );
+        let plan = MemoryPlan::with_limit(512 << 20, None);
         assert_eq!((plan.queries >> 20, plan.queries_within(32)), (72, 1));
-        let larger = MemoryPlan::of(4 << 30, None);
+        let larger = MemoryPlan::with_limit(4 << 30, None);
         assert_eq!((larger.queries >> 20, larger.queries_within(32)), (715, 11));
-        assert_eq!(MemoryPlan::of(16 << 30, None).queries_within(32), 32);
+        assert_eq!(
+            MemoryPlan::with_limit(16 << 30, None).queries_within(32),
+            32
+        );
         assert_eq!(plan.queries_within(1), 1);
     }
 

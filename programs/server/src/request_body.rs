@@ -92,7 +92,7 @@ pub(super) struct RequestPermit(Mutex<Result<Option<OwnedSemaphorePermit>, Reque
 
 impl RequestPermit {
     /// Creates the state of a request that holds a permit.
-    pub(super) fn of(permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn from_permit(permit: OwnedSemaphorePermit) -> Self {
         Self(Mutex::new(Ok(Some(permit))))
     }
 

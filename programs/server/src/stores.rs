@@ -270,7 +270,7 @@ pub fn data_directory(config: &StoreConfig) -> Option<PathBuf> {
 ///
 /// The options name no usable store, or other programs can't read it.
 pub fn url(config: &StoreConfig) -> Result<StoreUrl, StoresError> {
-    Ok(StoreUrl::of(&with_default_folder(config))?)
+    Ok(StoreUrl::from_config(&with_default_folder(config))?)
 }
 
 fn with_default_folder(config: &StoreConfig) -> StoreConfig {

@@ -52,7 +52,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
     let mut reservation = service

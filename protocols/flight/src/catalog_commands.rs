@@ -23,7 +23,7 @@ pub(crate) struct CatalogCommand(Command);
 
 impl CatalogCommand {
     /// Returns the command if it is one of these.
-    pub(crate) fn of(command: &Command) -> Option<Self> {
+    pub(crate) fn from_command(command: &Command) -> Option<Self> {
         match command {
             Command::CommandGetCatalogs(_)
             | Command::CommandGetDbSchemas(_)

@@ -62,7 +62,7 @@ impl RequestedRows {
     }
 
     fn of_command(command: Command, metadata: &RequestMetadata) -> Result<Self, Status> {
-        if let Some(catalog) = CatalogCommand::of(&command) {
+        if let Some(catalog) = CatalogCommand::from_command(&command) {
             return Ok(Self::Catalog(catalog, Box::new(metadata.clone())));
         }
         let handle = match command {

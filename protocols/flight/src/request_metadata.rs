@@ -37,7 +37,7 @@ impl RequestMetadata {
     ///
     /// # Errors
     /// `Unauthenticated` if the request has no caller, `InvalidArgument` if a header is malformed.
-    pub(crate) fn of<T>(request: &Request<T>, world: &World) -> Result<Self, Status> {
+    pub(crate) fn from_request<T>(request: &Request<T>, world: &World) -> Result<Self, Status> {
         Self::from_parts(request.metadata(), request.extensions(), world)
     }
 

@@ -148,7 +148,7 @@ impl ArrowFlight {
     }
 
     fn metadata<T>(&self, request: &Request<T>) -> Result<RequestMetadata, Status> {
-        RequestMetadata::of(request, &self.world)
+        RequestMetadata::from_request(request, &self.world)
     }
 
     /// Counts a request by its outcome.

@@ -42,7 +42,7 @@ pub struct ClientCredentials {
 
 impl ClientCredentials {
     /// Returns the credentials in the head of a request.
-    pub(crate) fn of(head: &Parts) -> Self {
+    pub(crate) fn from_head(head: &Parts) -> Self {
         let authorization = head.headers.get(AUTHORIZATION).cloned();
         Self {
             authorization: authorization.map(|mut value| {

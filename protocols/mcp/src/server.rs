@@ -108,7 +108,7 @@ impl ServerHandler for ToolServer {
             return Err(ErrorData::invalid_params(text, None));
         };
         let head = context.extensions.get::<Parts>();
-        let credentials = head.map(ClientCredentials::of).unwrap_or_default();
+        let credentials = head.map(ClientCredentials::from_head).unwrap_or_default();
         let call = self.call(tool, request.arguments.unwrap_or_default(), credentials);
         let answer = tokio::select! {
             answer = call => answer,

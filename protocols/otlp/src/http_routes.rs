@@ -67,7 +67,7 @@ async fn export(
     request: Request,
 ) -> Result<ExportOutcome, ExportError> {
     let (head, body) = request.into_parts();
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     let target = ExportTarget::resolve(service, &caller, &head.headers, &head.uri).await?;
     let limits = service.settings().body_limits();
     let expected = expected_bytes(&head.headers, &limits);

@@ -70,7 +70,7 @@ async fn answer(
     let database = params.database.as_ref().or(state.default_database.as_ref());
     let missing = || ApiError::text(Kind::Invalid, "missing query parameter 'db'");
     let query = ClientQuery {
-        caller: Caller::of(head)?,
+        caller: Caller::from_head(head)?,
         origin: origin::current(),
         database: Some(database.ok_or_else(missing)?.clone()),
         language: Language::Sql,

@@ -71,7 +71,7 @@ async fn accept(
     let database = database.ok_or_else(|| invalid("missing query parameter 'db'"))?;
     // The name and the permission are checked before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     let only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
     let reservation = service

@@ -74,7 +74,7 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
         );
         let delete = writer.request("POST", "/api/v3/delete_rows");
         let delete = delete.header("content-type", "application/json");
-        let delete = Reply::of(delete.body(r#"{"db":"busy","table":"m"}"#)).unwrap();
+        let delete = Reply::receive(delete.body(r#"{"db":"busy","table":"m"}"#)).unwrap();
         assert_eq!(delete.status, 503, "{}", delete.text());
         assert_eq!(write(writer, "calm").status, 204);
     }

@@ -64,7 +64,7 @@ fn a_backup_under_load_is_restored_in_place_and_beside() {
         server.write("other", "m,host=a v=7i 1\n");
         let body = json!({ "db": "db", "q": "DELETE FROM m WHERE host = 'b'", "format": "json" });
         let deleted = server.request("POST", "/api/v3/query_sql");
-        let deleted = Reply::of(deleted.body(body.to_string())).unwrap();
+        let deleted = Reply::receive(deleted.body(body.to_string())).unwrap();
         assert_eq!(deleted.status, 200, "{}", deleted.text());
         let (is_over, written) = (AtomicBool::new(false), AtomicU64::new(1));
         thread::scope(|scope| {

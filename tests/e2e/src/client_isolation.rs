@@ -229,7 +229,7 @@ fn incomplete_bodies_do_not_block_other_requests() {
 #[test]
 fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &["--log-filter", "trace"]);
-    let created = Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    let created = Reply::receive(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     assert_eq!(created.status, 201, "{}", created.text());
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();
     let token = created["token"].as_str().unwrap();
@@ -238,12 +238,12 @@ fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
         .replace('/', "%2F")
         .replace('=', "%3D");
     let path = format!("/write?db=d&u=somebody&p={encoded}");
-    let written = Reply::of(neap.request("POST", &path).body("m v=1 1")).unwrap();
+    let written = Reply::receive(neap.request("POST", &path).body("m v=1 1")).unwrap();
     assert_eq!(written.status, 204, "{}", written.text());
     let request = neap.request("GET", "/api/v3/query_sql?db=d&q=SELECT%201");
-    let asked = Reply::of(request.bearer_auth(token)).unwrap();
+    let asked = Reply::receive(request.bearer_auth(token)).unwrap();
     assert_eq!(asked.status, 200, "{}", asked.text());
-    let wrong = Reply::of(neap.request("GET", "/health").bearer_auth("apiv3_wrong")).unwrap();
+    let wrong = Reply::receive(neap.request("GET", "/health").bearer_auth("apiv3_wrong")).unwrap();
     assert_eq!(wrong.status, 401);
     let id = written.header("x-neap-request-id").unwrap().to_owned();
     let line = wait_for("the line of a request", LIMIT, || {

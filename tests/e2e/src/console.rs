@@ -65,7 +65,7 @@ fn answers_are_arrow_streams_on_request() {
         ("/api/v3/query_influxql", "SELECT host, v FROM m"),
     ] {
         let body = json!({"db": "db", "q": text, "format": "arrow"}).to_string();
-        let answer = Reply::of(server.request("POST", path).body(body)).unwrap();
+        let answer = Reply::receive(server.request("POST", path).body(body)).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(
             answer.header("content-type"),

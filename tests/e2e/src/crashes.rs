@@ -162,7 +162,8 @@ fn an_outage_of_the_store_is_reported_and_writes_resume_after_it() {
             let write = server.try_write("load", &line, None).unwrap();
             assert!(is_retryable(&write), "{}: {}", write.status, write.text());
             let body = json!({ "db": "load", "q": "SELECT * FROM samples" }).to_string();
-            let query = Reply::of(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+            let query =
+                Reply::receive(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
             assert!(is_retryable(&query), "{}: {}", query.status, query.text());
             assert_eq!(server.get("/health").status, 200);
         });

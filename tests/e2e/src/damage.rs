@@ -83,7 +83,7 @@ impl DamageFixture {
         let sql = format!("SELECT count(*) AS n FROM {table}");
         let body = json!({ "db": "db", "q": sql, "format": "json" });
         let request = self.server().request("POST", "/api/v3/query_sql");
-        let reply = Reply::of(request.body(body.to_string())).unwrap();
+        let reply = Reply::receive(request.body(body.to_string())).unwrap();
         assert_eq!(reply.status, 500, "{}", reply.text());
         reply.text()
     }

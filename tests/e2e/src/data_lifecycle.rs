@@ -23,13 +23,13 @@ impl DataLifecycleFixture<NeapProcess> {
     fn new() -> Self {
         let place = StoreFixture::directory();
         let server = NeapProcess::serve(&place);
-        Self::of(place, server, Duration::from_secs(8))
+        Self::with_flush_lag(place, server, Duration::from_secs(8))
     }
 }
 
 impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
     /// Wraps a server on a store. `flush_lag` is the age at which a segment may be flushed.
-    pub(crate) fn of(place: StoreFixture, server: S, flush_lag: Duration) -> Self {
+    pub(crate) fn with_flush_lag(place: StoreFixture, server: S, flush_lag: Duration) -> Self {
         Self {
             place,
             server,
@@ -61,7 +61,7 @@ impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
         if let Some(last) = self.last.get() {
             request = request.header(STAMP, last);
         }
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
         self.last.set(reply.stamp().max(self.last.get()));
         serde_json::from_slice(&reply.bytes).unwrap()
@@ -72,7 +72,7 @@ impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
         if let Some(last) = self.last.get() {
             request = request.header(STAMP, last);
         }
-        let reply = Reply::of(request.body(body.to_string())).unwrap();
+        let reply = Reply::receive(request.body(body.to_string())).unwrap();
         self.last.set(reply.stamp().max(self.last.get()));
         reply
     }

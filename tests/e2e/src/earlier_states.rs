@@ -46,7 +46,7 @@ impl EarlierStatesFixture {
         let body = json!({ "db": "db", "q": COUNT, "format": "json" });
         let request = self.server.request("POST", "/api/v3/query_sql");
         let request = request.header("x-neap-as-of", stamp.to_string());
-        Reply::of(request.body(body.to_string())).unwrap()
+        Reply::receive(request.body(body.to_string())).unwrap()
     }
 
     fn count(&self, database: &str) -> Vec<Value> {
@@ -77,7 +77,9 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     let body =
         json!({ "db": "db", "q": "DELETE FROM m WHERE time >= '1970-01-01'", "format": "json" });
     assert_eq!(
-        Reply::of(deleted.body(body.to_string())).unwrap().status,
+        Reply::receive(deleted.body(body.to_string()))
+            .unwrap()
+            .status,
         200
     );
     assert_eq!(stage.count("db"), rows(0));
@@ -184,7 +186,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
         let request = fresh
             .request("POST", "/api/v3/query_sql")
             .body(body.to_string());
-        let answer = Reply::of(request);
+        let answer = Reply::receive(request);
         let text = answer.map_or_else(|error| error.to_string(), |reply| reply.text());
         if name != "flipped bit" {
             assert!(text.contains(&key), "{name}: {text}");

@@ -51,7 +51,7 @@ fn endless_queries_end_and_do_not_block_other_requests() {
         let body = json!({ "db": "d", "q": sql }).to_string();
         let ask = || {
             let request = neap.request("POST", "/api/v3/query_sql");
-            Reply::of(request.body(body.clone())).unwrap()
+            Reply::receive(request.body(body.clone())).unwrap()
         };
         thread::scope(|scope| {
             let asked = [(); 3].map(|()| scope.spawn(ask));

@@ -39,7 +39,7 @@ impl ExportServer {
     fn write(&self, database: &str, lines: &str) {
         let path = format!("/api/v3/write_lp?db={database}&precision=nanosecond");
         let request = self.0.request("POST", &path).body(lines.to_owned());
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
 
@@ -358,7 +358,7 @@ fn copy_into_a_directory_refuses_names_in_whose_way_something_is() {
         let sql = format!("COPY soil TO '{name}' STORED AS CSV OPTIONS (overwrite '{mode}')");
         let body = json!({"db": "garden", "q": sql}).to_string();
         let request = server.0.request("POST", "/api/v3/query_sql").body(body);
-        Reply::of(request).unwrap()
+        Reply::receive(request).unwrap()
     };
     assert_eq!(copy("a", "false").status, 200);
     assert_eq!(copy("b/c", "false").status, 200);

@@ -18,7 +18,7 @@ fn upload(server: &ServerClient, query: &str, content_type: Option<&str>, file: 
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
     }
-    Reply::of(request).unwrap()
+    Reply::receive(request).unwrap()
 }
 
 fn gzip(contents: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Returns the status of a request with a token.
 fn status(server: &ServerClient, token: &str) -> u16 {
     let request = server.request("GET", "/api/v3/configure/database?format=json");
-    Reply::of(request.bearer_auth(token)).unwrap().status
+    Reply::receive(request.bearer_auth(token)).unwrap().status
 }
 
 /// Creates a file with `neap create token --admin --offline`, and returns its path and the token.
@@ -35,7 +35,7 @@ fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
     assert!(log.contains("There is no token yet"), "{log}");
     assert!(log.contains("neap create token --host"), "{log}");
     assert_eq!(neap.get("/health").status, 401);
-    let created = Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    let created = Reply::receive(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();
     let token = created["token"].as_str().unwrap();
     assert_eq!(status(&neap, token), 200);
@@ -87,13 +87,13 @@ fn a_lost_admin_token_is_replaced_once_at_an_address_of_its_own() {
     assert_eq!(status(&neap, &lost), 200);
     assert_eq!(recovery.get("/health").status, 404);
     let regenerate = "/api/v3/configure/token/admin/regenerate";
-    let created = Reply::of(recovery.request("POST", regenerate)).unwrap();
+    let created = Reply::receive(recovery.request("POST", regenerate)).unwrap();
     assert_eq!(created.status, 201, "{}", created.text());
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();
     let token = created["token"].as_str().unwrap();
     assert_eq!((status(&neap, token), status(&neap, &lost)), (200, 401));
     wait_for("the end of the address", LIMIT, || {
-        let again = Reply::of(recovery.request("POST", regenerate));
+        let again = Reply::receive(recovery.request("POST", regenerate));
         again.is_err().then_some(())
     });
     assert_eq!(status(&neap, token), 200);

@@ -12,7 +12,7 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn send(server: &ServerClient, path: &str, body: impl ToString) -> String {
     let request = server.request("POST", path).body(body.to_string());
-    let reply = Reply::of(request.header("content-type", "application/json")).unwrap();
+    let reply = Reply::receive(request.header("content-type", "application/json")).unwrap();
     assert!((200..300).contains(&reply.status), "{}", reply.text());
     reply.text()
 }
@@ -60,7 +60,8 @@ fn check(server: &ServerClient) {
     wait_for("the rows of the plugin", PLUGIN_TIMEOUT, || {
         let body = json!({ "db": "garden", "q": copied }).to_string();
         let request = server.request("POST", "/api/v3/query_sql").body(body);
-        let rows: Vec<Value> = serde_json::from_slice(&Reply::of(request).unwrap().bytes).ok()?;
+        let rows: Vec<Value> =
+            serde_json::from_slice(&Reply::receive(request).unwrap().bytes).ok()?;
         (rows == expected).then_some(())
     });
     let beds = "SELECT bed FROM distinct_cache('soil', 'beds') ORDER BY bed";

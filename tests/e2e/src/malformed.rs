@@ -92,7 +92,7 @@ pub(crate) fn check_on(server: &ServerClient, cases: &[MalformedRequest]) {
         for (header, value) in &case.headers {
             request = request.header(*header, *value);
         }
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         let shown = String::from_utf8_lossy(&case.body[..case.body.len().min(200)]);
         let shown = format!(
             "{} {} {:?}\n{shown}",

@@ -87,7 +87,8 @@ fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
                 return;
             }
             let body = json!({ "db": "d", "q": sql }).to_string();
-            let reply = Reply::of(neap.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+            let reply =
+                Reply::receive(neap.request("POST", "/api/v3/query_sql").body(body)).unwrap();
             // Before the first write, there are no rows to query.
             let is_early = asked.load(Ordering::Relaxed) == 0 && reply.status >= 400;
             assert!(reply.status == 200 || is_early, "{sql}: {}", reply.text());
@@ -148,7 +149,8 @@ fn a_query_that_exhausts_the_memory_is_ended_and_others_are_answered() {
             }
         });
         let body = json!({ "db": "d", "q": WIDE_ROWS }).to_string();
-        let asked = scope.spawn(|| Reply::of(neap.request("POST", "/api/v3/query_sql").body(body)));
+        let asked =
+            scope.spawn(|| Reply::receive(neap.request("POST", "/api/v3/query_sql").body(body)));
         let reply = asked.join();
         is_over.store(true, Ordering::Relaxed);
         reply.unwrap().unwrap()

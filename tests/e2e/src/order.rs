@@ -27,7 +27,7 @@ fn write(server: &ServerClient, lines: &str, order: Option<&str>) {
         if let Some(order) = order {
             request = request.header("x-neap-order", order);
         }
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         match reply.status {
             204 => return,
             503 => pause(Duration::from_millis(200)),
@@ -40,7 +40,7 @@ fn delete(server: &ServerClient, table: &str, pair: usize) {
     let body = json!({ "db": DB, "table": table, "condition": format!("pair='{pair}'") });
     let request = server.request("POST", "/api/v3/delete_rows");
     let request = request.header("content-type", "application/json");
-    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 204, "{}", reply.text());
 }
 
@@ -70,7 +70,7 @@ fn order_on(place: &StoreFixture) {
     let body = json!({ "db": DB, "order": "strict" }).to_string();
     let update = one.request("PUT", "/api/v3/configure/database");
     let update = update.header("content-type", "application/json").body(body);
-    assert_eq!(Reply::of(update).unwrap().status, 200);
+    assert_eq!(Reply::receive(update).unwrap().status, 200);
     for pair in 0..PAIRS {
         write(&one, &format!("over,pair={pair} v=3i 1"), None);
         write(&other, &format!("over,pair={pair} v=4i 1"), None);
@@ -94,7 +94,7 @@ fn drops_on(place: &StoreFixture) {
             _ => format!("/api/v3/configure/database?db={DB}"),
         };
         let dropper = &servers[drop % servers.len()];
-        let dropped = Reply::of(dropper.request("DELETE", &path)).unwrap();
+        let dropped = Reply::receive(dropper.request("DELETE", &path)).unwrap();
         assert_eq!(dropped.status, 200, "{}", dropped.text());
         thread::scope(|scope| {
             for (place, server) in servers.iter().enumerate() {

@@ -51,7 +51,7 @@ fn server_log_after_use(folder: &Path, umask: &str, access: &str) -> String {
     ];
     let neap = NeapProcess::serve_with_umask(umask, &flags);
     // At the second start, the token already exists.
-    Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    Reply::receive(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     neap.write("d", "m,host=a v=1 1\nm,host=b v=2 2");
     assert_eq!(neap.query("d", "SELECT v FROM m").len(), 2);
     let log = neap.log();

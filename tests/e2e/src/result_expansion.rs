@@ -45,7 +45,7 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 fn sql(neap: &NeapProcess, statement: &str) -> Reply {
     let body = json!({"db": "d", "q": statement, "format": "json"});
-    Reply::of(
+    Reply::receive(
         neap.request("POST", "/api/v3/query_sql")
             .header("Content-Type", "application/json")
             .body(body.to_string()),

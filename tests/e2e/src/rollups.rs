@@ -35,7 +35,7 @@ fn run(server: &ServerClient, arguments: &[&str]) -> CommandOutput {
 pub(crate) fn influxql(server: &ServerClient, statements: &str) -> Value {
     let url = Url::parse_with_params("http://host/query", [("q", statements)]).unwrap();
     let path = format!("/query?{}", url.query().unwrap());
-    let reply = Reply::of(server.request("POST", &path)).unwrap();
+    let reply = Reply::receive(server.request("POST", &path)).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
     for result in answer["results"].as_array().unwrap() {
@@ -49,7 +49,7 @@ fn wait_for_rows(server: &ServerClient, database: &str, sql: &str, expected: &[V
     wait_for(sql, REFRESH_LIMIT, || {
         let request = server.request("POST", "/api/v3/query_sql");
         let body = json!({"db": database, "q": sql}).to_string();
-        let reply = Reply::of(request.body(body)).unwrap();
+        let reply = Reply::receive(request.body(body)).unwrap();
         let rows: Value = serde_json::from_slice(&reply.bytes).ok()?;
         (rows == json!(expected)).then_some(())
     });
@@ -124,7 +124,7 @@ fn queries_of_the_source_read_the_view_and_newer_rows() {
     let ask = |sql: &str, rollups: &str| {
         let request = server.request("POST", "/api/v3/query_sql");
         let body = json!({"db": "home", "q": sql}).to_string();
-        let reply = Reply::of(request.header("x-neap-rollups", rollups).body(body)).unwrap();
+        let reply = Reply::receive(request.header("x-neap-rollups", rollups).body(body)).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.text()
     };

@@ -62,7 +62,7 @@ fn a_cpu_profile_is_made_on_request_one_at_a_time() {
     let server = NeapProcess::serve(&place);
     let profile = |query: &str| {
         let path = format!("/debug/pprof/profile?{query}");
-        Reply::of(server.request("GET", &path)).unwrap()
+        Reply::receive(server.request("GET", &path)).unwrap()
     };
     assert_eq!(profile("seconds=61").status, 400);
     assert_eq!(profile("frequency=0").status, 400);
@@ -92,7 +92,7 @@ fn a_heap_profile_names_the_functions_that_hold_memory() {
     let server = NeapProcess::serve(&StoreFixture::memory());
     let profile = |query: &str| {
         let path = format!("/debug/pprof/heap?{query}");
-        Reply::of(server.request("GET", &path)).unwrap()
+        Reply::receive(server.request("GET", &path)).unwrap()
     };
     assert_eq!(profile("seconds=0").status, 400);
     let made = std::thread::scope(|scope| {
@@ -162,7 +162,9 @@ fn requests_that_ask_for_a_trace_send_their_steps_to_a_receiver() {
     let traced = |trace: &str, flag: &str, method: &str, path: &str, body: &str| {
         let parent = format!("00-{trace}-{CLIENT_SPAN}-{flag}");
         let request = server.request(method, path).header("traceparent", parent);
-        Reply::of(request.body(body.to_owned())).unwrap().status
+        Reply::receive(request.body(body.to_owned()))
+            .unwrap()
+            .status
     };
     let unsampled = "0af7651916cd43dd8448eb211c80319c";
     assert_eq!(

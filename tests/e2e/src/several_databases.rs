@@ -13,7 +13,7 @@ fn influxql(server: &ServerClient, method: &str, q: &str) -> Reply {
     let mut url: Url = "http://localhost/query?db=first&epoch=s".parse().unwrap();
     url.query_pairs_mut().append_pair("q", q);
     let path = format!("{}?{}", url.path(), url.query().unwrap());
-    Reply::of(server.request(method, &path)).unwrap()
+    Reply::receive(server.request(method, &path)).unwrap()
 }
 
 /// Returns the rows of the only series of an answer.
@@ -46,7 +46,8 @@ fn a_statement_reads_the_databases_that_its_token_may_read() {
         let request = admin.request("POST", path);
         let request = request.header("content-type", "application/json");
         let request = request.body(body.to_string());
-        let created: Value = serde_json::from_slice(&Reply::of(request).unwrap().bytes).unwrap();
+        let created: Value =
+            serde_json::from_slice(&Reply::receive(request).unwrap().bytes).unwrap();
         server.with_token(created["token"].as_str().unwrap())
     };
     let all = reader(&["first", "second"]);

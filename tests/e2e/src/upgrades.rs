@@ -81,7 +81,8 @@ impl ReleaseFixture {
         answers.find_map(|answer| {
             let path = format!("/api/v3/query_{}", answer["language"].as_str().unwrap());
             let body = json!({"db": answer["db"], "q": answer["q"], "format": "json"});
-            let reply = Reply::of(server.request("POST", &path).body(body.to_string())).unwrap();
+            let reply =
+                Reply::receive(server.request("POST", &path).body(body.to_string())).unwrap();
             assert_eq!(reply.status, 200, "{}: {}", answer["q"], reply.text());
             let rows: Value = serde_json::from_slice(&reply.bytes).unwrap();
             (rows != answer["rows"]).then(|| format!("{}: {rows}", answer["q"]))
@@ -214,7 +215,7 @@ fn a_store_of_a_later_release_is_refused_and_not_changed() {
             Ok(server) => {
                 let body = json!({"db": "factory", "q": "SELECT * FROM machine"}).to_string();
                 let query = server.request("POST", "/api/v3/query_sql").body(body);
-                let query = Reply::of(query).unwrap();
+                let query = Reply::receive(query).unwrap();
                 assert!(query.status >= 500, "{kind}: {}", query.text());
                 let log = server.log();
                 assert!(

@@ -15,7 +15,7 @@ const DATABASES: &str = "/api/v3/configure/database?format=json";
 /// Returns the status of a request with a token.
 fn status(server: &ServerClient, token: &str) -> u16 {
     let request = server.request("GET", DATABASES).bearer_auth(token);
-    Reply::of(request).unwrap().status
+    Reply::receive(request).unwrap().status
 }
 
 fn json_request(server: &ServerClient, path: &str, body: &Value) -> RequestBuilder {
@@ -26,7 +26,7 @@ fn json_request(server: &ServerClient, path: &str, body: &Value) -> RequestBuild
 
 fn post(server: &ServerClient, path: &str, body: &Value) -> (u16, Value) {
     let request = json_request(server, path, body);
-    let reply = Reply::of(request).unwrap();
+    let reply = Reply::receive(request).unwrap();
     let body = serde_json::from_slice(&reply.bytes).unwrap_or(Value::Null);
     (reply.status, body)
 }
@@ -202,7 +202,7 @@ fn a_sign_out_at_one_process_is_seen_by_another() {
     let access = text(&tokens, "accessToken");
     assert_eq!((status(&one, access), status(&other, access)), (200, 200));
     let logout = one.request("POST", "/api/v3/authorize/logout");
-    let logout = Reply::of(logout.bearer_auth(access)).unwrap();
+    let logout = Reply::receive(logout.bearer_auth(access)).unwrap();
     assert_eq!(logout.status, 200, "{}", logout.text());
     assert_eq!(status(&one, access), 401);
     wait_for("the end of the session at the other process", LIMIT, || {
@@ -247,6 +247,6 @@ fn web_pages_create_no_first_user() {
     let body = json!({"username": "boss", "password": "correct horse"});
     let request = json_request(&neap, "/api/v3/configure/user", &body);
     let request = request.header("origin", "https://elsewhere.example");
-    assert_eq!(Reply::of(request).unwrap().status, 403);
+    assert_eq!(Reply::receive(request).unwrap().status, 403);
     assert_eq!(post(&neap, "/api/v3/configure/user", &body).0, 200);
 }

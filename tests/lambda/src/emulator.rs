@@ -67,7 +67,7 @@ impl Emulator {
         let gateway = Gateway::new(
             configuration.gateway.event,
             configuration.gateway.streaming,
-            GatewayRoutes::of(&deployment),
+            GatewayRoutes::from_deployment(&deployment),
             functions.clone(),
         );
         tasks.push(serve(gateway_listener, gateway.routes()));

@@ -129,7 +129,7 @@ impl Observer for StoreRequestLog {
 
 /// Returns the class of a key, as in Neap's metrics.
 fn class_name(key: &str) -> &'static str {
-    KeyClass::of(key).as_str()
+    KeyClass::from_key(key).as_str()
 }
 
 /// The S3 server and the credentials of the functions.

@@ -78,7 +78,7 @@ pub(crate) struct UnansweredRequest {
 }
 
 impl UnansweredRequest {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+    pub(crate) fn from_request<B>(request: &Request<B>) -> Self {
         let query = request.uri().query().unwrap_or_default();
         let path = request.uri().path().trim_start_matches('/');
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -177,7 +177,7 @@ mod tests {
             )
             .body(())
             .unwrap();
-        let asked = UnansweredRequest::of(&request);
+        let asked = UnansweredRequest::from_request(&request);
         (asked.operation, asked.key, asked.user)
     }
 

@@ -231,7 +231,7 @@ impl RequestHandler {
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, LostResponse> {
-        let asked = UnansweredRequest::of(&request);
+        let asked = UnansweredRequest::from_request(&request);
         let answered = self.service.call(request.map(Body::from)).await;
         let mut response = answered.map_err(|_| LostResponse)?;
         if response.status() == StatusCode::NOT_FOUND && self.access.hides_missing(&asked) {

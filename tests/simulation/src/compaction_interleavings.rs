@@ -147,7 +147,7 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
             .await
             .unwrap();
         let sections = found.into_iter().map(|found| found.section);
-        let job = MergeJob::of(sections.collect(), MergeReason::Recent).unwrap();
+        let job = MergeJob::new(sections.collect(), MergeReason::Recent).unwrap();
         let (job, limits) = (
             job.reference(),
             JobLimits {
@@ -181,7 +181,7 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
     sections.sort_by_key(|section| section.upto);
     inputs.map(|inputs| {
         let inputs = inputs.map(|input| Arc::clone(sections[input]));
-        MergeJob::of(inputs.to_vec(), MergeReason::Recent).unwrap()
+        MergeJob::new(inputs.to_vec(), MergeReason::Recent).unwrap()
     })
 }
 

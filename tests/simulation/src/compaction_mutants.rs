@@ -168,7 +168,7 @@ async fn merge(
     inputs: Vec<Arc<Section>>,
     weakness: DisabledRule,
 ) -> bool {
-    let job = MergeJob::of(inputs, MergeReason::Recent).unwrap();
+    let job = MergeJob::new(inputs, MergeReason::Recent).unwrap();
     let merged = instance.merge_on(DATABASE, manifest.clone(), job, weakness);
     merged.await.unwrap()
 }

@@ -109,7 +109,7 @@ pub(crate) fn closed_set(
     if is_closed {
         close(&mut inputs, rest)?;
     }
-    MergeJob::of(inputs, MergeReason::Recent)
+    MergeJob::new(inputs, MergeReason::Recent)
 }
 
 /// Adds the sections that overlap the bounds of the inputs, until no further section does.

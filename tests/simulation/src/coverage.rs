@@ -35,7 +35,7 @@ impl CoverageRecorder {
         let before = before.map_or("nobody", String::as_str);
         reached.states.insert(format!(
             "{operation} of {} by {}, after {before}",
-            KeyClass::of(key).as_str(),
+            KeyClass::from_key(key).as_str(),
             role_of(machine)
         ));
     }
@@ -49,7 +49,7 @@ impl CoverageRecorder {
         let outcome = without_details(outcome);
         reached.states.insert(format!(
             "{operation} of {} by {role}: {outcome}, after {before}",
-            KeyClass::of(key).as_str()
+            KeyClass::from_key(key).as_str()
         ));
         if !outcome.starts_with("Refused") {
             reached.changed_by.insert(key.to_owned(), role.to_owned());
@@ -66,7 +66,7 @@ impl CoverageRecorder {
     ) {
         self.reached().states.insert(format!(
             "{operation} of {} by {}: {what}",
-            KeyClass::of(key).as_str(),
+            KeyClass::from_key(key).as_str(),
             role_of(machine)
         ));
     }

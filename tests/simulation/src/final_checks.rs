@@ -42,7 +42,9 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
     if world.chance.happens(0.3) {
         world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
-        let written = last.write(&GeneratedWrite::of(request, 0, "a"), None).await;
+        let written = last
+            .write(&GeneratedWrite::new(request, 0, "a"), None)
+            .await;
         if written.is_ok() {
             world.truth.ghost(|ghost| ghost.acknowledge(request));
         }

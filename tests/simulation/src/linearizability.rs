@@ -164,7 +164,7 @@ async fn client(stage: ActorContext, places: Vec<Arc<InstanceSlot>>) -> Vec<Hist
             _ => {
                 let content = GeneratedWrite {
                     order: WriteOrder::Strict,
-                    ..GeneratedWrite::of(request, 0, "a")
+                    ..GeneratedWrite::new(request, 0, "a")
                 };
                 let written = instance.write(&content, None).await;
                 (CellOperation::Write(content.value(0)), written.is_ok())

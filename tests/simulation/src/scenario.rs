@@ -88,7 +88,7 @@ impl ScriptedScenario {
 
     /// Returns the next write of a client: field `a` of the first shared point.
     pub(crate) fn content(&self) -> GeneratedWrite {
-        GeneratedWrite::of(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
+        GeneratedWrite::new(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
     }
 
     /// Writes, and tells the oracle if the write is acknowledged.

@@ -32,7 +32,7 @@ pub(crate) struct GeneratedWrite {
 
 impl GeneratedWrite {
     /// Returns a write of one cell.
-    pub(crate) fn of(request: u64, point: usize, field: &'static str) -> Self {
+    pub(crate) fn new(request: u64, point: usize, field: &'static str) -> Self {
         Self {
             request,
             table: TABLE,

@@ -147,7 +147,7 @@ async fn damage_that_was_put_into_a_backup_is_found() {
     flip_bit(store.as_ref(), &path).await;
     let mut manifest = PlaceManifest::read(&place, backup.id).await.unwrap();
     let bytes = Bytes::from(read(store.as_ref(), &path).await);
-    let stored = StoredObject::of(&bytes, backup.id);
+    let stored = StoredObject::new(&bytes, backup.id);
     manifest.objects.insert(key, stored);
     manifest.put(&place).await.unwrap();
     let report = check_place(store, &cluster.world, true).await.unwrap();

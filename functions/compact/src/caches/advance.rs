@@ -56,7 +56,7 @@ pub(crate) struct MaterializedCaches {
 impl MaterializedCaches {
     /// Returns the caches of some tables in a manifest, according to the catalog of a flush. If the catalog is older
     /// than the manifest requires, returns no caches.
-    pub(crate) fn of(
+    pub(crate) fn new(
         manifest: &Manifest,
         catalog: &VersionedValue<DatabaseCatalog>,
         tables: &BTreeSet<TableId>,
@@ -302,7 +302,7 @@ async fn write(
         let deletes: Vec<_> = deletes.iter().collect();
         let base = base.decoded(&entry, &shape)?;
         let contents = advanced(&base, &shape, &deletes, entry.floor, &newer, from)?;
-        EncodedCacheObject::of(entry.cache, put_id, contents)
+        EncodedCacheObject::encode(entry.cache, put_id, contents)
     };
     let encoded = run_blocking(bytes, work).await?;
     objects.write(database, place, object, encoded).await

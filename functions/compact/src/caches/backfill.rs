@@ -442,7 +442,7 @@ impl CacheBackfill {
         let contents = layer.contents.clone();
         let size = contents.size_bytes() as u64;
         let encoded = run_blocking(size, move || {
-            EncodedCacheObject::of(cache, put_id, contents)
+            EncodedCacheObject::encode(cache, put_id, contents)
         })
         .await?;
         let place = (cache, task.table.id());

@@ -201,7 +201,7 @@ pub(crate) struct EncodedCacheObject {
 
 impl EncodedCacheObject {
     /// Encodes the contents. This is CPU-bound work.
-    pub(crate) fn of(
+    pub(crate) fn encode(
         cache: CacheId,
         put_id: u128,
         contents: CacheLayer,

@@ -29,7 +29,7 @@ struct ListedCacheObject {
 }
 
 impl ListedCacheObject {
-    fn of(entry: ListEntry, database: DatabaseId) -> Option<Self> {
+    fn from_entry(entry: ListEntry, database: DatabaseId) -> Option<Self> {
         match entry.key.parse() {
             Ok(Key::Cache(of, cache, object)) if of == database => Some(Self {
                 cache,
@@ -72,13 +72,13 @@ pub(crate) async fn sweep(
         manifest.is_none() || age.is_some_and(|age| age >= GRACE)
     };
     let prefix = Key::cache_prefix(database);
-    let mut pages = ListingPages::of(bucket, &prefix);
+    let mut pages = ListingPages::new(bucket, &prefix);
     // Names are ordered by time, so the next object of the same cache is its successor.
     let mut last: Option<ListedCacheObject> = None;
     while let Some(page) = pages.next().await? {
         now = page.date.or(now);
         let listed = page.entries.into_iter();
-        for mut next in listed.filter_map(|entry| ListedCacheObject::of(entry, database)) {
+        for mut next in listed.filter_map(|entry| ListedCacheObject::from_entry(entry, database)) {
             let is_superseded = |object: &ListedCacheObject| {
                 object.cache != next.cache || is_old(next.last_modified, now)
             };

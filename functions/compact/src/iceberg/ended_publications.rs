@@ -41,7 +41,7 @@ impl DeletedNumbers {
 impl EndedPublications {
     /// Finds the publications that have ended: those of dropped tables, those that were replaced at least `grace` ago,
     /// and old ones. Sends no request if nothing is published.
-    pub(crate) async fn of(
+    pub(crate) async fn list(
         bucket: &Bucket,
         catalogs: &Catalog,
         database: DatabaseId,
@@ -116,7 +116,7 @@ async fn keys(
 ) -> Result<Vec<String>, CompactError> {
     let prefix = Key::published_prefix(database);
     let (mut hints, mut others) = (Vec::new(), Vec::new());
-    let mut pages = ListingPages::of(bucket, &prefix);
+    let mut pages = ListingPages::new(bucket, &prefix);
     while let Some(page) = pages.next().await? {
         for entry in page.entries {
             let Ok(Key::Published(of, table, object)) = entry.key.parse() else {

@@ -134,8 +134,8 @@ impl IcebergPublisher {
         cutoff: Option<i64>,
     ) -> CandidateTable {
         let deletes = state.manifest.value.deletes_of(table.id());
-        let sections = SettledSections::of(sections, deletes, cutoff);
-        let schema = TableSchema::of(table, self.settings.time);
+        let sections = SettledSections::new(sections, deletes, cutoff);
+        let schema = TableSchema::new(table, self.settings.time);
         CandidateTable {
             content: self.content(state.id, &schema, &sections),
             table: Arc::clone(table),

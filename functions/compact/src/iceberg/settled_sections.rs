@@ -39,7 +39,7 @@ impl SettledSections {
     ///
     /// A section is published if it is an object of its own, no older section overlaps its times, and no row delete
     /// applies to it.
-    pub(super) fn of<'a>(
+    pub(super) fn new<'a>(
         sections: &[Arc<Section>],
         deletes: impl Iterator<Item = &'a RecordedDelete>,
         cutoff: Option<i64>,
@@ -208,7 +208,7 @@ mod tests {
         cutoff: Option<i64>,
     ) -> (Vec<u64>, Vec<u64>) {
         let sections: Vec<_> = sections.into_iter().map(Arc::new).collect();
-        let state = SettledSections::of(&sections, deletes.iter(), cutoff);
+        let state = SettledSections::new(&sections, deletes.iter(), cutoff);
         let stamps = |sections: &[Arc<Section>]| {
             let stamps = sections.iter().map(|section| section.upto.as_u64());
             stamps.collect()
@@ -262,7 +262,7 @@ mod tests {
         let expiries = [delete(9, i64::MIN, 24, true)];
         assert_eq!(divide(sections(), &expiries, Some(15)), (vec![3], vec![]));
         let sections: Vec<_> = sections().into_iter().map(Arc::new).collect();
-        let state = SettledSections::of(&sections, expiries.iter(), Some(15));
+        let state = SettledSections::new(&sections, expiries.iter(), Some(15));
         assert_eq!(state.expired_before, Some(25));
     }
 
@@ -294,7 +294,7 @@ mod tests {
                     ..section(upto, *first, first + width)
                 }))
                 .collect();
-            let state = SettledSections::of(&sections, [].iter(), None);
+            let state = SettledSections::new(&sections, [].iter(), None);
             for pair in state.published.windows(2) {
                 prop_assert!(!pair[0].overlaps(&pair[1]));
             }

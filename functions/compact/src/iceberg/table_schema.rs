@@ -67,7 +67,7 @@ fn iceberg_type(column_type: ColumnType, time: PublishedTimeType) -> Option<&'st
 
 impl TableSchema {
     /// Returns the schema of a table.
-    pub(super) fn of(table: &Table, time: PublishedTimeType) -> Self {
+    pub(super) fn new(table: &Table, time: PublishedTimeType) -> Self {
         let fields = table.columns().iter().map(|column| SchemaField {
             id: field_id(column, time),
             name: column.name.clone(),

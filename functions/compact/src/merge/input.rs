@@ -34,7 +34,7 @@ pub(super) struct TableDeletes {
 
 impl TableDeletes {
     /// Returns the deletes that a manifest records for a table.
-    pub(super) fn of(manifest: &Manifest, table: TableId) -> Self {
+    pub(super) fn new(manifest: &Manifest, table: TableId) -> Self {
         let mut deletes: Vec<RecordedDelete> = manifest.deletes_of(table).cloned().collect();
         deletes.sort_by_key(|recorded| recorded.stamp);
         let conditions = deletes.iter().map(|recorded| &recorded.delete.condition);
@@ -240,7 +240,7 @@ impl MergeInput {
     }
 
     fn take_in(&mut self, rows: RecordBatch) -> Result<(), MergeError> {
-        let keys = SortKeys::of(&self.tags, &rows)?;
+        let keys = SortKeys::try_new(&self.tags, &rows)?;
         let Some(end) = keys.len().checked_sub(1) else {
             return Ok(());
         };
@@ -249,10 +249,10 @@ impl MergeInput {
         if !self.last.as_ref().is_none_or(is_after) || keys.compare(0, &keys, end).is_gt() {
             return Err(MergeError::NotSorted(self.name.clone()));
         }
-        self.last = Some(SortKeys::of(&self.tags, &rows.slice(end, 1))?);
+        self.last = Some(SortKeys::try_new(&self.tags, &rows.slice(end, 1))?);
         let rows = self.filter.apply(rows)?;
         self.current = Some(CurrentBatch {
-            keys: SortKeys::of(&self.tags, &rows)?,
+            keys: SortKeys::try_new(&self.tags, &rows)?,
             rows,
             taken: 0,
         });

@@ -31,7 +31,7 @@ impl SortKeyTag {
 }
 
 impl SortKeys {
-    pub(super) fn of(tags: &[String], rows: &RecordBatch) -> Result<Self, PointsError> {
+    pub(super) fn try_new(tags: &[String], rows: &RecordBatch) -> Result<Self, PointsError> {
         let tag_column = |tag: &String| {
             let Some(column) = rows.column_by_name(tag) else {
                 return Ok(None);

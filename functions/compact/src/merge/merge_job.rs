@@ -43,7 +43,7 @@ pub struct MergeJob {
 
 impl MergeJob {
     /// Returns the merge of these sections, or `None` if there are none or they belong to several tables.
-    pub fn of(inputs: Vec<Arc<Section>>, reason: MergeReason) -> Option<Self> {
+    pub fn new(inputs: Vec<Arc<Section>>, reason: MergeReason) -> Option<Self> {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
         let table = inputs.first()?.table;
@@ -80,7 +80,10 @@ impl MergeJob {
 
     /// Returns the job as dispatched to another process.
     pub fn reference(&self) -> MergeJobRef {
-        let inputs = self.inputs.iter().map(|section| SectionRef::of(section));
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|section| SectionRef::from_section(section));
         MergeJobRef {
             table: self.table,
             first_day: self.first_day,
@@ -105,7 +108,7 @@ pub struct SectionRef {
 
 impl SectionRef {
     /// Returns the reference to a section.
-    pub fn of(section: &Section) -> Self {
+    pub fn from_section(section: &Section) -> Self {
         Self {
             object: section.object,
             offset: section.offset,
@@ -147,7 +150,7 @@ impl MergeJobRef {
         let met = sections
             .iter()
             .filter(|section| section.table == self.table && bounds.overlaps(&section.bounds()));
-        let job = MergeJob::of(met.cloned().collect(), self.reason)?;
+        let job = MergeJob::new(met.cloned().collect(), self.reason)?;
         let mut wanted = self.inputs.clone();
         let mut found = job.reference().inputs;
         wanted.sort_unstable();

@@ -308,7 +308,9 @@ impl Merger {
         };
         let is_input = |found: &SectionWithFooter| {
             let mut inputs = resolved.inputs.iter();
-            inputs.any(|input| SectionRef::of(input) == SectionRef::of(&found.section))
+            inputs.any(|input| {
+                SectionRef::from_section(input) == SectionRef::from_section(&found.section)
+            })
         };
         let mark = base.manifest.value.low_water_mark;
         let removal_time = self.bucket.removal_time(mark).ok();
@@ -346,7 +348,7 @@ impl Merger {
             .buffered(PARALLEL_OPENS)
             .try_collect()
             .await?;
-        let deletes = TableDeletes::of(&base.manifest.value, task.table.id());
+        let deletes = TableDeletes::new(&base.manifest.value, task.table.id());
         let filters = task
             .inputs
             .iter()

@@ -128,9 +128,9 @@ impl OverlapGroup {
     pub(super) fn rewrites(&mut self, wanted: &BTreeSet<SectionRef>) -> Vec<MergeJob> {
         let mut jobs = Vec::new();
         for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
-            if !*blocked && wanted.contains(&SectionRef::of(section)) {
+            if !*blocked && wanted.contains(&SectionRef::from_section(section)) {
                 *blocked = true;
-                jobs.extend(MergeJob::of(
+                jobs.extend(MergeJob::new(
                     vec![Arc::clone(section)],
                     MergeReason::Deletes,
                 ));
@@ -144,7 +144,7 @@ impl OverlapGroup {
             .iter()
             .filter_map(|at| self.sections.get(*at))
             .cloned();
-        let job = MergeJob::of(inputs.collect(), reason);
+        let job = MergeJob::new(inputs.collect(), reason);
         for at in places {
             if let Some(blocked) = self.blocked.get_mut(*at) {
                 *blocked = true;

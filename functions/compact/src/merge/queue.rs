@@ -16,7 +16,7 @@ pub(crate) struct MergeQueue {
 
 impl MergeQueue {
     /// Creates a queue that keeps at most `limit` merges.
-    pub(crate) fn of(limit: usize) -> Self {
+    pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
             limit,
             jobs: Vec::new(),
@@ -26,7 +26,9 @@ impl MergeQueue {
 
     /// Adds the merges of a table.
     pub(crate) fn add(&mut self, jobs: &[MergeJob]) {
-        self.debt = [self.debt, CompactionDebt::of(jobs)].into_iter().sum();
+        self.debt = [self.debt, CompactionDebt::from_jobs(jobs)]
+            .into_iter()
+            .sum();
         let references = jobs
             .iter()
             .map(|job| (merge_priority(job), job.reference()));

@@ -37,7 +37,7 @@ pub(super) fn range_jobs(
             }
             let members = || places.iter().filter_map(|at| components.get(*at));
             let inputs = members().flat_map(|component| component.sections.iter().map(Arc::clone));
-            jobs.extend(MergeJob::of(inputs.collect(), MergeReason::Range));
+            jobs.extend(MergeJob::new(inputs.collect(), MergeReason::Range));
             for at in places {
                 if let Some(component) = components.get_mut(at) {
                     component.block(|_| true);

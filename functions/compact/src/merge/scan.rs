@@ -54,7 +54,7 @@ impl SectionScan<'_> {
     pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanOutcome<S>, MergeError> {
         let mut used = 0;
         let world = self.bucket.world();
-        let deletes = TableDeletes::of(self.manifest, self.table.id());
+        let deletes = TableDeletes::new(self.manifest, self.table.id());
         for group in groups(self.sections.clone()) {
             let bytes_in = group.iter().map(|found| found.section.length).sum();
             let left = self

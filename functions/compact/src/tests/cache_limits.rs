@@ -63,7 +63,8 @@ async fn a_flush_is_committed_although_its_cache_requests_hang() {
     let stage = Arc::new(stage);
     let (waiting, register) = (stage.clock_hand(), stage.manifests.register(id));
     let compactor = stage.hooked(move |call: &StoreCall| {
-        let is_it = call.phase == CallPhase::Before && KeyClass::of(&call.key) == KeyClass::Cache;
+        let is_it =
+            call.phase == CallPhase::Before && KeyClass::from_key(&call.key) == KeyClass::Cache;
         if !is_it {
             return std::future::ready(()).boxed();
         }
@@ -121,7 +122,7 @@ async fn a_slow_table_leaves_time_for_the_others_and_is_paused() {
     let compactor = stage.hooked(move |call: &StoreCall| {
         let is_it = call.operation == Operation::Get
             && call.phase == CallPhase::Before
-            && KeyClass::of(&call.key) == KeyClass::Data;
+            && KeyClass::from_key(&call.key) == KeyClass::Data;
         if is_it && gets.fetch_add(1, Ordering::Relaxed) == 0 {
             waiting(Duration::from_secs(55));
         }

@@ -350,7 +350,7 @@ async fn a_flush_that_hangs_is_cut_short_and_the_others_are_flushed() {
             return std::future::pending().boxed();
         }
         let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
-        if is_put && KeyClass::of(&call.key) == KeyClass::Data {
+        if is_put && KeyClass::from_key(&call.key) == KeyClass::Data {
             pass(Duration::from_secs(1));
         }
         tokio::task::yield_now().boxed()

@@ -26,7 +26,7 @@ fn settings() -> PublishSettings {
         ..StoreConfig::default()
     };
     PublishSettings {
-        url: StoreUrl::of(&config).unwrap(),
+        url: StoreUrl::from_config(&config).unwrap(),
         tables: PublishedTables::default(),
         time: PublishedTimeType::Timestamp,
     }

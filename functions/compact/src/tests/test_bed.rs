@@ -271,7 +271,7 @@ impl CompactTestBed {
         self.hooked(move |call: &StoreCall| {
             let is_it = call.operation == operation
                 && call.phase == CallPhase::Before
-                && KeyClass::of(&call.key) == class;
+                && KeyClass::from_key(&call.key) == class;
             match is_it.then(|| done.lock().unwrap().take()).flatten() {
                 Some(done) => done,
                 None => std::future::ready(()).boxed(),

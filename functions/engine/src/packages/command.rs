@@ -52,7 +52,7 @@ impl InstallerCommand {
         let started = self.0.spawn();
         let mut child =
             started.map_err(|error| format!("'{program}' can't be started: {error}"))?;
-        let group = ProcessGroup::of(&child);
+        let group = ProcessGroup::from_child(&child);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let read = async { tokio::join!(end(out, &mut said), end(err, &mut complained)) };
@@ -89,7 +89,7 @@ async fn end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
 struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    fn of(child: &process::Child) -> Self {
+    fn from_child(child: &process::Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self(id.and_then(Pid::from_raw))
     }

@@ -148,7 +148,7 @@ impl RoutesFixture {
             },
         });
         let common = ServiceContext {
-            cluster: ClusterId::of(Arc::clone(&catalog)),
+            cluster: ClusterId::new(Arc::clone(&catalog)),
             world,
             metrics: Metrics::default(),
             access: AccessControl::Open,

@@ -60,7 +60,8 @@ impl Engine {
         let mut last = self.wall_now();
         let mut runs = FuturesUnordered::new();
         while let Some(known) = self.roster.get(key) {
-            let Ok(Some(table)) = Timetable::of(&known.trigger.specification) else {
+            let Ok(Some(table)) = Timetable::from_specification(&known.trigger.specification)
+            else {
                 return;
             };
             let limit = if known.trigger.run_async {
@@ -167,7 +168,7 @@ impl Engine {
         time: &TimeBudget,
     ) -> WorkReport {
         let mut report = WorkReport::default();
-        let Ok(Some(table)) = Timetable::of(&known.trigger.specification) else {
+        let Ok(Some(table)) = Timetable::from_specification(&known.trigger.specification) else {
             return report;
         };
         let closed = CancellationToken::new();

@@ -28,7 +28,9 @@ impl Timetable {
     ///
     /// # Errors
     /// The text is not a cron expression.
-    pub fn of(specification: &TriggerSpecification) -> Result<Option<Self>, SpecificationError> {
+    pub fn from_specification(
+        specification: &TriggerSpecification,
+    ) -> Result<Option<Self>, SpecificationError> {
         match specification {
             TriggerSpecification::Schedule { schedule } => {
                 let table = Self::cron(schedule).map_err(|reason| SpecificationError {

@@ -133,7 +133,7 @@ impl fmt::Debug for FakePlugins {
 struct ActiveRunGuard<'a>(&'a FakePluginState, String);
 
 impl<'a> ActiveRunGuard<'a> {
-    fn of(played: &'a FakePluginState, trigger: &str) -> Self {
+    fn start(played: &'a FakePluginState, trigger: &str) -> Self {
         let mut running = played.running.lock().unwrap();
         let (now, most) = running.entry(trigger.to_owned()).or_default();
         *now += 1;
@@ -180,7 +180,7 @@ impl PluginRuntime for FakePlugins {
             rows,
             tick,
         });
-        let _running = ActiveRunGuard::of(&self.played, &trigger);
+        let _running = ActiveRunGuard::start(&self.played, &trigger);
         let part = self.played.part.lock().unwrap().clone();
         let result = match part {
             Some(part) => part(call).await,

@@ -33,7 +33,7 @@ enum CacheNamespace {
 }
 
 impl CacheNamespace {
-    fn of(trigger: &TriggerKey, is_global: bool) -> Self {
+    fn new(trigger: &TriggerKey, is_global: bool) -> Self {
         match trigger {
             TriggerKey::DryRun(name) if is_global => Self::DryRunGlobal(Arc::clone(name)),
             TriggerKey::Trigger { .. } if is_global => Self::Global,
@@ -116,7 +116,7 @@ impl CacheStore {
         let default = matches!(trigger, TriggerKey::DryRun(_)).then_some(DRY_RUN_TTL);
         let bytes = entry_bytes(&key, &value);
         self.with(|state, now| {
-            let namespace = CacheNamespace::of(trigger, is_global);
+            let namespace = CacheNamespace::new(trigger, is_global);
             state.remove(&namespace, &key);
             if state.bytes + bytes > self.max_bytes {
                 state.clean(now);
@@ -140,7 +140,7 @@ impl CacheStore {
         key: &str,
     ) -> Option<CachedValue> {
         self.with(|state, now| {
-            let namespace = CacheNamespace::of(trigger, is_global);
+            let namespace = CacheNamespace::new(trigger, is_global);
             let entry = state.namespaces.get(&namespace)?.get(key)?;
             if entry.until.is_some_and(|until| until <= now) {
                 state.remove(&namespace, key);
@@ -152,7 +152,7 @@ impl CacheStore {
 
     /// Deletes a value. Returns whether it existed.
     pub(super) fn delete(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> bool {
-        self.with(|state, _| state.remove(&CacheNamespace::of(trigger, is_global), key))
+        self.with(|state, _| state.remove(&CacheNamespace::new(trigger, is_global), key))
     }
 
     /// Stores the cache that a process of a trigger hands over. Returns false if it does not fit.

@@ -44,7 +44,7 @@ struct FileIdentity {
 }
 
 impl FileIdentity {
-    fn of(metadata: &Metadata) -> Self {
+    fn from_metadata(metadata: &Metadata) -> Self {
         Self {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -98,7 +98,7 @@ impl InstalledPackages {
 fn identity(path: &Path) -> Option<FileIdentity> {
     fs::metadata(path)
         .ok()
-        .map(|metadata| FileIdentity::of(&metadata))
+        .map(|metadata| FileIdentity::from_metadata(&metadata))
 }
 
 /// Returns a hash that changes when packages in the folder change.
@@ -124,7 +124,7 @@ fn fingerprint(entry: &DirEntry) -> u64 {
     metadata.ino().hash(&mut hasher);
     // The times of a folder of modules change with its bytecode, so they do not count.
     if !metadata.is_dir() || DESCRIPTIONS.iter().any(|end| text.ends_with(end)) {
-        FileIdentity::of(&metadata).hash(&mut hasher);
+        FileIdentity::from_metadata(&metadata).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -70,7 +70,7 @@ pub struct WorkerPool {
 impl WorkerPool {
     /// Creates a pool without processes.
     pub fn new(settings: WorkerSettings, world: World) -> Self {
-        let places = RunCapacity::of(settings.max_workers);
+        let places = RunCapacity::new(settings.max_workers);
         let inner = WorkerPoolInner {
             python: Mutex::new(Interpreter {
                 path: settings.python.clone(),
@@ -253,7 +253,7 @@ struct RunCapacity {
 }
 
 impl RunCapacity {
-    fn of(max_workers: usize) -> Self {
+    fn new(max_workers: usize) -> Self {
         let all = max_workers.max(1);
         Self {
             all,

@@ -35,7 +35,7 @@ pub(crate) async fn plan_copy(
     let SqlStatement::CopyTo(copy) = state.sql_to_statement(sql, &dialect)? else {
         return plan_err!("COPY is written as COPY (query) TO 'name' or COPY table TO 'name'");
     };
-    let target = CopyTarget::of(&copy)?;
+    let target = CopyTarget::from_statement(&copy)?;
     let query = match copy.source {
         CopyToSource::Query(query) => SqlStatement::Statement(Box::new(Statement::Query(query))),
         CopyToSource::Relation(table) => {

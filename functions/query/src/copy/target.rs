@@ -24,7 +24,7 @@ pub(crate) enum CopyFormat {
 
 impl CopyFormat {
     /// Returns the format of a name in `STORED AS`, or of a file extension.
-    fn of(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "parquet" => Some(Self::Parquet),
             "csv" => Some(Self::Csv),
@@ -61,7 +61,7 @@ impl CopyTarget {
     ///
     /// # Errors
     /// The name can't be used, the format is unknown, or an option does not exist.
-    pub(crate) fn of(statement: &CopyToStatement) -> Result<Self> {
+    pub(crate) fn from_statement(statement: &CopyToStatement) -> Result<Self> {
         let name: ExportName = match statement.target.parse() {
             Ok(name) => name,
             Err(error) => return plan_err!("COPY TO: {error}"),
@@ -84,13 +84,13 @@ impl CopyTarget {
 fn format_of(statement: &CopyToStatement, name: &ExportName) -> Result<CopyFormat> {
     const FORMATS: &str = "PARQUET, CSV, JSON or ARROW";
     if let Some(named) = &statement.stored_as {
-        return match CopyFormat::of(named) {
+        return match CopyFormat::from_name(named) {
             Some(format) => Ok(format),
             None => plan_err!("COPY ... STORED AS {named} is not supported: use {FORMATS}"),
         };
     }
     let extension = name.as_str().rsplit_once('.');
-    match extension.and_then(|(_, extension)| CopyFormat::of(extension)) {
+    match extension.and_then(|(_, extension)| CopyFormat::from_name(extension)) {
         Some(format) => Ok(format),
         None => plan_err!(
             "COPY TO '{name}': add STORED AS {FORMATS}, because the name ends with none of .parquet, .csv, .json, \

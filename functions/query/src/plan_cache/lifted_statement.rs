@@ -25,7 +25,7 @@ pub(super) struct LiftedStatement {
 
 impl LiftedStatement {
     /// Returns `None` for statements that are not queries, or that are long.
-    pub(super) fn of(sql: &str) -> Option<Self> {
+    pub(super) fn from_sql(sql: &str) -> Option<Self> {
         if sql.len() > MAX_STATEMENT_BYTES {
             return None;
         }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn lifted(sql: &str) -> (String, Vec<String>) {
-        let statement = LiftedStatement::of(sql).unwrap();
+        let statement = LiftedStatement::from_sql(sql).unwrap();
         let texts = statement.texts();
         let texts = texts.iter().map(ScalarValue::to_string).collect();
         let shape = statement.shape();
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn quoted_names_and_texts_are_those_of_the_statement() {
-        let of = |sql| LiftedStatement::of(sql).unwrap();
+        let of = |sql| LiftedStatement::from_sql(sql).unwrap();
         let one = of("SELECT \"a\"\" , \"\"b\", 'it''s' FROM cpu WHERE host = 'x'");
         assert_ne!(
             one.shape(),
@@ -244,15 +244,16 @@ mod tests {
             "SELECT E'a'' , ''b' FROM cpu",
             "SELECT $$a$$ FROM cpu",
         ] {
-            assert!(LiftedStatement::of(sql).is_none(), "{sql}");
+            assert!(LiftedStatement::from_sql(sql).is_none(), "{sql}");
         }
         let long = format!("SELECT '{}'", "x".repeat(MAX_STATEMENT_BYTES));
-        assert!(LiftedStatement::of(&long).is_none());
+        assert!(LiftedStatement::from_sql(&long).is_none());
     }
 
     #[test]
     fn placeholders_are_different_times() {
-        let statement = LiftedStatement::of("SELECT v FROM cpu WHERE a = 'x' AND b = 'y'").unwrap();
+        let statement =
+            LiftedStatement::from_sql("SELECT v FROM cpu WHERE a = 'x' AND b = 'y'").unwrap();
         let (sql, placeholders) = statement.with_placeholders();
         assert_eq!(
             sql,

@@ -327,7 +327,7 @@ fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bo
                 .apply_expressions(|expr| {
                     let is_column = matches!(node, LogicalPlan::Projection(_)) && is_literal(expr);
                     is_independent &=
-                        is_column || Condition::of(expr, placeholders)?.placeholders == 0;
+                        is_column || Condition::try_new(expr, placeholders)?.placeholders == 0;
                     Ok(TreeNodeRecursion::Continue)
                 })
                 .map(|_| ())?,
@@ -337,7 +337,7 @@ fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bo
             Ok(TreeNodeRecursion::Continue)
         })?;
         for expr in exprs {
-            conditions.push(Condition::of(expr, placeholders)?);
+            conditions.push(Condition::try_new(expr, placeholders)?);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -367,7 +367,7 @@ struct Condition {
 }
 
 impl Condition {
-    fn of(expr: &Expr, placeholders: &[ScalarValue]) -> Result<Self> {
+    fn try_new(expr: &Expr, placeholders: &[ScalarValue]) -> Result<Self> {
         let mut condition = Self {
             columns: HashSet::new(),
             placeholders: 0,

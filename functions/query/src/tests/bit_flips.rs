@@ -187,7 +187,7 @@ impl BitFlipFixture {
         assert!(page.next_page_token.is_none());
         let mut objects: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for entry in page.entries {
-            let class = format!("{:?}", KeyClass::of(&entry.key));
+            let class = format!("{:?}", KeyClass::from_key(&entry.key));
             let object = (entry.key, entry.size_bytes);
             objects.entry(class).or_default().push(object);
         }

@@ -51,7 +51,7 @@ struct CacheFaultStore {
 impl Store for CacheFaultStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let (class, reads) = self.reads.lock().unwrap().clone();
-        if KeyClass::of(key) != class {
+        if KeyClass::from_key(key) != class {
             return self.inner.get(key, options).await;
         }
         let mut is_damaged = false;

@@ -66,7 +66,7 @@ async fn delete_v2(
     // Check the name before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     let only = allowed_database(service, &caller, &database, &DELETE_ACTIONS).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
@@ -128,7 +128,7 @@ async fn delete_v3(
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(error_response::of)?;
     let body: DeleteV3Body = read_json(&head.headers, body, &limits, &service.world).await?;
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     let only = allowed_database(service, &caller, &body.db, &DELETE_ACTIONS).await?;
     let optional = |name: &str, text: Option<String>, otherwise: i64| match text {
         Some(text) => nanoseconds(name, &text),

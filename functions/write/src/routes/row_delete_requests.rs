@@ -261,7 +261,7 @@ impl ListParams {
         let is = |wanted: &Option<String>, name: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == name)
         };
-        let disposition = RequestDisposition::of(request);
+        let disposition = RequestDisposition::from_request(request);
         is(&self.db, &delete.database_name)
             && is(&self.table, &delete.table_name)
             && self.disposition.is_none_or(|wanted| wanted == disposition)
@@ -344,7 +344,7 @@ enum RequestDisposition {
 }
 
 impl RequestDisposition {
-    fn of(request: &RowDeleteRequest) -> Self {
+    fn from_request(request: &RowDeleteRequest) -> Self {
         match request.completed {
             None => Self::Pending,
             Some(_) => Self::Completed,
@@ -398,7 +398,7 @@ impl RequestAnswer {
             max_time: delete.max_time,
             delete_predicate: delete.predicate.clone(),
             created_at: seconds(request.created),
-            disposition: RequestDisposition::of(request),
+            disposition: RequestDisposition::from_request(request),
             completed_at: request.completed.map(seconds),
         }
     }

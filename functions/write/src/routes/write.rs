@@ -97,7 +97,7 @@ async fn accept<E: From<ApiError>>(
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
     // Check the permission before the body is read, too.
-    let caller = Caller::of(&head)?;
+    let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings.body_limits();
     let room = service

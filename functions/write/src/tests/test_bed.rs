@@ -138,7 +138,7 @@ impl WriteTestBed {
         });
         let service = Arc::new(service.with_pressure(pressure));
         let common = ServiceContext {
-            cluster: ClusterId::of(Arc::clone(&catalog)),
+            cluster: ClusterId::new(Arc::clone(&catalog)),
             world,
             metrics: metrics.clone(),
             access: AccessControl::Open,

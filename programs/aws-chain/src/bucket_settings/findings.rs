@@ -274,7 +274,7 @@ fn replication(settings: &BucketSettings, key_prefix: &str) -> Vec<SettingFindin
     let known = check.known(&settings.replication, "s3:GetReplicationConfiguration");
     let rules = known.map_or(&[][..], |replication| &replication.rules);
     let copies = rules.iter().any(|rule| {
-        let scope = RuleScope::of(rule.prefix.as_deref(), rule.filter.as_ref());
+        let scope = RuleScope::new(rule.prefix.as_deref(), rule.filter.as_ref());
         rule.status == "Enabled" && scope.may_cover_kept_objects(key_prefix)
     });
     if copies {
@@ -294,7 +294,7 @@ struct RuleScope<'a> {
 }
 
 impl<'a> RuleScope<'a> {
-    fn of(prefix: Option<&'a str>, filter: Option<&'a LifecycleFilter>) -> Self {
+    fn new(prefix: Option<&'a str>, filter: Option<&'a LifecycleFilter>) -> Self {
         let and = filter.and_then(|filter| filter.and.as_deref());
         let mut filters = [filter, and].into_iter().flatten();
         let found = filters.clone().find_map(|filter| filter.prefix.as_deref());
@@ -325,7 +325,7 @@ impl LifecycleRule {
     }
 
     fn scope(&self) -> RuleScope<'_> {
-        RuleScope::of(self.prefix.as_deref(), self.filter.as_ref())
+        RuleScope::new(self.prefix.as_deref(), self.filter.as_ref())
     }
 
     fn covers_all(&self, key_prefix: &str) -> bool {

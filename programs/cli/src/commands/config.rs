@@ -130,7 +130,7 @@ impl ConfigFile {
     fn parse(path: &Path, text: &str, definition: &Command) -> Result<Self, ConfigError> {
         let mut reader = ConfigReader {
             text,
-            options: Options::of(definition),
+            options: Options::from_definition(definition),
             settings: BTreeMap::new(),
             mistakes: Vec::new(),
         };
@@ -161,7 +161,7 @@ struct Options {
 }
 
 impl Options {
-    fn of(definition: &Command) -> Self {
+    fn from_definition(definition: &Command) -> Self {
         Self {
             of_serve: flags_of(definition, "serve"),
             of_clients: flags_of(definition, "query")

@@ -165,7 +165,8 @@ impl ClusterFixture {
         };
         let page = self.store.list(request).await.unwrap().value;
         let keys = page.entries.into_iter().map(|entry| entry.key);
-        keys.filter(|key| KeyClass::of(key) == class).collect()
+        keys.filter(|key| KeyClass::from_key(key) == class)
+            .collect()
     }
 }
 
@@ -486,7 +487,7 @@ async fn copied_with_stats(
     let recorded = Arc::clone(&put);
     let hook: CallHook = Arc::new(move |call| {
         if call.operation == Operation::Put && call.phase == CallPhase::Before {
-            recorded.lock().unwrap().push(KeyClass::of(&call.key));
+            recorded.lock().unwrap().push(KeyClass::from_key(&call.key));
         }
         Box::pin(async {})
     });

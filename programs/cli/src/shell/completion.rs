@@ -138,7 +138,7 @@ struct CompletionContext<'a> {
 
 impl<'a> CompletionContext<'a> {
     /// Parses a statement; returns `None` if the cursor is in a string or comment.
-    fn of(statement: &'a str, language: QueryLanguage) -> Option<Self> {
+    fn from_statement(statement: &'a str, language: QueryLanguage) -> Option<Self> {
         let mut all: Vec<_> = tokens(statement, language).collect();
         let (prefix, is_quoted) = match all.last() {
             Some(token) if token.kind == Kind::Comment => return None,
@@ -217,7 +217,8 @@ fn complete_statement(
     language: QueryLanguage,
     names: &CompletionNames,
 ) -> Completion {
-    let Some(place) = CompletionContext::of(before.get(begin..).unwrap_or_default(), language)
+    let Some(place) =
+        CompletionContext::from_statement(before.get(begin..).unwrap_or_default(), language)
     else {
         return Completion::default();
     };

@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    fn of(text: &str) -> CompactEvent {
+    fn parsed(text: &str) -> CompactEvent {
         CompactEvent::parse(text).unwrap()
     }
 
@@ -135,20 +135,20 @@ mod tests {
     fn scheduled_tasks_are_in_the_event_or_its_detail() {
         let scheduled = CompactEvent::Task(CompactTask::Scheduled);
         let collect = CompactEvent::Task(CompactTask::Collect);
-        assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
-        assert_eq!(of(r#"{"event":"collect"}"#), collect);
-        assert_eq!(of(r#"{"event":"gc"}"#), collect);
+        assert_eq!(parsed(r#"{"event":"scheduled"}"#), scheduled);
+        assert_eq!(parsed(r#"{"event":"collect"}"#), collect);
+        assert_eq!(parsed(r#"{"event":"gc"}"#), collect);
         let backup = CompactEvent::Task(CompactTask::Backup);
-        assert_eq!(of(r#"{"event":"backup"}"#), backup);
+        assert_eq!(parsed(r#"{"event":"backup"}"#), backup);
         let rule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
-        assert_eq!(of(rule), scheduled);
+        assert_eq!(parsed(rule), scheduled);
         let detail = r#"{"source":"my.app","detail-type":"x","detail":{"event":"collect"}}"#;
-        assert_eq!(of(detail), collect);
+        assert_eq!(parsed(detail), collect);
     }
 
     #[test]
     fn a_flush_without_databases_is_a_scheduled_run() {
-        let event = |text| match of(text) {
+        let event = |text| match parsed(text) {
             CompactEvent::Task(order) => order.compaction().unwrap(),
             CompactEvent::Messages(messages) => panic!("{messages:?}"),
         };
@@ -168,7 +168,7 @@ mod tests {
             {"messageId":"2"},
             {"messageId":"3","body":{"event":"collect"}},
             {"messageId":"4","body":"dance"}]}"#;
-        let CompactEvent::Messages(messages) = of(records) else {
+        let CompactEvent::Messages(messages) = parsed(records) else {
             panic!("{records}");
         };
         let understood = messages

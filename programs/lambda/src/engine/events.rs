@@ -116,11 +116,11 @@ impl EngineEvent {
             return Ok(Self::Request);
         }
         let envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
-        of(envelope, home, true).ok_or_else(|| unknown(&"the event contains no task"))
+        from_envelope(envelope, home, true).ok_or_else(|| unknown(&"the event contains no task"))
     }
 }
 
-fn of(
+fn from_envelope(
     envelope: EngineEnvelope<'_>,
     home: &TailLocation,
     may_be_messages: bool,
@@ -186,7 +186,7 @@ fn message(record: &RawValue, home: &TailLocation) -> Option<NotificationMessage
 
 fn segments(body: &str, home: &TailLocation) -> Result<Vec<SegmentRef>, String> {
     let envelope = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    match of(envelope, home, false) {
+    match from_envelope(envelope, home, false) {
         Some(EngineEvent::NewSegments(segments)) => Ok(segments),
         _ => Err("the message is not a bucket notification".to_owned()),
     }
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    fn of(event: &Value) -> EngineEvent {
+    fn parsed(event: &Value) -> EngineEvent {
         EngineEvent::parse(&event.to_string(), &home()).unwrap()
     }
 
@@ -278,15 +278,15 @@ mod tests {
             "detail": {"bucket": {"name": "b"}, "object": {"key": whole}},
         });
         let put = EngineEvent::NewSegments(vec![named()]);
-        assert_eq!(of(&direct), put);
-        assert_eq!(of(&bridge), put);
+        assert_eq!(parsed(&direct), put);
+        assert_eq!(parsed(&bridge), put);
         let queue = json!({"Records": [
             {"messageId": "1", "body": direct.to_string()},
             {"messageId": "2", "body": bridge.to_string()},
             {"messageId": "3", "body": json!({"Event": "s3:TestEvent"}).to_string()},
             {"messageId": "4", "body": "what?"},
         ]});
-        let EngineEvent::Messages(messages) = of(&queue) else {
+        let EngineEvent::Messages(messages) = parsed(&queue) else {
             panic!("{queue}");
         };
         let segments = messages.iter().map(|message| message.segments.clone().ok());
@@ -301,9 +301,9 @@ mod tests {
     fn notifications_of_other_objects_are_ignored() {
         let nothing = EngineEvent::NewSegments(Vec::new());
         let gone = records(&format!("my+clusters/one/{KEY}"), "ObjectRemoved:Delete");
-        assert_eq!(of(&gone), nothing);
+        assert_eq!(parsed(&gone), nothing);
         for key in [KEY, "my+clusters/one/catalog", "my+clusters/one/tail/x"] {
-            assert_eq!(of(&records(key, "ObjectCreated:Put")), nothing);
+            assert_eq!(parsed(&records(key, "ObjectCreated:Put")), nothing);
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
     fn notifications_of_another_bucket_are_ignored() {
         let mut event = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
         event["Records"][0]["s3"]["bucket"]["name"] = "c".into();
-        assert_eq!(of(&event), EngineEvent::NewSegments(Vec::new()));
+        assert_eq!(parsed(&event), EngineEvent::NewSegments(Vec::new()));
         // A store that is not a bucket has no name to compare.
         let home = TailLocation {
             bucket: None,
@@ -327,7 +327,7 @@ mod tests {
         let good = direct["Records"][0].clone();
         direct["Records"] =
             json!([7, null, {"eventName": 1}, {"s3": {"object": {"key": []}}}, good]);
-        assert_eq!(of(&direct), EngineEvent::NewSegments(vec![named()]));
+        assert_eq!(parsed(&direct), EngineEvent::NewSegments(vec![named()]));
         let queue = json!({"Records": [
             {"messageId": "1", "body": 7},
             {"messageId": 2, "body": "{}"},
@@ -335,7 +335,7 @@ mod tests {
             {"messageId": "3"},
             {"messageId": "4", "body": direct.to_string()},
         ]});
-        let EngineEvent::Messages(messages) = of(&queue) else {
+        let EngineEvent::Messages(messages) = parsed(&queue) else {
             panic!("{queue}");
         };
         let understood = messages
@@ -351,19 +351,19 @@ mod tests {
     fn scheduled_events_contain_their_due_time() {
         let time = Some(StoreTime::from_micros(1_700_000_040_000_000));
         let said = json!({"event": "schedule", "time": "2023-11-14T22:14:00Z"});
-        assert_eq!(of(&said), EngineEvent::Schedule { time });
+        assert_eq!(parsed(&said), EngineEvent::Schedule { time });
         let rule = json!({
             "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
             "time": "2023-11-14T22:14:00Z",
         });
-        assert_eq!(of(&rule), EngineEvent::Schedule { time });
+        assert_eq!(parsed(&rule), EngineEvent::Schedule { time });
         assert_eq!(
-            of(&json!({"event": "schedule"})),
+            parsed(&json!({"event": "schedule"})),
             EngineEvent::Schedule { time: None }
         );
-        assert_eq!(of(&json!({"event": "sweep"})), EngineEvent::Sweep);
+        assert_eq!(parsed(&json!({"event": "sweep"})), EngineEvent::Sweep);
         assert_eq!(
-            of(&json!({"requestContext": {"http": {}}})),
+            parsed(&json!({"requestContext": {"http": {}}})),
             EngineEvent::Request
         );
         assert!(EngineEvent::parse("{}", &home()).is_err());

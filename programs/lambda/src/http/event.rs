@@ -122,10 +122,10 @@ impl HttpSource {
     /// Detects the source of the request in an event from its characteristic fields; `None` if it is not a request.
     pub fn of_event(event: &str) -> Option<Self> {
         let event: JsonObject<'_> = serde_json::from_str(event).ok()?;
-        Self::of(&event, &context(&event))
+        Self::from_event(&event, &context(&event))
     }
 
-    fn of(event: &JsonObject<'_>, context: &JsonObject<'_>) -> Option<Self> {
+    fn from_event(event: &JsonObject<'_>, context: &JsonObject<'_>) -> Option<Self> {
         if context.has("elb") {
             let multi_value = event.has("multiValueHeaders");
             return Some(Self::LoadBalancer { multi_value });
@@ -146,7 +146,7 @@ fn context<'a>(event: &JsonObject<'a>) -> JsonObject<'a> {
 
 impl<'de> Deserialize<'de> for HttpEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::of(&JsonObject::deserialize(deserializer)?))
+        Ok(Self::from_event(&JsonObject::deserialize(deserializer)?))
     }
 }
 
@@ -166,7 +166,7 @@ pub struct HttpEventRequest {
 }
 
 impl HttpEvent {
-    fn of(event: &JsonObject<'_>) -> Self {
+    fn from_event(event: &JsonObject<'_>) -> Self {
         let context = context(event);
         let http: JsonObject<'_> = context.get("http").unwrap_or_default();
         let identity: JsonObject<'_> = context.get("identity").unwrap_or_default();
@@ -174,7 +174,7 @@ impl HttpEvent {
         let method = needed.get(event, "httpMethod", "method");
         let method = method.or_else(|| needed.get(&http, "method", "method"));
         let path = needed.get(event, "rawPath", "path");
-        let source = HttpSource::of(event, &context);
+        let source = HttpSource::from_event(event, &context);
         let raw_query: Option<String> = match source {
             Some(HttpSource::V2) => needed.get(event, "rawQueryString", QUERY_STRING),
             _ => None,

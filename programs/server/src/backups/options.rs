@@ -47,7 +47,8 @@ fn parse_schedule(text: &str) -> Result<ScheduledTimes, String> {
         Ok(duration) => TriggerSpecification::Every { duration },
         Err(_) => parse_specification(text).map_err(|error| error.to_string())?,
     };
-    let timetable = Timetable::of(&specification).map_err(|error| error.to_string())?;
+    let timetable =
+        Timetable::from_specification(&specification).map_err(|error| error.to_string())?;
     let expected = "an interval such as 24h, or cron:0 0 2 * * * is expected";
     let timetable = timetable.ok_or_else(|| expected.to_owned())?;
     Ok(ScheduledTimes(Arc::new(timetable)))

@@ -17,7 +17,7 @@ struct BacklogSample {
 }
 
 impl BacklogSample {
-    fn of(backlog: &FlushBacklog) -> Self {
+    fn from_backlog(backlog: &FlushBacklog) -> Self {
         let segments = backlog.segments();
         Self {
             bytes: backlog.bytes(),
@@ -49,7 +49,12 @@ pub(crate) fn register(metrics: &Metrics, observed: &MetricSources) {
             |tail| tail.oldest.as_secs_f64(),
         ),
     ];
-    collect(metrics, &observed.backlog, BacklogSample::of, tail);
+    collect(
+        metrics,
+        &observed.backlog,
+        BacklogSample::from_backlog,
+        tail,
+    );
     let blocked = Arc::clone(&observed.blocked);
     let help = "Databases whose last flush by this process failed, by reason.";
     metrics.collect("neap_flush_blocked", help, Gauge, move |samples| {

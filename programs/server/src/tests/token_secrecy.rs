@@ -44,7 +44,7 @@ impl<'a> MakeWriter<'a> for LogBuffer {
 struct Secrets(Vec<String>);
 
 impl Secrets {
-    fn of<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
+    fn new<'a>(tokens: impl Iterator<Item = &'a str>) -> Self {
         let all = tokens.flat_map(|token| {
             let secret = token.trim_start_matches("apiv3_");
             let hash = SecretToken::new(token).hash().to_hex();
@@ -131,7 +131,7 @@ async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
         let token = answer["token"].as_str().unwrap().to_owned();
         guarded.tokens.insert(path.to_owned(), token);
     }
-    let secrets = Secrets::of(guarded.tokens.values().map(String::as_str));
+    let secrets = Secrets::new(guarded.tokens.values().map(String::as_str));
     let log = log.text();
     assert!(
         log.contains("neap::audit") && log.contains("http"),

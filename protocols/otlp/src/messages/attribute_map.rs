@@ -32,7 +32,7 @@ struct SharedValue<'a> {
 }
 
 impl<'a> SharedAttributes<'a> {
-    pub(crate) fn of(list: &'a [KeyValue]) -> Self {
+    pub(crate) fn from_list(list: &'a [KeyValue]) -> Self {
         let shared = named(list).map(|(name, value)| {
             let value = SharedValue {
                 value,
@@ -94,7 +94,7 @@ pub(crate) struct AttributeMap<'a>(BTreeMap<&'a str, AttributeValue<'a>>);
 
 impl<'a> AttributeMap<'a> {
     /// Creates a map of a list. Attributes without a name are left out.
-    pub(crate) fn of(list: &'a [KeyValue]) -> Self {
+    pub(crate) fn from_list(list: &'a [KeyValue]) -> Self {
         Self::with_shared([], list)
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn the_last_attribute_of_a_name_counts() {
         let resource = [attribute("b", "1"), attribute("a", "1")];
         let span = [attribute("a", "2"), attribute("", "3"), attribute("a", "4")];
-        let shared = SharedAttributes::of(&resource);
+        let shared = SharedAttributes::from_list(&resource);
         let mut map = AttributeMap::with_shared([&shared], &span);
         assert_eq!(map.json().unwrap(), r#"{"a":"4","b":"1"}"#);
         assert_eq!(map.take("a").unwrap().text(), "4");
@@ -168,9 +168,9 @@ mod tests {
     fn texts_of_a_source_are_made_once() {
         let list = r#"[{"key":"a","value":{"kvlistValue":{"values":[{"key":"x\""},{"key":"y","value":{"doubleValue":1.5}}]}}}]"#;
         let list: Vec<KeyValue> = serde_json::from_str(list).unwrap();
-        let shared = SharedAttributes::of(&list);
+        let shared = SharedAttributes::from_list(&list);
         let json = r#"{"a":{"x\"":null,"y":1.5}}"#;
-        assert_eq!(AttributeMap::of(&list).json().unwrap(), json);
+        assert_eq!(AttributeMap::from_list(&list).json().unwrap(), json);
         let made = || {
             let value = &shared.0["a"];
             let texts = (value.text().as_ptr(), value.json().unwrap().get().as_ptr());

@@ -25,7 +25,9 @@ impl Serialize for AnyValue {
                 }
                 list.end()
             }
-            Some(Value::KeyValues(list)) => AttributeMap::of(&list.values).serialize(serializer),
+            Some(Value::KeyValues(list)) => {
+                AttributeMap::from_list(&list.values).serialize(serializer)
+            }
         }
     }
 }

@@ -141,7 +141,7 @@ impl MetricPoints<'_> {
             if has_no_value(point.flags) {
                 return Ok(());
             }
-            let Some(number) = Number::of(point.as_double, point.as_int)? else {
+            let Some(number) = Number::from_value(point.as_double, point.as_int)? else {
                 return Ok(());
             };
             let times = [point.time_unix_nano, point.start_time_unix_nano];
@@ -274,7 +274,7 @@ impl<'a> PointParts<'a> {
 
 fn add_exemplar(exemplar: &Exemplar, field: &str, row: &mut TableBatch) -> Result<(), ItemError> {
     check_attributes("the exemplar", &exemplar.filtered_attributes)?;
-    let number = Number::of(exemplar.as_double, exemplar.as_int)?;
+    let number = Number::from_value(exemplar.as_double, exemplar.as_int)?;
     let number = number.ok_or(ItemError::Missing("the value of an exemplar"))?;
     let trace_id = super::ids::trace_id(&exemplar.trace_id)?;
     let span_id = super::ids::span_id(&exemplar.span_id)?;

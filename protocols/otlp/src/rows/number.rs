@@ -13,7 +13,7 @@ pub(super) enum Number {
 
 impl Number {
     /// Returns the number; `None`: there is none.
-    pub(super) fn of(
+    pub(super) fn from_value(
         as_double: Option<f64>,
         as_int: Option<i64>,
     ) -> Result<Option<Self>, ItemError> {

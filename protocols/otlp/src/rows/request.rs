@@ -87,7 +87,7 @@ pub(crate) fn collect_rows(
         let resource: Resource = decode_child(by_resource, RESOURCE)?;
         let resource_check = check_attributes("the resource", &resource.attributes);
         // Once, because a resource may have many scopes and items.
-        let shared = SharedAttributes::of(&resource.attributes);
+        let shared = SharedAttributes::from_list(&resource.attributes);
         let resource_tags = match signal {
             Signal::Metrics => resource_tags(&resource),
             Signal::Logs | Signal::Traces => Vec::new(),
@@ -96,7 +96,7 @@ pub(crate) fn collect_rows(
             let scope: Scope = decode_child(by_scope, SCOPE)?;
             let scope_check = || check_attributes("the scope", &scope.attributes);
             let check = resource_check.clone().and_then(|()| scope_check());
-            let scope_attributes = SharedAttributes::of(&scope.attributes);
+            let scope_attributes = SharedAttributes::from_list(&scope.attributes);
             let source = ItemSource {
                 resource: &shared,
                 scope: &scope_attributes,

@@ -202,7 +202,7 @@ fn add_event(event: &Event, ids: &SpanIds, start_ns: i64, rows: &mut RowCollecto
         if !event.name.is_empty() {
             row.string("event.name", &event.name)?;
         }
-        if let Some(json) = AttributeMap::of(&event.attributes).json() {
+        if let Some(json) = AttributeMap::from_list(&event.attributes).json() {
             row.string("attributes", &json)?;
         }
         if event.dropped_attributes_count > 0 {
@@ -223,7 +223,7 @@ fn add_link(link: &ValidLink<'_>, ids: &SpanIds, start_ns: i64, rows: &mut RowCo
         row.tag("linked_trace_id", &linked.trace_id)?;
         row.tag("linked_span_id", &linked.span_id)?;
         row.string("trace_state", &link.trace_state)?;
-        if let Some(json) = AttributeMap::of(&link.attributes).json() {
+        if let Some(json) = AttributeMap::from_list(&link.attributes).json() {
             row.string("attributes", &json)?;
         }
         if link.dropped_attributes_count > 0 {

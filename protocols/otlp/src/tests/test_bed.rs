@@ -64,7 +64,7 @@ impl TestBed {
         #[cfg(feature = "grpc")]
         let routes = routes.merge(crate::grpc_router(Arc::clone(&service)));
         let common = ServiceContext {
-            cluster: ClusterId::of(catalog),
+            cluster: ClusterId::new(catalog),
             world,
             metrics,
             access: AccessControl::Open,

@@ -55,7 +55,7 @@ impl ReadContext {
         };
         Ok(Self {
             engine: Arc::clone(engine),
-            caller: Caller::of(head)?,
+            caller: Caller::from_head(head)?,
             origin: origin::current(),
             database: database.to_owned(),
             options: query_request(&head.headers, &head.extensions)?,
@@ -101,7 +101,9 @@ impl ReadContext {
         let mut tables = MetricTables::default();
         for table in listed.iter().filter(|table| table.schema == own_schema) {
             tables.has_metadata |= table.name == METADATA_TABLE;
-            tables.metrics.extend(MetricTable::of(table).map(Arc::new));
+            tables
+                .metrics
+                .extend(MetricTable::from_listed(table).map(Arc::new));
         }
         tables.metrics.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tables)

@@ -44,7 +44,7 @@ pub(crate) struct List {
 
 impl List {
     /// Returns the first results.
-    fn of(values: impl IntoIterator<Item = Value>, limit: Option<usize>) -> Self {
+    fn new(values: impl IntoIterator<Item = Value>, limit: Option<usize>) -> Self {
         let mut values = values.into_iter();
         let data: Vec<Value> = values.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
         Self {
@@ -107,7 +107,10 @@ pub(crate) async fn label_names(
             names.extend(labels.into_iter().map(|label| label.name));
         }
     }
-    Ok(List::of(names.into_iter().map(Value::String), params.limit))
+    Ok(List::new(
+        names.into_iter().map(Value::String),
+        params.limit,
+    ))
 }
 
 /// Lists the values of a label. Without matchers of other labels, the names of metrics are those of all tables, because
@@ -138,7 +141,7 @@ pub(crate) async fn label_values(
         }
     }
     let values = values.texts.into_iter().map(Value::String);
-    Ok(List::of(values, params.limit))
+    Ok(List::new(values, params.limit))
 }
 
 /// Adds the values of a label in tables.
@@ -207,7 +210,7 @@ pub(crate) async fn series(
         let object = labels.map(|label| (label.name, Value::String(label.value)));
         Value::Object(object.collect::<Map<_, _>>())
     });
-    Ok(List::of(objects, params.limit))
+    Ok(List::new(objects, params.limit))
 }
 
 /// Returns the labels of the series that match one of the selectors.
@@ -353,9 +356,9 @@ mod tests {
     #[test]
     fn a_limit_leaves_a_warning() {
         let values = || ["a", "b"].into_iter().map(|value| json!(value));
-        let all = List::of(values(), Some(2));
+        let all = List::new(values(), Some(2));
         assert_eq!((all.data, all.is_truncated), (json!(["a", "b"]), false));
-        let first = List::of(values(), Some(1));
+        let first = List::new(values(), Some(1));
         assert_eq!((first.data, first.is_truncated), (json!(["a"]), true));
     }
 

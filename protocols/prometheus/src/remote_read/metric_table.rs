@@ -38,7 +38,7 @@ pub(crate) struct TableSelection {
 
 impl MetricTable {
     /// Returns the metric in a table; `None` if the table has no samples.
-    pub(crate) fn of(listed: &ListedTable) -> Option<Self> {
+    pub(crate) fn from_listed(listed: &ListedTable) -> Option<Self> {
         let columns = listed.columns.as_ref()?;
         let mut table = Self {
             name: listed.name.clone(),
@@ -239,7 +239,7 @@ mod tests {
             ("time", ColumnType::Time),
             ("value", ColumnType::Integer),
         ];
-        Arc::new(MetricTable::of(&listed(&columns)).unwrap())
+        Arc::new(MetricTable::from_listed(&listed(&columns)).unwrap())
     }
 
     #[test]
@@ -248,9 +248,13 @@ mod tests {
         assert_eq!(table().labels(), ["__name__", "job", "time"]);
         assert_eq!(table().tag_of("time"), Some("label_time"));
         let other = [("value", ColumnType::String), ("job", ColumnType::Tag)];
-        assert_eq!(MetricTable::of(&listed(&other)), None);
+        assert_eq!(MetricTable::from_listed(&listed(&other)), None);
         let histogram = [("histogram", ColumnType::String)];
-        assert!(MetricTable::of(&listed(&histogram)).unwrap().has_histograms);
+        assert!(
+            MetricTable::from_listed(&listed(&histogram))
+                .unwrap()
+                .has_histograms
+        );
     }
 
     #[test]

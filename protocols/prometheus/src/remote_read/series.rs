@@ -258,7 +258,7 @@ mod tests {
             is_view: false,
             columns: Some(Arc::new(schema)),
         };
-        MetricTable::of(&listed).unwrap()
+        MetricTable::from_listed(&listed).unwrap()
     }
 
     type Row<'a> = (&'a str, Option<&'a str>, i64, Option<f64>, Option<&'a str>);

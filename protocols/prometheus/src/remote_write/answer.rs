@@ -44,7 +44,7 @@ pub(crate) struct WriteOutcome {
 impl WriteOutcome {
     /// Evaluates the result of a write. The outer error is one after which nothing is stored, or the outcome is
     /// unknown.
-    pub(crate) fn of(
+    pub(crate) fn new(
         rows: &RequestRows,
         written: Result<AcceptedWrite, WriteFailure>,
     ) -> Result<Self, WriteFailure> {
@@ -202,28 +202,28 @@ mod tests {
             rows: 4,
             stamp: Some(Stamp::from_u64(5)),
         };
-        let outcome = WriteOutcome::of(&rows(0), Ok(accepted)).unwrap();
+        let outcome = WriteOutcome::new(&rows(0), Ok(accepted)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 0 exemplars, stamp 5");
-        let outcome = WriteOutcome::of(&rows(1), Ok(accepted)).unwrap();
+        let outcome = WriteOutcome::new(&rows(1), Ok(accepted)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"400: 2 samples, 1 histograms, 0 exemplars, stamp 5");
     }
 
     #[test]
     fn refused_rows_are_subtracted() {
         let failure = partial(&[2, 4], 2, LineErrorKind::Schema);
-        let outcome = WriteOutcome::of(&rows(0), Err(failure)).unwrap();
+        let outcome = WriteOutcome::new(&rows(0), Err(failure)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"400: 1 samples, 0 histograms, 0 exemplars, stamp 7");
         let failure = partial(&[4], 3, LineErrorKind::Limit);
-        let outcome = WriteOutcome::of(&rows(0), Err(failure)).unwrap();
+        let outcome = WriteOutcome::new(&rows(0), Err(failure)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"422: 0 samples, 0 histograms, 0 exemplars, stamp 7");
         let metadata = partial(&[5], 1, LineErrorKind::Limit);
-        let outcome = WriteOutcome::of(&rows(0), Err(metadata)).unwrap();
+        let outcome = WriteOutcome::new(&rows(0), Err(metadata)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 0 exemplars, stamp 7");
     }
 
     #[test]
     fn other_failures_are_sent_again() {
-        let busy = WriteOutcome::of(&rows(0), Err(WriteFailure::Busy)).unwrap_err();
+        let busy = WriteOutcome::new(&rows(0), Err(WriteFailure::Busy)).unwrap_err();
         assert_eq!(failed(busy.into()).kind(), Kind::Unavailable);
         let slow = ApiError::text(Kind::RequestTimeout, "slow");
         assert_eq!(failed(slow).kind(), Kind::Unavailable);

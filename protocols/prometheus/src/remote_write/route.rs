@@ -166,7 +166,7 @@ impl RemoteWriteReceiver {
         let database = requested_database(&head.uri, default)?;
         let version = requested_version(&head.headers)?;
         validate_database_name(&database).map_err(CatalogError::from)?;
-        let caller = Caller::of(head)?;
+        let caller = Caller::from_head(head)?;
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             after: requested_stamp(&head.headers)?,
@@ -210,11 +210,11 @@ impl RemoteWriteReceiver {
                 rows: 0,
                 stamp: None,
             };
-            return Ok(WriteOutcome::of(&rows, Ok(nothing))?);
+            return Ok(WriteOutcome::new(&rows, Ok(nothing))?);
         }
         let (database, options) = (&request.database, request.options);
         let written = service.write_rows(reservation, database, &points, options);
-        let outcome = WriteOutcome::of(&rows, written.await)?;
+        let outcome = WriteOutcome::new(&rows, written.await)?;
         if has_metadata {
             self.metadata.record(&metadata);
         }

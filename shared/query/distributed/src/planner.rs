@@ -192,7 +192,7 @@ impl DistributedPlanner {
             return Ok(PlanOutcome::Local("there are less than two workers".into()));
         }
         let physical = self.plan_scans_by_name(state, query).await?;
-        let scans = Scans::of(&physical)?;
+        let scans = Scans::from_plan(&physical)?;
         if scans.is_recursive {
             return Ok(PlanOutcome::Local("the query is recursive".into()));
         }
@@ -382,7 +382,7 @@ struct Scans {
 }
 
 impl Scans {
-    fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Self> {
+    fn from_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Self> {
         let mut scans = Self::default();
         let mut most = 0;
         plan.apply(|node| {

@@ -26,7 +26,7 @@ impl<W: Write> ArrowFileWriter<W> {
     /// # Errors
     /// A type can't be written, or the output fails.
     pub fn new(out: W, columns: &Schema, options: IpcWriteOptions) -> Result<Self, ArrowError> {
-        let columns = PlainColumns::of(columns);
+        let columns = PlainColumns::from_columns(columns);
         Ok(Self {
             writer: FileWriter::try_new_with_options(out, columns.schema(), options)?,
             columns,

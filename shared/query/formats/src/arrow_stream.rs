@@ -22,7 +22,7 @@ impl ArrowStreamWriter {
     /// Creates a writer of rows with these columns.
     pub(crate) fn new(schema: &SchemaRef) -> Self {
         Self {
-            columns: PlainColumns::of(schema),
+            columns: PlainColumns::from_columns(schema),
             writer: None,
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct PlainColumns(SchemaRef);
 
 impl PlainColumns {
     /// Returns these columns with plain types.
-    pub(crate) fn of(columns: &Schema) -> Self {
+    pub(crate) fn from_columns(columns: &Schema) -> Self {
         let fields: Vec<_> = columns.fields().iter().map(plain_field).collect();
         let schema = Schema::new_with_metadata(fields, columns.metadata().clone());
         Self(Arc::new(schema))

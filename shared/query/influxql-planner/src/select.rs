@@ -94,7 +94,7 @@ pub(crate) fn plan_select(
         v1_rules::check(select)?;
     }
     let state = context.full_session();
-    let tables = SourceTables::of(context, select)?;
+    let tables = SourceTables::resolve(context, select)?;
     let planner = SelectPlanner {
         functions: SessionFunctions(&state),
         tables: &tables,
@@ -120,7 +120,7 @@ pub(crate) fn row_predicate(
     now_nanos: i64,
 ) -> Result<Expr> {
     let rows = ConditionContext {
-        columns: &SourceColumns::of(schema),
+        columns: &SourceColumns::from_schema(schema),
         clock: &TimeContext::new(now_nanos, None, AnswerInterface::V3)?,
     };
     rows.predicate(condition)
@@ -135,7 +135,7 @@ struct SelectPlanner<'a> {
 
 impl SelectPlanner<'_> {
     fn answer(&self, select: &Select, inherited: &InheritedScope) -> Result<SelectAnswer> {
-        let frame = SelectScope::of(select, inherited, self.interface, self.now)?;
+        let frame = SelectScope::try_new(select, inherited, self.interface, self.now)?;
         let relations = self.relations(select, &frame.for_subqueries())?;
         let mut columns = SourceColumns::default();
         for relation in relations.values().flatten() {
@@ -152,7 +152,7 @@ impl SelectPlanner<'_> {
         } else {
             expand::tags(&frame.group_by, &columns)?
         };
-        let wildcards = WildcardRules::of(self.interface, &select.group_by);
+        let wildcards = WildcardRules::new(self.interface, &select.group_by);
         let outputs = expand::outputs(&select.fields, &columns, &tags, wildcards)?;
         let order = frame.order;
         let mut query = self.query(frame, columns, &tags, &outputs)?;
@@ -184,7 +184,7 @@ impl SelectPlanner<'_> {
         tags: &[String],
         outputs: &OutputColumns,
     ) -> Result<SelectQuery<'_>> {
-        let survey = FieldCalls::of(
+        let survey = FieldCalls::try_new(
             outputs.fields.iter().map(|output| &output.expr),
             self.interface,
         )?;

@@ -37,7 +37,7 @@ fn tables(context: &QueryContext, from: &[Measurement]) -> Result<Vec<Arc<Table>
 }
 
 fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<Table>>> {
-    let tests = names.iter().map(|name| NameCondition::of(name));
+    let tests = names.iter().map(|name| NameCondition::from_name(name));
     let tests: Vec<NameCondition> = tests.collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
     let is_meant = |table: &&Arc<Table>| {
@@ -57,7 +57,7 @@ enum NameCondition {
 }
 
 impl NameCondition {
-    fn of(name: &MeasurementName) -> Result<Self> {
+    fn from_name(name: &MeasurementName) -> Result<Self> {
         Ok(match name {
             MeasurementName::Name(name) => Self::Equal(name.clone()),
             MeasurementName::Regex(pattern) => Self::Matching {
@@ -105,7 +105,7 @@ struct TableLimit {
 }
 
 impl TableLimit {
-    fn of(show: &ShowClauses) -> Self {
+    fn from_show(show: &ShowClauses) -> Self {
         Self {
             passed_over: show.soffset.unwrap_or(0),
             left: show.slimit.filter(|limit| *limit > 0),

@@ -20,7 +20,7 @@ pub(crate) struct SourceTable<'a> {
 
 impl SourceTable<'_> {
     pub(crate) fn point(&self) -> ManifestPoint {
-        ManifestPoint::of(self.manifest)
+        ManifestPoint::from_manifest(self.manifest)
     }
 
     /// Returns the time before which rows may be missing because of retention: rule V4. Rows that expire during a

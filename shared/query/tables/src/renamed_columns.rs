@@ -64,7 +64,7 @@ fn of_aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(projection) = aggregate.input.as_ref() else {
         return Ok(None);
     };
-    let Some(renames) = ColumnRenames::of(projection) else {
+    let Some(renames) = ColumnRenames::from_projection(projection) else {
         return Ok(None);
     };
     let mut groups = aggregate.group_expr.iter();
@@ -90,7 +90,7 @@ fn of_sorted(outer: &Projection, sort: &Sort) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(inner) = sort.input.as_ref() else {
         return Ok(None);
     };
-    let Some(renames) = ColumnRenames::of(inner) else {
+    let Some(renames) = ColumnRenames::from_projection(inner) else {
         return Ok(None);
     };
     if renames.sources.len() < inner.input.schema().fields().len() {
@@ -126,7 +126,7 @@ struct ColumnRenames {
 
 impl ColumnRenames {
     /// Returns `None` if the projection computes something, or renames nothing.
-    fn of(projection: &Projection) -> Option<Self> {
+    fn from_projection(projection: &Projection) -> Option<Self> {
         let mut by_name = HashMap::new();
         let mut sources: Vec<Column> = Vec::new();
         for (expr, (qualifier, field)) in projection.expr.iter().zip(projection.schema.iter()) {

@@ -59,7 +59,7 @@ struct OutsideTime {
 }
 
 impl OutsideTime {
-    fn of(expr: &Expr) -> Option<Self> {
+    fn from_expr(expr: &Expr) -> Option<Self> {
         let Expr::Cast(Cast { expr, field }) = expr else {
             return None;
         };
@@ -120,10 +120,10 @@ fn rewrite(expr: Expr) -> Result<Transformed<Expr>> {
 
 fn rewrite_comparison(comparison: &BinaryExpr) -> Option<Expr> {
     let BinaryExpr { left, op, right } = comparison;
-    if let Some(outside) = OutsideTime::of(right) {
+    if let Some(outside) = OutsideTime::from_expr(right) {
         return outside.compared(*op, left.as_ref().clone());
     }
-    OutsideTime::of(left)?.compared(op.swap()?, right.as_ref().clone())
+    OutsideTime::from_expr(left)?.compared(op.swap()?, right.as_ref().clone())
 }
 
 fn compare(left: Expr, operator: Operator, right: Expr) -> Expr {
@@ -132,18 +132,18 @@ fn compare(left: Expr, operator: Operator, right: Expr) -> Expr {
 }
 
 fn has_outside_bound(between: &Between) -> bool {
-    [&between.low, &between.high].map(|bound| OutsideTime::of(bound).is_some()) != [false; 2]
+    [&between.low, &between.high].map(|bound| OutsideTime::from_expr(bound).is_some()) != [false; 2]
 }
 
 /// Removes the times out of range from a list. If none is left, the last one remains as a comparison.
 fn rewrite_list(list: InList) -> Transformed<Expr> {
-    let outside = list.list.iter().find_map(OutsideTime::of);
+    let outside = list.list.iter().find_map(OutsideTime::from_expr);
     let Some(outside) = outside else {
         return Transformed::no(Expr::InList(list));
     };
     let possible = list.list.into_iter();
     let possible: Vec<_> = possible
-        .filter(|time| OutsideTime::of(time).is_none())
+        .filter(|time| OutsideTime::from_expr(time).is_none())
         .collect();
     if possible.is_empty() {
         let operator = if list.negated {

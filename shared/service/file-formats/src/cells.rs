@@ -44,17 +44,17 @@ impl CellType {
     /// Infers the type that all values of a column have; `None` if there are no values.
     pub(crate) fn infer(cells: &StringArray) -> Option<Self> {
         let mut cells = cells.iter().flatten();
-        let mut inferred = Self::of(cells.next()?);
+        let mut inferred = Self::from_cell(cells.next()?);
         for cell in cells {
             if inferred == Self::Text {
                 break;
             }
-            inferred = inferred.union(Self::of(cell));
+            inferred = inferred.union(Self::from_cell(cell));
         }
         Some(inferred)
     }
 
-    fn of(cell: &str) -> Self {
+    fn from_cell(cell: &str) -> Self {
         let cell = cell.trim();
         if parse_boolean(cell).is_some() {
             return Self::Boolean;

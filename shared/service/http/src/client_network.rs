@@ -9,7 +9,7 @@ pub struct ClientNetwork(Option<IpAddr>);
 
 impl ClientNetwork {
     /// Returns the network of an address.
-    pub fn of(address: Option<IpAddr>) -> Self {
+    pub fn from_address(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => {

@@ -21,7 +21,7 @@ pub struct ClusterId {
 
 impl ClusterId {
     /// Creates the UUID of a catalog's cluster. Costs no request if the root catalog was read before.
-    pub fn of(catalog: Arc<Catalog>) -> Self {
+    pub fn new(catalog: Arc<Catalog>) -> Self {
         Self {
             catalog,
             known: Arc::default(),

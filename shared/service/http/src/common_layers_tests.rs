@@ -18,7 +18,7 @@ fn routes() -> Router {
     let bucket = Bucket::new(store, world.clone());
     let metrics = Metrics::default();
     let common = ServiceContext {
-        cluster: ClusterId::of(Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None))),
+        cluster: ClusterId::new(Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None))),
         world: world.clone(),
         metrics: metrics.clone(),
         access: AccessControl::Open,

@@ -207,7 +207,7 @@ impl CountingStore {
 
     /// Adds to the counts of the database that a key or prefix names.
     fn add(&self, operation: Operation, key: &str, requests: u64, bytes: usize) {
-        let class = KeyClass::of(key);
+        let class = KeyClass::from_key(key);
         match Key::database_in(key).and_then(|database| self.of_database(database)) {
             Some(counts) => counts.add(operation, class, requests, bytes),
             None => self.others.add(operation, class, requests, bytes),

@@ -389,7 +389,7 @@ impl KeyClass {
     ];
 
     /// The class of a key or of a prefix that is listed.
-    pub fn of(key: &str) -> Self {
+    pub fn from_key(key: &str) -> Self {
         match key.parse::<Key>() {
             Ok(key) => key.class(),
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
@@ -698,7 +698,7 @@ mod tests {
         fn every_key_parses_to_itself(key in keys()) {
             let text = key.to_string();
             prop_assert_eq!(text.parse::<Key>(), Ok(key.clone()));
-            prop_assert_eq!(KeyClass::of(&text), key.class());
+            prop_assert_eq!(KeyClass::from_key(&text), key.class());
             prop_assert_eq!(Key::database_in(&text), key.database());
         }
 

@@ -16,7 +16,7 @@ impl StoreUrl {
     ///
     /// # Errors
     /// The store is in memory, or a flag is missing or its value can't be used.
-    pub fn of(config: &StoreConfig) -> Result<Self, StoreConfigError> {
+    pub fn from_config(config: &StoreConfig) -> Result<Self, StoreConfigError> {
         let kind = config.kind();
         let missing = |flag| StoreConfigError::Missing { flag, kind };
         let bucket = || given(&config.bucket).ok_or_else(|| missing("bucket"));
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn url(config: &StoreConfig) -> Result<String, String> {
-        let url = StoreUrl::of(config).map_err(|error| error.to_string())?;
+        let url = StoreUrl::from_config(config).map_err(|error| error.to_string())?;
         Ok(url.of_key(&Key::Manifest(DatabaseId::new(3))))
     }
 

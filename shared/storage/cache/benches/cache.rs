@@ -51,7 +51,7 @@ fn shape(table: &Table) -> LastCacheShape {
         count: 1,
         ttl_s: 60,
     };
-    LastCacheShape::of(table, &cache).unwrap()
+    LastCacheShape::for_cache(table, &cache).unwrap()
 }
 
 /// One row of each host, in an order that differs from that of their names.

@@ -32,23 +32,23 @@ pub enum CacheShape {
 
 impl CacheShape {
     /// Returns the shape of a cache of a table; `None` if the cache is keyed by fields or does not exist.
-    pub fn of(table: &Table, cache: CacheId) -> Option<Self> {
+    pub fn for_cache(table: &Table, cache: CacheId) -> Option<Self> {
         let last = table.last_caches().iter().find(|one| one.id == cache);
         if let Some(last) = last {
-            return LastCacheShape::of(table, last).map(Self::Last);
+            return LastCacheShape::for_cache(table, last).map(Self::Last);
         }
         let distinct = table.distinct_caches().iter().find(|one| one.id == cache);
-        DistinctCacheShape::of(table, distinct?).map(Self::Distinct)
+        DistinctCacheShape::for_cache(table, distinct?).map(Self::Distinct)
     }
 
     /// Returns the shapes of all caches over tags of a table.
     pub fn all_of(table: &Table) -> impl Iterator<Item = (CacheId, Self)> {
         let last = table.last_caches().iter().filter_map(|cache| {
-            let shape = LastCacheShape::of(table, cache)?;
+            let shape = LastCacheShape::for_cache(table, cache)?;
             Some((cache.id, Self::Last(shape)))
         });
         let distinct = table.distinct_caches().iter().filter_map(|cache| {
-            let shape = DistinctCacheShape::of(table, cache)?;
+            let shape = DistinctCacheShape::for_cache(table, cache)?;
             Some((cache.id, Self::Distinct(shape)))
         });
         last.chain(distinct)

@@ -23,7 +23,7 @@ pub(crate) struct TagColumn<'a> {
 }
 
 impl<'a> TagColumn<'a> {
-    pub(crate) fn of(column: &'a ArrayRef) -> Result<Self, CacheError> {
+    pub(crate) fn from_column(column: &'a ArrayRef) -> Result<Self, CacheError> {
         let wrong = || {
             let found = column.data_type();
             ArrowError::SchemaError(format!("a tag column has type {found}"))

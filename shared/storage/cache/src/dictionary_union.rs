@@ -20,7 +20,7 @@ pub(crate) fn unify(one: &mut CodedRows, other: &mut CodedRows) -> Vec<StringArr
     columns
         .zip(codes)
         .map(|((values, other_values), (codes, other_codes))| {
-            let union = DictionaryUnion::of(values, other_values);
+            let union = DictionaryUnion::new(values, other_values);
             recode(codes, &union.of_one);
             recode(other_codes, &union.of_other);
             union.values
@@ -45,7 +45,7 @@ struct DictionaryUnion {
 }
 
 impl DictionaryUnion {
-    fn of(one: &StringArray, other: &StringArray) -> Self {
+    fn new(one: &StringArray, other: &StringArray) -> Self {
         let bytes = one
             .value_data()
             .len()

@@ -64,7 +64,7 @@ impl CodeSet {
     }
 
     /// Returns the codes that pass a test. `values` are sorted, without null.
-    fn of(test: &KeyPredicate, values: &StringArray) -> Result<Self, ArrowError> {
+    fn matching(test: &KeyPredicate, values: &StringArray) -> Result<Self, ArrowError> {
         Ok(match test {
             KeyPredicate::In(wanted) => {
                 let codes = wanted.iter().filter_map(|value| code_of(values, value));
@@ -158,7 +158,7 @@ pub(crate) fn code_sets(
             return Err(CacheError::NotAKey { column });
         };
         let before = std::mem::replace(set, CodeSet::All);
-        *set = before.and(CodeSet::of(&filter.test, values)?);
+        *set = before.and(CodeSet::matching(&filter.test, values)?);
     }
     Ok(sets)
 }

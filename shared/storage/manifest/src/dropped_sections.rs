@@ -21,7 +21,7 @@ const MAX_PAGE_SECTIONS: usize = 1_024;
 pub(crate) fn limits<T: PageEntry>(entries: &[T], inline: usize) -> PageLimits {
     PageLimits {
         sections: MAX_PAGE_SECTIONS,
-        ..PageLimits::of(count_tables(entries), inline)
+        ..PageLimits::new(count_tables(entries), inline)
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct PageLimits {
 
 impl PageLimits {
     /// Returns the limits for sections of `tables` tables, in a manifest with `inline` sections.
-    pub(crate) fn of(tables: usize, inline: usize) -> Self {
+    pub(crate) fn new(tables: usize, inline: usize) -> Self {
         Self {
             own: if are_many(tables, inline) {
                 OWN_PAGE_SECTIONS

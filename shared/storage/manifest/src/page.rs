@@ -156,7 +156,7 @@ impl PageRef {
     }
 
     /// Returns the reference to a page with these sections; `None` if there are no sections.
-    pub(crate) fn of(
+    pub(crate) fn new(
         sections: &[SectionWithFooter],
         object: Ulid,
         offset: u64,
@@ -373,13 +373,13 @@ mod tests {
     #[test]
     fn reference_covers_all_sections() {
         let encoded = encode(&sections(), 5).unwrap();
-        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 7, &encoded).unwrap();
+        let page = PageRef::new(&sections(), Ulid::from_parts(1, 1), 7, &encoded).unwrap();
         assert_eq!((page.first_day, page.last_day), (0, 2));
         assert_eq!((page.above, page.upto), (stamp(0), stamp(30)));
         let end = 7 + encoded.bytes.len() as u64;
         assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..end));
         assert_eq!(page.head_range(), 7..end - 16);
-        assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0, &encoded), None);
+        assert_eq!(PageRef::new(&[], Ulid::from_parts(1, 1), 0, &encoded), None);
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
             });
             let sections: Vec<_> = sections.collect();
             let encoded = encode(&sections, 5).unwrap();
-            PageRef::of(&sections, Ulid::from_parts(1, 1), 0, &encoded).unwrap()
+            PageRef::new(&sections, Ulid::from_parts(1, 1), 0, &encoded).unwrap()
         };
         let page = tables(&[3, 5, 9]);
         assert_eq!(page.tables(), TableId::new(3)..=TableId::new(9));
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn a_head_contains_the_sections_without_their_footers() {
         let encoded = encode(&sections(), 5).unwrap();
-        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
+        let page = PageRef::new(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
         let found = decode_head("k", &page, &encoded.head).unwrap();
         let expected: Vec<_> = sections().into_iter().map(|one| one.section).collect();
         let found: Vec<_> = found.into_iter().map(|one| one.section).collect();

@@ -320,7 +320,7 @@ impl ManifestStore {
         } else {
             let mut sections = sections;
             sections.sort_by_key(SectionWithFooter::page_order);
-            let limits = PageLimits::of(count_tables(&sections), limit);
+            let limits = PageLimits::new(count_tables(&sections), limit);
             for page in divide(sections, &limits) {
                 if page.len() < MIN_PAGE_SECTIONS {
                     inline.extend(page.into_iter().map(|one| one.section));

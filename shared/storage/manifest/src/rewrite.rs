@@ -77,7 +77,7 @@ struct InputLocator<'a> {
 }
 
 impl<'a> InputLocator<'a> {
-    fn of(set: &'a ReplacementBatch<'a>, base: &VersionedValue<Manifest>) -> Self {
+    fn new(set: &'a ReplacementBatch<'a>, base: &VersionedValue<Manifest>) -> Self {
         let mut survey = Self {
             by_place: BTreeMap::new(),
             by_table: BTreeMap::new(),
@@ -154,7 +154,7 @@ impl ManifestStore {
         set: &ReplacementBatch<'_>,
     ) -> Result<Result<PreparedReplacements, Refusals>, ManifestError> {
         let manifest = Manifest::successor(base);
-        let mut survey = InputLocator::of(set, base);
+        let mut survey = InputLocator::new(set, base);
         let mut removed = Vec::new();
         for section in &manifest.sections {
             if survey.visit(section) {
@@ -172,7 +172,7 @@ impl ManifestStore {
             let Some(sections) = pages.try_next().await? else {
                 break;
             };
-            left.extend(RemainingPage::of(old, &sections, &mut survey));
+            left.extend(RemainingPage::new(old, &sections, &mut survey));
         }
         drop(pages);
         let inputs: BTreeSet<_> = survey.by_place.keys().copied().collect();
@@ -303,13 +303,13 @@ impl ManifestStore {
             })?;
         let start = body.len() as u64;
         body.extend_from_slice(&page.bytes);
-        Ok(PageRef::of(sections, object.ulid, start, &page))
+        Ok(PageRef::new(sections, object.ulid, start, &page))
     }
 }
 
 impl RemainingPage {
     /// Splits the sections of a page; `None` if all sections remain.
-    fn of(old: &PageRef, sections: &DecodedPage, survey: &mut InputLocator<'_>) -> Option<Self> {
+    fn new(old: &PageRef, sections: &DecodedPage, survey: &mut InputLocator<'_>) -> Option<Self> {
         let (removed, kept): (Vec<_>, Vec<_>) = sections
             .iter()
             .cloned()

@@ -205,7 +205,7 @@ struct TableRegion {
 }
 
 impl TableRegion {
-    fn of(sections: Vec<Arc<Section>>) -> Option<Self> {
+    fn from_sections(sections: Vec<Arc<Section>>) -> Option<Self> {
         let first = sections.first()?.table;
         let last = sections.last()?.table;
         Some(Self {
@@ -254,7 +254,7 @@ fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<SpillPl
     }
     let mut tables: Vec<_> = by_table.into_values().collect();
     let is_shared = are_many(tables.len(), inline);
-    let limits = PageLimits::of(tables.len(), inline);
+    let limits = PageLimits::new(tables.len(), inline);
     tables.sort_by_key(|table| (Reverse(table.len()), table.first().map(|one| one.order())));
     let mut left = MAX_SPILL_SECTIONS.max(2 * arriving);
     for table in &mut tables {
@@ -295,10 +295,10 @@ fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<TableRegion> {
     for table in tables {
         sections.extend(table);
         if sections.len() >= target {
-            regions.extend(TableRegion::of(std::mem::take(&mut sections)));
+            regions.extend(TableRegion::from_sections(std::mem::take(&mut sections)));
         }
     }
-    regions.extend(TableRegion::of(sections));
+    regions.extend(TableRegion::from_sections(sections));
     regions
 }
 

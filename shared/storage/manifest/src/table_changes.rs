@@ -31,7 +31,7 @@ pub struct ManifestPoint {
 
 impl ManifestPoint {
     /// Returns the point of a manifest.
-    pub fn of(manifest: &VersionedValue<Manifest>) -> Self {
+    pub fn from_manifest(manifest: &VersionedValue<Manifest>) -> Self {
         Self {
             version: manifest.version,
             mark: manifest.value.low_water_mark,

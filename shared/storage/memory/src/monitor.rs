@@ -113,7 +113,7 @@ impl MemoryMonitor {
 
     /// Returns a handle to the pressure that this monitor publishes.
     pub fn pressure(&self) -> MemoryPressure {
-        MemoryPressure::of(self.state.subscribe())
+        MemoryPressure::from_state(self.state.subscribe())
     }
 
     /// Measures the memory, publishes the pressure, and returns the level of the memory.

@@ -41,10 +41,10 @@ pub struct MemoryPressure {
 impl MemoryPressure {
     /// Returns the pressure of a process without a monitor: always low.
     pub fn none() -> Self {
-        Self::of(watch::Sender::default().subscribe())
+        Self::from_state(watch::Sender::default().subscribe())
     }
 
-    pub(crate) fn of(state: watch::Receiver<PressureState>) -> Self {
+    pub(crate) fn from_state(state: watch::Receiver<PressureState>) -> Self {
         Self { state }
     }
 

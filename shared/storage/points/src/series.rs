@@ -129,7 +129,7 @@ impl SeriesIndex {
         let tags = self.names.iter().zip(&mut self.tags).enumerate();
         let columns = tags.filter_map(|(at, (name, tag))| {
             let column =
-                NumberedTagColumn::of(name, batch.column_by_name(name)?, tag, &self.hasher);
+                NumberedTagColumn::try_new(name, batch.column_by_name(name)?, tag, &self.hasher);
             Some(column.map(|column| (at, column)))
         });
         let columns: Vec<_> = columns.collect::<Result<_, _>>()?;
@@ -269,7 +269,7 @@ impl SeriesIndex {
         let conditions = self.conditions(filters);
         if let Some(sets) = self.pinned_sets(&conditions) {
             let numbers = sets.iter().filter_map(|set| self.find_any_set(set));
-            return SelectedSeries::of(numbers.collect(), self.len());
+            return SelectedSeries::from_numbers(numbers.collect(), self.len());
         }
         let (sets, width) = (&self.sets, self.tags.len());
         let is_selected = |series: usize| {

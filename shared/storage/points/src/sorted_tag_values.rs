@@ -20,7 +20,7 @@ pub struct SortedTagValues {
 impl SortedTagValues {
     /// Sorts values that are numbered from 1. `before` has the numbers of the values of the previous sort, in sorted
     /// order.
-    pub(crate) fn of(values: &TagTexts, before: &[u32]) -> Self {
+    pub(crate) fn new(values: &TagTexts, before: &[u32]) -> Self {
         let text = |number: &u32| values.get(*number as usize - 1);
         let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let known = u32::try_from(before.len()).unwrap_or(u32::MAX);

@@ -128,7 +128,7 @@ impl TagValues {
 
     pub(crate) fn sorted(&self) -> &Arc<SortedTagValues> {
         self.sorted
-            .get_or_init(|| Arc::new(SortedTagValues::of(&self.values, &self.order)))
+            .get_or_init(|| Arc::new(SortedTagValues::new(&self.values, &self.order)))
     }
 
     /// Returns the address and the size in bytes of each allocation that the dictionary of the last batch keeps alive.
@@ -176,7 +176,7 @@ impl<'a> NumberedTagColumn<'a> {
     ///
     /// # Errors
     /// The column is no tag, or there are too many values.
-    pub(crate) fn of(
+    pub(crate) fn try_new(
         name: &str,
         column: &'a ArrayRef,
         tag: &'a mut TagValues,

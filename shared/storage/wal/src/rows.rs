@@ -125,7 +125,7 @@ impl EncodedRows {
             narrowed_columns(batch).map_err(failed)?
         };
         let columns = narrow.as_deref().unwrap_or(batch.columns());
-        let schema = StreamSchema::of(table, batch.schema_ref(), columns)?;
+        let schema = StreamSchema::try_new(table, batch.schema_ref(), columns)?;
         let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
         let stream = match narrow {
             None => write_stream(&schema, batch, memory_bytes),
@@ -295,7 +295,7 @@ mod tests {
 
     fn stream_of(batch: &RecordBatch, memory_bytes: u64) -> Vec<u8> {
         let schema =
-            StreamSchema::of(TableId::new(1), batch.schema_ref(), batch.columns()).unwrap();
+            StreamSchema::try_new(TableId::new(1), batch.schema_ref(), batch.columns()).unwrap();
         write_stream(&schema, batch, memory_bytes).unwrap()
     }
 
@@ -303,14 +303,15 @@ mod tests {
     fn narrow(batch: &RecordBatch) -> RecordBatch {
         let columns = narrowed_columns(batch).unwrap();
         let columns = columns.unwrap_or_else(|| batch.columns().to_vec());
-        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), &columns).unwrap();
+        let schema = StreamSchema::try_new(TableId::new(1), &batch.schema(), &columns).unwrap();
         RecordBatch::try_new(Arc::clone(schema.schema()), columns).unwrap()
     }
 
     /// Returns the stream of a batch, compressed with narrow columns.
     fn narrow_stream_of(batch: &RecordBatch) -> Vec<u8> {
         let narrow = narrow(batch);
-        let schema = StreamSchema::of(TableId::new(1), &batch.schema(), narrow.columns()).unwrap();
+        let schema =
+            StreamSchema::try_new(TableId::new(1), &batch.schema(), narrow.columns()).unwrap();
         write_stream(&schema, &narrow, MIN_COMPRESSED_BYTES).unwrap()
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn read_stream(
     wanted: WantedColumns<'_>,
 ) -> Result<RecordBatch, ArrowError> {
     // Arrow's decoder panics if a message lacks some parts.
-    let read = panic::AssertUnwindSafe(|| RowStreamReader::of(stream, wanted).read());
+    let read = panic::AssertUnwindSafe(|| RowStreamReader::new(stream, wanted).read());
     let decoded = panic::catch_unwind(read);
     decoded.unwrap_or_else(|_| Err(malformed("the stream is malformed")))
 }
@@ -54,7 +54,7 @@ struct WantedSchema {
 }
 
 impl<'a> RowStreamReader<'a> {
-    fn of(stream: Bytes, wanted: WantedColumns<'a>) -> Self {
+    fn new(stream: Bytes, wanted: WantedColumns<'a>) -> Self {
         Self {
             rest: Buffer::from(stream),
             wanted,

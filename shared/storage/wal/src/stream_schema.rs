@@ -62,7 +62,7 @@ impl StreamSchema {
     ///
     /// # Errors
     /// `Column`: segments do not support the type of a column. `Arrow`: Arrow cannot encode the schema.
-    pub(crate) fn of(
+    pub(crate) fn try_new(
         table: TableId,
         of_rows: &SchemaRef,
         columns: &[ArrayRef],
@@ -171,7 +171,7 @@ mod tests {
     fn encoded(table: TableId, schema: &SchemaRef) -> Result<StreamSchema, EncodeError> {
         let fields = schema.fields().iter();
         let columns = fields.map(|field| new_empty_array(field.data_type()));
-        StreamSchema::of(table, schema, &columns.collect::<Vec<_>>())
+        StreamSchema::try_new(table, schema, &columns.collect::<Vec<_>>())
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         let schema = schema(&[("v", ColumnType::Integer)]);
         let wide = encoded(table, &schema).unwrap();
         let columns: [ArrayRef; 1] = [Arc::new(Int8Array::from(vec![1]))];
-        let narrow = StreamSchema::of(table, &schema, &columns).unwrap();
+        let narrow = StreamSchema::try_new(table, &schema, &columns).unwrap();
         assert_ne!(narrow.message(), wide.message());
         assert_eq!(
             narrow.schema().field(0).metadata(),
@@ -207,7 +207,7 @@ mod tests {
                 &wide,
             ),
         ] {
-            let again = StreamSchema::of(table, &schema, columns).unwrap();
+            let again = StreamSchema::try_new(table, &schema, columns).unwrap();
             assert!(Arc::ptr_eq(&again.message, &first.message));
         }
     }

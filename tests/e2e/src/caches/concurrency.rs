@@ -50,7 +50,7 @@ fn write_rounds(stage: &CacheFixture, writer: usize, server: &ServerClient, roun
             "predicate": format!("_measurement=\"m\" AND room=\"r{}\" AND host=\"late{}\"", now % 5, now % 4),
         });
         let path = format!("/api/v2/delete?bucket={DB}&org=o");
-        let reply = Reply::of(server.request("POST", &path).body(body.to_string())).unwrap();
+        let reply = Reply::receive(server.request("POST", &path).body(body.to_string())).unwrap();
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
     pause(Duration::from_millis(20));

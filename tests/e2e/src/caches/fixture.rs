@@ -122,7 +122,7 @@ pub(crate) fn create(server: &ServerClient, cache: &CacheDefinition) {
     let path = format!("/api/v3/configure/{}", cache.kind());
     let request = server.request("POST", &path);
     let request = request.header("content-type", "application/json");
-    let reply = Reply::of(request.body(cache.body(DB).to_string())).unwrap();
+    let reply = Reply::receive(request.body(cache.body(DB).to_string())).unwrap();
     assert_eq!(reply.status, 201, "{cache:?}: {}", reply.text());
 }
 
@@ -133,7 +133,7 @@ pub(super) fn ask(server: &ServerClient, sql: &str, headers: &[(&str, &str)]) ->
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Reply::of(request.body(body.to_string())).unwrap()
+    Reply::receive(request.body(body.to_string())).unwrap()
 }
 
 /// Returns the rows of an answer as CSV.

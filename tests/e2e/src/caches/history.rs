@@ -29,7 +29,7 @@ fn caches() -> Vec<CacheDefinition> {
 fn delete(stage: &CacheFixture, body: &serde_json::Value) {
     let path = format!("/api/v2/delete?bucket={DB}&org=o");
     let request = stage.writer.request("POST", &path);
-    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 204, "{}", reply.text());
 }
 

@@ -112,7 +112,7 @@ fn caches_are_joined_filtered_and_aggregated_like_tables() {
     // Arguments of table functions must be literals; those of filters need not be.
     let body = body.to_string().replace("$cache", "'latest'");
     let request = stage.writer.request("POST", "/api/v3/query_sql").body(body);
-    assert_eq!(Reply::of(request).unwrap().text(), "v\n9.0\n");
+    assert_eq!(Reply::receive(request).unwrap().text(), "v\n9.0\n");
 }
 
 fn plan(server: &ServerClient, sql: &str, headers: &[(&str, &str)]) -> String {

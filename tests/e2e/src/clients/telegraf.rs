@@ -214,7 +214,7 @@ fn write_in_halves(server: &ServerClient, path: &str, lines: &[&str], sent: &mut
     let request = server
         .request("POST", path)
         .header("content-encoding", "gzip");
-    let reply = Reply::of(request.body(body)).unwrap();
+    let reply = Reply::receive(request.body(body)).unwrap();
     match reply.status {
         413 => {
             assert!(lines.len() > 1, "one line is too large");
@@ -271,7 +271,7 @@ fn a_server_that_cannot_store_sends_telegraf_a_retry_after() {
     let line = "cpu,host=a usage=2 2000000000";
     let request = || {
         let request = server.request("POST", "/api/v2/write?bucket=telegraf&org=");
-        Reply::of(request.body(line)).unwrap()
+        Reply::receive(request.body(line)).unwrap()
     };
     let refused = place.without_store(request);
     assert_eq!(refused.status, 503, "{}", refused.text());

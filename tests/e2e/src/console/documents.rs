@@ -12,7 +12,7 @@ const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-t
 fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
     let request = server.request(method, path);
     let request = request.header("content-type", "application/json");
-    Reply::of(request.body(body.to_string())).unwrap()
+    Reply::receive(request.body(body.to_string())).unwrap()
 }
 
 fn parsed(reply: &Reply) -> Value {
@@ -88,7 +88,7 @@ fn documents_are_copied_and_stay_with_their_database() {
 
     let server = NeapProcess::serve(&place);
     let path = "/api/v3/configure/database?db=garden&hard_delete_at=now";
-    let dropped = Reply::of(server.request("DELETE", path)).unwrap();
+    let dropped = Reply::receive(server.request("DELETE", path)).unwrap();
     assert_eq!(dropped.status, 200, "{}", dropped.text());
     assert_eq!(server.get(GARDEN).status, 404);
     server.stop();

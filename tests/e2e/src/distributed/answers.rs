@@ -110,7 +110,7 @@ fn delete(cluster: &WorkerCluster) {
     let request = cluster
         .writer
         .request("POST", "/api/v2/delete?bucket=bench&org=o");
-    let answer = Reply::of(request.body(body.to_string())).unwrap();
+    let answer = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(answer.status, 204, "{}", answer.text());
 }
 

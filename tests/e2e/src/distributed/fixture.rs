@@ -148,7 +148,7 @@ pub(super) fn signal(process: &NeapProcess, signal: Signal) {
 /// Returns the answer to a query; an error if it is cut.
 pub(super) fn reply(server: &ServerClient, database: &str, sql: &str) -> reqwest::Result<Reply> {
     let body = json!({ "db": database, "q": sql }).to_string();
-    Reply::of(server.request("POST", "/api/v3/query_sql").body(body))
+    Reply::receive(server.request("POST", "/api/v3/query_sql").body(body))
 }
 
 /// Returns the rows of a query, and the number of workers that it ran on.

@@ -57,7 +57,8 @@ impl ServerClient {
 
     /// Creates the first token, which is an admin token.
     pub(crate) fn first_token(&self) -> String {
-        let created = Reply::of(self.request("POST", "/api/v3/configure/token/admin")).unwrap();
+        let created =
+            Reply::receive(self.request("POST", "/api/v3/configure/token/admin")).unwrap();
         assert_eq!(created.status, 201, "{}", created.text());
         let created: Value = serde_json::from_slice(&created.bytes).unwrap();
         created["token"].as_str().expect("a token").to_owned()
@@ -76,7 +77,7 @@ impl ServerClient {
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
-        Reply::of(self.request("GET", path)).unwrap()
+        Reply::receive(self.request("GET", path)).unwrap()
     }
 
     /// Writes lines with timestamps in seconds, and returns the stamp.
@@ -103,7 +104,7 @@ impl ServerClient {
         if let Some(stamp) = after {
             request = request.header(STAMP, stamp);
         }
-        Reply::of(request)
+        Reply::receive(request)
     }
 
     /// Returns the rows of an answer as JSON objects.
@@ -118,7 +119,7 @@ impl ServerClient {
         if let Some(stamp) = after {
             request = request.header(STAMP, stamp);
         }
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
         serde_json::from_slice(&reply.bytes).unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
@@ -175,7 +176,7 @@ impl fmt::Display for StoreRequests {
 
 impl Reply {
     /// Sends a request; an error if there is no answer.
-    pub(crate) fn of(request: RequestBuilder) -> reqwest::Result<Self> {
+    pub(crate) fn receive(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send()?;
         Ok(Self {
             status: response.status().as_u16(),

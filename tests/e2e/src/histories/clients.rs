@@ -257,7 +257,7 @@ impl Client<'_> {
             None => request,
         };
         let begin = self.recorder.time();
-        let reply = Reply::of(request.timeout(LIMIT));
+        let reply = Reply::receive(request.timeout(LIMIT));
         let end = self.recorder.time();
         let outcome = match &reply {
             Ok(reply) => match reply.status {
@@ -365,7 +365,7 @@ impl Client<'_> {
             }
         }
         let begin = self.recorder.time();
-        let reply = Reply::of(request.timeout(LIMIT));
+        let reply = Reply::receive(request.timeout(LIMIT));
         let end = self.recorder.time();
         let Some((answer, mark)) = self.answer(&read, reply) else {
             self.recorder.count_unanswered("reads");
@@ -391,7 +391,7 @@ impl Client<'_> {
             let (_, server) = self.instance("query");
             let body = json!({ "db": DATABASE, "q": select(&read) }).to_string();
             let request = server.request("POST", "/api/v3/query_sql").body(body);
-            let reply = Reply::of(request.timeout(LIMIT));
+            let reply = Reply::receive(request.timeout(LIMIT));
             let (ReadAnswer::Cells(delivered), _) = self.answer(&read, reply)? else {
                 return None;
             };

@@ -32,7 +32,7 @@ fn instance(cluster: &Cluster) -> Option<ServerClient> {
 fn send(server: &ServerClient, path: &str, body: &Value) -> reqwest::Result<Reply> {
     let request = server.request("POST", path);
     let request = request.header("content-type", "application/json");
-    Reply::of(request.body(body.to_string()).timeout(LIMIT))
+    Reply::receive(request.body(body.to_string()).timeout(LIMIT))
 }
 
 fn query(server: &ServerClient, sql: &str) -> reqwest::Result<Reply> {

@@ -146,7 +146,7 @@ impl Operator<'_> {
             let instances = self.client.cluster.instances("query");
             let (_, server) = instances.choose(&mut self.client.rng)?;
             let request = server.request("POST", "/api/v3/query_sql");
-            let reply = Reply::of(request.body(body.clone()).timeout(COMMAND / 4)).ok()?;
+            let reply = Reply::receive(request.body(body.clone()).timeout(COMMAND / 4)).ok()?;
             match reply.status {
                 200 => Some(serde_json::from_slice(&reply.bytes).ok()),
                 502..=504 => None,

@@ -250,7 +250,7 @@ fn a_fault_affects_requests_until_it_ends() {
     let send = |fault| {
         proxy.set_fault(fault);
         let request = client.request("PUT", "/key").body("contents");
-        let reply = Reply::of(request.timeout(Duration::from_secs(1)));
+        let reply = Reply::receive(request.timeout(Duration::from_secs(1)));
         (
             reply.ok().map(|reply| reply.status),
             arrivals.try_iter().count(),

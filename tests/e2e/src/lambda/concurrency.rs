@@ -51,7 +51,7 @@ fn stored(server: &ServerClient, client: usize) -> Option<BTreeSet<usize>> {
     let sql = format!("SELECT id FROM samples WHERE client = 'c{client}' ORDER BY id");
     let body = json!({ "db": "several", "q": sql }).to_string();
     let request = server.request("POST", "/api/v3/query_sql").body(body);
-    let reply = crate::harness::Reply::of(request).unwrap();
+    let reply = crate::harness::Reply::receive(request).unwrap();
     if reply.status == 502 {
         return None;
     }

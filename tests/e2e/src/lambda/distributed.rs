@@ -80,7 +80,7 @@ fn write(stack: &LambdaStack) {
     let delete = stack
         .request("POST", "/api/v3/query_sql")
         .body(delete.to_string());
-    let reply = Reply::of(delete).unwrap();
+    let reply = Reply::receive(delete).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
@@ -93,7 +93,7 @@ fn flush(stack: &LambdaStack) {
 /// Returns the rows of a query, and the number of workers that the answer names.
 fn query(server: &ServerClient, sql: &str) -> (Vec<Value>, Option<u64>) {
     let body = json!({ "db": DB, "q": sql }).to_string();
-    let reply = Reply::of(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+    let reply = Reply::receive(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
     let workers = reply.header(WORKERS_HEADER);
     let workers = workers.map(|workers| workers.parse().unwrap());
@@ -228,7 +228,7 @@ fn a_query_whose_invocation_hangs_ends_with_an_error_within_its_time() {
     set_faults(&stack, &json!({ "hang": 1 }));
     let body = json!({ "db": DB, "q": sql }).to_string();
     let request = stack.request("POST", "/api/v3/query_sql").body(body);
-    let reply = Reply::of(request).unwrap();
+    let reply = Reply::receive(request).unwrap();
     assert!(
         matches!(reply.status, 500 | 503),
         "{} {}",

@@ -30,7 +30,7 @@ fn ask_with(
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)
     });
-    Reply::of(request).unwrap()
+    Reply::receive(request).unwrap()
 }
 
 fn gzip(text: &str) -> Vec<u8> {

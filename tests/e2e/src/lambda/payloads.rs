@@ -32,7 +32,7 @@ fn a_result_of_20_megabytes_is_returned_completely() {
         let body = json!({ "db": "large", "q": sql, "format": format }).to_string();
         // The client follows the redirect to the result.
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert_eq!(reply.status, 200, "{format}");
         assert!(
             reply.bytes.len() > 20_000_000,
@@ -165,7 +165,7 @@ fn an_aborted_stream_reports_an_error_and_is_not_a_valid_document() {
     stack.write("large", &lines.collect::<String>());
     let ask = |format: &str| {
         let body = json!({ "db": "large", "q": "SELECT v FROM m", "format": format }).to_string();
-        let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+        let reply = Reply::receive(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
         assert_eq!(reply.status, 200, "{format}: {}", reply.text());
         reply.text()
     };
@@ -202,7 +202,7 @@ fn queries_end_before_the_function_timeout() {
     ] {
         let body = json!({ "db": "large", "q": sql }).to_string();
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert_eq!(
             reply.header("x-lambda-local-failure"),
             None,

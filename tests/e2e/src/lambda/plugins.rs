@@ -42,7 +42,7 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
 fn send(stack: &LambdaStack, path: &str, body: &Value) {
     let request = stack.request("POST", path);
     let request = request.header("content-type", "application/json");
-    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
 }
 
@@ -98,7 +98,7 @@ pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Lambda
 pub(super) fn copies(stack: &LambdaStack) -> BTreeSet<u64> {
     let sql = "SELECT v FROM copies";
     let body = json!({ "db": "plants", "q": sql }).to_string();
-    let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+    let reply = Reply::receive(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
     if reply.status == 400 {
         return BTreeSet::new();
     }
@@ -209,7 +209,7 @@ fn plugins_answer_requests_and_run_on_schedule() {
     let request = stack
         .request("POST", "/api/v3/engine/answer?a=1&b=x%20y")
         .body("hello");
-    let reply = Reply::of(request).unwrap();
+    let reply = Reply::receive(request).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
     let expected = json!({ "asked": { "a": "1", "b": "x y" }, "body": "hello", "rows": 1 });
@@ -217,7 +217,7 @@ fn plugins_answer_requests_and_run_on_schedule() {
     wait_for("ticks", LIMIT, || {
         stack.invoke("engine", &json!({ "event": "schedule" }));
         let body = json!({ "db": "plants", "q": "SELECT * FROM ticks" }).to_string();
-        let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+        let reply = Reply::receive(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
         (reply.status == 200 && reply.bytes.len() > 2).then_some(())
     });
     stack.finish();
@@ -241,7 +241,7 @@ fn requests_reach_a_plugin_at_any_path_with_every_service() {
             };
             let request = stack.request("POST", &format!("/api/v3/engine/{encoded}?a=%2525"));
             let request = request.header("x-lambda-local-event", service);
-            let reply = Reply::of(request.body("hello")).unwrap();
+            let reply = Reply::receive(request.body("hello")).unwrap();
             assert_eq!(reply.status, 200, "{service} {path}: {}", reply.text());
             let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
             assert_eq!(answer["asked"], json!({ "a": "%25" }), "{service} {path}");

@@ -58,7 +58,7 @@ fn refused_requests_have_the_same_error_messages() {
 
 fn stage() -> data_lifecycle::DataLifecycleFixture<LambdaStack> {
     let stack = LambdaStack::start();
-    data_lifecycle::DataLifecycleFixture::of(stack.place.clone(), stack, FLUSH_LAG)
+    data_lifecycle::DataLifecycleFixture::with_flush_lag(stack.place.clone(), stack, FLUSH_LAG)
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl LambdaStack {
             .request(method, path)
             .header("content-type", "application/json")
             .body(body.to_string());
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         assert!(reply.status < 300, "{method} {path}: {}", reply.text());
         serde_json::from_slice(&reply.bytes).unwrap_or(Value::Null)
     }
@@ -157,7 +157,7 @@ impl LambdaStack {
     pub(crate) fn try_invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let request = self.control.request("POST", &path).body(event.to_string());
-        let reply = Reply::of(request).unwrap();
+        let reply = Reply::receive(request).unwrap();
         match reply.header("x-amz-function-error") {
             None if reply.status == 200 => Ok(serde_json::from_slice(&reply.bytes).unwrap()),
             _ => Err(reply.text()),
@@ -210,7 +210,7 @@ impl LambdaStack {
     /// Kills, freezes, thaws or stops an instance, which may already have ended.
     pub(crate) fn change_instance(&self, function: &str, instance: u64, how: &str) {
         let path = format!("/functions/{function}/instances/{instance}/{how}");
-        let reply = Reply::of(self.control.request("POST", &path)).unwrap();
+        let reply = Reply::receive(self.control.request("POST", &path)).unwrap();
         assert!(matches!(reply.status, 204 | 400), "{}", reply.text());
     }
 
@@ -246,7 +246,7 @@ impl LambdaStack {
     /// Sends a message to a queue.
     pub(crate) fn send(&self, queue: &str, body: &str) {
         let request = self.control.request("POST", &format!("/queues/{queue}"));
-        let reply = Reply::of(request.body(body.to_owned())).unwrap();
+        let reply = Reply::receive(request.body(body.to_owned())).unwrap();
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
 
@@ -287,7 +287,7 @@ impl Drop for LambdaStack {
         if thread::panicking() {
             for function in ["write", "query", "compact", "engine"] {
                 let path = format!("/functions/{function}/logs");
-                let logs = Reply::of(self.control.request("GET", &path));
+                let logs = Reply::receive(self.control.request("GET", &path));
                 let logs = logs.map_or_else(|error| error.to_string(), |logs| logs.text());
                 let shown = logs.len().saturating_sub(4_000);
                 eprintln!("--- {function}: {}", logs.get(shown..).unwrap_or(&logs));

@@ -34,7 +34,7 @@ fn stack(sync: &str) -> LambdaStack {
 }
 
 fn status(request: RequestBuilder) -> u16 {
-    Reply::of(request).unwrap().status
+    Reply::receive(request).unwrap().status
 }
 
 fn write(server: &ServerClient, database: &str) -> RequestBuilder {
@@ -64,7 +64,7 @@ fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
 fn create(stack: &LambdaStack, admin: &str, path: &str, body: &Value) -> String {
     let request = stack.request("POST", path).bearer_auth(admin);
     let request = request.header("content-type", "application/json");
-    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 201, "{}", reply.text());
     let created: Value = serde_json::from_slice(&reply.bytes).unwrap();
     created["token"].as_str().unwrap().to_owned()
@@ -77,7 +77,7 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
         |server: &ServerClient| vec![write(server, "home"), query(server, "home"), plugin(server)];
     assert_eq!(statuses(|| all(&stack)), [[401, 401, 401]]);
     let admin = stack.first_token();
-    let again = Reply::of(stack.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    let again = Reply::receive(stack.request("POST", "/api/v3/configure/token/admin")).unwrap();
     assert_eq!(again.status, 409, "{}", again.text());
     // The copies of the instances may be this old.
     pause(SYNC);

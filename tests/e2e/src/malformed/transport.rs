@@ -123,11 +123,11 @@ fn bodies_may_be_gzip_of_several_members() {
     let server = stage();
     let body = [gzip("known,t=b v=1i 1\nknown,t=c "), gzip("v=2i 1\n")].concat();
     let request = server.request("POST", "/api/v3/write_lp?db=w&precision=s");
-    let reply = Reply::of(request.header("Content-Encoding", "gzip").body(body)).unwrap();
+    let reply = Reply::receive(request.header("Content-Encoding", "gzip").body(body)).unwrap();
     assert_eq!(reply.status, 204, "{}", reply.text());
     let query = gzip(r#"{"db":"w","q":"SELECT count(*) AS n FROM known","format":"csv"}"#);
     let request = server.request("POST", "/api/v3/query_sql");
-    let reply = Reply::of(request.header("Content-Encoding", "gzip").body(query)).unwrap();
+    let reply = Reply::receive(request.header("Content-Encoding", "gzip").body(query)).unwrap();
     assert_eq!((reply.status, reply.text().as_str()), (200, "n\n3\n"));
 }
 
@@ -144,7 +144,8 @@ fn preflights_of_browsers_are_answered_on_every_path() {
         let request = request.header("Origin", "https://example.org");
         let request = request.header("Access-Control-Request-Method", "POST");
         let reply =
-            Reply::of(request.header("Access-Control-Request-Headers", "authorization")).unwrap();
+            Reply::receive(request.header("Access-Control-Request-Headers", "authorization"))
+                .unwrap();
         assert_eq!((reply.status, reply.text().as_str()), (204, ""), "{path}");
         for (header, value) in [
             ("access-control-allow-origin", "*"),
@@ -170,7 +171,7 @@ fn health_and_ping_answer_as_tools_expect_it() {
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     }
     for method in ["GET", "POST", "HEAD"] {
-        let reply = Reply::of(server.request(method, "/ping")).unwrap();
+        let reply = Reply::receive(server.request(method, "/ping")).unwrap();
         assert_eq!(reply.status, 200);
         assert_eq!(reply.header("x-influxdb-version"), Some("3.10.0"));
         assert_eq!(reply.header("x-influxdb-build"), Some("Core"));

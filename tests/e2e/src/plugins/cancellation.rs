@@ -77,7 +77,7 @@ fn deleting_a_trigger_or_its_database_ends_its_runs() {
             lines.iter().any(|line| line.contains("waiting"))
         });
         let path = "/api/v3/configure/database?db=other";
-        let dropped = Reply::of(stage.server.request("DELETE", path)).unwrap();
+        let dropped = Reply::receive(stage.server.request("DELETE", path)).unwrap();
         assert_eq!(dropped.status, 200, "{}", dropped.text());
         let answer = answer.join().unwrap();
         assert_eq!(answer.status, 503, "{}", answer.text());

@@ -29,7 +29,7 @@ fn post(stage: &PluginServerFixture, path: &str, body: &Value) -> (u16, Value) {
     let request = stage
         .server
         .request("POST", &format!("/api/v3/engine/{path}"));
-    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let reply = Reply::receive(request.body(body.to_string())).unwrap();
     let answer = serde_json::from_slice(&reply.bytes);
     (
         reply.status,

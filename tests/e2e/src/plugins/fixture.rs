@@ -153,14 +153,14 @@ impl PluginServerFixture {
     /// Enables or disables a trigger.
     pub(super) fn switch(&self, trigger: &str, to: &str) {
         let path = format!("{TRIGGER}/{to}?db={DB}&trigger_name={trigger}");
-        let reply = Reply::of(self.server.request("POST", &path)).unwrap();
+        let reply = Reply::receive(self.server.request("POST", &path)).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
     /// Requests the deletion of a trigger.
     pub(super) fn delete(&self, trigger: &str, force: bool) -> Reply {
         let path = format!("{TRIGGER}?db={DB}&trigger_name={trigger}&force={force}");
-        Reply::of(self.server.request("DELETE", &path)).unwrap()
+        Reply::receive(self.server.request("DELETE", &path)).unwrap()
     }
 
     /// Sends JSON.
@@ -234,7 +234,7 @@ pub(super) fn log(server: &ServerClient, database: &str, trigger: &str) -> Vec<S
 pub(super) fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
     let request = server.request(method, path);
     let request = request.header("content-type", "application/json");
-    Reply::of(request.body(body.to_string())).unwrap()
+    Reply::receive(request.body(body.to_string())).unwrap()
 }
 
 /// Waits until `look` returns the expected value.

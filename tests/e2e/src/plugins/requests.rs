@@ -19,7 +19,7 @@ fn a_plugin_receives_a_request_without_its_token() {
         .header("X-Kind", "Special")
         .header("authorization", "Bearer apiv3_secret")
         .body("héllo");
-    let reply = Reply::of(request).unwrap();
+    let reply = Reply::receive(request).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/json"));
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
@@ -46,7 +46,7 @@ fn a_plugin_receives_a_request_without_its_token() {
     );
     for method in ["PUT", "DELETE", "PATCH"] {
         let request = stage.server.request(method, "/api/v3/engine/a/b/echo");
-        let reply = Reply::of(request.body("sent")).unwrap();
+        let reply = Reply::receive(request.body("sent")).unwrap();
         let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
         let told = (&answer["method"], &answer["body"]);
         assert_eq!(told, (&json!(method), &json!("sent")));

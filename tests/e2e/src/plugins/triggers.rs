@@ -157,7 +157,7 @@ fn databases_have_triggers_of_their_own() {
 
     // Dropping a database removes its triggers.
     let path = "/api/v3/configure/database?db=other";
-    let reply = crate::harness::Reply::of(stage.server.request("DELETE", path)).unwrap();
+    let reply = crate::harness::Reply::receive(stage.server.request("DELETE", path)).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     stage.server.write("other", "home v=3i 2");
     stage.shows_in("other", triggers, json!([]));

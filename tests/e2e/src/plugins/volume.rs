@@ -59,7 +59,7 @@ fn a_large_body_and_a_large_answer_pass() {
     TriggerDefinition::new("echo", "echo.py", "request:echo").create(&stage);
     let body = "0123456789".repeat(400_000);
     let request = stage.server.request("POST", "/api/v3/engine/echo");
-    let reply = Reply::of(request.body(body.clone())).unwrap();
+    let reply = Reply::receive(request.body(body.clone())).unwrap();
     assert_eq!(reply.status, 200);
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
     assert_eq!(answer["body"], json!(body));
@@ -67,7 +67,7 @@ fn a_large_body_and_a_large_answer_pass() {
     // A body above the server's limit is refused before a run starts.
     let before = stage.log("echo").len();
     let request = stage.server.request("POST", "/api/v3/engine/echo");
-    let refused = Reply::of(request.body("x".repeat(64 << 20)));
+    let refused = Reply::receive(request.body("x".repeat(64 << 20)));
     if let Ok(reply) = refused {
         assert_eq!(reply.status, 413, "{}", reply.text());
     }

@@ -32,7 +32,7 @@ pub(crate) fn manifest(input: &[u8]) {
     assert_eq!(head.deletes, current.value.delete_bytes());
     let is_valid = current.value.check().is_ok();
     current.value.section_count();
-    ManifestPoint::of(&current);
+    ManifestPoint::from_manifest(&current);
     for version in Manifest::versions(&current) {
         Manifest::at(&current, version.mark).ok();
     }

@@ -8,7 +8,7 @@ pub struct GatewayRoutes(Vec<(String, String)>);
 
 impl GatewayRoutes {
     /// Returns the routes of a deployment.
-    pub fn of(deployment: &Deployment) -> Self {
+    pub fn from_deployment(deployment: &Deployment) -> Self {
         let routes = deployment.routes();
         Self(
             routes
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn requests_go_to_the_function_of_the_most_specific_route() {
-        let routes = GatewayRoutes::of(&Deployment::read().unwrap());
+        let routes = GatewayRoutes::from_deployment(&Deployment::read().unwrap());
         for (method, path, function) in [
             ("POST", "/api/v3/write_lp", "write"),
             ("POST", "/api/v2/write", "write"),

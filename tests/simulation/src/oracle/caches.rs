@@ -80,7 +80,7 @@ fn compare(
         .last_caches()
         .iter()
         .find(|cache| cache.id == entry.cache);
-    if let Some(shape) = last.and_then(|last| LastCacheShape::of(table, last)) {
+    if let Some(shape) = last.and_then(|last| LastCacheShape::for_cache(table, last)) {
         let found = decode_last(entry.cache, key, object, &shape)?;
         let found = found.without(&shape, &[], entry.floor)?;
         let from = found.complete_from();
@@ -91,7 +91,8 @@ fn compare(
     }
     let mut caches = table.distinct_caches().iter();
     let distinct = caches.find(|cache| cache.id == entry.cache);
-    let Some(shape) = distinct.and_then(|distinct| DistinctCacheShape::of(table, distinct)) else {
+    let Some(shape) = distinct.and_then(|distinct| DistinctCacheShape::for_cache(table, distinct))
+    else {
         return Ok(None);
     };
     let found = decode_distinct(entry.cache, key, object, &shape)?;

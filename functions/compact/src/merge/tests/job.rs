@@ -150,7 +150,7 @@ async fn rewriting_one_section_is_enough_for_a_delete() {
         .flush(20, &[batch(&rows(2, [DAY], 2))], Some(some))
         .await;
     let sections = stage.manifest().await.sections.clone();
-    let job = crate::MergeJob::of(vec![Arc::clone(&sections[0])], MergeReason::Deletes).unwrap();
+    let job = crate::MergeJob::new(vec![Arc::clone(&sections[0])], MergeReason::Deletes).unwrap();
     assert!(matches!(
         stage.merge(&job, &limits()).await.unwrap(),
         MergeOutcome::Done { rows: 7, .. }
@@ -189,7 +189,7 @@ async fn expired_rows_are_left_out_for_ever() {
         .await
         .unwrap();
     let sections = stage.manifest().await.sections.clone();
-    let job = crate::MergeJob::of(sections, MergeReason::Settled).unwrap();
+    let job = crate::MergeJob::new(sections, MergeReason::Settled).unwrap();
     stage.merge(&job, &limits()).await.unwrap();
     let manifest = stage.manifest().await;
     let read = stage.rows(&manifest.sections[0]).await;

@@ -274,12 +274,12 @@ fn late_sections_are_merged_when_large_or_after_a_day() {
 #[test]
 fn sections_with_deleted_rows_are_rewritten_unless_another_job_has_them() {
     let sections = flushes(TODAY, 600, &[100 * MIB, 2 * MIB]);
-    let wanted = BTreeSet::from([SectionRef::of(&sections[0])]);
+    let wanted = BTreeSet::from([SectionRef::from_section(&sections[0])]);
     let planned = plan_table(&state(&sections, &wanted), &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![100 * MIB]]);
     assert_eq!(planned.jobs[0].reason, MergeReason::Deletes);
     let similar = flushes(TODAY, 600, &[100 * MIB, 90 * MIB]);
-    let wanted = BTreeSet::from([SectionRef::of(&similar[0])]);
+    let wanted = BTreeSet::from([SectionRef::from_section(&similar[0])]);
     let planned = plan_table(&state(&similar, &wanted), &MergePolicy::default());
     assert_eq!(lengths(&planned), [vec![100 * MIB, 90 * MIB]]);
 }

@@ -142,7 +142,7 @@ impl MergeTestBed {
     /// Returns the merge of all sections.
     pub(super) async fn job(&self) -> MergeJob {
         let sections = self.manifest().await.sections.clone();
-        MergeJob::of(sections, MergeReason::Settled).unwrap()
+        MergeJob::new(sections, MergeReason::Settled).unwrap()
     }
 
     pub(super) async fn merge(

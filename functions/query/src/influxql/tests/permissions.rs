@@ -26,7 +26,7 @@ impl AuthenticatedInstance {
         let (catalog, settings) = (Arc::clone(&one.catalog), AuthSettings::default());
         let authenticator = Authenticator::new(catalog, &metrics, settings);
         let common = ServiceContext {
-            cluster: ClusterId::of(Arc::clone(&one.catalog)),
+            cluster: ClusterId::new(Arc::clone(&one.catalog)),
             world: one.engine.world().clone(),
             metrics,
             access: AccessControl::Tokens(Arc::new(authenticator)),

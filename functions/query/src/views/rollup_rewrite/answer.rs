@@ -73,7 +73,7 @@ pub(crate) async fn answer_from_views(
     };
     let mut replaced: Vec<(Aggregate, LogicalPlan)> = Vec::new();
     for aggregate in aggregates_of(&typed)? {
-        let found = TableAggregate::of(state, catalog, &aggregate);
+        let found = TableAggregate::from_plan(state, catalog, &aggregate);
         let Some(found) = found else {
             continue;
         };
@@ -160,8 +160,8 @@ impl RollupAnswer<'_> {
         view: &Arc<MaterializedView>,
         aggregate: &TableAggregate<'_>,
     ) -> Option<LogicalPlan> {
-        let stored = StoredView::of(self.context, view).await?;
-        let rows = ViewMatch::of(self.state, aggregate, &stored)?;
+        let stored = StoredView::load(self.context, view).await?;
+        let rows = ViewMatch::find(self.state, aggregate, &stored)?;
         let values = view_values(aggregate, &stored, &rows, self.usage)?;
         if rows.times.first > rows.times.last {
             return None;

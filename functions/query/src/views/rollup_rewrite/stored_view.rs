@@ -37,7 +37,7 @@ pub(super) struct StoredView {
 impl StoredView {
     /// Plans the query of a view; `None` if its table may lack groups. A row without a value is not stored, so that the
     /// query has to count.
-    pub(super) async fn of(context: &QueryContext, view: &Arc<MaterializedView>) -> Option<Self> {
+    pub(super) async fn load(context: &QueryContext, view: &Arc<MaterializedView>) -> Option<Self> {
         let catalog = &context.snapshot.catalog.value;
         let table = catalog.table(&view.target.table)?;
         let planned = statement::plan(context, &view.query, Parameters::default()).await;
@@ -45,7 +45,7 @@ impl StoredView {
             return None;
         };
         let plan = with_types(&state, plan).ok()?;
-        let aggregate = TableAggregate::of(&state, catalog, aggregate_of(&plan)?)?;
+        let aggregate = TableAggregate::from_plan(&state, catalog, aggregate_of(&plan)?)?;
         let windows = aggregate.windows()??;
         let names = stored_names(&plan);
         let (mut tags, mut values) = (BTreeMap::new(), Vec::new());

@@ -52,7 +52,7 @@ pub(super) enum GroupingKey {
 
 impl<'a> TableAggregate<'a> {
     /// Analyses an aggregate; `None` if it has another form.
-    pub(super) fn of(
+    pub(super) fn from_plan(
         state: &SessionState,
         catalog: &DatabaseCatalog,
         aggregate: &'a Aggregate,

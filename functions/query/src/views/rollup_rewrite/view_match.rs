@@ -45,7 +45,7 @@ pub(super) struct ViewMatch {
 
 impl ViewMatch {
     /// Compares an aggregate with a view; `None` if the view lacks groups or rows.
-    pub(super) fn of(
+    pub(super) fn find(
         state: &SessionState,
         aggregate: &TableAggregate<'_>,
         stored: &StoredView,

@@ -118,7 +118,7 @@ impl InvocationQuery {
         }
     }
 
-    fn of(context: &TaskContext) -> Result<Arc<Self>> {
+    fn from_context(context: &TaskContext) -> Result<Arc<Self>> {
         let query = context.session_config().get_extension();
         query.ok_or_else(|| internal_datafusion_err!("the query has no state for invocations"))
     }
@@ -181,7 +181,7 @@ impl WorkerChannel for InvocationChannels {
         };
         let (metrics, received) = oneshot::channel();
         let pending = PendingTask { plan, metrics };
-        let query = InvocationQuery::of(context)?;
+        let query = InvocationQuery::from_context(context)?;
         query.plans().insert(set_plan_request.task_key, pending);
         query.arrived.notify_waiters();
         let message = async move {
@@ -206,7 +206,7 @@ impl WorkerChannel for InvocationChannels {
         _: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
-        let query = InvocationQuery::of(context)?;
+        let query = InvocationQuery::from_context(context)?;
         let execution = encode_execution(request, context)?;
         let partitions = execution.partitions.clone();
         let pending = query.plan(execution.key, self.world()).await?;

@@ -41,7 +41,7 @@ pub enum TaskFailureKind {
 
 impl TaskFailureKind {
     /// Returns the class of an error, and its text without the name of the class.
-    pub(super) fn of(error: &DataFusionError) -> (Self, String) {
+    pub(super) fn from_error(error: &DataFusionError) -> (Self, String) {
         let text = || error.strip_backtrace();
         if is_refusal(error) {
             return (Self::Refused, text());

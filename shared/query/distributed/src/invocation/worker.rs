@@ -97,7 +97,7 @@ impl TaskRunner {
         match self.bucket.world().timeout(limit, executed).await {
             Some(Ok(reply)) => reply,
             Some(Err(error)) => {
-                let (kind, message) = TaskFailureKind::of(&error);
+                let (kind, message) = TaskFailureKind::from_error(&error);
                 tracing::warn!(%error, ?kind, "a task of a distributed query failed");
                 TaskReply::Failure { kind, message }
             }

@@ -35,7 +35,7 @@ pub(super) enum ResolvedColumn {
 
 impl SourceColumns {
     /// Returns the columns of a table or a subquery.
-    pub(super) fn of(schema: &SchemaRef) -> Self {
+    pub(super) fn from_schema(schema: &SchemaRef) -> Self {
         let mut columns = Self::default();
         for field in schema.fields() {
             let name = field.name();

@@ -37,7 +37,7 @@ pub(super) struct WildcardRules {
 
 impl WildcardRules {
     /// Returns the rules of a statement. In InfluxDB 1, wildcards match no tags if `GROUP BY` has one itself.
-    pub(super) fn of(interface: AnswerInterface, group_by: &[Dimension]) -> Self {
+    pub(super) fn new(interface: AnswerInterface, group_by: &[Dimension]) -> Self {
         let is_v1 = interface == AnswerInterface::V1;
         let is_wild =
             |dimension: &Dimension| matches!(dimension, Dimension::Wildcard | Dimension::Regex(_));

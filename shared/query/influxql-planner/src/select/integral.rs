@@ -34,7 +34,7 @@ struct NeighbourColumns {
 }
 
 impl NeighbourColumns {
-    fn of(column: &Column) -> Self {
+    fn from_column(column: &Column) -> Self {
         let name = |what: &str| format!("{what}:{}", column.name);
         Self {
             time_before: name("time before"),
@@ -70,7 +70,7 @@ pub(super) fn with_neighbours(
         let value = float(query.argument(column).expr);
         let time = nanos(ident(TIME_COLUMN));
         let time = when(value.clone().is_not_null(), time).end()?;
-        let names = NeighbourColumns::of(column);
+        let names = NeighbourColumns::from_column(column);
         shifts.push(over(query, lag(time.clone(), Some(1), None))?.alias(names.time_before));
         shifts.push(over(query, lag(value.clone(), Some(1), None))?.alias(names.value_before));
         shifts.push(over(query, lead(time, Some(1), None))?.alias(names.time_after));
@@ -97,7 +97,7 @@ pub(super) fn total(
         return Ok(TypedExpr::null());
     };
     let unit = duration(call.args.get(1)).unwrap_or(SECOND);
-    let names = NeighbourColumns::of(column);
+    let names = NeighbourColumns::from_column(column);
     let here = LinePoint {
         time: nanos(ident(TIME_COLUMN)),
         value: float(query.argument(column).expr),

@@ -39,7 +39,7 @@ impl LiftedSelect {
     /// chooses them by a regular expression, reads the time of the request other than as a bound of its times, or bounds
     /// them in a subquery, too; no time is in its range, or it names an invalid time or zone. A statement that is wrong in
     /// another way may have a shape.
-    pub fn of(select: &Select, now: i64) -> Option<Self> {
+    pub fn from_select(select: &Select, now: i64) -> Option<Self> {
         let mut shape = select.clone();
         let mut values = ValueList(Vec::new());
         values.lift(&mut shape, now, &OuterStatement::default())?;
@@ -184,7 +184,7 @@ mod tests {
         let Statement::Select(select) = statement else {
             panic!("{text} is no SELECT");
         };
-        let lifted = LiftedSelect::of(&select, NOW_NANOS)?;
+        let lifted = LiftedSelect::from_select(&select, NOW_NANOS)?;
         Some((lifted.shape.to_string(), lifted.values))
     }
 

@@ -34,7 +34,7 @@ impl Relation {
         let schema: SchemaRef = Arc::clone(plan.schema().inner());
         Self {
             measurement,
-            columns: SourceColumns::of(&schema),
+            columns: SourceColumns::from_schema(&schema),
             plan,
             is_table,
             dimensions: Vec::new(),

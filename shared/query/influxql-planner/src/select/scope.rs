@@ -51,7 +51,7 @@ impl SelectScope {
     ///
     /// # Errors
     /// Planning errors for invalid times and zones.
-    pub(super) fn of(
+    pub(super) fn try_new(
         select: &Select,
         inherited: &InheritedScope,
         interface: AnswerInterface,
@@ -65,7 +65,8 @@ impl SelectScope {
         let zone = select.time_zone.as_ref().or(inherited.zone.as_ref());
         let clock = TimeContext::new(now, zone.map(String::as_str), interface)?;
         let (own_range, condition) = time::split(select.condition.as_ref(), &clock)?;
-        let own_window = WindowSpec::of(&select.group_by, &clock, zone.map(String::as_str))?;
+        let own_window =
+            WindowSpec::from_dimensions(&select.group_by, &clock, zone.map(String::as_str))?;
         let has_own_window = own_window.is_some();
         let window = own_window.or_else(|| inherited.window.clone());
         let mut range = own_range.intersect(inherited.range);

@@ -112,7 +112,7 @@ impl FieldCalls {
     ///
     /// # Errors
     /// Planning errors for unknown functions, wrong arguments, and functions that can't be combined.
-    pub(super) fn of<'a>(
+    pub(super) fn try_new<'a>(
         fields: impl Iterator<Item = &'a Ast>,
         interface: AnswerInterface,
     ) -> Result<Self> {

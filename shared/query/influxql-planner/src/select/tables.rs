@@ -25,7 +25,7 @@ pub(super) struct SourceTables {
 
 impl SourceTables {
     /// Looks up the tables. Unknown ones are left out.
-    pub(super) fn of(context: &QueryContext, select: &Select) -> Result<Self> {
+    pub(super) fn resolve(context: &QueryContext, select: &Select) -> Result<Self> {
         let mut tables = Self::default();
         tables.add(context, select)?;
         Ok(tables)

@@ -145,7 +145,7 @@ impl StatementTimeRange {
 
     /// Returns the range of the times for which the comparison with `instant` is true; `None` if they are not a range.
     /// A lower bound before all times of InfluxDB means no bound.
-    fn of(op: CompareOp, instant: i64) -> Option<Self> {
+    fn from_comparison(op: CompareOp, instant: i64) -> Option<Self> {
         let (lower, upper) = match op {
             CompareOp::Equal => (Some(instant), Some(instant)),
             CompareOp::Less => (None, Some(instant.saturating_sub(1))),
@@ -195,7 +195,7 @@ fn range_of(condition: &Condition, clock: &TimeContext) -> Result<Option<Stateme
         _ => return Ok(None),
     };
     let instant = clock.instant(constant)?;
-    Ok(instant.and_then(|instant| StatementTimeRange::of(op, instant)))
+    Ok(instant.and_then(|instant| StatementTimeRange::from_comparison(op, instant)))
 }
 
 /// Whether an expression is the time of the row.

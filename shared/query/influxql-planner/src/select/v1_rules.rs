@@ -29,7 +29,7 @@ fn check_within(select: &Select, outer: Option<&StatementRules>) -> Result<()> {
     {
         return plan_err!("subqueries must be ordered in the same direction as the query itself");
     }
-    let rules = StatementRules::of(select, outer)?;
+    let rules = StatementRules::try_new(select, outer)?;
     for source in &select.from {
         if let SelectSource::Subquery(inner) = source {
             check_within(inner, Some(&rules))?;
@@ -93,7 +93,7 @@ struct StatementRules {
 }
 
 impl StatementRules {
-    fn of(select: &Select, outer: Option<&Self>) -> Result<Self> {
+    fn try_new(select: &Select, outer: Option<&Self>) -> Result<Self> {
         let mut has_window = false;
         for dimension in &select.group_by {
             match dimension {

@@ -29,7 +29,7 @@ impl WindowSpec {
     ///
     /// # Errors
     /// A planning error for an offset that is neither a duration nor a time.
-    pub(super) fn of(
+    pub(super) fn from_dimensions(
         group_by: &[Dimension],
         clock: &TimeContext,
         zone: Option<&str>,

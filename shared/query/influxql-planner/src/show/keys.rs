@@ -23,7 +23,7 @@ pub(crate) async fn tag_keys(context: &QueryContext, statement: &ShowTagKeys) ->
     let wanted = statement.keys.as_ref().map(NameCondition::matching);
     let wanted = wanted.transpose()?;
     let mut found = ShowRowsBuilder::new(["tagKey"]);
-    let mut limit = TableLimit::of(show);
+    let mut limit = TableLimit::from_show(show);
     for table in tables(context, &show.from)? {
         if limit.is_reached() {
             break;
@@ -72,7 +72,7 @@ pub(super) async fn tags_in_use(
 /// Answers `SHOW FIELD KEYS`. Conditions are ignored, because fields belong to tables, not to rows.
 pub(crate) fn field_keys(context: &QueryContext, show: &ShowClauses) -> Result<ShowRows> {
     let mut found = ShowRowsBuilder::new(["fieldKey", "fieldType"]);
-    let mut limit = TableLimit::of(show);
+    let mut limit = TableLimit::from_show(show);
     for table in tables(context, &show.from)? {
         let mut fields = fields(&table);
         if fields.is_empty() || !limit.admit() {

@@ -129,7 +129,7 @@ pub(crate) async fn cardinality(
     let show = &statement.show;
     let condition = show.condition.as_ref();
     let mut counts = Vec::new();
-    let mut limit = TableLimit::of(show);
+    let mut limit = TableLimit::from_show(show);
     for table in tables(context, &show.from)? {
         if limit.is_reached() {
             break;

@@ -19,7 +19,7 @@ pub(crate) async fn tag_values(
 ) -> Result<ShowRows> {
     let show = &statement.show;
     let mut found = ShowRowsBuilder::new(["key", "value"]);
-    let mut limit = TableLimit::of(show);
+    let mut limit = TableLimit::from_show(show);
     for table in tables(context, &show.from)? {
         if limit.is_reached() {
             break;

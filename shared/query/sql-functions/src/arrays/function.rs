@@ -113,12 +113,12 @@ impl ScalarUDFImpl for ArrayFunction {
         };
         let integers: Vec<IntegerOperand<'_>> = integers
             .iter()
-            .map(IntegerOperand::of)
+            .map(IntegerOperand::from_value)
             .collect::<Result<_>>()?;
         let is_constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
         let all_constant = args.args.iter().all(is_constant);
         let mut rows = ArrayRows {
-            text: TextOperand::of(text)?,
+            text: TextOperand::from_value(text)?,
             rows: if all_constant { 1 } else { args.number_rows },
             array: NumberArray::default(),
         };
@@ -237,7 +237,7 @@ enum TextOperand<'a> {
 }
 
 impl<'a> TextOperand<'a> {
-    fn of(value: &'a ColumnarValue) -> Result<Self> {
+    fn from_value(value: &'a ColumnarValue) -> Result<Self> {
         let is_array = false;
         match value {
             ColumnarValue::Array(array) => match array.as_string_opt::<i32>() {
@@ -262,7 +262,7 @@ enum IntegerOperand<'a> {
 }
 
 impl<'a> IntegerOperand<'a> {
-    fn of(value: &'a ColumnarValue) -> Result<Self> {
+    fn from_value(value: &'a ColumnarValue) -> Result<Self> {
         match value {
             ColumnarValue::Array(array) => match array.as_primitive_opt::<Int64Type>() {
                 Some(column) => Ok(Self::Column(column)),

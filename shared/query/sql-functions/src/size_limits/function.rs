@@ -336,7 +336,7 @@ pub(super) fn limit_call(
         {
             None
         }
-        None => SizeEstimator::of(call.func.name())
+        None => SizeEstimator::for_function(call.func.name())
             .map(|growth| SizeLimitedFunction::new(Arc::clone(&call.func), growth, stage, limits)),
     };
     match function {

@@ -55,7 +55,7 @@ pub(super) fn to_string(args: &CallArguments) -> Result<u64> {
     let Some((lists, index)) = args.column(0) else {
         return Ok(0);
     };
-    let Some(texts) = TextSizes::of(lists)? else {
+    let Some(texts) = TextSizes::from_array(lists)? else {
         return Ok(0);
     };
     Ok(args.sum(|row| {
@@ -81,9 +81,9 @@ enum TextSizes<'a> {
 
 impl<'a> TextSizes<'a> {
     /// Returns `None` if the values have no text.
-    fn of(array: &'a dyn Array) -> Result<Option<Self>> {
+    fn from_array(array: &'a dyn Array) -> Result<Option<Self>> {
         Ok(Some(match (sizes::child(array), array.data_type()) {
-            (Some(values), _) => match Self::of(values)? {
+            (Some(values), _) => match Self::from_array(values)? {
                 Some(inner) => Self::In(array, Box::new(inner)),
                 None => return Ok(None),
             },

@@ -42,8 +42,9 @@ pub(crate) fn limit_functions(
     functions: &[Arc<ScalarUDF>],
     limits: CallLimits,
 ) -> Vec<Arc<ScalarUDF>> {
-    let growth =
-        |name: &str| SizeEstimator::of(name).filter(|_| !SizeEstimator::is_list_literal(name));
+    let growth = |name: &str| {
+        SizeEstimator::for_function(name).filter(|_| !SizeEstimator::is_list_literal(name))
+    };
     let one = |function: &Arc<ScalarUDF>| match growth(function.name()) {
         Some(growth) => SizeLimitedFunction::new(
             Arc::clone(function),

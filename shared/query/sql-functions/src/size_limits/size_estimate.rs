@@ -55,7 +55,7 @@ pub(super) enum SizeEstimator {
 impl SizeEstimator {
     /// Returns the rule for a function name, or `None` if the result is not much larger than the arguments, even
     /// with nested calls.
-    pub(super) fn of(function: &str) -> Option<Self> {
+    pub(super) fn for_function(function: &str) -> Option<Self> {
         Some(match function {
             "array_repeat" => Self::ArrayRepeat,
             "array_replace" | "array_replace_n" | "array_replace_all" => Self::ArrayReplace,

@@ -129,7 +129,7 @@ async fn calls_succeed_at_their_estimated_size_and_fail_below_it() {
         let beyond = answer(&limited(number - 1).await, call).await;
         let name = call.split('(').next().unwrap_or_default();
         // Calls with a worst-case estimate are computed in parts instead of refused.
-        let is_rough = SizeEstimator::of(name).is_some_and(SizeEstimator::is_worst_case);
+        let is_rough = SizeEstimator::for_function(name).is_some_and(SizeEstimator::is_worst_case);
         assert!(beyond.is_err() || is_rough, "{call}");
     }
     insta::assert_snapshot!(counted, @r#"
@@ -196,7 +196,7 @@ async fn size_limited_functions_are_listed() {
     let (bounded, others): (Vec<_>, Vec<_>) = names
         .iter()
         .map(|function| function.name())
-        .partition(|name| SizeEstimator::of(name).is_some());
+        .partition(|name| SizeEstimator::for_function(name).is_some());
     insta::assert_snapshot!(format!("{}\n\nwithout:\n{}", bounded.join(" "), others.join(" ")), @r#"
     array_append array_concat array_has_all array_has_any array_prepend array_repeat array_replace array_replace_all array_replace_n array_resize array_shape array_to_string array_union array_values arrays_zip concat concat_ws encode generate_series levenshtein lpad make_array map overlay range regexp_count regexp_instr regexp_like regexp_match regexp_replace repeat replace rpad string_to_array to_char
 

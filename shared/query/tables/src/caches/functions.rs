@@ -30,7 +30,7 @@ pub(crate) struct DistinctCacheFunction(pub(crate) Arc<QueryScope>);
 
 impl TableFunctionImpl for LastCacheFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let CacheFunctionArgs { table, cache } = CacheFunctionArgs::of(args.exprs())?;
+        let CacheFunctionArgs { table, cache } = CacheFunctionArgs::from_args(args.exprs())?;
         let table = table_of(&self.0, table)
             .ok_or_else(|| plan_datafusion_err!("provided table name is invalid"))?;
         let cache = find_cache_by_name(table.last_caches(), cache, |cache| &cache.name)
@@ -42,7 +42,7 @@ impl TableFunctionImpl for LastCacheFunction {
 
 impl TableFunctionImpl for DistinctCacheFunction {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let CacheFunctionArgs { table: name, cache } = CacheFunctionArgs::of(args.exprs())?;
+        let CacheFunctionArgs { table: name, cache } = CacheFunctionArgs::from_args(args.exprs())?;
         let table = table_of(&self.0, name)
             .ok_or_else(|| plan_datafusion_err!("provided table name ({name}) is invalid"))?;
         let caches = table.distinct_caches();
@@ -78,7 +78,7 @@ struct CacheFunctionArgs<'a> {
 }
 
 impl<'a> CacheFunctionArgs<'a> {
-    fn of(args: &'a [Expr]) -> Result<Self> {
+    fn from_args(args: &'a [Expr]) -> Result<Self> {
         let Some(table) = args.first().and_then(text) else {
             return plan_err!("first argument must be the table name as a string");
         };

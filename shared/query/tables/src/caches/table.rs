@@ -86,7 +86,7 @@ impl CacheTable {
 
     /// The columns and keys of the layers; `None` if the key has columns that are not tags.
     fn shape(&self) -> Option<CacheShape> {
-        CacheShape::of(self.rows.table(), self.cache.id())
+        CacheShape::for_cache(self.rows.table(), self.cache.id())
     }
 
     /// Updates the layers of the cache ahead of queries.

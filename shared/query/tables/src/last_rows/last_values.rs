@@ -52,7 +52,7 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let functions = aggregate.aggr_expr.iter();
     let changed: Vec<Option<ChangedFunction>> = functions
         .clone()
-        .map(|function| ChangedFunction::of(function, aggregate))
+        .map(|function| ChangedFunction::from_aggregate(function, aggregate))
         .collect();
     if changed.iter().all(Option::is_none) {
         return Ok(None);
@@ -99,7 +99,7 @@ struct ChangedFunction {
 
 impl ChangedFunction {
     /// Returns `None` if another function, or the same arguments, are as fast.
-    fn of(function: &Expr, aggregate: &Aggregate) -> Option<Self> {
+    fn from_aggregate(function: &Expr, aggregate: &Aggregate) -> Option<Self> {
         let function = match function {
             Expr::Alias(alias) => alias.expr.as_ref(),
             other => other,

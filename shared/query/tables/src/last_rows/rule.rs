@@ -69,7 +69,7 @@ fn parameters_of(aggregate: &AggregateExec) -> Option<LastRowsParameters> {
     let keys = groups.expr().iter().map(|(key, _)| index_of(key));
     let keys: Vec<usize> = keys.collect::<Option<_>>()?;
     let functions = aggregate.aggr_expr().iter();
-    let needs = functions.map(|function| FunctionNeeds::of(function, &keys));
+    let needs = functions.map(|function| FunctionNeeds::from_aggregate(function, &keys));
     let needs: Vec<FunctionNeeds> = needs.collect::<Option<_>>()?;
     let first = needs.iter().find(|needs| needs.selects_values)?;
     let (time, end) = (first.time, first.end);
@@ -100,7 +100,7 @@ struct FunctionNeeds {
 
 impl FunctionNeeds {
     /// Returns what a function needs; `None` if it may need all rows.
-    fn of(function: &AggregateFunctionExpr, keys: &[usize]) -> Option<Self> {
+    fn from_aggregate(function: &AggregateFunctionExpr, keys: &[usize]) -> Option<Self> {
         let arguments = function.expressions();
         let argument = |at: usize| arguments.get(at).and_then(index_of);
         let of_time = |time, end| Self {

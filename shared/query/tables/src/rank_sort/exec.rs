@@ -96,7 +96,7 @@ impl RankSortExec {
     /// one partition, by times and integers that are never null and by tags, with keys of at most 128 bits: 64 for a time or an
     /// integer, and 32 for adjacent tags.
     pub(super) fn sorted_columns(plan: &Arc<dyn ExecutionPlan>) -> usize {
-        SortDescription::of(plan).map_or(0, |description| description.order.len())
+        SortDescription::from_plan(plan).map_or(0, |description| description.order.len())
     }
 }
 
@@ -108,7 +108,7 @@ struct SortDescription<'a> {
 }
 
 impl<'a> SortDescription<'a> {
-    fn of(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
+    fn from_plan(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
         let sort = match plan.downcast_ref::<SortPreservingMergeExec>() {
             Some(merge) => {
                 let sort = merge.input().downcast_ref::<SortExec>()?;
@@ -160,7 +160,7 @@ impl ExecutionPlan for RankSortExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let description = SortDescription::of(&self.sort).filter(|_| partition == 0);
+        let description = SortDescription::from_plan(&self.sort).filter(|_| partition == 0);
         let Some(SortDescription { order, keys, input }) = description else {
             return self.sort.execute(partition, context);
         };

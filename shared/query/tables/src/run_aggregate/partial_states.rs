@@ -57,7 +57,7 @@ impl PartialStates {
         let schema = keys.group_schema(&aggregate.input().schema())?;
         let keys = keys.expr().iter().map(|(expression, _)| GroupKey {
             expression: Arc::clone(expression),
-            windows: TimeWindows::of(expression),
+            windows: TimeWindows::from_expression(expression),
         });
         let ordering = GroupOrdering::try_new(aggregate.input_order_mode())?;
         let functions = aggregate.aggr_expr();
@@ -71,7 +71,7 @@ impl PartialStates {
                 arguments,
                 filter: filter.clone(),
                 states: function.create_groups_accumulator()?,
-                of_runs: RunFunction::of(function).filter(|_| filter.is_none()),
+                of_runs: RunFunction::from_aggregate(function).filter(|_| filter.is_none()),
             })
         });
         Ok(Self {

@@ -35,7 +35,7 @@ pub(super) enum RunFunction {
 
 impl RunFunction {
     /// Returns the function; `None` if its rows have to be added one by one.
-    pub(super) fn of(function: &AggregateFunctionExpr) -> Option<Self> {
+    pub(super) fn from_aggregate(function: &AggregateFunctionExpr) -> Option<Self> {
         if function.is_distinct() || !function.order_bys().is_empty() {
             return None;
         }

@@ -25,7 +25,7 @@ pub(super) struct TimeWindows {
 
 impl TimeWindows {
     /// Returns the windows of an expression; `None` if it is another one.
-    pub(super) fn of(expression: &Arc<dyn PhysicalExpr>) -> Option<Self> {
+    pub(super) fn from_expression(expression: &Arc<dyn PhysicalExpr>) -> Option<Self> {
         let function = expression.downcast_ref::<ScalarFunctionExpr>()?;
         let (interval, times, origin) = match function.args() {
             [interval, times] => (interval, times, None),

@@ -20,7 +20,7 @@ pub struct FileScans {
 
 impl FileScans {
     /// Counts the scans of a plan.
-    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+    pub fn from_plan(plan: &Arc<dyn ExecutionPlan>) -> Self {
         let mut all = Self::default();
         all.count(plan);
         all

@@ -215,7 +215,7 @@ pub(super) fn divide(
             sections: of.into_iter().flatten().collect(),
         }
     };
-    let regions = TimeRegions::of(&intervals);
+    let regions = TimeRegions::from_sources(&intervals);
     let direct = regions.direct.iter().enumerate();
     let direct = direct.flat_map(|(at, ranges)| ranges.iter().map(move |range| (*range, vec![at])));
     let overlaps = regions.overlaps.iter();

@@ -122,8 +122,9 @@ impl ScanPlanner<'_> {
         projection: &[usize],
         sources: &[ScanSource],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let regions =
-            TimeRegions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
+        let regions = TimeRegions::from_sources(
+            &sources.iter().map(|source| source.time).collect::<Vec<_>>(),
+        );
         let mut inputs = self.direct(projection, sources, &regions)?;
         inputs.extend(self.merges(projection, sources, &regions.overlaps)?);
         if inputs.is_empty() {

@@ -71,7 +71,7 @@ pub(crate) struct TimeRegions {
 
 impl TimeRegions {
     /// Divides the time axis among `sources`.
-    pub(crate) fn of(sources: &[TimeInterval]) -> Self {
+    pub(crate) fn from_sources(sources: &[TimeInterval]) -> Self {
         let mut regions = Self {
             direct: vec![Vec::new(); sources.len()],
             overlaps: Vec::new(),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn only_overlapping_ranges_are_merged() {
-        let regions = TimeRegions::of(&[range(0, 100), range(95, 200), range(300, 400)]);
+        let regions = TimeRegions::from_sources(&[range(0, 100), range(95, 200), range(300, 400)]);
         assert_eq!(
             regions.direct,
             vec![
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn neighbouring_overlaps_are_one() {
-        let regions = TimeRegions::of(&[range(0, 100), range(50, 60), range(55, 58)]);
+        let regions = TimeRegions::from_sources(&[range(0, 100), range(50, 60), range(55, 58)]);
         assert_eq!(
             regions.direct,
             vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_covered() {
-        let regions = TimeRegions::of(&[TimeInterval::ALL, range(i64::MAX, i64::MAX)]);
+        let regions = TimeRegions::from_sources(&[TimeInterval::ALL, range(i64::MAX, i64::MAX)]);
         assert_eq!(regions.direct[0], vec![range(i64::MIN, i64::MAX - 1)]);
         assert_eq!(regions.overlaps[0].range, range(i64::MAX, i64::MAX));
     }
@@ -192,7 +192,7 @@ mod tests {
             sources in proptest::collection::vec((0..40i64, 0..20i64), 0..8)
         ) {
             let sources: Vec<_> = sources.into_iter().map(|(min, length)| range(min, min + length)).collect();
-            let regions = TimeRegions::of(&sources);
+            let regions = TimeRegions::from_sources(&sources);
             for moment in 0..60 {
                 let at = range(moment, moment);
                 let covering: Vec<usize> =

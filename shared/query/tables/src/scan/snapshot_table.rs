@@ -236,7 +236,7 @@ impl TableProvider for SnapshotTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tags = self.table.tag_names();
         let predicates = ScanPredicates::new(session, filters, &self.schema, &tags)?;
-        let hiding = RowVisibility::of(&self.snapshot, &self.table, self.now);
+        let hiding = RowVisibility::new(&self.snapshot, &self.table, self.now);
         let partitions = session.config().target_partitions();
         if let Some(scans) = session.config().get_extension::<DistributedScans>() {
             let request = ScanRequest {

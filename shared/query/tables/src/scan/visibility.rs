@@ -59,7 +59,7 @@ pub(crate) struct DeletedRows {
 
 impl RowVisibility {
     /// Returns the visibility of rows of `table`. Retention counts back from `now`, a time of the store.
-    pub(crate) fn of(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
         let manifest = &snapshot.manifest.value;
         let mut recorded: Vec<RecordedDelete> = manifest.deletes_of(table.id()).cloned().collect();
         recorded.sort_by_key(|delete| delete.stamp);

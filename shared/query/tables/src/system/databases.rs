@@ -51,7 +51,7 @@ fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
 impl SystemTableSource for DatabasesSource {
     /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database, for its retention.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = NameFilter::of(DATABASE_NAME, filters);
+        let wanted = NameFilter::new(DATABASE_NAME, filters);
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let found = databases(&self.0, &root.value, &wanted).await?;
         let there = found.into_iter();

@@ -61,7 +61,7 @@ impl ParquetFilesSource {
 impl SystemTableSource for ParquetFilesSource {
     /// Returns the files of the tables that the filters select. Reads the manifest's pages of these tables.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = NameFilter::of(TABLE_NAME, filters);
+        let wanted = NameFilter::new(TABLE_NAME, filters);
         let tables = self.snapshot.catalog.value.all_tables();
         let mut tables: Vec<_> = tables
             .filter(|table| wanted.matches(table.name()))

@@ -103,7 +103,7 @@ impl<'a> NameFilter<'a> {
     pub(super) const ANY: Self = Self(Vec::new());
 
     /// Returns the values of a column that may pass these filters.
-    pub(super) fn of(column: &str, filters: &'a [Expr]) -> Self {
+    pub(super) fn new(column: &str, filters: &'a [Expr]) -> Self {
         let filters = filters.iter().flat_map(split_conjunction);
         Self(filters.filter_map(|filter| texts(column, filter)).collect())
     }

@@ -77,7 +77,7 @@ fn rows(tables: &[TableRow<'_>]) -> Result<RecordBatch> {
 impl SystemTableSource for TablesSource {
     /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database that passes the filters.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
-        let wanted = NameFilter::of(DATABASE_NAME, filters);
+        let wanted = NameFilter::new(DATABASE_NAME, filters);
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let databases = databases(&self.0, &root.value, &wanted).await?;
         let tables = databases.iter().flat_map(|database| {

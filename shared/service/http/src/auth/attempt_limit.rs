@@ -47,7 +47,8 @@ struct AttemptTable {
 impl AttemptTable {
     /// Returns the attempts of an address.
     fn of(&mut self, address: Option<IpAddr>) -> &mut AddressAttempts {
-        self.addresses.value_mut(ClientNetwork::of(address))
+        self.addresses
+            .value_mut(ClientNetwork::from_address(address))
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn hash(number: u32) -> TokenHash {
-        TokenHash::of(&number.to_be_bytes())
+        TokenHash::new(&number.to_be_bytes())
     }
 
     fn address(text: &str) -> Option<IpAddr> {

@@ -259,7 +259,9 @@ impl Authenticator {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) if Arc::ptr_eq(&index.root, &root) => Ok(Arc::clone(index)),
-            _ => Ok(Arc::clone(index.insert(Arc::new(TokenIndex::of(root))))),
+            _ => Ok(Arc::clone(
+                index.insert(Arc::new(TokenIndex::from_root(root))),
+            )),
         }
     }
 }
@@ -291,7 +293,7 @@ struct TokenIndex {
 }
 
 impl TokenIndex {
-    fn of(root: Arc<RootCatalog>) -> Self {
+    fn from_root(root: Arc<RootCatalog>) -> Self {
         let policies = root.policies();
         let tokens = root.tokens().iter().map(|(id, entry)| IndexedToken {
             hash: entry.hash.clone(),

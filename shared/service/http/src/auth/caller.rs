@@ -61,7 +61,7 @@ impl Caller {
     ///
     /// # Errors
     /// `Unauthenticated` if the request has no caller.
-    pub fn of(head: &Parts) -> Result<Self, ApiError> {
+    pub fn from_head(head: &Parts) -> Result<Self, ApiError> {
         let caller = head.extensions.get::<Self>().cloned();
         caller.ok_or_else(error_answers::unauthenticated)
     }
@@ -203,6 +203,6 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Self::of(parts)
+        Self::from_head(parts)
     }
 }

@@ -91,7 +91,7 @@ impl AuthFixture {
         let metrics = Metrics::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
         let common = ServiceContext {
-            cluster: ClusterId::of(Arc::clone(&catalog)),
+            cluster: ClusterId::new(Arc::clone(&catalog)),
             world: world.clone(),
             metrics: metrics.clone(),
             access: AccessControl::Tokens(Arc::new(authenticator)),
@@ -300,7 +300,7 @@ async fn server_endpoints_require_their_permission_unless_exempt() {
 async fn without_authentication_only_token_endpoints_are_disabled() {
     let stage = AuthFixture::new().await;
     let common = ServiceContext {
-        cluster: ClusterId::of(Arc::clone(&stage.catalog)),
+        cluster: ClusterId::new(Arc::clone(&stage.catalog)),
         world: stage.world.clone(),
         metrics: Metrics::default(),
         access: AccessControl::Open,
@@ -569,7 +569,7 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
         AuthSettings::default(),
     );
     let common = ServiceContext {
-        cluster: ClusterId::of(Arc::clone(&stage.catalog)),
+        cluster: ClusterId::new(Arc::clone(&stage.catalog)),
         world: stage.world.clone(),
         metrics: stage.metrics.clone(),
         access: AccessControl::Tokens(Arc::new(authenticator)),

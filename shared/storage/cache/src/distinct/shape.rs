@@ -23,7 +23,7 @@ pub struct DistinctCacheShape {
 
 impl DistinctCacheShape {
     /// Returns the shape of a cache; `None` if one of its columns is not a tag.
-    pub fn of(table: &Table, cache: &DistinctCacheDefinition) -> Option<Self> {
+    pub fn for_cache(table: &Table, cache: &DistinctCacheDefinition) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
         }
@@ -91,7 +91,7 @@ mod tests {
             max_cardinality: 9,
             max_age_s: 60,
         };
-        let shape = DistinctCacheShape::of(&table(), &cache(&[3, 1])).unwrap();
+        let shape = DistinctCacheShape::for_cache(&table(), &cache(&[3, 1])).unwrap();
         assert_eq!(shape.columns(), ["host", "zone"]);
         let fields = shape.schema().fields().iter();
         let names: Vec<_> = fields.map(|field| field.name().as_str()).collect();
@@ -100,6 +100,6 @@ mod tests {
             (shape.max_cardinality(), shape.max_age()),
             (9, Duration::from_secs(60))
         );
-        assert!(DistinctCacheShape::of(&table(), &cache(&[3, 4])).is_none());
+        assert!(DistinctCacheShape::for_cache(&table(), &cache(&[3, 4])).is_none());
     }
 }

@@ -113,7 +113,7 @@ impl DistinctValues {
             .columns()
             .split_last()
             .map_or(&[][..], |(_, rest)| rest);
-        columns.iter().map(TagColumn::of).collect()
+        columns.iter().map(TagColumn::from_column).collect()
     }
 
     pub(crate) fn seen(&self) -> Result<&[i64], CacheError> {

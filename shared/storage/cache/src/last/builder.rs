@@ -133,7 +133,7 @@ impl LastRowsBuilder {
         let Some(chunk) = chunks.last() else {
             return Ok(Vec::new());
         };
-        let ties = EntryOrder::of(shape, kept, chunks)?;
+        let ties = EntryOrder::try_new(shape, kept, chunks)?;
         let times = times(&chunk.rows)?.values();
         let mut candidates = Vec::new();
         let mut before: Option<(u32, bool)> = None;
@@ -312,7 +312,7 @@ fn place(chunks: &[RowChunk], row: u32) -> Option<(usize, usize)> {
 
 /// Builds a tag column from chunks whose dictionaries differ and are in any order.
 fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, CacheError> {
-    let columns = parts.iter().map(|part| TagColumn::of(part));
+    let columns = parts.iter().map(|part| TagColumn::from_column(part));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     // First reduce each part to the values that its rows use, because most values may be unused.
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
@@ -370,7 +370,7 @@ struct EntryOrder<'a> {
 }
 
 impl<'a> EntryOrder<'a> {
-    fn of(
+    fn try_new(
         shape: &LastCacheShape,
         kept: &[usize],
         chunks: &'a [RowChunk],
@@ -383,7 +383,7 @@ impl<'a> EntryOrder<'a> {
         let of_chunk = |chunk: &'a RowChunk| {
             let columns = others
                 .iter()
-                .map(|column| TagColumn::of(chunk.rows.column(*column)));
+                .map(|column| TagColumn::from_column(chunk.rows.column(*column)));
             columns.collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {

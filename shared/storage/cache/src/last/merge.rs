@@ -69,7 +69,7 @@ struct MergeSide<'a> {
 }
 
 impl<'a> MergeSide<'a> {
-    fn of(
+    fn try_new(
         shape: &LastCacheShape,
         layer: &'a LastRows,
         selection: &LayerSelection,
@@ -121,8 +121,8 @@ impl<'a> LayerMerge<'a> {
         (older, older_rows): (&'a LastRows, &LayerSelection),
         (newer, newer_rows): (&'a LastRows, &LayerSelection),
     ) -> Result<Self, CacheError> {
-        let (mut older, mut coded) = MergeSide::of(shape, older, older_rows)?;
-        let (mut newer, mut newer_coded) = MergeSide::of(shape, newer, newer_rows)?;
+        let (mut older, mut coded) = MergeSide::try_new(shape, older, older_rows)?;
+        let (mut newer, mut newer_coded) = MergeSide::try_new(shape, newer, newer_rows)?;
         let values = unify(&mut coded, &mut newer_coded);
         older.codes = coded.codes;
         newer.codes = newer_coded.codes;

@@ -124,7 +124,7 @@ fn compacted(shape: &LastCacheShape, rows: &RecordBatch) -> Result<RecordBatch, 
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     for column in shape.sort_columns() {
         if let Some(slot) = columns.get_mut(*column) {
-            let (codes, values) = TagColumn::of(slot)?.selected(0..rows.num_rows())?;
+            let (codes, values) = TagColumn::from_column(slot)?.selected(0..rows.num_rows())?;
             *slot = tag_array(codes, values)?;
         }
     }

@@ -203,7 +203,7 @@ fn tag_columns<'a>(
 ) -> Result<Vec<TagColumn<'a>>, CacheError> {
     let columns = columns
         .iter()
-        .map(|column| TagColumn::of(column_of(rows, *column)?));
+        .map(|column| TagColumn::from_column(column_of(rows, *column)?));
     columns.collect()
 }
 

@@ -28,7 +28,7 @@ pub struct LastCacheShape {
 
 impl LastCacheShape {
     /// Returns the shape of a cache; `None` if one of its key columns is not a tag.
-    pub fn of(table: &Table, cache: &LastCacheDefinition) -> Option<Self> {
+    pub fn for_cache(table: &Table, cache: &LastCacheDefinition) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
         }
@@ -144,7 +144,7 @@ mod tests {
             count: 3,
             ttl_s: 60,
         };
-        LastCacheShape::of(&table(), &cache)
+        LastCacheShape::for_cache(&table(), &cache)
     }
 
     fn names(shape: &LastCacheShape) -> Vec<&str> {

@@ -31,7 +31,7 @@ impl SecretToken {
 
     /// Returns the hash of the token.
     pub fn hash(&self) -> TokenHash {
-        TokenHash::of(self.0.as_bytes())
+        TokenHash::new(self.0.as_bytes())
     }
 }
 
@@ -67,7 +67,7 @@ pub struct TokenHash([u8; HASH_BYTES]);
 
 impl TokenHash {
     /// Hashes a presented token.
-    pub fn of(token: &[u8]) -> Self {
+    pub fn new(token: &[u8]) -> Self {
         Self(Sha512::digest(token).into())
     }
 

@@ -37,7 +37,7 @@ fn written(days: &[i64]) -> TableChanges {
 #[tokio::test(start_paused = true)]
 async fn new_sections_are_changes_of_their_table() {
     let site = ManifestFixture::new(100);
-    let since = ManifestPoint::of(&site.flush(&[(1, 0)]).await);
+    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
     assert_eq!(changes(&site, since).await, written(&[]));
     site.flush(&[(1, 3), (2, 5)]).await;
     assert_eq!(changes(&site, since).await, written(&[3]));
@@ -52,7 +52,7 @@ async fn new_sections_are_changes_of_their_table() {
 async fn a_merge_with_older_rows_does_not_hide_or_add_changes() {
     let site = ManifestFixture::new(100);
     site.flush(&[(1, 0)]).await;
-    let since = ManifestPoint::of(&site.flush(&[(1, 2)]).await);
+    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 2)]).await);
     site.flush(&[(1, 1)]).await;
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;
@@ -64,7 +64,7 @@ async fn a_merge_with_older_rows_does_not_hide_or_add_changes() {
 #[tokio::test(start_paused = true)]
 async fn sections_in_pages_are_changes() {
     let site = ManifestFixture::new(4);
-    let since = ManifestPoint::of(&site.flush(&[(1, 0)]).await);
+    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
     for day in 1..30 {
         site.flush(&[(1, day)]).await;
     }
@@ -82,7 +82,7 @@ async fn sections_in_pages_are_changes() {
 #[tokio::test(start_paused = true)]
 async fn row_deletes_are_changes_before_and_after_they_are_applied() {
     let site = ManifestFixture::new(100);
-    let since = ManifestPoint::of(&site.flush(&[(1, 0), (1, 4)]).await);
+    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0), (1, 4)]).await);
     site.flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)])
         .await;
     let deleted = TableChanges::Times {
@@ -102,7 +102,7 @@ async fn row_deletes_are_changes_before_and_after_they_are_applied() {
 #[tokio::test(start_paused = true)]
 async fn changes_are_unknown_when_the_version_is_gone() {
     let site = ManifestFixture::new(100);
-    let since = ManifestPoint::of(&site.flush(&[(1, 0)]).await);
+    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
     site.flush(&[(1, 1)]).await;
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;

@@ -59,7 +59,7 @@ impl TailImageBuilder {
             .map(|row| self.place(*row).filter(|_| known(row)));
         let places: Option<Vec<RowPosition>> = places.collect();
         let places = places.ok_or(PointsError::TooManyRows { limit })?;
-        let sources = SourceChunks::of(&places, self.chunks.len());
+        let sources = SourceChunks::from_positions(&places, self.chunks.len());
         let columns = schema
             .fields()
             .iter()
@@ -122,7 +122,7 @@ pub(super) struct SourceChunks {
 }
 
 impl SourceChunks {
-    pub(super) fn of(places: &[RowPosition], chunks: usize) -> Self {
+    pub(super) fn from_positions(places: &[RowPosition], chunks: usize) -> Self {
         let mut slots = vec![usize::MAX; chunks];
         let mut used = Vec::new();
         let places = places

@@ -38,7 +38,7 @@ impl SelectedSeries {
     }
 
     /// Selects these of `count` series.
-    pub(crate) fn of(numbers: Vec<u32>, count: usize) -> Self {
+    pub(crate) fn from_numbers(numbers: Vec<u32>, count: usize) -> Self {
         let mut is_selected = BooleanBufferBuilder::new(count);
         is_selected.append_n(count, false);
         for number in &numbers {

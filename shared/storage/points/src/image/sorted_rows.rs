@@ -151,7 +151,7 @@ impl SortedRows {
         if places.is_empty() {
             return Ok(None);
         }
-        let sources = SourceChunks::of(&places, self.image.chunks.len());
+        let sources = SourceChunks::from_positions(&places, self.image.chunks.len());
         let rows = places.iter().map(|place| self.image.row_at(*place));
         let series = rows.map(|row| row.map_or(NO_SERIES, |row| row.series));
         let series: Vec<u32> = series.collect();

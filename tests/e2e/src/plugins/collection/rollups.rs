@@ -139,7 +139,7 @@ fn transformation_changes_names_and_values() {
     );
     let path = "/api/v3/configure/table?db=other&table=clean";
     assert_eq!(
-        Reply::of(stage.server.request("DELETE", path))
+        Reply::receive(stage.server.request("DELETE", path))
             .unwrap()
             .status,
         200
@@ -241,7 +241,7 @@ fn replicator_forwards_rows_and_keeps_refused_ones() {
         .write(DB, "home,room=a v=1i,f=2,s=\"x y\",b=true 1");
     stage.wait_for_log("send", "WARN kept 1 lines: HTTPError");
     let drop = remote.request("DELETE", "/api/v3/configure/table?db=far&table=home");
-    assert_eq!(Reply::of(drop).unwrap().status, 200);
+    assert_eq!(Reply::receive(drop).unwrap().status, 200);
     stage.server.write(DB, "home,room=b v=2i 2");
     stage.wait_for_log("send", "INFO sent 2 lines");
     let rows = remote.query("far", "SELECT room, v, f, s, b FROM home ORDER BY time");

@@ -36,7 +36,7 @@ pub(super) enum RequiredRows {
 impl RequiredRows {
     /// Returns the rows that the root of a plan requires of the one table below it; `None` if the shape of the plan is
     /// unknown.
-    pub(super) fn of(plan: &LogicalPlan) -> Option<Self> {
+    pub(super) fn from_plan(plan: &LogicalPlan) -> Option<Self> {
         match plan {
             LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate),
             LogicalPlan::Sort(sort) => of_sort(sort),

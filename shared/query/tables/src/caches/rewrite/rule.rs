@@ -33,10 +33,10 @@ impl OptimizerRule for CacheRewrite {
         plan: LogicalPlan,
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let Some(need) = RequiredRows::of(&plan) else {
+        let Some(need) = RequiredRows::from_plan(&plan) else {
             return Ok(Transformed::no(plan));
         };
-        // `RequiredRows::of` has checked that there is one scan below, and only filters and projections in between.
+        // `RequiredRows::from_plan` has checked that there is one scan below, and only filters and projections in between.
         plan.transform_down(|node| {
             let LogicalPlan::TableScan(mut scan) = node else {
                 return Ok(Transformed::no(node));

@@ -61,7 +61,7 @@ struct RowCounts {
 }
 
 impl RowCounts {
-    fn of(rows: &ImageRows, partitions: &[Arc<[ImageChunk]>], columns: &[usize]) -> Self {
+    fn from_rows(rows: &ImageRows, partitions: &[Arc<[ImageChunk]>], columns: &[usize]) -> Self {
         if rows.selected.is_some() {
             return Self {
                 rows: None,
@@ -119,7 +119,7 @@ impl TailScanExec {
             columns: columns.to_vec(),
             condition: None,
             fetch: None,
-            counts: RowCounts::of(rows, &partitions, columns),
+            counts: RowCounts::from_rows(rows, &partitions, columns),
             ranges,
             is_replaceable: true,
             properties: properties(EquivalenceProperties::new(schema), partitions.len()),

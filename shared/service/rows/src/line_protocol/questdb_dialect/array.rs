@@ -47,7 +47,7 @@ impl<'a> ArrayBytes<'a> {
             Some(1..=MAX_DIMENSIONS) => {}
             Some(dimensions) => return Err(LineRefusal::ArrayDimensions(*dimensions)),
         }
-        let Some(shape) = Shape::of(input) else {
+        let Some(shape) = Shape::scan(input) else {
             return Ok(None);
         };
         let size = shape.size().ok_or(LineRefusal::ArrayTooLarge)?;
@@ -70,13 +70,13 @@ impl<'a> ArrayBytes<'a> {
 
     /// Returns the maximum bytes of the text.
     pub(super) fn text_bytes(self) -> usize {
-        let size = Shape::of(self.0).and_then(Shape::size);
+        let size = Shape::scan(self.0).and_then(Shape::size);
         size.map_or(0, |size| size.text_bytes)
     }
 
     /// Appends the text: JSON without spaces. Numbers have the shortest text that identifies the double.
     pub(crate) fn write_json(self, text: &mut Vec<u8>) {
-        match Shape::of(self.0) {
+        match Shape::scan(self.0) {
             Some(shape) if !shape.is_empty() => {
                 write_array(shape.0, &mut self.values(), text);
             }
@@ -85,7 +85,7 @@ impl<'a> ArrayBytes<'a> {
     }
 
     fn values(self) -> impl Iterator<Item = f64> + use<'a> {
-        let shape = Shape::of(self.0).unwrap_or_default();
+        let shape = Shape::scan(self.0).unwrap_or_default();
         let values = self.0.get(HEADER_BYTES + shape.0.as_flattened().len()..);
         let (values, _) = values.unwrap_or_default().as_chunks::<VALUE_BYTES>();
         values.iter().map(|bytes| f64::from_le_bytes(*bytes))
@@ -106,7 +106,7 @@ struct ArraySize {
 
 impl<'a> Shape<'a> {
     /// Returns the shape of the array at the start of `input`; `None` if it is not complete.
-    fn of(input: &'a [u8]) -> Option<Self> {
+    fn scan(input: &'a [u8]) -> Option<Self> {
         let dimensions = usize::from(*input.get(2)?);
         let end = HEADER_BYTES + dimensions * DIMENSION_BYTES;
         let (shape, _) = input.get(HEADER_BYTES..end)?.as_chunks();
