@@ -143,6 +143,10 @@ impl ObjectFormat {
                 known,
             });
         }
+        // The checksum does not cover the header.
+        if found == 0 {
+            return Err(damaged("it has format version 0, which no release writes"));
+        }
         verify_checksum(object).map_err(|reason| damaged(&reason))?;
         let Some(put_id) = rest.first_chunk::<16>() else {
             return Err(damaged("its header is truncated"));
@@ -189,6 +193,17 @@ mod tests {
             assert!(FORMAT.decode("k", &bytes.into()).is_err());
             assert!(FORMAT.decode("k", &object.slice(..at)).is_err());
         }
+    }
+
+    #[test]
+    fn a_version_that_no_release_writes_is_damage() {
+        let object = ObjectFormat {
+            version: 0,
+            ..FORMAT
+        }
+        .encode(7, b"");
+        let error = FORMAT.decode("k", &object).unwrap_err();
+        assert!(matches!(error, FormatError::Damaged { .. }), "{error}");
     }
 
     #[test]
