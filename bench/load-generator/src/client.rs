@@ -75,11 +75,11 @@ pub(crate) async fn send_requests(
     connections: u16,
     duration: Duration,
 ) -> Report {
-    let begun = now();
+    let started_at = now();
     let mut clients = JoinSet::new();
     for _ in 0..connections {
         let source = Arc::clone(&source);
-        clients.spawn(run_connection(source, begun + duration));
+        clients.spawn(run_connection(source, started_at + duration));
     }
     let mut report = Report::default();
     while let Some(client) = clients.join_next().await {
@@ -88,7 +88,7 @@ pub(crate) async fn send_requests(
             Err(error) => report.add(Duration::ZERO, Err(error.to_string())),
         }
     }
-    report.finish(begun.elapsed());
+    report.finish(started_at.elapsed());
     report
 }
 
@@ -100,7 +100,7 @@ async fn run_connection(source: Arc<RequestSource>, until: Instant) -> Report {
     let mut connection = None;
     let mut report = Report::default();
     while now() < until {
-        let begun = now();
+        let started_at = now();
         let exchange = exchange(&source, &mut connection);
         let answer = match tokio::time::timeout(source.timeout, exchange).await {
             Ok(answer) => answer,
@@ -110,7 +110,7 @@ async fn run_connection(source: Arc<RequestSource>, until: Instant) -> Report {
         let outcome = answer
             .as_ref()
             .map(|(status, body)| (*status, body.as_ref()));
-        report.add(begun.elapsed(), outcome.map_err(Clone::clone));
+        report.add(started_at.elapsed(), outcome.map_err(Clone::clone));
         if !is_answered {
             connection = None;
             tokio::time::sleep(PAUSE).await;

@@ -132,7 +132,7 @@ impl BackupParts {
         moment: Option<Stamp>,
     ) -> Result<PinnedDatabase<'a>, BackupError> {
         let manifest = self.manifests.read(database.source, None).await?;
-        let read = manifest.proven.ok_or(BackupError::NoStoreTime)?;
+        let read = manifest.current_at.ok_or(BackupError::NoStoreTime)?;
         let (version, view) = match moment {
             None => (manifest.version, Arc::clone(&manifest.value)),
             Some(moment) => Manifest::at(&manifest, moment)?,

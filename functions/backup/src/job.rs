@@ -91,10 +91,10 @@ impl JobLease {
 
     /// Renews the lease until that fails. Returns why.
     async fn renew(&self) -> BackupError {
-        let mut renewed = self.world.moment();
+        let mut renewed = self.world.clock_reading();
         loop {
             self.world.clock.sleep(RENEWAL_INTERVAL).await;
-            let asked = self.world.moment();
+            let asked = self.world.clock_reading();
             let outcome = self.change(|register, lease| {
                 let job = register.renewed_job(self.job, lease)?;
                 let (objects, bytes) = self.copied.totals();

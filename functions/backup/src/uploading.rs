@@ -78,7 +78,7 @@ impl<'a> UnrecordedObjects<'a> {
             place,
             backup,
             objects: PutObjects::new(),
-            recorded: place.world().moment(),
+            recorded: place.world().clock_reading(),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> UnrecordedObjects<'a> {
         if world.elapsed(&self.recorded) >= PROGRESS_INTERVAL {
             put_progress(self.place, self.backup, &self.objects).await?;
             self.objects.clear();
-            self.recorded = world.moment();
+            self.recorded = world.clock_reading();
         }
         Ok(())
     }

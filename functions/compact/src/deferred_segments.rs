@@ -48,7 +48,7 @@ impl DeferredSegments {
         time: Duration,
         world: &World,
     ) {
-        let noted = world.moment();
+        let noted = world.clock_reading();
         let mut deferrals = self.lock();
         if deferrals.len() >= MAX_DATABASES {
             deferrals.retain(|_, it| world.elapsed(&it.noted) < it.time);

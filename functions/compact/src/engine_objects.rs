@@ -35,7 +35,7 @@ impl LastCodeScan {
 
     fn note(&self, world: &World) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(world.moment());
+        *last = Some(world.clock_reading());
     }
 }
 

@@ -185,14 +185,14 @@ impl Flusher {
         manifest: VersionedValue<Manifest>,
         limits: &FlushLimits,
     ) -> Result<FlushResult, CompactError> {
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let mark = manifest.value.low_water_mark;
         self.damaged.record_manifest(database, &manifest.value);
         let number = listing_limit(limits.segments, &limits.pressure);
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
         let flushed = self
-            .flush_listed(database, begun, base, &listing, limits)
+            .flush_listed(database, started_at, base, &listing, limits)
             .await;
         match flushed {
             Ok(
@@ -210,7 +210,7 @@ impl Flusher {
     async fn flush_listed(
         &self,
         database: DatabaseId,
-        begun: ClockReading,
+        started_at: ClockReading,
         manifest: VersionedValue<Manifest>,
         listing: &TailListing,
         limits: &FlushLimits,
@@ -292,7 +292,7 @@ impl Flusher {
                     .map(|segment| segment.size_bytes() as u64)
                     .sum(),
                 bytes_out: bytes,
-                duration_ms: millis(self.bucket.world().elapsed(&begun)),
+                duration_ms: millis(self.bucket.world().elapsed(&started_at)),
                 finished: self.bucket.clock().now().unwrap_or_default(),
                 version: 0,
             },

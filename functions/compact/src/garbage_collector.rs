@@ -320,7 +320,7 @@ impl GarbageCollector {
         let grace = self.settings.segment_grace;
         let removal_time = self.bucket.removal_time(manifest.value.low_water_mark);
         let settled = manifest
-            .proven
+            .current_at
             .filter(|_| removal_time.is_ok())
             .and_then(|now| Manifest::settled_mark(manifest, now, grace));
         match settled {
@@ -419,12 +419,12 @@ impl GarbageCollector {
         if candidates.is_empty() && is_clean {
             return Ok(CollectionReport::default());
         }
-        let census = self.manifests.census(database, value).await?;
+        let referenced = self.manifests.referenced_objects(database, value).await?;
         let orphans: BTreeSet<_> = candidates
             .into_iter()
-            .filter(|object| !census.names(*object))
+            .filter(|object| !referenced.names(*object))
             .collect();
-        let deletable = census.deletable();
+        let deletable = referenced.deletable();
         let mut collected = CollectionReport {
             objects: deletable.len(),
             orphans: orphans.len(),
@@ -445,8 +445,8 @@ impl GarbageCollector {
             return Ok(collected);
         }
         let collection = GarbageCollection {
-            released: self.released(database, &manifest, &census).await?,
-            census,
+            released: self.released(database, &manifest, &referenced).await?,
+            referenced,
             deleted: deletable,
             orphans,
             time_travel: self.settings.time_travel,
@@ -501,12 +501,14 @@ impl GarbageCollector {
         &self,
         database: DatabaseId,
         manifest: &VersionedValue<Manifest>,
-        census: &ReferencedObjects,
+        referenced: &ReferencedObjects,
     ) -> Result<BTreeSet<DatabaseId>, CompactError> {
         let mut released = BTreeSet::new();
         for pin in &manifest.value.pins {
             if !released.contains(&pin.database)
-                && self.is_released(database, manifest, census, pin).await?
+                && self
+                    .is_released(database, manifest, referenced, pin)
+                    .await?
             {
                 released.insert(pin.database);
             }
@@ -521,17 +523,20 @@ impl GarbageCollector {
         own: &ReferencedObjects,
         pin: &VersionPin,
     ) -> Result<bool, CompactError> {
-        let age = manifest.proven.map(|now| now.since(pin.created));
+        let age = manifest.current_at.map(|now| now.since(pin.created));
         let is_late = age.is_some_and(|age| age >= RESTORE_TIMEOUT);
         let restored = self.manifests.read(pin.database, None).await?;
         if restored.version == 0 {
             return Ok(is_late);
         }
-        let census = self.manifests.census(pin.database, &restored.value).await?;
-        if !(census.is_complete() && own.is_complete()) {
+        let referenced = self
+            .manifests
+            .referenced_objects(pin.database, &restored.value)
+            .await?;
+        if !(referenced.is_complete() && own.is_complete()) {
             return Ok(false);
         }
-        let origins = census.origins();
+        let origins = referenced.origins();
         // Objects from which this database was itself restored are kept as long as this database references them.
         Ok(!origins.contains(&database) && origins.is_disjoint(own.origins()))
     }

@@ -11,7 +11,7 @@ const MIN_PART_TIME: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct TimeLimit<'a> {
     bucket: &'a Bucket,
-    begun: ClockReading,
+    started_at: ClockReading,
     limit: Option<Duration>,
 }
 
@@ -20,14 +20,14 @@ impl<'a> TimeLimit<'a> {
     pub(crate) fn new(bucket: &'a Bucket, limit: Option<Duration>) -> Self {
         Self {
             bucket,
-            begun: bucket.world().moment(),
+            started_at: bucket.world().clock_reading(),
             limit,
         }
     }
 
     /// Returns the remaining time, or `None` without a limit.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let spent = self.bucket.world().elapsed(&self.begun);
+        let spent = self.bucket.world().elapsed(&self.started_at);
         self.limit.map(|limit| limit.saturating_sub(spent))
     }
 

@@ -67,7 +67,7 @@ impl RecentFailures {
             failed.retain(|_, moment| world.elapsed(moment) < FAILURE_BACKOFF);
         }
         if failed.len() < MAX_RECENT_FAILURES {
-            failed.insert(database, world.moment());
+            failed.insert(database, world.clock_reading());
         }
     }
 

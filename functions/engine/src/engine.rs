@@ -110,7 +110,7 @@ impl fmt::Debug for Engine {
 /// A limit on the duration of some work, measured from its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeBudget {
-    begun: ClockReading,
+    started_at: ClockReading,
     limit: Option<Duration>,
 }
 
@@ -118,7 +118,7 @@ impl TimeBudget {
     /// Creates a budget without a limit.
     pub(crate) fn unlimited(bucket: &Bucket) -> Self {
         Self {
-            begun: bucket.world().moment(),
+            started_at: bucket.world().clock_reading(),
             limit: None,
         }
     }
@@ -133,7 +133,7 @@ impl TimeBudget {
 
     /// Returns the remaining time; `None` if there is no limit.
     pub(crate) fn left(&self, bucket: &Bucket) -> Option<Duration> {
-        let spent = bucket.world().elapsed(&self.begun);
+        let spent = bucket.world().elapsed(&self.started_at);
         self.limit.map(|limit| limit.saturating_sub(spent))
     }
 }

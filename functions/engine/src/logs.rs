@@ -46,8 +46,8 @@ impl PluginLog {
     }
 
     /// Returns the current instant.
-    pub(crate) fn moment(&self) -> ClockReading {
-        self.world.moment()
+    pub(crate) fn clock_reading(&self) -> ClockReading {
+        self.world.clock_reading()
     }
 
     pub(crate) fn elapsed(&self, since: &ClockReading) -> Duration {

@@ -85,7 +85,7 @@ impl TriggerRunner {
     pub(crate) async fn run(&self, job: TriggerRun) -> TriggerRunOutcome {
         let of = job.log_source();
         let (depth, database) = (job.depth, Arc::clone(&of.database_name));
-        let begun = self.log.moment();
+        let started_at = self.log.clock_reading();
         self.log_start(&of, &job.call);
         let context = Arc::new(PluginContext {
             runner: self.clone(),
@@ -117,7 +117,7 @@ impl TriggerRunner {
                 ran.unwrap_or(Err(PluginCallError::Failed(RunError::Stopping)))
             }
         };
-        let took = self.log.elapsed(&begun);
+        let took = self.log.elapsed(&started_at);
         let labels = (&*database, &*of.trigger);
         self.metrics.ran(labels, took, finished.as_ref().err());
         let finished = match finished {

@@ -81,10 +81,10 @@ impl Engine {
     async fn run_trigger_loop(self: &Arc<Self>, tasks: &mut TriggerTasks) {
         let mut max_age = ANY_AGE;
         let mut attempt = 0;
-        let mut polled = self.bucket.world().moment();
+        let mut polled = self.bucket.world().clock_reading();
         loop {
             if max_age != ANY_AGE {
-                polled = self.bucket.world().moment();
+                polled = self.bucket.world().clock_reading();
             }
             match self.refresh(max_age).await {
                 Ok(()) => {

@@ -69,12 +69,12 @@ impl RepairPlan {
             ));
         }
         if !self.orphans.is_empty() {
-            let census = manifests.census(database, &base.value).await?;
+            let referenced = manifests.referenced_objects(database, &base.value).await?;
             let mut orphans = self.orphans;
             // An object that a damaged page may reference is not an orphan.
-            orphans.retain(|orphan| !census.names(*orphan));
+            orphans.retain(|orphan| !referenced.names(*orphan));
             let collection = GarbageCollection {
-                census,
+                referenced,
                 orphans,
                 // Only the collector knows the time-travel period.
                 time_travel: Duration::MAX,

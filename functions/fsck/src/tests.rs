@@ -167,13 +167,13 @@ impl FsckFixture {
         let request = WriteRequest {
             depth: 0,
             progress: None,
-            arrived: self.bucket.world().moment(),
+            arrived: self.bucket.world().clock_reading(),
             rows: vec![EncodedRows::encode(id, &batch(rows)).unwrap()],
             proof: FreshnessProof {
                 tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
-                proven: manifest.proven.unwrap(),
+                current_at: manifest.current_at.unwrap(),
                 asked: manifest.asked.unwrap(),
             },
             after: None,
@@ -187,13 +187,13 @@ impl FsckFixture {
         let table = catalog.value.table(table).unwrap().id();
         let manifest = self.manifest().await;
         let request = DeleteRequest {
-            arrived: self.bucket.world().moment(),
+            arrived: self.bucket.world().clock_reading(),
             deletes: vec![RowDelete { table, condition }],
             proof: FreshnessProof {
                 tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
-                proven: manifest.proven.unwrap(),
+                current_at: manifest.current_at.unwrap(),
                 asked: manifest.asked.unwrap(),
             },
             after: None,

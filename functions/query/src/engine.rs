@@ -392,7 +392,7 @@ impl QueryEngine {
         planner: Arc<dyn Planner>,
     ) -> Result<Rows, QueryError> {
         let database = databases.first;
-        let begun = self.world().moment();
+        let started_at = self.world().clock_reading();
         let timeout = self.request_timeout(&request);
         let deadline = self.world().clock.monotonic().saturating_add(timeout);
         let running = self
@@ -403,7 +403,7 @@ impl QueryEngine {
             databases,
             request,
             planner,
-            begun,
+            started_at,
             deadline,
             max_rows: self.settings.max_rows,
         };
@@ -536,12 +536,12 @@ impl QueryEngine {
         let (context, pending) = (work.context.clone(), Arc::clone(&work.pending));
         let tracker = Arc::clone(&work.tracker);
         let (mut job, beginning, receiver) = work.spawn(self.executor());
-        let Ok(begun) = beginning.await else {
+        let Ok(started_at) = beginning.await else {
             tracker.record_failure();
             job.ended().await;
             return Err(QueryError::Stopped);
         };
-        let (schema, workers, copy) = match begun {
+        let (schema, workers, copy) = match started_at {
             Ok(StartedQuery::Rows { schema, workers }) => (schema, workers, None),
             Ok(StartedQuery::Copy(copy)) => (Arc::clone(&copy.schema), 0, Some(copy)),
             Ok(StartedQuery::Delete(delete)) => {
@@ -573,7 +573,7 @@ impl QueryEngine {
     /// read.
     async fn delete(&self, pending: &PendingQuery, delete: RowDelete) -> Result<Stamp, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWriter)?;
-        let (arrived, after) = (pending.begun, pending.request.after);
+        let (arrived, after) = (pending.started_at, pending.request.after);
         let stamp = deleter.delete_rows(pending.databases.first, vec![delete], arrived, after);
         Ok(stamp.await?)
     }

@@ -283,9 +283,9 @@ impl QueryLog {
             query,
             world: self.world.clone(),
             totals: self.totals.clone(),
-            begun: now,
+            started_at: now,
             steps: Mutex::new(TrackerState {
-                begun: now,
+                started_at: now,
                 measured: None,
                 has_ended: false,
             }),
@@ -397,14 +397,14 @@ pub(crate) struct QueryTracker {
     query: Arc<LoggedQuery>,
     world: World,
     totals: QueryCounters,
-    begun: Duration,
+    started_at: Duration,
     steps: Mutex<TrackerState>,
 }
 
 #[derive(Debug)]
 struct TrackerState {
     /// The start of the current step.
-    begun: Duration,
+    started_at: Duration,
     measured: Option<ExecutedPlan>,
     has_ended: bool,
 }
@@ -489,7 +489,7 @@ impl QueryTracker {
     /// Returns the time since the last step and starts the next one.
     fn lap(&self) -> Duration {
         let now = self.world.clock.monotonic();
-        now.saturating_sub(std::mem::replace(&mut self.steps().begun, now))
+        now.saturating_sub(std::mem::replace(&mut self.steps().started_at, now))
     }
 
     fn end(&self, phase: QueryPhase) {
@@ -497,7 +497,7 @@ impl QueryTracker {
         if std::mem::replace(&mut steps.has_ended, true) {
             return;
         }
-        let (step, measured) = (steps.begun, steps.measured.take());
+        let (step, measured) = (steps.started_at, steps.measured.take());
         drop(steps);
         let now = self.world.clock.monotonic();
         let mut state = self.query.state();
@@ -508,7 +508,7 @@ impl QueryTracker {
         if state.phase != QueryPhase::Fail {
             state.phase = phase;
         }
-        let took = now.saturating_sub(self.begun);
+        let took = now.saturating_sub(self.started_at);
         state.end_to_end = Some(took);
         let end = match state.phase {
             QueryPhase::Fail => QueryOutcome::Failure,

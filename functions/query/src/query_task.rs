@@ -53,7 +53,7 @@ pub(crate) struct PendingQuery {
     pub(crate) databases: QueryDatabases,
     pub(crate) request: QueryRequest,
     pub(crate) planner: Arc<dyn Planner>,
-    pub(crate) begun: ClockReading,
+    pub(crate) started_at: ClockReading,
     /// When the timeout is reached, by the monotonic clock: a step of the wall clock must not end queries.
     pub(crate) deadline: Duration,
     /// The maximum number of rows in the answer.
@@ -100,10 +100,10 @@ impl QueryTask {
             Ok(reservation) => reservation,
             Err(error) => return sender.send_outcome(Err(error)),
         };
-        let begun = self
+        let first_step = self
             .begin(&attempt)
             .instrument(trace_span!(target: TRACE_TARGET, "plan"));
-        let (rows, started, max_rows) = match begun.await {
+        let (rows, started, max_rows) = match first_step.await {
             Ok(QueryExecution::Rows(rows)) => {
                 let started = StartedQuery::Rows {
                     schema: Arc::clone(&rows.schema),

@@ -66,7 +66,7 @@ impl WriteService {
         options: DeleteOptions,
     ) -> Result<AcknowledgedDelete, DeleteFailure> {
         // Take the time before the first wait, because rule W1 measures from the arrival.
-        let arrived = self.world.moment();
+        let arrived = self.world.clock_reading();
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| resolve_selection(catalog, selection);
         let database = DatabaseSelector::Name(database, options.only);
@@ -84,11 +84,11 @@ impl WriteService {
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
             let id = self.find(database).await?;
-            let proven = revalidate(&self.catalog, &self.marks, id, Duration::ZERO).await?;
-            let Some(name) = live_name(&proven, id, database)? else {
+            let fresh_catalog = revalidate(&self.catalog, &self.marks, id, Duration::ZERO).await?;
+            let Some(name) = live_name(&fresh_catalog, id, database)? else {
                 continue;
             };
-            let deletes = deletes(&proven.catalog.value)?;
+            let deletes = deletes(&fresh_catalog.catalog.value)?;
             let tables = deletes.len();
             if deletes.is_empty() {
                 let stamp = None;
@@ -97,9 +97,9 @@ impl WriteService {
             let request = DeleteRequest {
                 arrived,
                 deletes,
-                proof: proven.proof(&proven.catalog),
+                proof: fresh_catalog.proof(&fresh_catalog.catalog),
                 after,
-                recorded: proven.manifest.value.deletes,
+                recorded: fresh_catalog.manifest.value.deletes,
             };
             let delete = self.writer.delete(id, request);
             let step = trace_span!(target: TRACE_TARGET, "wal");
@@ -135,11 +135,11 @@ impl WriteService {
 
 /// Returns the current name of a database; `None` if the requested name now means another database.
 fn live_name<'a>(
-    proven: &'a FreshCatalog,
+    fresh_catalog: &'a FreshCatalog,
     id: DatabaseId,
     database: DatabaseSelector<'_>,
 ) -> Result<Option<&'a str>, DeleteFailure> {
-    let mut live = proven.root.value.live_databases();
+    let mut live = fresh_catalog.root.value.live_databases();
     let entry = live.find(|(live, _)| *live == id).map(|(_, entry)| entry);
     match (entry, database) {
         (Some(entry), DatabaseSelector::Name(name, _)) if entry.name != name => Ok(None),

@@ -32,7 +32,7 @@ impl FreshCatalog {
         FreshnessProof {
             catalog_version: catalog.version,
             mark: self.manifest.value.low_water_mark,
-            proven: self.at,
+            current_at: self.at,
             tail: self.manifest.value.tail,
             asked: self.asked,
         }
@@ -60,7 +60,7 @@ pub(crate) async fn revalidate(
         catalog.database(database, max_age),
         manifest
     )?;
-    let times = [root.proven, catalog.proven, manifest.proven];
+    let times = [root.current_at, catalog.current_at, manifest.current_at];
     let earliest = times.into_iter().min().flatten();
     let moments = [root.asked, catalog.asked, manifest.asked];
     let oldest =

@@ -133,7 +133,7 @@ pub(crate) struct PendingWrite<'a> {
 /// A validated request.
 pub(crate) struct ValidatedWrite {
     pub(crate) database: DatabaseId,
-    pub(crate) proven: FreshCatalog,
+    pub(crate) fresh_catalog: FreshCatalog,
     pub(crate) parsed: ParsedBody,
 }
 
@@ -282,7 +282,7 @@ impl WriteService {
     /// Returns the current time, and the default timestamp of rows in nanoseconds since the Unix epoch.
     pub(crate) fn arrival(&self) -> (ClockReading, i64) {
         let wall = self.world.clock.wall_micros();
-        (self.world.moment(), wall.saturating_mul(1000))
+        (self.world.clock_reading(), wall.saturating_mul(1000))
     }
 
     /// Writes a body with memory already reserved.
@@ -387,14 +387,14 @@ impl WriteService {
         let mut last = WriteFailure::Contended;
         for _ in 0..MAX_ROUNDS {
             let step = trace_span!(target: TRACE_TARGET, "validate");
-            let judged = match self.validate(request, max_age).instrument(step).await? {
-                RoundOutcome::Done(judged) => judged,
+            let validated = match self.validate(request, max_age).instrument(step).await? {
+                RoundOutcome::Done(validated) => validated,
                 RoundOutcome::Retry(age, because) => {
                     (max_age, last) = (age, because);
                     continue;
                 }
             };
-            match self.store(request, judged, &mut reservation).await? {
+            match self.store(request, validated, &mut reservation).await? {
                 RoundOutcome::Done(accepted) => return Ok(accepted),
                 RoundOutcome::Retry(age, because) => (max_age, last) = (age, because),
             }
@@ -406,56 +406,57 @@ impl WriteService {
     async fn store(
         &self,
         request: &PendingWrite<'_>,
-        mut judged: ValidatedWrite,
+        mut validated: ValidatedWrite,
         reservation: &mut Option<RequestMemoryReservation>,
     ) -> Result<RoundOutcome<AcceptedWrite>, WriteFailure> {
         // Parsing took a while, so let other tasks run before the next step.
         tokio::task::yield_now().await;
-        let tables = std::mem::take(&mut judged.parsed.tables);
+        let tables = std::mem::take(&mut validated.parsed.tables);
         let missing = MissingTables::of_rows(&tables);
         let rows = self.encode(request, tables, reservation.as_ref()).await?;
         // After this, memory is no reason to refuse the rows.
         let room = self.writer.admit(rows.rows())?;
-        let mut catalog = judged.proven.catalog.clone();
+        let mut catalog = validated.fresh_catalog.catalog.clone();
         if let Some(missing) = missing {
-            let committed = self.commit_additions(judged.database, catalog, &missing);
+            let committed = self.commit_additions(validated.database, catalog, &missing);
             catalog = match committed.await? {
                 RoundOutcome::Done(catalog) => catalog,
                 RoundOutcome::Retry(age, because) => return Ok(RoundOutcome::Retry(age, because)),
             };
         }
         let rows = rows.in_tables(&catalog.value)?;
-        let write = |proven: &FreshCatalog, rows| WriteRequest {
+        let write = |fresh_catalog: &FreshCatalog, rows| WriteRequest {
             arrived: request.arrived,
             rows,
-            proof: proven.proof(&catalog),
+            proof: fresh_catalog.proof(&catalog),
             after: request.options.after,
             order: request.options.order.max(catalog.value.write_order()),
             depth: request.options.depth,
             progress: request.options.progress,
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {
-            let write = write(&judged.proven, rows);
-            self.put_in_background(judged.database, write, room, reservation.take());
+            let write = write(&validated.fresh_catalog, rows);
+            self.put_in_background(validated.database, write, room, reservation.take());
             None
         } else {
             let acknowledged = match self
                 .writer
                 .write_admitted(
-                    judged.database,
-                    write(&judged.proven, rows.clone()),
+                    validated.database,
+                    write(&validated.fresh_catalog, rows.clone()),
                     room.clone(),
                 )
                 .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                 .await
             {
                 Err(expired @ WriteError::ProofExpired { .. }) => {
-                    let proven = self.revalidate_encoded(request, judged.database, catalog.version);
-                    let Some(proven) = proven.await? else {
+                    let fresh_catalog =
+                        self.revalidate_encoded(request, validated.database, catalog.version);
+                    let Some(fresh_catalog) = fresh_catalog.await? else {
                         return Ok(RoundOutcome::Retry(Duration::ZERO, expired.into()));
                     };
                     self.writer
-                        .write_admitted(judged.database, write(&proven, rows), room)
+                        .write_admitted(validated.database, write(&fresh_catalog, rows), room)
                         .instrument(trace_span!(target: TRACE_TARGET, "wal"))
                         .await?
                 }
@@ -463,7 +464,7 @@ impl WriteService {
             };
             Some(acknowledged.stamp)
         };
-        answer(judged.parsed, stamp).map(RoundOutcome::Done)
+        answer(validated.parsed, stamp).map(RoundOutcome::Done)
     }
 
     /// Encodes rows. Waits until there is memory for them.
@@ -492,10 +493,11 @@ impl WriteService {
         database: DatabaseId,
         version: u64,
     ) -> Result<Option<FreshCatalog>, WriteFailure> {
-        let proven = revalidate(&self.catalog, &self.marks, database, Duration::ZERO).await?;
-        let is_current = proven.root.value.database(request.database) == Some(database)
-            && proven.catalog.version == version;
-        Ok(is_current.then_some(proven))
+        let fresh_catalog =
+            revalidate(&self.catalog, &self.marks, database, Duration::ZERO).await?;
+        let is_current = fresh_catalog.root.value.database(request.database) == Some(database)
+            && fresh_catalog.catalog.version == version;
+        Ok(is_current.then_some(fresh_catalog))
     }
 
     /// Puts rows after the answer. Nothing was acknowledged, so a failure is only logged.

@@ -33,35 +33,35 @@ impl WriteService {
         let Some(database) = found else {
             return self.validate_for_new_database(request).await;
         };
-        let proven = revalidate(&self.catalog, &self.marks, database, max_age);
-        let (proven, parsed) = match self.catalog.known_database(database) {
+        let fresh_catalog = revalidate(&self.catalog, &self.marks, database, max_age);
+        let (fresh_catalog, parsed) = match self.catalog.known_database(database) {
             Some(known) => {
                 // The revalidation requests are sent first, and answered while the body is parsed.
                 let parse = async { self.parse(request, &known.value, None) };
-                let (proven, parsed) = futures::join!(proven, parse);
-                let (parsed, proven) = (parsed?, proven?);
-                let is_current = known.version == proven.catalog.version;
-                (proven, is_current.then_some(parsed))
+                let (fresh_catalog, parsed) = futures::join!(fresh_catalog, parse);
+                let (parsed, fresh_catalog) = (parsed?, fresh_catalog?);
+                let is_current = known.version == fresh_catalog.catalog.version;
+                (fresh_catalog, is_current.then_some(parsed))
             }
-            None => (proven.await?, None),
+            None => (fresh_catalog.await?, None),
         };
-        if proven.root.value.database(request.database) != Some(database) {
+        if fresh_catalog.root.value.database(request.database) != Some(database) {
             return Ok(RoundOutcome::Retry(Duration::ZERO, WriteFailure::Contended));
         }
         let parsed = match parsed {
             Some(parsed) => parsed,
-            None => self.parse(request, &proven.catalog.value, None)?,
+            None => self.parse(request, &fresh_catalog.catalog.value, None)?,
         };
         let parsed = self
-            .within_table_limit(request, database, &proven, parsed)
+            .within_table_limit(request, database, &fresh_catalog, parsed)
             .await?;
         let parsed = self.check(request, parsed)?;
         // Check before anything is changed, and before a `no_sync` request is answered.
         self.writer
-            .check_tail(database, &proven.proof(&proven.catalog))?;
+            .check_tail(database, &fresh_catalog.proof(&fresh_catalog.catalog))?;
         Ok(RoundOutcome::Done(ValidatedWrite {
             database,
-            proven,
+            fresh_catalog,
             parsed,
         }))
     }
@@ -125,7 +125,7 @@ impl WriteService {
         &self,
         request: &PendingWrite<'_>,
         database: DatabaseId,
-        proven: &FreshCatalog,
+        fresh_catalog: &FreshCatalog,
         parsed: ParsedBody,
     ) -> Result<ParsedBody, WriteFailure> {
         let new_tables = parsed.tables.iter().filter(|table| table.is_new).count();
@@ -134,7 +134,7 @@ impl WriteService {
             return Ok(parsed);
         }
         let own = TableLimit {
-            count: proven.catalog.value.tables().count(),
+            count: fresh_catalog.catalog.value.tables().count(),
             limit: limits.tables_per_database.unwrap_or(usize::MAX),
         };
         let mut all = TableLimit {
@@ -142,7 +142,7 @@ impl WriteService {
             ..own
         };
         if limits.tables.is_some() {
-            for (other, _) in proven.root.value.live_databases() {
+            for (other, _) in fresh_catalog.root.value.live_databases() {
                 if other != database {
                     let other = self.catalog.database(other, ANY_AGE).await?;
                     all.count += other.value.tables().count();
@@ -154,7 +154,7 @@ impl WriteService {
         if new_tables <= room(&tightest) {
             return Ok(parsed);
         }
-        Ok(self.parse(request, &proven.catalog.value, Some(tightest))?)
+        Ok(self.parse(request, &fresh_catalog.catalog.value, Some(tightest))?)
     }
 
     /// Commits the missing tables and columns. Returns the catalog that has all of them.

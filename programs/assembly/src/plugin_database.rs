@@ -128,7 +128,7 @@ impl DatabaseAccess for PluginDatabase {
             ..WriteOptions::default()
         };
         let world = self.queries.world();
-        let begun = world.moment();
+        let started_at = world.clock_reading();
         let mut attempt = 0;
         loop {
             let failure = match self.writes.write(database, lines.clone(), options).await {
@@ -136,8 +136,9 @@ impl DatabaseAccess for PluginDatabase {
                 Err(failure) => failure,
             };
             let pause = Self::pause(&failure, attempt);
-            let in_time =
-                |pause: &Duration| world.elapsed(&begun).saturating_add(*pause) < RETRY_TIME_LIMIT;
+            let in_time = |pause: &Duration| {
+                world.elapsed(&started_at).saturating_add(*pause) < RETRY_TIME_LIMIT
+            };
             let Some(pause) = pause.filter(in_time) else {
                 return Err(write_error(database, &failure));
             };

@@ -225,9 +225,9 @@ impl QueryFunction {
 
     async fn refresh(&self, left: Duration) -> Result<EventReply, EventFailure> {
         let world = self.provider.service.opened.bucket.world();
-        let begun = world.moment();
+        let started_at = world.clock_reading();
         let engine = &self.components().await?.engine;
-        let left = left.saturating_sub(world.elapsed(&begun));
+        let left = left.saturating_sub(world.elapsed(&started_at));
         let json = refresh_views(engine, left).await?;
         Ok(FunctionResponse::BufferedResponse(BufferedReply::Json(
             json,

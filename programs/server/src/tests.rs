@@ -143,11 +143,11 @@ async fn a_process_does_what_its_mode_says() {
 
 #[tokio::test]
 async fn stopping_waits_for_requests_in_progress() {
-    let (begun, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (started_at, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let slow = {
-        let (begun, finish) = (Arc::clone(&begun), Arc::clone(&finish));
+        let (started_at, finish) = (Arc::clone(&started_at), Arc::clone(&finish));
         async move || {
-            begun.notify_one();
+            started_at.notify_one();
             finish.notified().await;
             "done"
         }
@@ -165,7 +165,7 @@ async fn stopping_waits_for_requests_in_progress() {
     let router = Router::new().route("/", get(slow));
     let serving = tokio::spawn(listener.serve(router, stopped, Duration::from_secs(60)));
     let answer = tokio::spawn(reqwest::get(url.clone()));
-    begun.notified().await;
+    started_at.notified().await;
     stop.send(()).unwrap();
     while reqwest::get(url.clone()).await.is_ok() {
         tokio::task::yield_now().await;

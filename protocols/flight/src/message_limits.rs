@@ -149,8 +149,8 @@ mod tests {
             memory: None,
             world: World::system(),
         };
-        let begun = stream::iter([Ok::<_, std::io::Error>(message(1_000)[..900].to_vec())]);
-        let body = Body::from_stream(begun.chain(stream::pending()));
+        let started_at = stream::iter([Ok::<_, std::io::Error>(message(1_000)[..900].to_vec())]);
+        let body = Body::from_stream(started_at.chain(stream::pending()));
         let error = limit_messages(body, limits.clone())
             .collect()
             .await

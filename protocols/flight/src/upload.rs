@@ -204,12 +204,12 @@ impl Upload {
             world,
         } = self;
         let first = Some(first).filter(|message| !message.data_header.is_empty());
-        let begun = world.clock.monotonic();
+        let started_at = world.clock.monotonic();
         let rest = stream::unfold(Some(rest), move |open| {
             let world = world.clone();
             async move {
                 let mut rest = open?;
-                if world.clock.monotonic().saturating_sub(begun) > MAX_UPLOAD_TIME {
+                if world.clock.monotonic().saturating_sub(started_at) > MAX_UPLOAD_TIME {
                     return Some((Err(too_long()), None));
                 }
                 let next = world.timeout(limits.message_timeout, rest.next());

@@ -186,7 +186,7 @@ impl BatchWriter {
         default_time_ns: i64,
         access: &ConnectionAccess,
     ) -> Result<BatchOutcome, CloseReason> {
-        let begun = self.world().moment();
+        let started_at = self.world().clock_reading();
         let mut pause = FIRST_PAUSE;
         loop {
             let message = match self.write_once(bytes, default_time_ns, access).await {
@@ -194,7 +194,7 @@ impl BatchWriter {
                 Err(BatchError::Permanent(reason)) => return Err(reason),
                 Err(BatchError::Temporary(message)) => message,
             };
-            if self.world().elapsed(&begun) >= RETRY_LIMIT {
+            if self.world().elapsed(&started_at) >= RETRY_LIMIT {
                 return Err(CloseReason::Unavailable(message));
             }
             tracing::debug!(error = message, "a write of a connection is repeated");

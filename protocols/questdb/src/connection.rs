@@ -131,10 +131,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
             let reads = end.is_none() && self.buffer.try_grow();
-            let begun = self.context.world.clock.monotonic();
+            let started_at = self.context.world.clock.monotonic();
             let event = self.next_event(&mut writing, reads, end.is_none()).await;
             if !reads {
-                self.extend_patience(begun);
+                self.extend_patience(started_at);
             }
             match event {
                 ConnectionEvent::Written(Ok(lines)) => {
@@ -162,14 +162,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.buffer.try_grow() {
             return Ok(());
         }
-        let begun = self.context.world.clock.monotonic();
+        let started_at = self.context.world.clock.monotonic();
         let limit = self.context.limits.line;
         let has_room = tokio::select! {
             biased;
             () = self.context.stop.cancelled() => return Err(CloseReason::Stopped),
             has_room = self.buffer.grow(limit, &self.context.world) => has_room,
         };
-        self.extend_patience(begun);
+        self.extend_patience(started_at);
         if has_room {
             Ok(())
         } else {
@@ -178,12 +178,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Extends the time for the next bytes by the time since `begun`, in which the connection did not receive.
-    fn extend_patience(&mut self, begun: Duration) {
+    fn extend_patience(&mut self, started_at: Duration) {
         let now = self.context.world.clock.monotonic();
-        let waited = now.saturating_sub(begun);
+        let waited = now.saturating_sub(started_at);
         self.last_read = self.last_read.saturating_add(waited);
-        if let Some(begun) = &mut self.line_begun {
-            *begun = begun.saturating_add(waited);
+        if let Some(started_at) = &mut self.line_begun {
+            *started_at = started_at.saturating_add(waited);
         }
     }
 
@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let idle_end = self.last_read.saturating_add(limits.idle);
         let line_end = self
             .line_begun
-            .map(|begun| begun.saturating_add(limits.line));
+            .map(|started_at| started_at.saturating_add(limits.line));
         let end = line_end.map_or(idle_end, |line_end| line_end.min(idle_end));
         end.saturating_sub(self.context.world.clock.monotonic())
     }
@@ -281,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.line_begun = match self.line_begun {
             _ if incomplete == 0 => None,
             // The same line as before.
-            Some(begun) if incomplete >= before => Some(begun),
+            Some(started_at) if incomplete >= before => Some(started_at),
             _ => Some(now),
         };
     }

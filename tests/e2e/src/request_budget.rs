@@ -37,13 +37,13 @@ fn without_another_revalidation(mut requests: StoreRequests, expected: &str) -> 
 
 /// Starts a process that compacts, and checks its requests until its first flush is committed.
 pub(crate) fn costs_until_first_flush(place: &StoreFixture, expected: &str) -> NeapProcess {
-    let begun = now();
+    let started_at = now();
     // Soon after its start, it checks all databases.
     let flusher = NeapProcess::serve_with(place, &["--mode", "compact"]);
     let mut requests = wait_for("flush", FLUSH, || {
         Some(flusher.store_requests()).filter(|requests| requests.of("put manifest") > 0)
     });
-    if begun.elapsed() > WITHOUT_MAINTENANCE {
+    if started_at.elapsed() > WITHOUT_MAINTENANCE {
         requests = without_another_revalidation(requests, expected);
     }
     assert_eq!(requests.to_string(), expected, "a start and a flush");
@@ -216,7 +216,7 @@ fn operations_on_the_other_s3_server_have_the_expected_costs() {
 /// that used the burst, and the whole seconds from the start to the last answer, rounded up.
 fn write_at_once(place: &StoreFixture, burst: &str, clients: u64, requests: u64) -> [u64; 3] {
     const BURST: &str = "neap_tail_burst_batches_total ";
-    let begun = now();
+    let started_at = now();
     let interval = ["--mode", "ingest", "--wal-flush-interval", "1s"];
     let flags = [&interval[..], &["--wal-flush-burst", burst]].concat();
     let server = NeapProcess::serve_with(place, &flags);
@@ -230,7 +230,7 @@ fn write_at_once(place: &StoreFixture, burst: &str, clients: u64, requests: u64)
             });
         }
     });
-    let seconds = begun.elapsed().as_secs() + 1;
+    let seconds = started_at.elapsed().as_secs() + 1;
     let text = server.get("/metrics").text();
     let early = text.lines().find_map(|line| line.strip_prefix(BURST));
     let puts = server.store_requests().of("put tail");

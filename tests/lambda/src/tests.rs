@@ -105,9 +105,9 @@ impl FunctionFixture {
 
 /// Waits until a condition holds.
 async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = world::now();
+    let started_at = world::now();
     while !is_so() {
-        assert!(begun.elapsed() < LIMIT, "still not {what}");
+        assert!(started_at.elapsed() < LIMIT, "still not {what}");
         world::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -196,8 +196,8 @@ async fn perform(
 ) -> ClientReply {
     let request = demand.request();
     let surprise = |what: &str| {
-        let fail = |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, what);
-        instance.world.truth.ghost(fail);
+        let fail = |oracle: &mut SimulationOracle| oracle.fail(Invariant::NoUnexpectedError, what);
+        instance.world.truth.oracle(fail);
     };
     match demand {
         ClientRequest::Write(content) => {
@@ -265,12 +265,12 @@ async fn serve(
     let deceptions = instance.machine.undetectable_time_jumps();
     let told = perform(&instance, &target, &demand, token).await;
     let request = demand.request();
-    world.truth.ghost(|ghost| {
+    world.truth.oracle(|oracle| {
         if told.acknowledged {
-            ghost.acknowledge(request);
+            oracle.acknowledge(request);
         }
         let deceived = instance.machine.undetectable_time_jumps() != deceptions;
-        let write = ghost
+        let write = oracle
             .writes
             .iter_mut()
             .find(|write| write.request == request);
@@ -284,10 +284,10 @@ async fn serve(
 /// Runs a task and reports a panic as a violation.
 async fn report_panic(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-        let fail = |ghost: &mut SimulationOracle| {
-            ghost.fail(Invariant::NoUnexpectedError, "a write panicked")
+        let fail = |oracle: &mut SimulationOracle| {
+            oracle.fail(Invariant::NoUnexpectedError, "a write panicked")
         };
-        instance.world.truth.ghost(fail);
+        instance.world.truth.oracle(fail);
     }
 }
 
@@ -316,7 +316,7 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
             acknowledged: false,
             deceived: false,
         };
-        world.truth.ghost(|ghost| ghost.writes.push(write));
+        world.truth.oracle(|oracle| oracle.writes.push(write));
         let deceptions = instance.machine.undetectable_time_jumps();
         let (tell, told) = oneshot::channel();
         let service = tokio::spawn(report_panic(
@@ -346,8 +346,8 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
         };
         let until = world.time.now();
         let acknowledged = outcome.is_some_and(|told| told.acknowledged);
-        world.truth.ghost(|ghost| {
-            let write = ghost
+        world.truth.oracle(|oracle| {
+            let write = oracle
                 .writes
                 .iter_mut()
                 .find(|write| write.request == request);
@@ -391,7 +391,7 @@ pub(crate) async fn flusher(stage: ActorContext, place: Arc<InstanceSlot>) {
 
 /// Looks a database up by its name, as a query does, and checks that no previously dropped one is found.
 async fn find(instance: &Instance, name: &str) {
-    let begun = instance.world.time.now();
+    let started_at = instance.world.time.now();
     let found = instance.catalog.database_by_name(name, MAX_CATALOG_AGE);
     let Ok(Some(found)) = found.await else {
         return;
@@ -399,7 +399,7 @@ async fn find(instance: &Instance, name: &str) {
     // If both clocks of a machine were paused, it cannot determine the age of its catalog copy.
     if instance.machine.undetectable_time_jumps() == 0 {
         let truth = &instance.world.truth;
-        truth.ghost(|ghost| ghost.database_found(found, begun));
+        truth.oracle(|oracle| oracle.database_found(found, started_at));
     }
 }
 

@@ -78,10 +78,10 @@ async fn drop_one(instance: &Instance, database: DatabaseId) {
 }
 
 async fn fill(instance: &Instance, database: DatabaseId) {
-    let begun = instance.world.time.now();
+    let started_at = instance.world.time.now();
     let limit = Duration::from_secs(instance.world.chance.pick(&[20, 600]));
     match instance.compactor.fill_caches(database, Some(limit)).await {
         Ok(report) => instance.trace(format_args!("fills caches of {database}: {report:?}")),
-        Err(error) => instance.check_error("filling caches", &error, begun),
+        Err(error) => instance.check_error("filling caches", &error, started_at),
     }
 }

@@ -22,8 +22,8 @@ const CLOCK_ERROR: Duration = Duration::from_secs(12);
 impl Instance {
     fn report_unexpected(&self, what: &str, error: &dyn std::fmt::Display) {
         let text = format!("{what}: {error}");
-        let fail = |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, text);
-        self.world.truth.ghost(fail);
+        let fail = |oracle: &mut SimulationOracle| oracle.fail(Invariant::NoUnexpectedError, text);
+        self.world.truth.oracle(fail);
     }
 
     /// Reports a violation if a part of an event must not fail with this message.
@@ -41,7 +41,7 @@ impl Instance {
     }
 
     /// Reports a violation if a job that began at `begun` must not fail with this error.
-    pub(crate) fn check_error(&self, what: &str, error: &CompactError, begun: Duration) {
+    pub(crate) fn check_error(&self, what: &str, error: &CompactError, started_at: Duration) {
         self.trace(format_args!("{what}: {error}"));
         match error {
             CompactError::Format(_)
@@ -54,14 +54,14 @@ impl Instance {
                 self.report_unexpected(what, error);
             }
             CompactError::Manifest(ManifestError::PageGone { .. }) => {
-                self.check_missing_object(what, error, begun);
+                self.check_missing_object(what, error, started_at);
             }
-            CompactError::Merge(error) => self.check_merge_error(what, error, begun),
+            CompactError::Merge(error) => self.check_merge_error(what, error, started_at),
             _ => {}
         }
     }
 
-    fn check_merge_error(&self, what: &str, error: &MergeError, begun: Duration) {
+    fn check_merge_error(&self, what: &str, error: &MergeError, started_at: Duration) {
         match error {
             MergeError::Format(_)
             | MergeError::NotSorted(_)
@@ -75,15 +75,20 @@ impl Instance {
                 self.report_unexpected(what, error);
             }
             MergeError::Missing(_) | MergeError::Manifest(ManifestError::PageGone { .. }) => {
-                self.check_missing_object(what, error, begun);
+                self.check_missing_object(what, error, started_at);
             }
             _ => {}
         }
     }
 
-    fn check_missing_object(&self, what: &str, error: &dyn std::fmt::Display, begun: Duration) {
-        let lasted = self.world.time.now() - begun;
-        let kept = self.world.truth.ghost(|ghost| ghost.time_travel);
+    fn check_missing_object(
+        &self,
+        what: &str,
+        error: &dyn std::fmt::Display,
+        started_at: Duration,
+    ) {
+        let lasted = self.world.time.now() - started_at;
+        let kept = self.world.truth.oracle(|oracle| oracle.time_travel);
         if lasted + CLOCK_ERROR < kept {
             self.report_unexpected(what, error);
         }
@@ -155,13 +160,13 @@ pub(crate) async fn merger(stage: ActorContext, place: Arc<InstanceSlot>) {
 /// Merges a random closed set of sections.
 pub(crate) async fn merge_random(instance: &Instance, database: DatabaseId) -> Option<()> {
     let chance = &instance.world.chance;
-    let begun = instance.world.time.now();
+    let started_at = instance.world.time.now();
     let manifest = instance.manifests.read(database, None).await.ok()?;
     let found = instance.manifests.all_sections(database, &manifest.value);
     let found = match found.await {
         Ok(found) => found,
         Err(error) => {
-            instance.check_error("a merge", &error.into(), begun);
+            instance.check_error("a merge", &error.into(), started_at);
             return None;
         }
     };
@@ -176,7 +181,7 @@ pub(crate) async fn merge_random(instance: &Instance, database: DatabaseId) -> O
             "merge of {} sections of {database}: {outcome:?}",
             job.inputs.len()
         )),
-        Err(error) => instance.check_error("a merge", &error.into(), begun),
+        Err(error) => instance.check_error("a merge", &error.into(), started_at),
     }
     Some(())
 }
@@ -192,7 +197,7 @@ pub(crate) async fn planner(stage: ActorContext, place: Arc<InstanceSlot>) {
 
 async fn plan(instance: &Instance, database: DatabaseId) {
     let chance = &instance.world.chance;
-    let begun = instance.world.time.now();
+    let started_at = instance.world.time.now();
     let scope = chance.pick(&[PlanScope::Recent, PlanScope::All]);
     let planned = match instance
         .maintainer
@@ -200,11 +205,11 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         .await
     {
         Ok(planned) => planned,
-        Err(error) => return instance.check_error("a plan", &error, begun),
+        Err(error) => return instance.check_error("a plan", &error, started_at),
     };
     instance.trace(format_args!("plan for {database}: {planned:?}"));
     if chance.happens(0.5) {
-        let begun = instance.world.time.now();
+        let started_at = instance.world.time.now();
         let orders = &planned.orders;
         let run = &instance.maintainer;
         let run = run
@@ -217,7 +222,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         for result in results.into_iter().chain(error.map(Err)) {
             match result {
                 Ok(outcome) => instance.trace(format_args!("of several: {outcome:?}")),
-                Err(error) => instance.check_error("orders", &error, begun),
+                Err(error) => instance.check_error("orders", &error, started_at),
             }
         }
         return;
@@ -227,10 +232,10 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         if chance.happens(0.1) {
             continue;
         }
-        let begun = instance.world.time.now();
+        let started_at = instance.world.time.now();
         match instance.maintainer.run(order, &limits(chance)).await {
             Ok(outcome) => instance.trace(format_args!("order {}: {outcome:?}", order.job)),
-            Err(error) => instance.check_error("an order", &error, begun),
+            Err(error) => instance.check_error("an order", &error, started_at),
         }
     }
 }
@@ -246,7 +251,7 @@ pub(crate) async fn compactor(stage: ActorContext, place: Arc<InstanceSlot>) {
             } else {
                 CompactorEvent::Collect
             };
-            let begun = instance.world.time.now();
+            let started_at = instance.world.time.now();
             let limit = Duration::from_secs(chance.pick(&[20, 600]));
             match instance.compactor.handle(&event, Some(limit)).await {
                 Ok(report) => {
@@ -255,7 +260,7 @@ pub(crate) async fn compactor(stage: ActorContext, place: Arc<InstanceSlot>) {
                         instance.check_message("an event", failure);
                     }
                 }
-                Err(error) => instance.check_error("an event", &error, begun),
+                Err(error) => instance.check_error("an event", &error, started_at),
             }
         })
         .await;
@@ -283,10 +288,10 @@ pub(crate) async fn collector(stage: ActorContext, place: Arc<InstanceSlot>) {
 
 /// Runs the collector once on a database.
 pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
-    let begun = instance.world.time.now();
+    let started_at = instance.world.time.now();
     match instance.collector.collect(database).await {
         Ok(collected) => instance.trace(format_args!("collects {database}: {collected:?}")),
-        Err(error) => instance.check_error("a collection", &error, begun),
+        Err(error) => instance.check_error("a collection", &error, started_at),
     }
 }
 
@@ -305,7 +310,7 @@ pub(crate) fn random_past_stamp(stage: &ActorContext, database: DatabaseId) -> S
     let number = chance.below(usize::MAX);
     let stamp = world
         .truth
-        .ghost(|ghost| ghost.some_stamp(database, number));
+        .oracle(|oracle| oracle.some_stamp(database, number));
     let ago = Duration::from_secs(chance.pick(&[1, 10, 60, 200, 1000, 4000]));
     let time = neap_bucket::StoreTime::from_micros(world.time.micros()).minus(ago);
     match stamp {

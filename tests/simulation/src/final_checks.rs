@@ -46,7 +46,7 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
             .write(&GeneratedWrite::new(request, 0, "a"), None)
             .await;
         if written.is_ok() {
-            world.truth.ghost(|ghost| ghost.acknowledge(request));
+            world.truth.oracle(|oracle| oracle.acknowledge(request));
         }
         world.time.sleep(Duration::from_secs(60)).await;
         let flushed = last.flusher.flush(DATABASE).await;
@@ -84,8 +84,8 @@ async fn check_answers(stage: &ActorContext, instance: &Instance) {
 }
 
 fn fail(stage: &ActorContext, invariant: Invariant, text: String) {
-    let fail = |ghost: &mut SimulationOracle| ghost.fail(invariant, text);
-    stage.world.truth.ghost(fail);
+    let fail = |oracle: &mut SimulationOracle| oracle.fail(invariant, text);
+    stage.world.truth.oracle(fail);
 }
 
 /// Checks the bucket as an operator does. A full check reads every row.
@@ -106,7 +106,7 @@ async fn check_bucket(stage: &ActorContext, instance: &Instance, full: bool) {
         Ok(report) if report.clean => {
             let rows = usize::try_from(report.checked.rows).unwrap_or(0);
             let truth = &stage.world.truth;
-            truth.ghost(|ghost| ghost.counts.checked_rows += rows);
+            truth.oracle(|oracle| oracle.counts.checked_rows += rows);
         }
         Ok(report) => fail(stage, Invariant::CheckIsClean, report.to_string()),
         Err(error) => fail(stage, Invariant::NoUnexpectedError, error.to_string()),
@@ -184,7 +184,7 @@ async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
     for (database, name) in stage.databases() {
         let mut there = truth.keys(&Key::data_prefix(database));
         there.extend(truth.keys(&Key::tail_prefix(database)));
-        let garbage = truth.ghost(|ghost| ghost.garbage(database, &there));
+        let garbage = truth.oracle(|oracle| oracle.garbage(database, &there));
         if !garbage.is_empty() {
             let text = format!("garbage of {name} was not deleted: {garbage:?}");
             fail(stage, Invariant::GarbageIsCollected, text);

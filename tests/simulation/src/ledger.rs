@@ -137,7 +137,7 @@ pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &Repor
         .database(DATABASE, std::time::Duration::ZERO)
         .await
         .unwrap();
-    let mut judged = Vec::new();
+    let mut checks = Vec::new();
     for (entry, said) in sayings.entries.lock().unwrap().iter() {
         let times = ledger
             .value
@@ -145,13 +145,13 @@ pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &Repor
             .iter()
             .filter(|there| *there == entry)
             .count();
-        judged.push((format!("entry {entry}"), *said, times));
+        checks.push((format!("entry {entry}"), *said, times));
     }
     for (name, said) in sayings.tables.lock().unwrap().iter() {
         let times = usize::from(catalog.value.table(name).is_some());
-        judged.push((name.clone(), *said, times));
+        checks.push((name.clone(), *said, times));
     }
-    for (what, said, times) in judged {
+    for (what, said, times) in checks {
         let broken = match (said, times) {
             (ReportedOutcome::Committed, 0) => Invariant::CommitIsDurable,
             (_, 2..) => Invariant::CommitIsAppliedOnce,
@@ -159,6 +159,9 @@ pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &Repor
             _ => continue,
         };
         let text = format!("{what} was reported as {said:?} and exists {times} times");
-        instance.world.truth.ghost(|ghost| ghost.fail(broken, text));
+        instance
+            .world
+            .truth
+            .oracle(|oracle| oracle.fail(broken, text));
     }
 }

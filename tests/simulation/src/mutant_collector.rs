@@ -73,7 +73,7 @@ impl Instance {
             .collect_segments(database, &manifest)
             .await
             .ok()?;
-        let now = manifest.proven?;
+        let now = manifest.current_at?;
         let time_travel = self.collects.time_travel;
         let value = &manifest.value;
         let live = live(value);
@@ -166,18 +166,18 @@ impl PreparedCollection {
             let is_gone = name_of(entry).is_none_or(|name| self.deleted.contains(&name));
             !is_due || !is_gone
         });
-        let judged = match self.weakness {
+        let considered = match self.weakness {
             DisabledRule::CurrentManifest => &self.read,
             _ => base,
         };
-        let now = judged.proven?;
+        let now = considered.current_at?;
         let Manifest {
             condemned,
             oldest_readable,
             ..
         } = &mut next;
         for entry in condemned.iter_mut().filter(|entry| !entry.doomed) {
-            if is_past_time_travel(entry, judged, now, self.time_travel) {
+            if is_past_time_travel(entry, considered, now, self.time_travel) {
                 entry.doomed = true;
                 if matches!(entry.what, DroppedItem::Section(_)) {
                     *oldest_readable = (*oldest_readable).max(entry.version);

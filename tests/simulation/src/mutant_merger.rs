@@ -67,7 +67,7 @@ impl Instance {
             catalog = fresh.await.ok()?;
         }
         let table = Arc::clone(catalog.value.table_by_id(job.table)?);
-        let now = catalog.proven?;
+        let now = catalog.current_at?;
         let retention = catalog.value.retention_of(job.table);
         let cutoff = retention.map(|retention| now.minus(retention).micros() * 1_000);
         let rows = self
@@ -248,7 +248,9 @@ impl PendingMergeCommit {
         let mut condemned = base.value.condemned.iter();
         let is_condemned = condemned
             .any(|entry| matches!(&entry.what, DroppedItem::Object(object) if *object == name));
-        let age = base.proven.map(|proven| proven.since(self.object.drawn));
+        let age = base
+            .current_at
+            .map(|current_at| current_at.since(self.object.drawn));
         !is_condemned && age.is_some_and(|age| age <= OBJECT_NAME_AGE)
     }
 }

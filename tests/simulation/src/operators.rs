@@ -105,13 +105,13 @@ async fn drop_table(instance: &Instance) {
     if let Ok(table) = dropped {
         let now = instance.world.time.now();
         let truth = &instance.world.truth;
-        truth.ghost(|ghost| ghost.drop_answered(DATABASE, Some(table), now));
+        truth.oracle(|oracle| oracle.drop_answered(DATABASE, Some(table), now));
     }
 }
 
 async fn undelete_table(stage: &ActorContext, instance: &Instance) {
     let catalog = &instance.catalog;
-    instance.world.truth.ghost(SimulationOracle::clear_drops);
+    instance.world.truth.oracle(SimulationOracle::clear_drops);
     let mut undeleted = catalog.undelete_table(DATABASE, TABLE, None).await;
     if matches!(undeleted, Err(CatalogError::AlreadyExists { .. })) {
         let name = format!("{TABLE}{}", stage.draw_request());
@@ -122,7 +122,7 @@ async fn undelete_table(stage: &ActorContext, instance: &Instance) {
         instance
             .world
             .truth
-            .ghost(|ghost| ghost.counts.undeleted += 1);
+            .oracle(|oracle| oracle.counts.undeleted += 1);
     }
 }
 
@@ -140,14 +140,14 @@ async fn drop_database(stage: &ActorContext, instance: &Instance) {
     if let Ok(database) = dropped {
         let now = instance.world.time.now();
         let truth = &instance.world.truth;
-        truth.ghost(|ghost| ghost.drop_answered(database, None, now));
+        truth.oracle(|oracle| oracle.drop_answered(database, None, now));
     }
 }
 
 async fn undelete_database(stage: &ActorContext, instance: &Instance) {
     let databases = stage.databases();
     let name = &databases[stage.world.chance.below(databases.len())].1;
-    instance.world.truth.ghost(SimulationOracle::clear_drops);
+    instance.world.truth.oracle(SimulationOracle::clear_drops);
     let undeleted = instance.catalog.undelete_database(name, None).await;
     instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
 }

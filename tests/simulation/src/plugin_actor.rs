@@ -59,7 +59,7 @@ pub(crate) async fn create_triggers(founder: &Instance) {
         let created = founder.catalog.create_trigger(DATABASE, &trigger).await;
         let id = created.unwrap().id;
         let truth = &founder.world.truth;
-        truth.ghost(|ghost| ghost.expect_deliveries(id));
+        truth.oracle(|oracle| oracle.expect_deliveries(id));
     }
 }
 
@@ -80,8 +80,8 @@ impl PluginRuntime for RecordingPlugins {
         let PluginInput::Writes { tables, stamp } = call.call else {
             let text = "a trigger on writes runs without rows";
             let fail =
-                |ghost: &mut SimulationOracle| ghost.fail(Invariant::NoUnexpectedError, text);
-            world.truth.ghost(fail);
+                |oracle: &mut SimulationOracle| oracle.fail(Invariant::NoUnexpectedError, text);
+            world.truth.oracle(fail);
             return Err(RunError::Stopping.into());
         };
         world.time.sleep(world.chance.around(RUN_TIME)).await;
@@ -98,15 +98,15 @@ impl PluginRuntime for RecordingPlugins {
         instance.trace(format_args!(
             "trigger {trigger} for {name:?}, fails: {fails}"
         ));
-        world.truth.ghost(|ghost| {
-            if fails && ghost.may_fail(trigger, name) {
+        world.truth.oracle(|oracle| {
+            if fails && oracle.may_fail(trigger, name) {
                 Err(RunError::Plugin {
                     text: "it fails".to_owned(),
                     traceback: None,
                 }
                 .into())
             } else {
-                ghost.segment_processed(call.database, trigger, name, rows);
+                oracle.segment_processed(call.database, trigger, name, rows);
                 Ok(CompletedRun {
                     queued: std::collections::BTreeMap::new(),
                     response: None,
@@ -192,8 +192,8 @@ pub(crate) async fn plugin_engine(stage: ActorContext, place: Arc<InstanceSlot>)
             }
             let delivered = deliveries.iter().filter(|delivery| delivery.result.is_ok());
             let truth = &stage.world.truth;
-            truth.ghost(|ghost| {
-                delivered.for_each(|it| ghost.check_delivery(it.database, it.name));
+            truth.oracle(|oracle| {
+                delivered.for_each(|it| oracle.check_delivery(it.database, it.name));
             });
         })
         .await;
@@ -231,5 +231,5 @@ pub(crate) async fn deliver_all(instance: &Arc<Instance>) {
     let now = world.time.now();
     world
         .truth
-        .ghost(|ghost| ghost.check_deliveries(DATABASE, now));
+        .oracle(|oracle| oracle.check_deliveries(DATABASE, now));
 }

@@ -80,17 +80,17 @@ impl Instance {
             return None;
         }
         let mut options = SnapshotOptions::default();
-        let begun = world.truth.ghost(|ghost| match question {
-            QueryConsistency::Strong => ghost.begin(database),
+        let baseline = world.truth.oracle(|oracle| match question {
+            QueryConsistency::Strong => oracle.begin(database),
             QueryConsistency::Stale => {
                 options.max_staleness = Duration::from_secs(60);
-                let (begun, last) = ghost.stale_baseline(database);
+                let (baseline, last) = oracle.stale_baseline(database);
                 options.at_least = last;
-                begun
+                baseline
             }
             QueryConsistency::AsOf(stamp) => {
                 options.as_of = Some(stamp);
-                ghost.begin(database)
+                oracle.begin(database)
             }
         });
         let snapshot = match self.snapshots.read(database, options).await {
@@ -103,7 +103,7 @@ impl Instance {
         };
         let sections = self.sections(&snapshot, None).await?;
         let kept_until = self.retention_base(&snapshot, question);
-        let observed = self.observe(&snapshot, question, begun, &sections, kept_until);
+        let observed = self.observe(&snapshot, question, baseline, &sections, kept_until);
         self.trace(format_args!(
             "query of {database}, {question:?}: version {}, mark {}, {} sections, tail {:?}, {} tables",
             observed.manifest_version,
@@ -174,14 +174,14 @@ impl Instance {
         let now = self.world.time.now();
         match (question, error) {
             (QueryConsistency::AsOf(stamp), SnapshotError::VersionGone(_)) => {
-                truth.ghost(|ghost| ghost.past_refused(database, stamp, now));
+                truth.oracle(|oracle| oracle.past_refused(database, stamp, now));
             }
             (
                 _,
                 SnapshotError::VersionGone(_) | SnapshotError::Manifest(ManifestError::Format(_)),
             ) => {
                 let text = format!("{question:?}: {error}");
-                truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
+                truth.oracle(|oracle| oracle.fail(Invariant::NoUnexpectedError, text));
             }
             _ => {}
         }
@@ -200,7 +200,7 @@ impl Instance {
         &self,
         snapshot: &Snapshot,
         question: QueryConsistency,
-        begun: QueryBaseline,
+        baseline: QueryBaseline,
         sections: &[SectionRows],
         kept_until: StoreTime,
     ) -> ObservedAnswer {
@@ -223,7 +223,7 @@ impl Instance {
         };
         ObservedAnswer {
             database: snapshot.database,
-            begun,
+            baseline,
             catalog_version: snapshot.catalog.version,
             manifest_version: snapshot.manifest.version,
             mark: snapshot.mark(),
@@ -236,20 +236,20 @@ impl Instance {
 
     fn check(&self, snapshot: &Snapshot, observed: &ObservedAnswer, sections: &[SectionRows]) {
         let catalog = &snapshot.catalog.value;
-        self.world.truth.ghost(|ghost| {
+        self.world.truth.oracle(|oracle| {
             let all = sections.iter();
             let all = all.map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
-            for (id, columns) in ghost.columns(&observed.tail, all) {
+            for (id, columns) in oracle.columns(&observed.tail, all) {
                 let table = catalog.table_by_id(id);
                 let mut columns = columns.iter();
                 let unknown =
                     columns.find(|column| table.is_none_or(|table| table.column(column).is_none()));
                 if let Some(column) = unknown {
                     let text = format!("column {column} of table {id}");
-                    ghost.fail(Invariant::CatalogCoversData, text);
+                    oracle.fail(Invariant::CatalogCoversData, text);
                 }
             }
-            ghost.check_answer(observed);
+            oracle.check_answer(observed);
         });
     }
 
@@ -264,10 +264,10 @@ impl Instance {
         let missed = |key: &Key| {
             let (now, key) = (world.time.now(), key.to_string());
             self.trace(format_args!("misses {key}"));
-            let missed = |ghost: &mut crate::oracle::SimulationOracle| {
-                ghost.object_missed(database, version, &key, now);
+            let missed = |oracle: &mut crate::oracle::SimulationOracle| {
+                oracle.object_missed(database, version, &key, now);
             };
-            world.truth.ghost(missed);
+            world.truth.oracle(missed);
         };
         let found = match self.manifests.all_sections(database, &manifest.value).await {
             Ok(found) => found,
@@ -278,9 +278,9 @@ impl Instance {
             Err(_) => return None,
         };
         let mut sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
-        world.truth.ghost(|ghost| {
+        world.truth.oracle(|oracle| {
             let seen = sections.iter().map(AsRef::as_ref);
-            ghost.check_version(database, version, seen);
+            oracle.check_version(database, version, seen);
         });
         sections.retain(|section| table.is_none_or(|table| section.table == table));
         let keys: BTreeSet<Key> = sections
@@ -307,10 +307,10 @@ impl Instance {
                 }
             }
         }
-        world.truth.ghost(|ghost| {
+        world.truth.oracle(|oracle| {
             let read = sections.into_iter();
             let read = read.map(|section| {
-                let decoded = ghost.section(database, &section)?;
+                let decoded = oracle.section(database, &section)?;
                 Some((section, decoded))
             });
             read.collect()

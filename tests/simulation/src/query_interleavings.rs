@@ -149,7 +149,7 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
         theatre.sleep(130.0).await;
         let manifest = healthy.manifests.read(DATABASE, None).await.unwrap();
         let grace = Duration::from_secs(120);
-        let mark = Manifest::settled_mark(&manifest, manifest.proven.unwrap(), grace);
+        let mark = Manifest::settled_mark(&manifest, manifest.current_at.unwrap(), grace);
         let listing = healthy.tail.list(DATABASE, Stamp::ZERO).await.unwrap();
         let [name] = listing.names()[..] else {
             panic!("{listing:?}")

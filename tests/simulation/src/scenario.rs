@@ -103,7 +103,7 @@ impl ScriptedScenario {
         if outcome.is_ok() {
             self.world
                 .truth
-                .ghost(|ghost| ghost.acknowledge(content.request));
+                .oracle(|oracle| oracle.acknowledge(content.request));
         }
         outcome
     }
@@ -136,7 +136,7 @@ impl ScriptedScenario {
 
     /// Returns the violations so far.
     pub(crate) fn violations(&self) -> Vec<Violation> {
-        self.world.truth.ghost(|ghost| ghost.violations.clone())
+        self.world.truth.oracle(|oracle| oracle.violations.clone())
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) async fn create_world(
         create_triggers(&founder).await;
     }
     let kept = world.choices.cast.kept();
-    world.truth.ghost(|ghost| ghost.time_travel = kept);
+    world.truth.oracle(|oracle| oracle.time_travel = kept);
     world
 }
 
@@ -176,7 +176,7 @@ async fn schedule(
         biased;
         ended = actors.join_next() => {
             let text = format!("an actor has ended: {ended:?}");
-            world.truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
+            world.truth.oracle(|oracle| oracle.fail(Invariant::NoUnexpectedError, text));
         }
         () = world.calls_used_up() => {}
     }
@@ -185,22 +185,22 @@ async fn schedule(
     let calls = world.calls();
     let ending = AssertUnwindSafe(finish(&stage, rules, &sayings));
     if ending.catch_unwind().await.is_err() {
-        let fail = |ghost: &mut SimulationOracle| {
-            ghost.fail(Invariant::NoUnexpectedError, "the final checks panicked")
+        let fail = |oracle: &mut SimulationOracle| {
+            oracle.fail(Invariant::NoUnexpectedError, "the final checks panicked")
         };
-        world.truth.ghost(fail);
+        world.truth.oracle(fail);
     }
-    world.truth.ghost(|ghost| {
+    world.truth.oracle(|oracle| {
         // If the store's clock went back, no order of writes is guaranteed.
         if !mix.store_steps {
-            ghost.check_order();
+            oracle.check_order();
         }
-        ghost.check_drops();
+        oracle.check_drops();
         ScheduleResult {
-            violations: std::mem::take(&mut ghost.violations),
+            violations: std::mem::take(&mut oracle.violations),
             calls,
-            acknowledged: ghost.acknowledged(),
-            counts: ghost.counts,
+            acknowledged: oracle.acknowledged(),
+            counts: oracle.counts,
             states: world.coverage.take(),
             time: world.time.now(),
         }

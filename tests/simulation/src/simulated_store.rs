@@ -51,7 +51,7 @@ pub(crate) struct SimulatedStore {
 struct StoreState {
     objects: BTreeMap<String, Object>,
     versions: u64,
-    ghost: SimulationOracle,
+    oracle: SimulationOracle,
     /// The error of the host that answers next, if a script sets it.
     skew: Option<f64>,
 }
@@ -61,7 +61,7 @@ impl SimulatedStore {
         let state = StoreState {
             objects: BTreeMap::new(),
             versions: 0,
-            ghost: SimulationOracle::default(),
+            oracle: SimulationOracle::default(),
             skew: None,
         };
         Self {
@@ -77,8 +77,8 @@ impl SimulatedStore {
     }
 
     /// Reads or updates the oracle.
-    pub(crate) fn ghost<R>(&self, look: impl FnOnce(&mut SimulationOracle) -> R) -> R {
-        look(&mut self.state().ghost)
+    pub(crate) fn oracle<R>(&self, look: impl FnOnce(&mut SimulationOracle) -> R) -> R {
+        look(&mut self.state().oracle)
     }
 
     /// Sets the clock error, in seconds, of the hosts that answer from now on.
@@ -154,8 +154,10 @@ impl SimulatedStore {
             last_modified: self.date(&state),
         };
         state.objects.insert(key.to_owned(), object);
-        let StoreState { objects, ghost, .. } = &mut *state;
-        ghost.object_put(key, body, objects, self.time.now());
+        let StoreState {
+            objects, oracle, ..
+        } = &mut *state;
+        oracle.object_put(key, body, objects, self.time.now());
         self.answer(&state, Put::Done(etag))
     }
 
@@ -207,7 +209,7 @@ impl SimulatedStore {
         let mut state = self.state();
         for key in keys {
             if state.objects.remove(key).is_some() {
-                state.ghost.object_deleted(key, self.time.now());
+                state.oracle.object_deleted(key, self.time.now());
             }
         }
         self.answer(&state, ())

@@ -114,10 +114,10 @@ pub(crate) async fn refresh_as_of(
 fn check_error(instance: &Instance, error: &RefreshError) {
     let truth = &instance.world.truth;
     match error {
-        RefreshError::ClaimEnded => truth.ghost(|ghost| ghost.counts.claims_ended += 1),
+        RefreshError::ClaimEnded => truth.oracle(|oracle| oracle.counts.claims_ended += 1),
         RefreshError::Manifest(ManifestError::Format(_) | ManifestError::InvalidCommit { .. }) => {
             let text = format!("a refresh: {error}");
-            truth.ghost(|ghost| ghost.fail(Invariant::NoUnexpectedError, text));
+            truth.oracle(|oracle| oracle.fail(Invariant::NoUnexpectedError, text));
         }
         _ => {}
     }

@@ -71,8 +71,8 @@ pub(crate) async fn read_views(
         let (source, target) = (of_table(source.id()), of_table(target.id()));
         let truth = &instance.world.truth;
         let current = &times.current;
-        truth.ghost(|ghost| {
-            ghost.check_current_windows(database, view, current, &source, &target);
+        truth.oracle(|oracle| {
+            oracle.check_current_windows(database, view, current, &source, &target);
         });
     }
 }
@@ -109,7 +109,7 @@ pub(crate) async fn check_views(stage: &ActorContext, instance: &Instance) {
         if !is_compared {
             let text = format!("the views of {name} have pending windows without any fault");
             let truth = &instance.world.truth;
-            truth.ghost(|ghost| ghost.fail(Invariant::ViewsMatchSources, text));
+            truth.oracle(|oracle| oracle.fail(Invariant::ViewsMatchSources, text));
         }
     }
 }
@@ -127,11 +127,11 @@ fn is_idle(report: &RefreshReport) -> bool {
 /// request of the schedule has changed the database meanwhile.
 async fn compare(stage: &ActorContext, instance: &Instance, database: DatabaseId) -> Option<()> {
     let truth = &instance.world.truth;
-    let versions = truth.ghost(|ghost| ghost.versions(database));
+    let versions = truth.oracle(|oracle| oracle.versions(database));
     check_costs(stage, instance, database).await;
     let strong = QueryConsistency::Strong;
     let answer = instance.ask_with_snapshot(database, strong).await?;
-    if truth.ghost(|ghost| ghost.versions(database)) != versions {
+    if truth.oracle(|oracle| oracle.versions(database)) != versions {
         return None;
     }
     let catalog = &answer.snapshot.catalog.value;
@@ -144,8 +144,8 @@ async fn compare(stage: &ActorContext, instance: &Instance, database: DatabaseId
         let target = tables[1].map(|table| table.id());
         let stored = target.and_then(|target| answer.rows.get(&target));
         let stored = stored.cloned().unwrap_or_default();
-        truth.ghost(|ghost| {
-            ghost.check_view(database, view, (source, target), &stored, now);
+        truth.oracle(|oracle| {
+            oracle.check_view(database, view, (source, target), &stored, now);
         });
     }
     Some(())
@@ -166,9 +166,9 @@ async fn check_costs(stage: &ActorContext, instance: &Instance, database: Databa
     let requests = world.calls() - before;
     if requests > IDLE_REQUESTS + 1 {
         let text = format!("{requests} requests without changes: {refreshed:?}");
-        let fail = |ghost: &mut SimulationOracle| {
-            ghost.fail(Invariant::IdleRefreshIsCheap, text);
+        let fail = |oracle: &mut SimulationOracle| {
+            oracle.fail(Invariant::IdleRefreshIsCheap, text);
         };
-        world.truth.ghost(fail);
+        world.truth.oracle(fail);
     }
 }

@@ -48,7 +48,7 @@ impl Drop for WatchedWrite<'_> {
         } = self.0;
         if instance.machine.undetectable_time_jumps() != *jumps {
             let truth = &instance.world.truth;
-            truth.ghost(|ghost| ghost.excuse_views(*database));
+            truth.oracle(|oracle| oracle.excuse_views(*database));
         }
     }
 }
@@ -108,14 +108,14 @@ impl<'a> SimulatedViewData<'a> {
     /// long ago the refresher checked its claim.
     fn arrival(&self, checked: ClockReading) -> ClockReading {
         match self.instance.weakness {
-            Some(DisabledRule::ClaimEnd) => self.instance.bucket.world().moment(),
+            Some(DisabledRule::ClaimEnd) => self.instance.bucket.world().clock_reading(),
             _ => checked,
         }
     }
 
     fn acknowledge(&self, request: u64) {
         let truth = &self.instance.world.truth;
-        truth.ghost(|ghost| ghost.acknowledge(request));
+        truth.oracle(|oracle| oracle.acknowledge(request));
     }
 
     /// Reports a violation if rows of a view must not be refused with this error.
@@ -130,10 +130,10 @@ impl<'a> SimulatedViewData<'a> {
                 | WriteFailure::Encode(_)
         ) {
             let text = format!("rows of a view: {failure}");
-            let fail = |ghost: &mut SimulationOracle| {
-                ghost.fail(Invariant::NoUnexpectedError, text);
+            let fail = |oracle: &mut SimulationOracle| {
+                oracle.fail(Invariant::NoUnexpectedError, text);
             };
-            self.instance.world.truth.ghost(fail);
+            self.instance.world.truth.oracle(fail);
         }
     }
 

@@ -222,7 +222,7 @@ impl Instance {
         erasure: &GeneratedDelete,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
-        let arrived = self.bucket.world().moment();
+        let arrived = self.bucket.world().clock_reading();
         // `None` means all tables that exist when the request arrives.
         let max_age = match erasure.table {
             Some(_) => ANY_AGE,

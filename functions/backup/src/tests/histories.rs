@@ -131,8 +131,8 @@ impl History {
             _ => self.cluster.mortal_engine(self.below(MAX_EVENTS)),
         };
         let job = async {
-            let begun = engine.begin_backup(&request).await.unwrap();
-            engine.run_backup(begun).await;
+            let started_at = engine.begin_backup(&request).await.unwrap();
+            engine.run_backup(started_at).await;
         };
         let writes = self.below(4);
         let first = self.value;
@@ -200,8 +200,8 @@ impl History {
         };
         let before = self.cluster.register().await.restores().count();
         let job = async {
-            let begun = engine.begin_restore(&request).await.unwrap();
-            engine.run_restore(begun).await;
+            let started_at = engine.begin_restore(&request).await.unwrap();
+            engine.run_restore(started_at).await;
         };
         let has_ended = self.cluster.drive_for(JOB_TIME, job).await.is_some();
         self.continue_jobs(has_ended, tally).await;

@@ -54,8 +54,8 @@ async fn new_cluster() -> TestCluster {
 
 /// Registers a backup and makes it.
 async fn make(engine: Arc<BackupEngine>, request: BackupRequest) {
-    let begun = engine.begin_backup(&request).await;
-    engine.run_backup(begun.unwrap()).await;
+    let started = engine.begin_backup(&request).await;
+    engine.run_backup(started.unwrap()).await;
 }
 
 /// Lets the keeper of another process continue what was interrupted.

@@ -210,8 +210,8 @@ impl TestCluster {
         work: impl Future<Output = T>,
     ) -> Option<T> {
         let mut work = pin!(work);
-        let begun = self.clock.monotonic();
-        while self.clock.monotonic() - begun < limit {
+        let started_at = self.clock.monotonic();
+        while self.clock.monotonic() - started_at < limit {
             let others = async {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
@@ -322,7 +322,7 @@ impl TestCluster {
                 value: Some(host.to_owned()),
             };
             let deletes = vec![RowDelete { table, condition }];
-            let arrived = self.world.moment();
+            let arrived = self.world.clock_reading();
             let deleted = RowDeleter::delete_rows(&*self.writer, id, deletes, arrived, None);
             if let Ok(stamp) = deleted.await {
                 self.note(database, stamp, Change::Delete(host.to_owned()));

@@ -179,14 +179,14 @@ impl CacheAdvance {
 /// Time and memory of a flush for its caches.
 struct AdvanceBudget<'a> {
     bucket: &'a Bucket,
-    begun: ClockReading,
+    started_at: ClockReading,
     /// Permits of 1 MiB.
     memory: Semaphore,
 }
 
 impl AdvanceBudget<'_> {
     fn left(&self) -> Duration {
-        let spent = self.bucket.world().elapsed(&self.begun);
+        let spent = self.bucket.world().elapsed(&self.started_at);
         ADVANCE_TIME_LIMIT.saturating_sub(spent)
     }
 
@@ -247,7 +247,7 @@ pub(crate) async fn advance(
     let permits = usize::try_from(mebibytes(ADVANCE_MEMORY_BYTES)).unwrap_or(1);
     let budget = AdvanceBudget {
         bucket,
-        begun: bucket.world().moment(),
+        started_at: bucket.world().clock_reading(),
         memory: Semaphore::new(permits),
     };
     stream::iter(steps)

@@ -121,11 +121,12 @@ impl CacheBackfill {
         database: DatabaseId,
         limits: &JobLimits,
     ) -> Result<BackfillReport, CompactError> {
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let mut filled = BackfillReport::default();
         for _ in 0..MAX_ATTEMPTS {
             filled.postponed = false;
-            self.attempt(database, begun, limits, &mut filled).await?;
+            self.attempt(database, started_at, limits, &mut filled)
+                .await?;
             if !filled.postponed || filled.unfinished {
                 break;
             }
@@ -136,7 +137,7 @@ impl CacheBackfill {
     async fn attempt(
         &self,
         database: DatabaseId,
-        begun: ClockReading,
+        started_at: ClockReading,
         limits: &JobLimits,
         filled: &mut BackfillReport,
     ) -> Result<(), CompactError> {
@@ -151,7 +152,7 @@ impl CacheBackfill {
         // The catalog of a bucket that is being restored may lack columns.
         let is_behind = catalog.version < manifest.value.needs_catalog;
         let Some(now) = manifest
-            .proven
+            .current_at
             .filter(|_| manifest.version > 0 && !is_behind)
         else {
             return Ok(());
@@ -165,7 +166,7 @@ impl CacheBackfill {
         tasks.sort_by_key(|(size, _)| *size);
         let mut tasks = tasks.into_iter().map(|(_, task)| task);
         while let Some(mut task) = tasks.next() {
-            let spent = self.bucket.world().elapsed(&begun);
+            let spent = self.bucket.world().elapsed(&started_at);
             let left = limits.time.saturating_sub(spent);
             if left.is_zero() {
                 filled.unfinished = true;
@@ -176,7 +177,7 @@ impl CacheBackfill {
                 _ => left / 2,
             };
             task.limits.max_memory_bytes = limits.max_memory_bytes;
-            task.begun = self.bucket.world().moment();
+            task.started_at = self.bucket.world().clock_reading();
             let outcome = self.fill(&task, &manifest).await;
             self.note(&task, outcome, filled);
         }
@@ -200,7 +201,7 @@ impl CacheBackfill {
                 table: Arc::clone(table),
                 catalog_version: catalog.version,
                 layers: self.missing(database, manifest, table, cutoff, now),
-                begun: self.bucket.world().moment(),
+                started_at: self.bucket.world().clock_reading(),
                 limits: JobLimits::default(),
             };
             (!task.layers.is_empty()).then(|| (rows_of(manifest, &task), task))
@@ -418,7 +419,7 @@ impl CacheBackfill {
             rows: entries().map(|entry| entry.rows).sum(),
             bytes_in: built.bytes_in,
             bytes_out: entries().map(|entry| entry.length).sum(),
-            duration_ms: millis(self.bucket.world().elapsed(&task.begun)),
+            duration_ms: millis(self.bucket.world().elapsed(&task.started_at)),
             finished: self.bucket.clock().now().unwrap_or_default(),
             version: 0,
         };

@@ -16,7 +16,7 @@ pub(super) struct BackfillTask {
     /// The catalog version of the table.
     pub(super) catalog_version: u64,
     pub(super) layers: Vec<(CacheId, CacheShape, i64)>,
-    pub(super) begun: ClockReading,
+    pub(super) started_at: ClockReading,
     pub(super) limits: JobLimits,
 }
 

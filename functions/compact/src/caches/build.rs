@@ -135,11 +135,14 @@ impl CacheBackfill {
             table: &task.table,
             sections,
             from: task.from(),
-            begun: &task.begun,
+            started_at: &task.started_at,
             limits: &task.limits,
         };
         let world = self.bucket.world();
-        let left = task.limits.time.saturating_sub(world.elapsed(&task.begun));
+        let left = task
+            .limits
+            .time
+            .saturating_sub(world.elapsed(&task.started_at));
         let scan = scan.run(builders);
         let Some(scanned) = world.timeout(left, scan).await else {
             return Ok(Err(BackfillStop::OutOfTime));

@@ -48,7 +48,7 @@ impl EndedPublications {
         manifest: &VersionedValue<Manifest>,
         grace: Duration,
     ) -> Result<Self, CompactError> {
-        let Some(now) = manifest.proven else {
+        let Some(now) = manifest.current_at else {
             return Ok(Self::default());
         };
         let value = &manifest.value;

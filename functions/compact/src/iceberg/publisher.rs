@@ -84,7 +84,7 @@ impl IcebergPublisher {
         let root = self.catalog.root(ANY_AGE).await?;
         let manifest = self.manifests.read(database, None).await?;
         let entry = root.value.databases().get(&database);
-        let now = manifest.proven.filter(|_| manifest.version > 0);
+        let now = manifest.current_at.filter(|_| manifest.version > 0);
         let (Some(entry), Some(now)) = (entry, now) else {
             return Ok(outcome);
         };

@@ -130,7 +130,7 @@ pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
 /// The state from which merges of one database start.
 pub(super) struct MergeContext {
     pub(super) database: DatabaseId,
-    pub(super) begun: ClockReading,
+    pub(super) started_at: ClockReading,
     pub(super) manifest: VersionedValue<Manifest>,
     catalog: VersionedValue<DatabaseCatalog>,
 }
@@ -216,7 +216,7 @@ impl Merger {
     }
 
     pub(super) fn elapsed(&self, base: &MergeContext) -> Duration {
-        self.bucket.world().elapsed(&base.begun)
+        self.bucket.world().elapsed(&base.started_at)
     }
 
     async fn base(
@@ -224,7 +224,7 @@ impl Merger {
         database: DatabaseId,
         known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<MergeContext, MergeError> {
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let manifest = self.manifests.read(database, known.as_ref()).await?;
         // Drop the known manifest, so that memory holds only one.
         *known = None;
@@ -233,7 +233,7 @@ impl Merger {
             .await?;
         Ok(MergeContext {
             database,
-            begun,
+            started_at,
             manifest,
             catalog,
         })
@@ -298,7 +298,7 @@ impl Merger {
             return Ok(Err(MergeSkipped::Overtaken));
         };
         // The catalog is proven current as of this time, but not of any later time.
-        let Some(proven) = base.catalog.proven else {
+        let Some(current_at) = base.catalog.current_at else {
             return Ok(Err(MergeSkipped::NoDate));
         };
         let catalog = &base.catalog.value;
@@ -315,7 +315,7 @@ impl Merger {
         let mark = base.manifest.value.low_water_mark;
         let removal_time = self.bucket.removal_time(mark).ok();
         Ok(Ok(PreparedMerge {
-            cutoff: removal_time.and_then(|now| catalog.cutoff_of(job.table, proven.min(now))),
+            cutoff: removal_time.and_then(|now| catalog.cutoff_of(job.table, current_at.min(now))),
             inputs: loaded.into_iter().filter(is_input).collect(),
             table: Arc::clone(table),
             job: resolved,

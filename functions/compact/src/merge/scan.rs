@@ -32,7 +32,7 @@ pub(crate) struct SectionScan<'a> {
     /// Rows before this time are dropped.
     pub(crate) from: i64,
     /// Start time of the job.
-    pub(crate) begun: &'a ClockReading,
+    pub(crate) started_at: &'a ClockReading,
     pub(crate) limits: &'a JobLimits,
 }
 
@@ -76,7 +76,7 @@ impl SectionScan<'_> {
             let go_on = |progress: MergeProgress| {
                 used = progress.memory_bytes;
                 used <= self.limits.max_memory_bytes
-                    && world.elapsed(self.begun) <= self.limits.time
+                    && world.elapsed(self.started_at) <= self.limits.time
             };
             sink = match merge.run(go_on).await? {
                 Some(sink) => sink,

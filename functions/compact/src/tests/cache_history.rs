@@ -269,7 +269,7 @@ impl CacheHistory {
         let from = self.now() - i64::try_from(shape.age().as_nanos()).unwrap();
         let cutoff = catalog
             .value
-            .cutoff_of(table.id(), manifest.proven.unwrap());
+            .cutoff_of(table.id(), manifest.current_at.unwrap());
         cutoff.map_or(from, |cutoff| from.max(cutoff))
     }
 }

@@ -114,10 +114,10 @@ async fn simulated(
         stage.pass(11 * MINUTE);
         let in_flight = Arc::new(RequestsInFlight::default());
         let compactor = stage.hooked(Arc::clone(&in_flight).hook());
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         let report = compactor.handle(event, None).await.unwrap();
         assert_eq!(report.failures, []);
-        (*time, *most) = (begun.elapsed(), in_flight.maximum());
+        (*time, *most) = (started_at.elapsed(), in_flight.maximum());
     }
     simulated
 }

@@ -203,7 +203,7 @@ impl CompactTestBed {
         let catalog = self.catalog.database(id, ANY_AGE).await.unwrap();
         let table = catalog.value.table("m").unwrap().id();
         let deletes = vec![RowDelete { table, condition }];
-        let arrived = self.bucket.world().moment();
+        let arrived = self.bucket.world().clock_reading();
         let deleted = RowDeleter::delete_rows(&self.writer, id, deletes, arrived, None);
         deleted.await.unwrap();
     }
@@ -221,11 +221,11 @@ impl CompactTestBed {
     /// in `puts` take six seconds, and meanwhile another process commits.
     pub(super) fn overtaken(&self, database: DatabaseId, puts: Range<u64>) -> Compactor {
         let (clock, register) = (Arc::clone(&self.clock), self.manifests.register(database));
-        let begun = AtomicU64::new(0);
+        let started_commits = AtomicU64::new(0);
         let hook = move |call: &StoreCall| {
             let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
             let is_commit = is_put && call.key == register.key().to_string();
-            if !is_commit || !puts.contains(&begun.fetch_add(1, Ordering::Relaxed)) {
+            if !is_commit || !puts.contains(&started_commits.fetch_add(1, Ordering::Relaxed)) {
                 return std::future::ready(()).boxed();
             }
             clock.0.send_modify(|now| *now += 6_000_000);

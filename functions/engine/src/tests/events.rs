@@ -77,10 +77,10 @@ async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded
             _ => Ok(finished()),
         }
     });
-    let begun = stage.clock.monotonic();
+    let started_at = stage.clock.monotonic();
     let handled = handle(&function, &segments).await;
     assert_eq!(handled, [true, false, false]);
-    assert!(stage.clock.monotonic() - begun <= MINUTE);
+    assert!(stage.clock.monotonic() - started_at <= MINUTE);
     stage.played.play(async |_| Ok(finished()));
     assert_eq!(handle(&function, &segments).await, [true; 3]);
     let seen = stage.played.succeeded.lock().unwrap().len();
@@ -183,10 +183,10 @@ async fn a_run_that_never_begins_ends_with_the_time_of_its_event() {
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     stage.played.play(async |_| std::future::pending().await);
-    let begun = stage.clock.monotonic();
+    let started_at = stage.clock.monotonic();
     let segments = stage.segments().await;
     assert_eq!(handle(&function, &segments).await, [false]);
-    assert!(stage.clock.monotonic() - begun <= MINUTE);
+    assert!(stage.clock.monotonic() - started_at <= MINUTE);
     // The lease was released.
     stage.played.play(async |_| Ok(finished()));
     let other = stage.other(3).await;

@@ -98,7 +98,7 @@ fn faults() -> StoreFaults {
 
 struct Simulation {
     stage: TestCluster,
-    ghost: Arc<Mutex<DeliveryOracle>>,
+    oracle: Arc<Mutex<DeliveryOracle>>,
     chance: Entropy,
     is_sole: bool,
 }
@@ -156,7 +156,11 @@ impl Simulation {
                 }
                 _ => {
                     if let Ok(stamp) = written.await {
-                        self.ghost.lock().unwrap().acknowledged.insert(stamp, table);
+                        self.oracle
+                            .lock()
+                            .unwrap()
+                            .acknowledged
+                            .insert(stamp, table);
                     }
                     process.notices.are_lost.store(false, Ordering::Relaxed);
                 }
@@ -167,8 +171,8 @@ impl Simulation {
 
     /// Returns the acknowledged segments that some trigger has not processed.
     fn unseen(&self) -> Vec<String> {
-        let ghost = self.ghost.lock().unwrap();
-        let acknowledged = ghost.acknowledged.iter();
+        let oracle = self.oracle.lock().unwrap();
+        let acknowledged = oracle.acknowledged.iter();
         let unseen = acknowledged.filter_map(|(stamp, table)| {
             let unseen = unseen(&self.stage.played, *stamp, table);
             (!unseen.is_empty()).then(|| format!("{stamp} by {unseen:?}"))
@@ -190,17 +194,17 @@ impl Simulation {
 
     /// Creates a compactor whose deletions are checked against the oracle.
     fn compactor(&self, process: &TestProcess) -> Compactor {
-        let (ghost, played) = (Arc::clone(&self.ghost), Arc::clone(&self.stage.played));
+        let (oracle, played) = (Arc::clone(&self.oracle), Arc::clone(&self.stage.played));
         let hook = move |call: &StoreCall| {
             if call.operation == Operation::Delete && call.phase == CallPhase::Before {
                 let Ok(Key::Segment(_, name)) = call.key.parse() else {
                     return std::future::ready(()).boxed();
                 };
-                let mut ghost = ghost.lock().unwrap();
-                if let Some(table) = ghost.acknowledged.get(&name.stamp) {
+                let mut oracle = oracle.lock().unwrap();
+                if let Some(table) = oracle.acknowledged.get(&name.stamp) {
                     let unseen = unseen(&played, name.stamp, table);
                     if !unseen.is_empty() {
-                        ghost
+                        oracle
                             .violations
                             .push(format!("{} by {unseen:?}", name.stamp));
                     }
@@ -265,7 +269,7 @@ async fn simulate(schedule: SimulationOptions) -> usize {
     let chance = Entropy::from_seed(seed);
     let scene = Simulation {
         stage,
-        ghost: Arc::default(),
+        oracle: Arc::default(),
         chance,
         is_sole,
     };
@@ -318,10 +322,10 @@ async fn simulate(schedule: SimulationOptions) -> usize {
         left < MAX_REMAINING_SEGMENTS,
         "seed {seed}: {left} segments are kept"
     );
-    let violations = scene.ghost.lock().unwrap().violations.clone();
+    let violations = scene.oracle.lock().unwrap().violations.clone();
     assert_eq!(violations, [] as [String; 0], "seed {seed}");
     assert_eq!(scene.unseen(), [] as [String; 0], "seed {seed}");
-    scene.ghost.lock().unwrap().acknowledged.len()
+    scene.oracle.lock().unwrap().acknowledged.len()
 }
 
 fn run(schedule: SimulationOptions) -> usize {

@@ -101,11 +101,11 @@ enum RunAbort {
 pub(super) async fn run(
     process: &mut Process,
     run: &PluginRun,
-    terms: RunEnvironment<'_>,
+    environment: RunEnvironment<'_>,
 ) -> RunOutcome {
     let RunEnvironment {
         settings, world, ..
-    } = terms;
+    } = environment;
     let started = world.clock.monotonic();
     let limit = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     let meter = Arc::new(OutputMeter::new(Arc::clone(&run.context), limit));
@@ -113,10 +113,10 @@ pub(super) async fn run(
     let handle = process.handle.clone();
     let mut queued = BTreeMap::new();
     let ended = {
-        let conversation = exchange_frames(process, run, terms, &meter, &mut queued);
+        let conversation = exchange_frames(process, run, environment, &meter, &mut queued);
         tokio::select! {
             end = conversation => Ok(end),
-            cut = watch(run, terms, &handle, &meter) => Err(cut),
+            cut = watch(run, environment, &handle, &meter) => Err(cut),
         }
     };
     let result = match ended {
@@ -132,7 +132,7 @@ pub(super) async fn run(
                 is_usable: !is_last,
             };
         }
-        Ok(ExchangeEnd::Failed(failed)) => return failure(failed, terms),
+        Ok(ExchangeEnd::Failed(failed)) => return failure(failed, environment),
         Ok(ExchangeEnd::InvalidInput(error)) => Err(error),
         Ok(ExchangeEnd::Output) | Ok(ExchangeEnd::Frame(FrameError::TooLong(_))) => {
             Err(RunError::Output(limit))
@@ -144,7 +144,7 @@ pub(super) async fn run(
             Err(RunError::Output(limit))
         }
         Ok(ExchangeEnd::Frame(FrameError::End)) | Err(RunAbort::Ended) => {
-            Err(ending(process, run, terms).await)
+            Err(ending(process, run, environment).await)
         }
         Err(RunAbort::Limit(error)) => Err(error),
     };
@@ -154,17 +154,17 @@ pub(super) async fn run(
     }
 }
 
-fn failure(failed: FailedHeader, terms: RunEnvironment<'_>) -> RunOutcome {
+fn failure(failed: FailedHeader, environment: RunEnvironment<'_>) -> RunOutcome {
     let FailedHeader {
         last,
         memory,
         text,
         traceback,
     } = failed;
-    let error = if terms.stop.is_cancelled() {
+    let error = if environment.stop.is_cancelled() {
         RunError::Stopping
     } else if memory {
-        let bytes = terms.settings.memory_bytes;
+        let bytes = environment.settings.memory_bytes;
         RunError::Memory { bytes, text }
     } else {
         RunError::Plugin { text, traceback }
@@ -176,10 +176,14 @@ fn failure(failed: FailedHeader, terms: RunEnvironment<'_>) -> RunOutcome {
 }
 
 /// Determines why a process ended.
-async fn ending(process: &mut Process, run: &PluginRun, terms: RunEnvironment<'_>) -> RunError {
-    let status = process.end(terms.world).await;
+async fn ending(
+    process: &mut Process,
+    run: &PluginRun,
+    environment: RunEnvironment<'_>,
+) -> RunError {
+    let status = process.end(environment.world).await;
     match status {
-        _ if terms.stop.is_cancelled() => RunError::Stopping,
+        _ if environment.stop.is_cancelled() => RunError::Stopping,
         _ if process
             .handle
             .group
@@ -187,12 +191,12 @@ async fn ending(process: &mut Process, run: &PluginRun, terms: RunEnvironment<'_
             .is_some_and(|group| group.is_out_of_memory()) =>
         {
             RunError::Memory {
-                bytes: terms.settings.memory_bytes,
+                bytes: environment.settings.memory_bytes,
                 text: "it was killed".to_owned(),
             }
         }
         Some(status) if is_cpu_limit_signal(status) => {
-            RunError::CpuTime(cpu_limit(run, terms.settings))
+            RunError::CpuTime(cpu_limit(run, environment.settings))
         }
         Some(status) => RunError::Exited(describe(status)),
         None => RunError::Exited("its exit status is unknown".to_owned()),
@@ -207,13 +211,13 @@ fn cpu_limit(run: &PluginRun, settings: &WorkerSettings) -> Duration {
 async fn exchange_frames(
     process: &mut Process,
     run: &PluginRun,
-    terms: RunEnvironment<'_>,
+    environment: RunEnvironment<'_>,
     meter: &OutputMeter,
     queued: &mut BTreeMap<String, Vec<String>>,
 ) -> ExchangeEnd {
     let setting = RunHeaderOptions {
-        is_shared: terms.is_shared,
-        cpu_seconds: cpu_limit(run, terms.settings)
+        is_shared: environment.is_shared,
+        cpu_seconds: cpu_limit(run, environment.settings)
             .as_millis()
             .div_ceil(1_000)
             .try_into()
@@ -227,9 +231,9 @@ async fn exchange_frames(
     }
     let mut answers = HostRequestHandler {
         run,
-        cache: terms.cache,
+        cache: environment.cache,
         process: process.number,
-        stop: terms.stop,
+        stop: environment.stop,
         to: &mut process.input,
     };
     loop {
@@ -339,7 +343,7 @@ pub(super) fn queue(
 /// Waits until the run must be aborted.
 async fn watch(
     run: &PluginRun,
-    terms: RunEnvironment<'_>,
+    environment: RunEnvironment<'_>,
     handle: &ProcessHandle,
     meter: &OutputMeter,
 ) -> RunAbort {
@@ -349,7 +353,7 @@ async fn watch(
         stop,
         left,
         ..
-    } = terms;
+    } = environment;
     let wall_time = run.limits.wall_time.unwrap_or(settings.wall_time);
     let output = run.limits.output_bytes.unwrap_or(settings.output_bytes);
     tokio::select! {
@@ -360,15 +364,15 @@ async fn watch(
             handle.interrupt();
             world.clock.sleep(settings.grace).await;
         } => RunAbort::Limit(RunError::Stopping),
-        cut = check(terms, handle) => cut,
+        cut = check(environment, handle) => cut,
     }
 }
 
 /// Waits until the process has ended, or its descendants exceed a limit.
-async fn check(terms: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
+async fn check(environment: RunEnvironment<'_>, handle: &ProcessHandle) -> RunAbort {
     let RunEnvironment {
         settings, world, ..
-    } = terms;
+    } = environment;
     loop {
         world.clock.sleep(PROCESS_CHECK_INTERVAL).await;
         if handle.has_ended() {

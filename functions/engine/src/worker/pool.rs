@@ -128,16 +128,21 @@ impl WorkerPool {
         // The time limit of an event can't exceed the limit in the settings.
         let longest = self.inner.settings.wall_time;
         run.limits.wall_time = run.limits.wall_time.map(|time| time.min(longest));
-        let begun = self.inner.world.clock.monotonic();
+        let started_at = self.inner.world.clock.monotonic();
         let slot = self.inner.slot(&run);
         let mut process = self.inner.enter(&slot, &run).await?;
-        let passed = self.inner.world.clock.monotonic().saturating_sub(begun);
+        let passed = self
+            .inner
+            .world
+            .clock
+            .monotonic()
+            .saturating_sub(started_at);
         let left = run.limits.wall_time.map(|time| time.saturating_sub(passed));
         // The slot of a trigger that was disabled while the run waited belongs to later runs, so the run has a token
         // of its own.
         let stop = slot.stop.child_token();
         let RunOutcome { result, is_usable } = {
-            let terms = RunEnvironment {
+            let environment = RunEnvironment {
                 settings: &self.inner.settings,
                 world: &self.inner.world,
                 cache: &self.inner.cache,
@@ -145,7 +150,7 @@ impl WorkerPool {
                 is_shared: slot.is_shared,
                 left: left.unwrap_or(self.inner.settings.wall_time),
             };
-            let running = exchange::run(&mut process.process, &run, terms);
+            let running = exchange::run(&mut process.process, &run, environment);
             let closing = async {
                 run.stop.cancelled().await;
                 stop.cancel();

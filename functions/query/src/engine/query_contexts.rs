@@ -140,7 +140,7 @@ impl QueryEngine {
             catalog: VersionedValue::absent(shown),
             manifest: VersionedValue::absent(shown),
             tail: Arc::default(),
-            taken: self.world().moment(),
+            taken: self.world().clock_reading(),
             shown: shown.unwrap_or(StoreTime::from_micros(wall)),
             as_of: None,
         }

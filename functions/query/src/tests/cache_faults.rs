@@ -35,7 +35,7 @@ enum ReadMode {
     Damaged(usize),
     /// They signal their start and wait for permits.
     Wait {
-        begun: Arc<Semaphore>,
+        started: Arc<Semaphore>,
         may_go_on: Arc<Semaphore>,
     },
 }
@@ -68,8 +68,8 @@ impl Store for CacheFaultStore {
                 self.reads.lock().unwrap().1 = ReadMode::Damaged(times - 1);
                 is_damaged = true;
             }
-            ReadMode::Wait { begun, may_go_on } => {
-                begun.add_permits(1);
+            ReadMode::Wait { started, may_go_on } => {
+                started.add_permits(1);
                 may_go_on.acquire().await.unwrap().forget();
             }
         }
@@ -132,13 +132,13 @@ impl CacheFaultFixture {
 
     /// Makes reads of a class start and then wait.
     fn hold(&self, class: KeyClass) -> (Arc<Semaphore>, Arc<Semaphore>) {
-        let (begun, may_go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (started, may_go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let reads = ReadMode::Wait {
-            begun: Arc::clone(&begun),
+            started: Arc::clone(&started),
             may_go_on: Arc::clone(&may_go_on),
         };
         *self.faults.reads.lock().unwrap() = (class, reads);
-        (begun, may_go_on)
+        (started, may_go_on)
     }
 
     fn stats(&self) -> CacheStats {
@@ -154,9 +154,9 @@ async fn a_query_that_waits_for_an_object_is_not_overtaken_by_writes() {
         .await;
     let count = "SELECT count(*) AS n FROM home";
     assert_eq!(one.sql(count).await, "n\n4\n");
-    let (begun, may_go_on) = faulty.hold(KeyClass::Cache);
+    let (started, may_go_on) = faulty.hold(KeyClass::Cache);
     let rival = async {
-        begun.acquire().await.unwrap().forget();
+        started.acquire().await.unwrap().forget();
         one.write("home,room=Kitchen temp=22 1699999992000000000")
             .await;
         assert_eq!(one.sql(count).await, "n\n5\n");
@@ -244,12 +244,12 @@ async fn a_cache_build_outlives_its_query_and_excludes_other_builds() {
     create_last(one, "three", &["room"], None, 3, HOUR).await;
     let of =
         |cache: &str| format!("SELECT temp FROM last_cache('home', '{cache}') WHERE room > 'K'");
-    let (begun, may_go_on) = faulty.hold(KeyClass::Data);
+    let (started, may_go_on) = faulty.hold(KeyClass::Data);
     let (two, three) = (of("two"), of("three"));
     // The first query is dropped while it waits.
     tokio::select! {
         _ = one.sql(&two) => panic!("it waits for the bucket"),
-        permit = begun.acquire() => permit.unwrap().forget(),
+        permit = started.acquire() => permit.unwrap().forget(),
     }
     // The next query, of another cache, reads the table.
     let release = async {

@@ -251,7 +251,7 @@ async fn thousands_of_deletes_hide_exactly_their_rows_wherever_these_are() {
                 condition: condition.clone(),
             };
             let deletes = conditions.iter().map(delete).collect();
-            let arrived = one.bucket.world().moment();
+            let arrived = one.bucket.world().clock_reading();
             let deleted = RowDeleter::delete_rows(&*one.service, DATABASE, deletes, arrived, None);
             deleted.await.unwrap();
         }

@@ -57,7 +57,7 @@ impl QueryEngine {
     /// The root catalog can't be read. Failures of single databases are in the report.
     pub async fn refresh_all_views(&self, limit: Duration) -> Result<AllViewsReport, CatalogError> {
         let world = self.world();
-        let begun = world.moment();
+        let started_at = world.clock_reading();
         let mut waiting = self.databases_with_views(Duration::ZERO).await?;
         let mut report = AllViewsReport {
             databases: waiting.len(),
@@ -67,7 +67,7 @@ impl QueryEngine {
             let mut behind = Vec::new();
             let count = waiting.len();
             for (index, database) in waiting.into_iter().enumerate() {
-                let left = limit.saturating_sub(world.elapsed(&begun));
+                let left = limit.saturating_sub(world.elapsed(&started_at));
                 if left.is_zero() {
                     behind.push(database);
                     continue;
@@ -80,7 +80,7 @@ impl QueryEngine {
                     behind.push(database);
                 }
             }
-            let is_over = world.elapsed(&begun) >= limit;
+            let is_over = world.elapsed(&started_at) >= limit;
             if is_over {
                 report.unfinished |= !behind.is_empty();
                 break;

@@ -290,7 +290,12 @@ async fn an_unavailable_store_is_503() {
         assert!(reply.headers.contains_key("retry-after"));
     }
     let deleter: &dyn RowDeleter = &*instance.service;
-    let deleted = deleter.delete_rows(database, vec![everything(table)], stage.moment(), None);
+    let deleted = deleter.delete_rows(
+        database,
+        vec![everything(table)],
+        stage.clock_reading(),
+        None,
+    );
     let error = deleted.await.unwrap_err();
     assert_eq!(error.kind, DeleteRowsErrorKind::Unavailable);
     assert!(error.retry_after.is_some());
@@ -302,7 +307,7 @@ async fn an_sql_delete_that_arrived_too_long_ago_is_not_put() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let segments = stage.segments().await.len();
-    let arrived = stage.moment();
+    let arrived = stage.clock_reading();
     stage.sleep(Duration::from_secs(60)).await;
     let deleter: &dyn RowDeleter = &*instance.service;
     let deleted = deleter.delete_rows(database, vec![everything(table)], arrived, None);
@@ -317,7 +322,12 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
     let (database, table) = ids(&instance).await;
     let deleter: &dyn RowDeleter = &*instance.service;
     let delete = |database, deletes| {
-        deleter.delete_rows(database, deletes, stage.moment(), Some(Stamp::from_u64(7)))
+        deleter.delete_rows(
+            database,
+            deletes,
+            stage.clock_reading(),
+            Some(Stamp::from_u64(7)),
+        )
     };
     let stamp = delete(database, vec![everything(table)]).await.unwrap();
     let segment = stage.segments().await.pop().unwrap();

@@ -144,11 +144,11 @@ async fn a_write_waits_for_ten_seconds_while_memory_is_full_and_is_then_refused(
     let monitor = MemoryMonitor::new(1);
     assert_eq!(monitor.look(), PressureLevel::Exhausted);
     let writer = stage.instance_under(monitor.pressure());
-    let begun = tokio::time::Instant::now();
+    let started_at = tokio::time::Instant::now();
     let reply = writer.write("d", LINE).await;
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert_eq!(reply.headers["retry-after"], "1");
-    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(started_at.elapsed().as_secs(), 10);
     assert_eq!(stage.rows().await, 0);
 }
 
@@ -160,9 +160,9 @@ async fn writes_are_delayed_as_the_unflushed_bytes_approach_their_bound() {
         let monitor = MemoryMonitor::new(usize::MAX).with_tail(1_000, move || bytes);
         monitor.look();
         let writer = stage.instance_under(monitor.pressure());
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         assert_eq!(writer.write("d", LINE).await.status, 204);
-        let elapsed = begun.elapsed();
+        let elapsed = started_at.elapsed();
         let expected = Duration::from_millis(delay)..Duration::from_millis(delay + 100);
         assert!(expected.contains(&elapsed), "{bytes} bytes: {elapsed:?}");
     }

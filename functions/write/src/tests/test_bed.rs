@@ -55,8 +55,8 @@ impl WriteTestBed {
     }
 
     /// Returns the current time of the world.
-    pub(super) fn moment(&self) -> ClockReading {
-        self.world().moment()
+    pub(super) fn clock_reading(&self) -> ClockReading {
+        self.world().clock_reading()
     }
 
     pub(super) fn instance(&self) -> WriteInstance {

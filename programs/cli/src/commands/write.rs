@@ -162,13 +162,13 @@ pub(super) async fn run(
         visible_progress(bytes)
     };
     let clock = Arc::clone(&world.clock);
-    let begun = clock.monotonic();
+    let started_at = clock.monotonic();
     let uploader = Uploader::new(client, args.settings(), world, progress.clone());
     let uploaded = uploader.upload(sources).await;
     progress.finish_and_clear();
     let uploaded = uploaded?;
     if !args.quiet {
-        let took = clock.monotonic().saturating_sub(begun);
+        let took = clock.monotonic().saturating_sub(started_at);
         console.report(throughput(uploaded, took));
     }
     Ok(())

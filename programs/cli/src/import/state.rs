@@ -106,7 +106,7 @@ impl StateFile {
         Ok(Self {
             path: Some(path),
             state,
-            saved: world.moment(),
+            saved: world.clock_reading(),
             world,
         })
     }
@@ -116,7 +116,7 @@ impl StateFile {
         Self {
             path: None,
             state: ImportState::default(),
-            saved: world.moment(),
+            saved: world.clock_reading(),
             world,
         }
     }
@@ -161,7 +161,7 @@ impl StateFile {
     ///
     /// The file cannot be written.
     pub fn save(&mut self) -> Result<(), ImportError> {
-        self.saved = self.world.moment();
+        self.saved = self.world.clock_reading();
         match &self.path {
             // An import that has not begun has nothing to continue.
             _ if self.state.units.is_empty() => Ok(()),

@@ -134,7 +134,7 @@ async fn load(shared: Arc<NameCacheInner>, generation: u64, database: Option<Str
         names.tables = tables.unwrap_or_else(|_| std::mem::take(&mut names.tables));
         names.functions = functions.unwrap_or_else(|_| std::mem::take(&mut names.functions));
     }
-    state.fetched = Some(world.moment());
+    state.fetched = Some(world.clock_reading());
     state.is_loading = false;
     shared.loaded.notify_all();
 }

@@ -278,7 +278,7 @@ impl<'a> ShellSession<'a> {
     }
 
     async fn run_in(&mut self, language: QueryLanguage, text: &str) -> Result<(), SessionError> {
-        let began = self.world.moment();
+        let began = self.world.clock_reading();
         let request = self.request(language, text, self.form())?;
         let response = request.send(&self.client).await?;
         let rows = self.print(response).await?;

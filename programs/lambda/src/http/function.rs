@@ -365,12 +365,12 @@ impl HttpFunction {
     async fn replace_with_error(
         &self,
         source: HttpSource,
-        begun: &Parts,
+        started_at: &Parts,
         error: ApiError,
     ) -> HttpEventResponse {
         let status = error.kind().status().as_u16();
         tracing::warn!(%error, status, "a response broke off");
-        HttpEventResponse::of_error(source, error, without_body_headers(&begun.headers)).await
+        HttpEventResponse::of_error(source, error, without_body_headers(&started_at.headers)).await
     }
 
     /// Returns an error response without its body, because the body is too large. It is not redirected to the bucket:

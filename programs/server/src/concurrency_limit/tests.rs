@@ -96,11 +96,11 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
         },
         &Metrics::default(),
     );
-    let (pieces, begun): (Vec<_>, Vec<_>) = [1, 2]
+    let (pieces, started_at): (Vec<_>, Vec<_>) = [1, 2]
         .map(|client| arriving(client, 10))
         .into_iter()
         .unzip();
-    let mut begun: Vec<_> = begun
+    let mut started_at: Vec<_> = started_at
         .into_iter()
         .map(|request| tokio::spawn(routes.clone().oneshot(request)))
         .collect();
@@ -116,7 +116,7 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
     for sender in pieces {
         sender.close_channel();
     }
-    let second = begun.pop().unwrap().await.unwrap().unwrap();
+    let second = started_at.pop().unwrap().await.unwrap().unwrap();
     assert_eq!(second.status(), 503);
     assert_eq!(
         text(second).await,
@@ -124,7 +124,7 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
     );
     drop(places);
     assert_eq!(get().await.unwrap().status(), 200);
-    let first = begun.pop().unwrap().await.unwrap().unwrap();
+    let first = started_at.pop().unwrap().await.unwrap().unwrap();
     assert_eq!(first.status(), 503);
 }
 

@@ -29,13 +29,13 @@ pub(super) fn register(
         MetricKind::Gauge,
         move |samples| samples.add(&[("version", version), ("revision", revision)], 1),
     );
-    let (clock, begun) = (Arc::clone(&world.clock), world.clock.monotonic());
+    let (clock, started_at) = (Arc::clone(&world.clock), world.clock.monotonic());
     metrics.collect(
         "neap_uptime_seconds",
         "Time since the process started.",
         MetricKind::Gauge,
         move |samples| {
-            let up = clock.monotonic().saturating_sub(begun);
+            let up = clock.monotonic().saturating_sub(started_at);
             samples.add(&[], up.as_secs_f64());
         },
     );

@@ -56,8 +56,8 @@ impl TimedStore {
         }
     }
 
-    fn note<T>(&self, operation: Operation, begun: Duration, outcome: &Result<T, StoreError>) {
-        let took = self.clock.monotonic().saturating_sub(begun);
+    fn note<T>(&self, operation: Operation, started_at: Duration, outcome: &Result<T, StoreError>) {
+        let took = self.clock.monotonic().saturating_sub(started_at);
         let labels = &[operation.as_str()];
         self.times.seconds.observe(labels, took.as_secs_f64());
         if outcome.is_err() {
@@ -69,9 +69,9 @@ impl TimedStore {
 #[async_trait]
 impl Store for TimedStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
-        let begun = self.clock.monotonic();
+        let started_at = self.clock.monotonic();
         let outcome = self.inner.get(key, options).await;
-        self.note(Operation::Get, begun, &outcome);
+        self.note(Operation::Get, started_at, &outcome);
         outcome
     }
 
@@ -81,23 +81,23 @@ impl Store for TimedStore {
         body: Bytes,
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
-        let begun = self.clock.monotonic();
+        let started_at = self.clock.monotonic();
         let outcome = self.inner.put(key, body, mode).await;
-        self.note(Operation::Put, begun, &outcome);
+        self.note(Operation::Put, started_at, &outcome);
         outcome
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        let begun = self.clock.monotonic();
+        let started_at = self.clock.monotonic();
         let outcome = self.inner.list(request).await;
-        self.note(Operation::List, begun, &outcome);
+        self.note(Operation::List, started_at, &outcome);
         outcome
     }
 
     async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
-        let begun = self.clock.monotonic();
+        let started_at = self.clock.monotonic();
         let outcome = self.inner.delete(keys).await;
-        self.note(Operation::Delete, begun, &outcome);
+        self.note(Operation::Delete, started_at, &outcome);
         outcome
     }
 

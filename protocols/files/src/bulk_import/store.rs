@@ -265,7 +265,7 @@ impl ImportStore {
         change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal> + Sync,
     ) -> Result<ImportJob, ImportStoreError> {
         let commit = |base: &VersionedValue<ImportJob>| {
-            let now = base.proven.or_else(|| self.bucket.clock().now());
+            let now = base.current_at.or_else(|| self.bucket.clock().now());
             let now = now.ok_or(ImportStoreError::NoStoreTime)?;
             let mut job = ImportJob::clone(&base.value);
             change(&mut job, now)?;

@@ -45,10 +45,10 @@ impl ImportTestBed {
         let (clock, memory) = memory();
         let entropy = Arc::new(Entropy::from_seed(1));
         let store = Arc::clone(&memory) as _;
-        let bed = Self::with_store(&memory, store, World { clock, entropy });
-        let catalog = bed.worker.service.catalog();
+        let fixture = Self::with_store(&memory, store, World { clock, entropy });
+        let catalog = fixture.worker.service.catalog();
         catalog.create_database("home", None).await.unwrap();
-        bed
+        fixture
     }
 
     /// Returns a process that accesses the memory through a store.
@@ -181,8 +181,8 @@ const TARGET: [(&str, &str); 3] = [
 
 #[tokio::test(start_paused = true)]
 async fn an_uploaded_file_becomes_rows_of_a_new_table() {
-    let bed = ImportTestBed::new().await;
-    let (status, job) = bed.upload(&TARGET, &file(100_000)).await;
+    let fixture = ImportTestBed::new().await;
+    let (status, job) = fixture.upload(&TARGET, &file(100_000)).await;
     assert_eq!(status, 200, "{job}");
     assert_eq!(job["status"], "queued");
     assert_eq!(job["row_count"], 100_000);
@@ -190,55 +190,55 @@ async fn an_uploaded_file_becomes_rows_of_a_new_table() {
     assert_eq!(job["max_timestamp_ns"], 99_999_000_000_000_i64);
     assert_eq!(job["filename"], "f.parquet");
     assert_eq!(job["column_metadata"]["column_mapping"]["at"], "time");
-    assert!(bed.import_all().await);
-    assert_eq!(bed.rows().await, 100_000);
-    let jobs = bed.jobs().await;
+    assert!(fixture.import_all().await);
+    assert_eq!(fixture.rows().await, 100_000);
+    let jobs = fixture.jobs().await;
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0]["upload_uuid"], job["upload_uuid"]);
     assert_eq!(jobs[0]["status"], "imported", "{}", jobs[0]);
     assert_eq!(jobs[0]["imported_rows"], 100_000);
     assert!(jobs[0]["completed_at"].is_i64());
-    let catalog = bed.worker.service.catalog();
+    let catalog = fixture.worker.service.catalog();
     let database = catalog.database_by_name("home", Duration::ZERO).await;
     let database = catalog.database(database.unwrap().unwrap(), Duration::ZERO);
     let database = database.await.unwrap().value;
     assert_eq!(database.table("rooms").unwrap().tag_names(), ["room"]);
-    let keys = bed.keys(Key::IMPORTS_PREFIX).await;
+    let keys = fixture.keys(Key::IMPORTS_PREFIX).await;
     assert_eq!(keys.len(), 1, "the file is deleted: {keys:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn uploads_at_the_same_time_create_their_table_once() {
-    let bed = ImportTestBed::new().await;
+    let fixture = ImportTestBed::new().await;
     let files = [file(10), file(20), file(30)];
-    let uploads = files.iter().map(|file| bed.upload(&TARGET, file));
+    let uploads = files.iter().map(|file| fixture.upload(&TARGET, file));
     for (status, job) in futures::future::join_all(uploads).await {
         assert_eq!(status, 200, "{job}");
     }
-    assert!(bed.import_all().await);
-    assert_eq!(bed.rows().await, 60);
+    assert!(fixture.import_all().await);
+    assert_eq!(fixture.rows().await, 60);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_do_not_fit_end_a_job_with_a_message() {
-    let bed = ImportTestBed::new().await;
+    let fixture = ImportTestBed::new().await;
     let types = r#"{"column_mapping":{"at":"time","room":"i64"}}"#;
     let parts = [TARGET[0], TARGET[1], ("column_metadata", types)];
-    let (status, _) = bed.upload(&parts, &file(10)).await;
+    let (status, _) = fixture.upload(&parts, &file(10)).await;
     assert_eq!(status, 200);
-    assert!(bed.import_all().await);
-    let job = &bed.jobs().await[0];
+    assert!(fixture.import_all().await);
+    let job = &fixture.jobs().await[0];
     assert_eq!(job["status"], "terminal_failed");
     assert_eq!(
         job["last_message"],
         "row 1: the value of column 'room' is not of type i64"
     );
-    assert_eq!(bed.rows().await, 0);
+    assert_eq!(fixture.rows().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_needs_too_much_memory_ends_its_job() {
-    let bed = ImportTestBed::new().await;
+    let fixture = ImportTestBed::new().await;
     // A page has at least one value.
     let text = StringArray::from_iter_values(["x".repeat(MEMORY_BYTES / 2)]);
     let columns: [(&str, ArrayRef); 3] = [
@@ -253,9 +253,9 @@ async fn a_file_that_needs_too_much_memory_ends_its_job() {
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     let file = writer.into_inner().unwrap();
-    assert_eq!(bed.upload(&TARGET, &file).await.0, 200);
-    assert!(bed.import_all().await);
-    let job = &bed.jobs().await[0];
+    assert_eq!(fixture.upload(&TARGET, &file).await.0, 200);
+    assert!(fixture.import_all().await);
+    let job = &fixture.jobs().await[0];
     assert_eq!(job["status"], "terminal_failed");
     let message = job["last_message"].as_str().unwrap();
     assert!(message.contains("of memory to be decoded"), "{message}");
@@ -263,7 +263,7 @@ async fn a_file_that_needs_too_much_memory_ends_its_job() {
 
 #[tokio::test(start_paused = true)]
 async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
-    let bed = ImportTestBed::new().await;
+    let fixture = ImportTestBed::new().await;
     let good = file(10);
     let missing = [("database", "nope"), TARGET[1], TARGET[2]];
     /// Parts, file, status, message.
@@ -287,27 +287,30 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
         ),
     ];
     for (parts, file, status, message) in cases {
-        let (got, answer) = bed.upload(parts, file).await;
+        let (got, answer) = fixture.upload(parts, file).await;
         assert_eq!((got, answer["error"].as_str()), (status, Some(message)));
     }
-    let (status, answer) = bed.upload(&TARGET, b"time,temp\n1,2\n3,4\n").await;
+    let (status, answer) = fixture.upload(&TARGET, b"time,temp\n1,2\n3,4\n").await;
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(bed.keys(Key::IMPORTS_PREFIX).await, Vec::<String>::new());
-    assert_eq!(bed.jobs().await, Vec::<Value>::new());
+    assert_eq!(
+        fixture.keys(Key::IMPORTS_PREFIX).await,
+        Vec::<String>::new()
+    );
+    assert_eq!(fixture.jobs().await, Vec::<Value>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn ended_jobs_and_files_without_job_are_removed_after_their_time() {
-    let bed = ImportTestBed::new().await;
-    bed.upload(&TARGET, &file(10)).await;
-    assert!(bed.import_all().await);
-    let (_, orphan) = bed.worker.store.begin_file().await.unwrap();
+    let fixture = ImportTestBed::new().await;
+    fixture.upload(&TARGET, &file(10)).await;
+    assert!(fixture.import_all().await);
+    let (_, orphan) = fixture.worker.store.begin_file().await.unwrap();
     orphan.finish().await.unwrap();
     let day = Duration::from_secs(24 * 60 * 60);
-    let clock = &bed.worker.service.world().clock;
+    let clock = &fixture.worker.service.world().clock;
     let left = async || {
-        bed.worker.store.collect_garbage().await.unwrap();
-        bed.keys(Key::IMPORTS_PREFIX).await.len()
+        fixture.worker.store.collect_garbage().await.unwrap();
+        fixture.keys(Key::IMPORTS_PREFIX).await.len()
     };
     assert_eq!(left().await, 2);
     clock.sleep(day).await;

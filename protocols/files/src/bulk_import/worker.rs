@@ -141,7 +141,7 @@ impl ImportWorker {
             let is_due = collected
                 .is_none_or(|collected| self.world().elapsed(&collected) >= GARBAGE_INTERVAL);
             if is_due {
-                collected = Some(self.world().moment());
+                collected = Some(self.world().clock_reading());
                 if let Err(error) = self.store.collect_garbage().await {
                     tracing::warn!(%error, "ended import jobs were not removed");
                 }
@@ -195,7 +195,7 @@ impl ImportWorker {
     }
 
     async fn try_import(&self, id: Ulid, file: &ImportedFile) -> Result<ImportJob, ImportError> {
-        let claimed = self.world().moment();
+        let claimed = self.world().clock_reading();
         let settled = self.service.imported_rows(file.database, id).await;
         let settled = settled.map_err(|error| ImportError::Manifest(error.to_string()))?;
         let job = match self.store.claim(id, self.id, settled).await {
@@ -389,7 +389,7 @@ impl ImportAttempt<'_> {
         };
         let world = self.worker.world();
         // A freeze after this line does not make the arrival later.
-        let arrived = world.moment();
+        let arrived = world.clock_reading();
         if world.elapsed(&self.claimed) + WRITE_MARGIN >= CLAIM_DURATION {
             return Err(AttemptError::interrupted("the claim of the job has ended"));
         }
@@ -411,7 +411,7 @@ impl ImportAttempt<'_> {
     /// Stores the progress and renews the claim, if [`PROGRESS_INTERVAL`] is over since the last time.
     async fn report(&mut self) -> Result<(), AttemptError> {
         let worker = self.worker;
-        let now = worker.world().moment();
+        let now = worker.world().clock_reading();
         if worker.world().elapsed(&self.claimed) < PROGRESS_INTERVAL {
             return Ok(());
         }

@@ -96,11 +96,11 @@ async fn a_part_that_waited_too_long_is_written_again() {
 
 #[tokio::test(start_paused = true)]
 async fn repetitions_of_a_part_end() {
-    let begun = tokio::time::Instant::now();
+    let started_at = tokio::time::Instant::now();
     let mut ingest = upload_to_slow_store(u32::MAX);
     let error = ingest.store_part().await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
-    assert!(begun.elapsed() < 2 * RETRY_LIMIT);
+    assert!(started_at.elapsed() < 2 * RETRY_LIMIT);
 }
 
 /// Adds a batch of more than [`PART_BYTES`] that can't be stored before the others, and notes when the last one was received.
@@ -137,9 +137,9 @@ async fn an_upload_without_end_is_refused() {
     let refuse = async |batches| {
         let mut ingest = upload_to_slow_store(0);
         ingest.batches = batches;
-        let begun = tokio::time::Instant::now();
+        let started_at = tokio::time::Instant::now();
         ingest.refuse(Status::not_found("no table")).await;
-        begun.elapsed()
+        started_at.elapsed()
     };
     assert_eq!(refuse(Box::pin(stream::pending())).await, DISCARD_WAIT);
     let empty = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));

@@ -446,19 +446,19 @@ mod tests {
     #[test]
     fn an_item_with_many_rows_is_refused_before_they_take_too_much_memory() {
         let mut rows = RowCollector::new("data point", 100_000);
-        let begun = Cell::new(0);
+        let started_at = Cell::new(0);
         let text = "x".repeat(1_000);
         let added = rows.add_item(|rows| {
             for time in 0..10_000 {
                 rows.add_row("a", time, RowRole::Item, |row| {
-                    begun.set(begun.get() + 1);
+                    started_at.set(started_at.get() + 1);
                     Ok(row.string("v", &text)?)
                 })?;
             }
             Ok(())
         });
         assert!(added.is_err());
-        assert!(begun.get() < 110, "{}", begun.get());
+        assert!(started_at.get() < 110, "{}", started_at.get());
         let mut rows = RowCollector::new("span", 100_000);
         let details = Cell::new(0);
         let added = rows.add_item(|rows| {

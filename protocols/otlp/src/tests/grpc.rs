@@ -27,14 +27,14 @@ fn frame(is_compressed: bool, message: &[u8]) -> Vec<u8> {
 }
 
 async fn call(
-    bed: &TestBed,
+    fixture: &TestBed,
     method: &str,
     headers: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> Reply {
     let mut all = vec![("content-type", "application/grpc"), ("te", "trailers")];
     all.extend_from_slice(headers);
-    bed.post(method, &all, body).await
+    fixture.post(method, &all, body).await
 }
 
 fn response(reply: &Reply) -> ExportResponse {
@@ -52,7 +52,7 @@ fn logs_body() -> Vec<u8> {
 
 #[tokio::test]
 async fn all_signals_are_stored() {
-    let bed = TestBed::new(settings());
+    let fixture = TestBed::new(settings());
     let metrics = metrics_v1::request(vec![metrics_v1::metric("m", metrics_v1::summary())]);
     let spans = spans::request(vec![spans::span()]);
     for (method, message) in [
@@ -60,32 +60,32 @@ async fn all_signals_are_stored() {
         (TRACES, spans.encode_to_vec()),
         (METRICS, metrics.encode_to_vec()),
     ] {
-        let reply = call(&bed, method, &[], frame(false, &message)).await;
+        let reply = call(&fixture, method, &[], frame(false, &message)).await;
         assert_eq!(response(&reply), ExportResponse::default());
         assert!(!reply.header("x-neap-stamp").is_empty());
     }
-    assert_eq!(bed.rows().await, 4);
+    assert_eq!(fixture.rows().await, 4);
 }
 
 #[tokio::test]
 async fn messages_may_be_compressed() {
-    let bed = TestBed::new(settings());
+    let fixture = TestBed::new(settings());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&logs_body()).unwrap();
     let message = frame(true, &encoder.finish().unwrap());
     let gzip = [("grpc-encoding", "gzip")];
-    let reply = call(&bed, LOGS, &gzip, message).await;
+    let reply = call(&fixture, LOGS, &gzip, message).await;
     assert_eq!(response(&reply), ExportResponse::default());
-    assert_eq!(bed.rows().await, 2);
+    assert_eq!(fixture.rows().await, 2);
 }
 
 #[tokio::test]
 async fn refused_items_are_counted_in_the_answer() {
-    let bed = TestBed::new(settings());
+    let fixture = TestBed::new(settings());
     let mut spans = vec![spans::span(); 2];
     spans[0].span_id = vec![1];
     let message = spans::request(spans).encode_to_vec();
-    let reply = call(&bed, TRACES, &[], frame(false, &message)).await;
+    let reply = call(&fixture, TRACES, &[], frame(false, &message)).await;
     let partial = response(&reply).partial_success.unwrap();
     assert_eq!(partial.rejected, 1);
     insta::assert_snapshot!(partial.error_message, @"1 of 2 spans are not stored; span 1: span_id has 1 bytes, expected 8");
@@ -93,7 +93,7 @@ async fn refused_items_are_counted_in_the_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_have_codes_that_tell_whether_to_retry() {
-    let bed = TestBed::new(WriteSettings {
+    let fixture = TestBed::new(WriteSettings {
         max_request_bytes: 100_000,
         ..settings()
     });
@@ -109,7 +109,7 @@ async fn errors_have_codes_that_tell_whether_to_retry() {
         (&[("grpc-encoding", "br")], frame(true, &[1]), "12"),
     ];
     for (headers, body, code) in cases {
-        let reply = call(&bed, LOGS, headers, body).await;
+        let reply = call(&fixture, LOGS, headers, body).await;
         assert_eq!(
             (reply.status, reply.header("grpc-status")),
             (200, code),
@@ -136,10 +136,10 @@ async fn errors_have_codes_that_tell_whether_to_retry() {
             || reply.header("grpc-message").contains("send smaller")
     );
     let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let reply = call(&bed, LOGS, &[], never).await;
+    let reply = call(&fixture, LOGS, &[], never).await;
     assert_eq!(reply.header("grpc-status"), "4");
     let unknown = call(
-        &bed,
+        &fixture,
         "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
         &[],
         "",
@@ -150,7 +150,7 @@ async fn errors_have_codes_that_tell_whether_to_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_reserved_while_a_message_arrives() {
-    let bed = TestBed::new(settings());
+    let fixture = TestBed::new(settings());
     let announced = 5_u32 << 20;
     let mut start = vec![0];
     start.extend(announced.to_be_bytes());
@@ -158,19 +158,19 @@ async fn memory_is_reserved_while_a_message_arrives() {
     let start = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(start))]);
     let body = Body::from_stream(start.chain(futures::stream::pending()));
     let reserved = async {
-        while bed.service.reserved_bytes() == 0 {
+        while fixture.service.reserved_bytes() == 0 {
             tokio::task::yield_now().await;
         }
-        bed.service.reserved_bytes()
+        fixture.service.reserved_bytes()
     };
-    let (reply, reserved) = tokio::join!(call(&bed, LOGS, &[], body), reserved);
+    let (reply, reserved) = tokio::join!(call(&fixture, LOGS, &[], body), reserved);
     assert_eq!((reply.header("grpc-status"), reserved), ("4", 5 << 20));
-    assert_eq!(bed.service.reserved_bytes(), 0);
+    assert_eq!(fixture.service.reserved_bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_decompressed_within_reserved_memory() {
-    let bed = TestBed::new(WriteSettings {
+    let fixture = TestBed::new(WriteSettings {
         body_timeout: Duration::from_secs(30),
         ..settings()
     });
@@ -180,11 +180,17 @@ async fn a_message_is_decompressed_within_reserved_memory() {
     let message = frame(true, &encoder.finish().unwrap());
     assert!(message.len() < 10_000);
     let gzip = [("grpc-encoding", "gzip")];
-    let most = bed.service.reserve_exactly((256 << 20) - (1 << 20)).await;
-    let reply = call(&bed, LOGS, &gzip, message.clone()).await;
+    let most = fixture
+        .service
+        .reserve_exactly((256 << 20) - (1 << 20))
+        .await;
+    let reply = call(&fixture, LOGS, &gzip, message.clone()).await;
     assert_eq!(reply.header("grpc-status"), "14");
     drop(most);
-    let reply = call(&bed, LOGS, &gzip, message).await;
+    let reply = call(&fixture, LOGS, &gzip, message).await;
     assert_eq!(response(&reply), ExportResponse::default());
-    assert_eq!((bed.rows().await, bed.service.reserved_bytes()), (5, 0));
+    assert_eq!(
+        (fixture.rows().await, fixture.service.reserved_bytes()),
+        (5, 0)
+    );
 }

@@ -37,18 +37,18 @@ const EXACT_INTEGERS: std::ops::RangeInclusive<i64> = -(1 << 53)..=(1 << 53);
 #[derive(Clone, Debug)]
 pub(crate) struct QueryTimings {
     world: World,
-    begun: Duration,
+    started_at: Duration,
     planned: Duration,
 }
 
 impl QueryTimings {
     /// Begins with the first step.
     pub(crate) fn begin(world: World) -> Self {
-        let begun = world.clock.monotonic();
+        let started_at = world.clock.monotonic();
         Self {
             world,
-            begun,
-            planned: begun,
+            started_at,
+            planned: started_at,
         }
     }
 
@@ -62,7 +62,7 @@ impl QueryTimings {
         let now = self.world.clock.monotonic();
         json!({
             "authentication": 0,
-            "compiler": nanos(self.planned.saturating_sub(self.begun)),
+            "compiler": nanos(self.planned.saturating_sub(self.started_at)),
             "execute": nanos(now.saturating_sub(self.planned)),
             "count": 0,
         })

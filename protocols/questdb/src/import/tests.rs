@@ -12,9 +12,9 @@ const SCHEMA: &str = r#"[{"name":"host","type":"SYMBOL"}]"#;
 
 #[tokio::test]
 async fn a_file_is_stored_with_symbols_as_tags() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     let body = form(&[("schema", SCHEMA), ("data", CSV)]);
-    let (status, answer) = bed.post("/imp?name=cpu&fmt=json", &body).await;
+    let (status, answer) = fixture.post("/imp?name=cpu&fmt=json", &body).await;
     assert_eq!(status, 200);
     insta::assert_snapshot!(answer.replace("},", "},\n"), @r#"
     {"columns":[{"errors":0,"name":"host","size":0,"type":"SYMBOL"},
@@ -23,7 +23,7 @@ async fn a_file_is_stored_with_symbols_as_tags() {
     {"errors":0,"name":"note","size":0,"type":"VARCHAR"},
     {"errors":0,"name":"timestamp","size":0,"type":"TIMESTAMP_NS"}],"errors":[],"header":true,"location":"cpu","partitionBy":"DAY","rowsImported":2,"rowsRejected":0,"status":"OK","timestamp":"timestamp"}
     "#);
-    let (status, answer) = bed
+    let (status, answer) = fixture
         .get("/exec?query=select%20*%20from%20cpu%20order%20by%20host")
         .await;
     assert_eq!(status, 200);
@@ -41,8 +41,8 @@ async fn a_file_is_stored_with_symbols_as_tags() {
 
 #[tokio::test]
 async fn the_answer_is_text_unless_json_is_asked_for() {
-    let bed = HttpTestBed::new().await;
-    let (status, answer) = bed.post("/imp?name=cpu", &form(&[("data", CSV)])).await;
+    let fixture = HttpTestBed::new().await;
+    let (status, answer) = fixture.post("/imp?name=cpu", &form(&[("data", CSV)])).await;
     assert_eq!(status, 200);
     insta::assert_snapshot!(answer, @r#"
     +------------------------------------------------------------------+
@@ -63,9 +63,9 @@ async fn the_answer_is_text_unless_json_is_asked_for() {
 
 #[tokio::test]
 async fn refused_rows_are_counted_and_the_others_are_stored() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     let csv = "v,time\n1,2024-01-01\n2,never\n3,2024-01-03\n";
-    let (status, answer) = bed
+    let (status, answer) = fixture
         .post("/imp?name=t&fmt=json", &form(&[("data", csv)]))
         .await;
     assert_eq!(status, 200);
@@ -79,7 +79,7 @@ async fn refused_rows_are_counted_and_the_others_are_stored() {
 
 #[tokio::test]
 async fn files_without_a_time_or_a_name_are_refused() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     for (path, csv, reason) in [
         (
             "/imp?name=t",
@@ -95,7 +95,7 @@ async fn files_without_a_time_or_a_name_are_refused() {
             "db name with invalid retention policy",
         ),
     ] {
-        let (status, answer) = bed.post(path, &form(&[("data", csv)])).await;
+        let (status, answer) = fixture.post(path, &form(&[("data", csv)])).await;
         assert_eq!(status, 400, "{path}");
         assert!(answer.contains(reason), "{path}: {answer}");
     }
@@ -103,9 +103,9 @@ async fn files_without_a_time_or_a_name_are_refused() {
 
 #[tokio::test]
 async fn nothing_is_stored_if_a_row_is_refused_and_the_request_is_to_be_aborted() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     let csv = "v,time\n1,2024-01-01\n2,never\n";
-    let (status, answer) = bed
+    let (status, answer) = fixture
         .post(
             "/imp?name=t&fmt=json&atomicity=abort",
             &form(&[("data", csv)]),
@@ -113,7 +113,7 @@ async fn nothing_is_stored_if_a_row_is_refused_and_the_request_is_to_be_aborted(
         .await;
     assert_eq!(status, 400, "{answer}");
     assert!(answer.contains("because row 2 is refused"), "{answer}");
-    let (_, tables) = bed.get("/exec?query=SHOW%20TABLES").await;
+    let (_, tables) = fixture.get("/exec?query=SHOW%20TABLES").await;
     assert!(tables.contains(r#""dataset":[["trades"]]"#), "{tables}");
 }
 
@@ -125,16 +125,16 @@ fn narrow_rows(rows: usize) -> String {
 #[tokio::test]
 async fn a_file_waits_for_no_memory_that_it_holds_itself() {
     // The memory of an upload of unknown size is all of it.
-    let bed = HttpTestBed::with(WriteSettings {
+    let fixture = HttpTestBed::with(WriteSettings {
         max_bytes_in_flight: 1 << 20,
         ..WriteSettings::default()
     })
     .await;
     let body = form(&[("data", narrow_rows(4_000).as_str())]);
-    let (status, answer) = bed.post("/imp?name=t", &body).await;
+    let (status, answer) = fixture.post("/imp?name=t", &body).await;
     assert_eq!(status, 200, "{answer}");
     let body = form(&[("data", narrow_rows(20_000).as_str())]);
-    let (status, answer) = bed.post("/imp?name=t", &body).await;
+    let (status, answer) = fixture.post("/imp?name=t", &body).await;
     assert_eq!(status, 413, "{answer}");
     assert!(answer.contains("more than the 1048576 bytes"), "{answer}");
 }

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{KeyPolicy, QuestDbSettings};
 
-async fn bed() -> ListenerTestBed {
-    let bed = ListenerTestBed::with(
+async fn fixture() -> ListenerTestBed {
+    let fixture = ListenerTestBed::with(
         KeyPolicy::Required,
         |settings| QuestDbSettings {
             max_key_age: Duration::ZERO,
@@ -21,31 +21,40 @@ async fn bed() -> ListenerTestBed {
         None,
     )
     .await;
-    bed.catalog.create_database(DATABASE, None).await.unwrap();
-    bed.catalog.create_database("other", None).await.unwrap();
-    bed
+    fixture
+        .catalog
+        .create_database(DATABASE, None)
+        .await
+        .unwrap();
+    fixture
+        .catalog
+        .create_database("other", None)
+        .await
+        .unwrap();
+    fixture
 }
 
 #[tokio::test]
 async fn a_client_signs_the_challenge_and_writes() {
-    let bed = bed().await;
-    let key = bed.key("sensors", &["db:home:write"]).await;
+    let fixture = fixture().await;
+    let key = fixture.key("sensors", &["db:home:write"]).await;
     for time in 1..=2 {
-        let mut client = bed.connect().await;
+        let mut client = fixture.connect().await;
         client.authenticate("sensors", &key).await;
         client.send(format!("m v=1 {time}\n")).await;
         client.finish().await;
     }
-    bed.wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
         .await;
-    assert_eq!(bed.rows().await, 2);
+    assert_eq!(fixture.rows().await, 2);
 }
 
 #[tokio::test]
 async fn the_signature_and_lines_may_arrive_together() {
-    let bed = bed().await;
-    let key = bed.key("sensors", &["db:*:write"]).await;
-    let mut client = bed.connect().await;
+    let fixture = fixture().await;
+    let key = fixture.key("sensors", &["db:*:write"]).await;
+    let mut client = fixture.connect().await;
     for byte in b"sensors" {
         client.send([*byte]).await;
     }
@@ -55,25 +64,27 @@ async fn the_signature_and_lines_may_arrive_together() {
         .send(format!("{signature}\nm v=1 1\nm v=2 2\n"))
         .await;
     client.finish().await;
-    bed.wait_for_end("client").await;
-    assert_eq!(bed.rows().await, 2);
+    fixture.wait_for_end("client").await;
+    assert_eq!(fixture.rows().await, 2);
 }
 
 #[tokio::test]
 async fn wrong_and_unknown_keys_are_refused_alike() {
-    let bed = bed().await;
-    let key = bed.key("sensors", &["db:home:write"]).await;
-    let other = bed.key("other", &["db:home:write"]).await;
-    let expired = ClientPrivateKey::generate(&bed.world);
+    let fixture = fixture().await;
+    let key = fixture.key("sensors", &["db:home:write"]).await;
+    let other = fixture.key("other", &["db:home:write"]).await;
+    let expired = ClientPrivateKey::generate(&fixture.world);
     let public = expired.public_key();
     let new = NewClientKey::new("expired", &public.x(), &public.y()).unwrap();
     let lifetime = Some(Duration::ZERO);
     let write = ["db:home:write".parse().unwrap()];
-    bed.catalog
+    fixture
+        .catalog
         .register_client_key(&new, &write, lifetime, None)
         .await
         .unwrap();
-    bed.catalog
+    fixture
+        .catalog
         .create_named_admin("admin", None, None)
         .await
         .unwrap();
@@ -85,115 +96,119 @@ async fn wrong_and_unknown_keys_are_refused_alike() {
         ("_admin", &key),
     ];
     for (name, key) in cases {
-        let mut client = bed.connect().await;
+        let mut client = fixture.connect().await;
         client.authenticate(name, key).await;
         client.try_send(b"m v=1 1\n").await;
         client.wait_for_end().await;
     }
-    bed.wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
         .await;
-    assert_eq!(bed.rows().await, 0);
+    assert_eq!(fixture.rows().await, 0);
 }
 
 #[tokio::test]
 async fn malformed_signatures_are_refused() {
-    let bed = bed().await;
-    bed.key("sensors", &["db:home:write"]).await;
+    let fixture = fixture().await;
+    fixture.key("sensors", &["db:home:write"]).await;
     let long = "A".repeat(97);
     for answer in ["", "AAAA", "MEUCIQ==", "!!", &long] {
-        let mut client = bed.connect().await;
+        let mut client = fixture.connect().await;
         client.begin_handshake("sensors").await;
         client.send(format!("{answer}\nm v=1 1\n")).await;
         client.wait_for_end().await;
     }
-    bed.wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"unauthenticated\"} 5")
         .await;
-    assert_eq!(bed.rows().await, 0);
+    assert_eq!(fixture.rows().await, 0);
 }
 
 #[tokio::test]
 async fn a_client_without_a_key_is_refused_unless_keys_are_optional() {
-    let bed = bed().await;
-    let mut client = bed.connect().await;
+    let fixture = fixture().await;
+    let mut client = fixture.connect().await;
     client.send("m v=1 1\n").await;
     client.wait_for_end().await;
-    bed.wait_for_end("unauthenticated").await;
-    assert_eq!(bed.rows().await, 0);
+    fixture.wait_for_end("unauthenticated").await;
+    assert_eq!(fixture.rows().await, 0);
 
-    let bed = ListenerTestBed::new(KeyPolicy::Optional).await;
-    let key = bed.key("sensors", &["db:*:write"]).await;
-    let mut client = bed.connect().await;
+    let fixture = ListenerTestBed::new(KeyPolicy::Optional).await;
+    let key = fixture.key("sensors", &["db:*:write"]).await;
+    let mut client = fixture.connect().await;
     client.send("m v=1 1\n").await;
     client.finish().await;
-    let mut client = bed.connect().await;
+    let mut client = fixture.connect().await;
     client.authenticate("sensors", &key).await;
     client.send("m v=1 2\n").await;
     client.finish().await;
-    bed.wait_for_metric("neap_questdb_lines_total 2").await;
-    let mut client = bed.connect().await;
+    fixture.wait_for_metric("neap_questdb_lines_total 2").await;
+    let mut client = fixture.connect().await;
     client
-        .authenticate("sensors", &ClientPrivateKey::generate(&bed.world))
+        .authenticate("sensors", &ClientPrivateKey::generate(&fixture.world))
         .await;
     client.wait_for_end().await;
-    bed.wait_for_end("unauthenticated").await;
+    fixture.wait_for_end("unauthenticated").await;
 }
 
 #[tokio::test]
 async fn an_open_server_accepts_any_key() {
-    let bed = ListenerTestBed::new(KeyPolicy::Open).await;
-    let mut client = bed.connect().await;
+    let fixture = ListenerTestBed::new(KeyPolicy::Open).await;
+    let mut client = fixture.connect().await;
     client
-        .authenticate("anyone", &ClientPrivateKey::generate(&bed.world))
+        .authenticate("anyone", &ClientPrivateKey::generate(&fixture.world))
         .await;
     client.send("m v=1 1\n").await;
     client.finish().await;
-    bed.wait_for_end("client").await;
-    assert_eq!(bed.rows().await, 1);
+    fixture.wait_for_end("client").await;
+    assert_eq!(fixture.rows().await, 1);
 }
 
 #[tokio::test]
 async fn a_key_writes_only_to_its_databases() {
-    let bed = bed().await;
+    let fixture = fixture().await;
     for (name, permission) in [("elsewhere", "db:other:write"), ("reader", "db:home:read")] {
-        let key = bed.key(name, &[permission]).await;
-        let mut client = bed.connect().await;
+        let key = fixture.key(name, &[permission]).await;
+        let mut client = fixture.connect().await;
         client.authenticate(name, &key).await;
         client.try_send(b"m v=1 1\n").await;
         client.wait_for_end().await;
     }
-    bed.wait_for_metric("neap_questdb_connections_closed_total{reason=\"forbidden\"} 2")
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"forbidden\"} 2")
         .await;
-    assert_eq!(bed.rows().await, 0);
+    assert_eq!(fixture.rows().await, 0);
 }
 
 #[tokio::test]
 async fn a_deleted_key_ends_its_connections() {
-    let bed = bed().await;
-    let key = bed.key("sensors", &["db:home:write"]).await;
-    let mut client = bed.connect().await;
+    let fixture = fixture().await;
+    let key = fixture.key("sensors", &["db:home:write"]).await;
+    let mut client = fixture.connect().await;
     client.authenticate("sensors", &key).await;
     client.send("m v=1 1\n").await;
-    bed.wait_for_metric("neap_questdb_lines_total 1").await;
-    bed.catalog.delete_token("sensors", None).await.unwrap();
-    bed.key("sensors", &["db:home:write"]).await;
+    fixture.wait_for_metric("neap_questdb_lines_total 1").await;
+    fixture.catalog.delete_token("sensors", None).await.unwrap();
+    fixture.key("sensors", &["db:home:write"]).await;
     client.send("m v=2 2\n").await;
     client.wait_for_end().await;
-    bed.wait_for_end("unauthenticated").await;
-    assert_eq!(bed.rows().await, 1);
+    fixture.wait_for_end("unauthenticated").await;
+    assert_eq!(fixture.rows().await, 1);
 }
 
 #[tokio::test]
 async fn clients_that_break_off_are_no_failures() {
-    let bed = bed().await;
-    bed.connect().await.finish().await;
-    bed.wait_for_end("client").await;
-    let mut client = bed.connect().await;
+    let fixture = fixture().await;
+    fixture.connect().await.finish().await;
+    fixture.wait_for_end("client").await;
+    let mut client = fixture.connect().await;
     client.send("sens").await;
     client.finish().await;
-    bed.wait_for_end("incomplete_line").await;
-    let mut client = bed.connect().await;
+    fixture.wait_for_end("incomplete_line").await;
+    let mut client = fixture.connect().await;
     client.begin_handshake("sensors").await;
     client.finish().await;
-    bed.wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 2")
         .await;
 }

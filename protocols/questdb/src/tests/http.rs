@@ -102,7 +102,7 @@ pub(crate) fn form(parts: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn statements_of_clients_and_tools_are_answered() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     for (query, dataset) in [
         ("SELECT 1 AS one", "[[1]]"),
         ("SHOW TABLES", r#"[["trades"]]"#),
@@ -121,18 +121,18 @@ async fn statements_of_clients_and_tools_are_answered() {
             "/exec?nm=true&query={}",
             query.replace(' ', "%20").replace('"', "%22")
         );
-        let (status, answer) = bed.get(&path).await;
+        let (status, answer) = fixture.get(&path).await;
         assert_eq!(status, 200, "{query}: {answer}");
         assert!(
             answer.starts_with(&format!(r#"{{"dataset":{dataset},"#)),
             "{query}: {answer}"
         );
     }
-    let (_, answer) = bed
+    let (_, answer) = fixture
         .get("/exec?query=select%20side,time%20from%20trades&limit=1")
         .await;
     insta::assert_snapshot!(answer, @r#"{"query":"select side,time from trades","columns":[{"name":"side","type":"SYMBOL"},{"name":"time","type":"TIMESTAMP_NS"}],"timestamp":1,"dataset":[["buy","2023-11-14T22:13:20.000000000Z"]],"count":1}"#);
-    let (_, answer) = bed
+    let (_, answer) = fixture
         .get("/exec?query=SHOW%20COLUMNS%20FROM%20trades&nm=true")
         .await;
     insta::assert_snapshot!(answer, @r#"{"dataset":[["n","Int64",false],["price","Float64",false],["side","Dictionary(Int32, Utf8)",false],["time","Timestamp(ns)",true]],"count":4}"#);
@@ -140,7 +140,7 @@ async fn statements_of_clients_and_tools_are_answered() {
 
 #[tokio::test]
 async fn errors_name_the_query_and_a_position() {
-    let bed = HttpTestBed::new().await;
+    let fixture = HttpTestBed::new().await;
     for (path, status, reason) in [
         ("/exec?query=select%20*%20from%20missing", 400, "missing"),
         ("/exec?query=selec", 400, "selec"),
@@ -154,7 +154,7 @@ async fn errors_name_the_query_and_a_position() {
         ),
         ("/exec", 400, "empty query"),
     ] {
-        let (answered, body) = bed.get(path).await;
+        let (answered, body) = fixture.get(path).await;
         assert_eq!(answered, status, "{path}: {body}");
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         let error = body["error"].as_str().unwrap();

@@ -49,19 +49,19 @@ fn streams() -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn two_hundred_malformed_streams_end_their_connections() {
-    let bed = ListenerTestBed::new(KeyPolicy::Open).await;
+    let fixture = ListenerTestBed::new(KeyPolicy::Open).await;
     let streams = streams();
     assert_eq!(streams.len(), 200);
-    let mut well_formed = bed.connect().await;
+    let mut well_formed = fixture.connect().await;
     for stream in &streams {
-        let mut client = bed.connect().await;
+        let mut client = fixture.connect().await;
         client.send(stream).await;
         client.finish().await;
     }
     well_formed.send("fine v=1 1\n").await;
     well_formed.finish().await;
-    bed.wait_for_metric("neap_questdb_connections 0").await;
-    let rendered = bed.metrics.render();
+    fixture.wait_for_metric("neap_questdb_connections 0").await;
+    let rendered = fixture.metrics.render();
     let ends = rendered
         .lines()
         .filter(|line| line.starts_with("neap_questdb_connections_closed_total{"));
@@ -79,5 +79,5 @@ async fn two_hundred_malformed_streams_end_their_connections() {
     assert_eq!(unexpected, []);
     // The well-formed one, and an unclosed string that the next bytes close.
     assert!((1..=3).contains(&clients), "{rendered}");
-    assert!(bed.rows().await >= 201);
+    assert!(fixture.rows().await >= 201);
 }

@@ -24,7 +24,7 @@ pub(crate) struct RowWriter {
     framing: Framing,
     columns: Vec<ColumnState>,
     header: Vec<u8>,
-    begun: bool,
+    has_started: bool,
 }
 
 impl RowWriter {
@@ -40,7 +40,7 @@ impl RowWriter {
             framing,
             columns,
             header,
-            begun: false,
+            has_started: false,
         }
     }
 
@@ -69,7 +69,7 @@ impl RowWriter {
             .zip(batch.columns())
             .map(|((state, field), array)| ColumnWriter::new(state, field, array, dialect))
             .collect::<Result<Vec<_>, _>>()?;
-        let first = !self.begun;
+        let first = !self.has_started;
         if first {
             out.extend_from_slice(&self.header);
         }
@@ -88,14 +88,14 @@ impl RowWriter {
                 Framing::Csv => write_record(&mut columns, row, out),
             }
         }
-        self.begun = true;
+        self.has_started = true;
         Ok(())
     }
 
     /// Appends the text after the last row.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         if self.framing == Framing::JsonArray {
-            if !self.begun {
+            if !self.has_started {
                 out.extend_from_slice(&self.header);
             }
             out.push(b']');

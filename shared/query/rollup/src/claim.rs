@@ -45,28 +45,28 @@ impl ViewClaim {
 pub(crate) struct HeldClaim {
     pub(crate) claim: ViewClaim,
     /// A time before the claim began, on this machine's clocks.
-    begun: ClockReading,
+    started_at: ClockReading,
 }
 
 impl HeldClaim {
     /// Returns a claim that begins now, to be committed; `id`: that of the claim which it renews.
     pub(crate) fn begin(bucket: &Bucket, id: Option<Ulid>) -> Result<Self, RefreshError> {
-        let begun = bucket.world().moment();
+        let started_at = bucket.world().clock_reading();
         let now = bucket.clock().now().ok_or(RefreshError::NoStoreTime)?;
         Ok(Self {
             claim: ViewClaim {
                 id: id.unwrap_or_else(|| bucket.draw_ulid()),
                 until: now.plus(CLAIM_TIME),
             },
-            begun,
+            started_at,
         })
     }
 
     /// Returns the arrival time of a write that begins now, if there is enough time for it.
     pub(crate) fn arrival(&self, world: &World) -> Result<ClockReading, RefreshError> {
         // A freeze after this line does not make the arrival later.
-        let arrived = world.moment();
-        if world.elapsed(&self.begun) + WRITE_MARGIN < CLAIM_TIME {
+        let arrived = world.clock_reading();
+        if world.elapsed(&self.started_at) + WRITE_MARGIN < CLAIM_TIME {
             Ok(arrived)
         } else {
             Err(RefreshError::ClaimEnded)

@@ -157,13 +157,13 @@ impl ViewRefresher {
         if views.is_empty() {
             return Ok(report);
         }
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let mut manifest = self.manifests.read(source.database, None).await?;
         let mut progress = view_progress(&self.bucket, source.database)
             .read(None)
             .await?;
         for view in views {
-            let elapsed = self.bucket.world().elapsed(&begun);
+            let elapsed = self.bucket.world().elapsed(&started_at);
             let left = limit.saturating_sub(elapsed);
             // Another process has recorded the changes of a later version. With this one, all windows would count as
             // changed.
@@ -304,7 +304,7 @@ impl ViewTask<'_> {
         report: &mut RefreshReport,
     ) -> Result<RefreshOutcome, RefreshError> {
         let world = self.bucket.world();
-        let begun = world.moment();
+        let started_at = world.clock_reading();
         let (mut size, mut max_size) = (FIRST_WINDOWS, u64::MAX);
         let mut next = match self.record(progress, changed, size).await? {
             Ok(next) => next,
@@ -319,7 +319,7 @@ impl ViewTask<'_> {
             let replaced = self
                 .replace_windows(&claimed, step_time(limit, count))
                 .await;
-            let is_over = world.elapsed(&begun) >= limit;
+            let is_over = world.elapsed(&started_at) >= limit;
             let rows = match replaced {
                 Ok(rows) => rows,
                 Err(RefreshError::Data(ViewDataError::TooLarge)) if count > 1 => {

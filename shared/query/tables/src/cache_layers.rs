@@ -268,9 +268,9 @@ impl CacheLayers {
         if at_hand.is_some() {
             return Ok(at_hand);
         }
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let made = self.load_or_build(wanted, &deletes).await;
-        let nanos = self.bucket.world().elapsed(&begun).as_nanos();
+        let nanos = self.bucket.world().elapsed(&started_at).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.counts.nanos.fetch_add(nanos, Ordering::Relaxed);
         made

@@ -128,7 +128,7 @@ async fn handle_request(
     request: Request,
     next: Next,
 ) -> Response {
-    let begun = shared.world.clock.monotonic();
+    let started_at = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
     let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
@@ -143,7 +143,7 @@ async fn handle_request(
                 if let Some(tracer) = &shared.tracer
                     && tracer.is_requested(&head.headers)
                 {
-                    let admission = shared.world.clock.monotonic().saturating_sub(begun);
+                    let admission = shared.world.clock.monotonic().saturating_sub(started_at);
                     trace = open_span(&method, id);
                     tracer.attach(&trace, &head.headers, admission);
                 }
@@ -168,7 +168,7 @@ async fn handle_request(
     if let Some(cluster) = shared.cluster.header_value(&shared.world).await {
         response.headers_mut().insert(CLUSTER_HEADER, cluster);
     }
-    let took = shared.world.clock.monotonic().saturating_sub(begun);
+    let took = shared.world.clock.monotonic().saturating_sub(started_at);
     record_request(&shared, id, &method, &response, took);
     let has_route = response.extensions().get::<MatchedRoute>().is_some();
     if let Some(tracer) = shared.tracer.as_ref().filter(|_| !trace.is_disabled()) {

@@ -305,8 +305,8 @@ impl IntoResponse for ApiError {
 
 /// Returns a wait in seconds, rounded up, at least 1 s.
 fn whole_seconds(wait: Duration) -> u64 {
-    let begun = u64::from(wait.subsec_nanos() > 0);
-    wait.as_secs().saturating_add(begun).max(1)
+    let partial_second = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(partial_second).max(1)
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl CredentialProvider for AwsCredentials {
             }
             (Err(error), Some(credential)) => {
                 tracing::warn!(%error, "AWS credentials could not be renewed and will expire soon");
-                self.kept().failed = Some(self.world.moment());
+                self.kept().failed = Some(self.world.clock_reading());
                 Ok(credential)
             }
             (Err(error), None) => Err(error),

@@ -77,7 +77,7 @@ pub struct VersionedValue<T> {
     /// When it was committed, by the store's clock; `None` when there is no object yet.
     pub committed: Option<StoreTime>,
     /// The store's time of the answer that confirmed the value as current.
-    pub proven: Option<StoreTime>,
+    pub current_at: Option<StoreTime>,
     /// The start of the request that confirmed the value as current, on this machine's clocks: the value was current
     /// then or later. `None` if no request confirmed it.
     pub asked: Option<ClockReading>,
@@ -88,12 +88,12 @@ pub struct VersionedValue<T> {
 
 impl<T: Default> VersionedValue<T> {
     /// The value of a register that has no object yet.
-    pub fn absent(proven: Option<StoreTime>) -> Self {
+    pub fn absent(current_at: Option<StoreTime>) -> Self {
         Self {
             value: Arc::default(),
             version: 0,
             committed: None,
-            proven,
+            current_at,
             asked: None,
             etag: None,
             put_id: 0,
@@ -110,7 +110,7 @@ impl<T> VersionedValue<T> {
             value,
             version,
             committed: self.committed,
-            proven: self.proven,
+            current_at: self.current_at,
             asked: self.asked,
             etag: self.etag.clone(),
             put_id: self.put_id,
@@ -246,13 +246,13 @@ impl<T: RegisterRead> Register<T> {
             range: None,
             if_none_match: etag,
         };
-        let asked = Some(self.bucket.world().moment());
+        let asked = Some(self.bucket.world().clock_reading());
         let StoreResponse { value, date } = self.bucket.get(&self.key, options).await?;
         let found = match (value, known) {
             (Get::Found(object), _) => self.decode(object, date)?,
             (Get::Missing, _) | (Get::Unchanged, None) => VersionedValue::absent(date),
             (Get::Unchanged, Some(known)) => VersionedValue {
-                proven: date,
+                current_at: date,
                 ..known.clone()
             },
         };
@@ -262,7 +262,7 @@ impl<T: RegisterRead> Register<T> {
     fn decode(
         &self,
         object: Object,
-        proven: Option<StoreTime>,
+        current_at: Option<StoreTime>,
     ) -> Result<VersionedValue<T>, FormatError> {
         let key = self.key.to_string();
         let (put_id, payload) = T::READ_FORMAT.decode(&key, &object.bytes)?;
@@ -277,7 +277,7 @@ impl<T: RegisterRead> Register<T> {
             value: Arc::new(body.value),
             version: body.version,
             committed: Some(object.last_modified),
-            proven,
+            current_at,
             asked: None,
             etag: Some(object.etag),
             put_id,
@@ -328,7 +328,7 @@ impl<T: RegisterValue> Register<T> {
         apply: &'a mut (dyn FnMut(&VersionedValue<T>) -> ChangeStep<T> + Send),
     ) -> BoxFuture<'a, Result<CommitEnd<T>, RegisterError>> {
         Box::pin(async move {
-            let begun = self.bucket.world().moment();
+            let started_at = self.bucket.world().clock_reading();
             let mut fresh = known.is_none();
             let mut base = match known {
                 Some(known) => known,
@@ -345,12 +345,12 @@ impl<T: RegisterValue> Register<T> {
                         continue;
                     }
                 };
-                match self.put(&base, value, &begun).await? {
+                match self.put(&base, value, &started_at).await? {
                     PutAttempt::Committed(current) => return Ok(CommitEnd::Decided(current)),
                     PutAttempt::Unknown(reason) => return Ok(CommitEnd::Unknown(reason)),
                     PutAttempt::Lost(_)
                         if attempt + 1 >= MIN_APPLICATIONS
-                            && self.bucket.world().elapsed(&begun) >= self.deadline =>
+                            && self.bucket.world().elapsed(&started_at) >= self.deadline =>
                     {
                         break;
                     }
@@ -372,21 +372,21 @@ impl<T: RegisterValue> Register<T> {
         &self,
         base: &VersionedValue<T>,
         value: T,
-        begun: &ClockReading,
+        started_at: &ClockReading,
     ) -> Result<PutAttempt<T>, RegisterError> {
         let put_id = self.bucket.world().entropy.next_u128();
         let (bytes, mut next) = self.encode(base, value, put_id)?;
         let mut etag = base.etag.clone();
         for attempt in 0.. {
             let mode = etag.map_or(PutMode::Create, PutMode::Update);
-            let asked = self.bucket.world().moment();
+            let asked = self.bucket.world().clock_reading();
             match self.bucket.put(&self.key, bytes.clone(), mode).await {
                 Ok(StoreResponse {
                     value: Put::Done(etag),
                     date,
                 }) => {
                     next.etag = Some(etag);
-                    next.proven = date;
+                    next.current_at = date;
                     next.asked = Some(asked);
                     next.committed = date;
                     return Ok(PutAttempt::Committed(next));
@@ -404,7 +404,7 @@ impl<T: RegisterValue> Register<T> {
                 })
                 | Err(StoreError::Unavailable { .. }) => {}
             }
-            let found = match self.read_until_deadline(begun).await {
+            let found = match self.read_until_deadline(started_at).await {
                 Ok(found) => found,
                 Err(reason) => return Ok(PutAttempt::Unknown(reason)),
             };
@@ -421,7 +421,7 @@ impl<T: RegisterValue> Register<T> {
                     PutAttempt::Lost(found)
                 });
             }
-            if self.bucket.world().elapsed(begun) >= self.deadline {
+            if self.bucket.world().elapsed(started_at) >= self.deadline {
                 break;
             }
             // The same version may have another ETag by now, as after a restore of the bucket.
@@ -460,7 +460,7 @@ impl<T: RegisterValue> Register<T> {
             value: Arc::new(body.value),
             version: body.version,
             committed: None,
-            proven: None,
+            current_at: None,
             asked: None,
             etag: None,
             put_id,
@@ -471,12 +471,15 @@ impl<T: RegisterValue> Register<T> {
 
     /// Reads the register and retries while the store does not answer. Returns the reason if the deadline passes or if
     /// a retry cannot help.
-    async fn read_until_deadline(&self, begun: &ClockReading) -> Result<VersionedValue<T>, String> {
+    async fn read_until_deadline(
+        &self,
+        started_at: &ClockReading,
+    ) -> Result<VersionedValue<T>, String> {
         for attempt in 0.. {
             match self.read(None).await {
                 Ok(found) => return Ok(found),
                 Err(RegisterError::Store(StoreError::Unavailable { reason, .. })) => {
-                    if self.bucket.world().elapsed(begun) >= self.deadline {
+                    if self.bucket.world().elapsed(started_at) >= self.deadline {
                         return Err(reason);
                     }
                 }

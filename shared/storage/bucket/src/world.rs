@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Reads this machine's clocks.
-    pub fn moment(&self) -> ClockReading {
+    pub fn clock_reading(&self) -> ClockReading {
         ClockReading::now(self.clock.as_ref())
     }
 

@@ -169,13 +169,13 @@ impl Catalog {
         name: &str,
         max_age: Duration,
     ) -> Result<Option<DatabaseId>, CatalogError> {
-        let begun = self
+        let previous = self
             .root
             .cached_value()
-            .map(|held| (held.version, held.proven));
+            .map(|held| (held.version, held.current_at));
         let root = self.root(max_age).await?;
         let found = root.value.database(name);
-        if found.is_some() || begun != Some((root.version, root.proven)) {
+        if found.is_some() || previous != Some((root.version, root.current_at)) {
             return Ok(found);
         }
         Ok(self.root(Duration::ZERO).await?.value.database(name))

@@ -224,18 +224,19 @@ mod tests {
             purge: PurgeState::Waiting,
             purged_at: None,
         };
-        let judged = |deletion: Deletion, now| (deletion.can_be_undone(now), deletion.is_due(now));
-        assert_eq!(judged(deletion, at(100)), (true, false));
-        assert_eq!(judged(deletion, at(101)), (false, false));
-        assert_eq!(judged(deletion, at(160)), (false, true));
+        let validated =
+            |deletion: Deletion, now| (deletion.can_be_undone(now), deletion.is_due(now));
+        assert_eq!(validated(deletion, at(100)), (true, false));
+        assert_eq!(validated(deletion, at(101)), (false, false));
+        assert_eq!(validated(deletion, at(160)), (false, true));
         deletion.purge = PurgeState::Begun;
-        assert_eq!(judged(deletion, at(100)), (false, false));
-        assert_eq!(judged(deletion, at(160)), (false, true));
+        assert_eq!(validated(deletion, at(100)), (false, false));
+        assert_eq!(validated(deletion, at(160)), (false, true));
         deletion.purge = PurgeState::Done;
-        assert_eq!(judged(deletion, at(160)), (false, false));
+        assert_eq!(validated(deletion, at(160)), (false, false));
         deletion.hard_delete_at = None;
         deletion.purge = PurgeState::Waiting;
-        assert_eq!(judged(deletion, at(i64::MAX / 1_000_000)), (true, false));
+        assert_eq!(validated(deletion, at(i64::MAX / 1_000_000)), (true, false));
     }
 
     #[test]

@@ -27,7 +27,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// order of events in this process.
 #[derive(Clone, Copy, Debug)]
 struct RequestStart {
-    moment: ClockReading,
+    clock_reading: ClockReading,
     ticket: u64,
 }
 
@@ -35,7 +35,7 @@ struct RequestStart {
 #[derive(Debug)]
 struct ConfirmedValue<T> {
     value: VersionedValue<T>,
-    begun: ClockReading,
+    started_at: ClockReading,
     taken: u64,
 }
 
@@ -84,7 +84,7 @@ impl<T: RegisterRead> CachedRegister<T> {
 
     fn begin(&self) -> RequestStart {
         RequestStart {
-            moment: self.bucket.world().moment(),
+            clock_reading: self.bucket.world().clock_reading(),
             ticket: self.ticket(),
         }
     }
@@ -102,8 +102,8 @@ impl<T: RegisterRead> CachedRegister<T> {
         }
         let state = self.state();
         let held = state.held.as_ref()?;
-        let by_store = self.bucket.clock().now()?.since(held.value.proven?);
-        let by_machine = self.bucket.world().elapsed(&held.begun);
+        let by_store = self.bucket.clock().now()?.since(held.value.current_at?);
+        let by_machine = self.bucket.world().elapsed(&held.started_at);
         (by_store.max(by_machine) <= max_age).then(|| held.value.clone())
     }
 
@@ -133,13 +133,13 @@ impl<T: RegisterRead> CachedRegister<T> {
         if let Some(value) = self.fresh_value(max_age) {
             return Ok(value);
         }
-        let begun = self.begin();
+        let start = self.begin();
         let outcome = self
             .read()
             .await
-            .map(|value| self.store_value(value, begun));
+            .map(|value| self.store_value(value, start));
         let mut state = self.state();
-        state.asked = begun.ticket;
+        state.asked = start.ticket;
         state.error = outcome.as_ref().err().cloned();
         outcome
     }
@@ -161,17 +161,17 @@ impl<T: RegisterRead> CachedRegister<T> {
     /// Stores a value that a request confirmed, and returns the newest value. A commit that ran concurrently may have
     /// stored a newer one, which then stays. A newer version that was stored before the request began is replaced,
     /// because then the register itself went back, for example by a restore of the bucket.
-    fn store_value(&self, value: VersionedValue<T>, begun: RequestStart) -> VersionedValue<T> {
+    fn store_value(&self, value: VersionedValue<T>, start: RequestStart) -> VersionedValue<T> {
         let mut state = self.state();
         if let Some(held) = &state.held
             && held.value.version > value.version
-            && held.taken > begun.ticket
+            && held.taken > start.ticket
         {
             return held.value.clone();
         }
         state.held = Some(ConfirmedValue {
             value: value.clone(),
-            begun: begun.moment,
+            started_at: start.clock_reading,
             taken: self.ticket(),
         });
         value
@@ -185,17 +185,19 @@ impl<T: RegisterValue> CachedRegister<T> {
         known: Option<VersionedValue<T>>,
         change: impl FnMut(&VersionedValue<T>) -> Result<RegisterChange<T, R>, E> + Send,
     ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
-        let begun = self.begin();
+        let start = self.begin();
         let known = known.or_else(|| self.cached_value());
-        let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.proven));
+        let shown = known
+            .as_ref()
+            .map(|it| (Arc::clone(&it.value), it.current_at));
         let mut outcome = self.register.commit(known, change).await?;
         if let CommitOutcome::Committed { current, .. } = &mut outcome {
             // An unneeded change confirms nothing: the value keeps the time of its earlier confirmation.
-            let unproven = shown.is_some_and(|(value, proven)| {
-                Arc::ptr_eq(&value, &current.value) && proven == current.proven
+            let unproven = shown.is_some_and(|(value, current_at)| {
+                Arc::ptr_eq(&value, &current.value) && current_at == current.current_at
             });
             if !unproven {
-                *current = self.store_value(current.clone(), begun);
+                *current = self.store_value(current.clone(), start);
             } else if let Some(held) = self.cached_value() {
                 *current = held;
             }
@@ -341,8 +343,8 @@ mod tests {
             found(base)
         });
         commit.await.unwrap();
-        let begun = *after_the_commit_began.get().unwrap();
-        assert_eq!(register.store_value(old.clone(), begun).version, 1);
+        let start = *after_the_commit_began.get().unwrap();
+        assert_eq!(register.store_value(old.clone(), start).version, 1);
         let keep = |_: &VersionedValue<RootCatalog>| Ok::<_, ()>(RegisterChange::Keep(()));
         let outcome = register.commit(Some(old), keep).await.unwrap();
         assert!(

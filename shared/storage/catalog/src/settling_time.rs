@@ -156,13 +156,13 @@ mod tests {
         let stage = CatalogFixture::new();
         let catalog = stage.instance().with_sole_process(true);
         let clock = &stage.bucket.world().clock;
-        let begun = clock.monotonic();
+        let started_at = clock.monotonic();
         catalog.create_database("db", None).await.unwrap();
         catalog.delete_database("db", NEVER).await.unwrap();
-        assert_eq!(clock.monotonic(), begun);
+        assert_eq!(clock.monotonic(), started_at);
         catalog.end_sole_process();
         catalog.undelete_database("db", None).await.unwrap();
-        assert!(clock.monotonic() - begun > MAX_CATALOG_AGE);
+        assert!(clock.monotonic() - started_at > MAX_CATALOG_AGE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,10 +85,10 @@ impl ManifestFixture {
 
     async fn measure<T>(&self, operation: impl Future<Output = T>) -> (T, OperationCost) {
         let clock = &self.bucket.world().clock;
-        let (counts, begun) = (self.store.counts(), clock.monotonic());
+        let (counts, started_at) = (self.store.counts(), clock.monotonic());
         let result = operation.await;
         let cost = OperationCost {
-            time: clock.monotonic().saturating_sub(begun),
+            time: clock.monotonic().saturating_sub(started_at),
             counts: self.store.counts() - counts,
         };
         (result, cost)
@@ -266,12 +266,12 @@ fn size(bytes: u64) -> String {
 
 /// Returns the oldest eight adjacent sections of a table that are all inline, or all in pages.
 async fn oldest(
-    site: &ManifestFixture,
+    fixture: &ManifestFixture,
     current: &VersionedValue<Manifest>,
     table: TableId,
     in_pages: bool,
 ) -> Vec<Arc<Section>> {
-    let all = site
+    let all = fixture
         .manifests
         .load_sections(DATABASE, &current.value, table, TimeRange::ALL);
     let all = all.await.unwrap().into_iter().map(|found| found.section);
@@ -290,17 +290,17 @@ async fn oldest(
 }
 
 async fn run(tables: u32, sections: u64) {
-    let mut site = ManifestFixture::new(tables);
-    let mut current = site.read().await;
+    let mut fixture = ManifestFixture::new(tables);
+    let mut current = fixture.read().await;
     let mut flushes = Vec::new();
-    let clock = Arc::clone(&site.bucket.world().clock);
-    let begun = clock.monotonic();
+    let clock = Arc::clone(&fixture.bucket.world().clock);
+    let started_at = clock.monotonic();
     while current.value.section_count() < sections {
-        let (next, cost) = site.flush(current).await;
+        let (next, cost) = fixture.flush(current).await;
         current = next;
         flushes.push(cost);
     }
-    let built = clock.monotonic().saturating_sub(begun);
+    let built = clock.monotonic().saturating_sub(started_at);
     let value = &current.value;
     println!(
         "{tables} tables, {} sections: {} inline, {} pages; built in {:.1} s",
@@ -320,15 +320,15 @@ async fn run(tables: u32, sections: u64) {
     for round in 0..ROUNDS {
         let table = TableId::new(1 + round as u32 % tables);
         for in_pages in [false, true] {
-            let inputs = oldest(&site, &current, table, in_pages).await;
+            let inputs = oldest(&fixture, &current, table, in_pages).await;
             if inputs.is_empty() {
                 continue;
             }
             if in_pages {
                 // A new instance, which has not read the page.
-                site.manifests = ManifestFixture::cold(&site.bucket);
+                fixture.manifests = ManifestFixture::cold(&fixture.bucket);
             }
-            let (next, cost) = site.merge(current, inputs).await;
+            let (next, cost) = fixture.merge(current, inputs).await;
             current = next;
             costs[usize::from(in_pages)].push(cost);
         }
@@ -338,29 +338,29 @@ async fn run(tables: u32, sections: u64) {
     print_costs("merge of 8, in pages, cold", paged);
 
     let mut cold_reads = Vec::new();
-    let mut censuses = Vec::new();
-    let last_day = (site.flushes / DAY_FLUSHES) as i64;
+    let mut costs = Vec::new();
+    let last_day = (fixture.flushes / DAY_FLUSHES) as i64;
     for round in 0..ROUNDS as i64 {
         let first = last_day * round / ROUNDS as i64 * DAY_NANOS;
         let times = TimeRange {
             first,
             last: first + DAY_NANOS - 1,
         };
-        let store = ManifestFixture::cold(&site.bucket);
+        let store = ManifestFixture::cold(&fixture.bucket);
         let read = async {
             let current = store.read(DATABASE, None).await.unwrap();
             let sections = store.load_sections(DATABASE, &current.value, TableId::new(1), times);
             sections.await.unwrap()
         };
-        cold_reads.push(site.measure(read).await.1);
+        cold_reads.push(fixture.measure(read).await.1);
         if round < 3 {
-            let store = ManifestFixture::cold(&site.bucket);
-            let census = store.census(DATABASE, &current.value);
-            censuses.push(site.measure(census).await.1);
+            let store = ManifestFixture::cold(&fixture.bucket);
+            let referenced = store.referenced_objects(DATABASE, &current.value);
+            costs.push(fixture.measure(referenced).await.1);
         }
     }
     print_costs("cold read of table and day", cold_reads);
-    print_costs("census", censuses);
+    print_costs("census", costs);
 }
 
 fn main() {

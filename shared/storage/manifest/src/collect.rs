@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct GarbageCollection {
     /// The references on which the collection is based.
-    pub census: ReferencedObjects,
+    pub referenced: ReferencedObjects,
     /// The deleted objects, all of [`ReferencedObjects::deletable`].
     pub deleted: BTreeSet<ObjectName>,
     /// Unreferenced objects that are so old that no commit will reference them.
@@ -39,11 +39,11 @@ impl GarbageCollection {
     /// Returns whether an entry can be removed: it was doomed when the references were read, and each of its objects is
     /// deleted or is needed by an entry that was not doomed then.
     fn is_done(&self, entry: &CondemnedEntry) -> bool {
-        let census = &self.census;
-        let names = || census.names_of(entry).into_iter();
+        let referenced = &self.referenced;
+        let names = || referenced.names_of(entry).into_iter();
         entry.doomed
-            && census.doomed_entries.contains(&entry.key())
-            && names().all(|name| self.deleted.contains(&name) || census.is_needed(&name))
+            && referenced.doomed_entries.contains(&entry.key())
+            && names().all(|name| self.deleted.contains(&name) || referenced.is_needed(&name))
     }
 }
 
@@ -62,11 +62,11 @@ impl Manifest {
             .retain(|one| !by.ended_publications.contains(&(one.table, one.number)));
         next.condemned.retain(|entry| !by.is_done(entry));
         next.doom(now, by.time_travel);
-        let is_known = |page: &PageRef| by.census.examined.contains(&page.place());
+        let is_known = |page: &PageRef| by.referenced.examined.contains(&page.place());
         if next.pages.iter().all(is_known) {
             next.condemn_orphans(by, base.version + 1);
             next.settle_deletes(base.version + 1, |recorded| {
-                by.census.unmet.contains(recorded)
+                by.referenced.unmet.contains(recorded)
             });
         }
         next.forget_deletes(now, by.time_travel);
@@ -106,12 +106,12 @@ impl Manifest {
         named.extend(own.map(|section| section.object_name()));
         named.extend(self.pages.iter().map(|page| ObjectName::Page(page.object)));
         for entry in &self.condemned {
-            named.extend(by.census.names_of(entry));
+            named.extend(by.referenced.names_of(entry));
         }
         let orphans = by
             .orphans
             .iter()
-            .filter(|name| !named.contains(name) && !by.census.live.contains(name));
+            .filter(|name| !named.contains(name) && !by.referenced.live.contains(name));
         let orphans: Vec<_> = orphans.copied().map(DroppedItem::Object).collect();
         self.condemn(orphans, version);
     }
@@ -146,7 +146,7 @@ impl ManifestStore {
     ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let change = |base: &VersionedValue<Manifest>| {
             let next = base
-                .proven
+                .current_at
                 .and_then(|now| Manifest::collected(base, collection, now));
             Ok::<_, std::convert::Infallible>(match next {
                 Some(next) => RegisterChange::Put(next, ()),

@@ -103,7 +103,7 @@ impl ManifestStore {
             return None;
         }
         match self.write_dropped_pages(database, chosen).await {
-            Ok(burial) => burial,
+            Ok(dropped_sections) => dropped_sections,
             Err(error) => {
                 tracing::warn!(%database, %error, "writing pages of dropped sections failed; they stay in the manifest");
                 None
@@ -120,7 +120,7 @@ impl ManifestStore {
             return Ok(None);
         };
         let mut body = BytesMut::new();
-        let mut burial = DroppedSections {
+        let mut dropped_sections = DroppedSections {
             moved: BTreeSet::new(),
             pages: Vec::new(),
             object,
@@ -140,18 +140,18 @@ impl ManifestStore {
             let newest = grave.iter().map(|(entry, _)| entry);
             let newest = newest.max_by_key(|entry| entry.version);
             if let Some((page, newest)) = page.zip(newest) {
-                burial.pages.push(CondemnedEntry {
+                dropped_sections.pages.push(CondemnedEntry {
                     what: DroppedItem::Page(page),
                     ..newest.clone()
                 });
             }
-            burial
+            dropped_sections
                 .moved
                 .extend(grave.iter().map(|(entry, _)| entry.key()));
         }
         let key = Key::Page(database, object.ulid);
         let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
         put.await?;
-        Ok(Some(burial))
+        Ok(Some(dropped_sections))
     }
 }

@@ -124,7 +124,7 @@ impl FlushCommit {
         &self,
         base: &VersionedValue<Manifest>,
         spill: Option<&PageSpill>,
-        burial: Option<&DroppedSections>,
+        dropped_sections: Option<&DroppedSections>,
     ) -> Result<Manifest, CommitAbandoned> {
         let mark = base.value.low_water_mark;
         if mark != self.read_mark {
@@ -137,8 +137,8 @@ impl FlushCommit {
         if let Some(spill) = spill {
             spill.apply(base, &mut next);
         }
-        if let Some(burial) = burial {
-            burial.apply(base, &mut next);
+        if let Some(dropped_sections) = dropped_sections {
+            dropped_sections.apply(base, &mut next);
         }
         let version = base.version + 1;
         let deletes = self.deletes.iter().map(|(stamp, delete)| RecordedDelete {
@@ -182,9 +182,9 @@ impl ManifestStore {
         let spill = self
             .prepare_spill(database, &base, flush.sections.len())
             .await;
-        let burial = self.prepare_dropped_sections(database, &base).await;
+        let dropped_sections = self.prepare_dropped_sections(database, &base).await;
         let change = |base: &VersionedValue<Manifest>| {
-            let next = flush.apply(base, spill.as_ref(), burial.as_ref())?;
+            let next = flush.apply(base, spill.as_ref(), dropped_sections.as_ref())?;
             Ok(RegisterChange::Put(next, ()))
         };
         let outcome = self.register(database).commit(Some(base), change).await?;

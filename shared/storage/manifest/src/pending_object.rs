@@ -46,6 +46,6 @@ impl PendingObject {
 
 /// Returns whether a commit on this base may reference an object whose name was drawn at this time.
 pub(crate) fn is_young(drawn: StoreTime, base: &VersionedValue<Manifest>) -> bool {
-    let age = base.proven.map(|proven| proven.since(drawn));
+    let age = base.current_at.map(|current_at| current_at.since(drawn));
     age.is_some_and(|age| age <= OBJECT_NAME_AGE)
 }

@@ -112,7 +112,7 @@ pub struct SnapshotReader {
 /// The responses of one attempt.
 struct SnapshotResponses {
     above: Stamp,
-    begun: ClockReading,
+    started_at: ClockReading,
     listing: Option<TailListing>,
     manifest: VersionedValue<Manifest>,
     catalog: VersionedValue<DatabaseCatalog>,
@@ -179,10 +179,10 @@ impl SnapshotReader {
         database: DatabaseId,
         as_of: Stamp,
     ) -> Result<Option<Arc<Snapshot>>, SnapshotError> {
-        let taken = self.bucket.world().moment();
+        let taken = self.bucket.world().clock_reading();
         let manifest = self.manifests.read(database, None).await?;
         let catalog = self.catalog.database(database, Duration::ZERO).await?;
-        let shown = manifest.proven.zip(catalog.proven);
+        let shown = manifest.current_at.zip(catalog.current_at);
         let Some((shown, _)) = shown.filter(|_| as_of <= manifest.value.low_water_mark) else {
             return Ok(None);
         };
@@ -348,7 +348,7 @@ impl SnapshotReader {
         let mut above = known
             .as_ref()
             .map_or(Stamp::ZERO, |known| known.value.low_water_mark);
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let list = async {
             match source {
                 TailSource::Listing => self.tail.list(database, above).await.map(Some),
@@ -372,7 +372,7 @@ impl SnapshotReader {
         };
         Ok(SnapshotResponses {
             above,
-            begun,
+            started_at,
             listing: listing.map_err(|error| self.listing_error(error, &manifest))?,
             manifest,
             catalog: catalog?,
@@ -416,7 +416,7 @@ impl SnapshotReader {
         };
         let SnapshotResponses {
             above,
-            begun,
+            started_at,
             listing,
             mut manifest,
             mut catalog,
@@ -452,7 +452,7 @@ impl SnapshotReader {
             catalog,
             manifest,
             tail,
-            taken: begun,
+            taken: started_at,
             shown,
             as_of: None,
         }))
@@ -463,7 +463,7 @@ impl SnapshotReader {
         &self,
         answers: &SnapshotResponses,
     ) -> Result<StoreTime, ResponseMismatch> {
-        let registers = answers.manifest.proven.zip(answers.catalog.proven);
+        let registers = answers.manifest.current_at.zip(answers.catalog.current_at);
         let (manifest, catalog) = registers.ok_or(ResponseMismatch::NoDate)?;
         let (mut first, mut last) = (manifest.min(catalog), manifest.max(catalog));
         if let Some(listing) = &answers.listing {
@@ -472,7 +472,7 @@ impl SnapshotReader {
         }
         let span = last
             .since(first)
-            .max(self.bucket.world().elapsed(&answers.begun));
+            .max(self.bucket.world().elapsed(&answers.started_at));
         if span > self.rules.snapshot_span {
             return Err(ResponseMismatch::Span { span });
         }

@@ -145,33 +145,33 @@ impl ManifestStore {
     ///
     /// # Errors
     /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
-    pub async fn census(
+    pub async fn referenced_objects(
         &self,
         database: DatabaseId,
         manifest: &Manifest,
     ) -> Result<ReferencedObjects, ManifestError> {
-        let mut census = ReferencedObjects::default();
+        let mut referenced = ReferencedObjects::default();
         let mut pending: Vec<_> = manifest.pending_deletes().collect();
-        let mut look = |census: &mut ReferencedObjects, section: &Section| {
-            census.count_live(section);
+        let mut look = |referenced: &mut ReferencedObjects, section: &Section| {
+            referenced.count_live(section);
             pending.retain(|recorded| !recorded.applies_to(section));
         };
         for section in &manifest.sections {
-            look(&mut census, section);
+            look(&mut referenced, section);
         }
         let mut heads = self.stream_heads(database, manifest.pages.clone());
         for page in &manifest.pages {
-            census.live.insert(ObjectName::Page(page.object));
+            referenced.live.insert(ObjectName::Page(page.object));
             match heads.try_next().await {
                 Ok(Some(found)) => {
                     for found in found.iter() {
-                        look(&mut census, &found.section);
+                        look(&mut referenced, &found.section);
                     }
-                    census.examined.insert(page.place());
+                    referenced.examined.insert(page.place());
                 }
                 Err(error) if error.is_damage() => {
                     tracing::warn!(%database, %error, "a page is damaged; older bundles are kept");
-                    census.record_unreadable_page(page.object);
+                    referenced.record_unreadable_page(page.object);
                 }
                 Err(error) => return Err(error),
                 Ok(None) => break,
@@ -180,14 +180,14 @@ impl ManifestStore {
         drop(heads);
         for record in &manifest.damage {
             let part = record.part;
-            census.live.extend(part.object());
+            referenced.live.extend(part.object());
             // Another database keeps its damaged objects as long as this manifest records them.
-            census.origins.extend(record.origin);
+            referenced.origins.extend(record.origin);
             if let DamagedPart::Page(object, _) = part {
-                census.record_unreadable_page(object);
+                referenced.record_unreadable_page(object);
             }
         }
-        census.unmet = pending.into_iter().collect();
+        referenced.unmet = pending.into_iter().collect();
         let condemned = manifest.condemned.clone();
         let mut condemned = pin!(
             stream::iter(condemned)
@@ -199,11 +199,11 @@ impl ManifestStore {
         );
         while let Some((entry, sections)) = condemned.try_next().await? {
             if let (None, DroppedItem::Page(page)) = (&sections, &entry.what) {
-                census.record_unreadable_page(page.object);
+                referenced.record_unreadable_page(page.object);
             }
-            census.count_condemned(&entry, &sections.unwrap_or_default());
+            referenced.count_condemned(&entry, &sections.unwrap_or_default());
         }
-        Ok(census)
+        Ok(referenced)
     }
 
     /// Returns the sections of a condemned page, or `None` if it is damaged. The list is empty for other entries.

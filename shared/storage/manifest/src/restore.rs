@@ -194,7 +194,7 @@ impl ManifestStore {
     ) -> Result<(), ManifestError> {
         let current = self.read(source, None).await?;
         let is_young = |pin: &VersionPin| {
-            let age = current.proven.map(|now| now.since(pin.created));
+            let age = current.current_at.map(|now| now.since(pin.created));
             pin.database == database && age.is_some_and(|age| age < RESTORE_TIME)
         };
         if current.value.pins.iter().any(is_young) {

@@ -302,7 +302,7 @@ impl RowDeleteLog {
         mut change: impl FnMut(&mut RowDeleteRequests, StoreTime) -> R + Send,
     ) -> Result<R, ManifestError> {
         let commit = |base: &VersionedValue<RowDeleteRequests>| {
-            let now = base.proven.or_else(|| self.bucket.clock().now());
+            let now = base.current_at.or_else(|| self.bucket.clock().now());
             let now = now.ok_or(NoStoreTime)?;
             let mut requests = RowDeleteRequests::clone(&base.value);
             let result = change(&mut requests, now);

@@ -378,7 +378,7 @@ impl Instance {
 
     /// Writes one row whose segment needs this version of the catalog.
     pub(crate) async fn write(&self, catalog_version: u64) -> Result<Stamp, WriteError> {
-        let arrived = self.bucket.world().moment();
+        let arrived = self.bucket.world().clock_reading();
         let manifest = self.manifests.read(DATABASE, None).await.unwrap();
         let request = WriteRequest {
             depth: 0,
@@ -389,7 +389,7 @@ impl Instance {
                 tail: None,
                 catalog_version,
                 mark: manifest.value.low_water_mark,
-                proven: manifest.proven.unwrap(),
+                current_at: manifest.current_at.unwrap(),
                 asked: manifest.asked.unwrap(),
             },
             after: None,

@@ -103,9 +103,9 @@ fn section(rows: &RecordBatch, encodings: &[(&str, Encoding)]) -> Bytes {
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     work();
-    begun.elapsed()
+    started_at.elapsed()
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

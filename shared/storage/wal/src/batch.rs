@@ -17,7 +17,7 @@ pub struct FreshnessProof {
     /// The low-water mark of the database's manifest.
     pub mark: Stamp,
     /// The earliest `Date` of the answers that showed the catalogs and the low-water mark to be current.
-    pub proven: StoreTime,
+    pub current_at: StoreTime,
     /// The state of the tail after the last flush, from the same manifest.
     pub tail: Option<TailState>,
     /// The start of the earliest request that showed the catalogs and the low-water mark to be current.
@@ -80,7 +80,7 @@ pub(crate) struct CommitPreconditions {
 /// A request that waits until its segment is put.
 #[derive(Debug)]
 pub(crate) struct PendingRequest<R> {
-    pub(crate) terms: CommitPreconditions,
+    pub(crate) preconditions: CommitPreconditions,
     reply: Option<oneshot::Sender<Result<WriteReceipt, WriteError>>>,
     /// Held until the request is answered.
     reservation: Option<R>,
@@ -88,12 +88,12 @@ pub(crate) struct PendingRequest<R> {
 
 impl<R> PendingRequest<R> {
     pub(crate) fn new(
-        terms: CommitPreconditions,
+        preconditions: CommitPreconditions,
         reply: oneshot::Sender<Result<WriteReceipt, WriteError>>,
         reservation: R,
     ) -> Self {
         Self {
-            terms,
+            preconditions,
             reply: Some(reply),
             reservation: Some(reservation),
         }

@@ -185,9 +185,9 @@ impl SegmentCommitter {
     ) {
         let now = self.bucket.clock().now();
         let is_strict = |pending: &PendingRequest<R>| {
-            let terms = &pending.terms;
-            let is_current = now.is_some_and(|now| self.check_clock(now, terms).is_ok());
-            terms.order == WriteOrder::Strict && (is_current || now.is_none())
+            let preconditions = &pending.preconditions;
+            let is_current = now.is_some_and(|now| self.check_clock(now, preconditions).is_ok());
+            preconditions.order == WriteOrder::Strict && (is_current || now.is_none())
         };
         if !self.rules.tail_is_followed || !requests.iter().any(is_strict) {
             return;
@@ -203,8 +203,8 @@ impl SegmentCommitter {
     /// are ahead of this instance's clock matter. A stamp that is more than 1 min ahead was not acknowledged and is
     /// ignored.
     async fn follow_newest(&self, database: DatabaseId) -> Result<(), WriteError> {
-        let begun = self.bucket.clock().now().ok_or(WriteError::NoClock)?;
-        let passed = self.stamps.pass(begun);
+        let started_at = self.bucket.clock().now().ok_or(WriteError::NoClock)?;
+        let passed = self.stamps.pass(started_at);
         // The other requests of the batch must still be put in time.
         let limit = self.rules.wait_limit / 2;
         let newest = self.bucket.newest_stamp(database, passed);
@@ -226,7 +226,7 @@ impl SegmentCommitter {
             .bucket
             .clock()
             .now()
-            .map_or(begun, |now| now.max(begun));
+            .map_or(started_at, |now| now.max(started_at));
         Ok(self.stamps.follow(newest, now)?)
     }
 
@@ -238,20 +238,20 @@ impl SegmentCommitter {
         mut shares: Vec<BatchShare>,
         requests: &mut [PendingRequest<R>],
     ) {
-        let begun = self.bucket.world().moment();
+        let started_at = self.bucket.world().clock_reading();
         let Some(stamp) = self.admit(&mut shares, requests) else {
             return;
         };
-        let needs_catalog =
-            preconditions_of(&shares, requests).map(|terms| terms.proof.catalog_version);
+        let needs_catalog = preconditions_of(&shares, requests)
+            .map(|preconditions| preconditions.proof.catalog_version);
         let needs_catalog = needs_catalog.max().unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
         let progress = preconditions_of(&shares, requests)
-            .filter_map(|terms| terms.progress)
+            .filter_map(|preconditions| preconditions.progress)
             .collect();
         let result = match self.encode(database, name, needs_catalog, depth, &shares, progress) {
-            Some(segment) => self.store(segment, begun).await,
+            Some(segment) => self.store(segment, started_at).await,
             None => Err(WriteError::TooLarge {
                 bytes: rows_of(&shares).map(EncodedRows::size_bytes).sum(),
                 limit: MAX_SEGMENT_BYTES,
@@ -296,18 +296,20 @@ impl SegmentCommitter {
         requests: &mut [PendingRequest<R>],
     ) -> Option<Stamp> {
         let now = self.bucket.clock().now();
-        self.retain_shares(shares, requests, |terms| self.check_order(now, terms));
+        self.retain_shares(shares, requests, |preconditions| {
+            self.check_order(now, preconditions)
+        });
         if shares.is_empty() {
             return None;
         }
         let after = preconditions_of(shares, requests)
-            .filter_map(|terms| terms.after)
+            .filter_map(|preconditions| preconditions.after)
             .max();
         // This can't fail: each `after` was admitted, and without a time every share was removed.
         let now = now?;
         let stamp = self.stamps.next(now, after).ok()?;
-        self.retain_shares(shares, requests, |terms| {
-            self.check_stamp(now, stamp, terms)
+        self.retain_shares(shares, requests, |preconditions| {
+            self.check_stamp(now, stamp, preconditions)
         });
         (!shares.is_empty()).then_some(stamp)
     }
@@ -324,7 +326,7 @@ impl SegmentCommitter {
             let Some(pending) = pending.filter(|pending| pending.is_open()) else {
                 return false;
             };
-            let checked = check(&pending.terms);
+            let checked = check(&pending.preconditions);
             let keep = checked.is_ok();
             if let Err(error) = checked {
                 self.refuse(pending, error);
@@ -340,9 +342,13 @@ impl SegmentCommitter {
 
     /// Refuses a request that has waited too long, or whose proof is too old at the present time. Called before a stamp
     /// is taken, because a stamp of a wrong time would persist after the clock is corrected.
-    fn check_clock(&self, now: StoreTime, terms: &CommitPreconditions) -> Result<(), WriteError> {
-        self.check_wait(Stamp::new(now, self.stamps.salt()), terms)?;
-        let age = now.since(terms.proof.proven);
+    fn check_clock(
+        &self,
+        now: StoreTime,
+        preconditions: &CommitPreconditions,
+    ) -> Result<(), WriteError> {
+        self.check_wait(Stamp::new(now, self.stamps.salt()), preconditions)?;
+        let age = now.since(preconditions.proof.current_at);
         let limit = self.rules.proof_age;
         if age > limit {
             let stamp = Stamp::new(now, self.stamps.salt());
@@ -354,19 +360,23 @@ impl SegmentCommitter {
     fn check_order(
         &self,
         now: Option<StoreTime>,
-        terms: &CommitPreconditions,
+        preconditions: &CommitPreconditions,
     ) -> Result<(), WriteError> {
         let now = now.ok_or(WriteError::NoClock)?;
-        self.check_clock(now, terms)?;
-        match terms.after {
+        self.check_clock(now, preconditions)?;
+        match preconditions.after {
             Some(after) => Ok(self.stamps.admit(now, after)?),
             None => Ok(()),
         }
     }
 
     /// Checks that the request has waited no longer than rule W1 allows.
-    fn check_wait(&self, stamp: Stamp, terms: &CommitPreconditions) -> Result<(), WriteError> {
-        let waited = self.bucket.world().elapsed(&terms.arrived);
+    fn check_wait(
+        &self,
+        stamp: Stamp,
+        preconditions: &CommitPreconditions,
+    ) -> Result<(), WriteError> {
+        let waited = self.bucket.world().elapsed(&preconditions.arrived);
         let limit = self.rules.wait_limit;
         if waited > limit {
             return Err(WriteError::WaitedTooLong {
@@ -384,31 +394,34 @@ impl SegmentCommitter {
         &self,
         now: StoreTime,
         stamp: Stamp,
-        terms: &CommitPreconditions,
+        preconditions: &CommitPreconditions,
     ) -> Result<(), WriteError> {
-        self.check_wait(stamp, terms)?;
+        self.check_wait(stamp, preconditions)?;
         // A stamp that follows another one may be ahead of the present. This does not make the proof older.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
-        let age = stamp.time().since(terms.proof.proven).saturating_sub(ahead);
+        let age = stamp
+            .time()
+            .since(preconditions.proof.current_at)
+            .saturating_sub(ahead);
         // The store's clock lags by the latency of its answers. Rule D counts by the machine's clock, which does not
         // lag.
-        let age = age.max(self.bucket.world().elapsed(&terms.proof.asked));
+        let age = age.max(self.bucket.world().elapsed(&preconditions.proof.asked));
         let limit = self.rules.proof_age;
         if age > limit {
             return Err(WriteError::ProofExpired { stamp, age, limit });
         }
-        let mark = terms.proof.mark;
+        let mark = preconditions.proof.mark;
         if self.rules.mark_is_checked && stamp <= mark {
             return Err(WriteError::NotAboveMark { stamp, mark });
         }
         Ok(())
     }
 
-    async fn store(&self, segment: Segment, begun: ClockReading) -> Result<(), WriteError> {
+    async fn store(&self, segment: Segment, started_at: ClockReading) -> Result<(), WriteError> {
         let (database, stamp) = (segment.database(), segment.name().stamp);
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
         let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
-        let outcome = self.put_object(&segment, begun).await;
+        let outcome = self.put_object(&segment, started_at).await;
         if !matches!(outcome, PutOutcome::Refused(_)) {
             let bytes = segment.deletes().iter().map(RowDelete::stored_bytes);
             self.tails.record_put(database, stamp, bytes.sum());
@@ -438,13 +451,13 @@ impl SegmentCommitter {
         }
     }
 
-    async fn put_object(&self, segment: &Segment, begun: ClockReading) -> PutOutcome {
+    async fn put_object(&self, segment: &Segment, started_at: ClockReading) -> PutOutcome {
         let world = self.bucket.world();
         let key = Key::Segment(segment.database(), segment.name());
         let object = segment.object().clone();
         let put = self.bucket.put(&key, object, PutMode::Overwrite);
         let answer = world.timeout(self.put_timeout, put).await;
-        let took = world.elapsed(&begun);
+        let took = world.elapsed(&started_at);
         match answer {
             None => PutOutcome::Unknown(format!("no answer within {} ms", took.as_millis())),
             Some(Err(error @ StoreError::Unavailable { .. })) => {
@@ -498,5 +511,5 @@ fn preconditions_of<'a, R>(
     let requests = shares
         .iter()
         .filter_map(|share| requests.get(share.request));
-    requests.map(|pending| &pending.terms)
+    requests.map(|pending| &pending.preconditions)
 }

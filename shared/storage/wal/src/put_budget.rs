@@ -43,7 +43,7 @@ pub(crate) struct PutBudget {
 #[derive(Clone, Copy, Debug)]
 struct LastPut {
     /// The start of the PUT, by the monotonic clock.
-    begun: Duration,
+    started_at: Duration,
     /// The value of the tokens that the PUT left.
     balance: Duration,
 }
@@ -61,9 +61,9 @@ impl PutBudget {
         let balance = self.balance(now, rate);
         let is_early = self
             .last
-            .is_some_and(|last| now.saturating_sub(last.begun) < rate.interval);
+            .is_some_and(|last| now.saturating_sub(last.started_at) < rate.interval);
         self.last = Some(LastPut {
-            begun: now,
+            started_at: now,
             balance: balance.saturating_sub(rate.interval),
         });
         is_early && balance >= rate.interval
@@ -72,7 +72,7 @@ impl PutBudget {
     fn balance(&self, now: Duration, rate: PutRate) -> Duration {
         let full = rate.capacity();
         self.last.map_or(full, |last| {
-            let accrued = now.saturating_sub(last.begun);
+            let accrued = now.saturating_sub(last.started_at);
             last.balance.saturating_add(accrued).min(full)
         })
     }

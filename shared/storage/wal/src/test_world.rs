@@ -434,8 +434,8 @@ impl TestWorld {
         ProtocolRules::new(ProtocolMargins::NETWORK)
     }
 
-    pub(crate) fn moment(&self) -> ClockReading {
-        self.bucket.world().moment()
+    pub(crate) fn clock_reading(&self) -> ClockReading {
+        self.bucket.world().clock_reading()
     }
 
     /// Returns a request that arrives now, with one row at `time`.
@@ -449,7 +449,7 @@ impl TestWorld {
         WriteRequest {
             depth: 0,
             progress: None,
-            arrived: self.moment(),
+            arrived: self.clock_reading(),
             rows,
             proof: self.proof(),
             after: None,
@@ -460,7 +460,7 @@ impl TestWorld {
     /// Returns a request that arrives now and deletes the rows of a table.
     pub(crate) fn delete_request(&self, table: u32) -> DeleteRequest {
         DeleteRequest {
-            arrived: self.moment(),
+            arrived: self.clock_reading(),
             deletes: vec![RowDelete {
                 table: TableId::new(table),
                 condition: Condition::EVERYTHING,
@@ -475,9 +475,9 @@ impl TestWorld {
         FreshnessProof {
             catalog_version: 1,
             mark: Stamp::ZERO,
-            proven: self.bucket.clock().now().unwrap_or_default(),
+            current_at: self.bucket.clock().now().unwrap_or_default(),
             tail: None,
-            asked: self.moment(),
+            asked: self.clock_reading(),
         }
     }
 }

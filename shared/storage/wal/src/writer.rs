@@ -236,7 +236,7 @@ impl TailWriter {
         request: WriteRequest,
         room: InFlightRoom,
     ) -> Result<WriteReceipt, WriteError> {
-        let terms = CommitPreconditions {
+        let preconditions = CommitPreconditions {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
@@ -253,7 +253,7 @@ impl TailWriter {
             room,
             _deletes: None,
         };
-        self.put(lane, terms, load, reservation).await
+        self.put(lane, preconditions, load, reservation).await
     }
 
     /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They get a segment
@@ -268,7 +268,7 @@ impl TailWriter {
         database: DatabaseId,
         request: DeleteRequest,
     ) -> Result<WriteReceipt, WriteError> {
-        let terms = CommitPreconditions {
+        let preconditions = CommitPreconditions {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
@@ -287,17 +287,17 @@ impl TailWriter {
             room: self.inner.reserve(size)?,
             _deletes: Some(deletes),
         };
-        self.put(lane, terms, load, reservation).await
+        self.put(lane, preconditions, load, reservation).await
     }
 
     async fn put(
         &self,
         lane: LaneKey,
-        terms: CommitPreconditions,
+        preconditions: CommitPreconditions,
         load: WritePayload,
         reservation: InFlightReservation,
     ) -> Result<WriteReceipt, WriteError> {
-        let answer = self.inner.join(lane, terms, load, reservation);
+        let answer = self.inner.join(lane, preconditions, load, reservation);
         answer.await.unwrap_or(Err(WriteError::ShuttingDown))
     }
 
@@ -353,13 +353,13 @@ impl TailWriterState {
     fn join(
         self: &Arc<Self>,
         key: LaneKey,
-        terms: CommitPreconditions,
+        preconditions: CommitPreconditions,
         load: WritePayload,
         reservation: InFlightReservation,
     ) -> oneshot::Receiver<Result<WriteReceipt, WriteError>> {
         let (reply, answer) = oneshot::channel();
         let bytes = reservation.room.bytes.bytes;
-        let pending = PendingRequest::new(terms, reply, reservation);
+        let pending = PendingRequest::new(preconditions, reply, reservation);
         let mut lanes = self.lanes();
         let lane = lanes.lane(key);
         lane.queue.push_back(QueuedRequest { pending, load });

@@ -22,8 +22,8 @@ impl WriterFixture {
     /// Writes as a client that sends a request after each answer, until an hour has passed. Flushes keep up.
     async fn write_for_an_hour(&self) {
         let clock = &self.world.bucket.world().clock;
-        let (begun, mut mark) = (clock.monotonic(), Stamp::ZERO);
-        while clock.monotonic() - begun < HOUR {
+        let (started_at, mut mark) = (clock.monotonic(), Stamp::ZERO);
+        while clock.monotonic() - started_at < HOUR {
             let mut request = self.world.request(0);
             request.proof.mark = mark;
             mark = self.write(request).await.unwrap().stamp;
@@ -70,7 +70,7 @@ async fn an_idle_writer_regains_the_burst() {
     for idle in [Duration::ZERO, 2 * SECOND, 60 * SECOND] {
         let before = setup.writer.stats().burst_batches;
         setup.wait(idle).await;
-        let begun = setup.world.bucket.clock().now().unwrap();
+        let started_at = setup.world.bucket.clock().now().unwrap();
         let mut at_once = 0;
         while setup
             .write(setup.world.request(0))
@@ -78,7 +78,7 @@ async fn an_idle_writer_regains_the_burst() {
             .unwrap()
             .stamp
             .time()
-            .since(begun)
+            .since(started_at)
             < SECOND / 2
         {
             at_once += 1;
@@ -98,7 +98,7 @@ async fn under_pressure_writers_do_not_use_the_burst() {
         request.proof.tail = Some(TailState {
             segments: 3_001,
             oldest: None,
-            listed: request.proof.proven,
+            listed: request.proof.current_at,
         });
         request
     };
@@ -112,11 +112,11 @@ async fn under_pressure_writers_do_not_use_the_burst() {
 async fn databases_have_bursts_of_their_own() {
     let setup = WriterFixture::with_burst(2).await;
     for database in [DATABASE, DatabaseId::new(9)] {
-        let begun = setup.world.bucket.clock().now().unwrap();
+        let started_at = setup.world.bucket.clock().now().unwrap();
         for _ in 0..3 {
             let request = setup.world.request(0);
             let stamp = setup.writer.write(database, request).await.unwrap().stamp;
-            assert!(stamp.time().since(begun) < SECOND);
+            assert!(stamp.time().since(started_at) < SECOND);
         }
     }
 }

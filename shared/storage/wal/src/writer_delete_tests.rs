@@ -107,7 +107,7 @@ async fn a_delete_follows_the_commit_rules_of_writes() {
     request.proof.tail = Some(TailState {
         segments: 10_001,
         oldest: None,
-        listed: request.proof.proven,
+        listed: request.proof.current_at,
     });
     let error = setup.writer.delete(DATABASE, request).await.unwrap_err();
     assert!(matches!(error, WriteError::TailTooLong), "{error}");

@@ -122,7 +122,7 @@ async fn a_monotonic_clock_that_stood_still_does_not_prevent_following_stamps() 
         store: Arc::clone(&setup.world.store.clock),
     });
     let mut strict = setup.strict(1);
-    strict.proof.proven = strict.proof.proven.plus(frozen);
+    strict.proof.current_at = strict.proof.current_at.plus(frozen);
     let other = setup.put_elsewhere(frozen + 900 * MS).await;
     assert!(setup.write(strict).await.unwrap().stamp > other);
 }

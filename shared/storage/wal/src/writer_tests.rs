@@ -219,7 +219,7 @@ async fn pressure_doubles_the_interval_and_then_stops_writes() {
         request.proof.tail = Some(TailState {
             segments,
             oldest: None,
-            listed: request.proof.proven,
+            listed: request.proof.current_at,
         });
         request
     };
@@ -288,7 +288,7 @@ async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
     request.proof.tail = Some(TailState {
         segments: 10_001,
         oldest: None,
-        listed: request.proof.proven,
+        listed: request.proof.current_at,
     });
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::TailTooLong), "{error}");
@@ -311,11 +311,11 @@ async fn only_the_request_that_waited_too_long_is_refused() {
     setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let old = setup.world.request(1);
     setup.wait(4500 * MS).await;
-    let proven = setup.world.read_catalog().await;
+    let current_at = setup.world.read_catalog().await;
     let under_way = setup.begin(setup.world.request(0)).await;
     let mut old = old;
-    old.proof.proven = proven;
-    old.proof.asked = setup.world.moment();
+    old.proof.current_at = current_at;
+    old.proof.asked = setup.world.clock_reading();
     let old = setup.begin(old).await;
     let young = setup.begin(setup.world.request(2)).await;
     under_way.await.unwrap().unwrap();
@@ -345,7 +345,7 @@ async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
             let setup = WriterFixture::local().await;
             let mut request = setup.world.request(0);
             // The proof stays fresh, so that only the waiting time can exceed its limit.
-            request.proof.proven = request.proof.proven.plus(2 * HOUR);
+            request.proof.current_at = request.proof.current_at.plus(2 * HOUR);
             setup.world.clock.freeze(ScheduledFreeze {
                 reads_before,
                 duration: HOUR,
@@ -372,14 +372,14 @@ async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
 async fn an_expired_proof_is_refused() {
     let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
-    let now = request.proof.proven;
-    request.proof.proven = now.minus(Duration::from_millis(5001));
+    let now = request.proof.current_at;
+    request.proof.current_at = now.minus(Duration::from_millis(5001));
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
     assert!(error.stamp().is_some());
     assert_eq!(setup.puts(), 0);
     let mut request = setup.world.request(0);
-    request.proof.proven = now.minus(4900 * MS);
+    request.proof.current_at = now.minus(4900 * MS);
     assert!(setup.write(request).await.is_ok());
 }
 
@@ -387,12 +387,12 @@ async fn an_expired_proof_is_refused() {
 async fn a_stamp_ahead_of_the_present_does_not_age_the_proof() {
     let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
-    let now = request.proof.proven;
+    let now = request.proof.current_at;
     let limit = setup.world.rules().acknowledgement_limit;
     // The stamp is 1 µs above this one, and must still be within the limit.
     let after = Stamp::new(now.plus(limit - MS), 0);
     request.after = Some(after);
-    request.proof.proven = now.minus(4900 * MS);
+    request.proof.current_at = now.minus(4900 * MS);
     assert!(setup.write(request).await.unwrap().stamp > after);
 }
 
@@ -400,7 +400,7 @@ async fn a_stamp_ahead_of_the_present_does_not_age_the_proof() {
 async fn nothing_is_put_at_or_below_the_mark() {
     let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
-    request.proof.mark = Stamp::end_of(request.proof.proven.plus(SECOND));
+    request.proof.mark = Stamp::end_of(request.proof.current_at.plus(SECOND));
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::NotAboveMark { .. }), "{error}");
     assert_eq!(setup.puts(), 0);
@@ -594,11 +594,11 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
 async fn the_age_of_a_proof_counts_from_the_start_of_its_request() {
     let setup = WriterFixture::local().await;
     let mut request = setup.world.request(0);
-    request.proof.asked = setup.world.moment();
+    request.proof.asked = setup.world.clock_reading();
     setup.wait(5100 * MS).await;
     // The answer is late, and its `Date` is recent.
-    request.proof.proven = setup.world.bucket.clock().now().unwrap();
-    request.arrived = setup.world.moment();
+    request.proof.current_at = setup.world.bucket.clock().now().unwrap();
+    request.arrived = setup.world.clock_reading();
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
     assert_eq!(setup.puts(), 0);
@@ -608,13 +608,13 @@ async fn the_age_of_a_proof_counts_from_the_start_of_its_request() {
 async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
     for order in [WriteOrder::Clock, WriteOrder::Strict] {
         let setup = WriterFixture::local().await;
-        let proven = setup.world.bucket.clock().now().unwrap();
+        let current_at = setup.world.bucket.clock().now().unwrap();
         setup.world.store.script_puts(&[ScriptedPut::DateOff(3600)]);
         let ahead = setup.write(setup.world.request(0)).await;
         assert!(matches!(doubt(ahead), NotAcknowledged::DateTooFar { .. }));
         let mut request = setup.world.request(1);
         request.order = order;
-        request.proof.proven = proven;
+        request.proof.current_at = current_at;
         let error = setup.write(request).await.unwrap_err();
         assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
 
@@ -624,7 +624,7 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
         setup.world.bucket.get(&key, options).await.unwrap();
         let now = setup.world.bucket.clock().now().unwrap();
         assert!(
-            now.since(proven) < 120 * SECOND,
+            now.since(current_at) < 120 * SECOND,
             "the wrong time is forgotten"
         );
         let mut request = setup.world.request(2);
@@ -639,10 +639,10 @@ async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
     let setup = WriterFixture::local().await;
     setup.world.store.script_puts(&[ScriptedPut::After(SECOND)]);
     let under_way = setup.begin(setup.world.request(0)).await;
-    let request = |version: u64, proven: Option<StoreTime>| {
+    let request = |version: u64, current_at: Option<StoreTime>| {
         let mut request = setup.world.request(1);
         request.proof.catalog_version = version;
-        request.proof.proven = proven.unwrap_or(request.proof.proven);
+        request.proof.current_at = current_at.unwrap_or(request.proof.current_at);
         request
     };
     let long_ago = setup.world.bucket.clock().now().unwrap().minus(60 * SECOND);

@@ -13,7 +13,7 @@ const AGE: u64 = 150;
 
 /// Writes rows that expire from the caches one by one, one each second until all are gone.
 fn rows_near_the_edge(stage: &CacheFixture, now: u64) {
-    let begin = i64::try_from(now - stage.begun).unwrap();
+    let begin = i64::try_from(now - stage.started_at).unwrap();
     let age = i64::try_from(AGE).unwrap();
     let lines = (-3..age).map(|second| {
         let time = begin - age + second;
@@ -29,7 +29,7 @@ fn rows_near_the_edge(stage: &CacheFixture, now: u64) {
 #[test]
 fn rows_leave_when_they_exceed_the_age_of_the_cache() {
     let stage = CacheFixture::on_a_directory();
-    rows_near_the_edge(&stage, stage.begun);
+    rows_near_the_edge(&stage, stage.started_at);
     let caches = [
         CacheDefinition::last("m", "latest", &["host"]).with_max_age(AGE),
         CacheDefinition::last("m", "three", &["host"])
@@ -46,8 +46,8 @@ fn rows_leave_when_they_exceed_the_age_of_the_cache() {
     stage.create(&caches);
     let watch = |seconds: u64, step: &str| {
         let (until, latest) = {
-            let begun = now(&stage.writer);
-            (begun + seconds, begun + 30)
+            let started_at = now(&stage.writer);
+            (started_at + seconds, started_at + 30)
         };
         let mut seen = Vec::new();
         // A busy machine makes few checks in this time.

@@ -41,7 +41,7 @@ fn write_rounds(stage: &CacheFixture, writer: usize, server: &ServerClient, roun
         now % 5,
         -2_000 - now % 7,
     );
-    server.write(DB, &shift_times(stage.begun, &lines));
+    server.write(DB, &shift_times(stage.started_at, &lines));
     round.store(now, Ordering::Relaxed);
     if now % 40 == 7 {
         let body = json!({

@@ -170,7 +170,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
     assert_eq!(rows("before"), before);
     stage.writer.write(
         "before",
-        &shift_times(stage.begun, "m,host=b,room=w v=5 -10"),
+        &shift_times(stage.started_at, "m,host=b,room=w v=5 -10"),
     );
     assert_eq!(
         rows("before")[1],

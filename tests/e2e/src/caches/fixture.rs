@@ -19,7 +19,7 @@ pub(super) struct CacheFixture {
     pub(super) writer: NeapProcess,
     pub(super) queriers: Vec<NeapProcess>,
     /// The store's time at the start, in seconds.
-    pub(super) begun: u64,
+    pub(super) started_at: u64,
     flush_lag: Duration,
 }
 
@@ -41,19 +41,19 @@ impl CacheFixture {
     fn new(place: StoreFixture, writer: NeapProcess, queriers: usize, flush_lag: Duration) -> Self {
         let queriers: Vec<_> = (0..queriers).map(|_| querier(&place)).collect();
         writer.write(DB, "clock v=1");
-        let begun = now(&queriers[0]);
+        let started_at = now(&queriers[0]);
         Self {
             place,
             writer,
             queriers,
-            begun,
+            started_at,
             flush_lag,
         }
     }
 
     /// Writes lines whose times are seconds since the start, most of them negative.
     pub(super) fn write(&self, lines: &str) -> u64 {
-        self.writer.write(DB, &shift_times(self.begun, lines))
+        self.writer.write(DB, &shift_times(self.started_at, lines))
     }
 
     /// Creates caches over HTTP.

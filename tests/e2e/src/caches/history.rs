@@ -76,7 +76,7 @@ fn run(stage: &CacheFixture) {
     stage.check(&caches, "writes above what is in objects");
 
     // Deletes the newest rows of a key, so that older ones become the newest.
-    let newest = stage.begun - 545;
+    let newest = stage.started_at - 545;
     let sql = format!("DELETE FROM m WHERE host = 'a' AND time >= to_timestamp({newest})");
     match stage.queriers.len() {
         // A query-only process does not delete.

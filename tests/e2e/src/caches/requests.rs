@@ -26,9 +26,9 @@ fn on(place: &StoreFixture, lag: Duration) {
     let writer = NeapProcess::serve_with(place, &["--mode", "ingest"]);
     writer.write(DB, "clock v=1");
     let querier = NeapProcess::serve_with(place, &["--mode", "query"]);
-    let begun = now(&querier);
+    let started_at = now(&querier);
     let write = |lines: &str| {
-        writer.write(DB, &shift_times(begun, lines));
+        writer.write(DB, &shift_times(started_at, lines));
     };
     write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=1 -50\nother,host=a v=1 -60");
     let caches = [

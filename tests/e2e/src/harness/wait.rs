@@ -19,12 +19,12 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Opt
 
 /// Waits for a value, and returns it as soon as `look` does; `None` if there is no value within `limit`.
 pub(crate) fn try_wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let begun = now();
+    let started_at = now();
     loop {
         if let Some(value) = look() {
             return Some(value);
         }
-        if begun.elapsed() >= limit {
+        if started_at.elapsed() >= limit {
             return None;
         }
         thread::sleep(PAUSE);

@@ -16,7 +16,7 @@ use crate::harness::{Reply, now};
 
 /// What the clients of a history share.
 pub(super) struct HistoryRecorder {
-    begun: Instant,
+    started_at: Instant,
     events: Mutex<Vec<Event>>,
     /// Answers that no promise permits, and their numbers.
     unexpected: Mutex<BTreeMap<String, u64>>,
@@ -30,7 +30,7 @@ pub(super) struct HistoryRecorder {
 impl HistoryRecorder {
     pub(super) fn new(clients: usize) -> Self {
         Self {
-            begun: now(),
+            started_at: now(),
             events: Mutex::default(),
             unexpected: Mutex::default(),
             unanswered: Mutex::default(),
@@ -41,7 +41,7 @@ impl HistoryRecorder {
 
     /// Returns the time since the history began.
     pub(super) fn time(&self) -> Duration {
-        self.begun.elapsed()
+        self.started_at.elapsed()
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<Event>> {

@@ -93,7 +93,7 @@ fn soak() {
     assert!(!kinds.is_empty(), "NEAP_HISTORY_STORE={only:?}");
     let first = variable("NEAP_HISTORY_SEED").map(|seed| seed.parse().unwrap());
     let first: u64 = first.unwrap_or_else(random_seed);
-    let begun = now();
+    let started_at = now();
     let mut totals = SoakTotals::default();
     for (seed, kind) in (first..).zip(kinds.iter().cycle()) {
         let run = HistoryRun {
@@ -108,7 +108,7 @@ fn soak() {
             println!("{summary}");
             totals.add(*kind, seed, &summary);
         }
-        if begun.elapsed() >= time {
+        if started_at.elapsed() >= time {
             break;
         }
     }

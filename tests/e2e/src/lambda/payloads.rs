@@ -143,9 +143,9 @@ fn the_first_rows_of_a_stream_arrive_while_the_query_runs() {
     let request = stack.request("POST", "/api/v3/query_sql").body(body);
     let mut response = request.send().unwrap();
     assert_eq!(response.status(), 200);
-    let mut begun = [0; 100];
-    response.read_exact(&mut begun).unwrap();
-    assert!(begun.starts_with(br#"{"text":""#));
+    let mut head = [0; 100];
+    response.read_exact(&mut head).unwrap();
+    assert!(head.starts_with(br#"{"text":""#));
     assert_eq!(stack.phases("query"), ["running"]);
     // The server stops sending to a client that closes the connection, and serves others.
     drop(response);

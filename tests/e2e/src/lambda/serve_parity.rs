@@ -100,8 +100,8 @@ fn answers_to_influxql_are_those_recorded() {
 fn caches_match_their_definitions() {
     let stack = LambdaStack::start();
     stack.write(DB, "clock v=1");
-    let begun = fixture::now(&stack);
-    let write = |lines: &str| stack.write(DB, &fixture::shift_times(begun, lines));
+    let started_at = fixture::now(&stack);
+    let write = |lines: &str| stack.write(DB, &fixture::shift_times(started_at, lines));
     write(
         "m,host=a,room=x v=1,w=1i -60
          m,host=a,room=y v=2 -50

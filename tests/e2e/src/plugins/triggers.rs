@@ -210,9 +210,9 @@ fn requests_run_concurrently_if_allowed() {
             .collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    let begun = runs.iter().map(|run| run["begun"].as_i64()).max();
+    let started_at = runs.iter().map(|run| run["begun"].as_i64()).max();
     let ended = runs.iter().map(|run| run["ended"].as_i64()).min();
-    assert!(begun < ended, "{runs:?}");
+    assert!(started_at < ended, "{runs:?}");
 }
 
 #[test]

@@ -164,22 +164,22 @@ fn add(
 async fn streamed(
     mut parts: mpsc::Receiver<Result<Bytes, InvocationFailure>>,
 ) -> Result<Response<Body>, MalformedResponse> {
-    let mut begun = Vec::new();
+    let mut received = Vec::new();
     let end_of_head = loop {
-        let position = begun
+        let position = received
             .windows(SEPARATOR.len())
             .position(|window| window == SEPARATOR);
         if let Some(position) = position {
             break position;
         }
         match parts.recv().await {
-            Some(Ok(part)) if begun.len() <= HEAD_LIMIT => begun.extend_from_slice(&part),
+            Some(Ok(part)) if received.len() <= HEAD_LIMIT => received.extend_from_slice(&part),
             _ => return Err(MalformedResponse::Stream),
         }
     };
-    let rest = begun.split_off(end_of_head);
+    let rest = received.split_off(end_of_head);
     let rest = Bytes::from(rest).slice(SEPARATOR.len()..);
-    let written: ResponseDocument = serde_json::from_slice(&begun)?;
+    let written: ResponseDocument = serde_json::from_slice(&received)?;
     let first = stream::once(async { Ok(rest) });
     let body = Body::from_stream(first.chain(ReceiverStream::new(parts)));
     head(&written, body)

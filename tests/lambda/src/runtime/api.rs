@@ -76,7 +76,7 @@ impl Sandbox {
             return NextEvent::InstanceEnded;
         };
         if instance.init.is_none() {
-            instance.init = Some(instance.begun.elapsed());
+            instance.init = Some(instance.started_at.elapsed());
         }
         if let Some(invocation) = instance.inbox.pop_front() {
             instance.polling = false;

@@ -263,9 +263,9 @@ impl LocalFunction {
 
     /// Waits until an instance has ended; returns whether it ended within the limit.
     async fn gone(&self, number: u32, limit: Duration) -> bool {
-        let begun = world::now();
+        let started_at = world::now();
         while self.state().instances.contains_key(&number) {
-            if begun.elapsed() >= limit {
+            if started_at.elapsed() >= limit {
                 return false;
             }
             world::sleep(PAUSE).await;

@@ -43,7 +43,7 @@ impl FunctionState {
 pub(super) struct FunctionInstance {
     pub(super) pid: Pid,
     pub(super) port: u16,
-    pub(super) begun: Instant,
+    pub(super) started_at: Instant,
     /// Duration of the start; `None` until the instance is ready.
     pub(super) init: Option<Duration>,
     /// Events assigned to the instance that the program has not fetched yet.
@@ -65,11 +65,11 @@ pub(super) struct FunctionInstance {
 }
 
 impl FunctionInstance {
-    pub(super) fn new(pid: Pid, port: u16, begun: Instant) -> Self {
+    pub(super) fn new(pid: Pid, port: u16, started_at: Instant) -> Self {
         Self {
             pid,
             port,
-            begun,
+            started_at,
             init: None,
             inbox: VecDeque::new(),
             running: BTreeMap::new(),

@@ -22,13 +22,16 @@ async fn send(local: &Emulator, method: &str, path: &str, body: &str) -> u16 {
 
 /// Waits until a field of a response has this value.
 async fn wait_until_field(local: &Emulator, path: &str, pointer: &str, expected: Value) {
-    let begun = world::now();
+    let started_at = world::now();
     loop {
         let said = get(local, path).await;
         if said.pointer(pointer) == Some(&expected) {
             return;
         }
-        assert!(begun.elapsed() < LIMIT, "{path}: {said}, not {expected}");
+        assert!(
+            started_at.elapsed() < LIMIT,
+            "{path}: {said}, not {expected}"
+        );
         world::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -61,7 +64,7 @@ async fn a_schedule_sends_its_events() {
         "schedules": [{ "function": "query", "every_seconds": 0.05, "input": { "do": "who" } }]
     });
     let (local, _folder) = local(&schedules).await;
-    let begun = world::now();
+    let started_at = world::now();
     // If an instance is busy, another one is started.
     let handled = async || {
         let functions = get(&local, "/functions").await;
@@ -70,7 +73,7 @@ async fn a_schedule_sends_its_events() {
         handled.sum::<u64>()
     };
     while handled().await < 3 {
-        assert!(begun.elapsed() < LIMIT);
+        assert!(started_at.elapsed() < LIMIT);
         world::sleep(Duration::from_millis(20)).await;
     }
     local.stop().await;

@@ -31,7 +31,7 @@ pub(crate) struct QueryBaseline {
 pub(crate) struct ObservedAnswer {
     pub(crate) database: DatabaseId,
     /// The state that the query must see.
-    pub(crate) begun: QueryBaseline,
+    pub(crate) baseline: QueryBaseline,
     pub(crate) catalog_version: u64,
     pub(crate) manifest_version: u64,
     pub(crate) mark: Stamp,
@@ -61,11 +61,11 @@ impl SimulationOracle {
     /// write.
     pub(crate) fn stale_baseline(&self, database: DatabaseId) -> (QueryBaseline, Option<Stamp>) {
         let last = self.acknowledged_of(database).last();
-        let begun = QueryBaseline {
+        let baseline = QueryBaseline {
             acknowledged: last.into_iter().collect(),
             versions: (0, 0),
         };
-        (begun, last.map(|(_, name)| name.stamp))
+        (baseline, last.map(|(_, name)| name.stamp))
     }
 
     /// Returns the columns in the data of a snapshot, by table.
@@ -131,9 +131,9 @@ impl SimulationOracle {
             Some((asked, shown)) => self.check_past(seen, asked, shown),
             None => {
                 let versions = (seen.manifest_version, seen.catalog_version);
-                let begun = seen.begun.versions;
-                if versions.0 < begun.0 || versions.1 < begun.1 {
-                    let text = format!("{versions:?} is older than {begun:?}");
+                let baseline = seen.baseline.versions;
+                if versions.0 < baseline.0 || versions.1 < baseline.1 {
+                    let text = format!("{versions:?} is older than {baseline:?}");
                     self.fail(Invariant::SnapshotIsCurrent, text);
                 }
             }
@@ -158,7 +158,7 @@ impl SimulationOracle {
 
     fn check_acknowledged(&mut self, seen: &ObservedAnswer, used: &SegmentNames) {
         let upto = seen.as_of.map(|(_, shown)| shown);
-        let acknowledged = seen.begun.acknowledged.iter();
+        let acknowledged = seen.baseline.acknowledged.iter();
         let missing: Vec<_> = acknowledged
             .filter(|(_, name)| upto.is_none_or(|upto| name.stamp <= upto))
             .filter(|(_, name)| !used.contains(name))
@@ -185,8 +185,8 @@ impl SimulationOracle {
             return;
         };
         let oldest = known.current().value.oldest_readable;
-        let begun = known.commits.range(..=seen.begun.versions.0);
-        let marks = begun
+        let baseline = known.commits.range(..=seen.baseline.versions.0);
+        let marks = baseline
             .filter(|(version, _)| **version >= oldest)
             .map(|(_, commit)| commit.mark());
         let best = marks.filter(|mark| *mark <= asked).max();

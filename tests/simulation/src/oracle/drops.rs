@@ -50,10 +50,10 @@ impl SimulationOracle {
     }
 
     /// Checks that a query found no database that was dropped before the query began.
-    pub(crate) fn database_found(&mut self, database: DatabaseId, begun: Duration) {
+    pub(crate) fn database_found(&mut self, database: DatabaseId, started_at: Duration) {
         let answered = self.drops.answered.get(&(database, None)).copied();
-        if answered.is_some_and(|answered| answered <= begun) {
-            let text = format!("a query found database {database} at {begun:?}: {answered:?}");
+        if answered.is_some_and(|answered| answered <= started_at) {
+            let text = format!("a query found database {database} at {started_at:?}: {answered:?}");
             self.fail(Invariant::DropIsObserved, text);
         }
     }

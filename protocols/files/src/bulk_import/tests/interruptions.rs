@@ -213,7 +213,7 @@ impl Cluster {
             condition: Condition::between(min, max),
         };
         let service = &self.clients.worker.service;
-        let arrived = service.world().moment();
+        let arrived = service.world().clock_reading();
         let database = self.database().await;
         RowDeleter::delete_rows(&**service, database, vec![delete], arrived, None)
             .await
@@ -251,11 +251,11 @@ impl Cluster {
         };
         let store = FaultyStore::new(Arc::clone(&self.memory) as _, world.clone(), faults);
         let store = Arc::new(store.with_hook(Arc::new(hook)));
-        let bed = ImportTestBed::with_store(&self.memory, store, world);
+        let fixture = ImportTestBed::with_store(&self.memory, store, world);
         let clock = Arc::clone(&self.clock);
         let task = tokio::spawn(async move {
             let mut ended = BTreeSet::<Ulid>::new();
-            while !matches!(bed.worker.import_all(&mut ended).await, Ok(true)) {
+            while !matches!(fixture.worker.import_all(&mut ended).await, Ok(true)) {
                 clock.sleep(Duration::from_secs(30)).await;
             }
         });

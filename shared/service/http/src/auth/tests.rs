@@ -552,9 +552,9 @@ async fn a_hanging_store_does_not_block_requests() {
         ..StoreFaults::default()
     };
     stage.faulty.set_faults(hangs);
-    let begun = stage.world.clock.monotonic();
+    let started_at = stage.world.clock.monotonic();
     assert_eq!(stage.query(token).await, "503 the store does not answer");
-    let waited = stage.world.clock.monotonic() - begun;
+    let waited = stage.world.clock.monotonic() - started_at;
     assert!(waited < Duration::from_secs(30), "{waited:?}");
 }
 

@@ -164,11 +164,11 @@ impl Drop for OnTaskGuard<'_> {
 async fn run(batch: Arc<ReadBatch>, open: Arc<OpenDirectory>, speed: Arc<ReadSpeed>) {
     let run_batch = move |speed: &ReadSpeed| {
         let clock = open.clock.machine_clock();
-        let begun = clock.monotonic();
+        let started_at = clock.monotonic();
         // No further read joins once the time is issued.
         let reads = batch.begin();
         let deliveries = run_all(reads, &open.clock.now());
-        speed.record(clock.monotonic().saturating_sub(begun));
+        speed.record(clock.monotonic().saturating_sub(started_at));
         // Who has all answers may expect that the directory is not open any more.
         drop(open);
         for deliver in deliveries {
@@ -338,7 +338,7 @@ mod tests {
         let store = Arc::new(open(&directory));
         store.small_reads.speed.record(Duration::ZERO);
         let (resume, receiver) = mpsc::channel::<()>();
-        let (begin, begun) = mpsc::channel();
+        let (begin, started_at) = mpsc::channel();
         let runtime = serving_runtime();
         let reader = Arc::clone(&store);
         let hanging = runtime.spawn(async move {
@@ -349,7 +349,7 @@ mod tests {
             };
             reader.small_reads.read(&reader.open, read).await
         });
-        begun.recv().unwrap();
+        started_at.recv().unwrap();
         let other = runtime.spawn(async move { store.list(LIST).await });
         runtime.block_on(other).unwrap().unwrap();
         resume.send(()).unwrap();

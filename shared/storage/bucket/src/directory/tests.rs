@@ -131,7 +131,7 @@ async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes()
         assert!(object.last_modified > newest && object.last_modified < date);
         newest = date;
     }
-    let moment = one.world.moment();
+    let moment = one.world.clock_reading();
     world.clock.sleep(Duration::ZERO).await;
     let date = one
         .get("a", GetOptions::default())

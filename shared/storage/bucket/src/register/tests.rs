@@ -372,11 +372,11 @@ fn overtaken(
     let rival = register(Arc::clone(&inner), world);
     let hook = {
         let (rival, clock) = (rival.clone(), Arc::clone(&world.clock));
-        let begun = AtomicU64::new(0);
+        let started_puts = AtomicU64::new(0);
         move |call: &StoreCall| {
             let (rival, clock) = (rival.clone(), Arc::clone(&clock));
             let is_put = call.operation == Operation::Put && call.phase == CallPhase::Before;
-            let is_overtaken = is_put && begun.fetch_add(1, Ordering::Relaxed) < puts;
+            let is_overtaken = is_put && started_puts.fetch_add(1, Ordering::Relaxed) < puts;
             async move {
                 if is_overtaken {
                     clock.sleep(while_).await;

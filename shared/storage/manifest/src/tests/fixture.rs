@@ -253,9 +253,12 @@ impl ManifestFixture {
         }
     }
 
-    pub(super) async fn census(&self, manifest: &Manifest) -> ReferencedObjects {
-        let census = self.store().census(self.database, manifest).await;
-        census.unwrap()
+    pub(super) async fn referenced_objects(&self, manifest: &Manifest) -> ReferencedObjects {
+        let referenced = self
+            .store()
+            .referenced_objects(self.database, manifest)
+            .await;
+        referenced.unwrap()
     }
 
     /// Returns the objects with sections and pages in the store, with the times of their puts.
@@ -301,15 +304,15 @@ impl ManifestFixture {
         base: &VersionedValue<Manifest>,
         time_travel: Duration,
     ) -> GarbageCollection {
-        let census = self.census(&base.value).await;
-        let now = base.proven.unwrap();
+        let referenced = self.referenced_objects(&base.value).await;
+        let now = base.current_at.unwrap();
         let old = self.objects().await.into_iter();
         let old = old.filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
         let orphans = old.map(|(name, _)| name);
         GarbageCollection {
-            orphans: orphans.filter(|name| !census.names(*name)).collect(),
-            deleted: census.deletable(),
-            census,
+            orphans: orphans.filter(|name| !referenced.names(*name)).collect(),
+            deleted: referenced.deletable(),
+            referenced,
             time_travel,
             released: BTreeSet::new(),
             ended_publications: BTreeSet::new(),

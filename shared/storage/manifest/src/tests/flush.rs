@@ -195,7 +195,7 @@ async fn a_mark_is_settled_once_its_commit_is_old_enough() {
     let grace = Duration::from_secs(120);
     let settled = || async {
         let current = read(&instance).await;
-        Manifest::settled_mark(&current, current.proven.unwrap(), grace)
+        Manifest::settled_mark(&current, current.current_at.unwrap(), grace)
     };
     assert_eq!(settled().await, None);
     instance.flush(at(10)).await;

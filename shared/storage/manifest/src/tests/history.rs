@@ -116,7 +116,7 @@ fn step() -> impl Strategy<Value = HistoryStep> {
 }
 
 struct VersionHistory {
-    site: ManifestFixture,
+    fixture: ManifestFixture,
     state: ExpectedVersion,
     versions: BTreeMap<u64, ExpectedVersion>,
     pinned: Vec<u64>,
@@ -155,7 +155,7 @@ impl VersionHistory {
     }
 
     async fn flush(&mut self, sections: &[(u32, i32)], deletes: Vec<RowDelete>) {
-        let current = self.site.flush_with(sections, deletes.clone()).await;
+        let current = self.fixture.flush_with(sections, deletes.clone()).await;
         self.state.mark = current.value.low_water_mark;
         let stamp = self.state.mark;
         let deletes = deletes.into_iter().map(|delete| (stamp, delete));
@@ -171,7 +171,7 @@ impl VersionHistory {
     }
 
     async fn replace(&mut self, base: VersionedValue<Manifest>, replacement: Replacement) {
-        let current = self.site.replaced(base, &replacement).await;
+        let current = self.fixture.replaced(base, &replacement).await;
         for section in &replacement.remove {
             self.state.sections.remove(&section.place()).unwrap();
         }
@@ -226,8 +226,8 @@ impl VersionHistory {
                 if chosen.is_empty() {
                     return;
                 }
-                let base = self.site.read().await;
-                let merge = self.site.merge(&base, &closed(&all, chosen)).await;
+                let base = self.fixture.read().await;
+                let merge = self.fixture.merge(&base, &closed(&all, chosen)).await;
                 if moved {
                     // A flush, possibly with a spill, comes before the commit.
                     self.flush(&[(1, 3)], Vec::new()).await;
@@ -247,37 +247,37 @@ impl VersionHistory {
                         floor,
                         ..ManifestFixture::removal(&inputs)
                     };
-                    let base = self.site.read().await;
+                    let base = self.fixture.read().await;
                     self.replace(base, removal).await;
                 }
             }
             HistoryStep::Collect { minutes } => {
                 let period = Duration::from_secs(minutes * 60);
-                let current = self.site.collect(period).await;
+                let current = self.fixture.collect(period).await;
                 self.write_down(&current);
             }
             HistoryStep::Pin { back } => {
-                let current = self.site.read().await;
+                let current = self.fixture.read().await;
                 let versions = Manifest::versions(&current);
                 if let Some(info) = versions.iter().rev().nth(back) {
-                    let store = self.site.store();
-                    let pin = store.pin(self.site.database, current, info.version, RESTORED);
+                    let store = self.fixture.store();
+                    let pin = store.pin(self.fixture.database, current, info.version, RESTORED);
                     let current = pin.await.unwrap();
                     self.pinned.push(info.version);
                     self.write_down(&current);
                 }
             }
             HistoryStep::Release => {
-                let base = self.site.read().await;
-                let mut collection = self.site.look(&base, HOUR).await;
+                let base = self.fixture.read().await;
+                let mut collection = self.fixture.look(&base, HOUR).await;
                 collection.deleted.clear();
                 collection.released.insert(RESTORED);
-                let current = self.site.commit_collection(base, &collection).await;
+                let current = self.fixture.commit_collection(base, &collection).await;
                 self.pinned.clear();
                 self.write_down(&current);
             }
             HistoryStep::Sleep { minutes } => {
-                self.site
+                self.fixture
                     .stage
                     .sleep(Duration::from_secs(minutes * 60))
                     .await;
@@ -287,13 +287,13 @@ impl VersionHistory {
 
     /// Checks that a manifest has the expected contents.
     async fn check_view(&self, view: &Manifest, expected: &ExpectedVersion) {
-        let site = &self.site;
+        let fixture = &self.fixture;
         assert_eq!(view.low_water_mark, expected.mark);
         let inline = view.sections.iter();
         for section in inline {
             assert!(expected.sections.contains_key(&section.place()));
         }
-        let found = site.sections_of(view).await;
+        let found = fixture.sections_of(view).await;
         let places = |sections: &[Arc<Section>]| -> Vec<_> {
             let sections = sections.iter();
             sections
@@ -306,7 +306,9 @@ impl VersionHistory {
         for table in 1..4 {
             let id = TableId::new(table);
             let times = TimeRange::ALL;
-            let loaded = site.store().load_sections(site.database, view, id, times);
+            let loaded = fixture
+                .store()
+                .load_sections(fixture.database, view, id, times);
             let loaded: Vec<_> = loaded
                 .await
                 .unwrap()
@@ -339,13 +341,13 @@ impl VersionHistory {
     }
 
     async fn check(&self) {
-        let site = &self.site;
-        let current = site.read().await;
+        let fixture = &self.fixture;
+        let current = fixture.read().await;
         assert_eq!(current.value.check(), Ok(()));
         self.check_view(&current.value, &self.state).await;
-        let census = site.census(&current.value).await;
-        let deletable = census.deletable();
-        let there: BTreeSet<_> = site
+        let referenced = fixture.referenced_objects(&current.value).await;
+        let deletable = referenced.deletable();
+        let there: BTreeSet<_> = fixture
             .objects()
             .await
             .into_iter()
@@ -395,7 +397,7 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let mut history = VersionHistory {
-                site: ManifestFixture::on(&ManifestTestBed::new(), 1, inline),
+                fixture: ManifestFixture::on(&ManifestTestBed::new(), 1, inline),
                 state: ExpectedVersion::default(),
                 versions: BTreeMap::from([(0, ExpectedVersion::default())]),
                 pinned: Vec::new(),
@@ -410,26 +412,26 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_database_was_empty_before_its_first_flush() {
-    let site = ManifestFixture::new(100);
-    let current = site.flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(100);
+    let current = fixture.flush(&[(1, 0)]).await;
     let (version, view) = Manifest::at(&current, Stamp::from_u64(5)).unwrap();
     assert_eq!((version, view.section_count()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn versions_that_are_gone_name_the_oldest_that_is_there() {
-    let site = ManifestFixture::new(100);
+    let fixture = ManifestFixture::new(100);
     for _ in 0..3 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    let base = site.read().await;
-    let merge = site.merge(&base, &site.table(1).await).await;
-    site.replaced(base, &merge).await;
-    site.flush(&[]).await;
-    site.stage.sleep(HOUR).await;
-    let current = site.collect(HOUR).await;
+    let base = fixture.read().await;
+    let merge = fixture.merge(&base, &fixture.table(1).await).await;
+    fixture.replaced(base, &merge).await;
+    fixture.flush(&[]).await;
+    fixture.stage.sleep(HOUR).await;
+    let current = fixture.collect(HOUR).await;
     let gone = Manifest::at(&current, mark(2)).unwrap_err();
     assert_eq!(gone.oldest, Some(mark(3)));
     let (_, view) = Manifest::at(&current, mark(3)).unwrap();
-    assert_eq!(site.sections_of(&view).await.len(), 1);
+    assert_eq!(fixture.sections_of(&view).await.len(), 1);
 }

@@ -80,13 +80,13 @@ struct PendingCollection {
 }
 
 struct TestCollector {
-    site: ManifestFixture,
+    fixture: ManifestFixture,
     time_travel: Duration,
     seen: Option<PendingCollection>,
 }
 
 struct InterleavedRun {
-    site: ManifestFixture,
+    fixture: ManifestFixture,
     collectors: [TestCollector; 2],
     flush: Option<(VersionedValue<Manifest>, FlushCommit)>,
     merge: Option<(VersionedValue<Manifest>, Replacement)>,
@@ -98,12 +98,12 @@ impl InterleavedRun {
     fn new(inline: usize, time_travel: [u32; 2]) -> Self {
         let stage = ManifestTestBed::new();
         let collector = |at: usize| TestCollector {
-            site: ManifestFixture::on(&stage, 10 + at as u64, inline),
+            fixture: ManifestFixture::on(&stage, 10 + at as u64, inline),
             time_travel: MINUTE * time_travel[at],
             seen: None,
         };
         Self {
-            site: ManifestFixture::on(&stage, 1, inline),
+            fixture: ManifestFixture::on(&stage, 1, inline),
             collectors: [collector(0), collector(1)],
             flush: None,
             merge: None,
@@ -113,12 +113,12 @@ impl InterleavedRun {
     }
 
     async fn take(&mut self, step: InterleavingStep) {
-        let site = self.site.clone();
+        let fixture = self.fixture.clone();
         match step {
             InterleavingStep::Look { collector } => {
                 let collector = &mut self.collectors[collector];
-                let base = collector.site.read().await;
-                let look = collector.site.look(&base, collector.time_travel);
+                let base = collector.fixture.read().await;
+                let look = collector.fixture.look(&base, collector.time_travel);
                 let mut collection = look.await;
                 collector.seen = Some(PendingCollection {
                     deletable: std::mem::take(&mut collection.deleted),
@@ -131,7 +131,7 @@ impl InterleavedRun {
                 if let Some(seen) = &mut collector.seen {
                     let count = (seen.deletable.len() * percent).div_ceil(100);
                     let some: BTreeSet<_> = seen.deletable.iter().take(count).copied().collect();
-                    collector.site.delete(&some).await;
+                    collector.fixture.delete(&some).await;
                     seen.collection.deleted.extend(some);
                 }
             }
@@ -141,20 +141,20 @@ impl InterleavedRun {
                     base, collection, ..
                 }) = collector.seen.take()
                 {
-                    collector.site.commit_collection(base, &collection).await;
+                    collector.fixture.commit_collection(base, &collection).await;
                 }
             }
             InterleavingStep::BeginFlush { tables } => {
-                let base = site.read().await;
+                let base = fixture.read().await;
                 let tables = (1..3).filter(|table| tables & (1 << (table - 1)) != 0);
                 let sections: Vec<_> = tables.map(|table| (table, 0)).collect();
-                let flush = site.next_flush(&base, &sections).await;
+                let flush = fixture.next_flush(&base, &sections).await;
                 // The previous flush has crashed, and its bundle is an orphan.
                 self.flush = Some((base, flush));
             }
             InterleavingStep::EndFlush => {
                 if let Some((base, flush)) = self.flush.take() {
-                    site.commit_flush(base, flush).await;
+                    fixture.commit_flush(base, flush).await;
                 }
             }
             InterleavingStep::BeginMerge {
@@ -162,19 +162,19 @@ impl InterleavedRun {
                 first,
                 count,
             } => {
-                let base = site.read().await;
-                let all = site.table(table).await.into_iter();
+                let base = fixture.read().await;
+                let all = fixture.table(table).await.into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
                 if !inputs.is_empty() {
-                    let merge = site.merge(&base, &inputs).await;
+                    let merge = fixture.merge(&base, &inputs).await;
                     self.merge = Some((base, merge));
                 }
             }
             InterleavingStep::EndMerge => {
                 if let Some((base, merge)) = self.merge.take() {
-                    let store = site.store();
+                    let store = fixture.store();
                     // A base may be so old that its pages are gone.
-                    let replaced = store.replace(site.database, base, &merge).await;
+                    let replaced = store.replace(fixture.database, base, &merge).await;
                     replaced.unwrap();
                 }
             }
@@ -183,47 +183,48 @@ impl InterleavedRun {
                 first,
                 count,
             } => {
-                let all = site.table(table).await.into_iter();
+                let all = fixture.table(table).await.into_iter();
                 let inputs: Vec<_> = all.skip(first).take(count).collect();
                 if !inputs.is_empty() {
-                    site.replaced(site.read().await, &ManifestFixture::removal(&inputs))
+                    fixture
+                        .replaced(fixture.read().await, &ManifestFixture::removal(&inputs))
                         .await;
                 }
             }
             InterleavingStep::Pin { back } => {
-                let current = site.read().await;
+                let current = fixture.read().await;
                 let versions = Manifest::versions(&current);
                 if let Some(info) = versions.iter().rev().nth(back) {
                     self.pins += 1;
                     let restored = DatabaseId::new(self.pins);
-                    let store = site.store();
-                    let pin = store.pin(site.database, current, info.version, restored);
+                    let store = fixture.store();
+                    let pin = store.pin(fixture.database, current, info.version, restored);
                     pin.await.unwrap();
                 }
             }
-            InterleavingStep::Sleep { minutes } => site.stage.sleep(MINUTE * minutes).await,
+            InterleavingStep::Sleep { minutes } => fixture.stage.sleep(MINUTE * minutes).await,
         }
     }
 
     /// Checks that all readable objects exist, with an instance that has cached nothing.
     async fn check(&mut self) {
         self.instances += 1;
-        let site = ManifestFixture::on(&self.site.stage, self.instances, 100);
-        let current = site.read().await;
+        let fixture = ManifestFixture::on(&self.fixture.stage, self.instances, 100);
+        let current = fixture.read().await;
         assert_eq!(current.value.check(), Ok(()));
-        let there: BTreeSet<_> = site
+        let there: BTreeSet<_> = fixture
             .objects()
             .await
             .into_iter()
             .map(|(name, _)| name)
             .collect();
-        let census = site.census(&current.value).await;
-        for object in census.live.iter().chain(&census.readable) {
+        let referenced = fixture.referenced_objects(&current.value).await;
+        for object in referenced.live.iter().chain(&referenced.readable) {
             assert!(there.contains(object), "{object:?} is named and gone");
         }
         for info in Manifest::versions(&current) {
             let (_, view) = Manifest::at(&current, info.mark).unwrap();
-            for section in site.sections_of(&view).await {
+            for section in fixture.sections_of(&view).await {
                 let object = section.object_name();
                 assert!(there.contains(&object), "{object:?} of {info:?} is gone");
             }
@@ -232,18 +233,19 @@ impl InterleavedRun {
 
     /// Checks that repeated collections delete all unreferenced objects.
     async fn settle(&mut self) {
-        let site = self.site.clone();
+        let fixture = self.fixture.clone();
         for _ in 0..2 {
-            site.stage.sleep(MINUTE * 60 * 24).await;
+            fixture.stage.sleep(MINUTE * 60 * 24).await;
             for _ in 0..3 {
-                site.stage.sleep(MINUTE * 120).await;
-                site.collect(MINUTE * 60).await;
+                fixture.stage.sleep(MINUTE * 120).await;
+                fixture.collect(MINUTE * 60).await;
             }
         }
-        let current = site.read().await;
-        let census = site.census(&current.value).await;
-        for (object, _) in site.objects().await {
-            let is_named = census.live.contains(&object) || census.readable.contains(&object);
+        let current = fixture.read().await;
+        let referenced = fixture.referenced_objects(&current.value).await;
+        for (object, _) in fixture.objects().await {
+            let is_named =
+                referenced.live.contains(&object) || referenced.readable.contains(&object);
             assert!(is_named, "{object:?} stays");
         }
         let pinned = !current.value.pins.is_empty();

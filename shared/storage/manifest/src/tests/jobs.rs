@@ -28,9 +28,9 @@ fn jobs(numbers: &[u64]) -> Vec<Ulid> {
 
 #[tokio::test(start_paused = true)]
 async fn ranges_that_overlap_are_claimed_once() {
-    let site = ManifestFixture::new(100);
-    let base = site.flush(&[(1, 0)]).await;
-    let now = base.proven.unwrap();
+    let fixture = ManifestFixture::new(100);
+    let base = fixture.flush(&[(1, 0)]).await;
+    let now = base.current_at.unwrap();
     let expires = now.plus(Duration::from_secs(60));
     let mut other_table = claim(5, (0, 1), (0, 10), expires);
     other_table.table = TableId::new(2);
@@ -41,18 +41,21 @@ async fn ranges_that_overlap_are_claimed_once() {
         claim(4, (0, 1), (10, 20), expires),
         other_table,
     ];
-    site.stage.taken();
-    let claimed = site.store().claim(site.database, base, &claims, now).await;
+    fixture.stage.taken();
+    let claimed = fixture
+        .store()
+        .claim(fixture.database, base, &claims, now)
+        .await;
     let claimed = claimed.unwrap();
     assert_eq!(claimed.jobs, jobs(&[1, 3, 4, 5]));
-    assert_eq!(site.stage.taken().puts, 1);
+    assert_eq!(fixture.stage.taken().puts, 1);
     let live = claimed.current.value.live_claims(now);
     assert_eq!(live.count(), 4);
 
     // Nothing is committed if no claim is free.
-    let again = site
+    let again = fixture
         .store()
-        .claim(site.database, claimed.current.clone(), &claims[..2], now)
+        .claim(fixture.database, claimed.current.clone(), &claims[..2], now)
         .await;
     let again = again.unwrap();
     assert_eq!(again.jobs, []);
@@ -61,17 +64,17 @@ async fn ranges_that_overlap_are_claimed_once() {
 
 #[tokio::test(start_paused = true)]
 async fn claims_expire_and_can_be_released() {
-    let site = ManifestFixture::new(100);
-    let base = site.flush(&[(1, 0)]).await;
-    let now = base.proven.unwrap();
+    let fixture = ManifestFixture::new(100);
+    let base = fixture.flush(&[(1, 0)]).await;
+    let now = base.current_at.unwrap();
     let later = now.plus(Duration::from_secs(60));
     let first = [
         claim(1, (0, 0), (0, 10), later),
         claim(2, (1, 1), (0, 10), later),
     ];
-    let claimed = site
+    let claimed = fixture
         .store()
-        .claim(site.database, base, &first, now)
+        .claim(fixture.database, base, &first, now)
         .await
         .unwrap();
     assert_eq!(claimed.current.value.live_claims(later).count(), 0);
@@ -81,40 +84,40 @@ async fn claims_expire_and_can_be_released() {
         (0, 10),
         later.plus(Duration::from_secs(60)),
     )];
-    let store = site.store();
+    let store = fixture.store();
     let refused = store
-        .claim(site.database, claimed.current, &second, now)
+        .claim(fixture.database, claimed.current, &second, now)
         .await
         .unwrap();
     assert_eq!(refused.jobs, []);
     let taken = store
-        .claim(site.database, refused.current, &second, later)
+        .claim(fixture.database, refused.current, &second, later)
         .await
         .unwrap();
     assert_eq!(taken.jobs, jobs(&[3]));
     // The expired claims are gone.
     assert_eq!(taken.current.value.claims, second);
     store
-        .release(site.database, taken.current, &jobs(&[3]))
+        .release(fixture.database, taken.current, &jobs(&[3]))
         .await
         .unwrap();
-    let current = site.read().await;
+    let current = fixture.read().await;
     assert_eq!(current.value.claims, []);
     // A second release commits nothing.
     store
-        .release(site.database, current.clone(), &jobs(&[3]))
+        .release(fixture.database, current.clone(), &jobs(&[3]))
         .await
         .unwrap();
-    assert_eq!(site.read().await.version, current.version);
+    assert_eq!(fixture.read().await.version, current.version);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rivals_claim_a_range_once() {
-    let site = ManifestFixture::new(100);
-    let base = site.flush(&[(1, 0)]).await;
-    let now = base.proven.unwrap();
+    let fixture = ManifestFixture::new(100);
+    let base = fixture.flush(&[(1, 0)]).await;
+    let now = base.current_at.unwrap();
     let expires = now.plus(Duration::from_secs(60));
-    let rival = ManifestFixture::on(&site.stage, 2, 100);
+    let rival = ManifestFixture::on(&fixture.stage, 2, 100);
     let known = base.clone();
     let act = async move {
         let claims = [claim(1, (0, 0), (0, 10), expires)];
@@ -124,14 +127,14 @@ async fn rivals_claim_a_range_once() {
             .await
             .unwrap();
     };
-    site.stage.before(Operation::Put, "db/1/manifest", act);
+    fixture.stage.before(Operation::Put, "db/1/manifest", act);
     let claims = [
         claim(2, (0, 0), (0, 10), expires),
         claim(3, (1, 1), (0, 10), expires),
     ];
-    let claimed = site
+    let claimed = fixture
         .store()
-        .claim(site.database, base, &claims, now)
+        .claim(fixture.database, base, &claims, now)
         .await
         .unwrap();
     assert_eq!(claimed.jobs, jobs(&[3]));
@@ -139,11 +142,11 @@ async fn rivals_claim_a_range_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_latest_jobs_are_recorded() {
-    let site = ManifestFixture::new(1_000);
+    let fixture = ManifestFixture::new(1_000);
     for _ in 0..70 {
-        site.flush(&[]).await;
+        fixture.flush(&[]).await;
     }
-    let jobs = &site.read().await.value.jobs;
+    let jobs = &fixture.read().await.value.jobs;
     let versions: Vec<_> = jobs.iter().map(|job| job.version).collect();
     assert_eq!(versions, (7..=70).collect::<Vec<_>>());
 }

@@ -28,7 +28,7 @@ type SharedWriteOracle = Arc<Mutex<WriteOracle>>;
 struct Actor {
     stage: ManifestTestBed,
     instance: Instance,
-    ghost: SharedWriteOracle,
+    oracle: SharedWriteOracle,
     chance: Entropy,
     rounds: usize,
 }
@@ -43,7 +43,7 @@ impl Actor {
         for _ in 0..self.rounds {
             self.pause(3).await;
             if let Ok(stamp) = self.instance.write(0).await {
-                self.ghost.lock().unwrap().acknowledged.insert(stamp);
+                self.oracle.lock().unwrap().acknowledged.insert(stamp);
             }
         }
     }
@@ -67,7 +67,7 @@ impl Actor {
                 continue;
             }
             let object = PendingObject::draw(&self.instance.bucket).unwrap();
-            self.ghost
+            self.oracle
                 .lock()
                 .unwrap()
                 .taken_in
@@ -81,7 +81,7 @@ impl Actor {
             self.pause(10).await;
             let current = self.instance.manifests.read(DATABASE, None).await.unwrap();
             assert_eq!(current.value.check(), Ok(()));
-            let now = current.proven.unwrap_or(StoreTime::from_micros(0));
+            let now = current.current_at.unwrap_or(StoreTime::from_micros(0));
             if let Some(mark) = Manifest::settled_mark(&current, now, Duration::from_secs(40)) {
                 self.instance.collect(mark).await;
             }
@@ -91,12 +91,12 @@ impl Actor {
     async fn query(self) {
         for _ in 0..self.rounds {
             self.pause(4).await;
-            let before = self.ghost.lock().unwrap().acknowledged.clone();
+            let before = self.oracle.lock().unwrap().acknowledged.clone();
             let options = SnapshotOptions::default();
             let snapshot = self.instance.reader.read(DATABASE, options).await.unwrap();
             let tail: BTreeSet<_> = snapshot.tail_names().map(|name| name.stamp).collect();
             assert!(tail.iter().all(|stamp| *stamp > snapshot.mark()));
-            let taken_in = &self.ghost.lock().unwrap().taken_in;
+            let taken_in = &self.oracle.lock().unwrap().taken_in;
             let sections = &snapshot.manifest.value.sections;
             for stamp in &before {
                 let section = sections
@@ -118,7 +118,7 @@ fn run(seed: u64, delay: Duration, sole_writer: bool) {
         .unwrap();
     runtime.block_on(async {
         let stage = ManifestTestBed::with_seed(seed);
-        let ghost = SharedWriteOracle::default();
+        let oracle = SharedWriteOracle::default();
         let settings = SnapshotSettings {
             sole_writer,
             retained_bytes: 32 << 10,
@@ -135,7 +135,7 @@ fn run(seed: u64, delay: Duration, sole_writer: bool) {
         let actor = |n: u64, rounds| Actor {
             stage: stage.clone(),
             instance: instance(n),
-            ghost: Arc::clone(&ghost),
+            oracle: Arc::clone(&oracle),
             chance: Entropy::from_seed(seed.wrapping_mul(31).wrapping_add(n)),
             rounds,
         };
@@ -150,8 +150,8 @@ fn run(seed: u64, delay: Duration, sole_writer: bool) {
             actor(7, 45).query(),
             actor(7, 45).query(),
         );
-        let ghost = ghost.lock().unwrap();
-        assert!(ghost.acknowledged.len() > 20 && !ghost.taken_in.is_empty());
+        let oracle = oracle.lock().unwrap();
+        assert!(oracle.acknowledged.len() > 20 && !oracle.taken_in.is_empty());
     });
 }
 

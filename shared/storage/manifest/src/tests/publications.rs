@@ -14,13 +14,13 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const TABLE: TableId = TableId::new(1);
 
 /// Records a publication of the sections of a table in a version. Returns its number.
-async fn publish(site: &ManifestFixture, base: VersionedValue<Manifest>, version: u64) -> u64 {
+async fn publish(fixture: &ManifestFixture, base: VersionedValue<Manifest>, version: u64) -> u64 {
     let requests = [PublicationRequest {
         table: TABLE,
         content: "c".to_owned(),
     }];
-    let store = site.store();
-    let recorded = store.record_publications(site.database, base, version, &requests);
+    let store = fixture.store();
+    let recorded = store.record_publications(fixture.database, base, version, &requests);
     match recorded.await.unwrap() {
         PublicationOutcome::Recorded(recorded) => recorded[0].number,
         other => panic!("{other:?}"),
@@ -29,7 +29,7 @@ async fn publish(site: &ManifestFixture, base: VersionedValue<Manifest>, version
 
 /// Returns the numbers of the publications that have ended after an hour of grace.
 fn ended(current: &VersionedValue<Manifest>) -> Vec<u64> {
-    let now = current.proven.unwrap();
+    let now = current.current_at.unwrap();
     let ended = current
         .value
         .ended_publications(now, HOUR, &BTreeSet::new());
@@ -37,78 +37,78 @@ fn ended(current: &VersionedValue<Manifest>) -> Vec<u64> {
 }
 
 /// Runs a whole collection, with the publications that have ended.
-async fn collect(site: &ManifestFixture) -> VersionedValue<Manifest> {
-    let base = site.read().await;
-    let now = base.proven.unwrap();
+async fn collect(fixture: &ManifestFixture) -> VersionedValue<Manifest> {
+    let base = fixture.read().await;
+    let now = base.current_at.unwrap();
     let withdrawn = BTreeSet::new();
     let collection = GarbageCollection {
         ended_publications: base.value.ended_publications(now, HOUR, &withdrawn),
-        ..site.look(&base, HOUR).await
+        ..fixture.look(&base, HOUR).await
     };
-    site.delete(&collection.deleted).await;
-    site.commit_collection(base, &collection).await
+    fixture.delete(&collection.deleted).await;
+    fixture.commit_collection(base, &collection).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn objects_of_a_publication_are_kept_until_it_ends() {
-    let site = ManifestFixture::new(100);
+    let fixture = ManifestFixture::new(100);
     for _ in 0..3 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
     // Sections of other tables, and of bundles, are not kept.
-    site.flush(&[(2, 0)]).await;
-    site.flush(&[(2, 0)]).await;
-    let base = site.read().await;
-    let inputs: Vec<_> = site.table(1).await;
-    let others: Vec<_> = site.table(2).await;
-    publish(&site, base.clone(), base.version).await;
+    fixture.flush(&[(2, 0)]).await;
+    fixture.flush(&[(2, 0)]).await;
+    let base = fixture.read().await;
+    let inputs: Vec<_> = fixture.table(1).await;
+    let others: Vec<_> = fixture.table(2).await;
+    publish(&fixture, base.clone(), base.version).await;
     for table in [1, 2] {
-        let base = site.read().await;
-        let merge = site.merge(&base, &site.table(table).await).await;
-        site.replaced(base, &merge).await;
+        let base = fixture.read().await;
+        let merge = fixture.merge(&base, &fixture.table(table).await).await;
+        fixture.replaced(base, &merge).await;
     }
     for _ in 0..4 {
-        site.stage.sleep(2 * HOUR).await;
-        collect(&site).await;
+        fixture.stage.sleep(2 * HOUR).await;
+        collect(&fixture).await;
     }
     for section in &inputs {
-        assert!(site.exists(section.object_name()).await);
+        assert!(fixture.exists(section.object_name()).await);
     }
     for section in &others {
-        assert!(!site.exists(section.object_name()).await);
+        assert!(!fixture.exists(section.object_name()).await);
     }
-    site.stage.sleep(PUBLICATION_LIFETIME).await;
+    fixture.stage.sleep(PUBLICATION_LIFETIME).await;
     for _ in 0..3 {
-        site.stage.sleep(HOUR).await;
-        collect(&site).await;
+        fixture.stage.sleep(HOUR).await;
+        collect(&fixture).await;
     }
-    assert_eq!(site.read().await.value.publications, []);
+    assert_eq!(fixture.read().await.value.publications, []);
     for section in &inputs {
-        assert!(!site.exists(section.object_name()).await);
+        assert!(!fixture.exists(section.object_name()).await);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_publication_ends_after_its_second_successor_and_the_newest_one_with_its_lifetime() {
-    let site = ManifestFixture::new(100);
-    site.flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(100);
+    fixture.flush(&[(1, 0)]).await;
     let mut numbers = Vec::new();
     for _ in 0..3 {
-        site.stage.sleep(HOUR).await;
-        let base = site.read().await;
+        fixture.stage.sleep(HOUR).await;
+        let base = fixture.read().await;
         let version = base.version;
-        numbers.push(publish(&site, base, version).await);
+        numbers.push(publish(&fixture, base, version).await);
     }
     assert!(numbers.is_sorted());
-    assert_eq!(ended(&site.read().await), [] as [u64; 0]);
-    site.stage.sleep(HOUR).await;
-    assert_eq!(ended(&site.read().await), numbers[..1]);
-    site.stage.sleep(PUBLICATION_LIFETIME / 2).await;
-    assert_eq!(ended(&site.read().await), numbers[..1]);
-    site.stage.sleep(PUBLICATION_LIFETIME / 2).await;
-    assert_eq!(ended(&site.read().await), numbers);
-    let current = site.read().await;
-    let now = current.proven.unwrap();
+    assert_eq!(ended(&fixture.read().await), [] as [u64; 0]);
+    fixture.stage.sleep(HOUR).await;
+    assert_eq!(ended(&fixture.read().await), numbers[..1]);
+    fixture.stage.sleep(PUBLICATION_LIFETIME / 2).await;
+    assert_eq!(ended(&fixture.read().await), numbers[..1]);
+    fixture.stage.sleep(PUBLICATION_LIFETIME / 2).await;
+    assert_eq!(ended(&fixture.read().await), numbers);
+    let current = fixture.read().await;
+    let now = current.current_at.unwrap();
     let withdrawn = BTreeSet::from([TABLE]);
     let all = current
         .value
@@ -120,38 +120,38 @@ async fn a_publication_ends_after_its_second_successor_and_the_newest_one_with_i
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_can_no_longer_be_read_is_not_published() {
-    let site = ManifestFixture::new(100);
+    let fixture = ManifestFixture::new(100);
     for _ in 0..3 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    let old = site.read().await;
-    let merge = site.merge(&old, &site.table(1).await).await;
-    site.replaced(old.clone(), &merge).await;
-    site.stage.sleep(2 * HOUR).await;
-    collect(&site).await;
+    let old = fixture.read().await;
+    let merge = fixture.merge(&old, &fixture.table(1).await).await;
+    fixture.replaced(old.clone(), &merge).await;
+    fixture.stage.sleep(2 * HOUR).await;
+    collect(&fixture).await;
     let request = PublicationRequest {
         table: TABLE,
         content: "c".to_owned(),
     };
     let requests = [request];
-    let (store, version) = (site.store(), old.version);
-    let recorded = store.record_publications(site.database, old, version, &requests);
+    let (store, version) = (fixture.store(), old.version);
+    let recorded = store.record_publications(fixture.database, old, version, &requests);
     assert!(matches!(recorded.await.unwrap(), PublicationOutcome::Gone));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_number_of_publications_is_limited() {
-    let site = ManifestFixture::new(100);
-    site.flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(100);
+    fixture.flush(&[(1, 0)]).await;
     let request = |table| PublicationRequest {
         table: TableId::new(table),
         content: String::new(),
     };
     let requests: Vec<_> = (0..4_096).map(request).collect();
     for (count, is_recorded) in [(4_095, true), (2, false), (1, true), (1, false)] {
-        let (base, requests) = (site.read().await, &requests[..count]);
-        let (store, version) = (site.store(), base.version);
-        let recorded = store.record_publications(site.database, base, version, requests);
+        let (base, requests) = (fixture.read().await, &requests[..count]);
+        let (store, version) = (fixture.store(), base.version);
+        let recorded = store.record_publications(fixture.database, base, version, requests);
         let recorded = recorded.await.unwrap();
         assert_eq!(
             matches!(recorded, PublicationOutcome::Recorded(_)),

@@ -12,48 +12,51 @@ fn with_rows(section: &Section, rows: u64) -> Section {
 
 #[tokio::test(start_paused = true)]
 async fn sections_are_corrected_after_they_have_moved_to_a_page() {
-    let site = ManifestFixture::new(16);
-    let base = site.flush(&[(1, 0)]).await;
-    let wrong = site.table(1).await.remove(0);
+    let fixture = ManifestFixture::new(16);
+    let base = fixture.flush(&[(1, 0)]).await;
+    let wrong = fixture.table(1).await.remove(0);
     for _ in 0..20 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    assert!(!site.read().await.value.pages.is_empty(), "it is in a page");
+    assert!(
+        !fixture.read().await.value.pages.is_empty(),
+        "it is in a page"
+    );
     let corrections = Corrections {
         sections: vec![with_rows(&wrong, 5)],
         pages: Vec::new(),
     };
     // Correct on a manifest from before the move.
-    let store = site.store();
-    let corrected = store.correct(site.database, base, &corrections).await;
+    let store = fixture.store();
+    let corrected = store.correct(fixture.database, base, &corrections).await;
     let corrected = corrected.unwrap();
     assert_eq!((corrected.sections, corrected.pages), (0, 1));
-    let sections = site.table(1).await;
+    let sections = fixture.table(1).await;
     assert_eq!(sections.len(), 21);
     assert_eq!(sections[0].rows, 5);
     assert_eq!(corrected.current.value.check(), Ok(()));
 
     // Earlier versions are corrected, too.
     let (_, view) = Manifest::at(&corrected.current, mark(1)).unwrap();
-    let then = site.sections_of(&view).await;
+    let then = fixture.sections_of(&view).await;
     assert_eq!((then.len(), then[0].rows), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn replaced_sections_are_not_corrected() {
-    let site = ManifestFixture::new(16);
-    site.flush(&[(1, 0)]).await;
-    let base = site.flush(&[(1, 0)]).await;
-    let inputs = site.table(1).await;
-    let merge = site.merge(&base, &inputs).await;
-    let merged = site.replaced(base.clone(), &merge).await;
+    let fixture = ManifestFixture::new(16);
+    fixture.flush(&[(1, 0)]).await;
+    let base = fixture.flush(&[(1, 0)]).await;
+    let inputs = fixture.table(1).await;
+    let merge = fixture.merge(&base, &inputs).await;
+    let merged = fixture.replaced(base.clone(), &merge).await;
     let corrections = Corrections {
         sections: vec![with_rows(&inputs[0], 5)],
         pages: Vec::new(),
     };
-    let corrected = site
+    let corrected = fixture
         .store()
-        .correct(site.database, base, &corrections)
+        .correct(fixture.database, base, &corrections)
         .await;
     let corrected = corrected.unwrap();
     assert_eq!(corrected.sections, 0);

@@ -15,10 +15,10 @@ use crate::{
 const RESTORED: DatabaseId = DatabaseId::new(2);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn of_restored(site: &ManifestFixture) -> ManifestFixture {
+fn of_restored(fixture: &ManifestFixture) -> ManifestFixture {
     ManifestFixture {
         database: RESTORED,
-        ..site.clone()
+        ..fixture.clone()
     }
 }
 
@@ -30,43 +30,43 @@ fn places(sections: &[std::sync::Arc<Section>], source: DatabaseId) -> BTreeSet<
 }
 
 async fn restore(
-    site: &ManifestFixture,
+    fixture: &ManifestFixture,
     current: VersionedValue<Manifest>,
     at: u64,
 ) -> VersionedValue<Manifest> {
     let (version, view) = Manifest::at(&current, mark(at)).unwrap();
-    let store = site.store();
-    let pin = store.pin(site.database, current, version, RESTORED);
+    let store = fixture.store();
+    let pin = store.pin(fixture.database, current, version, RESTORED);
     pin.await.unwrap();
-    let adopted = store.adopt(site.database, &view, RESTORED, 7, &[]).await;
+    let adopted = store.adopt(fixture.database, &view, RESTORED, 7, &[]).await;
     adopted.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_has_the_contents_of_the_version() {
     for (inline, count) in [(1_000, 10), (16, 60)] {
-        let site = ManifestFixture::new(inline);
+        let fixture = ManifestFixture::new(inline);
         for _ in 0..count {
-            site.flush(&[(1, 0), (2, 1)]).await;
+            fixture.flush(&[(1, 0), (2, 1)]).await;
         }
-        site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+        fixture.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
         let removal = Replacement {
             floor: Some(i64::MAX),
-            ..ManifestFixture::removal(&site.table(2).await[..3])
+            ..ManifestFixture::removal(&fixture.table(2).await[..3])
         };
-        site.replaced(site.read().await, &removal).await;
+        fixture.replaced(fixture.read().await, &removal).await;
         // Later commits change everything in the source.
-        site.flush(&[(1, 0)]).await;
-        let base = site.read().await;
-        let merge = site.merge(&base, &site.table(1).await).await;
-        site.replaced(base, &merge).await;
-        let current = site.flush(&[]).await;
+        fixture.flush(&[(1, 0)]).await;
+        let base = fixture.read().await;
+        let merge = fixture.merge(&base, &fixture.table(1).await).await;
+        fixture.replaced(base, &merge).await;
+        let current = fixture.flush(&[]).await;
 
         let (_, view) = Manifest::at(&current, mark(count + 1)).unwrap();
-        let expected = site.sections_of(&view).await;
+        let expected = fixture.sections_of(&view).await;
         assert_eq!(expected.len() as u64, 2 * count - 3);
-        let restored = restore(&site, current, count + 1).await;
-        let copy = of_restored(&site);
+        let restored = restore(&fixture, current, count + 1).await;
+        let copy = of_restored(&fixture);
         assert_eq!(restored.version, 1);
         assert_eq!(restored.value.check(), Ok(()));
         assert_eq!(restored.value.low_water_mark, view.low_water_mark);
@@ -79,13 +79,13 @@ async fn a_restored_database_has_the_contents_of_the_version() {
         assert_eq!(restored.value.pages.is_empty(), inline == 1_000);
         let found = copy.sections_of(&restored.value).await;
         assert_eq!(
-            places(&found, site.database),
-            places(&expected, site.database)
+            places(&found, fixture.database),
+            places(&expected, fixture.database)
         );
         assert!(
             found
                 .iter()
-                .all(|one| one.origin == Some(site.database) && one.added == 1)
+                .all(|one| one.origin == Some(fixture.database) && one.added == 1)
         );
         // Only the source has the earlier states.
         assert!(Manifest::at(&restored, mark(1)).is_err());
@@ -94,8 +94,8 @@ async fn a_restored_database_has_the_contents_of_the_version() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_copies_damage_records_and_each_database_quarantines_separately() {
-    let site = ManifestFixture::new(1_000);
-    site.flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(1_000);
+    fixture.flush(&[(1, 0)]).await;
     let lost = |table| LostRows {
         table: TableId::new(table),
         last_table: None,
@@ -113,37 +113,39 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
         next.record_damage([record.clone()], base.version + 1);
         Ok::<_, ()>(RegisterChange::Put(next, ()))
     };
-    let register = site.store().register(site.database);
+    let register = fixture.store().register(fixture.database);
     register.commit(None, change).await.unwrap();
-    let current = site.flush(&[(1, 0)]).await;
+    let current = fixture.flush(&[(1, 0)]).await;
     let table = (TableId::new(1), "t");
     let check =
         |manifest: &Manifest, database| manifest.check_intact(database, table, TimeRange::ALL);
-    let restored = restore(&site, current, 2).await;
+    let restored = restore(&fixture, current, 2).await;
     let error = check(&restored.value, RESTORED).unwrap_err();
-    assert_eq!(error.name, Key::Segment(site.database, name).to_string());
+    assert_eq!(error.name, Key::Segment(fixture.database, name).to_string());
     let [copied] = &restored.value.damage[..] else {
         panic!("{:?}", restored.value.damage);
     };
-    let set_aside = site.store().quarantine(RESTORED, restored.clone(), copied);
+    let set_aside = fixture
+        .store()
+        .quarantine(RESTORED, restored.clone(), copied);
     let restored = set_aside.await.unwrap();
     assert_eq!(check(&restored.value, RESTORED), Ok(()));
     assert_eq!(restored.value.damage.len(), 1);
     assert!(!restored.value.keeps_segment(name), "it is the source's");
-    let source = site.read().await;
+    let source = fixture.read().await;
     assert!(source.value.keeps_segment(name));
-    check(&source.value, site.database).unwrap_err();
+    check(&source.value, fixture.database).unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_copies_footers() {
-    let site = ManifestFixture::new(16);
+    let fixture = ManifestFixture::new(16);
     for _ in 0..17 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    let current = site.flush(&[]).await;
-    let restored = restore(&site, current, 17).await;
-    let found = site
+    let current = fixture.flush(&[]).await;
+    let restored = restore(&fixture, current, 17).await;
+    let found = fixture
         .store()
         .all_sections(RESTORED, &restored.value)
         .await
@@ -156,52 +158,52 @@ async fn a_restore_copies_footers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_never_deletes_objects_of_its_source() {
-    let site = ManifestFixture::new(16);
+    let fixture = ManifestFixture::new(16);
     for _ in 0..20 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    let current = site.flush(&[]).await;
-    restore(&site, current, 20).await;
-    let copy = of_restored(&site);
+    let current = fixture.flush(&[]).await;
+    restore(&fixture, current, 20).await;
+    let copy = of_restored(&fixture);
     copy.flush(&[(1, 0)]).await;
     let base = copy.read().await;
     let merge = copy.merge(&base, &copy.table(1).await).await;
     copy.replaced(base, &merge).await;
-    let before = site.objects().await;
-    let census = copy.census(&copy.read().await.value).await;
-    assert_eq!(census.origins(), &BTreeSet::from([site.database]));
+    let before = fixture.objects().await;
+    let referenced = copy.referenced_objects(&copy.read().await.value).await;
+    assert_eq!(referenced.origins(), &BTreeSet::from([fixture.database]));
     for _ in 0..3 {
-        site.stage.sleep(HOUR).await;
+        fixture.stage.sleep(HOUR).await;
         copy.collect(HOUR).await;
     }
     let current = copy.read().await;
     assert_eq!(current.value.condemned, []);
     // No object of the source is needed any more, and none was changed.
     assert_eq!(
-        copy.census(&current.value).await.origins(),
+        copy.referenced_objects(&current.value).await.origins(),
         &BTreeSet::new()
     );
-    assert_eq!(site.objects().await, before);
+    assert_eq!(fixture.objects().await, before);
     assert_eq!(copy.objects().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_outlives_its_source() {
-    let site = ManifestFixture::new(16);
+    let fixture = ManifestFixture::new(16);
     for _ in 0..20 {
-        site.flush(&[(1, 0)]).await;
+        fixture.flush(&[(1, 0)]).await;
     }
-    let current = site.flush(&[]).await;
-    let restored = restore(&site, current, 20).await;
-    let removal = ManifestFixture::removal(&site.table(1).await);
-    site.replaced(site.read().await, &removal).await;
+    let current = fixture.flush(&[]).await;
+    let restored = restore(&fixture, current, 20).await;
+    let removal = ManifestFixture::removal(&fixture.table(1).await);
+    fixture.replaced(fixture.read().await, &removal).await;
     for _ in 0..3 {
-        site.stage.sleep(HOUR).await;
-        site.collect(HOUR).await;
+        fixture.stage.sleep(HOUR).await;
+        fixture.collect(HOUR).await;
     }
-    let copy = of_restored(&site);
+    let copy = of_restored(&fixture);
     for section in copy.sections_of(&restored.value).await {
-        assert!(site.exists(section.object_name()).await);
+        assert!(fixture.exists(section.object_name()).await);
     }
     // A restore of the restored database references the source, too.
     let pin = copy
@@ -213,7 +215,7 @@ async fn a_restored_database_outlives_its_source() {
         .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0, &[])
         .await;
     let third = third.unwrap();
-    let found = site
+    let found = fixture
         .store()
         .all_sections(DatabaseId::new(3), &third.value)
         .await
@@ -222,27 +224,27 @@ async fn a_restored_database_outlives_its_source() {
     assert!(
         found
             .iter()
-            .all(|one| one.section.origin == Some(site.database))
+            .all(|one| one.section.origin == Some(fixture.database))
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn expired_rows_stay_invisible_and_expiries_are_remembered() {
-    let site = ManifestFixture::new(100);
+    let fixture = ManifestFixture::new(100);
     for _ in 0..2 {
-        site.flush(&[(1, 0), (2, 5), (3, 0)]).await;
+        fixture.flush(&[(1, 0), (2, 5), (3, 0)]).await;
     }
     let removal = Replacement {
         floor: Some(7),
-        ..ManifestFixture::removal(&site.table(3).await)
+        ..ManifestFixture::removal(&fixture.table(3).await)
     };
-    let current = site.replaced(site.read().await, &removal).await;
+    let current = fixture.replaced(fixture.read().await, &removal).await;
     let (version, view) = Manifest::at(&current, mark(2)).unwrap();
-    let store = site.store();
-    let pin = store.pin(site.database, current, version, RESTORED);
+    let store = fixture.store();
+    let pin = store.pin(fixture.database, current, version, RESTORED);
     pin.await.unwrap();
     let cutoffs = [1, 2].map(|table| (TableId::new(table), DAY_NANOS));
-    let adopted = store.adopt(site.database, &view, RESTORED, 0, &cutoffs);
+    let adopted = store.adopt(fixture.database, &view, RESTORED, 0, &cutoffs);
     let restored = adopted.await.unwrap().value;
     assert_eq!(restored.check(), Ok(()));
     // Table 1 has rows before its cutoff, and table 2 has none.
@@ -254,7 +256,7 @@ async fn expired_rows_stay_invisible_and_expiries_are_remembered() {
     assert_eq!(expired, [Some(DAY_NANOS), Some(DAY_NANOS), Some(7)]);
 
     // A restore of the restored database remembers them, too.
-    let copy = of_restored(&site);
+    let copy = of_restored(&fixture);
     let store = copy.store();
     let current = store.read(RESTORED, None).await.unwrap();
     let third = DatabaseId::new(3);
@@ -268,27 +270,29 @@ async fn expired_rows_stay_invisible_and_expiries_are_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_database_with_a_manifest_is_not_overwritten() {
-    let site = ManifestFixture::new(100);
-    let current = site.flush(&[(1, 0)]).await;
-    of_restored(&site).flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(100);
+    let current = fixture.flush(&[(1, 0)]).await;
+    of_restored(&fixture).flush(&[(1, 0)]).await;
     let (version, view) = Manifest::at(&current, mark(1)).unwrap();
-    let pin = site.store().pin(site.database, current, version, RESTORED);
-    pin.await.unwrap();
-    let adopted = site
+    let pin = fixture
         .store()
-        .adopt(site.database, &view, RESTORED, 0, &[])
+        .pin(fixture.database, current, version, RESTORED);
+    pin.await.unwrap();
+    let adopted = fixture
+        .store()
+        .adopt(fixture.database, &view, RESTORED, 0, &[])
         .await;
     assert!(matches!(adopted, Err(RestoreError::NotEmpty)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
-    let site = ManifestFixture::new(100);
-    let current = site.flush(&[(1, 0)]).await;
+    let fixture = ManifestFixture::new(100);
+    let current = fixture.flush(&[(1, 0)]).await;
     let fails = || async {
-        let adopted = site
+        let adopted = fixture
             .store()
-            .adopt(site.database, &current.value, RESTORED, 0, &[])
+            .adopt(fixture.database, &current.value, RESTORED, 0, &[])
             .await;
         matches!(
             adopted,
@@ -296,18 +300,18 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
         )
     };
     assert!(fails().await);
-    let register = site.store().register(RESTORED);
+    let register = fixture.store().register(RESTORED);
     assert_eq!(register.read(None).await.unwrap().version, 1);
 
     let other = DatabaseId::new(3);
-    let pin = site
+    let pin = fixture
         .store()
-        .pin(site.database, current.clone(), current.version, other);
+        .pin(fixture.database, current.clone(), current.version, other);
     pin.await.unwrap();
-    site.stage.sleep(12 * HOUR).await;
-    let adopted = site
+    fixture.stage.sleep(12 * HOUR).await;
+    let adopted = fixture
         .store()
-        .adopt(site.database, &current.value, other, 0, &[])
+        .adopt(fixture.database, &current.value, other, 0, &[])
         .await;
     assert!(matches!(
         adopted,

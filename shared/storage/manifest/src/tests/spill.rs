@@ -392,16 +392,16 @@ async fn more_tables_than_one_commit_moves_do_not_accumulate_in_the_manifest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others() {
-    let site = ManifestFixture::new(32);
+    let fixture = ManifestFixture::new(32);
     let mut count = 0;
     let is_ready = |current: VersionedValue<Manifest>| {
         current.value.pages.len() > 16 && current.value.sections.len() == 32
     };
-    while !is_ready(site.read().await) {
-        site.flush(&[(1, 0), (2, 0)]).await;
+    while !is_ready(fixture.read().await) {
+        fixture.flush(&[(1, 0), (2, 0)]).await;
         count += 1;
     }
-    let rival = ManifestFixture::on(&site.stage, 2, 32);
+    let rival = ManifestFixture::on(&fixture.stage, 2, 32);
     let act = async move {
         let current = rival.read().await;
         let inline = current.value.sections.len() / 2;
@@ -412,16 +412,16 @@ async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others()
             .replaced(current, &ManifestFixture::removal(newest))
             .await;
     };
-    let before = site.read().await.value.pages.len();
-    site.stage.before(Operation::Put, "db/1/manifest", act);
-    let current = site.flush(&[(1, 0), (2, 0)]).await;
+    let before = fixture.read().await.value.pages.len();
+    fixture.stage.before(Operation::Put, "db/1/manifest", act);
+    let current = fixture.flush(&[(1, 0), (2, 0)]).await;
     assert_eq!(current.value.section_count(), 2 * count + 1);
     assert!(current.value.pages.len() >= before - 1);
-    let mut uptos: Vec<_> = site.table(1).await.iter().map(|one| one.upto).collect();
+    let mut uptos: Vec<_> = fixture.table(1).await.iter().map(|one| one.upto).collect();
     uptos.dedup();
     assert_eq!(uptos.len() as u64, count);
     // The next flush moves the sections.
-    let current = site.flush(&[(1, 0), (2, 0)]).await;
+    let current = fixture.flush(&[(1, 0), (2, 0)]).await;
     assert!(current.value.pages.len() < before - 1);
-    assert_eq!(site.table(1).await.len() as u64, count + 1);
+    assert_eq!(fixture.table(1).await.len() as u64, count + 1);
 }

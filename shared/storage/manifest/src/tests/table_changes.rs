@@ -10,11 +10,11 @@ use crate::{ManifestPoint, TableChanges, TimeRange};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Returns the changes of table 1.
-async fn changes(site: &ManifestFixture, since: ManifestPoint) -> TableChanges {
-    let current = site.read().await;
-    let changes = site
+async fn changes(fixture: &ManifestFixture, since: ManifestPoint) -> TableChanges {
+    let current = fixture.read().await;
+    let changes = fixture
         .store()
-        .changes_since(site.database, &current, TableId::new(1), since);
+        .changes_since(fixture.database, &current, TableId::new(1), since);
     let mut changes = changes.await.unwrap();
     if let TableChanges::Times { written, .. } = &mut changes {
         written.sort_by_key(|times| times.first);
@@ -36,42 +36,42 @@ fn written(days: &[i64]) -> TableChanges {
 
 #[tokio::test(start_paused = true)]
 async fn new_sections_are_changes_of_their_table() {
-    let site = ManifestFixture::new(100);
-    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
-    assert_eq!(changes(&site, since).await, written(&[]));
-    site.flush(&[(1, 3), (2, 5)]).await;
-    assert_eq!(changes(&site, since).await, written(&[3]));
+    let fixture = ManifestFixture::new(100);
+    let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 0)]).await);
+    assert_eq!(changes(&fixture, since).await, written(&[]));
+    fixture.flush(&[(1, 3), (2, 5)]).await;
+    assert_eq!(changes(&fixture, since).await, written(&[3]));
     let empty = ManifestPoint {
         version: 0,
         mark: neap_bucket::Stamp::ZERO,
     };
-    assert_eq!(changes(&site, empty).await, written(&[0, 3]));
+    assert_eq!(changes(&fixture, empty).await, written(&[0, 3]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_merge_with_older_rows_does_not_hide_or_add_changes() {
-    let site = ManifestFixture::new(100);
-    site.flush(&[(1, 0)]).await;
-    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 2)]).await);
-    site.flush(&[(1, 1)]).await;
-    let base = site.read().await;
-    let merge = site.merge(&base, &site.table(1).await).await;
-    site.replaced(base, &merge).await;
-    assert_eq!(site.table(1).await.len(), 1);
-    assert_eq!(changes(&site, since).await, written(&[1]));
+    let fixture = ManifestFixture::new(100);
+    fixture.flush(&[(1, 0)]).await;
+    let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 2)]).await);
+    fixture.flush(&[(1, 1)]).await;
+    let base = fixture.read().await;
+    let merge = fixture.merge(&base, &fixture.table(1).await).await;
+    fixture.replaced(base, &merge).await;
+    assert_eq!(fixture.table(1).await.len(), 1);
+    assert_eq!(changes(&fixture, since).await, written(&[1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sections_in_pages_are_changes() {
-    let site = ManifestFixture::new(4);
-    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
+    let fixture = ManifestFixture::new(4);
+    let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 0)]).await);
     for day in 1..30 {
-        site.flush(&[(1, day)]).await;
+        fixture.flush(&[(1, day)]).await;
     }
-    let TableChanges::Times { written, .. } = changes(&site, since).await else {
+    let TableChanges::Times { written, .. } = changes(&fixture, since).await else {
         panic!("the version is readable");
     };
-    assert!(!site.read().await.value.pages.is_empty());
+    assert!(!fixture.read().await.value.pages.is_empty());
     let days: Vec<i64> = written
         .iter()
         .map(|times| times.first / DAY_NANOS)
@@ -81,9 +81,10 @@ async fn sections_in_pages_are_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn row_deletes_are_changes_before_and_after_they_are_applied() {
-    let site = ManifestFixture::new(100);
-    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0), (1, 4)]).await);
-    site.flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)])
+    let fixture = ManifestFixture::new(100);
+    let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 0), (1, 4)]).await);
+    fixture
+        .flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)])
         .await;
     let deleted = TableChanges::Times {
         written: Vec::new(),
@@ -92,29 +93,29 @@ async fn row_deletes_are_changes_before_and_after_they_are_applied() {
             last: 3 * DAY_NANOS - 1,
         }],
     };
-    assert_eq!(changes(&site, since).await, deleted);
-    let base = site.read().await;
-    let merge = site.merge(&base, &site.table(1).await).await;
-    site.replaced(base, &merge).await;
-    assert_eq!(changes(&site, since).await, deleted);
+    assert_eq!(changes(&fixture, since).await, deleted);
+    let base = fixture.read().await;
+    let merge = fixture.merge(&base, &fixture.table(1).await).await;
+    fixture.replaced(base, &merge).await;
+    assert_eq!(changes(&fixture, since).await, deleted);
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_are_unknown_when_the_version_is_gone() {
-    let site = ManifestFixture::new(100);
-    let since = ManifestPoint::from_manifest(&site.flush(&[(1, 0)]).await);
-    site.flush(&[(1, 1)]).await;
-    let base = site.read().await;
-    let merge = site.merge(&base, &site.table(1).await).await;
-    site.replaced(base, &merge).await;
-    site.flush(&[(1, 2)]).await;
-    assert_eq!(changes(&site, since).await, written(&[1, 2]));
-    site.stage.sleep(2 * HOUR).await;
-    site.collect(HOUR).await;
-    assert_eq!(changes(&site, since).await, TableChanges::Unknown);
+    let fixture = ManifestFixture::new(100);
+    let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 0)]).await);
+    fixture.flush(&[(1, 1)]).await;
+    let base = fixture.read().await;
+    let merge = fixture.merge(&base, &fixture.table(1).await).await;
+    fixture.replaced(base, &merge).await;
+    fixture.flush(&[(1, 2)]).await;
+    assert_eq!(changes(&fixture, since).await, written(&[1, 2]));
+    fixture.stage.sleep(2 * HOUR).await;
+    fixture.collect(HOUR).await;
+    assert_eq!(changes(&fixture, since).await, TableChanges::Unknown);
     let later = ManifestPoint {
         version: u64::MAX,
         ..since
     };
-    assert_eq!(changes(&site, later).await, TableChanges::Unknown);
+    assert_eq!(changes(&fixture, later).await, TableChanges::Unknown);
 }
