@@ -30,8 +30,12 @@ impl WriteService {
         database: DatabaseId,
         job: Ulid,
     ) -> Result<SettledImport, WriteFailure> {
-        let head = self.marks.head(database, Duration::ZERO).await;
-        let head = head.map_err(CatalogError::from)?.value;
+        let head = self
+            .marks
+            .head(database, Duration::ZERO)
+            .await
+            .map_err(CatalogError::from)?
+            .value;
         Ok(SettledImport {
             mark: head.low_water_mark,
             rows: head.imported_rows(job),

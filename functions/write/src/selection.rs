@@ -39,8 +39,9 @@ pub(crate) fn resolve_selection(
     };
     let tables = match (&selection.table, selection.predicate.tables()) {
         (Some(name), about) => {
-            let table = catalog.table(name);
-            let table = table.ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
+            let table = catalog
+                .table(name)
+                .ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
             if matches!(about, PredicateTables::Named(names) if !names.contains(name)) {
                 return Err(DeleteFailure::OtherTable(name.clone()));
             }
@@ -71,9 +72,10 @@ pub(crate) fn check_deletes(
     deletes: &[RowDelete],
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
     for delete in deletes {
-        let table = catalog.table_by_id(delete.table);
-        let table = table.filter(|table| table.deletion().is_none());
-        let table = table.ok_or(DeleteFailure::TableGone(delete.table))?;
+        let table = catalog
+            .table_by_id(delete.table)
+            .filter(|table| table.deletion().is_none())
+            .ok_or(DeleteFailure::TableGone(delete.table))?;
         check_tags(table, &delete.condition)?;
         delete.condition.check_limits()?;
     }

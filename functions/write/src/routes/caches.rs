@@ -108,8 +108,10 @@ async fn create_last_cache(
     };
     let created = service.catalog.create_last_cache(database, &new).await;
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
-    let table = catalog.value.table(&new.table);
-    let table = table.ok_or_else(|| no_table(&body.db, &new.table))?;
+    let table = catalog
+        .value
+        .table(&new.table)
+        .ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateLastCache": last_cache_json(table, &cache) });
     Ok(created_answer(
         &service, database, &body.db, &catalog, &operation,
@@ -133,8 +135,10 @@ async fn create_distinct_cache(
     };
     let created = service.catalog.create_distinct_cache(database, &new).await;
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
-    let table = catalog.value.table(&new.table);
-    let table = table.ok_or_else(|| no_table(&body.db, &new.table))?;
+    let table = catalog
+        .value
+        .table(&new.table)
+        .ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateDistinctCache": distinct_cache_json(table, &cache) });
     Ok(created_answer(
         &service, database, &body.db, &catalog, &operation,

@@ -450,8 +450,9 @@ async fn create_table(
         }
         .into());
     }
-    let fields = body.fields.into_iter();
-    let fields: Vec<_> = fields
+    let fields: Vec<_> = body
+        .fields
+        .into_iter()
         .map(|field| (field.name, field.field_type.into()))
         .collect();
     let catalog = &service.catalog;

@@ -157,8 +157,8 @@ async fn create_request(
     let body: CreateRequestBody = json(service, request).await?;
     let times = body.times()?;
     let predicate = body.predicate.unwrap_or_default();
-    let parsed = Predicate::parse(&predicate);
-    let parsed = parsed.map_err(|error| error_response::of_delete(error.into()))?;
+    let parsed =
+        Predicate::parse(&predicate).map_err(|error| error_response::of_delete(error.into()))?;
     let database = find_for(service, caller, &body.db, &DELETE_ACTIONS).await?;
     let table = find_table(service, database, &body.db, &body.table).await?;
     let log = RowDeleteLog::new(service.catalog.bucket());

@@ -177,8 +177,8 @@ async fn create_token(
     let (name, permissions) = (&body.token_name, &body.permissions);
     let catalog = &service.catalog;
     if let Some(PublicKeyBody { x, y }) = &body.public_key {
-        let key = NewClientKey::new(name, x, y);
-        let key = key.map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
+        let key = NewClientKey::new(name, x, y)
+            .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
         let new = catalog.register_client_key(&key, permissions, lifetime, caller.actor());
         return Ok(registered(&new.await?));
     }
@@ -251,8 +251,10 @@ fn is_sent_to_an_address(request: &Request) -> bool {
         None => request.uri().authority().cloned(),
     };
     authority.is_some_and(|authority| {
-        let host = authority.host();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
     })
 }

@@ -102,8 +102,8 @@ async fn accept<E: From<ApiError>>(
     let limits = service.settings.body_limits();
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))
-        .await;
-    let room = room.map_err(failed)?;
+        .await
+        .map_err(failed)?;
     let body = read_body(&head.headers, body, &limits, &service.world)
         .await
         .map_err(ApiError::from)?;

@@ -357,14 +357,15 @@ async fn hard_delete_at_sets_the_deletion_time_of_dropped_data() {
         assert_eq!(reply.status, 200, "{}", reply.body);
         let root = instance.catalog.root(Duration::ZERO).await.unwrap();
         let mut databases = root.value.databases().values();
-        let dropped = databases.find(|entry| entry.name.starts_with(&format!("{name}-")));
-        let dropped = dropped.unwrap();
+        let dropped = databases
+            .find(|entry| entry.name.starts_with(&format!("{name}-")))
+            .unwrap();
         let at = dropped
             .deletion
             .unwrap()
             .hard_delete_at
-            .map(StoreTime::micros);
-        let at = at.map(|at| at / 1_000_000);
+            .map(StoreTime::micros)
+            .map(|at| at / 1_000_000);
         assert_eq!(at, expected.map(|at| at / 1_000_000), "{hard_delete_at}");
 
         // Repeating the same drop is a conflict; a different time is not.
@@ -560,8 +561,12 @@ async fn a_database_listing_route_can_be_merged_with_the_router() {
 #[tokio::test(start_paused = true)]
 async fn a_table_with_a_retention_is_one_commit() {
     let (_stage, instance) = prepared().await;
-    let id = instance.catalog.database_by_name("home", Duration::ZERO);
-    let id = id.await.unwrap().unwrap();
+    let id = instance
+        .catalog
+        .database_by_name("home", Duration::ZERO)
+        .await
+        .unwrap()
+        .unwrap();
     let version = async || {
         let catalog = instance.catalog.database(id, Duration::ZERO).await;
         catalog.unwrap().version

@@ -24,8 +24,8 @@ impl WriteInstance {
     }
 
     async fn delete_rows(&self, body: serde_json::Value) -> HttpReply {
-        let request = Request::post("/api/v3/delete_rows");
-        let request = request.header("content-type", "application/json");
+        let request =
+            Request::post("/api/v3/delete_rows").header("content-type", "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap())
             .await
     }
@@ -38,11 +38,13 @@ impl WriteTestBed {
         let name = |table| catalog.table_by_id(table).unwrap().name().to_owned();
         let segments = self.segments().await;
         let describe = |segment: &neap_wal::Segment| {
-            let rows = segment.tables();
-            let rows = rows.map(|rows| format!("{} {}", name(rows.table), rows.rows));
-            let deletes = segment.deletes().iter();
-            let deletes =
-                deletes.map(|delete| format!("-{} {}", name(delete.table), delete.condition));
+            let rows = segment
+                .tables()
+                .map(|rows| format!("{} {}", name(rows.table), rows.rows));
+            let deletes = segment
+                .deletes()
+                .iter()
+                .map(|delete| format!("-{} {}", name(delete.table), delete.condition));
             rows.chain(deletes).collect::<Vec<_>>().join("; ")
         };
         segments.iter().map(describe).collect()
@@ -57,14 +59,19 @@ impl WriteTestBed {
         for segment in &segments {
             let rows = segment.rows(table.id()).unwrap();
             history.extend(rows.into_iter().map(TableChange::Rows));
-            let deletes = segment.deletes().iter();
-            let deletes = deletes.filter(|delete| delete.table == table.id());
+            let deletes = segment
+                .deletes()
+                .iter()
+                .filter(|delete| delete.table == table.id());
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let left = apply_deletes(history).unwrap();
         let folded = deduplicate(&table.tag_names(), &table.arrow_schema(), left).unwrap();
-        let times = folded.column_by_name("time").unwrap();
-        let times = times.as_primitive::<TimestampNanosecondType>().values();
+        let times = folded
+            .column_by_name("time")
+            .unwrap()
+            .as_primitive::<TimestampNanosecondType>()
+            .values();
         times.iter().map(|time| time / 1_000_000_000).collect()
     }
 }

@@ -33,8 +33,7 @@ async fn v2(instance: &WriteInstance, query: &str, body: &str) -> HttpReply {
 }
 
 async fn v3(instance: &WriteInstance, body: &Value) -> HttpReply {
-    let request = Request::post("/api/v3/delete_rows");
-    let request = request.header("content-type", "application/json");
+    let request = Request::post("/api/v3/delete_rows").header("content-type", "application/json");
     let body = Body::from(body.to_string());
     instance.send(request.body(body).unwrap()).await
 }

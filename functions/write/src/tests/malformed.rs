@@ -47,13 +47,13 @@ fn line(number: usize, line: &str, message: &str) -> String {
 }
 
 fn partial(lines: &[(usize, &str, &str)]) -> String {
-    let lines = lines
+    let errors: Vec<_> = lines
         .iter()
-        .map(|(number, text, message)| line(*number, text, message));
-    let lines: Vec<_> = lines.collect();
+        .map(|(number, text, message)| line(*number, text, message))
+        .collect();
     format!(
         r#"{{"error":"partial write of line protocol occurred","data":[{}]}}"#,
-        lines.join(",")
+        errors.join(",")
     )
 }
 

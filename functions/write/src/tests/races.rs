@@ -110,8 +110,9 @@ async fn a_table_dropped_by_another_instance_is_recreated_within_seconds() {
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
     other.write("d", "m,t=a v=1i 1").await;
-    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m");
-    let request = request.body(axum::body::Body::empty()).unwrap();
+    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m")
+        .body(axum::body::Body::empty())
+        .unwrap();
     let meanwhile = async {
         stage.sleep(Duration::from_secs(1)).await;
         // A commit of a new column reads the change at once, regardless of the cached catalog.
@@ -151,8 +152,12 @@ async fn rows_written_by_another_instance_after_an_acknowledged_drop_are_kept() 
     let dropped = one.send(delete("/api/v3/configure/database?db=d"));
     assert_eq!(dropped.await.status, 200);
     assert_eq!(other.write("d", "m,t=a v=3i 1").await.status, 204);
-    let live = one.catalog.database_by_name("d", Duration::ZERO).await;
-    let live = live.unwrap().unwrap();
+    let live = one
+        .catalog
+        .database_by_name("d", Duration::ZERO)
+        .await
+        .unwrap()
+        .unwrap();
     let segments = stage.segments().await;
     let of_live = segments.iter().filter(|segment| segment.database() == live);
     assert_eq!(of_live.count(), 1);
@@ -164,8 +169,9 @@ async fn a_table_recreated_by_another_instance_gets_its_missing_columns() {
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
     other.write("d", "m,t=a v=1i 1").await;
-    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m");
-    let request = request.body(axum::body::Body::empty()).unwrap();
+    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m")
+        .body(axum::body::Body::empty())
+        .unwrap();
     assert_eq!(one.send(request).await.status, 200);
     assert_eq!(one.write("d", "m x=1 1").await.status, 204);
     stage.sleep(Duration::from_secs(5)).await;

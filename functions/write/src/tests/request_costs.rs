@@ -38,8 +38,12 @@ async fn a_strict_write_costs_one_more_list() {
     );
     assert_eq!(asked("other").await.0.status, 400);
 
-    let database = instance.catalog.database_by_name("d", ANY_AGE).await;
-    let database = database.unwrap().unwrap();
+    let database = instance
+        .catalog
+        .database_by_name("d", ANY_AGE)
+        .await
+        .unwrap()
+        .unwrap();
     let strict = WriteOrder::Strict;
     let set = instance.catalog.set_write_order(database, strict);
     set.await.unwrap();

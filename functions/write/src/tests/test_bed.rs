@@ -250,8 +250,12 @@ impl WriteInstance {
     pub(super) async fn tables(&self, name: &str) -> Vec<String> {
         let catalog = self.catalog_of(name).await;
         let tables = catalog.tables().map(|table| {
-            let columns = table.columns().iter().map(|column| column.name.as_str());
-            let columns: Vec<_> = columns.filter(|column| *column != "time").collect();
+            let columns: Vec<_> = table
+                .columns()
+                .iter()
+                .map(|column| column.name.as_str())
+                .filter(|column| *column != "time")
+                .collect();
             format!("{} {}", table.name(), columns.join(","))
         });
         tables.collect()

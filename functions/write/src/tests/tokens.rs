@@ -25,9 +25,11 @@ fn routes(stage: &WriteTestBed) -> Router {
 }
 
 async fn send(routes: &Router, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header("content-type", "application/json");
-    let request = request.header("host", "127.0.0.1:8182");
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .header("host", "127.0.0.1:8182");
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     let request = request.body(Body::from(body)).unwrap();
     let (head, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
@@ -209,9 +211,10 @@ async fn recovery_accepts_localhost() {
     let instance = stage.instance();
     instance.catalog.create_admin_token().await.unwrap();
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::default());
-    let request = Request::post(format!("{TOKEN}/admin/regenerate"));
-    let request = request.header("host", "localhost:8182");
-    let request = request.body(Body::empty()).unwrap();
+    let request = Request::post(format!("{TOKEN}/admin/regenerate"))
+        .header("host", "localhost:8182")
+        .body(Body::empty())
+        .unwrap();
     assert_eq!(recovery.oneshot(request).await.unwrap().status(), 201);
 }
 

@@ -101,8 +101,10 @@ async fn times_are_scaled_by_the_precision() {
     let segment = stage.segments().await.remove(0);
     let table = segment.tables().next().unwrap().table;
     let rows = segment.rows(table).unwrap().remove(0);
-    let times = rows.column_by_name("time").unwrap();
-    let times = times.as_primitive::<TimestampNanosecondType>();
+    let times = rows
+        .column_by_name("time")
+        .unwrap()
+        .as_primitive::<TimestampNanosecondType>();
     assert_eq!(times.null_count(), 0);
     assert_eq!(
         times.values()[..3],
@@ -341,12 +343,12 @@ fn random_lines(bytes: usize) -> String {
     let mut noise = vec![0; bytes];
     Entropy::from_seed(7).fill(&mut noise);
     let mut lines = String::new();
-    for (time, text) in noise.chunks(4_096).enumerate() {
-        let text: String = text
+    for (time, chunk) in noise.chunks(4_096).enumerate() {
+        let text = chunk
             .iter()
             .map(|byte| char::from(b'0' + byte % 64))
-            .collect();
-        let text = text.replace('\\', "z");
+            .collect::<String>()
+            .replace('\\', "z");
         lines.push_str(&format!("m{} v=\"{text}\" {time}\n", time % 2));
     }
     lines

@@ -72,8 +72,9 @@ async fn permissions(
     caller.require_users(UserAction::Read)?;
     enabled(&service)?;
     let root = root(&service).await?;
-    let role = root.role(RoleId::new(id));
-    let role = role.ok_or_else(|| not_found(format!("role {id}")))?;
+    let role = root
+        .role(RoleId::new(id))
+        .ok_or_else(|| not_found(format!("role {id}")))?;
     Ok(Json(PermissionsAnswer::new(&root, &role.entry.permissions)).into_response())
 }
 
@@ -86,8 +87,8 @@ struct CreateRoleBody {
 }
 
 fn requests(permissions: &[String]) -> Result<Vec<PermissionRequest>, ApiError> {
-    let requests = permissions.iter().map(|text| text.parse());
-    let requests: Result<_, PermissionRequestError> = requests.collect();
+    let requests: Result<_, PermissionRequestError> =
+        permissions.iter().map(|text| text.parse()).collect();
     requests.map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))
 }
 
@@ -126,8 +127,9 @@ async fn set_permissions(
     let body: SetPermissionsBody = json(&service, request).await?;
     let wanted = requests(&body.permissions)?;
     let catalog = &service.catalog;
-    let role = catalog.set_role_permissions(RoleId::new(id), &wanted, caller.actor());
-    let role = role.await?;
+    let role = catalog
+        .set_role_permissions(RoleId::new(id), &wanted, caller.actor())
+        .await?;
     let root = catalog.root(ANY_AGE).await?.value;
     Ok(Json(PermissionsAnswer::new(&root, &role.entry.permissions)).into_response())
 }
