@@ -24,12 +24,13 @@ impl QueryEngine {
         sees: impl Fn(DatabaseId) -> bool,
     ) -> Result<RecordBatch, QueryError> {
         let root = self.catalog().root(Duration::ZERO).await?;
-        let databases = root.value.databases().iter();
-        // Copies that backups hold are no databases of users.
-        let databases = databases.filter(|(_, entry)| entry.backup.is_none());
-        let databases =
-            databases.map(|(id, entry)| (*id, entry.deletion.is_some(), entry.name.as_str()));
-        let mut databases: Vec<(bool, &str)> = databases
+        let mut databases: Vec<(bool, &str)> = root
+            .value
+            .databases()
+            .iter()
+            // Copies that backups hold are no databases of users.
+            .filter(|(_, entry)| entry.backup.is_none())
+            .map(|(id, entry)| (*id, entry.deletion.is_some(), entry.name.as_str()))
             .chain([(INTERNAL_DATABASE_ID, false, INTERNAL_DATABASE)])
             .filter(|(id, deleted, _)| (with_deleted || !deleted) && sees(*id))
             .map(|(_, deleted, name)| (deleted, name))

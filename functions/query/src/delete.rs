@@ -91,8 +91,9 @@ fn predicate_condition(predicate: &Expr) -> Result<Condition> {
         Expr::BinaryExpr(BinaryExpr { op, .. }) if matches!(op, Operator::And | Operator::Or) => {
             let parts = operands(predicate, *op)
                 .into_iter()
-                .map(predicate_condition);
-            let parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
+                .map(predicate_condition)
+                .collect::<Result<Vec<_>>>()?
+                .into_iter();
             Ok(match op {
                 Operator::And => parts.fold(Condition::EVERYTHING, Condition::and),
                 _ => parts.fold(Condition::NOTHING, Condition::or),

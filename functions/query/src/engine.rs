@@ -445,11 +445,13 @@ impl QueryEngine {
     /// Returns the timeout of a request that starts now.
     fn request_timeout(&self, request: &QueryRequest) -> Duration {
         let now = self.world().clock.monotonic();
-        let left = request.ends.map(|ends| ends.saturating_sub(now));
-        // Whole milliseconds, because nanoseconds would only clutter the error message.
-        let left = left.map(|left| {
-            Duration::from_millis(left.as_secs() * 1000 + u64::from(left.subsec_millis()))
-        });
+        let left = request
+            .ends
+            .map(|ends| ends.saturating_sub(now))
+            // Whole milliseconds, because nanoseconds would only clutter the error message.
+            .map(|left| {
+                Duration::from_millis(left.as_secs() * 1000 + u64::from(left.subsec_millis()))
+            });
         left.map_or(self.settings.timeout, |left| {
             left.min(self.settings.timeout)
         })
@@ -475,9 +477,12 @@ impl QueryEngine {
 
     /// Acquires a query permit, and waits until memory pressure allows another query.
     async fn acquire_permit(&self) -> Result<HeldPermit, QueryError> {
-        let permit = self.running.acquire();
-        let permit = self.world().timeout(MAX_PERMIT_WAIT, permit).await;
-        let permit = permit.flatten().ok_or(QueryError::Busy)?;
+        let permit = self
+            .world()
+            .timeout(MAX_PERMIT_WAIT, self.running.acquire())
+            .await
+            .flatten()
+            .ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
         if pressure
             .wait_until_relieved(self.world(), MAX_PRESSURE_WAIT)
@@ -494,9 +499,10 @@ impl QueryEngine {
         pending: Arc<PendingQuery>,
         tracker: &Arc<QueryTracker>,
     ) -> Result<QueryAnswer, QueryError> {
-        let permit = self.acquire_permit();
-        let permit = permit.instrument(trace_span!(target: TRACE_TARGET, "permit"));
-        let permit = permit.await?;
+        let permit = self
+            .acquire_permit()
+            .instrument(trace_span!(target: TRACE_TARGET, "permit"))
+            .await?;
         tracker.record_permit();
         let cancellation = Cancellation::default();
         let permit = self.executor().query_permit(permit, cancellation.clone());
@@ -604,8 +610,8 @@ pub(crate) fn deleted_schema() -> Schema {
 /// Returns the answer to a delete: one row with its stamp.
 fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
     let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
-    let rows = RecordBatch::try_new(Arc::new(deleted_schema()), vec![column]);
-    let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
+    let rows = RecordBatch::try_new(Arc::new(deleted_schema()), vec![column])
+        .map_err(|error| QueryError::Execution(error.into()))?;
     Ok(Rows {
         deleted_at: Some(stamp),
         ..Rows::from_batch(rows)

@@ -70,8 +70,9 @@ impl Executor {
     /// # Errors
     /// The threads can't be started, or there is no current runtime.
     pub fn with_threads(threads: usize) -> Result<Self, QueryError> {
-        let home = Handle::try_current().map_err(io::Error::other);
-        let home = home.map_err(QueryError::ThreadStart)?;
+        let home = Handle::try_current()
+            .map_err(io::Error::other)
+            .map_err(QueryError::ThreadStart)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             // For blocking reads and decoding. Each thread has a stack of the same size.

@@ -69,8 +69,7 @@ async fn query_by_url(
     } = parse_query(request.uri())?;
     let params = params
         .map(|params| serde_json::from_str(&params))
-        .transpose();
-    let params = params
+        .transpose()
         .map_err(|error| bad_json(&error))?
         .unwrap_or_default();
     let query = QueryBody {

@@ -25,13 +25,12 @@ pub(crate) async fn respond(
         ..FormatLimits::default()
     };
     let logged = rows.logged;
-    let body = stream_chunks(format, rows.schema, rows.batches, limits);
-    let body = body.inspect_err(move |_: &QueryError| {
+    let encoded = stream_chunks(format, rows.schema, rows.batches, limits);
+    let mut chunks = Box::pin(encoded.inspect_err(move |_: &QueryError| {
         logged.iter().for_each(|query| query.fail());
-    });
-    let mut body = Box::pin(body);
-    let first = body.next().await.transpose()?;
-    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
+    }));
+    let first = chunks.next().await.transpose()?;
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(chunks));
     let mut response = (StatusCode::OK, body).into_response();
     let headers = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());

@@ -59,21 +59,25 @@ impl Parameters {
             .fields()
             .iter()
             .all(|field| placeholders.contains(&given(field.name()).as_str()));
-        let values = batch.columns().iter().zip(schema.fields());
-        let values = values.zip(placeholders);
-        let values = values.map(|((column, field), placeholder)| {
-            let value = ScalarValue::try_from_array(column, 0);
-            let value = value.map_err(|error| ParameterError::Type {
-                name: field.name().clone(),
-                reason: error.to_string(),
-            })?;
-            let name = if is_named {
-                given(field.name())
-            } else {
-                (*placeholder).to_owned()
-            };
-            Ok((name, value))
-        });
+        let values = batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .zip(placeholders)
+            .map(|((column, field), placeholder)| {
+                let value = ScalarValue::try_from_array(column, 0).map_err(|error| {
+                    ParameterError::Type {
+                        name: field.name().clone(),
+                        reason: error.to_string(),
+                    }
+                })?;
+                let name = if is_named {
+                    given(field.name())
+                } else {
+                    (*placeholder).to_owned()
+                };
+                Ok((name, value))
+            });
         values.collect::<Result<_, _>>().map(Self)
     }
 }
@@ -92,8 +96,9 @@ impl FromIterator<(String, String)> for Parameters {
 
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = Option::<BTreeMap<String, ParameterValue>>::deserialize(deserializer)?;
-        let values = values.unwrap_or_default().into_iter();
+        let values = Option::<BTreeMap<String, ParameterValue>>::deserialize(deserializer)?
+            .unwrap_or_default()
+            .into_iter();
         Ok(Self(values.map(|(name, value)| (name, value.0)).collect()))
     }
 }

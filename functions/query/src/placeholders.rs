@@ -19,8 +19,9 @@ pub fn number_placeholders(sql: &str) -> Cow<'_, str> {
     };
     let is_unnumbered =
         |token: &&TokenWithSpan| matches!(&token.token, Token::Placeholder(text) if text == "?");
-    let positions = tokens.iter().filter(is_unnumbered);
-    let mut positions = positions
+    let mut positions = tokens
+        .iter()
+        .filter(is_unnumbered)
         .map(|token| (token.span.start.line, token.span.start.column))
         .peekable();
     let mut numbered = String::with_capacity(sql.len() + 16);

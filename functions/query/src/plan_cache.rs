@@ -328,12 +328,15 @@ fn scalar(value: &LiftedValue) -> ScalarValue {
 
 /// Returns a statement with placeholders, and the placeholders.
 fn with_placeholders(lifted: LiftedSelect) -> (Statement, Vec<ScalarValue>) {
-    let placeholders = lifted.values.iter().enumerate();
-    let placeholders = placeholders.map(|(number, value)| match value {
-        LiftedValue::Time(_) => LiftedValue::Time(placeholder_nanos(number)),
-        LiftedValue::Text(_) => LiftedValue::Text(placeholder(number)),
-    });
-    let placeholders: Vec<LiftedValue> = placeholders.collect();
+    let placeholders: Vec<LiftedValue> = lifted
+        .values
+        .iter()
+        .enumerate()
+        .map(|(number, value)| match value {
+            LiftedValue::Time(_) => LiftedValue::Time(placeholder_nanos(number)),
+            LiftedValue::Text(_) => LiftedValue::Text(placeholder(number)),
+        })
+        .collect();
     let literal = |name: &str| {
         let value = placeholders.get(name.parse::<usize>().ok()?)?;
         Some(match value {
@@ -375,8 +378,9 @@ fn fill(
     if provider.schema() != *template.columns() {
         return Err(NotFilled::Outdated);
     }
-    let plan = template.plan(values, provider);
-    let plan = plan.map_err(|_| NotFilled::ThisStatement)?;
+    let plan = template
+        .plan(values, provider)
+        .map_err(|_| NotFilled::ThisStatement)?;
     if qualifies(context, &plan) {
         Ok(plan)
     } else {

@@ -423,8 +423,11 @@ impl QueryTracker {
     /// Waits until the query is to end. Returns the reason.
     pub(crate) async fn killed(&self) -> QueryError {
         let mut killed = self.query.killed.subscribe();
-        let reason = killed.wait_for(Option::is_some).await;
-        let reason = reason.ok().and_then(|reason| *reason);
+        let reason = killed
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|reason| *reason);
         reason.map_or(QueryError::Killed, QueryError::from)
     }
 

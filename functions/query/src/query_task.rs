@@ -120,8 +120,8 @@ impl QueryTask {
         };
         self.tracker.record_first_rows();
         sender.record_start(started);
-        let last = self.send_until_timeout(rows, attempt, max_rows, &mut sender);
-        let last = last
+        let last = self
+            .send_until_timeout(rows, attempt, max_rows, &mut sender)
             .instrument(trace_span!(target: TRACE_TARGET, "execute"))
             .await;
         // Releases the permit, even if the last message is never received.
@@ -224,8 +224,10 @@ impl QueryTask {
             QueryPlan::Optimized(plan) => (create_optimized_plan(&mut state, plan).await, plan),
         };
         let local = local.map_err(QueryError::Planning)?;
-        let stages = self.explain_stages(&state, query, attempt).await;
-        let stages = stages.map_err(QueryError::Planning)?;
+        let stages = self
+            .explain_stages(&state, query, attempt)
+            .await
+            .map_err(QueryError::Planning)?;
         let distribution = self.distribute(&state, query, &local, attempt).await;
         let (plan, config, workers) = match distribution {
             Some(Distribution::Workers(plan)) => (plan.plan, plan.config, plan.workers),
@@ -250,8 +252,9 @@ impl QueryTask {
             .record_execution(Arc::clone(&plan), memory, workers);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
-        let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        let batches = batches.chain(stream::iter(stages.map(Ok)));
+        let batches = batches
+            .map(|batch| batch.map_err(QueryError::Execution))
+            .chain(stream::iter(stages.map(Ok)));
         Ok(ExecutedRows {
             schema,
             batches: Box::pin(batches),

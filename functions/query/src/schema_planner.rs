@@ -34,10 +34,11 @@ impl SchemaPlanner {
     }
 
     fn set_placeholders(&self, plan: &LogicalPlan) -> Result<()> {
-        let types = plan.get_parameter_types()?.into_iter();
-        let types =
-            types.map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type));
-        let mut types: Vec<_> = types.collect();
+        let mut types: Vec<_> = plan
+            .get_parameter_types()?
+            .into_iter()
+            .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type))
+            .collect();
         types.sort_by_cached_key(|(name, _)| order(name));
         let placeholders = self.placeholders.lock();
         *placeholders.unwrap_or_else(PoisonError::into_inner) = types;

@@ -100,8 +100,9 @@ pub(crate) async fn plan(
     parameters: Parameters,
 ) -> Result<PlannedStatement> {
     // Text that can't be tokenized is rejected by the parser, which gives the reason.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let tokens = tokens.unwrap_or_default();
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize()
+        .unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let with_former_columns;

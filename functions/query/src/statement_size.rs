@@ -400,8 +400,10 @@ mod tests {
 
     #[test]
     fn grouping_sets_are_counted_before_they_exist() {
-        let columns: Vec<_> = (0..24).map(|number| format!("v + {number}")).collect();
-        let columns = columns.join(", ");
+        let columns = (0..24)
+            .map(|number| format!("v + {number}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         for (grouping, sets) in [
             (format!("CUBE ({columns})"), "16777216"),
             (

@@ -52,8 +52,8 @@ impl QueryEngine {
         let (location, totals, url) = written.inspect_err(|_| {
             logged.iter().for_each(|query| query.fail());
         })?;
-        let answer = answer(location, &totals, url);
-        let answer = answer.map_err(|error| QueryError::Execution(error.into()))?;
+        let answer =
+            answer(location, &totals, url).map_err(|error| QueryError::Execution(error.into()))?;
         Ok(Rows {
             as_of,
             ..Rows::from_batch(answer)
@@ -87,14 +87,16 @@ impl QueryEngine {
             kind: target.format.content_type().to_owned(),
             ..ObjectHeaders::default()
         };
-        let upload = uploads.begin(&key, headers, target.mode).await;
-        let mut upload = upload.map_err(|error| match error {
-            StoreError::Rejected { reason, .. } => CopyError::Name {
-                location: location.clone(),
-                reason,
-            },
-            error => CopyError::Store(error),
-        })?;
+        let mut upload = uploads
+            .begin(&key, headers, target.mode)
+            .await
+            .map_err(|error| match error {
+                StoreError::Rejected { reason, .. } => CopyError::Name {
+                    location: location.clone(),
+                    reason,
+                },
+                error => CopyError::Store(error),
+            })?;
         let encoder = FileEncoder::new(target.format, schema)?;
         let memory = Arc::new(memory);
         let totals = match self.send(encoder, &memory, &mut rows, &mut upload).await {

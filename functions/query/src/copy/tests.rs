@@ -71,8 +71,10 @@ async fn the_file_has_the_rows_of_the_query_and_the_answer_describes_it() {
         (&answer["rows"], &answer["bytes"]),
         (&json!(3), &json!(file.len()))
     );
-    let hash = Sha256::digest(&file);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(&file)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(answer["sha256"], hash);
     // A store in memory signs no URLs.
     assert_eq!(answer.get("url"), None);
@@ -96,8 +98,9 @@ async fn each_format_has_all_rows() {
     let cities = rows.column_by_name("city").unwrap();
     assert!(cities.as_dictionary_opt::<Int32Type>().is_some());
     let json = stored(&one, "weather.json").await.unwrap();
-    let lines = std::str::from_utf8(&json).unwrap().lines();
-    let lines: Vec<Value> = lines
+    let lines: Vec<Value> = std::str::from_utf8(&json)
+        .unwrap()
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(lines.len(), 3);
@@ -228,8 +231,10 @@ async fn placeholders_earlier_states_and_large_files_work_as_in_queries() {
         "q": "COPY (SELECT city FROM weather WHERE temp > $low ORDER BY time) TO 'warm.csv'",
         "params": {"low": 0},
     });
-    let request = Request::post("/api/v3/query_sql").header("x-neap-as-of", stamp);
-    let request = request.body(body.to_string().into()).unwrap();
+    let request = Request::post("/api/v3/query_sql")
+        .header("x-neap-as-of", stamp)
+        .body(body.to_string().into())
+        .unwrap();
     let (status, text) = one.send(request).await;
     assert_eq!(status, 200, "{text}");
     let file = stored(&one, "warm.csv").await.unwrap();

@@ -154,8 +154,9 @@ impl QueryEngine {
         let read = async {
             let options = self.snapshot_options(request);
             let (stale_tail, cancellation) = (StaleTail::Rebuild, Cancellation::default());
-            let context = self.context(database, options, request, stale_tail, cancellation);
-            let context = context.await?;
+            let context = self
+                .context(database, options, request, stale_tail, cancellation)
+                .await?;
             let known = self.known_days(&context, table).await?;
             let memory = Arc::clone(&context.full_session().runtime_env().memory_pool);
             Ok::<_, QueryError>((known, memory))
@@ -179,8 +180,8 @@ impl QueryEngine {
         let snapshot = &context.snapshot;
         let manifests = &self.tables().scan.manifests;
         let manifest = &snapshot.manifest.value;
-        let sections = manifests.load_sections(snapshot.database, manifest, table, TimeRange::ALL);
-        let sections = sections
+        let sections = manifests
+            .load_sections(snapshot.database, manifest, table, TimeRange::ALL)
             .await
             .map_err(|error| QueryError::Snapshot(error.into()))?;
         let mut known = KnownDays::default();
@@ -214,13 +215,10 @@ impl QueryEngine {
         let mut rows = self.query(database, request).await?;
         let mut days = BTreeSet::new();
         while let Some(batch) = rows.batches.try_next().await? {
-            let times = batch.column_by_name("day").and_then(|column| {
-                column
-                    .as_primitive_opt::<TimestampNanosecondType>()
-                    .cloned()
-            });
-            let times = times.iter().flat_map(|times| times.iter().flatten());
-            days.extend(times.map(day_of));
+            let times = batch
+                .column_by_name("day")
+                .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+            days.extend(times.into_iter().flatten().flatten().map(day_of));
         }
         Ok(days)
     }

@@ -99,8 +99,11 @@ impl InfluxqlSession {
         name: &str,
         new: &NewView,
     ) -> Result<(), InfluxqlError> {
-        let catalog = self.engine.catalog().database(database, Duration::ZERO);
-        let catalog = catalog.await?;
+        let catalog = self
+            .engine
+            .catalog()
+            .database(database, Duration::ZERO)
+            .await?;
         let is_same = |view: &&Arc<MaterializedView>| {
             view.language == new.language
                 && view.query == new.query

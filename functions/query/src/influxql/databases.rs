@@ -48,8 +48,8 @@ pub(super) async fn databases(
 
 /// The live databases that the caller may see, sorted by name.
 fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, DatabaseId)> {
-    let live = root.live_databases();
-    let mut live: Vec<_> = live
+    let mut live: Vec<_> = root
+        .live_databases()
         .map(|(id, entry)| (entry.name.clone(), id))
         .chain([(INTERNAL_DATABASE.to_owned(), INTERNAL_DATABASE_ID)])
         .filter(|(_, id)| sees(*id))

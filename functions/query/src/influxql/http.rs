@@ -60,8 +60,11 @@ async fn query_by_url(
         return Err(ApiError::text(Kind::Invalid, text));
     }
     let url: QueryUrlParams = parse_query(request.uri())?;
-    let params = url.params.map(|params| serde_json::from_str(&params));
-    let params = params.transpose().map_err(|error| bad_json(&error))?;
+    let params = url
+        .params
+        .map(|params| serde_json::from_str(&params))
+        .transpose()
+        .map_err(|error| bad_json(&error))?;
     let query = QueryBody {
         db: url.db,
         q: url.q,

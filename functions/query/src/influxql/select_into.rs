@@ -188,12 +188,15 @@ impl RowStorage<'_> {
             return Ok(());
         }
         self.part_bytes = 0;
-        let rows = ColumnarRows::from_parts(std::mem::take(&mut self.parts));
-        let rows = rows.map_err(|error| self.failed(&error))?;
+        let rows = ColumnarRows::from_parts(std::mem::take(&mut self.parts))
+            .map_err(|error| self.failed(&error))?;
         let TargetDatabase { name, id } = self.target;
         // A later part may have other values for the points of an earlier one.
-        let stored = self.writer.store_rows(name, *id, &rows, self.stamp).await;
-        let stored = stored.map_err(|error| self.failed(&error))?;
+        let stored = self
+            .writer
+            .store_rows(name, *id, &rows, self.stamp)
+            .await
+            .map_err(|error| self.failed(&error))?;
         self.stored += stored.rows;
         self.stamp = self.stamp.max(stored.stamp);
         Ok(())
@@ -220,15 +223,15 @@ fn by_source(
     batch: &RecordBatch,
     key: &GroupKey,
 ) -> Result<Vec<(String, RecordBatch)>, InfluxqlError> {
-    let names = batch
+    let column = batch
         .columns()
         .get(key.measurement_column_index as usize)
         .ok_or(InfluxqlError::NotImplemented(SELECT_INTO))?;
-    let names = cast(names, &DataType::Utf8).map_err(DataFusionError::from);
-    let names = names.map_err(QueryError::Execution)?;
-    let names = names.as_string::<i32>();
-    let ranges = compute::partition(&[Arc::new(names.clone()) as ArrayRef]);
-    let ranges = ranges.map_err(|error| QueryError::Execution(error.into()))?;
+    let texts =
+        cast(column, &DataType::Utf8).map_err(|error| QueryError::Execution(error.into()))?;
+    let names = texts.as_string::<i32>();
+    let ranges = compute::partition(&[Arc::clone(&texts)])
+        .map_err(|error| QueryError::Execution(error.into()))?;
     let parts = ranges.ranges().into_iter().map(|range| {
         let source = names.value(range.start).to_owned();
         (source, batch.slice(range.start, range.len()))
@@ -279,8 +282,11 @@ fn finite(values: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
     let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
         return Ok(Arc::clone(values));
     };
-    let are_not_finite = floats.values().iter().map(|value| !value.is_finite());
-    let are_not_finite: BooleanArray = are_not_finite.map(Some).collect();
+    let are_not_finite: BooleanArray = floats
+        .values()
+        .iter()
+        .map(|value| Some(!value.is_finite()))
+        .collect();
     Ok(nullif(values, &are_not_finite)?)
 }
 
@@ -296,8 +302,8 @@ fn written(rows: usize) -> Result<StatementAnswer, InfluxqlError> {
         Arc::new(TimestampNanosecondArray::from(vec![0])),
         Arc::new(Int64Array::from(vec![count])),
     ];
-    let batch = RecordBatch::try_new(Arc::new(schema), columns);
-    let batch = batch.map_err(|error| QueryError::Execution(error.into()))?;
+    let batch = RecordBatch::try_new(Arc::new(schema), columns)
+        .map_err(|error| QueryError::Execution(error.into()))?;
     Ok(StatementAnswer {
         rows: Rows::from_batch(batch),
         series: SeriesLayout::Single(Some(RESULT_SERIES)),

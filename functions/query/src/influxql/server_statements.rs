@@ -72,23 +72,25 @@ impl InfluxqlSession {
         };
         let numbers: UInt64Array = queries.iter().map(|query| query.number).collect();
         let texts: StringArray = queries.iter().map(|query| Some(&query.text)).collect();
-        let databases = queries
+        let databases: StringArray = queries
             .iter()
             .map(|query| query.databases.first().copied().and_then(database))
-            .map(|name| Some(name.unwrap_or_default()));
-        let databases: StringArray = databases.collect();
-        let ages = queries
+            .map(|name| Some(name.unwrap_or_default()))
+            .collect();
+        let ages: StringArray = queries
             .iter()
-            .map(|query| Some(format_go_duration(query.age)));
-        let ages: StringArray = ages.collect();
-        let states = queries.iter().map(|query| {
-            if query.is_killed {
-                Some("killed")
-            } else {
-                Some("running")
-            }
-        });
-        let states: StringArray = states.collect();
+            .map(|query| Some(format_go_duration(query.age)))
+            .collect();
+        let states: StringArray = queries
+            .iter()
+            .map(|query| {
+                if query.is_killed {
+                    Some("killed")
+                } else {
+                    Some("running")
+                }
+            })
+            .collect();
         answer(
             None,
             vec![

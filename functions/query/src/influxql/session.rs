@@ -94,8 +94,9 @@ impl InfluxqlSession {
         let planner = RowsPlanner::new(prepared.statement.clone(), session.interface);
         let planner = Arc::new(planner);
         let request = session.request_of(&prepared);
-        let described = engine.describe(databases.first, request, Arc::clone(&planner) as _);
-        let described = described.await?;
+        let described = engine
+            .describe(databases.first, request, Arc::clone(&planner) as _)
+            .await?;
         Ok(StatementDescription {
             columns: planner.columns(&described.columns),
             ..described

@@ -50,8 +50,9 @@ impl QueryTestInstance {
     /// Returns the answer to a GET without the common frame.
     async fn ask(&self, q: &str) -> String {
         let body = self.v1(&[("db", "db"), ("q", q)]).await;
-        let inner = body.strip_prefix(r#"{"results":[{"statement_id":0"#);
-        let inner = inner.and_then(|body| body.strip_suffix("}]}\n"));
+        let inner = body
+            .strip_prefix(r#"{"results":[{"statement_id":0"#)
+            .and_then(|body| body.strip_suffix("}]}\n"));
         inner.unwrap_or(&body).trim_start_matches(',').to_owned()
     }
 

@@ -150,14 +150,16 @@ fn compared_texts(tokens: &[Token]) -> Vec<usize> {
             Some(Token::Comma) => end >= 2 && texts.last() == Some(&(end - 2)),
             Some(word) if is_word(word, Keyword::BETWEEN) => is_name(before(end, 2)),
             Some(word) if is_word(word, Keyword::AND) => {
-                let lower = end.checked_sub(2).filter(|at| texts.last() == Some(at));
-                let lower = lower.map(|at| {
-                    if is(before(at, 1), Keyword::TIMESTAMP) {
-                        at - 1
-                    } else {
-                        at
-                    }
-                });
+                let lower = end
+                    .checked_sub(2)
+                    .filter(|at| texts.last() == Some(at))
+                    .map(|at| {
+                        if is(before(at, 1), Keyword::TIMESTAMP) {
+                            at - 1
+                        } else {
+                            at
+                        }
+                    });
                 lower.is_some_and(|at| is(before(at, 1), Keyword::BETWEEN))
             }
             _ => false,
@@ -175,10 +177,12 @@ mod tests {
 
     fn lifted(sql: &str) -> (String, Vec<String>) {
         let statement = LiftedStatement::from_sql(sql).unwrap();
-        let texts = statement.texts();
-        let texts = texts.iter().map(ScalarValue::to_string).collect();
-        let shape = statement.shape();
-        let shape: Vec<String> = shape.iter().map(Token::to_string).collect();
+        let texts = statement
+            .texts()
+            .iter()
+            .map(ScalarValue::to_string)
+            .collect();
+        let shape: Vec<String> = statement.shape().iter().map(Token::to_string).collect();
         (shape.join(" ").replace("EOF", "?"), texts)
     }
 

@@ -97,11 +97,14 @@ impl PlanTemplate {
         values: &[ScalarValue],
         table: Arc<dyn TableProvider>,
     ) -> Result<LogicalPlan> {
-        let literals = self.placeholders.iter().map(|(placeholder, number)| {
-            let value = values.get(*number).unwrap_or(&ScalarValue::Null);
-            Ok((placeholder, value.cast_to(&placeholder.data_type())?))
-        });
-        let literals: Vec<(&ScalarValue, ScalarValue)> = literals.collect::<Result<_>>()?;
+        let literals: Vec<(&ScalarValue, ScalarValue)> = self
+            .placeholders
+            .iter()
+            .map(|(placeholder, number)| {
+                let value = values.get(*number).unwrap_or(&ScalarValue::Null);
+                Ok((placeholder, value.cast_to(&placeholder.data_type())?))
+            })
+            .collect::<Result<_>>()?;
         let source = provider_as_source(table);
         let replace = |expr: Expr| {
             let Expr::Literal(value, metadata) = &expr else {

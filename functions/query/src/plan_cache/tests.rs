@@ -134,13 +134,15 @@ async fn kept_plans_give_the_answers_of_new_ones() {
     one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000")
         .await;
     let mut numbers = Numbers(3);
-    let statements = std::env::var(STATEMENTS).map(|number| number.parse().unwrap());
-    let statements = statements.unwrap_or(USUAL_STATEMENTS);
+    let statements = std::env::var(STATEMENTS)
+        .map(|number| number.parse().unwrap())
+        .unwrap_or(USUAL_STATEMENTS);
     for _ in 0..statements {
         let count = 1 + numbers.below(3);
         let conditions: Vec<&str> = (0..count).map(|_| numbers.one_of(&CONDITIONS)).collect();
-        let template = numbers.one_of(&QUERIES);
-        let template = template.replace('?', &conditions.join(" AND "));
+        let template = numbers
+            .one_of(&QUERIES)
+            .replace('?', &conditions.join(" AND "));
         for _ in 0..5 {
             let sql = numbers.fill(&template);
             let kept = answer(&one, &sql, true).await;

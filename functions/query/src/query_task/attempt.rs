@@ -68,8 +68,8 @@ impl QueryAttempt {
                 Some(excluded)
             }
             _ => None,
-        };
-        let excluded = excluded.filter(|excluded| excluded.len() < MAX_WORKER_ATTEMPTS);
+        }
+        .filter(|excluded| excluded.len() < MAX_WORKER_ATTEMPTS);
         Self {
             joins: self.joins,
             place: excluded.map_or(QueryPlace::ThisProcess, |excluded| QueryPlace::Workers {

@@ -308,15 +308,19 @@ impl CacheQueryHistory {
 
     /// Compares the instances' answers from caches with those of the definition.
     async fn check(&self, filter: &str, chosen: impl Fn(usize) -> bool) {
-        let catalog = self.writer.catalog.database(DATABASE, Duration::ZERO);
-        let catalog = catalog.await.unwrap();
+        let catalog = self
+            .writer
+            .catalog
+            .database(DATABASE, Duration::ZERO)
+            .await
+            .unwrap();
         let table = catalog.value.table("t").unwrap();
-        let tags: Vec<String> = table.tag_names();
-        let tags: Vec<String> = tags
+        let tags = table
+            .tag_names()
             .iter()
             .map(|tag| format!("{tag} NULLS FIRST"))
-            .collect();
-        let tags = tags.join(", ");
+            .collect::<Vec<_>>()
+            .join(", ");
         let now = neap_bucket::Clock::wall_micros(self.clock.as_ref()) * 1000;
         let from = |age_s: u64| format!("to_timestamp({})", now - age_s as i64 * 1_000_000_000);
         let lasts = LAST.into_iter().enumerate().filter(|(at, _)| chosen(*at));
@@ -368,8 +372,9 @@ impl CacheQueryHistory {
             let order = distinct
                 .columns
                 .iter()
-                .map(|column| format!("{column} NULLS FIRST"));
-            let order = order.collect::<Vec<_>>().join(", ");
+                .map(|column| format!("{column} NULLS FIRST"))
+                .collect::<Vec<_>>()
+                .join(", ");
             let defined = format!(
                 "SELECT {columns} FROM (SELECT {columns}, max(time) AS seen FROM t WHERE time >= {} \
                  GROUP BY {columns} ORDER BY seen DESC, {order} LIMIT {}) WHERE {filter} ORDER BY {order}",

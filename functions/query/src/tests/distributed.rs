@@ -67,8 +67,10 @@ async fn run(instance: &QueryTestInstance, sql: &str) -> DistributedAnswer {
     let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
     let (head, body) = instance.exchange(request.unwrap()).await;
-    let workers = head.headers.get("x-neap-workers");
-    let workers = workers.map_or(0, |workers| workers.to_str().unwrap().parse().unwrap());
+    let workers = head
+        .headers
+        .get("x-neap-workers")
+        .map_or(0, |workers| workers.to_str().unwrap().parse().unwrap());
     DistributedAnswer {
         status: head.status.as_u16(),
         workers,
@@ -295,8 +297,10 @@ async fn a_large_section_is_divided_by_series_and_each_point_stays_one_row() {
             one.flush().await;
         }
     }
-    let explained = pair.run("EXPLAIN SELECT host, sum(v) FROM t GROUP BY host");
-    let explained = explained.await.body;
+    let explained = pair
+        .run("EXPLAIN SELECT host, sum(v) FROM t GROUP BY host")
+        .await
+        .body;
     let parts = explained.matches("SnapshotScanExec: table=t").count();
     let without_rows = explained.matches("regions=0").count();
     assert!(parts - without_rows >= 3, "{explained}");
@@ -313,8 +317,7 @@ async fn a_large_section_is_divided_by_series_and_each_point_stays_one_row() {
 /// Returns the bytes that the tasks of a query have read from sections.
 async fn scanned_bytes(pair: &Pair, sql: &str) -> f64 {
     let text = pair.run(&format!("EXPLAIN ANALYZE {sql}")).await.body;
-    let values = text.split("bytes_scanned=").skip(1);
-    let values = values.map(|rest| {
+    let values = text.split("bytes_scanned=").skip(1).map(|rest| {
         let end = rest.find([',', ']']).unwrap();
         let (value, unit) = rest[..end].split_once(' ').unwrap_or((&rest[..end], ""));
         let unit = [("", 1.0), ("K", 1e3), ("M", 1e6)]

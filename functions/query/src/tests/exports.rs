@@ -26,9 +26,12 @@ impl QueryTestInstance {
         let routes = export_router(Arc::clone(&self.engine))
             .merge(concurrency_limit_router(Arc::clone(&self.engine)))
             .layer(Extension(Caller::unrestricted()));
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-type", "application/json");
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_owned()))
+            .unwrap();
         let answer = routes.oneshot(request).await.unwrap();
         let status = answer.status().as_u16();
         (

@@ -70,8 +70,8 @@ fn steps() -> impl Strategy<Value = Vec<QueryHistoryStep>> {
 /// Formats a point as a line. Points are half a day apart, so that a table has sections of several days.
 fn line(((tag, time), [a, b]): &(PointKey, PointFields)) -> String {
     let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
-    let fields = [("a", a), ("b", b)].into_iter();
-    let fields: Vec<String> = fields
+    let fields: Vec<String> = [("a", a), ("b", b)]
+        .into_iter()
         .filter_map(|(name, value)| value.map(|value| format!("{name}={value}i")))
         .collect();
     format!("t{tag} {} {}", fields.join(","), FIRST + time * HALF_DAY)
@@ -189,8 +189,11 @@ impl QueryHistoryModel {
 
         // Time bounds that differ from step to step.
         let (first, last) = [(0, 5), (0, 2), (1, 4), (3, 3), (4, 9)][self.done.len() % 5];
-        let times = points.keys().map(|(_, time)| *time);
-        let times: Vec<i64> = times.filter(|time| (first..=last).contains(time)).collect();
+        let times: Vec<i64> = points
+            .keys()
+            .map(|(_, time)| *time)
+            .filter(|time| (first..=last).contains(time))
+            .collect();
         let (_, found) = ask(&format!(
             "SELECT count(*) AS n, (CAST(min(time) AS BIGINT) - {FIRST}) / {HALF_DAY} AS first, \
              (CAST(max(time) AS BIGINT) - {FIRST}) / {HALF_DAY} AS last FROM t \

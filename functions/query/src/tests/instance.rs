@@ -175,8 +175,9 @@ impl QueryTestInstance {
         settings: QuerySettings,
         deleter: TestDeleter,
     ) -> Self {
-        let workers = std::env::var(WORKERS).ok();
-        let workers = workers.map(|number| (number.parse().unwrap(), Exchange::Workers));
+        let workers = std::env::var(WORKERS)
+            .ok()
+            .map(|number| (number.parse().unwrap(), Exchange::Workers));
         Self::assembled(store, clock, settings, deleter, workers).await
     }
 
@@ -265,11 +266,11 @@ impl QueryTestInstance {
             manifests.clone(),
             Arc::new(snapshots),
             settings,
-        );
-        let engine = engine.unwrap().with_exports(exports);
-        let engine = engine
-            .with_row_writer(Arc::clone(&service) as _)
-            .with_views();
+        )
+        .unwrap()
+        .with_exports(exports)
+        .with_row_writer(Arc::clone(&service) as _)
+        .with_views();
         let workers = match workers {
             Some((number, exchange)) => {
                 let workers = TestWorkers::start(&shared, &clock, number, engine.settings()).await;
@@ -376,8 +377,10 @@ impl QueryTestInstance {
             .body(Body::from(body.to_string()))
             .unwrap();
         let (head, body) = self.exchange(request).await;
-        let shown = head.headers.get("x-neap-as-of");
-        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
+        let shown = head
+            .headers
+            .get("x-neap-as-of")
+            .map(|shown| shown.to_str().unwrap().to_owned());
         (head.status.as_u16(), shown, body)
     }
 

@@ -23,8 +23,8 @@ async fn get(one: &QueryTestInstance, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn the_internal_database_always_exists_and_has_only_system_tables() {
     let one = QueryTestInstance::alone().await;
-    let tables = one.sql_in(INTERNAL, "SHOW TABLES").await;
-    let tables: Vec<&str> = tables
+    let listing = one.sql_in(INTERNAL, "SHOW TABLES").await;
+    let tables: Vec<&str> = listing
         .lines()
         .filter_map(|line| line.strip_prefix("public,"))
         .filter_map(|line| line.strip_suffix(",BASE TABLE"))

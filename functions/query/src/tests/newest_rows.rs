@@ -14,11 +14,10 @@ type Point = (u8, u8, i64, Option<u8>, Option<u8>);
 
 fn lines(points: &[Point]) -> String {
     let line = |(host, zone, second, v, w): &Point| {
-        let fields = [("v", v), ("w", w)];
-        let fields = fields
+        let fields: Vec<String> = [("v", v), ("w", w)]
             .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}i", (*value)?)));
-        let fields: Vec<String> = fields.collect();
+            .filter_map(|(name, value)| Some(format!("{name}={}i", (*value)?)))
+            .collect();
         let fields = if fields.is_empty() {
             "u=1i".to_owned()
         } else {

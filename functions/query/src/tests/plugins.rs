@@ -32,8 +32,7 @@ async fn triggers_are_listed_as_influxdb_keeps_them() {
     let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     let text = |text: &str| text.to_owned();
-    let arguments = [("threshold", "90"), ("field", "temp"), ("empty", "")];
-    let arguments: BTreeMap<_, _> = arguments
+    let arguments: BTreeMap<_, _> = [("threshold", "90"), ("field", "temp"), ("empty", "")]
         .map(|(key, value)| (text(key), text(value)))
         .into();
     for new in [

@@ -182,8 +182,7 @@ async fn a_query_without_a_permit_gets_a_retry_after_header() {
     one.write(WEATHER).await;
     // More rows than fit into the channel.
     let rows = "SELECT * FROM generate_series(1, 1000000)";
-    let running = one.engine.query(DATABASE, request(rows));
-    let running = running.await.unwrap();
+    let running = one.engine.query(DATABASE, request(rows)).await.unwrap();
     let body = serde_json::json!({"db": "db", "q": "SELECT 1"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
     let waiting = one.exchange(request.unwrap());

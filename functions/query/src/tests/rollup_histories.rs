@@ -45,8 +45,8 @@ enum RollupHistoryStep {
 
 fn rollup_steps() -> impl Strategy<Value = Vec<RollupHistoryStep>> {
     let tables = prop_oneof![3 => Just("t"), 1 => Just("wide"), 1 => Just("daily")];
-    let keep = (tables, proptest::option::of(1..12u8));
-    let keep = keep.prop_map(|(table, half_days)| RollupHistoryStep::Keep(table, half_days));
+    let keep = (tables, proptest::option::of(1..12u8))
+        .prop_map(|(table, half_days)| RollupHistoryStep::Keep(table, half_days));
     (
         steps(),
         proptest::collection::vec((keep, any::<prop::sample::Index>()), 0..4),

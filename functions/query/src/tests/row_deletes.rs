@@ -36,11 +36,13 @@ impl QueryTestInstance {
         let sql = "SELECT disposition FROM system.row_deletes ORDER BY sequence";
         let shown = self.sql(sql).await;
         let refreshed = self.row_deletes().refresh(|_| true).await.unwrap();
-        let stored = refreshed.iter().map(|request| match request.completed {
-            None => "pending",
-            Some(_) => "completed",
-        });
-        let stored: Vec<_> = stored.collect();
+        let stored: Vec<_> = refreshed
+            .iter()
+            .map(|request| match request.completed {
+                None => "pending",
+                Some(_) => "completed",
+            })
+            .collect();
         let shown: Vec<_> = shown.lines().skip(1).collect();
         assert_eq!(shown, stored);
         shown.join(" ")

@@ -77,15 +77,18 @@ async fn rows_are_sorted_by_ranks_of_their_tags() {
             let by_rank = format!("rows_by_rank={by_rank}");
             assert!(executed.contains(&by_rank), "{place}: {executed}");
             let rows = one.sql(&sorted).await;
-            let keys = rows.lines().skip(1).map(|row| {
-                let mut columns = row.split(',');
-                let host = columns.next().unwrap();
-                (
-                    host.to_owned(),
-                    std::cmp::Reverse(columns.next().unwrap().to_owned()),
-                )
-            });
-            let keys: Vec<_> = keys.collect();
+            let keys: Vec<_> = rows
+                .lines()
+                .skip(1)
+                .map(|row| {
+                    let mut columns = row.split(',');
+                    let host = columns.next().unwrap();
+                    (
+                        host.to_owned(),
+                        std::cmp::Reverse(columns.next().unwrap().to_owned()),
+                    )
+                })
+                .collect();
             assert_eq!(keys.len(), count);
             assert!(keys.is_sorted(), "{place}: {sorted}");
         }

@@ -56,8 +56,8 @@ async fn newer_rows_and_deletes_count_over_spilled_ones() {
     assert_eq!(one.sql(sql).await, "n,s,h\n100,100.0,0\n");
     // Other fields and newer values of the same points.
     let newer = minute(1).replace("temp=1", "temp=2,hum=5");
-    let newer: Vec<&str> = newer.lines().take(50).collect();
-    one.write(&newer.join("\n")).await;
+    let lines: Vec<&str> = newer.lines().take(50).collect();
+    one.write(&lines.join("\n")).await;
     assert_eq!(one.sql(sql).await, "n,s,h\n100,150.0,50\n");
     one.pass(Duration::from_millis(1));
     one.sql("DELETE FROM home WHERE sensor = 's1' OR sensor = 's99'")

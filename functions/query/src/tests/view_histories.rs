@@ -132,8 +132,8 @@ impl StoppableProcess {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             entropy: Arc::new(Entropy::from_seed(seed)),
         };
-        let faulty = FaultyStore::new(Arc::clone(store) as _, world, StoreFaults::default());
-        let faulty = faulty.with_hook(hook);
+        let faulty =
+            FaultyStore::new(Arc::clone(store) as _, world, StoreFaults::default()).with_hook(hook);
         let gate = faulty.gate();
         *slot.lock().unwrap() = Some(gate.clone());
         let instance = QueryTestInstance::over(
@@ -228,8 +228,8 @@ impl ViewHistory {
     pub(super) async fn write(&self, points: &[Point]) {
         let line = |((tag, time), [a, b]): &Point| {
             let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
-            let fields = [("a", a), ("b", b)].into_iter();
-            let fields: Vec<String> = fields
+            let fields: Vec<String> = [("a", a), ("b", b)]
+                .into_iter()
                 .filter_map(|(name, value)| value.map(|value| format!("{name}={value}i")))
                 .collect();
             format!("t{tag} {} {}", fields.join(","), FIRST + time * HALF_DAY)

@@ -283,10 +283,15 @@ struct MemoryChannels(std::sync::Weak<WorkersInner>);
 #[async_trait]
 impl ChannelResolver for MemoryChannels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
-        let workers = self.0.upgrade();
-        let workers = workers.ok_or_else(|| internal_datafusion_err!("the test is over"))?;
-        let at = workers.addresses.iter().position(|one| one.url == *url);
-        let at = at.ok_or_else(|| internal_datafusion_err!("no worker has the URL {url}"))?;
+        let workers = self
+            .0
+            .upgrade()
+            .ok_or_else(|| internal_datafusion_err!("the test is over"))?;
+        let at = workers
+            .addresses
+            .iter()
+            .position(|one| one.url == *url)
+            .ok_or_else(|| internal_datafusion_err!("no worker has the URL {url}"))?;
         let fault = workers.faults.lock().unwrap().get(url.as_str()).copied();
         if fault == Some(WorkerFault::Unreachable) {
             return Err(DataFusionError::External("connection refused".into()));
@@ -327,15 +332,18 @@ impl WorkerChannel for MemoryChannel {
             plan: MaybeEncoded::Encoded(request.plan.encode(context)?),
             ..request
         };
-        let ticket = self.tickets.verify(&headers);
-        let ticket = ticket.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let ticket = self
+            .tickets
+            .verify(&headers)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         // Lives as long as the coordinator keeps its side of the channel.
         let watch = self.tickets.watch(&ticket);
-        let messages = messages.map(move |message| {
-            let _ = &watch;
-            Ok(message)
-        });
-        let messages = messages.boxed();
+        let messages = messages
+            .map(move |message| {
+                let _ = &watch;
+                Ok(message)
+            })
+            .boxed();
         let answers = self
             .worker
             .coordinator_channel(headers, request, messages)

@@ -37,14 +37,18 @@ impl QueryEngine {
         max_age: Duration,
     ) -> Result<Vec<DatabaseId>, CatalogError> {
         let root = self.catalog().root(max_age).await?.value;
-        let live = root.live_databases().map(|(database, _)| database);
-        let live: Vec<DatabaseId> = live.collect();
-        let read = live.into_iter().map(|database| async move {
-            let catalog = self.catalog().database(database, max_age).await;
-            let has_none = catalog.is_ok_and(|it| it.value.views().next().is_none());
-            (!has_none).then_some(database)
-        });
-        let read: Vec<_> = read.collect();
+        let live: Vec<DatabaseId> = root
+            .live_databases()
+            .map(|(database, _)| database)
+            .collect();
+        let read: Vec<_> = live
+            .into_iter()
+            .map(|database| async move {
+                let catalog = self.catalog().database(database, max_age).await;
+                let has_none = catalog.is_ok_and(|it| it.value.views().next().is_none());
+                (!has_none).then_some(database)
+            })
+            .collect();
         let read = stream::iter(read).buffered(CATALOGS_AT_ONCE);
         Ok(read.filter_map(std::future::ready).collect().await)
     }

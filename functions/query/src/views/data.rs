@@ -41,8 +41,12 @@ struct TargetTable {
 impl EngineViewData<'_> {
     /// Returns the id of the table of a view, which this process has just written to. Its cached catalog has it.
     async fn target_table(&self, view: &MaterializedView, database: DatabaseId) -> Option<TableId> {
-        let catalog = self.engine.catalog().database(database, TABLE_LIST_AGE);
-        let catalog = catalog.await.ok()?;
+        let catalog = self
+            .engine
+            .catalog()
+            .database(database, TABLE_LIST_AGE)
+            .await
+            .ok()?;
         catalog
             .value
             .table(&view.target.table)
@@ -182,8 +186,11 @@ impl ViewData for EngineViewData<'_> {
             table: Some(view.target.table.clone()),
         };
         let request = request(text, None);
-        let rows = self.engine.run(target.database, request, Arc::new(planner));
-        let rows = rows.await.map_err(|error| read_error(&error))?;
+        let rows = self
+            .engine
+            .run(target.database, request, Arc::new(planner))
+            .await
+            .map_err(|error| read_error(&error))?;
         stored_rows(&collect(rows.batches).await?)
     }
 
@@ -202,8 +209,11 @@ impl ViewData for EngineViewData<'_> {
             table: Some(view.target.table.clone()),
         };
         let request = request(text, None);
-        let rows = self.engine.run(target.database, request, Arc::new(planner));
-        let rows = rows.await.map_err(|error| read_error(&error))?;
+        let rows = self
+            .engine
+            .run(target.database, request, Arc::new(planner))
+            .await
+            .map_err(|error| read_error(&error))?;
         let batches = collect(rows.batches).await?;
         Ok(batches.first().and_then(|batch| {
             use arrow::{array::AsArray, datatypes::Int64Type};
@@ -231,14 +241,18 @@ impl ViewData for EngineViewData<'_> {
             return Err(read_error(&QueryError::NoWriter));
         };
         let target = self.target(view).await?;
-        let catalog = self.engine.catalog();
-        let catalog = catalog.database(target.database, std::time::Duration::ZERO);
-        let catalog = catalog.await.map_err(|error| catalog_error(&error))?;
+        let catalog = self
+            .engine
+            .catalog()
+            .database(target.database, std::time::Duration::ZERO)
+            .await
+            .map_err(|error| catalog_error(&error))?;
         let Some(table) = catalog.value.table(&view.target.table) else {
             return Ok(None);
         };
-        let ranges = times.iter();
-        let ranges = ranges.map(|range| Condition::between(range.first, range.last));
+        let ranges = times
+            .iter()
+            .map(|range| Condition::between(range.first, range.last));
         let delete = RowDelete {
             table: table.id(),
             condition: ranges.fold(Condition::NOTHING, Condition::or),
@@ -271,8 +285,8 @@ impl ViewData for EngineViewData<'_> {
             tags: TagColumns::Named(rows.tags.clone()),
             time: TimeColumn::default(),
         };
-        let rows = ColumnarRows::new(mapping, rows.batches.clone());
-        let rows = rows.map_err(|error| ViewDataError::Failed(error.to_string()))?;
+        let rows = ColumnarRows::new(mapping, rows.batches.clone())
+            .map_err(|error| ViewDataError::Failed(error.to_string()))?;
         let (name, database) = (&target.database_name, target.database);
         let stored = writer.store_arrived_rows(name, database, &rows, after, arrived);
         match stored.await {

@@ -91,8 +91,9 @@ async fn list_views(
     let database = engine.resolve_for_read(&caller, &db).await?;
     let catalog = engine
         .catalog()
-        .database(database, std::time::Duration::ZERO);
-    let catalog = catalog.await.map_err(QueryError::from)?;
+        .database(database, std::time::Duration::ZERO)
+        .await
+        .map_err(QueryError::from)?;
     let views = catalog
         .value
         .views()
@@ -119,8 +120,10 @@ async fn create_view(
     };
     let new: NewViewBody = read_json(&head.headers, body, &limits, engine.world()).await?;
     let database = engine.resolve_for_read(&caller, &new.db).await?;
-    let view = engine.create_sql_view(&caller, database, &new.name, &new.query);
-    let view = view.await?.map_err(ApiError::from)?;
+    let view = engine
+        .create_sql_view(&caller, database, &new.name, &new.query)
+        .await?
+        .map_err(ApiError::from)?;
     let view = ViewDescription::new(&view, &caller);
     Ok((StatusCode::CREATED, Json(view)))
 }

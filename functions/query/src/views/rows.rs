@@ -50,9 +50,11 @@ pub(super) fn view_rows(
     batches: &[RecordBatch],
     tags: Vec<String>,
 ) -> Result<ViewRows, ViewDataError> {
-    let batches = batches.iter().map(|batch| normalize(batch, &tags));
-    let batches = batches.collect::<Result<Vec<_>, _>>();
-    let batches = batches.map_err(|error| failed(&error))?;
+    let batches = batches
+        .iter()
+        .map(|batch| normalize(batch, &tags))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(&error))?;
     Ok(ViewRows { tags, batches })
 }
 
@@ -71,9 +73,12 @@ pub(super) fn grouped_rows(
     key: &GroupKey,
 ) -> Result<ViewRows, ViewDataError> {
     let tags = key.tag_key_columns.iter().map(|tag| tag.tag_key.clone());
-    let batches = batches.iter().map(|batch| renamed(batch, key));
-    let batches = batches.collect::<Result<Vec<_>, _>>();
-    view_rows(&batches.map_err(|error| failed(&error))?, tags.collect())
+    let batches = batches
+        .iter()
+        .map(|batch| renamed(batch, key))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(&error))?;
+    view_rows(&batches, tags.collect())
 }
 
 fn renamed(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, ArrowError> {

@@ -42,8 +42,8 @@ pub(crate) fn parse_view_statement(sql: &str) -> Option<Result<ViewStatement>> {
 }
 
 fn parse(sql: &str) -> Result<ViewStatement> {
-    let statements = Parser::parse_sql(&GenericDialect {}, sql);
-    let mut statements = statements.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
+    let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
+        .map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
     let statement = statements.pop();
     if !statements.is_empty() {
         return plan_err!("a materialized view is created or dropped in a request of its own");

@@ -131,8 +131,9 @@ async fn queries_of_the_benchmark_have_answers() {
         "usage_steal",
         "usage_guest",
         "usage_guest_nice",
-    ];
-    let fields = fields.map(|field| format!("{field}=95")).join(",");
+    ]
+    .map(|field| format!("{field}=95"))
+    .join(",");
     let lines = (0..4).map(|host| format!("cpu,hostname=host_{host} {fields} 1699948800\n"));
     instance.write(&lines.collect::<String>()).await;
     for file in folder {

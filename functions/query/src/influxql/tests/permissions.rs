@@ -41,18 +41,20 @@ impl AuthenticatedInstance {
 
     /// Creates a token and returns it.
     pub(super) async fn token_with(&self, name: &str, permissions: &[&str]) -> String {
-        let permissions = permissions.iter().map(|text| text.parse().unwrap());
-        let permissions: Vec<_> = permissions.collect();
+        let permissions: Vec<_> = permissions
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
         let catalog = &self.0.catalog;
         let created = catalog.create_resource_token(name, &permissions, None, None);
         created.await.unwrap().secret.reveal().to_owned()
     }
 
     pub(super) async fn post(&self, token: &str, q: &str) -> String {
-        let request = Request::post("/query?db=db")
+        let mut request = Request::post("/query?db=db")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(form(&[("q", q)])));
-        let mut request = request.unwrap();
+            .body(Body::from(form(&[("q", q)])))
+            .unwrap();
         let value = format!("Token {token}").parse().unwrap();
         request.headers_mut().insert(header::AUTHORIZATION, value);
         let (status, body) = self.0.send(request).await;

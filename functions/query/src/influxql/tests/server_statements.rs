@@ -9,8 +9,10 @@ use crate::{QueryError, QueryRequest};
 async fn queries(one: &QueryTestInstance) -> Vec<Value> {
     let body = one.v1(&[("q", "SHOW QUERIES")]).await;
     let answer: Value = serde_json::from_str(&body).unwrap();
-    let rows = answer["results"][0]["series"][0]["values"].as_array();
-    let mut rows = rows.cloned().unwrap_or_default();
+    let mut rows = answer["results"][0]["series"][0]["values"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     for row in &mut rows {
         row.as_array_mut().unwrap().remove(3);
     }

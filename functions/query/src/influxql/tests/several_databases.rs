@@ -38,8 +38,10 @@ impl QueryTestInstance {
             .body(Body::empty());
         let (head, body) = self.exchange(request.unwrap()).await;
         assert_eq!(head.status, 200, "{body}");
-        let shown = head.headers.get("x-neap-as-of");
-        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
+        let shown = head
+            .headers
+            .get("x-neap-as-of")
+            .map(|shown| shown.to_str().unwrap().to_owned());
         (shown, body)
     }
 
@@ -101,8 +103,9 @@ async fn rows_of_equal_time_and_tags_have_the_order_of_their_sources() {
     }
     for names in [["db", "b", "c"], ["c", "db", "b"], ["b", "c", "db"]] {
         let sources = names.map(|name| format!("{name}..m")).join(", ");
-        let expected = (0..3).flat_map(|n| names.map(|name| format!("{name}{n}")));
-        let expected: Vec<String> = expected.collect();
+        let expected: Vec<String> = (0..3)
+            .flat_map(|n| names.map(|name| format!("{name}{n}")))
+            .collect();
         for q in [
             format!("SELECT s FROM {sources}"),
             format!("SELECT s, cumulative_sum(n) FROM {sources}").replace("s, cumu", "cumu"),
@@ -110,16 +113,18 @@ async fn rows_of_equal_time_and_tags_have_the_order_of_their_sources() {
         ] {
             let answer: serde_json::Value =
                 serde_json::from_str(&one.v1_of("db", &q).await).unwrap();
-            let values = answer["results"][0]["series"][0]["values"].as_array();
-            let values = values.unwrap_or_else(|| panic!("{q}: {answer}"));
+            let values = answer["results"][0]["series"][0]["values"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{q}: {answer}"));
             assert_eq!(values.len(), 9, "{q}");
             if q.contains("cumulative") {
                 continue;
             }
-            let texts = values
+            let texts: Vec<String> = values
                 .iter()
-                .map(|row| row[row.as_array().unwrap().len() - 1].as_str());
-            let texts: Vec<String> = texts.map(|text| text.unwrap().to_owned()).collect();
+                .map(|row| row[row.as_array().unwrap().len() - 1].as_str())
+                .map(|text| text.unwrap().to_owned())
+                .collect();
             assert_eq!(texts, expected, "{q}");
         }
         let last = one
@@ -307,10 +312,10 @@ async fn requests(one: &QueryTestInstance, q: &str) -> BTreeMap<String, u64> {
     let answer = one.ask(q).await;
     assert!(answer.contains("values"), "{q}: {answer}");
     let counts: OperationCounts = one.counting.counts() - before;
-    let counts = counts.iter().filter(|(.., count)| count.requests > 0);
-    let counts = counts
-        .map(|(operation, class, count)| (format!("{operation:?} {class:?}"), count.requests));
-    counts.collect()
+    let requests = counts.iter().filter(|(.., count)| count.requests > 0);
+    requests
+        .map(|(operation, class, count)| (format!("{operation:?} {class:?}"), count.requests))
+        .collect()
 }
 
 #[tokio::test]

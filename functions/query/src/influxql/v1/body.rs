@@ -26,8 +26,8 @@ pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<NameValuePa
             parts(&boundary, body).ok_or_else(|| refused("malformed multipart body"))
         }
         "application/vnd.influxql" => {
-            let text = std::str::from_utf8(body);
-            let text = text.map_err(|_| refused("the query is not valid UTF-8"))?;
+            let text =
+                std::str::from_utf8(body).map_err(|_| refused("the query is not valid UTF-8"))?;
             Ok(vec![("q".to_owned(), text.to_owned())])
         }
         _ => Err(refused(&format!(

@@ -163,8 +163,9 @@ async fn first(
 }
 
 fn accepted(headers: &HeaderMap) -> Result<V1Format, ApiError> {
-    let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
-    let accept = accept
+    let accept = headers
+        .get(header::ACCEPT)
+        .map(HeaderValue::to_str)
         .transpose()
         .map_err(|_| ApiError::json(Kind::Invalid, "invalid mime type"))?;
     V1Format::accepted(accept).ok_or_else(|| {

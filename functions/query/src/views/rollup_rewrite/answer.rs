@@ -140,12 +140,15 @@ impl RollupAnswer<'_> {
         catalog: &DatabaseCatalog,
         aggregate: &TableAggregate<'_>,
     ) -> Option<LogicalPlan> {
-        let views = catalog.views().filter(|view| {
-            view.source == aggregate.source.name()
-                && view.language == ViewLanguage::Sql
-                && view.target.database.is_none()
-        });
-        let mut views: Vec<Arc<MaterializedView>> = views.cloned().collect();
+        let mut views: Vec<Arc<MaterializedView>> = catalog
+            .views()
+            .filter(|view| {
+                view.source == aggregate.source.name()
+                    && view.language == ViewLanguage::Sql
+                    && view.target.database.is_none()
+            })
+            .cloned()
+            .collect();
         views.sort_by_key(|view| std::cmp::Reverse(view.windows.length_ns));
         for view in views {
             if let Some(answered) = self.answered_by(&view, aggregate).await {

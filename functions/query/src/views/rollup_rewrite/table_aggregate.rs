@@ -87,8 +87,7 @@ impl<'a> TableAggregate<'a> {
             schema: Arc::new(DFSchema::try_from(source.arrow_schema()).ok()?),
             projected,
         };
-        let keys = aggregate.group_expr.iter();
-        let keys = keys.map(|key| {
+        let keys = aggregate.group_expr.iter().map(|key| {
             let of_table = columns.of_table(key.clone().unalias_nested().data).ok()?;
             grouping_key(state, source, &columns.schema, of_table)
         });
@@ -136,7 +135,7 @@ impl<'a> TableAggregate<'a> {
 
 impl TableColumns {
     fn of_table(&self, expr: Expr) -> Result<Expr> {
-        let replaced = expr.transform_down(|expr| {
+        let over_table = expr.transform_down(|expr| {
             let Expr::Column(column) = expr else {
                 return Ok(Transformed::no(expr));
             };
@@ -149,7 +148,7 @@ impl TableColumns {
             };
             Ok(Transformed::new(of_table, true, TreeNodeRecursion::Jump))
         })?;
-        let replaced = replaced.data.transform_up(|expr| {
+        let without_casts = over_table.data.transform_up(|expr| {
             Ok(match expr {
                 Expr::Cast(cast) if self.has_type(&cast.expr, cast.field.data_type()) => {
                     Transformed::yes(*cast.expr)
@@ -157,7 +156,7 @@ impl TableColumns {
                 other => Transformed::no(other),
             })
         });
-        replaced.data()
+        without_casts.data()
     }
 
     fn has_type(&self, expr: &Expr, data_type: &DataType) -> bool {
@@ -169,11 +168,13 @@ impl TableColumns {
 /// Returns the columns of a projection by their names; `None` if its column `time` is not that of its input.
 fn projected_columns(projection: &Projection) -> Option<HashMap<String, Expr>> {
     let fields = projection.schema.fields().iter();
-    let columns = fields.zip(&projection.expr).map(|(field, expr)| {
-        let expr = unqualified(expr.clone().unalias()).ok()?;
-        Some((field.name().clone(), expr))
-    });
-    let columns: HashMap<String, Expr> = columns.collect::<Option<_>>()?;
+    let columns: HashMap<String, Expr> = fields
+        .zip(&projection.expr)
+        .map(|(field, expr)| {
+            let expr = unqualified(expr.clone().unalias()).ok()?;
+            Some((field.name().clone(), expr))
+        })
+        .collect::<Option<_>>()?;
     let time = columns.get(TIME_COLUMN)?;
     let is_time = matches!(time, Expr::Column(column) if column.name == TIME_COLUMN);
     is_time.then_some(columns)

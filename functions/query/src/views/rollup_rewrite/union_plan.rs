@@ -63,14 +63,20 @@ impl UnionPlan<'_> {
         let predicate = in_ranges(&time, &self.times.rest);
         let filter = Filter::try_new(predicate, Arc::clone(&aggregate.input))?;
         let input = Arc::new(LogicalPlan::Filter(filter));
-        let values = self.parts().into_iter().enumerate();
-        let values = values.map(|(index, part)| part.of_source.clone().alias(value_name(index)));
+        let values = self
+            .parts()
+            .into_iter()
+            .enumerate()
+            .map(|(index, part)| part.of_source.clone().alias(value_name(index)));
         let grouped = Aggregate::try_new(input, aggregate.group_expr.clone(), values.collect())?;
         let grouped = LogicalPlan::Aggregate(grouped);
         let columns = columns_of(grouped.schema());
         let names = self.names();
-        let columns = columns.into_iter().zip(names);
-        let columns: Vec<Expr> = columns.map(|(column, name)| column.alias(name)).collect();
+        let columns: Vec<Expr> = columns
+            .into_iter()
+            .zip(names)
+            .map(|(column, name)| column.alias(name))
+            .collect();
         LogicalPlanBuilder::from(grouped).project(columns)?.build()
     }
 
@@ -85,8 +91,11 @@ impl UnionPlan<'_> {
         for condition in &self.rows.conditions {
             rows = rows.filter(condition.clone())?;
         }
-        let keys = self.aggregate.keys.iter();
-        let keys = keys.zip(&self.aggregate.aggregate.group_expr);
+        let keys = self
+            .aggregate
+            .keys
+            .iter()
+            .zip(&self.aggregate.aggregate.group_expr);
         let mut columns = Vec::new();
         for (key, expr) in keys {
             columns.push(match key {
@@ -101,12 +110,14 @@ impl UnionPlan<'_> {
         }
         columns.extend(self.parts().into_iter().map(|part| part.of_view.clone()));
         let schema = Arc::clone(rows.schema());
-        let columns = columns.into_iter().zip(types.fields());
-        let columns = columns.map(|(column, field)| {
-            let column = of_type(column, field.data_type(), &schema)?;
-            Ok(column.alias(field.name()))
-        });
-        let columns = columns.collect::<Result<Vec<Expr>>>()?;
+        let columns = columns
+            .into_iter()
+            .zip(types.fields())
+            .map(|(column, field)| {
+                let column = of_type(column, field.data_type(), &schema)?;
+                Ok(column.alias(field.name()))
+            })
+            .collect::<Result<Vec<Expr>>>()?;
         rows.project(columns)?.build()
     }
 
@@ -121,11 +132,14 @@ impl UnionPlan<'_> {
         let Some((keys, values)) = columns.split_at_checked(self.aggregate.keys.len()) else {
             return plan_err!("a key is missing");
         };
-        let values = values.iter().zip(self.parts()).enumerate();
-        let values = values.map(|(index, (value, part))| {
-            let merged = part.merge.call(value.clone());
-            merged.alias(value_name(index))
-        });
+        let values = values
+            .iter()
+            .zip(self.parts())
+            .enumerate()
+            .map(|(index, (value, part))| {
+                let merged = part.merge.call(value.clone());
+                merged.alias(value_name(index))
+            });
         let merged = Aggregate::try_new(Arc::new(union), keys.to_vec(), values.collect())?;
         Ok(LogicalPlan::Aggregate(merged))
     }
@@ -142,18 +156,20 @@ impl UnionPlan<'_> {
             exprs.push(combined.ok_or_else(|| plan_datafusion_err!("a value is missing"))?);
         }
         let wanted = &self.aggregate.aggregate.schema;
-        let exprs = exprs.into_iter().zip(wanted.iter());
-        let exprs = exprs.map(|(expr, (qualifier, field))| {
-            let expr = of_type(expr, field.data_type(), &schema)?;
-            let is_count = !field.is_nullable() && *field.data_type() == DataType::Int64;
-            let expr = if is_count {
-                coalesce(vec![expr, lit(0_i64)])
-            } else {
-                expr
-            };
-            Ok(expr.alias_qualified(qualifier.cloned(), field.name()))
-        });
-        let exprs = exprs.collect::<Result<Vec<Expr>>>()?;
+        let exprs = exprs
+            .into_iter()
+            .zip(wanted.iter())
+            .map(|(expr, (qualifier, field))| {
+                let expr = of_type(expr, field.data_type(), &schema)?;
+                let is_count = !field.is_nullable() && *field.data_type() == DataType::Int64;
+                let expr = if is_count {
+                    coalesce(vec![expr, lit(0_i64)])
+                } else {
+                    expr
+                };
+                Ok(expr.alias_qualified(qualifier.cloned(), field.name()))
+            })
+            .collect::<Result<Vec<Expr>>>()?;
         let plan = LogicalPlanBuilder::from(merged).project(exprs)?.build()?;
         plan.schema().has_equivalent_names_and_types(wanted)?;
         Ok(plan)
@@ -161,8 +177,7 @@ impl UnionPlan<'_> {
 
     /// Returns the names of the columns of both parts.
     fn names(&self) -> Vec<String> {
-        let keys = 0..self.aggregate.keys.len();
-        let keys = keys.map(|index| format!("key:{index}"));
+        let keys = (0..self.aggregate.keys.len()).map(|index| format!("key:{index}"));
         let values = 0..self.parts().len();
         keys.chain(values.map(value_name)).collect()
     }

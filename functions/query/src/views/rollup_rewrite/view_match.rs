@@ -121,11 +121,13 @@ impl ViewMatch {
         if let Some(known) = &self.required_fields {
             return (*known == fields).then_some(());
         }
-        let counts = fields.iter().map(|field| {
-            let counted = stored.value(&count(ident(field)), &DataType::Int64)?;
-            Some(ident(counted).gt(lit(0_i64)))
-        });
-        let counts = counts.collect::<Option<Vec<_>>>()?;
+        let counts = fields
+            .iter()
+            .map(|field| {
+                let counted = stored.value(&count(ident(field)), &DataType::Int64)?;
+                Some(ident(counted).gt(lit(0_i64)))
+            })
+            .collect::<Option<Vec<_>>>()?;
         self.conditions.extend(disjunction(counts));
         self.required_fields = Some(fields);
         Some(())
