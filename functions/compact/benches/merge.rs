@@ -119,8 +119,14 @@ impl BenchBucket {
         let object = PendingObject::draw(&self.bucket).unwrap();
         let encoded = encode_section(tags, rows).unwrap();
         let day = neap_manifest::day_of(START);
-        let table = self.catalog.known_database(self.database).unwrap();
-        let table = table.value.table("cpu").unwrap().id();
+        let table = self
+            .catalog
+            .known_database(self.database)
+            .unwrap()
+            .value
+            .table("cpu")
+            .unwrap()
+            .id();
         let stamps = (base.value.low_water_mark, Stamp::from_u64(cut));
         let section = encoded.describe(object, table, day..=day, stamps);
         let key = Key::Parquet(self.database, object.ulid);

@@ -76,8 +76,9 @@ pub(crate) async fn superseded(
         // Read the catalog after the listing: the trigger of a listed checkpoint is either in the catalog or
         // permanently deleted.
         let catalog = catalog.database(database, Duration::ZERO).await?;
-        let gone = checkpoints.into_iter();
-        let gone = gone.filter(|(trigger, _)| catalog.value.trigger_by_id(*trigger).is_none());
+        let gone = checkpoints
+            .into_iter()
+            .filter(|(trigger, _)| catalog.value.trigger_by_id(*trigger).is_none());
         keys.extend(gone.map(|(_, key)| key));
     }
     Ok(keys)

@@ -615,8 +615,12 @@ impl GarbageCollector {
     ) -> Result<(), CompactError> {
         let mut pages = ListingPages::new(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
-            let own = page.entries.into_iter().map(|entry| entry.key);
-            let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
+            let own: Vec<_> = page
+                .entries
+                .into_iter()
+                .map(|entry| entry.key)
+                .filter(|key| key.parse::<Key>().is_ok())
+                .collect();
             collected.objects += own.len();
             self.delete(own, collected).await?;
         }

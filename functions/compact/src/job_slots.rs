@@ -30,8 +30,7 @@ impl JobSlots {
 
     /// Returns the number of slots for a job of a size, where `whole` is the size of a job that takes all slots.
     pub(crate) fn needed(&self, size: u64, whole: u64) -> u32 {
-        let slots = u128::from(size) * u128::from(self.total);
-        let slots = slots.div_ceil(u128::from(whole.max(1)));
+        let slots = (u128::from(size) * u128::from(self.total)).div_ceil(u128::from(whole.max(1)));
         u32::try_from(slots).map_or(self.total, |slots| slots.clamp(1, self.total))
     }
 
@@ -55,8 +54,8 @@ mod tests {
     #[test]
     fn a_job_takes_slots_by_its_size_and_at_most_all() {
         let slots = JobSlots::new(16);
-        let needed = [0, 1, 2 << 20, (2 << 20) + 1, 8 << 20, 32 << 20, u64::MAX];
-        let needed = needed.map(|bytes| slots.needed(bytes, 32 << 20));
+        let needed = [0, 1, 2 << 20, (2 << 20) + 1, 8 << 20, 32 << 20, u64::MAX]
+            .map(|bytes| slots.needed(bytes, 32 << 20));
         assert_eq!(needed, [1, 1, 1, 2, 4, 16, 16]);
         assert_eq!(
             [1, 4, 16].map(|slots_of_job| slots.part(32, slots_of_job)),

@@ -447,16 +447,22 @@ impl Maintainer {
         limits: &JobLimits,
         known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<Result<MergeOutcome, CompactError>>, CompactError> {
-        let requests = orders.iter().map(|order| (&order.merge, Some(order.job)));
-        let requests: Vec<_> = requests.collect();
-        let results = self.merger.run_all(database, &requests, limits, known);
-        let results = results.await?.into_iter().map(|result| {
-            let outcome = result.map_err(CompactError::from);
-            if let Err(error) = &outcome {
-                self.record_damage(database, error);
-            }
-            outcome
-        });
+        let requests: Vec<_> = orders
+            .iter()
+            .map(|order| (&order.merge, Some(order.job)))
+            .collect();
+        let results = self
+            .merger
+            .run_all(database, &requests, limits, known)
+            .await?
+            .into_iter()
+            .map(|result| {
+                let outcome = result.map_err(CompactError::from);
+                if let Err(error) = &outcome {
+                    self.record_damage(database, error);
+                }
+                outcome
+            });
         Ok(results.collect())
     }
 

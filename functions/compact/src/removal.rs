@@ -105,12 +105,15 @@ impl SectionRemover {
         now: StoreTime,
     ) -> Result<(), CompactError> {
         let flushed = manifest.low_water_mark.time();
-        let obsolete = catalog.all_tables().filter(|table| {
-            let is_flushed = |it: Deletion| it.deleted_at.plus(STAMP_MARGIN) < flushed;
-            let is_obsolete = |it: Deletion| it.is_obsolete(now) && is_flushed(it);
-            table.deletion().is_some_and(is_obsolete)
-        });
-        let obsolete: Vec<TableId> = obsolete.map(|table| table.id()).collect();
+        let obsolete: Vec<TableId> = catalog
+            .all_tables()
+            .filter(|table| {
+                let is_flushed = |it: Deletion| it.deleted_at.plus(STAMP_MARGIN) < flushed;
+                let is_obsolete = |it: Deletion| it.is_obsolete(now) && is_flushed(it);
+                table.deletion().is_some_and(is_obsolete)
+            })
+            .map(|table| table.id())
+            .collect();
         let unnamed = self.manifests.unnamed_tables(database, manifest, obsolete);
         let obsolete: Vec<TableId> = unnamed.await?.into_iter().collect();
         if obsolete.is_empty() {

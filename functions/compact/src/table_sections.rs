@@ -136,8 +136,11 @@ impl<'a> TableRows<'a> {
     fn fields(&self, columns: &[FieldRef]) -> Result<FieldColumns, CompactError> {
         let tags = self.table.tag_names();
         let mut fields = FieldColumns::new(&tags);
-        let wanted = columns.iter().map(|column| column.name().as_str());
-        let wanted: Vec<&str> = wanted.filter(|name| !is_key(&tags, name)).collect();
+        let wanted: Vec<&str> = columns
+            .iter()
+            .map(|column| column.name().as_str())
+            .filter(|name| !is_key(&tags, name))
+            .collect();
         if !wanted.is_empty() {
             for rows in self.load(&|name| wanted.contains(&name))? {
                 fields.add(rows);
@@ -175,9 +178,10 @@ struct PartEncoder<'a> {
 impl<'a> PartEncoder<'a> {
     fn new(table: &'a Table, points: &DividedPoints, kept: &MaterializedCaches) -> Self {
         let tags = table.tag_names();
-        let writers = points.lengths();
-        let writers = writers.map(|rows| ColumnwiseWriter::new(&tags, rows));
-        let writers: Vec<_> = writers.collect();
+        let writers: Vec<_> = points
+            .lengths()
+            .map(|rows| ColumnwiseWriter::new(&tags, rows))
+            .collect();
         Self {
             table,
             columns: kept
@@ -207,10 +211,11 @@ impl<'a> PartEncoder<'a> {
         interval: &mut IntervalLayers,
     ) -> Result<Vec<EncodedSection>, CompactError> {
         if let Some(columns) = self.columns {
-            let parts = columns.into_iter();
-            let parts = parts.map(|columns| RecordBatch::try_new(Arc::clone(schema), columns));
-            let parts = parts.collect::<Result<Vec<_>, _>>();
-            let parts = parts.map_err(|error| CompactError::Points(error.into()))?;
+            let parts = columns
+                .into_iter()
+                .map(|columns| RecordBatch::try_new(Arc::clone(schema), columns))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| CompactError::Points(error.into()))?;
             interval.take_in(kept, self.table, parts.iter());
         }
         let finished = |writer: ColumnwiseWriter| {

@@ -75,8 +75,10 @@ impl RecentFailures {
     pub(crate) fn move_last(&self, databases: &mut [DatabaseId], world: &World) {
         let failed = self.lock();
         databases.sort_by_cached_key(|database| {
-            let since = failed.get(database).map(|moment| world.elapsed(moment));
-            let since = since.filter(|since| *since < FAILURE_BACKOFF);
+            let since = failed
+                .get(database)
+                .map(|moment| world.elapsed(moment))
+                .filter(|since| *since < FAILURE_BACKOFF);
             since.map(|since| FAILURE_BACKOFF.saturating_sub(since))
         });
     }

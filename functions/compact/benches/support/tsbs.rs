@@ -80,12 +80,10 @@ impl TsbsHosts {
         };
         hosts.names.sort_unstable();
         for _ in 0..count {
-            let tag = |(name, values): &(&str, u64)| (name.to_string(), *values);
-            let tags = TAGS[1..].iter().map(tag).collect::<Vec<_>>();
-            let tags = tags
-                .into_iter()
-                .map(|(name, values)| format!("{name}-{}", hosts.draw() % values));
-            let tags = tags.collect();
+            let tags = TAGS[1..]
+                .iter()
+                .map(|(name, values)| format!("{name}-{}", hosts.draw() % values))
+                .collect();
             hosts.tags.push(tags);
             let state = [(); FIELDS.len()].map(|()| i64::try_from(hosts.draw() % 100_001).unwrap());
             hosts.state.push(state);

@@ -77,7 +77,7 @@ impl CacheBackfill {
             Err(stopped) => return Ok(Err(stopped)),
         };
         let layers = task.layers.iter().zip(contents);
-        let layers = layers.filter_map(|((cache, shape, from), contents)| {
+        let built = layers.filter_map(|((cache, shape, from), contents)| {
             Some(BuiltLayer {
                 cache: *cache,
                 shape: shape.clone(),
@@ -88,7 +88,7 @@ impl CacheBackfill {
         Ok(Ok(BuiltLayers {
             mark: base.value.low_water_mark,
             version: base.version,
-            layers: layers.collect(),
+            layers: built.collect(),
             inputs: u32::try_from(inputs).unwrap_or(u32::MAX),
             bytes_in,
         }))
@@ -120,8 +120,9 @@ impl CacheBackfill {
         manifest: &Manifest,
         sections: Vec<SectionWithFooter>,
     ) -> Result<Result<Vec<Result<CacheLayer, CacheError>>, BackfillStop>, CompactError> {
-        let slots = task.layers.iter();
-        let slots = slots
+        let slots = task
+            .layers
+            .iter()
             .map(|(_, shape, from)| Ok(CacheLayerBuilder::new(shape, *from, MAX_CONTENT_BYTES)));
         let builders = LayerBuilders {
             slots: slots.collect(),
@@ -265,8 +266,8 @@ mod tests {
             slots: slots.collect(),
             limit_bytes: 256 << 10,
         };
-        let hosts: Vec<_> = (0..20_000).map(|n| format!("host-{n}")).collect();
-        let hosts: DictionaryArray<Int32Type> = hosts.iter().map(String::as_str).collect();
+        let names: Vec<_> = (0..20_000).map(|n| format!("host-{n}")).collect();
+        let hosts: DictionaryArray<Int32Type> = names.iter().map(String::as_str).collect();
         let zones: DictionaryArray<Int32Type> = (0..20_000).map(|_| "x").collect();
         let rows = RecordBatch::try_from_iter([
             ("host", Arc::new(hosts) as ArrayRef),

@@ -96,8 +96,12 @@ impl CacheObjects {
         }
         let key = entry.key(database);
         let get = self.bucket.get(&key, GetOptions::default());
-        let answer = self.bucket.world().timeout(REQUEST_LIMIT, get).await;
-        let answer = answer.ok_or_else(|| unanswered(Operation::Get, &key))??;
+        let answer = self
+            .bucket
+            .world()
+            .timeout(REQUEST_LIMIT, get)
+            .await
+            .ok_or_else(|| unanswered(Operation::Get, &key))??;
         let Get::Found(object) = answer.value else {
             return Err(ObjectError::Missing);
         };
@@ -132,8 +136,12 @@ impl CacheObjects {
         };
         let key = entry.key(database);
         let put = self.bucket.put(&key, bytes, PutMode::Overwrite);
-        let answer = self.bucket.world().timeout(REQUEST_LIMIT, put).await;
-        let answer = answer.ok_or_else(|| unanswered(Operation::Put, &key))??;
+        let answer = self
+            .bucket
+            .world()
+            .timeout(REQUEST_LIMIT, put)
+            .await
+            .ok_or_else(|| unanswered(Operation::Put, &key))??;
         if answer.value == Put::Refused {
             return Err(ObjectError::NotStored);
         }

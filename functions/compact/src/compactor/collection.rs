@@ -73,19 +73,20 @@ impl Compactor {
         databases: Vec<DatabaseId>,
         time: &TimeLimit<'_>,
     ) -> CollectionPass {
-        let reports = stream::iter(databases).map(|database| async move {
-            if time.is_over() {
-                return None;
-            }
-            let mut report = CompactionReport::default();
-            let outcome = self.collect_garbage(database, &mut report).await;
-            report.note(database, outcome);
-            let has_failed = !report.failures.is_empty();
-            self.setbacks
-                .note(database, has_failed, self.bucket.world());
-            Some(report)
-        });
-        let mut reports = reports.buffer_unordered(self.slots.total());
+        let mut reports = stream::iter(databases)
+            .map(|database| async move {
+                if time.is_over() {
+                    return None;
+                }
+                let mut report = CompactionReport::default();
+                let outcome = self.collect_garbage(database, &mut report).await;
+                report.note(database, outcome);
+                let has_failed = !report.failures.is_empty();
+                self.setbacks
+                    .note(database, has_failed, self.bucket.world());
+                Some(report)
+            })
+            .buffer_unordered(self.slots.total());
         let mut tidied = CollectionPass::default();
         while let Some(report) = reports.next().await {
             tidied.is_out_of_time |= report.is_none();

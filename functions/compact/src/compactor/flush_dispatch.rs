@@ -82,8 +82,10 @@ mod tests {
         );
         let (own, others) = sizes(small(0..1_000).collect(), INVOCATION_SHARE);
         assert_eq!((own, others), (500, vec![100; 5]));
-        let mixed = small(0..400).chain([tail(1_000, 1 << 30), tail(1_001, 1 << 30)]);
-        let mixed = mixed.chain(small(400..410)).collect();
+        let mixed = small(0..400)
+            .chain([tail(1_000, 1 << 30), tail(1_001, 1 << 30)])
+            .chain(small(400..410))
+            .collect();
         assert_eq!(sizes(mixed, INVOCATION_SHARE), (400, vec![1, 1, 10]));
     }
 

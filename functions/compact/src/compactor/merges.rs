@@ -48,15 +48,16 @@ impl Compactor {
         scope: PlanScope,
         time: &TimeLimit<'_>,
     ) -> CompactionReport {
-        let reports = stream::iter(databases).map(|database| async move {
-            let mut report = CompactionReport::default();
-            let merged = self.merge_all(database, scope, time, &mut report).await;
-            report.note(database, merged);
-            let filled = self.fill(database, time, &mut report).await;
-            report.note(database, filled);
-            report
-        });
-        let reports = reports.buffer_unordered(self.slots.total());
+        let reports = stream::iter(databases)
+            .map(|database| async move {
+                let mut report = CompactionReport::default();
+                let merged = self.merge_all(database, scope, time, &mut report).await;
+                report.note(database, merged);
+                let filled = self.fill(database, time, &mut report).await;
+                report.note(database, filled);
+                report
+            })
+            .buffer_unordered(self.slots.total());
         let sum = |sum: CompactionReport, report| std::future::ready(sum.and(report));
         reports.fold(CompactionReport::default(), sum).await
     }
@@ -146,11 +147,11 @@ impl Compactor {
         report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let newest = Mutex::new(known.take());
-        let runs = batches
-            .into_iter()
-            .map(|orders| self.run_batch(database, orders, time, &newest));
         // Collect the futures, so that this future is `Send` for all lifetimes.
-        let runs: Vec<_> = runs.collect();
+        let runs: Vec<_> = batches
+            .into_iter()
+            .map(|orders| self.run_batch(database, orders, time, &newest))
+            .collect();
         let mut merged = stream::iter(runs).buffer_unordered(self.settings.parallel_merges.max(1));
         let mut left = Vec::new();
         while let Some((not_run, results)) = merged.next().await {

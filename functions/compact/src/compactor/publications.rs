@@ -16,13 +16,14 @@ impl Compactor {
         if self.maintainer.publisher().is_none() {
             return CompactionReport::default();
         }
-        let reports = stream::iter(databases).map(|database| async move {
-            let mut report = CompactionReport::default();
-            let published = self.publish(database, time, &mut report).await;
-            report.note(database, published);
-            report
-        });
-        let reports = reports.buffer_unordered(self.slots.total());
+        let reports = stream::iter(databases)
+            .map(|database| async move {
+                let mut report = CompactionReport::default();
+                let published = self.publish(database, time, &mut report).await;
+                report.note(database, published);
+                report
+            })
+            .buffer_unordered(self.slots.total());
         let sum = |sum: CompactionReport, report| std::future::ready(sum.and(report));
         reports.fold(CompactionReport::default(), sum).await
     }

@@ -63,9 +63,12 @@ impl Compactor {
     ) -> Result<CompactionReport, CompactError> {
         let kept = self.kept_databases().await?;
         let mut taken = BTreeSet::new();
-        let databases = order.databases.iter().copied();
-        let databases = databases.filter(|id| kept.contains(id) && taken.insert(*id));
-        let mut databases: Vec<_> = databases.collect();
+        let mut databases: Vec<_> = order
+            .databases
+            .iter()
+            .copied()
+            .filter(|id| kept.contains(id) && taken.insert(*id))
+            .collect();
         self.setbacks.move_last(&mut databases, self.bucket.world());
         let databases = databases.into_iter().map(|database| (database, None));
         Ok(self.visit_all(databases.collect(), None, time).await)
@@ -92,8 +95,9 @@ impl Compactor {
         mut due: BTreeMap<DatabaseId, ListedTail>,
         date: Option<StoreTime>,
     ) -> Vec<DueTail> {
-        let oldest = due.iter();
-        let oldest = oldest.map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
+        let oldest = due
+            .iter()
+            .map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
         let mut order = by_age_and_rotation(&oldest.collect(), date.unwrap_or_default());
         self.setbacks.move_last(&mut order, self.bucket.world());
         let tails = order.into_iter().filter_map(|database| {
@@ -116,12 +120,13 @@ impl Compactor {
         };
         let half = time.left().map_or(INVOCATION_SHARE, |left| left / 2);
         let (mut own, groups) = divide(due, half);
-        let sent = stream::iter(groups).map(|group| async move {
-            let databases = group.iter().map(|due| due.database).collect();
-            let order = CompactorEvent::Flush(FlushRequest { databases });
-            (group, dispatcher.dispatch(order).await)
-        });
-        let mut sent = sent.buffer_unordered(ORDERS_AT_ONCE);
+        let mut sent = stream::iter(groups)
+            .map(|group| async move {
+                let databases = group.iter().map(|due| due.database).collect();
+                let order = CompactorEvent::Flush(FlushRequest { databases });
+                (group, dispatcher.dispatch(order).await)
+            })
+            .buffer_unordered(ORDERS_AT_ONCE);
         while let Some((group, outcome)) = sent.next().await {
             match outcome {
                 Ok(()) => {

@@ -47,11 +47,12 @@ impl Compactor {
         date: Option<StoreTime>,
         time: &TimeLimit<'_>,
     ) -> CompactionReport {
-        let visits = stream::iter(databases).map(|(database, tail)| async move {
-            let visit = self.visit(database, tail, date, time).await;
-            (database, visit)
-        });
-        let mut visits = visits.buffer_unordered(self.slots.total());
+        let mut visits = stream::iter(databases)
+            .map(|(database, tail)| async move {
+                let visit = self.visit(database, tail, date, time).await;
+                (database, visit)
+            })
+            .buffer_unordered(self.slots.total());
         let mut report = CompactionReport::default();
         let mut flushed = Vec::new();
         while let Some((database, visit)) = visits.next().await {

@@ -301,9 +301,9 @@ mod tests {
         ));
         let regular = TimestampNanosecondArray::from_iter_values((0..20_000).map(|row| row * 10));
         assert!(is_compressed(ColumnType::Time, Arc::new(regular)));
-        let tags = |tags: &mut dyn Iterator<Item = String>| {
-            let tags: Vec<String> = tags.collect();
-            let tags = tags.iter().map(|tag| Some(tag.as_str()));
+        let tags = |texts: &mut dyn Iterator<Item = String>| {
+            let values: Vec<String> = texts.collect();
+            let tags = values.iter().map(|value| Some(value.as_str()));
             Arc::new(tags.collect::<DictionaryArray<Int32Type>>()) as ArrayRef
         };
         let runs = tags(&mut (0..15_000).map(|row| format!("host-{}", row / 5_000)));

@@ -157,10 +157,11 @@ fn sample(column: &ArrayRef) -> Result<ArrayRef, ParquetError> {
         column.len(),
         PROFILE.sample_rows(column.len() as u64) / SAMPLE_SLICES,
     );
-    let slices = (0..SAMPLE_SLICES).map(|slice| column.slice(rows / SAMPLE_SLICES * slice, length));
-    let slices: Vec<ArrayRef> = slices.collect();
-    let slices: Vec<&dyn Array> = slices.iter().map(AsRef::as_ref).collect();
-    Ok(concat(&slices)?)
+    let slices: Vec<ArrayRef> = (0..SAMPLE_SLICES)
+        .map(|slice| column.slice(rows / SAMPLE_SLICES * slice, length))
+        .collect();
+    let arrays: Vec<&dyn Array> = slices.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&arrays)?)
 }
 
 fn times(column: &ArrayRef) -> Result<&TimestampNanosecondArray, PointsError> {
@@ -194,10 +195,11 @@ mod tests {
     /// Returns rows of 50 hosts, with an integer, a float that some rows lack, and a field that all rows lack.
     fn rows(count: i64) -> RecordBatch {
         let each = (count / 50).max(1);
-        let host = (0..count).map(|row| format!("host-{:04}", row / each));
-        let host: Vec<String> = host.collect();
+        let names: Vec<String> = (0..count)
+            .map(|row| format!("host-{:04}", row / each))
+            .collect();
         let host: DictionaryArray<Int32Type> =
-            host.iter().map(|host| Some(host.as_str())).collect();
+            names.iter().map(|name| Some(name.as_str())).collect();
         let time =
             TimestampNanosecondArray::from_iter_values((0..count).map(|row| row % each * 10));
         let noise = (0..count).map(|row| {
@@ -205,8 +207,9 @@ mod tests {
             (mixed ^ mixed >> 29).wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40
         });
         let noise = Int64Array::from_iter_values(noise);
-        let load = (0..count).map(|row| (row % 3 > 0).then_some(row as f64 / 7.0));
-        let load: Float64Array = load.collect();
+        let load: Float64Array = (0..count)
+            .map(|row| (row % 3 > 0).then_some(row as f64 / 7.0))
+            .collect();
         let none = Float64Array::from(vec![None; load.len()]);
         let columns: [(&str, ColumnType, ArrayRef); 5] = [
             ("host", ColumnType::Tag, Arc::new(host)),
@@ -267,8 +270,8 @@ mod tests {
             .slice(0, 20_000);
         let same: ArrayRef = Arc::new(Int64Array::from(vec![7; 140_000]));
         let column = concat(&[noise.as_ref(), same.as_ref()]).unwrap();
-        let values = sample(&column).unwrap();
-        let values = values.as_primitive::<Int64Type>().values();
+        let sampled = sample(&column).unwrap();
+        let values = sampled.as_primitive::<Int64Type>().values();
         let is_same = values.iter().filter(|value| **value == 7).count();
         assert_eq!((values.len(), is_same), (8_192, 7_168));
     }
@@ -276,8 +279,9 @@ mod tests {
     #[test]
     fn columns_that_compress_little_are_stored_plain() {
         let section = encode_section(&tags(), &rows(140_000)).unwrap();
-        let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(section.bytes));
-        let metadata = metadata.unwrap();
+        let metadata = ParquetMetaDataReader::new()
+            .parse_and_finish(&Bytes::from(section.bytes))
+            .unwrap();
         let columns = metadata.row_groups()[0].columns().iter();
         let are_plain = columns.map(|column| {
             let name = column.column_path().string();
@@ -288,8 +292,8 @@ mod tests {
             ("load", false),
             ("time", false),
             ("value", true),
-        ];
-        let expected = expected.map(|(name, is_plain)| (name.to_owned(), is_plain));
+        ]
+        .map(|(name, is_plain)| (name.to_owned(), is_plain));
         assert_eq!(are_plain.collect::<Vec<_>>(), expected);
     }
 

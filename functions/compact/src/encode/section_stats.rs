@@ -113,9 +113,10 @@ pub(super) fn text_bytes(column: &ArrayRef) -> Option<usize> {
     let dictionary = column.as_dictionary_opt::<Int32Type>()?;
     let texts = dictionary.values().as_string_opt::<i32>()?;
     let used = used_values(dictionary);
-    let used = used.iter().zip(texts).filter(|(used, _)| **used);
+    let used_texts = used.iter().zip(texts).filter(|(used, _)| **used);
     Some(
-        used.map(|(_, text)| size_of::<u32>() + text.map_or(0, str::len))
+        used_texts
+            .map(|(_, text)| size_of::<u32>() + text.map_or(0, str::len))
             .sum(),
     )
 }

@@ -136,9 +136,11 @@ impl PublishedState<'_> {
         ]);
         let times = self.sections.unsettled_times();
         if !times.is_empty() {
-            let times: Vec<_> = times.iter().map(|range| TimeInterval(*range)).collect();
-            let times: Vec<_> = times.iter().map(ToString::to_string).collect();
-            summary.insert("neap.unsettled-times", times.join(" "));
+            let intervals: Vec<_> = times
+                .iter()
+                .map(|range| TimeInterval(*range).to_string())
+                .collect();
+            summary.insert("neap.unsettled-times", intervals.join(" "));
         }
         if let Some(before) = expired_before {
             summary.insert("neap.expired-before", format_time(*before));
@@ -174,8 +176,8 @@ fn format_time(nanos: i64) -> String {
 fn uuid(id: Ulid) -> String {
     let id = u128::from(id) & !(0xf << 76) & !(0x3 << 62);
     let text = format!("{:032x}", id | 0x7 << 76 | 0x2 << 62);
-    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let parts = parts.map(|part| text.get(part).unwrap_or_default());
+    let parts =
+        [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| text.get(part).unwrap_or_default());
     parts.join("-")
 }
 

@@ -95,8 +95,10 @@ impl IcebergPublisher {
             now,
         };
         let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
-        let published = self.settings.tables_of(&self.catalog, database, &catalog);
-        let published = published.await?;
+        let published = self
+            .settings
+            .tables_of(&self.catalog, database, &catalog)
+            .await?;
         let mut sweep = TableSweep::new(&self.manifests, database, &state.manifest.value);
         let (mut group, mut count) = (Vec::new(), 0);
         for table in catalog.tables().filter(|it| published.contains(&it.id())) {
@@ -155,11 +157,13 @@ impl IcebergPublisher {
         if changed.is_empty() {
             return Ok(());
         }
-        let requests = changed.iter().map(|(one, _)| PublicationRequest {
-            table: one.table.id(),
-            content: one.content.clone(),
-        });
-        let requests: Vec<_> = requests.collect();
+        let requests: Vec<_> = changed
+            .iter()
+            .map(|(one, _)| PublicationRequest {
+                table: one.table.id(),
+                content: one.content.clone(),
+            })
+            .collect();
         let (base, version) = (state.manifest.clone(), state.manifest.version);
         let recorded = self
             .manifests
@@ -199,9 +203,9 @@ impl IcebergPublisher {
         for section in &sections.published {
             add(self.settings.url.of_key(&section.key(database)));
         }
-        let bytes = hash.finalize();
+        let digest = hash.finalize();
         // The manifest holds it, and 128 bits are enough.
-        let bytes = bytes.iter().take(16);
+        let bytes = digest.iter().take(16);
         bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -213,13 +217,15 @@ impl IcebergPublisher {
         candidates: Vec<CandidateTable>,
         outcome: &mut PublishOutcome,
     ) -> Result<Vec<ChangedTable>, CompactError> {
-        let hints = candidates.into_iter().map(|candidate| async move {
-            let table = candidate.table.id();
-            let hint = VersionHint::read(&self.bucket, state.id, table).await?;
-            Ok::<_, CompactError>((candidate, hint))
-        });
         // Collect the futures, so that this future is `Send` for all lifetimes.
-        let hints: Vec<_> = hints.collect();
+        let hints: Vec<_> = candidates
+            .into_iter()
+            .map(|candidate| async move {
+                let table = candidate.table.id();
+                let hint = VersionHint::read(&self.bucket, state.id, table).await?;
+                Ok::<_, CompactError>((candidate, hint))
+            })
+            .collect();
         let mut hints = stream::iter(hints).buffered(PARALLEL_TABLES);
         let mut changed = Vec::new();
         while let Some((candidate, hint)) = hints.try_next().await? {
@@ -276,17 +282,18 @@ impl IcebergPublisher {
         changed: Vec<ChangedTable>,
         recorded: Vec<Publication>,
     ) -> Vec<Result<PublishedTable, CompactError>> {
-        let puts = changed.into_iter().zip(recorded);
-        let puts = puts.map(|((candidate, hint), publication)| async move {
-            self.put(state, &candidate, &publication).await?;
-            let (table, number) = (publication.table, publication.number);
-            hint.raise(&self.bucket, state.id, table, number).await?;
-            let name = candidate.table.name();
-            tracing::info!(database = %state.id, table = name, number, "published");
-            Ok::<_, CompactError>(self.report(state.id, &candidate, number, true))
-        });
+        let tables = changed.into_iter().zip(recorded);
         // Collect the futures, so that this future is `Send` for all lifetimes.
-        let puts: Vec<_> = puts.collect();
+        let puts: Vec<_> = tables
+            .map(|((candidate, hint), publication)| async move {
+                self.put(state, &candidate, &publication).await?;
+                let (table, number) = (publication.table, publication.number);
+                hint.raise(&self.bucket, state.id, table, number).await?;
+                let name = candidate.table.name();
+                tracing::info!(database = %state.id, table = name, number, "published");
+                Ok::<_, CompactError>(self.report(state.id, &candidate, number, true))
+            })
+            .collect();
         stream::iter(puts).buffered(PARALLEL_TABLES).collect().await
     }
 
@@ -301,11 +308,12 @@ impl IcebergPublisher {
         let key = |object| Key::Published(state.id, table, object);
         let url = |key: &Key| self.settings.url.of_key(key);
         let sections = candidate.sections.published.iter();
-        let files = sections.map(|section| DataFile {
-            url: url(&section.key(state.id)),
-            section,
-        });
-        let files: Vec<_> = files.collect();
+        let files: Vec<_> = sections
+            .map(|section| DataFile {
+                url: url(&section.key(state.id)),
+                section,
+            })
+            .collect();
         let sync = || self.bucket.world().entropy.next_u128();
         let manifest = if files.is_empty() {
             None
@@ -332,8 +340,8 @@ impl IcebergPublisher {
             publication,
             stamp: state.manifest.value.low_water_mark.as_u64(),
         };
-        let metadata = serde_json::to_vec(&metadata.metadata());
-        let metadata = metadata.map_err(CompactError::PublishedMetadata)?;
+        let metadata =
+            serde_json::to_vec(&metadata.metadata()).map_err(CompactError::PublishedMetadata)?;
         self.put_object(&key(PublishedObject::Metadata(number)), metadata)
             .await
     }

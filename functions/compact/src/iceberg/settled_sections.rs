@@ -100,8 +100,9 @@ fn expired_before(
     expiries: &[&RecordedDelete],
 ) -> Option<i64> {
     let expiries = expiries.iter().filter(|expiry| expiry.applies_to(section));
-    let ends = expiries.filter_map(|expiry| expiry.delete.condition.time_bounds());
-    let ends = ends.map(|(_, last)| last.saturating_add(1));
+    let ends = expiries
+        .filter_map(|expiry| expiry.delete.condition.time_bounds())
+        .map(|(_, last)| last.saturating_add(1));
     ends.max().max(cutoff)
 }
 
@@ -140,8 +141,10 @@ fn combine_closest(ranges: &mut Vec<TimeRange>) {
     };
     let mut gaps: Vec<u64> = ranges.windows(2).map(gap).collect();
     gaps.sort_unstable();
-    let widest = surplus.checked_sub(1).and_then(|at| gaps.get(at).copied());
-    let widest = widest.unwrap_or(u64::MAX);
+    let widest = surplus
+        .checked_sub(1)
+        .and_then(|at| gaps.get(at).copied())
+        .unwrap_or(u64::MAX);
     ranges.dedup_by(|next, one| {
         let is_close = next.first.abs_diff(one.last) <= widest;
         if is_close {

@@ -129,8 +129,10 @@ impl Merger {
                 (Err(error), _) => Some(Err(error)),
             });
         }
-        let outcomes = self.commit_bundle(base, bundle, release, known).await?;
-        let mut outcomes = outcomes.into_iter();
+        let mut outcomes = self
+            .commit_bundle(base, bundle, release, known)
+            .await?
+            .into_iter();
         let not_stored = MergeOutcome::Skipped(MergeSkipped::NotStored);
         let results = results.into_iter().map(|result| {
             result.unwrap_or_else(|| Ok(outcomes.next().unwrap_or_else(|| not_stored.clone())))
@@ -188,8 +190,11 @@ impl Merger {
                 .replace_all(database, manifest.clone(), &replacements, release);
         let (current, refused) = match replaced.await? {
             ReplaceAllOutcome::Completed(replaced) => {
-                let refused = replaced.refused.into_iter();
-                let refused: Vec<_> = refused.map(|one| one.map(MergeSkipped::from)).collect();
+                let refused: Vec<_> = replaced
+                    .refused
+                    .into_iter()
+                    .map(|one| one.map(MergeSkipped::from))
+                    .collect();
                 (replaced.current, refused)
             }
             ReplaceAllOutcome::Unknown { reason } => {
@@ -198,8 +203,11 @@ impl Merger {
             }
         };
         if refused.iter().all(Option::is_some) {
-            let claims = replacements.iter().filter_map(|one| one.claim);
-            let claims: Vec<_> = claims.chain(release.iter().copied()).collect();
+            let claims: Vec<_> = replacements
+                .iter()
+                .filter_map(|one| one.claim)
+                .chain(release.iter().copied())
+                .collect();
             self.release(database, &current, &claims).await?;
         }
         *known = Some(current);

@@ -197,17 +197,17 @@ impl Merger {
     ) -> Result<Vec<MergeResult>, MergeError> {
         let base = self.base(database, known).await?;
         // Only the merges have a timeout, because the future must not be dropped between the PUT and the commit.
-        let merges = requests
-            .iter()
-            .map(|(job, claim)| self.merge_in_time(&base, job, *claim, limits));
         // Collect the futures, so that this future is `Send` for all lifetimes.
-        let merges: Vec<_> = merges.collect();
+        let merges: Vec<_> = requests
+            .iter()
+            .map(|(job, claim)| self.merge_in_time(&base, job, *claim, limits))
+            .collect();
         let merged: Vec<_> = stream::iter(merges)
             .buffered(PARALLEL_MERGES)
             .collect()
             .await;
-        let overtaken = requests.iter().zip(&merged);
-        let overtaken = overtaken.filter_map(|((_, claim), merged)| match merged {
+        let results = requests.iter().zip(&merged);
+        let overtaken = results.filter_map(|((_, claim), merged)| match merged {
             Ok(Err(MergeSkipped::Overtaken)) => *claim,
             _ => None,
         });

@@ -51,12 +51,16 @@ impl SectionByteReader {
             if_none_match: None,
         };
         let get = self.bucket.get(&self.key, options);
-        let answer = self.bucket.world().timeout(READ_TIMEOUT, get).await;
-        let answer = answer.ok_or_else(|| StoreError::Unavailable {
-            operation: Operation::Get,
-            key: self.key.to_string(),
-            reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-        })??;
+        let answer = self
+            .bucket
+            .world()
+            .timeout(READ_TIMEOUT, get)
+            .await
+            .ok_or_else(|| StoreError::Unavailable {
+                operation: Operation::Get,
+                key: self.key.to_string(),
+                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
+            })??;
         let Get::Found(object) = answer.value else {
             return Err(MergeError::Missing(self.key.to_string()));
         };
@@ -138,8 +142,9 @@ impl SectionSource {
     async fn open_whole(place: SectionByteReader, section: &Section) -> Result<Self, MergeError> {
         let bytes = place.read(0..section.length).await?;
         let data_length = section.length.saturating_sub(section.footer_length.into());
-        let end = usize::try_from(data_length).ok();
-        let end = end.and_then(|start| bytes.get(start..));
+        let end = usize::try_from(data_length)
+            .ok()
+            .and_then(|start| bytes.get(start..));
         if !end.is_some_and(|end| section.matches_footer(end)) {
             return Err(place.damaged(&"the checksum of its footer is wrong"));
         }

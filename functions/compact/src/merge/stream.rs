@@ -280,8 +280,10 @@ fn schema_of(
         let section = source.place.name();
         let schema = MergeInput::schema_of(&section, source.footer.metadata())?;
         for field in schema.fields() {
-            let place = all.index_of(field.name()).ok();
-            let place = place.filter(|place| all.field(*place).data_type() == field.data_type());
+            let place = all
+                .index_of(field.name())
+                .ok()
+                .filter(|place| all.field(*place).data_type() == field.data_type());
             match place.and_then(|place| stored.get_mut(place)) {
                 Some(stored) => *stored = true,
                 None => {
@@ -295,17 +297,23 @@ fn schema_of(
         let column = table.column(name);
         name == TIME_COLUMN || column.is_some_and(|column| column.column_type == ColumnType::Tag)
     };
-    let fields = all.fields().iter().zip(stored);
-    let fields = fields.filter(|(field, stored)| *stored || is_key(field.name()));
-    let fields: Vec<_> = fields.map(|(field, _)| Arc::clone(field)).collect();
+    let fields: Vec<_> = all
+        .fields()
+        .iter()
+        .zip(stored)
+        .filter(|(field, stored)| *stored || is_key(field.name()))
+        .map(|(field, _)| Arc::clone(field))
+        .collect();
     Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Returns the total rows of all inputs, and the number of rows of a batch.
 fn expected(inputs: &[(SectionSource, InputRowFilter)]) -> (u64, usize) {
     let metadata = || inputs.iter().map(|(source, _)| source.footer.metadata());
-    let rows = metadata().map(|metadata| metadata.file_metadata().num_rows());
-    let rows = rows.filter_map(|rows| u64::try_from(rows).ok()).sum();
+    let rows = metadata()
+        .map(|metadata| metadata.file_metadata().num_rows())
+        .filter_map(|rows| u64::try_from(rows).ok())
+        .sum();
     let row_bytes = metadata().map(|metadata| row_bytes(metadata)).max();
     let share = BLOCK_BYTES / (row_bytes.unwrap_or(1).max(1) * inputs.len().max(1) as u64);
     let batch_rows = usize::try_from(share).unwrap_or(MAX_BATCH_ROWS);

@@ -226,13 +226,18 @@ impl CacheHistory {
             let Some(entry) = manifest.value.cache(cache) else {
                 continue;
             };
-            let found = objects.fetch(self.id, entry).await.unwrap();
-            let found = found.decoded(entry, &shape).unwrap();
+            let found = objects
+                .fetch(self.id, entry)
+                .await
+                .unwrap()
+                .decoded(entry, &shape)
+                .unwrap();
             assert_eq!(found.complete_from(), entry.complete_from);
             let found = found.without(&shape, &[], entry.floor).unwrap();
-            let from = self.from(&shape, &catalog, &table, &manifest);
             // Expired rows do not come back when retention is extended, so the object may start later.
-            let from = from.max(found.complete_from());
+            let from = self
+                .from(&shape, &catalog, &table, &manifest)
+                .max(found.complete_from());
             let mut builder = CacheLayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
             let expected = builder.finish().unwrap();
@@ -286,8 +291,9 @@ fn shown(layer: &CacheLayer, shape: &CacheShape, from: i64) -> String {
     };
     let rows = layer.select(shape, None, &wanted).unwrap();
     let options = arrow_cast::display::FormatOptions::default().with_null("null");
-    let columns = rows.columns().iter();
-    let columns: Vec<_> = columns
+    let columns: Vec<_> = rows
+        .columns()
+        .iter()
         .map(|column| arrow_cast::display::ArrayFormatter::try_new(column, &options).unwrap())
         .collect();
     let line = |row| {

@@ -179,8 +179,11 @@ async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
     let manifest = stage.manifest("db").await;
     assert_eq!(rows(&manifest, stage.table("c").await), 1);
     let reported: Vec<_> = manifest.reported_damage().collect();
-    let lost = reported.iter().flat_map(|record| &record.lost);
-    let lost: Vec<_> = lost.map(|rows| rows.table).collect();
+    let lost: Vec<_> = reported
+        .iter()
+        .flat_map(|record| &record.lost)
+        .map(|rows| rows.table)
+        .collect();
     assert_eq!(lost, tables);
     let all = TimeRange::ALL;
     assert!(manifest.check_intact(id, (tables[1], "b"), all).is_err());
@@ -267,8 +270,12 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     write_pages(&stage, 24).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
-    let page = manifest.pages.iter().find(|page| page.table == a).unwrap();
-    let page = page.clone();
+    let page = manifest
+        .pages
+        .iter()
+        .find(|page| page.table == a)
+        .unwrap()
+        .clone();
     stage
         .flip(
             &page.key(id).to_string(),

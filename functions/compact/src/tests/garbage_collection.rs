@@ -216,8 +216,9 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
     // Processes that were suspended during their PUTs.
     let kinds = Key::one_of_each_kind(id).into_iter();
     // The manifest is missing: one that is damaged stops the removal.
-    let late = kinds.filter(|key| key.database() == Some(id) && *key != Key::Manifest(id));
-    let late: Vec<Key> = late.collect();
+    let late: Vec<Key> = kinds
+        .filter(|key| key.database() == Some(id) && *key != Key::Manifest(id))
+        .collect();
     let foreign = format!("data/{id}/notes.txt");
     let texts = late.iter().map(Key::to_string);
     for key in texts.chain([foreign.clone()]) {
@@ -273,8 +274,11 @@ async fn restore(stage: &CompactTestBed, source: &str, name: &str) {
     let manifest = stage.manifests.read(source, None).await.unwrap();
     let (version, view) = Manifest::at(&manifest, manifest.value.low_water_mark).unwrap();
     let options = CopyOptions::default();
-    let copy = stage.catalog.create_copy(source, name, options);
-    let copy = copy.await.unwrap();
+    let copy = stage
+        .catalog
+        .create_copy(source, name, options)
+        .await
+        .unwrap();
     let pinned = stage.manifests.pin(source, manifest, version, copy.id);
     pinned.await.unwrap();
     let adopted = stage

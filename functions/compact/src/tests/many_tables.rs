@@ -80,8 +80,11 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     assert_eq!(manifest.claims, []);
     // Pages remember their removed sections, except those that the last commit removed from the manifest itself.
     let is_section = |what: &DroppedItem| matches!(what, DroppedItem::Section(_));
-    let listed = manifest.condemned.iter();
-    let listed = listed.filter(|entry| is_section(&entry.what)).count();
+    let listed = manifest
+        .condemned
+        .iter()
+        .filter(|entry| is_section(&entry.what))
+        .count();
     assert!(listed <= 128, "{listed}");
     assert!(manifest.condemned.len() - listed <= 100);
     let catalog = stage.catalog.database(id, Duration::ZERO).await.unwrap();

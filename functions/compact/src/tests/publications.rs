@@ -39,8 +39,10 @@ async fn publish(stage: &CompactTestBed, after: Duration) -> CompactionReport {
 }
 
 async fn run(compactor: Compactor) -> CompactionReport {
-    let report = compactor.handle(&CompactorEvent::Collect, None).await;
-    let report = report.unwrap();
+    let report = compactor
+        .handle(&CompactorEvent::Collect, None)
+        .await
+        .unwrap();
     assert_eq!(report.failures, []);
     report
 }
@@ -88,8 +90,9 @@ async fn metadata_name_columns_files_and_the_state_of_the_snapshot() {
     let properties = &metadata["properties"];
     let mapping = properties["schema.name-mapping.default"].as_str().unwrap();
     let names = ["time", "host", "a tag", "f", "i", "u", "b", "s"];
-    let mapped = (1..).zip(names);
-    let mapped = mapped.map(|(id, name)| json!({ "field-id": id, "names": [name] }));
+    let mapped = (1..)
+        .zip(names)
+        .map(|(id, name)| json!({ "field-id": id, "names": [name] }));
     let mapping: Value = serde_json::from_str(mapping).unwrap();
     assert_eq!(mapping, Value::Array(mapped.collect()));
     assert_eq!(properties["neap.omitted-columns"], r#"["u"]"#);
@@ -335,17 +338,19 @@ async fn a_publication_without_its_metadata_is_repeated() {
     // The publisher never gets past the version hint.
     let (reached, is_reached) = tokio::sync::oneshot::channel();
     let reached = Mutex::new(Some(reached));
-    let cut = stage.hooked(move |call| {
-        let is_hint = call.operation == Operation::Put && call.key.ends_with("version-hint.text");
-        if !is_hint {
-            return std::future::ready(()).boxed();
-        }
-        if let Some(reached) = reached.lock().unwrap().take() {
-            reached.send(()).unwrap();
-        }
-        std::future::pending().boxed()
-    });
-    let cut = cut.publishing(settings());
+    let cut = stage
+        .hooked(move |call| {
+            let is_hint =
+                call.operation == Operation::Put && call.key.ends_with("version-hint.text");
+            if !is_hint {
+                return std::future::ready(()).boxed();
+            }
+            if let Some(reached) = reached.lock().unwrap().take() {
+                reached.send(()).unwrap();
+            }
+            std::future::pending().boxed()
+        })
+        .publishing(settings());
     tokio::select! {
         _ = cut.handle(&CompactorEvent::Collect, None) => panic!("the publisher ended"),
         reached = is_reached => reached.unwrap(),
@@ -400,8 +405,12 @@ async fn only_named_tables_are_published_and_sections_of_others_stay_in_bundles(
     let report = run(stage.compactor().publishing(settings)).await;
     assert_eq!(report.published.len(), 1);
     let manifest = stage.manifest("db").await;
-    let bundled = manifest.sections.iter().filter(|section| section.in_bundle);
-    let bundled: Vec<_> = bundled.map(|section| section.table).collect();
+    let bundled: Vec<_> = manifest
+        .sections
+        .iter()
+        .filter(|section| section.in_bundle)
+        .map(|section| section.table)
+        .collect();
     assert_eq!(bundled, [TableId::new(1)]);
     let metadata = metadata(&stage, 2).await.unwrap();
     let time = &metadata["schemas"][0]["fields"][0];

@@ -174,8 +174,10 @@ async fn an_invocation_without_time_reports_unfinished_work() {
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
     let compactor = stage.compactor();
-    let report = compactor.handle(&CompactorEvent::Scheduled, Some(Duration::ZERO));
-    let report = report.await.unwrap();
+    let report = compactor
+        .handle(&CompactorEvent::Scheduled, Some(Duration::ZERO))
+        .await
+        .unwrap();
     assert!(report.unfinished);
     assert_eq!(report.flushes, 0);
 }

@@ -55,24 +55,25 @@ async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
     let (mut points, mut before_delete) = (BTreeSet::new(), 0);
     for round in 0..4 {
         // Segments of so many rows have narrow integers.
-        let lines = (0..600).map(|row| {
-            let time = NOW - row % 3 * DAY + row / 7 + i64::from(round == 3);
-            let tags = match round {
-                1 => format!("host=h{},zone=z{}", row % 7, row % 2),
-                2 => format!("zone=z{}", row % 7),
-                _ => format!("host=h{}", row % 7),
-            };
-            let fields = match round {
-                0 => format!("a={row},b={row}i"),
-                1 => format!("b={}i,c=\"t{row}\"", row % 100),
-                2 => format!("d={},e={row}u", row % 2 == 0),
-                _ => format!("a={},f=1", -row),
-            };
-            let line = format!("m,{tags} {fields} {time}");
-            points.insert((time, tags));
-            line
-        });
-        let lines: Vec<String> = lines.collect();
+        let lines: Vec<String> = (0..600)
+            .map(|row| {
+                let time = NOW - row % 3 * DAY + row / 7 + i64::from(round == 3);
+                let tags = match round {
+                    1 => format!("host=h{},zone=z{}", row % 7, row % 2),
+                    2 => format!("zone=z{}", row % 7),
+                    _ => format!("host=h{}", row % 7),
+                };
+                let fields = match round {
+                    0 => format!("a={row},b={row}i"),
+                    1 => format!("b={}i,c=\"t{row}\"", row % 100),
+                    2 => format!("d={},e={row}u", row % 2 == 0),
+                    _ => format!("a={},f=1", -row),
+                };
+                let line = format!("m,{tags} {fields} {time}");
+                points.insert((time, tags));
+                line
+            })
+            .collect();
         bed.write("db", &lines.join("\n")).await;
         if round == 2 {
             before_delete = points.len();

@@ -239,8 +239,8 @@ impl CompactTestBed {
             .boxed()
         };
         let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
-        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
-        let store = store.with_hook(Arc::new(hook));
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default())
+            .with_hook(Arc::new(hook));
         self.assembled(Bucket::new(Arc::new(store), world), None)
     }
 
@@ -294,8 +294,8 @@ impl CompactTestBed {
         hook: impl Fn(&StoreCall) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Compactor {
         let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
-        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
-        let store = store.with_hook(Arc::new(hook));
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default())
+            .with_hook(Arc::new(hook));
         self.assembled(Bucket::new(Arc::new(store), world), dispatcher)
     }
 

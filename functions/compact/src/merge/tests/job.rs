@@ -285,8 +285,7 @@ async fn damage_is_reported_by_name_and_not_merged() {
                 .put(&key, body, PutMode::Overwrite)
                 .await
                 .unwrap();
-            let error = stage.merge(&job, &limits()).await.unwrap_err();
-            let error = error.to_string();
+            let error = stage.merge(&job, &limits()).await.unwrap_err().to_string();
             let names = [damaged.object.to_string(), found.to_owned()];
             assert!(names.iter().all(|name| error.contains(name)), "{error}");
         }

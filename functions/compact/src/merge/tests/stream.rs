@@ -144,8 +144,8 @@ fn blocks(opened: Vec<OpenedInput>) -> Result<Vec<RecordBatch>, MergeError> {
                     let parts = window
                         .ranges
                         .iter()
-                        .map(|range| bytes.slice(at(range.start)..at(range.end)));
-                    let parts = parts.collect();
+                        .map(|range| bytes.slice(at(range.start)..at(range.end)))
+                        .collect();
                     merge.input_mut(input).unwrap().push(window, parts)?;
                 }
             }
@@ -186,11 +186,11 @@ fn plain(column: &ArrayRef) -> ArrayRef {
 /// Applies a filter row by row.
 fn kept(rows: &RecordBatch, filter: &TestFilter) -> RecordBatch {
     let times = times(rows).unwrap();
-    let deleted = filter
+    let deleted: Vec<_> = filter
         .conditions
         .iter()
-        .map(|condition| condition.mask(rows).unwrap());
-    let deleted: Vec<_> = deleted.collect();
+        .map(|condition| condition.mask(rows).unwrap())
+        .collect();
     let keep: BooleanArray = (0..rows.num_rows())
         .map(|row| {
             let is_deleted = deleted.iter().any(|deleted| deleted.value(row));

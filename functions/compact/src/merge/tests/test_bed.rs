@@ -43,8 +43,8 @@ impl MergeTestBed {
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("d", None).await.unwrap();
-        let fields = [("a", ColumnType::Float), ("b", ColumnType::String)];
-        let fields = fields.map(|(name, kind)| (name.to_owned(), kind));
+        let fields = [("a", ColumnType::Float), ("b", ColumnType::String)]
+            .map(|(name, kind)| (name.to_owned(), kind));
         let tags = ["zone".to_owned(), "host".to_owned()];
         let created = catalog
             .create_table(database, "m", &tags, &fields)
