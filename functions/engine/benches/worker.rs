@@ -94,10 +94,10 @@ fn run(path: &Path, call: PluginInput) -> PluginRun {
 }
 
 fn rows(count: usize) -> RecordBatch {
-    let hosts = (0..count)
+    let names = (0..count)
         .map(|row| format!("host_{}", row % 100))
         .collect::<Vec<_>>();
-    let hosts: DictionaryArray<Int32Type> = hosts.iter().map(|host| Some(host.as_str())).collect();
+    let hosts: DictionaryArray<Int32Type> = names.iter().map(|name| Some(name.as_str())).collect();
     let mut columns: Vec<(String, ArrayRef)> = vec![("host".to_owned(), Arc::new(hosts))];
     for field in 0..4 {
         let values = (0..count).map(|row| row as f64 * 0.1 + f64::from(field));

@@ -84,17 +84,19 @@ impl Engine {
         }
         let left = attempts.time.left(&self.bucket);
         let time = left.map(|left| left.saturating_sub(TIME_TO_FINISH));
-        let ran = self.runner.run(TriggerRun {
-            database: known.database,
-            database_name: Arc::clone(&known.database_name),
-            trigger: Arc::clone(&known.trigger),
-            call: attempts.call,
-            depth: attempts.depth,
-            time,
-            stop: attempts.closed.clone(),
-            abandoned: CancellationToken::new(),
-        });
-        let ran = ran.await;
+        let ran = self
+            .runner
+            .run(TriggerRun {
+                database: known.database,
+                database_name: Arc::clone(&known.database_name),
+                trigger: Arc::clone(&known.trigger),
+                call: attempts.call,
+                depth: attempts.depth,
+                time,
+                stop: attempts.closed.clone(),
+                abandoned: CancellationToken::new(),
+            })
+            .await;
         match (&ran.result, known.trigger.error_behavior) {
             (Err(PluginCallError::Failed(RunError::Stopping)), _) => {
                 return AttemptOutcome::Deferred;

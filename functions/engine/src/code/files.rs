@@ -224,8 +224,8 @@ mod tests {
         ] {
             assert!(matches!(files, Err(PluginCodeError::Invalid(_))));
         }
-        let many: Vec<_> = (0..=200).map(|number| format!("{number}.py")).collect();
-        let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
+        let names: Vec<_> = (0..=200).map(|number| format!("{number}.py")).collect();
+        let many: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
         assert!(folder(&many).is_err());
         assert!(folder(&many[..200]).is_ok());
         let error = folder(&[("a.py", "")]).unwrap().require_plugin("p");

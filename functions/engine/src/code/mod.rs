@@ -193,8 +193,10 @@ impl PluginCodeStore {
 
 /// Returns the name of the file or folder of a plugin on disk. The modules of a package import it by this name.
 fn name_on_disk(plugin: &str) -> String {
-    let path = plugin.strip_prefix(REPOSITORY_PREFIX).unwrap_or(plugin);
-    let path = path.trim_end_matches('/');
+    let path = plugin
+        .strip_prefix(REPOSITORY_PREFIX)
+        .unwrap_or(plugin)
+        .trim_end_matches('/');
     let name = path.rsplit('/').next().unwrap_or(path);
     match name {
         "" | "." | ".." => "plugin".to_owned(),

@@ -27,8 +27,10 @@ impl PluginPath {
         if text.starts_with('/') || text.contains(['\\', '\0']) {
             return Err(traversal());
         }
-        let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
-        let parts: Vec<&str> = parts.collect();
+        let parts: Vec<&str> = text
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .collect();
         if parts.is_empty() || parts.contains(&"..") {
             return Err(traversal());
         }

@@ -49,8 +49,10 @@ impl fmt::Debug for PluginRepository {
         match self {
             Self::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
             Self::Url(text) => {
-                let shown = text.parse().map(|url| shown(&url));
-                let shown = shown.unwrap_or_else(|_| "no address".to_owned());
+                let shown = text
+                    .parse()
+                    .map(|url| shown(&url))
+                    .unwrap_or_else(|_| "no address".to_owned());
                 f.debug_tuple("Url").field(&shown).finish()
             }
         }

@@ -90,12 +90,14 @@ impl CodeFixture {
                 .into_owned();
             return vec![(name, fs::read_to_string(&there.path).unwrap())];
         }
-        let files = fs::read_dir(&there.path).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let name = entry.file_name().to_string_lossy().into_owned();
-            (name, fs::read_to_string(entry.path()).unwrap_or_default())
-        });
-        let mut files: Vec<_> = files.collect();
+        let mut files: Vec<_> = fs::read_dir(&there.path)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().to_string_lossy().into_owned();
+                (name, fs::read_to_string(entry.path()).unwrap_or_default())
+            })
+            .collect();
         files.sort();
         files
     }

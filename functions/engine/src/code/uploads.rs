@@ -26,14 +26,14 @@ impl PluginCodeStore {
         let Some((_, files)) = self.upload_of(first).await? else {
             return Ok(None);
         };
-        let found = match rest {
+        let plugin = match rest {
             None => Some(files),
             Some(_) if !files.is_package() => None,
             Some(rest) => files.below(rest),
-        };
-        let found = found.ok_or_else(|| PluginCodeError::NotFound(path.as_str().to_owned()))?;
-        found.require_plugin(path.as_str())?;
-        Ok(Some(found))
+        }
+        .ok_or_else(|| PluginCodeError::NotFound(path.as_str().to_owned()))?;
+        plugin.require_plugin(path.as_str())?;
+        Ok(Some(plugin))
     }
 
     async fn upload_of(

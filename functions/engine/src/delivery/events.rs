@@ -97,8 +97,10 @@ impl Engine {
 
     /// Loads the checkpoints of feeds.
     async fn load(&self, feeds: &[Arc<TriggerFeed>]) -> Result<(), String> {
-        let loaded = join_all(feeds.iter().map(|feed| feed.load())).await;
-        let loaded: Result<(), EngineError> = loaded.into_iter().collect();
+        let loaded: Result<(), EngineError> = join_all(feeds.iter().map(|feed| feed.load()))
+            .await
+            .into_iter()
+            .collect();
         loaded.map_err(|error| error.to_string())
     }
 

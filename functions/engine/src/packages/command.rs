@@ -63,8 +63,10 @@ impl InstallerCommand {
             return Ok(());
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        let texts = [text(&complained), text(&said)];
-        let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+        let texts: Vec<_> = [text(&complained), text(&said)]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
         Err(format!(
             "'{program}' ended with {status}: {}",
             texts.join("\n")

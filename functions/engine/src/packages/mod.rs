@@ -229,8 +229,9 @@ impl PythonEnvironment {
     }
 
     async fn install_with(&self, what: &[String]) -> Result<(), PackageError> {
-        let python = self.environment_python();
-        let python = python.ok_or(PackageError::NoEnvironment)?;
+        let python = self
+            .environment_python()
+            .ok_or(PackageError::NoEnvironment)?;
         let work = async {
             let _turn = self.turn.lock().await;
             let installer = self.installer().await?;

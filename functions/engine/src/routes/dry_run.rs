@@ -357,8 +357,8 @@ impl RunContext for DryRunContext {
         lines: Bytes,
         _: bool,
     ) -> Result<(), DatabaseAccessError> {
-        let lines = std::str::from_utf8(&lines);
-        let lines = lines.map_err(|error| DatabaseAccessError(error.to_string()))?;
+        let lines =
+            std::str::from_utf8(&lines).map_err(|error| DatabaseAccessError(error.to_string()))?;
         let mut recorded = self.recorded();
         recorded.written_bytes += lines.len();
         if recorded.written_bytes > MAX_WRITTEN_BYTES {

@@ -102,9 +102,10 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
 
 /// Converts the response of a plugin to an HTTP response, or returns the reason why it is invalid.
 fn response(answered: PluginResponse) -> Result<Response, String> {
-    let status = StatusCode::from_u16(answered.status).ok();
-    let status = status.filter(|status| !status.is_informational());
-    let status = status.ok_or_else(|| format!("invalid status {}", answered.status))?;
+    let status = StatusCode::from_u16(answered.status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| format!("invalid status {}", answered.status))?;
     if answered.headers.len() > MAX_RESPONSE_HEADERS {
         return Err(format!("more than {MAX_RESPONSE_HEADERS} headers"));
     }

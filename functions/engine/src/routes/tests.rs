@@ -482,8 +482,8 @@ async fn a_request_reaches_its_plugin_and_the_answer_the_client() {
         assert_eq!(headers.get("transfer-encoding"), None);
         let request = stage.triggers.requests.lock().unwrap().pop().unwrap();
         assert_eq!(request.method, method.as_str());
-        let pairs = [("b", "2"), ("a", "x y"), ("b", "3"), ("flag", "")];
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let pairs = [("b", "2"), ("a", "x y"), ("b", "3"), ("flag", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(request.query, pairs);
         let names: Vec<_> = request
             .headers

@@ -56,9 +56,8 @@ impl Engine {
         let world = self.bucket.world();
         let claim = world
             .timeout(CLAIM_TIMEOUT, self.claim_until_decided(key, tick))
-            .await;
-        let claim =
-            claim.unwrap_or_else(|| TickClaim::Unknown("the store does not answer".to_owned()));
+            .await
+            .unwrap_or_else(|| TickClaim::Unknown("the store does not answer".to_owned()));
         if let TickClaim::Unknown(reason) = &claim {
             tracing::error!(database = %key.database, trigger = %key.trigger, reason, "a tick is skipped because its claim is undecided");
         }

@@ -66,8 +66,11 @@ impl Timetable {
             // The first two lines of the error show the expression and a position mark; the reason follows, if there is
             // one.
             let error = error.to_string();
-            let reason = error.lines().skip(2).find(|line| !line.is_empty());
-            let reason = reason.unwrap_or("expected six or seven fields, seconds first");
+            let reason = error
+                .lines()
+                .skip(2)
+                .find(|line| !line.is_empty())
+                .unwrap_or("expected six or seven fields, seconds first");
             format!("couldn't parse cron expression: {reason}")
         })?;
         let schedule = Box::new(schedule);
@@ -114,8 +117,10 @@ fn next_in_zone(schedule: &Schedule, zone: Tz, time: DateTime<Utc>) -> Option<Da
     let mut from = time;
     let mut offset = offset_at(zone, from);
     loop {
-        let candidate = schedule.after(&from.with_timezone(&offset)).next()?;
-        let candidate = candidate.with_timezone(&Utc);
+        let candidate = schedule
+            .after(&from.with_timezone(&offset))
+            .next()?
+            .with_timezone(&Utc);
         match first_change(zone, offset, from, candidate) {
             None => return Some(candidate),
             Some(change) => {
@@ -226,8 +231,8 @@ mod tests {
         let often = Timetable::cron("CRON_TZ=Europe/Berlin 0 0,30 * * * *").unwrap();
         for day in ["2025-03-30", "2025-10-26"] {
             let (after, until) = (format!("{day}T00:00:00Z"), format!("{day}T02:00:00Z"));
-            let expected = ["00:30:00", "01:00:00", "01:30:00", "02:00:00"];
-            let expected = expected.map(|time| format!("{day}T{time}Z"));
+            let expected = ["00:30:00", "01:00:00", "01:30:00", "02:00:00"]
+                .map(|time| format!("{day}T{time}Z"));
             assert_eq!(ticks(&often, &after, &until), expected);
         }
         // Once a year, over many changes.

@@ -217,8 +217,8 @@ impl Simulation {
             entropy: Arc::new(Entropy::from_seed(self.chance.next_u64())),
         };
         let inner = Arc::clone(&self.stage.store) as _;
-        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
-        let store = store.with_hook(Arc::new(hook));
+        let store = FaultyStore::new(inner, world.clone(), StoreFaults::default())
+            .with_hook(Arc::new(hook));
         let parts = CompactParts {
             bucket: Bucket::new(Arc::new(store), world),
             margins: ProtocolMargins::LOCAL,

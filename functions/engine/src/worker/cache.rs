@@ -194,11 +194,11 @@ impl CacheStore {
     pub(super) fn forget(&self, trigger: &TriggerKey) {
         self.remove_handover(trigger);
         self.with(|state, _| {
-            let gone = state
+            let bytes: usize = state
                 .namespaces
-                .remove(&CacheNamespace::Local(trigger.clone()));
-            let gone = gone.into_iter().flatten();
-            let bytes: usize = gone
+                .remove(&CacheNamespace::Local(trigger.clone()))
+                .into_iter()
+                .flatten()
                 .map(|(key, entry)| entry_bytes(&key, &entry.value))
                 .sum();
             state.bytes = state.bytes.saturating_sub(bytes);

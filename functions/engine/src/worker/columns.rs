@@ -88,11 +88,11 @@ fn push_column<'a>(
         return push_values(name, array, data);
     };
     let sparse = nulls.null_count() * 2 > array.len();
-    let places = (0_u32..)
+    let places: UInt32Array = (0_u32..)
         .zip(nulls.iter())
         .filter(|(_, valid)| *valid == sparse)
-        .map(|(place, _)| place);
-    let places: UInt32Array = places.map(Some).collect();
+        .map(|(place, _)| Some(place))
+        .collect();
     data.extend_from_slice(places.values().inner());
     let column = if sparse {
         // The indexes are within the array, so `take` fails only for unsupported types.

@@ -24,8 +24,10 @@ pub(super) fn describe(status: ExitStatus) -> String {
         ),
         (Signal::TERM, " (terminated)"),
     ];
-    let name = names.iter().find(|(known, _)| known.as_raw() == signal);
-    let name = name.map_or("", |(_, name)| name);
+    let name = names
+        .iter()
+        .find(|(known, _)| known.as_raw() == signal)
+        .map_or("", |(_, name)| name);
     format!("signal {signal}{name}")
 }
 

@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn installs_are_changes_and_bytecode_is_not() {
-        let site = tempfile::tempdir().unwrap();
-        let site = site.path();
+        let directory = tempfile::tempdir().unwrap();
+        let site = directory.path();
         for folder in ["pack", "pack-1.dist-info"] {
             fs::create_dir(site.join(folder)).unwrap();
         }

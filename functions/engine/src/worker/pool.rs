@@ -210,8 +210,7 @@ impl WorkerPool {
         if self.inner.is_tended.swap(true, Ordering::AcqRel) {
             return;
         }
-        let period = self.inner.settings.stop_after_idle / 4;
-        let period = period.max(ROOM_CHECK_INTERVAL);
+        let period = (self.inner.settings.stop_after_idle / 4).max(ROOM_CHECK_INTERVAL);
         let world = self.inner.world.clone();
         let stop = self.inner.stop.clone();
         let inner = Arc::downgrade(&self.inner);
@@ -274,8 +273,11 @@ impl WorkerPoolInner {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(run.trigger.clone()).or_insert_with(|| {
             let is_shared = run.is_async || matches!(run.trigger, TriggerKey::DryRun(_));
-            let runs = self.settings.max_parallel_runs;
-            let runs = runs.min(self.places.of_one).max(1);
+            let runs = self
+                .settings
+                .max_parallel_runs
+                .min(self.places.of_one)
+                .max(1);
             let stop = self.stop.child_token();
             Arc::new(TriggerSlot::new(run.trigger.clone(), is_shared, runs, stop))
         });

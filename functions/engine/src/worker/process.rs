@@ -183,14 +183,13 @@ impl Process {
             python: python.clone(),
             reason,
         };
-        let confinement =
-            start
-                .sandbox
-                .confinement(world, start.generation, start.code, |script| {
-                    interpreter(settings, &start.python, script)
-                });
-        let confinement = confinement.await;
-        let confinement = confinement.map_err(|reason| start_error(&start.python, reason))?;
+        let confinement = start
+            .sandbox
+            .confinement(world, start.generation, start.code, |script| {
+                interpreter(settings, &start.python, script)
+            })
+            .await
+            .map_err(|reason| start_error(&start.python, reason))?;
         let marker = ProcessMarker {
             value: format!("{:032x}", world.entropy.next_u128()).into(),
             group: confinement.as_ref().and_then(Confinement::unique_group),

@@ -301,9 +301,11 @@ async fn probe_interpreter(world: &World, mut probe: Command) -> Result<ProbedIn
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = world.timeout(PROBE_TIMEOUT, probe.output()).await;
-    let output = output.ok_or("it did not start in time")?;
-    let output = output.map_err(|error| error.to_string())?;
+    let output = world
+        .timeout(PROBE_TIMEOUT, probe.output())
+        .await
+        .ok_or("it did not start in time")?
+        .map_err(|error| error.to_string())?;
     // Files with the suffix .pth may print lines before.
     let lines = String::from_utf8_lossy(&output.stdout);
     let last = lines.lines().last().unwrap_or_default();

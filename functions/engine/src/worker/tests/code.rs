@@ -162,9 +162,9 @@ def process_request(local, query, headers, body, args=None):
     let folder = stage.folder.path().display().to_string();
     let traceback = traceback.unwrap().replace(&folder, "<folder>");
     // Newer interpreters underline the expression.
-    let lines = traceback.lines();
-    let lines =
-        lines.filter(|line| line.is_empty() || !line.trim_matches([' ', '^', '~']).is_empty());
+    let lines = traceback
+        .lines()
+        .filter(|line| line.is_empty() || !line.trim_matches([' ', '^', '~']).is_empty());
     let traceback = lines.collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(traceback);
 }

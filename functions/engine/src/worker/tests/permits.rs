@@ -77,9 +77,10 @@ async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
                 stage.workers.run(run).await.unwrap();
             }
         });
-        let all = World::system();
-        let all = all.timeout(Duration::from_secs(100), join_all(tasks));
-        assert!(all.await.is_some(), "{max_workers} processes: they hang");
+        let results = World::system()
+            .timeout(Duration::from_secs(100), join_all(tasks))
+            .await;
+        assert!(results.is_some(), "{max_workers} processes: they hang");
         for number in 0..4 {
             let counted = stage.workers.run(of(stage, number)).await.unwrap();
             assert_eq!(counted.response.unwrap().body, "5");

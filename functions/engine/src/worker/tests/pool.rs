@@ -320,11 +320,11 @@ async fn read_frame(process: &mut Process, kind: u8) -> Bytes {
 
 /// Closes the pipe to a process, as a server that is killed does, and waits for its end.
 async fn close_server_pipe(process: &mut Process) {
-    let other = tokio::process::Command::new("cat")
+    let mut other = tokio::process::Command::new("cat")
         .stdin(Stdio::piped())
         .kill_on_drop(true)
-        .spawn();
-    let mut other = other.unwrap();
+        .spawn()
+        .unwrap();
     drop(std::mem::replace(
         &mut process.input,
         other.stdin.take().unwrap(),
