@@ -108,8 +108,10 @@ impl BackupParts {
         self.wait_until(stamp.time().plus(self.rules.flush_lag))
             .await?;
         let memory = &Semaphore::new(SEGMENTS_KIB as usize);
-        let tails = pinned.iter().map(|one| self.copy_tail(one, stamp, memory));
-        let tails: Vec<_> = tails.collect();
+        let tails: Vec<_> = pinned
+            .iter()
+            .map(|one| self.copy_tail(one, stamp, memory))
+            .collect();
         let tails = stream::iter(tails).buffer_unordered(DATABASES_AT_ONCE);
         tails.try_collect::<()>().await?;
         let options = CopyOptions {
@@ -117,10 +119,10 @@ impl BackupParts {
             ..options
         };
         let is_present = moment.is_none();
-        let copies = pinned
+        let copies: Vec<_> = pinned
             .iter()
-            .map(|one| self.finish_copy(one, options, is_present));
-        let copies: Vec<_> = copies.collect();
+            .map(|one| self.finish_copy(one, options, is_present))
+            .collect();
         let copies = stream::iter(copies).buffer_unordered(DATABASES_AT_ONCE);
         copies.try_collect::<()>().await?;
         Ok(stamp)
@@ -180,13 +182,14 @@ impl BackupParts {
             return Ok(());
         }
         let segments = self.settled_segments(database, view, stamp).await?;
-        let copies = stream::iter(segments).map(|segment| async move {
-            let kib = u32::try_from(segment.size_bytes.div_ceil(1024)).unwrap_or(SEGMENTS_KIB);
-            let permit = memory.acquire_many(kib.clamp(1, SEGMENTS_KIB)).await;
-            let _permit = permit.map_err(|_| BackupError::Cancelled)?;
-            self.copy_segment(database, segment).await
-        });
-        let copies = copies.buffer_unordered(SEGMENTS_AT_ONCE);
+        let copies = stream::iter(segments)
+            .map(|segment| async move {
+                let kib = u32::try_from(segment.size_bytes.div_ceil(1024)).unwrap_or(SEGMENTS_KIB);
+                let permit = memory.acquire_many(kib.clamp(1, SEGMENTS_KIB)).await;
+                let _permit = permit.map_err(|_| BackupError::Cancelled)?;
+                self.copy_segment(database, segment).await
+            })
+            .buffer_unordered(SEGMENTS_AT_ONCE);
         copies.try_collect::<()>().await?;
         let now = self.bucket.clock().now().ok_or(BackupError::NoStoreTime)?;
         if now.since(pinned.read) > TAIL_TIME {
@@ -208,8 +211,7 @@ impl BackupParts {
             let listing = self.tail.list(database.source, view.low_water_mark).await?;
             let date = listing.first_page_date.ok_or(BackupError::NoStoreTime)?;
             if date >= settled {
-                let wanted = listing.segments.into_iter();
-                let wanted = wanted.filter(|segment| {
+                let wanted = listing.segments.into_iter().filter(|segment| {
                     segment.name.stamp <= stamp && !view.is_quarantined(segment.name)
                 });
                 return Ok(wanted.collect());
@@ -226,16 +228,20 @@ impl BackupParts {
         segment: ListedSegment,
     ) -> Result<(), BackupError> {
         let source = Key::Segment(database.source, segment.name);
-        let fetched = self.tail.fetch(database.source, &[segment.name]).await;
-        let fetched = fetched.map_err(|error| match error {
-            TailError::Segment(error) => BackupError::damaged(&source, error.to_string()),
-            error => error.into(),
-        })?;
+        let fetched = self
+            .tail
+            .fetch(database.source, &[segment.name])
+            .await
+            .map_err(|error| match error {
+                TailError::Segment(error) => BackupError::damaged(&source, error.to_string()),
+                error => error.into(),
+            })?;
         let Some(found) = fetched.segments.first() else {
             return Err(BackupError::TooSlow(database.name.clone()));
         };
-        let moved = found.moved_to(database.copy, COPIED_CATALOG);
-        let moved = moved.ok_or_else(|| BackupError::damaged(&source, "rows of a table"))?;
+        let moved = found
+            .moved_to(database.copy, COPIED_CATALOG)
+            .ok_or_else(|| BackupError::damaged(&source, "rows of a table"))?;
         let key = Key::Segment(database.copy, segment.name);
         let body = moved.object().clone();
         self.bucket.put(&key, body, PutMode::Overwrite).await?;

@@ -146,8 +146,10 @@ impl BackupEngine {
         }
         let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
         let begin = self.store.change(|register, now| {
-            let name = request.name.clone();
-            let name = name.unwrap_or_else(|| default_name("backup", now));
+            let name = request
+                .name
+                .clone()
+                .unwrap_or_else(|| default_name("backup", now));
             let lease = Lease {
                 holder,
                 renewed: now,

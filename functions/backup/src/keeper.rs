@@ -114,11 +114,11 @@ impl BackupKeeper {
         let engine = &self.engine;
         let (register, now) = engine.read().await?;
         let started = *self.started.get_or_init(|| now);
-        let known = engine.parts.catalog.root(ANY_AGE).await?.value;
-        let mut known = known.databases().values();
+        let cached_root = engine.parts.catalog.root(ANY_AGE).await?.value;
+        let mut databases = cached_root.databases().values();
         if self.schedule.is_none()
             && register.is_empty()
-            && known.all(|entry| entry.backup.is_none())
+            && databases.all(|entry| entry.backup.is_none())
         {
             return Ok((Vec::new(), false));
         }
@@ -164,12 +164,15 @@ impl BackupKeeper {
         root: &RootCatalog,
         now: StoreTime,
     ) -> Result<Vec<DueJob>, BackupError> {
-        let published = register.restores().filter(|one| {
-            let is_interrupted = !one.job.is_running() || one.job.is_orphaned(now);
-            let is_recorded = one.job.state == JobState::Completed;
-            is_interrupted && !is_recorded && one.is_published(root)
-        });
-        let published: Vec<_> = published.map(|one| one.id).collect();
+        let published: Vec<_> = register
+            .restores()
+            .filter(|one| {
+                let is_interrupted = !one.job.is_running() || one.job.is_orphaned(now);
+                let is_recorded = one.job.state == JobState::Completed;
+                is_interrupted && !is_recorded && one.is_published(root)
+            })
+            .map(|one| one.id)
+            .collect();
         if !published.is_empty() {
             let complete = self.engine.store.change(|register, now| {
                 for id in &published {

@@ -231,12 +231,13 @@ impl BackupCheck<'_> {
         objects: Vec<(Key, &StoredObject)>,
     ) -> Result<Vec<BackupFinding>, BackupError> {
         let memory = &ObjectMemory::default();
-        let checks = stream::iter(objects).map(|(key, object)| async move {
-            let _memory = memory.acquire(object.bytes).await?;
-            let flaw = self.flaw(contents, &key, object).await?;
-            Ok::<_, BackupError>(flaw.map(|reason| self.finding(&key.to_string(), reason)))
-        });
-        let checks = checks.buffer_unordered(OBJECTS_AT_ONCE);
+        let checks = stream::iter(objects)
+            .map(|(key, object)| async move {
+                let _memory = memory.acquire(object.bytes).await?;
+                let flaw = self.flaw(contents, &key, object).await?;
+                Ok::<_, BackupError>(flaw.map(|reason| self.finding(&key.to_string(), reason)))
+            })
+            .buffer_unordered(OBJECTS_AT_ONCE);
         let damaged: Vec<_> = checks.try_collect().await?;
         Ok(damaged.into_iter().flatten().collect())
     }

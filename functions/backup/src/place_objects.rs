@@ -160,8 +160,8 @@ async fn put_encoded(
 ) -> Result<(), BackupError> {
     let damaged = |error: String| BackupError::damaged(key, error);
     let json = serde_json::to_vec(value).map_err(|error| damaged(error.to_string()))?;
-    let payload = zstd::encode_all(json.as_slice(), ZSTD_LEVEL);
-    let payload = payload.map_err(|error| damaged(error.to_string()))?;
+    let payload = zstd::encode_all(json.as_slice(), ZSTD_LEVEL)
+        .map_err(|error| damaged(error.to_string()))?;
     let object = format.encode(id.0, &payload);
     place.bucket.put(key, object, PutMode::Overwrite).await?;
     Ok(())

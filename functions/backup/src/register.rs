@@ -274,9 +274,11 @@ impl BackupRegister {
 
     /// Returns the backups whose objects may be deleted: no job can put more of them.
     pub(crate) fn deletable(&self, now: StoreTime) -> Vec<DiscardedBackup> {
-        let old = self.discarded.iter();
-        let old = old.filter(|one| now.since(one.since) >= LEASE_TIME);
-        old.cloned().collect()
+        self.discarded
+            .iter()
+            .filter(|one| now.since(one.since) >= LEASE_TIME)
+            .cloned()
+            .collect()
     }
 
     /// Returns a backup and all backups that continue it, directly or indirectly.

@@ -177,14 +177,17 @@ impl BackupParts {
             let created = entry.created;
             created.is_none_or(|created| created <= moment.time())
         };
-        let policies = root.policies_of(&name).filter(|(_, entry)| existed(entry));
-        let policies = policies.map(|(id, entry)| (id, entry.name.clone()));
-        let databases = std::iter::once((database, name.clone())).chain(policies);
-        let databases = databases.map(|(id, name)| DatabaseInBackup {
-            name,
-            source: id,
-            copy: id,
-        });
+        let policies = root
+            .policies_of(&name)
+            .filter(|(_, entry)| existed(entry))
+            .map(|(id, entry)| (id, entry.name.clone()));
+        let databases = std::iter::once((database, name.clone()))
+            .chain(policies)
+            .map(|(id, name)| DatabaseInBackup {
+                name,
+                source: id,
+                copy: id,
+            });
         Ok(databases.collect())
     }
 
@@ -242,12 +245,15 @@ impl BackupParts {
         copied: &CopiedObjects,
     ) -> Result<(), BackupError> {
         if let RestoreSource::Moment(moment) = &restore.source {
-            let databases = plan.databases.iter().zip(copies);
-            let databases = databases.map(|(one, copy)| DatabaseInBackup {
-                copy: *copy,
-                ..one.clone()
-            });
-            let databases: Vec<_> = databases.collect();
+            let databases: Vec<_> = plan
+                .databases
+                .iter()
+                .zip(copies)
+                .map(|(one, copy)| DatabaseInBackup {
+                    copy: *copy,
+                    ..one.clone()
+                })
+                .collect();
             let options = options_of_restore(restore);
             self.copy_databases(&databases, Some(*moment), options)
                 .await?;
@@ -255,25 +261,26 @@ impl BackupParts {
         }
         let memory = &ObjectMemory::default();
         let pairs = plan.databases.iter().zip(copies);
-        let fills = pairs.map(|(held, copy)| async move {
-            match &plan.contents {
-                RestoredContents::Objects(manifest, place) => {
-                    let from = PlaceObjects {
-                        place,
-                        manifest,
-                        memory,
-                        copied,
-                    };
-                    self.copy_objects(&from, held, *copy, options_of_restore(restore))
-                        .await
+        let fills: Vec<_> = pairs
+            .map(|(held, copy)| async move {
+                match &plan.contents {
+                    RestoredContents::Objects(manifest, place) => {
+                        let from = PlaceObjects {
+                            place,
+                            manifest,
+                            memory,
+                            copied,
+                        };
+                        self.copy_objects(&from, held, *copy, options_of_restore(restore))
+                            .await
+                    }
+                    RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
+                        self.copy_backup(held.copy, *copy, options_of_restore(restore))
+                            .await
+                    }
                 }
-                RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
-                    self.copy_backup(held.copy, *copy, options_of_restore(restore))
-                        .await
-                }
-            }
-        });
-        let fills: Vec<_> = fills.collect();
+            })
+            .collect();
         let fills = stream::iter(fills).buffer_unordered(AT_ONCE);
         fills.try_collect::<()>().await
     }
@@ -357,8 +364,9 @@ impl BackupParts {
             return Ok(());
         }
         let key = Key::Documents(held.copy);
-        let documents: Register<DatabaseDocuments> = Register::new(chain, key, RECENT_PUT_IDS);
-        let documents = documents.read(None).await?;
+        let documents = Register::<DatabaseDocuments>::new(chain, key, RECENT_PUT_IDS)
+            .read(None)
+            .await?;
         self.put_documents(copy, &documents).await
     }
 
@@ -378,14 +386,17 @@ impl BackupParts {
         }
         let referenced = ReferencedContents::read(&manifests, held.copy, &view.value).await?;
         let present = &list_sizes(&self.bucket, &Key::data_prefix(copy)).await?;
-        let sections = referenced.keys();
-        let sections = sections.filter(|(key, _)| key.policy().restore == RestorePolicy::Copied);
-        let sections: Vec<_> = sections.map(|(key, bytes)| (key.clone(), bytes)).collect();
-        let copied = stream::iter(sections).map(|(key, bytes)| async move {
-            let _memory = from.memory.acquire(bytes).await?;
-            self.copy_section(from, &key, copy, present).await
-        });
-        let copied = copied.buffer_unordered(AT_ONCE);
+        let sections: Vec<_> = referenced
+            .keys()
+            .filter(|(key, _)| key.policy().restore == RestorePolicy::Copied)
+            .map(|(key, bytes)| (key.clone(), bytes))
+            .collect();
+        let copied = stream::iter(sections)
+            .map(|(key, bytes)| async move {
+                let _memory = from.memory.acquire(bytes).await?;
+                self.copy_section(from, &key, copy, present).await
+            })
+            .buffer_unordered(AT_ONCE);
         copied.try_collect::<()>().await?;
         let adopted = self.manifests.adopt_copied_objects(
             &manifests,
@@ -410,8 +421,11 @@ impl BackupParts {
         present: &BTreeMap<String, u64>,
     ) -> Result<(), BackupError> {
         let missing = || BackupError::damaged(key, "it is missing at the place");
-        let stored = from.manifest.objects.get(&key.to_string());
-        let stored = stored.ok_or_else(missing)?;
+        let stored = from
+            .manifest
+            .objects
+            .get(&key.to_string())
+            .ok_or_else(missing)?;
         let (_, name) = ObjectName::of_key(key).ok_or_else(missing)?;
         let target = name.key(copy);
         if present.get(&target.to_string()) != Some(&stored.bytes) {

@@ -180,8 +180,10 @@ async fn list_backups(
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
     let parent = |backup: &Backup| backup.parent.and_then(|id| register.backup(id));
-    let backups = register.backups().iter();
-    let backups = backups.map(|backup| BackupBody::new(backup, parent(backup), now));
+    let backups = register
+        .backups()
+        .iter()
+        .map(|backup| BackupBody::new(backup, parent(backup), now));
     Ok(Json(BackupList {
         backups: backups.collect(),
     }))
@@ -242,8 +244,10 @@ async fn delete_backup(
 ) -> Result<Json<BackupDeleted>, ApiError> {
     caller.require_admin()?;
     let DeleteParams { incremental } = parse_query(request.uri())?;
-    let deleted = engine.delete_backup(&name, incremental).await;
-    let deleted = deleted.map_err(api_error)?;
+    let deleted = engine
+        .delete_backup(&name, incremental)
+        .await
+        .map_err(api_error)?;
     Ok(Json(BackupDeleted {
         backup_name: deleted.name,
         kind: deleted.kind,
@@ -365,8 +369,9 @@ async fn list_restores(
 ) -> Result<Json<RestoreList>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
-    let restores = register.restores();
-    let restores = restores.map(|restore| RestoreBody::new(restore, now));
+    let restores = register
+        .restores()
+        .map(|restore| RestoreBody::new(restore, now));
     Ok(Json(RestoreList {
         restores: restores.collect(),
     }))
@@ -379,8 +384,9 @@ async fn read_restore(
 ) -> Result<Json<RestoreBody>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
-    let restore = register.restore(parse_id(&id)?);
-    let restore = restore.ok_or_else(|| no_restore(&id))?;
+    let restore = register
+        .restore(parse_id(&id)?)
+        .ok_or_else(|| no_restore(&id))?;
     Ok(Json(RestoreBody::new(restore, now)))
 }
 

@@ -145,14 +145,15 @@ impl BackupParts {
         let damaged = self.damaged_objects(backup, &objects).await?;
         // A run that has lost its lease must not list the backup: it may be deleted.
         let (number, bytes) = lease.copied.totals();
-        let now = lease.change(|register, lease| {
-            register
-                .renewed_backup(backup.id, lease)?
-                .job
-                .report(number, bytes);
-            Ok(lease.renewed)
-        });
-        let now = now.await?;
+        let now = lease
+            .change(|register, lease| {
+                register
+                    .renewed_backup(backup.id, lease)?
+                    .job
+                    .report(number, bytes);
+                Ok(lease.renewed)
+            })
+            .await?;
         let mut ended = backup.clone();
         ended.job.report(number, bytes);
         match &damaged {
@@ -182,8 +183,9 @@ impl BackupParts {
         loop {
             lease.copied.restart();
             let (contents, keys) = self.contents_of(backup).await?;
-            let uploaded = self.upload_objects(backup, place, (&contents, keys), &present, lease);
-            let uploaded = uploaded.await?;
+            let uploaded = self
+                .upload_objects(backup, place, (&contents, keys), &present, lease)
+                .await?;
             let mut is_complete = true;
             for (key, reason) in &uploaded.damaged {
                 tracing::error!(object = %key, reason, backup = backup.name, "an object is damaged and not in the backup");
@@ -213,8 +215,8 @@ impl BackupParts {
         let part = match key {
             Key::Parquet(..) | Key::Bundle(..) => ObjectPart::whole(key),
             _ => None,
-        };
-        let part = part.ok_or_else(|| BackupError::damaged(key, reason))?;
+        }
+        .ok_or_else(|| BackupError::damaged(key, reason))?;
         let fsck = Fsck::new(self.bucket.clone());
         let copies: Vec<_> = contents.referencing(key).map(|(copy, _)| copy).collect();
         for copy in copies {
@@ -234,8 +236,11 @@ impl BackupParts {
             let manifest = self.manifest_of(database.copy).await?;
             let records = manifest.value.damage.iter();
             damaged.extend(records.map(|record| record.name(database.copy)));
-            let code = self.code_of(database.copy).await?;
-            let code = code.into_iter().map(|key| key.to_string());
+            let code = self
+                .code_of(database.copy)
+                .await?
+                .into_iter()
+                .map(|key| key.to_string());
             damaged.extend(code.filter(|key| !objects.contains_key(key)));
         }
         Ok((!damaged.is_empty()).then(|| BackupError::incomplete(&damaged)))
@@ -251,15 +256,16 @@ impl BackupParts {
         lease: &JobLease,
     ) -> Result<UploadedObjects, BackupError> {
         let memory = &ObjectMemory::default();
-        let objects = stream::iter(keys).map(|(key, bytes)| async move {
-            if let Some(stored) = present.get(&key.to_string()) {
-                return Ok((key, UploadedObject::Present(stored.clone())));
-            }
-            let _memory = memory.acquire(bytes).await?;
-            let uploaded = self.upload_object(place, backup.id, contents, &key).await?;
-            Ok::<_, BackupError>((key, uploaded))
-        });
-        let mut objects = objects.buffer_unordered(OBJECTS_AT_ONCE);
+        let mut objects = stream::iter(keys)
+            .map(|(key, bytes)| async move {
+                if let Some(stored) = present.get(&key.to_string()) {
+                    return Ok((key, UploadedObject::Present(stored.clone())));
+                }
+                let _memory = memory.acquire(bytes).await?;
+                let uploaded = self.upload_object(place, backup.id, contents, &key).await?;
+                Ok::<_, BackupError>((key, uploaded))
+            })
+            .buffer_unordered(OBJECTS_AT_ONCE);
         let mut unrecorded = UnrecordedObjects::new(place, backup.id);
         let mut all = UploadedObjects::default();
         while let Some((key, uploaded)) = objects.try_next().await? {

@@ -36,17 +36,21 @@ pub struct PlaceReport {
 /// # Errors
 /// The store does not answer, or a register is damaged.
 pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, BackupError> {
-    let root: Register<RootCatalog> =
-        Register::new(bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
+    let roots = Register::<RootCatalog>::new(bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
     // A backup that was deleted in the meantime is not in the register any more.
-    let root = root.read(None).await?.value;
+    let root = roots.read(None).await?.value;
     let (register, _) = BackupStore::new(bucket).read().await?;
-    let in_bucket = register.value.backups().iter();
-    let in_bucket = in_bucket.filter(|one| one.job.state.has_contents() && one.place.is_none());
+    let in_bucket = register
+        .value
+        .backups()
+        .iter()
+        .filter(|one| one.job.state.has_contents() && one.place.is_none());
     let lost = in_bucket.flat_map(|backup| {
         let copies = backup.databases.iter().filter(|one| {
-            let held = root.databases().get(&one.copy);
-            let held = held.filter(|entry| entry.backup == Some(backup.id));
+            let held = root
+                .databases()
+                .get(&one.copy)
+                .filter(|entry| entry.backup == Some(backup.id));
             let deletion = held.and_then(|entry| entry.deletion);
             deletion.is_none_or(|deletion| deletion.hard_delete_at.is_some())
         });

@@ -51,8 +51,7 @@ impl BackupRegister {
             Some(parent) => parent.place.clone(),
             None => request.place.clone(),
         };
-        let running = self.backups.iter();
-        let running = running.filter(|one| one.job.is_running());
+        let running = self.backups.iter().filter(|one| one.job.is_running());
         if running.count() >= MAX_RUNNING {
             let text = format!("{MAX_RUNNING} backups are in progress");
             return Err(BackupError::Conflict(text));
@@ -172,8 +171,7 @@ impl BackupRegister {
     /// Removes backups. Records those at places, because their objects are to be deleted.
     pub(super) fn discard(&mut self, ids: &BTreeSet<Ulid>, now: StoreTime) {
         let gone = self.backups.iter().filter(|one| ids.contains(&one.id));
-        let at_places = gone.filter_map(|one| discarded(one, now));
-        let at_places: Vec<_> = at_places.collect();
+        let at_places: Vec<_> = gone.filter_map(|one| discarded(one, now)).collect();
         self.add_discarded(at_places);
         self.backups.retain(|one| !ids.contains(&one.id));
     }
@@ -207,8 +205,10 @@ impl BackupRegister {
     /// `NotFound` if there is none.
     pub(crate) fn cancel_backup(&mut self, name: &str, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
-        let mut found = self.backups.iter_mut();
-        let found = found.find(|one| one.name == name && one.job.is_running());
+        let found = self
+            .backups
+            .iter_mut()
+            .find(|one| one.name == name && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no backup {name:?} is in progress"));
         let backup = found.ok_or_else(not_found)?;
         backup.job.cancel();
@@ -329,8 +329,10 @@ impl BackupRegister {
     /// `NotFound` if it does not exist or has ended.
     pub(crate) fn cancel_restore(&mut self, id: Ulid, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
-        let mut found = self.restores.iter_mut();
-        let found = found.find(|one| one.id == id && one.job.is_running());
+        let found = self
+            .restores
+            .iter_mut()
+            .find(|one| one.id == id && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no restore {id} is in progress"));
         found.ok_or_else(not_found)?.job.cancel();
         Ok(())

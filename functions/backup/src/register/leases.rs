@@ -11,8 +11,10 @@ use crate::BackupError;
 impl BackupRegister {
     /// Returns all jobs.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        let backups = self.backups.iter();
-        let backups = backups.map(|one| (JobId::Backup(one.id), &one.job));
+        let backups = self
+            .backups
+            .iter()
+            .map(|one| (JobId::Backup(one.id), &one.job));
         let restores = self.restores.iter();
         backups.chain(restores.map(|one| (JobId::Restore(one.id), &one.job)))
     }
@@ -72,10 +74,11 @@ impl BackupRegister {
 
     /// Marks jobs as failed that no process has continued for 12 hours.
     pub(crate) fn end_abandoned(&mut self, now: StoreTime) {
-        let silent = self
+        let silent: Vec<_> = self
             .jobs()
-            .filter(|(_, job)| job.is_silent_for(ABANDONED_TIME, now));
-        let silent: Vec<_> = silent.map(|(id, _)| id).collect();
+            .filter(|(_, job)| job.is_silent_for(ABANDONED_TIME, now))
+            .map(|(id, _)| id)
+            .collect();
         for id in silent {
             self.fail_job(id, &abandoned(), now);
         }

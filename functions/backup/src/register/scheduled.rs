@@ -55,8 +55,10 @@ impl BackupRegister {
             one.parent.is_none() || one.job.state != JobState::Completed
         });
         let chains = roots.map(|root| self.with_descendants(root.id));
-        let old = chains.filter(|chain| chain.iter().all(is_old));
-        let old: BTreeSet<_> = old.flatten().collect();
+        let old: BTreeSet<_> = chains
+            .filter(|chain| chain.iter().all(is_old))
+            .flatten()
+            .collect();
         self.discard(&old, now);
         old.len()
     }

@@ -315,8 +315,8 @@ async fn a_database_returns_to_a_moment_with_the_policies_that_it_had() {
         .await;
     let error = &restored.job.error;
     assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
-    let copies: Vec<_> = cluster.databases().await;
-    let copies: Vec<_> = copies
+    let databases = cluster.databases().await;
+    let copies: Vec<_> = databases
         .iter()
         .filter(|name| name.starts_with("two"))
         .collect();

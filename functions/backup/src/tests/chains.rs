@@ -71,8 +71,9 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
         .unwrap();
     cluster.collect_all_garbage().await;
     assert_eq!(cluster.count("db/").await, 4);
-    let report = check_place(cluster.places.store(PLACE), &cluster.world, true).await;
-    let report = report.unwrap();
+    let report = check_place(cluster.places.store(PLACE), &cluster.world, true)
+        .await
+        .unwrap();
     assert_eq!((report.backups, report.findings.len()), (10, 0));
     let other = cluster.another().await;
     for backup in &backups {

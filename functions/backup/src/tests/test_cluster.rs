@@ -170,12 +170,11 @@ impl TestCluster {
             manifests,
             Arc::new(snapshots),
             QuerySettings::default(),
-        );
-        let queries = queries.unwrap();
-        let queries = queries
-            .with_deleter(Arc::clone(&writer) as _)
-            .with_row_writer(Arc::clone(&writer) as _)
-            .with_views();
+        )
+        .unwrap()
+        .with_deleter(Arc::clone(&writer) as _)
+        .with_row_writer(Arc::clone(&writer) as _)
+        .with_views();
         let engine = Arc::new(queries);
         let queries = neap_query::router(Arc::clone(&engine));
         Self {
