@@ -89,15 +89,17 @@ impl BucketScan {
 
     /// Returns the findings, without databases that are known by now.
     pub(crate) fn findings(self, known: &BTreeSet<DatabaseId>) -> impl Iterator<Item = Finding> {
-        let unknown = self.databases.into_iter();
-        let unknown = unknown.filter(|(database, _)| !known.contains(database));
-        let unknown = unknown.map(|(database, ObjectTotals { objects, bytes })| {
+        let unknown = self
+            .databases
+            .into_iter()
+            .filter(|(database, _)| !known.contains(database));
+        let findings = unknown.map(|(database, ObjectTotals { objects, bytes })| {
             let message = format!(
                 "{objects} objects with {bytes} bytes belong to database {database}, which the root catalog lacks"
             );
             let finding = Finding::warning(FindingKind::UnknownDatabase, message);
             finding.at(format_args!("db/{database}/"))
         });
-        self.aliens.into_iter().chain(unknown.collect::<Vec<_>>())
+        self.aliens.into_iter().chain(findings.collect::<Vec<_>>())
     }
 }

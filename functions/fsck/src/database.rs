@@ -143,8 +143,8 @@ impl DatabaseTarget<'_> {
                 &manifest.value,
                 &named.live,
                 &catalog.value,
-            );
-            let forgotten = forgotten.await?;
+            )
+            .await?;
             checked.findings.extend(forgotten.findings);
             checked.repairs.deletes = forgotten.deletes;
             let found = caches

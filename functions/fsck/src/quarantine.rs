@@ -35,8 +35,9 @@ impl FromStr for ObjectPart {
         let (key, offset) = match text.split_once(['@', ':']) {
             None => (text, None),
             Some((key, offset)) => {
-                let offset = offset.parse();
-                let offset = offset.map_err(|_| "a byte is expected after '@'".to_owned())?;
+                let offset = offset
+                    .parse()
+                    .map_err(|_| "a byte is expected after '@'".to_owned())?;
                 (key, Some(offset))
             }
         };
@@ -115,11 +116,12 @@ impl Fsck {
         database: Option<&str>,
         commit: bool,
     ) -> Result<Vec<LostObject>, FsckError> {
-        let root = self.root().await?;
-        let root = root.map_err(|finding| FsckError::Aborted(finding.to_string()))?;
+        let root = self
+            .root()
+            .await?
+            .map_err(|finding| FsckError::Aborted(finding.to_string()))?;
         let entries = entries(&root.value);
-        let chosen = select_databases(&entries, database)?;
-        let chosen = chosen
+        let chosen = select_databases(&entries, database)?
             .into_iter()
             .filter(|entry| database.is_some() || Some(entry.id) == part.database());
         let mut lost = Vec::new();

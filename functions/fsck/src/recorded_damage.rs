@@ -41,8 +41,11 @@ pub(crate) fn recorded_damage(
 
 /// Describes lost rows.
 pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String {
-    let tables = lost.iter().map(|rows| LostTable::new(rows, catalog));
-    let tables: Vec<_> = tables.map(|table| table.to_string()).collect();
+    let tables: Vec<_> = lost
+        .iter()
+        .map(|rows| LostTable::new(rows, catalog))
+        .map(|table| table.to_string())
+        .collect();
     if tables.is_empty() {
         "all of its rows".to_owned()
     } else {

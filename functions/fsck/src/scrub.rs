@@ -135,11 +135,14 @@ impl Scrubber {
             Err(ManifestError::Format(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let inline = manifest.sections.iter().map(|section| SectionWithFooter {
-            section: Arc::clone(section),
-            footer: None,
-        });
-        let inline: Vec<_> = inline.collect();
+        let inline: Vec<_> = manifest
+            .sections
+            .iter()
+            .map(|section| SectionWithFooter {
+                section: Arc::clone(section),
+                footer: None,
+            })
+            .collect();
         self.scrub_sections(database.id, &inline, period, totals)
             .await?;
         for page in &manifest.pages {

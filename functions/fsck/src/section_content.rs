@@ -62,8 +62,9 @@ pub(crate) fn read(
         .map_err(|error| error.to_string())?;
     let footer_bytes = footer_bytes(&footer, length);
     let footer_start = length.saturating_sub(footer_bytes.max(section.footer_length.into()));
-    let footer = usize::try_from(footer_start).map(|start| bytes.slice(start..));
-    let footer = footer.map_err(|error| damaged(&error))?;
+    let footer = usize::try_from(footer_start)
+        .map(|start| bytes.slice(start..))
+        .map_err(|error| damaged(&error))?;
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options)
         .map_err(|error| damaged(&error))?;
@@ -214,8 +215,9 @@ impl RowOrderCheck {
         let columns: Vec<_> = self.tags.iter().map(|tag| tag_column(batch, tag)).collect();
         let value = |tag: usize, row: usize| -> Option<&str> {
             let (keys, values) = (*columns.get(tag)?)?;
-            let key = usize::try_from(keys.keys().is_valid(row).then(|| keys.keys().value(row))?);
-            let key = key.ok().filter(|key| *key < values.len())?;
+            let key = usize::try_from(keys.keys().is_valid(row).then(|| keys.keys().value(row))?)
+                .ok()
+                .filter(|key| *key < values.len())?;
             values.is_valid(key).then(|| values.value(key))
         };
         let is_same_key = |tag: usize, row: usize| match columns.get(tag) {
@@ -252,8 +254,9 @@ impl RowOrderCheck {
             }
         }
         if let Some(last) = times.len().checked_sub(1) {
-            let tags = (0..self.tags.len()).map(|tag| value(tag, last).map(str::to_owned));
-            let tags = tags.collect();
+            let tags = (0..self.tags.len())
+                .map(|tag| value(tag, last).map(str::to_owned))
+                .collect();
             self.last = times.last().map(|time| (tags, *time));
         }
         Ok(())

@@ -254,8 +254,11 @@ impl FsckFixture {
         let catalog = self.catalog.database(self.database, ANY_AGE).await.unwrap();
         let table = catalog.value.table(table).unwrap().id();
         let manifest = self.manifest().await;
-        let all = self.manifests.all_sections(self.database, &manifest.value);
-        let all = all.await.unwrap();
+        let all = self
+            .manifests
+            .all_sections(self.database, &manifest.value)
+            .await
+            .unwrap();
         let of_table = all.into_iter().filter(|one| one.section.table == table);
         of_table.map(|one| Section::clone(&one.section)).collect()
     }

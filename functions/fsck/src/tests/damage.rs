@@ -117,8 +117,8 @@ async fn damaged_newer_or_missing_registers_are_found() {
                 let worst = report
                     .findings
                     .into_iter()
-                    .find(|it| it.key == Some(key.to_string()));
-                let worst = worst.unwrap();
+                    .find(|it| it.key == Some(key.to_string()))
+                    .unwrap();
                 (worst.kind, worst.message)
             };
             let damaged = |message: &str| (FindingKind::Damaged, message.to_owned());

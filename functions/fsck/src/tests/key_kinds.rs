@@ -41,8 +41,9 @@ async fn damage_of_every_register_of_a_database_is_reported() {
 async fn a_full_check_compares_objects_with_the_checksums_in_their_headers() {
     let stage = FsckFixture::in_memory().await;
     stage.fill().await;
-    let kinds = Key::one_of_each_kind(stage.database).into_iter();
-    let kinds = kinds.filter(|key| key.policy().check == CheckPolicy::Checksum);
+    let kinds = Key::one_of_each_kind(stage.database)
+        .into_iter()
+        .filter(|key| key.policy().check == CheckPolicy::Checksum);
     for key in kinds {
         let object = FORMAT.encode(1, b"payload");
         stage.put(&key.to_string(), object.to_vec()).await;
