@@ -48,8 +48,10 @@ fn files_of(page: &Path) -> io::Result<Vec<String>> {
     if assets.is_dir() {
         for entry in fs::read_dir(assets)? {
             let entry = entry?;
-            let name = entry.file_name().into_string();
-            let name = name.map_err(|name| io::Error::other(format!("{name:?} is not text")))?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| io::Error::other(format!("{name:?} is not text")))?;
             if entry.file_type()?.is_file() {
                 files.push(format!("{ASSETS}/{name}"));
             }

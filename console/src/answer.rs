@@ -74,8 +74,9 @@ fn read(mut from: impl Read) -> Result<Bytes, ApiError> {
 
 /// Returns whether a client accepts gzip.
 fn accepts_gzip(request: &HeaderMap) -> bool {
-    let accepted = request.get_all(ACCEPT_ENCODING).iter();
-    let mut accepted = accepted
+    let mut accepted = request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
     accepted.any(|coding| {

@@ -73,8 +73,8 @@ impl DocumentBody {
     }
 
     fn whole(id: Ulid, document: &Document) -> Result<Self, ApiError> {
-        let content = serde_json::from_str(&document.content);
-        let content = content.map_err(|error| ApiError::json(Kind::Corrupt, error.to_string()))?;
+        let content = serde_json::from_str(&document.content)
+            .map_err(|error| ApiError::json(Kind::Corrupt, error.to_string()))?;
         Ok(Self {
             content: Some(content),
             ..Self::head(id, document)
@@ -111,8 +111,9 @@ async fn list(
     let ListParams { kind } = parse_query(request.uri())?;
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Read).await?;
     let all = store.read().await.map_err(api_error)?.value;
-    let wanted = all.iter();
-    let wanted = wanted.filter(|(_, document)| kind.is_none_or(|kind| kind == document.kind));
+    let wanted = all
+        .iter()
+        .filter(|(_, document)| kind.is_none_or(|kind| kind == document.kind));
     let mut documents: Vec<DocumentBody> = wanted
         .map(|(id, document)| DocumentBody::head(id, document))
         .collect();

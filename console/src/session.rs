@@ -74,19 +74,21 @@ async fn session(
     caller: Caller,
 ) -> Result<Json<SessionBody>, ApiError> {
     let root = server.catalog.root(MAX_CATALOG_AGE).await?.value;
-    let there = root.databases().iter();
-    let there = there.filter(|(_, entry)| entry.deletion.is_none());
-    let there = there.map(|(id, entry)| (entry.name.as_str(), *id));
-    let databases = there.chain([(INTERNAL_DATABASE, INTERNAL_DATABASE_ID)]);
-    let mut databases: Vec<PermittedDatabase> = databases
+    let mut databases: Vec<PermittedDatabase> = root
+        .databases()
+        .iter()
+        .filter(|(_, entry)| entry.deletion.is_none())
+        .map(|(id, entry)| (entry.name.as_str(), *id))
+        .chain([(INTERNAL_DATABASE, INTERNAL_DATABASE_ID)])
         .filter_map(|(name, id)| permitted(&caller, name, id))
         .collect();
     databases.sort_by(|one, other| one.name.cmp(&other.name));
     // A server without authentication has no endpoints for tokens.
     let may_use_tokens = |action| server.requires_tokens && caller.require_tokens(action).is_ok();
-    let user_actions = UserAction::ALL.iter().copied();
-    let user_actions =
-        user_actions.filter(|action| server.has_users && caller.require_users(*action).is_ok());
+    let user_actions = UserAction::ALL
+        .iter()
+        .copied()
+        .filter(|action| server.has_users && caller.require_users(*action).is_ok());
     Ok(Json(SessionBody {
         tokens_required: server.requires_tokens,
         admin: caller.is_admin(),
@@ -107,9 +109,12 @@ async fn session(
 
 /// Returns what the caller may do with a database; `None` if it may not see the database.
 fn permitted(caller: &Caller, name: &str, id: DatabaseId) -> Option<PermittedDatabase> {
-    let actions = DatabaseAction::ALL.iter().copied();
-    let actions = actions.filter(|action| caller.may(*action, Some(id)));
-    let actions: Vec<_> = actions.map(DatabaseAction::as_str).collect();
+    let actions: Vec<_> = DatabaseAction::ALL
+        .iter()
+        .copied()
+        .filter(|action| caller.may(*action, Some(id)))
+        .map(DatabaseAction::as_str)
+        .collect();
     let name = name.to_owned();
     (!actions.is_empty()).then_some(PermittedDatabase { name, actions })
 }

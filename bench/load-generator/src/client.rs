@@ -130,18 +130,25 @@ async fn exchange(
         None => connect(&source.address).await?,
     };
     open.ready().await.map_err(|error| error.to_string())?;
-    let answer = open.send_request(source.next_request()).await;
-    let answer = answer.map_err(|error| error.to_string())?;
+    let answer = open
+        .send_request(source.next_request())
+        .await
+        .map_err(|error| error.to_string())?;
     let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
+    let body = answer
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?
+        .to_bytes();
     *connection = Some(open);
     Ok((status, body))
 }
 
 async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = TcpStream::connect(address).await;
-    let stream = stream.map_err(|error| format!("{address}: {error}"))?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))?;
     stream
         .set_nodelay(true)
         .map_err(|error| error.to_string())?;

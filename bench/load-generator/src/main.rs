@@ -89,8 +89,8 @@ async fn run(arguments: Arguments) -> Result<Report, ArgumentError> {
         arguments.header,
         read_bodies(arguments.bodies)?,
         Duration::from_secs(arguments.timeout),
-    );
-    let source = source.ok_or(ArgumentError::Url(arguments.url))?;
+    )
+    .ok_or(ArgumentError::Url(arguments.url))?;
     let duration = Duration::from_secs(arguments.seconds);
     Ok(send_requests(Arc::new(source), arguments.connections, duration).await)
 }

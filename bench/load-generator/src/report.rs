@@ -55,9 +55,11 @@ impl Report {
 
     /// Returns the number of requests that were not answered with 2xx.
     pub(crate) fn failed(&self) -> u64 {
-        let failures = self.outcomes.iter();
-        let failures = failures.filter(|(kind, _)| !kind.starts_with('2'));
-        failures.map(|(_, count)| count).sum()
+        self.outcomes
+            .iter()
+            .filter(|(kind, _)| !kind.starts_with('2'))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Returns the report as it is printed.
