@@ -40,8 +40,9 @@ impl TicketKeys for CatalogKeys {
 
     fn accepted(&self) -> Vec<TicketKey> {
         let accepted = self.read(|secrets, now| {
-            let accepted = secrets.accepted(now);
-            let accepted = accepted.map(|secret| TicketKey::new(*secret.reveal()));
+            let accepted = secrets
+                .accepted(now)
+                .map(|secret| TicketKey::new(*secret.reveal()));
             accepted.collect()
         });
         accepted.unwrap_or_default()

@@ -114,8 +114,9 @@ impl GuardedChannel {
     fn add_ticket(&self, headers: &mut HeaderMap, task: &TaskKey) -> Result<()> {
         if let Some((issuer, ticket)) = &self.channels.tickets {
             let task = format!("{}/{}/{}", task.query_id, task.stage_id, task.task_number);
-            let ticket = issuer.sign_task(ticket, task);
-            let ticket = ticket.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let ticket = issuer
+                .sign_task(ticket, task)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
             headers.insert(TICKET_HEADER, ticket);
         }
         Ok(())
@@ -188,8 +189,8 @@ impl WorkerChannel for GuardedChannel {
         &mut self,
         request: GetWorkerInfoRequest,
     ) -> Result<GetWorkerInfoResponse> {
-        let info = async { self.connect().await?.get_worker_info(request).await };
-        let info = self.start(info).await;
+        let attempt = async { self.connect().await?.get_worker_info(request).await };
+        let info = self.start(attempt).await;
         info.map_err(|error| name_worker(error, self.url.as_str()))
     }
 }

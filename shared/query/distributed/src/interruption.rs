@@ -73,9 +73,12 @@ impl WorkerPlanRewriteHandler for TaskInterruption {
         // The library looks for these operators at the top of a stage.
         let is_exchange = plan.is::<RepartitionExec>() || plan.is::<BroadcastExec>();
         let plan = if is_exchange {
-            let inputs = plan.children().into_iter().cloned();
-            let inputs = inputs.map(|input| with_cancellation(input, &self.0));
-            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            let inputs = plan
+                .children()
+                .into_iter()
+                .cloned()
+                .map(|input| with_cancellation(input, &self.0))
+                .collect::<Result<Vec<_>>>()?;
             let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
             plan.replace_children(inputs, options)?
         } else {

@@ -273,9 +273,13 @@ impl DistributedPlanner {
         }
         let config = SessionConfig::clone(state.config());
         let codec = ScanCodec::new(Arc::clone(&self.environment));
-        let task = self.environment.session().config().clone();
-        let task = task.with_distributed_user_codec(codec);
-        let task = task_session(&self.environment, task).task_ctx();
+        let task_config = self
+            .environment
+            .session()
+            .config()
+            .clone()
+            .with_distributed_user_codec(codec);
+        let task = task_session(&self.environment, task_config).task_ctx();
         let checked = check_order(&plan, &config);
         if let Err(reason) = checked.and_then(|()| check_encoding(&plan, &config, &task)) {
             tracing::warn!(%reason, "query_not_distributed");
@@ -309,8 +313,9 @@ impl DistributedPlanner {
         });
         let mut headers = HeaderMap::new();
         if let Some((issuer, ticket)) = &ticket {
-            let ticket = issuer.sign(ticket);
-            let ticket = ticket.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let ticket = issuer
+                .sign(ticket)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
             headers.insert(HeaderName::from_static(TICKET_HEADER), ticket);
         }
         let channels = GuardedChannels {

@@ -116,15 +116,16 @@ impl PhysicalExtensionCodec for ScanCodec {
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
             return Ok(Arc::new(SmallBatchesExec::new(only_input(inputs)?, rows)));
         }
-        let fragment = serde_json::from_slice(&message.fragment);
-        let fragment: ScanFragment = fragment.map_err(external)?;
+        let fragment: ScanFragment = serde_json::from_slice(&message.fragment).map_err(external)?;
         if self.database.is_some_and(|id| id != fragment.database()) {
             return Err(external(TicketError::OtherDatabase(fragment.database())));
         }
         let codec = DefaultLogicalExtensionCodec {};
-        let filters = message.filters.iter();
-        let filters = filters.map(|filter| parse_expr(filter, context, &codec).map_err(external));
-        let filters = filters.collect::<Result<Vec<Expr>>>()?;
+        let filters = message
+            .filters
+            .iter()
+            .map(|filter| parse_expr(filter, context, &codec).map_err(external))
+            .collect::<Result<Vec<Expr>>>()?;
         let environment = Arc::clone(&self.environment);
         let scan = SnapshotScanExec::from_fragment(fragment, filters, environment)?;
         Ok(Arc::new(scan))

@@ -103,8 +103,10 @@ impl QueryWorkers {
             return plan_err!("a stage has {tasks} tasks for {} workers", self.len());
         };
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
-        let parts = scan.assign(&names, self.min_part_bytes)?.into_iter();
-        let parts = parts.map(|part| part as Arc<dyn ExecutionPlan>);
+        let parts = scan
+            .assign(&names, self.min_part_bytes)?
+            .into_iter()
+            .map(|part| part as Arc<dyn ExecutionPlan>);
         DistributedLeafExec::try_new(Arc::clone(plan), parts)
     }
 }

@@ -176,8 +176,8 @@ impl TicketKey {
         let json = serde_json::to_vec(ticket).map_err(|_| TicketError::Malformed)?;
         let text = BASE64_URL_SAFE_NO_PAD.encode(json);
         let code = self.code(&text)?.finalize().into_bytes();
-        let header = format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(code));
-        let mut header = HeaderValue::try_from(header).map_err(|_| TicketError::Malformed)?;
+        let signed = format!("{text}.{}", BASE64_URL_SAFE_NO_PAD.encode(code));
+        let mut header = HeaderValue::try_from(signed).map_err(|_| TicketError::Malformed)?;
         header.set_sensitive(true);
         Ok(header)
     }
@@ -192,20 +192,22 @@ impl TicketKey {
         }
         let header = header.to_str().map_err(|_| TicketError::Malformed)?;
         let (text, code) = header.split_once('.').ok_or(TicketError::Malformed)?;
-        let code = BASE64_URL_SAFE_NO_PAD.decode(code);
-        let code = code.map_err(|_| TicketError::Malformed)?;
+        let code = BASE64_URL_SAFE_NO_PAD
+            .decode(code)
+            .map_err(|_| TicketError::Malformed)?;
         let expected = self.code(text)?;
         // Compares in constant time.
         let equal = expected.verify_slice(&code);
         equal.map_err(|_| TicketError::Forged)?;
-        let json = BASE64_URL_SAFE_NO_PAD.decode(text);
-        let json = json.map_err(|_| TicketError::Malformed)?;
+        let json = BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| TicketError::Malformed)?;
         serde_json::from_slice(&json).map_err(|_| TicketError::Malformed)
     }
 
     fn code(&self, text: &str) -> Result<Hmac<Sha256>, TicketError> {
-        let code = Hmac::<Sha256>::new_from_slice(&self.0);
-        let mut code = code.map_err(|_| TicketError::Malformed)?;
+        let mut code =
+            Hmac::<Sha256>::new_from_slice(&self.0).map_err(|_| TicketError::Malformed)?;
         code.update(CONTEXT);
         code.update(text.as_bytes());
         Ok(code)

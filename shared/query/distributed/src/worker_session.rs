@@ -147,8 +147,9 @@ impl WorkerSessions {
         let mut codec = ScanCodec::new(Arc::clone(&self.environment));
         let (mut watched, mut expires) = (None, None);
         if let Some(tickets) = &self.tickets {
-            let ticket = tickets.admit(headers);
-            let ticket = ticket.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let ticket = tickets
+                .admit(headers)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
             codec = codec.with_database(ticket.database);
             watched = tickets.watched(&ticket);
             expires = Some(ticket.expires);
@@ -157,8 +158,10 @@ impl WorkerSessions {
         let limit = self.max_tasks;
         let place =
             place.map_err(|_| DataFusionError::External(Box::new(TooManyTasks { limit })))?;
-        let cancellation = watched.as_ref().map(|task| task.cancellation.clone());
-        let cancellation = cancellation.unwrap_or_default();
+        let cancellation = watched
+            .as_ref()
+            .map(|task| task.cancellation.clone())
+            .unwrap_or_default();
         let (end, ended) = oneshot::channel();
         let expired = self.expiry(expires);
         let (connection, cancels) = (watched.map(|task| task.connection), cancellation.clone());
@@ -190,11 +193,12 @@ impl WorkerSessions {
         let Some(time) = time else {
             return Box::pin(std::future::pending());
         };
-        let left = time.saturating_sub(self.world.clock.wall_micros());
-        let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
+        let micros = time.saturating_sub(self.world.clock.wall_micros());
+        let left = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
         // The clock of the coordinator may be behind.
-        let left = left.saturating_add(MAX_CLOCK_DIFFERENCE);
-        self.world.clock.sleep(left)
+        self.world
+            .clock
+            .sleep(left.saturating_add(MAX_CLOCK_DIFFERENCE))
     }
 }
 
@@ -217,8 +221,10 @@ impl WorkerSessionBuilder for WorkerSessions {
             failure: FirstFailure::default(),
         };
         let config = std::mem::take(builder.config()).unwrap_or_default();
-        let ticket = headers.get(TICKET_HEADER).cloned();
-        let ticket = ticket.map(|ticket| (http::HeaderName::from_static(TICKET_HEADER), ticket));
+        let ticket = headers
+            .get(TICKET_HEADER)
+            .cloned()
+            .map(|ticket| (http::HeaderName::from_static(TICKET_HEADER), ticket));
         let mut config = task_config(&self.environment, config)
             .with_extension(Arc::new(task.running))
             .with_distributed_user_codec(task.codec)

@@ -236,8 +236,7 @@ impl AnswerDecoder {
             return Ok(false);
         };
         let (kind, partition) = (head.get_u8(), head.get_u32_le());
-        let length = usize::try_from(head.get_u32_le());
-        let length = length.map_err(|_| AnswerError::BatchTooLarge)?;
+        let length = usize::try_from(head.get_u32_le()).map_err(|_| AnswerError::BatchTooLarge)?;
         if self.bytes.len() - HEAD_BYTES < length {
             return Ok(false);
         }
@@ -247,8 +246,8 @@ impl AnswerDecoder {
             ROWS => self.read_rows(partition, payload)?,
             COUNT => self.read_count(partition, &payload)?,
             METRICS => {
-                let metrics: TaskMetricsDocument = serde_json::from_slice(&payload)?;
-                let metrics = AnswerPart::Metrics(metrics.into_metrics());
+                let document: TaskMetricsDocument = serde_json::from_slice(&payload)?;
+                let metrics = AnswerPart::Metrics(document.into_metrics());
                 self.decoded.push_back(metrics);
             }
             END => self.read_end(&payload)?,
@@ -280,8 +279,9 @@ impl AnswerDecoder {
 
     fn read_count(&mut self, partition: u32, payload: &[u8]) -> Result<(), AnswerError> {
         let (partition, _) = self.partition(partition)?;
-        let rows = number(payload).and_then(|rows| usize::try_from(rows).ok());
-        let rows = rows.ok_or(AnswerError::Damaged("a frame is too short"))?;
+        let rows = number(payload)
+            .and_then(|rows| usize::try_from(rows).ok())
+            .ok_or(AnswerError::Damaged("a frame is too short"))?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let schema = Arc::new(Schema::empty());
         let batch = RecordBatch::try_new_with_options(schema, Vec::new(), &options)?;
@@ -322,9 +322,11 @@ mod tests {
     use super::*;
 
     fn batch(values: &[i64]) -> RecordBatch {
-        let tags = values.iter().map(|value| format!("tag {}", value % 3));
-        let tags: Vec<String> = tags.collect();
-        let tags: DictionaryArray<Int32Type> = tags.iter().map(String::as_str).collect();
+        let texts: Vec<String> = values
+            .iter()
+            .map(|value| format!("tag {}", value % 3))
+            .collect();
+        let tags: DictionaryArray<Int32Type> = texts.iter().map(String::as_str).collect();
         let views = values
             .iter()
             .map(|value| format!("a text that is longer than a view, {value}"));
@@ -433,8 +435,7 @@ mod tests {
     fn rows_without_columns_are_counted_and_empty_batches_are_left_out() {
         let options = RecordBatchOptions::new().with_row_count(Some(7));
         let counted =
-            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
-        let counted = counted.unwrap();
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
         let batches = [(0, batch(&[])), (1, counted.clone())];
         let decoded = decode(&encode(&batches, 2), 1_000, 2).unwrap();
         assert_eq!(decoded, [(1, counted)]);

@@ -138,14 +138,15 @@ impl TaskRequest {
                 bytes: plan.plan.len(),
             });
         }
-        let compressed = zstd::bulk::compress(&plan.plan, COMPRESSION_LEVEL);
-        let compressed = compressed.map_err(TaskRequestError::Compression)?;
+        let compressed = zstd::bulk::compress(&plan.plan, COMPRESSION_LEVEL)
+            .map_err(TaskRequestError::Compression)?;
         let mut given = plan.headers.clone();
         given.extend(ticket.map(|ticket| (HeaderName::from_static(TICKET_HEADER), ticket)));
         let mut headers = BTreeMap::new();
         for (name, value) in &given {
-            let value = value.to_str();
-            let value = value.map_err(|_| TaskRequestError::Invalid("header"))?;
+            let value = value
+                .to_str()
+                .map_err(|_| TaskRequestError::Invalid("header"))?;
             headers.insert(name.as_str().to_owned(), value.to_owned());
         }
         Ok(Self {
@@ -213,8 +214,8 @@ impl TaskRequest {
         url: Url,
     ) -> Result<(SetPlanRequest, ExecuteTaskRequest), TaskRequestError> {
         let compressed = BASE64_STANDARD.decode(&self.plan)?;
-        let plan = zstd::bulk::decompress(&compressed, MAX_PLAN_BYTES);
-        let plan = plan.map_err(TaskRequestError::Compression)?;
+        let plan = zstd::bulk::decompress(&compressed, MAX_PLAN_BYTES)
+            .map_err(TaskRequestError::Compression)?;
         let task_key = TaskKey {
             query_id: query,
             stage_id: self.stage,

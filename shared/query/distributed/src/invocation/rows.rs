@@ -172,8 +172,10 @@ impl TaskRows {
                 Some(Ok(())) => return Ok(None),
                 Some(Err(error)) => return Err(DataFusionError::Shared(Arc::clone(error))),
             }
-            let read = reader.read().await;
-            let read = read.and_then(|(of, batch)| self.add(of, batch));
+            let read = reader
+                .read()
+                .await
+                .and_then(|(of, batch)| self.add(of, batch));
             if let Err(end) = read {
                 reader.outcome = Some(end.map_or(Ok(()), |error| Err(Arc::new(error))));
             }
@@ -212,16 +214,20 @@ impl AnswerReader {
     async fn fetch(&mut self) -> Result<(), Option<DataFusionError>> {
         match &mut self.source {
             AnswerSource::Invocation(invocation) => {
-                let reply = invocation.await;
-                let reply = reply.map_err(|error| Some(DataFusionError::External(error.into())))?;
-                let reply = reply.map_err(|error| Some(error.into_datafusion()))?;
+                let reply = invocation
+                    .await
+                    .map_err(|error| Some(DataFusionError::External(error.into())))?
+                    .map_err(|error| Some(error.into_datafusion()))?;
                 self.source = self.begin(reply).map_err(Some)?;
                 Ok(())
             }
             AnswerSource::Object { key, offset, bytes } if *offset < *bytes => {
                 let end = bytes.saturating_sub(*offset).min(READ_BYTES) + *offset;
-                let read = self.store.read(key, *offset..end).await;
-                let read = read.map_err(|error| Some(DataFusionError::External(error.into())))?;
+                let read = self
+                    .store
+                    .read(key, *offset..end)
+                    .await
+                    .map_err(|error| Some(DataFusionError::External(error.into())))?;
                 self.decoder.push(&read);
                 *offset = end;
                 Ok(())

@@ -420,8 +420,10 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
         let reply = TaskReply::Object {
             key: key.to_string(),
             bytes: cut as u64,
-        };
-        let reply = reply.to_json().unwrap().to_string();
+        }
+        .to_json()
+        .unwrap()
+        .to_string();
         stage
             .invoker
             .script
@@ -439,8 +441,10 @@ async fn a_reply_can_name_objects_of_tasks_only() {
         let reply = TaskReply::Object {
             key: key.to_owned(),
             bytes: 1,
-        };
-        let reply = reply.to_json().unwrap().to_string();
+        }
+        .to_json()
+        .unwrap()
+        .to_string();
         let stage = Stage::new([Some(Ok(reply.into()))]);
         let error = stage.run(row(lit(1_i64))).await.unwrap_err();
         assert!(

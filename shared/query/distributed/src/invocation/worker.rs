@@ -153,8 +153,8 @@ impl LibraryTask {
     fn new(request: TaskRequest, query: Uuid) -> Result<Self> {
         let external = |error| DataFusionError::External(Box::new(error));
         let headers = request.header_map().map_err(external)?;
-        let url = Url::parse(WORKER_URL);
-        let url = url.map_err(|error| DataFusionError::External(error.into()))?;
+        let url =
+            Url::parse(WORKER_URL).map_err(|error| DataFusionError::External(error.into()))?;
         let (plan, execution) = request.into_library(query, url).map_err(external)?;
         Ok(Self {
             headers,
