@@ -34,15 +34,18 @@ impl PlainColumns {
     /// # Errors
     /// The batch has other columns.
     pub(crate) fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let columns = batch.columns().iter().zip(self.0.fields());
-        let columns = columns.map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(Arc::clone(column))
-            } else {
-                cast(column, field.data_type())
-            }
-        });
-        let columns = columns.collect::<Result<_, _>>()?;
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(self.0.fields())
+            .map(|(column, field)| {
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast(column, field.data_type())
+                }
+            })
+            .collect::<Result<_, _>>()?;
         RecordBatch::try_new(Arc::clone(&self.0), columns)
     }
 }

@@ -33,8 +33,9 @@ impl TableWriter {
             .fields()
             .iter()
             .enumerate()
-            .map(|(i, field)| cells.push(i, field.name()));
-        let lines = lines.max().unwrap_or(1);
+            .map(|(i, field)| cells.push(i, field.name()))
+            .max()
+            .unwrap_or(1);
         cells.lines += lines;
         let columns = schema
             .fields()

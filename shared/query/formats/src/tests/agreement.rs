@@ -105,8 +105,10 @@ proptest! {
     fn text_formats_agree_with_those_of_arrow(rows in prop::collection::vec(row(), 1..30), cut in 0usize..30) {
         let whole = rows_batch(&rows);
         let cut = cut.min(rows.len());
-        let parts = [whole.slice(0, cut), whole.slice(cut, rows.len() - cut)];
-        let parts: Vec<_> = parts.into_iter().filter(|part| part.num_rows() > 0).collect();
+        let parts: Vec<_> = [whole.slice(0, cut), whole.slice(cut, rows.len() - cut)]
+            .into_iter()
+            .filter(|part| part.num_rows() > 0)
+            .collect();
 
         let mut arrow_json = arrow::json::ArrayWriter::new(Vec::new());
         arrow_json.write(&whole).unwrap();

@@ -30,8 +30,11 @@ async fn streamed_chunks_add_up_to_the_encoded_answer() {
     let large = concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
     let batches = vec![one.clone(), RecordBatch::new_empty(one.schema()), large];
     for format in ALL {
-        let chunks = chunks(format, batches.iter().cloned().map(Ok).collect()).await;
-        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        let chunks: Vec<Bytes> = chunks(format, batches.iter().cloned().map(Ok).collect())
+            .await
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert!(chunks.concat() == encode(format, &batches), "{format}");
         assert!(
             chunks
@@ -59,8 +62,11 @@ async fn an_arrow_stream_has_the_rows_of_the_batches_with_plain_types() {
     let one = awkward();
     let large = concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
     let batches = vec![Ok(one.clone()), Ok(large.clone())];
-    let chunks = chunks(Format::Arrow, batches).await;
-    let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+    let chunks: Vec<Bytes> = chunks(Format::Arrow, batches)
+        .await
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap();
     assert!(chunks[0].len() < 8_000, "the first batch leaves alone");
     assert!(chunks.iter().all(|chunk| chunk.len() <= 1 << 20));
     let read = read_arrow(&chunks.concat());
@@ -73,20 +79,19 @@ async fn an_arrow_stream_has_the_rows_of_the_batches_with_plain_types() {
     for (column, original) in plain.columns().iter().zip(one.columns()) {
         assert_eq!(&cast(original, column.data_type()).unwrap(), column);
     }
-    let types = plain.schema();
-    let types = types.fields().iter().map(|field| field.data_type());
-    assert!(
-        types
-            .clone()
-            .all(|of| !matches!(of, DataType::Dictionary(..)))
-    );
+    let schema = plain.schema();
+    let mut types = schema.fields().iter().map(|field| field.data_type());
+    assert!(types.all(|of| !matches!(of, DataType::Dictionary(..))));
 }
 
 #[tokio::test]
 async fn an_arrow_stream_without_rows_has_the_columns() {
     for batches in [vec![], vec![Ok(RecordBatch::new_empty(awkward().schema()))]] {
-        let chunks = chunks(Format::Arrow, batches).await;
-        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        let chunks: Vec<Bytes> = chunks(Format::Arrow, batches)
+            .await
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .unwrap();
         let bytes = chunks.concat();
         let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
         let (schema, expected) = (reader.schema(), awkward().schema());
@@ -117,8 +122,11 @@ async fn streams_without_rows_have_no_chunk_but_the_empty_answer() {
         ALL.into_iter()
             .zip([vec!["[]"], vec![], vec![], vec!["++\n++"], vec![]])
     {
-        let chunks = chunks(format, vec![]).await;
-        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        let chunks: Vec<Bytes> = chunks(format, vec![])
+            .await
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!(chunks, answer, "{format}");
     }
 }

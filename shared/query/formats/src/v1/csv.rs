@@ -75,12 +75,15 @@ impl SeriesEncoder for CsvEncoder {
 
     fn series(&mut self, key: &SeriesKey, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.has_head, true) {
-            let columns = std::mem::take(&mut self.columns);
-            let columns = columns.iter().map(String::as_str);
+            let column_names = std::mem::take(&mut self.columns);
+            let columns = column_names.iter().map(String::as_str);
             self.head(["name", "tags"].into_iter().chain(columns), out);
         }
-        let tags = key.tags.iter();
-        let tags: Vec<_> = tags.map(|(tag, value)| format!("{tag}={value}")).collect();
+        let tags: Vec<_> = key
+            .tags
+            .iter()
+            .map(|(tag, value)| format!("{tag}={value}"))
+            .collect();
         self.prefix.clear();
         push_text(key.name.as_deref().unwrap_or_default(), &mut self.prefix);
         self.prefix.push(b',');

@@ -31,9 +31,10 @@ impl<'a> AnswerRows<'a> {
         shown: &[usize],
         rendered: &'a mut [RenderedValues],
     ) -> Result<Self, ArrowError> {
-        let columns = shown.iter().zip(rendered);
-        let columns =
-            columns.map(|(index, rendered)| SeriesColumn::new(batch.column(*index), rendered));
+        let columns = shown
+            .iter()
+            .zip(rendered)
+            .map(|(index, rendered)| SeriesColumn::new(batch.column(*index), rendered));
         Ok(Self(columns.collect::<Result<_, _>>()?))
     }
 
@@ -84,8 +85,9 @@ impl<'a> SeriesColumn<'a> {
                 })
             }
             DataType::Timestamp(_, zone) => {
-                let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
-                let nanos = nanos.as_primitive::<TimestampNanosecondType>().clone();
+                let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?
+                    .as_primitive::<TimestampNanosecondType>()
+                    .clone();
                 let zone = zone.as_ref().map(|zone| zone.parse()).transpose()?;
                 Self::Time(nanos, zone)
             }
@@ -171,8 +173,8 @@ pub(super) struct DictionaryColumn<'a> {
 impl DictionaryColumn<'_> {
     /// Returns the index of the value of a row in the dictionary; `None` if the value is null.
     fn key(&self, row: usize) -> Option<usize> {
-        let key = self.keys.is_valid(row).then(|| self.keys.value(row))?;
-        let key = usize::try_from(key).ok()?;
+        let code = self.keys.is_valid(row).then(|| self.keys.value(row))?;
+        let key = usize::try_from(code).ok()?;
         self.texts.is_valid(key).then_some(key)
     }
 }

@@ -100,8 +100,11 @@ impl SeriesWriter {
     ) -> Result<(), SeriesError> {
         let text = |index: usize| cast(batch.column(index), &DataType::Utf8);
         let measurement = self.measurement.map(text).transpose()?;
-        let tags = self.tags.iter().map(|(_, index)| text(*index));
-        let tags: Vec<ArrayRef> = tags.collect::<Result<_, _>>()?;
+        let tags: Vec<ArrayRef> = self
+            .tags
+            .iter()
+            .map(|(_, index)| text(*index))
+            .collect::<Result<_, _>>()?;
         let ranges = ranges(batch.num_rows(), measurement.as_ref(), &tags)?;
         let series = ranges.into_iter().map(|range| {
             let key = self.key(range.start, measurement.as_ref(), &tags);
