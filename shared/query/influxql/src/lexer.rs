@@ -215,17 +215,20 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), ParseError> {
         let fraction = digits(rest);
         if !fraction.is_empty() {
             let length = whole.len() + 1 + fraction.len();
-            let number = format!("{whole}.{fraction}").parse::<f64>();
-            let number = number.ok().filter(|number| number.is_finite());
-            let number = number.ok_or_else(|| ParseError::new("unable to parse float", start))?;
+            let number = format!("{whole}.{fraction}")
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite())
+                .ok_or_else(|| ParseError::new("unable to parse float", start))?;
             return Ok((Token::Float(number), length));
         }
     }
     if let Some(duration) = duration(text, start)? {
         return Ok(duration);
     }
-    let number = whole.parse::<u64>();
-    let number = number.map_err(|_| ParseError::new("unable to parse integer", start))?;
+    let number = whole
+        .parse::<u64>()
+        .map_err(|_| ParseError::new("unable to parse integer", start))?;
     Ok((Token::Integer(number), whole.len()))
 }
 
@@ -242,8 +245,10 @@ fn duration(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, Pars
         if whole.is_empty() {
             break;
         }
-        let part = whole.parse::<u64>().map_err(|_| overflow())?;
-        let part = part.checked_mul(nanos);
+        let part = whole
+            .parse::<u64>()
+            .map_err(|_| overflow())?
+            .checked_mul(nanos);
         total = part
             .and_then(|part| total.checked_add(part))
             .ok_or_else(overflow)?;
@@ -258,7 +263,10 @@ fn duration(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, Pars
 
 /// Returns the unit at the start of a text: its length in bytes, and its nanoseconds.
 fn unit(text: &str) -> Option<(usize, u64)> {
-    let units = UNITS.iter().copied().chain([("w", WEEK)]);
-    let mut units = units.filter(|(name, _)| text.starts_with(name));
+    let mut units = UNITS
+        .iter()
+        .copied()
+        .chain([("w", WEEK)])
+        .filter(|(name, _)| text.starts_with(name));
     units.next().map(|(name, nanos)| (name.len(), nanos))
 }

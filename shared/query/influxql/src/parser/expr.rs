@@ -83,8 +83,7 @@ impl Parser<'_> {
             self.advance()?;
             let right = match operator {
                 Operator::Compare(CompareOp::Matches | CompareOp::NotMatches) => {
-                    let regex = self.take_regex()?;
-                    let regex = regex.ok_or_else(|| {
+                    let regex = self.take_regex()?.ok_or_else(|| {
                         self.expected("invalid condition, expected a regular expression")
                     })?;
                     ValueOrCondition::Value(Expr::Regex(regex), 1)

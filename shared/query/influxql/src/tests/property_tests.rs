@@ -189,8 +189,8 @@ fn select_of(source: BoxedStrategy<SelectSource>) -> impl Strategy<Value = Selec
 
 fn any_select() -> impl Strategy<Value = Select> {
     let table = measurement().prop_map(SelectSource::Measurement).boxed();
-    let subquery = select_of(table.clone());
-    let subquery = subquery.prop_map(|select| SelectSource::Subquery(Box::new(select)));
+    let subquery =
+        select_of(table.clone()).prop_map(|select| SelectSource::Subquery(Box::new(select)));
     select_of(prop_oneof![3 => table, 1 => subquery].boxed())
 }
 
