@@ -37,8 +37,10 @@ fn tables(context: &QueryContext, from: &[Measurement]) -> Result<Vec<Arc<Table>
 }
 
 fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<Table>>> {
-    let tests = names.iter().map(|name| NameCondition::from_name(name));
-    let tests: Vec<NameCondition> = tests.collect::<Result<_>>()?;
+    let tests: Vec<NameCondition> = names
+        .iter()
+        .map(|name| NameCondition::from_name(name))
+        .collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
     let is_meant = |table: &&Arc<Table>| {
         tests.is_empty() || tests.iter().any(|test| test.matches(table.name()))
@@ -167,8 +169,11 @@ impl<const N: usize> ShowRowsBuilder<N> {
 
     /// Returns the rows, with one series for each table.
     fn build(self) -> Result<ShowRows> {
-        let tables = self.rows.iter().map(|(table, _)| Some(table.name()));
-        let tables: StringArray = tables.collect();
+        let tables: StringArray = self
+            .rows
+            .iter()
+            .map(|(table, _)| Some(table.name()))
+            .collect();
         let mut columns = vec![(MEASUREMENT_COLUMN, Arc::new(tables) as ArrayRef)];
         for (index, name) in self.columns.into_iter().enumerate() {
             let values = self.rows.iter().map(|(_, row)| row.get(index));

@@ -154,11 +154,11 @@ impl SelectAnswer {
         }
         const SERIES: &str = "series";
         let nulls_first = self.interface == AnswerInterface::V1;
-        let order = self
+        let order: Vec<SortExpr> = self
             .tags
             .iter()
-            .map(|tag| ident(tag_column(tag)).sort(true, nulls_first));
-        let order: Vec<SortExpr> = order.collect();
+            .map(|tag| ident(tag_column(tag)).sort(true, nulls_first))
+            .collect();
         let number = if order.is_empty() {
             lit(1_u64).alias(SERIES)
         } else {
@@ -167,8 +167,13 @@ impl SelectAnswer {
         let offset = select.soffset.unwrap_or(0);
         let plan = LogicalPlanBuilder::from(plan);
         let plan = if self.tags.is_empty() {
-            let columns = plan.schema().columns().into_iter().map(Expr::Column);
-            let columns: Vec<Expr> = columns.chain([number]).collect();
+            let columns: Vec<Expr> = plan
+                .schema()
+                .columns()
+                .into_iter()
+                .map(Expr::Column)
+                .chain([number])
+                .collect();
             plan.project(columns)?
         } else {
             plan.window([number])?
@@ -248,8 +253,10 @@ impl SelectAnswer {
         if parts.is_empty() {
             return Ok((self.empty_plan(functions, zone)?, group_key));
         }
-        let keys = parts.first().map(|(_, part)| part.keys.clone());
-        let keys = keys.unwrap_or_default();
+        let keys = parts
+            .first()
+            .map(|(_, part)| part.keys.clone())
+            .unwrap_or_default();
         // The only measurement is added to the sorted rows.
         let only = match parts.as_slice() {
             [(measurement, _)] => Some(measurement_literal(measurement).alias(MEASUREMENT_COLUMN)),
@@ -269,8 +276,10 @@ impl SelectAnswer {
         let by_measurement = only
             .is_none()
             .then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
-        let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
-        let order: Vec<SortExpr> = order.collect();
+        let order: Vec<SortExpr> = by_measurement
+            .into_iter()
+            .chain(self.sorted_by(&keys))
+            .collect();
         let measurement = only.unwrap_or_else(|| ident(MEASUREMENT_COLUMN));
         let columns = self.columns(measurement, functions, zone)?;
         let plan = LogicalPlanBuilder::from(plan);
@@ -294,16 +303,24 @@ impl SelectAnswer {
             (TIME_COLUMN.to_owned(), self.outputs.time.clone()),
             (MEASUREMENT_COLUMN.to_owned(), MEASUREMENT_COLUMN.to_owned()),
         ];
-        let of_groups = self.named_tags().into_iter();
-        let of_groups = of_groups.map(|(tag, name)| (tag_column(tag), name));
-        let outputs = names.iter().enumerate();
-        let outputs = outputs.map(|(index, name)| (output_column(index), name.clone()));
+        let of_groups = self
+            .named_tags()
+            .into_iter()
+            .map(|(tag, name)| (tag_column(tag), name));
+        let outputs = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (output_column(index), name.clone()));
         let projected = self.columns.tags().filter_map(|tag| {
             let name = names.get(self.projected(tag)?)?;
             Some((tag_column(tag), name.clone()))
         });
-        let columns = fixed.into_iter().chain(of_groups).chain(outputs);
-        let columns: HashMap<String, String> = columns.chain(projected).collect();
+        let columns: HashMap<String, String> = fixed
+            .into_iter()
+            .chain(of_groups)
+            .chain(outputs)
+            .chain(projected)
+            .collect();
         let order = order.iter().map(|part| {
             let Expr::Column(column) = &part.expr else {
                 return None;

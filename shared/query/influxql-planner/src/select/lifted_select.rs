@@ -94,13 +94,15 @@ impl ValueList {
     ) -> Option<Condition> {
         let lower = range.lower.map(|time| (CompareOp::GreaterOrEqual, time));
         let upper = range.upper.map(|time| (CompareOp::LessOrEqual, time));
-        let bounds = lower.into_iter().chain(upper);
-        let bounds = bounds.map(|(op, time)| Condition::Compare {
-            left: Ast::column(TIME_COLUMN),
-            op,
-            right: self.parameter(LiftedValue::Time(time)),
-        });
-        let bounds: Vec<Condition> = bounds.collect();
+        let bounds: Vec<Condition> = lower
+            .into_iter()
+            .chain(upper)
+            .map(|(op, time)| Condition::Compare {
+                left: Ast::column(TIME_COLUMN),
+                op,
+                right: self.parameter(LiftedValue::Time(time)),
+            })
+            .collect();
         let rest = rest.map(|rest| self.without_texts(rest));
         bounds.into_iter().chain(rest).reduce(Condition::and)
     }

@@ -128,8 +128,8 @@ impl Accumulator for ModeAccumulator {
         let [values, times] = values else {
             return exec_err!("mode takes a value and a time");
         };
-        let times = arrow::compute::cast(times, &DataType::Int64)?;
-        let times = times.as_primitive::<Int64Type>();
+        let integers = arrow::compute::cast(times, &DataType::Int64)?;
+        let times = integers.as_primitive::<Int64Type>();
         for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
             let value = ScalarValue::try_from_array(values, row)?;
             self.add(value, 1, times.value(row));

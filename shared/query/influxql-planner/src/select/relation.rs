@@ -61,8 +61,11 @@ impl Relation {
         };
         let condition = query.condition.as_ref();
         let is_implied = condition.is_some_and(|condition| requires_value(condition, &is_needed));
-        let has_value = needed.iter().map(|column| ident(column).is_not_null());
-        let has_value: Vec<Expr> = has_value.filter(|_| !has_all_rows && !is_implied).collect();
+        let has_value: Vec<Expr> = needed
+            .iter()
+            .map(|column| ident(column).is_not_null())
+            .filter(|_| !has_all_rows && !is_implied)
+            .collect();
         // A subquery has read the rows of the range. The starts of its windows may be before it.
         let range = if self.is_table {
             query.range

@@ -135,8 +135,8 @@ fn moving_average(values: &ArrayRef, count: usize) -> Result<ArrayRef> {
 }
 
 fn elapsed(values: &ArrayRef, times: &ArrayRef, unit: i64) -> Result<ArrayRef> {
-    let times = cast(times, &DataType::Int64)?;
-    let times = times.as_primitive::<Int64Type>();
+    let integers = cast(times, &DataType::Int64)?;
+    let times = integers.as_primitive::<Int64Type>();
     let mut before = None;
     let elapsed: Int64Array = (0..values.len())
         .map(|row| {

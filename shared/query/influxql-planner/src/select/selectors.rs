@@ -190,8 +190,13 @@ fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Optio
 }
 
 fn with_column(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {
-    let all = plan.schema().columns().into_iter().map(Expr::Column);
-    let all: Vec<Expr> = all.chain([column]).collect();
+    let all: Vec<Expr> = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .chain([column])
+        .collect();
     LogicalPlanBuilder::from(plan).project(all)?.build()
 }
 
@@ -227,8 +232,10 @@ fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortE
 /// Returns a pseudo-random key of each row, so that a sample is the same each time.
 fn sample_key(query: &SelectQuery<'_>, time: Expr) -> Expr {
     let text = ColumnType::String.data_type();
-    let keys = query.other_keys().into_iter();
-    let keys = keys.map(|key| cast(ident(key), text.clone()));
+    let keys = query
+        .other_keys()
+        .into_iter()
+        .map(|key| cast(ident(key), text.clone()));
     let nanos = cast(cast(time, ColumnType::Integer.data_type()), text.clone());
     let key = std::iter::once(nanos).chain(keys).collect();
     md5(concat(key))

@@ -120,8 +120,9 @@ fn with_steps(
         let value = TypedExpr::new(ident(step_column(index)), kind);
         steps.push((Ast::Call(call), value));
     }
-    let columns = columns.into_iter().enumerate();
     let columns: Vec<_> = columns
+        .into_iter()
+        .enumerate()
         .map(|(index, column)| column.alias(step_column(index)))
         .collect();
     let plan = if columns.is_empty() {

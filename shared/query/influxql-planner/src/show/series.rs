@@ -89,9 +89,11 @@ fn append_keys(
     rows: &RecordBatch,
     keys: &mut Vec<String>,
 ) -> Result<()> {
-    let columns = tags.iter().zip(rows.columns());
-    let columns = columns.map(|(tag, column)| Ok((tag, cast(column, &DataType::Utf8)?)));
-    let columns: Vec<_> = columns.collect::<Result<_>>()?;
+    let columns: Vec<_> = tags
+        .iter()
+        .zip(rows.columns())
+        .map(|(tag, column)| Ok((tag, cast(column, &DataType::Utf8)?)))
+        .collect::<Result<_>>()?;
     for row in 0..rows.num_rows() {
         let mut key = escaped(table.name(), &[',', ' ']);
         for (tag, values) in &columns {
