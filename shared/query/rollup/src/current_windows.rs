@@ -123,8 +123,10 @@ fn changes_in_tail(snapshot: &Snapshot, table: TableId) -> Vec<TimeRange> {
             first: rows.min_time,
             last: rows.max_time,
         }));
-        let deletes = segment.deletes().iter();
-        let deletes = deletes.filter(|delete| delete.table == table);
+        let deletes = segment
+            .deletes()
+            .iter()
+            .filter(|delete| delete.table == table);
         let bounds = deletes.filter_map(|delete| delete.condition.time_bounds());
         changes.extend(bounds.map(|(first, last)| TimeRange { first, last }));
     }

@@ -84,8 +84,12 @@ fn finite(values: ArrayRef) -> Result<ArrayRef, ArrowError> {
     let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
         return Ok(values);
     };
-    let are_not_finite = floats.values().iter().map(|value| !value.is_finite());
-    let are_not_finite: BooleanArray = are_not_finite.map(Some).collect();
+    let are_not_finite: BooleanArray = floats
+        .values()
+        .iter()
+        .map(|value| !value.is_finite())
+        .map(Some)
+        .collect();
     nullif(&values, &are_not_finite)
 }
 

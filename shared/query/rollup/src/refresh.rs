@@ -225,8 +225,8 @@ impl ViewRefresher {
         }
         let changed = task
             .source
-            .changed_windows(&self.manifests, view, state, data);
-        let changed = changed.await?;
+            .changed_windows(&self.manifests, view, state, data)
+            .await?;
         if state.is_some_and(|state| !task.is_due(state, &changed, now)) {
             return Ok(RefreshOutcome::Current);
         }
@@ -241,13 +241,16 @@ impl ViewRefresher {
 fn required_wait(view: &MaterializedView, state: &ViewState, now: StoreTime) -> Option<Duration> {
     let claim = state.claim.filter(|claim| claim.is_active(now));
     let after_claim = claim.map(|claim| claim.takeover_time().since(now));
-    let after_failure = state.failure.as_ref();
-    let after_failure =
-        after_failure.map(|failure| PAUSE_AFTER_FAILURE.saturating_sub(now.since(failure.time)));
+    let after_failure = state
+        .failure
+        .as_ref()
+        .map(|failure| PAUSE_AFTER_FAILURE.saturating_sub(now.since(failure.time)));
     // A refresh that the time limit ended continues.
-    let interval = state.refreshed.zip(view.every);
-    let interval = interval.filter(|_| state.pending.is_empty());
-    let interval = interval.map(|(refreshed, every)| every.saturating_sub(now.since(refreshed)));
+    let interval = state
+        .refreshed
+        .zip(view.every)
+        .filter(|_| state.pending.is_empty())
+        .map(|(refreshed, every)| every.saturating_sub(now.since(refreshed)));
     let waits = [after_claim, after_failure, interval];
     waits
         .into_iter()
@@ -456,9 +459,12 @@ impl ViewTask<'_> {
         claimed: &ClaimedWindows,
         step_time: Duration,
     ) -> Result<u64, RefreshError> {
-        let difference = self.difference(claimed);
-        let difference = self.bucket.world().timeout(step_time, difference).await;
-        let difference = difference.unwrap_or(Err(ViewDataError::TooLarge))?;
+        let difference = self
+            .bucket
+            .world()
+            .timeout(step_time, self.difference(claimed))
+            .await
+            .unwrap_or(Err(ViewDataError::TooLarge))?;
         self.write(claimed, difference).await
     }
 
@@ -490,8 +496,10 @@ impl ViewTask<'_> {
         let replaced: Vec<TimeRange> = difference.replaced.ranges().collect();
         if !replaced.is_empty() {
             let arrived = held.arrival(world)?;
-            let deleted = self.data.delete(self.view, &replaced, arrived, after);
-            let deleted = deleted.await?;
+            let deleted = self
+                .data
+                .delete(self.view, &replaced, arrived, after)
+                .await?;
             self.note_write(deleted, None);
             held.check(deleted)?;
             after = after.max(deleted);
@@ -612,8 +620,10 @@ impl ViewTask<'_> {
         let message = error.to_string();
         let released = self.commit(progress, |base, now| {
             let mut next = ViewProgress::clone(base);
-            let state = next.views.get_mut(&self.view.id);
-            let state = state.filter(|state| state.claim.is_some_and(|it| it.id == id));
+            let state = next
+                .views
+                .get_mut(&self.view.id)
+                .filter(|state| state.claim.is_some_and(|it| it.id == id));
             let Some(state) = state else {
                 return Ok(Err(Overtaken));
             };
