@@ -180,8 +180,11 @@ fn guarded_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transfo
             .into_iter()
             .reduce(|one, next| binary_expr(one, op, next))
     };
-    let operands = joined(safe).into_iter().chain(failing).chain(joined(last));
-    let operands: Vec<Expr> = operands.collect();
+    let operands: Vec<Expr> = joined(safe)
+        .into_iter()
+        .chain(failing)
+        .chain(joined(last))
+        .collect();
     let chain = operands
         .into_iter()
         .rev()

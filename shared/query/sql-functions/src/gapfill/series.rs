@@ -98,12 +98,16 @@ impl SeriesFiller {
             return internal_err!("gap filling needs timestamps in nanoseconds");
         };
         let times = times.clone();
-        let neighbours = self.spec.filled.iter().map(|column| ValueNeighbours {
-            values: Arc::clone(rows.column(column.source)),
-            before: None,
-            after: 0,
-        });
-        let neighbours = neighbours.collect();
+        let neighbours = self
+            .spec
+            .filled
+            .iter()
+            .map(|column| ValueNeighbours {
+                values: Arc::clone(rows.column(column.source)),
+                before: None,
+                after: 0,
+            })
+            .collect();
         let groups = GroupCursor {
             rows,
             times,

@@ -258,8 +258,10 @@ async fn a_batch_over_the_worst_case_limit_is_computed_in_parts() {
 
 #[tokio::test]
 async fn list_literals_become_constants() {
-    let names: Vec<String> = (0..5_000).map(|n| format!("'name {n}'")).collect();
-    let names = names.join(", ");
+    let names = (0..5_000)
+        .map(|n| format!("'name {n}'"))
+        .collect::<Vec<_>>()
+        .join(", ");
     insta::assert_snapshot!(table(&session(), &format!(
         "SELECT count(*) FROM home WHERE room = ANY(ARRAY[{names}, 'Kitchen']) OR array_has(make_array({names}), room)")).await, @r#"
     +----------+

@@ -138,11 +138,18 @@ impl PercentileSketch {
             reason = "a rank is an estimate beyond 2^53 numbers, and casts saturate"
         )]
         let rank = ((share * last as f64) as u64).min(last);
-        let negative = self.negative.0.iter().rev();
-        let negative = negative.map(|(key, count)| (-number_of(*key), *count));
+        let negative = self
+            .negative
+            .0
+            .iter()
+            .rev()
+            .map(|(key, count)| (-number_of(*key), *count));
         let zero = std::iter::once((0.0, self.zero));
-        let positive = self.positive.0.iter();
-        let positive = positive.map(|(key, count)| (number_of(*key), *count));
+        let positive = self
+            .positive
+            .0
+            .iter()
+            .map(|(key, count)| (number_of(*key), *count));
         let mut passed = 0_u64;
         let mut all = negative.chain(zero).chain(positive);
         let found = all.find(|(_, count)| {
@@ -162,9 +169,9 @@ impl Sketch for PercentileSketch {
     }
 
     fn add(&mut self, values: &ArrayRef) -> Result<()> {
-        let numbers = values.as_primitive_opt::<Float64Type>();
-        let numbers =
-            numbers.ok_or_else(|| internal_datafusion_err!("the values are not floats"))?;
+        let numbers = values
+            .as_primitive_opt::<Float64Type>()
+            .ok_or_else(|| internal_datafusion_err!("the values are not floats"))?;
         numbers
             .iter()
             .flatten()
