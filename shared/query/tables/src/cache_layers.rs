@@ -219,8 +219,10 @@ impl CacheLayers {
     /// Records that a cache is too large to be built by a scan.
     fn record_too_large(&self, id: (DatabaseId, CacheId)) {
         let now = self.bucket.world().clock.monotonic();
-        let too_large = self.too_large.lock();
-        let mut too_large = too_large.unwrap_or_else(PoisonError::into_inner);
+        let mut too_large = self
+            .too_large
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         too_large.retain(|_, when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY);
         if too_large.len() < MAX_TRACKED_CACHES {
             too_large.insert(id, now);
@@ -230,8 +232,10 @@ impl CacheLayers {
     /// Whether a build of a cache recently failed because the cache is too large.
     fn is_too_large(&self, id: (DatabaseId, CacheId)) -> bool {
         let now = self.bucket.world().clock.monotonic();
-        let too_large = self.too_large.lock();
-        let too_large = too_large.unwrap_or_else(PoisonError::into_inner);
+        let too_large = self
+            .too_large
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let when = too_large.get(&id);
         when.is_some_and(|when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY)
     }
@@ -270,8 +274,8 @@ impl CacheLayers {
         }
         let started_at = self.bucket.world().clock_reading();
         let made = self.load_or_build(wanted, &deletes).await;
-        let nanos = self.bucket.world().elapsed(&started_at).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        let elapsed = self.bucket.world().elapsed(&started_at).as_nanos();
+        let nanos = u64::try_from(elapsed).unwrap_or(u64::MAX);
         self.counts.nanos.fetch_add(nanos, Ordering::Relaxed);
         made
     }
@@ -290,8 +294,7 @@ impl CacheLayers {
                 return Some(base);
             }
         }
-        let base = self.kept.get(&wanted.id_of_scan(deletes)).await;
-        let base = base.flatten()?;
+        let base = self.kept.get(&wanted.id_of_scan(deletes)).await.flatten()?;
         (base.complete_from() <= wanted.from).then_some(base)
     }
 
@@ -349,14 +352,17 @@ impl CacheLayers {
         deletes: &[(SegmentName, Condition)],
     ) -> Result<CachedLayer> {
         let load = self.load_object(wanted, entry);
-        let as_written = self.kept.try_get_with(
-            BaseLayerId {
-                floor: None,
-                ..wanted.id_of_entry(entry, &[])
-            },
-            load,
-        );
-        let as_written = as_written.await.map_err(DataFusionError::Shared)?;
+        let as_written = self
+            .kept
+            .try_get_with(
+                BaseLayerId {
+                    floor: None,
+                    ..wanted.id_of_entry(entry, &[])
+                },
+                load,
+            )
+            .await
+            .map_err(DataFusionError::Shared)?;
         let Some(base) = as_written else {
             return Ok(None);
         };
@@ -400,9 +406,12 @@ impl CacheLayers {
     async fn read(&self, key: &Key, entry: &CacheEntry) -> Result<Option<Bytes>> {
         for _ in 0..READ_ATTEMPTS {
             let (bucket, name) = (self.bucket.clone(), key.clone());
-            let answer = async move { bucket.get(&name, GetOptions::default()).await };
-            let answer = self.io_runtime.run(answer).await;
-            let answer = answer.map_err(|error| external(SectionDataError::Store(error)))?;
+            let request = async move { bucket.get(&name, GetOptions::default()).await };
+            let answer = self
+                .io_runtime
+                .run(request)
+                .await
+                .map_err(|error| external(SectionDataError::Store(error)))?;
             self.counts.loads.fetch_add(1, Ordering::Relaxed);
             let Get::Found(object) = answer.value else {
                 return Ok(None);
@@ -460,8 +469,10 @@ impl CacheLayers {
         };
         self.counts.scans.fetch_add(1, Ordering::Relaxed);
         let world = self.bucket.world();
-        let built = world.timeout(self.timeout, build.run()).await;
-        let built = built.ok_or_else(|| external(BaseLayerBuildError::TimedOut))??;
+        let built = world
+            .timeout(self.timeout, build.run())
+            .await
+            .ok_or_else(|| external(BaseLayerBuildError::TimedOut))??;
         if matches!(built, Err(CacheError::TooLarge { .. })) {
             self.record_too_large(cache);
         }
@@ -492,8 +503,10 @@ impl BaseLayerRequest<'_> {
         let table = self.rows.table().id();
         let segments = self.rows.snapshot().tail.iter();
         let deletes = segments.flat_map(|segment| {
-            let ours = segment.deletes().iter();
-            let ours = ours.filter(move |delete| delete.table == table);
+            let ours = segment
+                .deletes()
+                .iter()
+                .filter(move |delete| delete.table == table);
             ours.map(|delete| (segment.name(), delete.condition.clone()))
         });
         deletes.collect()

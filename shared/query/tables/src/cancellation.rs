@@ -177,8 +177,8 @@ struct CancellationExec {
 
 impl CancellationExec {
     fn new(input: Arc<dyn ExecutionPlan>, cancellation: Cancellation) -> Self {
-        let properties = PlanProperties::clone(input.properties());
-        let properties = properties.with_scheduling_type(SchedulingType::Cooperative);
+        let properties = PlanProperties::clone(input.properties())
+            .with_scheduling_type(SchedulingType::Cooperative);
         Self {
             input,
             cancellation,

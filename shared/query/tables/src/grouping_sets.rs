@@ -273,8 +273,8 @@ mod tests {
 
     #[test]
     fn batches_are_divided_between_the_sort_and_the_aggregate() {
-        let divided = (SmallBatchesExec::RULE.substitute)(&sorted_cube()).unwrap();
-        let divided = operators(&divided.unwrap());
+        let plan = (SmallBatchesExec::RULE.substitute)(&sorted_cube()).unwrap();
+        let divided = operators(&plan.unwrap());
         assert_eq!(
             divided,
             "AggregateExec SmallBatchesExec SortExec DataSourceExec"
@@ -298,10 +298,11 @@ mod tests {
         let batches = collect(plan.execute(0, Arc::default()).unwrap())
             .await
             .unwrap();
-        let values = batches
+        let values: Vec<_> = batches
             .iter()
-            .map(|batch| batch.column(0).as_primitive::<Int64Type>());
-        let values: Vec<_> = values.map(|column| column.values().to_vec()).collect();
+            .map(|batch| batch.column(0).as_primitive::<Int64Type>())
+            .map(|column| column.values().to_vec())
+            .collect();
         assert_eq!(values, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
     }
 }

@@ -38,8 +38,7 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 /// Returns the rules in their order.
 pub(crate) fn operator_rules() -> Vec<Rule> {
     let mut known = HashSet::new();
-    let rules = PhysicalOptimizer::new().rules.into_iter();
-    let rules = rules.map(|rule| {
+    let rules = PhysicalOptimizer::new().rules.into_iter().map(|rule| {
         let is_first = known.insert(rule.name().to_owned());
         match rule.name() {
             // A scan has the conditions of the query, and would prune sections and pages by them twice. Only those with

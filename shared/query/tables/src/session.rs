@@ -304,8 +304,10 @@ impl QueryContext {
             stale_tail: StaleTail::Rebuild,
             ..QueryScope::clone(&self.scope)
         };
-        let databases = self.databases.iter();
-        let databases = databases.map(|(name, context)| (name.clone(), context.rebuilding_tails()));
+        let databases = self
+            .databases
+            .iter()
+            .map(|(name, context)| (name.clone(), context.rebuilding_tails()));
         Self {
             scope: Arc::new(scope),
             databases: Arc::new(databases.collect()),

@@ -41,9 +41,10 @@ impl AnalyzerRule for SubqueryRule {
         plan.transform_up_with_subqueries(|node| match node {
             LogicalPlan::Filter(filter) if has_subquery(&filter.predicate)? => {
                 let schema = Arc::clone(filter.input.schema());
-                let conditions = split_conjunction_owned(filter.predicate).into_iter();
-                let conditions = conditions.map(|condition| rewrite_conjunct(condition, &schema));
-                let conditions = conditions.collect::<Result<Vec<Expr>>>()?;
+                let conditions = split_conjunction_owned(filter.predicate)
+                    .into_iter()
+                    .map(|condition| rewrite_conjunct(condition, &schema))
+                    .collect::<Result<Vec<Expr>>>()?;
                 let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
                 let filter = Filter::try_new(predicate, filter.input)?;
                 Ok(Transformed::yes(LogicalPlan::Filter(filter)))
@@ -128,8 +129,9 @@ fn rewrite_exists(operator: Exists) -> Result<Expr> {
     match number_of_rows(&subquery.subquery) {
         Rows::One => Ok(lit(!negated)),
         Rows::OneIf(filter) => {
-            let rows = LogicalPlanBuilder::from(Arc::clone(&filter.input));
-            let rows = rows.project([filter.predicate.clone()])?.build()?;
+            let rows = LogicalPlanBuilder::from(Arc::clone(&filter.input))
+                .project([filter.predicate.clone()])?
+                .build()?;
             let condition = Expr::ScalarSubquery(subquery.with_plan(Arc::new(rows)));
             Ok(if *negated {
                 condition.is_not_true()
@@ -232,12 +234,12 @@ fn exists_comparison(
     })?;
     let comparison = test(value.data.eq(column));
     // As in a statement: of two filters with outer columns, DataFusion would lose the columns of the lower one.
-    let rows = match rows.build()? {
+    let filtered = match rows.build()? {
         LogicalPlan::Filter(filter) => LogicalPlanBuilder::from(Arc::clone(&filter.input))
             .filter(filter.predicate.and(comparison))?,
         rows => LogicalPlanBuilder::from(rows).filter(comparison)?,
     };
-    let rows = rows.project([lit(1_i64)])?.build()?;
+    let rows = filtered.project([lit(1_i64)])?.build()?;
     let subquery = Subquery {
         subquery: Arc::new(rows),
         outer_ref_columns: outer_columns,

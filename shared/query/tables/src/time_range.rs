@@ -141,8 +141,9 @@ fn rewrite_list(list: InList) -> Transformed<Expr> {
     let Some(outside) = outside else {
         return Transformed::no(Expr::InList(list));
     };
-    let possible = list.list.into_iter();
-    let possible: Vec<_> = possible
+    let possible: Vec<_> = list
+        .list
+        .into_iter()
         .filter(|time| OutsideTime::from_expr(time).is_none())
         .collect();
     if possible.is_empty() {

@@ -14,8 +14,10 @@ use arrow_select::dictionary::garbage_collect_any_dictionary;
 /// A dictionary is malformed.
 pub fn release_unused_values(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let (schema, columns, rows) = batch.into_parts();
-    let columns = columns.into_iter().map(release_unused_column_values);
-    let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
+    let columns = columns
+        .into_iter()
+        .map(release_unused_column_values)
+        .collect::<Result<Vec<_>, ArrowError>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options)
 }

@@ -83,20 +83,23 @@ impl CacheContents {
             limit: self.limit,
             projection: &self.projection,
         };
-        let rows = self.base.select(&self.shape, self.newer.as_ref(), &wanted);
-        let mut rows = rows.map_err(unwrap_filter_error)?;
+        let mut rows = self
+            .base
+            .select(&self.shape, self.newer.as_ref(), &wanted)
+            .map_err(unwrap_filter_error)?;
         if let Some(limit) = self.limit.filter(|limit| *limit < rows.num_rows()) {
             rows = rows.slice(0, limit);
         }
         let shown = self.schema.fields().iter().zip(rows.columns());
-        let columns = shown.map(|(field, column)| {
-            if column.data_type() == field.data_type() {
-                Ok(Arc::clone(column))
-            } else {
-                cast(column, field.data_type())
-            }
-        });
-        let columns = columns.collect::<Result<_, ArrowError>>()?;
+        let columns = shown
+            .map(|(field, column)| {
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast(column, field.data_type())
+                }
+            })
+            .collect::<Result<_, ArrowError>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let schema = Arc::clone(&self.schema);
         Ok(RecordBatch::try_new_with_options(

@@ -34,17 +34,17 @@ use crate::scan::SnapshotTable;
 pub(super) fn last_schema(table: &Table, cache: &LastCacheDefinition) -> SchemaRef {
     let columns = table.arrow_schema();
     let find = |name: &String| columns.field_with_name(name).ok().cloned();
-    let keys = cache.key_names(table);
-    let keys = keys.iter().filter_map(find).map(|field| {
+    let key_names = cache.key_names(table);
+    let keys = key_names.iter().filter_map(find).map(|field| {
         let shown = match field.data_type() {
             DataType::Dictionary(_, values) => values.as_ref().clone(),
             other => other.clone(),
         };
         field.with_data_type(shown)
     });
-    let values = cache.value_names(table);
+    let value_names = cache.value_names(table);
     let time = TIME_COLUMN.to_owned();
-    let values = values.iter().chain([&time]).filter_map(find);
+    let values = value_names.iter().chain([&time]).filter_map(find);
     Arc::new(Schema::new(
         keys.chain(values)
             .map(FieldRef::new)

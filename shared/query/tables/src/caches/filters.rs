@@ -198,16 +198,20 @@ impl TagPredicate for TagExprPredicate {
         let columns = shown
             .map(|shown| cast(values, shown))
             .collect::<Result<_, _>>()?;
-        let nullable = self.schema.fields().iter();
-        let nullable = nullable.map(|field| field.as_ref().clone().with_nullable(true));
+        let nullable = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
         let rows = RecordBatch::try_new(schema, columns)?;
         let passes = self
             .predicate
             .evaluate(&rows)
             .and_then(|passes| passes.into_array(values.len()))
-            .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
-        let passes = passes.as_boolean_opt().cloned();
+            .map_err(|error| ArrowError::ExternalError(Box::new(error)))?
+            .as_boolean_opt()
+            .cloned();
         passes.ok_or_else(|| ArrowError::ComputeError("a filter must return booleans".to_owned()))
     }
 }

@@ -233,11 +233,11 @@ impl CacheTable {
                 CacheDefinitionPlan::of_distinct(rows, cache, from)?
             }
         };
-        let plan = definition.plan(filters, limit)?;
+        let logical_plan = definition.plan(filters, limit)?;
         let plan = self
             .scope
             .planning_session()
-            .create_physical_plan(&plan)
+            .create_physical_plan(&logical_plan)
             .await?;
         Ok(Arc::new(CacheFromTableExec::try_new(
             label,
@@ -285,8 +285,8 @@ impl TableProvider for CacheTable {
         };
         let key_filters = filters
             .iter()
-            .map(|filter| key_filter(session, filter, &self.schema));
-        let key_filters = key_filters.collect::<Result<Vec<_>>>()?;
+            .map(|filter| key_filter(session, filter, &self.schema))
+            .collect::<Result<Vec<_>>>()?;
         let request = CacheRequest {
             schema: Arc::new(self.schema.project(&projection)?),
             key_filters: &key_filters,

@@ -50,11 +50,16 @@ impl GroupTimes {
 
     /// Returns which rows of a batch are needed, unless later batches have rows that replace them.
     pub(super) fn needed_rows(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let times = batch.column(self.parameters.time);
-        let times = times.as_primitive_opt::<TimestampNanosecondType>();
-        let times = times.ok_or_else(|| internal_datafusion_err!("a time is no timestamp"))?;
-        let keys = self.parameters.keys.iter();
-        let keys: Vec<ArrayRef> = keys.map(|key| Arc::clone(batch.column(*key))).collect();
+        let times = batch
+            .column(self.parameters.time)
+            .as_primitive_opt::<TimestampNanosecondType>()
+            .ok_or_else(|| internal_datafusion_err!("a time is no timestamp"))?;
+        let keys: Vec<ArrayRef> = self
+            .parameters
+            .keys
+            .iter()
+            .map(|key| Arc::clone(batch.column(*key)))
+            .collect();
         if let Some(groups) = &mut self.groups {
             groups.assign(&keys, batch.num_rows())?;
         }
@@ -81,8 +86,11 @@ impl GroupTimes {
         batch: &RecordBatch,
         times: &TimestampNanosecondArray,
     ) -> Option<NullBuffer> {
-        let required = self.parameters.required.iter();
-        let required = required.map(|column| batch.column(*column).logical_nulls());
+        let required = self
+            .parameters
+            .required
+            .iter()
+            .map(|column| batch.column(*column).logical_nulls());
         required.fold(times.nulls().cloned(), |one, other| {
             NullBuffer::union(one.as_ref(), other.as_ref())
         })

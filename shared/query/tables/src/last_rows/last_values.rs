@@ -60,11 +60,13 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let schema = &aggregate.schema;
     let keys = schema.fields().len().saturating_sub(changed.len());
     let names = schema.fields().iter().skip(keys);
-    let functions = functions.zip(&changed).zip(names);
-    let functions = functions.map(|((function, changed), field)| match changed {
-        Some(changed) => changed.function.clone().alias(field.name()),
-        None => function.clone(),
-    });
+    let functions = functions
+        .zip(&changed)
+        .zip(names)
+        .map(|((function, changed), field)| match changed {
+            Some(changed) => changed.function.clone().alias(field.name()),
+            None => function.clone(),
+        });
     let groups = aggregate.group_expr.clone();
     let input = Arc::clone(&aggregate.input);
     let aggregate = Aggregate::try_new(input, groups, functions.collect())?;

@@ -39,8 +39,8 @@ impl PhysicalOptimizerRule for LastRowsRule {
             let Some(parameters) = parameters_of(aggregate) else {
                 return Ok(Transformed::no(node));
             };
-            let input = read_newest_rows(aggregate.input(), &parameters, config)?;
-            let input = input.unwrap_or_else(|| Arc::clone(aggregate.input()));
+            let input = read_newest_rows(aggregate.input(), &parameters, config)?
+                .unwrap_or_else(|| Arc::clone(aggregate.input()));
             let input = LastRowsExec::try_new(input, parameters)?;
             let node = replace_children_if_necessary(node, vec![Arc::new(input)])?;
             Ok(Transformed::yes(node))
@@ -66,11 +66,15 @@ fn parameters_of(aggregate: &AggregateExec) -> Option<LastRowsParameters> {
     if !is_raw || !is_plain || is_filtered || aggregate.limit_options().is_some() {
         return None;
     }
-    let keys = groups.expr().iter().map(|(key, _)| index_of(key));
-    let keys: Vec<usize> = keys.collect::<Option<_>>()?;
+    let keys: Vec<usize> = groups
+        .expr()
+        .iter()
+        .map(|(key, _)| index_of(key))
+        .collect::<Option<_>>()?;
     let functions = aggregate.aggr_expr().iter();
-    let needs = functions.map(|function| FunctionNeeds::from_aggregate(function, &keys));
-    let needs: Vec<FunctionNeeds> = needs.collect::<Option<_>>()?;
+    let needs: Vec<FunctionNeeds> = functions
+        .map(|function| FunctionNeeds::from_aggregate(function, &keys))
+        .collect::<Option<_>>()?;
     let first = needs.iter().find(|needs| needs.selects_values)?;
     let (time, end) = (first.time, first.end);
     let is_same = needs

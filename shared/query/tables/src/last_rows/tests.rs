@@ -188,8 +188,13 @@ async fn tags_are_read_as_texts_and_returned_as_tags() {
 async fn rows_of_a_group_are_not_ordered_by_its_keys() {
     let context = session(true, vec![vec![]]);
     let functions = async |sql: &str| {
-        let plan = context.sql(sql).await.unwrap();
-        let plan = plan.into_optimized_plan().unwrap().to_string();
+        let plan = context
+            .sql(sql)
+            .await
+            .unwrap()
+            .into_optimized_plan()
+            .unwrap()
+            .to_string();
         let (_, functions) = plan.split_once("aggr=[[").unwrap();
         functions.split_once("]]").unwrap().0.to_owned()
     };
@@ -268,8 +273,7 @@ proptest! {
             required: Vec::new(),
         };
         let needed = |texts: bool| {
-            let batches = batches.iter().map(|runs| batch_of_runs(runs, texts));
-            let batches: Vec<_> = batches.collect();
+            let batches: Vec<_> = batches.iter().map(|runs| batch_of_runs(runs, texts)).collect();
             let mut groups = GroupTimes::new(&parameters, &batches[0].schema()).unwrap();
             let needed = batches.iter().map(|batch| groups.needed_rows(batch).unwrap());
             needed.collect::<Vec<_>>()

@@ -175,8 +175,7 @@ impl ExecutionPlan for RankSortExec {
         });
         let partitions = partitions.collect::<Result<_>>()?;
         let memory = MemoryConsumer::new("RankSortExec").register(context.memory_pool());
-        let rows_by_rank = MetricBuilder::new(&self.metrics);
-        let rows_by_rank = rows_by_rank.counter(ROWS_BY_RANK, partition);
+        let rows_by_rank = MetricBuilder::new(&self.metrics).counter(ROWS_BY_RANK, partition);
         let sort = RowSort {
             input: SortInput::new(partitions, self.limits, keys.row_bytes(), memory),
             schema: self.schema(),

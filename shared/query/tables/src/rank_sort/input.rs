@@ -121,8 +121,10 @@ impl SortInput {
 
     /// Returns the partitions with all their rows, those that were read and the rest.
     pub(super) fn into_partitions(self) -> Vec<Arc<dyn PartitionStream>> {
-        let partitions = self.partitions.into_iter();
-        let partitions = partitions.map(|partition| Arc::new(partition.into_stream()) as Arc<_>);
+        let partitions = self
+            .partitions
+            .into_iter()
+            .map(|partition| Arc::new(partition.into_stream()) as Arc<_>);
         partitions.collect()
     }
 }

@@ -90,8 +90,8 @@ impl RankKeys {
                     column,
                     is_descending,
                 } => {
-                    let integers = cast(rows.column(*column), &DataType::Int64)?;
-                    let integers = integers.as_primitive::<Int64Type>().values();
+                    let widened = cast(rows.column(*column), &DataType::Int64)?;
+                    let integers = widened.as_primitive::<Int64Type>().values();
                     // The order of the bits is that of the integers.
                     let flipped = if *is_descending { i64::MAX } else { i64::MIN };
                     for ((number, _), integer) in numbers.iter_mut().zip(integers) {
@@ -121,10 +121,10 @@ fn is_tag(kind: &DataType) -> bool {
 
 /// Returns the rank of the tags of each row among those of all rows. Equal tags have equal ranks.
 fn ranks(rows: &RecordBatch, tags: &[(usize, SortOptions)]) -> Result<Vec<u32>, ArrowError> {
-    let columns = tags
+    let mut columns = tags
         .iter()
-        .map(|(column, options)| tag_ranks(rows.column(*column).as_ref(), *options));
-    let mut columns = columns.collect::<Result<Vec<Vec<u32>>, _>>()?;
+        .map(|(column, options)| tag_ranks(rows.column(*column).as_ref(), *options))
+        .collect::<Result<Vec<Vec<u32>>, _>>()?;
     if columns.len() == 1 {
         return Ok(columns.pop().unwrap_or_default());
     }
@@ -138,8 +138,9 @@ fn ranks(rows: &RecordBatch, tags: &[(usize, SortOptions)]) -> Result<Vec<u32>, 
             *is_start |= before != rank;
         }
     }
-    let starts = is_start.iter().enumerate();
-    let starts: Vec<usize> = starts
+    let starts: Vec<usize> = is_start
+        .iter()
+        .enumerate()
         .filter_map(|(row, is_start)| is_start.then_some(row))
         .collect();
     let order = |one: usize, other: usize| {
@@ -190,8 +191,10 @@ fn tag_ranks(tags: &dyn Array, options: SortOptions) -> Result<Vec<u32>, ArrowEr
 
 /// Returns the rank of each text that is used. Equal texts have equal ranks.
 fn text_ranks(texts: &StringArray, is_used: &[bool], is_descending: bool, null: u32) -> Vec<u32> {
-    let used = (0..texts.len()).filter(|key| is_used[*key] && texts.is_valid(*key));
-    let mut used: Vec<(&str, usize)> = used.map(|key| (texts.value(key), key)).collect();
+    let mut used: Vec<(&str, usize)> = (0..texts.len())
+        .filter(|key| is_used[*key] && texts.is_valid(*key))
+        .map(|key| (texts.value(key), key))
+        .collect();
     used.sort_unstable();
     let mut ranks = vec![null; texts.len()];
     let mut rank = NULLS_FIRST;

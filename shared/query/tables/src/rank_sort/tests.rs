@@ -68,8 +68,7 @@ fn schema() -> SchemaRef {
 /// Returns rows with ascending ids from `id`.
 fn batch(rows: &[Row], id: usize) -> RecordBatch {
     let tags = |tag: fn(&Row) -> Option<u8>| -> ArrayRef {
-        let keys = rows.iter().map(|row| tag(row).map(i32::from));
-        let keys: Int32Array = keys.collect();
+        let keys: Int32Array = rows.iter().map(|row| tag(row).map(i32::from)).collect();
         let values = StringArray::from(VALUES.to_vec());
         Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)))
     };

@@ -92,8 +92,10 @@ impl KeyCodes {
 
     /// Sets the codes of the rows; `None` if a key has a type without codes, no key is a tag, or the codes are too wide.
     fn encode(&mut self, keys: &[ArrayRef], rows: usize) -> Option<()> {
-        let widths = keys.iter().map(|key| width_of(key.data_type()));
-        let widths: Vec<u32> = widths.collect::<Option<_>>()?;
+        let widths: Vec<u32> = keys
+            .iter()
+            .map(|key| width_of(key.data_type()))
+            .collect::<Option<_>>()?;
         if widths.iter().sum::<u32>() > WIDTH || !keys.iter().any(is_tag) {
             return None;
         }

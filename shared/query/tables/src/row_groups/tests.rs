@@ -103,8 +103,11 @@ proptest! {
             by_rows.intern(batch.columns(), &mut expected).unwrap();
             prop_assert_eq!(groups.assigned(), &expected);
             if let Some(runs) = groups.runs() {
-                let of_runs = runs.groups.iter().zip(runs.ranges());
-                let of_runs = of_runs.flat_map(|(group, run)| run.map(|_| *group));
+                let of_runs = runs
+                    .groups
+                    .iter()
+                    .zip(runs.ranges())
+                    .flat_map(|(group, run)| run.map(|_| *group));
                 prop_assert_eq!(&of_runs.collect::<Vec<_>>(), &expected);
             }
         }

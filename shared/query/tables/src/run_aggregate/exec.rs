@@ -103,8 +103,8 @@ impl ExecutionPlan for RunAggregateExec {
         let options = &context.session_config().options().execution;
         let batch_size = context.session_config().batch_size();
         // It emits its groups instead of using the disk.
-        let consumer = MemoryConsumer::new(format!("RunAggregateExec[{partition}]"));
-        let consumer = consumer.with_can_spill(true);
+        let consumer =
+            MemoryConsumer::new(format!("RunAggregateExec[{partition}]")).with_can_spill(true);
         Ok(Box::pin(RunAggregateStream {
             states: PartialStates::new(aggregate)?,
             schema: self.aggregate.schema(),

@@ -65,15 +65,15 @@ impl PartialStates {
         let functions = functions
             .iter()
             .zip(arguments)
-            .zip(aggregate.filter_expr().iter());
-        let functions = functions.map(|((function, arguments), filter)| {
-            Ok(GroupFunction {
-                arguments,
-                filter: filter.clone(),
-                states: function.create_groups_accumulator()?,
-                of_runs: RunFunction::from_aggregate(function).filter(|_| filter.is_none()),
-            })
-        });
+            .zip(aggregate.filter_expr().iter())
+            .map(|((function, arguments), filter)| {
+                Ok(GroupFunction {
+                    arguments,
+                    filter: filter.clone(),
+                    states: function.create_groups_accumulator()?,
+                    of_runs: RunFunction::from_aggregate(function).filter(|_| filter.is_none()),
+                })
+            });
         Ok(Self {
             groups: RowGroups::new(schema, &ordering)?,
             functions: functions.collect::<Result<_>>()?,
@@ -187,8 +187,9 @@ impl FunctionInput {
         let Some(filter) = &self.filter else {
             return Ok(None);
         };
-        let filter = filter.as_boolean_opt();
-        let filter = filter.ok_or_else(|| internal_datafusion_err!("a filter is not boolean"))?;
+        let filter = filter
+            .as_boolean_opt()
+            .ok_or_else(|| internal_datafusion_err!("a filter is not boolean"))?;
         Ok(Some(filter))
     }
 }

@@ -109,8 +109,9 @@ fn integers_of<'a>(
     argument: &'a Arc<dyn PhysicalExpr>,
     schema: &Schema,
 ) -> Result<Option<&'a Arc<dyn PhysicalExpr>>> {
-    let cast = argument.downcast_ref::<CastExpr>();
-    let cast = cast.filter(|cast| *cast.cast_type() == DataType::Float64);
+    let cast = argument
+        .downcast_ref::<CastExpr>()
+        .filter(|cast| *cast.cast_type() == DataType::Float64);
     let Some(cast) = cast else {
         return Ok(None);
     };
@@ -125,8 +126,10 @@ fn reduced<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
     reduce: fn(&[T::Native]) -> R::Native,
 ) -> Option<PrimitiveArray<R>> {
     let values: &[T::Native] = values.as_primitive_opt::<T>()?.values();
-    let results = runs.ranges().map(|run| values.get(run).map(reduce));
-    let results: Vec<R::Native> = results.collect::<Option<_>>()?;
+    let results: Vec<R::Native> = runs
+        .ranges()
+        .map(|run| values.get(run).map(reduce))
+        .collect::<Option<_>>()?;
     Some(PrimitiveArray::new(results.into(), None))
 }
 

@@ -45,10 +45,16 @@ fn schema() -> SchemaRef {
 
 fn batch(rows: &[Row]) -> RecordBatch {
     let tags = |tag: fn(&Row) -> Option<u8>| -> ArrayRef {
-        let texts = rows.iter().map(|row| tag(row).map(|tag| format!("t{tag}")));
-        let texts: Vec<Option<String>> = texts.collect();
-        let texts = texts.iter().map(Option::as_deref);
-        Arc::new(texts.collect::<DictionaryArray<Int32Type>>())
+        let texts: Vec<Option<String>> = rows
+            .iter()
+            .map(|row| tag(row).map(|tag| format!("t{tag}")))
+            .collect();
+        Arc::new(
+            texts
+                .iter()
+                .map(Option::as_deref)
+                .collect::<DictionaryArray<Int32Type>>(),
+        )
     };
     let columns: Vec<ArrayRef> = vec![
         tags(|row| row.0),
@@ -220,10 +226,10 @@ async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
     });
     let times = limits.map(|limit| [limit.saturating_sub(1), limit, limit.saturating_add(1)]);
     for times in times.into_iter().chain([[i64::MIN, i64::MIN + 1, -1]]) {
-        let rows = times
+        let rows: Vec<Row> = times
             .iter()
-            .flat_map(|time| (0..8).map(|_| (None, None, *time, Some(1))));
-        let rows: Vec<Row> = rows.collect();
+            .flat_map(|time| (0..8).map(|_| (None, None, *time, Some(1))))
+            .collect();
         let answers = [true, false].map(|with_rule| {
             let context = session(plain(with_rule), vec![vec![batch(&rows)], vec![]]);
             async move {
@@ -232,11 +238,16 @@ async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
                     let origin = format!("to_timestamp_nanos({origin})");
                     let bin = format!("date_bin(INTERVAL '1 hour', time, {origin})");
                     let sql = format!("SELECT {bin} AS t, count(*) FROM rows GROUP BY t");
-                    let rows = context.sql(&sql).await.unwrap().collect().await;
-                    let rows = rows.map(|rows| {
-                        let columns = rows.iter().flat_map(|rows| rows.columns().to_vec());
-                        format!("{:?}", columns.collect::<Vec<_>>())
-                    });
+                    let rows = context
+                        .sql(&sql)
+                        .await
+                        .unwrap()
+                        .collect()
+                        .await
+                        .map(|rows| {
+                            let columns = rows.iter().flat_map(|rows| rows.columns().to_vec());
+                            format!("{:?}", columns.collect::<Vec<_>>())
+                        });
                     answers.push(rows.map_err(|error| error.to_string()));
                 }
                 answers

@@ -43,11 +43,16 @@ pub(super) struct WeightedRegion {
 
 /// Returns the bytes of a region: the share of its sections and of the tail, by time.
 pub(super) fn region_bytes(fragment: &ScanFragment, region: &ScanRegion, tail_bytes: u64) -> u64 {
-    let sections = region.sections.iter();
-    let sections = sections.filter_map(|at| fragment.sections.get(*at));
+    let sections = region
+        .sections
+        .iter()
+        .filter_map(|at| fragment.sections.get(*at));
     let of_sections = sections.map(|section| share(section.length, interval(section), region.time));
-    let of_tail = fragment.tail.time.filter(|_| region.has_tail);
-    let of_tail = of_tail.map_or(0, |whole| share(tail_bytes, whole, region.time));
+    let of_tail = fragment
+        .tail
+        .time
+        .filter(|_| region.has_tail)
+        .map_or(0, |whole| share(tail_bytes, whole, region.time));
     of_sections.sum::<u64>() + of_tail
 }
 
@@ -235,8 +240,9 @@ mod tests {
             let sections: Vec<_> = sections.into_iter().map(|(min, length, mib)| (min, min + length, mib << 20)).collect();
             let fragment = fragment(&sections);
             let cuts: Vec<String> = cuts.into_iter().collect();
-            let names: Vec<String> = (0..count).map(|worker| format!("worker {worker}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let workers: Vec<String> =
+                (0..count).map(|worker| format!("worker {worker}")).collect();
+            let names: Vec<&str> = workers.iter().map(String::as_str).collect();
             let lists = assign(&fragment, &weighted(&fragment, &cuts), &names, min_part_bytes);
             prop_assert_eq!(lists.len(), count);
             for time in 0..40 {

@@ -278,8 +278,8 @@ impl SectionData {
             .iter()
             .map(|range| self.chunks.get(&id(range)))
             .collect();
-        let ahead = ahead.into_iter();
         let ahead: Vec<_> = ahead
+            .into_iter()
             .filter(|range| !self.chunks.contains_key(&id(range)))
             .collect();
         let missing: Vec<Range<u64>> = ranges
@@ -305,12 +305,10 @@ impl SectionData {
             .await?;
         for (range, slot) in ranges.iter().zip(&mut found) {
             if slot.is_none() {
-                let bytes = cut(&blocks, range).ok_or_else(|| {
+                let part = cut(&blocks, range).ok_or_else(|| {
                     SectionDataError::Missing(format!("{} from byte {}", file.key, range.start))
                 })?;
-                let bytes = self
-                    .verify_or_read_again(file, footer, range, bytes)
-                    .await?;
+                let bytes = self.verify_or_read_again(file, footer, range, part).await?;
                 self.chunks.insert(id(range), bytes.clone());
                 *slot = Some(bytes);
             }

@@ -206,8 +206,10 @@ pub(super) fn divide(
         intervals.push(interval);
     }
     let region = |time, of: &[usize]| {
-        let of = of.iter().filter_map(|at| sources.get(*at).copied());
-        let of: Vec<Option<usize>> = of.collect();
+        let of: Vec<Option<usize>> = of
+            .iter()
+            .filter_map(|at| sources.get(*at).copied())
+            .collect();
         ScanRegion {
             time,
             series: None,
@@ -216,10 +218,15 @@ pub(super) fn divide(
         }
     };
     let regions = TimeRegions::from_sources(&intervals);
-    let direct = regions.direct.iter().enumerate();
-    let direct = direct.flat_map(|(at, ranges)| ranges.iter().map(move |range| (*range, vec![at])));
-    let overlaps = regions.overlaps.iter();
-    let overlaps = overlaps.map(|overlap| (overlap.range, overlap.sources.clone()));
+    let direct = regions
+        .direct
+        .iter()
+        .enumerate()
+        .flat_map(|(at, ranges)| ranges.iter().map(move |range| (*range, vec![at])));
+    let overlaps = regions
+        .overlaps
+        .iter()
+        .map(|overlap| (overlap.range, overlap.sources.clone()));
     direct
         .chain(overlaps)
         .map(|(range, of)| region(range, &of))

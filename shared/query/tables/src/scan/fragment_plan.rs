@@ -50,8 +50,10 @@ impl FragmentPlanner<'_> {
         );
         let tail = self.tail_view().await?;
         let regions = fragment.regions.iter();
-        let of_all_series = regions.clone().filter(|region| region.series.is_none());
-        let of_all_series: Vec<&ScanRegion> = of_all_series.collect();
+        let of_all_series: Vec<&ScanRegion> = regions
+            .clone()
+            .filter(|region| region.series.is_none())
+            .collect();
         let mut plans = Vec::new();
         for region in regions.filter(|region| region.series.is_some()) {
             plans.push(self.plan_regions(&[region], tail.as_ref(), &hiding)?);
@@ -100,8 +102,8 @@ impl FragmentPlanner<'_> {
         if !wide.contains(&tag) {
             wide.push(tag);
         }
-        let plan = planner.plan(&wide, &sources)?;
-        let plan = self.filter(plan, series.condition())?;
+        let unfiltered = planner.plan(&wide, &sources)?;
+        let plan = self.filter(unfiltered, series.condition())?;
         project(plan, &schema, &wide, &fragment.projection)
     }
 
@@ -172,8 +174,13 @@ impl FragmentPlanner<'_> {
         let (reader, database) = (self.tail.clone(), fragment.database);
         let names = fragment.tail.names.clone();
         let fetch = async move { reader.fetch(database, &names).await };
-        let fetched = self.scan.io_runtime.run(fetch).await;
-        let fetched = fetched.map_err(FragmentError::from).map_err(external)?;
+        let fetched = self
+            .scan
+            .io_runtime
+            .run(fetch)
+            .await
+            .map_err(FragmentError::from)
+            .map_err(external)?;
         if let Some(gone) = fetched.missing.first() {
             return Err(external(FragmentError::SegmentGone(*gone)));
         }

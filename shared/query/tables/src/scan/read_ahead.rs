@@ -64,10 +64,11 @@ impl ReadAhead {
         self.read_until = row_group + 1;
         let next = metadata.row_groups().iter().skip(row_group + 1);
         for group in next.take(self.window) {
-            let chunks = columns
+            let chunks: Option<Vec<Range<u64>>> = columns
                 .iter()
-                .filter_map(|column| group.columns().get(*column));
-            let chunks: Option<Vec<Range<u64>>> = chunks.map(chunk_range).collect();
+                .filter_map(|column| group.columns().get(*column))
+                .map(chunk_range)
+                .collect();
             let Some(chunks) = chunks.filter(|_| self.is_of_reader(group)) else {
                 break;
             };
@@ -112,8 +113,8 @@ fn find_chunks(metadata: &ParquetMetaData, ranges: &[Range<u64>]) -> Option<(usi
 
 /// The bytes of a column chunk in the file; `None` if the footer has a negative number.
 fn chunk_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
-    let start = chunk.dictionary_page_offset();
-    let start = u64::try_from(start.unwrap_or_else(|| chunk.data_page_offset())).ok()?;
+    let dictionary = chunk.dictionary_page_offset();
+    let start = u64::try_from(dictionary.unwrap_or_else(|| chunk.data_page_offset())).ok()?;
     let length = u64::try_from(chunk.compressed_size()).ok()?;
     Some(start..start.saturating_add(length))
 }

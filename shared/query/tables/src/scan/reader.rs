@@ -151,13 +151,17 @@ impl AsyncFileReader for SectionReader {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         Box::pin(async move {
             let footer = self.footer().await?;
-            let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            let length = usize::try_from(total).unwrap_or(usize::MAX);
             let charge = self.held.charge(length).map_err(external)?;
             self.bytes.add(length);
             let ahead = self.ahead.after(footer.metadata(), &ranges);
-            let bytes = self.data.ranges(&self.file, &footer, &ranges, ahead).await;
-            let bytes = bytes.map_err(external)?.into_iter();
+            let bytes = self
+                .data
+                .ranges(&self.file, &footer, &ranges, ahead)
+                .await
+                .map_err(external)?
+                .into_iter();
             Ok(bytes.map(|bytes| charged(bytes, &charge)).collect())
         })
     }
@@ -259,8 +263,9 @@ mod tests {
     #[test]
     fn operators_that_spill_make_room_for_a_quarter_of_the_limit() {
         let pool = pool();
-        let sort = MemoryConsumer::new("sort").with_can_spill(true);
-        let sort = sort.register(&pool);
+        let sort = MemoryConsumer::new("sort")
+            .with_can_spill(true)
+            .register(&pool);
         sort.try_grow(1_000).unwrap();
         let held = HeldBytes::new(&pool);
         let charge = held.charge(250).unwrap();

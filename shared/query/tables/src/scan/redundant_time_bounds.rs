@@ -42,8 +42,7 @@ fn without_redundant_bounds(
         return Ok(None);
     };
     let is_plain = filter.projection().is_none() && filter.fetch().is_none();
-    let conditions = split_conjunction(filter.predicate());
-    let conditions: Vec<_> = conditions
+    let conditions: Vec<_> = split_conjunction(filter.predicate())
         .into_iter()
         .map(|condition| (condition, times_that_meet(condition)))
         .collect();
@@ -58,8 +57,11 @@ fn without_redundant_bounds(
         let mut inputs = inputs.iter();
         times.is_some_and(|times| inputs.all(|input| times.contains(*input)))
     };
-    let rest = conditions.iter().filter(|(_, times)| !is_met(times));
-    let rest: Vec<_> = rest.map(|(condition, _)| Arc::clone(condition)).collect();
+    let rest: Vec<_> = conditions
+        .iter()
+        .filter(|(_, times)| !is_met(times))
+        .map(|(condition, _)| Arc::clone(condition))
+        .collect();
     if rest.len() == conditions.len() {
         return Ok(None);
     }

@@ -12,10 +12,11 @@ use neap_points::TagFilter;
 pub(super) fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
     let required = LiteralGuarantee::analyze(key).into_iter();
     let of_tags = required.filter_map(|required| {
-        let values = required.literals.iter().map(|value| value.try_as_str());
+        let texts = required.literals.iter().map(|value| value.try_as_str());
         // Times are no texts.
-        let values = values.map(|value| value.flatten().map(str::to_owned));
-        let values: BTreeSet<String> = values.collect::<Option<_>>()?;
+        let values: BTreeSet<String> = texts
+            .map(|value| value.flatten().map(str::to_owned))
+            .collect::<Option<_>>()?;
         (required.guarantee == Guarantee::In).then_some(TagFilter {
             tag: required.column.name,
             values,

@@ -35,10 +35,11 @@ impl SnapshotTable {
         } else {
             1
         };
-        let sections = manifest.sections.iter();
-        let sections = sections.filter(|section| section.table == table);
-        let sections =
-            sections.filter(|section| in_time(section.min_time, section.max_time).is_some());
+        let sections = manifest
+            .sections
+            .iter()
+            .filter(|section| section.table == table)
+            .filter(|section| in_time(section.min_time, section.max_time).is_some());
         let of_sections = sections.map(|section| {
             let times = (section.min_time, section.max_time);
             let rows = rows_between(section.rows, times, time) / selectivity;

@@ -287,18 +287,17 @@ impl ExecutionPlan for SnapshotScanExec {
         let partitions = fragment.partitions.max(1);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let rows = stream::once(async move {
-            let plan = plan.get_or_try_init(|| {
+            let planned = plan.get_or_try_init(|| {
                 Self::plan(&environment, &fragment, &filters, &dynamic_filters)
             });
-            let plan = Arc::clone(plan.await?);
+            let plan = Arc::clone(planned.await?);
             opened
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .get_or_insert_with(|| Arc::clone(&plan));
             // The partitions of the plan take turns in those of the output.
             let count = plan.output_partitioning().partition_count();
-            let parts = (partition..count).step_by(partitions);
-            let parts = stream::iter(parts)
+            let parts = stream::iter((partition..count).step_by(partitions))
                 .map(move |part| plan.execute(part, Arc::clone(&context)))
                 .try_flatten();
             Ok::<_, DataFusionError>(parts)
@@ -357,8 +356,8 @@ impl ExecutionPlan for SnapshotScanExec {
         _: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
-        let rows = self.fragment.sections.iter().map(|section| section.rows);
-        let rows = usize::try_from(rows.sum::<u64>()).unwrap_or(usize::MAX);
+        let row_counts = self.fragment.sections.iter().map(|section| section.rows);
+        let rows = usize::try_from(row_counts.sum::<u64>()).unwrap_or(usize::MAX);
         statistics.num_rows = Precision::Inexact(rows);
         let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
         statistics.total_byte_size = Precision::Inexact(bytes);
@@ -368,9 +367,10 @@ impl ExecutionPlan for SnapshotScanExec {
 
 /// The bytes that the operators of a plan have read from sections.
 fn scanned_bytes(plan: &dyn ExecutionPlan) -> usize {
-    let own = plan.metrics();
-    let own = own.and_then(|metrics| metrics.sum_by_name(BYTES_SCANNED));
-    let own = own.map_or(0, |value| value.as_usize());
+    let own = plan
+        .metrics()
+        .and_then(|metrics| metrics.sum_by_name(BYTES_SCANNED))
+        .map_or(0, |value| value.as_usize());
     let inputs = plan.children().into_iter();
     own + inputs
         .map(|input| scanned_bytes(input.as_ref()))

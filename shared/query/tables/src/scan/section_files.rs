@@ -115,8 +115,11 @@ impl SectionFiles {
         }
         let mut statistics = Statistics::new_unknown(&self.table);
         statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
-        let column = self.table.index_of(TIME_COLUMN).ok();
-        let column = column.and_then(|at| statistics.column_statistics.get_mut(at));
+        let column = self
+            .table
+            .index_of(TIME_COLUMN)
+            .ok()
+            .and_then(|at| statistics.column_statistics.get_mut(at));
         if let (Some(column), Some(times)) = (column, times) {
             let time = |time| Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), None));
             (column.min_value, column.max_value) = (time(times.min), time(times.max));

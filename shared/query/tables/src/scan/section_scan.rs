@@ -168,8 +168,8 @@ fn divide(files: &[SectionFile], partitions: usize) -> Vec<Vec<(usize, RowGroupS
     let per_section = partitions.max(1).div_ceil(files.len().max(1));
     let shares = files.iter().enumerate().flat_map(|(at, file)| {
         let by_rows = file.section().rows.div_ceil(MAX_ROW_GROUP_ROWS as u64);
-        let groups = by_rows.max(file.length() / DIVIDED_BYTES);
-        let groups = usize::try_from(groups).unwrap_or(usize::MAX);
+        let groups =
+            usize::try_from(by_rows.max(file.length() / DIVIDED_BYTES)).unwrap_or(usize::MAX);
         let count = per_section.min(groups).max(1);
         (0..count).map(move |number| (at, RowGroupShare { number, count }))
     });
@@ -200,8 +200,8 @@ fn gets_values_later(condition: &Arc<dyn PhysicalExpr>) -> bool {
 
 /// Returns the rows that meet a condition.
 fn filter_rows(rows: RecordBatch, condition: &dyn PhysicalExpr) -> Result<RecordBatch> {
-    let passes = condition.evaluate(&rows)?.into_array(rows.num_rows())?;
-    let passes = as_boolean_array(&passes)?;
+    let evaluated = condition.evaluate(&rows)?.into_array(rows.num_rows())?;
+    let passes = as_boolean_array(&evaluated)?;
     if passes.true_count() == passes.len() {
         return Ok(rows);
     }
@@ -273,17 +273,16 @@ impl ExecutionPlan for SectionScanExec {
         let schema = self.schema();
         let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), opened.try_flatten().boxed());
         // The filter may drop all rows of many batches.
-        let rows = cooperative(rows).map(move |rows| {
+        let filtered = cooperative(rows).map(move |batch| {
             let _timer = metrics.elapsed_compute().timer();
-            let rows = rows?;
             let rows = match &filter {
-                Some(filter) => filter_rows(rows, filter.as_ref())?,
-                None => rows,
+                Some(filter) => filter_rows(batch?, filter.as_ref())?,
+                None => batch?,
             };
             metrics.record_output(rows.num_rows());
             Ok(rows)
         });
-        let rows = rows.try_filter(|rows| std::future::ready(rows.num_rows() > 0));
+        let rows = filtered.try_filter(|rows| std::future::ready(rows.num_rows() > 0));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
@@ -296,8 +295,10 @@ impl ExecutionPlan for SectionScanExec {
         _: &[Arc<Statistics>],
         _: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let statistics = self.sections.statistics();
-        let statistics = statistics.project(Some(&self.sections.projection));
+        let statistics = self
+            .sections
+            .statistics()
+            .project(Some(&self.sections.projection));
         Ok(Arc::new(statistics.to_inexact()))
     }
 

@@ -29,8 +29,9 @@ impl SequenceExec {
     /// # Errors
     /// There are no inputs.
     pub(super) fn try_new(inputs: Vec<Arc<dyn ExecutionPlan>>, partitions: usize) -> Result<Self> {
-        let first = inputs.first();
-        let first = first.ok_or_else(|| internal_datafusion_err!("a sequence needs inputs"))?;
+        let first = inputs
+            .first()
+            .ok_or_else(|| internal_datafusion_err!("a sequence needs inputs"))?;
         let partitions = partitions.clamp(1, inputs.len());
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(first.schema()),
@@ -92,8 +93,13 @@ impl ExecutionPlan for SequenceExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let inputs = self.inputs.iter().skip(partition).step_by(self.partitions);
-        let inputs: Vec<Arc<dyn ExecutionPlan>> = inputs.cloned().collect();
+        let inputs: Vec<Arc<dyn ExecutionPlan>> = self
+            .inputs
+            .iter()
+            .skip(partition)
+            .step_by(self.partitions)
+            .cloned()
+            .collect();
         let streams = inputs
             .into_iter()
             .map(move |input| input.execute(0, Arc::clone(&context)));

@@ -151,8 +151,12 @@ impl SnapshotTable {
         let files: Vec<(usize, SectionFile)> = large
             .into_iter()
             .filter_map(|at| {
-                let of_region = regions.get(at)?.region.sections.iter();
-                let of_region = of_region.filter_map(|at| sections.get(*at));
+                let of_region = regions
+                    .get(at)?
+                    .region
+                    .sections
+                    .iter()
+                    .filter_map(|at| sections.get(*at));
                 let largest = of_region.max_by_key(|one| one.section.length)?;
                 let file = SectionFile::new(fragment.database, Arc::clone(&table), largest);
                 Some((at, file))

@@ -37,8 +37,11 @@ impl SystemTableSource for InfluxdbSchemaSource {
 
 /// Returns the columns of the tables with these names, sorted by table name and column name.
 fn rows(catalog: &DatabaseCatalog, names: &NameFilter<'_>) -> Result<RecordBatch> {
-    let tables = catalog.tables().filter(|table| names.matches(table.name()));
-    let mut tables: Vec<&Table> = tables.map(Arc::as_ref).collect();
+    let mut tables: Vec<&Table> = catalog
+        .tables()
+        .filter(|table| names.matches(table.name()))
+        .map(Arc::as_ref)
+        .collect();
     tables.sort_unstable_by_key(|table| table.name());
     let mut columns: Vec<(&str, &str, ColumnType)> = Vec::new();
     for table in tables {

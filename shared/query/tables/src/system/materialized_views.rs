@@ -165,11 +165,13 @@ impl SystemTableSource for MaterializedViewsSource {
         if self.snapshot.catalog.value.views().next().is_none() {
             return self.empty();
         }
-        let progress = view_progress(&self.bucket, self.snapshot.database);
-        let progress = progress.read(None).await.map_err(external)?;
-        let progress = &progress.value.views;
-        let current = self.current_views(progress).await.map_err(external)?;
-        self.rows_of(progress, &current)
+        let progress = view_progress(&self.bucket, self.snapshot.database)
+            .read(None)
+            .await
+            .map_err(external)?;
+        let views = &progress.value.views;
+        let current = self.current_views(views).await.map_err(external)?;
+        self.rows_of(views, &current)
     }
 
     fn empty(&self) -> Result<RecordBatch> {

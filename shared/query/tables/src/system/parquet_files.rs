@@ -62,16 +62,21 @@ impl SystemTableSource for ParquetFilesSource {
     /// Returns the files of the tables that the filters select. Reads the manifest's pages of these tables.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
         let wanted = NameFilter::new(TABLE_NAME, filters);
-        let tables = self.snapshot.catalog.value.all_tables();
-        let mut tables: Vec<_> = tables
+        let mut tables: Vec<_> = self
+            .snapshot
+            .catalog
+            .value
+            .all_tables()
             .filter(|table| wanted.matches(table.name()))
             .collect();
         tables.sort_unstable_by_key(|table| table.name());
         let mut files: Vec<(&str, SectionWithFooter)> = Vec::new();
         for table in tables {
             let shared = &self.shared;
-            let sections = shared.sections(&self.snapshot, table.id(), TimeRange::ALL);
-            let sections = sections.await.map_err(external)?;
+            let sections = shared
+                .sections(&self.snapshot, table.id(), TimeRange::ALL)
+                .await
+                .map_err(external)?;
             files.extend(sections.into_iter().map(|section| (table.name(), section)));
         }
         self.table(&files)

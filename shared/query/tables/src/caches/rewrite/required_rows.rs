@@ -48,9 +48,11 @@ impl RequiredRows {
 fn of_aggregate(aggregate: &Aggregate) -> Option<RequiredRows> {
     let scan = scan_below(&aggregate.input)?;
     let tags = table_of(scan)?.rows.table().tag_names();
-    let groups = aggregate.group_expr.iter();
-    let groups = groups.map(|group| base_column(group, &aggregate.input));
-    let groups: BTreeSet<String> = groups.collect::<Option<_>>()?;
+    let groups: BTreeSet<String> = aggregate
+        .group_expr
+        .iter()
+        .map(|group| base_column(group, &aggregate.input))
+        .collect::<Option<_>>()?;
     if !groups.iter().all(|group| tags.contains(group)) {
         return None;
     }
@@ -102,9 +104,12 @@ fn of_function(
     if params.filter.is_some() || params.distinct {
         return None;
     }
-    let arguments = params.args.iter().map(|arg| base_column(arg, input));
-    let arguments: Vec<String> = arguments.collect::<Option<_>>()?;
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let columns: Vec<String> = params
+        .args
+        .iter()
+        .map(|arg| base_column(arg, input))
+        .collect::<Option<_>>()?;
+    let arguments: Vec<&str> = columns.iter().map(String::as_str).collect();
     let keeps_nulls = params.null_treatment != Some(NullTreatment::IgnoreNulls);
     match (func.name(), arguments.as_slice()) {
         ("max", [TIME_COLUMN]) => Some(AggregateInput::MaxTime),
@@ -176,8 +181,8 @@ fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
 
 /// Returns the table that a scan reads, if its caches may answer.
 pub(super) fn table_of(scan: &TableScan) -> Option<CachedTable> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    let provider: &dyn std::any::Any = provider.as_ref();
+    let source = source_as_provider(&scan.source).ok()?;
+    let provider: &dyn std::any::Any = source.as_ref();
     provider.downcast_ref::<CachedTable>().cloned()
 }
 

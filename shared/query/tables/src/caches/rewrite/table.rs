@@ -203,8 +203,11 @@ impl RewrittenTable {
     /// Returns the caches that may contain the required rows and columns.
     fn candidates(&self, asked: &ScanRequest<'_>) -> Vec<TableCacheDefinition> {
         let (table, schema) = (self.rows.table(), self.rows.schema());
-        let read = asked.projection.iter();
-        let read: Vec<&String> = read.map(|at| schema.field(*at).name()).collect();
+        let read: Vec<&String> = asked
+            .projection
+            .iter()
+            .map(|at| schema.field(*at).name())
+            .collect();
         let time = TIME_COLUMN.to_owned();
         let last_caches = || {
             let caches = table.last_caches().iter();
@@ -275,13 +278,20 @@ impl RewrittenTable {
     fn has_no_rows_before(&self, from: i64) -> bool {
         let (table, snapshot) = (self.rows.table().id(), self.rows.snapshot());
         let manifest = &snapshot.manifest.value;
-        let sections = manifest.sections.iter();
-        let mut sections = sections.filter(|section| section.table == table);
+        let mut sections = manifest
+            .sections
+            .iter()
+            .filter(|section| section.table == table);
         let mut pages = manifest.pages.iter().filter(|page| page.may_hold(table));
-        let segments = snapshot.tail.iter().flat_map(|segment| segment.tables());
-        let mut segments = segments.filter(|rows| rows.table == table);
-        let lost = manifest.reported_damage().flat_map(|record| &record.lost);
-        let mut lost = lost.filter(|rows| rows.may_be_of(table));
+        let mut segments = snapshot
+            .tail
+            .iter()
+            .flat_map(|segment| segment.tables())
+            .filter(|rows| rows.table == table);
+        let mut lost = manifest
+            .reported_damage()
+            .flat_map(|record| &record.lost)
+            .filter(|rows| rows.may_be_of(table));
         lost.all(|rows| rows.min_time >= from)
             && sections.all(|section| section.min_time >= from)
             && pages.all(|page| page.min_time >= from)

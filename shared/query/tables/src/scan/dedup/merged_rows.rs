@@ -232,8 +232,12 @@ impl MergedRows {
         slices: &[RowSlice],
         rows: &LazyCell<Vec<SourceRow>, impl FnOnce() -> Vec<SourceRow>>,
     ) -> Result<ArrayRef> {
-        let sources = self.sources.iter().map(|one| one.rows.column(column));
-        let sources: Vec<&dyn Array> = sources.map(AsRef::as_ref).collect();
+        let sources: Vec<&dyn Array> = self
+            .sources
+            .iter()
+            .map(|one| one.rows.column(column))
+            .map(AsRef::as_ref)
+            .collect();
         if !self.older.is_empty() && sources.iter().any(|source| source.null_count() > 0) {
             return Ok(interleave(&sources, &self.newest_values(&sources, rows))?);
         }

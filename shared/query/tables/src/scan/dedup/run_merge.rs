@@ -180,11 +180,15 @@ impl RunMerge {
     /// Reads the next batch of each input that has none.
     async fn read(&mut self) -> Result<()> {
         let cursors = self.cursors.iter().enumerate();
-        let waiting = cursors.filter(|(_, cursor)| cursor.needs_batch());
-        let waiting: Vec<usize> = waiting.map(|(number, _)| number).collect();
+        let waiting: Vec<usize> = cursors
+            .filter(|(_, cursor)| cursor.needs_batch())
+            .map(|(number, _)| number)
+            .collect();
         // Inputs wait for the store at the same time.
-        let cursors = self.cursors.iter_mut();
-        let cursors = cursors.filter(|cursor| cursor.needs_batch());
+        let cursors = self
+            .cursors
+            .iter_mut()
+            .filter(|cursor| cursor.needs_batch());
         try_join_all(cursors.map(|cursor| cursor.read(&self.keys))).await?;
         for number in waiting {
             let cursor = self.cursors.get(number);
@@ -245,8 +249,9 @@ impl RunMerge {
 
     /// Outputs the rows of the first cursor whose tag sets no other cursor has. Returns a batch that is complete.
     fn take_alone(&mut self) -> Result<Option<RecordBatch>> {
-        let rival = self.cursor(1);
-        let rival = rival.and_then(|rival| Some((Arc::clone(rival.batch.as_ref()?), rival.row)));
+        let rival = self
+            .cursor(1)
+            .and_then(|rival| Some((Arc::clone(rival.batch.as_ref()?), rival.row)));
         let is_before_rival = |batch: &SourceBatch, row: usize| match &rival {
             Some((rival, at)) => batch.compare_tags(row, rival, *at).is_lt(),
             None => true,

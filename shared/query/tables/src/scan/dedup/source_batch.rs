@@ -27,8 +27,8 @@ struct SourceTag {
 impl SourceTag {
     /// Returns the code of the value of a row; `None` if it has no value.
     fn code(&self, row: usize) -> Option<usize> {
-        let code = self.codes.is_valid(row).then(|| self.codes.value(row))?;
-        let code = usize::try_from(code).ok()?;
+        let key = self.codes.is_valid(row).then(|| self.codes.value(row))?;
+        let code = usize::try_from(key).ok()?;
         self.values.is_valid(code).then_some(code)
     }
 
@@ -61,9 +61,11 @@ impl SourceBatch {
                 values: values.clone(),
             })
         };
-        let times = rows.column(*time);
-        let times = times.as_primitive_opt::<TimestampNanosecondType>();
-        let times = times.ok_or_else(|| wrong(*time))?.clone();
+        let times = rows
+            .column(*time)
+            .as_primitive_opt::<TimestampNanosecondType>()
+            .ok_or_else(|| wrong(*time))?
+            .clone();
         Ok(Self {
             tags: tags.iter().map(tag).collect::<Result<_>>()?,
             times,

@@ -191,8 +191,10 @@ proptest! {
             let texts = pretty_format_batches(batches).unwrap();
             (rows, texts.to_string())
         };
-        let all = merged(&sources, batch_size, max_bytes).into_iter();
-        let all: Vec<_> = all.map(|batch| batch.project(&output).unwrap()).collect();
+        let all: Vec<_> = merged(&sources, batch_size, max_bytes)
+            .into_iter()
+            .map(|batch| batch.project(&output).unwrap())
+            .collect();
         let found = merged_columns(&sources, &output, batch_size, max_bytes);
         prop_assert_eq!(rows(&found), rows(&all));
     }

@@ -36,8 +36,9 @@ impl ScanPlanner<'_> {
             .collect();
         let pool = &self.session.runtime_env().memory_pool;
         let concurrent = concurrent_merges(&mut memory, pool.as_ref(), self.partitions);
-        let merges = overlaps.iter().zip(memory);
-        let merges = merges
+        let merges = overlaps
+            .iter()
+            .zip(memory)
             .map(|(overlap, memory)| self.merged(projection, &wide, sources, overlap, memory))
             .collect::<Result<Vec<_>>>()?;
         if concurrent < merges.len() {
@@ -124,8 +125,8 @@ impl ScanPlanner<'_> {
             let schema = Arc::new(self.schema.project(wide)?);
             let range = [overlap.range];
             let ranges = (!overlap.range.contains(file.time())).then_some(range.as_slice());
-            let key = key.filter(|_| self.predicates.requires_tags());
             let key = key
+                .filter(|_| self.predicates.requires_tags())
                 .map(|key| reassign_expr_columns(Arc::clone(key), &schema))
                 .transpose()?;
             let conditions = self.row_conditions(&schema, ranges, seen.as_ref())?;

@@ -20,10 +20,11 @@ impl ScanPlanner<'_> {
         ranges: &[TimeInterval],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         // Rows of other times need no filter: DataFusion applies the exact filter above the scan.
-        let wanted = ranges
+        let wanted: Vec<_> = ranges
             .iter()
-            .filter_map(|range| range.intersection(self.predicates.selected_keys.time));
-        let wanted: Vec<_> = wanted.map(|range| range.min..=range.max).collect();
+            .filter_map(|range| range.intersection(self.predicates.selected_keys.time))
+            .map(|range| range.min..=range.max)
+            .collect();
         if let Some(selected) = &rows.selected {
             let numbers = rows.image.look_up_rows(selected, &wanted);
             if let Some(numbers) = numbers {
@@ -82,9 +83,11 @@ impl ScanPlanner<'_> {
                 part.push(ImageChunk::clone(chunk));
             }
         }
-        let partitions = partitions.into_iter().map(|(_, chunks)| chunks.into());
-        let partitions = partitions.filter(|chunks: &Arc<[ImageChunk]>| !chunks.is_empty());
-        let partitions = partitions.collect();
+        let partitions = partitions
+            .into_iter()
+            .map(|(_, chunks)| chunks.into())
+            .filter(|chunks: &Arc<[ImageChunk]>| !chunks.is_empty())
+            .collect();
         Ok(TailScanExec::new(
             rows,
             partitions,

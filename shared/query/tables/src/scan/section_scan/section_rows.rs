@@ -76,8 +76,10 @@ pub(super) async fn read_rows(
     if let Some(selection) = row_selection(&groups) {
         builder = builder.with_row_selection(selection);
     }
-    let rows = builder.build()?.map_err(DataFusionError::from);
-    let rows = rows.and_then(move |batch| std::future::ready(columns.of_table(&batch)));
+    let rows = builder
+        .build()?
+        .map_err(DataFusionError::from)
+        .and_then(move |batch| std::future::ready(columns.of_table(&batch)));
     Ok(Some(Box::pin(rows)))
 }
 
@@ -121,14 +123,16 @@ struct SectionColumns {
 impl SectionColumns {
     fn new(section: &ArrowReaderMetadata, table: SchemaRef) -> Self {
         let of_section: &Schema = section.schema();
-        let found = table.fields().iter();
-        let found: Vec<Option<usize>> = found
+        let found: Vec<Option<usize>> = table
+            .fields()
+            .iter()
             .map(|field| of_section.index_of(field.name()).ok())
             .collect();
         let mut read: Vec<usize> = found.iter().copied().flatten().collect();
         read.sort_unstable();
-        let sources = found.into_iter();
-        let sources = sources.map(|column| read.binary_search(&column?).ok());
+        let sources = found
+            .into_iter()
+            .map(|column| read.binary_search(&column?).ok());
         Self {
             sources: sources.collect(),
             table,
@@ -139,15 +143,19 @@ impl SectionColumns {
     /// Returns the rows with the columns of the table.
     fn of_table(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let count = rows.num_rows();
-        let columns = self.table.fields().iter().zip(&self.sources);
-        let columns = columns.map(|(field, source)| {
-            let column = source.and_then(|source| rows.columns().get(source));
-            Ok(match column {
-                Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
-                Some(column) => cast_with_options(column, field.data_type(), &EXACT)?,
-                None => new_null_array(field.data_type(), count),
-            })
-        });
+        let columns = self
+            .table
+            .fields()
+            .iter()
+            .zip(&self.sources)
+            .map(|(field, source)| {
+                let column = source.and_then(|source| rows.columns().get(source));
+                Ok(match column {
+                    Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
+                    Some(column) => cast_with_options(column, field.data_type(), &EXACT)?,
+                    None => new_null_array(field.data_type(), count),
+                })
+            });
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let schema = Arc::clone(&self.table);

@@ -216,13 +216,17 @@ fn select_pages(
     rows: usize,
 ) -> Option<(Option<RowSelection>, bool)> {
     let index = metadata.column_index()?.get(group)?.get(at)?;
-    let locations = metadata.offset_index()?.get(group)?.get(at)?;
-    let locations = locations.page_locations();
+    let locations = metadata
+        .offset_index()?
+        .get(group)?
+        .get(at)?
+        .page_locations();
     if matches!(index, ColumnIndexMetaData::NONE) || index.num_pages() != locations.len() as u64 {
         return None;
     }
-    let first_rows = locations.iter().map(|page| page.first_row_index);
-    let first_rows: Vec<usize> = first_rows
+    let first_rows: Vec<usize> = locations
+        .iter()
+        .map(|page| page.first_row_index)
         .map(usize::try_from)
         .collect::<Result<_, _>>()
         .ok()

@@ -156,8 +156,10 @@ impl CachedTail {
         if self.without_room.contains(&cache) || !self.runs.is_empty() {
             return Err(CacheError::TooLarge { limit });
         }
-        let overlay = self.overlays.remove(&cache);
-        let mut overlay = overlay.unwrap_or_else(|| CacheTailIndex::new(shape));
+        let mut overlay = self
+            .overlays
+            .remove(&cache)
+            .unwrap_or_else(|| CacheTailIndex::new(shape));
         overlay.update(&self.builder)?;
         if self.size_bytes() + overlay.size_bytes() > limit {
             self.without_room.insert(cache);
@@ -218,8 +220,12 @@ impl CachedTail {
 
     /// Returns the segments above a mark that the runs and the image contain.
     fn segments_above(&self, mark: Stamp) -> impl Iterator<Item = SegmentName> {
-        let of_runs = self.runs.iter().flat_map(|run| run.segments()).copied();
-        let of_runs = of_runs.filter(move |name| name.stamp > mark);
+        let of_runs = self
+            .runs
+            .iter()
+            .flat_map(|run| run.segments())
+            .copied()
+            .filter(move |name| name.stamp > mark);
         of_runs.chain(self.taken.iter().copied())
     }
 
@@ -297,8 +303,13 @@ impl CachedTail {
 
     /// The columns that queries needed since the last restart, of tags those that they scanned. Queries will need them again.
     fn used_columns(&self) -> BTreeSet<String> {
-        let fields = self.builder.schema().fields().iter().enumerate();
-        let fields = fields.zip(&self.is_used);
+        let fields = self
+            .builder
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .zip(&self.is_used);
         let is_tag = |name: &String| self.builder.tags().contains(name);
         let used = fields.filter(|((column, field), is_used)| {
             if is_tag(field.name()) {
@@ -320,20 +331,28 @@ impl CachedTail {
         let mut builder = builder_of(table, &self.builder.loaded_columns());
         builder.keep_scans_of(&self.builder);
         // The tags of sorted rows come from the index of series.
-        let fields = self.builder.schema().fields().iter().enumerate();
-        let fields = fields.filter(|(_, field)| !self.builder.tags().contains(field.name()));
-        let fields: Vec<usize> = fields.map(|(column, _)| column).collect();
+        let fields: Vec<usize> = self
+            .builder
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| !self.builder.tags().contains(field.name()))
+            .map(|(column, _)| column)
+            .collect();
         self.load(snapshot, table, &fields)?;
         let mut builder = std::mem::replace(&mut self.builder, builder);
         self.row_bytes = 0;
         self.stream_bytes = 0;
         self.overlays.clear();
-        let run = TailRun::write(&limits.runtime, builder.image(), &self.taken);
-        let run = run.map_err(|source| TailImageError::NotSpilled {
-            table: table.name().to_owned(),
-            limit: limits.image_bytes,
-            source,
-        })?;
+        let run =
+            TailRun::write(&limits.runtime, builder.image(), &self.taken).map_err(|source| {
+                TailImageError::NotSpilled {
+                    table: table.name().to_owned(),
+                    limit: limits.image_bytes,
+                    source,
+                }
+            })?;
         match run {
             Some(run) => {
                 self.runs.push(run);
@@ -365,8 +384,10 @@ impl CachedTail {
         if self.builder.has_replaced_rows() {
             // Newer rows get copies of texts of any size.
             let fields = self.builder.schema().fields().iter().enumerate();
-            let texts = fields.filter(|(_, field)| *field.data_type() == DataType::Utf8);
-            let texts: Vec<usize> = texts.map(|(column, _)| column).collect();
+            let texts: Vec<usize> = fields
+                .filter(|(_, field)| *field.data_type() == DataType::Utf8)
+                .map(|(column, _)| column)
+                .collect();
             self.load(snapshot, table, &texts)?;
         }
         // All fields are needed to write the image.
@@ -410,11 +431,12 @@ impl CachedTail {
             return Ok(());
         }
         let fields = self.builder.schema().fields();
-        let missing = columns
+        let missing: BTreeSet<String> = columns
             .iter()
-            .filter(|column| !self.builder.has_columns(&[**column]));
-        let missing = missing.filter_map(|column| fields.get(*column));
-        let missing: BTreeSet<String> = missing.map(|field| field.name().clone()).collect();
+            .filter(|column| !self.builder.has_columns(&[**column]))
+            .filter_map(|column| fields.get(*column))
+            .map(|field| field.name().clone())
+            .collect();
         let end = self.segments_above(snapshot.mark).count();
         let start = end - self.taken.len() + self.deleted;
         let segments = snapshot.segments.get(start..end).unwrap_or(&[]);

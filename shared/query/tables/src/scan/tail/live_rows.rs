@@ -63,9 +63,11 @@ impl TailCondition {
         columns: &[usize],
         schema: &Schema,
     ) -> Result<Self> {
-        let read = collect_columns(predicate);
-        let read: BTreeSet<usize> = read.iter().map(Column::index).collect();
-        let read: Vec<usize> = read.into_iter().collect();
+        let indexes: BTreeSet<usize> = collect_columns(predicate)
+            .iter()
+            .map(Column::index)
+            .collect();
+        let read: Vec<usize> = indexes.into_iter().collect();
         let schema = Arc::new(schema.project(&read)?);
         Ok(Self {
             predicate: reassign_expr_columns(Arc::clone(predicate), &schema)?,
@@ -81,15 +83,18 @@ impl TailCondition {
 
     /// Returns the rows that meet the condition.
     fn filter(&self, image: &TailImage, parts: Vec<ChunkRows>) -> Result<Vec<ChunkRows>> {
-        let rows = image.rows_of(&parts, &self.columns, &self.schema);
-        let rows = rows.map_err(external)?;
-        let is_met = self.predicate.evaluate(&rows)?;
-        let is_met = is_met.into_array(rows.num_rows())?;
-        let is_met = is_met.as_boolean();
+        let rows = image
+            .rows_of(&parts, &self.columns, &self.schema)
+            .map_err(external)?;
+        let evaluated = self
+            .predicate
+            .evaluate(&rows)?
+            .into_array(rows.num_rows())?;
+        let condition = evaluated.as_boolean();
         // Rows for which the condition is null do not meet it.
-        let is_met: BooleanBuffer = match is_met.nulls() {
-            Some(nulls) => is_met.values() & nulls.inner(),
-            None => is_met.values().clone(),
+        let is_met: BooleanBuffer = match condition.nulls() {
+            Some(nulls) => condition.values() & nulls.inner(),
+            None => condition.values().clone(),
         };
         let mut first = 0;
         let filtered = parts.into_iter().filter_map(|part| {

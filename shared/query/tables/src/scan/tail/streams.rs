@@ -86,8 +86,10 @@ impl PartitionStream for SortedTailRows {
         let sort = move || image.sorted(range.min..=range.max, selected, &columns, batch_rows);
         let rows = stream::once(async move {
             // The sort is CPU-bound.
-            let rows = tokio::task::spawn_blocking(sort).await;
-            let rows: SortedRows = rows.map_err(external)?.map_err(external)?;
+            let rows: SortedRows = tokio::task::spawn_blocking(sort)
+                .await
+                .map_err(external)?
+                .map_err(external)?;
             let batches = rows.map(|batch| batch.map_err(external));
             Ok::<_, DataFusionError>(stream::iter(batches))
         });
@@ -111,10 +113,12 @@ pub(in crate::scan) fn scan_numbered_rows(
     (batch_rows, max_partitions): (usize, usize),
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let batches = numbers.len().div_ceil(batch_rows.max(1));
-    let parts = batches.clamp(1, max_partitions.max(1));
-    let parts = numbers.chunks(numbers.len().div_ceil(parts).max(1));
-    let parts = parts.map(|numbers| NumberedTailRows::new(image, numbers, columns, schema));
-    let parts: Vec<_> = parts.map(|part| Arc::new(part) as _).collect();
+    let part_count = batches.clamp(1, max_partitions.max(1));
+    let parts: Vec<_> = numbers
+        .chunks(numbers.len().div_ceil(part_count).max(1))
+        .map(|numbers| NumberedTailRows::new(image, numbers, columns, schema))
+        .map(|part| Arc::new(part) as _)
+        .collect();
     if parts.is_empty() {
         Ok(None)
     } else {

@@ -189,8 +189,10 @@ impl TailScanExec {
         if !self.is_replaceable || !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
             return Ok(None);
         }
-        let required = needed.required.iter();
-        let required = required.map(|at| self.columns.get(*at).copied());
+        let required = needed
+            .required
+            .iter()
+            .map(|at| self.columns.get(*at).copied());
         let Some(required) = required.collect::<Option<Vec<usize>>>() else {
             return Ok(None);
         };
@@ -273,8 +275,8 @@ impl ExecutionPlan for TailScanExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batch_rows = context.session_config().batch_size();
         let columns = (self.columns.as_slice(), self.schema());
-        let rows = LiveRows::new(&self.rows, Arc::clone(chunks), columns, batch_rows);
-        let rows = rows.with_condition(self.condition.clone());
+        let rows = LiveRows::new(&self.rows, Arc::clone(chunks), columns, batch_rows)
+            .with_condition(self.condition.clone());
         Ok(match self.fetch {
             Some(fetch) => {
                 let rows = rows.with_fetch(fetch).stream(metrics.intermediate());
@@ -310,8 +312,8 @@ impl ExecutionPlan for TailScanExec {
         }
         let statistics = statistics.with_fetch(self.fetch, 0, 1)?;
         // Each partition ends after so many rows.
-        let is_exact = self.fetch.is_none_or(|fetch| rows <= fetch) || partitions == 1;
-        let is_exact = is_exact && self.condition.is_none();
+        let has_all_rows = self.fetch.is_none_or(|fetch| rows <= fetch) || partitions == 1;
+        let is_exact = has_all_rows && self.condition.is_none();
         Ok(Arc::new(if is_exact {
             statistics
         } else {
@@ -337,8 +339,8 @@ impl ExecutionPlan for TailScanExec {
         // Projections that rename columns are not swapped.
         let columns = projection.expr().iter().map(|projected| {
             let column = projected.expr.downcast_ref::<Column>()?;
-            let column = (column.name() == projected.alias).then_some(column.index())?;
-            self.columns.get(column).copied()
+            let index = (column.name() == projected.alias).then_some(column.index())?;
+            self.columns.get(index).copied()
         });
         let Some(columns) = columns.collect() else {
             return Ok(None);

@@ -113,8 +113,9 @@ proptest! {
         ],
     ) {
         let keys: Vec<Key> = keys.into_iter().collect();
-        let filters = [("host", &host), ("zone", &zone)].into_iter();
-        let filters = filters.filter_map(|(tag, values)| Some(filter(tag, values.as_ref()?)));
+        let filters = [("host", &host), ("zone", &zone)]
+            .into_iter()
+            .filter_map(|(tag, values)| Some(filter(tag, values.as_ref()?)));
         let time = TimeInterval { min: first, max: first + length };
         let wanted = SelectedKeys { tags: filters.collect(), time };
         let has = |value: Option<u8>, values: &Option<BTreeSet<u8>>| {

@@ -58,8 +58,8 @@ fn scan(
     };
     let schema = Arc::new(image.schema().project(&[1]).unwrap());
     let chunks = image.chunks.clone().into();
-    let rows = LiveRows::new(&rows, chunks, (&[1], schema), batch_rows);
-    let rows = rows.with_condition(than.map(|than| is_greater(image, than)));
+    let rows = LiveRows::new(&rows, chunks, (&[1], schema), batch_rows)
+        .with_condition(than.map(|than| is_greater(image, than)));
     match fetch {
         Some(fetch) => rows.with_fetch(fetch),
         None => rows,
