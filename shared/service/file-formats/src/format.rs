@@ -97,8 +97,10 @@ impl Format {
         if start.starts_with(b"ARROW1") || start.starts_with(&[0xff; 4]) {
             return Some(Self::Arrow);
         }
-        let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-        let text = text.trim_ascii_start();
+        let text = start
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(start)
+            .trim_ascii_start();
         if text.starts_with(b"{") {
             return Some(Self::JsonLines);
         }

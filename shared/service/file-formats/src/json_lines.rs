@@ -168,11 +168,13 @@ impl PartSource for JsonLinesFile {
             return Ok(Vec::new());
         }
         self.rows += rows.len();
-        let batch = self.columns.build(&rows, &mut refused);
-        let batch = batch.map_err(|error| ReadError::Arrow {
-            row: first_row - 1,
-            error,
-        })?;
+        let batch = self
+            .columns
+            .build(&rows, &mut refused)
+            .map_err(|error| ReadError::Arrow {
+                row: first_row - 1,
+                error,
+            })?;
         refused.sort_by_key(|row| row.index);
         refused.dedup_by_key(|row| row.index);
         Ok(vec![TablePart {

@@ -111,8 +111,8 @@ impl OpenedFile {
         max_decoded_bytes: Option<u64>,
     ) -> Result<Self, ReadError> {
         let failed = |error| ReadError::Parquet { row: 0, error };
-        let stated = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new());
-        let stated = stated.map_err(failed)?;
+        let stated =
+            ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(failed)?;
         let metadata = Arc::clone(stated.metadata());
         check_columns(metadata.file_metadata().schema_descr().num_columns())?;
         let limit = max_decoded_bytes.unwrap_or(u64::MAX);
@@ -159,8 +159,10 @@ fn stated_bytes(metadata: &ParquetMetaData) -> u64 {
 
 /// Returns a batch with the types of a schema.
 fn without_views(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns: Vec<ArrayRef> = columns
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
         .map(|(column, field)| cast(column, field.data_type()))
         .collect::<Result<_, _>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns)

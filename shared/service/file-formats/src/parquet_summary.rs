@@ -31,8 +31,7 @@ pub struct ParquetSummary {
 /// # Errors
 /// The file is not Parquet, or is encrypted.
 pub fn parquet_footer_bytes(tail: [u8; PARQUET_TAIL_BYTES]) -> Result<usize, ReadError> {
-    let tail = FooterTail::try_new(&tail);
-    let tail = tail.map_err(|error| ReadError::Parquet { row: 0, error })?;
+    let tail = FooterTail::try_new(&tail).map_err(|error| ReadError::Parquet { row: 0, error })?;
     Ok(tail.metadata_length())
 }
 

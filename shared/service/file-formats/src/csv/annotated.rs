@@ -161,8 +161,9 @@ impl AnnotatedSection {
         table: Option<&str>,
         parts: &mut Vec<TablePart>,
     ) -> Result<(), ArrowError> {
-        let names = self.find(chunk, |role| *role == ColumnRole::FieldName);
-        let names = names.map(|names| names.slice(run.start, run.length));
+        let names = self
+            .find(chunk, |role| *role == ColumnRole::FieldName)
+            .map(|names| names.slice(run.start, run.length));
         let field_names = names.as_ref().map(distinct).unwrap_or_default();
         if run.length > 1 && field_names.len() * run.length > MAX_PIVOTED_CELLS {
             let half = run.length / 2;
@@ -172,12 +173,14 @@ impl AnnotatedSection {
             return Ok(());
         }
         let end = run.start + run.length;
-        let refused = chunk.refused.iter();
-        let refused = refused.filter(|row| (run.start..end).contains(&row.index));
-        let refused = refused.map(|row| UnreadableRow {
-            index: row.index - run.start,
-            message: row.message.clone(),
-        });
+        let refused = chunk
+            .refused
+            .iter()
+            .filter(|row| (run.start..end).contains(&row.index))
+            .map(|row| UnreadableRow {
+                index: row.index - run.start,
+                message: row.message.clone(),
+            });
         let mut batch = RunBatch {
             rows: run.length,
             refused: refused.collect(),

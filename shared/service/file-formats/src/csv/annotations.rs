@@ -105,8 +105,10 @@ impl Annotations {
                 self.constants.push(ConstantColumn::parse(&values)?);
             }
             "#timezone" => {
-                let zone = values.map(str::trim).find(|value| !value.is_empty());
-                let zone = zone.ok_or("#timezone needs a zone")?;
+                let zone = values
+                    .map(str::trim)
+                    .find(|value| !value.is_empty())
+                    .ok_or("#timezone needs a zone")?;
                 self.zone = Some(parse_zone(zone)?);
             }
             "#concat" => return Err("#concat is not supported".to_owned()),

@@ -243,12 +243,12 @@ impl PartSource for CsvFile {
                 return Ok(Vec::new());
             }
             let row = chunk.first_row - 1;
-            let parts = match &mut self.section {
+            let converted = match &mut self.section {
                 Some(Section::Plain(section)) => section.convert(chunk),
                 Some(Section::Annotated(section)) => section.convert(chunk),
                 None => Ok(Vec::new()),
             };
-            let parts = parts.map_err(|error: ArrowError| ReadError::Arrow { row, error })?;
+            let parts = converted.map_err(|error: ArrowError| ReadError::Arrow { row, error })?;
             if self.is_pending {
                 self.section = None;
             }

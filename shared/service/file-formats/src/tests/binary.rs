@@ -270,8 +270,8 @@ fn file_of_large_texts(rows: usize, has_dictionary: bool) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter([
         ("note", Arc::new(texts) as ArrayRef),
         ("time", Arc::new(times)),
-    ]);
-    let batch = batch.unwrap();
+    ])
+    .unwrap();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(Default::default()))
         .set_dictionary_enabled(has_dictionary)
@@ -373,14 +373,12 @@ fn large_pages_count_as_memory_before_they_are_decompressed() {
 #[test]
 fn files_with_too_many_columns_are_refused() {
     let columns = MAX_COLUMNS + 1;
-    let names = (0..columns).map(|column| format!("c{column}"));
-    let names: Vec<String> = names.collect();
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let values: Vec<ArrayRef> = (0..columns)
         .map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef)
         .collect();
     let batch = RecordBatch::try_from_iter(names.iter().zip(values)).unwrap();
-    let members = names.iter().map(|name| format!("\"{name}\":1"));
-    let members: Vec<String> = members.collect();
+    let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
     let (first, second) = members.split_at(columns / 2);
     let texts = [
         (
