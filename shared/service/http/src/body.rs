@@ -370,8 +370,10 @@ mod tests {
     #[test]
     fn the_expected_size_follows_from_the_headers() {
         let expected = |headers: &[(HeaderName, &'static str)]| {
-            let headers = headers.iter().cloned();
-            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let headers = headers
+                .iter()
+                .cloned()
+                .map(|(name, value)| (name, HeaderValue::from_static(value)));
             expected_bytes(&HeaderMap::from_iter(headers), &LIMITS)
         };
         assert_eq!(expected(&[(CONTENT_LENGTH, "77")]), 77);

@@ -195,8 +195,9 @@ async fn answer(
     extensions.insert(id);
     extensions.insert(caller.clone());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let answer = origin::scope(origin, answer.instrument(span)).await;
-    let mut answer = answer.unwrap_or_else(|panic| panicked(panic.as_ref()));
+    let mut answer = origin::scope(origin, answer.instrument(span))
+        .await
+        .unwrap_or_else(|panic| panicked(panic.as_ref()));
     // Used for the log line.
     answer.extensions_mut().insert(caller);
     answer
@@ -218,8 +219,10 @@ fn preflight() -> Response {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
         panic = text.unwrap_or("of unknown cause"),
         "a request panicked"
@@ -238,8 +241,9 @@ fn record_request(
     let extensions = response.extensions();
     let path = route_of(response);
     // A message with a status of 500 or more is about the server and not about the request.
-    let fault = extensions.get::<AnsweredError>();
-    let fault = fault.filter(|_| response.status().is_server_error());
+    let fault = extensions
+        .get::<AnsweredError>()
+        .filter(|_| response.status().is_server_error());
     let token = extensions.get::<Caller>().and_then(Caller::token_name);
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     match fault {

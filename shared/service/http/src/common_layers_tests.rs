@@ -39,8 +39,11 @@ fn routes() -> Router {
 
 /// Returns status, headers except the content length, and body. Values that differ each time are masked.
 async fn send(routes: &Router, method: &str, path: &str) -> String {
-    let request = Request::builder().method(method).uri(path);
-    let request = request.body(Body::empty()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .body(Body::empty())
+        .unwrap();
     let (head, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let mut lines = vec![head.status.as_u16().to_string()];

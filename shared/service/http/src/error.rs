@@ -317,8 +317,10 @@ mod tests {
 
     async fn parts(error: ApiError) -> (u16, Vec<String>, String) {
         let (head, body) = error.into_response().into_parts();
-        let headers = head.headers.iter();
-        let headers = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         let body = body.collect().await.unwrap().to_bytes();
         let body = String::from_utf8(body.to_vec()).unwrap();
         (head.status.as_u16(), headers.collect(), body)

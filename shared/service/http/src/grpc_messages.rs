@@ -119,8 +119,11 @@ mod tests {
                     found.push((end - piece.len(), prefix));
                 }
                 prop_assert!(piece.is_empty());
-                let new = expected.iter().filter(|(prefix_end, ..)| arrived < *prefix_end && *prefix_end <= end);
-                let new: Vec<_> = new.map(|(prefix_end, _, prefix)| (*prefix_end, *prefix)).collect();
+                let new: Vec<_> = expected
+                    .iter()
+                    .filter(|(prefix_end, ..)| arrived < *prefix_end && *prefix_end <= end)
+                    .map(|(prefix_end, _, prefix)| (*prefix_end, *prefix))
+                    .collect();
                 prop_assert_eq!(found, new);
                 let current = expected.iter().find(|(begin, message_end, _)| *begin <= end && end < *message_end);
                 prop_assert_eq!(scanner.missing_bytes(), current.map_or(0, |(_, message_end, _)| message_end - end));

@@ -88,8 +88,10 @@ pub fn multipart_parts<'a>(
 fn split_part<'a>(rest: &'a [u8], delimiter: &[u8]) -> Result<(Part<'a>, &'a [u8]), PartError> {
     let (part, following) = split_once(rest, delimiter).ok_or(PartError::CutOff)?;
     let (head, content) = split_once(part, b"\r\n\r\n").ok_or(PartError::Malformed)?;
-    let head = str::from_utf8(head).ok().and_then(PartHead::parse);
-    let head = head.ok_or(PartError::Malformed)?;
+    let head = str::from_utf8(head)
+        .ok()
+        .and_then(PartHead::parse)
+        .ok_or(PartError::Malformed)?;
     Ok(((head, content), following))
 }
 

@@ -170,8 +170,10 @@ impl Authenticator {
     ) -> Result<Result<Arc<TokenHolder>, TokenRejection>, CatalogError> {
         let verified = verify_access_token(root, issuer, token.reveal(), self.now()?);
         Ok(verified.and_then(|verified| {
-            let user = root.users().get(&verified.user);
-            let user = user.ok_or(TokenRejection::Unknown)?;
+            let user = root
+                .users()
+                .get(&verified.user)
+                .ok_or(TokenRejection::Unknown)?;
             Ok(Arc::new(TokenHolder {
                 actor: Actor::User(verified.user),
                 authority: Actor::User(verified.user),

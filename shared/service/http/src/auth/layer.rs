@@ -59,7 +59,9 @@ pub(crate) async fn admit(
 /// # Errors
 /// `Forbidden`; `Unauthenticated` if the request has no caller.
 pub(crate) fn check_route(request: &Request, route: &str) -> Result<(), ApiError> {
-    let caller = request.extensions().get::<Caller>();
-    let caller = caller.ok_or_else(error_answers::unauthenticated)?;
+    let caller = request
+        .extensions()
+        .get::<Caller>()
+        .ok_or_else(error_answers::unauthenticated)?;
     policy::check(caller, request.method(), route)
 }

@@ -499,8 +499,11 @@ async fn web_pages_get_no_tokens() {
     let stage = AuthFixture::new().await;
     let first = "/api/v3/configure/token/admin";
     let ask = async |method: &str, path: &str, header: (&str, &str)| {
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header(header.0, header.1).body(Body::empty());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header.0, header.1)
+            .body(Body::empty());
         let (status, headers, _) = stage.answer(request.unwrap()).await;
         (status, headers.contains_key("access-control-allow-origin"))
     };
@@ -579,8 +582,10 @@ async fn the_origin_of_a_request_is_available_to_its_handler() {
         ..stage
     };
     let bearer = format!("Bearer {}", stage.admin.secret.reveal());
-    let request = Request::builder().uri(SQL).header(AUTHORIZATION, bearer);
-    let request = request.extension(PeerAddress("192.0.2.7:4711".parse().unwrap()));
+    let request = Request::builder()
+        .uri(SQL)
+        .header(AUTHORIZATION, bearer)
+        .extension(PeerAddress("192.0.2.7:4711".parse().unwrap()));
     let (_, headers, body) = stage.answer(request.body(Body::empty()).unwrap()).await;
     let id = headers["x-neap-request-id"].to_str().unwrap();
     let expected = format!(

@@ -110,8 +110,8 @@ impl HistogramFamily {
             counts: vec![0; self.buckets.len() + 1],
             sum: 0.0,
         };
-        let histogram = self.series.get(values, || Mutex::new(empty()));
-        let mut histogram = histogram.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = self.series.get(values, || Mutex::new(empty()));
+        let mut histogram = series.lock().unwrap_or_else(PoisonError::into_inner);
         histogram.sum += value;
         if let Some(count) = histogram.counts.get_mut(bucket) {
             *count += 1;

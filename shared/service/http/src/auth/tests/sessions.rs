@@ -28,8 +28,8 @@ impl UserFixture {
         let stage = AuthFixture::with(AuthSettings {
             session_issuer: Some(IdentitySettings::DEFAULT_ISSUER.to_owned()),
             ..AuthSettings::default()
-        });
-        let stage = stage.await;
+        })
+        .await;
         let identity = IdentityService::new(Arc::clone(&stage.elsewhere), settings());
         Self {
             stage,
@@ -151,8 +151,12 @@ async fn expired_access_tokens_and_refresh_tokens_are_refused() {
     stage.sleep(lifetime + Duration::from_secs(1)).await;
     assert_eq!(stage.query(&tokens.access_token).await, UNAUTHENTICATED);
     assert_eq!(stage.failures("expired"), "1");
-    let renewed = fixture.identity.refresh(&tokens.refresh_token, "client");
-    let renewed = renewed.await.unwrap().access_token;
+    let renewed = fixture
+        .identity
+        .refresh(&tokens.refresh_token, "client")
+        .await
+        .unwrap()
+        .access_token;
     assert_eq!(stage.query(&renewed).await, "200 ann");
 }
 
