@@ -73,8 +73,8 @@ impl PasswordHasher {
         if before >= MAX_WAITING {
             return Err(IdentityError::Busy);
         }
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let permit = self.world.timeout(MAX_WAIT, permit).await;
+        let acquired = Arc::clone(&self.permits).acquire_owned();
+        let permit = self.world.timeout(MAX_WAIT, acquired).await;
         permit.and_then(Result::ok).ok_or(IdentityError::Busy)
     }
 
@@ -197,8 +197,10 @@ mod tests {
             memory_kib: 128,
             passes: 2,
         };
-        let hash = PasswordHasher::new(World::system(), stronger);
-        let hash = hash.hash("correct horse").await.unwrap();
+        let hash = PasswordHasher::new(World::system(), stronger)
+            .hash("correct horse")
+            .await
+            .unwrap();
         assert!(hasher().verify("correct horse", Some(&hash)).await.unwrap());
         let huge = PasswordHash {
             memory_kib: u32::MAX,

@@ -101,8 +101,10 @@ impl IdentityService {
     /// `Provider` when the HTTP client can't be set up.
     pub fn new(catalog: Arc<Catalog>, settings: IdentitySettings) -> Result<Self, IdentityError> {
         let world = catalog.bucket().world().clone();
-        let provider = settings.provider.clone();
-        let provider = provider.map(|provider| OidcProvider::new(provider, world.clone()));
+        let provider = settings
+            .provider
+            .clone()
+            .map(|provider| OidcProvider::new(provider, world.clone()));
         Ok(Self {
             passwords: PasswordHasher::new(world, settings.password_cost),
             limit: SignInLimit::default(),
@@ -183,8 +185,10 @@ impl IdentityService {
         let external = provider.verify(token, now.as_secs_f64()).await?;
         let key = self.signing_key()?;
         let catalog = &self.catalog;
-        let started = catalog.begin_external_session(&external, PROVIDER_SESSION, &key);
-        let started = started.await.map_err(refused)?;
+        let started = catalog
+            .begin_external_session(&external, PROVIDER_SESSION, &key)
+            .await
+            .map_err(refused)?;
         attempt.succeed(self.monotonic());
         self.tokens(started)
     }

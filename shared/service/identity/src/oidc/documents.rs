@@ -145,8 +145,8 @@ impl ProviderDocuments {
 
     async fn read_discovery(&self) -> Result<DiscoveryDocument, IdentityError> {
         let issuer = self.issuer.as_str().trim_end_matches('/');
-        let url = format!("{issuer}/.well-known/openid-configuration");
-        let url = Url::parse(&url).map_err(|error| unusable(error.to_string()))?;
+        let address = format!("{issuer}/.well-known/openid-configuration");
+        let url = Url::parse(&address).map_err(|error| unusable(error.to_string()))?;
         let document: DiscoveryDocument = self.http.read(&url).await?;
         // The document of another issuer must not provide the keys of this one.
         if document.issuer.trim_end_matches('/') != issuer {
@@ -187,9 +187,9 @@ impl ProviderDocuments {
             None => RETRY_INTERVAL,
         };
         if cached.was_attempted_within(interval, now) {
-            let known = cached.younger_than(MAX_AGE, now);
-            let known =
-                known.ok_or_else(|| unusable("it did not answer a moment ago".to_owned()))?;
+            let known = cached
+                .younger_than(MAX_AGE, now)
+                .ok_or_else(|| unusable("it did not answer a moment ago".to_owned()))?;
             return Ok(find(&known, header));
         }
         cached.attempted = Some(now);
@@ -200,12 +200,10 @@ impl ProviderDocuments {
 
     async fn read_keys(&self) -> Result<Vec<ProviderKey>, IdentityError> {
         let discovered = self.discovery().await?;
-        let url = Url::parse(&discovered.jwks_uri);
-        let url = url.map_err(|error| unusable(error.to_string()))?;
+        let url = Url::parse(&discovered.jwks_uri).map_err(|error| unusable(error.to_string()))?;
         let document: KeySetDocument = self.http.read(&url).await?;
         // A key of an unknown kind does not make the others unusable.
-        let keys = document.keys.into_iter().take(MAX_KEYS);
-        let keys = keys.filter_map(|key| {
+        let keys = document.keys.into_iter().take(MAX_KEYS).filter_map(|key| {
             let jwk: Jwk = serde_json::from_value(key).ok()?;
             let key = PublicKey::of_jwk(&jwk)?;
             Some(ProviderKey { id: jwk.kid, key })

@@ -133,8 +133,10 @@ impl OidcProvider {
     /// `WrongCredentials`, or `Provider`.
     pub(crate) async fn redeem(&self, code: &AuthorizationCode) -> Result<String, IdentityError> {
         let discovered = self.documents.discovery().await?;
-        let endpoint = discovered.token_endpoint.as_deref();
-        let endpoint = endpoint.ok_or_else(|| unusable("it has no token endpoint".to_owned()))?;
+        let endpoint = discovered
+            .token_endpoint
+            .as_deref()
+            .ok_or_else(|| unusable("it has no token endpoint".to_owned()))?;
         let form = [
             ("grant_type", "authorization_code"),
             ("client_id", self.settings.client_id.as_str()),
@@ -164,8 +166,11 @@ impl OidcProvider {
         let wrong = |_: JwsError| IdentityError::WrongCredentials;
         let token = UnverifiedToken::parse(token).map_err(wrong)?;
         let discovered = self.documents.discovery().await?;
-        let key = self.documents.key(&token.header).await?;
-        let key = key.ok_or(IdentityError::WrongCredentials)?;
+        let key = self
+            .documents
+            .key(&token.header)
+            .await?
+            .ok_or(IdentityError::WrongCredentials)?;
         let claims: ProviderClaims = token.verify(&key).map_err(wrong)?;
         let validity = Validity {
             exp: claims.exp,

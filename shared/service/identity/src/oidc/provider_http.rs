@@ -61,8 +61,11 @@ impl ProviderHttp {
         let form = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
-        let request = self.0.post(url.clone()).body(form);
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = self
+            .0
+            .post(url.clone())
+            .body(form)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let response = request.send().await.map_err(failed)?;
         match response.status() {
             status if status.is_success() => parse(url, response).await,

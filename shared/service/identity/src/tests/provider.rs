@@ -166,8 +166,9 @@ fn jwk(kid: &str, key: &SigningKey) -> Value {
 impl ProviderFixture {
     async fn new() -> Self {
         let state = Arc::new(ProviderState::default());
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listener = listener.await.unwrap();
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         *state.issuer.lock().unwrap() = issuer.clone();
         *state.keys.lock().unwrap() = vec![jwk("one", &key_of("one"))];
@@ -412,8 +413,8 @@ async fn the_algorithm_is_that_of_the_key() {
         .check_refused(&with("none", "one", b"x"), "none")
         .await;
     // The public key as the secret of an HMAC.
-    let message = with("HS256", "rsa", b"");
-    let message = message.trim_end_matches('.');
+    let unsigned = with("HS256", "rsa", b"");
+    let message = unsigned.trim_end_matches('.');
     let n = serde_json::to_value(rsa.key.public()).unwrap()["n"].clone();
     for secret in [n.as_str().unwrap().as_bytes(), RSA.as_bytes()] {
         let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
