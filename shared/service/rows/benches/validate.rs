@@ -53,8 +53,8 @@ fn lines() -> String {
 }
 
 fn batch(has_dictionaries: bool) -> RecordBatch {
-    let hosts: Vec<String> = (0..ROWS).map(host).collect();
-    let hosts = hosts.iter().map(String::as_str);
+    let host_names: Vec<String> = (0..ROWS).map(host).collect();
+    let hosts = host_names.iter().map(String::as_str);
     let regions = (0..ROWS).map(|_| "eu");
     let mut columns: Vec<(String, ArrayRef)> = if has_dictionaries {
         vec![

@@ -154,8 +154,8 @@ mod tests {
         for (column_type, values) in columns {
             for bits in 0..8_u8 {
                 let selection = BooleanBuffer::collect_bool(3, |row| bits & (1 << row) != 0);
-                let filtered = filter(&values, &BooleanArray::new(selection.clone(), None));
-                let filtered = filtered.unwrap();
+                let filtered =
+                    filter(&values, &BooleanArray::new(selection.clone(), None)).unwrap();
                 let parts = [
                     part(None, None, 2),
                     part(Some(&values), Some(&selection), filtered.len()),

@@ -44,8 +44,8 @@ pub fn decompressed_bytes(
     let codec = batch.compression().map(|compression| compression.codec());
     let mut total: usize = 0;
     for buffer in batch.buffers().into_iter().flatten() {
-        let bytes = range(buffer.offset(), buffer.length(), body);
-        let bytes = bytes.ok_or(MessageLimitError::Malformed)?;
+        let bytes =
+            range(buffer.offset(), buffer.length(), body).ok_or(MessageLimitError::Malformed)?;
         let size = match (codec, bytes.split_first_chunk::<SIZE_BYTES>()) {
             (Some(codec), Some((size, compressed))) => {
                 stated_size(i64::from_le_bytes(*size), codec, compressed, max_bytes)?

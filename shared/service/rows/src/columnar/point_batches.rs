@@ -127,8 +127,11 @@ impl PointBatches {
 
     /// Returns the memory of the points, in bytes. It includes that of absent values.
     pub fn size_bytes(&self) -> usize {
-        let bytes = self.current.tags.size_bytes();
-        let bytes = bytes.saturating_add(self.current.size_bytes());
+        let bytes = self
+            .current
+            .tags
+            .size_bytes()
+            .saturating_add(self.current.size_bytes());
         bytes.saturating_add(self.other_bytes)
     }
 

@@ -178,9 +178,11 @@ impl TableBuilder {
         if rows == 0 {
             return;
         }
-        let columns = batch.columns.into_iter();
-        let columns = columns.filter_map(|column| Some((column.table_column?, column.converted)));
-        let mut columns: Vec<_> = columns.collect();
+        let mut columns: Vec<_> = batch
+            .columns
+            .into_iter()
+            .filter_map(|column| Some((column.table_column?, column.converted)))
+            .collect();
         columns.sort_unstable_by_key(|(index, _)| *index);
         self.batches.push(AcceptedRows {
             columns,

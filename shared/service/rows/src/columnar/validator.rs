@@ -189,12 +189,12 @@ impl<'a> Validator<'a> {
             options: self.options,
             new_tables: self.new_tables,
         };
-        let validated = if is_plain {
+        let row_validated = if is_plain {
             Ok(())
         } else {
             limits.validate_in_full(table, batch, row)
         };
-        let validated = validated.and_then(|()| match self.options.max_cells {
+        let validated = row_validated.and_then(|()| match self.options.max_cells {
             Some(limit) if self.other_cells + table.cells(1) > limit => {
                 Err(LimitExceeded::Cells(limit).into())
             }

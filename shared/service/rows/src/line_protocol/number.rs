@@ -136,8 +136,8 @@ fn scan_fraction(
     if input.get(point) != Some(&b'.') || fraction == 0 {
         return Ok(None);
     }
-    let end = point + 1 + fraction;
-    let end = end + exponent_length(bytes_from(input, end));
+    let exponent = point + 1 + fraction;
+    let end = exponent + exponent_length(bytes_from(input, exponent));
     Ok(Some((FieldValue::Float(parse_float(input, end)?), end)))
 }
 

@@ -292,8 +292,7 @@ impl<'a> TableBuilder<'a> {
         let new_columns = self
             .columns
             .iter()
-            .filter(|column| column.position.is_none());
-        let new_columns = new_columns
+            .filter(|column| column.position.is_none())
             .map(|column| (column_name(column), column.column_type))
             .collect();
         let mut columns = self.columns;

@@ -102,9 +102,12 @@ impl RowBatch {
         while self.columns.iter().any(|column| *column.name == time_name) {
             time_name.push('\0');
         }
-        let columns = self.columns.iter();
-        let columns = columns.map(|column| (&*column.name, column.column_type()));
-        let columns: Vec<_> = columns.chain([(&*time_name, ColumnType::Time)]).collect();
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| (&*column.name, column.column_type()))
+            .chain([(&*time_name, ColumnType::Time)])
+            .collect();
         let schema = schemas.schema(&columns);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for column in self.columns {
@@ -242,8 +245,11 @@ impl TableBatch {
         if value.is_empty() {
             return Ok(());
         }
-        let expected = self.rows.columns.get(self.expected);
-        let expected = expected.filter(|column| *column.name == *key);
+        let expected = self
+            .rows
+            .columns
+            .get(self.expected)
+            .filter(|column| *column.name == *key);
         let tag = match expected.and_then(PointColumn::tag) {
             Some(tag) => tag,
             None => self.tags.tag(key, &self.hasher),
@@ -406,10 +412,13 @@ impl TableBatch {
         tags: &mut FinishedTags,
         schemas: &mut RecentSchemas,
     ) -> Result<(String, Vec<NumberedRows>), ArrowError> {
-        let batches = self.complete.into_iter().chain([self.rows]);
-        let batches = batches.filter(|batch| !batch.times.is_empty());
-        let batches = batches.map(|batch| batch.finish(tags, schemas));
-        let batches = batches.collect::<Result<_, _>>()?;
+        let batches = self
+            .complete
+            .into_iter()
+            .chain([self.rows])
+            .filter(|batch| !batch.times.is_empty())
+            .map(|batch| batch.finish(tags, schemas))
+            .collect::<Result<_, _>>()?;
         Ok((self.name, batches))
     }
 }

@@ -268,14 +268,16 @@ impl Point {
                 write!(line, ",{name}={tag}").unwrap();
             }
         }
-        let fields = [
+        let fields: Vec<String> = [
             self.float.map(|value| format!("value={value}")),
             self.integer.map(|value| format!("integer={value}i")),
             self.unsigned.map(|value| format!("unsigned={value}u")),
             self.text.as_ref().map(|value| format!("text=\"{value}\"")),
             self.boolean.map(|value| format!("boolean={value}")),
-        ];
-        let fields: Vec<String> = fields.into_iter().flatten().collect();
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         writeln!(line, " {} {}", fields.join(","), self.time).unwrap();
         line
     }
@@ -336,8 +338,10 @@ proptest! {
         let refused = |parsed: &ParsedBody| -> Vec<usize> {
             parsed.errors.iter().map(|error| error.line_number).collect()
         };
-        let refused_lines = refused(&from_lines);
-        let refused_lines: Vec<_> = refused_lines.iter().map(|line| numbers[line - 1]).collect();
+        let refused_lines: Vec<_> = refused(&from_lines)
+            .iter()
+            .map(|line| numbers[line - 1])
+            .collect();
         prop_assert_eq!(refused(&from_points), refused_lines);
         let tables = |parsed: &ParsedBody| -> Vec<_> {
             let mut tables: Vec<_> = parsed
@@ -360,8 +364,10 @@ proptest! {
 
 /// Whether the dictionary of each tag has the values of the rows, in the order of their first row.
 fn has_exact_dictionaries(batch: &RecordBatch) -> bool {
-    let tags = batch.columns().iter();
-    let mut tags = tags.filter_map(|column| column.as_dictionary_opt::<Int32Type>());
+    let mut tags = batch
+        .columns()
+        .iter()
+        .filter_map(|column| column.as_dictionary_opt::<Int32Type>());
     tags.all(|tag| {
         let mut next = 0;
         for key in tag.keys().iter().flatten() {

@@ -205,8 +205,8 @@ fn a_dictionary_keeps_only_the_values_of_accepted_rows_without_duplicates() {
         ],
         &TestDatabase::default(),
     );
-    let tags = column(&parsed, "t");
-    let tags = tags.as_dictionary::<Int32Type>();
+    let array = column(&parsed, "t");
+    let tags = array.as_dictionary::<Int32Type>();
     assert_eq!(
         tags.values().as_string::<i32>(),
         &StringArray::from(vec!["b", "a"])

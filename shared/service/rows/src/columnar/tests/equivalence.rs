@@ -59,14 +59,16 @@ impl Row {
                 write!(line, ",{name}={tag}").unwrap();
             }
         }
-        let fields = [
+        let fields: Vec<String> = [
             self.float.map(|value| format!("float={value}")),
             self.integer.map(|value| format!("integer={value}i")),
             self.unsigned.map(|value| format!("unsigned={value}u")),
             self.text.as_ref().map(|value| format!("text=\"{value}\"")),
             self.boolean.map(|value| format!("boolean={value}")),
-        ];
-        let fields: Vec<String> = fields.into_iter().flatten().collect();
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         write!(line, " {}", fields.join(",")).unwrap();
         if let Some(time) = self.time {
             write!(line, " {time}").unwrap();

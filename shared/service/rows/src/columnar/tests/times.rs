@@ -201,8 +201,9 @@ fn decimals_and_texts_with_a_fraction_stay_exact() {
     let decimals = arrow_array::Decimal128Array::from(vec![
         1_700_000_000_123_456_789,
         -1_700_000_000_123_456_789,
-    ]);
-    let decimals = decimals.with_precision_and_scale(38, 9).unwrap();
+    ])
+    .with_precision_and_scale(38, 9)
+    .unwrap();
     assert_eq!(
         times(Arc::new(decimals)),
         [1_700_000_000_123_456_789, -1_700_000_000_123_456_789]

@@ -63,8 +63,8 @@ fn timestamps_in_fields_are_integers() {
         ("9223372036854775807t", i64::MAX),
     ] {
         let line = format!("m,s=a v={text},w=t 5");
-        let expected = [("v", Field::Integer(value)), ("w", Field::Boolean(true))];
-        let expected = expected.map(|(name, field)| (name.to_owned(), field));
+        let expected = [("v", Field::Integer(value)), ("w", Field::Boolean(true))]
+            .map(|(name, field)| (name.to_owned(), field));
         assert_eq!(fields(line), expected.into());
     }
     for (line, number) in [

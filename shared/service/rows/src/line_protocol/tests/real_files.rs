@@ -38,8 +38,11 @@ fn real_files_are_read_as_influxdb_reads_them() {
 }
 
 fn point(line: &ParsedLine<'_>) -> Point {
-    let tags = line.series.tag_set.iter().flatten();
-    let tags: BTreeMap<_, _> = tags
+    let tags: BTreeMap<_, _> = line
+        .series
+        .tag_set
+        .iter()
+        .flatten()
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
     let field = |value: &FieldValue<'_>| match value {

@@ -55,8 +55,13 @@ fn add_host(points: &mut PointBatches, table: &str, host: &str) {
 /// Returns the hosts of each row, and those of the dictionary.
 fn hosts(batch: &RecordBatch) -> (Vec<String>, Vec<String>) {
     let column = batch["host"].as_dictionary::<Int32Type>();
-    let values = column.values().as_string::<i32>();
-    let values: Vec<String> = values.iter().flatten().map(str::to_owned).collect();
+    let values: Vec<String> = column
+        .values()
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect();
     let keys = column.keys().values().iter();
     let rows = keys.map(|key| values[usize::try_from(*key).unwrap()].clone());
     (rows.collect(), values)
@@ -247,8 +252,10 @@ fn dictionaries_have_the_values_of_the_rows_and_none_of_discarded_ones() {
             }
         }
         let parsed = validate(points);
-        let hosts = parsed.tables[0].batch["host"].as_dictionary::<Int32Type>();
-        let hosts = hosts.values().as_string::<i32>();
+        let hosts = parsed.tables[0].batch["host"]
+            .as_dictionary::<Int32Type>()
+            .values()
+            .as_string::<i32>();
         hosts
             .iter()
             .flatten()
