@@ -41,8 +41,10 @@ pub fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// If the bytes are not whole frames.
 pub fn decompress(frames: &[u8]) -> io::Result<Vec<u8>> {
-    let stated = get_frame_content_size(frames).ok().flatten();
-    let stated = stated.and_then(|size| usize::try_from(size).ok());
+    let stated = get_frame_content_size(frames)
+        .ok()
+        .flatten()
+        .and_then(|size| usize::try_from(size).ok());
     if let Some(size @ ..=MAX_RESERVED) = stated {
         let content = DECOMPRESSOR.with_borrow_mut(|context| context.decompress(frames, size));
         if content.is_ok() {

@@ -336,8 +336,10 @@ impl StoreConfig {
             return self.other_cloud(flag, kind, bucket, options);
         }
         options.allow_http = self.aws.aws_allow_http;
-        let builder = self.aws.builder(world, credentials)?;
-        let builder = builder.with_bucket_name(bucket);
+        let builder = self
+            .aws
+            .builder(world, credentials)?
+            .with_bucket_name(bucket);
         // The names of directory buckets have this suffix, and no others do.
         let opened = if bucket.ends_with("--x-s3") {
             ObjectStoreAdapter::s3_express(builder, &options)
@@ -417,8 +419,10 @@ impl AwsConfig {
     fn platform_credentials(&self) -> Result<AwsCredentialProvider, StoreConfigError> {
         let builder = AmazonS3Builder::from_env().with_region(self.region());
         // Credentials do not depend on a bucket, but `object_store` offers them only through a store.
-        let store = builder.with_bucket_name("credentials").build();
-        let store = store.map_err(|error| invalid("aws-access-key-id", error))?;
+        let store = builder
+            .with_bucket_name("credentials")
+            .build()
+            .map_err(|error| invalid("aws-access-key-id", error))?;
         Ok(Arc::clone(store.credentials()))
     }
 

@@ -129,7 +129,7 @@ impl CopyStage {
 
     /// Returns the prefixes of the keys that are copied at this stage from a cluster with these databases.
     pub fn prefixes(self, databases: impl Iterator<Item = DatabaseId>) -> Vec<String> {
-        let fixed: &[&str] = match self {
+        let prefixes: &[&str] = match self {
             Self::Progress => &[
                 "row_deletes",
                 Key::DATABASES_PREFIX,
@@ -144,7 +144,7 @@ impl CopyStage {
             Self::Backups => &[Key::BACKUPS_PREFIX],
             Self::Root => &["catalog"],
         };
-        let fixed = fixed.iter().map(|prefix| (*prefix).to_owned());
+        let fixed = prefixes.iter().map(|prefix| (*prefix).to_owned());
         let of_database = |database| {
             [
                 Key::data_prefix(database),

@@ -678,8 +678,8 @@ mod tests {
     proptest! {
         #[test]
         fn each_kind_has_an_example(key in keys()) {
-            let kinds = Key::one_of_each_kind(DatabaseId::new(1));
-            let kinds = kinds.iter().map(std::mem::discriminant);
+            let examples = Key::one_of_each_kind(DatabaseId::new(1));
+            let kinds = examples.iter().map(std::mem::discriminant);
             prop_assert_eq!(kinds.filter(|kind| *kind == std::mem::discriminant(&key)).count(), 1);
         }
 

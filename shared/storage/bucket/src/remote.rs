@@ -85,8 +85,10 @@ impl ObjectStoreAdapter {
         connector: &ObservingConnector,
     ) -> Result<Self, object_store::Error> {
         let build = |options: &RemoteOptions| {
-            let builder = builder.clone().with_client_options(options.client());
-            let builder = builder.with_retry(options.retry());
+            let builder = builder
+                .clone()
+                .with_client_options(options.client())
+                .with_retry(options.retry());
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);

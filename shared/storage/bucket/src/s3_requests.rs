@@ -77,8 +77,10 @@ impl S3BucketClient {
         *request.uri_mut() = uri.map_err(|error| self.failed(error))?;
         *request.headers_mut() = headers;
         if let Some(credentials) = &self.credentials {
-            let credential = credentials.get_credential().await;
-            let credential = credential.map_err(|error| self.failed(error))?;
+            let credential = credentials
+                .get_credential()
+                .await
+                .map_err(|error| self.failed(error))?;
             AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
         }
         let response = self.client.execute(request).await;
@@ -111,8 +113,8 @@ impl StoreConfig {
         if self.kind() != ObjectStoreKind::S3 {
             return Ok(Vec::new());
         }
-        let names = [("bucket", &self.bucket), ("tail-bucket", &self.tail_bucket)];
-        let names = names.into_iter().filter_map(|(flag, name)| {
+        let flags = [("bucket", &self.bucket), ("tail-bucket", &self.tail_bucket)];
+        let names = flags.into_iter().filter_map(|(flag, name)| {
             let name = name.as_deref()?;
             (!name.is_empty() && !name.ends_with("--x-s3")).then_some((flag, name))
         });
@@ -123,8 +125,9 @@ impl StoreConfig {
             }
             let mut options = self.connection.options()?;
             options.allow_http = self.aws.aws_allow_http;
-            let client = ReqwestConnector::default().connect(&options.client());
-            let client = client.map_err(|error| crate::config::invalid(flag, error))?;
+            let client = ReqwestConnector::default()
+                .connect(&options.client())
+                .map_err(|error| crate::config::invalid(flag, error))?;
             let is_signed = !self.aws.aws_skip_signature;
             let credentials = is_signed
                 .then(|| self.aws.credentials(world, credentials))

@@ -26,10 +26,13 @@ impl StoreUrl {
                 return Err(invalid("object-store", reason));
             }
             ObjectStoreKind::File => {
-                let folder = config.data_dir.as_ref();
-                let folder = folder.ok_or_else(|| missing("data-dir"))?;
-                let folder = path::absolute(folder).map_err(|error| invalid("data-dir", error))?;
-                let folder = folder
+                let data_dir = config
+                    .data_dir
+                    .as_ref()
+                    .ok_or_else(|| missing("data-dir"))?;
+                let absolute =
+                    path::absolute(data_dir).map_err(|error| invalid("data-dir", error))?;
+                let folder = absolute
                     .to_str()
                     .ok_or_else(|| invalid("data-dir", "the path is not valid UTF-8"))?;
                 format!("file://{folder}")
@@ -37,8 +40,8 @@ impl StoreUrl {
             ObjectStoreKind::S3 => format!("s3://{}", bucket()?),
             ObjectStoreKind::Google => format!("gs://{}", bucket()?),
             ObjectStoreKind::Azure => {
-                let account = given(&config.azure_storage_account);
-                let account = account.ok_or_else(|| missing("azure-storage-account"))?;
+                let account = given(&config.azure_storage_account)
+                    .ok_or_else(|| missing("azure-storage-account"))?;
                 format!("abfss://{}@{account}.dfs.core.windows.net", bucket()?)
             }
         };

@@ -414,8 +414,11 @@ impl<'a> ConformanceSuite<'a> {
         let answer = self.store.put(&key, Bytes::new(), PutMode::Create).await;
         let put = self.record_date(Operation::Put, answer)?.date;
         let read = self.read(&key).await?.last_modified;
-        let listed = self.list(&self.key("times/"), None).await?;
-        let listed = listed.first().map(|entry| entry.last_modified);
+        let listed = self
+            .list(&self.key("times/"), None)
+            .await?
+            .first()
+            .map(|entry| entry.last_modified);
         let (Some(put), Some(listed)) = (put, listed) else {
             return Err("the put had no Date, or the listing no object".to_owned());
         };

@@ -160,11 +160,13 @@ enum MissingProperty {
 impl Store for DeficientStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let answer = self.inner.get(key, options).await?;
-        let date = answer.date.filter(|_| self.lacks != MissingProperty::Dates);
-        let date = date.map(|date| match self.lacks {
-            MissingProperty::Clock => date.plus(std::time::Duration::from_secs(60)),
-            _ => date,
-        });
+        let date = answer
+            .date
+            .filter(|_| self.lacks != MissingProperty::Dates)
+            .map(|date| match self.lacks {
+                MissingProperty::Clock => date.plus(std::time::Duration::from_secs(60)),
+                _ => date,
+            });
         Ok(StoreResponse { date, ..answer })
     }
 

@@ -75,9 +75,12 @@ impl DirectoryAccess {
     /// Creates a new file for reading and writing.
     pub(super) fn create_file(self, path: &Path) -> io::Result<File> {
         let mode = self.file_mode();
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create_new(true).mode(mode);
-        let file = options.open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
         if self.is_masked() {
             file.set_permissions(Permissions::from_mode(mode))?;
         }

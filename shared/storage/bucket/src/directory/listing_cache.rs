@@ -82,8 +82,12 @@ struct SeenDirectory {
 
 impl SeenDirectory {
     fn weight(&self, key: &str) -> u32 {
-        let children = self.children.as_deref().unwrap_or_default();
-        let children = children.iter().map(|child| ENTRY_BYTES + child.key().len());
+        let children = self
+            .children
+            .as_deref()
+            .unwrap_or_default()
+            .iter()
+            .map(|child| ENTRY_BYTES + child.key().len());
         let bytes = ENTRY_BYTES + key.len() + children.sum::<usize>();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }

@@ -105,8 +105,10 @@ fn obstacle(root: &Path, path: &Path) -> io::Result<Option<String>> {
             _ => return Err(error),
         },
     }
-    let above = path.ancestors().skip(1);
-    let mut above = above.take_while(|directory| directory.starts_with(root));
+    let mut above = path
+        .ancestors()
+        .skip(1)
+        .take_while(|directory| directory.starts_with(root));
     let file = above.find(|directory| directory.is_file());
     Ok(file.map(|file| format!("'{}' is a file, not a directory", shown(file))))
 }

@@ -175,8 +175,9 @@ async fn the_same_seed_gives_the_same_answers() {
         let mut outcomes = Vec::new();
         let mut mode = PutMode::Create;
         for _ in 0..50 {
-            let outcome = store.put("k", Bytes::new(), mode.clone()).await;
-            let outcome = outcome
+            let outcome = store
+                .put("k", Bytes::new(), mode.clone())
+                .await
                 .map(|answer| answer.value)
                 .map_err(|error| error.to_string());
             if let Ok(Put::Done(etag)) = &outcome {

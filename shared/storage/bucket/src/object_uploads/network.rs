@@ -73,8 +73,11 @@ impl NetworkUpload {
 
     /// The memory of the collected part and of the parts in flight, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        let in_flight = self.parts.as_ref().map_or(0, |parts| parts.tasks.len());
-        let in_flight = in_flight.saturating_mul(PART_BYTES);
+        let in_flight = self
+            .parts
+            .as_ref()
+            .map_or(0, |parts| parts.tasks.len())
+            .saturating_mul(PART_BYTES);
         in_flight.saturating_add(self.part_bytes)
     }
 

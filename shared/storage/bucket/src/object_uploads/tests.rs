@@ -59,8 +59,7 @@ impl Target {
     /// Uploads bytes in pieces.
     async fn upload(&self, bytes: &Bytes, mode: UploadMode) -> UploadOutcome {
         let key = key();
-        let upload = self.uploads.begin(&key, csv(), mode).await;
-        let mut upload = upload.unwrap();
+        let mut upload = self.uploads.begin(&key, csv(), mode).await.unwrap();
         for start in (0..bytes.len()).step_by(1_000_000) {
             let end = bytes.len().min(start + 1_000_000);
             upload.put(bytes.slice(start..end)).await.unwrap();
@@ -205,8 +204,11 @@ async fn a_directory_refuses_names_in_whose_way_something_is_before_any_bytes() 
 async fn an_upload_tells_the_memory_of_its_bytes() {
     for target in Target::all().await {
         let key = key();
-        let upload = target.uploads.begin(&key, csv(), UploadMode::Create);
-        let mut upload = upload.await.unwrap();
+        let mut upload = target
+            .uploads
+            .begin(&key, csv(), UploadMode::Create)
+            .await
+            .unwrap();
         upload.put(bytes(PART_BYTES + 1000, 0)).await.unwrap();
         let held = upload.memory_bytes();
         match target.uploads.target {

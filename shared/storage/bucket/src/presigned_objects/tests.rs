@@ -27,8 +27,10 @@ async fn fetch(url: &str) -> (StatusCode, Option<String>, Bytes) {
     let client = ReqwestConnector::default().connect(&options).unwrap();
     let request = http::Request::get(url).body(HttpRequestBody::empty());
     let answer = client.execute(request.unwrap()).await.unwrap();
-    let content_type = answer.headers().get(http::header::CONTENT_TYPE);
-    let content_type = content_type.map(|value| value.to_str().unwrap().to_owned());
+    let content_type = answer
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap().to_owned());
     let status = answer.status();
     let body = answer.into_body().bytes().await.unwrap();
     (status, content_type, body)

@@ -12,8 +12,10 @@ impl ObjectStoreAdapter {
     ) -> Result<Self, object_store::Error> {
         let connector = options.connector();
         let build = |options: &RemoteOptions| {
-            let builder = builder.clone().with_client_options(options.client());
-            let builder = builder.with_retry(options.retry());
+            let builder = builder
+                .clone()
+                .with_client_options(options.client())
+                .with_retry(options.retry());
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
@@ -32,8 +34,10 @@ impl ObjectStoreAdapter {
     ) -> Result<Self, object_store::Error> {
         let connector = options.connector();
         let build = |options: &RemoteOptions| {
-            let builder = builder.clone().with_client_options(options.client());
-            let builder = builder.with_retry(options.retry());
+            let builder = builder
+                .clone()
+                .with_client_options(options.client())
+                .with_retry(options.retry());
             builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
