@@ -27,17 +27,16 @@ const ROWS_PER_BATCH: usize = 8192;
 const ALL_COLUMNS: [usize; 5] = [0, 1, 2, 3, 4];
 
 fn table() -> Table {
-    let columns = [
+    let columns: Vec<_> = [
         (0, "time", "time"),
         (1, "host", "tag"),
         (2, "a", "float"),
         (3, "b", "float"),
         (4, "c", "float"),
-    ];
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|(id, name, kind)| json!({"id": id, "name": name, "type": kind}))
-        .collect();
+    ]
+    .iter()
+    .map(|(id, name, kind)| json!({"id": id, "name": name, "type": kind}))
+    .collect();
     let table = json!({"id": 1, "name": "cpu", "columns": columns, "next_column": 5});
     serde_json::from_value(table).unwrap()
 }

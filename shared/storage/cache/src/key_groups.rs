@@ -148,8 +148,12 @@ impl KeyGroups {
         index: &'a SeriesIndex,
     ) -> Result<Vec<&'a SortedTagValues>, CacheError> {
         let missing = || ArrowError::SchemaError("a key column is not a tag".to_owned());
-        let values = self.tags.iter().map(|tag| index.sorted_values(*tag));
-        let values: Option<Vec<_>> = values.map(|values| values.map(AsRef::as_ref)).collect();
+        let values: Option<Vec<_>> = self
+            .tags
+            .iter()
+            .map(|tag| index.sorted_values(*tag))
+            .map(|values| values.map(AsRef::as_ref))
+            .collect();
         Ok(values.ok_or_else(missing)?)
     }
 
@@ -235,11 +239,13 @@ impl KeyGroups {
 /// Returns the codes of each column, if each column has so few that looking up all their combinations is cheaper than
 /// scanning all groups.
 fn pinned(sets: &[CodeSet], groups: usize) -> Option<Vec<&[i32]>> {
-    let codes = sets.iter().map(|set| match set {
-        CodeSet::Listed(codes) => Some(codes.as_slice()),
-        _ => None,
-    });
-    let codes = codes.collect::<Option<Vec<_>>>()?;
+    let codes = sets
+        .iter()
+        .map(|set| match set {
+            CodeSet::Listed(codes) => Some(codes.as_slice()),
+            _ => None,
+        })
+        .collect::<Option<Vec<_>>>()?;
     let combinations = codes
         .iter()
         .try_fold(1_usize, |all, codes| all.checked_mul(codes.len()))?;

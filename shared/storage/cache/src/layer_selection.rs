@@ -102,13 +102,13 @@ impl LayerSelection {
         if let Some(range) = self.as_range() {
             return Ok(batch.slice(range.start, range.len()));
         }
-        let rows = self.iter().filter_map(|row| u32::try_from(row).ok());
-        let rows = UInt32Array::from_iter_values(rows);
+        let numbers = self.iter().filter_map(|row| u32::try_from(row).ok());
+        let rows = UInt32Array::from_iter_values(numbers);
         let columns = batch
             .columns()
             .iter()
-            .map(|column| take(column, &rows, None));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            .map(|column| take(column, &rows, None))
+            .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(
             batch.schema(),

@@ -151,16 +151,23 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
 #[test]
 fn an_updated_layer_keeps_its_definition() {
     let shape = last_shape(true);
-    let layer = last().conform_to(&shape).unwrap();
-    let layer = layer.without(&shape, &[], Some(5)).unwrap();
-    let layer = layer.merged(&shape, &last(), 6).unwrap();
+    let layer = last()
+        .conform_to(&shape)
+        .unwrap()
+        .without(&shape, &[], Some(5))
+        .unwrap()
+        .merged(&shape, &last(), 6)
+        .unwrap();
     let object = encode_last(CACHE, 1, &layer).unwrap();
     let back = decode_last(CACHE, "k", &object, &shape).unwrap();
     assert_eq!((back.num_rows(), back.complete_from()), (2, 6));
 
     let shape = distinct_shape();
-    let layer = distinct().without(&shape, &[], Some(5)).unwrap();
-    let layer = layer.merged(&shape, &distinct(), 6).unwrap();
+    let layer = distinct()
+        .without(&shape, &[], Some(5))
+        .unwrap()
+        .merged(&shape, &distinct(), 6)
+        .unwrap();
     let object = encode_distinct(CACHE, 1, &layer).unwrap();
     let back = decoded_distinct(&object).unwrap();
     assert_eq!((back.len(), back.complete_from()), (1, 6));

@@ -91,10 +91,10 @@ pub(crate) fn batch(rows: &[ModelRow]) -> RecordBatch {
                 ColumnType::String,
             ));
         } else {
-            let values = values
+            let values: Float64Array = values
                 .iter()
-                .map(|value| value.map(|value| value.parse().unwrap()));
-            let values: Float64Array = values.collect();
+                .map(|value| value.map(|value| value.parse().unwrap()))
+                .collect();
             columns.push((name, Arc::new(values), ColumnType::Float));
         }
     }
@@ -198,17 +198,16 @@ fn texts(column: &ArrayRef) -> Vec<Option<String>> {
 
 /// A table with two tags, `zone` before `host`, and two fields.
 pub(crate) fn table() -> Table {
-    let columns = [
+    let columns: Vec<_> = [
         (0, "time", "time"),
         (1, "zone", "tag"),
         (2, "f", "float"),
         (3, "host", "tag"),
         (4, "a", "integer"),
-    ];
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|(id, name, kind)| json!({"id": id, "name": name, "type": kind}))
-        .collect();
+    ]
+    .iter()
+    .map(|(id, name, kind)| json!({"id": id, "name": name, "type": kind}))
+    .collect();
     let table = json!({"id": 1, "name": "cpu", "columns": columns, "next_column": 5});
     serde_json::from_value(table).unwrap()
 }
@@ -324,13 +323,13 @@ pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
     if columns.is_empty() {
         return Just(Vec::new()).boxed();
     }
-    let one = (
+    let parts = (
         proptest::sample::select(columns),
         proptest::collection::btree_set("[a-e]", 0..3),
         0..4_u8,
         any::<bool>(),
     );
-    let one = one.prop_map(|(column, values, kind, missing)| {
+    let one = parts.prop_map(|(column, values, kind, missing)| {
         let letters = ["a", "b", "c", "d", "e"].map(ToOwned::to_owned);
         let others = letters
             .iter()

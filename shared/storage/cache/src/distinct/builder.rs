@@ -121,8 +121,8 @@ impl DistinctValuesBuilder {
         }
         let seen = order
             .iter()
-            .filter_map(|number| self.seen.get(*number as usize).copied());
-        let seen = seen.collect();
+            .filter_map(|number| self.seen.get(*number as usize).copied())
+            .collect();
         let all = ValueCombinations {
             codes,
             values,

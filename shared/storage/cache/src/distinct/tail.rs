@@ -70,8 +70,8 @@ impl DistinctTailIndex {
         }
         let seen = |group: &u32| self.seen.get(*group as usize).copied().flatten();
         let is_fresh = |group: &u32| seen(group).is_some_and(|seen| seen >= from);
-        let order = self.groups.order(&tail.index())?.iter().copied();
-        let order: Vec<u32> = order.filter(is_fresh).collect();
+        let groups = self.groups.order(&tail.index())?;
+        let order: Vec<u32> = groups.iter().copied().filter(is_fresh).collect();
         let (codes, values) = self.groups.coded(&tail.index(), &order)?;
         let all = ValueCombinations {
             codes,

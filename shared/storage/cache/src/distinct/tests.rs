@@ -44,8 +44,9 @@ fn expected(
     filters: &[TestFilter],
     wanted: &DistinctCacheQuery<'_>,
 ) -> Vec<Vec<Option<String>>> {
-    let all = combinations(points, shape.columns(), wanted.from);
-    let mut all: Vec<_> = all.into_iter().collect();
+    let mut all: Vec<_> = combinations(points, shape.columns(), wanted.from)
+        .into_iter()
+        .collect();
     all.sort_by_key(|(columns, seen)| (-seen, columns.clone()));
     all.truncate(shape.max_cardinality());
     all.sort();

@@ -63,8 +63,8 @@ impl DistinctValues {
         from: i64,
     ) -> Result<Self, CacheError> {
         let kept = newest(&all.seen, from, shape.max_cardinality());
-        let seen = kept.iter().filter_map(|at| all.seen.get(*at).copied());
-        let seen: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(seen));
+        let times = kept.iter().filter_map(|at| all.seen.get(*at).copied());
+        let seen: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(times));
         let mut columns = Vec::with_capacity(all.codes.len() + 1);
         for (codes, values) in all.codes.iter().zip(&all.values) {
             let codes = kept.iter().filter_map(|at| codes.get(*at).copied());
@@ -118,8 +118,9 @@ impl DistinctValues {
 
     pub(crate) fn seen(&self) -> Result<&[i64], CacheError> {
         let last = self.0.rows.columns().last();
-        let seen = last.and_then(|seen| seen.as_primitive_opt::<TimestampNanosecondType>());
-        let seen = seen.filter(|seen| seen.null_count() == 0);
+        let seen = last
+            .and_then(|seen| seen.as_primitive_opt::<TimestampNanosecondType>())
+            .filter(|seen| seen.null_count() == 0);
         Ok(seen.ok_or(PointsError::MissingTimeColumn)?.values())
     }
 

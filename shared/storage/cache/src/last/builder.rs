@@ -168,8 +168,12 @@ impl LastRowsBuilder {
         let rings = &mut self.rings;
         let survivors = candidates.into_iter().filter(|at| {
             let key = keys.get(*at as usize).copied().unwrap_or(u32::MAX);
-            let entries = rings.get_mut(key as usize).map(NewestEntries::as_mut_slice);
-            let mut entries = entries.unwrap_or_default().iter_mut().rev();
+            let mut entries = rings
+                .get_mut(key as usize)
+                .map(NewestEntries::as_mut_slice)
+                .unwrap_or_default()
+                .iter_mut()
+                .rev();
             let Some(entry) = entries.find(|entry| entry.row == first_row + at) else {
                 return false;
             };
@@ -186,8 +190,8 @@ impl LastRowsBuilder {
         let Some(mut chunk) = self.chunks.pop().filter(|_| !survivors.is_empty()) else {
             return Ok(());
         };
-        let places = survivors.into_iter().map(|row| (0, row as usize));
-        let places: Vec<(usize, usize)> = places.collect();
+        let places: Vec<(usize, usize)> =
+            survivors.into_iter().map(|row| (0, row as usize)).collect();
         let left = self.gather_columns(std::slice::from_ref(&chunk), &places)?;
         chunk.rows = RecordBatch::try_new(chunk.rows.schema(), left)?;
         self.next_row += u32::try_from(chunk.rows.num_rows()).unwrap_or(u32::MAX);
@@ -210,8 +214,10 @@ impl LastRowsBuilder {
         self.chunk_bytes = rows.get_array_memory_size();
         self.chunks = vec![RowChunk { first_row: 0, rows }];
         let held = self.size_bytes();
-        let left = self.limit.checked_sub(held);
-        let left = left.ok_or(CacheError::TooLarge { limit: self.limit })?;
+        let left = self
+            .limit
+            .checked_sub(held)
+            .ok_or(CacheError::TooLarge { limit: self.limit })?;
         // At least a quarter, so that the rows are not copied again after every few new rows.
         let room = left.max(self.chunk_bytes / 4);
         self.clear_at = held + room.min(self.chunk_bytes + SLACK_BYTES);
@@ -251,8 +257,11 @@ impl LastRowsBuilder {
                 None => Ok(kept.next()),
             }
         });
-        let columns = columns.collect::<Result<Vec<_>, CacheError>>()?;
-        let columns = columns.into_iter().flatten().collect();
+        let columns = columns
+            .collect::<Result<Vec<_>, CacheError>>()?
+            .into_iter()
+            .flatten()
+            .collect();
         let sorted = RecordBatch::try_new(Arc::clone(self.shape.schema()), columns)?;
         let layer = LastRows::new(&self.shape, sorted, self.complete_from)?;
         if layer.size_bytes() > self.limit {
@@ -312,8 +321,10 @@ fn place(chunks: &[RowChunk], row: u32) -> Option<(usize, usize)> {
 
 /// Builds a tag column from chunks whose dictionaries differ and are in any order.
 fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, CacheError> {
-    let columns = parts.iter().map(|part| TagColumn::from_column(part));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let columns = parts
+        .iter()
+        .map(|part| TagColumn::from_column(part))
+        .collect::<Result<Vec<_>, _>>()?;
     // First reduce each part to the values that its rows use, because most values may be unused.
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
     for (part, row) in places {
@@ -321,8 +332,10 @@ fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef
             rows.push(*row);
         }
     }
-    let selected = columns.iter().zip(rows);
-    let selected = selected.map(|(column, rows)| column.selected(rows.into_iter()));
+    let selected = columns
+        .iter()
+        .zip(rows)
+        .map(|(column, rows)| column.selected(rows.into_iter()));
     let (codes, values): (Vec<_>, Vec<_>) = selected
         .collect::<Result<Vec<_>, CacheError>>()?
         .into_iter()
@@ -375,9 +388,12 @@ impl<'a> EntryOrder<'a> {
         kept: &[usize],
         chunks: &'a [RowChunk],
     ) -> Result<Self, CacheError> {
-        let others = shape.sort_columns().iter().skip(shape.keys().len());
-        let others = others.filter_map(|column| kept.iter().position(|kept| kept == column));
-        let others: Vec<usize> = others.collect();
+        let others: Vec<usize> = shape
+            .sort_columns()
+            .iter()
+            .skip(shape.keys().len())
+            .filter_map(|column| kept.iter().position(|kept| kept == column))
+            .collect();
         // If all tags are in the key, no two points have the same key and time.
         let chunks_with_ties = if others.is_empty() { &[] } else { chunks };
         let of_chunk = |chunk: &'a RowChunk| {

@@ -193,8 +193,10 @@ impl<'a> LayerMerge<'a> {
         projection: &[usize],
     ) -> Result<RecordBatch, CacheError> {
         let schema = Arc::new(self.shape.schema().project(projection)?);
-        let columns = projection.iter().map(|column| self.column(pairs, *column));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = projection
+            .iter()
+            .map(|column| self.column(pairs, *column))
+            .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         Ok(RecordBatch::try_new_with_options(
             schema, columns, &options,

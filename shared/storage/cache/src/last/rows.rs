@@ -209,7 +209,8 @@ fn tag_columns<'a>(
 
 fn times_of<'a>(rows: &'a RecordBatch, shape: &LastCacheShape) -> Result<&'a [i64], CacheError> {
     let column = column_of(rows, shape.time_column())?;
-    let times = column.as_primitive_opt::<TimestampNanosecondType>();
-    let times = times.filter(|times| times.null_count() == 0);
+    let times = column
+        .as_primitive_opt::<TimestampNanosecondType>()
+        .filter(|times| times.null_count() == 0);
     Ok(times.ok_or(PointsError::MissingTimeColumn)?.values())
 }
