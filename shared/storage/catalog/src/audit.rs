@@ -134,8 +134,10 @@ impl AuditLog {
     /// Returns the approximate memory size of the entries, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let texts = |entry: &AuditEntry| {
-            let others = [&entry.who, &entry.address, &entry.request_id, &entry.detail];
-            let others = others.into_iter().flatten().map(String::len);
+            let others = [&entry.who, &entry.address, &entry.request_id, &entry.detail]
+                .into_iter()
+                .flatten()
+                .map(String::len);
             entry.action.len() + entry.target.len() + others.sum::<usize>()
         };
         let entries = self.entries();
@@ -255,8 +257,14 @@ mod tests {
         ops: regenerate token '_admin' (-)
         ops: delete token 'other' (-)
         ");
-        let own = catalog.database(id, Duration::ZERO).await.unwrap().value;
-        let own: Vec<_> = own.audit().map(shown).collect();
+        let own: Vec<_> = catalog
+            .database(id, Duration::ZERO)
+            .await
+            .unwrap()
+            .value
+            .audit()
+            .map(shown)
+            .collect();
         insta::assert_snapshot!(own.join("\n"), @r"
         ops: set retention 'db' (3600 s)
         ops: create table 't' (1 tags, 0 fields)

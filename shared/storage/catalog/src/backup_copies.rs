@@ -60,8 +60,11 @@ impl Catalog {
     ) -> Result<Vec<BackupCopy>, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let held = root.databases().values();
-            let held = held.filter(|entry| entry.backup.is_some()).count();
+            let held = root
+                .databases()
+                .values()
+                .filter(|entry| entry.backup.is_some())
+                .count();
             if held + sources.len() > MAX_BACKUP_COPIES {
                 let limit = MAX_BACKUP_COPIES;
                 return Err(LimitError::BackupCopies { limit }.into());
@@ -128,10 +131,10 @@ impl Catalog {
     ) -> Result<Vec<DatabaseId>, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let ids = names
+            let ids: Vec<_> = names
                 .iter()
-                .map(|name| root.add_hidden(name, now, MAX_COPY_TIME, &self.limits));
-            let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+                .map(|name| root.add_hidden(name, now, MAX_COPY_TIME, &self.limits))
+                .collect::<Result<_, _>>()?;
             Ok((!ids.is_empty(), ids))
         })
         .await

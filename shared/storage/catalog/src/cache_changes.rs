@@ -378,10 +378,12 @@ fn remove<C>(
     name: &str,
     name_of: impl Fn(&C) -> &str,
 ) -> Result<(), CatalogError> {
-    let place = caches.iter().position(|cache| name_of(cache) == name);
-    let place = place.ok_or_else(|| CatalogError::NotFound {
-        name: name.to_owned(),
-    })?;
+    let place = caches
+        .iter()
+        .position(|cache| name_of(cache) == name)
+        .ok_or_else(|| CatalogError::NotFound {
+            name: name.to_owned(),
+        })?;
     caches.remove(place);
     Ok(())
 }

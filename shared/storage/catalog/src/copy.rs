@@ -65,10 +65,12 @@ impl Catalog {
         let copy = known.value.copied(options, self.now()?)?;
         let (id, hidden_name) = self
             .change_root(|root| {
-                let entry = root.databases().get(&source);
-                let entry = entry.ok_or_else(|| CatalogError::NotFound {
-                    name: format!("database {source}"),
-                })?;
+                let entry =
+                    root.databases()
+                        .get(&source)
+                        .ok_or_else(|| CatalogError::NotFound {
+                            name: format!("database {source}"),
+                        })?;
                 if entry
                     .deletion
                     .is_some_and(|it| it.purge != PurgeState::Waiting)

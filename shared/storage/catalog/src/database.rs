@@ -135,11 +135,15 @@ impl DatabaseCatalog {
     /// Returns the times before which rows have expired at a time of the store, by table. Tables that views read come
     /// last, because a manifest remembers the latest expiries only.
     pub fn cutoffs(&self, now: StoreTime) -> Vec<(TableId, i64)> {
-        let sources = self.views().filter_map(|view| self.table(&view.source));
-        let sources: BTreeSet<_> = sources.map(|table| table.id()).collect();
+        let sources: BTreeSet<_> = self
+            .views()
+            .filter_map(|view| self.table(&view.source))
+            .map(|table| table.id())
+            .collect();
         let tables = self.tables().map(|table| table.id());
-        let cutoffs = tables.filter_map(|table| Some((table, self.cutoff_of(table, now)?)));
-        let mut cutoffs: Vec<_> = cutoffs.collect();
+        let mut cutoffs: Vec<_> = tables
+            .filter_map(|table| Some((table, self.cutoff_of(table, now)?)))
+            .collect();
         cutoffs.sort_by_key(|(table, _)| sources.contains(table));
         cutoffs
     }
@@ -368,11 +372,13 @@ impl DatabaseCatalog {
         table: TableId,
         retention: Option<Duration>,
     ) -> Result<bool, CatalogError> {
-        let found = self.tables.get_mut(&table);
-        let found = found.filter(|table| table.deletion().is_none());
-        let found = found.ok_or_else(|| CatalogError::NotFound {
-            name: format!("table {table}"),
-        })?;
+        let found = self
+            .tables
+            .get_mut(&table)
+            .filter(|table| table.deletion().is_none())
+            .ok_or_else(|| CatalogError::NotFound {
+                name: format!("table {table}"),
+            })?;
         Ok(Arc::make_mut(found).set_retention(nanos(retention)))
     }
 

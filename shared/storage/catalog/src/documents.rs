@@ -182,8 +182,12 @@ impl DatabaseDocuments {
         now: StoreTime,
     ) -> Result<Document, DocumentError> {
         check(&new)?;
-        let others = self.documents.iter().filter(|(other, _)| **other != id);
-        let others: usize = others.map(|(_, document)| document.content.len()).sum();
+        let others: usize = self
+            .documents
+            .iter()
+            .filter(|(other, _)| **other != id)
+            .map(|(_, document)| document.content.len())
+            .sum();
         if others.saturating_add(new.content.len()) > MAX_DOCUMENTS_BYTES {
             return Err(DocumentError::TooMuch);
         }

@@ -145,8 +145,8 @@ impl EngineLogs {
             key: key.to_string(),
             reason,
         })?;
-        let put = self.bucket.put(&key, body, PutMode::Overwrite);
-        let put = self.bucket.world().timeout(REQUEST_TIMEOUT, put).await;
+        let request = self.bucket.put(&key, body, PutMode::Overwrite);
+        let put = self.bucket.world().timeout(REQUEST_TIMEOUT, request).await;
         put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
         Ok(())
     }
@@ -203,9 +203,12 @@ impl EngineLogs {
                 start_after: None,
                 page_token,
             };
-            let page = self.bucket.list(request);
-            let page = self.bucket.world().timeout(REQUEST_TIMEOUT, page).await;
-            let page = page.ok_or_else(|| unanswered(Operation::List, &prefix))??;
+            let page = self
+                .bucket
+                .world()
+                .timeout(REQUEST_TIMEOUT, self.bucket.list(request))
+                .await
+                .ok_or_else(|| unanswered(Operation::List, &prefix))??;
             keys.extend(page.value.entries.into_iter().filter_map(|entry| {
                 let age = page.date.map(|date| date.since(entry.last_modified));
                 let is_young = age.is_none_or(|age| age < ENGINE_LOG_RETENTION);
@@ -227,9 +230,13 @@ impl EngineLogs {
 
     /// Reads an object. Returns no lines if it is missing or cannot be decoded.
     async fn read(&self, key: Key) -> Result<(EngineLogHeader, Vec<EngineLogLine>), StoreError> {
-        let got = self.bucket.get(&key, GetOptions::default());
-        let got = self.bucket.world().timeout(REQUEST_TIMEOUT, got).await;
-        let got = got.ok_or_else(|| unanswered(Operation::Get, &key.to_string()))??;
+        let request = self.bucket.get(&key, GetOptions::default());
+        let got = self
+            .bucket
+            .world()
+            .timeout(REQUEST_TIMEOUT, request)
+            .await
+            .ok_or_else(|| unanswered(Operation::Get, &key.to_string()))??;
         let read = match got.value {
             Get::Found(object) => decode(&object.bytes),
             Get::Missing | Get::Unchanged => None,

@@ -101,8 +101,9 @@ impl DatabaseCatalog {
             return Ok(&mut self.file_index);
         };
         let id = self.table(name).map(|table| table.id());
-        let found = id.and_then(|id| self.tables.get_mut(&id));
-        let found = found.ok_or_else(|| no_such_table(name))?;
+        let found = id
+            .and_then(|id| self.tables.get_mut(&id))
+            .ok_or_else(|| no_such_table(name))?;
         Ok(&mut Arc::make_mut(found).file_index)
     }
 }

@@ -148,9 +148,12 @@ impl NodeRecord {
             key: key.to_string(),
             reason: error.to_string(),
         })?;
-        let put = bucket.put(&key, Bytes::from(body), mode);
-        let put = bucket.world().timeout(REQUEST_TIMEOUT, put).await;
-        let put = put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
+        let request = bucket.put(&key, Bytes::from(body), mode);
+        let put = bucket
+            .world()
+            .timeout(REQUEST_TIMEOUT, request)
+            .await
+            .ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
         Ok(match put.value {
             Put::Done(etag) => Some(etag),
             Put::Refused => None,
@@ -171,9 +174,12 @@ impl NodeRecord {
             if_none_match: known,
             ..GetOptions::default()
         };
-        let got = bucket.get(&key, options);
-        let got = bucket.world().timeout(REQUEST_TIMEOUT, got).await;
-        let got = got.ok_or_else(|| unanswered(Operation::Get, &key.to_string()))?;
+        let request = bucket.get(&key, options);
+        let got = bucket
+            .world()
+            .timeout(REQUEST_TIMEOUT, request)
+            .await
+            .ok_or_else(|| unanswered(Operation::Get, &key.to_string()))?;
         Ok(match got?.value {
             Get::Unchanged => RecordRead::Unchanged,
             Get::Missing => RecordRead::Missing,
@@ -299,9 +305,9 @@ async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), 
         };
         let page = bucket
             .world()
-            .timeout(REQUEST_TIMEOUT, bucket.list(request));
-        let page = page.await;
-        let page = page.ok_or_else(|| unanswered(Operation::List, Key::NODES_PREFIX))??;
+            .timeout(REQUEST_TIMEOUT, bucket.list(request))
+            .await
+            .ok_or_else(|| unanswered(Operation::List, Key::NODES_PREFIX))??;
         now = page.date.or(now);
         entries.extend(page.value.entries);
         page_token = page.value.next_page_token;
@@ -323,9 +329,12 @@ async fn read_node(bucket: &Bucket, entry: &ListEntry) -> Result<Option<Node>, S
     let Ok(key @ Key::Node(_)) = entry.key.parse::<Key>() else {
         return Ok(None);
     };
-    let got = bucket.get(&key, GetOptions::default());
-    let got = bucket.world().timeout(REQUEST_TIMEOUT, got).await;
-    let got = got.ok_or_else(|| unanswered(Operation::Get, &entry.key))?;
+    let request = bucket.get(&key, GetOptions::default());
+    let got = bucket
+        .world()
+        .timeout(REQUEST_TIMEOUT, request)
+        .await
+        .ok_or_else(|| unanswered(Operation::Get, &entry.key))?;
     let Get::Found(object) = got?.value else {
         return Ok(None);
     };

@@ -95,8 +95,12 @@ impl Permissions {
                 ..
             } = permission
             {
-                let of_all = ids.iter().filter_map(|id| policies.get(id));
-                let of_all: Vec<_> = of_all.flatten().copied().collect();
+                let of_all: Vec<_> = ids
+                    .iter()
+                    .filter_map(|id| policies.get(id))
+                    .flatten()
+                    .copied()
+                    .collect();
                 ids.extend(of_all);
             }
         }

@@ -160,10 +160,12 @@ impl RootCatalog {
 
     /// Marks a database as one that may have triggers. Returns whether this changes the catalog.
     pub(crate) fn set_has_triggers(&mut self, id: DatabaseId) -> Result<bool, CatalogError> {
-        let entry = self.databases.get_mut(&id);
-        let entry = entry.ok_or_else(|| CatalogError::NotFound {
-            name: format!("database {id}"),
-        })?;
+        let entry = self
+            .databases
+            .get_mut(&id)
+            .ok_or_else(|| CatalogError::NotFound {
+                name: format!("database {id}"),
+            })?;
         Ok(!std::mem::replace(&mut entry.has_triggers, true))
     }
 
@@ -347,8 +349,10 @@ impl RootCatalog {
         name: &str,
         now: StoreTime,
     ) -> Result<DatabaseId, CatalogError> {
-        let own = self.databases.iter();
-        let own = own.filter(|(_, entry)| entry.backup.is_none());
+        let own = self
+            .databases
+            .iter()
+            .filter(|(_, entry)| entry.backup.is_none());
         let dropped = own.filter_map(|(id, entry)| {
             Some(DroppedEntry {
                 id: *id,

@@ -72,16 +72,20 @@ impl Catalog {
         database: DatabaseId,
     ) -> Result<StoreTime, CatalogError> {
         let now = self.now()?;
-        let newest = self.bucket.newest_stamp(database, Stamp::end_of(now));
-        let newest = self.bucket.world().timeout(LIST_TIMEOUT, newest).await;
-        let newest = newest.unwrap_or_else(|| {
-            Err(StoreError::Unavailable {
-                operation: Operation::List,
-                key: Key::tail_prefix(database),
-                reason: format!("no answer within {} s", LIST_TIMEOUT.as_secs()),
-            })
-        });
-        let newest = newest?.map(|stamp| stamp.time().plus(Duration::from_micros(1)));
+        let listing = self.bucket.newest_stamp(database, Stamp::end_of(now));
+        let newest = self
+            .bucket
+            .world()
+            .timeout(LIST_TIMEOUT, listing)
+            .await
+            .unwrap_or_else(|| {
+                Err(StoreError::Unavailable {
+                    operation: Operation::List,
+                    key: Key::tail_prefix(database),
+                    reason: format!("no answer within {} s", LIST_TIMEOUT.as_secs()),
+                })
+            })?
+            .map(|stamp| stamp.time().plus(Duration::from_micros(1)));
         Ok(newest.unwrap_or(now))
     }
 }

@@ -134,8 +134,10 @@ impl Table {
 
     fn shared_view(&self) -> &Arc<TableView> {
         self.view.get_or_init(|| {
-            let columns = self.columns.iter();
-            let columns = columns.map(|column| (&column.name, column.column_type));
+            let columns = self
+                .columns
+                .iter()
+                .map(|column| (&column.name, column.column_type));
             Arc::new(TableView::new(columns))
         })
     }

@@ -373,8 +373,10 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
     assert_eq!(id.unwrap(), TableId::new(1));
     let tags = ["b".to_owned(), "a".to_owned()];
     let fields = [("f".to_owned(), ColumnType::String)];
-    let created = catalog.create_table(second, "t", &tags, &fields).await;
-    let created = created.unwrap();
+    let created = catalog
+        .create_table(second, "t", &tags, &fields)
+        .await
+        .unwrap();
     let table = created.value.table("t").unwrap();
     assert_eq!(table.id(), TableId::new(2));
     let tags: Vec<_> = table.tags().map(|tag| tag.name.as_str()).collect();

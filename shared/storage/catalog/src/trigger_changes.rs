@@ -239,8 +239,10 @@ impl DatabaseCatalog {
         now: StoreTime,
         detail: Option<String>,
     ) -> Result<(bool, Arc<Trigger>), CatalogError> {
-        let found = self.triggers.get_mut(&id);
-        let found = found.ok_or_else(|| not_found(&format!("trigger {id}")))?;
+        let found = self
+            .triggers
+            .get_mut(&id)
+            .ok_or_else(|| not_found(&format!("trigger {id}")))?;
         if found.disabled != enabled {
             return Ok((false, Arc::clone(found)));
         }
@@ -277,8 +279,9 @@ fn check(new: &NewTrigger) -> Result<(), CatalogError> {
         return Err(CatalogError::EmptyName { what: "trigger" });
     }
     let invalid = |reason: String| Err(CatalogError::InvalidTrigger { reason });
-    let texts = [&new.name, &new.plugin];
-    let mut texts = texts.into_iter().chain(new.specification.text());
+    let mut texts = [&new.name, &new.plugin]
+        .into_iter()
+        .chain(new.specification.text());
     if texts.any(|text| text.len() > MAX_TRIGGER_NAME_BYTES) {
         return invalid(format!(
             "the name of a trigger, its plugin and its specification have at most {MAX_TRIGGER_NAME_BYTES} bytes each"

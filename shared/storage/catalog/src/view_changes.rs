@@ -89,8 +89,7 @@ impl Catalog {
         language: ViewLanguage,
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         let deleted = self.change_views(database, |catalog, now| {
-            let found = catalog.view(name);
-            let found = found.filter(|view| view.language == language);
+            let found = catalog.view(name).filter(|view| view.language == language);
             let view = found.cloned().ok_or_else(|| CatalogError::NotFound {
                 name: name.to_owned(),
             })?;

@@ -257,11 +257,12 @@ fn has_cache(catalog: &DatabaseCatalog, cache: CacheId) -> bool {
 #[test]
 fn a_database_has_a_bounded_number_of_caches() {
     let mut catalog = DatabaseCatalog::default();
-    let tables = (0..=MAX_CACHES / MAX_CACHES_PER_TABLE).map(|n| TableAddition {
-        table: format!("t{n}"),
-        ..weather()
-    });
-    let tables: Vec<_> = tables.collect();
+    let tables: Vec<_> = (0..=MAX_CACHES / MAX_CACHES_PER_TABLE)
+        .map(|n| TableAddition {
+            table: format!("t{n}"),
+            ..weather()
+        })
+        .collect();
     catalog.add(&tables, 0, &CatalogLimits::default()).unwrap();
     let new = |n: usize| NewLastCache {
         table: format!("t{}", n / MAX_CACHES_PER_TABLE),

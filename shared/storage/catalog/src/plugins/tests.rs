@@ -79,8 +79,8 @@ async fn oversized_plugins_are_refused() {
     let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let long = "x".repeat(MAX_PLUGIN_PATH_BYTES + 1);
-    let many: Vec<_> = (0..=200).map(|number| format!("{number:03}.py")).collect();
-    let many: Vec<_> = many.iter().map(|path| (path.as_str(), 0)).collect();
+    let paths: Vec<_> = (0..=200).map(|number| format!("{number:03}.py")).collect();
+    let many: Vec<_> = paths.iter().map(|path| (path.as_str(), 0)).collect();
     for (name, new) in [
         ("", plugin(1, &[])),
         (&long, plugin(1, &[])),

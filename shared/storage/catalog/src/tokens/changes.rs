@@ -369,8 +369,7 @@ impl RootCatalog {
         let found = match by {
             None => Some((Permissions::Admin, None)),
             Some(Actor::Token(id)) => {
-                let entry = self.tokens().get(&id);
-                let entry = entry.filter(|entry| entry.is_active(now));
+                let entry = self.tokens().get(&id).filter(|entry| entry.is_active(now));
                 entry.map(|entry| {
                     let permissions = entry.permissions.with_policies(&self.policies());
                     (permissions, entry.expiry)

@@ -72,8 +72,10 @@ impl ClientPublicKey {
 
     fn decode(x: &str, y: &str) -> Result<Self, ClientKeyError> {
         let decode = |name, text: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-            let bytes = bytes.and_then(|bytes| <[u8; COORDINATE_BYTES]>::try_from(bytes).ok());
+            let bytes = URL_SAFE_NO_PAD
+                .decode(text)
+                .ok()
+                .and_then(|bytes| <[u8; COORDINATE_BYTES]>::try_from(bytes).ok());
             bytes.ok_or(ClientKeyError::Coordinate { name })
         };
         Ok(Self {

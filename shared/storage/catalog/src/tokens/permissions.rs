@@ -270,8 +270,11 @@ impl Permissions {
             (Self::Admin, _) => {}
             (_, Self::Admin) => *self = Self::Admin,
             (Self::Of(own), Self::Of(others)) => {
-                let new = others.iter().filter(|other| !own.contains(other));
-                let new: Vec<_> = new.cloned().collect();
+                let new: Vec<_> = others
+                    .iter()
+                    .filter(|other| !own.contains(other))
+                    .cloned()
+                    .collect();
                 own.extend(new);
             }
         }

@@ -232,10 +232,14 @@ async fn a_created_token_does_not_outlive_that_of_a_non_administrator() {
     let (_, catalog) = stage().await;
     let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
     let own = [asked("token:*:create"), asked("db:one:read")];
-    let maker = catalog.create_resource_token("maker", &own, hours(2), None);
-    let maker = maker.await.unwrap();
-    let boss = catalog.create_named_admin("boss", hours(2), None);
-    let boss = boss.await.unwrap();
+    let maker = catalog
+        .create_resource_token("maker", &own, hours(2), None)
+        .await
+        .unwrap();
+    let boss = catalog
+        .create_named_admin("boss", hours(2), None)
+        .await
+        .unwrap();
     let wanted = [asked("db:one:read")];
     let mut number = 0;
     let mut expiry = async |lifetime, by: &IssuedToken| {
@@ -300,8 +304,11 @@ async fn permissions_for_the_same_names_are_merged_and_limited() {
         let too_many = PermissionRequestError::TooMany;
         matches!(answer, Err(CatalogError::Permission(error)) if error == too_many)
     };
-    let one_each = names.iter().map(|name| asked(&format!("db:{name}:read")));
-    let one_each: Vec<_> = one_each.take(MAX_PERMISSIONS + 1).collect();
+    let one_each: Vec<_> = names
+        .iter()
+        .map(|name| asked(&format!("db:{name}:read")))
+        .take(MAX_PERMISSIONS + 1)
+        .collect();
     assert!(create("most", &one_each[1..]).await.is_ok());
     assert!(refused(create("separate", &one_each).await));
     let together = |names: &[String]| [asked(&format!("db:{}:read", names.join(",")))];
@@ -505,8 +512,8 @@ fn permissions() -> impl Strategy<Value = Permissions> {
 
 /// Returns the results of all checks of permissions.
 fn answers(permissions: &Permissions) -> Vec<bool> {
-    let databases = [None, Some(0), Some(1), Some(2), Some(3), Some(9)];
-    let databases = databases.map(|id| id.map(DatabaseId::new));
+    let databases =
+        [None, Some(0), Some(1), Some(2), Some(3), Some(9)].map(|id| id.map(DatabaseId::new));
     let mut answers = vec![permissions.is_admin()];
     for action in DatabaseAction::ALL {
         answers.extend(databases.iter().map(|id| permissions.allow(*action, *id)));

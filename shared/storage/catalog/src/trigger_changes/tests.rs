@@ -59,8 +59,11 @@ async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
     catalog.set_trigger_enabled(db, "t", false).await.unwrap();
     catalog.delete_trigger(db, "t", false).await.unwrap();
     assert!(names(&catalog, db).await.is_empty());
-    let audit = catalog.database(db, NOW).await.unwrap().value;
-    let audit: Vec<_> = audit.audit().map(|entry| entry.action.as_str()).collect();
+    let database = catalog.database(db, NOW).await.unwrap().value;
+    let audit: Vec<_> = database
+        .audit()
+        .map(|entry| entry.action.as_str())
+        .collect();
     assert_eq!(
         audit,
         [
@@ -247,11 +250,16 @@ async fn a_copy_of_a_database_has_its_triggers_disabled() {
     let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
-    let plain = catalog.create_copy(db, "plain", CopyOptions::default());
-    let plain = plain.await.unwrap().id;
+    let plain = catalog
+        .create_copy(db, "plain", CopyOptions::default())
+        .await
+        .unwrap()
+        .id;
     catalog.create_trigger(db, &new("t")).await.unwrap();
-    let copy = catalog.create_copy(db, "copy", CopyOptions::default());
-    let copy = copy.await.unwrap();
+    let copy = catalog
+        .create_copy(db, "copy", CopyOptions::default())
+        .await
+        .unwrap();
     let trigger = copy.catalog.value.trigger("t").unwrap();
     assert!(trigger.disabled);
     let root = catalog.root(NOW).await.unwrap().value;

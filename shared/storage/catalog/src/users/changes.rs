@@ -259,9 +259,11 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let user = root.users.users.get_mut(&id);
-            let user = user.filter(|user| user.password.as_ref() == Some(old));
-            let user = user
+            let user = root
+                .users
+                .users
+                .get_mut(&id)
+                .filter(|user| user.password.as_ref() == Some(old))
                 .filter(|user| user.is_active(now))
                 .ok_or(CatalogError::Revoked)?;
             user.password = Some(new.clone());
@@ -306,10 +308,12 @@ impl RootCatalog {
         if !own.permissions.allow_users(action) {
             return Err(CatalogError::Forbidden);
         }
-        let entry = self.users().get(&id);
-        let entry = entry.ok_or_else(|| CatalogError::NotFound {
-            name: format!("user {id}"),
-        })?;
+        let entry = self
+            .users()
+            .get(&id)
+            .ok_or_else(|| CatalogError::NotFound {
+                name: format!("user {id}"),
+            })?;
         if own.permissions.cover(&self.user_permissions(entry)) {
             Ok(entry.clone())
         } else {

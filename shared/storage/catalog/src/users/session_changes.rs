@@ -80,10 +80,13 @@ impl Catalog {
     ) -> Result<StartedSession, CatalogError> {
         let id = self.new_session_id();
         self.change_root(|root| {
-            let entry = root.users().get(&user);
-            let entry = entry.filter(|it| it.password.as_ref() == Some(password));
-            let entry = entry.filter(|it| !it.requires_reset).cloned();
-            let entry = entry.ok_or(CatalogError::Revoked)?;
+            let entry = root
+                .users()
+                .get(&user)
+                .filter(|it| it.password.as_ref() == Some(password))
+                .filter(|it| !it.requires_reset)
+                .cloned()
+                .ok_or(CatalogError::Revoked)?;
             let started = self.start(root, id, (user, entry), lifetime, key)?;
             Ok((true, started))
         })
@@ -204,8 +207,11 @@ impl Catalog {
             let Some(session) = root.users.sessions.get_mut(&id) else {
                 return Ok((false, RenewedSession::Ended));
             };
-            let user = root.users.users.get(&session.user);
-            let user = user.filter(|user| user.is_active(now) && !user.requires_reset);
+            let user = root
+                .users
+                .users
+                .get(&session.user)
+                .filter(|user| user.is_active(now) && !user.requires_reset);
             let Some(user) = user.cloned() else {
                 return Ok((false, RenewedSession::Ended));
             };

@@ -84,8 +84,10 @@ async fn renew(catalog: &Catalog, session: SessionId, generation: u64) -> Renewe
 #[tokio::test]
 async fn the_first_user_and_the_operator_token_are_created_once() {
     let (_, catalog) = stage().await;
-    let first = catalog.create_first_user(&new_user("ann", &[])).await;
-    let first = first.unwrap();
+    let first = catalog
+        .create_first_user(&new_user("ann", &[]))
+        .await
+        .unwrap();
     let root = root(&catalog).await;
     assert!(root.user_permissions(&first.entry).is_admin());
     assert_eq!(root.user_by_name("ann").unwrap().0, first.id);
@@ -181,8 +183,11 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
             "{outcome:?}"
         );
     };
-    let created = catalog.create_user(&new_user("a", &[reader]), by).await;
-    let created = created.unwrap().0;
+    let created = catalog
+        .create_user(&new_user("a", &[reader]), by)
+        .await
+        .unwrap()
+        .0;
     for roles in [[writer], [RoleId::ADMIN], [RoleId::AUDITOR]] {
         let new = new_user("b", &roles);
         forbidden(catalog.create_user(&new, by).await.map(drop));
@@ -216,8 +221,10 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
     let token = catalog.create_resource_token("t", &widened, None, by).await;
     assert!(matches!(token, Err(CatalogError::Forbidden)));
     let own = asked(&["db:one:read"]);
-    let token = catalog.create_resource_token("t", &own, None, by).await;
-    let token = token.unwrap();
+    let token = catalog
+        .create_resource_token("t", &own, None, by)
+        .await
+        .unwrap();
     assert_eq!(token.entry.created_by_user.map(Actor::User), by);
     catalog.delete_user(created, by).await.unwrap();
 }

@@ -13,13 +13,17 @@ async fn a_key_is_a_token_without_a_secret() {
     let write = [asked("db:one:write")];
     let hour = Some(Duration::from_secs(3600));
     let key = new_key("sensors");
-    let registered = catalog.register_client_key(&key, &write, hour, None);
-    let registered = registered.await.unwrap();
+    let registered = catalog
+        .register_client_key(&key, &write, hour, None)
+        .await
+        .unwrap();
     let expiry = registered.entry.created.plus(Duration::from_secs(3600));
     assert_eq!(registered.entry.expiry, Some(expiry));
     let other = new_key("other");
-    let other = catalog.register_client_key(&other, &write, None, None);
-    let other = other.await.unwrap();
+    let other = catalog
+        .register_client_key(&other, &write, None, None)
+        .await
+        .unwrap();
     assert_ne!(registered.entry.hash, other.entry.hash);
     let root = root(&catalog).await;
     let (id, entry, public_key) = root.client_key("sensors").unwrap();
