@@ -273,14 +273,18 @@ async fn oldest(
 ) -> Vec<Arc<Section>> {
     let all = fixture
         .manifests
-        .load_sections(DATABASE, &current.value, table, TimeRange::ALL);
-    let all = all.await.unwrap().into_iter().map(|found| found.section);
+        .load_sections(DATABASE, &current.value, table, TimeRange::ALL)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|found| found.section);
     let is_inline = |section: &Section| {
         let mut inline = current.value.sections.iter();
         inline.any(|one| one.is_same(section))
     };
-    let wanted = all.filter(|section| is_inline(section) != in_pages);
-    let wanted: Vec<_> = wanted.collect();
+    let wanted: Vec<_> = all
+        .filter(|section| is_inline(section) != in_pages)
+        .collect();
     let is_closed = |window: &&[Arc<Section>]| {
         let mut pairs = window.windows(2);
         pairs.all(|pair| pair[0].upto == pair[1].above)
@@ -364,8 +368,10 @@ async fn run(tables: u32, sections: u64) {
 }
 
 fn main() {
-    let most = std::env::args().filter_map(|argument| argument.parse().ok());
-    let most: u64 = most.max().unwrap_or(100_000);
+    let most: u64 = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .max()
+        .unwrap_or(100_000);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

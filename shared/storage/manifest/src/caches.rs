@@ -129,8 +129,12 @@ impl Manifest {
                 return Some(entry);
             }
             let update = updates.get(&(entry.cache, entry.object))?;
-            let new = update.to.as_ref().filter(|new| new.may_be_named(base))?;
-            let mut new = new.entry.clone();
+            let mut new = update
+                .to
+                .as_ref()
+                .filter(|new| new.may_be_named(base))?
+                .entry
+                .clone();
             if let Some(floor) = entry.floor {
                 new.expire(floor);
             }

@@ -108,11 +108,13 @@ impl Manifest {
         for entry in &self.condemned {
             named.extend(by.referenced.names_of(entry));
         }
-        let orphans = by
+        let orphans: Vec<_> = by
             .orphans
             .iter()
-            .filter(|name| !named.contains(name) && !by.referenced.live.contains(name));
-        let orphans: Vec<_> = orphans.copied().map(DroppedItem::Object).collect();
+            .filter(|name| !named.contains(name) && !by.referenced.live.contains(name))
+            .copied()
+            .map(DroppedItem::Object)
+            .collect();
         self.condemn(orphans, version);
     }
 
@@ -123,8 +125,9 @@ impl Manifest {
         let aged = marks
             .filter(|record| record.committed.is_some_and(is_old))
             .map(|record| record.version)
-            .max();
-        let aged = aged.unwrap_or(0).max(self.oldest_readable);
+            .max()
+            .unwrap_or(0)
+            .max(self.oldest_readable);
         // Restored databases have their own copies.
         let is_aged = |recorded: &RecordedDelete| recorded.dropped.filter(|drop| *drop <= aged);
         let gone = self.deletes.iter().filter_map(is_aged).max();

@@ -137,8 +137,10 @@ impl ManifestStore {
                 })
                 .collect();
             let page: Option<PageRef> = self.append_page(&mut body, object, &sections)?;
-            let newest = grave.iter().map(|(entry, _)| entry);
-            let newest = newest.max_by_key(|entry| entry.version);
+            let newest = grave
+                .iter()
+                .map(|(entry, _)| entry)
+                .max_by_key(|entry| entry.version);
             if let Some((page, newest)) = page.zip(newest) {
                 dropped_sections.pages.push(CondemnedEntry {
                     what: DroppedItem::Page(page),

@@ -65,8 +65,7 @@ impl Manifest {
     /// Removes the mark whose removal leaves the smallest gap relative to its age. The newest marks and the oldest one
     /// stay. A reader that requests the removed version gets the version before it.
     fn thin_marks(&mut self, now: StoreTime) {
-        let times = self.marks.iter().map(|record| record.mark.time());
-        let times: Vec<_> = times.collect();
+        let times: Vec<_> = self.marks.iter().map(|record| record.mark.time()).collect();
         let old = times.len().saturating_sub(RECENT_MARKS);
         let holes = times.windows(3).take(old.saturating_sub(2));
         let hole = |window: &[StoreTime]| match window {
@@ -88,8 +87,8 @@ impl Manifest {
             .marks
             .iter()
             .take(spare)
-            .take_while(|record| record.last.is_some_and(|last| last < oldest));
-        let gone = gone.count();
+            .take_while(|record| record.last.is_some_and(|last| last < oldest))
+            .count();
         self.marks.drain(..gone);
     }
 

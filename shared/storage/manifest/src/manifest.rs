@@ -150,8 +150,8 @@ impl Manifest {
         let retired: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();
         self.pages.retain(|page| !retired.contains(&page.place()));
         let objects: BTreeSet<_> = retired.into_iter().map(|(object, _)| object).collect();
-        let objects = objects.into_iter().map(ObjectName::Page);
-        self.condemn(objects.map(DroppedItem::Object), version);
+        let names = objects.into_iter().map(ObjectName::Page);
+        self.condemn(names.map(DroppedItem::Object), version);
     }
 
     pub(crate) fn add_sections(
@@ -271,8 +271,11 @@ mod tests {
             manifest.raise_mark(Stamp::end_of(time), u64::try_from(second).unwrap());
         }
         assert_eq!(manifest.marks.len(), MARKS);
-        let times = manifest.marks.iter().map(|record| record.mark.time());
-        let times: Vec<_> = times.collect();
+        let times: Vec<_> = manifest
+            .marks
+            .iter()
+            .map(|record| record.mark.time())
+            .collect();
         let newest = times[MARKS - 1];
         assert_eq!(newest, StoreTime::from_micros(100_000_000_000));
         assert!(newest.since(times[MARKS - RECENT_MARKS]) >= Duration::from_secs(150));

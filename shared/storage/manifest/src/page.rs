@@ -256,8 +256,8 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
             }
         })
         .collect();
-    let json = serde_json::to_vec(&entries)?;
-    let json = compression::compress(&json)?;
+    let plain = serde_json::to_vec(&entries)?;
+    let json = compression::compress(&plain)?;
     let length = u32::try_from(json.len()).map_err(std::io::Error::other)?;
     let mut payload = BytesMut::with_capacity(4 + json.len() + footers.len());
     payload.put_u32_le(length);
@@ -305,12 +305,13 @@ pub(crate) fn decode_head(
     page: &PageRef,
     head: &Bytes,
 ) -> Result<Vec<SectionWithFooter>, FormatError> {
-    let json = head.get(HEADER_BYTES + 4..);
-    let json = json.filter(|_| crc32c::crc32c(head) == page.head_crc32c);
-    let json = json.ok_or_else(|| FormatError::Damaged {
-        key: key.to_owned(),
-        reason: "the checksum of a page's head does not match".to_owned(),
-    })?;
+    let json = head
+        .get(HEADER_BYTES + 4..)
+        .filter(|_| crc32c::crc32c(head) == page.head_crc32c)
+        .ok_or_else(|| FormatError::Damaged {
+            key: key.to_owned(),
+            reason: "the checksum of a page's head does not match".to_owned(),
+        })?;
     let entries = entries(key, json)?.into_iter();
     let sections = entries.map(|entry| SectionWithFooter {
         section: entry.section,
@@ -385,11 +386,13 @@ mod tests {
     #[test]
     fn a_page_of_several_tables_names_the_lowest_and_the_greatest() {
         let tables = |tables: &[u32]| {
-            let sections = tables.iter().map(|table| SectionWithFooter {
-                section: Arc::new(section(*table, 0, 0, 10)),
-                footer: None,
-            });
-            let sections: Vec<_> = sections.collect();
+            let sections: Vec<_> = tables
+                .iter()
+                .map(|table| SectionWithFooter {
+                    section: Arc::new(section(*table, 0, 0, 10)),
+                    footer: None,
+                })
+                .collect();
             let encoded = encode(&sections, 5).unwrap();
             PageRef::new(&sections, Ulid::from_parts(1, 1), 0, &encoded).unwrap()
         };

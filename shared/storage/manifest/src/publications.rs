@@ -85,9 +85,12 @@ impl Manifest {
         withdrawn: &BTreeSet<TableId>,
     ) -> BTreeSet<(TableId, u64)> {
         let has_ended = |one: &&Publication| {
-            let later = self.publications.iter();
-            let later = later.filter(|other| other.table == one.table && other.number > one.number);
-            let mut later: Vec<_> = later.map(|other| other.published).collect();
+            let mut later: Vec<_> = self
+                .publications
+                .iter()
+                .filter(|other| other.table == one.table && other.number > one.number)
+                .map(|other| other.published)
+                .collect();
             later.sort_unstable();
             let is_replaced = later.get(1).is_some_and(|at| now.since(*at) >= grace);
             let is_old = now.since(one.published) >= PUBLICATION_LIFETIME;
@@ -120,18 +123,20 @@ impl ManifestStore {
                 return Err(PublicationRefusal::TooMany);
             }
             let mut next = Manifest::successor(base);
-            let recorded = requests.iter().map(|request| Publication {
-                table: request.table,
-                number: base.version + 1,
-                version,
-                published,
-                identity: match base.value.newest_publication(request.table) {
-                    Some(newest) => newest.identity,
-                    None => identity,
-                },
-                content: request.content.clone(),
-            });
-            let recorded: Vec<_> = recorded.collect();
+            let recorded: Vec<_> = requests
+                .iter()
+                .map(|request| Publication {
+                    table: request.table,
+                    number: base.version + 1,
+                    version,
+                    published,
+                    identity: match base.value.newest_publication(request.table) {
+                        Some(newest) => newest.identity,
+                        None => identity,
+                    },
+                    content: request.content.clone(),
+                })
+                .collect();
             next.publications.extend(recorded.iter().cloned());
             Ok(RegisterChange::Put(next, recorded))
         };

@@ -152,14 +152,17 @@ impl SnapshotReader {
         options: SnapshotOptions,
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let limit = self.settings.timeout;
-        let read = self.read_shared(database, options);
-        let read = self.bucket.world().timeout(limit, read).await;
-        let read = read.unwrap_or(Err(SnapshotError::TimedOut { limit }));
+        let read = self
+            .bucket
+            .world()
+            .timeout(limit, self.read_shared(database, options))
+            .await
+            .unwrap_or(Err(SnapshotError::TimedOut { limit }));
         let snapshot = match (read, options.as_of) {
             (Ok(snapshot), _) => snapshot,
             (Err(error), Some(as_of)) if error.is_of_tail() => {
-                let flushed = self.read_flushed(database, as_of);
-                let flushed = self.bucket.world().timeout(limit, flushed).await;
+                let reading = self.read_flushed(database, as_of);
+                let flushed = self.bucket.world().timeout(limit, reading).await;
                 flushed.transpose()?.flatten().ok_or(error)?
             }
             (Err(error), _) => return Err(error),
@@ -243,10 +246,16 @@ impl SnapshotReader {
     pub fn damaged_objects(&self) -> Vec<String> {
         let databases = self.databases();
         let objects = databases.snapshots().flat_map(|snapshot| {
-            let recorded = snapshot.manifest.value.reported_damage();
-            let recorded = recorded.map(|record| record.name(snapshot.database));
-            let tail = snapshot.tail.iter().filter(|one| one.is_damaged());
-            let tail = tail.map(|one| Key::Segment(snapshot.database, one.name()).to_string());
+            let recorded = snapshot
+                .manifest
+                .value
+                .reported_damage()
+                .map(|record| record.name(snapshot.database));
+            let tail = snapshot
+                .tail
+                .iter()
+                .filter(|one| one.is_damaged())
+                .map(|one| Key::Segment(snapshot.database, one.name()).to_string());
             recorded.chain(tail).collect::<Vec<_>>()
         });
         objects.collect()
@@ -439,8 +448,12 @@ impl SnapshotReader {
                 None => return Ok(Err(ResponseMismatch::TailUncertain)),
             },
         };
-        let needs = tail.iter().map(|segment| segment.needs_catalog()).max();
-        let needs = needs.unwrap_or(0).max(manifest.value.needs_catalog);
+        let needs = tail
+            .iter()
+            .map(|segment| segment.needs_catalog())
+            .max()
+            .unwrap_or(0)
+            .max(manifest.value.needs_catalog);
         if catalog.version < needs {
             catalog = self.catalog.database(database, Duration::ZERO).await?;
         }
@@ -507,8 +520,8 @@ impl SnapshotReader {
         names: &[SegmentName],
         manifest: &mut VersionedValue<Manifest>,
     ) -> Result<Option<Arc<[Arc<Segment>]>>, SnapshotError> {
-        let known = held.snapshot();
-        let known = known.iter().flat_map(|snapshot| snapshot.tail.iter());
+        let snapshot = held.snapshot();
+        let known = snapshot.iter().flat_map(|snapshot| snapshot.tail.iter());
         let mut segments: Segments = known
             // A damaged segment may have been repaired.
             .filter(|segment| !segment.is_damaged())

@@ -83,10 +83,12 @@ impl ReplacementBatch<'_> {
         base: &VersionedValue<Manifest>,
         prepared: &PreparedReplacements,
     ) -> Result<Manifest, StaleReplacement> {
-        let objects = self.pending().filter_map(|(_, one)| one.what.object);
-        let objects: BTreeMap<Ulid, PendingObject> =
-            objects.map(|object| (object.ulid, object)).collect();
-        let mut objects = objects.values().chain(&prepared.object);
+        let pending: BTreeMap<Ulid, PendingObject> = self
+            .pending()
+            .filter_map(|(_, one)| one.what.object)
+            .map(|object| (object.ulid, object))
+            .collect();
+        let mut objects = pending.values().chain(&prepared.object);
         if !objects.all(|object| object.may_be_named(base)) {
             return Err(StaleReplacement);
         }
@@ -177,8 +179,11 @@ impl Manifest {
         let rewritten = &prepared.rewritten;
         let kept = rewritten.iter().filter(|page| !page.is_empty());
         self.retire_pages(kept.map(|page| &page.old), version);
-        let empty = rewritten.iter().filter(|page| page.is_empty());
-        let empty: BTreeMap<_, _> = empty.map(|page| (page.old.place(), &page.old)).collect();
+        let empty: BTreeMap<_, _> = rewritten
+            .iter()
+            .filter(|page| page.is_empty())
+            .map(|page| (page.old.place(), &page.old))
+            .collect();
         self.pages.retain(|page| !empty.contains_key(&page.place()));
         let empty = empty.into_values().cloned();
         self.condemn(empty.map(DroppedItem::Page), version);

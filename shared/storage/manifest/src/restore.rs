@@ -276,8 +276,12 @@ impl ManifestStore {
                 footer: found.footer.clone(),
             }
         };
-        let inline = view.sections.iter().map(SectionWithFooter::inline);
-        let mut inline: Vec<_> = inline.map(|found| adopted(&found)).collect();
+        let mut inline: Vec<_> = view
+            .sections
+            .iter()
+            .map(SectionWithFooter::inline)
+            .map(|found| adopted(&found))
+            .collect();
         let mut writer = PageWriter::default();
         let mut pages = store.stream_pages(source, view.pages.clone());
         while let Some(page) = pages.try_next().await? {

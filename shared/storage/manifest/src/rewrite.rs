@@ -128,8 +128,7 @@ impl<'a> InputLocator<'a> {
     }
 
     fn overlaps_page(&self, page: &PageRef) -> bool {
-        let of_tables = self.by_table.range(page.tables());
-        let mut of_tables = of_tables.flat_map(|(_, all)| all);
+        let mut of_tables = self.by_table.range(page.tables()).flat_map(|(_, all)| all);
         of_tables.any(|(_, one)| one.overlaps_page(page))
     }
 
@@ -161,11 +160,12 @@ impl ManifestStore {
                 removed.push(Arc::clone(section));
             }
         }
-        let overlapping = manifest
+        let overlapping: Vec<_> = manifest
             .pages
             .iter()
-            .filter(|page| survey.overlaps_page(page));
-        let overlapping: Vec<_> = overlapping.cloned().collect();
+            .filter(|page| survey.overlaps_page(page))
+            .cloned()
+            .collect();
         let mut pages = self.stream_pages(database, overlapping.clone());
         let mut left = Vec::new();
         for old in &overlapping {
@@ -209,8 +209,11 @@ impl ManifestStore {
         if rest.sections.len() + adding <= FAR_TOO_MANY * self.settings.inline_sections {
             return None;
         }
-        let rewritten = prepared.rewritten.iter().map(|page| page.old.place());
-        let rewritten: BTreeSet<_> = rewritten.collect();
+        let rewritten: BTreeSet<_> = prepared
+            .rewritten
+            .iter()
+            .map(|page| page.old.place())
+            .collect();
         rest.pages.retain(|page| !rewritten.contains(&page.place()));
         rest.sections
             .retain(|section| !prepared.inputs.contains(&section.place()));
@@ -267,8 +270,11 @@ impl ManifestStore {
         removed: Vec<Arc<Section>>,
         left: &[RemainingPage],
     ) -> Vec<Vec<SectionWithFooter>> {
-        let of_pages = left.iter().filter(|page| !page.kept.is_empty());
-        let of_pages = of_pages.flat_map(|page| &page.removed).cloned();
+        let of_pages = left
+            .iter()
+            .filter(|page| !page.kept.is_empty())
+            .flat_map(|page| &page.removed)
+            .cloned();
         let mut listed: Vec<_> = removed.into_iter().chain(of_pages).collect();
         if listed.len() <= MAX_LISTED {
             return Vec::new();

@@ -247,8 +247,11 @@ impl RowDeleteLog {
         shown: impl Fn(DatabaseId) -> bool,
     ) -> Result<RowDeleteRequests, ManifestError> {
         let mut requests = stored.clone();
-        let databases = requests.pending().map(|request| request.delete.database);
-        let databases: BTreeSet<_> = databases.filter(|database| shown(*database)).collect();
+        let databases: BTreeSet<_> = requests
+            .pending()
+            .map(|request| request.delete.database)
+            .filter(|database| shown(*database))
+            .collect();
         for database in databases {
             let progress = if exists(database) {
                 Some(delete_progress(&self.bucket, database).await?)
@@ -302,8 +305,10 @@ impl RowDeleteLog {
         mut change: impl FnMut(&mut RowDeleteRequests, StoreTime) -> R + Send,
     ) -> Result<R, ManifestError> {
         let commit = |base: &VersionedValue<RowDeleteRequests>| {
-            let now = base.current_at.or_else(|| self.bucket.clock().now());
-            let now = now.ok_or(NoStoreTime)?;
+            let now = base
+                .current_at
+                .or_else(|| self.bucket.clock().now())
+                .ok_or(NoStoreTime)?;
             let mut requests = RowDeleteRequests::clone(&base.value);
             let result = change(&mut requests, now);
             Ok::<_, NoStoreTime>(RegisterChange::Put(requests, result))

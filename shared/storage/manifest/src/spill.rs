@@ -375,8 +375,9 @@ impl ManifestStore {
         database: DatabaseId,
         pages: impl IntoIterator<Item = &PageRef>,
     ) -> Result<BTreeMap<PageLocation, Vec<SectionWithFooter>>, ManifestError> {
-        let pages = pages.into_iter();
-        let pages = pages.map(|page| (page.object, page.range(), page.place()));
+        let pages = pages
+            .into_iter()
+            .map(|page| (page.object, page.range(), page.place()));
         stream::iter(coalesce(pages.collect()))
             .map(|span| async move {
                 let key = Key::Page(database, span.object);
@@ -385,8 +386,9 @@ impl ManifestStore {
                 let pages = span.parts.iter().map(|(place, part)| {
                     let page = span
                         .position_of(part)
-                        .filter(|part| part.end <= bytes.len());
-                    let page = page.map(|part| bytes.slice(part)).unwrap_or_default();
+                        .filter(|part| part.end <= bytes.len())
+                        .map(|part| bytes.slice(part))
+                        .unwrap_or_default();
                     Ok((*place, page::decode(&key, &page)?))
                 });
                 pages.collect::<Result<Vec<_>, ManifestError>>()
@@ -412,14 +414,14 @@ impl ManifestStore {
             bytes += u64::from(section.footer_length);
             bytes <= MAX_SPILL_FOOTERS
         });
-        let footers = fitting.map(|section| {
+        let ranges = fitting.map(|section| {
             (
                 section.key(database),
                 section.footer_range(),
                 section.place(),
             )
         });
-        let mut footers: Footers = stream::iter(coalesce(footers.collect()))
+        let mut footers: Footers = stream::iter(coalesce(ranges.collect()))
             .map(|span| self.fetch_footers(span))
             .buffered(PARALLEL_REQUESTS)
             .try_concat()
@@ -445,8 +447,9 @@ impl ManifestStore {
             }
             sections.extend(batch.sections.into_iter().map(|section| {
                 // A damaged footer is not written to a page, because the page's checksum would then cover it as valid.
-                let footer = footers.remove(&section.place());
-                let footer = footer.filter(|footer| section.matches_footer(footer));
+                let footer = footers
+                    .remove(&section.place())
+                    .filter(|footer| section.matches_footer(footer));
                 SectionWithFooter { section, footer }
             }));
             sections.sort_by_key(SectionWithFooter::page_order);

@@ -268,8 +268,8 @@ impl ManifestStore {
         let key = page.key(database);
         let bytes = self.fetch(&key, page.range()).await?;
         let sections = page::decode(&key.to_string(), &bytes)?;
-        let size_bytes = page::size_bytes(&bytes, &sections);
-        let size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+        let size = page::size_bytes(&bytes, &sections);
+        let size_bytes = u32::try_from(size).unwrap_or(u32::MAX);
         Ok((Arc::new(sections), size_bytes))
     }
 
@@ -310,12 +310,16 @@ fn sections_of(
 ) -> Vec<SectionWithFooter> {
     let is_wanted =
         |section: &Section| section.table == table && section.meets(times) && manifest.has(section);
-    let inline = manifest.sections.iter();
-    let inline = inline
+    let inline = manifest
+        .sections
+        .iter()
         .filter(|section| is_wanted(section))
         .map(SectionWithFooter::inline);
-    let paged = pages.iter().flat_map(|page| page.iter());
-    let paged = paged.filter(|found| is_wanted(&found.section)).cloned();
+    let paged = pages
+        .iter()
+        .flat_map(|page| page.iter())
+        .filter(|found| is_wanted(&found.section))
+        .cloned();
     let mut sections: Vec<_> = paged.chain(inline).collect();
     sections.sort_by_key(|found| found.section.order());
     sections

@@ -77,11 +77,13 @@ impl Manifest {
             let is_expiry = expiry.table == table && expiry.before < i64::MAX;
             is_expiry.then_some(expiry.before)
         });
-        let pending = self.deletes_of(table).filter(|recorded| recorded.expiry);
-        let pending = pending.filter_map(|recorded| {
-            let (_, last) = recorded.delete.condition.time_bounds()?;
-            last.checked_add(1)
-        });
+        let pending = self
+            .deletes_of(table)
+            .filter(|recorded| recorded.expiry)
+            .filter_map(|recorded| {
+                let (_, last) = recorded.delete.condition.time_bounds()?;
+                last.checked_add(1)
+            });
         recorded.chain(pending).max()
     }
 }
@@ -133,8 +135,9 @@ impl ManifestStore {
         };
         let deletes = manifest.deletes.iter().filter(is_new);
         let bounds = deletes.filter_map(|recorded| recorded.delete.condition.time_bounds());
-        let deleted = bounds.map(|(first, last)| TimeRange { first, last });
-        let deleted = deleted.collect();
+        let deleted = bounds
+            .map(|(first, last)| TimeRange { first, last })
+            .collect();
         Ok(TableChanges::Times { written, deleted })
     }
 
@@ -148,11 +151,14 @@ impl ManifestStore {
         manifest: &Manifest,
         table: TableId,
     ) -> Result<Vec<TimeRange>, ManifestError> {
-        let sections = self.load_sections(database, manifest, table, TimeRange::ALL);
-        let sections = sections.await?.into_iter().map(|found| TimeRange {
-            first: found.section.min_time,
-            last: found.section.max_time,
-        });
+        let sections = self
+            .load_sections(database, manifest, table, TimeRange::ALL)
+            .await?
+            .into_iter()
+            .map(|found| TimeRange {
+                first: found.section.min_time,
+                last: found.section.max_time,
+            });
         Ok(sections.collect())
     }
 }

@@ -79,8 +79,10 @@ impl TableSweep {
             // All pages will be needed, so following pages are read in the same batch.
             let all = self.reached.iter().chain(&self.following);
             let unread = all.filter(|swept| swept.head.is_none());
-            let wanted = unread.take(PARALLEL_REQUESTS.max(self.reached.len()));
-            let wanted = wanted.map(|swept| swept.page.clone()).collect();
+            let wanted = unread
+                .take(PARALLEL_REQUESTS.max(self.reached.len()))
+                .map(|swept| swept.page.clone())
+                .collect();
             self.read(wanted).await;
         }
         for swept in &self.reached {
@@ -108,8 +110,11 @@ impl TableSweep {
                 return Ok(sections);
             }
             let places: BTreeSet<_> = touched.iter().map(|swept| swept.page.place()).collect();
-            let unread = touched.iter().filter(|swept| swept.head.is_none());
-            let unread = unread.map(|swept| swept.page.clone()).collect();
+            let unread = touched
+                .iter()
+                .filter(|swept| swept.head.is_none())
+                .map(|swept| swept.page.clone())
+                .collect();
             self.read(unread).await;
             let is_touched = |swept: &&SweptPage| places.contains(&swept.page.place());
             for swept in self.reached.iter().filter(is_touched) {

@@ -344,8 +344,10 @@ async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
     let fixture = fixture_with_dropped_pages().await;
     fixture.stage.sleep(HOUR).await;
     let current = fixture.collect(HOUR).await;
-    let pages = graves(&current).into_iter();
-    let pages: BTreeSet<_> = pages.map(|page| ObjectName::Page(page.object)).collect();
+    let pages: BTreeSet<_> = graves(&current)
+        .into_iter()
+        .map(|page| ObjectName::Page(page.object))
+        .collect();
     fixture.delete(&pages).await;
     let cold = ManifestFixture::on(&fixture.stage, 2, 16);
     let current = cold.collect(HOUR).await;
@@ -418,8 +420,11 @@ async fn finding_references_reads_page_heads_without_footers() {
     let referenced = cold.referenced_objects(&current.value).await;
     assert_eq!(cold.stage.taken().gets, 1);
     assert_eq!(referenced.live.len(), 33 + 1);
-    let found = cold.store().all_sections(cold.database, &current.value);
-    let found = found.await.unwrap();
+    let found = cold
+        .store()
+        .all_sections(cold.database, &current.value)
+        .await
+        .unwrap();
     assert_eq!(cold.stage.taken().gets, 1);
     assert_eq!(found.iter().filter(|one| one.footer.is_some()).count(), 16);
     // A cached page needs no read of its head.

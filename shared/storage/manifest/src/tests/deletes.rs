@@ -152,8 +152,11 @@ async fn a_collection_drops_the_delete_of_one_table_and_keeps_that_of_another_wi
     assert_eq!(one.stamp, two.stamp);
 
     let current = fixture.collect(Duration::ZERO).await;
-    let tables = current.value.pending_deletes();
-    let tables: Vec<_> = tables.map(|recorded| recorded.delete.table).collect();
+    let tables: Vec<_> = current
+        .value
+        .pending_deletes()
+        .map(|recorded| recorded.delete.table)
+        .collect();
     assert_eq!(tables, [TableId::new(2)]);
 }
 
@@ -164,8 +167,11 @@ async fn a_collection_tells_deletes_of_one_table_with_the_same_stamp_apart_by_th
     let current = fixture.flush_with(&[], deletes).await;
     assert_eq!(pending(&current.value), 2);
     let current = fixture.collect(Duration::ZERO).await;
-    let conditions = current.value.pending_deletes();
-    let conditions: Vec<_> = conditions.map(|one| one.delete.clone()).collect();
+    let conditions: Vec<_> = current
+        .value
+        .pending_deletes()
+        .map(|one| one.delete.clone())
+        .collect();
     assert_eq!(conditions, [delete_of(1, 10, 10)]);
 }
 

@@ -71,8 +71,12 @@ impl ManifestFixture {
 
     /// Returns all sections of a manifest.
     pub(super) async fn sections_of(&self, manifest: &Manifest) -> Vec<Arc<Section>> {
-        let found = self.store().all_sections(self.database, manifest).await;
-        let found = found.unwrap().into_iter();
+        let found = self
+            .store()
+            .all_sections(self.database, manifest)
+            .await
+            .unwrap()
+            .into_iter();
         found.map(|found| found.section).collect()
     }
 
@@ -83,8 +87,9 @@ impl ManifestFixture {
         let found = self
             .store()
             .load_sections(self.database, &manifest, table, TimeRange::ALL)
-            .await;
-        let found = found.unwrap().into_iter();
+            .await
+            .unwrap()
+            .into_iter();
         found.map(|found| found.section).collect()
     }
 
@@ -291,8 +296,8 @@ impl ManifestFixture {
     }
 
     pub(super) async fn delete(&self, objects: &BTreeSet<ObjectName>) {
-        let keys = objects.iter();
-        let keys: Vec<_> = keys
+        let keys: Vec<_> = objects
+            .iter()
             .map(|object| object.key(self.database).to_string())
             .collect();
         self.instance.bucket.delete(&keys).await.unwrap();
@@ -306,8 +311,11 @@ impl ManifestFixture {
     ) -> GarbageCollection {
         let referenced = self.referenced_objects(&base.value).await;
         let now = base.current_at.unwrap();
-        let old = self.objects().await.into_iter();
-        let old = old.filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
+        let old = self
+            .objects()
+            .await
+            .into_iter()
+            .filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
         let orphans = old.map(|(name, _)| name);
         GarbageCollection {
             orphans: orphans.filter(|name| !referenced.names(*name)).collect(),

@@ -131,9 +131,9 @@ fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>
             .map(|section| section.bounds())
             .reduce(SectionBounds::union)
             .unwrap();
-        let met = (0..all.len())
-            .filter(|at| all[*at].table == table && bounds.overlaps(&all[*at].bounds()));
-        let met: BTreeSet<_> = met.collect();
+        let met: BTreeSet<_> = (0..all.len())
+            .filter(|at| all[*at].table == table && bounds.overlaps(&all[*at].bounds()))
+            .collect();
         if met == chosen {
             return met.into_iter().map(|at| Arc::clone(&all[at])).collect();
         }
@@ -306,10 +306,9 @@ impl VersionHistory {
         for table in 1..4 {
             let id = TableId::new(table);
             let times = TimeRange::ALL;
-            let loaded = fixture
+            let loaded: Vec<_> = fixture
                 .store()
-                .load_sections(fixture.database, view, id, times);
-            let loaded: Vec<_> = loaded
+                .load_sections(fixture.database, view, id, times)
                 .await
                 .unwrap()
                 .into_iter()
@@ -330,8 +329,7 @@ impl VersionHistory {
             });
         let applied = |deletes: &[RecordedDelete]| -> BTreeSet<_> {
             let pairs = deletes.iter().flat_map(|recorded| {
-                let sections = wanted.iter();
-                let sections = sections.filter(|section| recorded.applies_to(section));
+                let sections = wanted.iter().filter(|section| recorded.applies_to(section));
                 sections.map(|section| (recorded.stamp, section.place()))
             });
             pairs.collect()

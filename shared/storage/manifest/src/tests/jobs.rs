@@ -45,8 +45,8 @@ async fn ranges_that_overlap_are_claimed_once() {
     let claimed = fixture
         .store()
         .claim(fixture.database, base, &claims, now)
-        .await;
-    let claimed = claimed.unwrap();
+        .await
+        .unwrap();
     assert_eq!(claimed.jobs, jobs(&[1, 3, 4, 5]));
     assert_eq!(fixture.stage.taken().puts, 1);
     let live = claimed.current.value.live_claims(now);
@@ -56,8 +56,8 @@ async fn ranges_that_overlap_are_claimed_once() {
     let again = fixture
         .store()
         .claim(fixture.database, claimed.current.clone(), &claims[..2], now)
-        .await;
-    let again = again.unwrap();
+        .await
+        .unwrap();
     assert_eq!(again.jobs, []);
     assert_eq!(again.current.version, claimed.current.version);
 }

@@ -151,8 +151,10 @@ async fn the_number_of_publications_is_limited() {
     for (count, is_recorded) in [(4_095, true), (2, false), (1, true), (1, false)] {
         let (base, requests) = (fixture.read().await, &requests[..count]);
         let (store, version) = (fixture.store(), base.version);
-        let recorded = store.record_publications(fixture.database, base, version, requests);
-        let recorded = recorded.await.unwrap();
+        let recorded = store
+            .record_publications(fixture.database, base, version, requests)
+            .await
+            .unwrap();
         assert_eq!(
             matches!(recorded, PublicationOutcome::Recorded(_)),
             is_recorded

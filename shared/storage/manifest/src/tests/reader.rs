@@ -520,8 +520,10 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
         writer.rules,
         SnapshotSettings::default(),
     );
-    let error = reader.read(DATABASE, SnapshotOptions::default()).await;
-    let error = error.unwrap_err();
+    let error = reader
+        .read(DATABASE, SnapshotOptions::default())
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "more than 2 segments are unflushed, the maximum that a query reads; the oldest is 180 s old"

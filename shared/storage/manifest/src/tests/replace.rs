@@ -441,8 +441,10 @@ fn move_again(fixture: ManifestFixture, times: usize) -> BoxFuture<'static, ()> 
         let object = PendingObject::draw(&fixture.instance.bucket).unwrap();
         let found = store.all_sections(fixture.database, &base.value).await;
         let mut body = BytesMut::new();
-        let page = store.append_page(&mut body, object, &found.unwrap());
-        let page = page.unwrap().unwrap();
+        let page = store
+            .append_page(&mut body, object, &found.unwrap())
+            .unwrap()
+            .unwrap();
         let key = Key::Page(fixture.database, object.ulid);
         let put = fixture
             .instance

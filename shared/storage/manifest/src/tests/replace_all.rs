@@ -54,16 +54,18 @@ async fn replaced(
 async fn claimed(fixture: &ManifestFixture, jobs: &[Ulid]) -> VersionedValue<Manifest> {
     let base = fixture.read().await;
     let now = base.current_at.unwrap();
-    let claims = (1..).zip(jobs).map(|(table, job)| Claim {
-        job: *job,
-        table: TableId::new(table),
-        first_day: 0,
-        last_day: 0,
-        above: base.value.sections[0].above,
-        upto: base.value.low_water_mark,
-        expires: now.plus(Duration::from_secs(600)),
-    });
-    let claims: Vec<_> = claims.collect();
+    let claims: Vec<_> = (1..)
+        .zip(jobs)
+        .map(|(table, job)| Claim {
+            job: *job,
+            table: TableId::new(table),
+            first_day: 0,
+            last_day: 0,
+            above: base.value.sections[0].above,
+            upto: base.value.low_water_mark,
+            expires: now.plus(Duration::from_secs(600)),
+        })
+        .collect();
     let claimed = fixture.store().claim(fixture.database, base, &claims, now);
     claimed.await.unwrap().current
 }

@@ -213,8 +213,8 @@ async fn a_restored_database_outlives_its_source() {
     let third = copy
         .store()
         .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0, &[])
-        .await;
-    let third = third.unwrap();
+        .await
+        .unwrap();
     let found = fixture
         .store()
         .all_sections(DatabaseId::new(3), &third.value)

@@ -135,8 +135,12 @@ async fn only_pages_whose_times_meet_are_read_and_only_once() {
     }
     let manifest = read(&instance).await.value;
     let table = TableId::new(2);
-    let pages = manifest.pages.iter().filter(|page| page.may_hold(table));
-    let pages: Vec<_> = pages.cloned().collect();
+    let pages: Vec<_> = manifest
+        .pages
+        .iter()
+        .filter(|page| page.may_hold(table))
+        .cloned()
+        .collect();
     assert!(pages.len() > 1);
     let load = |times| {
         let (manifest, instance) = (&manifest, &instance);

@@ -12,10 +12,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Returns the changes of table 1.
 async fn changes(fixture: &ManifestFixture, since: ManifestPoint) -> TableChanges {
     let current = fixture.read().await;
-    let changes = fixture
+    let mut changes = fixture
         .store()
-        .changes_since(fixture.database, &current, TableId::new(1), since);
-    let mut changes = changes.await.unwrap();
+        .changes_since(fixture.database, &current, TableId::new(1), since)
+        .await
+        .unwrap();
     if let TableChanges::Times { written, .. } = &mut changes {
         written.sort_by_key(|times| times.first);
     }

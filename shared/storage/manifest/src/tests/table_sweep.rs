@@ -51,8 +51,11 @@ async fn a_sweep_of_recent_days_reads_only_pages_of_these_days() {
     let fixture = flushed(30).await;
     let manifest = fixture.read().await.value;
     let mut sweep = sweep(&fixture, &manifest);
-    let days = manifest.sections.iter().map(|section| section.first_day);
-    let days: BTreeSet<_> = days.collect();
+    let days: BTreeSet<_> = manifest
+        .sections
+        .iter()
+        .map(|section| section.first_day)
+        .collect();
     let touched = manifest.pages.iter().filter(|page| {
         let mut days = days.iter();
         days.any(|day| page.first_day <= *day && *day <= page.last_day)
