@@ -13,8 +13,9 @@ const PAGE_BYTES: usize = 4 << 10;
 /// Returns the memory that this process may use, in bytes: the lowest of the size of the machine and the limits of its
 /// control group and all ancestors (versions 1 and 2).
 pub fn limit_bytes() -> usize {
-    let of_machine = fs::read_to_string("/proc/meminfo").ok();
-    let of_machine = of_machine.and_then(|text| kibibytes(&text, "MemTotal:"));
+    let of_machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| kibibytes(&text, "MemTotal:"));
     let of_groups = cgroup::limit(Path::new("/"));
     let least = of_machine.into_iter().chain(of_groups).min();
     least.unwrap_or(ASSUMED_BYTES)
