@@ -299,8 +299,8 @@ impl PointPart {
         let Some((points, versions)) = versions.filter(|_| column.null_count() > 0) else {
             return self.newest.clone();
         };
-        let rows = points.iter().zip(self.newest.values());
-        let rows = rows.map(|(point, newest)| {
+        let newest_of_points = points.iter().zip(self.newest.values());
+        let rows = newest_of_points.map(|(point, newest)| {
             let rows = versions.of(*point).iter().rev();
             let valid = rows.copied().find(|row| column.is_valid(*row as usize));
             valid.unwrap_or(*newest)
@@ -350,7 +350,7 @@ impl FieldColumns {
 
     /// Takes one field of all rows: null where they lack it. Integers may be narrow.
     fn take(&mut self, name: &str, data_type: &DataType) -> Result<ArrayRef, PointsError> {
-        let parts = self
+        let columns = self
             .batches
             .iter_mut()
             .map(|input| match input.take(name) {
@@ -363,7 +363,7 @@ impl FieldColumns {
                 None => Ok(null_column(narrowest_type(data_type), input.rows)),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        let parts: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
         match parts.as_slice() {
             [] => Ok(null_column(data_type, 0)),
             parts => Ok(concat_parts(parts)?),

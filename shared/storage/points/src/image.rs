@@ -227,8 +227,10 @@ impl TailImageBuilder {
 
     /// Whether a column is a tag that scans of whole chunks did not read yet. All other reads of tags use the index of series.
     pub fn is_unscanned_tag(&self, column: usize) -> bool {
-        let is_scanned = self.is_scanned.get(column);
-        let is_scanned = is_scanned.is_some_and(|is_scanned| is_scanned.load(Ordering::Relaxed));
+        let is_scanned = self
+            .is_scanned
+            .get(column)
+            .is_some_and(|is_scanned| is_scanned.load(Ordering::Relaxed));
         let name = self.schema.fields().get(column).map(|field| field.name());
         !is_scanned && name.is_some_and(|name| self.tags.contains(name))
     }
@@ -255,8 +257,10 @@ impl TailImageBuilder {
     pub fn index_bytes(&self) -> usize {
         let chunks = ImageChunk::own_bytes(self.schema.fields().len()) * self.chunks.capacity();
         // Of each row: the number of its series, and that of the row that it replaced.
-        let rows = chunks + 4 * self.next_row() + 8 * self.replaced.capacity();
-        let rows = rows + read(&self.rows).size_bytes();
+        let rows = chunks
+            + 4 * self.next_row()
+            + 8 * self.replaced.capacity()
+            + read(&self.rows).size_bytes();
         self.index().size_bytes() + rows + self.versions.size_bytes() + self.order.size_bytes()
     }
 
@@ -274,18 +278,18 @@ impl TailImageBuilder {
             return Err(PointsError::TooManyRows { limit: MAX_ROWS });
         }
         let fields = self.schema.fields().iter().zip(self.is_loaded.iter());
-        let columns = fields.map(|(field, is_loaded)| {
-            if *is_loaded {
-                conform_narrow_column(batch, field).map(Some)
-            } else {
-                Ok(None)
-            }
-        });
-        let columns: Arc<[_]> = columns.collect::<Result<_, _>>()?;
+        let columns: Arc<[_]> = fields
+            .map(|(field, is_loaded)| {
+                if *is_loaded {
+                    conform_narrow_column(batch, field).map(Some)
+                } else {
+                    Ok(None)
+                }
+            })
+            .collect::<Result<_, _>>()?;
         let times = times(batch)?.values().clone();
         let mut series = Vec::with_capacity(batch.num_rows());
-        let index = self.index.write();
-        let mut index = index.unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.resolve(batch, &mut series)?;
         drop(index);
         let rows = self.rows.write();
@@ -318,10 +322,10 @@ impl TailImageBuilder {
     /// The condition names a column that is not a tag of this table.
     pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
         let names: BTreeSet<&str> = condition.tags().into_iter().chain([TIME_COLUMN]).collect();
-        let columns = names
+        let columns: Vec<usize> = names
             .into_iter()
-            .filter_map(|name| self.schema.index_of(name).ok());
-        let columns: Vec<usize> = columns.collect();
+            .filter_map(|name| self.schema.index_of(name).ok())
+            .collect();
         let schema = Arc::new(self.schema.project(&columns)?);
         let hull = condition.time_bounds();
         let mut masks = Vec::new();

@@ -196,8 +196,9 @@ impl SeriesIndex {
         let width = self.tags.len();
         let set = |row: usize| sets.get(row * width..(row + 1) * width).unwrap_or(&[]);
         // Sorted rows have runs of equal tag sets.
-        let starts = (0..rows).filter(|row| *row == 0 || set(*row) != set(*row - 1));
-        let starts: Vec<usize> = starts.collect();
+        let starts: Vec<usize> = (0..rows)
+            .filter(|row| *row == 0 || set(*row) != set(*row - 1))
+            .collect();
         let base = series.len();
         let mut ends = starts.iter().skip(1).chain([&rows]).map(|row| base + row);
         let mut write = |number: u32| series.resize(ends.next().unwrap_or(base + rows), number);
@@ -371,12 +372,20 @@ impl SeriesIndex {
         tag: usize,
         parts: impl Iterator<Item = Rows>,
     ) -> Result<Vec<ArrayRef>, PointsError> {
-        let values = self.tags.get(tag).map(TagValues::texts);
-        let values: StringArray = values.into_iter().flatten().collect();
-        let values: ArrayRef = Arc::new(values);
+        let texts: StringArray = self
+            .tags
+            .get(tag)
+            .map(TagValues::texts)
+            .into_iter()
+            .flatten()
+            .collect();
+        let values: ArrayRef = Arc::new(texts);
         let key = |series: u32| {
-            let number = self.value_numbers(series).get(tag).copied();
-            let number = number.filter(|number| *number != MISSING)?;
+            let number = self
+                .value_numbers(series)
+                .get(tag)
+                .copied()
+                .filter(|number| *number != MISSING)?;
             i32::try_from(number - 1).ok()
         };
         let column = |part: Rows| -> Result<ArrayRef, PointsError> {
@@ -409,8 +418,8 @@ impl SeriesIndex {
                 Some(code) => Some(*code),
                 None => match self.tags.get(tag).and_then(|values| values.text(number)) {
                     Some(text) => {
-                        let code = i32::try_from(codes.len());
-                        let code = code.map_err(|_| PointsError::TooManyRows { limit })?;
+                        let code = i32::try_from(codes.len())
+                            .map_err(|_| PointsError::TooManyRows { limit })?;
                         texts.append_value(text);
                         codes.insert(number, code);
                         Some(code)

@@ -308,10 +308,11 @@ proptest! {
         let mut taken = Vec::new();
         for (at, rows) in portions.iter().enumerate() {
             // No two rows have the same time.
-            let rows = rows.iter().enumerate().map(|(row, (tags, _, values))| {
-                (*tags, (at * 12 + row) as i64, *values)
-            });
-            let rows: Vec<Row> = rows.collect();
+            let rows: Vec<Row> = rows
+                .iter()
+                .enumerate()
+                .map(|(row, (tags, _, values))| (*tags, (at * 12 + row) as i64, *values))
+                .collect();
             builder.push(&batch(&rows)).unwrap();
             write(&mut expected, &rows);
             if at == delete {
@@ -459,8 +460,9 @@ fn check_newest_rows(
     expected: &[Point],
 ) -> Result<(), TestCaseError> {
     for required in [&[][..], &[0], &[0, 1], &[2], &[0, 4]] {
-        let rows = image.newest_rows(Some(selected), &[1..=2, 3..=3], required);
-        let rows = rows.unwrap();
+        let rows = image
+            .newest_rows(Some(selected), &[1..=2, 3..=3], required)
+            .unwrap();
         prop_assert!(rows.is_sorted());
         let found = numbered_points(image, rows);
         for series in expected.chunk_by(|one, other| one.0.0 == other.0.0) {
@@ -535,8 +537,9 @@ fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let batches = Arc::clone(image).numbered_rows(rows.into(), &ALL_COLUMNS, 2);
-    let batches = batches.unwrap();
+    let batches = Arc::clone(image)
+        .numbered_rows(rows.into(), &ALL_COLUMNS, 2)
+        .unwrap();
     batches.flat_map(|batch| points(&batch.unwrap())).collect()
 }
 

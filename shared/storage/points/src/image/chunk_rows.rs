@@ -117,8 +117,12 @@ impl<'a> CopiedRows<'a> {
 
     /// Appends the number of the series of each row.
     fn append_series(&self, all: &mut Vec<u32>) {
-        let series = self.rows.chunk.series.get(self.rows.range.clone());
-        let series = series.unwrap_or(&[]);
+        let series = self
+            .rows
+            .chunk
+            .series
+            .get(self.rows.range.clone())
+            .unwrap_or(&[]);
         match &self.rows.mask {
             Some(mask) => all.extend(mask.set_indices().filter_map(|row| series.get(row))),
             None => all.extend_from_slice(series),
@@ -139,8 +143,8 @@ impl TailImage {
         schema: &SchemaRef,
     ) -> Result<RecordBatch, PointsError> {
         let rows = parts.iter().map(ChunkRows::count).sum();
-        let parts = parts.iter();
         let parts: Vec<_> = parts
+            .iter()
             .map(|part| CopiedRows::new(part, columns.len()))
             .collect();
         let mut series = Vec::new();
@@ -175,8 +179,10 @@ impl TailImage {
 
 /// Returns a column of the table for the rows of all parts.
 fn column_of(parts: &[CopiedRows<'_>], column: usize) -> Result<ArrayRef, PointsError> {
-    let pieces = parts.iter().map(|part| part.column(column));
-    let pieces: Vec<ArrayRef> = pieces.collect::<Result<_, _>>()?;
+    let pieces: Vec<ArrayRef> = parts
+        .iter()
+        .map(|part| part.column(column))
+        .collect::<Result<_, _>>()?;
     let values = match pieces.as_slice() {
         [piece] => Arc::clone(piece),
         pieces => {

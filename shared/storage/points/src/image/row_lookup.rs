@@ -38,8 +38,7 @@ impl TailImage {
         let index = read(&self.index);
         series.sort_unstable_by(|one, other| index.compare(*one, *other));
         drop(index);
-        let budget = self.row_count() / ROWS_PER_LOOKUP;
-        let budget = budget.clamp(*LOOKUPS.start(), *LOOKUPS.end());
+        let budget = (self.row_count() / ROWS_PER_LOOKUP).clamp(*LOOKUPS.start(), *LOOKUPS.end());
         let chains = read(&self.rows);
         let mut lookup = RowLookup::new(self, &chains, ranges, budget);
         let mut found = Vec::new();
@@ -61,8 +60,8 @@ impl TailImage {
         required: &[usize],
     ) -> Option<Vec<u32>> {
         let chains = read(&self.rows);
-        let budget = self.row_count() / ROWS_PER_NEWEST_ROW;
-        let budget = budget.clamp(*LOOKUPS.start(), MAX_NEWEST_LOOKUPS);
+        let budget =
+            (self.row_count() / ROWS_PER_NEWEST_ROW).clamp(*LOOKUPS.start(), MAX_NEWEST_LOOKUPS);
         let series = selected.map_or(chains.series_count(), SelectedSeries::count);
         if series > budget {
             return None;

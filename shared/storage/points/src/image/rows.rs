@@ -56,9 +56,9 @@ impl TailImageBuilder {
         let known = |row: &u32| (*row as usize) < limit;
         let places = rows
             .iter()
-            .map(|row| self.place(*row).filter(|_| known(row)));
-        let places: Option<Vec<RowPosition>> = places.collect();
-        let places = places.ok_or(PointsError::TooManyRows { limit })?;
+            .map(|row| self.place(*row).filter(|_| known(row)))
+            .collect::<Option<Vec<RowPosition>>>()
+            .ok_or(PointsError::TooManyRows { limit })?;
         let sources = SourceChunks::from_positions(&places, self.chunks.len());
         let columns = schema
             .fields()
@@ -105,8 +105,8 @@ impl TailImageBuilder {
             Some(values.code(*number))
         };
         let codes: Vec<i32> = rows.iter().map(|row| code(row).unwrap_or(-1)).collect();
-        let nulls = NullBuffer::from_iter(codes.iter().map(|code| *code >= 0));
-        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+        let validity = NullBuffer::from_iter(codes.iter().map(|code| *code >= 0));
+        let nulls = Some(validity).filter(|nulls| nulls.null_count() > 0);
         let codes = Int32Array::try_new(codes.into(), nulls)?;
         let values: ArrayRef = Arc::<arrow_array::StringArray>::clone(values.values());
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(

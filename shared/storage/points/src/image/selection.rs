@@ -82,8 +82,8 @@ impl TailImage {
         let index = read(&self.index);
         let tag = index.tag(tag);
         let is_chosen = |series: u32| {
-            let number = index.value_numbers(series).get(tag?)?;
-            let number = usize::try_from(*number).ok()?;
+            let value = index.value_numbers(series).get(tag?)?;
+            let number = usize::try_from(*value).ok()?;
             Some(number < chosen.len() && chosen.value(number))
         };
         let is_selected = |series: usize| {
@@ -101,11 +101,12 @@ impl TailImage {
         (min, max): (i64, i64),
     ) -> Option<VecDeque<Range<usize>>> {
         let sorted = self.order.get()?;
-        let ranks = selected.few()?;
-        let ranks = ranks
+        let mut ranks: Vec<u32> = selected
+            .few()?
             .iter()
-            .filter_map(|series| sorted.ranks.get(*series as usize));
-        let mut ranks: Vec<u32> = ranks.copied().collect();
+            .filter_map(|series| sorted.ranks.get(*series as usize))
+            .copied()
+            .collect();
         ranks.sort_unstable();
         let key = |row: &u32| {
             let row = self.row_at(self.place(*row)?)?;

@@ -18,11 +18,15 @@ impl TailImageBuilder {
     /// # Errors
     /// The rows are not those of the tail, or a column has another type than in the table. Then the tail is not usable.
     pub fn load(&mut self, columns: &[usize], batches: &[RecordBatch]) -> Result<(), PointsError> {
-        let missing = columns.iter().copied();
-        let missing = missing.filter(|column| !self.has_columns(&[*column]));
-        let missing: BTreeSet<usize> = missing.collect();
-        let sizes = batches.iter().map(RecordBatch::num_rows);
-        let sizes = sizes.filter(|rows| *rows > 0);
+        let missing: BTreeSet<usize> = columns
+            .iter()
+            .copied()
+            .filter(|column| !self.has_columns(&[*column]))
+            .collect();
+        let sizes = batches
+            .iter()
+            .map(RecordBatch::num_rows)
+            .filter(|rows| *rows > 0);
         if !sizes.eq(self.chunks.iter().map(ImageChunk::num_rows)) {
             return Err(PointsError::OtherRows);
         }
@@ -37,8 +41,11 @@ impl TailImageBuilder {
             let values = fields().map(|(at, field)| Ok((at, conform_narrow_column(batch, field)?)));
             chunk.set_columns(values.collect::<Result<Vec<_>, PointsError>>()?);
         }
-        let loaded = self.is_loaded.iter().enumerate();
-        let loaded = loaded.map(|(at, is_loaded)| *is_loaded || missing.contains(&at));
+        let loaded = self
+            .is_loaded
+            .iter()
+            .enumerate()
+            .map(|(at, is_loaded)| *is_loaded || missing.contains(&at));
         self.is_loaded = loaded.collect();
         self.fill_replaced(&missing)?;
         let chunks = self.chunks.iter();
@@ -52,8 +59,8 @@ impl TailImageBuilder {
     fn fill_replaced(&mut self, columns: &BTreeSet<usize>) -> Result<(), PointsError> {
         let replaced = std::mem::take(&mut self.replaced);
         let chunk_of = |(newer, _): &(u32, u32)| self.place(*newer).map(|place| place.0);
-        let runs = replaced.chunk_by(|one, other| chunk_of(one) == chunk_of(other));
-        let runs: Vec<_> = runs
+        let runs: Vec<_> = replaced
+            .chunk_by(|one, other| chunk_of(one) == chunk_of(other))
             .filter_map(|pairs| Some((chunk_of(pairs.first()?)?, self.places(pairs))))
             .collect();
         for (chunk, places) in runs {
@@ -157,12 +164,12 @@ impl TailImageBuilder {
             }
         }
         // Only the chunks with such rows: there may be thousands.
-        let sources: BTreeSet<usize> = from.iter().map(|(chunk, _)| *chunk).collect();
-        let sources: Vec<usize> = sources.into_iter().collect();
-        let parts = sources
+        let distinct: BTreeSet<usize> = from.iter().map(|(chunk, _)| *chunk).collect();
+        let sources: Vec<usize> = distinct.into_iter().collect();
+        let parts: Vec<&dyn Array> = sources
             .iter()
-            .map(|chunk| values_of(*chunk).map(AsRef::as_ref));
-        let parts: Vec<&dyn Array> = parts.collect::<Result<_, _>>()?;
+            .map(|chunk| values_of(*chunk).map(AsRef::as_ref))
+            .collect::<Result<_, _>>()?;
         for (chunk, _) in &mut from {
             *chunk = sources.partition_point(|source| *source < *chunk);
         }

@@ -38,8 +38,10 @@ fn check_parts(image: &TailImage, selected: Option<&SelectedSeries>, all: &[Poin
             part.filtered(&BooleanBuffer::collect_bool(rows, is_read))
         };
         let expected = parts.iter().flat_map(|part| {
-            let rows = points_of(std::slice::from_ref(part)).into_iter();
-            let rows = rows.enumerate().filter(|(row, _)| is_read(*row));
+            let rows = points_of(std::slice::from_ref(part))
+                .into_iter()
+                .enumerate()
+                .filter(|(row, _)| is_read(*row));
             rows.map(|(_, point)| point).collect::<Vec<_>>()
         });
         let expected: Vec<Point> = expected.collect();

@@ -38,8 +38,13 @@ proptest! {
         let mut few = of_times();
         let mut images = Vec::new();
         for at in 0..=12 {
-            let columns = OTHERS.into_iter().zip(loaded_at).filter(|(_, loaded)| *loaded == at);
-            let columns: Vec<usize> = columns.map(|(column, _)| column).chain([3]).collect();
+            let columns: Vec<usize> = OTHERS
+                .into_iter()
+                .zip(loaded_at)
+                .filter(|(_, loaded)| *loaded == at)
+                .map(|(column, _)| column)
+                .chain([3])
+                .collect();
             if columns.len() > 1 {
                 let before = steps.get(..at).unwrap_or(&steps);
                 few.load(&columns, &batches(before)).unwrap();

@@ -21,8 +21,8 @@ fn series_are_chosen_by_the_numbers_of_values() {
         [Some(3), Some(3), None]
     );
     let values = |tag| image.values(tag, 0..3).unwrap();
-    let hosts = values("host");
-    let hosts: Vec<_> = hosts
+    let column = values("host");
+    let hosts: Vec<_> = column
         .as_dictionary::<Int32Type>()
         .downcast_dict::<StringArray>()
         .unwrap()
