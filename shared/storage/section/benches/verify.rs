@@ -126,8 +126,11 @@ fn measure(name: &str, section: &Bytes) {
     for _ in 0..ROUNDS {
         verify.push(timed(|| footer.verify_all(black_box(section)).unwrap()));
         decode.push(timed(|| {
-            let reader = ParquetRecordBatchReaderBuilder::try_new(section.clone()).unwrap();
-            let reader = reader.with_batch_size(8_192).build().unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(section.clone())
+                .unwrap()
+                .with_batch_size(8_192)
+                .build()
+                .unwrap();
             let rows: usize = reader.map(|rows| black_box(rows.unwrap()).num_rows()).sum();
             assert_eq!(rows as i64, ROWS);
         }));

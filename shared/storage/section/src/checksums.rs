@@ -112,10 +112,12 @@ pub(crate) fn decode(
         return None;
     }
     let (checksums, _) = checksums.as_chunks::<CHECKSUM_BYTES>();
-    let checked = parts.into_iter().zip(checksums);
-    let checked = checked.map(|(part, checksum)| ChecksummedPart {
-        part,
-        crc32c: u32::from_le_bytes(*checksum),
-    });
+    let checked = parts
+        .into_iter()
+        .zip(checksums)
+        .map(|(part, checksum)| ChecksummedPart {
+            part,
+            crc32c: u32::from_le_bytes(*checksum),
+        });
     Some(checked.collect())
 }

@@ -138,8 +138,9 @@ impl SectionFooter {
         let parts = self.checksums.iter();
         for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {
             let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            let bytes = range.and_then(|(start, end)| section.get(start..end));
-            let bytes = bytes.ok_or(ParquetPartError::Unaligned { start, end })?;
+            let bytes = range
+                .and_then(|(start, end)| section.get(start..end))
+                .ok_or(ParquetPartError::Unaligned { start, end })?;
             self.verify(start, bytes)?;
         }
         Ok(())
@@ -164,8 +165,9 @@ fn check_positions(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
         ));
     }
     for column in groups.flat_map(|group| group.columns()) {
-        let start = column.dictionary_page_offset();
-        let start = start.unwrap_or_else(|| column.data_page_offset());
+        let start = column
+            .dictionary_page_offset()
+            .unwrap_or_else(|| column.data_page_offset());
         if start < 0 || column.compressed_size() < 0 {
             let path = column.column_path().string();
             return Err(ParquetError::General(format!(

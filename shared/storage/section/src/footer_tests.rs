@@ -222,8 +222,8 @@ fn a_footer_with_a_negative_position_is_refused() {
     for (start, length) in [(-1, 10), (4, -1)] {
         let mut metadata = written.clone().into_builder();
         let mut group = metadata.take_row_groups().remove(0).into_builder();
-        let column = group.take_columns().remove(0).into_builder();
-        let column = column
+        let builder = group.take_columns().remove(0).into_builder();
+        let column = builder
             .set_dictionary_page_offset(None)
             .set_data_page_offset(start)
             .set_total_compressed_size(length)

@@ -18,16 +18,20 @@ pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<ParquetPart> {
     let mut parts = Vec::new();
     for (group, row_group) in metadata.row_groups().iter().enumerate() {
         for (column, chunk) in row_group.columns().iter().enumerate() {
-            let index = metadata.offset_index();
-            let index = index.and_then(|index| index.get(group)?.get(column));
-            let pages = index.map_or(&[][..], |index| index.page_locations().as_slice());
-            let pages = pages.iter().filter_map(|page| {
-                let start = u64::try_from(page.offset).ok()?;
-                let length = u64::try_from(page.compressed_page_size).ok()?;
-                Some(start..start.saturating_add(length))
-            });
-            let ranges = split_chunk(&chunk_range(chunk), pages);
-            let ranges = ranges.into_iter().chain(bloom_filter_range(chunk));
+            let index = metadata
+                .offset_index()
+                .and_then(|index| index.get(group)?.get(column));
+            let pages = index
+                .map_or(&[][..], |index| index.page_locations().as_slice())
+                .iter()
+                .filter_map(|page| {
+                    let start = u64::try_from(page.offset).ok()?;
+                    let length = u64::try_from(page.compressed_page_size).ok()?;
+                    Some(start..start.saturating_add(length))
+                });
+            let ranges = split_chunk(&chunk_range(chunk), pages)
+                .into_iter()
+                .chain(bloom_filter_range(chunk));
             parts.extend(ranges.map(|range| ParquetPart { range, column }));
         }
     }
