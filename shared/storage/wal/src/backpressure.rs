@@ -312,8 +312,9 @@ impl KnownTails {
         let mut tails = self.lock();
         let tail = tails.entry(database).or_default();
         let in_flight = tail.delete_bytes_in_flight.load(Ordering::Relaxed);
-        let pending = [recorded.pending, tail.own.delete_bytes(), in_flight];
-        let pending = pending.into_iter().fold(0, u64::saturating_add);
+        let pending = [recorded.pending, tail.own.delete_bytes(), in_flight]
+            .into_iter()
+            .fold(0, u64::saturating_add);
         if pending > limits.pending_bytes {
             return Err(WriteError::TooManyDeletes {
                 bytes: pending,

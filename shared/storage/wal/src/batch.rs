@@ -255,8 +255,10 @@ mod tests {
 
     #[test]
     fn requests_that_fit_share_a_segment() {
-        let requests = vec![vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]];
-        let requests = requests.into_iter().map(WritePayload::Rows).collect();
+        let requests = [vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]]
+            .into_iter()
+            .map(WritePayload::Rows)
+            .collect();
         assert_eq!(pack_segments(requests, SHARED_SEGMENT_BYTES).len(), 1);
     }
 

@@ -207,8 +207,8 @@ impl SegmentCommitter {
         let passed = self.stamps.pass(started_at);
         // The other requests of the batch must still be put in time.
         let limit = self.rules.wait_limit / 2;
-        let newest = self.bucket.newest_stamp(database, passed);
-        let newest = match self.bucket.world().timeout(limit, newest).await {
+        let listing = self.bucket.newest_stamp(database, passed);
+        let newest = match self.bucket.world().timeout(limit, listing).await {
             Some(Ok(newest)) => newest,
             Some(Err(error)) => {
                 let reason = error.to_string();
@@ -243,8 +243,9 @@ impl SegmentCommitter {
             return;
         };
         let needs_catalog = preconditions_of(&shares, requests)
-            .map(|preconditions| preconditions.proof.catalog_version);
-        let needs_catalog = needs_catalog.max().unwrap_or(0);
+            .map(|preconditions| preconditions.proof.catalog_version)
+            .max()
+            .unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
         let progress = preconditions_of(&shares, requests)

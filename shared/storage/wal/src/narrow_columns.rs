@@ -24,8 +24,10 @@ pub(crate) fn narrowed_columns(batch: &RecordBatch) -> Result<Option<Vec<ArrayRe
     if narrow.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let columns = narrow.into_iter().zip(batch.columns());
-    let columns = columns.map(|(narrow, column)| narrow.unwrap_or_else(|| Arc::clone(column)));
+    let columns = narrow
+        .into_iter()
+        .zip(batch.columns())
+        .map(|(narrow, column)| narrow.unwrap_or_else(|| Arc::clone(column)));
     Ok(Some(columns.collect()))
 }
 
@@ -47,8 +49,11 @@ fn narrowed(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
 /// # Errors
 /// A dictionary lacks the value of a key.
 pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(with_wide_keys_of);
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let columns = batch
+        .columns()
+        .iter()
+        .map(with_wide_keys_of)
+        .collect::<Result<Vec<_>, _>>()?;
     with_columns(batch, columns)
 }
 
@@ -57,8 +62,9 @@ pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowErr
 /// # Errors
 /// Arrow can't create the batch.
 pub(crate) fn with_wide_integers(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter();
-    let columns = columns
+    let columns = batch
+        .columns()
+        .iter()
         .map(|column| narrow_integers::widened(column))
         .collect();
     with_columns(batch, columns)
@@ -73,17 +79,22 @@ fn with_columns(
         return Ok(batch);
     }
     let schema = batch.schema();
-    let fields = schema.fields().iter().zip(&columns);
-    let fields = fields.map(|(field, wide)| match wide {
-        Some(wide) => {
-            let field = field.as_ref().clone();
-            Arc::new(field.with_data_type(wide.data_type().clone()))
-        }
-        None => Arc::clone(field),
-    });
+    let fields = schema
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(field, wide)| match wide {
+            Some(wide) => {
+                let field = field.as_ref().clone();
+                Arc::new(field.with_data_type(wide.data_type().clone()))
+            }
+            None => Arc::clone(field),
+        });
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
-    let columns = columns.into_iter().zip(batch.columns());
-    let columns = columns.map(|(wide, column)| wide.unwrap_or_else(|| Arc::clone(column)));
+    let columns = columns
+        .into_iter()
+        .zip(batch.columns())
+        .map(|(wide, column)| wide.unwrap_or_else(|| Arc::clone(column)));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(schema), columns.collect(), &options)
 }
@@ -129,8 +140,11 @@ mod tests {
 
     /// Returns a batch with the columns that it has in a stream, if they are narrower.
     fn narrow(batch: &RecordBatch) -> Option<RecordBatch> {
-        let columns = narrowed_columns(batch).unwrap()?;
-        let columns = columns.into_iter().map(Some).collect();
+        let columns = narrowed_columns(batch)
+            .unwrap()?
+            .into_iter()
+            .map(Some)
+            .collect();
         Some(with_columns(batch.clone(), columns).unwrap())
     }
 

@@ -127,12 +127,12 @@ impl EncodedRows {
         let columns = narrow.as_deref().unwrap_or(batch.columns());
         let schema = StreamSchema::try_new(table, batch.schema_ref(), columns)?;
         let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
-        let stream = match narrow {
+        let encoded = match narrow {
             None => write_stream(&schema, batch, memory_bytes),
             Some(columns) => RecordBatch::try_new(Arc::clone(schema.schema()), columns)
                 .and_then(|narrow| write_stream(&schema, &narrow, memory_bytes)),
         };
-        let stream = stream.map_err(failed)?;
+        let stream = encoded.map_err(failed)?;
         Ok(Self {
             table,
             rows,
@@ -224,8 +224,9 @@ fn write_stream(
     };
     // A stream that grows by and by is copied several times.
     let overhead = batch.num_columns().saturating_mul(COLUMN_OVERHEAD_BYTES);
-    let capacity = usize::try_from(value_bytes).unwrap_or_default();
-    let capacity = capacity.saturating_add(schema.message().len() + overhead);
+    let capacity = usize::try_from(value_bytes)
+        .unwrap_or_default()
+        .saturating_add(schema.message().len() + overhead);
     let mut stream = Vec::with_capacity(capacity);
     stream.extend_from_slice(schema.message());
     if is_compressed {
@@ -301,8 +302,9 @@ mod tests {
 
     /// Returns the batch as it is in a compressed stream.
     fn narrow(batch: &RecordBatch) -> RecordBatch {
-        let columns = narrowed_columns(batch).unwrap();
-        let columns = columns.unwrap_or_else(|| batch.columns().to_vec());
+        let columns = narrowed_columns(batch)
+            .unwrap()
+            .unwrap_or_else(|| batch.columns().to_vec());
         let schema = StreamSchema::try_new(TableId::new(1), &batch.schema(), &columns).unwrap();
         RecordBatch::try_new(Arc::clone(schema.schema()), columns).unwrap()
     }
@@ -343,8 +345,8 @@ mod tests {
                 .and_then(|options| options.try_with_compression_level(Some(ZSTD_LEVEL)))
                 .unwrap();
         }
-        let writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options);
-        let mut writer = writer.unwrap();
+        let mut writer =
+            StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
         writer.write(batch).unwrap();
         writer.into_inner().unwrap()
     }

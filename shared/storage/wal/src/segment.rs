@@ -495,13 +495,13 @@ impl Segment {
         let failed = |reason: &dyn Display| self.damaged(entry.table, reason);
         let range = entry
             .range()
-            .filter(|range| range.end <= self.streams.len());
-        let range = range.ok_or_else(|| failed(&"they are truncated"))?;
+            .filter(|range| range.end <= self.streams.len())
+            .ok_or_else(|| failed(&"they are truncated"))?;
         if self.damaged.contains(&entry.offset) {
             return Err(failed(&"their checksum does not match"));
         }
-        let batch = read_stream(self.streams.slice(range), wanted);
-        let batch = batch.map_err(|error| failed(&error))?;
+        let batch =
+            read_stream(self.streams.slice(range), wanted).map_err(|error| failed(&error))?;
         if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
             return Err(failed(&"their number differs from the directory"));
         }

@@ -66,10 +66,10 @@ impl<'a> RowStreamReader<'a> {
         let mut schema = None;
         let mut rows = None;
         while let Some(metadata) = self.next_metadata()? {
-            let message = root_as_message(&metadata);
-            let message = message.map_err(|error| malformed(&error.to_string()))?;
-            let length = usize::try_from(message.bodyLength());
-            let length = length.map_err(|_| malformed("a message of the stream has no length"))?;
+            let message =
+                root_as_message(&metadata).map_err(|error| malformed(&error.to_string()))?;
+            let length = usize::try_from(message.bodyLength())
+                .map_err(|_| malformed("a message of the stream has no length"))?;
             let body = self.take(length)?;
             match (message.header_type(), &schema) {
                 (MessageHeader::Schema, None) => schema = Some(self.schema(&message)?),
@@ -96,8 +96,8 @@ impl<'a> RowStreamReader<'a> {
         if *self.take(CONTINUATION_MARKER.len())? != CONTINUATION_MARKER {
             return Err(malformed("a message of the stream has no marker"));
         }
-        let length = self.take(size_of::<u32>())?;
-        let length = length
+        let length = self
+            .take(size_of::<u32>())?
             .first_chunk()
             .map_or(0, |bytes| u32::from_le_bytes(*bytes));
         if length == 0 {
@@ -121,9 +121,10 @@ impl<'a> RowStreamReader<'a> {
     }
 
     fn schema(&self, message: &Message<'_>) -> Result<WantedSchema, ArrowError> {
-        let schema = message.header_as_schema();
-        let schema = schema.ok_or_else(|| malformed("the stream has no schema"))?;
-        let schema = fb_to_schema(schema);
+        let encoded = message
+            .header_as_schema()
+            .ok_or_else(|| malformed("the stream has no schema"))?;
+        let schema = fb_to_schema(encoded);
         let fields = schema.fields().iter().enumerate();
         let wanted = fields.filter(|(_, field)| (self.wanted)(field.name()));
         let (columns, fields): (Vec<usize>, Vec<_>) = wanted.unzip();
@@ -145,8 +146,9 @@ impl<'a> RowStreamReader<'a> {
         if !schema.has_dictionary {
             return Ok(());
         }
-        let batch = message.header_as_dictionary_batch();
-        let batch = batch.ok_or_else(|| malformed("a dictionary of the stream has no values"))?;
+        let batch = message
+            .header_as_dictionary_batch()
+            .ok_or_else(|| malformed("a dictionary of the stream has no values"))?;
         let version = message.version();
         read_dictionary(
             body,
@@ -163,8 +165,9 @@ impl<'a> RowStreamReader<'a> {
         body: &Buffer,
         wanted: &WantedSchema,
     ) -> Result<RecordBatch, ArrowError> {
-        let batch = message.header_as_record_batch();
-        let batch = batch.ok_or_else(|| malformed("the stream has no rows"))?;
+        let batch = message
+            .header_as_record_batch()
+            .ok_or_else(|| malformed("the stream has no rows"))?;
         let schema = SchemaRef::clone(&wanted.schema);
         let version = message.version();
         let decoder =

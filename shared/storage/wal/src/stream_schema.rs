@@ -75,8 +75,8 @@ impl StreamSchema {
         for field in of_rows.fields() {
             check_column(table, field)?;
         }
-        let encoded = Self::encode(of_rows, columns);
-        let encoded = encoded.map_err(|source| EncodeError::Arrow { table, source })?;
+        let encoded = Self::encode(of_rows, columns)
+            .map_err(|source| EncodeError::Arrow { table, source })?;
         if encoded.message.len() <= MAX_KEPT_BYTES {
             RECENT.with_borrow_mut(|recent| {
                 recent.truncate(MAX_SCHEMAS - 1);
@@ -93,14 +93,19 @@ impl StreamSchema {
     }
 
     fn encode(of_rows: &SchemaRef, columns: &[ArrayRef]) -> Result<Self, ArrowError> {
-        let fields = of_rows.fields().iter().zip(columns);
-        let fields = fields.map(|(field, column)| match column.data_type() {
-            same if same == field.data_type() => Arc::clone(field),
-            narrower => Arc::new(field.as_ref().clone().with_data_type(narrower.clone())),
-        });
-        let fields: Vec<_> = fields.collect();
-        let schema = Schema::new_with_metadata(fields, of_rows.metadata().clone());
-        let schema: SchemaRef = Arc::new(schema);
+        let fields: Vec<_> = of_rows
+            .fields()
+            .iter()
+            .zip(columns)
+            .map(|(field, column)| match column.data_type() {
+                same if same == field.data_type() => Arc::clone(field),
+                narrower => Arc::new(field.as_ref().clone().with_data_type(narrower.clone())),
+            })
+            .collect();
+        let schema: SchemaRef = Arc::new(Schema::new_with_metadata(
+            fields,
+            of_rows.metadata().clone(),
+        ));
         let options = schema_options()?;
         let mut dictionaries = DictionaryTracker::new(false);
         let encoded = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(

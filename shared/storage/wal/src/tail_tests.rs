@@ -134,8 +134,10 @@ async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the
         world.store.set_sorted(is_sorted);
         let before = world.store.count(Operation::List);
         let reader = reader(&world);
-        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, oldest);
-        let listing = listing.await.unwrap();
+        let listing = reader
+            .list_oldest(DATABASE, Stamp::ZERO, oldest)
+            .await
+            .unwrap();
         assert_eq!(listing.beyond, Some(Stamp::from_u64(oldest as u64 + 1)));
         world.store.count(Operation::List) - before
     };
@@ -159,8 +161,10 @@ async fn the_oldest_segments_of_a_tail_of_any_length_are_listed() {
     let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
     assert!(matches!(error, TailError::TooLong { .. }), "{error}");
     let before = world.store.count(Operation::List);
-    let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 14_999);
-    let listing = listing.await.unwrap();
+    let listing = reader
+        .list_oldest(DATABASE, Stamp::ZERO, 14_999)
+        .await
+        .unwrap();
     assert_eq!(listing.segments.len(), 14_999);
     assert_eq!(listing.beyond, Some(Stamp::from_u64(15_000)));
     assert_eq!(world.store.count(Operation::List) - before, 15);
@@ -182,8 +186,7 @@ async fn segments_of_one_stamp_are_listed_together() {
     for is_sorted in [true, false] {
         world.store.set_sorted(is_sorted);
         let reader = reader(&world);
-        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 2);
-        let listing = listing.await.unwrap();
+        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 2).await.unwrap();
         assert_eq!(stamps(&listing.names()), [1, 2, 2, 2]);
         assert_eq!(listing.beyond, Some(Stamp::from_u64(3)));
     }
@@ -250,8 +253,10 @@ async fn a_damaged_segment_is_an_error_with_its_name() {
     assert!(matches!(error, TailError::Segment(_)));
     put(&world, DATABASE, &segment(2)).await;
     let names = [name(1), name(2), name(3)];
-    let fetched = reader(&world).fetch_readable(DATABASE, &names).await;
-    let fetched = fetched.unwrap();
+    let fetched = reader(&world)
+        .fetch_readable(DATABASE, &names)
+        .await
+        .unwrap();
     assert_eq!(fetched.segments.len(), 1);
     assert_eq!(fetched.missing, [name(3)]);
     let [(unreadable, error)] = &fetched.unreadable[..] else {

@@ -22,8 +22,10 @@ impl WriterFixture {
                 .directory()
                 .iter()
                 .map(|entry| entry.min_time.to_string());
-            let deletes = segment.deletes().iter();
-            let deletes = deletes.map(|delete| format!("-{}", delete.table));
+            let deletes = segment
+                .deletes()
+                .iter()
+                .map(|delete| format!("-{}", delete.table));
             times.chain(deletes).collect::<Vec<_>>().join(" ")
         };
         segments.iter().map(content).collect()
@@ -138,8 +140,11 @@ async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
     setup.wait(SECOND).await;
     delete(request(limit, last)).await.unwrap();
     let at_once = (0..3).map(|_| delete(request(near, last)));
-    let refused = futures::future::join_all(at_once).await;
-    let refused = refused.iter().filter(|one| one.is_err()).count();
+    let refused = futures::future::join_all(at_once)
+        .await
+        .iter()
+        .filter(|one| one.is_err())
+        .count();
     assert_eq!(refused, 1);
 }
 
