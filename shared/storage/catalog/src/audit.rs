@@ -257,14 +257,8 @@ mod tests {
         ops: regenerate token '_admin' (-)
         ops: delete token 'other' (-)
         ");
-        let own: Vec<_> = catalog
-            .database(id, Duration::ZERO)
-            .await
-            .unwrap()
-            .value
-            .audit()
-            .map(shown)
-            .collect();
+        let database = catalog.database(id, Duration::ZERO).await.unwrap().value;
+        let own: Vec<_> = database.audit().map(shown).collect();
         insta::assert_snapshot!(own.join("\n"), @r"
         ops: set retention 'db' (3600 s)
         ops: create table 't' (1 tags, 0 fields)

@@ -372,13 +372,8 @@ impl SeriesIndex {
         tag: usize,
         parts: impl Iterator<Item = Rows>,
     ) -> Result<Vec<ArrayRef>, PointsError> {
-        let texts: StringArray = self
-            .tags
-            .get(tag)
-            .map(TagValues::texts)
-            .into_iter()
-            .flatten()
-            .collect();
+        let known = self.tags.get(tag).map(TagValues::texts);
+        let texts: StringArray = known.into_iter().flatten().collect();
         let values: ArrayRef = Arc::new(texts);
         let key = |series: u32| {
             let number = self

@@ -102,10 +102,8 @@ impl StreamSchema {
                 narrower => Arc::new(field.as_ref().clone().with_data_type(narrower.clone())),
             })
             .collect();
-        let schema: SchemaRef = Arc::new(Schema::new_with_metadata(
-            fields,
-            of_rows.metadata().clone(),
-        ));
+        let of_stream = Schema::new_with_metadata(fields, of_rows.metadata().clone());
+        let schema: SchemaRef = Arc::new(of_stream);
         let options = schema_options()?;
         let mut dictionaries = DictionaryTracker::new(false);
         let encoded = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(

@@ -167,13 +167,8 @@ impl SelectAnswer {
         let offset = select.soffset.unwrap_or(0);
         let plan = LogicalPlanBuilder::from(plan);
         let plan = if self.tags.is_empty() {
-            let columns: Vec<Expr> = plan
-                .schema()
-                .columns()
-                .into_iter()
-                .map(Expr::Column)
-                .chain([number])
-                .collect();
+            let existing = plan.schema().columns().into_iter().map(Expr::Column);
+            let columns: Vec<Expr> = existing.chain([number]).collect();
             plan.project(columns)?
         } else {
             plan.window([number])?

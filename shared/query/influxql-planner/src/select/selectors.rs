@@ -190,13 +190,8 @@ fn tag_value(query: &SelectQuery<'_>, call: &Call, tag: &Column) -> Result<Optio
 }
 
 fn with_column(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {
-    let all: Vec<Expr> = plan
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
-        .chain([column])
-        .collect();
+    let existing = plan.schema().columns().into_iter().map(Expr::Column);
+    let all: Vec<Expr> = existing.chain([column]).collect();
     LogicalPlanBuilder::from(plan).project(all)?.build()
 }
 

@@ -188,13 +188,8 @@ async fn tags_are_read_as_texts_and_returned_as_tags() {
 async fn rows_of_a_group_are_not_ordered_by_its_keys() {
     let context = session(true, vec![vec![]]);
     let functions = async |sql: &str| {
-        let plan = context
-            .sql(sql)
-            .await
-            .unwrap()
-            .into_optimized_plan()
-            .unwrap()
-            .to_string();
+        let frame = context.sql(sql).await.unwrap();
+        let plan = frame.into_optimized_plan().unwrap().to_string();
         let (_, functions) = plan.split_once("aggr=[[").unwrap();
         functions.split_once("]]").unwrap().0.to_owned()
     };

@@ -49,12 +49,8 @@ fn batch(rows: &[Row]) -> RecordBatch {
             .iter()
             .map(|row| tag(row).map(|tag| format!("t{tag}")))
             .collect();
-        Arc::new(
-            texts
-                .iter()
-                .map(Option::as_deref)
-                .collect::<DictionaryArray<Int32Type>>(),
-        )
+        let values = texts.iter().map(Option::as_deref);
+        Arc::new(values.collect::<DictionaryArray<Int32Type>>())
     };
     let columns: Vec<ArrayRef> = vec![
         tags(|row| row.0),
@@ -238,16 +234,11 @@ async fn windows_near_the_limits_of_times_are_those_of_date_bin() {
                     let origin = format!("to_timestamp_nanos({origin})");
                     let bin = format!("date_bin(INTERVAL '1 hour', time, {origin})");
                     let sql = format!("SELECT {bin} AS t, count(*) FROM rows GROUP BY t");
-                    let rows = context
-                        .sql(&sql)
-                        .await
-                        .unwrap()
-                        .collect()
-                        .await
-                        .map(|rows| {
-                            let columns = rows.iter().flat_map(|rows| rows.columns().to_vec());
-                            format!("{:?}", columns.collect::<Vec<_>>())
-                        });
+                    let batches = context.sql(&sql).await.unwrap().collect().await;
+                    let rows = batches.map(|rows| {
+                        let columns = rows.iter().flat_map(|rows| rows.columns().to_vec());
+                        format!("{:?}", columns.collect::<Vec<_>>())
+                    });
                     answers.push(rows.map_err(|error| error.to_string()));
                 }
                 answers

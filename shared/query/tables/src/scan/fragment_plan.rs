@@ -174,13 +174,8 @@ impl FragmentPlanner<'_> {
         let (reader, database) = (self.tail.clone(), fragment.database);
         let names = fragment.tail.names.clone();
         let fetch = async move { reader.fetch(database, &names).await };
-        let fetched = self
-            .scan
-            .io_runtime
-            .run(fetch)
-            .await
-            .map_err(FragmentError::from)
-            .map_err(external)?;
+        let answer = self.scan.io_runtime.run(fetch).await;
+        let fetched = answer.map_err(FragmentError::from).map_err(external)?;
         if let Some(gone) = fetched.missing.first() {
             return Err(external(FragmentError::SegmentGone(*gone)));
         }

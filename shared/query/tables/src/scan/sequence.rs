@@ -93,13 +93,8 @@ impl ExecutionPlan for SequenceExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let inputs: Vec<Arc<dyn ExecutionPlan>> = self
-            .inputs
-            .iter()
-            .skip(partition)
-            .step_by(self.partitions)
-            .cloned()
-            .collect();
+        let of_partition = self.inputs.iter().skip(partition).step_by(self.partitions);
+        let inputs: Vec<Arc<dyn ExecutionPlan>> = of_partition.cloned().collect();
         let streams = inputs
             .into_iter()
             .map(move |input| input.execute(0, Arc::clone(&context)));

@@ -46,13 +46,8 @@ impl PluginLogsSource {
         if let Some(database) = self.database {
             return Ok(vec![database]);
         }
-        let root = self
-            .cluster
-            .catalog
-            .root(Duration::ZERO)
-            .await
-            .map_err(external)?
-            .value;
+        let answer = self.cluster.catalog.root(Duration::ZERO).await;
+        let root = answer.map_err(external)?.value;
         let databases = root.databases_with_triggers();
         Ok(databases.map(|(database, _)| database).collect())
     }

@@ -84,13 +84,8 @@ impl SystemTableSource for StoreRequestsSource {
         let Some(requests) = self.0.store_requests.get() else {
             return self.empty();
         };
-        let root = self
-            .0
-            .catalog
-            .root(MAX_CATALOG_AGE)
-            .await
-            .map_err(external)?
-            .value;
+        let answer = self.0.catalog.root(MAX_CATALOG_AGE).await;
+        let root = answer.map_err(external)?.value;
         rows(&named(requests.by_database(), &root), requests.since)
     }
 

@@ -38,13 +38,8 @@ proptest! {
         let mut few = of_times();
         let mut images = Vec::new();
         for at in 0..=12 {
-            let columns: Vec<usize> = OTHERS
-                .into_iter()
-                .zip(loaded_at)
-                .filter(|(_, loaded)| *loaded == at)
-                .map(|(column, _)| column)
-                .chain([3])
-                .collect();
+            let others = OTHERS.into_iter().zip(loaded_at).filter(|(_, loaded)| *loaded == at);
+            let columns: Vec<usize> = others.map(|(column, _)| column).chain([3]).collect();
             if columns.len() > 1 {
                 let before = steps.get(..at).unwrap_or(&steps);
                 few.load(&columns, &batches(before)).unwrap();

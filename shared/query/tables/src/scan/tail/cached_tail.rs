@@ -303,13 +303,8 @@ impl CachedTail {
 
     /// The columns that queries needed since the last restart, of tags those that they scanned. Queries will need them again.
     fn used_columns(&self) -> BTreeSet<String> {
-        let fields = self
-            .builder
-            .schema()
-            .fields()
-            .iter()
-            .enumerate()
-            .zip(&self.is_used);
+        let columns = self.builder.schema().fields().iter().enumerate();
+        let fields = columns.zip(&self.is_used);
         let is_tag = |name: &String| self.builder.tags().contains(name);
         let used = fields.filter(|((column, field), is_used)| {
             if is_tag(field.name()) {
@@ -331,12 +326,8 @@ impl CachedTail {
         let mut builder = builder_of(table, &self.builder.loaded_columns());
         builder.keep_scans_of(&self.builder);
         // The tags of sorted rows come from the index of series.
-        let fields: Vec<usize> = self
-            .builder
-            .schema()
-            .fields()
-            .iter()
-            .enumerate()
+        let columns = self.builder.schema().fields().iter().enumerate();
+        let fields: Vec<usize> = columns
             .filter(|(_, field)| !self.builder.tags().contains(field.name()))
             .map(|(column, _)| column)
             .collect();

@@ -55,13 +55,8 @@ fn add_host(points: &mut PointBatches, table: &str, host: &str) {
 /// Returns the hosts of each row, and those of the dictionary.
 fn hosts(batch: &RecordBatch) -> (Vec<String>, Vec<String>) {
     let column = batch["host"].as_dictionary::<Int32Type>();
-    let values: Vec<String> = column
-        .values()
-        .as_string::<i32>()
-        .iter()
-        .flatten()
-        .map(str::to_owned)
-        .collect();
+    let texts = column.values().as_string::<i32>();
+    let values: Vec<String> = texts.iter().flatten().map(str::to_owned).collect();
     let keys = column.keys().values().iter();
     let rows = keys.map(|key| values[usize::try_from(*key).unwrap()].clone());
     (rows.collect(), values)
