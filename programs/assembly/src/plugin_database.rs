@@ -84,9 +84,13 @@ impl DatabaseAccess for PluginDatabase {
         parameters: &[(String, String)],
     ) -> Result<QueryRows, DatabaseAccessError> {
         let place = Arc::clone(&self.places).acquire_owned();
-        let place = self.queries.world().timeout(MAX_QUEUE_TIME, place).await;
-        let place = place.and_then(Result::ok);
-        let place = place.ok_or_else(|| query_error(QueryError::Busy))?;
+        let place = self
+            .queries
+            .world()
+            .timeout(MAX_QUEUE_TIME, place)
+            .await
+            .and_then(Result::ok)
+            .ok_or_else(|| query_error(QueryError::Busy))?;
         let found = self.queries.find_database(database).await;
         let request = QueryRequest {
             text: sql.to_owned(),
@@ -96,8 +100,8 @@ impl DatabaseAccess for PluginDatabase {
         let rows = self
             .queries
             .query(found.map_err(query_error)?, request)
-            .await;
-        let rows = rows.map_err(query_error)?;
+            .await
+            .map_err(query_error)?;
         let batches = rows.batches.map(move |batch| {
             // The permit is released with the last batch, or when the stream is dropped.
             let _place = &place;

@@ -62,8 +62,9 @@ impl PluginFileLister {
             }
             Err(error) => return Err(error),
         };
-        let found = tokio::task::spawn_blocking(move || found(&laid_down.path)).await;
-        let found = found.map_err(|error| PluginCodeError::Io(error.to_string()))??;
+        let found = tokio::task::spawn_blocking(move || found(&laid_down.path))
+            .await
+            .map_err(|error| PluginCodeError::Io(error.to_string()))??;
         let file = |file: PluginFileOnDisk| {
             let name = named(&trigger.plugin, &file.relative.to_string_lossy());
             let (path, modified_ms) = match trigger.code {
@@ -149,16 +150,20 @@ fn millis(time: StoreTime) -> i64 {
 
 /// Lists the plugin files at a path.
 fn found(plugin: &Path) -> Result<Vec<PluginFileOnDisk>, PluginCodeError> {
-    let files = files_on_disk(plugin)?.into_iter();
-    let files = files.map(|(path, metadata)| PluginFileOnDisk::new(plugin, path, &metadata));
+    let files = files_on_disk(plugin)?
+        .into_iter()
+        .map(|(path, metadata)| PluginFileOnDisk::new(plugin, path, &metadata));
     Ok(files.collect())
 }
 
 impl PluginFileOnDisk {
     fn new(plugin: &Path, path: PathBuf, metadata: &fs::Metadata) -> Self {
-        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let modified = modified.duration_since(SystemTime::UNIX_EPOCH);
-        let modified = modified.unwrap_or_default().as_millis();
+        let modified = metadata
+            .modified()
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         Self {
             relative: path.strip_prefix(plugin).unwrap_or(&path).to_owned(),
             path,

@@ -33,9 +33,11 @@ impl<const MIN_BYTES: usize> FromStr for MemoryAmount<MIN_BYTES> {
         let Some(percent) = text.strip_suffix('%') else {
             return parse_bytes(text).map(Self::Bytes);
         };
-        let percent = percent.trim().parse().ok();
-        let percent = percent.filter(|percent| (1..=100).contains(percent));
         percent
+            .trim()
+            .parse()
+            .ok()
+            .filter(|percent| (1..=100).contains(percent))
             .map(Self::Percent)
             .ok_or_else(|| OptionValueError::InvalidPercentage(text.to_owned()))
     }

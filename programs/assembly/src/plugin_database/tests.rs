@@ -102,8 +102,8 @@ impl PluginDatabaseFixture {
         sql: &str,
         parameters: &[(&str, &str)],
     ) -> Result<Vec<RecordBatch>, DatabaseAccessError> {
-        let parameters = parameters.iter();
         let parameters: Vec<_> = parameters
+            .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let rows = self.database.query(database, sql, &parameters).await?;

@@ -69,9 +69,10 @@ impl PluginFolderFixture {
         let hex = |part: &str| part.len() == 64 && part.bytes().all(|it| it.is_ascii_hexdigit());
         let shown = |path: &str| {
             let path = path.replace(&folder, "");
-            let parts = path.split('/');
-            let parts = parts.map(|part| if hex(part) { "<hash>" } else { part });
-            parts.collect::<Vec<_>>().join("/")
+            path.split('/')
+                .map(|part| if hex(part) { "<hash>" } else { part })
+                .collect::<Vec<_>>()
+                .join("/")
         };
         let files = self.files.files().await.unwrap();
         let lines = files.iter().map(|file| {
