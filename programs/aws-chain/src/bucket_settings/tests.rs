@@ -52,8 +52,10 @@ fn usual() -> BucketSettings {
 /// Returns the findings about a bucket, one line each, without the settings that have none.
 fn told(settings: &BucketSettings, key_prefix: &str) -> String {
     let findings = settings.findings(key_prefix).into_iter();
-    let lines = findings.filter(|finding| finding.level != FindingLevel::Ok);
-    let lines: Vec<_> = lines.map(|finding| finding.to_string()).collect();
+    let lines: Vec<_> = findings
+        .filter(|finding| finding.level != FindingLevel::Ok)
+        .map(|finding| finding.to_string())
+        .collect();
     lines.join("\n")
 }
 
