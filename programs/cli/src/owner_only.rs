@@ -16,25 +16,33 @@ const FILE_MODE: u32 = 0o600;
 
 /// Creates a file for reading and writing, or empties the one that exists.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    let options = options.read(true).write(true).create(true).truncate(true);
-    options.mode(FILE_MODE).open(path)
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(FILE_MODE)
+        .open(path)
 }
 
 /// Opens a file for appending. Creates it if it does not exist, and restricts it to its owner if it does.
 pub(crate) fn append_to_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    let options = options.append(true).create(true);
-    let file = options.mode(FILE_MODE).open(path)?;
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .open(path)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     Ok(file)
 }
 
 /// Writes a file that must not exist, and waits until its contents are on the disk.
 pub(crate) fn write_new_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = File::options();
-    let options = options.write(true).create_new(true);
-    let mut file = options.mode(FILE_MODE).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -140,12 +140,12 @@ impl Client {
         }
         let lock = client.file.lock(&world).await?;
         // Another process may have renewed or ended the session.
-        let session = client.file.find(&self.url)?;
-        let session = session.ok_or_else(session_ended)?;
+        let session = client.file.find(&self.url)?.ok_or_else(session_ended)?;
         let session = if session.is_due(&world) {
             let body = json!({ "refreshToken": session.refresh_token });
-            let request = self.request(Method::POST, "/api/v3/authorize/refresh");
-            let request = request.header(header::CONTENT_TYPE, "application/json");
+            let request = self
+                .request(Method::POST, "/api/v3/authorize/refresh")
+                .header(header::CONTENT_TYPE, "application/json");
             let response = self.execute(request.body(body.to_string())).await;
             if let Err(ClientError::Refused { status, .. }) = &response
                 && *status == StatusCode::UNAUTHORIZED
@@ -174,8 +174,10 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let body = self.read_text(response).await?;
         Err(ClientError::Refused {
             status,
@@ -311,8 +313,9 @@ impl Client {
     ) -> Result<Response, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
-        let request = self.request(method, path);
-        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = self
+            .request(method, path)
+            .header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(body)).await
     }
 
@@ -409,8 +412,7 @@ fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError
 }
 
 fn bearer(token: &str) -> Result<header::HeaderValue, ClientError> {
-    let value = header::HeaderValue::from_str(&format!("Bearer {token}"));
-    let mut value = value.map_err(|_| {
+    let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         ClientError::Settings("the token has characters that a header can't hold".to_owned())
     })?;
     value.set_sensitive(true);

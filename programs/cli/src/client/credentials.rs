@@ -156,8 +156,8 @@ impl CredentialsFile {
             let created = owner_only::create_directories(folder, &|_| Ok(()));
             created.map_err(|error| self.failed(error))?;
         }
-        let file = owner_only::create_file(&self.0.with_extension("lock"));
-        let file = file.map_err(|error| self.failed(error))?;
+        let file = owner_only::create_file(&self.0.with_extension("lock"))
+            .map_err(|error| self.failed(error))?;
         let attempt = async {
             loop {
                 match file.try_lock() {

@@ -289,8 +289,10 @@ impl Uploader {
             }
             let refused = match self.client.send(request).await {
                 Ok(answer) => {
-                    let stamp = answer.headers().get(STAMP_HEADER);
-                    let stamp = stamp.and_then(|stamp| stamp.to_str().ok()?.parse().ok());
+                    let stamp = answer
+                        .headers()
+                        .get(STAMP_HEADER)
+                        .and_then(|stamp| stamp.to_str().ok()?.parse().ok());
                     self.latest_stamp
                         .fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
                     None

@@ -85,8 +85,9 @@ fn database_json(id: DatabaseId, root: &RootCatalog, catalog: &DatabaseCatalog) 
     let tables: Vec<_> = catalog
         .all_tables()
         .map(|table| {
-            let columns = table.columns().iter();
-            let columns: Vec<_> = columns
+            let columns: Vec<_> = table
+                .columns()
+                .iter()
                 .map(|column| json!({ "name": column.name, "type": column.column_type }))
                 .collect();
             json!({

@@ -188,8 +188,10 @@ fn tell_published(
             unsettled_rows,
             ..
         } = table;
-        let database = databases.iter().find(|(id, _)| *id == table.database);
-        let database = database.map_or("", |(_, name)| name.as_str());
+        let database = databases
+            .iter()
+            .find(|(id, _)| *id == table.database)
+            .map_or("", |(_, name)| name.as_str());
         let state = if *is_new { "published" } else { "unchanged" };
         let unsettled = match unsettled_sections {
             0 => String::new(),
@@ -212,11 +214,13 @@ fn tell_unpublished(
     databases: &[(DatabaseId, String)],
     console: &mut Console,
 ) {
-    let named = published.iter().filter_map(|table| {
-        let (_, database) = databases.iter().find(|(id, _)| *id == table.database)?;
-        Some((database.as_str(), table.table.as_str()))
-    });
-    let named: Vec<_> = named.collect();
+    let named: Vec<_> = published
+        .iter()
+        .filter_map(|table| {
+            let (_, database) = databases.iter().find(|(id, _)| *id == table.database)?;
+            Some((database.as_str(), table.table.as_str()))
+        })
+        .collect();
     for name in args.tables().without_table(&named) {
         console.report(format_args!(
             "--publish-only {name}: there is no such database or table, or it has no settled rows"
@@ -229,8 +233,10 @@ async fn chosen(
     name: Option<&str>,
 ) -> Result<Vec<(DatabaseId, String)>, CommandError> {
     let root = catalog.root(ANY_AGE).await?;
-    let live = root.value.live_databases();
-    let live = live.map(|(id, entry)| (id, entry.name.clone()));
+    let live = root
+        .value
+        .live_databases()
+        .map(|(id, entry)| (id, entry.name.clone()));
     let Some(name) = name else {
         return Ok(live.collect());
     };

@@ -143,8 +143,10 @@ impl ConfigFile {
         }
         if !reader.mistakes.is_empty() {
             reader.mistakes.sort_by_key(|(line, _)| *line);
-            let lines = reader.mistakes.iter();
-            let lines = lines.map(|(line, text)| format!("{}:{line}: {text}", path.display()));
+            let lines = reader
+                .mistakes
+                .iter()
+                .map(|(line, text)| format!("{}:{line}: {text}", path.display()));
             return Err(ConfigError::Invalid(lines.collect::<Vec<_>>().join("\n")));
         }
         Ok(Self {
@@ -321,13 +323,15 @@ fn usual_places(variables: &impl Variables) -> Vec<PathBuf> {
     let of_user = variables.get("XDG_CONFIG_HOME").map(PathBuf::from);
     let home = || Some(Path::new(variables.get("HOME")?).join(".config"));
     let of_user = of_user.or_else(home).map(|folder| folder.join("neap"));
-    let folders = [
+    [
         Some(PathBuf::new()),
         of_user,
         Some(PathBuf::from(SYSTEM_FOLDER)),
-    ];
-    let folders = folders.into_iter().flatten();
-    folders.map(|folder| folder.join(FILE)).collect()
+    ]
+    .into_iter()
+    .flatten()
+    .map(|folder| folder.join(FILE))
+    .collect()
 }
 
 #[cfg(test)]

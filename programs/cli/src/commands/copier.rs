@@ -217,14 +217,15 @@ impl Copier<'_> {
     ) -> Result<(), CopyError> {
         let memory = Semaphore::new(UNITS as usize);
         let memory = &memory;
-        let outcomes = stream::iter(objects).map(|(key, size_bytes)| async move {
-            let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
-            let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
-            let _memory = permit.map_err(|_| CopyError::Interrupted)?;
-            let outcome = self.copy(&key, contents).await?;
-            Ok::<_, CopyError>((key, outcome))
-        });
-        let mut outcomes = outcomes.buffer_unordered(OBJECTS_AT_ONCE);
+        let mut outcomes = stream::iter(objects)
+            .map(|(key, size_bytes)| async move {
+                let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
+                let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
+                let _memory = permit.map_err(|_| CopyError::Interrupted)?;
+                let outcome = self.copy(&key, contents).await?;
+                Ok::<_, CopyError>((key, outcome))
+            })
+            .buffer_unordered(OBJECTS_AT_ONCE);
         while let Some((key, outcome)) = outcomes.try_next().await? {
             if let Some(size_bytes) = outcome.copied {
                 copied.objects += 1;

@@ -53,8 +53,9 @@ pub(super) async fn run(
         from: &from.bucket,
         to: &to.bucket,
         progress: &progress,
-    };
-    let copied = copied.run().await;
+    }
+    .run()
+    .await;
     progress.finish_and_clear();
     let CopyStats {
         objects,

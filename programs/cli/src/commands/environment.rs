@@ -226,8 +226,10 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
         named("NEAP_", [Some(&usual), other.or(former)])
     };
     let former = former_names_of(flag);
-    let aws = AWS_NAMES.iter().filter(|(name, _)| *name == flag);
-    let aws = aws.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
+    let aws = AWS_NAMES
+        .iter()
+        .filter(|(name, _)| *name == flag)
+        .flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
     let declared = declared.map(str::to_owned);
     names.extend(declared.filter(|name| !former.contains(name)));
     names.extend(named(INFLUXDB, [other, Some(&usual)]));
@@ -247,8 +249,10 @@ fn former_names_of(flag: &str) -> Vec<String> {
     if CLIENT_FLAGS.contains(&flag) {
         return Vec::new();
     }
-    let former = FORMER_NAMES.iter().find(|(name, _)| *name == flag);
-    let former = former.map(|(_, name)| format!("{INFLUXDB}{name}"));
+    let former = FORMER_NAMES
+        .iter()
+        .find(|(name, _)| *name == flag)
+        .map(|(_, name)| format!("{INFLUXDB}{name}"));
     let enterprise = format!("{ENTERPRISE}{}", usual_name(flag));
     former.into_iter().chain([enterprise]).collect()
 }
@@ -256,8 +260,10 @@ fn former_names_of(flag: &str) -> Vec<String> {
 /// Appends the variables to the help of a flag: the first `NEAP_` name and the first other name.
 fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
     let own = names.first().cloned().unwrap_or_default();
-    let other = names.iter().find(|name| !name.starts_with("NEAP_"));
-    let other = other.map_or(String::new(), |name| format!(", {name}"));
+    let other = names
+        .iter()
+        .find(|name| !name.starts_with("NEAP_"))
+        .map_or(String::new(), |name| format!(", {name}"));
     let added = |help: &StyledStr| {
         let help = help.to_string();
         StyledStr::from(format!("{} [env: {own}{other}]", help.trim_end()))

@@ -475,8 +475,9 @@ pub(super) mod tests {
             for example in *examples {
                 assert!(example.len() <= 100, "{example}");
                 let commands = shell::commands(&format!("neap {example}"));
-                let matches = definition().try_get_matches_from(&commands[0].words);
-                let matches = matches.unwrap_or_else(|error| panic!("{example}: {error}"));
+                let matches = definition()
+                    .try_get_matches_from(&commands[0].words)
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
                 let (mut matches, mut names) = (&matches, Vec::new());
                 while let Some((name, below)) = matches.subcommand() {
                     names.push(name);

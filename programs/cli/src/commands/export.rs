@@ -138,8 +138,9 @@ pub(super) async fn run(
 
 impl ExportArgs {
     fn request(&self) -> Result<ExportRequest, CommandError> {
-        let compression = self.compression;
-        let compression = compression.unwrap_or(self.format.default_compression());
+        let compression = self
+            .compression
+            .unwrap_or(self.format.default_compression());
         if !self.format.compressions().contains(&compression) {
             let names: Vec<String> = self.format.compressions().iter().map(name).collect();
             let text = format!(

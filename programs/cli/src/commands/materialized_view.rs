@@ -124,8 +124,8 @@ pub(super) async fn delete(
 pub(super) async fn show(args: &ShowViewsArgs, console: &mut Console) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
-    let views: Vec<View> = client.fetch_json(Method::GET, PATH, &query).await?;
-    let views = views.into_iter().map(|view| {
+    let fetched_views: Vec<View> = client.fetch_json(Method::GET, PATH, &query).await?;
+    let views = fetched_views.into_iter().map(|view| {
         vec![
             json!(view.name),
             json!(view.source),

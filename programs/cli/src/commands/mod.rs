@@ -406,12 +406,12 @@ fn explain(error: &clap::Error, console: &mut Console) -> u8 {
     } else {
         console.err_has_colors()
     };
-    let text = if has_colors {
+    let rendered = if has_colors {
         error.render().ansi().to_string()
     } else {
         error.render().to_string()
     };
-    let text = text.trim_end();
+    let text = rendered.trim_end();
     if is_asked_for {
         console.print(text).ok();
         0

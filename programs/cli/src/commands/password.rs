@@ -55,8 +55,8 @@ impl PasswordArgs {
     ) -> Result<String, CommandError> {
         match &self.password_file {
             Some(path) => {
-                let text = fs::read_to_string(path);
-                let text = text.map_err(|error| CommandError::of_file(path, error))?;
+                let text =
+                    fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))?;
                 Ok(without_line_break(text))
             }
             None => ask(question, console),

@@ -46,9 +46,11 @@ impl LocalPlugin {
     pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let failed = |error| CommandError::of_file(path, error);
         let is_package = path.metadata().map_err(failed)?.is_dir();
-        let name = path.canonicalize().map_err(failed)?;
-        let name = name.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        let canonical = path.canonicalize().map_err(failed)?;
+        let name = canonical
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
         let mut reader = PluginReader {
             left: MAX_PLUGIN_BYTES,
             files: Vec::new(),
@@ -78,9 +80,10 @@ struct PluginReader {
 impl PluginReader {
     fn folder(&mut self, path: &Path, prefix: &str) -> Result<(), CommandError> {
         let failed = |error| CommandError::of_file(path, error);
-        let entries = fs::read_dir(path).map_err(failed)?;
-        let entries: io::Result<Vec<_>> = entries.collect();
-        let mut entries = entries.map_err(failed)?;
+        let mut entries = fs::read_dir(path)
+            .map_err(failed)?
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(failed)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let kind = entry.file_type().map_err(failed)?;

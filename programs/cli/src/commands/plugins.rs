@@ -140,8 +140,11 @@ impl ServerEnvironmentArgs {
             (&self.package_manager, "--package-manager"),
             (&self.plugin_repo, "--plugin-repo"),
         ];
-        let names = given.iter().filter(|(value, _)| value.is_some());
-        let names: Vec<_> = names.map(|(_, name)| *name).collect();
+        let names: Vec<_> = given
+            .iter()
+            .filter(|(value, _)| value.is_some())
+            .map(|(_, name)| *name)
+            .collect();
         (!names.is_empty()).then(|| {
             let names = names.join(", ");
             format!("these options have no effect here, set them on `neap serve`: {names}")

@@ -125,8 +125,8 @@ async fn run_shell(
 
 /// Creates the parser's error for a missing option that only the shell does not require.
 fn no_database() -> CommandError {
-    let command = QueryArgs::augment_args(Command::new("neap query"));
-    let mut command = command.mut_arg("database", |option| option.required(true));
+    let mut command = QueryArgs::augment_args(Command::new("neap query"))
+        .mut_arg("database", |option| option.required(true));
     let mut error = clap::Error::new(ErrorKind::MissingRequiredArgument).with_cmd(&command);
     let missing = vec!["--database <NAME>".to_owned()];
     error.insert(ContextKind::InvalidArg, ContextValue::Strings(missing));

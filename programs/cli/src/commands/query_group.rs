@@ -141,8 +141,9 @@ pub(super) async fn update(args: &UpdateQueryGroupArgs) -> Result<String, Comman
     };
     let client = args.connection.client(None)?;
     let path = path_of(&client, &args.name).await?;
-    let request = client.request(Method::PATCH, &path);
-    let request = request.header(header::CONTENT_TYPE, "application/json");
+    let request = client
+        .request(Method::PATCH, &path)
+        .header(header::CONTENT_TYPE, "application/json");
     client.send(request.body(json!(change).to_string())).await?;
     Ok(format!("Query group {:?} updated successfully", args.name))
 }
@@ -201,7 +202,9 @@ async fn list(client: &Client) -> Result<Vec<QueryGroup>, CommandError> {
 /// Returns the path of the group with a name.
 async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
     let groups = list(client).await?;
-    let group = groups.iter().find(|group| group.name == name);
-    let group = group.ok_or_else(|| CommandError::NoQueryGroup(name.to_owned()))?;
+    let group = groups
+        .iter()
+        .find(|group| group.name == name)
+        .ok_or_else(|| CommandError::NoQueryGroup(name.to_owned()))?;
     Ok(format!("{PATH}/{}", group.id))
 }

@@ -74,9 +74,10 @@ fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(nanoseconds) = text.parse() {
         return Ok(nanoseconds);
     }
-    let time = DateTime::parse_from_rfc3339(text).map_err(|error| error.to_string())?;
-    let time = time.timestamp_nanos_opt();
-    time.ok_or_else(|| "the time is out of range".to_owned())
+    DateTime::parse_from_rfc3339(text)
+        .map_err(|error| error.to_string())?
+        .timestamp_nanos_opt()
+        .ok_or_else(|| "the time is out of range".to_owned())
 }
 
 impl RequestArgs {

@@ -131,10 +131,11 @@ impl ClusterFixture {
     }
 
     async fn write(&self, line: &str) {
-        let request = axum::http::Request::post("/api/v3/write_lp?db=db&precision=second");
-        let request = request.body(Body::from(line.to_owned())).unwrap();
-        let router = neap_write::router(Arc::clone(&self.service));
-        let router = router.layer(axum::Extension(neap_http::Caller::unrestricted()));
+        let request = axum::http::Request::post("/api/v3/write_lp?db=db&precision=second")
+            .body(Body::from(line.to_owned()))
+            .unwrap();
+        let router = neap_write::router(Arc::clone(&self.service))
+            .layer(axum::Extension(neap_http::Caller::unrestricted()));
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 204);
     }
@@ -492,8 +493,8 @@ async fn copied_with_stats(
         Box::pin(async {})
     });
     let (_, world) = past_world();
-    let store = FaultyStore::new(Arc::clone(&to.store), world.clone(), StoreFaults::default());
-    let store = store.with_hook(hook);
+    let store = FaultyStore::new(Arc::clone(&to.store), world.clone(), StoreFaults::default())
+        .with_hook(hook);
     let copier = Copier {
         from: &from.bucket,
         to: &Bucket::new(Arc::new(store), world),

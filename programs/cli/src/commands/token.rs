@@ -132,8 +132,7 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
         return Err("a permission is written as TYPE:NAMES:ACTIONS".to_owned());
     };
     let list = |what: &str, text: &str| {
-        let items = text.split(',').map(|item| item.trim().to_owned());
-        let items: Vec<_> = items.collect();
+        let items: Vec<_> = text.split(',').map(|item| item.trim().to_owned()).collect();
         if items.iter().any(String::is_empty) {
             Err(format!("the list of {what} has an empty item"))
         } else {

@@ -190,8 +190,9 @@ async fn path_of(client: &Client, name: &str) -> Result<String, CommandError> {
     let found = users
         .iter()
         .find(|user| user.get("username").and_then(Value::as_str) == Some(name));
-    let id = found.and_then(|user| user.get("userId")?.as_u64());
-    let id = id.ok_or_else(|| CommandError::Account(format!("there is no user {name:?}")))?;
+    let id = found
+        .and_then(|user| user.get("userId")?.as_u64())
+        .ok_or_else(|| CommandError::Account(format!("there is no user {name:?}")))?;
     Ok(format!("{USERS}/{id}"))
 }
 
@@ -224,8 +225,10 @@ async fn init_admin(args: &InitAdminArgs, console: &mut Console) -> Result<(), C
     let host = args.connection.host();
     let client = args.connection.client_without_token(host)?;
     let answer: Value = client.ask_json("/api/v3/configure/user", &body).await?;
-    let token = answer.get("operatorToken").and_then(Value::as_str);
-    let token = token.ok_or(CommandError::NoToken)?;
+    let token = answer
+        .get("operatorToken")
+        .and_then(Value::as_str)
+        .ok_or(CommandError::NoToken)?;
     let text = format!("User {:?} created successfully", args.username);
     tell(console, &text)?;
     tell(console, &format!("Operator token, shown only now: {token}"))
@@ -239,8 +242,10 @@ async fn add_admin_token(
     let path = "/api/v3/configure/token/named_admin";
     let body = json!({ "token_name": args.name });
     let answer: Value = client.ask_json(path, &body).await?;
-    let token = answer.get("token").and_then(Value::as_str);
-    let token = token.ok_or(CommandError::NoToken)?;
+    let token = answer
+        .get("token")
+        .and_then(Value::as_str)
+        .ok_or(CommandError::NoToken)?;
     tell(console, &format!("Token, shown only now: {token}"))
 }
 
@@ -284,8 +289,12 @@ pub(super) async fn show(args: &ShowUsersArgs, console: &mut Console) -> Result<
     let users = all_users(&client).await?;
     let property = |user: &Value, name: &str| user.get(name).cloned().unwrap_or(Value::Null);
     let roles = |user: &Value| {
-        let names = user.get("roles").and_then(Value::as_array);
-        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        let names = user
+            .get("roles")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         Value::from(names.collect::<Vec<_>>().join(","))
     };
     let rows = users.iter().map(|user| {

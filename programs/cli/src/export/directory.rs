@@ -147,11 +147,13 @@ impl ExportDirectory {
     /// The file can't be written.
     pub(super) fn save(&mut self) -> Result<(), ExportError> {
         let path = self.root.join(MANIFEST);
-        let text = self.manifest.encode();
-        let text = text.map_err(|reason| ExportError::Manifest {
-            path: path.display().to_string(),
-            reason,
-        })?;
+        let text = self
+            .manifest
+            .encode()
+            .map_err(|reason| ExportError::Manifest {
+                path: path.display().to_string(),
+                reason,
+            })?;
         owner_only::replace_file(&path, &text)
             .map_err(|error| ExportError::of_file(&path, error))?;
         self.is_changed = false;
@@ -354,8 +356,9 @@ mod tests {
         let path = part_path(table, TimeRange { first: 0, last: 9 }, "parquet");
         let mut file = directory.temporary_file().unwrap();
         io::Write::write_all(&mut file, b"x").unwrap();
-        let digest = file.move_to(directory.root(), &directory.file(&path));
-        let digest = digest.unwrap();
+        let digest = file
+            .move_to(directory.root(), &directory.file(&path))
+            .unwrap();
         PartRecord {
             table: Some(table.to_owned()),
             times: TimeRange { first: 0, last: 9 },

@@ -154,9 +154,11 @@ impl ExportManifest {
 
     /// Returns the times of the finished parts of a table.
     pub(super) fn finished(&self, table: &str) -> Vec<TimeRange> {
-        let parts = self.parts.iter();
-        let parts = parts.filter(|part| part.table.as_deref() == Some(table));
-        parts.map(|part| part.times).collect()
+        self.parts
+            .iter()
+            .filter(|part| part.table.as_deref() == Some(table))
+            .map(|part| part.times)
+            .collect()
     }
 }
 

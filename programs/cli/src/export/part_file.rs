@@ -40,8 +40,8 @@ impl PartFile {
     /// # Errors
     /// The file can't be created.
     pub(super) fn create(path: PathBuf) -> Result<Self, ExportError> {
-        let file = owner_only::create_file(&path);
-        let file = file.map_err(|error| ExportError::of_file(&path, error))?;
+        let file =
+            owner_only::create_file(&path).map_err(|error| ExportError::of_file(&path, error))?;
         Ok(Self {
             path,
             file: BufWriter::with_capacity(BUFFER_BYTES, file),

@@ -162,8 +162,8 @@ impl ExportServer {
                 return Err(ExportError::Answer(reason));
             }
         }
-        let rows = serde_json::from_slice(&text);
-        let rows = rows.map_err(|error| ExportError::Answer(error.to_string()))?;
+        let rows = serde_json::from_slice(&text)
+            .map_err(|error| ExportError::Answer(error.to_string()))?;
         Ok(ListAnswer { rows, as_of })
     }
 

@@ -71,8 +71,9 @@ pub(super) fn is_part_path(path: &str, extension: &str) -> bool {
     let [Some(_), Some(day), Some(file), None] = std::array::from_fn(|_| parts.next()) else {
         return false;
     };
-    let offset = file.strip_prefix("part-");
-    let offset = offset.and_then(|file| file.strip_suffix(extension)?.strip_suffix('.'));
+    let offset = file
+        .strip_prefix("part-")
+        .and_then(|file| file.strip_suffix(extension)?.strip_suffix('.'));
     let is_offset =
         |text: &str| text.len() == OFFSET_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     day.starts_with("day=") && offset.is_some_and(is_offset)

@@ -35,8 +35,8 @@ pub(crate) fn verify(
     mut report: impl FnMut(&str),
 ) -> Result<VerifyStats, ExportError> {
     let shown = root.display().to_string();
-    let manifest = read_manifest(&root.join(MANIFEST))?;
-    let manifest = manifest.ok_or_else(|| ExportError::NoExport(shown.clone()))?;
+    let manifest =
+        read_manifest(&root.join(MANIFEST))?.ok_or_else(|| ExportError::NoExport(shown.clone()))?;
     if !manifest.complete {
         return Err(ExportError::Incomplete(shown));
     }

@@ -64,9 +64,10 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
         let date: NaiveDate = text.parse().ok()?;
         Some(date.and_time(NaiveTime::MIN).and_utc().fixed_offset())
     };
-    let time = DateTime::parse_from_rfc3339(text).ok().or_else(date);
-    let time =
-        time.ok_or("it is written as 2026-01-31T10:00:00Z, 2026-01-31, or in nanoseconds")?;
+    let time = DateTime::parse_from_rfc3339(text)
+        .ok()
+        .or_else(date)
+        .ok_or("it is written as 2026-01-31T10:00:00Z, 2026-01-31, or in nanoseconds")?;
     let nanoseconds = time.timestamp_nanos_opt();
     nanoseconds.ok_or_else(|| "it is not between the years 1677 and 2262".to_owned())
 }

@@ -173,8 +173,10 @@ mod tests {
 
     #[test]
     fn the_id_of_a_bucket_is_renamed_before_its_name() {
-        let renames = ["00ff=mine", "home=house"];
-        let renames = renames.iter().map(|text| text.parse().unwrap()).collect();
+        let renames = ["00ff=mine", "home=house"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
         let names = DatabaseNames::new(renames, None);
         let target = |id| names.target_of_bucket(Some(id), "home", "autogen").unwrap();
         assert_eq!(target("00ff"), "mine");

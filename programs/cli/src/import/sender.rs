@@ -70,8 +70,10 @@ impl BodySender {
         loop {
             match self.client.send(self.request(body)).await {
                 Ok(answer) => {
-                    let stamp = answer.headers().get(STAMP_HEADER);
-                    let stamp = stamp.and_then(|stamp| stamp.to_str().ok()?.parse().ok());
+                    let stamp = answer
+                        .headers()
+                        .get(STAMP_HEADER)
+                        .and_then(|stamp| stamp.to_str().ok()?.parse().ok());
                     self.latest_stamp
                         .fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
                     self.was_answered.store(true, Ordering::Relaxed);
@@ -92,7 +94,7 @@ impl BodySender {
 
     fn request(&self, body: &ImportBody) -> RequestBuilder {
         let database = ("db", body.database.as_ref());
-        let request = match &body.content {
+        let builder = match &body.content {
             BodyContent::Arrow { table, .. } => self
                 .client
                 .request(Method::POST, "/api/v3/write_file")
@@ -102,7 +104,7 @@ impl BodySender {
                 .request(Method::POST, "/api/v3/write_lp")
                 .query(&[database, ("precision", precision)]),
         };
-        let request = request
+        let request = builder
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(body.content.bytes().clone());
         match self.latest_stamp.load(Ordering::Relaxed) {

@@ -106,14 +106,16 @@ fn complete_command(
             .iter()
             .filter(|table| table.schema == DEFAULT_SCHEMA)
     };
-    let all: Vec<&str> = match name.to_ascii_lowercase().as_str() {
+    let choices: Vec<&str> = match name.to_ascii_lowercase().as_str() {
         "\\c" | "use" => names.databases.iter().map(String::as_str).collect(),
         "\\d" => tables().map(|table| table.name.as_str()).collect(),
         "\\f" => vec!["pretty", "json", "jsonl", "csv"],
         "\\lang" => vec!["sql", "influxql"],
         _ => Vec::new(),
     };
-    let all = all.into_iter().filter(|name| has_prefix(name, argument));
+    let all = choices
+        .into_iter()
+        .filter(|name| has_prefix(name, argument));
     Completion {
         start: before.len() - argument.len(),
         candidates: all.map(Candidate::plain).collect(),
@@ -271,11 +273,14 @@ impl CandidateBuilder<'_> {
         let (tables, others): (Vec<_>, Vec<_>) = names.tables.iter().partition(is_default);
         let mut candidates = self.names(tables.into_iter().map(|table| &table.name));
         if !self.place.is_quoted && self.language == QueryLanguage::Sql {
-            let schemas = others.into_iter().map(|table| &table.schema);
-            let schemas = schemas.filter(|schema| has_prefix(schema, self.place.prefix));
+            let schemas = others
+                .into_iter()
+                .map(|table| &table.schema)
+                .filter(|schema| has_prefix(schema, self.place.prefix));
             candidates.extend(schemas.map(|schema| Candidate::plain(format!("{schema}."))));
-            let functions = keywords::TABLE_FUNCTIONS.iter();
-            let functions = functions.filter(|name| has_prefix(name, self.place.prefix));
+            let functions = keywords::TABLE_FUNCTIONS
+                .iter()
+                .filter(|name| has_prefix(name, self.place.prefix));
             candidates.extend(functions.map(|name| Candidate::plain(format!("{name}("))));
         }
         candidates
@@ -292,11 +297,10 @@ impl CandidateBuilder<'_> {
         let in_schema = names.tables.iter().filter(|table| is_it(&table.schema));
         let mut candidates = self.names(in_schema.map(|table| &table.name));
         // `cpu AS c`, `cpu c`
-        let aliased = all
+        let aliased: Vec<_> = all
             .iter()
             .enumerate()
-            .filter(|(_, token)| is_it(token.text));
-        let aliased: Vec<_> = aliased
+            .filter(|(_, token)| is_it(token.text))
             .filter_map(|(at, _)| {
                 let mut before = all.get(..at)?.iter().rev();
                 let table = before.find(|token| !token.is_word("as"))?;
@@ -353,12 +357,13 @@ impl CandidateBuilder<'_> {
         }
         candidates.extend(self.names(tables.iter().map(|table| &table.name)));
         candidates.extend(self.words(keywords::keywords(self.language)));
-        let functions: Vec<&str> = match self.language {
+        let all_functions: Vec<&str> = match self.language {
             QueryLanguage::Sql => names.functions.iter().map(String::as_str).collect(),
             QueryLanguage::Influxql => keywords::INFLUXQL_FUNCTIONS.to_vec(),
         };
-        let functions = functions.into_iter();
-        let functions = functions.filter(|name| has_prefix(name, self.place.prefix));
+        let functions = all_functions
+            .into_iter()
+            .filter(|name| has_prefix(name, self.place.prefix));
         candidates.extend(functions.map(|name| Candidate::plain(format!("{name}("))));
         candidates
     }

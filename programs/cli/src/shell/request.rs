@@ -48,8 +48,9 @@ impl StatementRequest<'_> {
         };
         // Serializing strings to JSON does not fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let request = client.request(Method::POST, path);
-        let mut request = request.header(header::CONTENT_TYPE, "application/json");
+        let mut request = client
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/json");
         if let Some(as_of) = self.as_of {
             request = request.header(AS_OF_HEADER, as_of);
         }

@@ -263,8 +263,8 @@ impl<'a> ShellSession<'a> {
         };
         let reads = ["select", "show", "explain", "with", "values", "describe"];
         let may_change = !reads.iter().any(|word| first.is_word(word));
-        let text = statement.trim();
-        let text = text.strip_suffix(';').unwrap_or(text);
+        let trimmed = statement.trim();
+        let text = trimmed.strip_suffix(';').unwrap_or(trimmed);
         let outcome = self.run_in(language, text).await;
         if may_change {
             self.names.expire();
@@ -353,8 +353,8 @@ impl<'a> ShellSession<'a> {
     async fn list_databases(&mut self) -> Result<(), SessionError> {
         let request = self
             .client
-            .request(Method::GET, "/api/v3/configure/database");
-        let request = request.query(&[("format", self.form().as_str())]);
+            .request(Method::GET, "/api/v3/configure/database")
+            .query(&[("format", self.form().as_str())]);
         let response = self.client.send(request).await?;
         let rows = self.print(response).await?;
         self.console.report(message::summary(rows, None));

@@ -71,8 +71,8 @@ pub(super) async fn token(
         return Err(failed("the server has no identity provider"));
     }
     let endpoint = |address: &Option<String>| address.as_ref()?.parse::<Url>().ok();
-    let endpoints = endpoint(&config.device_authorization_endpoint);
-    let endpoints = endpoints.zip(endpoint(&config.token_endpoint));
+    let endpoints =
+        endpoint(&config.device_authorization_endpoint).zip(endpoint(&config.token_endpoint));
     let (device, tokens) =
         endpoints.ok_or_else(|| failed("the identity provider supports no sign-in by device"))?;
     let device = connection.client_without_token(&device)?;
@@ -84,16 +84,20 @@ pub(super) async fn token(
         ("audience", &config.audience),
     ];
     let code: DeviceCode = device.ask_form(&form).await?;
-    let address = code.verification_uri_complete.as_ref();
-    let address = address.unwrap_or(&code.verification_uri);
+    let address = code
+        .verification_uri_complete
+        .as_ref()
+        .unwrap_or(&code.verification_uri);
     console.report_text(&format!(
         "Open {address} and confirm the code {}",
         code.user_code
     ));
     let limit = Duration::from_secs(code.expires_in).min(MAX_WAIT);
     let waiting = poll(&tokens, &code, &config.client_id, world);
-    let answer = world.timeout(limit, waiting).await;
-    let answer = answer.ok_or_else(|| failed("the time for the sign-in is over"))??;
+    let answer = world
+        .timeout(limit, waiting)
+        .await
+        .ok_or_else(|| failed("the time for the sign-in is over"))??;
     // The audience of an ID token is the client.
     let token = if config.audience == config.client_id {
         answer.id_token

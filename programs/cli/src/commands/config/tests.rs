@@ -28,8 +28,8 @@ fn options_of_all_kinds_are_read() {
          http-bind = '127.0.0.1:1'\n\
          [client]\n\
          database = 'd'\n",
-    );
-    let file = file.unwrap();
+    )
+    .unwrap();
     let get = |command: &str, flag: &str| file.get(command, flag).map(|found| found.values.clone());
     let values = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect());
     assert_eq!(get("serve", "bucket"), values(&["b"]));
@@ -221,8 +221,9 @@ fn conflicting_options_are_found_before_the_start() {
     --tls-cert is set, but --tls-key is not: HTTPS requires both
     --log-filter ==: invalid filter directive
     ");
-    let wrong = [("NEAP_MAX_TABLES", "none"), ("NEAP_HTTP_BIND", "8181")];
-    let wrong: Environment = wrong.into_iter().collect();
+    let wrong: Environment = [("NEAP_MAX_TABLES", "none"), ("NEAP_HTTP_BIND", "8181")]
+        .into_iter()
+        .collect();
     let (status, _, err) = run_with(&["config", "check"], &wrong, "");
     assert_eq!(status, 1);
     insta::assert_snapshot!(err, @"

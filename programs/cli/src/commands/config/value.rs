@@ -122,10 +122,13 @@ pub(super) fn without_passwords(text: &str) -> String {
 
 /// Returns the error message without clap's usage hint.
 fn message(error: &clap::Error) -> String {
-    let text = without_passwords(&error.render().to_string());
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let lines = text.lines().map(str::trim);
-    let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let message = without_passwords(&error.render().to_string());
+    let text = message.strip_prefix("error: ").unwrap_or(&message);
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
     let text = lines.join(" ");
     // The caller has already named the option.
     match text.split_once("' for '--") {

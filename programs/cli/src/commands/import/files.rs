@@ -186,8 +186,9 @@ fn head(args: &UploadArgs, file_name: &str, boundary: &str) -> String {
     let mut text = field("database", &args.database.database);
     text.push_str(&field("table", &args.table));
     if !args.columns.is_empty() {
-        let types = args.columns.iter();
-        let types: BTreeMap<_, _> = types
+        let types: BTreeMap<_, _> = args
+            .columns
+            .iter()
             .map(|column| (&column.name, &column.column_type))
             .collect();
         let metadata = json!({ "column_mapping": types }).to_string();

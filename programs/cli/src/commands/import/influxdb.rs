@@ -278,11 +278,14 @@ fn without_user(url: &Url) -> String {
 fn default_state(source: &str) -> PathBuf {
     let source = source.trim_end_matches('/');
     let last = source.rsplit('/').next().unwrap_or(source);
-    let name = last.chars().map(|char| match char {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => char,
-        _ => '-',
-    });
-    let name: String = name.take(60).collect();
+    let name: String = last
+        .chars()
+        .map(|char| match char {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => char,
+            _ => '-',
+        })
+        .take(60)
+        .collect();
     PathBuf::from(format!("neap-import-{name}.json"))
 }
 
@@ -375,8 +378,10 @@ async fn import(
         };
         return Ok(import_lines(files, to_server, state, progress).await?);
     }
-    let database = args.into.clone();
-    let database = database.ok_or_else(|| ImportError::NoDatabase("annotated CSV".to_owned()))?;
+    let database = args
+        .into
+        .clone()
+        .ok_or_else(|| ImportError::NoDatabase("annotated CSV".to_owned()))?;
     let files = CsvFiles {
         paths: args.csv.clone(),
         database,

@@ -148,8 +148,9 @@ impl FileSource {
     ) -> Result<BoxStream<'static, Result<Bytes, std::io::Error>>, SourceError> {
         match self {
             Self::Local(path) => {
-                let file = tokio::fs::File::open(path).await;
-                let file = file.map_err(|error| of_file(path, error))?;
+                let file = tokio::fs::File::open(path)
+                    .await
+                    .map_err(|error| of_file(path, error))?;
                 Ok(stream::try_unfold(file, read_piece).boxed())
             }
             Self::Object { store, object } => {

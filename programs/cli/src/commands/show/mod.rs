@@ -188,11 +188,11 @@ async fn show_retention(
     args: &ShowRetentionArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let query = args
+    let query: Vec<_> = args
         .database
         .iter()
-        .map(|database| ("db", database.as_str()));
-    let query: Vec<_> = query.collect();
+        .map(|database| ("db", database.as_str()))
+        .collect();
     let client = args.connection.client(None)?;
     let path = "/api/v3/configure/retention";
     let kept: Vec<RetentionRow> = client.fetch_json(Method::GET, path, &query).await?;

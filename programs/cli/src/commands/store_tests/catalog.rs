@@ -10,8 +10,11 @@ fn catalogs_are_listed_and_printed_without_secrets() {
     let (folder, cluster) = filled();
     let token = runtime()
         .unwrap()
-        .block_on(cluster.catalog.create_admin_token());
-    let token = token.unwrap().secret.reveal().to_owned();
+        .block_on(cluster.catalog.create_admin_token())
+        .unwrap()
+        .secret
+        .reveal()
+        .to_owned();
     let (status, out, err) = run_on(folder.path(), &["debug", "catalog", "sequence"]);
     assert_eq!((status, err.as_str()), (0, ""));
     let sequence: u64 = out.trim().parse().unwrap();
@@ -31,8 +34,9 @@ fn catalogs_are_listed_and_printed_without_secrets() {
     let database = databases.iter().find(|database| database["name"] == "db");
     let table = &database.unwrap()["tables"][0];
     assert_eq!(table["name"], "cpu");
-    let columns = table["columns"].as_array().unwrap();
-    let columns: Vec<_> = columns
+    let columns: Vec<_> = table["columns"]
+        .as_array()
+        .unwrap()
         .iter()
         .map(|column| format!("{} {}", column["name"], column["type"]))
         .collect();

@@ -39,8 +39,8 @@ fn the_manual_has_a_page_for_each_command() {
     let (status, out, _) = run_with(&["man"], &none, "");
     assert_eq!(status, 0);
     assert!(out.contains(".TH neap 1"), "{out}");
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().join("man1");
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("man1");
     let (status, out, err) = run_with(&["man", "--output", folder.to_str().unwrap()], &none, "");
     assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
     for page in ["neap.1", "neap-create-token.1", "neap-show-system-table.1"] {
@@ -67,8 +67,10 @@ fn add_rows(command: &Command, path: &str, table: &mut String) {
             add_rows(subcommand, &path, table);
             continue;
         }
-        let aliases = subcommand.get_visible_aliases();
-        let aliases: String = aliases.map(|alias| format!(", `{alias}`")).collect();
+        let aliases: String = subcommand
+            .get_visible_aliases()
+            .map(|alias| format!(", `{alias}`"))
+            .collect();
         let about = subcommand.get_about().map(ToString::to_string);
         writeln!(
             table,

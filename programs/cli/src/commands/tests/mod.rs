@@ -125,8 +125,9 @@ fn colours_are_used_on_terminals_without_no_color() {
 #[test]
 fn a_query_is_sent_and_its_result_printed() {
     let (url, requests) = server(&[&answer("200 OK", "+---+\n| a |\n+---+")]);
-    let environment = [("INFLUXDB3_AUTH_TOKEN", "apiv3_x"), ("NEAP_HOST_URL", &url)];
-    let environment = environment.into_iter().collect();
+    let environment = [("INFLUXDB3_AUTH_TOKEN", "apiv3_x"), ("NEAP_HOST_URL", &url)]
+        .into_iter()
+        .collect();
     let (status, out, err) = run_with(&["q", "-d", "db", "SELECT a"], &environment, "");
     assert_eq!((status, err.as_str()), (0, ""));
     insta::assert_snapshot!(out, @r"
@@ -173,8 +174,8 @@ fn control_characters_in_results_and_errors_are_escaped_on_terminals_only() {
 fn a_result_can_go_into_a_file() {
     let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("result.csv");
-    let path = path.to_str().unwrap();
+    let file = folder.path().join("result.csv");
+    let path = file.to_str().unwrap();
     let args = [
         "query", "-H", &url, "-d", "db", "-l", "influxql", "--format", "csv", "-o", path,
     ];

@@ -181,8 +181,8 @@ fn token_creation_errors_are_shown_without_tokens() {
 #[test]
 fn a_token_file_needs_no_server() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("admin.json");
-    let path = path.to_str().unwrap();
+    let file_path = folder.path().join("admin.json");
+    let path = file_path.to_str().unwrap();
     let args = [
         "create",
         "token",

@@ -86,11 +86,11 @@ async fn fields(
             );
             let value_type = ValueType::ALL
                 .into_iter()
-                .find(|value_type| value_type.as_str() == text);
-            let value_type = value_type.ok_or_else(|| ImportError::Query {
-                query: query.clone(),
-                reason: format!("the unknown type '{text}' of {name}"),
-            })?;
+                .find(|value_type| value_type.as_str() == text)
+                .ok_or_else(|| ImportError::Query {
+                    query: query.clone(),
+                    reason: format!("the unknown type '{text}' of {name}"),
+                })?;
             fields.push(SourceField { name, value_type });
         }
     }

@@ -167,8 +167,10 @@ impl SourceTable {
                 .map(|tag| (tag.clone(), String::new()))
                 .collect(),
         };
-        let fields = self.fields.iter();
-        let fields = fields.map(|field| (field.name.clone(), field.value_type));
+        let fields = self
+            .fields
+            .iter()
+            .map(|field| (field.name.clone(), field.value_type));
         scan.add(&self.target, &key, fields);
     }
 }

@@ -83,8 +83,10 @@ impl Source {
             let answer = source
                 .send(|source| source.request(Method::GET, "/ping"))
                 .await?;
-            let version = answer.headers().get("x-influxdb-version");
-            let version = version.and_then(|version| version.to_str().ok());
+            let version = answer
+                .headers()
+                .get("x-influxdb-version")
+                .and_then(|version| version.to_str().ok());
             source.version = version
                 .and_then(parse_version)
                 .ok_or_else(|| ImportError::Query {

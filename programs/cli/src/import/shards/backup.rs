@@ -98,8 +98,7 @@ struct ShardKey {
 
 impl Manifest {
     fn shards(self) -> Vec<ListedShard> {
-        let files = self.files.unwrap_or_default().into_iter();
-        let files = files.map(|file| {
+        let files = self.files.unwrap_or_default().into_iter().map(|file| {
             let is_bucket = file.database.is_empty();
             let (database, policy) = if is_bucket {
                 (file.bucket_name, "autogen".to_owned())
@@ -214,8 +213,9 @@ fn found_shards(
     shards: BTreeMap<ShardKey, Vec<PathBuf>>,
     missing: Vec<String>,
 ) -> Result<FoundShards, ImportError> {
-    let shards = shards.into_iter();
-    let shards = shards.map(|(key, archives)| shard_source(key, archives));
+    let shards = shards
+        .into_iter()
+        .map(|(key, archives)| shard_source(key, archives));
     Ok(FoundShards {
         shards: shards.collect::<Result<_, _>>()?,
         missing,
@@ -283,12 +283,14 @@ mod tests {
     #[test]
     fn the_newest_archive_of_each_shard_of_influxdb_1_is_taken_and_missing_ones_are_reported() {
         let manifest = |time: &str, shards: &[u64]| {
-            let files = shards.iter().map(|shard| {
-                format!(
-                    r#"{{"database":"home","policy":"autogen","shardID":{shard},"fileName":"{time}.s{shard}.tar.gz","size":1,"lastModified":0}}"#
-                )
-            });
-            let files: Vec<String> = files.collect();
+            let files: Vec<String> = shards
+                .iter()
+                .map(|shard| {
+                    format!(
+                        r#"{{"database":"home","policy":"autogen","shardID":{shard},"fileName":"{time}.s{shard}.tar.gz","size":1,"lastModified":0}}"#
+                    )
+                })
+                .collect();
             format!(
                 r#"{{"meta":{{"fileName":"{time}.meta"}},"files":[{}]}}"#,
                 files.join(",")

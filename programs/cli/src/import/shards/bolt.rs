@@ -124,9 +124,9 @@ impl<'a> BoltFile<'a> {
             match le_u16(&page, 8) {
                 Some(LEAF) => entries.extend(leaf_entries(&page)?),
                 Some(BRANCH) => {
-                    let children = (0..entry_count(&page))
-                        .map(|index| le_u64(&page, HEADER_BYTES + index * ENTRY_BYTES + 8));
-                    let children: Option<Vec<u64>> = children.collect();
+                    let children: Option<Vec<u64>> = (0..entry_count(&page))
+                        .map(|index| le_u64(&page, HEADER_BYTES + index * ENTRY_BYTES + 8))
+                        .collect();
                     pages.extend(children.ok_or("a page ends early")?);
                 }
                 _ => return Err(format!("page {number} is no part of a tree")),
@@ -158,18 +158,19 @@ fn entry_count(page: &[u8]) -> usize {
 }
 
 fn leaf_entries(page: &[u8]) -> Result<Vec<Entry>, String> {
-    let entries = (0..entry_count(page)).map(|index| {
-        let start = HEADER_BYTES + index * ENTRY_BYTES;
-        let field = |at| usize::try_from(le_u32(page, start + at)?).ok();
-        let key_start = start + field(4)?;
-        let value_start = key_start + field(8)?;
-        Some(Entry {
-            flags: le_u32(page, start)?,
-            key: page.get(key_start..value_start)?.to_vec(),
-            value: page.get(value_start..value_start + field(12)?)?.to_vec(),
+    let entries: Option<Vec<Entry>> = (0..entry_count(page))
+        .map(|index| {
+            let start = HEADER_BYTES + index * ENTRY_BYTES;
+            let field = |at| usize::try_from(le_u32(page, start + at)?).ok();
+            let key_start = start + field(4)?;
+            let value_start = key_start + field(8)?;
+            Some(Entry {
+                flags: le_u32(page, start)?,
+                key: page.get(key_start..value_start)?.to_vec(),
+                value: page.get(value_start..value_start + field(12)?)?.to_vec(),
+            })
         })
-    });
-    let entries: Option<Vec<Entry>> = entries.collect();
+        .collect();
     entries.ok_or_else(|| "a page ends early".to_owned())
 }
 

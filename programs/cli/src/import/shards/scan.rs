@@ -83,8 +83,11 @@ pub(super) fn describe_files(source: &ShardSource) -> Result<String, ImportError
         ShardPlace::Archives(archives) => archives.clone(),
         ShardPlace::Folders { data, wal } => {
             let ShardFiles { tsm, wal } = ShardFiles::list(data, Some(wal))?;
-            let deletes = tsm.iter().map(|path| path.with_extension("tombstone"));
-            let deletes: Vec<_> = deletes.filter(|path| path.is_file()).collect();
+            let deletes: Vec<_> = tsm
+                .iter()
+                .map(|path| path.with_extension("tombstone"))
+                .filter(|path| path.is_file())
+                .collect();
             tsm.into_iter().chain(wal).chain(deletes).collect()
         }
     };
@@ -142,8 +145,10 @@ impl ScanThread {
                         .time_range()
                         .is_some_and(|range| range.overlaps(&self.filter.times));
                 if is_wanted {
-                    let fields = series.fields.into_iter();
-                    let fields = fields.map(|field| (field.name, field.value_type));
+                    let fields = series
+                        .fields
+                        .into_iter()
+                        .map(|field| (field.name, field.value_type));
                     scan.add(&database, &key, fields);
                 }
             }

@@ -345,16 +345,18 @@ impl ColumnNames {
             return convert_all(types, base);
         }
         let mut described = Vec::new();
-        let actions = types.keys().map(|value_type| {
-            let column = if Some(*value_type) == most_frequent {
-                base.clone()
-            } else {
-                self.unique(format!("{base}_{value_type}"))
-            };
-            described.push(format!("{value_type} becomes {column}"));
-            (*value_type, ColumnAction::Keep { column })
-        });
-        let actions = actions.collect();
+        let actions = types
+            .keys()
+            .map(|value_type| {
+                let column = if Some(*value_type) == most_frequent {
+                    base.clone()
+                } else {
+                    self.unique(format!("{base}_{value_type}"))
+                };
+                described.push(format!("{value_type} becomes {column}"));
+                (*value_type, ColumnAction::Keep { column })
+            })
+            .collect();
         (actions, described.join(", "))
     }
 }

@@ -131,8 +131,9 @@ fn folders(data: &Path, wal: &Path) -> Result<BTreeSet<String>, ImportError> {
 fn folder_bytes(folder: &Path) -> Result<u64, ImportError> {
     let mut bytes = 0u64;
     for entry in entries(folder)? {
-        let metadata = entry.metadata();
-        let metadata = metadata.map_err(|error| ImportError::io(&entry.path(), error))?;
+        let metadata = entry
+            .metadata()
+            .map_err(|error| ImportError::io(&entry.path(), error))?;
         bytes = bytes.saturating_add(metadata.len());
     }
     Ok(bytes)
@@ -161,8 +162,7 @@ mod tests {
             fs::write(path, "12345").unwrap();
         }
         let wal = wal.map(|wal| root.path().join(wal));
-        let found = find_shards(&root.path().join(folder), wal.as_deref());
-        let found = found.map_err(|error| {
+        let found = find_shards(&root.path().join(folder), wal.as_deref()).map_err(|error| {
             let root = format!("{}/", root.path().display());
             error.to_string().replace(&root, "")
         })?;

@@ -182,8 +182,10 @@ mod tests {
         for number in later.into_iter().rev() {
             assert_eq!(position(tracker.answer(number, None)), None);
         }
-        let kept = tracker.pending.iter();
-        let kept = kept.filter(|body| body.is_answered && body.progress.is_some());
+        let kept = tracker
+            .pending
+            .iter()
+            .filter(|body| body.is_answered && body.progress.is_some());
         assert_eq!(kept.count(), 1);
         let advance = tracker.answer(first, None);
         assert_eq!(position(advance), Some(("b".to_owned(), false)));

@@ -200,8 +200,9 @@ impl ShardWorker {
         let Some(plan) = settings.plan.table(&table_key) else {
             return Err(ImportError::NewTable(key.measurement.clone()));
         };
-        let actions = reader.fields().iter();
-        let actions: Vec<ColumnAction> = actions
+        let actions: Vec<ColumnAction> = reader
+            .fields()
+            .iter()
             .map(|field| plan.action(&field.name, field.value_type))
             .collect();
         let tags = tag_columns(key, plan);
@@ -227,8 +228,10 @@ impl ShardWorker {
         chunk: &RowChunk,
         names: &[String],
     ) -> Result<Result<(), Stopped>, ImportError> {
-        let columns = chunk.columns.iter().zip(names);
-        let columns: Vec<ColumnRows<'_>> = columns
+        let columns: Vec<ColumnRows<'_>> = chunk
+            .columns
+            .iter()
+            .zip(names)
             .map(|(column, name)| ColumnRows {
                 name,
                 values: &column.values,
@@ -283,8 +286,11 @@ impl ShardWorker {
             reason,
         };
         let bytes = self.rows.batch.bytes();
-        let batch = self.rows.batch.finish();
-        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let batch = self
+            .rows
+            .batch
+            .finish()
+            .map_err(|error| failed(error.to_string()))?;
         if rows < SMALL_ROWS && bytes < self.settings.max_request_bytes / 4 {
             let numbered = NumberedBatch {
                 first_row: 1,
@@ -296,8 +302,8 @@ impl ShardWorker {
                 table: table.clone(),
                 ..ColumnMapping::default()
             };
-            let encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond);
-            let mut encoder = encoder.map_err(|error| failed(error.to_string()))?;
+            let mut encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond)
+                .map_err(|error| failed(error.to_string()))?;
             while encoder.encode(&mut self.rows.lines, usize::MAX) {}
             return if self.rows.lines.text.len() >= self.settings.max_request_bytes / 4 {
                 Ok(self.send_lines(true))
