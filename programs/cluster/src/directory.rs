@@ -224,8 +224,11 @@ impl DirectoryInner {
 
     async fn ask_version(&self, url: &Url) -> Result<String, String> {
         let header = self.ticket_header()?;
-        let client = self.channels.client(url, Some(header)).await;
-        let mut client: Box<dyn WorkerChannel> = client.map_err(|error| error.to_string())?;
+        let mut client: Box<dyn WorkerChannel> = self
+            .channels
+            .client(url, Some(header))
+            .await
+            .map_err(|error| error.to_string())?;
         let info = client.get_worker_info(GetWorkerInfoRequest {}).await;
         info.map(|info| info.version)
             .map_err(|error| error.to_string())
@@ -236,8 +239,10 @@ impl DirectoryInner {
         let ticket = self
             .issuer
             .ticket(INTERNAL_DATABASE_ID, VERSION_TICKET_LIFETIME);
-        let header = self.issuer.sign(&ticket);
-        let header = header.map_err(|error| error.to_string())?;
+        let header = self
+            .issuer
+            .sign(&ticket)
+            .map_err(|error| error.to_string())?;
         Ok((HeaderName::from_static(TICKET_HEADER), header))
     }
 

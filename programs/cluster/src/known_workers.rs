@@ -51,8 +51,10 @@ impl KnownWorkers {
     }
 
     pub(crate) fn health(&self, worker: &RecordedWorker) -> WorkerHealth {
-        let health = self.health.get(&worker.url);
-        let health = health.filter(|(instance, _)| *instance == worker.instance);
+        let health = self
+            .health
+            .get(&worker.url)
+            .filter(|(instance, _)| *instance == worker.instance);
         health.map(|(_, health)| health.clone()).unwrap_or_default()
     }
 

@@ -149,8 +149,9 @@ impl ChannelPool {
             let oldest = oldest.0.clone();
             channels.remove(&oldest);
         }
-        let pooled = channels.entry(url.clone());
-        let pooled = pooled.or_insert(PooledChannel { channel, used });
+        let pooled = channels
+            .entry(url.clone())
+            .or_insert(PooledChannel { channel, used });
         pooled.channel.clone()
     }
 

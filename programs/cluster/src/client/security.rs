@@ -111,13 +111,15 @@ impl ClientSecurity {
             path: path.display().to_string(),
             reason,
         };
-        let pem = fs::read(path).await;
-        let pem = pem.map_err(|error| unusable(error.to_string()))?;
-        let roots = parse_roots(&pem).map_err(unusable)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&TLS13])
+        let pem = fs::read(path)
+            .await
             .map_err(|error| unusable(error.to_string()))?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        let roots = parse_roots(&pem).map_err(unusable)?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| unusable(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }

@@ -97,8 +97,9 @@ impl WorkerServer {
     /// Serves until `stop`, and then without new tasks for the time that running tasks need, at most `grace`. The rows of
     /// running tasks can be requested until then, also over new connections.
     pub async fn serve(self, parts: WorkerServerParts, stop: CancellationToken, grace: Duration) {
-        let service = parts.worker.into_worker_server();
-        let service = service
+        let service = parts
+            .worker
+            .into_worker_server()
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(usize::MAX);
         let tasks = parts.tickets.verifier();

@@ -108,20 +108,25 @@ fn certificates(name: &str) -> (String, String, String) {
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let certificate = certificate.signed_by(&key, &issuer).unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     (ca_pem, certificate.pem(), key.serialize_pem())
 }
 
 fn acceptor(certificate: &str, key: &str) -> AcceptorSource {
     let chain =
-        tokio_rustls::rustls::pki_types::CertificateDer::pem_slice_iter(certificate.as_bytes());
-    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+        tokio_rustls::rustls::pki_types::CertificateDer::pem_slice_iter(certificate.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth();
-    let mut config = config.with_single_cert(chain, key).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     Arc::new(move || acceptor.clone())
@@ -245,8 +250,9 @@ fn context() -> TaskContext {
     use datafusion::execution::SessionStateBuilder;
     use datafusion_distributed::{DistributedConfig, DistributedExt};
 
-    let state = SessionStateBuilder::new().with_default_features();
-    let state = state.with_distributed_option_extension(DistributedConfig::default());
+    let state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_distributed_option_extension(DistributedConfig::default());
     TaskContext::from(&state.build())
 }
 

@@ -216,8 +216,10 @@ pub(super) async fn version(
     url: &Url,
     header: Option<(HeaderName, HeaderValue)>,
 ) -> Result<String, String> {
-    let client = channels.client(url, header).await;
-    let mut client = client.map_err(|error| error.to_string())?;
+    let mut client = channels
+        .client(url, header)
+        .await
+        .map_err(|error| error.to_string())?;
     let info = client.get_worker_info(GetWorkerInfoRequest {}).await;
     info.map(|info| info.version)
         .map_err(|error| error.to_string())
