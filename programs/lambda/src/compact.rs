@@ -112,17 +112,19 @@ impl CompactFunction {
         let opened = FunctionStore::open(&options.common.store, world)?
             .trusting_store_clock(compaction.trust_store_clock);
         let collects =
-            GarbageCollectorSettings::for_queries(compaction.time_travel, compaction.query_timeout);
-        let collects = collects.map_err(|error| OptionsError::Unusable {
-            option: "time-travel",
-            reason: error.to_string(),
-        })?;
+            GarbageCollectorSettings::for_queries(compaction.time_travel, compaction.query_timeout)
+                .map_err(|error| OptionsError::Unusable {
+                    option: "time-travel",
+                    reason: error.to_string(),
+                })?;
         let url = compaction.merge_queue_url.as_deref();
-        let dispatcher = url.filter(|url| !url.is_empty()).map(|url| {
-            let endpoint = compaction.sqs_endpoint.as_deref();
-            OrderQueue::new(url, endpoint, &options.common.store.aws, world)
-        });
-        let dispatcher = dispatcher.transpose()?;
+        let dispatcher = url
+            .filter(|url| !url.is_empty())
+            .map(|url| {
+                let endpoint = compaction.sqs_endpoint.as_deref();
+                OrderQueue::new(url, endpoint, &options.common.store.aws, world)
+            })
+            .transpose()?;
         Ok(Self {
             dispatcher: dispatcher.map(|queue| Arc::new(queue) as Arc<dyn EventDispatcher>),
             options: options.clone(),
@@ -166,11 +168,13 @@ impl CompactFunction {
         let FunctionStore {
             bucket, margins, ..
         } = &self.opened;
-        let rules = Catalog::new(bucket.clone(), *margins, None).rules().await;
-        let rules = rules.map_err(|error| EventFailure {
-            kind: "Catalog",
-            message: error.to_string(),
-        })?;
+        let rules = Catalog::new(bucket.clone(), *margins, None)
+            .rules()
+            .await
+            .map_err(|error| EventFailure {
+                kind: "Catalog",
+                message: error.to_string(),
+            })?;
         let compaction = &self.options.compaction;
         let memory = self.options.common.memory_bytes() as u64;
         let merge_memory = memory / 10 * 6;

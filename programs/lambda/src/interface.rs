@@ -149,10 +149,10 @@ impl Interface {
     /// # Errors
     /// Serialization failed, which no declared interface causes.
     pub fn to_json(&self, options: &Command) -> Result<String, serde_json::Error> {
-        let flags = options
+        let flags: Vec<&Arg> = options
             .get_arguments()
-            .filter(|arg| arg.get_long().is_some());
-        let flags: Vec<&Arg> = flags.collect();
+            .filter(|arg| arg.get_long().is_some())
+            .collect();
         let store = self.store.iter().map(|access| AccessDocument {
             prefix: access.prefix,
             operations: access.actions,

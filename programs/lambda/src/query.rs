@@ -148,8 +148,8 @@ impl QueryRouteProvider {
             &opened.bucket,
             opened.uploads.clone(),
             engine.settings().partitions,
-        );
-        let tasks = tasks.map_err(|error| {
+        )
+        .map_err(|error| {
             tracing::error!(%error, "the threads of tasks can't be started");
             ApiError::json(Kind::Internal, "the threads of tasks can't be started")
         })?;

@@ -282,8 +282,7 @@ async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
 async fn register() -> Result<(), String> {
     let extension = Extension::new()
         .with_events(&[])
-        .with_extension_name(EXTENSION);
-    let extension = extension
+        .with_extension_name(EXTENSION)
         .register()
         .await
         .map_err(|error| error.to_string())?;

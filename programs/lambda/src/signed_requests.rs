@@ -67,8 +67,10 @@ pub(crate) struct SignedResponse {
 impl SignedResponse {
     /// Returns the status and the start of the body, for error messages.
     pub(crate) fn summary(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        let text: String = text.chars().take(MAX_MESSAGE).collect();
+        let text: String = String::from_utf8_lossy(&self.body)
+            .chars()
+            .take(MAX_MESSAGE)
+            .collect();
         format!("{} {text}", self.status)
     }
 }
@@ -142,12 +144,14 @@ impl SignedClient {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<SignedResponse, RequestError> {
-        let credential = self.credentials.get_credential().await;
-        let credential =
-            credential.map_err(|error| RequestError::Credentials(error.to_string()))?;
-        let uri = format!("{}{path}", self.root).parse();
-        let uri: Uri =
-            uri.map_err(|_| RequestError::Credentials(format!("invalid path {path}")))?;
+        let credential = self
+            .credentials
+            .get_credential()
+            .await
+            .map_err(|error| RequestError::Credentials(error.to_string()))?;
+        let uri: Uri = format!("{}{path}", self.root)
+            .parse()
+            .map_err(|_| RequestError::Credentials(format!("invalid path {path}")))?;
         let mut request = HttpRequest::new(body.into());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;

@@ -171,10 +171,10 @@ mod tests {
         let CompactEvent::Messages(messages) = parsed(records) else {
             panic!("{records}");
         };
-        let understood = messages
+        let understood: Vec<_> = messages
             .iter()
-            .map(|message| (message.id.as_str(), message.order.is_ok()));
-        let understood: Vec<_> = understood.collect();
+            .map(|message| (message.id.as_str(), message.order.is_ok()))
+            .collect();
         let expected = [("1", true), ("2", false), ("3", false), ("4", false)];
         assert_eq!(understood, expected);
     }

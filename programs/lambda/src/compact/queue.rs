@@ -52,11 +52,11 @@ impl OrderQueue {
         world: &World,
     ) -> Result<Self, OptionsError> {
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
-        let client = SignedClient::new("sqs", endpoint.unwrap_or(url), LIMITS, aws, world);
-        let client = client.map_err(|error| OptionsError::Unusable {
-            option: "merge-queue-url",
-            reason: error.to_string(),
-        })?;
+        let client = SignedClient::new("sqs", endpoint.unwrap_or(url), LIMITS, aws, world)
+            .map_err(|error| OptionsError::Unusable {
+                option: "merge-queue-url",
+                reason: error.to_string(),
+            })?;
         let region = region_of(client.host()).map(str::to_owned);
         Ok(Self {
             client: match region {
@@ -77,11 +77,14 @@ impl OrderQueue {
         headers.insert(CONTENT_TYPE, json);
         let target = HeaderValue::from_static("AmazonSQS.SendMessage");
         headers.insert("x-amz-target", target);
-        let response = self.client.post("/", headers, body.into()).await;
-        let response = response.map_err(|error| {
-            let is_lost = matches!(error, RequestError::Connection(_));
-            (is_lost, error.to_string())
-        })?;
+        let response = self
+            .client
+            .post("/", headers, body.into())
+            .await
+            .map_err(|error| {
+                let is_lost = matches!(error, RequestError::Connection(_));
+                (is_lost, error.to_string())
+            })?;
         if response.status.is_success() {
             Ok(())
         } else {

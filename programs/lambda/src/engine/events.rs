@@ -138,8 +138,10 @@ fn from_envelope(
     }
     let source = envelope.source.as_deref();
     let detail = envelope.detail;
-    let event = envelope.event.as_deref();
-    let event = event.or(detail.as_ref().and_then(|detail| detail.event.as_deref()));
+    let event = envelope
+        .event
+        .as_deref()
+        .or(detail.as_ref().and_then(|detail| detail.event.as_deref()));
     match (event, source) {
         (Some("schedule"), _) | (None, Some("aws.events" | "aws.scheduler")) => {
             let time = envelope.time.as_deref().and_then(time);
@@ -194,8 +196,7 @@ fn segments(body: &str, home: &TailLocation) -> Result<Vec<SegmentRef>, String> 
 
 /// Returns the segment that an S3 record names, if any. S3 form-encodes keys in these records.
 fn put(record: &RawValue, home: &TailLocation) -> Option<SegmentRef> {
-    let record = serde_json::from_str::<S3EventRecord>(record.get());
-    let record = record.inspect_err(|error| {
+    let record = serde_json::from_str::<S3EventRecord>(record.get()).inspect_err(|error| {
         tracing::warn!(%error, "an invalid notification record is ignored");
     });
     let S3EventRecord { event_name, s3 } = record.ok()?;

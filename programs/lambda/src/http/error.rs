@@ -10,8 +10,10 @@ pub type BodyErrorMapper = fn(BoxError) -> ApiError;
 
 /// Logs a panic and returns the error for the client.
 pub(crate) fn panic_error(panic: &(dyn Any + Send)) -> ApiError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
         panic = text.unwrap_or("of unknown cause"),
         "the handler panicked"

@@ -171,8 +171,9 @@ impl HttpEvent {
         let http: JsonObject<'_> = context.get("http").unwrap_or_default();
         let identity: JsonObject<'_> = context.get("identity").unwrap_or_default();
         let mut needed = RequiredFields::default();
-        let method = needed.get(event, "httpMethod", "method");
-        let method = method.or_else(|| needed.get(&http, "method", "method"));
+        let method = needed
+            .get(event, "httpMethod", "method")
+            .or_else(|| needed.get(&http, "method", "method"));
         let path = needed.get(event, "rawPath", "path");
         let source = HttpSource::from_event(event, &context);
         let raw_query: Option<String> = match source {
@@ -183,8 +184,8 @@ impl HttpEvent {
             Some(_) => Vec::new(),
             None => needed.query(event),
         };
-        let cookies: Option<Vec<&RawValue>> = event.get("cookies");
-        let cookies = cookies.map(|cookies| {
+        let raw_cookies: Option<Vec<&RawValue>> = event.get("cookies");
+        let cookies = raw_cookies.map(|cookies| {
             let texts = cookies.into_iter().filter_map(typed::<String>);
             texts.collect::<Vec<_>>().join("; ")
         });
@@ -433,19 +434,23 @@ impl RequiredFields {
 
 /// Returns the valid headers, with all values of a name if the event contains them.
 fn headers(event: &JsonObject<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let all: JsonObject<'_> = event.get("multiValueHeaders").unwrap_or_default();
-    let all = all.iter().flat_map(|(name, values)| {
-        let values: Vec<&RawValue> = typed(values).unwrap_or_default();
-        let values = values.into_iter().filter_map(|value| header(name, value));
-        values.collect::<Vec<_>>()
-    });
-    let all: Vec<_> = all.collect();
+    let multi_value_headers: JsonObject<'_> = event.get("multiValueHeaders").unwrap_or_default();
+    let all: Vec<_> = multi_value_headers
+        .iter()
+        .flat_map(|(name, values)| {
+            let raw_values: Vec<&RawValue> = typed(values).unwrap_or_default();
+            raw_values
+                .into_iter()
+                .filter_map(|value| header(name, value))
+                .collect::<Vec<_>>()
+        })
+        .collect();
     if !all.is_empty() {
         return all;
     }
-    let one_each: JsonObject<'_> = event.get("headers").unwrap_or_default();
-    let one_each = one_each.iter();
-    one_each
+    let headers: JsonObject<'_> = event.get("headers").unwrap_or_default();
+    headers
+        .iter()
         .filter_map(|(name, value)| header(name, value))
         .collect()
 }

@@ -127,8 +127,9 @@ fn cookies_appear_once_in_the_request() {
         let incoming = event(json!({
             "rawPath": "/", "cookies": ["a=1", "b=2"], "headers": headers,
             "requestContext": {"http": {"method": "GET"}},
-        }));
-        let incoming = incoming.into_request("").unwrap();
+        }))
+        .into_request("")
+        .unwrap();
         let all = incoming.request.headers().get_all(COOKIE).iter();
         all.map(|value| value.to_str().unwrap().to_owned())
             .collect::<Vec<_>>()
@@ -143,8 +144,9 @@ fn all_valid_values_of_a_header_are_kept() {
         "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
         "headers": {"x-a": "2"},
         "multiValueHeaders": {"x-a": ["1", "2"], "bad name": ["1"], "x-b": ["a\nb"]},
-    }));
-    let incoming = incoming.into_request("").unwrap();
+    }))
+    .into_request("")
+    .unwrap();
     let values: Vec<_> = incoming.request.headers().get_all("x-a").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(incoming.request.headers().len(), 2);

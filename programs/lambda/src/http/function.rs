@@ -186,8 +186,8 @@ impl HttpFunction {
         event: &RawValue,
         left: Duration,
     ) -> Result<EventReply, EventFailure> {
-        let event = serde_json::from_str::<HttpEvent>(event.get());
-        let event = event.map_err(|_| EventError::NotHttp)?;
+        let event =
+            serde_json::from_str::<HttpEvent>(event.get()).map_err(|_| EventError::NotHttp)?;
         Ok(match self.answer(event, left).await? {
             FunctionResponse::BufferedResponse(answer) => {
                 FunctionResponse::BufferedResponse(BufferedReply::Http(Box::new(answer)))

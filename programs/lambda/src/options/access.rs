@@ -80,12 +80,15 @@ impl AccessOptions {
             option: "user-auth-type",
             reason,
         };
-        let settings = self.users.settings();
-        let settings = settings.map_err(|error| unusable(error.to_string()))?;
-        let settings = settings.filter(|_| !self.without_auth);
-        let service = settings.map(|settings| IdentityService::new(Arc::clone(catalog), settings));
-        let service = service.transpose();
-        let service = service.map_err(|error| unusable(error.to_string()))?;
+        let settings = self
+            .users
+            .settings()
+            .map_err(|error| unusable(error.to_string()))?
+            .filter(|_| !self.without_auth);
+        let service = settings
+            .map(|settings| IdentityService::new(Arc::clone(catalog), settings))
+            .transpose()
+            .map_err(|error| unusable(error.to_string()))?;
         Ok(service.map(Arc::new))
     }
 }

@@ -67,8 +67,8 @@ impl FunctionInvoker {
             Some(endpoint) => endpoint.to_owned(),
             None => endpoint_of(aws.region()),
         };
-        let client = SignedClient::new("lambda", &endpoint, LIMITS, aws, world);
-        let client = client.map_err(|error| unusable("lambda-endpoint", error.to_string()))?;
+        let client = SignedClient::new("lambda", &endpoint, LIMITS, aws, world)
+            .map_err(|error| unusable("lambda-endpoint", error.to_string()))?;
         let qualifier = if version.is_empty() || version == LATEST {
             String::new()
         } else if version.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -99,11 +99,14 @@ impl TaskInvoker for FunctionInvoker {
     async fn invoke(&self, event: Bytes, _: Duration) -> Result<Bytes, InvokeError> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
-        let response = self.client.post(&self.path, headers, event).await;
-        let response = response.map_err(|error| match error {
-            RequestError::Credentials(reason) => InvokeError::Refused(reason),
-            RequestError::Connection(reason) => InvokeError::Unavailable(reason),
-        })?;
+        let response = self
+            .client
+            .post(&self.path, headers, event)
+            .await
+            .map_err(|error| match error {
+                RequestError::Credentials(reason) => InvokeError::Refused(reason),
+                RequestError::Connection(reason) => InvokeError::Unavailable(reason),
+            })?;
         reply(response)
     }
 }

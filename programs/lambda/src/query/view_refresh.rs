@@ -63,10 +63,14 @@ pub(super) async fn refresh_views(
         kind: "Views",
         message,
     };
-    let report = refresh.await.ok_or_else(|| {
-        failed("the invocation timed out before windows were computed; others are kept".to_owned())
-    })?;
-    let report = report.map_err(|error| failed(error.to_string()))?;
+    let report = refresh
+        .await
+        .ok_or_else(|| {
+            failed(
+                "the invocation timed out before windows were computed; others are kept".to_owned(),
+            )
+        })?
+        .map_err(|error| failed(error.to_string()))?;
     for (database, reason) in &report.failures {
         tracing::warn!(%database, reason, "views not refreshed");
     }

@@ -82,8 +82,10 @@ impl FunctionUnderTest {
             FunctionResponse::BufferedResponse(output) => serde_json::to_value(output).unwrap(),
             FunctionResponse::StreamingResponse(response) => {
                 let head = serde_json::to_value(&response.metadata_prelude).unwrap();
-                let pieces: Vec<_> = response.stream.collect().await;
-                let pieces: Vec<Value> = pieces
+                let pieces: Vec<Value> = response
+                    .stream
+                    .collect::<Vec<_>>()
+                    .await
                     .into_iter()
                     .map(|piece| match piece {
                         Ok(bytes) => String::from_utf8(bytes.to_vec()).unwrap().into(),

@@ -104,8 +104,9 @@ async fn all_store_requests_are_declared() {
         for (operation, prefix) in asked {
             let store = interface["store"].as_array().unwrap();
             let declared = store.iter().find(|access| access["prefix"] == prefix);
-            let operations = declared.map(|access| access["operations"].clone());
-            let operations = operations.unwrap_or_default();
+            let operations = declared
+                .map(|access| access["operations"].clone())
+                .unwrap_or_default();
             let is_declared = operations
                 .as_array()
                 .is_some_and(|all| all.contains(&operation.clone().into()));

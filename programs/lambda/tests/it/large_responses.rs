@@ -136,8 +136,8 @@ async fn the_payload_limit_includes_json_escapes() {
         100,
     )
     .await;
-    let body = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
-    let body = body.say(&select("json")).await["body"]
+    let function = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
+    let body = function.say(&select("json")).await["body"]
         .as_str()
         .unwrap()
         .len();
