@@ -102,8 +102,7 @@ impl AccessArgs {
         &self,
         catalog: &Arc<Catalog>,
     ) -> Result<Option<Arc<IdentityService>>, ServeError> {
-        let settings = self.users.settings()?;
-        let settings = settings.filter(|_| !self.without_auth);
+        let settings = self.users.settings()?.filter(|_| !self.without_auth);
         let service = settings.map(|settings| IdentityService::new(Arc::clone(catalog), settings));
         Ok(service.transpose()?.map(Arc::new))
     }

@@ -226,9 +226,9 @@ impl RequestServices {
     fn new(args: &ServeArgs, base: &ServerContext) -> Result<Self, ServeError> {
         // Plugins query and write in process, even if the HTTP endpoints are disabled.
         let has_plugins = plugins::are_on(args);
-        let writes =
-            (args.does(ServeMode::Ingest) || has_plugins).then(|| write_service(args, base));
-        let writes = writes.transpose()?;
+        let writes = (args.does(ServeMode::Ingest) || has_plugins)
+            .then(|| write_service(args, base))
+            .transpose()?;
         let ingest = writes.as_ref().filter(|_| args.does(ServeMode::Ingest));
         let (queries, cluster) = if args.does(ServeMode::Query) || has_plugins {
             let (queries, cluster) = query_engine(args, base, ingest)?;
@@ -339,10 +339,9 @@ fn write_service(args: &ServeArgs, base: &ServerContext) -> Result<Arc<WriteServ
         rules: base.rules,
         metrics: base.metrics.clone(),
         settings: write_settings(args, &base.memory),
-    });
-    let service = service
-        .with_pressure(base.monitor.pressure())
-        .with_identity(args.access.identity(&base.catalog)?);
+    })
+    .with_pressure(base.monitor.pressure())
+    .with_identity(args.access.identity(&base.catalog)?);
     Ok(Arc::new(service))
 }
 
@@ -390,8 +389,8 @@ fn query_engine(
         base.manifests.clone(),
         Arc::clone(&base.snapshots),
         settings,
-    )?;
-    let engine = engine.with_exports(base.uploads.clone());
+    )?
+    .with_exports(base.uploads.clone());
     let engine = match deleter {
         Some(deleter) => engine
             .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)

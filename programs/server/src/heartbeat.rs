@@ -67,8 +67,10 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     /// Writes the first record.
     pub(super) async fn begin(bucket: Bucket, process: ProcessDescription<'_>) -> Self {
-        let names = process.modes.iter();
-        let names = names.filter_map(ServeMode::to_possible_value);
+        let names = process
+            .modes
+            .iter()
+            .filter_map(ServeMode::to_possible_value);
         let record = NodeRecord {
             instance_id: process.own.instance_id,
             node_id: process.node_id,

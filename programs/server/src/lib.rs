@@ -159,8 +159,8 @@ pub async fn run(
         &app.catalog,
         &stores.metrics,
         tls.clone(),
-    );
-    let questdb = questdb.await?;
+    )
+    .await?;
     let (listener, address) = listen(args, tls, &world).await?;
     metrics::register_connections(&stores.metrics, &listener.stats());
     let worker = WorkerPort::open(args, app.cluster.as_ref(), &app.catalog, &world).await?;
@@ -222,8 +222,9 @@ async fn listen(
         patience: args.limits.http_timeout,
         ..ListenerSettings::with_tls(tls)
     };
-    let listener = Listener::bind(&args.http_bind, bound, world.clone());
-    let listener = listener.await.map_err(cannot_listen)?;
+    let listener = Listener::bind(&args.http_bind, bound, world.clone())
+        .await
+        .map_err(cannot_listen)?;
     let address = listener.address().map_err(cannot_listen)?;
     Ok((listener, address))
 }

@@ -201,8 +201,11 @@ impl MaintenanceTask {
                 self.note(report);
             })
             .await;
-            let known = self.catalog.known_databases().into_iter();
-            let known = known.map(|(database, catalog)| (database, catalog.value.next_cache()));
+            let known = self
+                .catalog
+                .known_databases()
+                .into_iter()
+                .map(|(database, catalog)| (database, catalog.value.next_cache()));
             for database in caches.news(known) {
                 let limit = Some(FLUSHED_LIMIT);
                 self.note(self.compactor.fill_caches(database, limit).await);

@@ -325,13 +325,13 @@ mod tests {
     #[tokio::test]
     async fn a_missing_interpreter_causes_a_warning_if_plugins_are_expected() {
         let told = async |args: &[&str]| {
-            let folder = tempfile::tempdir().unwrap();
-            let folder = folder.path().to_str().unwrap().to_owned();
-            let args: Vec<String> = args
+            let directory = tempfile::tempdir().unwrap();
+            let folder = directory.path().to_str().unwrap().to_owned();
+            let owned_args: Vec<String> = args
                 .iter()
                 .map(|arg| arg.replace("FOLDER", &folder))
                 .collect();
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let args: Vec<&str> = owned_args.iter().map(String::as_str).collect();
             let args = [&MEMORY[..], &args, &["--plugin-python", "no-such-python"]].concat();
             let app = ServerUnderTest::new(&args).await.app;
             let (mut console, _, err) = console("");

@@ -56,8 +56,9 @@ impl AdminTokenRecovery {
             error,
         };
         let bound = ListenerSettings::with_tls(tls);
-        let listener = Listener::bind(&address.to_string(), bound, world).await;
-        let listener = listener.map_err(cannot_listen)?;
+        let listener = Listener::bind(&address.to_string(), bound, world)
+            .await
+            .map_err(cannot_listen)?;
         let address = listener.address().map_err(cannot_listen)?;
         console.report(format_args!(
             "warning: anyone who can reach {address} can replace the admin token, once: \

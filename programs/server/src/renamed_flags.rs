@@ -27,11 +27,10 @@ impl RenamedFlags {
                 self.query_log_size.is_some(),
                 ("--query-log-size", "--query-log-max-entries"),
             ),
-        ];
-        let flags = flags
-            .into_iter()
-            .filter_map(|(is_used, names)| is_used.then_some(names));
-        let flags = flags.map(|(former, name)| (former.to_owned(), name.to_owned()));
+        ]
+        .into_iter()
+        .filter_map(|(is_used, names)| is_used.then_some(names))
+        .map(|(former, name)| (former.to_owned(), name.to_owned()));
         let command = ServeArgs::augment_args(Command::new("serve"));
         let with_effect = command
             .get_arguments()
@@ -92,8 +91,8 @@ mod tests {
             "5",
             "--query-log-size",
             "7",
-        ]);
-        let args = args.unwrap();
+        ])
+        .unwrap();
         assert_eq!(args.query_memory(), Some(MemoryAmount::Percent(20)));
         assert_eq!(args.query_log_entries(), 5);
         let none = parse(&[]).unwrap();

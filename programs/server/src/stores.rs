@@ -282,8 +282,10 @@ fn with_default_folder(config: &StoreConfig) -> StoreConfig {
 
 fn place(config: &StoreConfig) -> String {
     let bucket = config.bucket.as_deref().unwrap_or_default();
-    let tail = config.tail_bucket.as_ref();
-    let tail = tail.map_or(String::new(), |tail| format!(", new data in bucket {tail}"));
+    let tail = config
+        .tail_bucket
+        .as_ref()
+        .map_or(String::new(), |tail| format!(", new data in bucket {tail}"));
     match config.kind() {
         ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
             "the memory of this process, gone when it ends".to_owned()

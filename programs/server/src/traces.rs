@@ -185,8 +185,7 @@ impl TraceExport {
 impl RequestTracer for TraceExport {
     fn is_requested(&self, headers: &HeaderMap) -> bool {
         headers.contains_key("traceparent") && {
-            let parent = self.parent(headers);
-            let parent = parent.span().span_context().clone();
+            let parent = self.parent(headers).span().span_context().clone();
             parent.is_valid() && parent.is_sampled()
         }
     }
@@ -198,9 +197,11 @@ impl RequestTracer for TraceExport {
         }
         let micros = u64::try_from(self.world.clock.wall_micros()).unwrap_or(0);
         let now: SystemTime = UNIX_EPOCH + Duration::from_micros(micros);
-        let step = self.tracer.span_builder("admission");
-        let step = step.with_start_time(now.checked_sub(admission).unwrap_or(now));
-        let mut step = step.start_with_context(&self.tracer, &span.context());
+        let mut step = self
+            .tracer
+            .span_builder("admission")
+            .with_start_time(now.checked_sub(admission).unwrap_or(now))
+            .start_with_context(&self.tracer, &span.context());
         step.end_with_timestamp(now);
     }
 

@@ -132,8 +132,9 @@ impl ViewRefreshTask {
             let known = self.catalog.known_databases();
             let with_views = known
                 .iter()
-                .filter(|(_, catalog)| catalog.value.views().next().is_some());
-            let with_views = with_views.map(|(database, _)| *database).collect();
+                .filter(|(_, catalog)| catalog.value.views().next().is_some())
+                .map(|(database, _)| *database)
+                .collect();
             self.backlog.flush_early(with_views, self.interval);
             let known = known
                 .into_iter()

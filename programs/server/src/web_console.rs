@@ -33,8 +33,12 @@ pub(super) fn routes(args: &ServeArgs, base: &ServerContext, node: Option<&str>)
     if !args.does(ServeMode::Query) {
         return Router::new();
     }
-    let modes = args.mode.iter().filter_map(ServeMode::to_possible_value);
-    let modes: Vec<String> = modes.map(|mode| mode.get_name().to_owned()).collect();
+    let modes: Vec<String> = args
+        .mode
+        .iter()
+        .filter_map(ServeMode::to_possible_value)
+        .map(|mode| mode.get_name().to_owned())
+        .collect();
     let session = session_routes(SessionServer {
         catalog: Arc::clone(&base.catalog),
         requires_tokens: !args.access.without_auth,

@@ -101,8 +101,8 @@ impl ClusterMember {
             Arc::new(self.channels.clone()),
             settings,
             base.world.clone(),
-        );
-        let planner = planner.with_tickets(self.tickets.issuer(&coordinator(args)));
+        )
+        .with_tickets(self.tickets.issuer(&coordinator(args)));
         Arc::new(ClusterDistributor::new(planner))
     }
 
@@ -172,8 +172,9 @@ impl WorkerPort {
             error,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let server = WorkerServer::bind(address, cores).await;
-        let server = server.map_err(cannot_listen)?;
+        let server = WorkerServer::bind(address, cores)
+            .await
+            .map_err(cannot_listen)?;
         let bound = server.address().map_err(cannot_listen)?;
         let url = advertised_url::find(&args.cluster, bound, tls.is_some())?;
         catalog.ensure_cluster_secret().await?;

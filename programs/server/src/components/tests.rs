@@ -42,10 +42,12 @@ async fn a_process_serves_exactly_the_declared_endpoints() {
     let declared = declared_routes(endpoints.map(|endpoint| (endpoint.path, endpoint.method)));
     let unserved: Vec<_> = declared.difference(&served).collect();
     // The service of Flight itself refuses other methods.
-    let undeclared = served.difference(&declared).filter(|(path, method)| {
-        !path.starts_with("/arrow.flight.protocol.FlightService/") || *method == "POST"
-    });
-    let undeclared: Vec<_> = undeclared.collect();
+    let undeclared: Vec<_> = served
+        .difference(&declared)
+        .filter(|(path, method)| {
+            !path.starts_with("/arrow.flight.protocol.FlightService/") || *method == "POST"
+        })
+        .collect();
     assert!(
         unserved.is_empty() && undeclared.is_empty(),
         "{unserved:?} are not served, {undeclared:?} not declared"

@@ -280,11 +280,12 @@ mod tests {
     #[test]
     fn the_first_distances_of_threads_are_unlike_and_average_to_the_distance_of_samples() {
         let sampler = ThreadSampler::new();
-        let distances = (1..=1_000).map(|number| {
-            sampler.random.set(first_random(number));
-            sampler.draw_distance() as f64 / SAMPLE_BYTES as f64
-        });
-        let distances: Vec<f64> = distances.collect();
+        let distances: Vec<f64> = (1..=1_000)
+            .map(|number| {
+                sampler.random.set(first_random(number));
+                sampler.draw_distance() as f64 / SAMPLE_BYTES as f64
+            })
+            .collect();
         let mean = distances.iter().sum::<f64>() / 1_000.0;
         assert!((0.85..1.15).contains(&mean), "{mean}");
         let short = distances.iter().filter(|distance| **distance < 0.5).count();

@@ -114,8 +114,10 @@ impl SampleTable {
             if matches!(found, EMPTY | RESERVED) || !is_of_session {
                 continue;
             }
-            let frames = record.frames.iter();
-            let frames = frames.map(|frame| frame.load(Ordering::Relaxed));
+            let frames = record
+                .frames
+                .iter()
+                .map(|frame| frame.load(Ordering::Relaxed));
             let sample = HeapSample {
                 bytes: record.bytes.load(Ordering::Relaxed),
                 frames: frames.take_while(|frame| *frame != 0).collect(),
@@ -143,9 +145,12 @@ mod tests {
 
     fn table() -> Box<SampleTable> {
         // On the stack of a test, it would not fit.
-        let table = std::thread::Builder::new().stack_size(64 << 20);
-        let table = table.spawn(|| Box::new(SampleTable::new())).unwrap();
-        table.join().unwrap()
+        std::thread::Builder::new()
+            .stack_size(64 << 20)
+            .spawn(|| Box::new(SampleTable::new()))
+            .unwrap()
+            .join()
+            .unwrap()
     }
 
     #[test]

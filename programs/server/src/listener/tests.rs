@@ -20,8 +20,9 @@ struct RunningListener {
 
 impl RunningListener {
     async fn start(bound: ListenerSettings) -> Self {
-        let listener = Listener::bind("127.0.0.1:0", bound, World::system());
-        let listener = listener.await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0", bound, World::system())
+            .await
+            .unwrap();
         let serving = Self {
             address: listener.address().unwrap(),
             stats: listener.stats(),
@@ -83,14 +84,22 @@ async fn a_response_without_window_updates_is_aborted_while_others_continue() {
     })
     .await;
     let (mut client, _) = serving.connect().await;
-    let endless = client.send_request(request("/endless").body(Empty::new()).unwrap());
-    let endless = endless.await.unwrap();
+    let endless = client
+        .send_request(request("/endless").body(Empty::new()).unwrap())
+        .await
+        .unwrap();
     assert_eq!(serving.stats.requests.count(), 1);
     // The client does not read the response.
     serving.stats.requests.wait_until_zero().await;
     assert!(serving.stats.traffic.stalled.load(Ordering::Relaxed) >= 1);
-    let other = client.send_request(request("/").body(Empty::new()).unwrap());
-    let other = other.await.unwrap().into_body().collect().await.unwrap();
+    let other = client
+        .send_request(request("/").body(Empty::new()).unwrap())
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(other.to_bytes(), "hello");
     assert!(endless.into_body().collect().await.is_err());
 }

@@ -93,8 +93,9 @@ fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (sample, _) = line.rsplit_once(' ').unwrap();
         let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-        let bare = ["_bucket", "_sum", "_count"];
-        let bare = bare.iter().find_map(|suffix| name.strip_suffix(suffix));
+        let bare = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix));
         let name = bare
             .filter(|bare| names.contains_key(*bare))
             .unwrap_or(name);
@@ -109,11 +110,14 @@ fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 #[tokio::test]
 async fn metrics_and_their_labels_match_the_list() {
     let text = shown().await;
-    let lines = names(&text).into_iter().map(|(name, (kind, labels))| {
-        let labels: Vec<_> = labels.into_iter().collect();
-        format!("{name} {kind} {}", labels.join(","))
-    });
-    let lines: Vec<_> = lines.map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> = names(&text)
+        .into_iter()
+        .map(|(name, (kind, labels))| {
+            let labels: Vec<_> = labels.into_iter().collect();
+            format!("{name} {kind} {}", labels.join(","))
+        })
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     insta::assert_snapshot!(lines.join("\n"), @"
     http_request_duration_seconds histogram le,method,path
     http_requests_total counter method,path,status
@@ -256,11 +260,14 @@ async fn the_dashboard_uses_existing_metrics() {
             .collect();
         assert!(!used.is_empty(), "{expression}");
         for name in used {
-            let bare = ["_bucket", "_sum", "_count"];
-            let bare = bare.iter().find_map(|suffix| name.strip_suffix(suffix));
-            let mut found = [Some(name), bare].into_iter().flatten();
-            let found = found.find(|name| names.contains_key(*name));
-            let found = found.unwrap_or_else(|| panic!("{name} in {expression}"));
+            let bare = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix));
+            let found = [Some(name), bare]
+                .into_iter()
+                .flatten()
+                .find(|name| names.contains_key(*name))
+                .unwrap_or_else(|| panic!("{name} in {expression}"));
             unused.remove(found);
         }
     }

@@ -26,14 +26,14 @@ pub(super) fn encode(samples: &HeapSamples, timing: &ProfileTiming) -> io::Resul
         *bytes += sample.weight() * sample.bytes as f64;
     }
     let mut symbols = HashMap::new();
-    let uses = by_stack
+    let uses: Vec<HeapUse> = by_stack
         .into_iter()
         .map(|(frames, (objects, bytes))| HeapUse {
             stack: stack(frames, &mut symbols),
             objects,
             bytes,
-        });
-    let uses: Vec<HeapUse> = uses.collect();
+        })
+        .collect();
     encode_heap_profile(&uses, SAMPLE_BYTES, samples.dropped, timing)
 }
 

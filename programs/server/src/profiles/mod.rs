@@ -124,9 +124,10 @@ async fn cpu_profile(State(shared): State<ProfileRoutes>, uri: Uri) -> Result<Re
     }
     let running = shared.begin(seconds)?;
     // Reading the list of libraries and reserving the memory for samples takes milliseconds.
-    let sampling = tokio::task::spawn_blocking(move || start_sampling(frequency));
-    let sampling = sampling.await.map_err(|error| failed(error.to_string()))?;
-    let sampling = sampling.map_err(|error| failed(error.to_string()))?;
+    let sampling = tokio::task::spawn_blocking(move || start_sampling(frequency))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
     let timing = shared.sample(seconds).await;
     // Symbols are looked up in the file of the program, which takes seconds for a large one.
     let encoded = tokio::task::spawn_blocking(move || {
@@ -141,8 +142,8 @@ async fn cpu_profile(State(shared): State<ProfileRoutes>, uri: Uri) -> Result<Re
 async fn heap_profile(State(shared): State<ProfileRoutes>, uri: Uri) -> Result<Response, ApiError> {
     let HeapProfileParams { seconds } = parse_query(&uri)?;
     let running = shared.begin(seconds)?;
-    let sampling = HeapSampling::start();
-    let sampling = sampling.ok_or_else(|| failed("allocations are sampled already".to_owned()))?;
+    let sampling = HeapSampling::start()
+        .ok_or_else(|| failed("allocations are sampled already".to_owned()))?;
     let timing = shared.sample(seconds).await;
     let encoded = tokio::task::spawn_blocking(move || {
         let encoded = heap::encode(&sampling.finish(), &timing);

@@ -172,8 +172,9 @@ async fn check(rows: Vec<AccessCase>) {
     for (method, path, body, may, status) in rows {
         for token in tokens.iter().copied().chain([None]) {
             number += 1;
-            let path = path.replace("{gone}", &guarded.gone);
-            let path = path.replace("{n}", &number.to_string());
+            let path = path
+                .replace("{gone}", &guarded.gone)
+                .replace("{n}", &number.to_string());
             let (got, answer) = guarded.send(token, method, &path, body).await;
             let expected = match token {
                 _ if may.holds(token) => status,

@@ -46,8 +46,9 @@ async fn tools_have_the_rights_of_the_token() {
     let sample = async |token: &str| {
         let token = guarded.tokens.get(token).map(String::as_str);
         let arguments = json!({ "database": "own", "table": "m" });
-        let result = call(&guarded.served, token, "sample", arguments).await;
-        let result = result.unwrap();
+        let result = call(&guarded.served, token, "sample", arguments)
+            .await
+            .unwrap();
         (
             result["isError"] == true,
             result["structuredContent"]["error"]["status"].clone(),

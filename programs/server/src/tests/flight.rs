@@ -106,8 +106,11 @@ impl FlightTestClient {
         if let Some(schema) = schema {
             encoder = encoder.with_schema(schema);
         }
-        let messages = encoder.build(stream::iter(batches.into_iter().map(Ok)));
-        let mut messages: Vec<FlightData> = messages.try_collect().await.unwrap();
+        let mut messages: Vec<FlightData> = encoder
+            .build(stream::iter(batches.into_iter().map(Ok)))
+            .try_collect()
+            .await
+            .unwrap();
         if messages.is_empty() {
             messages.push(FlightData::new().with_descriptor(descriptor));
         }

@@ -85,8 +85,9 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> String {
 /// Serves with the files until the test ends.
 async fn serve(tls: TlsContext) -> SocketAddr {
     let bound = ListenerSettings::with_tls(Some(tls));
-    let listener = Listener::bind("127.0.0.1:0", bound, World::system());
-    let listener = listener.await.unwrap();
+    let listener = Listener::bind("127.0.0.1:0", bound, World::system())
+        .await
+        .unwrap();
     let address = listener.address().unwrap();
     let router = Router::new().route("/", get(async || "hello"));
     tokio::spawn(listener.serve(router, std::future::pending(), Duration::ZERO));

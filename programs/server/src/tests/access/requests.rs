@@ -85,9 +85,10 @@ impl AccessRule {
         match self {
             Self::Anybody | Self::Holders => true,
             Self::Exactly(permission) | Self::ExactlyOrDatabase(permission) => {
-                let endpoints = ["health", "ping", "ready"];
-                let endpoints = endpoints.map(|name| format!("system:{name}:read"));
-                endpoints.iter().any(|endpoint| endpoint == permission)
+                ["health", "ping", "ready"]
+                    .map(|name| format!("system:{name}:read"))
+                    .iter()
+                    .any(|endpoint| endpoint == permission)
             }
             _ => false,
         }

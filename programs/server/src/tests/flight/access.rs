@@ -106,8 +106,9 @@ async fn put(client: &FlightTestClient, database: &str) -> Result<(), Status> {
 async fn flight_requests_follow_the_access_rules() {
     use AccessRule::{All, Holders, Own, OwnBoth};
     let guarded = AuthTestServer::new().await;
-    let tokens = guarded.tokens.iter();
-    let tokens: Vec<_> = tokens
+    let tokens: Vec<_> = guarded
+        .tokens
+        .iter()
         .map(|(name, secret)| (Some(name.as_str()), secret))
         .collect();
     let without_token = (None, &String::new());

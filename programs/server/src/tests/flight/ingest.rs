@@ -163,8 +163,11 @@ async fn a_refused_row_is_named_and_its_part_is_not_stored() {
     };
     let long = "x".repeat((1 << 20) + 1);
     let batches = vec![rows(vec!["a".to_owned()]), rows(vec!["b".to_owned(), long])];
-    let refused = client.put(descriptor(&ingest("texts")), batches).await;
-    let refused = refused.err().unwrap();
+    let refused = client
+        .put(descriptor(&ingest("texts")), batches)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().starts_with("row 3: "), "{refused}");
     let missing = client

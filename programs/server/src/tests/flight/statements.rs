@@ -303,12 +303,18 @@ async fn catalogs_schemas_and_tables_are_listed() {
     };
     let rows = client.command_rows(&tables).await.unwrap();
     assert_eq!(rows.count(), 1);
-    let schema = rows.batches[0].column_by_name("table_schema").unwrap();
-    let schema = schema.as_any().downcast_ref::<arrow::array::BinaryArray>();
+    let schema = rows.batches[0]
+        .column_by_name("table_schema")
+        .unwrap()
+        .as_any()
+        .downcast_ref::<arrow::array::BinaryArray>();
     let schema = schema_of(schema.unwrap().value(0));
     assert_eq!(schema.fields().len(), 7);
-    let all = client.command_rows(&CommandGetTables::default()).await;
-    let all = all.unwrap().table();
+    let all = client
+        .command_rows(&CommandGetTables::default())
+        .await
+        .unwrap()
+        .table();
     for name in ["home", "queries", "columns"] {
         assert!(all.contains(name), "{all}");
     }
@@ -391,8 +397,16 @@ async fn actions_are_listed_and_flights_are_not() {
     let served = server_with_rows().await;
     let client = FlightTestClient::new(&served, &[]);
     let request = client.request(Empty {});
-    let actions = client.client.clone().list_actions(request).await.unwrap();
-    let actions: Vec<_> = actions.into_inner().try_collect().await.unwrap();
+    let actions: Vec<_> = client
+        .client
+        .clone()
+        .list_actions(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(actions.len(), 4);
     let request = client.request(Criteria::default());
     let flights = client.client.clone().list_flights(request).await;
