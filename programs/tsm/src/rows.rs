@@ -242,22 +242,24 @@ fn join(fields: Vec<(usize, Vec<i64>, Values)>) -> RowChunk {
         times.sort_unstable();
         times.dedup();
     }
-    let columns = fields.into_iter().map(|(field, own_times, values)| {
-        if own_times.len() == times.len() {
-            return FieldColumn {
+    let columns = fields
+        .into_iter()
+        .map(|(field, own_times, values)| {
+            if own_times.len() == times.len() {
+                return FieldColumn {
+                    field,
+                    values,
+                    present: None,
+                };
+            }
+            let (values, present) = spread(&times, &own_times, &values);
+            FieldColumn {
                 field,
                 values,
-                present: None,
-            };
-        }
-        let (values, present) = spread(&times, &own_times, &values);
-        FieldColumn {
-            field,
-            values,
-            present: Some(present),
-        }
-    });
-    let columns = columns.collect();
+                present: Some(present),
+            }
+        })
+        .collect();
     RowChunk { times, columns }
 }
 
@@ -269,8 +271,11 @@ fn spread(rows: &[i64], times: &[i64], values: &Values) -> (Values, Vec<bool>) {
     while present.len() < rows.len() {
         let rest = rows.get(present.len()..).unwrap_or_default();
         let own = times.get(at..).unwrap_or_default();
-        let equal = rest.iter().zip(own).take_while(|(row, time)| row == time);
-        let equal = equal.count();
+        let equal = rest
+            .iter()
+            .zip(own)
+            .take_while(|(row, time)| row == time)
+            .count();
         spread.extend_from(values, at..at + equal);
         present.resize(present.len() + equal, true);
         at += equal;

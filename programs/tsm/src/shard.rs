@@ -197,8 +197,11 @@ impl ShardReader {
     /// Returns the next series; `None` at the end.
     pub fn next_series(&mut self) -> Option<Series> {
         loop {
-            let heads = self.files.iter().filter_map(|file| file.head.as_ref());
-            let heads = heads.map(|head| head.key.as_slice());
+            let heads = self
+                .files
+                .iter()
+                .filter_map(|file| file.head.as_ref())
+                .map(|head| head.key.as_slice());
             let logged = self.logged.peek().map(|((key, _), _)| key.as_slice());
             let smallest = heads.chain(logged).min()?.to_vec();
             let Some((series, _)) = split_key(&smallest) else {

@@ -116,11 +116,13 @@ pub(crate) fn timestamps(times: &[i64]) -> Vec<u8> {
     }
     let first = times[0].to_be_bytes();
     let mut out = Vec::new();
-    let scale = (0..=12u8).rev().find(|scale| {
-        let divisor = 10u64.pow(u32::from(*scale));
-        deltas.iter().all(|delta| delta % divisor == 0)
-    });
-    let scale = scale.unwrap();
+    let scale = (0..=12u8)
+        .rev()
+        .find(|scale| {
+            let divisor = 10u64.pow(u32::from(*scale));
+            deltas.iter().all(|delta| delta % divisor == 0)
+        })
+        .unwrap();
     let divisor = 10u64.pow(u32::from(scale));
     if deltas.len() > 1 && deltas.iter().all(|delta| *delta == deltas[0]) {
         out.push(0x20 | scale);

@@ -32,8 +32,8 @@ pub(super) fn read_rows(folder: &Path, filter: TimeRange) -> (Vec<String>, Vec<S
             }
         }
     }
-    let damage = shard.take_damage();
-    let damage = damage.iter().map(|damage| {
+    let reports = shard.take_damage();
+    let damage = reports.iter().map(|damage| {
         let text = damage.to_string();
         text.replace(&format!("{}/", folder.display()), "")
     });
