@@ -187,8 +187,8 @@ impl Multipart {
 }
 
 fn parse_head(head: &[u8]) -> Result<PartHead, MultipartError> {
-    let text = str::from_utf8(head);
-    let text = text.map_err(|_| MultipartError::Malformed("a header is not UTF-8"))?;
+    let text =
+        str::from_utf8(head).map_err(|_| MultipartError::Malformed("a header is not UTF-8"))?;
     PartHead::parse(text)
         .filter(|head| !head.name.is_empty())
         .ok_or(MultipartError::Malformed("a part has no name"))

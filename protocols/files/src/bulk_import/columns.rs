@@ -246,11 +246,11 @@ fn convert_column(
         safe: true,
         ..CastOptions::default()
     };
-    let converted = cast_with_options(column, to, &options);
-    let converted = converted.map_err(|error| ColumnError::Convert {
-        column: name.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let converted =
+        cast_with_options(column, to, &options).map_err(|error| ColumnError::Convert {
+            column: name.to_owned(),
+            reason: error.to_string(),
+        })?;
     let is_lost = |row: &usize| converted.is_null(*row) && !column.is_null(*row);
     match (0..column.len()).find(is_lost) {
         None => Ok(converted),

@@ -178,8 +178,10 @@ impl ImportJob {
 
     /// Checks that the job has not ended and that no worker imports it. Returns when it was created.
     fn check_unclaimed(&self, now: StoreTime) -> Result<StoreTime, ClaimRefusal> {
-        let created = self.created.filter(|_| !self.has_ended());
-        let created = created.ok_or(ClaimRefusal::Ended)?;
+        let created = self
+            .created
+            .filter(|_| !self.has_ended())
+            .ok_or(ClaimRefusal::Ended)?;
         if self.claimed_until.is_some_and(|until| now <= until) {
             return Err(ClaimRefusal::Claimed);
         }

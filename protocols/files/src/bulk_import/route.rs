@@ -185,8 +185,8 @@ async fn store_file(
                 .await?;
         }
         Ok(())
-    };
-    let received = received.await;
+    }
+    .await;
     if let Err(error) = received {
         upload.abort().await;
         return Err(error);
@@ -207,8 +207,10 @@ async fn create_job(
     upload: &UploadRequest,
 ) -> Result<(Ulid, ImportJob), ApiError> {
     let missing = |name: &str| refused(format!("missing {name}"));
-    let database = upload.database.as_deref();
-    let database = database.ok_or_else(|| missing("database"))?;
+    let database = upload
+        .database
+        .as_deref()
+        .ok_or_else(|| missing("database"))?;
     let table = upload.table.as_deref().ok_or_else(|| missing("table"))?;
     let file = upload.file.as_ref().ok_or_else(|| missing("file_bytes"))?;
     worker.store.check_room().await.map_err(unavailable)?;
@@ -258,9 +260,11 @@ async fn read_summary(
         let end = worker.store.read_file(file.id, range).await;
         end.map_err(unavailable)
     };
-    let tail = read(PARQUET_TAIL_BYTES).await?;
-    let tail = tail.as_ref().try_into();
-    let tail = tail.map_err(|_| refused("the file is not valid Parquet: it is too short"))?;
+    let tail_bytes = read(PARQUET_TAIL_BYTES).await?;
+    let tail = tail_bytes
+        .as_ref()
+        .try_into()
+        .map_err(|_| refused("the file is not valid Parquet: it is too short"))?;
     let footer_bytes = parquet_footer_bytes(tail).map_err(invalid)?;
     if footer_bytes > MAX_FOOTER_BYTES {
         let text = format!("the footer of the file has more than {MAX_FOOTER_BYTES} bytes");
@@ -288,17 +292,20 @@ async fn find_or_create_table(
     let found = match current.value.table(name) {
         Some(found) => Arc::clone(found),
         None => {
-            let created = match catalog.create_table(database, name, &tags, &[]).await {
+            let database_catalog = match catalog.create_table(database, name, &tags, &[]).await {
                 // Another upload has just created it.
                 Err(CatalogError::AlreadyExists { .. }) => {
                     catalog.database(database, Duration::ZERO).await?
                 }
                 created => created?,
             };
-            let created = created.value.table(name).map(Arc::clone);
-            created.ok_or_else(|| {
-                ApiError::json(Kind::Unavailable, format!("table '{name}' was dropped"))
-            })?
+            database_catalog
+                .value
+                .table(name)
+                .map(Arc::clone)
+                .ok_or_else(|| {
+                    ApiError::json(Kind::Unavailable, format!("table '{name}' was dropped"))
+                })?
         }
     };
     for field in summary.schema.fields() {

@@ -171,11 +171,11 @@ impl PendingBatch {
     }
 
     fn add(&mut self, part: TablePart, bytes: usize) {
-        let rows = part
+        let rows: usize = part
             .batches
             .iter()
-            .map(|numbered| numbered.batch.num_rows());
-        let rows: usize = rows.sum();
+            .map(|numbered| numbered.batch.num_rows())
+            .sum();
         self.rows = self.rows.saturating_add(rows);
         self.end_row = self.end_row.saturating_add(rows);
         self.bytes = self.bytes.saturating_add(bytes);

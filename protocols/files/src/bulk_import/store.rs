@@ -265,8 +265,10 @@ impl ImportStore {
         change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal> + Sync,
     ) -> Result<ImportJob, ImportStoreError> {
         let commit = |base: &VersionedValue<ImportJob>| {
-            let now = base.current_at.or_else(|| self.bucket.clock().now());
-            let now = now.ok_or(ImportStoreError::NoStoreTime)?;
+            let now = base
+                .current_at
+                .or_else(|| self.bucket.clock().now())
+                .ok_or(ImportStoreError::NoStoreTime)?;
             let mut job = ImportJob::clone(&base.value);
             change(&mut job, now)?;
             Ok::<_, ImportStoreError>(RegisterChange::Put(job.clone(), job))
@@ -299,8 +301,10 @@ impl ImportStore {
                 garbage.push(Key::ImportJob(*id).to_string());
             }
         }
-        let old = listed.files.iter();
-        let old = old.filter(|(_, stored)| now.since(**stored) >= ORPHAN_AGE);
+        let old = listed
+            .files
+            .iter()
+            .filter(|(_, stored)| now.since(**stored) >= ORPHAN_AGE);
         garbage.extend(old.map(|(id, _)| Key::ImportFile(*id).to_string()));
         for keys in garbage.chunks(neap_bucket::MAX_DELETE_KEYS) {
             self.bucket.delete(keys).await?;

@@ -200,8 +200,11 @@ async fn an_uploaded_file_becomes_rows_of_a_new_table() {
     assert!(jobs[0]["completed_at"].is_i64());
     let catalog = fixture.worker.service.catalog();
     let database = catalog.database_by_name("home", Duration::ZERO).await;
-    let database = catalog.database(database.unwrap().unwrap(), Duration::ZERO);
-    let database = database.await.unwrap().value;
+    let database = catalog
+        .database(database.unwrap().unwrap(), Duration::ZERO)
+        .await
+        .unwrap()
+        .value;
     assert_eq!(database.table("rooms").unwrap().tag_names(), ["room"]);
     let keys = fixture.keys(Key::IMPORTS_PREFIX).await;
     assert_eq!(keys.len(), 1, "the file is deleted: {keys:?}");

@@ -196,8 +196,11 @@ impl ImportWorker {
 
     async fn try_import(&self, id: Ulid, file: &ImportedFile) -> Result<ImportJob, ImportError> {
         let claimed = self.world().clock_reading();
-        let settled = self.service.imported_rows(file.database, id).await;
-        let settled = settled.map_err(|error| ImportError::Manifest(error.to_string()))?;
+        let settled = self
+            .service
+            .imported_rows(file.database, id)
+            .await
+            .map_err(|error| ImportError::Manifest(error.to_string()))?;
         let job = match self.store.claim(id, self.id, settled).await {
             Err(ImportStoreError::Claim(ClaimRefusal::NotSettled)) => {
                 return self.settle(id, file).await;
@@ -290,8 +293,9 @@ impl ImportAttempt<'_> {
             skip_rows: usize::try_from(self.stored_rows).map_err(AttemptError::failed)?,
             batch_bytes,
         };
-        let opened = OpenedImport::open(file, selection).await;
-        let opened = opened.map_err(AttemptError::failed)?;
+        let opened = OpenedImport::open(file, selection)
+            .await
+            .map_err(AttemptError::failed)?;
         let _reservation = self.reserve_decoding(opened.memory_bytes()).await?;
         let mut rows = opened.read();
         while let Some(batch) = rows.next().await.map_err(AttemptError::failed)? {
@@ -325,8 +329,12 @@ impl ImportAttempt<'_> {
 
     /// Copies the file of the job to a temporary file, which is deleted when it is closed.
     async fn download(&mut self) -> Result<File, AttemptError> {
-        let folder = &self.worker.settings.spool_dir;
-        let folder = folder.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = self
+            .worker
+            .settings
+            .spool_dir
+            .clone()
+            .unwrap_or_else(std::env::temp_dir);
         let file = tempfile::tempfile_in(folder).map_err(AttemptError::interrupted)?;
         let mut file = tokio::fs::File::from_std(file);
         let size = self.job.file.size_bytes;
