@@ -121,8 +121,8 @@ async fn tables(
     let empty = Schema::empty();
     for table in listed {
         let table_type = if table.is_view { VIEW } else { base };
-        let columns = table.columns.as_ref().map(visible_columns);
-        let columns = columns.as_deref().unwrap_or(&empty);
+        let visible = table.columns.as_ref().map(visible_columns);
+        let columns = visible.as_deref().unwrap_or(&empty);
         let appended = builder.append(
             QueryEngine::CATALOG,
             table.schema,
@@ -143,8 +143,10 @@ async fn list_tables(
     with_columns: bool,
 ) -> Result<Vec<ListedTable>, Status> {
     let name = metadata.required_database()?;
-    let database = engine.resolve_for_read(metadata.caller(), &name).await;
-    let database = database.map_err(status::of_client_query)?;
+    let database = engine
+        .resolve_for_read(metadata.caller(), &name)
+        .await
+        .map_err(status::of_client_query)?;
     let tables = engine.list_tables(database, metadata.query_options(), with_columns);
     tables.await.map_err(status::of_query)
 }
@@ -159,8 +161,7 @@ async fn primary_keys(
     let [own_schema, ..] = QueryEngine::SCHEMAS;
     let is_known =
         is_ours(&command.catalog, QueryEngine::CATALOG) && is_ours(&command.db_schema, own_schema);
-    let listed = list_tables(engine, metadata, true).await?;
-    let mut listed = listed.into_iter();
+    let mut listed = list_tables(engine, metadata, true).await?.into_iter();
     let table = listed.find(|table| table.schema == own_schema && table.name == command.table);
     let columns = table.filter(|_| is_known).and_then(|table| table.columns);
     let keys: Vec<String> = columns

@@ -33,9 +33,8 @@ impl RequestedRows {
     /// `InvalidArgument` if the ticket or the metadata are malformed; `Unimplemented` for commands that Neap does not
     /// have.
     pub(crate) fn of_ticket(ticket: &[u8], metadata: &RequestMetadata) -> Result<Self, Status> {
-        let decoded = DecodedTicket::decode(ticket);
-        let decoded =
-            decoded.map_err(|error: TicketError| Status::invalid_argument(error.to_string()))?;
+        let decoded = DecodedTicket::decode(ticket)
+            .map_err(|error: TicketError| Status::invalid_argument(error.to_string()))?;
         match decoded {
             DecodedTicket::Native(query) => Ok(of_native(query)),
             DecodedTicket::Sql(command, None) => Self::of_command(command, metadata),
@@ -105,8 +104,8 @@ pub(crate) fn refuse_transaction(transaction: Option<&[u8]>) -> Result<(), Statu
 
 /// Returns the error for a command that Neap does not have.
 pub(crate) fn unsupported(command: &Command) -> Status {
-    let name = command.type_url();
-    let name = name.rsplit('.').next().unwrap_or(name);
+    let type_url = command.type_url();
+    let name = type_url.rsplit('.').next().unwrap_or(type_url);
     Status::unimplemented(format!("{name} is not supported"))
 }
 

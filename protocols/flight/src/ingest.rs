@@ -219,10 +219,12 @@ impl RowIngest {
             mapping: self.mapping.clone(),
             batches,
         };
-        let rows = ColumnarRows::from_parts(vec![part]);
-        let rows = rows.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let accepted = self.write(&rows, bytes, reservation).await;
-        let accepted = accepted.map_err(|failure| self.failed(failure))?;
+        let rows = ColumnarRows::from_parts(vec![part])
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let accepted = self
+            .write(&rows, bytes, reservation)
+            .await
+            .map_err(|failure| self.failed(failure))?;
         self.stored += accepted.rows;
         // Later parts are ordered after this one, because their rows may overwrite its rows.
         self.options.after = self.options.after.max(accepted.stamp);
@@ -287,8 +289,11 @@ impl RowIngest {
                 continue;
             }
             let bytes = batch_bytes(&batch);
-            let reservation = self.service.reserve(bytes).await;
-            let reservation = reservation.map_err(|failure| self.failed(failure))?;
+            let reservation = self
+                .service
+                .reserve(bytes)
+                .await
+                .map_err(|failure| self.failed(failure))?;
             size += bytes;
             let numbered = NumberedBatch {
                 first_row,
@@ -336,8 +341,9 @@ async fn check_expectation(service: &WriteService, target: &UploadTarget) -> Res
     if target.expectation == TableExpectation::Any {
         return Ok(());
     }
-    let exists = table_exists(service, &target.database, &target.table).await;
-    let exists = exists.map_err(|error| status::of_api(&error))?;
+    let exists = table_exists(service, &target.database, &target.table)
+        .await
+        .map_err(|error| status::of_api(&error))?;
     let table = &target.table;
     match (target.expectation, exists) {
         (TableExpectation::Missing, true) => {

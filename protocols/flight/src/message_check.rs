@@ -71,8 +71,9 @@ mod tests {
     async fn messages(rows: usize, compression: Option<CompressionType>) -> Vec<FlightData> {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![0; rows]));
         let batch = RecordBatch::try_from_iter([("i", column)]).unwrap();
-        let options = IpcWriteOptions::default();
-        let options = options.try_with_compression(compression).unwrap();
+        let options = IpcWriteOptions::default()
+            .try_with_compression(compression)
+            .unwrap();
         let encoder = FlightDataEncoderBuilder::new().with_options(options);
         let messages = encoder.build(stream::iter([Ok(batch)]));
         messages.try_collect().await.unwrap()

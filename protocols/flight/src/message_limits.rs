@@ -119,9 +119,10 @@ impl ArrivingMessages {
         if let Some(service) = &limits.memory
             && length > MAX_UNRESERVED_BYTES
         {
-            let reservation = service.reserve_exactly(length).await;
-            let reservation =
-                reservation.map_err(|failure| status::of_api(&ApiError::from(failure)))?;
+            let reservation = service
+                .reserve_exactly(length)
+                .await
+                .map_err(|failure| status::of_api(&ApiError::from(failure)))?;
             self.reservation = Some(reservation);
         }
         Ok(())

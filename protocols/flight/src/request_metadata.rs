@@ -47,8 +47,10 @@ impl RequestMetadata {
         world: &World,
     ) -> Result<Self, Status> {
         let headers: &HeaderMap = metadata.as_ref();
-        let caller = extensions.get::<Caller>().cloned();
-        let caller = caller.ok_or_else(|| Status::unauthenticated("Unauthenticated"))?;
+        let caller = extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| Status::unauthenticated("Unauthenticated"))?;
         let mut query =
             query_request(headers, extensions).map_err(|error| status::of_api(&error))?;
         if let Some(timeout) = grpc_timeout(headers)? {
@@ -100,8 +102,7 @@ impl RequestMetadata {
         let mut found: Option<&str> = None;
         for name in DATABASE_HEADERS {
             for value in self.headers.get_all(name) {
-                let value = std::str::from_utf8(value.as_bytes());
-                let value = value.map_err(|_| {
+                let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
                     Status::invalid_argument(format!("header {name} is not a text"))
                 })?;
                 if found.is_some_and(|found| found != value) {
@@ -129,12 +130,11 @@ impl RequestMetadata {
     /// # Errors
     /// `InvalidArgument`: the value is not a text.
     pub(crate) fn text(&self, name: &HeaderName) -> Result<Option<&str>, Status> {
-        let value = self
-            .headers
+        self.headers
             .get(name)
-            .map(|value| std::str::from_utf8(value.as_bytes()));
-        let value = value.transpose();
-        value.map_err(|_| Status::invalid_argument(format!("header {name} is not a text")))
+            .map(|value| std::str::from_utf8(value.as_bytes()))
+            .transpose()
+            .map_err(|_| Status::invalid_argument(format!("header {name} is not a text")))
     }
 
     /// Returns the language of statements.
@@ -263,15 +263,15 @@ mod tests {
         let chosen = metadata(&[
             ("x-influxdata-query-language", "InfluxQL"),
             ("x-influxdata-base-table-type", "TABLE"),
-        ]);
-        let chosen = chosen.unwrap();
+        ])
+        .unwrap();
         assert_eq!(chosen.language().unwrap(), Language::InfluxQl);
         assert_eq!(chosen.table_type().unwrap(), "TABLE");
         let unknown = metadata(&[
             ("x-influxdata-query-language", "flux"),
             ("x-influxdata-base-table-type", "VIEW"),
-        ]);
-        let unknown = unknown.unwrap();
+        ])
+        .unwrap();
         assert!(unknown.language().is_err() && unknown.table_type().is_err());
     }
 

@@ -232,8 +232,8 @@ impl ArrowFlight {
                 (command.columns()?, command.ticket().encode_to_vec().into())
             }
             RequestedRows::Statement(handle, parameters) => {
-                let columns = prepared::columns(engine, metadata, &handle, parameters.as_ref());
-                let columns = columns.await?;
+                let columns =
+                    prepared::columns(engine, metadata, &handle, parameters.as_ref()).await?;
                 let ticket = match parameters {
                     Some(_) => descriptor.cmd.clone(),
                     None => {
@@ -245,8 +245,9 @@ impl ArrowFlight {
             }
         };
         let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
-        let info = FlightInfo::new().try_with_schema(&columns);
-        let info = info.map_err(|error| Status::internal(error.to_string()))?;
+        let info = FlightInfo::new()
+            .try_with_schema(&columns)
+            .map_err(|error| Status::internal(error.to_string()))?;
         Ok(info.with_descriptor(descriptor).with_endpoint(endpoint))
     }
 
@@ -324,12 +325,12 @@ fn malformed(error: prost::DecodeError) -> Status {
 /// Decodes a message within `Any`.
 fn unpack<M: ProstMessageExt>(bytes: &[u8]) -> Result<M, Status> {
     let any = Any::decode(bytes).map_err(malformed)?;
-    let message = any.unpack::<M>();
-    let message = message.map_err(|error| Status::invalid_argument(error.to_string()))?;
-    message.ok_or_else(|| {
-        let text = format!("the body is no {}", M::type_url());
-        Status::invalid_argument(text)
-    })
+    any.unpack::<M>()
+        .map_err(|error| Status::invalid_argument(error.to_string()))?
+        .ok_or_else(|| {
+            let text = format!("the body is no {}", M::type_url());
+            Status::invalid_argument(text)
+        })
 }
 
 #[tonic::async_trait]
@@ -406,11 +407,12 @@ impl FlightService for ArrowFlight {
         let answer = async {
             let metadata = self.metadata(&request)?;
             let info = self.info(request.into_inner(), &metadata).await?;
-            let schema = info.try_decode_schema();
-            let schema = schema.map_err(|error| Status::internal(error.to_string()))?;
+            let schema = info
+                .try_decode_schema()
+                .map_err(|error| Status::internal(error.to_string()))?;
             let options = IpcWriteOptions::default();
-            let result = SchemaResult::try_from(SchemaAsIpc::new(&schema, &options));
-            let result = result.map_err(|error| Status::internal(error.to_string()))?;
+            let result = SchemaResult::try_from(SchemaAsIpc::new(&schema, &options))
+                .map_err(|error| Status::internal(error.to_string()))?;
             Ok(Response::new(result))
         };
         self.count("GetSchema", answer.await)
@@ -489,8 +491,8 @@ impl FlightService for ArrowFlight {
             (CLOSE_PREPARED_STATEMENT, "Ends a prepared statement."),
             (CANCEL_QUERY, "Cancels a query."),
             (CANCEL_FLIGHT_INFO, "Cancels a query."),
-        ];
-        let actions = actions.map(|(r#type, description)| ActionType {
+        ]
+        .map(|(r#type, description)| ActionType {
             r#type: r#type.to_owned(),
             description: description.to_owned(),
         });

@@ -107,9 +107,11 @@ impl StatementHandle {
         let messages: Vec<_> = self.parameters.iter().cloned().map(Ok).collect();
         let mut values = FlightRecordBatchStream::new_from_flight_data(stream::iter(messages));
         // The decoder of Arrow may panic for malformed messages.
-        let decoded = AssertUnwindSafe(values.try_next()).catch_unwind().await;
-        let decoded = decoded.map_err(|_| invalid("malformed Arrow message"))?;
-        decoded.map_err(|error| invalid(&error.to_string()))
+        AssertUnwindSafe(values.try_next())
+            .catch_unwind()
+            .await
+            .map_err(|_| invalid("malformed Arrow message"))?
+            .map_err(|error| invalid(&error.to_string()))
     }
 
     /// Refuses values that are too large, or whose messages this server does not make.
@@ -122,8 +124,8 @@ impl StatementHandle {
         }
         for message in &self.parameters {
             check_message(message, MAX_PARAMETER_BYTES)?;
-            let header = root_as_message(&message.data_header);
-            let header = header.map_err(|error| invalid(&error.to_string()))?;
+            let header = root_as_message(&message.data_header)
+                .map_err(|error| invalid(&error.to_string()))?;
             if header.header_as_dictionary_batch().is_some() {
                 return Err(invalid("unexpected dictionary"));
             }

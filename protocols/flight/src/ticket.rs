@@ -80,8 +80,8 @@ impl DecodedTicket {
                 ReadInfo::decode(any.value)?.ticket()
             }
             Some(any) => {
-                let command = Command::try_from(any);
-                let command = command.map_err(|error| TicketError::Command(error.to_string()))?;
+                let command = Command::try_from(any)
+                    .map_err(|error| TicketError::Command(error.to_string()))?;
                 Ok(Self::Sql(command, None))
             }
             None => ReadInfo::decode(ticket)?.ticket(),
@@ -186,8 +186,8 @@ impl ReadInfo {
     fn ticket(self) -> Result<DecodedTicket, TicketError> {
         if self.query_type == FLIGHT_SQL_COMMAND {
             let any = Any::decode(&*self.flightsql_command)?;
-            let command = Command::try_from(any);
-            let command = command.map_err(|error| TicketError::Command(error.to_string()))?;
+            let command =
+                Command::try_from(any).map_err(|error| TicketError::Command(error.to_string()))?;
             return Ok(DecodedTicket::Sql(command, Some(self.namespace_name)));
         }
         self.query().map(DecodedTicket::Native)

@@ -107,8 +107,10 @@ impl Upload {
         limits: UploadLimits,
         world: World,
     ) -> Result<Option<Self>, Status> {
-        let first = world.timeout(limits.message_timeout, messages.next());
-        let first = first.await.ok_or_else(|| too_slow(&limits))?;
+        let first = world
+            .timeout(limits.message_timeout, messages.next())
+            .await
+            .ok_or_else(|| too_slow(&limits))?;
         Ok(first.transpose()?.map(|first| Self {
             first,
             rest: messages,
@@ -123,8 +125,10 @@ impl Upload {
     /// `InvalidArgument` if the first message or the metadata are malformed; `Unimplemented` for commands that Neap
     /// does not have.
     pub(crate) fn purpose(&self, metadata: &RequestMetadata) -> Result<UploadPurpose, Status> {
-        let descriptor = self.first.flight_descriptor.as_ref();
-        let descriptor = descriptor
+        let descriptor = self
+            .first
+            .flight_descriptor
+            .as_ref()
             .ok_or_else(|| Status::invalid_argument("the first message has no descriptor"))?;
         if descriptor.r#type() == DescriptorType::Path {
             return of_path(&descriptor.path, metadata).map(UploadPurpose::Rows);
@@ -366,8 +370,9 @@ mod tests {
     }
 
     fn messages(compression: Option<CompressionType>) -> Vec<FlightData> {
-        let options = IpcWriteOptions::default();
-        let options = options.try_with_compression(compression).unwrap();
+        let options = IpcWriteOptions::default()
+            .try_with_compression(compression)
+            .unwrap();
         let encoder = FlightDataEncoderBuilder::new()
             .with_options(options)
             .with_dictionary_handling(DictionaryHandling::Resend);
@@ -392,8 +397,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_sends_nothing_is_not_awaited() {
-        let rest = stream::iter(messages(None).into_iter().take(1).map(Ok));
-        let rest = rest.chain(stream::pending()).boxed();
+        let rest = stream::iter(messages(None).into_iter().take(1).map(Ok))
+            .chain(stream::pending())
+            .boxed();
         let upload = Upload::begin(rest, LIMITS, World::system()).await.unwrap();
         let received: Result<Vec<_>, _> = upload.unwrap().batches().try_collect().await;
         assert_eq!(received.unwrap_err().code(), tonic::Code::DeadlineExceeded);

@@ -47,15 +47,16 @@ fn upload_to_slow_store(slow: u32) -> RowIngest {
     };
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     let left = AtomicU32::new(slow);
-    let store = FaultyStore::new(memory, world.clone(), StoreFaults::default());
-    let store = store.with_hook(Arc::new(move |call| {
-        let take = |left: u32| left.checked_sub(1);
-        let is_slow = call.phase == CallPhase::Before
-            && left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok();
-        clock.sleep(if is_slow { LONG } else { Duration::ZERO })
-    }));
+    let store = FaultyStore::new(memory, world.clone(), StoreFaults::default()).with_hook(
+        Arc::new(move |call| {
+            let take = |left: u32| left.checked_sub(1);
+            let is_slow = call.phase == CallPhase::Before
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                    .is_ok();
+            clock.sleep(if is_slow { LONG } else { Duration::ZERO })
+        }),
+    );
     let bucket = Bucket::new(Arc::new(store), world);
     let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
     let service = WriteService::new(WriteServiceParts {
