@@ -46,8 +46,10 @@ impl HttpApi for WeakApi {
         request: ApiRequest,
         credentials: &ClientCredentials,
     ) -> Result<ApiResponse, ApiUnavailable> {
-        let api = self.0.upgrade();
-        let api = api.ok_or_else(|| ApiUnavailable("the server is stopping".to_owned()))?;
+        let api = self
+            .0
+            .upgrade()
+            .ok_or_else(|| ApiUnavailable("the server is stopping".to_owned()))?;
         let request = to_http(request, credentials).map_err(|error| unavailable(&error))?;
         let Ok(response) = api.router().oneshot(request).await;
         let (head, body) = response.into_parts();

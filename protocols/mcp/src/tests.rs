@@ -47,8 +47,10 @@ impl HttpApi for RecordingApi {
         request: ApiRequest,
         credentials: &ClientCredentials,
     ) -> Result<ApiResponse, ApiUnavailable> {
-        let authorization = credentials.authorization.as_ref();
-        let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+        let authorization = credentials
+            .authorization
+            .as_ref()
+            .map(|value| value.to_str().unwrap().to_owned());
         self.requests.lock().unwrap().push((request, authorization));
         Ok(ApiResponse {
             status: self.status,

@@ -45,8 +45,10 @@ impl ToolCall<'_> {
         let read = self
             .sql_rows(INTERNAL_DATABASE, STATEMENT, LIST_LIMITS)
             .await?;
-        let counts = read.rows.into_iter().map(serde_json::from_value);
-        let counts: Vec<RequestCount> = counts
+        let counts: Vec<RequestCount> = read
+            .rows
+            .into_iter()
+            .map(serde_json::from_value)
             .collect::<Result<_, _>>()
             .map_err(|error| ToolError::UnexpectedAnswer(error.to_string()))?;
         let total: f64 = counts.iter().map(RequestCount::price).sum();

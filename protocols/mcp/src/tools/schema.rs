@@ -57,8 +57,11 @@ impl ToolCall<'_> {
     /// Returns the names of the databases.
     pub(super) async fn list_databases(&self) -> Result<Value, ToolError> {
         let query = vec![("format", "jsonl".to_owned())];
-        let answer = self.send(ApiRequest::get("/api/v3/configure/database", query));
-        let answer = answer.await?.accepted().await?;
+        let answer = self
+            .send(ApiRequest::get("/api/v3/configure/database", query))
+            .await?
+            .accepted()
+            .await?;
         let read = read_rows(answer.body, LIST_LIMITS).await?;
         let names: Vec<_> = read
             .rows
