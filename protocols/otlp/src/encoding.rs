@@ -124,9 +124,8 @@ impl<'a> Node<'a> {
     ) -> Result<(), DecodeError> {
         let mut index = 0usize;
         let mut visit = |node: Self| {
-            let visited = visit(node);
             let visited =
-                visited.map_err(|error| error.within(&format!("{}[{index}]", field.name)));
+                visit(node).map_err(|error| error.within(&format!("{}[{index}]", field.name)));
             index += 1;
             visited
         };

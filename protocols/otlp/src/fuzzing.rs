@@ -81,7 +81,6 @@ fn convert(signal: Signal, encoding: Encoding, body: &[u8], mapping: &MappingOpt
     }
     let message = refused.message().unwrap_or_default();
     // Reasons follow, with text of the request.
-    let counts = message.split(" are not stored").next();
-    let counts = counts.unwrap_or_default();
+    let counts = message.split(" are not stored").next().unwrap_or_default();
     assert_eq!(refused.count() > 0, counts.contains(" of "));
 }

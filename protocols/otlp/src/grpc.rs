@@ -127,8 +127,9 @@ impl PendingExport {
             return Err(Status::unauthenticated("Unauthenticated"));
         };
         let service = Arc::clone(&self.service);
-        let target = ExportTarget::resolve(&service, &caller, &self.headers, &self.uri);
-        let target = target.await.map_err(|error| status_of(&error))?;
+        let target = ExportTarget::resolve(&service, &caller, &self.headers, &self.uri)
+            .await
+            .map_err(|error| status_of(&error))?;
         let body = self.read_message().await?;
         let reservation = self.memory.take(body.len()).await?;
         let kind = (self.signal, Encoding::Protobuf);
@@ -141,11 +142,15 @@ impl PendingExport {
     async fn read_message(&mut self) -> Result<Bytes, Status> {
         let limit = self.service.settings().body_timeout;
         let message = self.messages.message();
-        let message = self.service.world().timeout(limit, message).await;
-        let message = message.ok_or_else(|| {
-            let text = format!("the message did not arrive within {} s", limit.as_secs());
-            Status::deadline_exceeded(text)
-        })?;
+        let message = self
+            .service
+            .world()
+            .timeout(limit, message)
+            .await
+            .ok_or_else(|| {
+                let text = format!("the message did not arrive within {} s", limit.as_secs());
+                Status::deadline_exceeded(text)
+            })?;
         match message {
             Ok(Some(message)) => Ok(message),
             Ok(None) => Err(Status::invalid_argument("the request has no message")),

@@ -72,17 +72,24 @@ async fn export(
     let limits = service.settings().body_limits();
     let expected = expected_bytes(&head.headers, &limits);
     let reservation = service.reserve(expected).await?;
-    let body = read_body(&head.headers, body, &limits, service.world()).await;
-    let body = body.map_err(ApiError::from)?;
+    let body = read_body(&head.headers, body, &limits, service.world())
+        .await
+        .map_err(ApiError::from)?;
     store(service, target, reservation, (signal, encoding), body).await
 }
 
 /// Returns the encoding that the content type names.
 fn requested_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let content_type = headers.get(CONTENT_TYPE);
-    let content_type = content_type.and_then(|value| value.to_str().ok());
-    let media_type = content_type.unwrap_or_default().split(';').next();
-    let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     match media_type.as_str() {
         "application/x-protobuf" | "application/protobuf" => Ok(Encoding::Protobuf),
         "application/json" => Ok(Encoding::Json),

@@ -87,9 +87,10 @@ struct RequestChoices<'a> {
 
 impl RequestChoices<'_> {
     fn database(&self, default: Option<&str>) -> Result<String, ApiError> {
-        let parameters = self.parameters.iter();
-        let parameters =
-            parameters.filter(|(name, _)| DATABASE_PARAMETERS.contains(&name.as_str()));
+        let parameters = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| DATABASE_PARAMETERS.contains(&name.as_str()));
         let mut names: Vec<&str> = parameters.map(|(_, value)| value.as_str()).collect();
         for header in DATABASE_HEADERS {
             for value in self.headers.get_all(header) {
@@ -134,9 +135,10 @@ impl RequestChoices<'_> {
         if let Some((_, value)) = parameters.find(|(name, _)| name == parameter) {
             return Ok(Some(value));
         }
-        let value = self.headers.get(header);
-        let value = value.map(|value| text(header.as_str(), value.as_bytes()));
-        value.transpose()
+        self.headers
+            .get(header)
+            .map(|value| text(header.as_str(), value.as_bytes()))
+            .transpose()
     }
 }
 
@@ -245,8 +247,8 @@ mod tests {
                 ("x-neap-log-record-dimensions", "a"),
             ],
             "?log_record_dimensions=",
-        );
-        let chosen = chosen.unwrap();
+        )
+        .unwrap();
         assert_eq!(chosen.metric_schema, MetricSchema::PrometheusV2);
         assert_eq!(chosen.span_dimensions, ["a", "b"]);
         assert!(chosen.log_record_dimensions.is_empty());

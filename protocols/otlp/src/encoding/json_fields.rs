@@ -19,8 +19,9 @@ pub(super) fn find<'a, const N: usize>(
     names: [&'static str; N],
 ) -> Result<[Option<&'a RawValue>; N], DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_str(object.get());
-    let found = deserializer.deserialize_any(FieldsVisitor { names });
-    let found = found.map_err(DecodeError::new)?;
+    let found = deserializer
+        .deserialize_any(FieldsVisitor { names })
+        .map_err(DecodeError::new)?;
     Ok(found.map(|value| value.filter(|value| value.get() != "null")))
 }
 

@@ -108,7 +108,7 @@ impl JsonAnyValue {
         let decode = |text: String| {
             decode_base64(&text).ok_or_else(|| E::custom("bytesValue is not base64"))
         };
-        let values = [
+        let mut values = [
             self.string_value.map(Value::String),
             self.bool_value.map(Value::Bool),
             self.int_value.map(Value::Int),
@@ -116,8 +116,9 @@ impl JsonAnyValue {
             self.array_value.map(Value::Array),
             self.kvlist_value.map(Value::KeyValues),
             self.bytes_value.map(decode).transpose()?.map(Value::Bytes),
-        ];
-        let mut values = values.into_iter().flatten();
+        ]
+        .into_iter()
+        .flatten();
         let value = values.next();
         match values.next() {
             Some(_) => Err(E::custom("a value has several types")),

@@ -106,8 +106,7 @@ impl RpcStatus {
     /// Returns the JSON form, with the detail that the error was created with.
     pub(crate) fn json(&self, detail: Option<&BadRequest>) -> Value {
         let violations = detail.map(|detail| {
-            let violations = detail.field_violations.iter();
-            let violations = violations.map(|violation| {
+            let violations = detail.field_violations.iter().map(|violation| {
                 json!({ "field": violation.field, "description": violation.description })
             });
             violations.collect::<Vec<_>>()

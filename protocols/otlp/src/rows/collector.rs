@@ -221,11 +221,14 @@ impl RowCollector {
     /// # Errors
     /// See [`PointBatches::into_rows`].
     pub(crate) fn finish(self) -> Result<CollectedRows, ParseError> {
-        let groups = self.groups.into_iter().map(|group| {
-            let rows = group.points.into_rows()?;
-            Ok((rows, group.owners))
-        });
-        let groups: Vec<_> = groups.collect::<Result<_, ParseError>>()?;
+        let groups: Vec<_> = self
+            .groups
+            .into_iter()
+            .map(|group| {
+                let rows = group.points.into_rows()?;
+                Ok((rows, group.owners))
+            })
+            .collect::<Result<_, ParseError>>()?;
         let (groups, owners) = groups
             .into_iter()
             .filter(|(rows, _)| rows.row_count() > 0)

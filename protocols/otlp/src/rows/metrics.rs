@@ -274,8 +274,8 @@ impl<'a> PointParts<'a> {
 
 fn add_exemplar(exemplar: &Exemplar, field: &str, row: &mut TableBatch) -> Result<(), ItemError> {
     check_attributes("the exemplar", &exemplar.filtered_attributes)?;
-    let number = Number::from_value(exemplar.as_double, exemplar.as_int)?;
-    let number = number.ok_or(ItemError::Missing("the value of an exemplar"))?;
+    let number = Number::from_value(exemplar.as_double, exemplar.as_int)?
+        .ok_or(ItemError::Missing("the value of an exemplar"))?;
     let trace_id = super::ids::trace_id(&exemplar.trace_id)?;
     let span_id = super::ids::span_id(&exemplar.span_id)?;
     row.tag("trace_id", &trace_id.unwrap_or_default())?;

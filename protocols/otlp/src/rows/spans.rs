@@ -56,13 +56,19 @@ pub(super) fn add_span(
     check_attributes("the span", &span.attributes)?;
     let ids = SpanIds::new(&span.trace_id, &span.span_id)?;
     let start_ns = required_time_ns("start_time_unix_nano", span.start_time_unix_nano)?;
-    let events = span.events.iter().filter(|event| has_content(event));
-    let events: Vec<_> = events.collect();
-    let links = span.links.iter().filter_map(|link| {
-        let ids = SpanIds::new(&link.trace_id, &link.span_id).ok()?;
-        Some(ValidLink { link, ids })
-    });
-    let links: Vec<_> = links.collect();
+    let events: Vec<_> = span
+        .events
+        .iter()
+        .filter(|event| has_content(event))
+        .collect();
+    let links: Vec<_> = span
+        .links
+        .iter()
+        .filter_map(|link| {
+            let ids = SpanIds::new(&link.trace_id, &link.span_id).ok()?;
+            Some(ValidLink { link, ids })
+        })
+        .collect();
     let dropped_events = dropped(span.dropped_events_count, span.events.len() - events.len());
     let dropped_links = dropped(span.dropped_links_count, span.links.len() - links.len());
     add_span_row(
@@ -106,11 +112,14 @@ fn add_span_row(
 ) -> Result<(), ItemError> {
     let parent_id = ids::parent_span_id(&span.parent_span_id)?;
     let end_ns = time_ns("end_time_unix_nano", span.end_time_unix_nano)?;
-    let dimensions = mapping.span_dimensions.iter().filter_map(|name| {
-        let value = attributes.take(name)?;
-        Some((name, value.text()))
-    });
-    let dimensions: Vec<_> = dimensions.collect();
+    let dimensions: Vec<_> = mapping
+        .span_dimensions
+        .iter()
+        .filter_map(|name| {
+            let value = attributes.take(name)?;
+            Some((name, value.text()))
+        })
+        .collect();
     // Not before the tags are added, because they may conflict.
     let attributes_json = OnceCell::new();
     rows.add_row(SPANS, start_ns, RowRole::Item, |row| {

@@ -313,8 +313,8 @@ fn examples_of_the_specification_are_read() {
             Encoding::Json,
             body.as_bytes(),
             &MappingOptions::default(),
-        );
-        let converted = converted.unwrap();
+        )
+        .unwrap();
         assert_eq!(converted.message, "");
         converted.lines.join("\n")
     };

@@ -106,8 +106,8 @@ pub(super) fn summary() -> Data {
         (0.5, 4773.0),
         (0.9, 9001.0),
         (0.99, 76656.0),
-    ];
-    let quantiles = quantiles.map(|(quantile, value)| ValueAtQuantile { quantile, value });
+    ]
+    .map(|(quantile, value)| ValueAtQuantile { quantile, value });
     let point = SummaryDataPoint {
         attributes: request_attributes(200),
         start_time_unix_nano: START,
