@@ -128,8 +128,9 @@ pub(crate) async fn label_values(
     let mut values = TextSet::default();
     for matchers in selectors {
         let tables = metrics.iter();
-        let selected = tables.filter_map(|table| table.select(&matchers, params.range));
-        let selected: Vec<TableSelection> = selected.collect();
+        let selected: Vec<TableSelection> = tables
+            .filter_map(|table| table.select(&matchers, params.range))
+            .collect();
         if label != NAME_LABEL {
             tag_values(context, label, &selected, &mut values).await?;
         } else if matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
@@ -151,11 +152,13 @@ async fn tag_values(
     selected: &[TableSelection],
     values: &mut TextSet,
 ) -> Result<(), ReadFailure> {
-    let tagged = selected.iter().filter_map(|selection| {
-        let tag = selection.table.tag_of(label)?;
-        Some((selection, tag))
-    });
-    let tagged: Vec<_> = tagged.collect();
+    let tagged: Vec<_> = selected
+        .iter()
+        .filter_map(|selection| {
+            let tag = selection.table.tag_of(label)?;
+            Some((selection, tag))
+        })
+        .collect();
     for tables in tagged.chunks(TABLES_PER_STATEMENT) {
         let parts = tables.iter().map(|(table, tag)| table.values_sql(tag));
         add_union(context, parts.collect(), values).await?;
@@ -182,8 +185,11 @@ async fn add_union(
     parts: Vec<String>,
     values: &mut TextSet,
 ) -> Result<(), ReadFailure> {
-    let union = parts.iter().map(|part| format!("({part})"));
-    let union = union.collect::<Vec<_>>().join(" UNION ALL ");
+    let union = parts
+        .iter()
+        .map(|part| format!("({part})"))
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
     let statement = format!("SELECT DISTINCT \"v\" FROM ({union})");
     let add = |batch: &RecordBatch| {
         let texts = text_column(batch, "v")?;

@@ -99,11 +99,11 @@ impl MetricTable {
 
     /// Returns the condition of rows with a sample.
     fn has_sample(&self) -> String {
-        let fields = self.fields();
-        let fields = fields
-            .iter()
+        let conditions = self
+            .fields()
+            .into_iter()
             .map(|field| format!("\"{field}\" IS NOT NULL"));
-        format!("({})", fields.collect::<Vec<_>>().join(" OR "))
+        format!("({})", conditions.collect::<Vec<_>>().join(" OR "))
     }
 
     fn fields(&self) -> Vec<&'static str> {
@@ -128,8 +128,10 @@ impl TableSelection {
     /// Returns the conditions on the rows in SQL.
     fn conditions(&self) -> Vec<String> {
         let mut conditions = self.range.conditions();
-        let others = self.matchers.iter();
-        let others = others.filter(|matcher| matcher.label != NAME_LABEL);
+        let others = self
+            .matchers
+            .iter()
+            .filter(|matcher| matcher.label != NAME_LABEL);
         conditions.extend(others.filter_map(|matcher| {
             let tag = self.table.tag_of(&matcher.label)?;
             Some(matcher.sql(tag))
@@ -151,8 +153,11 @@ impl TableSelection {
                 field => quoted_name(field),
             });
         }
-        let order = tags.iter().map(|tag| format!("{tag} ASC NULLS FIRST"));
-        let order: Vec<String> = order.chain(["\"time\" ASC".to_owned()]).collect();
+        let order: Vec<String> = tags
+            .iter()
+            .map(|tag| format!("{tag} ASC NULLS FIRST"))
+            .chain(["\"time\" ASC".to_owned()])
+            .collect();
         format!(
             "SELECT {} FROM {}{} ORDER BY {}",
             columns.join(", "),
@@ -165,8 +170,7 @@ impl TableSelection {
     /// Returns the statement that selects the tags of the series; a row for each series.
     pub(crate) fn series_sql(&self) -> String {
         let table = &self.table;
-        let tags = table.tags.iter().map(|tag| quoted_name(tag));
-        let tags: Vec<String> = tags.collect();
+        let tags: Vec<String> = table.tags.iter().map(|tag| quoted_name(tag)).collect();
         let (table, conditions) = (quoted_name(&table.name), where_clause(&self.conditions()));
         if tags.is_empty() {
             // A table without tags has one series.

@@ -48,8 +48,9 @@ impl ListParams {
                 max_bytes: MAX_FORM_BYTES,
                 ..BodyLimits::default()
             };
-            let form = read_body(&head.headers, body, &limits, engine.world());
-            let form = form.await.map_err(ApiError::from)?;
+            let form = read_body(&head.headers, body, &limits, engine.world())
+                .await
+                .map_err(ApiError::from)?;
             let form: Vec<(String, String)> = serde_urlencoded::from_bytes(&form)
                 .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
             pairs.extend(form);

@@ -94,8 +94,9 @@ impl LabelPattern {
 
 /// Returns a pattern in which `\d`, `\w`, `\s` and `\b` have the meaning of RE2, which knows only ASCII there.
 fn with_ascii_classes(pattern: &str) -> Result<String, String> {
-    let ast = Parser::new().parse(pattern);
-    let ast = ast.map_err(|error| error.kind().to_string())?;
+    let ast = Parser::new()
+        .parse(pattern)
+        .map_err(|error| error.kind().to_string())?;
     let replacements = ast::visit(&ast, AsciiClasses::default())?;
     let mut text = String::with_capacity(pattern.len());
     let mut position = 0;

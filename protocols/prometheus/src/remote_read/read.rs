@@ -48,17 +48,24 @@ pub(crate) async fn answer(
 ) -> Result<Response, ReadFailure> {
     let permit = context.permit(permits).await?;
     let metrics = context.metrics().await?.metrics;
-    let messages = request.queries.iter();
-    let messages: Vec<&[LabelMatcher]> = messages.map(|query| &query.matchers[..]).collect();
+    let messages: Vec<&[LabelMatcher]> = request
+        .queries
+        .iter()
+        .map(|query| &query.matchers[..])
+        .collect();
     let matchers = compile_matchers(&messages)?;
-    let queries = request.queries.iter().zip(matchers).enumerate();
-    let queries = queries.map(|(index, (query, matchers))| {
-        let range = query_range(query);
-        let tables = metrics.iter();
-        let selected = tables.filter_map(|table| table.select(&matchers, range));
-        (index, selected.collect())
-    });
-    let queries: Vec<SelectedTables> = queries.collect();
+    let queries: Vec<SelectedTables> = request
+        .queries
+        .iter()
+        .zip(matchers)
+        .enumerate()
+        .map(|(index, (query, matchers))| {
+            let range = query_range(query);
+            let tables = metrics.iter();
+            let selected = tables.filter_map(|table| table.select(&matchers, range));
+            (index, selected.collect())
+        })
+        .collect();
     match response_type(request, &queries) {
         ResponseType::Samples => samples(&context, queries, permit).await,
         ResponseType::StreamedXorChunks => chunks(context, queries, permit).await,
@@ -84,8 +91,7 @@ fn query_range(query: &Query) -> TimeRange {
 /// Returns the first accepted type. Chunks have no native histograms, so a request that may select some gets samples if
 /// it accepts them.
 fn response_type(request: &ReadRequest, queries: &[SelectedTables]) -> ResponseType {
-    let accepted = || request.accepted_response_types().collect::<Vec<_>>();
-    let accepted = accepted();
+    let accepted: Vec<_> = request.accepted_response_types().collect();
     let mut tables = queries.iter().flat_map(|(_, tables)| tables);
     let has_histograms = tables.any(|selection| selection.table.has_histograms);
     match accepted.first() {

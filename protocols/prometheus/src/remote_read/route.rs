@@ -102,8 +102,9 @@ impl PrometheusReader {
             max_bytes: MAX_REQUEST_BYTES,
             ..BodyLimits::default()
         };
-        let block = read_body(&head.headers, body, &limits, self.engine.world());
-        let block = block.await.map_err(ApiError::from)?;
+        let block = read_body(&head.headers, body, &limits, self.engine.world())
+            .await
+            .map_err(ApiError::from)?;
         let message = decompress(&block, MAX_REQUEST_BYTES)?;
         Ok(decode_read(&message, MAX_QUERIES, MAX_MATCHERS)?)
     }

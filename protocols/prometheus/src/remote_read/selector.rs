@@ -24,8 +24,10 @@ pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher]>>, R
     if texts.len() > MAX_SELECTORS {
         return Err(ReadFailure::TooManySelectors(MAX_SELECTORS));
     }
-    let selectors = texts.iter().map(|text| parse_selector(text));
-    let selectors: Vec<Vec<LabelMatcher>> = selectors.collect::<Result<_, _>>()?;
+    let selectors: Vec<Vec<LabelMatcher>> = texts
+        .iter()
+        .map(|text| parse_selector(text))
+        .collect::<Result<_, _>>()?;
     let messages: Vec<&[LabelMatcher]> = selectors.iter().map(Vec::as_slice).collect();
     let compiled = compile_matchers(&messages)?;
     for (matchers, text) in compiled.iter().zip(texts) {
@@ -101,13 +103,13 @@ impl<'a> SelectorParser<'a> {
                 label
             }
         };
-        let operators = [
+        let mut operators = [
             ("=~", MatcherType::Regex),
             ("!~", MatcherType::NotRegex),
             ("!=", MatcherType::NotEqual),
             ("=", MatcherType::Equal),
-        ];
-        let mut operators = operators.into_iter();
+        ]
+        .into_iter();
         let Some((_, kind)) = operators.find(|(operator, _)| self.take(operator)) else {
             return Err(self.problem("expected '=', '!=', '=~' or '!~'"));
         };
@@ -217,8 +219,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
-        let selectors = parse_selectors(&[text.to_owned()]);
-        let selectors = selectors.map_err(|error| error.to_string())?;
+        let selectors = parse_selectors(&[text.to_owned()]).map_err(|error| error.to_string())?;
         Ok(selectors[0]
             .iter()
             .map(|matcher| (matcher.label.clone(), matcher.sql("x")))
@@ -247,8 +248,9 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let expected = expected.into_iter();
-            let expected = expected.map(|(label, sql)| (label.to_owned(), sql.to_owned()));
+            let expected = expected
+                .into_iter()
+                .map(|(label, sql)| (label.to_owned(), sql.to_owned()));
             assert_eq!(parse(text), Ok(expected.collect()), "{text}");
         }
     }

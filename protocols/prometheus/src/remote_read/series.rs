@@ -108,8 +108,9 @@ impl SeriesCollector {
         if let Some(previous) = self.series.last_mut() {
             self.bytes += previous.data.complete_chunk();
         }
-        let texts = labels.iter();
-        let texts = texts.map(|label| label.name.len() + label.value.len() + LABEL_BYTES);
+        let texts = labels
+            .iter()
+            .map(|label| label.name.len() + label.value.len() + LABEL_BYTES);
         self.bytes += SERIES_BYTES + texts.sum::<usize>();
         let data = match self.form {
             SampleForm::Plain => SeriesData::Samples {
@@ -283,9 +284,12 @@ mod tests {
     }
 
     fn labels(series: &ReadSeries) -> String {
-        let labels = series.labels.iter();
-        let labels = labels.map(|label| format!("{}={}", label.name, label.value));
-        labels.collect::<Vec<_>>().join(",")
+        series
+            .labels
+            .iter()
+            .map(|label| format!("{}={}", label.name, label.value))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     #[test]

@@ -102,15 +102,15 @@ impl RemoteWriteReceiver {
             .await?;
         let headers = without_encoding(head.headers);
         let block = read_body(&headers, body, &limits, service.world()).await?;
-        let length = decompressed_len(&block, limits.max_bytes);
-        let length = length.map_err(|error| undecodable(&error))?;
+        let length =
+            decompressed_len(&block, limits.max_bytes).map_err(|error| undecodable(&error))?;
         let bytes = block.len().saturating_add(length);
         service.grow_reservation(&mut reservation, bytes).await?;
-        let message = decompress(&block, limits.max_bytes);
-        let message = message.map_err(|error| undecodable(&error))?;
+        let message = decompress(&block, limits.max_bytes).map_err(|error| undecodable(&error))?;
         drop(block);
-        let decoded = self.decode(&message, admitted.version, &mut reservation);
-        let decoded = decoded.await?;
+        let decoded = self
+            .decode(&message, admitted.version, &mut reservation)
+            .await?;
         let outcome = self.store(&admitted, decoded, reservation).await?;
         self.count_dropped("sample", outcome.refused);
         Ok(outcome)
@@ -140,8 +140,9 @@ impl RemoteWriteReceiver {
             .max(MIN_FIRST_POINTS_BYTES)
             .min(max_bytes);
         loop {
-            let bytes = points_bytes.saturating_mul(POINTS_MEMORY_FACTOR);
-            let bytes = bytes.saturating_add(message.len());
+            let bytes = points_bytes
+                .saturating_mul(POINTS_MEMORY_FACTOR)
+                .saturating_add(message.len());
             self.service.grow_reservation(reservation, bytes).await?;
             match decode_write(message, version, points_bytes) {
                 Err(DecodeError::TooManyPoints(_)) if points_bytes < max_bytes => {

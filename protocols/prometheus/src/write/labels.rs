@@ -133,11 +133,13 @@ mod tests {
                 }
             }
             labels.look_up(&mut points);
-            let expected = expected.iter().filter_map(|(_, name, value)| {
-                let tag = points.tag(name);
-                points.tag_value(tag, value)
-            });
-            let expected: Vec<_> = expected.collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .filter_map(|(_, name, value)| {
+                    let tag = points.tag(name);
+                    points.tag_value(tag, value)
+                })
+                .collect();
             assert_eq!(labels.point_values().collect::<Vec<_>>(), expected);
         }
     }

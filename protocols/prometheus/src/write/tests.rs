@@ -324,8 +324,8 @@ fn symbols_count_as_memory() {
 
 #[test]
 fn a_series_has_at_most_1000_labels() {
-    let symbols: Vec<_> = (0..1_001).map(|index| format!("s{index}")).collect();
-    let mut symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
+    let numbered_symbols: Vec<_> = (0..1_001).map(|index| format!("s{index}")).collect();
+    let mut symbols: Vec<_> = numbered_symbols.iter().map(String::as_str).collect();
     symbols.extend(["__name__", "m"]);
     let wide = |labels: u32| {
         let labels = (0..labels).flat_map(|label| [label, label]);
@@ -396,8 +396,8 @@ fn errors_are_short_even_if_names_are_long() {
             &[("__name__", "m"), (&long, "1"), (&long, "2")],
             &[(1, 1.0)],
         ),
-    ]);
-    let message = message.version_1();
+    ])
+    .version_1();
     let write = decode_write(&message, WriteVersion::One, 4 * LIMIT).unwrap();
     let sizes = write.refused.messages.iter().map(String::capacity);
     assert_eq!(sizes.filter(|size| *size <= 2_000).count(), 2);

@@ -55,9 +55,11 @@ fn labels(series: &[TimeSeries]) -> Vec<String> {
 }
 
 fn text(labels: &[crate::Label]) -> String {
-    let labels = labels.iter();
-    let labels = labels.map(|label| format!("{}={}", label.name, label.value));
-    labels.collect::<Vec<_>>().join(",")
+    labels
+        .iter()
+        .map(|label| format!("{}={}", label.name, label.value))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,9 +86,12 @@ impl TestServer {
     }
 
     async fn respond(&self, method: Method, path: &str, body: Vec<u8>) -> Response<Body> {
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-encoding", "snappy");
-        let request = request.body(Body::from(body)).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-encoding", "snappy")
+            .body(Body::from(body))
+            .unwrap();
         self.router.clone().oneshot(request).await.unwrap()
     }
 

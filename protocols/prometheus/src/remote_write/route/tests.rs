@@ -42,8 +42,9 @@ fn wide_message() -> Vec<u8> {
         name,
         value: "x".to_owned(),
     };
-    let labels = (0..100).map(|index| label(format!("l{index}")));
-    let labels = labels.chain([label("__name__".to_owned())]);
+    let labels = (0..100)
+        .map(|index| label(format!("l{index}")))
+        .chain([label("__name__".to_owned())]);
     let samples = (0..1_000).map(|timestamp| Sample {
         value: 1.5,
         timestamp,
@@ -60,8 +61,8 @@ fn wide_message() -> Vec<u8> {
 }
 
 async fn send(service: &Arc<WriteService>, message: &[u8]) -> (StatusCode, String) {
-    let router = router(Arc::clone(service), &Metrics::default());
-    let router = router.layer(Extension(Caller::unrestricted()));
+    let router =
+        router(Arc::clone(service), &Metrics::default()).layer(Extension(Caller::unrestricted()));
     let body = Body::from(compress(message).unwrap());
     let request = Request::post("/api/v1/write?db=prom").body(body).unwrap();
     let response = router.oneshot(request).await.unwrap();
