@@ -93,9 +93,11 @@ impl KeyReader {
             return Ok(None);
         };
         let root = self.root(self.max_age).await?;
-        let entry = root.tokens().get(id);
-        let entry = entry.filter(|entry| entry.public_key.as_ref() == Some(key));
-        let entry = entry.ok_or(AccessError::Revoked)?;
+        let entry = root
+            .tokens()
+            .get(id)
+            .filter(|entry| entry.public_key.as_ref() == Some(key))
+            .ok_or(AccessError::Revoked)?;
         if !self.is_active(entry)? {
             return Err(AccessError::Revoked);
         }
@@ -104,8 +106,11 @@ impl KeyReader {
             return Ok(None);
         }
         let found = self.catalog.database_by_name(database, self.max_age);
-        let found = self.world.timeout(STORE_LIMIT, found).await;
-        let found = found.ok_or_else(store_timeout)??;
+        let found = self
+            .world
+            .timeout(STORE_LIMIT, found)
+            .await
+            .ok_or_else(store_timeout)??;
         if found.is_some() && permissions.allow(DatabaseAction::Write, found) {
             Ok(found)
         } else {

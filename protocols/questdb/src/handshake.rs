@@ -110,8 +110,11 @@ async fn authenticate(
     };
     let challenge = draw_challenge(&keys.world);
     let exchange = exchange(stream, buffer, &challenge);
-    let answer = keys.world.timeout(HANDSHAKE_LIMIT, exchange).await;
-    let answer = answer.unwrap_or(Err(CloseReason::SlowHandshake))?;
+    let answer = keys
+        .world
+        .timeout(HANDSHAKE_LIMIT, exchange)
+        .await
+        .unwrap_or(Err(CloseReason::SlowHandshake))?;
     let key = match &known {
         Some(ConnectionAccess::Key { key, .. }) => Some(key),
         Some(ConnectionAccess::WithoutKey) => return Ok(ConnectionAccess::WithoutKey),

@@ -67,23 +67,26 @@ async fn accept(
 ) -> Result<ImportOutcome, ApiError> {
     let service = &state.service;
     let (head, body) = request.into_parts();
-    let database = params.database.or_else(|| state.default_database.clone());
-    let database = database.ok_or_else(|| invalid("missing query parameter 'db'"))?;
+    let database = params
+        .database
+        .or_else(|| state.default_database.clone())
+        .ok_or_else(|| invalid("missing query parameter 'db'"))?;
     // The name and the permission are checked before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     let caller = Caller::from_head(&head)?;
     let only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
-    let reservation = service
+    let mut reservation = service
         .reserve(expected_bytes(&head.headers, &limits))
-        .await;
-    let mut reservation = reservation?;
+        .await?;
     let body = read_body(&head.headers, body, &limits, service.world()).await?;
     let form = ImportForm::parse(&head.headers, body)?;
     let names = header_names(&form.data)?;
     let time = time_column(params.timestamp, &names)?;
-    let table = params.table.or(form.file_name);
-    let table = table.ok_or_else(|| invalid("missing query parameter 'name'"))?;
+    let table = params
+        .table
+        .or(form.file_name)
+        .ok_or_else(|| invalid("missing query parameter 'name'"))?;
     let mapping = ColumnMapping {
         table: table.clone(),
         tags: TagColumns::Named(form.symbols.clone()),

@@ -235,8 +235,10 @@ impl LineScanner {
         }
         let shape_end = 2 + usize::from(*input.get(1)?) * LENGTH_BYTES;
         let (lengths, _) = input.get(2..shape_end)?.as_chunks::<LENGTH_BYTES>();
-        let lengths = lengths.iter().map(|length| u32::from_le_bytes(*length));
-        let lengths = lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let lengths = lengths
+            .iter()
+            .map(|length| u32::from_le_bytes(*length))
+            .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let has_dimensions = shape_end > 2;
         // Zero if a dimension is empty, even if the product of the others is too large.
         let elements = if lengths.clone().any(|length| length == 0) || !has_dimensions {

@@ -132,8 +132,11 @@ impl ReceiveBuffer {
     }
 
     fn growth_units(&self) -> u32 {
-        let growth = self.bytes.len().max(MIN_GROWTH_BYTES);
-        let growth = growth.min(self.max_bytes.saturating_sub(self.bytes.len()));
+        let growth = self
+            .bytes
+            .len()
+            .max(MIN_GROWTH_BYTES)
+            .min(self.max_bytes.saturating_sub(self.bytes.len()));
         u32::try_from(growth.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
     }
 

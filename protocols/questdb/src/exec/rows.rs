@@ -120,8 +120,11 @@ fn head(schema: &Schema, params: &ExecParams) -> String {
     let is_time = |field: &Arc<Field>| {
         field.name() == TIME && matches!(field.data_type(), DataType::Timestamp(_, _))
     };
-    let time = schema.fields().iter().position(is_time);
-    let time = time.map_or_else(|| "-1".to_owned(), |index| index.to_string());
+    let time = schema
+        .fields()
+        .iter()
+        .position(is_time)
+        .map_or_else(|| "-1".to_owned(), |index| index.to_string());
     let query = json!(params.query);
     format!(r#"{{"query":{query},"columns":{columns},"timestamp":{time},"dataset":["#)
 }
@@ -201,8 +204,9 @@ impl AnswerStream {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
         let fields = self.schema.fields();
         let columns = fields.iter().zip(batch.columns());
-        let encoders = columns.map(|(field, array)| make_encoder(field, array, &self.options));
-        let mut encoders = encoders.collect::<Result<Vec<_>, _>>()?;
+        let mut encoders = columns
+            .map(|(field, array)| make_encoder(field, array, &self.options))
+            .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             if self.has_rows {
                 out.push(b',');

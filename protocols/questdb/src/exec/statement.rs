@@ -120,8 +120,10 @@ pub(crate) fn translate(statement: &str) -> Cow<'_, str> {
 /// Returns the statement that lists the columns of a table, whose name may be in quotes of either kind.
 fn columns_of(table: &str) -> String {
     let unquoted = |quote| table.strip_prefix(quote)?.strip_suffix(quote);
-    let name = unquoted('\'').or_else(|| unquoted('"')).unwrap_or(table);
-    let name = name.replace('\'', "''");
+    let name = unquoted('\'')
+        .or_else(|| unquoted('"'))
+        .unwrap_or(table)
+        .replace('\'', "''");
     format!(
         "SELECT column_name AS \"column\", data_type AS type, column_name = 'time' AS designated \
          FROM information_schema.columns WHERE table_schema = 'iox' AND table_name = '{name}' ORDER BY ordinal_position"

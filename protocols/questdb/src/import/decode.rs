@@ -19,9 +19,9 @@ const MAX_DECODED_FACTOR: usize = 8;
 /// `Invalid`: the file is empty or its first line is not text.
 pub(crate) fn header_names(data: &[u8]) -> Result<Vec<String>, ApiError> {
     let header = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let header = std::str::from_utf8(header.strip_suffix(b"\r").unwrap_or(header));
-    let header = header.map_err(|_| invalid("the header of the file is not UTF-8"))?;
-    let header = header.strip_prefix('\u{feff}').unwrap_or(header);
+    let text = std::str::from_utf8(header.strip_suffix(b"\r").unwrap_or(header))
+        .map_err(|_| invalid("the header of the file is not UTF-8"))?;
+    let header = text.strip_prefix('\u{feff}').unwrap_or(text);
     if header.trim().is_empty() {
         return Err(invalid("the file has no header"));
     }

@@ -87,13 +87,13 @@ pub(crate) fn time_column(requested: Option<String>, names: &[String]) -> Result
             )))
         };
     }
-    let found = TIME_NAMES
+    TIME_NAMES
         .iter()
-        .find(|name| names.iter().any(|it| it == *name));
-    let found = found.map(|name| (*name).to_owned());
-    found.ok_or_else(|| {
-        invalid("missing query parameter 'timestamp': the column with the times of the rows")
-    })
+        .find(|name| names.iter().any(|it| it == *name))
+        .map(|name| (*name).to_owned())
+        .ok_or_else(|| {
+            invalid("missing query parameter 'timestamp': the column with the times of the rows")
+        })
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> ApiError {

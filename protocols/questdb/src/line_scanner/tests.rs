@@ -141,8 +141,8 @@ fn text_line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn lines_are_those_of_the_parser(lines in prop::collection::vec(text_line(), 0..6), cut in 0usize..400) {
-        let body = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        let body = body.as_bytes();
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let body = text.as_bytes();
         prop_assert_eq!(ends(body).len(), lines.len());
         prop_assert_eq!(ends_of_pieces(body), ends(body));
         let mut length = 0;

@@ -116,8 +116,10 @@ impl ListenerTestBed {
         for segment in self.segments().await {
             for table in segment.tables() {
                 for batch in segment.rows(table.table).unwrap() {
-                    let column = batch.column_by_name("time").unwrap();
-                    let column = column.as_primitive::<TimestampNanosecondType>();
+                    let column = batch
+                        .column_by_name("time")
+                        .unwrap()
+                        .as_primitive::<TimestampNanosecondType>();
                     times.extend(column.values());
                 }
             }
