@@ -24,12 +24,15 @@ fn write(server: &ServerClient, database: &str) -> Reply {
 
 /// Returns the tail folder of the only database with segments, and their names.
 fn segments(place: &StoreFixture) -> (PathBuf, Vec<String>) {
-    let tails = fs::read_dir(place.folder().join("tail")).unwrap();
-    let tails: Vec<_> = tails.map(|entry| entry.unwrap().path()).collect();
+    let tails: Vec<_> = fs::read_dir(place.folder().join("tail"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     let [tail] = <[PathBuf; 1]>::try_from(tails).unwrap();
-    let names = fs::read_dir(&tail).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let names = names.collect();
+    let names = fs::read_dir(&tail)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     (tail, names)
 }
 
@@ -72,8 +75,9 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
             "{}",
             refused.text()
         );
-        let delete = writer.request("POST", "/api/v3/delete_rows");
-        let delete = delete.header("content-type", "application/json");
+        let delete = writer
+            .request("POST", "/api/v3/delete_rows")
+            .header("content-type", "application/json");
         let delete = Reply::receive(delete.body(r#"{"db":"busy","table":"m"}"#)).unwrap();
         assert_eq!(delete.status, 503, "{}", delete.text());
         assert_eq!(write(writer, "calm").status, 204);

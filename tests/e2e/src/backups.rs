@@ -169,10 +169,10 @@ fn a_chain_at_another_place_restores_in_a_new_cluster_and_damage_is_found() {
             bytes[8] ^= 1;
             std::fs::write(object, bytes).unwrap();
         }
-        let names = objects
+        let names: Vec<&str> = objects
             .iter()
-            .map(|object| object.file_name().unwrap().to_str().unwrap());
-        let names: Vec<&str> = names.collect();
+            .map(|object| object.file_name().unwrap().to_str().unwrap())
+            .collect();
         let report = neap(&place.after(&check));
         assert_eq!(report.status, Some(1), "{}", report.out);
         for name in &names {

@@ -131,8 +131,8 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
     neap.write("d", &lines);
     let mut reader = connect(&neap);
     // Several hundred megabytes, far more than the socket buffers of a connection.
-    let query = "SELECT a.text, b.host FROM m a, (SELECT host FROM m LIMIT 100) b";
-    let query = query.replace(' ', "%20");
+    let query =
+        "SELECT a.text, b.host FROM m a, (SELECT host FROM m LIMIT 100) b".replace(' ', "%20");
     let head =
         format!("GET /api/v3/query_sql?db=d&format=csv&q={query} HTTP/1.1\r\nHost: x\r\n\r\n");
     reader.write_all(head.as_bytes()).unwrap();
@@ -210,8 +210,10 @@ fn incomplete_bodies_do_not_block_other_requests() {
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
     assert!(answer.contains("with incomplete bodies"), "{answer}");
     for source in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-        let client = Client::builder().local_address(std::net::IpAddr::from(source));
-        let client = client.build().unwrap();
+        let client = Client::builder()
+            .local_address(std::net::IpAddr::from(source))
+            .build()
+            .unwrap();
         for time in 0..50 {
             let url = format!("{}/api/v3/write_lp?db=d", neap.url());
             let answer = client.post(url).body(format!("m v=1 {time}")).send();
@@ -307,7 +309,9 @@ fn a_renewed_certificate_is_used_without_a_restart() {
     assert_eq!(first.get(&url).send().unwrap().status(), 200);
     let old = Client::builder()
         .no_proxy()
-        .max_tls_version(reqwest::tls::Version::TLS_1_2);
-    let old = old.danger_accept_invalid_certs(true).build().unwrap();
+        .max_tls_version(reqwest::tls::Version::TLS_1_2)
+        .danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
     assert!(old.get(&url).send().is_err());
 }

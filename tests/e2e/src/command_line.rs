@@ -58,8 +58,8 @@ fn without_flags_the_server_prints_instructions() {
     });
     let data = server.folder().join(".local/share/neap");
     let url = server.url();
-    let program = neap_binary();
-    let program = program.display();
+    let binary = neap_binary();
+    let program = binary.display();
     let greeting: Vec<_> = first
         .lines()
         .skip_while(|line| !line.starts_with("Neap "))
@@ -112,8 +112,8 @@ fn caches_are_created_listed_queried_and_deleted() {
     let created = with(
         ["create", "last_cache"],
         &["--value-columns", "hum,temp", "--count", "3", "latest"],
-    );
-    let created = created.succeeded();
+    )
+    .succeeded();
     assert!(created.starts_with("new cache created: {\n"), "{created}");
     let created = with(["create", "distinct_cache"], &["--columns", "room"]);
     assert!(created.succeeded().contains("home_room_distinct_cache"));

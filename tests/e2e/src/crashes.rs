@@ -83,12 +83,15 @@ fn acknowledged_writes_survive_kill_9() {
     for kill in 0..KILLS {
         let acknowledged = AtomicUsize::new(0);
         let new = thread::scope(|scope| {
-            let clients = sent.iter().enumerate().map(|(client, sent)| {
-                let next = sent.all.last().map_or(0, |last| last + ROWS);
-                let (server, acknowledged) = (ServerClient::clone(&server), &acknowledged);
-                scope.spawn(move || load(&server, client, next, acknowledged))
-            });
-            let clients: Vec<_> = clients.collect();
+            let clients: Vec<_> = sent
+                .iter()
+                .enumerate()
+                .map(|(client, sent)| {
+                    let next = sent.all.last().map_or(0, |last| last + ROWS);
+                    let (server, acknowledged) = (ServerClient::clone(&server), &acknowledged);
+                    scope.spawn(move || load(&server, client, next, acknowledged))
+                })
+                .collect();
             // Each kill hits another moment of the load.
             let enough = 3 + 7 * kill;
             wait_for("load", LOAD, || {

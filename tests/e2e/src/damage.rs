@@ -138,8 +138,9 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     let lost = "2 rows of table \"a\" from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z";
     assert!(shown.contains(lost), "{shown}");
     stage.failure("a");
-    let done = stage.on_store(&["fsck", "--repair", "--quarantine", &key]);
-    let done = done.succeeded();
+    let done = stage
+        .on_store(&["fsck", "--repair", "--quarantine", &key])
+        .succeeded();
     assert!(done.contains(&format!("quarantined {key}")), "{done}");
     assert_eq!((stage.count("a"), stage.count("b")), (2, 3));
     let versions = "SELECT quarantined FROM system.versions WHERE quarantined IS NOT NULL";
@@ -201,8 +202,9 @@ fn a_damaged_section_is_quarantined_alone() {
     assert_eq!(stage.count("b"), 2);
     let found = stage.damage(&["--full"]);
     assert!(found.contains(&key), "{found}");
-    let done = stage.on_store(&["fsck", "--full", "--repair", "--quarantine", &key]);
-    let done = done.succeeded();
+    let done = stage
+        .on_store(&["fsck", "--full", "--repair", "--quarantine", &key])
+        .succeeded();
     let lost = format!("quarantined {key}@0 (\"db\"): lost are 3 rows of table \"a\"");
     assert!(done.contains(&lost), "{done}");
     assert_eq!((stage.count("a"), stage.count("b")), (0, 2));

@@ -44,8 +44,10 @@ impl EarlierStatesFixture {
 
     fn as_of(&self, stamp: u64) -> Reply {
         let body = json!({ "db": "db", "q": COUNT, "format": "json" });
-        let request = self.server.request("POST", "/api/v3/query_sql");
-        let request = request.header("x-neap-as-of", stamp.to_string());
+        let request = self
+            .server
+            .request("POST", "/api/v3/query_sql")
+            .header("x-neap-as-of", stamp.to_string());
         Reply::receive(request.body(body.to_string())).unwrap()
     }
 
@@ -133,8 +135,8 @@ fn a_copy_is_complete_and_answers_like_the_original() {
     stage.flush(1..4);
     stage.server.write("db", "m,host=b v=1 100\n");
     let folder = TempDir::new().unwrap();
-    let to = folder.path().join("copy");
-    let to = to.to_str().unwrap();
+    let copy_path = folder.path().join("copy");
+    let to = copy_path.to_str().unwrap();
     stage.on_store(&["copy", "--to", to]).succeeded();
     let flags = ["--object-store", "file", "--data-dir", to];
     neap(&[&["fsck", "--full"], &flags[..]].concat()).succeeded();

@@ -140,8 +140,10 @@ fn a_database_is_exported_as_one_parquet_file_for_each_table_and_day() {
     assert_eq!(first.num_rows(), 3);
     let beds = first.column_by_name("bed").unwrap();
     assert!(beds.as_dictionary_opt::<Int32Type>().is_some());
-    let times = first.column_by_name("time").unwrap();
-    let times = times.as_primitive::<TimestampNanosecondType>();
+    let times = first
+        .column_by_name("time")
+        .unwrap()
+        .as_primitive::<TimestampNanosecondType>();
     assert!(times.values().contains(&1_767_225_600_000_000_001));
     let verified = format!("export --verify {}/out", folder.path().display());
     let out = server.run(&verified).succeeded();
@@ -194,8 +196,10 @@ fn all_formats_have_the_same_rows() {
     }
     for compression in ["none", "lz4", "zstd"] {
         let options = format!("--format arrow --compression {compression}");
-        let found = all_rows(&export(&options), "arrow");
-        let found: Vec<_> = found.iter().map(|rows| rows.columns().to_vec()).collect();
+        let found: Vec<_> = all_rows(&export(&options), "arrow")
+            .iter()
+            .map(|rows| rows.columns().to_vec())
+            .collect();
         assert_eq!(found, plain, "{options}");
     }
     let json = export("--format jsonl");
@@ -204,11 +208,10 @@ fn all_formats_have_the_same_rows() {
         .map(|text| text.iter().filter(|byte| **byte == b'\n').count())
         .sum();
     assert_eq!(lines, 5);
-    let csv = export("--format csv");
-    let csv = csv
+    let csv: Vec<_> = export("--format csv")
         .values()
-        .map(|text| String::from_utf8(text.clone()).unwrap());
-    let csv: Vec<_> = csv.collect();
+        .map(|text| String::from_utf8(text.clone()).unwrap())
+        .collect();
     assert!(
         csv.iter()
             .all(|text| text.starts_with("bed,count,moisture,note,ok,row,size,time\n")),

@@ -18,8 +18,10 @@ fn status(server: &ServerClient, token: &str) -> u16 {
 /// Creates a file with `neap create token --admin --offline`, and returns its path and the token.
 fn token_file(folder: &TempDir, name: &str) -> (String, String) {
     let path = folder.path().join(name).to_str().unwrap().to_owned();
-    let create = ["create", "token", "--admin", "--offline", "--output-file"];
-    let create: Vec<_> = create.into_iter().chain([path.as_str()]).collect();
+    let create: Vec<_> = ["create", "token", "--admin", "--offline", "--output-file"]
+        .into_iter()
+        .chain([path.as_str()])
+        .collect();
     neap(&create).succeeded();
     let mode = Path::new(&path).metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -97,8 +97,11 @@ fn compare_answers(suite: &str, further: &[&str], server: &[&str]) {
     report.retain(|case| !VARYING_DURATIONS.contains(&case["id"].as_str().unwrap()));
 
     let differences = |case: &Value| case["differences"].as_array().unwrap().len();
-    let differing = report.iter().filter(|case| differences(case) > 0);
-    let differing: BTreeSet<_> = differing.map(|case| case["id"].as_str().unwrap()).collect();
+    let differing: BTreeSet<_> = report
+        .iter()
+        .filter(|case| differences(case) > 0)
+        .map(|case| case["id"].as_str().unwrap())
+        .collect();
     let known = known(&[&[suite][..], further].concat());
     let new: Vec<_> = differing
         .iter()

@@ -38,8 +38,9 @@ fn write(server: &ServerClient, lines: &str, order: Option<&str>) {
 
 fn delete(server: &ServerClient, table: &str, pair: usize) {
     let body = json!({ "db": DB, "table": table, "condition": format!("pair='{pair}'") });
-    let request = server.request("POST", "/api/v3/delete_rows");
-    let request = request.header("content-type", "application/json");
+    let request = server
+        .request("POST", "/api/v3/delete_rows")
+        .header("content-type", "application/json");
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 204, "{}", reply.text());
 }
@@ -68,8 +69,10 @@ fn order_on(place: &StoreFixture) {
 
     // The default order of the database becomes strict.
     let body = json!({ "db": DB, "order": "strict" }).to_string();
-    let update = one.request("PUT", "/api/v3/configure/database");
-    let update = update.header("content-type", "application/json").body(body);
+    let update = one
+        .request("PUT", "/api/v3/configure/database")
+        .header("content-type", "application/json")
+        .body(body);
     assert_eq!(Reply::receive(update).unwrap().status, 200);
     for pair in 0..PAIRS {
         write(&one, &format!("over,pair={pair} v=3i 1"), None);

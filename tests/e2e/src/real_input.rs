@@ -92,11 +92,14 @@ pub(crate) fn check(server: &ServerClient, stage: &str, stored: &[StoredInput]) 
     } in stored
     {
         for database in databases {
-            let tables = server.query(
+            let table_rows = server.query(
                 database,
                 "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY 1",
             );
-            let tables: Vec<_> = tables.iter().map(|row| row["table_name"].clone()).collect();
+            let tables: Vec<_> = table_rows
+                .iter()
+                .map(|row| row["table_name"].clone())
+                .collect();
             let names: Vec<_> = expected
                 .iter()
                 .map(|summary| Value::from(summary.table.as_str()))

@@ -129,8 +129,8 @@ fn on(place: &StoreFixture, lag: Duration) {
         time += 1;
         let request = writer
             .request("POST", path)
-            .header("x-neap-order", "strict");
-        let request = request.body(format!("m,t=a v=1i {time}"));
+            .header("x-neap-order", "strict")
+            .body(format!("m,t=a v=1i {time}"));
         assert_eq!(request.send().unwrap().status(), 204);
         strict += 1;
     });

@@ -41,8 +41,8 @@ fn a_process_stops_if_an_operator_asks_another_one() {
         "Node \"host02\" is stopped\n"
     );
     assert!(second.end().success());
-    let expected = [("host01", "running"), ("host02", "stopped")];
-    let expected = expected.map(|(name, state)| (name.to_owned(), state.to_owned()));
+    let expected = [("host01", "running"), ("host02", "stopped")]
+        .map(|(name, state)| (name.to_owned(), state.to_owned()));
     assert_eq!(states(&first), BTreeMap::from(expected));
     assert_eq!(first.query("d", "SELECT v FROM m")[0]["v"], 1);
     node("remove", "host02").succeeded();
@@ -102,8 +102,9 @@ fn a_heap_profile_names_the_functions_that_hold_memory() {
             if made.is_finished() {
                 break;
             }
-            let rows = (0..20_000).map(|row| format!("m v={row} {}", batch * 20_000 + row + 1));
-            let rows: Vec<String> = rows.collect();
+            let rows: Vec<String> = (0..20_000)
+                .map(|row| format!("m v={row} {}", batch * 20_000 + row + 1))
+                .collect();
             server.write("home", &rows.join("\n"));
             pause(Duration::from_millis(100));
         }

@@ -43,9 +43,10 @@ fn a_statement_reads_the_databases_that_its_token_may_read() {
         }]);
         let body = json!({ "token_name": databases.join("-"), "permissions": permissions });
         let path = "/api/v3/enterprise/configure/token";
-        let request = admin.request("POST", path);
-        let request = request.header("content-type", "application/json");
-        let request = request.body(body.to_string());
+        let request = admin
+            .request("POST", path)
+            .header("content-type", "application/json")
+            .body(body.to_string());
         let created: Value =
             serde_json::from_slice(&Reply::receive(request).unwrap().bytes).unwrap();
         server.with_token(created["token"].as_str().unwrap())

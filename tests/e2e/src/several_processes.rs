@@ -118,8 +118,10 @@ fn check(cluster: &ProcessCluster, contested: &BTreeMap<(u64, u64), u64>) {
 
     let points: BTreeSet<u64> = contested.keys().map(|(point, _)| *point).collect();
     let expected = points.into_iter().map(|point| {
-        let writes = contested.range((point, 0)..=(point, u64::MAX));
-        let writes: Vec<u64> = writes.map(|(_, value)| *value).collect();
+        let writes: Vec<u64> = contested
+            .range((point, 0)..=(point, u64::MAX))
+            .map(|(_, value)| *value)
+            .collect();
         let last = |writer: u64| writes.iter().rev().find(|value| **value % 2 == writer);
         json!({
             "point": format!("p{point}"),

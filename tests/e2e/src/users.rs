@@ -19,9 +19,10 @@ fn status(server: &ServerClient, token: &str) -> u16 {
 }
 
 fn json_request(server: &ServerClient, path: &str, body: &Value) -> RequestBuilder {
-    let request = server.request("POST", path);
-    let request = request.header("content-type", "application/json");
-    request.body(body.to_string())
+    server
+        .request("POST", path)
+        .header("content-type", "application/json")
+        .body(body.to_string())
 }
 
 fn post(server: &ServerClient, path: &str, body: &Value) -> (u16, Value) {
@@ -245,8 +246,8 @@ fn the_endpoints_of_users_are_off_by_default() {
 fn web_pages_create_no_first_user() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &BASIC);
     let body = json!({"username": "boss", "password": "correct horse"});
-    let request = json_request(&neap, "/api/v3/configure/user", &body);
-    let request = request.header("origin", "https://elsewhere.example");
+    let request = json_request(&neap, "/api/v3/configure/user", &body)
+        .header("origin", "https://elsewhere.example");
     assert_eq!(Reply::receive(request).unwrap().status, 403);
     assert_eq!(post(&neap, "/api/v3/configure/user", &body).0, 200);
 }

@@ -76,8 +76,11 @@ fn a_damaged_object_is_found_and_answers_stay_correct() {
         let report = stage.on_store(&["fsck", "--full", "--json"]);
         assert_eq!(report.err, "", "{name}");
         for path in &paths {
-            let key = path.strip_prefix(stage.place.folder()).unwrap();
-            let key = key.to_str().unwrap();
+            let key = path
+                .strip_prefix(stage.place.folder())
+                .unwrap()
+                .to_str()
+                .unwrap();
             assert!(report.out.contains(key), "{name}: {}", report.out);
         }
         assert!(report.out.contains(said), "{name}: {}", report.out);
@@ -118,8 +121,8 @@ fn a_copy_answers_from_its_own_objects() {
     let (stage, caches) = (stage(), caches());
     stage.write("m,host=c,room=z v=4 -30");
     let folder = TempDir::new().unwrap();
-    let to = folder.path().join("copy");
-    let to = to.to_str().unwrap();
+    let copy_path = folder.path().join("copy");
+    let to = copy_path.to_str().unwrap();
     stage.on_store(&["copy", "--to", to]).succeeded();
     let shown = caches
         .each_ref()

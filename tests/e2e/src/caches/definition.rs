@@ -189,8 +189,7 @@ impl CacheDefinition {
                 };
                 let mut sorted: Vec<&str> = others().collect();
                 sorted.sort_unstable();
-                let shown = keys.iter().copied();
-                let shown = shown.chain(values.clone().unwrap_or(sorted));
+                let shown = keys.iter().copied().chain(values.clone().unwrap_or(sorted));
                 let shown = list(shown.chain(["time"]), "");
                 let tags = columns.tags.iter().map(String::as_str);
                 let newest = format!("time DESC, {}", list(tags, " NULLS FIRST"));

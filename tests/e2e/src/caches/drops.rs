@@ -147,8 +147,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
     let versions: Vec<serde_json::Value> = serde_json::from_str(&versions.succeeded()).unwrap();
     let first = versions
         .iter()
-        .filter_map(|version| version["stamp"].as_u64());
-    let first = first
+        .filter_map(|version| version["stamp"].as_u64())
         .filter(|stamp| *stamp >= shown[0].0)
         .min()
         .unwrap()

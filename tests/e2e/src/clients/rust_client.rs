@@ -209,13 +209,13 @@ fn influxdb3_client_for_rust_queries_in_both_languages() {
                 .write("cpu,host=a usage=1.5 10\ncpu,host=b usage=2.5 20")
                 .await
                 .unwrap();
-            let rows = client
+            let result = client
                 .sql("SELECT usage FROM cpu WHERE host = $host AND usage > $least")
                 .param("host", "b")
                 .params([("least", 2)])
                 .await
                 .unwrap();
-            let rows = rows.rows().unwrap();
+            let rows = result.rows().unwrap();
             assert_eq!(rows[0]["usage"].as_f64(), Some(2.5));
             assert_eq!(rows.len(), 1);
 

@@ -31,8 +31,8 @@ fn files_of_rows_are_written_with_their_types() {
     );
 
     // A Parquet file of a query is a file to write.
-    let parquet = stage.files.path().join("cpu.parquet");
-    let parquet = parquet.to_str().unwrap();
+    let parquet_path = stage.files.path().join("cpu.parquet");
+    let parquet = parquet_path.to_str().unwrap();
     let query = ["query", "-d", "db", "--format", "parquet", "--output"];
     stage
         .run(&[&query[..], &[parquet, sql]].concat())

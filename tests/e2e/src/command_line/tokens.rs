@@ -140,8 +140,8 @@ fn the_operator_token_is_replaced_and_not_deleted() {
 #[test]
 fn a_server_can_be_given_its_operator_token_in_a_file() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("admin.json");
-    let path = path.to_str().unwrap();
+    let file_path = folder.path().join("admin.json");
+    let path = file_path.to_str().unwrap();
     let create = [
         "create",
         "token",

@@ -65,8 +65,10 @@ fn query_set() -> Vec<String> {
 
 /// Checks all statements, and returns how many ran on workers.
 fn check_all(cluster: &WorkerCluster) -> usize {
-    let statements = STATEMENTS.iter().map(|sql| (*sql).to_owned());
-    let statements = statements.chain(query_set());
+    let statements = STATEMENTS
+        .iter()
+        .map(|sql| (*sql).to_owned())
+        .chain(query_set());
     let used = statements.map(|sql| cluster.check("bench", &sql));
     used.filter(|workers| *workers > 0).count()
 }

@@ -47,8 +47,12 @@ impl ServerClient {
     }
 
     fn with_headers(url: &str, headers: HeaderMap) -> Self {
-        let client = Client::builder().no_proxy().no_gzip().timeout(LIMIT);
-        let client = client.pool_idle_timeout(IDLE).default_headers(headers);
+        let client = Client::builder()
+            .no_proxy()
+            .no_gzip()
+            .timeout(LIMIT)
+            .pool_idle_timeout(IDLE)
+            .default_headers(headers);
         Self {
             client: client.build().unwrap(),
             url: url.to_owned(),

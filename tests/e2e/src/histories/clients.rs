@@ -114,8 +114,9 @@ impl Client<'_> {
         let fields = self.draw_fields();
         let tag = self.rng.random_range(0..SAMPLE_TAGS);
         let count = self.rng.random_range(1..=SAMPLE_ROWS);
-        let times = (0..count).map(|_| self.rng.random_range(0..SAMPLE_POINTS) * SAMPLE_STEP);
-        let times: Vec<u64> = times.collect();
+        let times: Vec<u64> = (0..count)
+            .map(|_| self.rng.random_range(0..SAMPLE_POINTS) * SAMPLE_STEP)
+            .collect();
         self.write_points(Table::Samples, tag, &times, fields);
     }
 
@@ -223,8 +224,8 @@ impl Client<'_> {
             "stop": date(times.end - 1),
             "condition": format!("series = '{tag}'"),
         });
-        let request = server.request("POST", "/api/v3/delete_rows");
-        let request = request
+        let request = server
+            .request("POST", "/api/v3/delete_rows")
             .header("content-type", "application/json")
             .body(body.to_string());
         let operation = Operation::Delete { table, tag, times };
@@ -343,8 +344,10 @@ impl Client<'_> {
     ) -> bool {
         let body = json!({ "db": database, "q": select(&read) }).to_string();
         let mut request = server.request("POST", "/api/v3/query_sql").body(body);
-        let after = self.stamp.filter(|_| self.has_session);
-        let after = after.filter(|_| read.consistency != ReadConsistency::AsOf);
+        let after = self
+            .stamp
+            .filter(|_| self.has_session)
+            .filter(|_| read.consistency != ReadConsistency::AsOf);
         if let Some(after) = after {
             request = request.header(STAMP, after);
         }
@@ -415,8 +418,9 @@ impl Client<'_> {
             || read.selection == ReadSelection::Deliveries;
         match reply.status {
             200 => {
-                let mark = reply.header("x-neap-as-of");
-                let mark = mark.and_then(|mark| mark.parse().ok());
+                let mark = reply
+                    .header("x-neap-as-of")
+                    .and_then(|mark| mark.parse().ok());
                 let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
                 Some((answer(read, &rows), mark))
             }

@@ -205,8 +205,8 @@ impl Member {
 
     /// Returns the number of the instance, and the address that accepts its requests, if it has been started.
     pub(super) fn instance(&self) -> Option<(u64, ServerClient)> {
-        let running = self.running();
-        let running = running.as_ref()?;
+        let guard = self.running();
+        let running = guard.as_ref()?;
         Some((running.instance, ServerClient::clone(&running.process)))
     }
 
@@ -308,8 +308,10 @@ impl Cluster {
         };
         let plugins = kind.has_trigger().then(plugin_folder);
         let folder = plugins.as_ref().map(TempDir::path);
-        let members = kind.modes().iter();
-        let members = members.map(|mode| Member::new(mode, &store, &runtime, folder));
+        let members = kind
+            .modes()
+            .iter()
+            .map(|mode| Member::new(mode, &store, &runtime, folder));
         Some(Self {
             members: members.collect(),
             store,
@@ -322,11 +324,14 @@ impl Cluster {
     /// Returns the instances that answer requests of a role: `ingest`, `query`, or [`ALL_MODES`]. The functions are last, and
     /// have no number.
     pub(super) fn instances(&self, role: &str) -> Vec<(Option<u64>, ServerClient)> {
-        let members = self.members.iter().filter(|member| member.answers(role));
-        let members = members.filter_map(|member| {
-            let (instance, server) = member.instance()?;
-            Some((Some(instance), server))
-        });
+        let members = self
+            .members
+            .iter()
+            .filter(|member| member.answers(role))
+            .filter_map(|member| {
+                let (instance, server) = member.instance()?;
+                Some((Some(instance), server))
+            });
         let functions = self.functions.iter();
         members
             .chain(functions.map(|stack| (None, ServerClient::clone(stack))))
@@ -447,8 +452,11 @@ impl Disk {
         while let Some(folder) = folders.pop() {
             // Processes remove folders and create others meanwhile.
             fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).ok();
-            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-            let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let entries = fs::read_dir(&folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
             folders.extend(entries.map(|entry| entry.path()));
         }
     }

@@ -176,9 +176,12 @@ impl FaultInjector<'_> {
     fn inject_into_store(&mut self) -> bool {
         let time = self.duration();
         let error = *STORE_ERRORS.choose(&mut self.rng).unwrap();
-        let members = self.cluster.members.iter();
-        let members = members.filter_map(|member| Some((member, member.fault.try_lock().ok()?)));
-        let members: Vec<_> = members.collect();
+        let members: Vec<_> = self
+            .cluster
+            .members
+            .iter()
+            .filter_map(|member| Some((member, member.fault.try_lock().ok()?)))
+            .collect();
         for (member, _) in &members {
             member.set_store_fault(error);
         }

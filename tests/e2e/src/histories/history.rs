@@ -287,16 +287,23 @@ impl History {
 
     /// Returns the deletes that match a cell, by their positions.
     pub(super) fn deletes_of(&self, cell: Cell) -> impl Iterator<Item = usize> {
-        let deletes = self.deletes.get(&(cell.table, cell.tag));
-        let deletes = deletes.into_iter().flatten().copied();
+        let deletes = self
+            .deletes
+            .get(&(cell.table, cell.tag))
+            .into_iter()
+            .flatten()
+            .copied();
         deletes.filter(move |place| self.events[*place].deletes(&cell))
     }
 
     /// Returns the time from which on no request changes rows.
     pub(super) fn end_of_changes(&self) -> Duration {
-        let changes = self.events.iter();
-        let changes = changes.filter(|event| !matches!(event.operation, Operation::Read(_)));
-        changes.map(|event| event.end).max().unwrap_or_default()
+        self.events
+            .iter()
+            .filter(|event| !matches!(event.operation, Operation::Read(_)))
+            .map(|event| event.end)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Returns the drops of a table, by their positions.

@@ -109,8 +109,8 @@ impl Operator<'_> {
             path: ReadPath::Cache,
             ..TableRead::rows(Table::Samples, None, as_of)
         };
-        let rows = [Table::Log, Table::Fields, Table::Samples];
-        let rows = rows.map(|table| TableRead::rows(table, None, as_of));
+        let rows = [Table::Log, Table::Fields, Table::Samples]
+            .map(|table| TableRead::rows(table, None, as_of));
         for read in rows.into_iter().chain([newest]) {
             let Some(rows) = self.rows(&name, &read) else {
                 continue;

@@ -54,8 +54,7 @@ impl HistoryRecorder {
 
     /// Counts an answer that no promise permits.
     pub(super) fn unexpected(&self, what: &str, reply: &Reply) {
-        let text = reply.text();
-        let text: String = text.chars().take(300).collect();
+        let text: String = reply.text().chars().take(300).collect();
         let text = format!("{what}: {} {text}", reply.status);
         let mut unexpected = self
             .unexpected

@@ -195,8 +195,11 @@ impl HistoryRun {
         operations: OperatorCounts,
         fsck: Option<String>,
     ) -> HistorySummary {
-        let acknowledged = parts.events.iter().filter(|event| event.is_acknowledged());
-        let acknowledged = acknowledged.count();
+        let acknowledged = parts
+            .events
+            .iter()
+            .filter(|event| event.is_acknowledged())
+            .count();
         let history = History::new(parts.events);
         let margin = ClockMargin {
             between_instances: RESOLUTION,
@@ -226,11 +229,11 @@ fn fsck(cluster: &Cluster) -> Option<String> {
 
 /// Returns strong reads of all tables, and of the caches.
 fn reads_of_tables() -> Vec<TableRead> {
-    let rows = Table::ALL.iter();
-    let rows = rows.map(|table| TableRead::rows(*table, None, ReadConsistency::Strong));
-    let caches = [ReadSelection::Newest(CACHED_ROWS), ReadSelection::Tags];
-    let caches =
-        caches.map(|selection| TableRead::strong(Table::Samples, selection, ReadPath::Cache));
+    let rows = Table::ALL
+        .iter()
+        .map(|table| TableRead::rows(*table, None, ReadConsistency::Strong));
+    let caches = [ReadSelection::Newest(CACHED_ROWS), ReadSelection::Tags]
+        .map(|selection| TableRead::strong(Table::Samples, selection, ReadPath::Cache));
     rows.chain(caches).collect()
 }
 

@@ -86,13 +86,14 @@ fn soak() {
     };
     let time = Duration::from_secs(60 * minutes.parse::<u64>().unwrap());
     let only = variable("NEAP_HISTORY_STORE");
-    let kinds = ClusterKind::ALL.into_iter();
-    let kinds: Vec<_> = kinds
+    let kinds: Vec<_> = ClusterKind::ALL
+        .into_iter()
         .filter(|kind| only.as_deref().is_none_or(|only| only == kind.name()))
         .collect();
     assert!(!kinds.is_empty(), "NEAP_HISTORY_STORE={only:?}");
-    let first = variable("NEAP_HISTORY_SEED").map(|seed| seed.parse().unwrap());
-    let first: u64 = first.unwrap_or_else(random_seed);
+    let first: u64 = variable("NEAP_HISTORY_SEED")
+        .map(|seed| seed.parse().unwrap())
+        .unwrap_or_else(random_seed);
     let started_at = now();
     let mut totals = SoakTotals::default();
     for (seed, kind) in (first..).zip(kinds.iter().cycle()) {

@@ -51,8 +51,10 @@ pub(super) struct ProxyRuntime(Arc<Runtime>);
 
 impl ProxyRuntime {
     pub(super) fn start() -> Self {
-        let mut runtime = Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).enable_all().build();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         Self(Arc::new(runtime.unwrap()))
     }
 }
@@ -69,8 +71,12 @@ pub(super) struct StoreProxy {
 impl StoreProxy {
     /// Starts a proxy to the store at a URL without path.
     pub(super) fn start(runtime: &ProxyRuntime, endpoint: &str) -> Self {
-        let store = endpoint.trim_start_matches("http://").trim_end_matches('/');
-        let store: SocketAddr = store.replace("localhost", "127.0.0.1").parse().unwrap();
+        let store: SocketAddr = endpoint
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .replace("localhost", "127.0.0.1")
+            .parse()
+            .unwrap();
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = runtime.0.block_on(listen).unwrap();
         let address = listener.local_addr().unwrap();

@@ -56,9 +56,12 @@ fn stored(server: &ServerClient, client: usize) -> Option<BTreeSet<usize>> {
         return None;
     }
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&reply.bytes).unwrap();
-    let rows = rows.iter().map(|row| row["id"].as_u64().unwrap());
-    let rows: Vec<usize> = rows.map(|row| usize::try_from(row).unwrap()).collect();
+    let json_rows: Vec<serde_json::Value> = serde_json::from_slice(&reply.bytes).unwrap();
+    let rows: Vec<usize> = json_rows
+        .iter()
+        .map(|row| row["id"].as_u64().unwrap())
+        .map(|row| usize::try_from(row).unwrap())
+        .collect();
     let writes = rows.chunks(ROWS).map(|rows| {
         let first = rows[0];
         let is_whole = rows.iter().copied().eq(first..first + ROWS);
@@ -95,15 +98,15 @@ fn clients(stack: &LambdaStack, mut meanwhile: impl FnMut(usize)) -> Vec<SentWri
     stack.write("several", "begin v=1i 1");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let clients = (0..CLIENTS).map(|client| {
-            let server: &ServerClient = stack;
-            scope.spawn(move || rounds(server, client))
-        });
-        let clients: Vec<_> = clients.collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let server: &ServerClient = stack;
+                scope.spawn(move || rounds(server, client))
+            })
+            .collect();
         let is_over = &is_over;
         let watch = scope.spawn(move || {
-            let sent = clients.into_iter().map(|client| client.join());
-            let sent: Vec<_> = sent.collect();
+            let sent: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
             is_over.store(true, Ordering::Relaxed);
             sent
         });

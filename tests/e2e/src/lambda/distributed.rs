@@ -95,8 +95,9 @@ fn query(server: &ServerClient, sql: &str) -> (Vec<Value>, Option<u64>) {
     let body = json!({ "db": DB, "q": sql }).to_string();
     let reply = Reply::receive(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
-    let workers = reply.header(WORKERS_HEADER);
-    let workers = workers.map(|workers| workers.parse().unwrap());
+    let workers = reply
+        .header(WORKERS_HEADER)
+        .map(|workers| workers.parse().unwrap());
     (serde_json::from_slice(&reply.bytes).unwrap(), workers)
 }
 

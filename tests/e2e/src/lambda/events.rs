@@ -25,8 +25,10 @@ fn ask_with(
     body: Vec<u8>,
     headers: &[(&str, &str)],
 ) -> Reply {
-    let request = stack.request(method, target);
-    let request = request.header("x-lambda-local-event", service).body(body);
+    let request = stack
+        .request(method, target)
+        .header("x-lambda-local-event", service)
+        .body(body);
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)
     });
@@ -86,8 +88,9 @@ fn writes_and_queries_have_the_same_effect_with_every_service() {
                 "{service}"
             );
         }
-        let parquet = json!({ "db": "services", "q": "SELECT * FROM m", "format": "parquet" });
-        let parquet = parquet.to_string().into_bytes();
+        let parquet = json!({ "db": "services", "q": "SELECT * FROM m", "format": "parquet" })
+            .to_string()
+            .into_bytes();
         let reply = ask(&stack, service, "POST", "/api/v3/query_sql", parquet);
         assert_eq!(reply.status, 200, "{service}");
         assert!(

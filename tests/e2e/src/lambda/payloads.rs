@@ -51,8 +51,8 @@ fn a_result_of_20_megabytes_is_returned_completely() {
                 rows.iter().map(number).collect()
             }
             _ => {
-                let lines = reply.text();
-                let lines = lines.lines().skip(1);
+                let answer = reply.text();
+                let lines = answer.lines().skip(1);
                 let number = |line: &str| {
                     let (_, said) = line.split_once(',').unwrap();
                     let row = said[..7].parse().unwrap();

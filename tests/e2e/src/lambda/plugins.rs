@@ -40,8 +40,9 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
 "#;
 
 fn send(stack: &LambdaStack, path: &str, body: &Value) {
-    let request = stack.request("POST", path);
-    let request = request.header("content-type", "application/json");
+    let request = stack
+        .request("POST", path)
+        .header("content-type", "application/json");
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
 }
@@ -239,8 +240,9 @@ fn requests_reach_a_plugin_at_any_path_with_every_service() {
                 "http_api" => encoded.replace("%25", "%2525"),
                 _ => encoded.to_owned(),
             };
-            let request = stack.request("POST", &format!("/api/v3/engine/{encoded}?a=%2525"));
-            let request = request.header("x-lambda-local-event", service);
+            let request = stack
+                .request("POST", &format!("/api/v3/engine/{encoded}?a=%2525"))
+                .header("x-lambda-local-event", service);
             let reply = Reply::receive(request.body("hello")).unwrap();
             assert_eq!(reply.status, 200, "{service} {path}: {}", reply.text());
             let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();

@@ -287,8 +287,8 @@ impl Drop for LambdaStack {
         if thread::panicking() {
             for function in ["write", "query", "compact", "engine"] {
                 let path = format!("/functions/{function}/logs");
-                let logs = Reply::receive(self.control.request("GET", &path));
-                let logs = logs.map_or_else(|error| error.to_string(), |logs| logs.text());
+                let logs = Reply::receive(self.control.request("GET", &path))
+                    .map_or_else(|error| error.to_string(), |logs| logs.text());
                 let shown = logs.len().saturating_sub(4_000);
                 eprintln!("--- {function}: {}", logs.get(shown..).unwrap_or(&logs));
             }

@@ -62,8 +62,10 @@ fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
 
 /// Creates a token with a request as a client sends it.
 fn create(stack: &LambdaStack, admin: &str, path: &str, body: &Value) -> String {
-    let request = stack.request("POST", path).bearer_auth(admin);
-    let request = request.header("content-type", "application/json");
+    let request = stack
+        .request("POST", path)
+        .bearer_auth(admin)
+        .header("content-type", "application/json");
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 201, "{}", reply.text());
     let created: Value = serde_json::from_slice(&reply.bytes).unwrap();

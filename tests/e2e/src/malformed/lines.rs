@@ -230,8 +230,8 @@ fn encodings() -> Vec<MalformedRequest> {
         case("POST", target.clone(), body, status, answer).with("Content-Encoding", encoding)
     };
     let no_gzip = "error decoding gzip stream: invalid gzip header";
-    let cut = gzip("m v=1 1");
-    let cut = cut[..cut.len() - 4].to_vec();
+    let complete = gzip("m v=1 1");
+    let cut = complete[..complete.len() - 4].to_vec();
     let corrupt =
         "error decoding gzip stream: corrupt gzip stream does not have a matching checksum";
     let plain = b"known v=1i 1".to_vec();

@@ -140,9 +140,10 @@ fn preflights_of_browsers_are_answered_on_every_path() {
         "/ping",
         "/nope",
     ] {
-        let request = server.request("OPTIONS", path);
-        let request = request.header("Origin", "https://example.org");
-        let request = request.header("Access-Control-Request-Method", "POST");
+        let request = server
+            .request("OPTIONS", path)
+            .header("Origin", "https://example.org")
+            .header("Access-Control-Request-Method", "POST");
         let reply =
             Reply::receive(request.header("Access-Control-Request-Headers", "authorization"))
                 .unwrap();

@@ -54,11 +54,14 @@ fn under_load(
 ) {
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let clients = next.iter().enumerate().map(|(client, next)| {
-            let (server, is_over, sent, next) = (server.clone(), &is_over, &sent, *next);
-            scope.spawn(move || load(&server, client, next, is_over, sent))
-        });
-        let clients: Vec<_> = clients.collect();
+        let clients: Vec<_> = next
+            .iter()
+            .enumerate()
+            .map(|(client, next)| {
+                let (server, is_over, sent, next) = (server.clone(), &is_over, &sent, *next);
+                scope.spawn(move || load(&server, client, next, is_over, sent))
+            })
+            .collect();
         wait_for("load", LOAD, || {
             (sent.load(Ordering::Relaxed) >= enough).then_some(())
         });

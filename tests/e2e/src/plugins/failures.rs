@@ -152,8 +152,8 @@ fn a_request_that_fails_says_why() {
     for _ in 0..2 {
         let reply = stage.ask("fails");
         assert_eq!(reply.status, 500);
-        let error: serde_json::Value = serde_json::from_slice(&reply.bytes).unwrap();
-        let error = error["error"].as_str().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&reply.bytes).unwrap();
+        let error = answer["error"].as_str().unwrap();
         assert!(error.contains("RuntimeError: can't answer"), "{error}");
     }
     let line = stage.wait_for_log("fails", "ERROR ");

@@ -61,10 +61,11 @@ impl PluginServerFixture {
         let folder = TempDir::new().unwrap();
         copy(&repository().join("tests/plugins"), folder.path());
         let path = folder.path().to_str().unwrap();
-        let flags = ["--plugin-dir", path]
+        let flags: Vec<_> = ["--plugin-dir", path]
             .into_iter()
-            .chain(flags.iter().copied());
-        let flags: Vec<_> = flags.map(|flag| flag.replace("FOLDER", path)).collect();
+            .chain(flags.iter().copied())
+            .map(|flag| flag.replace("FOLDER", path))
+            .collect();
         let server = serve(&place, &flags);
         server.write(DB, "begin value=1i 1");
         Self {
@@ -232,8 +233,9 @@ pub(super) fn log(server: &ServerClient, database: &str, trigger: &str) -> Vec<S
 
 /// Sends JSON.
 pub(super) fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
-    let request = server.request(method, path);
-    let request = request.header("content-type", "application/json");
+    let request = server
+        .request(method, path)
+        .header("content-type", "application/json");
     Reply::receive(request.body(body.to_string())).unwrap()
 }
 

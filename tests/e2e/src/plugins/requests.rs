@@ -14,8 +14,9 @@ fn a_plugin_receives_a_request_without_its_token() {
         .with(&[("k", "v")])
         .create(&stage);
     let path = "/api/v3/engine/a/b/echo?a=1&b=%C3%BC%20x&a=2&empty=";
-    let request = stage.server.request("POST", path);
-    let request = request
+    let request = stage
+        .server
+        .request("POST", path)
         .header("X-Kind", "Special")
         .header("authorization", "Bearer apiv3_secret")
         .body("héllo");

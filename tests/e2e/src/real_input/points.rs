@@ -57,8 +57,11 @@ impl ParsedPoints {
         let mut points = Self::default();
         for line in parse_lines(text) {
             let line = line.unwrap();
-            let tags = line.series.tag_set.iter().flatten();
-            let tags = tags
+            let tags = line
+                .series
+                .tag_set
+                .iter()
+                .flatten()
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect();
             let time = nanoseconds(line.timestamp.expect("a timestamp"));
@@ -196,8 +199,10 @@ fn aggregates(name: &str, values: &[&PlainFieldValue]) -> Vec<(String, ExpectedV
 impl TableAggregates {
     /// Returns the statement that selects all aggregates.
     pub(super) fn sql(&self) -> String {
-        let columns = self.columns.iter().enumerate();
-        let columns: Vec<_> = columns
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .enumerate()
             .map(|(place, (column, _))| format!("{column} AS c{place}"))
             .collect();
         format!("SELECT {} FROM {}", columns.join(", "), quoted(&self.table))

@@ -16,8 +16,9 @@ pub(super) fn check(history: &History, answer: &ReadAnswer, report: &mut CheckRe
         .iter()
         .filter(|event| event.is_acknowledged())
     {
-        let missing = rows_of(event).filter(|(cell, value)| delivered.get(cell) != Some(value));
-        let missing: Vec<_> = missing.collect();
+        let missing: Vec<_> = rows_of(event)
+            .filter(|(cell, value)| delivered.get(cell) != Some(value))
+            .collect();
         if !missing.is_empty() {
             let text = format!("{missing:?} of {event:?} were not delivered");
             report.add(Promise::Deliveries, text);

@@ -56,10 +56,13 @@ pub(super) fn check(history: &History, report: &mut CheckReport) {
             OrderSearch::Undecided => report.count("undecided registers", 1),
             OrderSearch::Unordered(time) => {
                 let from = time.saturating_sub(Duration::from_secs(10));
-                let near = requests.iter().filter(|request| {
-                    request.begin <= time && request.end.is_none_or(|end| end >= from)
-                });
-                let near: Vec<_> = near.map(|request| format!("\n    {request:?}")).collect();
+                let near: Vec<_> = requests
+                    .iter()
+                    .filter(|request| {
+                        request.begin <= time && request.end.is_none_or(|end| end >= from)
+                    })
+                    .map(|request| format!("\n    {request:?}"))
+                    .collect();
                 let text = format!("{cell:?} up to {time:?}:{}", near.concat());
                 report.add(Promise::Linearizability, text);
             }

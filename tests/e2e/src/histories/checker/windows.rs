@@ -141,8 +141,8 @@ pub(super) fn check_settled_views(history: &History, report: &mut CheckReport) {
             None => {}
             Some(first) => {
                 report.count("comparisons with views", 1);
-                let expected = settled_windows(first, end_of_changes);
-                let expected = expected.map(|(_, _, windows)| windows);
+                let expected =
+                    settled_windows(first, end_of_changes).map(|(_, _, windows)| windows);
                 if expected != Some(windows) {
                     let text = format!("{event:?} differs from {first:?}");
                     report.add(Promise::Views, text);
