@@ -52,8 +52,10 @@ pub fn replay_corpora(mut start: impl FnMut(&Path)) -> Result<(), CorpusError> {
 fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     let failed = |error| CorpusError::Io(folder.to_owned(), error);
     let entries = fs::read_dir(folder).map_err(failed)?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
     paths.sort();
     Ok(paths)
 }

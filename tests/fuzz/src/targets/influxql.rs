@@ -12,8 +12,7 @@ pub(crate) fn run(input: &[u8]) {
     };
     for mut statement in statements {
         let written = statement.to_string();
-        let again = parse(&written);
-        let again = again.unwrap_or_else(|error| panic!("{written:?}: {error}"));
+        let again = parse(&written).unwrap_or_else(|error| panic!("{written:?}: {error}"));
         assert_eq!(again, [statement.clone()], "{written:?}");
         let bound = statement.bind(&|name| Some(Literal::String(name.to_owned())));
         bound.expect("each placeholder has a value");

@@ -61,8 +61,8 @@ fn check_written_lines(table: TableRows) {
         if written.text.matches('\n').count() > written.rows.len() {
             return;
         }
-        let again = parse(line.as_bytes(), &EmptySchema, &options_of_written_lines());
-        let mut again = again.expect("the lines are UTF-8");
+        let mut again = parse(line.as_bytes(), &EmptySchema, &options_of_written_lines())
+            .expect("the lines are UTF-8");
         assert_eq!(again.errors, [], "{line:?}");
         let table = again.tables.pop().expect("each line is a row");
         assert_eq!(lines_of(table).text, line);

@@ -26,8 +26,9 @@ pub(crate) fn manifest(input: &[u8]) {
     let Some(current) = read_stable::<Manifest>(Key::Manifest(DATABASE), input) else {
         return;
     };
-    let head = read_register::<ManifestHead>(Key::Manifest(DATABASE), input);
-    let head = head.expect("a manifest has a head").value;
+    let head = read_register::<ManifestHead>(Key::Manifest(DATABASE), input)
+        .expect("a manifest has a head")
+        .value;
     assert_eq!(head.low_water_mark, current.value.low_water_mark);
     assert_eq!(head.deletes, current.value.delete_bytes());
     let is_valid = current.value.check().is_ok();

@@ -34,8 +34,8 @@ fn decode(object: Bytes) {
     let moved = segment.moved_to(DatabaseId::new(2), 9);
     assert!(moved.is_some() || segment.is_damaged());
     if let Some(moved) = moved {
-        let again = Segment::decode(moved.database(), moved.name(), moved.object().clone());
-        let again = again.expect("an encoded segment");
+        let again = Segment::decode(moved.database(), moved.name(), moved.object().clone())
+            .expect("an encoded segment");
         assert_eq!(again.directory(), segment.directory());
         assert_eq!(again.deletes(), segment.deletes());
     }
@@ -68,9 +68,10 @@ fn read_rows(segment: &Segment) {
 /// Returns whether the buffers of a stream are small.
 fn is_small(segment: &Segment, entry: &StreamEntry) -> bool {
     let object = segment.object();
-    let header = object.get(HEADER_BYTES..HEADER_BYTES + 4);
-    let header = header.and_then(|length| length.first_chunk::<4>());
-    let header = header.map_or(0, |length| u32::from_le_bytes(*length));
+    let header = object
+        .get(HEADER_BYTES..HEADER_BYTES + 4)
+        .and_then(|length| length.first_chunk::<4>())
+        .map_or(0, |length| u32::from_le_bytes(*length));
     let start = HEADER_BYTES + 4 + header as usize + entry.offset as usize;
     let stream = object.get(start..start + entry.length as usize);
     stream.is_none_or(has_small_buffers)
@@ -78,8 +79,10 @@ fn is_small(segment: &Segment, entry: &StreamEntry) -> bool {
 
 /// Returns the name that the envelope of a segment names.
 fn name_of(object: &Bytes) -> SegmentName {
-    let put_id = object.get(8..24).and_then(|id| id.first_chunk::<16>());
-    let put_id = put_id.map_or(0, |id| u128::from_le_bytes(*id));
+    let put_id = object
+        .get(8..24)
+        .and_then(|id| id.first_chunk::<16>())
+        .map_or(0, |id| u128::from_le_bytes(*id));
     let [nonce, stamp] = [put_id, put_id >> 64].map(|part| part as u64);
     SegmentName {
         stamp: Stamp::from_u64(stamp),

@@ -69,13 +69,13 @@ fn add_arrow_files(seeds: &mut Seeds, rows: &RecordBatch) {
         .clone()
         .try_with_compression(Some(CompressionType::ZSTD));
     for options in [plain, compressed.expect("zstd is enabled")] {
-        let stream =
-            StreamWriter::try_new_with_options(Vec::new(), &rows.schema(), options.clone());
-        let mut stream = stream.expect("a stream");
+        let mut stream =
+            StreamWriter::try_new_with_options(Vec::new(), &rows.schema(), options.clone())
+                .expect("a stream");
         stream.write(rows).expect("rows");
         seeds.add("arrow-file", stream.into_inner().expect("a stream"));
-        let file = FileWriter::try_new_with_options(Vec::new(), &rows.schema(), options);
-        let mut file = file.expect("a file");
+        let mut file =
+            FileWriter::try_new_with_options(Vec::new(), &rows.schema(), options).expect("a file");
         file.write(rows).expect("rows");
         seeds.add("arrow-file", file.into_inner().expect("a file"));
     }
@@ -92,8 +92,8 @@ fn add_parquet_files(seeds: &mut Seeds, rows: &RecordBatch) {
     for (at, properties) in [plain.build(), compressed.build()].into_iter().enumerate() {
         let columns: &[usize] = if at == 0 { &[0, 2, 4] } else { &[1, 3, 4] };
         let rows = rows.project(columns).expect("columns");
-        let writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties));
-        let mut writer = writer.expect("a file");
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).expect("a file");
         writer.write(&rows).expect("rows");
         let metadata = writer.finish().expect("a file");
         let file = std::mem::take(writer.inner_mut());
@@ -106,7 +106,7 @@ fn add_parquet_files(seeds: &mut Seeds, rows: &RecordBatch) {
 /// Adds the rows of layers, without the header that identifies their cache.
 fn add_layers(seeds: &mut Seeds, rows: &RecordBatch) {
     for (cache, shape) in CacheShape::all_of(&cache_table()) {
-        let object = match &shape {
+        let encoded = match &shape {
             CacheShape::Last(shape) => {
                 let rows = conform_to_schema(rows, shape.schema()).expect("the table's columns");
                 let mut builder = LastRowsBuilder::new(shape, 0, usize::MAX);
@@ -119,7 +119,7 @@ fn add_layers(seeds: &mut Seeds, rows: &RecordBatch) {
                 encode_distinct(cache, 7, &builder.finish().expect("a layer"))
             }
         };
-        let object = object.expect("an object");
+        let object = encoded.expect("an object");
         seeds.add("cache-layer", &object[HEADER_BYTES + LAYER_HEADER_BYTES..]);
     }
 }
