@@ -85,8 +85,8 @@ const LANDLOCK_VERSION: &str = "import ctypes\nprint(ctypes.CDLL(None).syscall(4
 pub fn has_landlock(version: i32) -> bool {
     let printed = Command::new("python3")
         .args(["-c", LANDLOCK_VERSION])
-        .output();
-    let printed = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let found = printed.ok().and_then(|printed| printed.trim().parse().ok());
     let is_there = found.is_some_and(|found: i32| found >= version);
     if !is_there {
