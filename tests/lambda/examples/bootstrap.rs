@@ -44,8 +44,10 @@ async fn handle(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Par
     }
     if let Some(records) = asked["Records"].as_array() {
         let is_bad = |record: &&Value| record.to_string().contains("bad");
-        let failed = records.iter().filter(is_bad);
-        let failed = failed.map(|record| json!({ "itemIdentifier": record["messageId"] }));
+        let failed = records
+            .iter()
+            .filter(is_bad)
+            .map(|record| json!({ "itemIdentifier": record["messageId"] }));
         let said = json!({ "batchItemFailures": failed.collect::<Vec<_>>() });
         return Ok(FunctionResponse::BufferedResponse(said));
     }

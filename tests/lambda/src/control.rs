@@ -110,8 +110,10 @@ pub fn routes(control: ControlState) -> Router {
 }
 
 async fn list_functions(State(control): State<ControlState>) -> Json<Value> {
-    let functions = control.functions.iter();
-    let functions = functions.map(|(name, function)| (name.clone(), json!(function.report())));
+    let functions = control
+        .functions
+        .iter()
+        .map(|(name, function)| (name.clone(), json!(function.report())));
     Json(Value::Object(functions.collect()))
 }
 
@@ -278,8 +280,10 @@ async fn deliver(
 }
 
 async fn list_queues(State(control): State<ControlState>) -> Json<Value> {
-    let queues = control.queues.iter();
-    let queues = queues.map(|(name, queue)| (name.clone(), json!(queue.report())));
+    let queues = control
+        .queues
+        .iter()
+        .map(|(name, queue)| (name.clone(), json!(queue.report())));
     Json(Value::Object(queues.collect()))
 }
 
@@ -288,8 +292,10 @@ async fn send(
     Path(queue): Path<String>,
     body: String,
 ) -> Result<StatusCode, ControlError> {
-    let queue = control.queues.get(&queue);
-    let queue = queue.ok_or_else(|| ControlError("there is no such queue".to_owned()))?;
+    let queue = control
+        .queues
+        .get(&queue)
+        .ok_or_else(|| ControlError("there is no such queue".to_owned()))?;
     let sent = queue.send(body, Duration::ZERO);
     sent.map_err(|reason| ControlError(reason.to_string()))?;
     Ok(StatusCode::NO_CONTENT)

@@ -148,8 +148,7 @@ fn functions(
         .iter()
         .filter_map(|(name, settings)| {
             let identity = store.identities.get(name)?.clone();
-            let environment = settings.environment.iter();
-            let environment = environment.map(|(variable, value)| {
+            let environment = settings.environment.iter().map(|(variable, value)| {
                 (variable.clone(), expand_placeholders(value, store, control))
             });
             let function = LocalFunction::new(

@@ -95,8 +95,9 @@ impl FunctionInvocations {
             return Caller::Test;
         };
         let text = authorization.to_str().unwrap_or_default();
-        let key = text.strip_prefix(SIGNED);
-        let key = key.and_then(|credential| credential.split('/').next());
+        let key = text
+            .strip_prefix(SIGNED)
+            .and_then(|credential| credential.split('/').next());
         match key.and_then(|key| self.callers.get(key)) {
             Some(name) => Caller::Function(name.clone()),
             None => Caller::Unknown,

@@ -77,8 +77,8 @@ impl StoreRequestLog {
     }
 
     fn count(&self, function: &str, kind: String) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = counts.entry(function.to_owned()).or_default();
+        let mut counts_by_function = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts_by_function.entry(function.to_owned()).or_default();
         *counts.entry(kind).or_default() += 1;
     }
 
@@ -165,8 +165,8 @@ impl LocalStore {
                 };
                 let parsed = Policy::parse(&document.to_string());
                 parsed.map_err(|error| {
-                    let reason = std::error::Error::source(&error);
-                    let reason = reason.map_or_else(String::new, ToString::to_string);
+                    let reason = std::error::Error::source(&error)
+                        .map_or_else(String::new, ToString::to_string);
                     io::Error::other(format!("policy of {name}: {error}: {reason}"))
                 })
             });

@@ -69,14 +69,15 @@ impl Notifications {
         queues: &BTreeMap<String, Arc<Queue>>,
     ) -> Result<Arc<Self>, String> {
         let name = &settings.target;
-        let target = match settings.shape {
+        let configured_target = match settings.shape {
             NotificationShape::Queue => queues.get(name).cloned().map(NotificationTarget::Queue),
             NotificationShape::Direct | NotificationShape::EventBridge => functions
                 .get(name)
                 .cloned()
                 .map(NotificationTarget::Function),
         };
-        let target = target.ok_or_else(|| format!("notifications: there is no {name}"))?;
+        let target =
+            configured_target.ok_or_else(|| format!("notifications: there is no {name}"))?;
         Ok(Arc::new(Self {
             prefix: settings.prefix.clone(),
             shape: settings.shape,
@@ -118,11 +119,14 @@ impl Notifications {
     /// A number does not exist, or the function did not answer.
     pub async fn deliver(&self, numbers: &[usize]) -> Result<(), String> {
         let held = self.held();
-        let puts = numbers.iter().map(|number| {
-            let put = held.get(*number).cloned();
-            put.ok_or_else(|| format!("no notification {number} is held"))
-        });
-        let puts: Vec<NewObject> = puts.collect::<Result<_, _>>()?;
+        let puts: Vec<NewObject> = numbers
+            .iter()
+            .map(|number| {
+                held.get(*number)
+                    .cloned()
+                    .ok_or_else(|| format!("no notification {number} is held"))
+            })
+            .collect::<Result<_, _>>()?;
         self.send(&puts).await
     }
 

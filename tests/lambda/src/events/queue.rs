@@ -128,8 +128,10 @@ impl Queue {
     pub fn report(&self) -> QueueReport {
         let now = world::now();
         let messages = self.messages();
-        let visible = messages.iter().filter(|message| message.visible <= now);
-        let visible = visible.count();
+        let visible = messages
+            .iter()
+            .filter(|message| message.visible <= now)
+            .count();
         QueueReport {
             visible,
             invisible: messages.len() - visible,
@@ -246,8 +248,11 @@ fn failed(said: &[u8], batch: &[QueueMessage]) -> Vec<String> {
     let Some(said) = said else {
         return ids;
     };
-    let failed = said.batch_item_failures.into_iter();
-    let failed: Vec<String> = failed.map(|item| item.item_identifier).collect();
+    let failed: Vec<String> = said
+        .batch_item_failures
+        .into_iter()
+        .map(|item| item.item_identifier)
+        .collect();
     if failed.iter().all(|id| ids.contains(id)) {
         failed
     } else {

@@ -148,10 +148,10 @@ impl GatewayRequest<'_> {
             }
             let parameters = self.parameters(decode_form);
             if !parameters.is_empty() {
-                let joined = parameters
+                let joined: Map<String, Value> = parameters
                     .into_iter()
-                    .map(|(name, values)| (name, values.join(",").into()));
-                let joined: Map<String, Value> = joined.collect();
+                    .map(|(name, values)| (name, values.join(",").into()))
+                    .collect();
                 event.insert("queryStringParameters".to_owned(), joined.into());
             }
         }

@@ -20,9 +20,10 @@ impl GatewayRoutes {
     /// Returns the function for a request. The most specific route wins, as with API Gateway: exact paths before
     /// `{proxy+}`, a method before `ANY`, and all of them before `$default`.
     pub fn function_for(&self, method: &str, path: &str) -> Option<&str> {
-        let matching = self.0.iter();
-        let matching =
-            matching.filter_map(|(key, function)| Some((rank(key, method, path)?, function)));
+        let matching = self
+            .0
+            .iter()
+            .filter_map(|(key, function)| Some((rank(key, method, path)?, function)));
         let best = matching.max_by_key(|(rank, _)| *rank);
         best.map(|(_, function)| function.as_str())
     }

@@ -55,9 +55,9 @@ impl Gateway {
 
     async fn answer(&self, request: Request) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let kind =
-            take(&mut parts.headers, KIND_HEADER).and_then(|name| GatewayKind::from_name(&name));
-        let kind = kind.unwrap_or(self.kind);
+        let kind = take(&mut parts.headers, KIND_HEADER)
+            .and_then(|name| GatewayKind::from_name(&name))
+            .unwrap_or(self.kind);
         let instance =
             take(&mut parts.headers, INSTANCE_HEADER).and_then(|number| number.parse().ok());
         let body = match Limited::new(body, kind.request_limit()).collect().await {

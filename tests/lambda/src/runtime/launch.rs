@@ -33,8 +33,10 @@ impl LocalFunction {
         let number = state.started + 1;
         let child = self.command(number, port)?.spawn()?;
         state.started = number;
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        let pid = child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
+            .ok_or_else(|| io::Error::other("the process has no id"))?;
         let instance = FunctionInstance::new(pid, port, world::now());
         state.instances.insert(number, instance);
         let listener = TcpListener::from_std(listener)?;

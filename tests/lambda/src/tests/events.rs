@@ -115,11 +115,15 @@ async fn notifications_are_delivered_as_a_test_orders() {
         400
     );
     let dead = get(&local, "/queues").await["dead"]["bodies"].clone();
-    let keys = dead.as_array().unwrap().iter().map(|body| {
-        let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
-        body["Records"][0]["s3"]["object"]["key"].clone()
-    });
-    let keys: Vec<_> = keys.collect();
+    let keys: Vec<_> = dead
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|body| {
+            let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
+            body["Records"][0]["s3"]["object"]["key"].clone()
+        })
+        .collect();
     assert_eq!(keys, ["tail/1/c", "tail/1/a", "tail/1/c"]);
 
     assert_eq!(

@@ -118,8 +118,10 @@ async fn an_event_that_times_out_kills_its_instance() {
         ..limits()
     });
     let pid = stage.pid().await;
-    let failure = stage.invoke(json!({ "do": "sleep", "ms": 60_000 })).await;
-    let failure = failure.unwrap_err();
+    let failure = stage
+        .invoke(json!({ "do": "sleep", "ms": 60_000 }))
+        .await
+        .unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::TimedOut);
     assert!(
         failure
