@@ -218,8 +218,9 @@ impl RequestHandler {
                 answered
             }
         };
-        let date = chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds);
-        let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = (chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds))
+            .format("%a, %d %b %Y %H:%M:%S GMT")
+            .to_string();
         if let Ok(date) = HeaderValue::from_str(&date) {
             response.headers_mut().insert(header::DATE, date);
         }
