@@ -176,8 +176,12 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
     let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
     let catalog = instance.catalog.known_database(DATABASE).unwrap();
     let table = catalog.value.table(TABLE).unwrap().id();
-    let sections = manifest.value.sections.iter();
-    let mut sections: Vec<_> = sections.filter(|one| one.table == table).collect();
+    let mut sections: Vec<_> = manifest
+        .value
+        .sections
+        .iter()
+        .filter(|one| one.table == table)
+        .collect();
     sections.sort_by_key(|section| section.upto);
     inputs.map(|inputs| {
         let inputs = inputs.map(|input| Arc::clone(sections[input]));

@@ -155,8 +155,13 @@ fn sections_of(
 ) -> Vec<Arc<Section>> {
     let catalog = instance.catalog.known_database(DATABASE).unwrap();
     let table = catalog.value.table(table).unwrap().id();
-    let sections = manifest.value.sections.iter();
-    let mut sections: Vec<_> = sections.filter(|one| one.table == table).cloned().collect();
+    let mut sections: Vec<_> = manifest
+        .value
+        .sections
+        .iter()
+        .filter(|one| one.table == table)
+        .cloned()
+        .collect();
     sections.sort_by_key(|section| section.upto);
     sections
 }

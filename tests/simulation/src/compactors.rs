@@ -211,8 +211,8 @@ async fn plan(instance: &Instance, database: DatabaseId) {
     if chance.happens(0.5) {
         let started_at = instance.world.time.now();
         let orders = &planned.orders;
-        let run = &instance.maintainer;
-        let run = run
+        let run = instance
+            .maintainer
             .run_all(database, orders, &limits(chance), &mut None)
             .await;
         let (results, error) = match run {
@@ -298,8 +298,11 @@ pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
 /// Deletes the segments that have been below a low-water mark for long enough.
 pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) -> Option<()> {
     let manifest = instance.manifests.read(database, None).await.ok()?;
-    let collected = instance.collector.collect_segments(database, &manifest);
-    let collected = collected.await.ok()?;
+    let collected = instance
+        .collector
+        .collect_segments(database, &manifest)
+        .await
+        .ok()?;
     instance.trace(format_args!("collects {database}: {collected:?}"));
     Some(())
 }

@@ -31,8 +31,7 @@ impl CoverageRecorder {
     /// Records a read that the store answers.
     pub(crate) fn read(&self, machine: &str, operation: Operation, key: &str) {
         let reached = &mut *self.reached();
-        let before = reached.changed_by.get(key);
-        let before = before.map_or("nobody", String::as_str);
+        let before = reached.changed_by.get(key).map_or("nobody", String::as_str);
         reached.states.insert(format!(
             "{operation} of {} by {}, after {before}",
             KeyClass::from_key(key).as_str(),
@@ -44,8 +43,7 @@ impl CoverageRecorder {
     pub(crate) fn changed(&self, machine: &str, operation: Operation, key: &str, outcome: &str) {
         let reached = &mut *self.reached();
         let role = role_of(machine);
-        let before = reached.changed_by.get(key);
-        let before = before.map_or("nobody", String::as_str);
+        let before = reached.changed_by.get(key).map_or("nobody", String::as_str);
         let outcome = without_details(outcome);
         reached.states.insert(format!(
             "{operation} of {} by {role}: {outcome}, after {before}",

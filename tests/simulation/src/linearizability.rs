@@ -199,12 +199,13 @@ async fn history(seed: u64, rules: ProtocolRules) -> Vec<HistoryEvent> {
 /// Returns the seeds whose histories have no order, and the number of answered requests.
 fn non_linearizable_seeds(seeds: u64, rules: ProtocolRules) -> (Vec<u64>, usize) {
     let mut answered = 0;
-    let broken = (0..seeds).filter(|seed| {
-        let history = run(history(*seed, rules));
-        answered += history.iter().filter(|event| event.end.is_some()).count();
-        !is_linearizable(&history)
-    });
-    let broken = broken.collect();
+    let broken = (0..seeds)
+        .filter(|seed| {
+            let history = run(history(*seed, rules));
+            answered += history.iter().filter(|event| event.end.is_some()).count();
+            !is_linearizable(&history)
+        })
+        .collect();
     (broken, answered)
 }
 

@@ -27,9 +27,12 @@ fn name_of(entry: &CondemnedEntry) -> Option<ObjectName> {
 }
 
 fn live(manifest: &Manifest) -> BTreeSet<ObjectName> {
-    let own = manifest.sections.iter();
-    let own = own.filter(|section| section.origin.is_none());
-    own.map(|section| section.object_name()).collect()
+    manifest
+        .sections
+        .iter()
+        .filter(|section| section.origin.is_none())
+        .map(|section| section.object_name())
+        .collect()
 }
 
 fn names_of(
@@ -144,8 +147,11 @@ impl Instance {
             let answer = self.bucket.list(request).await.ok()?;
             let now = answer.date?;
             for entry in answer.value.entries {
-                let name = entry.key.parse().ok();
-                let name = name.and_then(|key| ObjectName::of_key(&key));
+                let name = entry
+                    .key
+                    .parse()
+                    .ok()
+                    .and_then(|key| ObjectName::of_key(&key));
                 let is_old = now.since(entry.last_modified) >= self.collects.orphan_age;
                 found.extend(name.filter(|_| is_old).map(|(_, name)| name));
             }
@@ -186,8 +192,11 @@ impl PreparedCollection {
         }
         let live = live(&next);
         let named = names_of(&next, |_| true);
-        let orphans = self.orphans.iter().filter(|name| !live.contains(name));
-        let orphans = orphans.filter(|name| !named.contains(name));
+        let orphans = self
+            .orphans
+            .iter()
+            .filter(|name| !live.contains(name))
+            .filter(|name| !named.contains(name));
         next.condemned.extend(orphans.map(|name| CondemnedEntry {
             what: DroppedItem::Object(*name),
             version: base.version + 1,

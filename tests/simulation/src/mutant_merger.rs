@@ -135,8 +135,11 @@ impl Instance {
                 .collect();
             for batch in read_section(found.bytes) {
                 let rows = without(&batch, &deletes);
-                let kept = times(&rows).ok()?.values().iter();
-                let kept = kept.map(|time| cutoff.is_none_or(|cutoff| cutoff <= *time));
+                let kept = times(&rows)
+                    .ok()?
+                    .values()
+                    .iter()
+                    .map(|time| cutoff.is_none_or(|cutoff| cutoff <= *time));
                 let kept = BooleanArray::from(kept.collect::<Vec<_>>());
                 left.push(filter_record_batch(&rows, &kept).ok()?);
             }
@@ -152,8 +155,12 @@ fn schema(table: &Table, rows: &[RecordBatch]) -> arrow_schema::SchemaRef {
         rows.iter()
             .any(|batch| batch.column_by_name(name).is_some())
     };
-    let fields = all.fields().iter().filter(|field| is_there(field.name()));
-    let fields: Vec<_> = fields.cloned().collect();
+    let fields: Vec<_> = all
+        .fields()
+        .iter()
+        .filter(|field| is_there(field.name()))
+        .cloned()
+        .collect();
     Arc::new(arrow_schema::Schema::new(fields))
 }
 
@@ -204,8 +211,7 @@ impl PendingMergeCommit {
                 committed: None,
                 doomed: false,
             }));
-        let section = self.section.clone();
-        let section = section.map(|section| Section {
+        let section = self.section.clone().map(|section| Section {
             added: version,
             ..section
         });

@@ -62,8 +62,7 @@ impl SimulationContext {
 
     pub(crate) fn trace(&self, who: &str, what: impl fmt::Display) {
         if self.tracing {
-            let text = format!("{what}");
-            let text: String = text.chars().take(400).collect();
+            let text: String = format!("{what}").chars().take(400).collect();
             println!("{:12.3} {who:12} {text}", self.time.now().as_secs_f64());
         }
     }

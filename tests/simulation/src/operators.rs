@@ -72,12 +72,12 @@ async fn set_retention(stage: &ActorContext, instance: &Instance) {
     let day = Duration::from_secs(86_400 * u64::try_from(days).unwrap_or(0));
     let now = Duration::from_secs(world.time.now().as_secs());
     let age = Duration::from_secs(chance.pick(&[0, 5, 50, 500]));
-    let retention = match chance.below(4) {
+    let chosen = match chance.below(4) {
         0 => None,
         1 => Some((day + now).saturating_sub(age)),
         _ => Some(day + now + age),
     };
-    let retention = retention.filter(|retention| !retention.is_zero());
+    let retention = chosen.filter(|retention| !retention.is_zero());
     let set = instance.catalog.set_retention(DATABASE, retention).await;
     let failed = set.err();
     instance.trace(format_args!("retention {retention:?}: {failed:?}"));
@@ -168,11 +168,14 @@ async fn restore(stage: &ActorContext, instance: &Instance) -> Result<DatabaseId
     let chance = &instance.world.chance;
     let manifests = &instance.manifests;
     let source = stage.random_database().0;
-    let manifest = manifests.read(source, None).await;
-    let manifest = manifest.map_err(RestoreError::from)?;
+    let manifest = manifests
+        .read(source, None)
+        .await
+        .map_err(RestoreError::from)?;
     let versions = Manifest::versions(&manifest);
-    let of = versions.get(chance.below(versions.len()));
-    let of = of.ok_or(RestoreFailure::NoVersion)?;
+    let of = versions
+        .get(chance.below(versions.len()))
+        .ok_or(RestoreFailure::NoVersion)?;
     let name = format!("copy{}", stage.draw_request());
     let copy = restore_as(instance, source, manifest.clone(), of.mark, &name).await?;
     stage.add_copy(copy, name);

@@ -92,8 +92,8 @@ impl PluginRuntime for RecordingPlugins {
         let trigger = call.trigger.id;
         let rows = tables
             .iter()
-            .map(|(_, batches)| batches.iter().flat_map(plain).collect());
-        let rows = rows.collect();
+            .map(|(_, batches)| batches.iter().flat_map(plain).collect())
+            .collect();
         let fails = world.chance.happens(0.1);
         instance.trace(format_args!(
             "trigger {trigger} for {name:?}, fails: {fails}"

@@ -136,17 +136,22 @@ impl Instance {
             as_of,
             ..SnapshotOptions::default()
         };
-        let snapshot = self.snapshots.read(database, options).await;
-        let snapshot = snapshot.map_err(|error| {
-            self.check_refusal(database, question, &error);
-            error.to_string()
-        })?;
+        let snapshot = self
+            .snapshots
+            .read(database, options)
+            .await
+            .map_err(|error| {
+                self.check_refusal(database, question, &error);
+                error.to_string()
+            })?;
         let catalog = &snapshot.catalog.value;
         let Some(table) = catalog.table(name) else {
             return Ok(None);
         };
-        let sections = self.sections(&snapshot, Some(table.id())).await;
-        let sections = sections.ok_or_else(|| format!("a section of {name} can't be read"))?;
+        let sections = self
+            .sections(&snapshot, Some(table.id()))
+            .await
+            .ok_or_else(|| format!("a section of {name} can't be read"))?;
         let now = self.retention_base(&snapshot, question);
         let cutoff = catalog.cutoff_of(table.id(), now);
         let mut rows = self.rows_of(&snapshot, table, &sections);
@@ -237,8 +242,9 @@ impl Instance {
     fn check(&self, snapshot: &Snapshot, observed: &ObservedAnswer, sections: &[SectionRows]) {
         let catalog = &snapshot.catalog.value;
         self.world.truth.oracle(|oracle| {
-            let all = sections.iter();
-            let all = all.map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
+            let all = sections
+                .iter()
+                .map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
             for (id, columns) in oracle.columns(&observed.tail, all) {
                 let table = catalog.table_by_id(id);
                 let mut columns = columns.iter();
@@ -308,12 +314,13 @@ impl Instance {
             }
         }
         world.truth.oracle(|oracle| {
-            let read = sections.into_iter();
-            let read = read.map(|section| {
-                let decoded = oracle.section(database, &section)?;
-                Some((section, decoded))
-            });
-            read.collect()
+            sections
+                .into_iter()
+                .map(|section| {
+                    let decoded = oracle.section(database, &section)?;
+                    Some((section, decoded))
+                })
+                .collect()
         })
     }
 
@@ -323,8 +330,10 @@ impl Instance {
         let manifest = &snapshot.manifest.value;
         deletes.extend(manifest.deletes_of(table.id()).cloned());
         for segment in snapshot.tail.iter() {
-            let of_table = segment.deletes().iter();
-            let of_table = of_table.filter(|delete| delete.table == table.id());
+            let of_table = segment
+                .deletes()
+                .iter()
+                .filter(|delete| delete.table == table.id());
             deletes.extend(of_table.map(|delete| RecordedDelete {
                 stamp: segment.name().stamp,
                 delete: delete.clone(),
@@ -349,8 +358,10 @@ impl Instance {
         for segment in snapshot.tail.iter() {
             let rows = segment.rows(table.id()).unwrap();
             history.extend(rows.into_iter().map(TableChange::Rows));
-            let of_table = segment.deletes().iter();
-            let of_table = of_table.filter(|delete| delete.table == table.id());
+            let of_table = segment
+                .deletes()
+                .iter()
+                .filter(|delete| delete.table == table.id());
             history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let batches = apply_deletes(history).unwrap();

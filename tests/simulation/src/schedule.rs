@@ -202,8 +202,10 @@ impl ScheduleParameters {
         cast.viewing = chance.happens(mix.cast.viewing);
         cast.caching = chance.happens(mix.cast.caching);
         cast.triggering = chance.happens(mix.cast.triggering);
-        let kinds = [cast.viewing, cast.caching, cast.triggering];
-        let kinds = kinds.into_iter().filter(|is_there| *is_there).count();
+        let kinds = [cast.viewing, cast.caching, cast.triggering]
+            .into_iter()
+            .filter(|is_there| *is_there)
+            .count();
         self.calls = self.calls * (100 + CALLS_OF_LATE_ACTORS * kinds) / 100;
         self
     }

@@ -126,8 +126,10 @@ async fn schedule(
     };
     for number in 0..2 {
         actors.spawn(client(stage.clone(), number, writers.clone()));
-        let flushing = serve.clone().filter(|_| number == 0);
-        let flushing = flushing.unwrap_or_else(|| place(&format!("flusher {number}")));
+        let flushing = serve
+            .clone()
+            .filter(|_| number == 0)
+            .unwrap_or_else(|| place(&format!("flusher {number}")));
         actors.spawn(flusher(stage.clone(), flushing));
         let querying = serve
             .clone()
@@ -159,8 +161,9 @@ async fn schedule(
     }
     for number in 0..if cast.viewing { 2 } else { 0 } {
         // A process that is configured as the only writer also writes the rows of views.
-        let refreshing = serve.clone();
-        let refreshing = refreshing.unwrap_or_else(|| place(&format!("refresher {number}")));
+        let refreshing = serve
+            .clone()
+            .unwrap_or_else(|| place(&format!("refresher {number}")));
         actors.spawn(refresher(stage.clone(), refreshing));
     }
     for number in 0..if cast.triggering { 2 } else { 0 } {

@@ -65,8 +65,8 @@ async fn create(instance: &Instance, database: DatabaseId) -> Option<()> {
     let created = instance
         .catalog
         .create_view(database, &new_view(name))
-        .await;
-    let created = created.map(|view| view.id);
+        .await
+        .map(|view| view.id);
     instance.trace(format_args!("view {name} of {database}: {created:?}"));
     Some(())
 }

@@ -96,8 +96,12 @@ impl<'a> SimulatedViewData<'a> {
 
     /// Returns the name of the database, if it exists.
     async fn database_name(&self) -> Result<String, ViewDataError> {
-        let root = self.instance.catalog.root(MAX_CATALOG_AGE).await;
-        let root = root.map_err(|error| catalog_error(&error))?;
+        let root = self
+            .instance
+            .catalog
+            .root(MAX_CATALOG_AGE)
+            .await
+            .map_err(|error| catalog_error(&error))?;
         let mut live = root.value.live_databases();
         let found = live.find(|(id, _)| *id == self.database);
         let (_, entry) = found.ok_or_else(|| failed("the database does not exist"))?;
@@ -142,8 +146,9 @@ impl<'a> SimulatedViewData<'a> {
         let catalog = self
             .instance
             .catalog
-            .database(self.database, TABLE_LIST_AGE);
-        let catalog = catalog.await.ok()?;
+            .database(self.database, TABLE_LIST_AGE)
+            .await
+            .ok()?;
         let table = catalog.value.table(&view.target.table)?;
         Some(table.id())
     }
@@ -155,8 +160,9 @@ fn failed(text: impl Into<String>) -> ViewDataError {
 
 /// Returns the condition of a request that deletes ranges of times.
 fn ranges(times: &[TimeRange], request: u64) -> Condition {
-    let ranges = times.iter();
-    let ranges = ranges.map(|range| Condition::between(range.first, range.last));
+    let ranges = times
+        .iter()
+        .map(|range| Condition::between(range.first, range.last));
     let condition = ranges.fold(Condition::NOTHING, Condition::or);
     let identity = Condition::Tag {
         name: TAG.to_owned(),
@@ -205,8 +211,11 @@ impl ViewData for SimulatedViewData<'_> {
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
         let (database, target) = (self.database, &view.target.table);
         let read = self.instance.read_table(database, target, None);
-        let rows = read.await.map_err(failed)?.map(|read| read.rows);
-        let rows = rows.unwrap_or_default();
+        let rows = read
+            .await
+            .map_err(failed)?
+            .map(|read| read.rows)
+            .unwrap_or_default();
         let times = || rows.keys().map(|(_, time)| *time);
         let bounds = times().min().zip(times().max());
         Ok(bounds.map(|(first, last)| TimeRange { first, last }))
@@ -224,8 +233,9 @@ impl ViewData for SimulatedViewData<'_> {
         let catalog = self
             .instance
             .catalog
-            .database(self.database, Duration::ZERO);
-        let catalog = catalog.await.map_err(|error| catalog_error(&error))?;
+            .database(self.database, Duration::ZERO)
+            .await
+            .map_err(|error| catalog_error(&error))?;
         let Some(table) = catalog.value.table(&view.target.table) else {
             return Ok(None);
         };
@@ -236,8 +246,9 @@ impl ViewData for SimulatedViewData<'_> {
         };
         let arrived = self.arrival(arrived);
         let deleter: &dyn RowDeleter = &self.instance.writer;
-        let deleted = deleter.delete_rows(self.database, vec![delete], arrived, after);
-        let deleted = deleted.await;
+        let deleted = deleter
+            .delete_rows(self.database, vec![delete], arrived, after)
+            .await;
         self.instance.trace(format_args!(
             "delete {request} of {} at {times:?} after {after:?}: {deleted:?}",
             view.name

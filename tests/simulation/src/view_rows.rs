@@ -68,9 +68,8 @@ pub(crate) fn new_view(name: &str) -> NewView {
 
 /// Returns the rows of a range of times.
 pub(crate) fn within(rows: &Rows, times: TimeRange) -> Rows {
-    let within = rows.iter();
-    let within = within.filter(|((_, time), _)| times.first <= *time && *time <= times.last);
-    within
+    rows.iter()
+        .filter(|((_, time), _)| times.first <= *time && *time <= times.last)
         .map(|(point, fields)| (point.clone(), fields.clone()))
         .collect()
 }
@@ -135,8 +134,7 @@ pub(crate) fn to_view_rows(rows: &Rows) -> Result<ViewRows, ViewDataError> {
             let values = rows.values().map(|fields| fields.get(name).copied());
             columns.push((name, Arc::new(Int64Array::from_iter(values))));
         }
-        let batch = RecordBatch::try_from_iter(columns);
-        let batch = batch.and_then(|batch| normalize(&batch, &tags));
+        let batch = RecordBatch::try_from_iter(columns).and_then(|batch| normalize(&batch, &tags));
         batches.push(batch.map_err(|error| ViewDataError::Failed(error.to_string()))?);
     }
     Ok(ViewRows { tags, batches })

@@ -228,15 +228,20 @@ impl Instance {
             Some(_) => ANY_AGE,
             None => Duration::ZERO,
         };
-        let catalog = self.catalog.database(database, max_age).await;
-        let catalog = catalog.map_err(|error| DeleteRowsError {
-            message: error.to_string(),
-            kind: DeleteRowsErrorKind::Unavailable,
-            retry_after: None,
-            stamp: None,
-        })?;
-        let tables = catalog.value.tables();
-        let tables = tables.filter(|table| erasure.table.is_none_or(|name| table.name() == name));
+        let catalog = self
+            .catalog
+            .database(database, max_age)
+            .await
+            .map_err(|error| DeleteRowsError {
+                message: error.to_string(),
+                kind: DeleteRowsErrorKind::Unavailable,
+                retry_after: None,
+                stamp: None,
+            })?;
+        let tables = catalog
+            .value
+            .tables()
+            .filter(|table| erasure.table.is_none_or(|name| table.name() == name));
         let deletes: Vec<_> = tables
             .filter(|table| table.column(TAG).is_some())
             .map(|table| RowDelete {

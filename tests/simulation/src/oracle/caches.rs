@@ -81,8 +81,8 @@ fn compare(
         .iter()
         .find(|cache| cache.id == entry.cache);
     if let Some(shape) = last.and_then(|last| LastCacheShape::for_cache(table, last)) {
-        let found = decode_last(entry.cache, key, object, &shape)?;
-        let found = found.without(&shape, &[], entry.floor)?;
+        let found =
+            decode_last(entry.cache, key, object, &shape)?.without(&shape, &[], entry.floor)?;
         let from = found.complete_from();
         let mut shown: Vec<_> = plain(found.batch()).iter().map(text).collect();
         shown.sort_unstable();
@@ -95,8 +95,8 @@ fn compare(
     else {
         return Ok(None);
     };
-    let found = decode_distinct(entry.cache, key, object, &shape)?;
-    let found = found.without(&shape, &[], entry.floor)?;
+    let found =
+        decode_distinct(entry.cache, key, object, &shape)?.without(&shape, &[], entry.floor)?;
     let from = found.complete_from();
     let hosts = found.batch().column(0).as_dictionary::<Int32Type>();
     let names = hosts.values().as_string::<i32>();
@@ -104,12 +104,15 @@ fn compare(
         .batch()
         .column(1)
         .as_primitive::<TimestampNanosecondType>();
-    let shown = seen.values().iter().enumerate();
-    let shown = shown.map(|(row, seen)| {
-        let host = hosts.key(row).map_or("", |key| names.value(key));
-        format!("{host} {seen}")
-    });
-    let mut shown: Vec<_> = shown.collect();
+    let mut shown: Vec<_> = seen
+        .values()
+        .iter()
+        .enumerate()
+        .map(|(row, seen)| {
+            let host = hosts.key(row).map_or("", |key| names.value(key));
+            format!("{host} {seen}")
+        })
+        .collect();
     shown.sort_unstable();
     Ok(Some(((from, shown), (from, latest(rows, &shape, from)))))
 }

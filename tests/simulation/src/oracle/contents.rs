@@ -85,11 +85,17 @@ impl SimulationOracle {
 
     /// Returns the deletes that the transition certainly flushed, and those that it may have flushed.
     fn deletes_of(&self, step: &VersionTransition<'_>) -> (SegmentNames, Vec<SegmentName>) {
-        let recorded = step.value.deletes.iter();
-        let recorded = recorded.filter(|recorded| recorded.added == step.version);
-        let recorded: BTreeSet<_> = recorded.map(|recorded| recorded.stamp).collect();
-        let acknowledged = self.acknowledged_of(step.database);
-        let acknowledged: SegmentNames = acknowledged.map(|(_, name)| name).collect();
+        let recorded: BTreeSet<_> = step
+            .value
+            .deletes
+            .iter()
+            .filter(|recorded| recorded.added == step.version)
+            .map(|recorded| recorded.stamp)
+            .collect();
+        let acknowledged: SegmentNames = self
+            .acknowledged_of(step.database)
+            .map(|(_, name)| name)
+            .collect();
         let due = self.segments.iter().filter(|(name, segment)| {
             step.before.mark() < name.stamp
                 && name.stamp <= step.value.low_water_mark
@@ -142,8 +148,11 @@ impl SimulationOracle {
                 expected.clone_from(rows);
                 continue;
             }
-            let left = expected.keys().filter(|point| !rows.contains_key(*point));
-            let left = left.map(|(_, time)| *time).max();
+            let left = expected
+                .keys()
+                .filter(|point| !rows.contains_key(*point))
+                .map(|(_, time)| *time)
+                .max();
             if let Some(last) = left {
                 self.check_expiry(step, table, last)?;
                 expected.retain(|(_, time), _| *time > last);
@@ -180,8 +189,8 @@ impl SimulationOracle {
 
 /// Returns the rows that a query sees: those from a time on.
 pub(super) fn since(rows: &Rows, first: Option<i64>) -> Rows {
-    let seen = rows.iter();
-    let seen = seen.filter(|((_, time), _)| first.is_none_or(|first| first <= *time));
-    let seen = seen.map(|(point, fields)| (point.clone(), fields.clone()));
-    seen.collect::<BTreeMap<_, _>>()
+    rows.iter()
+        .filter(|((_, time), _)| first.is_none_or(|first| first <= *time))
+        .map(|(point, fields)| (point.clone(), fields.clone()))
+        .collect::<BTreeMap<_, _>>()
 }

@@ -72,8 +72,9 @@ impl SimulationOracle {
         }
         let known = self.databases.get(&database);
         let mut commits = known.into_iter().flat_map(|known| known.commits.values());
-        let passed = commits.find(|commit| name.stamp <= commit.mark());
-        let passed = passed.map(|commit| now.saturating_sub(commit.at));
+        let passed = commits
+            .find(|commit| name.stamp <= commit.mark())
+            .map(|commit| now.saturating_sub(commit.at));
         if passed.is_none_or(|ago| ago + CLOCK_ERROR < SEGMENT_GRACE) {
             let text = format!("{name:?} was deleted too early: a mark passed it {passed:?} ago");
             self.fail(Invariant::ObjectsExist, text);
@@ -127,10 +128,13 @@ impl SimulationOracle {
             _ => is_source || current.bundles.contains(*key) || current.pages.contains(*key),
         };
         let is_removed = self.removed.contains(&database);
-        let objects = there.iter();
-        let objects = objects.filter(|key| is_removed && !is_source || !is_needed(key));
-        let sections = current.sections.iter();
-        let sections = sections.filter(|section| self.is_removed(database, section.table));
+        let objects = there
+            .iter()
+            .filter(|key| is_removed && !is_source || !is_needed(key));
+        let sections = current
+            .sections
+            .iter()
+            .filter(|section| self.is_removed(database, section.table));
         let condemned = current.value.condemned.iter().filter(|_| !is_source);
         objects
             .cloned()

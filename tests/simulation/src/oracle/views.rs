@@ -143,8 +143,9 @@ impl SimulationOracle {
             return;
         }
         let tables: BTreeSet<TableId> = [source].into_iter().chain(target).collect();
-        let first = self.expired_in_any_copy(&tables, now);
-        let first = first.map(|first| first + EXPIRY_MARGIN);
+        let first = self
+            .expired_in_any_copy(&tables, now)
+            .map(|first| first + EXPIRY_MARGIN);
         let current = self.current(database);
         let no_rows = Rows::new();
         let rows = current.rows.get(&source).unwrap_or(&no_rows);
