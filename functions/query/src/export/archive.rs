@@ -13,14 +13,15 @@ use std::{collections::VecDeque, sync::Arc};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::{
+    common::DataFusionError,
+    execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
+};
 use futures::{Stream, TryStreamExt, stream};
 use neap_schema::DatabaseId;
+use tar::{EntryType, Header};
 
-use super::{
-    tar::{self, BLOCK_BYTES},
-    windows::{Window, quoted},
-};
+use super::windows::{Window, quoted};
 use crate::{
     QueryEngine, QueryError, QueryRequest, Rows,
     copy::{CopyFormat, FileEncoder},
@@ -28,6 +29,12 @@ use crate::{
 
 /// The size at which a file ends and another one begins, in encoded bytes.
 const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// The size of a header, and the unit of file sizes in an archive, in bytes.
+const BLOCK_BYTES: usize = 512;
+
+/// The end of an archive.
+const END: &[u8] = &[0; 2 * BLOCK_BYTES];
 
 /// An export of windows of a table.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl WindowExport {
             let (mut export, mut open) = state?;
             match export.next(&mut open).await {
                 Ok(Some(file)) => Some((Ok(file), Some((export, open)))),
-                Ok(None) => Some((Ok(Bytes::from_static(&tar::END)), None)),
+                Ok(None) => Some((Ok(Bytes::from_static(END)), None)),
                 Err(error) => Some((Err(error), None)),
             }
         })
@@ -154,9 +161,9 @@ impl WindowExport {
             bytes.extend(rest);
             let size = bytes.len() - BLOCK_BYTES;
             if let Some(header) = bytes.first_chunk_mut::<BLOCK_BYTES>() {
-                *header = tar::header(&name, size);
+                *header = *file_header(&name, size)?.as_bytes();
             }
-            bytes.resize(bytes.len() + tar::padding(size), 0);
+            bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
             Ok::<_, QueryError>(bytes)
         });
         let bytes = finished.await?;
@@ -170,4 +177,16 @@ impl OpenFile {
         let encoder = self.encoder.memory_bytes();
         encoder.saturating_add(self.bytes.len())
     }
+}
+
+fn file_header(name: &str, size_bytes: usize) -> Result<Header, QueryError> {
+    let mut header = Header::new_ustar();
+    header.set_path(name).map_err(DataFusionError::from)?;
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(size_bytes as u64);
+    header.set_entry_type(EntryType::Regular);
+    header.set_cksum();
+    Ok(header)
 }

@@ -11,7 +11,6 @@
 
 mod archive;
 mod routes;
-mod tar;
 mod windows;
 
 pub use routes::export_router;

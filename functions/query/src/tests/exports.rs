@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use neap_http::Caller;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use tar::Archive;
 use tower::ServiceExt;
 
 use super::QueryTestInstance;
@@ -49,28 +50,20 @@ impl QueryTestInstance {
 
 /// Returns the names of the files in an archive, with their numbers of rows.
 fn files(archive: &[u8]) -> Vec<(String, usize)> {
-    let mut files = Vec::new();
-    let mut rest = archive;
-    loop {
-        let mut header = [0; 512];
-        rest.read_exact(&mut header).unwrap();
-        if header == [0; 512] {
-            assert_eq!(rest, [0; 512]);
-            return files;
-        }
-        let text = |range| {
-            std::str::from_utf8(&header[range])
-                .unwrap()
-                .trim_end_matches('\0')
-        };
-        let size = usize::from_str_radix(text(124..136), 8).unwrap();
-        let file = Bytes::copy_from_slice(&rest[..size]);
-        rest = &rest[size.next_multiple_of(512)..];
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-        let batches = reader.build().unwrap();
-        let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
-        files.push((text(0..100).to_owned(), rows));
-    }
+    assert!(archive.ends_with(&[0; 1024]));
+    let mut reader = Archive::new(archive);
+    let entries = reader.entries().unwrap();
+    entries
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut file = Vec::new();
+            entry.read_to_end(&mut file).unwrap();
+            let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
+            let batches = builder.build().unwrap();
+            let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
+            (entry.path().unwrap().display().to_string(), rows)
+        })
+        .collect()
 }
 
 #[tokio::test]

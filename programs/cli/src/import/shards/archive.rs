@@ -1,4 +1,6 @@
 //! Extracts the files of a shard from tar archives, which may be compressed with gzip.
+//!
+//! The crate `tar` reads the headers. Its `Archive` neither reports a missing end nor bounds the length of long names.
 
 use std::{
     fs::{self, File},
@@ -10,11 +12,12 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use neap_bucket::World;
 use neap_tsm::{Damage, DecodeError};
+use tar::{EntryType, Header, PaxExtensions};
 
 use crate::{import::ImportError, owner_only};
 
 /// Size of a record of an archive in bytes.
-const RECORD_BYTES: usize = 512;
+const RECORD_BYTES: u64 = 512;
 /// Maximum size of a long name in bytes.
 const MAX_NAME_BYTES: u64 = 64 << 10;
 /// Extensions of the files that are extracted.
@@ -86,25 +89,27 @@ pub(super) fn extract(
 fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
     let mut long_name = None;
     loop {
-        let mut record = [0; RECORD_BYTES];
-        match archive.read_exact(&mut record) {
+        let mut header = Header::new_old();
+        match archive.read_exact(header.as_mut_bytes()) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         }
-        if record.iter().all(|byte| *byte == 0) {
+        if header.as_bytes().iter().all(|byte| *byte == 0) {
             return Ok(true);
         }
-        let header = TarHeader::parse(&record)?;
-        let mut contents = archive.by_ref().take(header.size);
-        match header.kind {
-            b'L' | b'x' if header.size <= MAX_NAME_BYTES => {
-                let mut text = Vec::new();
-                contents.read_to_end(&mut text)?;
-                long_name = name_of_extension(header.kind, &text).or(long_name);
+        let size = header.entry_size()?;
+        let mut contents = archive.by_ref().take(size);
+        match header.entry_type() {
+            kind @ (EntryType::GNULongName | EntryType::XHeader) if size <= MAX_NAME_BYTES => {
+                let mut extension = Vec::new();
+                contents.read_to_end(&mut extension)?;
+                long_name = name_of_extension(kind, &extension).or(long_name);
             }
-            b'0' | 0 => {
-                let name = long_name.take().unwrap_or(header.name);
+            EntryType::Regular => {
+                let name = long_name
+                    .take()
+                    .unwrap_or_else(|| text(&header.path_bytes()));
                 match file_name(&name) {
                     Some(name) => {
                         let mut file = owner_only::create_file(&folder.join(name))?;
@@ -118,61 +123,24 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
         if contents.limit() > 0 {
             return Err(io::Error::other("a file of the archive ends early"));
         }
-        let padding = header.size.next_multiple_of(RECORD_BYTES as u64) - header.size;
+        let padding = size.next_multiple_of(RECORD_BYTES) - size;
         io::copy(&mut archive.by_ref().take(padding), &mut io::sink())?;
     }
 }
 
-/// The header of a file in an archive.
-struct TarHeader {
-    name: String,
-    size: u64,
-    kind: u8,
-}
-
-impl TarHeader {
-    fn parse(record: &[u8; RECORD_BYTES]) -> io::Result<Self> {
-        let field = |start: usize, length: usize| {
-            let bytes = record.get(start..start + length).unwrap_or_default();
-            let end = bytes.iter().position(|byte| *byte == 0);
-            bytes.get(..end.unwrap_or(length)).unwrap_or_default()
-        };
-        let text = |start, length| String::from_utf8_lossy(field(start, length)).into_owned();
-        let name = match (text(0, 100), text(345, 155)) {
-            (name, prefix) if prefix.is_empty() || field(257, 5) != b"ustar" => name,
-            (name, prefix) => format!("{prefix}/{name}"),
-        };
-        let size = record.get(124..136).unwrap_or_default();
-        let size = parse_size(size).ok_or_else(|| {
-            io::Error::other(format!("the archive has an invalid size of '{name}'"))
-        })?;
-        let kind = record.get(156).copied().unwrap_or_default();
-        Ok(Self { name, size, kind })
-    }
-}
-
-/// Parses an octal size, or a binary one, which has its first bit set.
-fn parse_size(field: &[u8]) -> Option<u64> {
-    let (first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        let bytes = rest.last_chunk::<8>()?;
-        return Some(u64::from_be_bytes(*bytes)).filter(|size| size >> 63 == 0);
-    }
-    let text = std::str::from_utf8(field).ok()?;
-    let digits = text.trim_matches(['\0', ' ']);
-    u64::from_str_radix(digits, 8).ok()
-}
-
 /// Returns the name in a GNU or PAX header.
-fn name_of_extension(kind: u8, text: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(text);
-    match kind {
-        b'L' => Some(text.trim_end_matches('\0').to_owned()),
-        _ => text.lines().find_map(|line| {
-            let (_, pair) = line.split_once(' ')?;
-            Some(pair.strip_prefix("path=")?.to_owned())
-        }),
+fn name_of_extension(kind: EntryType, extension: &[u8]) -> Option<String> {
+    if kind == EntryType::GNULongName {
+        return Some(text(extension).trim_end_matches('\0').to_owned());
     }
+    PaxExtensions::new(extension)
+        .filter_map(Result::ok)
+        .find(|field| field.key_bytes() == b"path")
+        .map(|field| text(field.value_bytes()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Returns the last part of a name, if it is a file of a shard.
@@ -186,23 +154,27 @@ fn file_name(name: &str) -> Option<&str> {
 mod tests {
     use std::io::Write;
 
+    use tar::Builder;
+
     use super::*;
 
     fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = Vec::new();
+        let mut archive = Builder::new(Vec::new());
         for (name, contents) in files {
-            let mut header = [0; RECORD_BYTES];
-            header[..name.len()].copy_from_slice(name.as_bytes());
-            let size = format!("{:011o}", contents.len());
-            header[124..135].copy_from_slice(size.as_bytes());
-            header[156] = b'0';
-            header[257..262].copy_from_slice(b"ustar");
-            archive.extend(header);
-            archive.extend(*contents);
-            archive.resize(archive.len().next_multiple_of(RECORD_BYTES), 0);
+            let mut header = header(contents);
+            // `set_path` refuses paths that leave the folder.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            archive.append(&header, *contents).unwrap();
         }
-        archive.resize(archive.len() + 2 * RECORD_BYTES, 0);
-        archive
+        archive.into_inner().unwrap()
+    }
+
+    fn header(contents: &[u8]) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(contents.len() as u64);
+        header
     }
 
     fn extracted(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
@@ -250,11 +222,30 @@ mod tests {
     }
 
     #[test]
+    fn long_names_are_those_of_the_extensions() {
+        let mut archive = Builder::new(Vec::new());
+        let long_path = format!("{}1.tsm", "autogen/".repeat(20));
+        archive
+            .append_data(&mut header(b"x"), long_path, &b"x"[..])
+            .unwrap();
+        let path = [("path", &b"autogen/2.tsm"[..])];
+        archive.append_pax_extensions(path).unwrap();
+        archive
+            .append_data(&mut header(b"y"), "short", &b"y"[..])
+            .unwrap();
+        assert_eq!(
+            extracted(&archive.into_inner().unwrap()).unwrap(),
+            [("1.tsm", b"x"), ("2.tsm", b"y")]
+                .map(|(name, contents)| (name.to_owned(), contents.to_vec()))
+        );
+    }
+
+    #[test]
     fn an_archive_that_is_cut_off_or_no_archive_is_an_error() {
         let archive = tar(&[("1.tsm", &[1; 600])]);
         assert!(extracted(&archive[..900]).is_err());
         assert!(extracted(&[b'x'; 600]).is_err());
-        let without_end = &archive[..archive.len() - 2 * RECORD_BYTES];
+        let without_end = &archive[..archive.len() - 1024];
         for cut in [&archive[..0], &archive[..100], without_end] {
             assert_eq!(extracted(cut).unwrap_err(), "the archive ends early");
         }
