@@ -1,6 +1,6 @@
 //! Lists of the objects of a backup at a place.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key, ObjectFormat, PutMode};
@@ -60,12 +60,7 @@ impl StoredObject {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// A backup at a place, with its objects.

@@ -203,10 +203,10 @@ impl IcebergPublisher {
         for section in &sections.published {
             add(self.settings.url.of_key(&section.key(database)));
         }
-        let digest = hash.finalize();
+        let mut text = hex::encode(hash.finalize());
         // The manifest holds it, and 128 bits are enough.
-        let bytes = digest.iter().take(16);
-        bytes.map(|byte| format!("{byte:02x}")).collect()
+        text.truncate(32);
+        text
     }
 
     /// Returns the candidates that differ from what is published, or whose publication is old or incomplete. Adds the

@@ -1,7 +1,5 @@
 //! Encodes the rows of a `COPY` statement, with their number and the checksum of the file.
 
-use std::fmt::Write;
-
 use arrow::{array::RecordBatch, datatypes::SchemaRef, ipc::writer::IpcWriteOptions};
 use neap_formats::{ArrowFileWriter, Encoder, Format, FormatError, FormatLimits};
 use parquet::{
@@ -121,7 +119,7 @@ impl FileEncoder {
         let totals = FileTotals {
             rows: self.rows,
             bytes: self.bytes,
-            sha256: hexadecimal(&self.hash.finalize()),
+            sha256: hex::encode(self.hash.finalize()),
         };
         Ok((out, totals))
     }
@@ -157,12 +155,4 @@ impl std::fmt::Debug for FileEncoder {
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to memory does not fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }

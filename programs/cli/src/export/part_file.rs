@@ -1,7 +1,6 @@
 //! Files that are hashed while they are written.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
@@ -92,7 +91,7 @@ impl PartFile {
         // Another thread may have created a directory without having synced its parent yet.
         owner_only::sync_up_to(root, directory).map_err(failed)?;
         Ok(FileDigest {
-            sha256: hexadecimal(&self.hash.finalize_reset()),
+            sha256: hex::encode(self.hash.finalize_reset()),
             bytes: self.bytes,
         })
     }
@@ -139,16 +138,8 @@ pub(super) fn digest(path: &Path) -> io::Result<FileDigest> {
         bytes = bytes.saturating_add(read as u64);
     }
     Ok(FileDigest {
-        sha256: hexadecimal(&hash.finalize()),
+        sha256: hex::encode(hash.finalize()),
         bytes,
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to memory does not fail.
-        write!(text, "{byte:02x}").ok();
-        text
     })
 }
 

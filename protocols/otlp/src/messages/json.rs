@@ -73,19 +73,10 @@ pub(super) fn doubles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
 /// Deserializes the id of a trace or span, which is hexadecimal.
 pub(super) fn hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-    decode_hex(&text).ok_or_else(|| {
+    hex::decode(&text).map_err(|_| {
         let unexpected = Unexpected::Str(&text);
         D::Error::invalid_value(unexpected, &"an even number of hexadecimal digits")
     })
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
-        _ => None,
-    });
-    pairs.collect()
 }
 
 /// Decodes base64 with either alphabet, padded or not.

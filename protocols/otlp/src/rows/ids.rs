@@ -25,11 +25,7 @@ fn hex_id(name: &'static str, id: &[u8], bytes: usize) -> Result<Option<String>,
     if id.len() != bytes {
         return Err(ItemError::IdLength(name, id.len(), bytes));
     }
-    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
-    let digits = id
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    Ok(Some(digits.collect()))
+    Ok(Some(hex::encode(id)))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub struct CodeHash(pub [u8; 32]);
 
 impl fmt::Display for CodeHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -31,16 +31,11 @@ impl FromStr for CodeHash {
 
     fn from_str(text: &str) -> Result<Self, CodeHashError> {
         let mut bytes = [0; 32];
-        let digits = text.as_bytes();
-        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if digits.len() != 64 || !digits.iter().all(is_hex) {
-            return Err(CodeHashError(text.to_owned()));
+        let is_lower_case = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) if is_lower_case => Ok(Self(bytes)),
+            _ => Err(CodeHashError(text.to_owned())),
         }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).unwrap_or_default();
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| CodeHashError(text.to_owned()))?;
-        }
-        Ok(Self(bytes))
     }
 }
 

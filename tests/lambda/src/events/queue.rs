@@ -262,8 +262,7 @@ fn failed(said: &[u8], batch: &[QueueMessage]) -> Vec<String> {
 
 /// Returns the MD5 of a message's body as hexadecimal digits.
 pub(super) fn md5_of(body: &str) -> String {
-    let digest = Md5::digest(body.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Md5::digest(body.as_bytes()))
 }
 
 /// Creates the queues of a configuration, dead-letter queues first because other queues refer to them.

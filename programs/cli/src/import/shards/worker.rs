@@ -117,7 +117,8 @@ impl ShardWorker {
         if let Err(stopped) = self.report_damage(open.damage.clone()) {
             return Ok(Err(stopped));
         }
-        let after = self.done.position.as_deref().and_then(decode_hex);
+        let last_key = self.done.position.as_deref();
+        let after = last_key.and_then(|key| hex::decode(key).ok());
         let mut reported_bytes = 0;
         while let Some(series) = shard.next_series() {
             if after
@@ -134,7 +135,8 @@ impl ShardWorker {
             if !is_wanted {
                 continue;
             }
-            let position = encode_hex(&series.key);
+            // A series key may have any bytes, and the state of an import is text.
+            let position = hex::encode(&series.key);
             if self.rows.table != key.measurement
                 && let Err(stopped) = self.begin_table(&key.measurement)?
             {
@@ -416,29 +418,6 @@ fn counts_of(chunk: &RowChunk) -> TableCounts {
     }
 }
 
-/// Encodes a series key, which may have any bytes, for the state of an import.
-fn encode_hex(key: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(2 * key.len());
-    for byte in key {
-        write!(text, "{byte:02x}").ok();
-    }
-    text
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let bytes = pairs.iter().map(|[high, low]| {
-        let value = digit(*high)? * 16 + digit(*low)?;
-        u8::try_from(value).ok()
-    });
-    bytes.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -526,12 +505,12 @@ mod tests {
         let all = read(&scan(), UnitProgress::default()).unwrap();
         assert_eq!(rows(&all), 2);
         let done = UnitProgress {
-            position: Some(encode_hex(b"cpu,host=15\"")),
+            position: Some(hex::encode(b"cpu,host=15\"")),
             ..UnitProgress::default()
         };
         let rest = read(&scan(), done).unwrap();
         assert_eq!(rows(&rest), 1);
-        assert_eq!(rest.position, Some(encode_hex(b"cpu,host=15")));
+        assert_eq!(rest.position, Some(hex::encode(b"cpu,host=15")));
     }
 
     #[test]

@@ -73,22 +73,13 @@ impl TokenHash {
 
     /// Returns the hash in hexadecimal, as in the answer to the creation of a token.
     pub fn to_hex(&self) -> String {
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-        let digits = self.0.iter();
-        digits
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-            .collect()
+        hex::encode(self.0)
     }
 
     fn from_hex(text: &str) -> Option<Self> {
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|char| char.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-            .collect();
-        let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
-        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-        let bytes = rest.is_empty().then_some(bytes)?;
-        Some(Self(bytes.try_into().ok()?))
+        let mut bytes = [0; HASH_BYTES];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
     }
 }
 
