@@ -19,17 +19,6 @@ pub(super) struct ProfileTiming {
     pub(super) duration: Duration,
 }
 
-/// What a profile has beside its tables.
-struct ProfileContent {
-    /// The values of each sample.
-    types: [ValueType; 2],
-    samples: Vec<Sample>,
-    period_type: ValueType,
-    /// The distance between two samples.
-    period: i64,
-    comment: Option<String>,
-}
-
 /// The memory that the allocations of one stack use.
 #[derive(Clone, Debug)]
 pub(super) struct HeapUse {
@@ -49,12 +38,10 @@ pub(super) fn encode_cpu_profile(
 ) -> io::Result<Vec<u8>> {
     let mut tables = ProfileTables::default();
     let period = 1_000_000_000 / i64::from(frequency.max(1));
-    let samples = tables.name("samples");
-    let count = tables.name("count");
-    let cpu = tables.name("cpu");
-    let nanoseconds = tables.name("nanoseconds");
+    let sample_count = tables.value_type("samples", "count");
+    let cpu_time = tables.value_type("cpu", "nanoseconds");
     let thread = tables.name("thread");
-    let mut encoded = Vec::with_capacity(report.data.len());
+    let mut sample = Vec::with_capacity(report.data.len());
     for (stack, hits) in &report.data {
         let hits = i64::try_from(*hits).unwrap_or(i64::MAX);
         let symbols = stack.frames.iter().flatten();
@@ -63,28 +50,20 @@ pub(super) fn encode_cpu_profile(
             key: thread,
             str: tables.name(&stack.thread_name),
         };
-        encoded.push(Sample {
+        sample.push(Sample {
             location_id,
             value: vec![hits, hits.saturating_mul(period)],
             label: vec![label],
         });
     }
-    let of_cpu = ValueType {
-        r#type: cpu,
-        unit: nanoseconds,
-    };
-    let of_samples = ValueType {
-        r#type: samples,
-        unit: count,
-    };
-    let content = ProfileContent {
-        types: [of_samples, of_cpu],
-        samples: encoded,
-        period_type: of_cpu,
+    let profile = Profile {
+        sample_type: vec![sample_count, cpu_time],
+        sample,
+        period_type: Some(cpu_time),
         period,
-        comment: None,
+        ..Profile::default()
     };
-    encode(tables, content, timing)
+    encode(profile, tables, timing)
 }
 
 /// Encodes the memory of each stack, sampled every `sample_bytes` on average. `dropped` samples are missing, which a comment
@@ -96,36 +75,34 @@ pub(super) fn encode_heap_profile(
     timing: &ProfileTiming,
 ) -> io::Result<Vec<u8>> {
     let mut tables = ProfileTables::default();
-    let of_objects = ValueType {
-        r#type: tables.name("inuse_objects"),
-        unit: tables.name("count"),
-    };
-    let of_space = ValueType {
-        r#type: tables.name("inuse_space"),
-        unit: tables.name("bytes"),
-    };
-    let period_type = ValueType {
-        r#type: tables.name("space"),
-        unit: of_space.unit,
-    };
-    let mut encoded = Vec::with_capacity(uses.len());
+    let sample_type = vec![
+        tables.value_type("inuse_objects", "count"),
+        tables.value_type("inuse_space", "bytes"),
+    ];
+    let period_type = Some(tables.value_type("space", "bytes"));
+    let mut sample = Vec::with_capacity(uses.len());
     for of_stack in uses {
         let symbols = of_stack.stack.iter();
-        encoded.push(Sample {
+        sample.push(Sample {
             location_id: symbols.map(|symbol| tables.location(symbol)).collect(),
             value: vec![rounded(of_stack.objects), rounded(of_stack.bytes)],
             label: Vec::new(),
         });
     }
-    let missing = format!("{dropped} samples are missing, because there were too many");
-    let content = ProfileContent {
-        types: [of_objects, of_space],
-        samples: encoded,
+    let mut comment = Vec::new();
+    if dropped > 0 {
+        let missing = format!("{dropped} samples are missing, because there were too many");
+        comment.push(tables.name(&missing));
+    }
+    let profile = Profile {
+        sample_type,
+        sample,
         period_type,
         period: i64::try_from(sample_bytes).unwrap_or(i64::MAX),
-        comment: (dropped > 0).then_some(missing),
+        comment,
+        ..Profile::default()
     };
-    encode(tables, content, timing)
+    encode(profile, tables, timing)
 }
 
 #[expect(
@@ -136,26 +113,18 @@ fn rounded(estimate: f64) -> i64 {
     estimate.round() as i64
 }
 
-fn encode(
-    mut tables: ProfileTables,
-    content: ProfileContent,
-    timing: &ProfileTiming,
-) -> io::Result<Vec<u8>> {
-    let comment = content.comment.map(|comment| tables.name(&comment));
-    let profile = Profile {
-        sample_type: content.types.to_vec(),
-        sample: content.samples,
+/// Encodes a profile with its tables and times.
+fn encode(profile: Profile, tables: ProfileTables, timing: &ProfileTiming) -> io::Result<Vec<u8>> {
+    let complete = Profile {
         location: tables.locations,
         function: tables.functions,
         string_table: tables.strings,
         time_nanos: timing.started_micros.saturating_mul(1_000),
         duration_nanos: i64::try_from(timing.duration.as_nanos()).unwrap_or(i64::MAX),
-        period_type: Some(content.period_type),
-        period: content.period,
-        comment: comment.into_iter().collect(),
+        ..profile
     };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&profile.encode_to_vec())?;
+    gzip.write_all(&complete.encode_to_vec())?;
     gzip.finish()
 }
 
@@ -195,6 +164,13 @@ impl ProfileTables {
         id
     }
 
+    fn value_type(&mut self, kind: &str, unit: &str) -> ValueType {
+        ValueType {
+            r#type: self.name(kind),
+            unit: self.name(unit),
+        }
+    }
+
     /// Returns the id of the location of a symbol.
     fn location(&mut self, symbol: &Symbol) -> u64 {
         let key = (symbol.name(), symbol.lineno);
@@ -223,7 +199,8 @@ impl ProfileTables {
     }
 }
 
-// The field numbers are those of `profile.proto`.
+// The field numbers are those of `profile.proto`. The crate `pprof` has these messages with an older version of prost only,
+// and no profiles of memory.
 
 #[derive(Clone, PartialEq, Message)]
 struct Profile {
