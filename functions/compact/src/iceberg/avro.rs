@@ -6,6 +6,9 @@
 //! ```
 //!
 //! The caller writes the values of each record in the order of the fields of the schema.
+//!
+//! Own code instead of the crate `apache-avro`, which brings about 20 crates to a function of limited size: two fixed schemas
+//! are written and none is read (docs/decisions/0033).
 
 /// The first bytes of each file.
 const MAGIC: &[u8] = b"Obj\x01";

@@ -2,6 +2,9 @@
 //!
 //! The algorithm of a signature is that of the key, never that of the header: a token whose header names another
 //! algorithm, `none` among them, is refused. There are no symmetric keys, so a public key can't be used as one.
+//!
+//! Own code instead of the crates `jsonwebtoken` and `openidconnect`, whose cryptography is aws-lc, or the crate `rsa` with
+//! RUSTSEC-2023-0071 (docs/decisions/0036).
 
 use std::fmt;
 
