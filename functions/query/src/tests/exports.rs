@@ -60,8 +60,9 @@ fn files(archive: &[u8]) -> Vec<(String, usize)> {
             entry.read_to_end(&mut file).unwrap();
             let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
             let batches = builder.build().unwrap();
-            let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
-            (entry.path().unwrap().display().to_string(), rows)
+            let rows: usize = batches.map(|batch| batch.unwrap().num_rows()).sum();
+            let name = entry.path().unwrap().display().to_string();
+            (name, rows)
         })
         .collect()
 }

@@ -17,9 +17,9 @@ pub(super) fn for_each<'a>(
         let (number, wire_type) = decode_key(&mut rest).map_err(DecodeError::new)?;
         if wire_type == WireType::LengthDelimited {
             let length = decode_varint(&mut rest).map_err(DecodeError::new)?;
-            let (value, after) = usize::try_from(length)
-                .ok()
-                .and_then(|length| rest.split_at_checked(length))
+            let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+            let (value, after) = rest
+                .split_at_checked(bytes)
                 .ok_or_else(|| DecodeError::new("the message ends within a field"))?;
             rest = after;
             visit(number, value)?;
