@@ -71,9 +71,7 @@ fn path_of(file: &str) -> String {
 
 /// Compresses a file. The result depends on the content only, so that builds are reproducible.
 fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     encoder.write_all(content)?;
     encoder.finish()
 }

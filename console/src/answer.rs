@@ -81,9 +81,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','));
     accepted.any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let is_refused = |weight: &str| {
             let weight = weight.strip_prefix("q=").map(str::parse::<f32>);
             matches!(weight, Some(Ok(weight)) if weight <= 0.0)

@@ -63,10 +63,7 @@ impl PageBucket {
             return Err(ApiError::no_route());
         }
         let name = file.to_string();
-        let found = self
-            .bucket
-            .get(&Key::Console(file), GetOptions::default())
-            .await?;
+        let found = self.bucket.get(&Key::Console(file), GetOptions::default()).await?;
         let Get::Found(object) = found.value else {
             return Err(ApiError::no_route());
         };

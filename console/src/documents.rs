@@ -111,12 +111,9 @@ async fn list(
     let ListParams { kind } = parse_query(request.uri())?;
     let store = open(&catalog, &caller, request.uri(), DatabaseAction::Read).await?;
     let all = store.read().await.map_err(api_error)?.value;
-    let wanted = all
-        .iter()
-        .filter(|(_, document)| kind.is_none_or(|kind| kind == document.kind));
-    let mut documents: Vec<DocumentBody> = wanted
-        .map(|(id, document)| DocumentBody::head(id, document))
-        .collect();
+    let wanted = all.iter().filter(|(_, document)| kind.is_none_or(|kind| kind == document.kind));
+    let mut documents: Vec<DocumentBody> =
+        wanted.map(|(id, document)| DocumentBody::head(id, document)).collect();
     documents.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Json(DocumentList { documents }))
 }

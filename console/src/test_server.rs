@@ -87,9 +87,8 @@ impl TestServer {
                 is_on,
             }),
         };
-        let routes = page
-            .merge(session_routes(server))
-            .merge(document_routes(Arc::clone(&catalog)));
+        let routes =
+            page.merge(session_routes(server)).merge(document_routes(Arc::clone(&catalog)));
         let common = ServiceContext {
             cluster: ClusterId::new(Arc::clone(&catalog)),
             world,
@@ -109,13 +108,9 @@ impl TestServer {
 
     /// Creates a token with permissions such as `db:garden:read`.
     pub(crate) async fn token(&self, name: &str, permissions: &[&str]) -> String {
-        let permissions: Vec<PermissionRequest> = permissions
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
-        let issued = self
-            .catalog
-            .create_resource_token(name, &permissions, None, None);
+        let permissions: Vec<PermissionRequest> =
+            permissions.iter().map(|text| text.parse().unwrap()).collect();
+        let issued = self.catalog.create_resource_token(name, &permissions, None, None);
         issued.await.unwrap().secret.reveal().to_owned()
     }
 
@@ -146,8 +141,7 @@ impl TestServer {
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> TestAnswer {
-        self.send(Method::GET, path, token, &[], Body::empty())
-            .await
+        self.send(Method::GET, path, token, &[], Body::empty()).await
     }
 
     /// Sends a JSON body.
@@ -159,7 +153,6 @@ impl TestServer {
         body: &Value,
     ) -> TestAnswer {
         let kind = [("content-type", "application/json")];
-        self.send(method, path, token, &kind, body.to_string())
-            .await
+        self.send(method, path, token, &kind, body.to_string()).await
     }
 }

@@ -107,9 +107,7 @@ async fn run_connection(source: Arc<RequestSource>, until: Instant) -> Report {
             Err(_) => Err(format!("no answer within {} s", source.timeout.as_secs())),
         };
         let is_answered = answer.is_ok();
-        let outcome = answer
-            .as_ref()
-            .map(|(status, body)| (*status, body.as_ref()));
+        let outcome = answer.as_ref().map(|(status, body)| (*status, body.as_ref()));
         report.add(started_at.elapsed(), outcome.map_err(Clone::clone));
         if !is_answered {
             connection = None;
@@ -149,12 +147,9 @@ async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, String> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(|error| format!("{address}: {error}"))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
-    let (sender, connection) = handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let (sender, connection) =
+        handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     // Ends when the sender is dropped. Its errors are those of the requests.
     tokio::spawn(connection);
     Ok(sender)

@@ -19,8 +19,7 @@ pub(crate) struct Report {
 impl Report {
     /// Counts a request. `outcome` is its status and the body of its answer, or why there is none.
     pub(crate) fn add(&mut self, latency: Duration, outcome: Result<(u16, &[u8]), String>) {
-        self.micros
-            .push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+        self.micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         let (kind, error) = match outcome {
             Ok((status, body)) => {
                 self.bytes += body.len() as u64;
@@ -85,9 +84,7 @@ impl Report {
 
     fn percentile_ms(&self, percent: usize) -> Option<f64> {
         let last = self.micros.len().checked_sub(1)?;
-        let micros = self
-            .micros
-            .get((self.micros.len() * percent / 100).min(last))?;
+        let micros = self.micros.get((self.micros.len() * percent / 100).min(last))?;
         Some(f64::from(*micros) / 1e3)
     }
 }

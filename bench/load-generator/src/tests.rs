@@ -29,11 +29,7 @@ async fn serve(answer: &'static str) -> (String, Received) {
 /// Answers each request whose body is `one` or `two`.
 async fn answer_all(mut stream: TcpStream, answer: &'static str, count: Received) {
     let mut received = Vec::new();
-    while stream
-        .read_buf(&mut received)
-        .await
-        .is_ok_and(|read| read > 0)
-    {
+    while stream.read_buf(&mut received).await.is_ok_and(|read| read > 0) {
         if received.ends_with(b"\r\n\r\none") || received.ends_with(b"\r\n\r\ntwo") {
             assert!(received.starts_with(b"POST /path?x=1 HTTP/1.1\r\n"));
             received.clear();

@@ -11,10 +11,7 @@ async fn server(is_on: bool) -> TestServer {
     let server = TestServer::with(TestPage::Bucket { is_on }, true).await;
     for (name, content) in [("index.html", "<p>page"), ("assets/a-1.js", "let a = 1")] {
         let key = Key::Console(name.parse().unwrap());
-        let put = server
-            .catalog
-            .bucket()
-            .put(&key, content.into(), PutMode::Create);
+        let put = server.catalog.bucket().put(&key, content.into(), PutMode::Create);
         put.await.unwrap();
     }
     server
@@ -37,9 +34,7 @@ async fn the_page_is_read_from_the_bucket() {
     );
     assert_eq!(script.body, b"let a = 1");
     let gzip = [("accept-encoding", "gzip")];
-    let gzip = server
-        .send(Method::GET, "/", "", &gzip, Body::empty())
-        .await;
+    let gzip = server.send(Method::GET, "/", "", &gzip, Body::empty()).await;
     assert_eq!(gzip.header("content-encoding"), Some("gzip"));
     for path in [
         "/console/assets/b.js",

@@ -28,16 +28,12 @@ async fn created(server: &TestServer, token: &str, name: &str, content: Value) -
 
 async fn replaced(server: &TestServer, id: &str, body: &Value) -> TestAnswer {
     let path = format!("{PATH}/{id}?db=garden");
-    server
-        .send_json(Method::PUT, &path, &server.admin, body)
-        .await
+    server.send_json(Method::PUT, &path, &server.admin, body).await
 }
 
 async fn deleted(server: &TestServer, token: &str, id: &str, version: &str) -> TestAnswer {
     let path = format!("{PATH}/{id}?db=garden&version={version}");
-    server
-        .send(Method::DELETE, &path, token, &[], Body::empty())
-        .await
+    server.send(Method::DELETE, &path, token, &[], Body::empty()).await
 }
 
 #[tokio::test]
@@ -54,19 +50,11 @@ async fn documents_are_created_listed_read_replaced_and_deleted() {
     let list = server.get(GARDEN, &server.admin).await.json();
     let names: Vec<_> = list["documents"].as_array().unwrap().iter().collect();
     assert_eq!([&names[0]["name"], &names[1]["name"]], ["Air", "Soil"]);
-    assert!(
-        names
-            .iter()
-            .all(|document| document.get("content").is_none())
-    );
-    let queries = server
-        .get(&format!("{GARDEN}&kind=query"), &server.admin)
-        .await;
+    assert!(names.iter().all(|document| document.get("content").is_none()));
+    let queries = server.get(&format!("{GARDEN}&kind=query"), &server.admin).await;
     assert_eq!(queries.json(), json!({"documents": []}));
 
-    let read = server
-        .get(&format!("{PATH}/{id}?db=garden"), &server.admin)
-        .await;
+    let read = server.get(&format!("{PATH}/{id}?db=garden"), &server.admin).await;
     assert_eq!(read.json(), new);
     assert_eq!(read.json()["content"], content);
     assert_eq!(read.header("access-control-allow-origin"), None);
@@ -86,9 +74,7 @@ async fn documents_are_created_listed_read_replaced_and_deleted() {
     assert_eq!(deleted(&server, &server.admin, id, "1").await.status, 409);
     assert_eq!(deleted(&server, &server.admin, id, "2").await.status, 204);
     assert_eq!(deleted(&server, &server.admin, id, "2").await.status, 404);
-    let gone = server
-        .get(&format!("{PATH}/{id}?db=garden"), &server.admin)
-        .await;
+    let gone = server.get(&format!("{PATH}/{id}?db=garden"), &server.admin).await;
     assert_eq!(gone.status, 404);
 }
 
@@ -114,18 +100,9 @@ async fn reads_need_read_and_changes_need_write() {
         let statuses = [
             server.get(GARDEN, &token).await.status,
             server.get(&one, &token).await.status,
-            server
-                .send_json(Method::POST, GARDEN, &token, &post)
-                .await
-                .status,
-            server
-                .send_json(Method::PUT, &one, &token, &put)
-                .await
-                .status,
-            server
-                .send(Method::DELETE, &delete, &token, &[], Body::empty())
-                .await
-                .status,
+            server.send_json(Method::POST, GARDEN, &token, &post).await.status,
+            server.send_json(Method::PUT, &one, &token, &put).await.status,
+            server.send(Method::DELETE, &delete, &token, &[], Body::empty()).await.status,
         ];
         assert_eq!(statuses, expected, "{permission}");
     }
@@ -211,20 +188,14 @@ async fn a_deeply_nested_document_leaves_the_others_readable() {
     let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let body = format!(r#"{{"kind":"query","name":"deep","content":{nested}}}"#);
     let kind = [("content-type", "application/json")];
-    let new = server
-        .send(Method::POST, GARDEN, &server.admin, &kind, body)
-        .await;
+    let new = server.send(Method::POST, GARDEN, &server.admin, &kind, body).await;
     assert_eq!(new.status, 201);
     let id = new.json()["id"].as_str().unwrap().to_owned();
-    let read = server
-        .get(&format!("{PATH}/{id}?db=garden"), &server.admin)
-        .await;
+    let read = server.get(&format!("{PATH}/{id}?db=garden"), &server.admin).await;
     assert_eq!(read.json()["content"].to_string(), nested);
     let too_deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     let body = format!(r#"{{"kind":"query","name":"deep","content":{too_deep}}}"#);
-    let refused = server
-        .send(Method::POST, GARDEN, &server.admin, &kind, body)
-        .await;
+    let refused = server.send(Method::POST, GARDEN, &server.admin, &kind, body).await;
     assert_eq!(refused.status, 400);
     assert_eq!(server.get(GARDEN, &server.admin).await.status, 200);
 }
@@ -236,9 +207,7 @@ async fn the_number_of_documents_is_limited() {
         created(&server, &server.admin, &format!("{number}"), json!(1)).await;
     }
     let body = document("one more", json!(1));
-    let refused = server
-        .send_json(Method::POST, GARDEN, &server.admin, &body)
-        .await;
+    let refused = server.send_json(Method::POST, GARDEN, &server.admin, &body).await;
     assert_eq!(refused.status, 422);
 }
 
@@ -247,10 +216,7 @@ async fn a_dropped_database_keeps_its_documents_for_an_undelete() {
     let server = TestServer::new().await;
     let new = created(&server, &server.admin, "Soil", json!(1)).await;
     let catalog = &server.catalog;
-    let dropped = catalog
-        .delete_database("garden", HardDelete::Never)
-        .await
-        .unwrap();
+    let dropped = catalog.delete_database("garden", HardDelete::Never).await.unwrap();
     assert_eq!(server.get(GARDEN, &server.admin).await.status, 404);
     catalog.create_database("garden", None).await.unwrap();
     let list = server.get(GARDEN, &server.admin).await.json();
@@ -259,9 +225,6 @@ async fn a_dropped_database_keeps_its_documents_for_an_undelete() {
     let root = catalog.root(std::time::Duration::ZERO).await.unwrap().value;
     let name = root.databases()[&dropped].name.clone();
     catalog.undelete_database(&name, Some("old")).await.unwrap();
-    let list = server
-        .get(&format!("{PATH}?db=old"), &server.admin)
-        .await
-        .json();
+    let list = server.get(&format!("{PATH}?db=old"), &server.admin).await.json();
     assert_eq!(list["documents"][0]["id"], new["id"]);
 }

@@ -78,9 +78,7 @@ async fn the_page_needs_no_token_and_has_its_headers() {
             );
             assert_eq!(text.as_bytes(), decompressed(file.gzip));
             let gzip = [("accept-encoding", "gzip, br")];
-            let gzip = server
-                .send(Method::GET, "/", "", &gzip, Body::empty())
-                .await;
+            let gzip = server.send(Method::GET, "/", "", &gzip, Body::empty()).await;
             assert_eq!(gzip.header("content-encoding"), Some("gzip"));
             assert_eq!(gzip.body, file.gzip);
         }

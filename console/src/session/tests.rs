@@ -14,10 +14,7 @@ async fn an_administrator_may_do_everything() {
     let everything = json!(["read", "write", "create", "delete", "describe"]);
     let body = session.json();
     let databases = body["databases"].as_array().unwrap();
-    let names: Vec<_> = databases
-        .iter()
-        .map(|it| it["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> = databases.iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["_internal", "garden", "kitchen"]);
     for database in databases {
         let actions = database["actions"].as_array().unwrap();
@@ -73,9 +70,7 @@ async fn other_tokens_see_the_databases_that_they_have_permissions_for() {
             "is_user": false,
         })
     );
-    let token = server
-        .token("staff", &["user:*:read,delete", "audit:*:read"])
-        .await;
+    let token = server.token("staff", &["user:*:read,delete", "audit:*:read"]).await;
     let body = server.get(SESSION, &token).await.json();
     assert_eq!(body["user_actions"], json!(["read", "delete"]));
     assert_eq!(body["can_audit"], true);

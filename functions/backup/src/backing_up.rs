@@ -69,10 +69,7 @@ impl BackupParts {
             self.shorten_tail(*source).await;
         }
         let ids: Vec<_> = sources.iter().map(|(_, id)| *id).collect();
-        let copies = self
-            .catalog
-            .add_backup_copies(backup.id, &backup.name, &ids)
-            .await?;
+        let copies = self.catalog.add_backup_copies(backup.id, &backup.name, &ids).await?;
         let databases: Vec<_> = sources
             .into_iter()
             .zip(copies)

@@ -25,9 +25,8 @@ impl ChainStore {
     /// Returns the bucket with the objects of a backup.
     pub(crate) fn bucket(place: &BackupPlace, manifest: &PlaceManifest) -> Bucket {
         let objects = manifest.objects.iter();
-        let put_by: BTreeMap<_, _> = objects
-            .map(|(key, object)| (key.clone(), object.put_by))
-            .collect();
+        let put_by: BTreeMap<_, _> =
+            objects.map(|(key, object)| (key.clone(), object.put_by)).collect();
         let stores = put_by.values().map(|id| (*id, place.store_of(*id)));
         let store = Self {
             stores: stores.collect(),

@@ -105,13 +105,9 @@ impl BackupParts {
         if pinned.is_empty() {
             return Ok(stamp);
         }
-        self.wait_until(stamp.time().plus(self.rules.flush_lag))
-            .await?;
+        self.wait_until(stamp.time().plus(self.rules.flush_lag)).await?;
         let memory = &Semaphore::new(SEGMENTS_KIB as usize);
-        let tails: Vec<_> = pinned
-            .iter()
-            .map(|one| self.copy_tail(one, stamp, memory))
-            .collect();
+        let tails: Vec<_> = pinned.iter().map(|one| self.copy_tail(one, stamp, memory)).collect();
         let tails = stream::iter(tails).buffer_unordered(DATABASES_AT_ONCE);
         tails.try_collect::<()>().await?;
         let options = CopyOptions {
@@ -119,10 +115,8 @@ impl BackupParts {
             ..options
         };
         let is_present = moment.is_none();
-        let copies: Vec<_> = pinned
-            .iter()
-            .map(|one| self.finish_copy(one, options, is_present))
-            .collect();
+        let copies: Vec<_> =
+            pinned.iter().map(|one| self.finish_copy(one, options, is_present)).collect();
         let copies = stream::iter(copies).buffer_unordered(DATABASES_AT_ONCE);
         copies.try_collect::<()>().await?;
         Ok(stamp)
@@ -140,9 +134,7 @@ impl BackupParts {
             Some(moment) => Manifest::at(&manifest, moment)?,
         };
         let has_tail = version == manifest.version;
-        let pin = self
-            .manifests
-            .pin(database.source, manifest, version, database.copy);
+        let pin = self.manifests.pin(database.source, manifest, version, database.copy);
         pin.await?;
         Ok(PinnedDatabase {
             database,
@@ -228,14 +220,13 @@ impl BackupParts {
         segment: ListedSegment,
     ) -> Result<(), BackupError> {
         let source = Key::Segment(database.source, segment.name);
-        let fetched = self
-            .tail
-            .fetch(database.source, &[segment.name])
-            .await
-            .map_err(|error| match error {
-                TailError::Segment(error) => BackupError::damaged(&source, error.to_string()),
-                error => error.into(),
-            })?;
+        let fetched =
+            self.tail.fetch(database.source, &[segment.name]).await.map_err(
+                |error| match error {
+                    TailError::Segment(error) => BackupError::damaged(&source, error.to_string()),
+                    error => error.into(),
+                },
+            )?;
         let Some(found) = fetched.segments.first() else {
             return Err(BackupError::TooSlow(database.name.clone()));
         };
@@ -266,9 +257,7 @@ impl BackupParts {
         self.manifests
             .adopt(source, &pinned.view, copy, COPIED_CATALOG, &expired_before)
             .await?;
-        self.catalog
-            .put_copied_catalog(copy, &catalog.value, options)
-            .await?;
+        self.catalog.put_copied_catalog(copy, &catalog.value, options).await?;
         self.copy_documents(source, copy).await?;
         self.flush_copy(copy).await
     }
@@ -286,17 +275,13 @@ impl BackupParts {
         let manifest = self.manifests.read(held, None).await?;
         let (version, view) = (manifest.version, Arc::clone(&manifest.value));
         self.manifests.pin(held, manifest, version, copy).await?;
-        self.manifests
-            .adopt(held, &view, copy, COPIED_CATALOG, &[])
-            .await?;
+        self.manifests.adopt(held, &view, copy, COPIED_CATALOG, &[]).await?;
         let catalog = self.catalog.database(held, Duration::ZERO).await?;
         if catalog.version == 0 {
             let key = Key::DatabaseCatalog(held);
             return Err(BackupError::damaged(&key, "it is missing"));
         }
-        self.catalog
-            .put_copied_catalog(copy, &catalog.value, options)
-            .await?;
+        self.catalog.put_copied_catalog(copy, &catalog.value, options).await?;
         self.copy_documents(held, copy).await
     }
 

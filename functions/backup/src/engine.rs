@@ -134,11 +134,7 @@ impl BackupEngine {
             self.parts.open_place(place)?;
         }
         if let Some(name) = &request.database {
-            let found = self
-                .parts
-                .catalog
-                .database_by_name(name, Duration::ZERO)
-                .await?;
+            let found = self.parts.catalog.database_by_name(name, Duration::ZERO).await?;
             if found.is_none() {
                 let text = format!("there is no database {name:?}");
                 return Err(BackupError::NotFound(text));
@@ -146,10 +142,7 @@ impl BackupEngine {
         }
         let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
         let begin = self.store.change(|register, now| {
-            let name = request
-                .name
-                .clone()
-                .unwrap_or_else(|| default_name("backup", now));
+            let name = request.name.clone().unwrap_or_else(|| default_name("backup", now));
             let lease = Lease {
                 holder,
                 renewed: now,
@@ -188,9 +181,7 @@ impl BackupEngine {
     /// # Errors
     /// `NotFound` if none is in progress, or the store does not answer.
     pub async fn cancel_backup(&self, name: &str) -> Result<(), BackupError> {
-        let cancel = self
-            .store
-            .change(|register, now| register.cancel_backup(name, now));
+        let cancel = self.store.change(|register, now| register.cancel_backup(name, now));
         cancel.await?;
         self.changed.notify_one();
         Ok(())
@@ -201,9 +192,7 @@ impl BackupEngine {
     /// # Errors
     /// `NotFound`, `Conflict` if it is in progress, is being restored, or has children, or the store does not answer.
     pub async fn delete_backup(&self, name: &str, children: bool) -> Result<Backup, BackupError> {
-        let remove = self
-            .store
-            .change(|register, now| register.remove_backup(name, children, now));
+        let remove = self.store.change(|register, now| register.remove_backup(name, children, now));
         let removed = remove.await?;
         self.changed.notify_one();
         Ok(removed)
@@ -351,9 +340,7 @@ impl BackupEngine {
     /// # Errors
     /// `NotFound` if it does not exist or has ended, or the store does not answer.
     pub async fn cancel_restore(&self, id: Ulid) -> Result<(), BackupError> {
-        let cancel = self
-            .store
-            .change(|register, now| register.cancel_restore(id, now));
+        let cancel = self.store.change(|register, now| register.cancel_restore(id, now));
         cancel.await?;
         self.changed.notify_one();
         Ok(())

@@ -245,12 +245,7 @@ impl BackupKeeper {
         if free.is_empty() {
             return Ok(());
         }
-        let released = self
-            .engine
-            .parts
-            .catalog
-            .release_backup_copies(&free)
-            .await?;
+        let released = self.engine.parts.catalog.release_backup_copies(&free).await?;
         tracing::info!(databases = released, "released the copies of backups");
         Ok(())
     }
@@ -289,10 +284,7 @@ impl BackupKeeper {
             register.remove_scheduled(now.minus(retention), now)
         };
         if remove(&mut register.clone(), now) > 0 {
-            let change = self
-                .engine
-                .store
-                .change(|register, now| Ok(remove(register, now)));
+            let change = self.engine.store.change(|register, now| Ok(remove(register, now)));
             let removed = change.await?;
             tracing::info!(backups = removed, "deleted old scheduled backups");
             self.engine.changed.notify_one();

@@ -18,11 +18,8 @@ impl BackupEngine {
         is_intact: &(dyn Fn(&Bytes) -> bool + Sync),
     ) -> Result<Option<Bytes>, BackupError> {
         let (register, _) = self.read().await?;
-        let with_contents = register
-            .backups()
-            .iter()
-            .rev()
-            .filter(|one| one.job.state.has_contents());
+        let with_contents =
+            register.backups().iter().rev().filter(|one| one.job.state.has_contents());
         let mut failure = None;
         for backup in with_contents.filter(|one| one.place.is_some()) {
             match self.copy_in(backup, key).await {

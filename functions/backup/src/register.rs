@@ -261,15 +261,14 @@ impl BackupRegister {
     /// Returns whether a hidden copy that a backup holds is needed: the backup is in progress, or the copy belongs to a
     /// completed one in the bucket of the cluster. A process that was killed may have left others.
     pub fn holds_copy(&self, backup: Ulid, copy: DatabaseId) -> bool {
-        self.backup(backup)
-            .is_some_and(|backup| match backup.job.state {
-                JobState::InProgress => true,
-                JobState::Completed | JobState::Incomplete => {
-                    let mut own = backup.databases.iter();
-                    backup.place.is_none() && own.any(|one| one.copy == copy)
-                }
-                JobState::Failed | JobState::Cancelled => false,
-            })
+        self.backup(backup).is_some_and(|backup| match backup.job.state {
+            JobState::InProgress => true,
+            JobState::Completed | JobState::Incomplete => {
+                let mut own = backup.databases.iter();
+                backup.place.is_none() && own.any(|one| one.copy == copy)
+            }
+            JobState::Failed | JobState::Cancelled => false,
+        })
     }
 
     /// Returns the backups whose objects may be deleted: no job can put more of them.

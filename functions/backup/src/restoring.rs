@@ -141,10 +141,7 @@ impl BackupParts {
             RestoredContents::Objects(manifest, _) => &manifest.backup.databases,
         };
         let is_wanted = |one: &&DatabaseInBackup| {
-            restore
-                .database
-                .as_ref()
-                .is_none_or(|name| is_or_is_policy_of(&one.name, name))
+            restore.database.as_ref().is_none_or(|name| is_or_is_policy_of(&one.name, name))
         };
         let databases: Vec<_> = all.iter().filter(is_wanted).cloned().collect();
         if databases.is_empty() && restore.database.is_some() {
@@ -181,12 +178,13 @@ impl BackupParts {
             .policies_of(&name)
             .filter(|(_, entry)| existed(entry))
             .map(|(id, entry)| (id, entry.name.clone()));
-        let databases = std::iter::once((database, name.clone()))
-            .chain(policies)
-            .map(|(id, name)| DatabaseInBackup {
-                name,
-                source: id,
-                copy: id,
+        let databases =
+            std::iter::once((database, name.clone())).chain(policies).map(|(id, name)| {
+                DatabaseInBackup {
+                    name,
+                    source: id,
+                    copy: id,
+                }
             });
         Ok(databases.collect())
     }
@@ -228,8 +226,7 @@ impl BackupParts {
             record(None).await?;
         }
         if is_new || plan.is_at_place() {
-            self.fill_restored(plan, restore, &copies, &lease.copied)
-                .await?;
+            self.fill_restored(plan, restore, &copies, &lease.copied).await?;
         }
         let totals = self.totals(&copies).await?;
         // Only a run with the lease publishes the databases.
@@ -255,8 +252,7 @@ impl BackupParts {
                 })
                 .collect();
             let options = options_of_restore(restore);
-            self.copy_databases(&databases, Some(*moment), options)
-                .await?;
+            self.copy_databases(&databases, Some(*moment), options).await?;
             return Ok(());
         }
         let memory = &ObjectMemory::default();
@@ -271,12 +267,10 @@ impl BackupParts {
                             memory,
                             copied,
                         };
-                        self.copy_objects(&from, held, *copy, options_of_restore(restore))
-                            .await
+                        self.copy_objects(&from, held, *copy, options_of_restore(restore)).await
                     }
                     RestoredContents::Copies(_) | RestoredContents::Moment(_) => {
-                        self.copy_backup(held.copy, *copy, options_of_restore(restore))
-                            .await
+                        self.copy_backup(held.copy, *copy, options_of_restore(restore)).await
                     }
                 }
             })
@@ -325,9 +319,7 @@ impl BackupParts {
             Vec::new()
         };
         let replaces = restore.to.is_none();
-        self.catalog
-            .publish_restored(&restored, &dropped, replaces)
-            .await?;
+        self.catalog.publish_restored(&restored, &dropped, replaces).await?;
         Ok(())
     }
 
@@ -421,11 +413,7 @@ impl BackupParts {
         present: &BTreeMap<String, u64>,
     ) -> Result<(), BackupError> {
         let missing = || BackupError::damaged(key, "it is missing at the place");
-        let stored = from
-            .manifest
-            .objects
-            .get(&key.to_string())
-            .ok_or_else(missing)?;
+        let stored = from.manifest.objects.get(&key.to_string()).ok_or_else(missing)?;
         let (_, name) = ObjectName::of_key(key).ok_or_else(missing)?;
         let target = name.key(copy);
         if present.get(&target.to_string()) != Some(&stored.bytes) {
@@ -466,9 +454,7 @@ impl BackupParts {
             return Err(BackupError::damaged(key, "it is missing at the place"));
         };
         stored.check(&key.to_string(), &object.bytes)?;
-        self.bucket
-            .put(target, object.bytes, PutMode::Overwrite)
-            .await?;
+        self.bucket.put(target, object.bytes, PutMode::Overwrite).await?;
         Ok(())
     }
 }

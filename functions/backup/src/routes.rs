@@ -244,10 +244,7 @@ async fn delete_backup(
 ) -> Result<Json<BackupDeleted>, ApiError> {
     caller.require_admin()?;
     let DeleteParams { incremental } = parse_query(request.uri())?;
-    let deleted = engine
-        .delete_backup(&name, incremental)
-        .await
-        .map_err(api_error)?;
+    let deleted = engine.delete_backup(&name, incremental).await.map_err(api_error)?;
     Ok(Json(BackupDeleted {
         backup_name: deleted.name,
         kind: deleted.kind,
@@ -369,9 +366,7 @@ async fn list_restores(
 ) -> Result<Json<RestoreList>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
-    let restores = register
-        .restores()
-        .map(|restore| RestoreBody::new(restore, now));
+    let restores = register.restores().map(|restore| RestoreBody::new(restore, now));
     Ok(Json(RestoreList {
         restores: restores.collect(),
     }))
@@ -384,9 +379,7 @@ async fn read_restore(
 ) -> Result<Json<RestoreBody>, ApiError> {
     caller.require_audit()?;
     let (register, now) = engine.read().await.map_err(api_error)?;
-    let restore = register
-        .restore(parse_id(&id)?)
-        .ok_or_else(|| no_restore(&id))?;
+    let restore = register.restore(parse_id(&id)?).ok_or_else(|| no_restore(&id))?;
     Ok(Json(RestoreBody::new(restore, now)))
 }
 

@@ -147,10 +147,7 @@ impl BackupParts {
         let (number, bytes) = lease.copied.totals();
         let now = lease
             .change(|register, lease| {
-                register
-                    .renewed_backup(backup.id, lease)?
-                    .job
-                    .report(number, bytes);
+                register.renewed_backup(backup.id, lease)?.job.report(number, bytes);
                 Ok(lease.renewed)
             })
             .await?;
@@ -183,9 +180,8 @@ impl BackupParts {
         loop {
             lease.copied.restart();
             let (contents, keys) = self.contents_of(backup).await?;
-            let uploaded = self
-                .upload_objects(backup, place, (&contents, keys), &present, lease)
-                .await?;
+            let uploaded =
+                self.upload_objects(backup, place, (&contents, keys), &present, lease).await?;
             let mut is_complete = true;
             for (key, reason) in &uploaded.damaged {
                 tracing::error!(object = %key, reason, backup = backup.name, "an object is damaged and not in the backup");
@@ -236,11 +232,7 @@ impl BackupParts {
             let manifest = self.manifest_of(database.copy).await?;
             let records = manifest.value.damage.iter();
             damaged.extend(records.map(|record| record.name(database.copy)));
-            let code = self
-                .code_of(database.copy)
-                .await?
-                .into_iter()
-                .map(|key| key.to_string());
+            let code = self.code_of(database.copy).await?.into_iter().map(|key| key.to_string());
             damaged.extend(code.filter(|key| !objects.contains_key(key)));
         }
         Ok((!damaged.is_empty()).then(|| BackupError::incomplete(&damaged)))

@@ -47,10 +47,8 @@ pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, Backup
         .filter(|one| one.job.state.has_contents() && one.place.is_none());
     let lost = in_bucket.flat_map(|backup| {
         let copies = backup.databases.iter().filter(|one| {
-            let held = root
-                .databases()
-                .get(&one.copy)
-                .filter(|entry| entry.backup == Some(backup.id));
+            let held =
+                root.databases().get(&one.copy).filter(|entry| entry.backup == Some(backup.id));
             let deletion = held.and_then(|entry| entry.deletion);
             deletion.is_none_or(|deletion| deletion.hard_delete_at.is_some())
         });

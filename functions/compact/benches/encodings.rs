@@ -80,18 +80,10 @@ fn measure(
     writer.write(column).unwrap();
     let metadata = writer.close().unwrap();
     let write = start.elapsed();
-    let stored: i64 = metadata
-        .row_groups()
-        .iter()
-        .map(|group| group.compressed_size())
-        .sum();
+    let stored: i64 = metadata.row_groups().iter().map(|group| group.compressed_size()).sum();
     let start = Instant::now();
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
-    let rows: usize = reader
-        .build()
-        .unwrap()
-        .map(|batch| batch.unwrap().num_rows())
-        .sum();
+    let rows: usize = reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows, column.num_rows());
     EncodingCost {
         values: rows,
@@ -102,10 +94,8 @@ fn measure(
 }
 
 fn main() {
-    let files: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
+    let files: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     for file in &files {
         let tables = support::load(Path::new(file));
         for floats in [false, true] {
@@ -123,9 +113,8 @@ fn main() {
                     }
                     let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
                     let column = RecordBatch::try_new(schema, vec![Arc::clone(column)]).unwrap();
-                    for (group, level) in ROW_GROUP_ROWS
-                        .iter()
-                        .flat_map(|group| LEVELS.map(|level| (*group, level)))
+                    for (group, level) in
+                        ROW_GROUP_ROWS.iter().flat_map(|group| LEVELS.map(|level| (*group, level)))
                     {
                         if group != ROW_GROUP_ROWS[0] && level != 3 {
                             continue;

@@ -94,14 +94,9 @@ impl BenchBucket {
         let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let database = catalog.create_database("d", None).await.unwrap();
         let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
-        let fields: Vec<_> = FIELDS
-            .iter()
-            .map(|field| ((*field).to_owned(), values.column_type()))
-            .collect();
-        catalog
-            .create_table(database, "cpu", &tags, &fields)
-            .await
-            .unwrap();
+        let fields: Vec<_> =
+            FIELDS.iter().map(|field| ((*field).to_owned(), values.column_type())).collect();
+        catalog.create_table(database, "cpu", &tags, &fields).await.unwrap();
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         Self {
@@ -160,11 +155,7 @@ impl BenchBucket {
             },
             sections: vec![section],
         };
-        let outcome = self
-            .manifests
-            .commit_flush(self.database, base, commit)
-            .await
-            .unwrap();
+        let outcome = self.manifests.commit_flush(self.database, base, commit).await.unwrap();
         assert!(matches!(outcome, FlushOutcome::Committed(_)));
     }
 }
@@ -236,10 +227,7 @@ async fn run(hosts: usize, interval: i64, values: FieldValues, compare: bool) {
         max_memory_bytes: 2 << 30,
         ..JobLimits::default()
     };
-    let outcome = merger
-        .run(place.database, &job.reference(), None, &limits)
-        .await
-        .unwrap();
+    let outcome = merger.run(place.database, &job.reference(), None, &limits).await.unwrap();
     let took = start.elapsed();
     let most = PEAK.load(Ordering::Relaxed) - before;
     let MergeOutcome::Done {

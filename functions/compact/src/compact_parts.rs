@@ -44,9 +44,7 @@ impl CompactParts {
             ..
         } = self;
         // Plan only merges that fit into memory.
-        let max_inputs = merge
-            .max_inputs
-            .min(max_inputs_within(settings.merge_memory_bytes));
+        let max_inputs = merge.max_inputs.min(max_inputs_within(settings.merge_memory_bytes));
         let fitting = max_input_bytes(settings.merge_memory_bytes, max_inputs);
         let merge = MergePolicy {
             max_inputs,

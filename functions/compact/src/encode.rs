@@ -360,10 +360,7 @@ fn encoded_section(
 
 /// Returns the end of the last column chunk. The bytes after it can be read without reading data.
 fn footer_start(metadata: &ParquetMetaData, length: usize) -> usize {
-    let columns = metadata
-        .row_groups()
-        .iter()
-        .flat_map(|group| group.columns());
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     let ends = columns.map(|column| {
         let (start, size) = column.byte_range();
         start.saturating_add(size)

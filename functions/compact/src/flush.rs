@@ -191,9 +191,7 @@ impl Flusher {
         let number = listing_limit(limits.segments, &limits.pressure);
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
-        let flushed = self
-            .flush_listed(database, started_at, base, &listing, limits)
-            .await;
+        let flushed = self.flush_listed(database, started_at, base, &listing, limits).await;
         match flushed {
             Ok(
                 FlushResult::Done { .. }
@@ -287,10 +285,7 @@ impl Flusher {
                 inputs: u32::try_from(plan.names.len()).unwrap_or(u32::MAX),
                 outputs: u32::try_from(sections.len()).unwrap_or(u32::MAX),
                 rows,
-                bytes_in: taken
-                    .clone()
-                    .map(|segment| segment.size_bytes() as u64)
-                    .sum(),
+                bytes_in: taken.clone().map(|segment| segment.size_bytes() as u64).sum(),
                 bytes_out: bytes,
                 duration_ms: millis(self.bucket.world().elapsed(&started_at)),
                 finished: self.bucket.clock().now().unwrap_or_default(),
@@ -307,11 +302,7 @@ impl Flusher {
             damage: plan.passed(damage),
         };
         Ok(
-            match self
-                .manifests
-                .commit_flush(database, manifest, commit)
-                .await?
-            {
+            match self.manifests.commit_flush(database, manifest, commit).await? {
                 FlushOutcome::Committed(current) => {
                     self.damaged.record_manifest(database, &current.value);
                     self.tail.evict(database, plan.names.iter().copied());
@@ -345,8 +336,7 @@ impl Flusher {
         if let Some((name, error)) = unreadable {
             tracing::error!(%database, %error, "flush stopped below an unreadable segment");
             let key = Key::Segment(database, name).to_string();
-            self.damaged
-                .record_flush(database, is_damage(&error).then_some(key));
+            self.damaged.record_flush(database, is_damage(&error).then_some(key));
             plan = match plan.below(name.stamp) {
                 Some(plan) => plan,
                 None => return Ok(Err(FlushSkipped::Unreadable(error))),
@@ -356,10 +346,7 @@ impl Flusher {
         let damage = plan.passed(damage);
         if let Some(record) = damage.get(manifest.room_for_damage()) {
             let key = record.key(database);
-            let place = plan
-                .names
-                .iter()
-                .find(|name| Key::Segment(database, **name) == key);
+            let place = plan.names.iter().find(|name| Key::Segment(database, **name) == key);
             plan = match place.and_then(|name| plan.below(name.stamp)) {
                 Some(plan) => plan,
                 None => return Ok(Err(FlushSkipped::TooMuchDamage(key))),
@@ -373,9 +360,7 @@ impl Flusher {
         let Some(key) = key else {
             return Ok(true);
         };
-        let put = self
-            .bucket
-            .put(&key, Bytes::from(bundle), PutMode::Overwrite);
+        let put = self.bucket.put(&key, Bytes::from(bundle), PutMode::Overwrite);
         Ok(put.await?.value != Put::Refused)
     }
 
@@ -405,9 +390,7 @@ impl Flusher {
             bytes += segment.size_bytes;
             let full = names.len() >= limits.segments || bytes > limits.segment_bytes;
             // A mark never separates equal stamps.
-            let tied = names
-                .last()
-                .is_some_and(|last| last.stamp == segment.name.stamp);
+            let tied = names.last().is_some_and(|last| last.stamp == segment.name.stamp);
             if full && !names.is_empty() && !tied {
                 break;
             }

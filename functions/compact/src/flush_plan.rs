@@ -84,10 +84,7 @@ const VALUE_BYTES: u64 = 8;
 pub(crate) fn memory_of(rows: &TableSummary, catalog: &DatabaseCatalog) -> u64 {
     let table = catalog.table_by_id(rows.table);
     let columns = table.map_or(0, |table| table.columns().len() as u64);
-    let values = rows
-        .rows
-        .saturating_mul(columns)
-        .saturating_mul(VALUE_BYTES);
+    let values = rows.rows.saturating_mul(columns).saturating_mul(VALUE_BYTES);
     rows.memory_bytes.max(values)
 }
 

@@ -205,11 +205,7 @@ impl GarbageCollector {
         let objects = self.collect_objects(database, manifest, ended).await;
         // Damaged data does not affect the processing engine.
         let engine = self.collect_engine(database, false).await?;
-        Ok(segments
-            .and(caches)
-            .and(published)
-            .and(objects?)
-            .and(engine))
+        Ok(segments.and(caches).and(published).and(objects?).and(engine))
     }
 
     /// Deletes superseded cache objects, if the database ever had a cache. Removes the entries of missing objects, so
@@ -230,9 +226,7 @@ impl GarbageCollector {
         }
         tracing::warn!(%database, caches = swept.missing.len(), "cache objects are missing from the bucket");
         let commit = CacheCommit::forgetting(&manifest, swept.missing);
-        let outcome = self
-            .manifests
-            .commit_caches(database, manifest.clone(), &commit);
+        let outcome = self.manifests.commit_caches(database, manifest.clone(), &commit);
         Ok(match outcome.await? {
             CacheOutcome::Committed(current) => (collected, current),
             CacheOutcome::GivenUp(_) | CacheOutcome::Unknown { .. } => (collected, manifest),
@@ -420,10 +414,8 @@ impl GarbageCollector {
             return Ok(CollectionReport::default());
         }
         let referenced = self.manifests.referenced_objects(database, value).await?;
-        let orphans: BTreeSet<_> = candidates
-            .into_iter()
-            .filter(|object| !referenced.names(*object))
-            .collect();
+        let orphans: BTreeSet<_> =
+            candidates.into_iter().filter(|object| !referenced.names(*object)).collect();
         let deletable = referenced.deletable();
         let mut collected = CollectionReport {
             objects: deletable.len(),
@@ -452,9 +444,7 @@ impl GarbageCollector {
             time_travel: self.settings.time_travel,
             ended_publications,
         };
-        self.manifests
-            .commit_collection(database, manifest, &collection)
-            .await?;
+        self.manifests.commit_collection(database, manifest, &collection).await?;
         Ok(collected)
     }
 
@@ -469,12 +459,7 @@ impl GarbageCollector {
             .sections
             .iter()
             .map(|section| section.object_name())
-            .chain(
-                manifest
-                    .pages
-                    .iter()
-                    .map(|page| ObjectName::Page(page.object)),
-            )
+            .chain(manifest.pages.iter().map(|page| ObjectName::Page(page.object)))
             .collect();
         let mut found = BTreeSet::new();
         let prefix = Key::data_prefix(database);
@@ -506,9 +491,7 @@ impl GarbageCollector {
         let mut released = BTreeSet::new();
         for pin in &manifest.value.pins {
             if !released.contains(&pin.database)
-                && self
-                    .is_released(database, manifest, referenced, pin)
-                    .await?
+                && self.is_released(database, manifest, referenced, pin).await?
             {
                 released.insert(pin.database);
             }
@@ -529,10 +512,7 @@ impl GarbageCollector {
         if restored.version == 0 {
             return Ok(is_late);
         }
-        let referenced = self
-            .manifests
-            .referenced_objects(pin.database, &restored.value)
-            .await?;
+        let referenced = self.manifests.referenced_objects(pin.database, &restored.value).await?;
         if !(referenced.is_complete() && own.is_complete()) {
             return Ok(false);
         }
@@ -600,9 +580,7 @@ impl GarbageCollector {
         for prefix in Key::prefixes_of(database) {
             self.delete_prefix(&prefix, &mut collected).await?;
         }
-        let registers = Key::registers_of(database)
-            .map(|key| key.to_string())
-            .to_vec();
+        let registers = Key::registers_of(database).map(|key| key.to_string()).to_vec();
         self.delete(registers, &mut collected).await?;
         Ok(Some(collected))
     }
@@ -683,13 +661,9 @@ fn settled(
     upto: Stamp,
     entries: Vec<ListEntry>,
 ) -> Vec<(SegmentName, ListEntry)> {
-    let settled = entries
-        .into_iter()
-        .filter_map(|entry| match entry.key.parse() {
-            Ok(Key::Segment(of, name)) if of == database && name.stamp <= upto => {
-                Some((name, entry))
-            }
-            _ => None,
-        });
+    let settled = entries.into_iter().filter_map(|entry| match entry.key.parse() {
+        Ok(Key::Segment(of, name)) if of == database && name.stamp <= upto => Some((name, entry)),
+        _ => None,
+    });
     settled.collect()
 }

@@ -272,9 +272,7 @@ impl Maintainer {
             scope
         };
         let policy = self.policy_of(plan_scope, limits);
-        let published = self
-            .published_tables(database, &catalog, plan_scope)
-            .await?;
+        let published = self.published_tables(database, &catalog, plan_scope).await?;
         let times = PlanTimes {
             now,
             removal: removal_time.as_ref().ok().copied(),
@@ -404,10 +402,7 @@ impl Maintainer {
                 expires,
             })
             .collect();
-        let claimed = self
-            .manifests
-            .claim(database, manifest.clone(), &claims, now)
-            .await?;
+        let claimed = self.manifests.claim(database, manifest.clone(), &claims, now).await?;
         *manifest = claimed.current;
         let ours: BTreeSet<Ulid> = claimed.jobs.into_iter().collect();
         let is_ours = |order: &ClaimedMerge| ours.contains(&order.job);
@@ -425,9 +420,7 @@ impl Maintainer {
         order: &ClaimedMerge,
         limits: &JobLimits,
     ) -> Result<MergeOutcome, CompactError> {
-        let merge = self
-            .merger
-            .run(order.database, &order.merge, Some(order.job), limits);
+        let merge = self.merger.run(order.database, &order.merge, Some(order.job), limits);
         let outcome = merge.await.map_err(CompactError::from);
         if let Err(error) = &outcome {
             self.record_damage(order.database, error);
@@ -447,22 +440,17 @@ impl Maintainer {
         limits: &JobLimits,
         known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<Vec<Result<MergeOutcome, CompactError>>, CompactError> {
-        let requests: Vec<_> = orders
-            .iter()
-            .map(|order| (&order.merge, Some(order.job)))
-            .collect();
-        let results = self
-            .merger
-            .run_all(database, &requests, limits, known)
-            .await?
-            .into_iter()
-            .map(|result| {
-                let outcome = result.map_err(CompactError::from);
-                if let Err(error) = &outcome {
-                    self.record_damage(database, error);
-                }
-                outcome
-            });
+        let requests: Vec<_> = orders.iter().map(|order| (&order.merge, Some(order.job))).collect();
+        let results =
+            self.merger.run_all(database, &requests, limits, known).await?.into_iter().map(
+                |result| {
+                    let outcome = result.map_err(CompactError::from);
+                    if let Err(error) = &outcome {
+                        self.record_damage(database, error);
+                    }
+                    outcome
+                },
+            );
         Ok(results.collect())
     }
 

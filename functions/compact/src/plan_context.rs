@@ -120,10 +120,7 @@ impl PlanContext {
             sections,
             rewrites: &rewrites,
             claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
-            cutoff: self
-                .times
-                .removal
-                .and_then(|now| self.catalog.cutoff_of(table, now)),
+            cutoff: self.times.removal.and_then(|now| self.catalog.cutoff_of(table, now)),
             retention: self.catalog.retention_of(table),
             now: self.times.now,
         };

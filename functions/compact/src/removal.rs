@@ -182,9 +182,7 @@ impl SectionRemover {
         if removals.is_empty() {
             return Ok(0);
         }
-        let outcome = self
-            .manifests
-            .replace_all(database, manifest.clone(), &removals, &[]);
+        let outcome = self.manifests.replace_all(database, manifest.clone(), &removals, &[]);
         let replaced = match outcome.await? {
             ReplaceAllOutcome::Completed(replaced) => replaced,
             ReplaceAllOutcome::Unknown { reason } => {

@@ -71,9 +71,8 @@ impl<'a> TableRows<'a> {
             (self.sorted()?, None)
         };
         let ranges = split_by_days(points.times()).into_iter();
-        let (days, parts): (Vec<_>, Vec<_>) = ranges
-            .map(|range| (range.first_day..=range.last_day, range.rows))
-            .unzip();
+        let (days, parts): (Vec<_>, Vec<_>) =
+            ranges.map(|range| (range.first_day..=range.last_day, range.rows)).unzip();
         let points = points.divide(parts);
         let mut sections = PartEncoder::new(self.table, &points, kept);
         let columns = schema.fields().len();
@@ -178,15 +177,11 @@ struct PartEncoder<'a> {
 impl<'a> PartEncoder<'a> {
     fn new(table: &'a Table, points: &DividedPoints, kept: &MaterializedCaches) -> Self {
         let tags = table.tag_names();
-        let writers: Vec<_> = points
-            .lengths()
-            .map(|rows| ColumnwiseWriter::new(&tags, rows))
-            .collect();
+        let writers: Vec<_> =
+            points.lengths().map(|rows| ColumnwiseWriter::new(&tags, rows)).collect();
         Self {
             table,
-            columns: kept
-                .has_any_of(table)
-                .then(|| vec![Vec::new(); writers.len()]),
+            columns: kept.has_any_of(table).then(|| vec![Vec::new(); writers.len()]),
             writers,
         }
     }

@@ -94,9 +94,7 @@ fn run(path: &Path, call: PluginInput) -> PluginRun {
 }
 
 fn rows(count: usize) -> RecordBatch {
-    let names = (0..count)
-        .map(|row| format!("host_{}", row % 100))
-        .collect::<Vec<_>>();
+    let names = (0..count).map(|row| format!("host_{}", row % 100)).collect::<Vec<_>>();
     let hosts: DictionaryArray<Int32Type> = names.iter().map(|name| Some(name.as_str())).collect();
     let mut columns: Vec<(String, ArrayRef)> = vec![("host".to_owned(), Arc::new(hosts))];
     for field in 0..4 {

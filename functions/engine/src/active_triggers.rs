@@ -137,10 +137,7 @@ impl ActiveTriggers {
 
     fn replace(&self, triggers: TriggerMap) -> TriggerChanges {
         let since = |known: &ActiveTrigger| -> StoreTime { known.trigger.since };
-        let mut held = self
-            .triggers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.triggers.write().unwrap_or_else(PoisonError::into_inner);
         let is_in = |all: &TriggerMap, known: &ActiveTrigger| {
             let same = all.get(&known.key());
             same.is_some_and(|same| since(same) == since(known))

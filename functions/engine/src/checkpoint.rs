@@ -147,10 +147,7 @@ impl FeedState {
     fn first_unseen(&self) -> Option<Stamp> {
         let queued = self.queued.first().map(|name| name.stamp);
         let running = self.running.first().map(|name| name.stamp);
-        [queued, running, self.turned_away]
-            .into_iter()
-            .flatten()
-            .min()
+        [queued, running, self.turned_away].into_iter().flatten().min()
     }
 
     fn turn_away(&mut self, stamp: Stamp) {
@@ -300,9 +297,7 @@ impl TriggerFeed {
     pub(crate) fn advance(&self, mark: Stamp) {
         let mut state = self.state();
         let below = |stamp: Stamp| Stamp::from_u64(stamp.as_u64().saturating_sub(1));
-        let mark = state
-            .first_unseen()
-            .map_or(mark, |first| mark.min(below(first)));
+        let mark = state.first_unseen().map_or(mark, |first| mark.min(below(first)));
         if state.raise_mark(mark) {
             state.is_mark_unsaved = true;
         }
@@ -424,17 +419,11 @@ impl TriggerFeed {
     fn holds(&self, holder: Ulid) -> bool {
         let lease = self.state().lease_of(holder);
         let now = self.bucket.clock().now();
-        lease
-            .zip(now)
-            .is_some_and(|(lease, now)| lease.until > now.plus(LEASE_MARGIN))
+        lease.zip(now).is_some_and(|(lease, now)| lease.until > now.plus(LEASE_MARGIN))
     }
 
     fn is_held_elsewhere(&self, holder: Ulid) -> bool {
-        let lease = self
-            .state()
-            .saved
-            .as_ref()
-            .and_then(|saved| saved.value.lease);
+        let lease = self.state().saved.as_ref().and_then(|saved| saved.value.lease);
         let now = self.bucket.clock().now();
         lease.is_some_and(|lease| lease.holder != holder && now.is_none_or(|now| lease.until > now))
     }

@@ -74,9 +74,7 @@ fn is_for_plugins(name: &str, further: &[String]) -> bool {
 fn is_for_installers(name: &str, further: &[String]) -> bool {
     is_for_plugins(name, further)
         || INSTALLER_VARIABLES.contains(&name.to_ascii_uppercase().as_str())
-        || INSTALLER_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        || INSTALLER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -101,9 +101,7 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("holder", &self.holder)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 
@@ -256,9 +254,7 @@ impl Engine {
         let backlog = |feed: Arc<TriggerFeed>| {
             let known = self.roster.get(feed.key)?;
             let (pending, oldest) = feed.pending();
-            let lag = now
-                .zip(oldest)
-                .map(|(now, oldest)| now.since(oldest.time()));
+            let lag = now.zip(oldest).map(|(now, oldest)| now.since(oldest.time()));
             Some(TriggerBacklog {
                 database: Arc::clone(&known.database_name),
                 trigger: Arc::from(known.trigger.name.as_str()),
@@ -353,10 +349,7 @@ impl Engine {
 
     fn has_feeds(&self, database: DatabaseId) -> bool {
         let feeds = self.all_feeds();
-        feeds
-            .range(TriggerRef::of_database(database))
-            .next()
-            .is_some()
+        feeds.range(TriggerRef::of_database(database)).next().is_some()
     }
 }
 

@@ -147,8 +147,7 @@ impl Engine {
 
     /// Returns whether enough time is left for another run.
     pub(crate) fn has_time(&self, time: &TimeBudget) -> bool {
-        time.left(&self.bucket)
-            .is_none_or(|left| left > TIME_TO_FINISH)
+        time.left(&self.bucket).is_none_or(|left| left > TIME_TO_FINISH)
     }
 
     pub(crate) fn is_stopped(&self, closed: &CancellationToken) -> bool {
@@ -165,10 +164,7 @@ impl Engine {
     ) -> bool {
         let (first, longest) = self.settings.retry_pauses;
         let pause = first.saturating_mul(1 << attempt.min(16)).min(longest);
-        if time
-            .left(&self.bucket)
-            .is_some_and(|left| left <= pause + TIME_TO_FINISH)
-        {
+        if time.left(&self.bucket).is_some_and(|left| left <= pause + TIME_TO_FINISH) {
             return false;
         }
         let sleep = self.bucket.world().clock.sleep(pause);
@@ -193,9 +189,7 @@ impl Engine {
     /// whether the trigger no longer runs as it did.
     pub(crate) async fn disable(&self, known: &ActiveTrigger) -> bool {
         let (id, since) = (known.trigger.id, known.trigger.since);
-        let disabled = self
-            .catalog
-            .disable_failed_trigger(known.database, id, since);
+        let disabled = self.catalog.disable_failed_trigger(known.database, id, since);
         let is_settled = match disabled.await {
             Ok(trigger) => {
                 if trigger.disabled {

@@ -110,10 +110,7 @@ impl TriggerRunner {
             None => run.await,
             // The time limit of an event includes the wait for a process.
             Some(time) => {
-                let ran = self
-                    .world
-                    .timeout(time.saturating_add(RUN_TIMEOUT_MARGIN), run)
-                    .await;
+                let ran = self.world.timeout(time.saturating_add(RUN_TIMEOUT_MARGIN), run).await;
                 ran.unwrap_or(Err(PluginCallError::Failed(RunError::Stopping)))
             }
         };

@@ -16,11 +16,7 @@ impl Engine {
             "Segments queued for a trigger.",
             MetricKind::Gauge,
             move |samples| {
-                for backlog in pending
-                    .upgrade()
-                    .iter()
-                    .flat_map(|engine| engine.backlogs())
-                {
+                for backlog in pending.upgrade().iter().flat_map(|engine| engine.backlogs()) {
                     let labels = [("db", &*backlog.database), ("trigger", &*backlog.trigger)];
                     samples.add(&labels, backlog.pending);
                 }

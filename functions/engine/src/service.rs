@@ -135,15 +135,11 @@ impl Engine {
             }
             let (engine, key) = (Arc::clone(self), *key);
             if let Some(feed) = self.feed(key) {
-                tasks
-                    .set
-                    .spawn(async move { engine.serve_feed(&feed).await });
+                tasks.set.spawn(async move { engine.serve_feed(&feed).await });
             } else if let Some(closed) = self.closed(key)
                 && known.trigger.specification.is_scheduled()
             {
-                tasks
-                    .set
-                    .spawn(async move { engine.serve_schedule(key, closed).await });
+                tasks.set.spawn(async move { engine.serve_schedule(key, closed).await });
             }
         }
     }
@@ -206,11 +202,7 @@ impl Engine {
     async fn run_checkpoint_loop(&self) {
         loop {
             self.dirty.notified().await;
-            self.bucket
-                .world()
-                .clock
-                .sleep(self.settings.checkpoint_interval)
-                .await;
+            self.bucket.world().clock.sleep(self.settings.checkpoint_interval).await;
             let feeds = self.feeds();
             let is_saved = self.save(&feeds).await;
             if !is_saved || feeds.iter().any(|feed| feed.has_lease(self.holder)) {
@@ -221,11 +213,7 @@ impl Engine {
 
     async fn run_log_loop(&self) {
         loop {
-            self.bucket
-                .world()
-                .clock
-                .sleep(self.settings.log_interval)
-                .await;
+            self.bucket.world().clock.sleep(self.settings.log_interval).await;
             self.save_logs().await;
         }
     }

@@ -52,8 +52,7 @@ impl BucketScan {
     fn add_key(&mut self, entry: &ListEntry, known: &BTreeSet<DatabaseId>) {
         let Ok(key) = entry.key.parse::<Key>() else {
             let message = format!("not a key of Neap, {} bytes: left alone", entry.size_bytes);
-            self.aliens
-                .push(Finding::note(FindingKind::AlienKey, message).at(&entry.key));
+            self.aliens.push(Finding::note(FindingKind::AlienKey, message).at(&entry.key));
             return;
         };
         let policy = key.policy();
@@ -89,10 +88,7 @@ impl BucketScan {
 
     /// Returns the findings, without databases that are known by now.
     pub(crate) fn findings(self, known: &BTreeSet<DatabaseId>) -> impl Iterator<Item = Finding> {
-        let unknown = self
-            .databases
-            .into_iter()
-            .filter(|(database, _)| !known.contains(database));
+        let unknown = self.databases.into_iter().filter(|(database, _)| !known.contains(database));
         let findings = unknown.map(|(database, ObjectTotals { objects, bytes })| {
             let message = format!(
                 "{objects} objects with {bytes} bytes belong to database {database}, which the root catalog lacks"

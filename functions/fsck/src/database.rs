@@ -110,11 +110,9 @@ impl DatabaseTarget<'_> {
         let catalog: Option<VersionedValue<DatabaseCatalog>> =
             self.register(key, &mut checked.findings).await?;
         let key = Key::Documents(self.id);
-        self.register::<DatabaseDocuments>(key, &mut checked.findings)
-            .await?;
+        self.register::<DatabaseDocuments>(key, &mut checked.findings).await?;
         let key = Key::ViewProgress(self.id);
-        self.register::<ViewProgress>(key, &mut checked.findings)
-            .await?;
+        self.register::<ViewProgress>(key, &mut checked.findings).await?;
         let now = bucket.clock().now();
         checked.count(&named, own, &caches, &tail, catalog.as_ref());
         checked.findings.extend(tail.findings(self.id, now));
@@ -134,9 +132,7 @@ impl DatabaseTarget<'_> {
             }
             let known = recorded_damage::recorded_damage(self.id, &manifest.value, &catalog.value);
             checked.findings.extend(known);
-            checked
-                .findings
-                .extend(self.mark_ahead(&manifest.value, now));
+            checked.findings.extend(self.mark_ahead(&manifest.value, now));
             let forgotten = forgotten_deletes::find(
                 bucket,
                 self.id,
@@ -173,8 +169,7 @@ impl DatabaseTarget<'_> {
                 )
                 .await?;
             } else {
-                self.read_tail(&manifest, &catalog, &tail, &mut checked, &|_| {})
-                    .await?;
+                self.read_tail(&manifest, &catalog, &tail, &mut checked, &|_| {}).await?;
             }
             checked.repairs.base = Some(manifest);
         }
@@ -266,9 +261,8 @@ impl DatabaseTarget<'_> {
         }));
         let deletes = manifest.value.pending_deletes();
         let tables_named = deletes.map(|recorded| recorded.delete.table);
-        let unknown: BTreeSet<_> = tables_named
-            .filter(|table| tables.table_by_id(*table).is_none())
-            .collect();
+        let unknown: BTreeSet<_> =
+            tables_named.filter(|table| tables.table_by_id(*table).is_none()).collect();
         findings.extend(unknown.into_iter().map(|table| {
             let message = format!("it names table {table}, which the catalog lacks");
             Finding::warning(FindingKind::UnknownTable, message).at(&key)
@@ -356,8 +350,7 @@ impl DatabaseTarget<'_> {
             checked.findings.extend(found.findings);
             checked.repairs.sections.extend(found.corrected);
         }
-        self.read_tail(manifest, catalog, tail, checked, &read)
-            .await
+        self.read_tail(manifest, catalog, tail, checked, &read).await
     }
 
     /// Reads the tail. Verifies checksums; a full check also decodes the rows.
@@ -381,9 +374,7 @@ impl DatabaseTarget<'_> {
             return Ok(());
         }
         let now = self.fsck.manifests.read(self.id, Some(manifest)).await?;
-        let lost = gone
-            .into_iter()
-            .filter(|name| name.stamp > now.value.low_water_mark);
+        let lost = gone.into_iter().filter(|name| name.stamp > now.value.low_water_mark);
         checked.findings.extend(lost.map(|name| {
             let message = "it was listed but is gone, and no flush has merged it";
             let finding = Finding::error(FindingKind::Missing, message);

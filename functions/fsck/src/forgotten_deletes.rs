@@ -35,9 +35,7 @@ impl SectionDeletes {
     fn new(manifest: &Manifest, section: &Section) -> Self {
         let deletes = manifest.deletes.iter();
         let applying = deletes.filter(|recorded| recorded.applies_to(section));
-        let (pending, dropped) = applying
-            .cloned()
-            .partition(|recorded| recorded.dropped.is_none());
+        let (pending, dropped) = applying.cloned().partition(|recorded| recorded.dropped.is_none());
         Self { pending, dropped }
     }
 
@@ -50,9 +48,7 @@ impl SectionDeletes {
         let pending: Vec<_> = self.pending.iter().map(mask).collect::<Result<_, _>>()?;
         for (recorded, visible) in self.dropped.iter().zip(visible) {
             let removed = mask(recorded)?;
-            let shown = pending
-                .iter()
-                .fold(removed, |shown, hidden| &shown & &!hidden);
+            let shown = pending.iter().fold(removed, |shown, hidden| &shown & &!hidden);
             *visible += shown.count_set_bits() as u64;
         }
         Ok(())

@@ -106,8 +106,7 @@ impl Fsck {
         };
         let chosen = select_databases(&entries, options.database.as_deref())?;
         for entry in chosen {
-            self.check_database(entry, options, progress, &mut report)
-                .await?;
+            self.check_database(entry, options, progress, &mut report).await?;
         }
         if let (Ok(root), None) = (&root, &options.database) {
             for (name, plugin) in root.value.plugins() {
@@ -134,9 +133,7 @@ impl Fsck {
                 Some(now) => now.value.databases().keys().copied().collect(),
                 None => sweep.databases.keys().copied().collect(),
             };
-            sweep
-                .findings(&known)
-                .for_each(|finding| report.add(finding));
+            sweep.findings(&known).for_each(|finding| report.add(finding));
         }
         report.sort();
         Ok(report)
@@ -157,15 +154,10 @@ impl Fsck {
         };
         let checked = target.check(progress).await?;
         report.checked.add(&checked.totals);
-        checked
-            .findings
-            .into_iter()
-            .for_each(|finding| report.add(finding));
+        checked.findings.into_iter().for_each(|finding| report.add(finding));
         if options.repair {
             let repairs = checked.repairs;
-            let done = repairs
-                .commit(&self.manifests, entry.id, &entry.name)
-                .await?;
+            let done = repairs.commit(&self.manifests, entry.id, &entry.name).await?;
             report.repaired.extend(done);
         }
         Ok(())

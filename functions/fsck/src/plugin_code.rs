@@ -13,9 +13,7 @@ pub(crate) async fn check(
     let key = Key::PluginCode(code);
     let flaw = match fetch(bucket, &key, None).await? {
         None => Some((FindingKind::Missing, "it is gone".to_owned())),
-        Some(object) => verify_checksum(&object)
-            .err()
-            .map(|reason| (FindingKind::Damaged, reason)),
+        Some(object) => verify_checksum(&object).err().map(|reason| (FindingKind::Damaged, reason)),
     };
     Ok(flaw.map(|(kind, reason)| {
         Finding::error(kind, format!("{reason}; {user} can't run without it")).at(key)

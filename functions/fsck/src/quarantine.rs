@@ -35,9 +35,8 @@ impl FromStr for ObjectPart {
         let (key, offset) = match text.split_once(['@', ':']) {
             None => (text, None),
             Some((key, offset)) => {
-                let offset = offset
-                    .parse()
-                    .map_err(|_| "a byte is expected after '@'".to_owned())?;
+                let offset =
+                    offset.parse().map_err(|_| "a byte is expected after '@'".to_owned())?;
                 (key, Some(offset))
             }
         };
@@ -116,10 +115,7 @@ impl Fsck {
         database: Option<&str>,
         commit: bool,
     ) -> Result<Vec<LostObject>, FsckError> {
-        let root = self
-            .root()
-            .await?
-            .map_err(|finding| FsckError::Aborted(finding.to_string()))?;
+        let root = self.root().await?.map_err(|finding| FsckError::Aborted(finding.to_string()))?;
         let entries = entries(&root.value);
         let chosen = select_databases(&entries, database)?
             .into_iter()
@@ -330,17 +326,13 @@ impl DatabaseTarget<'_> {
         part: &ObjectPart,
         manifest: &Manifest,
     ) -> Result<Vec<DamagedObject>, FsckError> {
-        let dropped = manifest
-            .condemned
-            .iter()
-            .filter_map(|entry| match &entry.what {
-                DroppedItem::Page(page) => Some(page),
-                DroppedItem::Section(_) | DroppedItem::Object(_) => None,
-            });
+        let dropped = manifest.condemned.iter().filter_map(|entry| match &entry.what {
+            DroppedItem::Page(page) => Some(page),
+            DroppedItem::Section(_) | DroppedItem::Object(_) => None,
+        });
         let pages = manifest.pages.iter().chain(dropped);
-        let named: Vec<&PageRef> = pages
-            .filter(|page| part.is_at(&page.key(self.id), page.offset))
-            .collect();
+        let named: Vec<&PageRef> =
+            pages.filter(|page| part.is_at(&page.key(self.id), page.offset)).collect();
         if named.is_empty() {
             return Err(FsckError::NotReferenced(part.to_string()));
         }

@@ -82,9 +82,7 @@ pub(crate) fn missing_data<'a>(
             ),
         };
         let table = table_name(catalog, table);
-        Finding::new(severity, kind, message)
-            .at(key)
-            .of_table(table)
+        Finding::new(severity, kind, message).at(key).of_table(table)
     };
     lacking.into_iter().map(finding).collect()
 }

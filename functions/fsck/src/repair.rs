@@ -53,9 +53,7 @@ impl RepairPlan {
             ));
         }
         if !self.deletes.is_empty() {
-            base = manifests
-                .reinstate_deletes(database, base, &self.deletes)
-                .await?;
+            base = manifests.reinstate_deletes(database, base, &self.deletes).await?;
             done.push(format!(
                 "{name:?}: {} row deletes are applied again",
                 self.deletes.len()
@@ -81,9 +79,7 @@ impl RepairPlan {
                 ..GarbageCollection::default()
             };
             let orphans = collection.orphans.len();
-            manifests
-                .commit_collection(database, base, &collection)
-                .await?;
+            manifests.commit_collection(database, base, &collection).await?;
             done.push(format!(
                 "{name:?}: {orphans} unreferenced objects are condemned, the collector deletes them"
             ));

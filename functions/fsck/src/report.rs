@@ -95,10 +95,7 @@ impl FsckReport {
     pub(crate) fn sort(&mut self) {
         self.findings.sort_by(|one, other| {
             let rank = |it: &Finding| (it.database.clone(), it.key.clone(), it.kind);
-            other
-                .severity
-                .cmp(&one.severity)
-                .then_with(|| rank(one).cmp(&rank(other)))
+            other.severity.cmp(&one.severity).then_with(|| rank(one).cmp(&rank(other)))
         });
     }
 

@@ -143,12 +143,10 @@ impl Scrubber {
                 footer: None,
             })
             .collect();
-        self.scrub_sections(database.id, &inline, period, totals)
-            .await?;
+        self.scrub_sections(database.id, &inline, period, totals).await?;
         for page in &manifest.pages {
             let sections = self.scrub_page(database, &manifest, page, totals).await?;
-            self.scrub_sections(database.id, &sections, period, totals)
-                .await?;
+            self.scrub_sections(database.id, &sections, period, totals).await?;
         }
         Ok(())
     }
@@ -213,9 +211,7 @@ impl Scrubber {
         for one in sections {
             let section = one.section.as_ref();
             let key = section.key(database);
-            let was_damaged = self
-                .damaged()
-                .contains_key(&part_name(&key, section.offset));
+            let was_damaged = self.damaged().contains_key(&part_name(&key, section.offset));
             if !was_damaged && !is_due(&part_name(&key, section.offset), self.interval, period) {
                 continue;
             }
@@ -224,8 +220,7 @@ impl Scrubber {
             let Err(reason) = self.read(&key, section).await? else {
                 continue;
             };
-            self.mend_section(database, &key, section, &reason, totals)
-                .await?;
+            self.mend_section(database, &key, section, &reason, totals).await?;
         }
         Ok(())
     }

@@ -57,9 +57,7 @@ pub(crate) fn read(
     let length = bytes.len() as u64;
     let footer = SectionFooter::decode(bytes, length, PageIndexPolicy::Optional)
         .map_err(|error| damaged(&error))?;
-    footer
-        .verify_all(bytes)
-        .map_err(|error| error.to_string())?;
+    footer.verify_all(bytes).map_err(|error| error.to_string())?;
     let footer_bytes = footer_bytes(&footer, length);
     let footer_start = length.saturating_sub(footer_bytes.max(section.footer_length.into()));
     let footer = usize::try_from(footer_start)
@@ -76,10 +74,7 @@ pub(crate) fn read(
         footer_crc32c: crc32c::crc32c(&footer),
         flaws: unknown_columns(builder.schema(), table),
     };
-    let reader = builder
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(|error| damaged(&error))?;
+    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
     let mut order = RowOrderCheck::new(table);
     for batch in reader {
         let batch = batch.map_err(|error| damaged(&error))?;
@@ -184,9 +179,7 @@ fn tag_column<'a>(
     batch: &'a RecordBatch,
     tag: &str,
 ) -> Option<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
-    let column = batch
-        .column_by_name(tag)?
-        .as_dictionary_opt::<Int32Type>()?;
+    let column = batch.column_by_name(tag)?.as_dictionary_opt::<Int32Type>()?;
     Some((column, column.values().as_string_opt::<i32>()?))
 }
 
@@ -254,9 +247,8 @@ impl RowOrderCheck {
             }
         }
         if let Some(last) = times.len().checked_sub(1) {
-            let tags = (0..self.tags.len())
-                .map(|tag| value(tag, last).map(str::to_owned))
-                .collect();
+            let tags =
+                (0..self.tags.len()).map(|tag| value(tag, last).map(str::to_owned)).collect();
             self.last = times.last().map(|time| (tags, *time));
         }
         Ok(())

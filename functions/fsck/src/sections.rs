@@ -87,10 +87,7 @@ async fn read_one(
         return Ok(only(finding(FindingKind::Truncated, "it is truncated")));
     }
     let mut findings = Vec::new();
-    if wanted
-        .footer
-        .is_some_and(|footer| !bytes.ends_with(&footer))
-    {
+    if wanted.footer.is_some_and(|footer| !bytes.ends_with(&footer)) {
         let message = "its footer is not the one in the page that names it";
         findings.push(finding(FindingKind::Damaged, message));
     }

@@ -172,9 +172,7 @@ impl SegmentChecker<'_> {
                 let lost = lost_text(std::slice::from_ref(rows), self.catalog);
                 let message = format!("{lost} can't be read: their checksum does not match");
                 let name = table_name(self.catalog, rows.table);
-                Finding::error(FindingKind::Damaged, message)
-                    .at(&key)
-                    .of_table(name)
+                Finding::error(FindingKind::Damaged, message).at(&key).of_table(name)
             })
             .collect();
         if self.full {

@@ -218,12 +218,10 @@ impl FsckFixture {
     }
 
     async fn fill(&self) {
-        self.write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)])
-            .await;
+        self.write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)]).await;
         self.write(MEM, &[("a", None, 1, 1.0)]).await;
         self.flush().await;
-        self.write(CPU, &[("c", None, 6, 3.0), ("b", Some("x"), 6, 4.0)])
-            .await;
+        self.write(CPU, &[("c", None, 6, 3.0), ("b", Some("x"), 6, 4.0)]).await;
         self.flush().await;
         self.write(CPU, &[("b", None, 8, 5.0)]).await;
         self.write(MEM, &[("b", None, 2, 5.0)]).await;
@@ -254,11 +252,7 @@ impl FsckFixture {
         let catalog = self.catalog.database(self.database, ANY_AGE).await.unwrap();
         let table = catalog.value.table(table).unwrap().id();
         let manifest = self.manifest().await;
-        let all = self
-            .manifests
-            .all_sections(self.database, &manifest.value)
-            .await
-            .unwrap();
+        let all = self.manifests.all_sections(self.database, &manifest.value).await.unwrap();
         let of_table = all.into_iter().filter(|one| one.section.table == table);
         of_table.map(|one| Section::clone(&one.section)).collect()
     }
@@ -286,10 +280,7 @@ impl FsckFixture {
     }
 
     async fn bytes(&self, key: &Key) -> Vec<u8> {
-        let got = self
-            .store
-            .get(&key.to_string(), GetOptions::default())
-            .await;
+        let got = self.store.get(&key.to_string(), GetOptions::default()).await;
         match got.unwrap().value {
             Get::Found(object) => object.bytes.to_vec(),
             other => panic!("{key}: {other:?}"),

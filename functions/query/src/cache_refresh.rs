@@ -19,9 +19,7 @@ impl QueryEngine {
             return Ok(0);
         }
         let timeout = self.settings().timeout;
-        let fed = self
-            .world()
-            .timeout(timeout, self.refresh_listed_caches(database, warm));
+        let fed = self.world().timeout(timeout, self.refresh_listed_caches(database, warm));
         fed.await.ok_or(QueryError::Timeout(timeout))?
     }
 

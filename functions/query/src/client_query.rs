@@ -70,9 +70,7 @@ impl QueryEngine {
         match query.language {
             Language::Sql => {
                 let database = self.resolve_query_database(&query).await?;
-                Ok(self
-                    .describe(database, query.request, Arc::new(SqlPlanner))
-                    .await?)
+                Ok(self.describe(database, query.request, Arc::new(SqlPlanner)).await?)
             }
             Language::InfluxQl => Ok(InfluxqlSession::describe_single(self, query).await?),
         }
@@ -144,9 +142,7 @@ impl QueryEngine {
         planner: Arc<dyn crate::request::Planner>,
     ) -> Result<StatementDescription, QueryError> {
         let planner = Arc::new(SchemaPlanner::new(planner));
-        let rows = self
-            .run(database, request, Arc::clone(&planner) as _)
-            .await?;
+        let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
         let columns = Arc::clone(&rows.schema);
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;

@@ -40,10 +40,8 @@ impl QueryEngine {
         let mut fields = vec![Field::new("iox::database", DataType::Utf8, false)];
         let mut columns: Vec<ArrayRef> = vec![Arc::new(names)];
         if with_deleted {
-            let deleted: BooleanArray = databases
-                .iter()
-                .map(|(deleted, _)| Some(*deleted))
-                .collect();
+            let deleted: BooleanArray =
+                databases.iter().map(|(deleted, _)| Some(*deleted)).collect();
             fields.push(Field::new("deleted", DataType::Boolean, false));
             columns.push(Arc::new(deleted));
         }

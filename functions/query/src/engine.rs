@@ -395,9 +395,7 @@ impl QueryEngine {
         let started_at = self.world().clock_reading();
         let timeout = self.request_timeout(&request);
         let deadline = self.world().clock.monotonic().saturating_add(timeout);
-        let running = self
-            .log
-            .begin(databases.ids(), planner.language(), &request);
+        let running = self.log.begin(databases.ids(), planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
         let pending = PendingQuery {
             databases,
@@ -484,10 +482,7 @@ impl QueryEngine {
             .flatten()
             .ok_or(QueryError::Busy)?;
         let pressure = &self.settings.pressure;
-        if pressure
-            .wait_until_relieved(self.world(), MAX_PRESSURE_WAIT)
-            .await
-        {
+        if pressure.wait_until_relieved(self.world(), MAX_PRESSURE_WAIT).await {
             Ok(permit)
         } else {
             Err(QueryError::Busy)

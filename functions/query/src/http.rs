@@ -142,9 +142,7 @@ async fn list_databases(
         show_deleted,
     } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
-    let databases = engine
-        .databases(show_deleted, |database| caller.can_see(database))
-        .await?;
+    let databases = engine.databases(show_deleted, |database| caller.can_see(database)).await?;
     respond(&engine, format, Rows::from_batch(databases)).await
 }
 
@@ -163,9 +161,9 @@ impl From<QueryError> for ApiError {
             QueryErrorKind::Internal => Self::text(Kind::Internal, text),
         };
         match error {
-            QueryError::Delete(error) => answer
-                .retry_after(error.retry_after)
-                .with_stamp(error.stamp),
+            QueryError::Delete(error) => {
+                answer.retry_after(error.retry_after).with_stamp(error.stamp)
+            }
             _ => answer,
         }
     }

@@ -65,10 +65,7 @@ fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(value) = headers.get(MAX_STALENESS_HEADER) else {
         return Ok(None);
     };
-    let duration = value
-        .to_str()
-        .ok()
-        .and_then(|text| humantime::parse_duration(text).ok());
+    let duration = value.to_str().ok().and_then(|text| humantime::parse_duration(text).ok());
     duration.map(Some).ok_or_else(|| {
         let text = format!("header {MAX_STALENESS_HEADER} is not a duration such as 500ms or 10s");
         ApiError::text(Kind::Invalid, text)

@@ -59,12 +59,8 @@ impl Parameters {
             .fields()
             .iter()
             .all(|field| placeholders.contains(&given(field.name()).as_str()));
-        let values = batch
-            .columns()
-            .iter()
-            .zip(schema.fields())
-            .zip(placeholders)
-            .map(|((column, field), placeholder)| {
+        let values = batch.columns().iter().zip(schema.fields()).zip(placeholders).map(
+            |((column, field), placeholder)| {
                 let value = ScalarValue::try_from_array(column, 0).map_err(|error| {
                     ParameterError::Type {
                         name: field.name().clone(),
@@ -77,7 +73,8 @@ impl Parameters {
                     (*placeholder).to_owned()
                 };
                 Ok((name, value))
-            });
+            },
+        );
         values.collect::<Result<_, _>>().map(Self)
     }
 }
@@ -86,11 +83,7 @@ impl FromIterator<(String, String)> for Parameters {
     /// Collects values that are all strings.
     fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
         let values = values.into_iter();
-        Self(
-            values
-                .map(|(name, value)| (name, ScalarValue::Utf8(Some(value))))
-                .collect(),
-        )
+        Self(values.map(|(name, value)| (name, ScalarValue::Utf8(Some(value)))).collect())
     }
 }
 
@@ -168,9 +161,7 @@ mod tests {
         ];
         assert_eq!(
             values,
-            expected
-                .map(|(name, value)| (name.to_owned(), value))
-                .into()
+            expected.map(|(name, value)| (name.to_owned(), value)).into()
         );
         assert_eq!(
             serde_json::from_str::<Parameters>("null").unwrap(),

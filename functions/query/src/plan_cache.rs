@@ -378,9 +378,7 @@ fn fill(
     if provider.schema() != *template.columns() {
         return Err(NotFilled::Outdated);
     }
-    let plan = template
-        .plan(values, provider)
-        .map_err(|_| NotFilled::ThisStatement)?;
+    let plan = template.plan(values, provider).map_err(|_| NotFilled::ThisStatement)?;
     if qualifies(context, &plan) {
         Ok(plan)
     } else {

@@ -31,9 +31,7 @@ pub(crate) fn reserve_planning(
     let reservation = MemoryConsumer::new("planning").register(pool);
     if statement.len() > FREE_TOKENS {
         let counted = most_tokens(statement).saturating_mul(size_of::<Token>());
-        reservation
-            .try_resize(counted)
-            .map_err(QueryError::Execution)?;
+        reservation.try_resize(counted).map_err(QueryError::Execution)?;
     }
     let tokens = count_tokens(statement);
     reserve(&reservation, tokens)?;

@@ -296,10 +296,7 @@ impl QueryLog {
     pub(crate) fn running(&self) -> Vec<ListedQuery> {
         let now = self.world.clock.wall_micros().saturating_mul(1_000);
         let ring = self.ring();
-        let running = ring
-            .queries
-            .iter()
-            .filter(|query| query.state().phase.is_running());
+        let running = ring.queries.iter().filter(|query| query.state().phase.is_running());
         let listed = running.map(|query| ListedQuery {
             number: query.head.number,
             databases: query.head.databases.clone(),
@@ -423,11 +420,7 @@ impl QueryTracker {
     /// Waits until the query is to end. Returns the reason.
     pub(crate) async fn killed(&self) -> QueryError {
         let mut killed = self.query.killed.subscribe();
-        let reason = killed
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|reason| *reason);
+        let reason = killed.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
         reason.map_or(QueryError::Killed, QueryError::from)
     }
 
@@ -610,8 +603,7 @@ mod tests {
             ..QueryRequest::default()
         };
         let databases = vec![HOME, DatabaseId::new(2)];
-        log.begin(databases, Language::InfluxQl, &request)
-            .record_success();
+        log.begin(databases, Language::InfluxQl, &request).record_success();
         assert_eq!(texts(&log, Some(HOME)), [SEVERAL_DATABASES]);
         assert_eq!(texts(&log, None), [request.text]);
     }

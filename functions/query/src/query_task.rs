@@ -100,9 +100,7 @@ impl QueryTask {
             Ok(reservation) => reservation,
             Err(error) => return sender.send_outcome(Err(error)),
         };
-        let first_step = self
-            .begin(&attempt)
-            .instrument(trace_span!(target: TRACE_TARGET, "plan"));
+        let first_step = self.begin(&attempt).instrument(trace_span!(target: TRACE_TARGET, "plan"));
         let (rows, started, max_rows) = match first_step.await {
             Ok(QueryExecution::Rows(rows)) => {
                 let started = StartedQuery::Rows {
@@ -152,9 +150,7 @@ impl QueryTask {
         match planned.map_err(QueryError::Planning)? {
             PlannedStatement::Query(state, plan) => {
                 let plan = self.with_views(context, &state, plan).await?;
-                let rows = self
-                    .execute(state, QueryPlan::Logical(&plan), attempt)
-                    .await?;
+                let rows = self.execute(state, QueryPlan::Logical(&plan), attempt).await?;
                 Ok(QueryExecution::Rows(rows))
             }
             PlannedStatement::Optimized(state, plan) => {
@@ -172,9 +168,7 @@ impl QueryTask {
             PlannedStatement::Copy(state, plan, target) => {
                 let plan = self.with_views(context, &state, plan).await?;
                 let memory = MemoryConsumer::new("COPY").register(&state.runtime_env().memory_pool);
-                let rows = self
-                    .execute(state, QueryPlan::Logical(&plan), attempt)
-                    .await?;
+                let rows = self.execute(state, QueryPlan::Logical(&plan), attempt).await?;
                 let copy = StartedCopy {
                     schema: Arc::clone(&rows.schema),
                     target,
@@ -248,8 +242,7 @@ impl QueryTask {
             .with_session_config(config.with_extension(self.permit.guard()))
             .with_runtime(Arc::new(runtime));
         let number = workers.len();
-        self.tracker
-            .record_execution(Arc::clone(&plan), memory, workers);
+        self.tracker.record_execution(Arc::clone(&plan), memory, workers);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches

@@ -48,8 +48,6 @@ impl Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows")
-            .field("schema", &self.schema)
-            .finish_non_exhaustive()
+        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
     }
 }

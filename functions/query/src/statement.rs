@@ -100,9 +100,7 @@ pub(crate) async fn plan(
     parameters: Parameters,
 ) -> Result<PlannedStatement> {
     // Text that can't be tokenized is rejected by the parser, which gives the reason.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql)
-        .tokenize()
-        .unwrap_or_default();
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let with_former_columns;
@@ -127,9 +125,7 @@ pub(crate) async fn plan(
     let state = context.full_session();
     let plan = logical_plan(&state, sql).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
-    only_queries()
-        .with_allow_dml(is_delete)
-        .verify_plan(&plan)?;
+    only_queries().with_allow_dml(is_delete).verify_plan(&plan)?;
     Ok(match bind_parameters(plan, parameters)? {
         LogicalPlan::Dml(delete) if is_delete => PlannedStatement::Delete(state, delete),
         query => PlannedStatement::Query(state, query),
@@ -214,9 +210,6 @@ fn bind_parameters(plan: LogicalPlan, Parameters(parameters): Parameters) -> Res
     if parameters.is_empty() {
         return Ok(plan);
     }
-    let values = parameters
-        .into_iter()
-        .map(|(name, value)| (name, value.into()))
-        .collect();
+    let values = parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
     plan.with_param_values(ParamValues::Map(values))
 }

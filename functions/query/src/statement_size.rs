@@ -45,9 +45,7 @@ const SHORT_BYTES: usize = 2_000;
 /// The statement is too large, or DataFusion would ignore a part of it.
 pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     if sql.len() <= SHORT_BYTES
-        && !EXPANDING_WORDS
-            .iter()
-            .any(|word| contains_ignoring_case(sql, word))
+        && !EXPANDING_WORDS.iter().any(|word| contains_ignoring_case(sql, word))
     {
         return Ok(0);
     }
@@ -200,8 +198,7 @@ impl Visitor for SizeMeter {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<DataFusionError> {
         for definition in query.with.iter().flat_map(|with| &with.cte_tables) {
             let name = normalized(&definition.alias.name);
-            self.definitions
-                .insert(NonNull::from(&*definition.query), name);
+            self.definitions.insert(NonNull::from(&*definition.query), name);
         }
         self.open.push(OpenPart::Query {
             size: PartSize::default(),
@@ -305,9 +302,8 @@ fn grouping_sets(expression: &Expr) -> (u64, u64) {
     let columns = |sets: &[Vec<Expr>]| sets.iter().map(Vec::len).sum::<usize>() as u64;
     match expression {
         Expr::Cube(sets) => {
-            let number = u32::try_from(sets.len())
-                .ok()
-                .and_then(|exponent| 2_u64.checked_pow(exponent));
+            let number =
+                u32::try_from(sets.len()).ok().and_then(|exponent| 2_u64.checked_pow(exponent));
             (number.unwrap_or(u64::MAX), columns(sets))
         }
         Expr::Rollup(sets) => (sets.len() as u64 + 1, columns(sets)),
@@ -321,9 +317,7 @@ mod tests {
     use super::*;
 
     fn refusal(sql: &str) -> Option<String> {
-        added_expressions(sql)
-            .err()
-            .map(|error| error.strip_backtrace())
+        added_expressions(sql).err().map(|error| error.strip_backtrace())
     }
 
     /// Common table expressions, each of which reads the one before by `body`.
@@ -386,9 +380,7 @@ mod tests {
         assert!(refusal(&chain(3_000, body)).is_some());
         assert_eq!(refusal(&chain(200, body)), None);
         let joined = |tables: usize| {
-            let tables: Vec<_> = (0..tables)
-                .map(|number| format!("t AS t{number}"))
-                .collect();
+            let tables: Vec<_> = (0..tables).map(|number| format!("t AS t{number}")).collect();
             format!("SELECT count(*) FROM {}", tables.join(", "))
         };
         assert!(refusal(&joined(20_000)).unwrap().contains("20000 tables"));
@@ -400,10 +392,7 @@ mod tests {
 
     #[test]
     fn grouping_sets_are_counted_before_they_exist() {
-        let columns = (0..24)
-            .map(|number| format!("v + {number}"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let columns = (0..24).map(|number| format!("v + {number}")).collect::<Vec<_>>().join(", ");
         for (grouping, sets) in [
             (format!("CUBE ({columns})"), "16777216"),
             (

@@ -87,8 +87,7 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
         }
     ));
     assert_eq!(one.sql(sql).await, from_tail);
-    one.write("weather,city=Rome,country=it wind=9i 1700000060000000000")
-        .await;
+    one.write("weather,city=Rome,country=it wind=9i 1700000060000000000").await;
     assert_eq!(
         one.sql("SELECT wind, temp FROM weather WHERE city = 'Rome' AND temp > 21")
             .await,
@@ -118,8 +117,7 @@ async fn a_field_filter_never_uncovers_an_older_version() {
 async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
     let one = QueryTestInstance::alone().await;
     one.write("t,k=a v=1 1700000000000000000").await;
-    one.write("t,k=a v=2 1700000000000000000\nt,k=b v=2 1700000000000000000")
-        .await;
+    one.write("t,k=a v=2 1700000000000000000\nt,k=b v=2 1700000000000000000").await;
     assert_eq!(one.sql("SELECT count(*) AS n FROM t").await, "n\n2\n");
 }
 
@@ -134,13 +132,9 @@ async fn a_second_instance_answers_from_the_bucket_alone() {
         reader.sql("SELECT count(*) AS n FROM weather").await,
         "n\n3\n"
     );
-    writer
-        .write("weather,city=Rome,new=tag extra=1u 1700000120000000000")
-        .await;
+    writer.write("weather,city=Rome,new=tag extra=1u 1700000120000000000").await;
     assert_eq!(
-        reader
-            .sql("SELECT new, extra FROM weather WHERE new IS NOT NULL")
-            .await,
+        reader.sql("SELECT new, extra FROM weather WHERE new IS NOT NULL").await,
         "new,extra\ntag,1\n"
     );
 }
@@ -182,12 +176,8 @@ async fn requests_are_those_of_the_budget() {
         (1, 2)
     );
 
-    writer
-        .write("weather,city=Bern,country=ch temp=9 1700000000000000000")
-        .await;
-    writer
-        .write("weather,city=Bern,country=ch temp=8 1700000060000000000")
-        .await;
+    writer.write("weather,city=Bern,country=ch temp=9 1700000000000000000").await;
+    writer.write("weather,city=Bern,country=ch temp=8 1700000060000000000").await;
     let fresh = cold.requests(sql).await;
     assert_eq!(fresh.requests(Operation::List), 1);
     assert_eq!(of(&fresh, Operation::Get, KeyClass::Tail), 2);
@@ -239,13 +229,11 @@ async fn only_sections_that_can_match_are_read() {
 #[tokio::test]
 async fn explain_shows_that_only_overlaps_are_merged() {
     let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000")
-        .await;
+    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000").await;
     one.flush().await;
     let plan = "EXPLAIN SELECT k, v FROM t";
     assert!(!one.sql(plan).await.contains("DedupExec"));
-    one.write("t,k=a v=2 1700000060000000000\nt,k=b v=2 1700000120000000000")
-        .await;
+    one.write("t,k=a v=2 1700000060000000000\nt,k=b v=2 1700000120000000000").await;
     let plan = one.sql(plan).await;
     assert_eq!(plan.matches("DedupExec").count(), 1, "{plan}");
     assert_eq!(plan.matches("UnionExec").count(), 1, "{plan}");
@@ -288,9 +276,7 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
     let chain = |terms: usize| vec!["temp = 1"; terms].join(" OR ");
     let sql = |terms| format!("SELECT city FROM weather WHERE {}", chain(terms));
     assert_eq!(one.sql(&sql(20)).await, "");
-    let (status, body) = one
-        .post(serde_json::json!({"db": "db", "q": sql(5_000)}))
-        .await;
+    let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql(5_000)})).await;
     assert_eq!(status, 400);
     assert_eq!(
         body,
@@ -307,9 +293,7 @@ async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
         format!("SELECT city FROM weather WHERE {all}")
     };
     assert_eq!(one.sql(&sql(20)).await, "");
-    let (status, body) = one
-        .post(serde_json::json!({"db": "db", "q": sql(502)}))
-        .await;
+    let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql(502)})).await;
     assert_eq!(status, 400);
     assert_eq!(
         body,
@@ -334,9 +318,7 @@ async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
             "/api/v3/query_sql?db=db&format=csv&q={}",
             sql.replace(' ', "%20")
         );
-        one.router
-            .clone()
-            .oneshot(Request::get(uri).body(Body::empty()).unwrap())
+        one.router.clone().oneshot(Request::get(uri).body(Body::empty()).unwrap())
     };
     let unread = get("SELECT a.v FROM m a CROSS JOIN m b").await.unwrap();
     assert_eq!(unread.status().as_u16(), 200);
@@ -365,9 +347,7 @@ async fn requests_that_are_not_queries_say_what_is_missing() {
     let (status, body) = one.get("/api/v3/query_sql?db=db").await;
     assert_eq!(status, 400);
     assert!(body.starts_with("serde error: missing field `q`"), "{body}");
-    let (status, body) = one
-        .get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml")
-        .await;
+    let (status, body) = one.get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml").await;
     assert!(
         status == 400 && body.contains("unknown variant `xml`"),
         "{body}"

@@ -70,8 +70,7 @@ impl WriteService {
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| resolve_selection(catalog, selection);
         let database = DatabaseSelector::Name(database, options.only);
-        self.delete_in_rounds(database, arrived, options.after, find)
-            .await
+        self.delete_in_rounds(database, arrived, options.after, find).await
     }
 
     async fn delete_in_rounds(

@@ -72,8 +72,7 @@ impl RequestMemory {
         held: &RequestMemoryReservation,
     ) -> Result<RequestMemoryReservation, WriteFailure> {
         let held = u32::try_from(held.units.num_permits()).unwrap_or(u32::MAX);
-        self.acquire(units(bytes).min(self.all_units).saturating_sub(held))
-            .await
+        self.acquire(units(bytes).min(self.all_units).saturating_sub(held)).await
     }
 
     async fn acquire(&self, units: u32) -> Result<RequestMemoryReservation, WriteFailure> {

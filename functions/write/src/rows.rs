@@ -26,9 +26,7 @@ impl EncodedTables {
             rows: Vec::with_capacity(tables.len()),
         };
         for table in tables {
-            encoded
-                .rows
-                .push(EncodedRows::encode(NO_TABLE, &table.batch)?);
+            encoded.rows.push(EncodedRows::encode(NO_TABLE, &table.batch)?);
             encoded.names.push(table.name);
         }
         Ok(encoded)

@@ -28,9 +28,8 @@ pub(crate) struct MissingTables {
 impl MissingTables {
     /// Returns `None` if all tables and columns of the rows exist.
     pub(crate) fn of_rows(tables: &[TableRows]) -> Option<Self> {
-        let incomplete = tables
-            .iter()
-            .filter(|table| table.is_new || !table.new_columns.is_empty());
+        let incomplete =
+            tables.iter().filter(|table| table.is_new || !table.new_columns.is_empty());
         let additions: Vec<_> = incomplete
             .map(|table| TableAddition {
                 table: table.name.clone(),
@@ -43,9 +42,7 @@ impl MissingTables {
         let tables = tables.iter();
         Some(Self {
             additions,
-            tables: tables
-                .map(|table| (table.name.clone(), table.batch.schema()))
-                .collect(),
+            tables: tables.map(|table| (table.name.clone(), table.batch.schema())).collect(),
         })
     }
 

@@ -31,26 +31,18 @@ pub(crate) fn resolve_selection(
     selection: &RowSelection,
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
     let time = Condition::between(selection.min_time, selection.max_time);
-    let of_table = |table: &Table| {
-        selection
-            .predicate
-            .condition(table.name())
-            .and(time.clone())
-    };
+    let of_table = |table: &Table| selection.predicate.condition(table.name()).and(time.clone());
     let tables = match (&selection.table, selection.predicate.tables()) {
         (Some(name), about) => {
-            let table = catalog
-                .table(name)
-                .ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
+            let table = catalog.table(name).ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
             if matches!(about, PredicateTables::Named(names) if !names.contains(name)) {
                 return Err(DeleteFailure::OtherTable(name.clone()));
             }
             vec![table]
         }
-        (None, PredicateTables::Named(names)) => names
-            .iter()
-            .filter_map(|name| catalog.table(name))
-            .collect(),
+        (None, PredicateTables::Named(names)) => {
+            names.iter().filter_map(|name| catalog.table(name)).collect()
+        }
         (None, PredicateTables::All) => {
             let tables: Vec<_> = catalog.tables().collect();
             check_tags_of_any(&tables, &of_table)?;
@@ -108,10 +100,7 @@ fn is_tag(table: &Table, name: &str) -> bool {
 
 /// Returns an error if a condition refers to a name that is not a tag of the table.
 fn check_tags(table: &Table, condition: &Condition) -> Result<(), DeleteFailure> {
-    let strange = condition
-        .tags()
-        .into_iter()
-        .find(|name| !is_tag(table, name));
+    let strange = condition.tags().into_iter().find(|name| !is_tag(table, name));
     match strange {
         None => Ok(()),
         Some(name) => Err(no_tag(table, name)),

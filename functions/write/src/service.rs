@@ -220,8 +220,7 @@ impl WriteService {
         &self,
         body_bytes: usize,
     ) -> Result<RequestMemoryReservation, WriteFailure> {
-        self.reserve_exactly(body_bytes.saturating_mul(BODY_MEMORY_FACTOR))
-            .await
+        self.reserve_exactly(body_bytes.saturating_mul(BODY_MEMORY_FACTOR)).await
     }
 
     /// Reserves memory for bytes that become no rows. Waits while memory is short.
@@ -236,11 +235,7 @@ impl WriteService {
         if !delay.is_zero() {
             self.world.clock.sleep(delay).await;
         }
-        if !self
-            .pressure
-            .wait_until_relieved(&self.world, MAX_PRESSURE_WAIT)
-            .await
-        {
+        if !self.pressure.wait_until_relieved(&self.world, MAX_PRESSURE_WAIT).await {
             return Err(WriteFailure::Busy);
         }
         self.budget.reserve(bytes).await
@@ -275,8 +270,7 @@ impl WriteService {
         let reservation = self.reserve(body.len()).await?;
         // Take the time before the first request to the store, because rule W1 measures from the arrival.
         let arrived = self.arrival();
-        self.write_within(reservation, arrived, database, body, options)
-            .await
+        self.write_within(reservation, arrived, database, body, options).await
     }
 
     /// Returns the current time, and the default timestamp of rows in nanoseconds since the Unix epoch.
@@ -296,8 +290,7 @@ impl WriteService {
     ) -> Result<AcceptedWrite, WriteFailure> {
         let source = LineProtocolBody(&body);
         let clocks = (arrived, default_time_ns);
-        self.write_source(reservation, clocks, database, &source, options)
-            .await
+        self.write_source(reservation, clocks, database, &source, options).await
     }
 
     /// Writes rows in any form to a database, with memory already reserved by [`reserve`](Self::reserve). A missing
@@ -314,8 +307,7 @@ impl WriteService {
     ) -> Result<AcceptedWrite, WriteFailure> {
         validate_database_name(database).map_err(CatalogError::from)?;
         let clocks = self.arrival();
-        self.write_source(reservation, clocks, database, rows, options)
-            .await
+        self.write_source(reservation, clocks, database, rows, options).await
     }
 
     /// Like [`write_rows`](Self::write_rows), for a request that arrived at `arrived`, from which rule W1 measures.
@@ -333,8 +325,7 @@ impl WriteService {
         validate_database_name(database).map_err(CatalogError::from)?;
         let (_, default_time_ns) = self.arrival();
         let clocks = (arrived, default_time_ns);
-        self.write_source(reservation, clocks, database, rows, options)
-            .await
+        self.write_source(reservation, clocks, database, rows, options).await
     }
 
     async fn write_source(
@@ -369,8 +360,7 @@ impl WriteService {
             Err(_) => (0, 0),
         };
         if rows > 0 {
-            self.metrics
-                .accepted(request.database, rows, request.source.size_bytes());
+            self.metrics.accepted(request.database, rows, request.source.size_bytes());
         }
         if refused > 0 {
             self.metrics.rejected(request.database, refused);
@@ -474,9 +464,7 @@ impl WriteService {
         tables: Vec<TableRows>,
         reservation: Option<&RequestMemoryReservation>,
     ) -> Result<EncodedTables, WriteFailure> {
-        let columns = tables
-            .iter()
-            .map(|table| table.batch.get_array_memory_size());
+        let columns = tables.iter().map(|table| table.batch.get_array_memory_size());
         let held = request.source.size_bytes().saturating_add(columns.sum());
         // Sparse rows of a wide table take much more memory than their text.
         let _more = match reservation {

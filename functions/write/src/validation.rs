@@ -52,13 +52,10 @@ impl WriteService {
             Some(parsed) => parsed,
             None => self.parse(request, &fresh_catalog.catalog.value, None)?,
         };
-        let parsed = self
-            .within_table_limit(request, database, &fresh_catalog, parsed)
-            .await?;
+        let parsed = self.within_table_limit(request, database, &fresh_catalog, parsed).await?;
         let parsed = self.check(request, parsed)?;
         // Check before anything is changed, and before a `no_sync` request is answered.
-        self.writer
-            .check_tail(database, &fresh_catalog.proof(&fresh_catalog.catalog))?;
+        self.writer.check_tail(database, &fresh_catalog.proof(&fresh_catalog.catalog))?;
         Ok(RoundOutcome::Done(ValidatedWrite {
             database,
             fresh_catalog,
@@ -75,12 +72,7 @@ impl WriteService {
         let name = request.database;
         if let Err(refused) = self.check(request, parsed) {
             // Lines may be refused against an empty catalog only if the database is really missing.
-            if self
-                .catalog
-                .database_by_name(name, self.max_age)
-                .await?
-                .is_some()
-            {
+            if self.catalog.database_by_name(name, self.max_age).await?.is_some() {
                 return Ok(RoundOutcome::Retry(self.max_age, refused));
             }
             let root = self.catalog.root(ANY_AGE).await?;

@@ -66,17 +66,14 @@ impl AwsCredentialChain {
 impl AwsCredentialSource for AwsCredentialChain {
     async fn lease(&self) -> Result<AwsLease, object_store::Error> {
         let provider = self.provider().await?;
-        let found = provider
-            .provide_credentials()
-            .await
-            .map_err(|error| match error {
-                CredentialsError::CredentialsNotLoaded(_)
-                | CredentialsError::InvalidConfiguration(_) => unusable(error),
-                _ => object_store::Error::Generic {
-                    store: "AWS credentials",
-                    source: error.into(),
-                },
-            })?;
+        let found = provider.provide_credentials().await.map_err(|error| match error {
+            CredentialsError::CredentialsNotLoaded(_)
+            | CredentialsError::InvalidConfiguration(_) => unusable(error),
+            _ => object_store::Error::Generic {
+                store: "AWS credentials",
+                source: error.into(),
+            },
+        })?;
         let ends_micros = found
             .expiry()
             .and_then(|expiry| expiry.duration_since(UNIX_EPOCH).ok())

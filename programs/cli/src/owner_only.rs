@@ -27,22 +27,14 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
 
 /// Opens a file for appending. Creates it if it does not exist, and restricts it to its owner if it does.
 pub(crate) fn append_to_file(path: &Path) -> io::Result<File> {
-    let file = File::options()
-        .append(true)
-        .create(true)
-        .mode(FILE_MODE)
-        .open(path)?;
+    let file = File::options().append(true).create(true).mode(FILE_MODE).open(path)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     Ok(file)
 }
 
 /// Writes a file that must not exist, and waits until its contents are on the disk.
 pub(crate) fn write_new_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)?;
+    let mut file = File::options().write(true).create_new(true).mode(FILE_MODE).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

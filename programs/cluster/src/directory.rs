@@ -230,19 +230,13 @@ impl DirectoryInner {
             .await
             .map_err(|error| error.to_string())?;
         let info = client.get_worker_info(GetWorkerInfoRequest {}).await;
-        info.map(|info| info.version)
-            .map_err(|error| error.to_string())
+        info.map(|info| info.version).map_err(|error| error.to_string())
     }
 
     fn ticket_header(&self) -> Result<(HeaderName, HeaderValue), String> {
         // The ticket sets no task, so the database does not matter.
-        let ticket = self
-            .issuer
-            .ticket(INTERNAL_DATABASE_ID, VERSION_TICKET_LIFETIME);
-        let header = self
-            .issuer
-            .sign(&ticket)
-            .map_err(|error| error.to_string())?;
+        let ticket = self.issuer.ticket(INTERNAL_DATABASE_ID, VERSION_TICKET_LIFETIME);
+        let header = self.issuer.sign(&ticket).map_err(|error| error.to_string())?;
         Ok((HeaderName::from_static(TICKET_HEADER), header))
     }
 

@@ -45,8 +45,7 @@ impl KnownWorkers {
     /// Replaces the list, and forgets the processes that are not in it.
     pub(crate) fn set(&mut self, workers: Vec<RecordedWorker>) {
         let listed: BTreeSet<_> = workers.iter().map(|it| (&it.url, it.instance)).collect();
-        self.health
-            .retain(|url, (instance, _)| listed.contains(&(url, *instance)));
+        self.health.retain(|url, (instance, _)| listed.contains(&(url, *instance)));
         self.workers = workers;
     }
 
@@ -63,8 +62,7 @@ impl KnownWorkers {
             version: Some(version),
             paused_until: None,
         };
-        self.health
-            .insert(worker.url.clone(), (worker.instance, health));
+        self.health.insert(worker.url.clone(), (worker.instance, health));
     }
 
     /// Records a failure. The version is asked again after the pause, which shows whether the worker answers.

@@ -168,12 +168,12 @@ impl CompactFunction {
         let FunctionStore {
             bucket, margins, ..
         } = &self.opened;
-        let rules = Catalog::new(bucket.clone(), *margins, None)
-            .rules()
-            .await
-            .map_err(|error| EventFailure {
-                kind: "Catalog",
-                message: error.to_string(),
+        let rules =
+            Catalog::new(bucket.clone(), *margins, None).rules().await.map_err(|error| {
+                EventFailure {
+                    kind: "Catalog",
+                    message: error.to_string(),
+                }
             })?;
         let compaction = &self.options.compaction;
         let memory = self.options.common.memory_bytes() as u64;
@@ -245,9 +245,7 @@ impl CompactFunction {
                 }
             }
         };
-        let done = self
-            .world()
-            .timeout(left.saturating_sub(ANSWER_RESERVE), work);
+        let done = self.world().timeout(left.saturating_sub(ANSWER_RESERVE), work);
         done.await.unwrap_or_else(|| {
             let reason = "the store is too slow: the invocation timed out before the work was complete; \
                           committed work is kept";

@@ -138,10 +138,7 @@ impl EngineFunction {
             parts,
             http,
             home: TailLocation {
-                bucket: store
-                    .bucket
-                    .clone()
-                    .filter(|bucket| is_named_in_notifications(bucket)),
+                bucket: store.bucket.clone().filter(|bucket| is_named_in_notifications(bucket)),
                 prefix: store.key_prefix()?,
             },
             saved: Mutex::default(),
@@ -153,14 +150,10 @@ impl EngineFunction {
     }
 
     async fn engine(&self) -> Result<&Arc<Engine>, EventFailure> {
-        let processing = self
-            .parts
-            .processing()
-            .await
-            .map_err(|error| EventFailure {
-                kind: "Catalog",
-                message: error.to_string(),
-            })?;
+        let processing = self.parts.processing().await.map_err(|error| EventFailure {
+            kind: "Catalog",
+            message: error.to_string(),
+        })?;
         Ok(processing.engine())
     }
 
@@ -228,9 +221,7 @@ impl EngineFunction {
 
     async fn work(&self, event: EngineEvent, left: Duration) -> Result<Value, EventFailure> {
         let clock = &self.world().clock;
-        let ends = clock
-            .monotonic()
-            .saturating_add(left.saturating_sub(RESERVE));
+        let ends = clock.monotonic().saturating_add(left.saturating_sub(RESERVE));
         let engine = self.engine().await?;
         let left = || ends.saturating_sub(clock.monotonic());
         match event {
@@ -256,9 +247,7 @@ impl EngineFunction {
                 }
             }
             EngineEvent::Messages(messages) => {
-                let segments = messages
-                    .iter()
-                    .flat_map(|one| one.segments.iter().flatten());
+                let segments = messages.iter().flat_map(|one| one.segments.iter().flatten());
                 let delivered = engine.handle_segments(segments.copied().collect(), left());
                 let failed = failed(messages, &delivered.await);
                 Ok(json!({ "batchItemFailures": failed }))
@@ -316,10 +305,7 @@ fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, EventFailure> {
             "background work finished"
         );
     }
-    if let Some(failure) = reports
-        .iter()
-        .find_map(|(_, report)| report.failures.first())
-    {
+    if let Some(failure) = reports.iter().find_map(|(_, report)| report.failures.first()) {
         return Err(EventFailure {
             kind: "Delivery",
             message: failure.clone(),

@@ -134,9 +134,8 @@ struct InterfaceDocument<'a> {
 impl Interface {
     /// Returns the routes as paths in axum's syntax with their methods; `ANY` means all methods.
     fn routes(&self) -> BTreeSet<(&'static str, &'static str)> {
-        let endpoints = ENDPOINTS
-            .iter()
-            .filter(|endpoint| self.endpoints.contains(&endpoint.function));
+        let endpoints =
+            ENDPOINTS.iter().filter(|endpoint| self.endpoints.contains(&endpoint.function));
         let routes = endpoints.map(|endpoint| match endpoint.function {
             EndpointFunction::Job => (endpoint.path, "ANY"),
             _ => (endpoint.path, endpoint.method),
@@ -149,10 +148,8 @@ impl Interface {
     /// # Errors
     /// Serialization failed, which no declared interface causes.
     pub fn to_json(&self, options: &Command) -> Result<String, serde_json::Error> {
-        let flags: Vec<&Arg> = options
-            .get_arguments()
-            .filter(|arg| arg.get_long().is_some())
-            .collect();
+        let flags: Vec<&Arg> =
+            options.get_arguments().filter(|arg| arg.get_long().is_some()).collect();
         let store = self.store.iter().map(|access| AccessDocument {
             prefix: access.prefix,
             operations: access.actions,
@@ -171,10 +168,7 @@ impl Interface {
             events: self.events,
             store: store.collect(),
             calls: self.calls,
-            options: flags
-                .iter()
-                .map(|arg| OptionDocument::from_arg(arg))
-                .collect(),
+            options: flags.iter().map(|arg| OptionDocument::from_arg(arg)).collect(),
         })
     }
 }

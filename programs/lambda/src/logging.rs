@@ -16,9 +16,7 @@ const RUNTIME: &str = "lambda_runtime";
 /// level.
 fn filter(text: &str) -> Result<Targets, String> {
     let asked = Targets::from_str(text).map_err(|error| error.to_string())?;
-    let others = asked
-        .iter()
-        .filter(|(target, _)| !target.starts_with(RUNTIME));
+    let others = asked.iter().filter(|(target, _)| !target.starts_with(RUNTIME));
     let default = asked.default_level().unwrap_or(LevelFilter::ERROR);
     Ok(Targets::new()
         .with_targets(others.map(|(target, level)| (target.to_owned(), level)))
@@ -36,9 +34,7 @@ pub fn start(text: &str) -> Result<(), String> {
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false);
-    let registry = tracing_subscriber::registry()
-        .with(filter(text)?)
-        .with(lines);
+    let registry = tracing_subscriber::registry().with(filter(text)?).with(lines);
     // In tests, another subscriber may already be set in this process.
     registry.try_init().ok();
     Ok(())

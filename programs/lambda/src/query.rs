@@ -103,9 +103,7 @@ impl QueryRouteProvider {
         });
         let catalog = Arc::clone(&service.catalog);
         Ok(Self {
-            invoker: invoker
-                .transpose()?
-                .map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
+            invoker: invoker.transpose()?.map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
             tickets: Arc::new(ClusterTickets::new(catalog, world.clone())),
             distribution: distribution.clone(),
             service,

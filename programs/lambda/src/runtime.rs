@@ -248,9 +248,7 @@ async fn serve<P: Program>() -> Result<(), Error> {
             async move { handle(function, &world, &shutdown, event).await }
         })
     };
-    let runtime = Runtime::new(handler)
-        .layer(TracingLayer::new())
-        .layer(shutdown.clone());
+    let runtime = Runtime::new(handler).layer(TracingLayer::new()).layer(shutdown.clone());
     let terminated = async {
         terminated.recv().await;
         stop(function.as_ref(), &world, &shutdown).await;

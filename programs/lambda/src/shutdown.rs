@@ -62,11 +62,7 @@ impl Shutdown {
     /// Waits until events in flight are to be aborted.
     pub(crate) async fn aborted(&self) {
         let mut phase = self.phase.subscribe();
-        drop(
-            phase
-                .wait_for(|phase| *phase == ShutdownPhase::Aborting)
-                .await,
-        );
+        drop(phase.wait_for(|phase| *phase == ShutdownPhase::Aborting).await);
     }
 
     fn has_begun(&self) -> bool {

@@ -67,10 +67,7 @@ pub(crate) struct SignedResponse {
 impl SignedResponse {
     /// Returns the status and the start of the body, for error messages.
     pub(crate) fn summary(&self) -> String {
-        let text: String = String::from_utf8_lossy(&self.body)
-            .chars()
-            .take(MAX_MESSAGE)
-            .collect();
+        let text: String = String::from_utf8_lossy(&self.body).chars().take(MAX_MESSAGE).collect();
         format!("{} {text}", self.status)
     }
 }

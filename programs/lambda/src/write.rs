@@ -159,10 +159,7 @@ impl WriteServiceOptions {
         common: &CommonOptions,
         world: &World,
     ) -> Result<FunctionStore, OptionsError> {
-        let name = self
-            .default_database
-            .as_deref()
-            .filter(|name| !name.is_empty());
+        let name = self.default_database.as_deref().filter(|name| !name.is_empty());
         let checked = name.map_or(Ok(()), validate_database_name);
         checked.map_err(|error| OptionsError::Unusable {
             option: "default-database",

@@ -72,8 +72,6 @@ mod tests {
         drop(other);
         presence.wait_until_zero().await;
         let world = World::system();
-        presence
-            .wait_until_zero_for(Duration::from_secs(60), &world)
-            .await;
+        presence.wait_until_zero_for(Duration::from_secs(60), &world).await;
     }
 }

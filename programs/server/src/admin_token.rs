@@ -133,12 +133,7 @@ mod tests {
         assert_eq!(outcome, Ok(()));
         insta::assert_snapshot!(said, @"warning: --admin-token-file /token.json: users other than its owner may read it; chmod 600 /token.json");
         let root = catalog.root(ANY_AGE).await.unwrap();
-        let hashes: Vec<_> = root
-            .value
-            .tokens()
-            .values()
-            .map(|entry| &entry.hash)
-            .collect();
+        let hashes: Vec<_> = root.value.tokens().values().map(|entry| &entry.hash).collect();
         assert_eq!(hashes, [&SecretToken::new(&token).hash()]);
     }
 

@@ -150,9 +150,7 @@ impl FlushBacklog {
             (is_worth || is_time) && pile.not_before <= now
         };
         let piles = self.databases();
-        let due = piles
-            .iter()
-            .filter(|(database, pile)| is_due(database, pile));
+        let due = piles.iter().filter(|(database, pile)| is_due(database, pile));
         due.map(|(database, _)| *database).collect()
     }
 
@@ -214,13 +212,10 @@ impl FlushBacklog {
         let since = pile.last_flush.map(|last| now.saturating_sub(last));
         pile.last_flush = Some(now);
         let worth = u32::try_from(self.triggers.segments).unwrap_or(u32::MAX);
-        pile.next_flush = u32::try_from(taken)
-            .ok()
-            .filter(|taken| *taken > worth)
-            .map(|taken| {
-                let wait = since.unwrap_or(most).min(most).saturating_mul(worth) / taken;
-                now + wait.max(self.lag)
-            });
+        pile.next_flush = u32::try_from(taken).ok().filter(|taken| *taken > worth).map(|taken| {
+            let wait = since.unwrap_or(most).min(most).saturating_mul(worth) / taken;
+            now + wait.max(self.lag)
+        });
     }
 
     /// Plans a flush for the time when a segment that was just put can be flushed.
@@ -244,10 +239,7 @@ impl FlushBacklog {
     pub(super) fn segments(&self) -> Vec<(DatabaseId, usize)> {
         let piles = self.databases();
         let sum = |pile: &SegmentBacklog| pile.spans.iter().map(|span| span.segments).sum();
-        piles
-            .iter()
-            .map(|(database, pile)| (*database, sum(pile)))
-            .collect()
+        piles.iter().map(|(database, pile)| (*database, sum(pile))).collect()
     }
 
     /// Returns the age of the oldest unflushed segment.

@@ -25,20 +25,14 @@ pub(super) struct ChangedDatabases {
 impl ChangedDatabases {
     /// Marks a database as changed.
     pub(super) fn mark(&self, database: DatabaseId) {
-        let mut databases = self
-            .databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         databases.insert(database);
         self.notify.notify_one();
     }
 
     /// Returns the databases that have changed since the last call, without waiting.
     pub(super) fn take(&self) -> BTreeSet<DatabaseId> {
-        let mut databases = self
-            .databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut databases)
     }
 
@@ -46,10 +40,7 @@ impl ChangedDatabases {
     async fn next(&self) -> BTreeSet<DatabaseId> {
         loop {
             self.notify.notified().await;
-            let mut databases = self
-                .databases
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
             if !databases.is_empty() {
                 return std::mem::take(&mut databases);
             }

@@ -108,9 +108,7 @@ impl ServerComponents {
         stores: &mut Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let tracer = this
-            .traces
-            .map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
+        let tracer = this.traces.map(|traces| Arc::clone(traces) as Arc<dyn RequestTracer>);
         let maintained = if args.does(ServeMode::Compact) {
             Some(stores.open_again(&args.store)?)
         } else {
@@ -163,9 +161,7 @@ impl ServerComponents {
             queries: functions.queries,
             world: world.clone(),
         };
-        let flushing = args
-            .does(ServeMode::Compact)
-            .then(|| flushing(base, flushed));
+        let flushing = args.does(ServeMode::Compact).then(|| flushing(base, flushed));
         if let Some(flushing) = &flushing {
             damage.add(flushing.flusher.damaged_objects() as _);
         }
@@ -577,9 +573,7 @@ fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
         max_request_bytes: args.limits.max_http_request_size,
         body_timeout: args.limits.http_timeout,
         max_bytes_in_flight: if args.questdb_bind.is_some() {
-            memory
-                .bodies
-                .saturating_sub(questdb::buffered_bytes(memory))
+            memory.bodies.saturating_sub(questdb::buffered_bytes(memory))
         } else {
             memory.bodies
         },

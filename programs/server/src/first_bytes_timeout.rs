@@ -36,11 +36,7 @@ impl<S> FirstBytesTimeout<S> {
     }
 
     fn received(&mut self, bytes: &[u8]) {
-        let alike = bytes
-            .iter()
-            .zip(self.expected)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let alike = bytes.iter().zip(self.expected).take_while(|(a, b)| a == b).count();
         self.expected = self.expected.get(alike..).unwrap_or_default();
         let is_end = bytes.is_empty();
         if is_end || alike < bytes.len() || self.expected.is_empty() {

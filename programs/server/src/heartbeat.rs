@@ -67,10 +67,7 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     /// Writes the first record.
     pub(super) async fn begin(bucket: Bucket, process: ProcessDescription<'_>) -> Self {
-        let names = process
-            .modes
-            .iter()
-            .filter_map(ServeMode::to_possible_value);
+        let names = process.modes.iter().filter_map(ServeMode::to_possible_value);
         let record = NodeRecord {
             instance_id: process.own.instance_id,
             node_id: process.node_id,
@@ -112,10 +109,7 @@ impl Heartbeat {
             if clock.monotonic() >= next_beat {
                 next_beat = clock.monotonic() + NODE_HEARTBEAT_INTERVAL;
                 // A request that arrives now is kept: the condition does not hold, and the next check reads it.
-                let mode = self
-                    .version
-                    .clone()
-                    .map_or(PutMode::Create, PutMode::Update);
+                let mode = self.version.clone().map_or(PutMode::Create, PutMode::Update);
                 self.write_record(mode).await;
             }
         }

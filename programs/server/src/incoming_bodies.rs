@@ -163,12 +163,7 @@ impl BodyTable {
 
     /// Aborts bodies until the limits hold. Only the limits of `client` and the global limits can be exceeded.
     fn enforce(&mut self, client: ClientNetwork, limits: &IncomingBodyLimits) {
-        let of = |table: &Self| {
-            table
-                .clients
-                .get(&client)
-                .map_or((0, 0), ClientBodies::size)
-        };
+        let of = |table: &Self| table.clients.get(&client).map_or((0, 0), ClientBodies::size);
         while of(self).0 > limits.bodies_of_client {
             self.abort_longest_stalled(client, |_| true, LimitExceeded::PerClient);
         }

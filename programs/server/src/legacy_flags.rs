@@ -116,10 +116,7 @@ impl LegacyFlags {
 }
 
 fn flag(name: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .hide(true)
-        .action(ArgAction::Append)
+    Arg::new(name).long(name).hide(true).action(ArgAction::Append)
 }
 
 impl Args for RuntimeFlags {

@@ -180,9 +180,7 @@ pub async fn run(
         is_encrypted,
         place: &stores.place,
         names: [node.as_deref(), args.cluster_id.as_deref()],
-        questdb: questdb
-            .as_ref()
-            .and_then(|listener| listener.address().ok()),
+        questdb: questdb.as_ref().and_then(|listener| listener.address().ok()),
         worker: worker.as_ref().map(|worker| &worker.url),
         has_console: web_console::has_page(args),
         entry: entry(args, &app.catalog).await?,
@@ -242,9 +240,7 @@ impl Listeners {
     /// Serves until `stop`, and then for the time that requests in progress need, at most `shutdown_timeout`.
     async fn serve(self, router: Router, stop: &CancellationToken) {
         let limit = self.shutdown_timeout;
-        let questdb = self
-            .questdb
-            .map(|listener| listener.serve(stop.cancelled(), limit));
+        let questdb = self.questdb.map(|listener| listener.serve(stop.cancelled(), limit));
         let worker = self.worker.map(|worker| worker.serve(stop.clone()));
         let http = self.http.serve(router, stop.cancelled(), limit);
         tokio::join!(
@@ -438,8 +434,7 @@ fn node_name(args: &ServeArgs, variables: &impl Variables) -> Result<Option<Stri
         return Err(ServeError::TwoNodeIds);
     }
     let name = variables.get(variable).map(str::to_owned);
-    name.map(Some)
-        .ok_or_else(|| ServeError::NoNodeId(variable.clone()))
+    name.map(Some).ok_or_else(|| ServeError::NoNodeId(variable.clone()))
 }
 
 fn tell_address(args: &ServeArgs, greeting: &StartupMessage<'_>) -> Result<(), ServeError> {

@@ -44,10 +44,7 @@ pub(super) fn start(args: &ServeArgs, traces: Option<&TraceExport>) -> Result<()
     let filter = filter(args)?;
     let started = match traces {
         // One filter for all layers costs the least.
-        None => registry()
-            .with(filter)
-            .with(lines(args.log_destination))
-            .try_init(),
+        None => registry().with(filter).with(lines(args.log_destination)).try_init(),
         Some(traces) => registry()
             .with(lines(args.log_destination).with_filter(filter))
             .with(traces.layer())

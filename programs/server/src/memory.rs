@@ -83,9 +83,7 @@ impl MemoryPlan {
         let merges = (limit / 10).clamp(MIN_MERGE_BYTES, MAX_MERGE_BYTES);
         let planned = limit / 100 * PLANNED_PERCENT;
         // On a machine below the minimum, each component still gets a small budget.
-        let rest = planned
-            .saturating_sub(PROCESS_BYTES + merges)
-            .max(limit / 4);
+        let rest = planned.saturating_sub(PROCESS_BYTES + merges).max(limit / 4);
         // Shares in percent.
         let of = |rest: usize, part: usize| rest / 100 * part;
         let queries = queries.unwrap_or_else(|| of(rest, 24));

@@ -116,9 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for MinRateStream<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len().saturating_sub(before);
-        self.traffic
-            .received
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.traffic.received.fetch_add(bytes as u64, Ordering::Relaxed);
         read
     }
 }

@@ -86,9 +86,7 @@ async fn stop(
     request: Request,
 ) -> Result<Json<NodeStopStatus>, ApiError> {
     let NamedNode { node_id } = body(&shared.bucket, request).await?;
-    let nodes = request_node_stop(&shared.bucket, &node_id)
-        .await
-        .map_err(refusal)?;
+    let nodes = request_node_stop(&shared.bucket, &node_id).await.map_err(refusal)?;
     shared.own.check_now();
     Ok(shared.status(node_id, nodes))
 }

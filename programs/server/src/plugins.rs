@@ -110,10 +110,7 @@ pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
 /// detected without creating it.
 pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
     let Some(folder) = &args.plugins.plugin_dir else {
-        return args
-            .plugins
-            .plugin_dir_only
-            .then_some(ServeError::NoPluginFolder);
+        return args.plugins.plugin_dir_only.then_some(ServeError::NoPluginFolder);
     };
     let is_folder = fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
     (!is_folder).then(|| folder_error(folder, io::ErrorKind::NotADirectory.into()))
@@ -300,10 +297,7 @@ mod tests {
         assert_eq!(off.request("GET", files, "").await, (200, "[]".to_owned()));
         let other = [&MEMORY[..], &["--without-auth", "--mode", "query"]].concat();
         let path = "/api/v3/plugins/files";
-        let answer = ServerUnderTest::new(&other)
-            .await
-            .request("POST", path, "{}")
-            .await;
+        let answer = ServerUnderTest::new(&other).await.request("POST", path, "{}").await;
         assert_eq!(answer.0, 404);
     }
 
@@ -327,10 +321,8 @@ mod tests {
         let told = async |args: &[&str]| {
             let directory = tempfile::tempdir().unwrap();
             let folder = directory.path().to_str().unwrap().to_owned();
-            let owned_args: Vec<String> = args
-                .iter()
-                .map(|arg| arg.replace("FOLDER", &folder))
-                .collect();
+            let owned_args: Vec<String> =
+                args.iter().map(|arg| arg.replace("FOLDER", &folder)).collect();
             let args: Vec<&str> = owned_args.iter().map(String::as_str).collect();
             let args = [&MEMORY[..], &args, &["--plugin-python", "no-such-python"]].concat();
             let app = ServerUnderTest::new(&args).await.app;

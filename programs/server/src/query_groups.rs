@@ -59,11 +59,7 @@ pub(super) fn routes(catalog: Arc<Catalog>, world: World) -> Router {
 
 async fn list(State(routes): RouteState) -> Result<Json<Value>, ApiError> {
     let root = routes.catalog.root(Duration::ZERO).await?.value;
-    let groups: Vec<_> = root
-        .query_groups()
-        .iter()
-        .map(|(id, group)| to_json(id, group))
-        .collect();
+    let groups: Vec<_> = root.query_groups().iter().map(|(id, group)| to_json(id, group)).collect();
     Ok(Json(json!({ "query_groups": groups })))
 }
 

@@ -23,10 +23,7 @@ pub(super) async fn listen(
     metrics: &Metrics,
     tls: Option<TlsContext>,
 ) -> Result<Option<QuestDbListener>, ServeError> {
-    let Some((address, database)) = args
-        .questdb_bind
-        .as_ref()
-        .zip(args.default_database.as_ref())
+    let Some((address, database)) = args.questdb_bind.as_ref().zip(args.default_database.as_ref())
     else {
         return Ok(None);
     };
@@ -45,12 +42,12 @@ pub(super) async fn listen(
         max_line_bytes: (buffered / 4).clamp(1 << 20, 2 << 20),
         ..QuestDbSettings::new(database, key_policy(args))
     };
-    let listener = QuestDbListener::bind(address, settings, parts)
-        .await
-        .map_err(|error| ServeError::Listen {
+    let listener = QuestDbListener::bind(address, settings, parts).await.map_err(|error| {
+        ServeError::Listen {
             address: address.clone(),
             error,
-        })?;
+        }
+    })?;
     Ok(Some(listener))
 }
 

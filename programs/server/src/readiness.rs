@@ -49,9 +49,7 @@ pub(super) struct Readiness {
 
 /// Returns the route `/ready`.
 pub(super) fn routes(readiness: Readiness) -> Router {
-    Router::new()
-        .route("/ready", get(ready))
-        .with_state(readiness)
+    Router::new().route("/ready", get(ready)).with_state(readiness)
 }
 
 async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
@@ -110,9 +108,7 @@ mod tests {
             catalog: Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None)),
             stop: CancellationToken::new(),
             world,
-            conditions: parts
-                .map(|texts| Arc::new(FixedConditions(texts)) as _)
-                .into(),
+            conditions: parts.map(|texts| Arc::new(FixedConditions(texts)) as _).into(),
         };
         let (status, text) = ready(State(readiness)).await;
         assert_eq!(status, StatusCode::OK);

@@ -150,9 +150,7 @@ mod tests {
     }
 
     fn shown(greeting: &StartupMessage<'_>) -> String {
-        greeting
-            .to_string()
-            .replace(env!("CARGO_PKG_VERSION"), "<version>")
+        greeting.to_string().replace(env!("CARGO_PKG_VERSION"), "<version>")
     }
 
     #[test]

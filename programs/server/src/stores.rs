@@ -165,10 +165,7 @@ impl Stores {
         if self.kind == StoreKind::Memory {
             return Ok(());
         }
-        let root = self
-            .bucket
-            .get(&Key::RootCatalog, GetOptions::default())
-            .await?;
+        let root = self.bucket.get(&Key::RootCatalog, GetOptions::default()).await?;
         if !matches!(root.value, Get::Missing) {
             return Ok(());
         }
@@ -197,9 +194,7 @@ impl Stores {
     }
 
     fn each(&self) -> impl Iterator<Item = Arc<dyn Store>> {
-        self.counters
-            .iter()
-            .map(|store| Arc::clone(store) as Arc<dyn Store>)
+        self.counters.iter().map(|store| Arc::clone(store) as Arc<dyn Store>)
     }
 
     fn require_supported(&self, report: ConformanceReport) -> Result<(), StoresError> {
@@ -235,15 +230,10 @@ impl StoreRequestCounts {
     /// Returns all nonzero counts.
     pub fn counts(&self) -> Vec<(Operation, KeyClass, OperationCount)> {
         let mut all: Vec<(Operation, KeyClass, OperationCount)> = Vec::new();
-        for (operation, class, count) in self
-            .0
-            .iter()
-            .flat_map(|store| store.counts().iter().collect::<Vec<_>>())
+        for (operation, class, count) in
+            self.0.iter().flat_map(|store| store.counts().iter().collect::<Vec<_>>())
         {
-            match all
-                .iter_mut()
-                .find(|known| (known.0, known.1) == (operation, class))
-            {
+            match all.iter_mut().find(|known| (known.0, known.1) == (operation, class)) {
                 None => all.push((operation, class, count)),
                 Some((_, _, known)) => {
                     known.requests += count.requests;
@@ -321,12 +311,7 @@ mod tests {
             format!("directory {}", folder.path().display())
         );
         stores.probe_if_unused().await.unwrap();
-        let requests: u64 = stores
-            .requests()
-            .counts()
-            .iter()
-            .map(|count| count.2.requests)
-            .sum();
+        let requests: u64 = stores.requests().counts().iter().map(|count| count.2.requests).sum();
         assert!((3..40).contains(&requests), "{requests}");
     }
 }

@@ -45,9 +45,7 @@ impl ServerUnderTest {
             traces: None,
         };
         Self {
-            app: ServerComponents::new(&args, this, &mut stores, &world)
-                .await
-                .unwrap(),
+            app: ServerComponents::new(&args, this, &mut stores, &world).await.unwrap(),
             metrics: stores.metrics,
             stop,
         }
@@ -119,23 +117,17 @@ async fn a_query_of_the_sole_writer_sees_the_previous_write_without_a_list() {
 async fn a_process_does_what_its_mode_says() {
     let queries = app(&["--object-store", "memory", "--mode", "query"]).await;
     assert_eq!(
-        request(&queries, "POST", "/api/v3/write_lp?db=d", "m v=1")
-            .await
-            .0,
+        request(&queries, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0,
         404
     );
     assert!(queries.app.flushing.is_none());
     let writes = app(&["--object-store", "memory", "--mode", "ingest,compact"]).await;
     assert_eq!(
-        request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1")
-            .await
-            .0,
+        request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1").await.0,
         204
     );
     assert_eq!(
-        request(&writes, "GET", "/api/v3/query_sql?db=d&q=SELECT+1", "")
-            .await
-            .0,
+        request(&writes, "GET", "/api/v3/query_sql?db=d&q=SELECT+1", "").await.0,
         404
     );
     assert!(writes.app.flushing.is_some());

@@ -92,11 +92,7 @@ impl TlsFiles {
         })?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&self.oldest.and_newer())
-            .and_then(|config| {
-                config
-                    .with_no_client_auth()
-                    .with_single_cert(chain, private)
-            })
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, private))
             .map_err(|error| {
                 let key = self.key.display();
                 unusable(&self.certificates, format!("does not match {key}: {error}"))

@@ -126,9 +126,8 @@ impl TraceExport {
             .with_max_queue_size(MAX_QUEUED_SPANS)
             .with_max_export_batch_size(MAX_BATCH_SPANS)
             .with_scheduled_delay(SEND_INTERVAL);
-        let processor = BatchSpanProcessor::builder(exporter)
-            .with_batch_config(batches.build())
-            .build();
+        let processor =
+            BatchSpanProcessor::builder(exporter).with_batch_config(batches.build()).build();
         let instance = node.map(|node| KeyValue::new("service.instance.id", node.to_owned()));
         let resource = Resource::builder_empty()
             .with_service_name("neap")
@@ -177,8 +176,7 @@ impl TraceExport {
 
     fn parent(&self, headers: &HeaderMap) -> Context {
         let empty = Context::new();
-        self.propagator
-            .extract_with_context(&empty, &HeaderExtractor(headers))
+        self.propagator.extract_with_context(&empty, &HeaderExtractor(headers))
     }
 }
 

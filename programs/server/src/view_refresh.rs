@@ -177,9 +177,7 @@ impl ViewRefreshTask {
                 return Some(PAUSE_AFTER_FAILURE);
             }
         };
-        self.stats
-            .windows
-            .fetch_add(report.windows, Ordering::Relaxed);
+        self.stats.windows.fetch_add(report.windows, Ordering::Relaxed);
         self.stats.rows.fetch_add(report.rows, Ordering::Relaxed);
         for (view, error) in report.failures() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);

@@ -45,9 +45,7 @@ fn decode(criterion: &mut Criterion) {
         (
             "string",
             encoder::Points::String(
-                rows()
-                    .map(|row| (time(row), format!("state {}", row % 7)))
-                    .collect(),
+                rows().map(|row| (time(row), format!("state {}", row % 7))).collect(),
             ),
         ),
         (
@@ -69,9 +67,7 @@ fn decode(criterion: &mut Criterion) {
                 times.clear();
                 values.truncate(0);
                 for _ in 0..BLOCKS {
-                    decoder
-                        .decode(black_box(&block), &mut times, &mut values)
-                        .ok();
+                    decoder.decode(black_box(&block), &mut times, &mut values).ok();
                 }
                 assert_eq!(times.len(), values.len());
             });

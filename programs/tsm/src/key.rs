@@ -84,9 +84,7 @@ impl SeriesKey {
 impl fmt::Display for SeriesKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.measurement)?;
-        self.tags
-            .iter()
-            .try_for_each(|(name, value)| write!(f, ",{name}={value}"))
+        self.tags.iter().try_for_each(|(name, value)| write!(f, ",{name}={value}"))
     }
 }
 

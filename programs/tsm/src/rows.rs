@@ -173,8 +173,7 @@ impl BlockSource<'_> {
                 };
                 let read = file.file.read_block(entry).and_then(|bytes| {
                     *self.read_bytes += bytes.len() as u64;
-                    self.decoder
-                        .decode(bytes, &mut merged.times, &mut merged.values)?;
+                    self.decoder.decode(bytes, &mut merged.times, &mut merged.values)?;
                     check_times(merged.times.get(start..).unwrap_or_default(), entry.range)
                 });
                 let replaced = self.decoder.take_replaced();
@@ -234,11 +233,7 @@ fn join(fields: Vec<(usize, Vec<i64>, Values)>) -> RowChunk {
         None => Vec::new(),
     };
     if !fields.iter().all(|(_, other, _)| *other == times) {
-        times = fields
-            .iter()
-            .flat_map(|(_, times, _)| times)
-            .copied()
-            .collect();
+        times = fields.iter().flat_map(|(_, times, _)| times).copied().collect();
         times.sort_unstable();
         times.dedup();
     }
@@ -271,11 +266,7 @@ fn spread(rows: &[i64], times: &[i64], values: &Values) -> (Values, Vec<bool>) {
     while present.len() < rows.len() {
         let rest = rows.get(present.len()..).unwrap_or_default();
         let own = times.get(at..).unwrap_or_default();
-        let equal = rest
-            .iter()
-            .zip(own)
-            .take_while(|(row, time)| row == time)
-            .count();
+        let equal = rest.iter().zip(own).take_while(|(row, time)| row == time).count();
         spread.extend_from(values, at..at + equal);
         present.resize(present.len() + equal, true);
         at += equal;

@@ -288,11 +288,7 @@ impl ShardReader {
                 file.head = file.index.next_key(&mut self.damage);
             }
         }
-        while self
-            .logged
-            .next_if(|((found, _), _)| found == key)
-            .is_some()
-        {}
+        while self.logged.next_if(|((found, _), _)| found == key).is_some() {}
     }
 }
 

@@ -40,12 +40,7 @@ impl Strings {
     /// Returns the text of all strings, and the length of each of them in bytes.
     pub fn into_parts(self) -> (String, Vec<usize>) {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let lengths = self
-            .ends
-            .iter()
-            .zip(starts)
-            .map(|(end, start)| end - start)
-            .collect();
+        let lengths = self.ends.iter().zip(starts).map(|(end, start)| end - start).collect();
         (self.text, lengths)
     }
 

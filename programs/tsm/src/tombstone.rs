@@ -79,9 +79,7 @@ impl Tombstones {
         let mut header = Vec::new();
         let read = file.by_ref().take(4).read_to_end(&mut header);
         read.map_err(|error| io_error(path, error))?;
-        let version = header
-            .first_chunk::<4>()
-            .map(|head| u32::from_be_bytes(*head));
+        let version = header.first_chunk::<4>().map(|head| u32::from_be_bytes(*head));
         let read = match version {
             Some(VERSION_2) => tombstones.read_binary(file),
             Some(VERSION_3 | VERSION_4) => {
@@ -117,9 +115,7 @@ impl Tombstones {
     }
 
     fn add(&mut self, key: Vec<u8>, range: TimeRange) {
-        self.bytes = self
-            .bytes
-            .saturating_add(key.len() + size_of::<TimeRange>());
+        self.bytes = self.bytes.saturating_add(key.len() + size_of::<TimeRange>());
         self.ranges.entry(key).or_default().push(range);
     }
 

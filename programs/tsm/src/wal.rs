@@ -99,9 +99,7 @@ impl WalCache {
     fn list(&mut self, key: &[u8], value_type: ValueType) -> &mut LoggedValues {
         let entry = self.keys.entry((key.to_vec(), value_type));
         entry.or_insert_with(|| {
-            self.bytes = self
-                .bytes
-                .saturating_add(key.len() + size_of::<LoggedValues>());
+            self.bytes = self.bytes.saturating_add(key.len() + size_of::<LoggedValues>());
             LoggedValues {
                 times: Vec::new(),
                 values: Values::new(value_type),
@@ -216,9 +214,7 @@ impl SegmentReader {
             return Err(DecodeError::UnknownType(entry_type));
         }
         self.compressed.clear();
-        let read = file
-            .take(u64::from(length))
-            .read_to_end(&mut self.compressed);
+        let read = file.take(u64::from(length)).read_to_end(&mut self.compressed);
         if read.map_err(failed)? as u64 == u64::from(length) {
             Ok(Some(entry_type))
         } else {

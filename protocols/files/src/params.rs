@@ -41,11 +41,9 @@ impl UploadParams {
                 "time_column" => time.name = Some(value),
                 "time_format" => {
                     time.format =
-                        value
-                            .parse()
-                            .map_err(|error: neap_rows::columnar::MappingError| {
-                                invalid(error.to_string())
-                            })?;
+                        value.parse().map_err(|error: neap_rows::columnar::MappingError| {
+                            invalid(error.to_string())
+                        })?;
                 }
                 "time_zone" => time.zone = Some(value.parse().map_err(|_| malformed())?),
                 "format" => format = Some(value.parse().map_err(|()| malformed())?),

@@ -28,9 +28,7 @@ const MAX_DECODED_SHARE: usize = 4;
 
 /// Returns the route that writes files.
 pub fn router(service: Arc<WriteService>) -> Router {
-    Router::new()
-        .route("/api/v3/write_file", post(write_file))
-        .with_state(service)
+    Router::new().route("/api/v3/write_file", post(write_file)).with_state(service)
 }
 
 async fn write_file(State(service): State<Arc<WriteService>>, request: Request) -> Response {
@@ -55,9 +53,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
     let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
-    let mut reservation = service
-        .reserve(expected_bytes(&head.headers, &limits))
-        .await?;
+    let mut reservation = service.reserve(expected_bytes(&head.headers, &limits)).await?;
     let file = read_body(&head.headers, body, &limits, service.world()).await?;
     let read_options = ReadOptions {
         format,
@@ -66,9 +62,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
         ..ReadOptions::default()
     };
     let rows = decode(service, &mut reservation, file, read_options).await?;
-    let accepted = service
-        .write_rows(reservation, &database, &rows, options)
-        .await?;
+    let accepted = service.write_rows(reservation, &database, &rows, options).await?;
     Ok(accepted)
 }
 

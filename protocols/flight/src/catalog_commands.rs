@@ -132,9 +132,7 @@ async fn tables(
         );
         appended.map_err(|error| Status::internal(error.to_string()))?;
     }
-    builder
-        .build()
-        .map_err(|error| Status::internal(error.to_string()))
+    builder.build().map_err(|error| Status::internal(error.to_string()))
 }
 
 async fn list_tables(
@@ -164,10 +162,7 @@ async fn primary_keys(
     let mut listed = list_tables(engine, metadata, true).await?.into_iter();
     let table = listed.find(|table| table.schema == own_schema && table.name == command.table);
     let columns = table.filter(|_| is_known).and_then(|table| table.columns);
-    let keys: Vec<String> = columns
-        .iter()
-        .flat_map(|columns| key_columns(columns))
-        .collect();
+    let keys: Vec<String> = columns.iter().flat_map(|columns| key_columns(columns)).collect();
     primary_key_rows(&command.table, own_schema, &keys)
         .map_err(|error| Status::internal(error.to_string()))
 }

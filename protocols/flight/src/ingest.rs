@@ -245,10 +245,8 @@ impl RowIngest {
         let clock = Arc::clone(&self.service.world().clock);
         let end = clock.monotonic().saturating_add(RETRY_LIMIT);
         loop {
-            let written = self
-                .service
-                .write_rows(reservation, &self.database, rows, self.options)
-                .await;
+            let written =
+                self.service.write_rows(reservation, &self.database, rows, self.options).await;
             let failure = match written {
                 Ok(accepted) => return Ok(accepted),
                 Err(failure) => failure,
@@ -289,11 +287,8 @@ impl RowIngest {
                 continue;
             }
             let bytes = batch_bytes(&batch);
-            let reservation = self
-                .service
-                .reserve(bytes)
-                .await
-                .map_err(|failure| self.failed(failure))?;
+            let reservation =
+                self.service.reserve(bytes).await.map_err(|failure| self.failed(failure))?;
             size += bytes;
             let numbered = NumberedBatch {
                 first_row,

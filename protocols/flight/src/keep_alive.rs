@@ -56,10 +56,7 @@ mod tests {
         });
         let world = World::system();
         let batches = with_keep_alive(Box::pin(slow), columns, KEEP_ALIVE_INTERVAL, world);
-        let rows: Vec<_> = batches
-            .map(|batch| batch.unwrap().num_rows())
-            .collect()
-            .await;
+        let rows: Vec<_> = batches.map(|batch| batch.unwrap().num_rows()).collect().await;
         assert_eq!(rows, [0, 0, 1]);
     }
 }

@@ -71,9 +71,7 @@ mod tests {
     async fn messages(rows: usize, compression: Option<CompressionType>) -> Vec<FlightData> {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![0; rows]));
         let batch = RecordBatch::try_from_iter([("i", column)]).unwrap();
-        let options = IpcWriteOptions::default()
-            .try_with_compression(compression)
-            .unwrap();
+        let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
         let encoder = FlightDataEncoderBuilder::new().with_options(options);
         let messages = encoder.build(stream::iter([Ok(batch)]));
         messages.try_collect().await.unwrap()
@@ -100,10 +98,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_buffer_that_expands_beyond_its_size_is_refused() {
-        let [_, message]: [FlightData; 2] = messages(100_000, Some(CompressionType::LZ4_FRAME))
-            .await
-            .try_into()
-            .unwrap();
+        let [_, message]: [FlightData; 2] =
+            messages(100_000, Some(CompressionType::LZ4_FRAME)).await.try_into().unwrap();
         let mut body = message.data_body.to_vec();
         let size = 800_000_i64.to_le_bytes();
         let at = body.windows(8).position(|bytes| bytes == size).unwrap();
@@ -118,10 +114,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_size_that_a_buffer_claims_is_not_believed() {
-        let [_, message]: [FlightData; 2] = messages(1_000, Some(CompressionType::ZSTD))
-            .await
-            .try_into()
-            .unwrap();
+        let [_, message]: [FlightData; 2] =
+            messages(1_000, Some(CompressionType::ZSTD)).await.try_into().unwrap();
         let mut body = message.data_body.to_vec();
         let claimed = i64::MAX.to_le_bytes();
         let own_size = 8_000_i64.to_le_bytes();

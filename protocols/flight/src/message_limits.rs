@@ -152,10 +152,7 @@ mod tests {
         };
         let started_at = stream::iter([Ok::<_, std::io::Error>(message(1_000)[..900].to_vec())]);
         let body = Body::from_stream(started_at.chain(stream::pending()));
-        let error = limit_messages(body, limits.clone())
-            .collect()
-            .await
-            .unwrap_err();
+        let error = limit_messages(body, limits.clone()).collect().await.unwrap_err();
         let status = Status::from_error(error.into());
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
 

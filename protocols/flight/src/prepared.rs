@@ -119,11 +119,8 @@ pub(crate) async fn parameters(
     let Some(values) = handle.parameters().await? else {
         return Ok(Parameters::default());
     };
-    let placeholders: Vec<&str> = described
-        .placeholders
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let placeholders: Vec<&str> =
+        described.placeholders.iter().map(|(name, _)| name.as_str()).collect();
     Parameters::from_batch(&values, &placeholders)
         .map_err(|error: ParameterError| Status::invalid_argument(error.to_string()))
 }

@@ -143,10 +143,7 @@ impl RequestMetadata {
     /// `InvalidArgument`: the language is unknown.
     pub(crate) fn language(&self) -> Result<Language, Status> {
         let value = self.headers.get(LANGUAGE_HEADER);
-        match value
-            .map(|value| value.as_bytes().to_ascii_lowercase())
-            .as_deref()
-        {
+        match value.map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
             None | Some(b"sql") => Ok(Language::Sql),
             Some(b"influxql") => Ok(Language::InfluxQl),
             Some(_) => Err(Status::invalid_argument(format!(
@@ -160,11 +157,7 @@ impl RequestMetadata {
     /// # Errors
     /// `InvalidArgument`: the type is unknown.
     pub(crate) fn table_type(&self) -> Result<&'static str, Status> {
-        match self
-            .headers
-            .get(TABLE_TYPE_HEADER)
-            .map(|value| value.as_bytes())
-        {
+        match self.headers.get(TABLE_TYPE_HEADER).map(|value| value.as_bytes()) {
             None | Some(b"BASE TABLE") => Ok("BASE TABLE"),
             Some(b"TABLE") => Ok("TABLE"),
             Some(_) => Err(Status::invalid_argument(format!(
@@ -202,15 +195,10 @@ fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
         status::of_api(&ApiError::text(Kind::Invalid, text))
     };
     let text = value.to_str().map_err(|_| malformed())?;
-    let (digits, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or_else(malformed)?;
+    let (digits, unit) =
+        text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(malformed)?;
     let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let number: u64 = digits
-        .parse()
-        .ok()
-        .filter(|_| is_number)
-        .ok_or_else(malformed)?;
+    let number: u64 = digits.parse().ok().filter(|_| is_number).ok_or_else(malformed)?;
     let timeout = match unit {
         "H" => Duration::from_secs(number * 3600),
         "M" => Duration::from_secs(number * 60),

@@ -28,9 +28,7 @@ static DATA_TYPES: LazyLock<Result<XdbcTypeInfoData, FlightError>> =
 /// # Errors
 /// `Internal`.
 pub(crate) fn sql_info() -> Result<&'static SqlInfoData, Status> {
-    SQL_INFO
-        .as_ref()
-        .map_err(|error| Status::internal(error.to_string()))
+    SQL_INFO.as_ref().map_err(|error| Status::internal(error.to_string()))
 }
 
 /// Returns the data types of columns.
@@ -38,9 +36,7 @@ pub(crate) fn sql_info() -> Result<&'static SqlInfoData, Status> {
 /// # Errors
 /// `Internal`.
 pub(crate) fn data_types() -> Result<&'static XdbcTypeInfoData, Status> {
-    DATA_TYPES
-        .as_ref()
-        .map_err(|error| Status::internal(error.to_string()))
+    DATA_TYPES.as_ref().map_err(|error| Status::internal(error.to_string()))
 }
 
 fn build_sql_info() -> Result<SqlInfoData, FlightError> {

@@ -181,10 +181,7 @@ impl ArrowFlight {
         handle: &StatementHandle,
         metadata: &RequestMetadata,
     ) -> Result<(), Status> {
-        let mut rows = self
-            .statement_rows(handle, None, metadata)
-            .await?
-            .into_inner();
+        let mut rows = self.statement_rows(handle, None, metadata).await?.into_inner();
         while let Some(message) = rows.next().await {
             message?;
         }
@@ -407,9 +404,8 @@ impl FlightService for ArrowFlight {
         let answer = async {
             let metadata = self.metadata(&request)?;
             let info = self.info(request.into_inner(), &metadata).await?;
-            let schema = info
-                .try_decode_schema()
-                .map_err(|error| Status::internal(error.to_string()))?;
+            let schema =
+                info.try_decode_schema().map_err(|error| Status::internal(error.to_string()))?;
             let options = IpcWriteOptions::default();
             let result = SchemaResult::try_from(SchemaAsIpc::new(&schema, &options))
                 .map_err(|error| Status::internal(error.to_string()))?;

@@ -170,9 +170,7 @@ impl Upload {
         // The decoder of Arrow may panic for malformed messages.
         let batches = stream::unfold(Some(batches), move |open| async move {
             let mut batches = open?;
-            let next = std::panic::AssertUnwindSafe(batches.next())
-                .catch_unwind()
-                .await;
+            let next = std::panic::AssertUnwindSafe(batches.next()).catch_unwind().await;
             match next {
                 Ok(Some(Ok(batch))) => Some((check_rows(batch, &limits), Some(batches))),
                 Ok(Some(Err(error))) => Some((Err(malformed(error)), None)),
@@ -308,9 +306,7 @@ fn of_ingest(
     }
     let schemas = neap_query::QueryEngine::SCHEMAS;
     let is_own = |given: &Option<String>, own: &str| {
-        given
-            .as_deref()
-            .is_none_or(|name| name.is_empty() || name == own)
+        given.as_deref().is_none_or(|name| name.is_empty() || name == own)
     };
     if !is_own(&ingest.schema, schemas[0]) {
         let text = format!("rows can be stored in the schema {} only", schemas[0]);
@@ -370,9 +366,7 @@ mod tests {
     }
 
     fn messages(compression: Option<CompressionType>) -> Vec<FlightData> {
-        let options = IpcWriteOptions::default()
-            .try_with_compression(compression)
-            .unwrap();
+        let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
         let encoder = FlightDataEncoderBuilder::new()
             .with_options(options)
             .with_dictionary_handling(DictionaryHandling::Resend);

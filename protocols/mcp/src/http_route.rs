@@ -74,9 +74,7 @@ pub fn mcp_routes(api: Arc<dyn HttpApi>, settings: McpRouteSettings, world: Worl
     };
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
-    Router::new()
-        .route("/mcp", any(answer))
-        .with_state(McpRoute { service, world })
+    Router::new().route("/mcp", any(answer)).with_state(McpRoute { service, world })
 }
 
 async fn answer(State(route): State<McpRoute>, request: Request) -> Result<Response, ApiError> {

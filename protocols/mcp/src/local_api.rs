@@ -72,10 +72,7 @@ fn to_http(
     {
         target = format!("{target}?{query}");
     }
-    let mut built = Request::builder()
-        .method(request.method)
-        .uri(target)
-        .header(HOST, "localhost");
+    let mut built = Request::builder().method(request.method).uri(target).header(HOST, "localhost");
     if let Some(authorization) = &credentials.authorization {
         built = built.header(AUTHORIZATION, authorization);
     }
@@ -83,9 +80,7 @@ fn to_http(
         built = built.extension(peer);
     }
     match request.body {
-        Some(body) => built
-            .header(CONTENT_TYPE, body.content_type)
-            .body(Body::from(body.bytes)),
+        Some(body) => built.header(CONTENT_TYPE, body.content_type).body(Body::from(body.bytes)),
         None => built.body(Body::empty()),
     }
 }

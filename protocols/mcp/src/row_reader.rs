@@ -105,14 +105,10 @@ mod tests {
     use super::*;
 
     async fn read(chunks: &[&'static str], rows: usize, bytes: usize) -> FirstRows {
-        let chunks: Vec<_> = chunks
-            .iter()
-            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
-            .collect();
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let limits = RowLimits { rows, bytes };
-        read_rows(stream::iter(chunks).boxed(), limits)
-            .await
-            .unwrap()
+        read_rows(stream::iter(chunks).boxed(), limits).await.unwrap()
     }
 
     #[tokio::test]

@@ -35,9 +35,7 @@ pub async fn serve_stdio(
         version,
     };
     let started = server.serve((tokio::io::stdin(), tokio::io::stdout()));
-    let running = started
-        .await
-        .map_err(|error| StdioError::Handshake(error.to_string()))?;
+    let running = started.await.map_err(|error| StdioError::Handshake(error.to_string()))?;
     match running.waiting().await {
         Ok(_) => Ok(()),
         Err(error) => Err(StdioError::Ended(error.to_string())),

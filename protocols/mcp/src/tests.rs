@@ -80,9 +80,7 @@ async fn call(
         version: "1",
     };
     let tool = Tool::named(tool).unwrap();
-    server
-        .call(tool, object(arguments), ClientCredentials::default())
-        .await
+    server.call(tool, object(arguments), ClientCredentials::default()).await
 }
 
 async fn read(api: &Arc<RecordingApi>, tool: &str, arguments: Value) -> Result<Value, ToolError> {
@@ -192,9 +190,7 @@ async fn tools_that_change_data_need_the_permission_of_the_operator() {
     let error = read(&api, "write", arguments.clone()).await.unwrap_err();
     assert!(matches!(error, ToolError::ReadOnly));
     let create = json!({ "database": "d" });
-    let error = read(&api, "create_database", create.clone())
-        .await
-        .unwrap_err();
+    let error = read(&api, "create_database", create.clone()).await.unwrap_err();
     assert!(matches!(error, ToolError::ReadOnly));
     assert_eq!(api.requests(), []);
     let written = call(&api, WriteAccess::Allowed, "write", arguments).await;
@@ -300,9 +296,6 @@ async fn a_server_without_writes_lists_only_tools_that_read() {
     let (_, text) = post(&api, None, list).await;
     let answer: Value = serde_json::from_str(&text).unwrap();
     let tools = answer["result"]["tools"].as_array().unwrap();
-    let names: Vec<_> = tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     insta::assert_snapshot!(names.join(" "), @"list_databases describe_schema sample query explain health cost");
 }

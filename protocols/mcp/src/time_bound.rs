@@ -39,9 +39,7 @@ fn has_condition_on_time(text: &str) -> bool {
         let begins = !before.ends_with(is_word);
         let after_name = after.trim_start_matches(['"', ' ', '\n', '\t', '\r']);
         let is_compared = after_name.starts_with(['<', '>', '=']) || starts_between(after_name);
-        let is_right_side = before
-            .trim_end_matches([' ', '"'])
-            .ends_with(['<', '>', '=']);
+        let is_right_side = before.trim_end_matches([' ', '"']).ends_with(['<', '>', '=']);
         if begins && !after.starts_with(is_word) && (is_compared || is_right_side) {
             return true;
         }

@@ -62,9 +62,7 @@ fn convert(signal: Signal, encoding: Encoding, body: &[u8], mapping: &MappingOpt
     let Ok(CollectedRows {
         groups,
         mut refused,
-    }) = collected
-        .map_err(|_| ())
-        .and_then(|()| rows.finish().map_err(|_| ()))
+    }) = collected.map_err(|_| ()).and_then(|()| rows.finish().map_err(|_| ()))
     else {
         return;
     };

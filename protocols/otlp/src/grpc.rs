@@ -134,23 +134,16 @@ impl PendingExport {
         let reservation = self.memory.take(body.len()).await?;
         let kind = (self.signal, Encoding::Protobuf);
         let stored = store(&service, target, reservation, kind, body).await;
-        stored
-            .map(into_response)
-            .map_err(|ExportError { error, .. }| status_of(&error))
+        stored.map(into_response).map_err(|ExportError { error, .. }| status_of(&error))
     }
 
     async fn read_message(&mut self) -> Result<Bytes, Status> {
         let limit = self.service.settings().body_timeout;
         let message = self.messages.message();
-        let message = self
-            .service
-            .world()
-            .timeout(limit, message)
-            .await
-            .ok_or_else(|| {
-                let text = format!("the message did not arrive within {} s", limit.as_secs());
-                Status::deadline_exceeded(text)
-            })?;
+        let message = self.service.world().timeout(limit, message).await.ok_or_else(|| {
+            let text = format!("the message did not arrive within {} s", limit.as_secs());
+            Status::deadline_exceeded(text)
+        })?;
         match message {
             Ok(Some(message)) => Ok(message),
             Ok(None) => Err(Status::invalid_argument("the request has no message")),
@@ -165,9 +158,7 @@ impl PendingExport {
 
 fn into_response(outcome: ExportOutcome) -> tonic::Response<ExportResponse> {
     let mut response = tonic::Response::new(outcome.response);
-    let stamp = outcome
-        .stamp
-        .map(|stamp| stamp.as_u64().to_string().parse());
+    let stamp = outcome.stamp.map(|stamp| stamp.as_u64().to_string().parse());
     let name = AsciiMetadataKey::from_bytes(STAMP_HEADER.as_str().as_bytes());
     if let (Some(Ok(stamp)), Ok(name)) = (stamp, name) {
         response.metadata_mut().insert(name, stamp);

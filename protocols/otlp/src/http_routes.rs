@@ -80,9 +80,7 @@ async fn export(
 
 /// Returns the encoding that the content type names.
 fn requested_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type
         .unwrap_or_default()
         .split(';')

@@ -145,11 +145,7 @@ impl RequestChoices<'_> {
 /// Parses names of attributes that are separated by commas.
 fn dimensions(text: &str) -> Result<Vec<String>, ApiError> {
     let mut names: Vec<String> = Vec::new();
-    for name in text
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if names.len() == MAX_DIMENSIONS {
             return Err(invalid(format!(
                 "more than {MAX_DIMENSIONS} attributes are chosen as tags"
@@ -207,9 +203,7 @@ mod tests {
             headers: &headers(pairs),
             parameters: parse_query(&format!("/v1/logs{query}").parse().unwrap()).unwrap(),
         };
-        choices
-            .mapping()
-            .map_err(|error| error.message().to_owned())
+        choices.mapping().map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -64,9 +64,7 @@ fn series() -> Vec<TimeSeries> {
                 labels.push((name.to_owned(), format!("{name}-{}", host % 20)));
             }
             labels.insert(4, ("hostname".to_owned(), format!("host_{host}")));
-            let labels = labels
-                .into_iter()
-                .map(|(name, value)| Label { name, value });
+            let labels = labels.into_iter().map(|(name, value)| Label { name, value });
             series.push(TimeSeries {
                 labels: labels.collect(),
                 samples: vec![Sample {

@@ -220,10 +220,7 @@ impl BatchWriter {
             Err(failure) => return failed(failure),
         };
         let batch = LineBatch::new(bytes, default_time_ns);
-        let written = self
-            .writes
-            .write_rows(reservation, &self.database, &batch, options)
-            .await;
+        let written = self.writes.write_rows(reservation, &self.database, &batch, options).await;
         match written {
             Ok(accepted) => Ok(BatchOutcome::Stored {
                 rows: accepted.rows,

@@ -222,9 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn patience(&self) -> Duration {
         let limits = &self.context.limits;
         let idle_end = self.last_read.saturating_add(limits.idle);
-        let line_end = self
-            .line_begun
-            .map(|started_at| started_at.saturating_add(limits.line));
+        let line_end = self.line_begun.map(|started_at| started_at.saturating_add(limits.line));
         let end = line_end.map_or(idle_end, |line_end| line_end.min(idle_end));
         end.saturating_sub(self.context.world.clock.monotonic())
     }
@@ -258,10 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn receive_arrived(&mut self) -> Option<CloseReason> {
         let before = self.buffer.bytes().len();
         let read = self.buffer.read_arrived(&mut self.stream);
-        self.context
-            .writer
-            .metrics
-            .count_bytes(self.buffer.bytes().len() - before);
+        self.context.writer.metrics.count_bytes(self.buffer.bytes().len() - before);
         self.find_lines();
         match read {
             Ok(false) if self.buffer.incomplete_bytes() > self.context.limits.line_bytes => {

@@ -106,11 +106,7 @@ impl KeyReader {
             return Ok(None);
         }
         let found = self.catalog.database_by_name(database, self.max_age);
-        let found = self
-            .world
-            .timeout(STORE_LIMIT, found)
-            .await
-            .ok_or_else(store_timeout)??;
+        let found = self.world.timeout(STORE_LIMIT, found).await.ok_or_else(store_timeout)??;
         if found.is_some() && permissions.allow(DatabaseAction::Write, found) {
             Ok(found)
         } else {

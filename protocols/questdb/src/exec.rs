@@ -42,9 +42,7 @@ pub(crate) fn routes(engine: Arc<QueryEngine>, default_database: Option<String>)
         engine,
         default_database,
     };
-    Router::new()
-        .route("/exec", get(exec))
-        .with_state(Arc::new(state))
+    Router::new().route("/exec", get(exec)).with_state(Arc::new(state))
 }
 
 async fn exec(State(state): State<Arc<ExecState>>, request: Request) -> Response {

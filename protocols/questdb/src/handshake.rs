@@ -121,11 +121,9 @@ async fn authenticate(
         None => None,
     };
     let is_signed = is_signed_by(key, &challenge, &answer);
-    known
-        .filter(|_| is_signed)
-        .ok_or(CloseReason::Unauthenticated(
-            "the client's key is unknown or has expired, or its signature is wrong",
-        ))
+    known.filter(|_| is_signed).ok_or(CloseReason::Unauthenticated(
+        "the client's key is unknown or has expired, or its signature is wrong",
+    ))
 }
 
 /// Sends the challenge and receives the line that answers it.

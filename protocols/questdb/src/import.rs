@@ -45,9 +45,7 @@ pub(crate) fn routes(service: Arc<WriteService>, default_database: Option<String
         service,
         default_database,
     };
-    Router::new()
-        .route("/imp", post(import))
-        .with_state(Arc::new(state))
+    Router::new().route("/imp", post(import)).with_state(Arc::new(state))
 }
 
 async fn import(State(state): State<Arc<ImportState>>, request: Request) -> Response {
@@ -76,9 +74,7 @@ async fn accept(
     let caller = Caller::from_head(&head)?;
     let only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
-    let mut reservation = service
-        .reserve(expected_bytes(&head.headers, &limits))
-        .await?;
+    let mut reservation = service.reserve(expected_bytes(&head.headers, &limits)).await?;
     let body = read_body(&head.headers, body, &limits, service.world()).await?;
     let form = ImportForm::parse(&head.headers, body)?;
     let names = header_names(&form.data)?;
@@ -101,9 +97,7 @@ async fn accept(
         accept_partial: !params.all_or_nothing,
         ..WriteOptions::default()
     };
-    let written = service
-        .write_rows(reservation, &database, &rows, options)
-        .await;
+    let written = service.write_rows(reservation, &database, &rows, options).await;
     let (imported, errors, rejected) = match written {
         Ok(accepted) => (accepted.rows, Vec::new(), 0),
         Err(WriteFailure::Empty) => (0, Vec::new(), 0),

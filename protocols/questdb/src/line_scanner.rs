@@ -282,9 +282,7 @@ pub(crate) fn lines_within(bytes: &[u8], max_bytes: usize) -> &[u8] {
 /// Returns the first line with its newline; all bytes if the line is incomplete.
 pub(crate) fn first_line(bytes: &[u8]) -> &[u8] {
     let length = questdb_line_length(bytes);
-    length
-        .and_then(|length| bytes.get(..length))
-        .unwrap_or(bytes)
+    length.and_then(|length| bytes.get(..length)).unwrap_or(bytes)
 }
 
 #[cfg(test)]

@@ -71,21 +71,15 @@ impl ConnectionMetrics {
     }
 
     pub(crate) fn count_lines(&self, lines: usize) {
-        self.counters
-            .lines
-            .fetch_add(lines as u64, Ordering::Relaxed);
+        self.counters.lines.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_skipped(&self, lines: usize) {
-        self.counters
-            .skipped
-            .fetch_add(lines as u64, Ordering::Relaxed);
+        self.counters.skipped.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_bytes(&self, bytes: usize) {
-        self.counters
-            .bytes
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_closed(&self, reason: &'static str) {

@@ -191,9 +191,8 @@ fn a_chain_at_another_place_restores_in_a_new_cluster_and_damage_is_found() {
 /// Returns the number of sections that the scrubber of a server has mended.
 fn mended(server: &NeapProcess) -> u64 {
     let metrics = server.get("/metrics").text();
-    let mut values = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("neap_scrub_mended_total "));
+    let mut values =
+        metrics.lines().filter_map(|line| line.strip_prefix("neap_scrub_mended_total "));
     values.next().unwrap().parse().unwrap()
 }
 

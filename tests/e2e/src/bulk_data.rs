@@ -97,11 +97,7 @@ fn requests_delete_rows_at_once_and_can_not_be_aborted() {
     ];
     run(&server, &all).succeeded();
     assert_eq!(rows(), Vec::<Value>::new());
-    let listed = json_of(
-        &server
-            .get("/api/v3/row_delete_requests?min_sequence=2")
-            .bytes,
-    );
+    let listed = json_of(&server.get("/api/v3/row_delete_requests?min_sequence=2").bytes);
     assert_eq!(listed[0]["delete_predicate"], "");
     assert_eq!(listed.as_array().unwrap().len(), 1);
 }

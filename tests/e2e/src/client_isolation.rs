@@ -54,13 +54,8 @@ fn all_of(stream: &mut TcpStream) -> String {
 /// Returns the value of a metric without labels.
 fn metric(neap: &NeapProcess, name: &str) -> f64 {
     let text = neap.get("/metrics").text();
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value
-        .unwrap_or_else(|| panic!("no {name}"))
-        .parse()
-        .unwrap()
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
 }
 
 #[test]
@@ -68,8 +63,7 @@ fn incomplete_heads_and_bodies_time_out_while_others_are_served() {
     let neap = serve(&["--http-timeout", "2s"]);
     let mut silent = connect(&neap);
     let mut head = connect(&neap);
-    head.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n")
-        .unwrap();
+    head.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n").unwrap();
     let mut body = connect(&neap);
     body.write_all(
         b"POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nm v=",
@@ -87,8 +81,7 @@ fn incomplete_heads_and_bodies_time_out_while_others_are_served() {
     assert!(answer.contains("did not arrive within 2 s"), "{answer}");
     // The server also closes an idle keep-alive connection.
     let mut idle = connect(&neap);
-    idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        .unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     assert!(all_of(&mut idle).starts_with("HTTP/1.1 200 "));
     assert_eq!(neap.get("/health").status, 200);
 }
@@ -100,9 +93,7 @@ fn heads_that_are_too_large_are_refused() {
     let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n");
     let answer = exchange(&neap, head.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let headers: String = (0..200)
-        .map(|number| format!("X-{number}: x\r\n"))
-        .collect();
+    let headers: String = (0..200).map(|number| format!("X-{number}: x\r\n")).collect();
     let head = format!("GET /health HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     let answer = exchange(&neap, head.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
@@ -210,10 +201,8 @@ fn incomplete_bodies_do_not_block_other_requests() {
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
     assert!(answer.contains("with incomplete bodies"), "{answer}");
     for source in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-        let client = Client::builder()
-            .local_address(std::net::IpAddr::from(source))
-            .build()
-            .unwrap();
+        let client =
+            Client::builder().local_address(std::net::IpAddr::from(source)).build().unwrap();
         for time in 0..50 {
             let url = format!("{}/api/v3/write_lp?db=d", neap.url());
             let answer = client.post(url).body(format!("m v=1 {time}")).send();
@@ -235,10 +224,7 @@ fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
     assert_eq!(created.status, 201, "{}", created.text());
     let created: Value = serde_json::from_slice(&created.bytes).unwrap();
     let token = created["token"].as_str().unwrap();
-    let encoded = token
-        .replace('+', "%2B")
-        .replace('/', "%2F")
-        .replace('=', "%3D");
+    let encoded = token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     let path = format!("/write?db=d&u=somebody&p={encoded}");
     let written = Reply::receive(neap.request("POST", &path).body("m v=1 1")).unwrap();
     assert_eq!(written.status, 204, "{}", written.text());
@@ -251,9 +237,7 @@ fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
     let line = wait_for("the line of a request", LIMIT, || {
         let log = neap.log();
         let mut lines = log.lines();
-        lines
-            .find(|line| line.contains(&id) && line.contains("204"))
-            .map(str::to_owned)
+        lines.find(|line| line.contains(&id) && line.contains("204")).map(str::to_owned)
     });
     assert!(line.contains("_admin"), "{line}");
     let log = neap.log();

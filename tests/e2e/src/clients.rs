@@ -33,11 +33,8 @@ const TLS_TOKEN: &str = "apiv3_operator_of_a_server_with_tls_00000000";
 
 /// Starts a server for clients, and returns it with an admin token.
 fn serve(place: &StoreFixture, flags: &[&str]) -> (NeapProcess, String) {
-    let all: Vec<_> = ["--default-database", DEFAULT_DATABASE]
-        .iter()
-        .chain(flags)
-        .copied()
-        .collect();
+    let all: Vec<_> =
+        ["--default-database", DEFAULT_DATABASE].iter().chain(flags).copied().collect();
     let server = NeapProcess::serve_with_tokens(place, &all);
     let token = server.first_token();
     (server, token)

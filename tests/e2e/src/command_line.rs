@@ -60,10 +60,7 @@ fn without_flags_the_server_prints_instructions() {
     let url = server.url();
     let binary = neap_binary();
     let program = binary.display();
-    let greeting: Vec<_> = first
-        .lines()
-        .skip_while(|line| !line.starts_with("Neap "))
-        .collect();
+    let greeting: Vec<_> = first.lines().skip_while(|line| !line.starts_with("Neap ")).collect();
     assert_eq!(
         greeting[..4],
         [
@@ -154,11 +151,7 @@ fn databases_are_created_shown_and_deleted() {
     insta::assert_snapshot!(stage.run(&["create", "database", "one"]).failed(1), @"Create command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
     insta::assert_snapshot!(stage.run(&["create", "database", "-"]).failed(1), @r#"Create command failed: server responded with error [400 Bad Request]: {"error":"db name did not start with a number or letter"}"#);
 
-    let show = |format| {
-        stage
-            .run(&["show", "databases", "--format", format])
-            .succeeded()
-    };
+    let show = |format| stage.run(&["show", "databases", "--format", format]).succeeded();
     insta::assert_snapshot!(show("pretty"), @r"
     +---------------+
     | iox::database |
@@ -179,9 +172,7 @@ fn databases_are_created_shown_and_deleted() {
     );
 
     let question = "Are you sure you want to delete \"two\"? Enter 'yes' or 'y' to confirm\n";
-    let refused = stage
-        .run_with_input(&["delete", "database", "two"], "no\n")
-        .failed(1);
+    let refused = stage.run_with_input(&["delete", "database", "two"], "no\n").failed(1);
     let reason = "Delete command failed: Cannot proceed without confirmation\n";
     assert_eq!(refused, format!("{question}{reason}"));
     let deleted = stage.run_with_input(&["delete", "database", "two"], "yes\n");
@@ -255,9 +246,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
         reported.err
     );
     let rows = wait_for("row that was not synced", Duration::from_secs(30), || {
-        let rows = stage
-            .server
-            .query("db", "SELECT host FROM cpu ORDER BY host");
+        let rows = stage.server.query("db", "SELECT host FROM cpu ORDER BY host");
         (rows.len() == 6).then_some(rows)
     });
     let hosts = ["a", "b", "c", "d", "e", "f"].map(|host| json!({ "host": host }));
@@ -305,9 +294,7 @@ fn refused_writes_report_the_lines_and_fail() {
     ]);
     output.succeeded();
     assert_eq!(
-        stage
-            .server
-            .query("db", "SELECT count(*) AS n FROM several"),
+        stage.server.query("db", "SELECT count(*) AS n FROM several"),
         [json!({ "n": 2 })]
     );
     let output = stage.run(&["write", "--quiet", "-d", "db", "--file", "/nowhere.lp"]);
@@ -331,9 +318,7 @@ fn refused_writes_report_the_lines_and_fail() {
 #[test]
 fn results_have_all_formats_on_the_standard_output_and_in_files() {
     let stage = CommandFixture::new();
-    stage
-        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
-        .succeeded();
+    stage.run_with_input(&["write", "--quiet", "-d", "db"], LINES).succeeded();
     let sql = "SELECT * FROM cpu ORDER BY host";
     let query = |format: &str| stage.run(&["query", "-d", "db", sql, "--format", format]);
     insta::assert_snapshot!(query("pretty").succeeded(), @r"
@@ -375,9 +360,7 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
         }
         assert_eq!(stored, printed, "{format}");
     }
-    stage
-        .run(&["query", "-d", "db", "SELECT * FROM nope", "-o", &path])
-        .failed(1);
+    stage.run(&["query", "-d", "db", "SELECT * FROM nope", "-o", &path]).failed(1);
     let stored = fs::read(&path).unwrap();
     assert!(
         stored.starts_with(b"PAR1"),
@@ -388,9 +371,7 @@ fn results_have_all_formats_on_the_standard_output_and_in_files() {
 #[test]
 fn queries_come_from_arguments_files_and_the_standard_input() {
     let stage = CommandFixture::new();
-    stage
-        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
-        .succeeded();
+    stage.run_with_input(&["write", "--quiet", "-d", "db"], LINES).succeeded();
     let file = stage.file("sql", "SELECT count(*) AS n\nFROM cpu\n");
     let csv = ["--format", "csv"];
     let by_file = stage.run(&[&["query", "-d", "db", "-f", &file], &csv[..]].concat());
@@ -428,9 +409,7 @@ fn stores_are_checked_and_flushed_without_a_server() {
     let empty = neap(&stage.place.after(&["compact"])).succeeded();
     let folder = stage.place.folder().display();
     assert_eq!(empty, format!("no databases in directory {folder}\n"));
-    stage
-        .run_with_input(&["write", "--quiet", "-d", "db"], LINES)
-        .succeeded();
+    stage.run_with_input(&["write", "--quiet", "-d", "db"], LINES).succeeded();
     let compact = || neap(&stage.place.after(&["compact", "-d", "db"])).succeeded();
     // Rows that were acknowledged before the command are flushed, also those of the last seconds.
     let flushed = compact();

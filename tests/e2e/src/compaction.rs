@@ -122,12 +122,10 @@ fn compact(place: &StoreFixture) {
 
 fn run(place: &StoreFixture) {
     let ingest = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
-    let writers: Vec<NeapProcess> = (0..3)
-        .map(|_| NeapProcess::serve_with(place, &ingest))
-        .collect();
-    let queriers: Vec<NeapProcess> = (0..2)
-        .map(|_| NeapProcess::serve_with(place, &["--mode", "query"]))
-        .collect();
+    let writers: Vec<NeapProcess> =
+        (0..3).map(|_| NeapProcess::serve_with(place, &ingest)).collect();
+    let queriers: Vec<NeapProcess> =
+        (0..2).map(|_| NeapProcess::serve_with(place, &["--mode", "query"])).collect();
     let (written, over) = (AcknowledgedWrites::default(), AtomicBool::new(false));
     write(
         &writers[0],
@@ -149,11 +147,9 @@ fn run(place: &StoreFixture) {
         }
         // A worker that ends early has failed.
         let failed = |_: &u64| workers.iter().any(|worker| worker.is_finished());
-        (0..RUN.as_secs())
-            .take_while(|second| !failed(second))
-            .for_each(|_| {
-                pause(Duration::from_secs(1));
-            });
+        (0..RUN.as_secs()).take_while(|second| !failed(second)).for_each(|_| {
+            pause(Duration::from_secs(1));
+        });
         over.store(true, Ordering::Relaxed);
     });
     check(place, &queriers, &written);
@@ -161,10 +157,7 @@ fn run(place: &StoreFixture) {
 
 /// After everything is flushed and settled, checks that all rows exist and that days have few sections.
 fn check(place: &StoreFixture, queriers: &[NeapProcess], written: &AcknowledgedWrites) {
-    let rounds = written
-        .rounds
-        .each_ref()
-        .map(|rounds| rounds.load(Ordering::Relaxed));
+    let rounds = written.rounds.each_ref().map(|rounds| rounds.load(Ordering::Relaxed));
     let all = "SELECT writer, count(round) AS n, count(late) AS late FROM samples \
                WHERE writer <> 'w' GROUP BY writer ORDER BY writer";
     let expected: Vec<Value> = rounds

@@ -74,16 +74,11 @@ fn answers_are_arrow_streams_on_request() {
         // The first message begins with the mark of a stream, and the last one is its end.
         assert!(answer.bytes.starts_with(&[0xff; 4]), "{path}");
         assert!(
-            answer
-                .bytes
-                .ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+            answer.bytes.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
             "{path}"
         );
         for part in [b"host".as_slice(), b"iox::column::type", b"ab"] {
-            let has = answer
-                .bytes
-                .windows(part.len())
-                .any(|window| window == part);
+            let has = answer.bytes.windows(part.len()).any(|window| window == part);
             assert!(has, "{path}: {}", String::from_utf8_lossy(part));
         }
     }

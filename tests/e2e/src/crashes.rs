@@ -58,9 +58,7 @@ fn load(
 fn stored(server: &ServerClient, table: &str, client: usize) -> BTreeSet<usize> {
     let sql = format!("SELECT id FROM {table} WHERE client = 'c{client}' ORDER BY id");
     let rows = server.query("load", &sql);
-    let ids = rows
-        .iter()
-        .map(|row| usize::try_from(row["id"].as_u64().unwrap()).unwrap());
+    let ids = rows.iter().map(|row| usize::try_from(row["id"].as_u64().unwrap()).unwrap());
     let rows: Vec<usize> = ids.collect();
     assert_eq!(rows.len() % ROWS, 0, "a request is stored in part");
     let requests = rows.chunks(ROWS).map(|rows| {
@@ -99,10 +97,7 @@ fn acknowledged_writes_survive_kill_9() {
                 (is_over || acknowledged.load(Ordering::Relaxed) >= enough).then_some(())
             });
             server.kill();
-            clients
-                .into_iter()
-                .map(|client| client.join().unwrap())
-                .collect::<Vec<_>>()
+            clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
         });
         for (sent, new) in sent.iter_mut().zip(new) {
             sent.all.extend(new.all);

@@ -138,9 +138,7 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     let lost = "2 rows of table \"a\" from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z";
     assert!(shown.contains(lost), "{shown}");
     stage.failure("a");
-    let done = stage
-        .on_store(&["fsck", "--repair", "--quarantine", &key])
-        .succeeded();
+    let done = stage.on_store(&["fsck", "--repair", "--quarantine", &key]).succeeded();
     assert!(done.contains(&format!("quarantined {key}")), "{done}");
     assert_eq!((stage.count("a"), stage.count("b")), (2, 3));
     let versions = "SELECT quarantined FROM system.versions WHERE quarantined IS NOT NULL";
@@ -180,9 +178,7 @@ fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
     let found = stage.damage(&[]);
     assert!(found.contains(&key), "{found}");
 
-    stage
-        .on_store(&["fsck", "--repair", "--quarantine", &key])
-        .succeeded();
+    stage.on_store(&["fsck", "--repair", "--quarantine", &key]).succeeded();
     assert_eq!((stage.count("a"), stage.count("b")), (2, 1));
     stage.on_store(&["compact"]).succeeded();
     assert_eq!((stage.count("a"), stage.count("b")), (2, 1));

@@ -234,20 +234,14 @@ pub(crate) fn drop_and_undrop<S: Deref<Target = ServerClient>>(stage: &DataLifec
     stage.write("m,host=a v=1 10\nother v=1 10\n");
     stage.flush();
     stage.write("m,host=a v=2 20\n");
-    stage
-        .run(&["delete", "table", "m", "-d", "db", "--yes"])
-        .succeeded();
+    stage.run(&["delete", "table", "m", "-d", "db", "--yes"]).succeeded();
     let body = json!({ "db": "db", "q": "SELECT * FROM m", "format": "json" });
     assert_ne!(stage.send("POST", "/api/v3/query_sql", body).status, 200);
-    stage
-        .run(&["undelete", "table", "m", "-d", "db"])
-        .succeeded();
+    stage.run(&["undelete", "table", "m", "-d", "db"]).succeeded();
     let rows = stage.rows("SELECT v FROM m ORDER BY time");
     assert_eq!(rows, [json!({ "v": 1.0 }), json!({ "v": 2.0 })]);
 
-    stage
-        .run(&["delete", "database", "db", "--yes"])
-        .succeeded();
+    stage.run(&["delete", "database", "db", "--yes"]).succeeded();
     stage.run(&["undelete", "database", "db"]).succeeded();
     assert_eq!(stage.rows("SELECT v FROM m ORDER BY time"), rows);
 }

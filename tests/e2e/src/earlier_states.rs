@@ -28,13 +28,10 @@ impl EarlierStatesFixture {
     /// Writes points with these times, and flushes them with earlier writes. Low-water marks closer than 15 s are
     /// thinned out.
     fn flush(&self, times: std::ops::Range<u64>) -> u64 {
-        let lines: String = times
-            .map(|time| format!("m,host=a v={time} {time}\n"))
-            .collect();
+        let lines: String = times.map(|time| format!("m,host=a v={time} {time}\n")).collect();
         let stamp = self.server.write("db", &lines);
         pause(Duration::from_secs(16));
-        self.on_store(&["compact", "--settle-after", "0s"])
-            .succeeded();
+        self.on_store(&["compact", "--settle-after", "0s"]).succeeded();
         stamp
     }
 
@@ -60,9 +57,7 @@ impl EarlierStatesFixture {
         let data = self.place.folder().join("data/1");
         let files = fs::read_dir(data).unwrap();
         let paths = files.map(|file| file.unwrap().path());
-        paths
-            .filter(|path| path.to_string_lossy().ends_with(end))
-            .collect()
+        paths.filter(|path| path.to_string_lossy().ends_with(end)).collect()
     }
 }
 
@@ -79,9 +74,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     let body =
         json!({ "db": "db", "q": "DELETE FROM m WHERE time >= '1970-01-01'", "format": "json" });
     assert_eq!(
-        Reply::receive(deleted.body(body.to_string()))
-            .unwrap()
-            .status,
+        Reply::receive(deleted.body(body.to_string())).unwrap().status,
         200
     );
     assert_eq!(stage.count("db"), rows(0));
@@ -107,10 +100,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
 
     let bytes = |stage: &EarlierStatesFixture| -> u64 {
         let objects = stage.objects(".parquet");
-        objects
-            .iter()
-            .map(|path| path.metadata().unwrap().len())
-            .sum()
+        objects.iter().map(|path| path.metadata().unwrap().len()).sum()
     };
     let held = bytes(&stage);
     let as_of = before.to_string();
@@ -185,9 +175,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
         let fresh = NeapProcess::serve(&stage.place);
         assert_eq!(fresh.query("well", COUNT), rows(1), "{name}");
         let body = json!({ "db": "db", "q": "SELECT * FROM m", "format": "json" });
-        let request = fresh
-            .request("POST", "/api/v3/query_sql")
-            .body(body.to_string());
+        let request = fresh.request("POST", "/api/v3/query_sql").body(body.to_string());
         let answer = Reply::receive(request);
         let text = answer.map_or_else(|error| error.to_string(), |reply| reply.text());
         if name != "flipped bit" {
@@ -199,9 +187,7 @@ fn damage_is_found_and_unaffected_queries_continue() {
 #[test]
 fn a_time_travel_period_that_queries_may_outlive_is_refused() {
     let stage = EarlierStatesFixture::new();
-    let refused = stage
-        .on_store(&["compact", "--time-travel", "9m"])
-        .failed(1);
+    let refused = stage.on_store(&["compact", "--time-travel", "9m"]).failed(1);
     assert!(
         refused.contains("--time-travel 540 s is too short for queries of up to 300 s"),
         "{refused}"

@@ -140,10 +140,7 @@ fn a_database_is_exported_as_one_parquet_file_for_each_table_and_day() {
     assert_eq!(first.num_rows(), 3);
     let beds = first.column_by_name("bed").unwrap();
     assert!(beds.as_dictionary_opt::<Int32Type>().is_some());
-    let times = first
-        .column_by_name("time")
-        .unwrap()
-        .as_primitive::<TimestampNanosecondType>();
+    let times = first.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
     assert!(times.values().contains(&1_767_225_600_000_000_001));
     let verified = format!("export --verify {}/out", folder.path().display());
     let out = server.run(&verified).succeeded();
@@ -260,9 +257,7 @@ fn verification_reports_files_that_differ_are_missing_or_do_not_belong_there() {
     fs::write(part("2026-01-02"), "").unwrap();
     fs::remove_file(part("2026-01-04")).unwrap();
     fs::write(out.join("soil/more.csv"), "").unwrap();
-    let err = server
-        .run(&format!("export --verify {}", out.display()))
-        .failed(1);
+    let err = server.run(&format!("export --verify {}", out.display())).failed(1);
     for expected in [
         "soil/day=2026-01-01/part-00000000000000.csv: its checksum is another one",
         "soil/day=2026-01-02/part-00000000000000.csv: it has 0 bytes instead of ",
@@ -328,9 +323,7 @@ fn a_query_that_was_finished_before_a_kill_is_not_exported_twice() {
     manifest["complete"] = false.into();
     fs::write(out.join("export.json"), manifest.to_string()).unwrap();
     assert_eq!(server.export(query, &folder), text);
-    let verified = server
-        .run(&format!("export --verify {}", out.display()))
-        .succeeded();
+    let verified = server.run(&format!("export --verify {}", out.display())).succeeded();
     assert!(
         verified.starts_with("1 files with 2 rows and "),
         "{verified}"

@@ -30,10 +30,7 @@ fn known(sections: &[&str]) -> BTreeMap<&'static str, &'static str> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             is_here = sections.contains(&name);
         } else if is_here {
             let (case, reason) = line.split_once(": ").expect("a case and a reason");
@@ -103,14 +100,8 @@ fn compare_answers(suite: &str, further: &[&str], server: &[&str]) {
         .map(|case| case["id"].as_str().unwrap())
         .collect();
     let known = known(&[&[suite][..], further].concat());
-    let new: Vec<_> = differing
-        .iter()
-        .filter(|case| !known.contains_key(**case))
-        .collect();
-    let gone: Vec<_> = known
-        .keys()
-        .filter(|case| !differing.contains(**case))
-        .collect();
+    let new: Vec<_> = differing.iter().filter(|case| !known.contains_key(**case)).collect();
+    let gone: Vec<_> = known.keys().filter(|case| !differing.contains(**case)).collect();
     let equal = report.len() - differing.len();
     println!("{suite}: {equal} of {} answers are equal", report.len());
     assert!(

@@ -86,9 +86,7 @@ fn check(cases: &[MalformedRequest]) {
 /// Checks that every request is refused with its expected answer, and that nothing changed.
 pub(crate) fn check_on(server: &ServerClient, cases: &[MalformedRequest]) {
     for case in cases {
-        let mut request = server
-            .request(case.method, &case.target)
-            .body(case.body.clone());
+        let mut request = server.request(case.method, &case.target).body(case.body.clone());
         for (header, value) in &case.headers {
             request = request.header(*header, *value);
         }

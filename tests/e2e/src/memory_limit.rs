@@ -31,9 +31,7 @@ const QUERIES: [&str; 5] = [
 fn resident_bytes(neap: &NeapProcess) -> usize {
     let pid = neap.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
     kibibytes.parse::<usize>().unwrap() << 10
 }

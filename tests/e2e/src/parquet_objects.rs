@@ -39,9 +39,7 @@ pub(crate) fn check_readable(
     let folder = place.folder().to_str().unwrap();
     let scripts = repository().join("tests/clients");
     let mut command = program(Path::new(&python), &scripts);
-    command
-        .args(["-B", "read_objects.py", folder, sql])
-        .args(keys);
+    command.args(["-B", "read_objects.py", folder, sql]).args(keys);
     let output = output_of(command, b"").succeeded();
     let found: Value = serde_json::from_str(&output).unwrap();
     assert!(found["opened"].as_u64().unwrap() >= files.len() as u64);

@@ -20,11 +20,7 @@ fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
         let mode = metadata.mode() & 0o7777;
         if metadata.is_dir() {
             directories.push(mode);
-            ahead.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
+            ahead.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else {
             files.push(mode);
         }

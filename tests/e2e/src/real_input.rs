@@ -52,11 +52,7 @@ pub(crate) struct StoredInput {
 pub(crate) fn store(server: &ServerClient, name: &str, text: &str) -> StoredInput {
     let databases = [format!("{name}-http"), format!("{name}-command")];
     let path = format!("/api/v3/write_lp?db={}", databases[0]);
-    let reply = server
-        .request("POST", &path)
-        .body(text.to_owned())
-        .send()
-        .unwrap();
+    let reply = server.request("POST", &path).body(text.to_owned()).send().unwrap();
     assert_eq!(reply.status(), 204, "{name}: {}", reply.text().unwrap());
 
     let folder = tempfile::tempdir().unwrap();
@@ -96,14 +92,9 @@ pub(crate) fn check(server: &ServerClient, stage: &str, stored: &[StoredInput]) 
                 database,
                 "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY 1",
             );
-            let tables: Vec<_> = table_rows
-                .iter()
-                .map(|row| row["table_name"].clone())
-                .collect();
-            let names: Vec<_> = expected
-                .iter()
-                .map(|summary| Value::from(summary.table.as_str()))
-                .collect();
+            let tables: Vec<_> = table_rows.iter().map(|row| row["table_name"].clone()).collect();
+            let names: Vec<_> =
+                expected.iter().map(|summary| Value::from(summary.table.as_str())).collect();
             assert_eq!(tables, names, "{stage}: {database}");
             for summary in expected {
                 let rows = server.query(database, &summary.sql());
@@ -115,9 +106,7 @@ pub(crate) fn check(server: &ServerClient, stage: &str, stored: &[StoredInput]) 
 
 /// Returns the number of segments in a directory, flushed or not.
 fn segments(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| {
             if path.is_dir() {
@@ -134,10 +123,7 @@ fn flush(place: &StoreFixture) -> usize {
     let out = neap(&place.after(&["compact"])).succeeded();
     let counts = out.lines().filter_map(|line| {
         let (_, text) = line.split_once(": ")?;
-        text.split_once(" segments are now ")?
-            .0
-            .parse::<usize>()
-            .ok()
+        text.split_once(" segments are now ")?.0.parse::<usize>().ok()
     });
     counts.sum()
 }
@@ -148,10 +134,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
     // The servers do not compact, so that only the command flushes segments.
     let server = NeapProcess::serve_with(&place, &["--mode", "ingest,query"]);
     let inputs = inputs();
-    let stored: Vec<_> = inputs
-        .iter()
-        .map(|(name, text)| store(&server, name, text))
-        .collect();
+    let stored: Vec<_> = inputs.iter().map(|(name, text)| store(&server, name, text)).collect();
     let points: usize = stored
         .iter()
         .flat_map(|stored| &stored.expected)

@@ -166,9 +166,7 @@ fn on(place: &StoreFixture, lag: Duration) {
     );
     costs(&querier, "", || {
         let path = "/api/v3/query_sql?db=budget&q=SELECT%20sum(v)%20AS%20v%20FROM%20m";
-        let request = querier
-            .request("GET", path)
-            .header("x-neap-max-staleness", "1h");
+        let request = querier.request("GET", path).header("x-neap-max-staleness", "1h");
         assert_eq!(request.send().unwrap().status(), 200);
     });
 

@@ -19,8 +19,7 @@ fn states(server: &ServerClient) -> BTreeMap<String, String> {
     let sql = "SELECT node_id, state FROM system.nodes";
     let rows = server.query("_internal", sql).into_iter();
     let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
-    rows.map(|row| (text(&row, "node_id"), text(&row, "state")))
-        .collect()
+    rows.map(|row| (text(&row, "node_id"), text(&row, "state"))).collect()
 }
 
 #[test]
@@ -112,9 +111,7 @@ fn a_heap_profile_names_the_functions_that_hold_memory() {
     });
     assert_eq!(made.status, 200, "{}", made.text());
     let mut text = Vec::new();
-    GzDecoder::new(made.bytes.as_slice())
-        .read_to_end(&mut text)
-        .unwrap();
+    GzDecoder::new(made.bytes.as_slice()).read_to_end(&mut text).unwrap();
     let text = String::from_utf8_lossy(&text);
     for name in ["inuse_space", "bytes", "neap_wal::"] {
         assert!(text.contains(name), "{name} is not in the profile");
@@ -139,9 +136,7 @@ fn spans(receiver: &ServerClient, trace: &str) -> Vec<BTreeMap<String, String>> 
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     rows.map(|row| {
         let columns = row.as_object().unwrap().iter();
-        columns
-            .map(|(name, value)| (name.clone(), text(value)))
-            .collect()
+        columns.map(|(name, value)| (name.clone(), text(value))).collect()
     })
     .collect()
 }
@@ -163,9 +158,7 @@ fn requests_that_ask_for_a_trace_send_their_steps_to_a_receiver() {
     let traced = |trace: &str, flag: &str, method: &str, path: &str, body: &str| {
         let parent = format!("00-{trace}-{CLIENT_SPAN}-{flag}");
         let request = server.request(method, path).header("traceparent", parent);
-        Reply::receive(request.body(body.to_owned()))
-            .unwrap()
-            .status
+        Reply::receive(request.body(body.to_owned())).unwrap().status
     };
     let unsampled = "0af7651916cd43dd8448eb211c80319c";
     assert_eq!(

@@ -43,10 +43,7 @@ impl ProcessCluster {
 
     /// Returns the answer of a query, which must be the same on both queriers.
     fn query(&self, sql: &str) -> Vec<Value> {
-        let [one, other] = self
-            .queriers
-            .each_ref()
-            .map(|querier| querier.query("shared", sql));
+        let [one, other] = self.queriers.each_ref().map(|querier| querier.query("shared", sql));
         assert_eq!(one, other, "{sql}");
         one
     }
@@ -60,11 +57,7 @@ fn write(server: &ServerClient, lines: &str, after: Option<u64>) -> u64 {
         match reply.status {
             204 => return reply.stamp().expect("a stamp"),
             503 => {
-                let wait = reply
-                    .header("retry-after")
-                    .expect("a time to wait")
-                    .parse()
-                    .unwrap();
+                let wait = reply.header("retry-after").expect("a time to wait").parse().unwrap();
                 pause(Duration::from_secs(wait));
             }
             status => panic!("{status}: {}", reply.text()),
@@ -110,9 +103,7 @@ fn check(cluster: &ProcessCluster, contested: &BTreeMap<(u64, u64), u64>) {
         (0..ROUNDS).map(move |round| json!({ "writer": writer, "round": round }))
     });
     assert_eq!(all, expected.collect::<Vec<_>>());
-    let both = (0..ROUNDS)
-        .map(|round| format!("sum(both_{round})"))
-        .collect::<Vec<_>>();
+    let both = (0..ROUNDS).map(|round| format!("sum(both_{round})")).collect::<Vec<_>>();
     let sum = cluster.query(&format!("SELECT {} AS n FROM samples", both.join(" + ")));
     assert_eq!(sum, [json!({ "n": 2 * ROUNDS })]);
 
@@ -161,12 +152,7 @@ fn flush(place: &StoreFixture, cluster: &ProcessCluster) {
         fresh.query("shared", "SELECT count(*) FROM samples");
         (fresh.store_requests().of("get tail") == 0).then_some(())
     });
-    assert!(
-        cluster
-            .queriers
-            .iter()
-            .all(|querier| querier.get("/health").status == 200)
-    );
+    assert!(cluster.queriers.iter().all(|querier| querier.get("/health").status == 200));
 }
 
 fn on(place: &StoreFixture) {

@@ -205,11 +205,7 @@ fn an_error_is_red_and_the_session_goes_on() {
         error,
         "error: unknown command \\frobnicate: \\? lists the commands"
     );
-    assert!(
-        shell
-            .enter("SELECT 1 AS one;", "house>")
-            .contains("| one |")
-    );
+    assert!(shell.enter("SELECT 1 AS one;", "house>").contains("| one |"));
 
     let plain = Options {
         variables: &[("NO_COLOR", "1")],
@@ -230,11 +226,7 @@ fn ctrl_c_cancels_a_line_or_a_query() {
     shell.wait_for_text("ended");
     shell.press(CTRL_C);
     shell.wait_for_line("house>");
-    assert!(
-        shell
-            .enter("SELECT 1 AS one;", "house>")
-            .contains("| one |")
-    );
+    assert!(shell.enter("SELECT 1 AS one;", "house>").contains("| one |"));
 
     shell.press(ENDLESS);
     shell.press(ENTER);
@@ -245,11 +237,7 @@ fn ctrl_c_cancels_a_line_or_a_query() {
     // The server has stopped the query.
     wait_for_endless(&stage.server, false);
     shell.wait_for_line("house>");
-    assert!(
-        shell
-            .enter("SELECT 2 AS two;", "house>")
-            .contains("| two |")
-    );
+    assert!(shell.enter("SELECT 2 AS two;", "house>").contains("| two |"));
     shell.press(CTRL_D);
     assert_eq!(shell.end().0, Some(0));
 }
@@ -296,11 +284,7 @@ fn only_a_terminal_is_a_shell() {
     let arguments = ["query", "--host", stage.server.url(), "-d", "house"];
     let mut terminal = VirtualTerminal::run_with(&arguments, home, &piped);
     assert_eq!(terminal.end(), (Some(1), String::new()));
-    assert!(
-        terminal
-            .screen()
-            .starts_with("Query command failed: no query given: ")
-    );
+    assert!(terminal.screen().starts_with("Query command failed: no query given: "));
     let mut terminal = VirtualTerminal::run(&["query", "SELECT 1"], home);
     assert_eq!(terminal.end().0, Some(2));
     assert!(terminal.screen().contains("--database <NAME>"));

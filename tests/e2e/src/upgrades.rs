@@ -32,9 +32,7 @@ struct ReleaseFixture {
 impl ReleaseFixture {
     fn all() -> Vec<Self> {
         let folder = repository().join("tests/e2e/data/releases");
-        let archives = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
+        let archives = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let fixtures: Vec<_> = archives.map(|archive| Self::unpacked(&archive)).collect();
         assert!(!fixtures.is_empty());
         fixtures
@@ -42,11 +40,8 @@ impl ReleaseFixture {
 
     fn unpacked(archive: &Path) -> Self {
         let folder = TempDir::new().unwrap();
-        let unpacked = Command::new("tar")
-            .arg("xzf")
-            .arg(archive)
-            .current_dir(folder.path())
-            .status();
+        let unpacked =
+            Command::new("tar").arg("xzf").arg(archive).current_dir(folder.path()).status();
         assert!(unpacked.unwrap().success(), "{}", archive.display());
         let answers = fs::read(folder.path().join("answers.json")).unwrap();
         let recorded = serde_json::from_slice(&answers).unwrap();
@@ -140,10 +135,8 @@ fn stores_of_all_releases_are_read_and_continued() {
         });
         process.stop();
         let flags = release.store().flags;
-        let check: Vec<&str> = ["fsck", "--full"]
-            .into_iter()
-            .chain(flags.iter().map(String::as_str))
-            .collect();
+        let check: Vec<&str> =
+            ["fsck", "--full"].into_iter().chain(flags.iter().map(String::as_str)).collect();
         neap(&check).succeeded();
     }
 }

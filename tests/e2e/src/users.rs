@@ -102,10 +102,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
         boss.log_in("boss", "correct horse").succeeded(),
         "Signed in as \"boss\"\n"
     );
-    let mode = std::fs::metadata(boss.credentials())
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(boss.credentials()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     boss.run(&["create", "database", "home"]).succeeded();
     boss.run(&["create", "database", "secret"]).succeeded();
@@ -145,8 +142,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
         wrong.err
     );
     ann.log_in("ann", "battery staple").succeeded();
-    ann.run(&["write", "--quiet", "-d", "home", "t,room=a c=1 1"])
-        .succeeded();
+    ann.run(&["write", "--quiet", "-d", "home", "t,room=a c=1 1"]).succeeded();
     let rows = ann.run(&["query", "-d", "home", "--format", "csv", "SELECT c FROM t"]);
     assert_eq!(rows.succeeded(), "c\n1.0\n");
     let refused = ann.run(&["query", "-d", "secret", "SELECT 1"]);
@@ -154,8 +150,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let refused = ann.run(&["show", "users"]);
     assert!(refused.err.contains("403"), "{}", refused.err);
 
-    boss.run(&["user", "require-password-reset", "-u", "ann"])
-        .succeeded();
+    boss.run(&["user", "require-password-reset", "-u", "ann"]).succeeded();
     let ended = ann.run(&["query", "-d", "home", "SELECT 1"]);
     assert!(ended.err.contains("401"), "{}", ended.err);
     let must_reset = ann.log_in("ann", "battery staple");
@@ -172,16 +167,14 @@ fn people_sign_in_and_use_what_their_roles_grant() {
         200
     );
     ann.log_in("ann", "third password").succeeded();
-    boss.run(&["update", "user", "-u", "ann", "--disabled", "true"])
-        .succeeded();
+    boss.run(&["update", "user", "-u", "ann", "--disabled", "true"]).succeeded();
     let disabled = ann.log_in("ann", "third password");
     assert!(
         disabled.err.contains("the user was not authenticated"),
         "{}",
         disabled.err
     );
-    boss.run(&["delete", "user", "-u", "ann", "--yes"])
-        .succeeded();
+    boss.run(&["delete", "user", "-u", "ann", "--yes"]).succeeded();
     assert_eq!(boss.run(&["auth", "logout"]).succeeded(), "Signed out\n");
     let signed_out = boss.run(&["show", "users"]);
     assert!(signed_out.err.contains("401"), "{}", signed_out.err);

@@ -19,10 +19,7 @@ fn locked_versions(path: &Path) -> BTreeMap<String, Vec<String>> {
             let line = package.lines().find_map(|line| line.strip_prefix(&start));
             line.unwrap().trim_end_matches('"').to_owned()
         };
-        versions
-            .entry(field("name"))
-            .or_default()
-            .push(field("version"));
+        versions.entry(field("name")).or_default().push(field("version"));
     }
     versions
 }

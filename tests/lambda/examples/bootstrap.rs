@@ -54,9 +54,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<FunctionResponse<Value, Par
     if std::env::var_os("STREAM").is_some() {
         let parts = (0..3).map(|part| Ok(Bytes::from(format!("part {part};"))));
         let mut metadata_prelude = MetadataPrelude::default();
-        metadata_prelude
-            .headers
-            .insert("x-streamed", "yes".parse()?);
+        metadata_prelude.headers.insert("x-streamed", "yes".parse()?);
         return Ok(FunctionResponse::StreamingResponse(StreamResponse {
             metadata_prelude,
             stream: stream::iter(parts.collect::<Vec<_>>()),

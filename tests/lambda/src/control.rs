@@ -215,9 +215,7 @@ async fn set_invocation_faults(
     Path(function): Path<String>,
     Json(faults): Json<InvocationFaults>,
 ) -> Result<StatusCode, ControlError> {
-    control
-        .invocations
-        .set_faults(control.function(&function)?.name(), faults);
+    control.invocations.set_faults(control.function(&function)?.name(), faults);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -280,10 +278,7 @@ async fn deliver(
 }
 
 async fn list_queues(State(control): State<ControlState>) -> Json<Value> {
-    let queues = control
-        .queues
-        .iter()
-        .map(|(name, queue)| (name.clone(), json!(queue.report())));
+    let queues = control.queues.iter().map(|(name, queue)| (name.clone(), json!(queue.report())));
     Json(Value::Object(queues.collect()))
 }
 

@@ -57,9 +57,7 @@ impl Deployment {
 
 /// Returns the name in the emulator for the resource name of a deployed function; `None` for any other text.
 fn emulated_function(text: &str) -> Option<String> {
-    let (_, name) = text
-        .strip_prefix("arn:aws:lambda:")?
-        .split_once(":function:")?;
+    let (_, name) = text.strip_prefix("arn:aws:lambda:")?.split_once(":function:")?;
     let (name, version) = match name.split_once(':') {
         Some((name, version)) => (name, format!(":{version}")),
         None => (name, String::new()),
@@ -82,9 +80,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| rename(value, from, to)),
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|value| rename(value, from, to)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| rename(value, from, to)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

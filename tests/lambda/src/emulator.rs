@@ -143,23 +143,20 @@ fn functions(
     store: &LocalStore,
     control: &str,
 ) -> BTreeMap<String, Arc<LocalFunction>> {
-    let functions = configuration
-        .functions
-        .iter()
-        .filter_map(|(name, settings)| {
-            let identity = store.identities.get(name)?.clone();
-            let environment = settings.environment.iter().map(|(variable, value)| {
-                (variable.clone(), expand_placeholders(value, store, control))
-            });
-            let function = LocalFunction::new(
-                name.clone(),
-                settings.clone(),
-                environment.collect(),
-                identity,
-                configuration.folder.clone(),
-            );
-            Some((name.clone(), function))
+    let functions = configuration.functions.iter().filter_map(|(name, settings)| {
+        let identity = store.identities.get(name)?.clone();
+        let environment = settings.environment.iter().map(|(variable, value)| {
+            (variable.clone(), expand_placeholders(value, store, control))
         });
+        let function = LocalFunction::new(
+            name.clone(),
+            settings.clone(),
+            environment.collect(),
+            identity,
+            configuration.folder.clone(),
+        );
+        Some((name.clone(), function))
+    });
     functions.collect()
 }
 

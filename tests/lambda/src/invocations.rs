@@ -95,9 +95,7 @@ impl FunctionInvocations {
             return Caller::Test;
         };
         let text = authorization.to_str().unwrap_or_default();
-        let key = text
-            .strip_prefix(SIGNED)
-            .and_then(|credential| credential.split('/').next());
+        let key = text.strip_prefix(SIGNED).and_then(|credential| credential.split('/').next());
         match key.and_then(|key| self.callers.get(key)) {
             Some(name) => Caller::Function(name.clone()),
             None => Caller::Unknown,
@@ -162,8 +160,6 @@ impl FunctionInvocations {
     pub fn report(&self) -> BTreeMap<String, InvocationReport> {
         let state = self.state();
         let reports = state.iter();
-        reports
-            .map(|(name, state)| (name.clone(), state.report))
-            .collect()
+        reports.map(|(name, state)| (name.clone(), state.report)).collect()
     }
 }

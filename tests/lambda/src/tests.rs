@@ -92,9 +92,7 @@ impl FunctionFixture {
 
     /// Returns the id of the process that answers.
     async fn pid(&self) -> i64 {
-        self.invoke(json!({ "do": "who" })).await.unwrap()["pid"]
-            .as_i64()
-            .unwrap()
+        self.invoke(json!({ "do": "who" })).await.unwrap()["pid"].as_i64().unwrap()
     }
 
     async fn close(self) {

@@ -98,10 +98,7 @@ impl UnansweredRequest {
     }
 
     pub(crate) fn notify<B>(&self, observer: &dyn Observer, response: &Response<B>) {
-        let etag = response
-            .headers()
-            .get(header::ETAG)
-            .and_then(|etag| etag.to_str().ok());
+        let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
         observer.answered(&ObservedRequest {
             user: self.user.as_deref(),
             operation: self.operation,

@@ -36,12 +36,7 @@ impl LockedFileSystem {
                 key: request.input.key.clone(),
                 ..HeadObjectInput::default()
             };
-            if self
-                .files
-                .head_object(internal_request(object))
-                .await
-                .is_err()
-            {
+            if self.files.head_object(internal_request(object)).await.is_err() {
                 return Err(s3_error!(NoSuchKey));
             }
         }

@@ -83,18 +83,9 @@ async fn users_are_limited_by_their_policies_and_the_owner_is_not() {
     assert_denied(writer.delete(&tail).await);
     assert_denied(writer.copy(&tail, &data).await);
     assert_denied(writer.copy(&data, &tail).await);
-    let listed: Vec<_> = writer
-        .list(Some(&"tail/1".into()))
-        .try_collect()
-        .await
-        .unwrap();
+    let listed: Vec<_> = writer.list(Some(&"tail/1".into())).try_collect().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_denied(
-        writer
-            .list(Some(&"data/1".into()))
-            .try_collect::<Vec<_>>()
-            .await,
-    );
+    assert_denied(writer.list(Some(&"data/1".into())).try_collect::<Vec<_>>().await);
     assert_denied(writer.list(None).try_collect::<Vec<_>>().await);
     assert_denied(client(&server, "writer", "other").get(&tail).await);
     owner.delete(&tail).await.unwrap();

@@ -126,9 +126,7 @@ impl ActorContext {
                 .map(|day| (HOSTS.len() * day + chance.below(HOSTS.len()), field()))
                 .collect()
         } else {
-            (0..=chance.below(2))
-                .map(|_| (chance.below(points), field()))
-                .collect()
+            (0..=chance.below(2)).map(|_| (chance.below(points), field())).collect()
         };
         cells.dedup_by_key(|(point, _)| *point);
         let request = self.draw_request();
@@ -257,9 +255,7 @@ async fn serve(
         return;
     }
     if wall_steps && world.chance.happens(0.1) {
-        let by = world
-            .chance
-            .pick(&[3.0, -3.0, 15.0, -15.0, 200.0, -200.0, 4000.0]);
+        let by = world.chance.pick(&[3.0, -3.0, 15.0, -15.0, 200.0, -200.0, 4000.0]);
         instance.machine.step_wall(by);
     }
     let deceptions = instance.machine.undetectable_time_jumps();
@@ -270,10 +266,7 @@ async fn serve(
             oracle.acknowledge(request);
         }
         let deceived = instance.machine.undetectable_time_jumps() != deceptions;
-        let write = oracle
-            .writes
-            .iter_mut()
-            .find(|write| write.request == request);
+        let write = oracle.writes.iter_mut().find(|write| write.request == request);
         if let Some(write) = write {
             write.deceived |= deceived;
         }
@@ -347,10 +340,7 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
         let until = world.time.now();
         let acknowledged = outcome.is_some_and(|told| told.acknowledged);
         world.truth.oracle(|oracle| {
-            let write = oracle
-                .writes
-                .iter_mut()
-                .find(|write| write.request == request);
+            let write = oracle.writes.iter_mut().find(|write| write.request == request);
             if let Some(write) = write {
                 (write.until, write.acknowledged) = (Some(until), acknowledged);
                 write.deceived |= instance.machine.undetectable_time_jumps() != deceptions;

@@ -64,15 +64,9 @@ async fn create(instance: &Instance, database: DatabaseId) {
 async fn drop_one(instance: &Instance, database: DatabaseId) {
     let name = instance.world.chance.pick(&NAMES);
     let dropped = if instance.world.chance.happens(0.7) {
-        instance
-            .catalog
-            .delete_last_cache(database, TABLE, name)
-            .await
+        instance.catalog.delete_last_cache(database, TABLE, name).await
     } else {
-        instance
-            .catalog
-            .delete_distinct_cache(database, TABLE, name)
-            .await
+        instance.catalog.delete_distinct_cache(database, TABLE, name).await
     };
     instance.trace(format_args!("no cache {name} in {database}: {dropped:?}"));
 }

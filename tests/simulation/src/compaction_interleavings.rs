@@ -42,11 +42,7 @@ fn a_flush_with_an_outdated_drop_keeps_the_rows_of_an_undeleted_table() {
         let catalog = &operator.catalog;
         catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
         let flusher = theatre.instance("flusher");
-        flusher
-            .catalog
-            .database(DATABASE, Duration::ZERO)
-            .await
-            .unwrap();
+        flusher.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
         theatre.sleep_until(50.0).await;
         catalog.undelete_table(DATABASE, TABLE, None).await.unwrap();
         theatre.sleep_until(300.0).await;
@@ -66,11 +62,7 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
         theatre.write(&owner, &content, None).await.unwrap();
         theatre.sleep_until(10.0).await;
         let after = HardDelete::After(Duration::from_secs(100));
-        owner
-            .catalog
-            .delete_table(DATABASE, TABLE, after)
-            .await
-            .unwrap();
+        owner.catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
         let machine = theatre.machine("operator", Suspension::NoClockStops);
         let script = once(
             InterceptionPoint::Before,
@@ -119,11 +111,7 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
         fill_a_page(&theatre, &owner).await;
         // The rows of the previous day would expire in an hour.
         let retention = Duration::from_secs(86_400 + 3600);
-        owner
-            .catalog
-            .set_retention(DATABASE, Some(retention))
-            .await
-            .unwrap();
+        owner.catalog.set_retention(DATABASE, Some(retention)).await.unwrap();
         let machine = theatre.machine("merger", Suspension::MonotonicClockStops);
         let script = once(
             InterceptionPoint::Before,
@@ -176,12 +164,8 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
     let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
     let catalog = instance.catalog.known_database(DATABASE).unwrap();
     let table = catalog.value.table(TABLE).unwrap().id();
-    let mut sections: Vec<_> = manifest
-        .value
-        .sections
-        .iter()
-        .filter(|one| one.table == table)
-        .collect();
+    let mut sections: Vec<_> =
+        manifest.value.sections.iter().filter(|one| one.table == table).collect();
     sections.sort_by_key(|section| section.upto);
     inputs.map(|inputs| {
         let inputs = inputs.map(|input| Arc::clone(sections[input]));

@@ -353,10 +353,7 @@ async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Viol
         futures::join!(collector.collect_without_rule(DATABASE, weakness), restored);
     assert!(collected.is_some());
     restored.unwrap();
-    collector
-        .collect_without_rule(DATABASE, weakness)
-        .await
-        .unwrap();
+    collector.collect_without_rule(DATABASE, weakness).await.unwrap();
     theatre.violations()
 }
 
@@ -392,11 +389,7 @@ async fn compact_while_the_store_is_ahead(trusts_store_clock: bool) -> [Rows; 2]
     owner.flusher.flush(DATABASE).await.unwrap();
     // The rows of the previous day expire in half an hour.
     let retention = Some(Duration::from_secs(86_400 + 1800));
-    owner
-        .catalog
-        .set_retention(DATABASE, retention)
-        .await
-        .unwrap();
+    owner.catalog.set_retention(DATABASE, retention).await.unwrap();
     let before = theatre.instance("reader").query().await.unwrap();
     theatre.sleep_until(310.0).await;
     let machine = theatre.machine("compactor", Suspension::NoClockStops);

@@ -120,13 +120,9 @@ pub(crate) fn closed_set(
 /// Adds the sections that overlap the bounds of the inputs, until no further section does.
 fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<()> {
     loop {
-        let bounds = inputs
-            .iter()
-            .map(|section| section.bounds())
-            .reduce(SectionBounds::union)?;
-        let (met, others): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|section| bounds.overlaps(&section.bounds()));
+        let bounds = inputs.iter().map(|section| section.bounds()).reduce(SectionBounds::union)?;
+        let (met, others): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|section| bounds.overlaps(&section.bounds()));
         rest = others;
         if met.is_empty() {
             return Some(());
@@ -172,10 +168,7 @@ pub(crate) async fn merge_random(instance: &Instance, database: DatabaseId) -> O
     };
     let sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
     let job = closed_set(chance, &sections, true)?;
-    let merged = instance
-        .merger
-        .run(database, &job.reference(), None, &limits(chance))
-        .await;
+    let merged = instance.merger.run(database, &job.reference(), None, &limits(chance)).await;
     match merged {
         Ok(outcome) => instance.trace(format_args!(
             "merge of {} sections of {database}: {outcome:?}",
@@ -211,10 +204,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
     if chance.happens(0.5) {
         let started_at = instance.world.time.now();
         let orders = &planned.orders;
-        let run = instance
-            .maintainer
-            .run_all(database, orders, &limits(chance), &mut None)
-            .await;
+        let run = instance.maintainer.run_all(database, orders, &limits(chance), &mut None).await;
         let (results, error) = match run {
             Ok(results) => (results, None),
             Err(error) => (Vec::new(), Some(error)),
@@ -298,11 +288,7 @@ pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
 /// Deletes the segments that have been below a low-water mark for long enough.
 pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) -> Option<()> {
     let manifest = instance.manifests.read(database, None).await.ok()?;
-    let collected = instance
-        .collector
-        .collect_segments(database, &manifest)
-        .await
-        .ok()?;
+    let collected = instance.collector.collect_segments(database, &manifest).await.ok()?;
     instance.trace(format_args!("collects {database}: {collected:?}"));
     Some(())
 }
@@ -311,9 +297,7 @@ pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) 
 pub(crate) fn random_past_stamp(stage: &ActorContext, database: DatabaseId) -> Stamp {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let number = chance.below(usize::MAX);
-    let stamp = world
-        .truth
-        .oracle(|oracle| oracle.some_stamp(database, number));
+    let stamp = world.truth.oracle(|oracle| oracle.some_stamp(database, number));
     let ago = Duration::from_secs(chance.pick(&[1, 10, 60, 200, 1000, 4000]));
     let time = neap_bucket::StoreTime::from_micros(world.time.micros()).minus(ago);
     match stamp {

@@ -42,9 +42,7 @@ pub(crate) async fn finish(stage: &ActorContext, rules: ProtocolRules, sayings: 
     if world.chance.happens(0.3) {
         world.time.sleep(MAX_IN_FLIGHT_TIME).await;
         let request = stage.requests.fetch_add(1, Ordering::Relaxed);
-        let written = last
-            .write(&GeneratedWrite::new(request, 0, "a"), None)
-            .await;
+        let written = last.write(&GeneratedWrite::new(request, 0, "a"), None).await;
         if written.is_ok() {
             world.truth.oracle(|oracle| oracle.acknowledge(request));
         }
@@ -72,11 +70,7 @@ async fn check_answers(stage: &ActorContext, instance: &Instance) {
         if instance.is_live(database).await != Some(true) {
             continue;
         }
-        if instance
-            .ask(database, QueryConsistency::Strong)
-            .await
-            .is_none()
-        {
+        if instance.ask(database, QueryConsistency::Strong).await.is_none() {
             let text = format!("{name} returned no answer without any fault");
             fail(stage, Invariant::NoUnexpectedError, text);
         }
@@ -98,9 +92,7 @@ async fn check_bucket(stage: &ActorContext, instance: &Instance, full: bool) {
         full,
         ..FsckOptions::default()
     };
-    let report = Fsck::new(instance.bucket.clone())
-        .check(&options, &|_| {})
-        .await;
+    let report = Fsck::new(instance.bucket.clone()).check(&options, &|_| {}).await;
     instance.trace(format_args!("fsck: {report:?}"));
     match report {
         Ok(report) if report.clean => {
@@ -168,10 +160,7 @@ async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
     for wait in [instance.collects.orphan_age, kept, kept, kept] {
         time.sleep(wait).await;
         if stage.world.choices.cast.destroying {
-            let removed = instance
-                .compactor
-                .handle(&CompactorEvent::Collect, None)
-                .await;
+            let removed = instance.compactor.handle(&CompactorEvent::Collect, None).await;
             instance.trace(format_args!("last removal: {removed:?}"));
         }
         for (database, _) in stage.databases().into_iter().rev() {

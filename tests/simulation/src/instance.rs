@@ -137,9 +137,8 @@ impl Instance {
             rules,
             settings,
         ));
-        let observer = start
-            .sole_writer
-            .then(|| Arc::clone(&snapshots) as Arc<dyn SegmentObserver>);
+        let observer =
+            start.sole_writer.then(|| Arc::clone(&snapshots) as Arc<dyn SegmentObserver>);
         let writer = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::NETWORK, observer),

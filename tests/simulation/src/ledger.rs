@@ -95,9 +95,7 @@ pub(crate) async fn ledger_writer(
         stage.world.pause(&[0.05, 0.5, 5.0]).await;
         let instance = place.instance();
         instance.machine.pass().await;
-        let unique = stage
-            .requests
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let unique = stage.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let work = async {
             if chance.happens(0.2) {
                 let name = format!("table{unique}");
@@ -117,10 +115,7 @@ pub(crate) async fn ledger_writer(
 }
 
 async fn create(instance: &Instance, name: &str) -> ReportedOutcome {
-    let created = instance
-        .catalog
-        .create_table(DATABASE, name, &[], &[])
-        .await;
+    let created = instance.catalog.create_table(DATABASE, name, &[], &[]).await;
     instance.trace(format_args!("create {name}: {:?}", created.as_ref().err()));
     match created {
         Ok(_) => ReportedOutcome::Committed,
@@ -132,19 +127,10 @@ async fn create(instance: &Instance, name: &str) -> ReportedOutcome {
 /// Compares the reported outcomes with the content of the registers.
 pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &ReportedOutcomes) {
     let ledger = register(instance).read(None).await.unwrap();
-    let catalog = instance
-        .catalog
-        .database(DATABASE, std::time::Duration::ZERO)
-        .await
-        .unwrap();
+    let catalog = instance.catalog.database(DATABASE, std::time::Duration::ZERO).await.unwrap();
     let mut checks = Vec::new();
     for (entry, said) in sayings.entries.lock().unwrap().iter() {
-        let times = ledger
-            .value
-            .entries
-            .iter()
-            .filter(|there| *there == entry)
-            .count();
+        let times = ledger.value.entries.iter().filter(|there| *there == entry).count();
         checks.push((format!("entry {entry}"), *said, times));
     }
     for (name, said) in sayings.tables.lock().unwrap().iter() {
@@ -159,9 +145,6 @@ pub(crate) async fn check_reported_outcomes(instance: &Instance, sayings: &Repor
             _ => continue,
         };
         let text = format!("{what} was reported as {said:?} and exists {times} times");
-        instance
-            .world
-            .truth
-            .oracle(|oracle| oracle.fail(broken, text));
+        instance.world.truth.oracle(|oracle| oracle.fail(broken, text));
     }
 }

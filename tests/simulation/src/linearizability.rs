@@ -189,9 +189,8 @@ async fn history(seed: u64, rules: ProtocolRules) -> Vec<HistoryEvent> {
     };
     let world: Arc<SimulationContext> = create_world(chance, choices, rules, false).await;
     let stage = ActorContext::new(&world, &MIX);
-    let places: Vec<_> = ["a", "b", "c"]
-        .map(|name| InstanceSlot::new(name, &world, &MIX, rules))
-        .into();
+    let places: Vec<_> =
+        ["a", "b", "c"].map(|name| InstanceSlot::new(name, &world, &MIX, rules)).into();
     let clients = (0..CLIENTS).map(|_| client(stage.clone(), places.clone()));
     join_all(clients).await.into_iter().flatten().collect()
 }

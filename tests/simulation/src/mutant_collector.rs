@@ -72,10 +72,7 @@ impl Instance {
         weakness: DisabledRule,
     ) -> Option<()> {
         let manifest = self.manifests.read(database, None).await.ok()?;
-        self.collector
-            .collect_segments(database, &manifest)
-            .await
-            .ok()?;
+        self.collector.collect_segments(database, &manifest).await.ok()?;
         let now = manifest.current_at?;
         let time_travel = self.collects.time_travel;
         let value = &manifest.value;
@@ -97,10 +94,8 @@ impl Instance {
             }
         };
         let is_first = weakness == DisabledRule::DeleteAfterLastSection;
-        let deleted: BTreeSet<_> = deletable
-            .into_iter()
-            .filter(|name| is_first || !live.contains(name))
-            .collect();
+        let deleted: BTreeSet<_> =
+            deletable.into_iter().filter(|name| is_first || !live.contains(name)).collect();
         let named = names_of(value, |_| true);
         let mut orphans = self.old_objects(database).await?;
         orphans.retain(|name| !live.contains(name) && !named.contains(name));
@@ -108,10 +103,7 @@ impl Instance {
         if weakness == DisabledRule::CondemnOrphans {
             gone.extend(std::mem::take(&mut orphans));
         }
-        let keys: Vec<_> = gone
-            .iter()
-            .map(|name| name.key(database).to_string())
-            .collect();
+        let keys: Vec<_> = gone.iter().map(|name| name.key(database).to_string()).collect();
         if !keys.is_empty() {
             self.trace(format_args!("deletes {keys:?}"));
             self.bucket.delete(&keys).await.ok()?;
@@ -147,11 +139,7 @@ impl Instance {
             let answer = self.bucket.list(request).await.ok()?;
             let now = answer.date?;
             for entry in answer.value.entries {
-                let name = entry
-                    .key
-                    .parse()
-                    .ok()
-                    .and_then(|key| ObjectName::of_key(&key));
+                let name = entry.key.parse().ok().and_then(|key| ObjectName::of_key(&key));
                 let is_old = now.since(entry.last_modified) >= self.collects.orphan_age;
                 found.extend(name.filter(|_| is_old).map(|(_, name)| name));
             }

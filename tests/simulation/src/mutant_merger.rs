@@ -70,9 +70,7 @@ impl Instance {
         let now = catalog.current_at?;
         let retention = catalog.value.retention_of(job.table);
         let cutoff = retention.map(|retention| now.minus(retention).micros() * 1_000);
-        let rows = self
-            .rows_left(database, &manifest.value, &job, cutoff, weakness)
-            .await?;
+        let rows = self.rows_left(database, &manifest.value, &job, cutoff, weakness).await?;
         let tags = table.tag_names();
         let folded = deduplicate(&tags, &schema(&table, &rows), rows).ok()?;
         let object = PendingObject::draw(&self.bucket)?;
@@ -151,16 +149,9 @@ impl Instance {
 /// Returns the columns of a table that occur in the rows.
 fn schema(table: &Table, rows: &[RecordBatch]) -> arrow_schema::SchemaRef {
     let all = table.arrow_schema();
-    let is_there = |name: &str| {
-        rows.iter()
-            .any(|batch| batch.column_by_name(name).is_some())
-    };
-    let fields: Vec<_> = all
-        .fields()
-        .iter()
-        .filter(|field| is_there(field.name()))
-        .cloned()
-        .collect();
+    let is_there = |name: &str| rows.iter().any(|batch| batch.column_by_name(name).is_some());
+    let fields: Vec<_> =
+        all.fields().iter().filter(|field| is_there(field.name())).cloned().collect();
     Arc::new(arrow_schema::Schema::new(fields))
 }
 
@@ -204,20 +195,18 @@ impl PendingMergeCommit {
         {
             return None;
         }
-        next.condemned
-            .extend(removed.into_iter().map(|section| CondemnedEntry {
-                what: DroppedItem::Section(section),
-                version,
-                committed: None,
-                doomed: false,
-            }));
+        next.condemned.extend(removed.into_iter().map(|section| CondemnedEntry {
+            what: DroppedItem::Section(section),
+            version,
+            committed: None,
+            doomed: false,
+        }));
         let section = self.section.clone().map(|section| Section {
             added: version,
             ..section
         });
         next.sections.extend(section.map(Arc::new));
-        next.sections
-            .sort_by_key(|one| (one.upto, one.above, one.table, one.first_day));
+        next.sections.sort_by_key(|one| (one.upto, one.above, one.table, one.first_day));
         if let Some(cutoff) = self.cutoff
             && self.weakness != DisabledRule::ExpiryRecord
         {
@@ -254,9 +243,7 @@ impl PendingMergeCommit {
         let mut condemned = base.value.condemned.iter();
         let is_condemned = condemned
             .any(|entry| matches!(&entry.what, DroppedItem::Object(object) if *object == name));
-        let age = base
-            .current_at
-            .map(|current_at| current_at.since(self.object.drawn));
+        let age = base.current_at.map(|current_at| current_at.since(self.object.drawn));
         !is_condemned && age.is_some_and(|age| age <= OBJECT_NAME_AGE)
     }
 }

@@ -94,9 +94,7 @@ fn changed(body: &Bytes, change: impl Fn(&mut BTreeMap<ViewId, ViewState>)) -> B
 fn forget_claimed_windows(views: &mut BTreeMap<ViewId, ViewState>) {
     for state in views.values_mut() {
         let claimed = std::mem::take(&mut state.claimed);
-        claimed
-            .ranges()
-            .for_each(|range| state.pending.remove(range));
+        claimed.ranges().for_each(|range| state.pending.remove(range));
     }
 }
 

@@ -231,8 +231,7 @@ impl SimulatedNetwork {
     ) -> Result<StoreResponse<T>, StoreError> {
         self.world.count_call();
         self.machine.pass().await;
-        self.inject_faults(InterceptionPoint::Before, operation, key)
-            .await;
+        self.inject_faults(InterceptionPoint::Before, operation, key).await;
         self.simulate_latency().await;
         let answer = look(&self.world.truth);
         let coverage = &self.world.coverage;
@@ -241,15 +240,11 @@ impl SimulatedNetwork {
             self.machine.name(),
             format_args!(
                 "{operation} {key} -> {:?}",
-                answer
-                    .date
-                    .map(|date| date.micros() / 1_000_000 - 1_700_000_000)
+                answer.date.map(|date| date.micros() / 1_000_000 - 1_700_000_000)
             ),
         );
         self.simulate_latency().await;
-        let verdict = self
-            .inject_faults(InterceptionPoint::After, operation, key)
-            .await;
+        let verdict = self.inject_faults(InterceptionPoint::After, operation, key).await;
         let lost = self.faulty && self.world.chance.happens(self.world.choices.trouble / 4.0);
         if lost || verdict == ScriptDecision::LoseAnswer {
             return Err(Self::unavailable(operation, key, "the answer was lost"));
@@ -286,9 +281,7 @@ impl SimulatedNetwork {
     ) -> Result<StoreResponse<T>, StoreError> {
         self.world.count_call();
         self.machine.pass().await;
-        let verdict = self
-            .inject_faults(InterceptionPoint::Before, operation, key)
-            .await;
+        let verdict = self.inject_faults(InterceptionPoint::Before, operation, key).await;
         // The store's client retries by itself.
         let attempts = if self.faulty {
             self.world.chance.pick(&[1, 3])
@@ -300,12 +293,8 @@ impl SimulatedNetwork {
                 ScriptDecision::LandLate(after) => AttemptFate::LandsLate(after),
                 _ => self.fate(refusal.is_some()),
             };
-            let answer = self
-                .attempt(operation, key, fate, refusal, effect.clone())
-                .await;
-            let verdict = self
-                .inject_faults(InterceptionPoint::After, operation, key)
-                .await;
+            let answer = self.attempt(operation, key, fate, refusal, effect.clone()).await;
+            let verdict = self.inject_faults(InterceptionPoint::After, operation, key).await;
             if let Some(answer) = answer.filter(|_| verdict != ScriptDecision::LoseAnswer) {
                 return Ok(answer);
             }

@@ -97,10 +97,7 @@ fn random_hard_delete(instance: &Instance) -> HardDelete {
 
 async fn drop_table(instance: &Instance) {
     let hard_delete = random_hard_delete(instance);
-    let dropped = instance
-        .catalog
-        .delete_table(DATABASE, TABLE, hard_delete)
-        .await;
+    let dropped = instance.catalog.delete_table(DATABASE, TABLE, hard_delete).await;
     instance.trace(format_args!("drop, {hard_delete:?}: {dropped:?}"));
     if let Ok(table) = dropped {
         let now = instance.world.time.now();
@@ -119,10 +116,7 @@ async fn undelete_table(stage: &ActorContext, instance: &Instance) {
     }
     instance.trace(format_args!("undelete: {undeleted:?}"));
     if undeleted.is_ok() {
-        instance
-            .world
-            .truth
-            .oracle(|oracle| oracle.counts.undeleted += 1);
+        instance.world.truth.oracle(|oracle| oracle.counts.undeleted += 1);
     }
 }
 
@@ -168,14 +162,9 @@ async fn restore(stage: &ActorContext, instance: &Instance) -> Result<DatabaseId
     let chance = &instance.world.chance;
     let manifests = &instance.manifests;
     let source = stage.random_database().0;
-    let manifest = manifests
-        .read(source, None)
-        .await
-        .map_err(RestoreError::from)?;
+    let manifest = manifests.read(source, None).await.map_err(RestoreError::from)?;
     let versions = Manifest::versions(&manifest);
-    let of = versions
-        .get(chance.below(versions.len()))
-        .ok_or(RestoreFailure::NoVersion)?;
+    let of = versions.get(chance.below(versions.len())).ok_or(RestoreFailure::NoVersion)?;
     let name = format!("copy{}", stage.draw_request());
     let copy = restore_as(instance, source, manifest.clone(), of.mark, &name).await?;
     stage.add_copy(copy, name);
@@ -192,15 +181,10 @@ pub(crate) async fn restore_as(
 ) -> Result<DatabaseId, RestoreFailure> {
     let manifests = &instance.manifests;
     let (version, view) = Manifest::at(&manifest, stamp).map_err(RestoreError::from)?;
-    let copy = instance
-        .catalog
-        .create_copy(source, name, CopyOptions::default())
-        .await?;
+    let copy = instance.catalog.create_copy(source, name, CopyOptions::default()).await?;
     manifests.pin(source, manifest, version, copy.id).await?;
     let needs_catalog = copy.catalog.version;
-    manifests
-        .adopt(source, &view, copy.id, needs_catalog, &[])
-        .await?;
+    manifests.adopt(source, &view, copy.id, needs_catalog, &[]).await?;
     instance.catalog.publish_copy(copy.id).await?;
     Ok(copy.id)
 }

@@ -229,7 +229,5 @@ pub(crate) async fn deliver_all(instance: &Arc<Instance>) {
         world.time.sleep(LAST_PAUSE).await;
     }
     let now = world.time.now();
-    world
-        .truth
-        .oracle(|oracle| oracle.check_deliveries(DATABASE, now));
+    world.truth.oracle(|oracle| oracle.check_deliveries(DATABASE, now));
 }

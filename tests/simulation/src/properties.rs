@@ -130,10 +130,7 @@ async fn run_operations(steps: Vec<TestOperation>) {
                     // differently.
                     theatre.sleep(1.0).await;
                 }
-                let stamp = theatre
-                    .write(&instances[instance], &content, token)
-                    .await
-                    .unwrap();
+                let stamp = theatre.write(&instances[instance], &content, token).await.unwrap();
                 assert!(Some(stamp) > last);
                 last = Some(stamp);
                 let rows = content.rows();
@@ -212,11 +209,7 @@ fn a_database_that_was_never_written_to_is_empty() {
         let reader = theatre.instance("reader");
         assert!(reader.query().await.unwrap().is_empty());
         let options = neap_manifest::SnapshotOptions::default();
-        let never = reader
-            .snapshots
-            .read(DatabaseId::new(77), options)
-            .await
-            .unwrap();
+        let never = reader.snapshots.read(DatabaseId::new(77), options).await.unwrap();
         assert!(never.tail.is_empty() && never.manifest.value.sections.is_empty());
     });
 }

@@ -136,14 +136,10 @@ impl Instance {
             as_of,
             ..SnapshotOptions::default()
         };
-        let snapshot = self
-            .snapshots
-            .read(database, options)
-            .await
-            .map_err(|error| {
-                self.check_refusal(database, question, &error);
-                error.to_string()
-            })?;
+        let snapshot = self.snapshots.read(database, options).await.map_err(|error| {
+            self.check_refusal(database, question, &error);
+            error.to_string()
+        })?;
         let catalog = &snapshot.catalog.value;
         let Some(table) = catalog.table(name) else {
             return Ok(None);
@@ -242,9 +238,8 @@ impl Instance {
     fn check(&self, snapshot: &Snapshot, observed: &ObservedAnswer, sections: &[SectionRows]) {
         let catalog = &snapshot.catalog.value;
         self.world.truth.oracle(|oracle| {
-            let all = sections
-                .iter()
-                .map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
+            let all =
+                sections.iter().map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
             for (id, columns) in oracle.columns(&observed.tail, all) {
                 let table = catalog.table_by_id(id);
                 let mut columns = columns.iter();
@@ -289,16 +284,9 @@ impl Instance {
             oracle.check_version(database, version, seen);
         });
         sections.retain(|section| table.is_none_or(|table| section.table == table));
-        let keys: BTreeSet<Key> = sections
-            .iter()
-            .map(|section| section.key(database))
-            .collect();
+        let keys: BTreeSet<Key> = sections.iter().map(|section| section.key(database)).collect();
         for key in keys {
-            let of_key = || {
-                sections
-                    .iter()
-                    .filter(|section| section.key(database) == key)
-            };
+            let of_key = || sections.iter().filter(|section| section.key(database) == key);
             let start = of_key().map(|section| section.offset).min()?;
             let end = of_key().map(|section| section.range().end).max()?;
             let options = GetOptions {
@@ -330,10 +318,7 @@ impl Instance {
         let manifest = &snapshot.manifest.value;
         deletes.extend(manifest.deletes_of(table.id()).cloned());
         for segment in snapshot.tail.iter() {
-            let of_table = segment
-                .deletes()
-                .iter()
-                .filter(|delete| delete.table == table.id());
+            let of_table = segment.deletes().iter().filter(|delete| delete.table == table.id());
             deletes.extend(of_table.map(|delete| RecordedDelete {
                 stamp: segment.name().stamp,
                 delete: delete.clone(),
@@ -349,19 +334,13 @@ impl Instance {
                 .iter()
                 .filter(|recorded| everywhere || recorded.applies_to(section))
                 .collect();
-            let rows = decoded
-                .batches
-                .iter()
-                .map(|batch| without(batch, &applying));
+            let rows = decoded.batches.iter().map(|batch| without(batch, &applying));
             history.extend(rows.map(TableChange::Rows));
         }
         for segment in snapshot.tail.iter() {
             let rows = segment.rows(table.id()).unwrap();
             history.extend(rows.into_iter().map(TableChange::Rows));
-            let of_table = segment
-                .deletes()
-                .iter()
-                .filter(|delete| delete.table == table.id());
+            let of_table = segment.deletes().iter().filter(|delete| delete.table == table.id());
             history.extend(of_table.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let batches = apply_deletes(history).unwrap();

@@ -23,10 +23,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
     run(async {
         let theatre = ScriptedScenario::open().await;
         let first = theatre.instance("first");
-        theatre
-            .write(&first, &theatre.content(), None)
-            .await
-            .unwrap();
+        theatre.write(&first, &theatre.content(), None).await.unwrap();
         theatre.sleep_until(60.0).await;
         // The writer gets its time from a slow host. Its put takes as long as an acknowledged one can.
         theatre.world.truth.set_skew(-5.0);
@@ -77,10 +74,7 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
     run(async {
         let theatre = ScriptedScenario::open().await;
         let flusher = theatre.instance("flusher");
-        theatre
-            .write(&flusher, &theatre.content(), None)
-            .await
-            .unwrap();
+        theatre.write(&flusher, &theatre.content(), None).await.unwrap();
         theatre.sleep_until(60.0).await;
         theatre.world.truth.set_skew(5.0);
         assert!(matches!(
@@ -105,10 +99,7 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
 async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Violation> {
     let theatre = ScriptedScenario::open().await;
     let healthy = theatre.instance("healthy");
-    theatre
-        .write(&healthy, &theatre.content(), None)
-        .await
-        .unwrap();
+    theatre.write(&healthy, &theatre.content(), None).await.unwrap();
     theatre.sleep_until(60.0).await;
     let machine = theatre.machine("reader", suspension);
     let (asked, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -178,11 +169,7 @@ fn a_snapshot_is_read_again_if_segments_were_collected_during_its_listing() {
         assert!(broken.is_empty(), "{suspension:?}: {broken:?}");
     }
     let broken = run(late_listing(Suspension::BothClocksStop, Duration::MAX));
-    assert!(
-        broken
-            .iter()
-            .any(|broken| broken.invariant == Invariant::AcknowledgedIsVisible)
-    );
+    assert!(broken.iter().any(|broken| broken.invariant == Invariant::AcknowledgedIsVisible));
 }
 
 #[test]

@@ -71,19 +71,13 @@ impl ScriptedScenario {
     }
 
     pub(crate) async fn sleep(&self, seconds: f64) {
-        self.world
-            .time
-            .sleep(Duration::from_secs_f64(seconds))
-            .await;
+        self.world.time.sleep(Duration::from_secs_f64(seconds)).await;
     }
 
     /// Sleeps until the schedule is this many seconds old.
     pub(crate) async fn sleep_until(&self, seconds: f64) {
         let until = Duration::from_secs_f64(seconds);
-        self.world
-            .time
-            .sleep(until.saturating_sub(self.world.time.now()))
-            .await;
+        self.world.time.sleep(until.saturating_sub(self.world.time.now())).await;
     }
 
     /// Returns the next write of a client: field `a` of the first shared point.
@@ -101,9 +95,7 @@ impl ScriptedScenario {
         let outcome = instance.write(content, after).await;
         instance.trace(format_args!("request {}: {outcome:?}", content.request));
         if outcome.is_ok() {
-            self.world
-                .truth
-                .oracle(|oracle| oracle.acknowledge(content.request));
+            self.world.truth.oracle(|oracle| oracle.acknowledge(content.request));
         }
         outcome
     }
@@ -118,8 +110,7 @@ impl ScriptedScenario {
     ) -> Stamp {
         let mut refused = refused;
         for _ in 0..3 {
-            self.sleep(refused.retry_after().unwrap().as_secs_f64())
-                .await;
+            self.sleep(refused.retry_after().unwrap().as_secs_f64()).await;
             match self.write(instance, content, after).await {
                 Ok(stamp) => return stamp,
                 Err(WriteFailure::Tail(error)) => refused = error,

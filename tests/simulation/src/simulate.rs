@@ -77,18 +77,10 @@ pub(crate) async fn create_world(
 ) -> Arc<SimulationContext> {
     let world = SimulationContext::new(VirtualTime::begin(), chance, choices, tracing);
     let founder = Instance::healthy(&world, "founder", rules);
-    let database = founder
-        .catalog
-        .create_database(DATABASE_NAME, None)
-        .await
-        .unwrap();
+    let database = founder.catalog.create_database(DATABASE_NAME, None).await.unwrap();
     assert_eq!(database, DATABASE);
     let (tags, fields) = ([TAG.to_owned()], [("id".to_owned(), ColumnType::Integer)]);
-    let catalog = founder
-        .catalog
-        .create_table(DATABASE, WITNESSES, &tags, &fields)
-        .await
-        .unwrap();
+    let catalog = founder.catalog.create_table(DATABASE, WITNESSES, &tags, &fields).await.unwrap();
     let witnesses = catalog.value.table(WITNESSES).unwrap().id();
     founder
         .catalog
@@ -117,9 +109,7 @@ async fn schedule(
     let sayings = Arc::new(ReportedOutcomes::default());
     let mut actors = JoinSet::new();
     let place = |name: &str| InstanceSlot::new(name, &world, mix, rules);
-    let serve = choices
-        .sole_writer
-        .then(|| InstanceSlot::of_sole_writer(&world, mix, rules));
+    let serve = choices.sole_writer.then(|| InstanceSlot::of_sole_writer(&world, mix, rules));
     let writers = match &serve {
         Some(serve) => vec![Arc::clone(serve)],
         None => vec![place("writer a"), place("writer b")],
@@ -131,9 +121,7 @@ async fn schedule(
             .filter(|_| number == 0)
             .unwrap_or_else(|| place(&format!("flusher {number}")));
         actors.spawn(flusher(stage.clone(), flushing));
-        let querying = serve
-            .clone()
-            .unwrap_or_else(|| place(&format!("querier {number}")));
+        let querying = serve.clone().unwrap_or_else(|| place(&format!("querier {number}")));
         actors.spawn(querier(stage.clone(), querying));
         if choices.ledger {
             let keeper = place(&format!("keeper {number}"));
@@ -161,9 +149,7 @@ async fn schedule(
     }
     for number in 0..if cast.viewing { 2 } else { 0 } {
         // A process that is configured as the only writer also writes the rows of views.
-        let refreshing = serve
-            .clone()
-            .unwrap_or_else(|| place(&format!("refresher {number}")));
+        let refreshing = serve.clone().unwrap_or_else(|| place(&format!("refresher {number}")));
         actors.spawn(refresher(stage.clone(), refreshing));
     }
     for number in 0..if cast.triggering { 2 } else { 0 } {

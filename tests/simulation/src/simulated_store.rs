@@ -90,9 +90,7 @@ impl SimulatedStore {
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let state = self.state();
         let keys = state.objects.keys();
-        keys.filter(|key| key.starts_with(prefix))
-            .cloned()
-            .collect()
+        keys.filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
     /// Returns the `Date` of the answering host, in whole seconds.
@@ -100,10 +98,7 @@ impl SimulatedStore {
         let now = self.time.now();
         let random = self.habits.host_skew * (2.0 * self.chance.fraction() - 1.0);
         let skew = state.skew.unwrap_or(random);
-        let fast = self
-            .habits
-            .fast
-            .is_some_and(|(from, until)| from <= now && now < until);
+        let fast = self.habits.fast.is_some_and(|(from, until)| from <= now && now < until);
         let ahead = if fast { 3600.0 } else { 0.0 };
         let micros = self.time.micros() + signed_micros(skew + ahead);
         StoreTime::from_micros(micros.div_euclid(1_000_000) * 1_000_000)
@@ -194,10 +189,7 @@ impl SimulatedStore {
         let more = found.len() > self.habits.page_keys;
         found.truncate(self.habits.page_keys);
         let entries: Vec<_> = found.into_iter().map(|(_, entry)| entry).collect();
-        let next_page_token = entries
-            .last()
-            .filter(|_| more)
-            .map(|entry| entry.key.clone());
+        let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
         let page = ListPage {
             entries,
             next_page_token,

@@ -142,10 +142,8 @@ async fn compare(stage: &ActorContext, instance: &Instance, database: DatabaseId
             continue;
         };
         let target = tables[1].map(|table| table.id());
-        let stored = target
-            .and_then(|target| answer.rows.get(&target))
-            .cloned()
-            .unwrap_or_default();
+        let stored =
+            target.and_then(|target| answer.rows.get(&target)).cloned().unwrap_or_default();
         truth.oracle(|oracle| {
             oracle.check_view(database, view, (source, target), &stored, now);
         });

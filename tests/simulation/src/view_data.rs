@@ -143,12 +143,7 @@ impl<'a> SimulatedViewData<'a> {
 
     /// Returns the id of the table of a view, which this process has just written to.
     async fn target_table(&self, view: &MaterializedView) -> Option<TableId> {
-        let catalog = self
-            .instance
-            .catalog
-            .database(self.database, TABLE_LIST_AGE)
-            .await
-            .ok()?;
+        let catalog = self.instance.catalog.database(self.database, TABLE_LIST_AGE).await.ok()?;
         let table = catalog.value.table(&view.target.table)?;
         Some(table.id())
     }
@@ -160,9 +155,7 @@ fn failed(text: impl Into<String>) -> ViewDataError {
 
 /// Returns the condition of a request that deletes ranges of times.
 fn ranges(times: &[TimeRange], request: u64) -> Condition {
-    let ranges = times
-        .iter()
-        .map(|range| Condition::between(range.first, range.last));
+    let ranges = times.iter().map(|range| Condition::between(range.first, range.last));
     let condition = ranges.fold(Condition::NOTHING, Condition::or);
     let identity = Condition::Tag {
         name: TAG.to_owned(),
@@ -211,11 +204,7 @@ impl ViewData for SimulatedViewData<'_> {
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
         let (database, target) = (self.database, &view.target.table);
         let read = self.instance.read_table(database, target, None);
-        let rows = read
-            .await
-            .map_err(failed)?
-            .map(|read| read.rows)
-            .unwrap_or_default();
+        let rows = read.await.map_err(failed)?.map(|read| read.rows).unwrap_or_default();
         let times = || rows.keys().map(|(_, time)| *time);
         let bounds = times().min().zip(times().max());
         Ok(bounds.map(|(first, last)| TimeRange { first, last }))
@@ -246,9 +235,7 @@ impl ViewData for SimulatedViewData<'_> {
         };
         let arrived = self.arrival(arrived);
         let deleter: &dyn RowDeleter = &self.instance.writer;
-        let deleted = deleter
-            .delete_rows(self.database, vec![delete], arrived, after)
-            .await;
+        let deleted = deleter.delete_rows(self.database, vec![delete], arrived, after).await;
         self.instance.trace(format_args!(
             "delete {request} of {} at {times:?} after {after:?}: {deleted:?}",
             view.name

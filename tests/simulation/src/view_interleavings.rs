@@ -105,10 +105,7 @@ fn rows_of_a_later_claim_win_if_the_clock_of_the_claim_before_was_ahead() {
         let of_b = refresh(&stage, &b, DATABASE, LIMIT).await.unwrap();
         assert_eq!((of_a.rows, of_b.rows), (1, 1));
         let answer = b.ask(DATABASE, QueryConsistency::Strong).await.unwrap();
-        let totals = answer
-            .values()
-            .flatten()
-            .filter_map(|(_, fields)| fields.get("total"));
+        let totals = answer.values().flatten().filter_map(|(_, fields)| fields.get("total"));
         assert_eq!(totals.collect::<Vec<_>>(), [&200]);
         assert!(
             theatre.violations().is_empty(),

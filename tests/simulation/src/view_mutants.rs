@@ -182,21 +182,14 @@ async fn refresh_after_expiry(with_present_catalog: bool) -> [Rows; 2] {
     let stage = actors(&theatre);
     let instance = theatre.instance("b");
     write_and_flush(&theatre, &instance).await;
-    let created = instance
-        .catalog
-        .create_view(DATABASE, &new_view(VIEW))
-        .await;
+    let created = instance.catalog.create_view(DATABASE, &new_view(VIEW)).await;
     created.unwrap();
     refresh(&stage, &instance, DATABASE, LIMIT).await.unwrap();
     let before = instance.read_table(DATABASE, VIEW, None).await.unwrap();
     let former = instance.catalog.database(DATABASE, ANY_AGE).await.unwrap();
     let source = former.value.table(TABLE).unwrap().id();
     let hour = Some(Duration::from_secs(3600));
-    let present = instance
-        .catalog
-        .set_table_retention(DATABASE, source, hour)
-        .await
-        .unwrap();
+    let present = instance.catalog.set_table_retention(DATABASE, source, hour).await.unwrap();
     // The rows are at most some days old at the start.
     theatre.sleep(10.0 * 86_400.0).await;
     let erasure = GeneratedDelete {

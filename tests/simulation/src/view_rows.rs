@@ -190,9 +190,7 @@ mod tests {
 
     fn fields(fields: &[(&str, i64)]) -> Fields {
         let fields = fields.iter();
-        fields
-            .map(|(name, value)| ((*name).to_owned(), *value))
-            .collect()
+        fields.map(|(name, value)| ((*name).to_owned(), *value)).collect()
     }
 
     #[test]
@@ -217,9 +215,7 @@ mod tests {
         let days = aggregate(&view(VIEW_OF_VIEW), &hours);
         let all = fields(&[("n", 2), ("total", 8), ("max", 5), ("last", 4)]);
         assert_eq!(days.into_values().collect::<Vec<_>>(), [all]);
-        let converted: Rows = to_rows(&to_view_rows(&hours).unwrap())
-            .into_iter()
-            .collect();
+        let converted: Rows = to_rows(&to_view_rows(&hours).unwrap()).into_iter().collect();
         assert_eq!(converted, hours);
     }
 }

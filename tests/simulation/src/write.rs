@@ -70,10 +70,7 @@ impl GeneratedWrite {
 
 /// Returns a row as a line of line protocol.
 pub(crate) fn line(table: &str, ((host, time), fields): &Row) -> String {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}={value}i"))
-        .collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}i")).collect();
     format!("{table},{TAG}={host} {} {time}\n", fields.join(","))
 }
 
@@ -124,10 +121,7 @@ impl GeneratedDelete {
 
     /// Returns the rows as the selection of a request to the delete endpoints.
     fn selection(&self) -> RowSelection {
-        let hosts: Vec<_> = self
-            .names()
-            .map(|name| format!("{TAG} = '{name}'"))
-            .collect();
+        let hosts: Vec<_> = self.names().map(|name| format!("{TAG} = '{name}'")).collect();
         let (min_time, max_time) = self.times;
         RowSelection {
             table: self.table.map(str::to_owned),
@@ -142,11 +136,9 @@ impl GeneratedDelete {
 pub(crate) fn deleting_request(condition: &Condition) -> Option<u64> {
     match condition {
         Condition::Time { .. } => None,
-        Condition::Tag { value, .. } => value
-            .as_deref()?
-            .strip_prefix(DELETE_HOST_PREFIX)?
-            .parse()
-            .ok(),
+        Condition::Tag { value, .. } => {
+            value.as_deref()?.strip_prefix(DELETE_HOST_PREFIX)?.parse().ok()
+        }
         Condition::All(parts) | Condition::Any(parts) => parts.iter().find_map(deleting_request),
     }
 }
@@ -174,10 +166,7 @@ impl Instance {
             order: content.order,
             ..WriteOptions::default()
         };
-        let accepted = self
-            .writer
-            .write(database, content.body().into(), options)
-            .await?;
+        let accepted = self.writer.write(database, content.body().into(), options).await?;
         Ok(accepted.stamp.unwrap())
     }
 
@@ -228,16 +217,16 @@ impl Instance {
             Some(_) => ANY_AGE,
             None => Duration::ZERO,
         };
-        let catalog = self
-            .catalog
-            .database(database, max_age)
-            .await
-            .map_err(|error| DeleteRowsError {
-                message: error.to_string(),
-                kind: DeleteRowsErrorKind::Unavailable,
-                retry_after: None,
-                stamp: None,
-            })?;
+        let catalog =
+            self.catalog
+                .database(database, max_age)
+                .await
+                .map_err(|error| DeleteRowsError {
+                    message: error.to_string(),
+                    kind: DeleteRowsErrorKind::Unavailable,
+                    retry_after: None,
+                    stamp: None,
+                })?;
         let tables = catalog
             .value
             .tables()

@@ -71,17 +71,9 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
         })
         .await;
         let writer = theatre.instance("writer");
-        theatre
-            .write(&writer, &theatre.content(), None)
-            .await
-            .unwrap();
+        theatre.write(&writer, &theatre.content(), None).await.unwrap();
         theatre.sleep_until(60.0).await;
-        let flushed = theatre
-            .instance("careful flusher")
-            .flusher
-            .flush(DATABASE)
-            .await
-            .unwrap();
+        let flushed = theatre.instance("careful flusher").flusher.flush(DATABASE).await.unwrap();
         assert!(
             matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))),
             "{flushed:?}"
@@ -103,27 +95,16 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
         theatre.sleep_until(200.0).await;
         let before = theatre.segments();
         let fresh = theatre.instance("fresh writer");
-        let refused = theatre
-            .write(&fresh, &theatre.content(), None)
-            .await
-            .unwrap_err();
+        let refused = theatre.write(&fresh, &theatre.content(), None).await.unwrap_err();
         assert!(
             matches!(refused, WriteFailure::Tail(WriteError::NotAboveMark { .. })),
             "{refused:?}"
         );
         // A writer that has already issued stamps in the future has none for the present.
-        assert!(
-            theatre
-                .write(&writer, &theatre.content(), None)
-                .await
-                .is_err()
-        );
+        assert!(theatre.write(&writer, &theatre.content(), None).await.is_err());
         assert_eq!(theatre.segments(), before);
         theatre.sleep_until(3700.0).await;
-        theatre
-            .write(&writer, &theatre.content(), None)
-            .await
-            .unwrap();
+        theatre.write(&writer, &theatre.content(), None).await.unwrap();
         theatre.instance("reader").query().await.unwrap();
         assert!(
             theatre.violations().is_empty(),
@@ -176,18 +157,12 @@ fn a_stamp_slightly_ahead_is_refused_until_later() {
         let before = theatre.segments();
         theatre.sleep_until(10.0).await;
         let content = theatre.content();
-        let far = theatre
-            .write(&b, &content, Some(stamp_at(80)))
-            .await
-            .unwrap_err();
+        let far = theatre.write(&b, &content, Some(stamp_at(80))).await.unwrap_err();
         let WriteFailure::Tail(far) = far else {
             panic!("{far:?}")
         };
         assert_eq!(far.kind(), WriteErrorKind::BadRequest);
-        let near = theatre
-            .write(&b, &content, Some(stamp_at(18)))
-            .await
-            .unwrap_err();
+        let near = theatre.write(&b, &content, Some(stamp_at(18))).await.unwrap_err();
         let WriteFailure::Tail(near) = near else {
             panic!("{near:?}")
         };
@@ -214,10 +189,7 @@ fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
             &machine,
             once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
         );
-        let failed = theatre
-            .write(&a, &theatre.content(), None)
-            .await
-            .unwrap_err();
+        let failed = theatre.write(&a, &theatre.content(), None).await.unwrap_err();
         let token = failed.stamp().expect("a segment may exist");
         theatre.world.truth.set_skew(-4.0);
         let b = theatre.instance("b");
@@ -264,12 +236,7 @@ async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
         }
     );
     let ledger = register(&b).read(None).await.unwrap();
-    let times = ledger
-        .value
-        .entries
-        .iter()
-        .filter(|entry| **entry == 0)
-        .count();
+    let times = ledger.value.entries.iter().filter(|entry| **entry == 0).count();
     (outcome.0, times)
 }
 
@@ -300,10 +267,7 @@ fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
             freeze(&machine, 11),
         );
         let a = theatre.scripted(&machine, scene);
-        let doubtful = theatre
-            .write(&a, &theatre.content(), None)
-            .await
-            .unwrap_err();
+        let doubtful = theatre.write(&a, &theatre.content(), None).await.unwrap_err();
         assert!(
             matches!(
                 doubtful,
@@ -340,9 +304,8 @@ fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
             },
             async {
                 theatre.sleep(1.1).await;
-                let dropped = administrator
-                    .catalog
-                    .delete_database(DATABASE_NAME, HardDelete::Never);
+                let dropped =
+                    administrator.catalog.delete_database(DATABASE_NAME, HardDelete::Never);
                 dropped.await.unwrap();
             }
         );

@@ -178,11 +178,7 @@ impl BackupRegister {
 
     fn add_discarded(&mut self, discarded: impl IntoIterator<Item = DiscardedBackup>) {
         for one in discarded {
-            if !self
-                .discarded
-                .iter()
-                .any(|known| known.backup == one.backup)
-            {
+            if !self.discarded.iter().any(|known| known.backup == one.backup) {
                 self.discarded.push(one);
             }
         }
@@ -205,10 +201,7 @@ impl BackupRegister {
     /// `NotFound` if there is none.
     pub(crate) fn cancel_backup(&mut self, name: &str, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
-        let found = self
-            .backups
-            .iter_mut()
-            .find(|one| one.name == name && one.job.is_running());
+        let found = self.backups.iter_mut().find(|one| one.name == name && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no backup {name:?} is in progress"));
         let backup = found.ok_or_else(not_found)?;
         backup.job.cancel();
@@ -279,8 +272,7 @@ impl BackupRegister {
     /// Removes backups with this name that have no contents.
     fn forget_failed(&mut self, name: &str) {
         let ended = [JobState::Failed, JobState::Cancelled];
-        self.backups
-            .retain(|one| one.name != name || !ended.contains(&one.job.state));
+        self.backups.retain(|one| one.name != name || !ended.contains(&one.job.state));
     }
 
     /// Adds a restore in progress.
@@ -329,10 +321,7 @@ impl BackupRegister {
     /// `NotFound` if it does not exist or has ended.
     pub(crate) fn cancel_restore(&mut self, id: Ulid, now: StoreTime) -> Result<(), BackupError> {
         self.end_abandoned(now);
-        let found = self
-            .restores
-            .iter_mut()
-            .find(|one| one.id == id && one.job.is_running());
+        let found = self.restores.iter_mut().find(|one| one.id == id && one.job.is_running());
         let not_found = || BackupError::NotFound(format!("no restore {id} is in progress"));
         found.ok_or_else(not_found)?.job.cancel();
         Ok(())

@@ -205,11 +205,7 @@ impl Job {
     }
 
     fn end(&mut self, state: JobState, error: &BackupError) {
-        let text = error
-            .to_string()
-            .chars()
-            .take(MAX_ERROR_BYTES / 4)
-            .collect();
+        let text = error.to_string().chars().take(MAX_ERROR_BYTES / 4).collect();
         (self.state, self.error) = (state, Some(text));
         (self.lease, self.takeovers) = (None, 0);
     }

@@ -11,10 +11,7 @@ use crate::BackupError;
 impl BackupRegister {
     /// Returns all jobs.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        let backups = self
-            .backups
-            .iter()
-            .map(|one| (JobId::Backup(one.id), &one.job));
+        let backups = self.backups.iter().map(|one| (JobId::Backup(one.id), &one.job));
         let restores = self.restores.iter();
         backups.chain(restores.map(|one| (JobId::Restore(one.id), &one.job)))
     }

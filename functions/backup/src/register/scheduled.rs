@@ -18,8 +18,7 @@ impl BackupRegister {
     }
 
     fn newest_scheduled(&self) -> Option<&Backup> {
-        self.scheduled()
-            .rfind(|one| one.job.state == JobState::Completed)
+        self.scheduled().rfind(|one| one.job.state == JobState::Completed)
     }
 
     /// Returns the name of the backup that the next scheduled one at a place continues. Every `full_every`th one is a
@@ -55,10 +54,7 @@ impl BackupRegister {
             one.parent.is_none() || one.job.state != JobState::Completed
         });
         let chains = roots.map(|root| self.with_descendants(root.id));
-        let old: BTreeSet<_> = chains
-            .filter(|chain| chain.iter().all(is_old))
-            .flatten()
-            .collect();
+        let old: BTreeSet<_> = chains.filter(|chain| chain.iter().all(is_old)).flatten().collect();
         self.discard(&old, now);
         old.len()
     }

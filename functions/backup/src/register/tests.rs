@@ -39,9 +39,7 @@ fn begin(
 
 fn completed(register: &mut BackupRegister, id: u128, name: &str, parent: Option<&str>) {
     begin(register, id, name, parent, 0).unwrap();
-    register
-        .complete_backup(Ulid(id), None, lease(1, 1))
-        .unwrap();
+    register.complete_backup(Ulid(id), None, lease(1, 1)).unwrap();
 }
 
 #[test]
@@ -86,9 +84,7 @@ fn a_job_without_a_renewed_lease_is_taken_over_and_its_former_holder_changes_not
         assert!(matches!(late, Some(BackupError::LeaseLost(_))));
     }
     register.fail_own_job(ONE, lease(1, 112), &BackupError::NoStoreTime);
-    register
-        .complete_backup(Ulid(1), None, lease(2, 112))
-        .unwrap();
+    register.complete_backup(Ulid(1), None, lease(2, 112)).unwrap();
     assert_eq!(register.deletable(at(1_000)), []);
 }
 
@@ -145,12 +141,8 @@ fn scheduled_backups_form_chains_that_are_deleted_as_a_whole() {
         let id = Ulid(u128::from(number) + 1);
         let held = lease(1, seconds);
         let name = format!("b{number}");
-        register
-            .begin_backup(id, name, &request, true, held)
-            .unwrap();
-        register
-            .complete_backup(id, None, lease(1, seconds + 1))
-            .unwrap();
+        register.begin_backup(id, name, &request, true, held).unwrap();
+        register.complete_backup(id, None, lease(1, seconds + 1)).unwrap();
     }
     let elsewhere = register.scheduled_parent(Some("q"), every_third);
     assert_eq!(elsewhere, None);
@@ -159,9 +151,7 @@ fn scheduled_backups_form_chains_that_are_deleted_as_a_whole() {
     assert_eq!(register.remove_scheduled(at(201), at(900)), 3);
     // A request has continued the second chain.
     begin(&mut register, 20, "own", Some("b5"), 901).unwrap();
-    register
-        .complete_backup(Ulid(20), None, lease(1, 902))
-        .unwrap();
+    register.complete_backup(Ulid(20), None, lease(1, 902)).unwrap();
     assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 0);
     register.remove_backup("own", false, at(5_000)).unwrap();
     assert_eq!(register.remove_scheduled(at(5_000), at(5_000)), 3);
@@ -181,11 +171,7 @@ fn a_chain_is_deleted_from_its_end_or_as_a_whole() {
     register.remove_backup("one", true, at(9)).unwrap();
     let names: Vec<_> = register.backups().iter().map(|one| &one.name).collect();
     assert_eq!(names, ["full", "other"]);
-    let discarded: Vec<_> = register
-        .deletable(at(100))
-        .iter()
-        .map(|one| one.backup)
-        .collect();
+    let discarded: Vec<_> = register.deletable(at(100)).iter().map(|one| one.backup).collect();
     assert_eq!(discarded, [Ulid(2), Ulid(3)]);
 }
 
@@ -195,9 +181,7 @@ fn a_parent_must_be_completed_and_at_the_same_place() {
     begin(&mut register, 1, "full", None, 0).unwrap();
     let running = begin(&mut register, 2, "one", Some("full"), 1);
     assert!(matches!(running, Err(BackupError::NotFound(_))));
-    register
-        .complete_backup(Ulid(1), None, lease(1, 1))
-        .unwrap();
+    register.complete_backup(Ulid(1), None, lease(1, 1)).unwrap();
     let elsewhere = BackupRequest {
         parent: Some("full".to_owned()),
         place: Some("q".to_owned()),

@@ -44,9 +44,7 @@ impl Server {
     /// Lets the jobs in the background end.
     async fn settle(&self) {
         let time = Duration::from_secs(40);
-        self.cluster
-            .drive_for(time, std::future::pending::<()>())
-            .await;
+        self.cluster.drive_for(time, std::future::pending::<()>()).await;
     }
 }
 
@@ -59,9 +57,7 @@ async fn a_backup_and_a_restore_are_requested_and_shown() {
     assert_eq!((status, started), (202, expected));
     assert_eq!(server.send("POST", BACKUPS, new).await.0, 409);
     server.settle().await;
-    let (status, found) = server
-        .send("GET", &format!("{BACKUPS}/monday"), Value::Null)
-        .await;
+    let (status, found) = server.send("GET", &format!("{BACKUPS}/monday"), Value::Null).await;
     assert_eq!(status, 200);
     assert_eq!(found["status"], "completed");
     assert_eq!(found["type"], "full");
@@ -70,9 +66,7 @@ async fn a_backup_and_a_restore_are_requested_and_shown() {
     let (_, list) = server.send("GET", BACKUPS, Value::Null).await;
     assert_eq!(list, json!({ "backups": [found] }));
 
-    let (status, started) = server
-        .send("POST", RESTORES, json!({ "backup_name": "monday" }))
-        .await;
+    let (status, started) = server.send("POST", RESTORES, json!({ "backup_name": "monday" })).await;
     assert_eq!((status, &started["status"]), (202, &json!("in_progress")));
     assert_eq!(started["retention"], "off");
     server.settle().await;

@@ -316,10 +316,7 @@ async fn a_database_returns_to_a_moment_with_the_policies_that_it_had() {
     let error = &restored.job.error;
     assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
     let databases = cluster.databases().await;
-    let copies: Vec<_> = databases
-        .iter()
-        .filter(|name| name.starts_with("two"))
-        .collect();
+    let copies: Vec<_> = databases.iter().filter(|name| name.starts_with("two")).collect();
     assert_eq!(copies, ["two", "two/week"]);
     assert_eq!(cluster.points("two/week").await, expected);
 }

@@ -65,15 +65,10 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
     assert_eq!(backups[0].kind, BackupKind::Full);
     assert_eq!(backups[9].kind, BackupKind::Incremental);
     // The copies in the bucket are released.
-    BackupKeeper::new(cluster.engine(), None)
-        .tidy()
-        .await
-        .unwrap();
+    BackupKeeper::new(cluster.engine(), None).tidy().await.unwrap();
     cluster.collect_all_garbage().await;
     assert_eq!(cluster.count("db/").await, 4);
-    let report = check_place(cluster.places.store(PLACE), &cluster.world, true)
-        .await
-        .unwrap();
+    let report = check_place(cluster.places.store(PLACE), &cluster.world, true).await.unwrap();
     assert_eq!((report.backups, report.findings.len()), (10, 0));
     let other = cluster.another().await;
     for backup in &backups {
@@ -162,9 +157,7 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
         page_token: None,
     };
     let listed = store.list(request).await.unwrap().value.entries;
-    let mut data = listed
-        .iter()
-        .filter(|entry| entry.key.contains("/objects/data/"));
+    let mut data = listed.iter().filter(|entry| entry.key.contains("/objects/data/"));
     let key = &data.next().unwrap().key;
     let neap_bucket::Get::Found(object) =
         store.get(key, GetOptions::default()).await.unwrap().value
@@ -175,13 +168,9 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
     bytes[10] ^= 1;
     let put = store.put(key, Bytes::from(bytes), PutMode::Overwrite);
     put.await.unwrap();
-    let quick = check_place(as_store(&store), &cluster.world, false)
-        .await
-        .unwrap();
+    let quick = check_place(as_store(&store), &cluster.world, false).await.unwrap();
     assert_eq!(quick.findings, []);
-    let full = check_place(as_store(&store), &cluster.world, true)
-        .await
-        .unwrap();
+    let full = check_place(as_store(&store), &cluster.world, true).await.unwrap();
     let [found] = &full.findings[..] else {
         panic!("{:?}", full.findings);
     };

@@ -231,8 +231,7 @@ impl History {
         let engine = self.cluster.engine();
         engine.delete_backup(&name, true).await.unwrap();
         let register = self.cluster.register().await;
-        self.expected
-            .retain(|name, _| register.find(name).is_some());
+        self.expected.retain(|name, _| register.find(name).is_some());
         self.cluster.pass(SILENCE);
         BackupKeeper::new(engine, None).tidy().await.unwrap();
         tally.deletions += 1;

@@ -32,9 +32,7 @@ async fn a_schedule_makes_one_backup_at_each_time_and_keeps_them_for_the_retenti
         for keeper in &keepers {
             keeper.tidy().await.unwrap();
         }
-        cluster
-            .drive_for(Duration::from_secs(30), std::future::pending::<()>())
-            .await;
+        cluster.drive_for(Duration::from_secs(30), std::future::pending::<()>()).await;
         let register = cluster.register().await;
         assert_eq!(register.backups().len(), hour.min(3), "{hour}");
         let mut states = register.backups().iter().map(|one| one.job.state);
@@ -60,9 +58,7 @@ async fn scheduled_backups_at_a_place_are_incremental_between_full_ones() {
         cluster.write("one", "a", hour, hour).await;
         cluster.pass(Duration::from_secs(3_600));
         keeper.tidy().await.unwrap();
-        cluster
-            .drive_for(Duration::from_secs(30), std::future::pending::<()>())
-            .await;
+        cluster.drive_for(Duration::from_secs(30), std::future::pending::<()>()).await;
         let register = cluster.register().await;
         counts.push(register.backups().len());
     }

@@ -254,11 +254,7 @@ async fn a_frozen_process_does_not_publish_the_databases_of_a_restore_again() {
         assert_eq!(cluster.points("one").await, old_one, "{last_event}");
         // A user replaces a restored database in the meantime.
         let default = neap_catalog::HardDelete::DEFAULT;
-        cluster
-            .catalog
-            .delete_database("one", default)
-            .await
-            .unwrap();
+        cluster.catalog.delete_database("one", default).await.unwrap();
         cluster.rewind("one", neap_bucket::Stamp::ZERO);
         cluster.write("one", "new", 1, 1).await;
         gate.thaw();
@@ -304,9 +300,7 @@ async fn objects_that_a_killed_process_has_recorded_are_not_copied_again() {
     cluster.pass(SILENCE);
     let keeper = BackupKeeper::new(slow_engine(), None);
     keeper.tidy().await.unwrap();
-    cluster
-        .drive_for(SILENCE, std::future::pending::<()>())
-        .await;
+    cluster.drive_for(SILENCE, std::future::pending::<()>()).await;
     let register = cluster.register().await;
     assert_eq!(register.find("b").unwrap().job.state, JobState::Completed);
     let again = puts.load(Ordering::Relaxed);

@@ -38,9 +38,7 @@ impl TestCluster {
     /// Creates a trigger of database "one" whose code is in the bucket.
     async fn create_trigger(&self) {
         let object = FORMAT.encode(1, b"code");
-        let put = self
-            .bucket
-            .put(&Key::PluginCode(CODE), object, PutMode::Overwrite);
+        let put = self.bucket.put(&Key::PluginCode(CODE), object, PutMode::Overwrite);
         put.await.unwrap();
         let trigger = NewTrigger {
             name: "t".to_owned(),
@@ -106,11 +104,7 @@ async fn missing_code_makes_a_backup_incomplete_and_does_not_prevent_a_restore()
     cluster.write("one", "a", 1, 1).await;
     cluster.create_trigger().await;
     let key = Key::PluginCode(CODE).to_string();
-    cluster
-        .bucket
-        .delete(std::slice::from_ref(&key))
-        .await
-        .unwrap();
+    cluster.bucket.delete(std::slice::from_ref(&key)).await.unwrap();
     let engine = cluster.engine();
     let backup = engine.begin_backup(&named(Some(PLACE))).await.unwrap();
     let error = cluster.drive(engine.run_backup(backup.clone())).await;
@@ -146,11 +140,7 @@ async fn a_backup_contains_the_kinds_of_objects_that_belong_to_a_database() {
     let backup = cluster.back_up(&named(Some(PLACE))).await;
     let place = BackupPlace::new(cluster.places.store(PLACE), &cluster.world);
     let manifest = PlaceManifest::read(&place, backup.id).await.unwrap();
-    let stored: Vec<Key> = manifest
-        .objects
-        .keys()
-        .map(|key| key.parse().unwrap())
-        .collect();
+    let stored: Vec<Key> = manifest.objects.keys().map(|key| key.parse().unwrap()).collect();
     let is_stored = |kind: &Key| {
         let mut stored = stored.iter();
         stored.any(|key| std::mem::discriminant(key) == std::mem::discriminant(kind))
@@ -164,9 +154,5 @@ async fn a_backup_contains_the_kinds_of_objects_that_belong_to_a_database() {
         }
     }
     assert!(stored.contains(&Key::PluginCode(CODE)));
-    assert!(
-        stored
-            .iter()
-            .any(|key| matches!(key, Key::Parquet(..) | Key::Bundle(..)))
-    );
+    assert!(stored.iter().any(|key| matches!(key, Key::Parquet(..) | Key::Bundle(..))));
 }

@@ -86,9 +86,7 @@ async fn restored_views_have_the_rows_of_the_restored_source() {
     cluster.restore_completely(&from_backup()).await;
     cluster.restore_completely(&beside).await;
     for database in ["one", "copy"] {
-        let state = cluster
-            .sql(database, "SELECT state FROM system.materialized_views")
-            .await;
+        let state = cluster.sql(database, "SELECT state FROM system.materialized_views").await;
         assert_eq!(state, [json!({"state": "new"})], "{database}");
     }
     cluster.settle_views().await;
@@ -164,9 +162,7 @@ async fn restored_views_keep_the_rows_of_windows_whose_source_has_expired() {
     let catalog = cluster.catalog.database(id, Duration::ZERO).await.unwrap();
     let table = catalog.value.table("m").unwrap().id();
     let six_hours = Duration::from_secs(6 * 3_600);
-    let set = cluster
-        .catalog
-        .set_table_retention(id, table, Some(six_hours));
+    let set = cluster.catalog.set_table_retention(id, table, Some(six_hours));
     set.await.unwrap();
     cluster.pass(Duration::from_secs(48 * 3_600));
     cluster.write("one", "new", now(), 2).await;

@@ -62,14 +62,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
 fn schema_of(batches: &[RecordBatch]) -> SchemaRef {
     let fields: BTreeMap<String, _> = batches
         .iter()
-        .flat_map(|batch| {
-            batch
-                .schema_ref()
-                .fields()
-                .iter()
-                .cloned()
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|batch| batch.schema_ref().fields().iter().cloned().collect::<Vec<_>>())
         .map(|field| (field.name().clone(), field))
         .collect();
     Arc::new(Schema::new(fields.into_values().collect::<Vec<_>>()))
@@ -78,22 +71,18 @@ fn schema_of(batches: &[RecordBatch]) -> SchemaRef {
 /// Replaces integers with whole-numbered floats, as many collectors send them.
 pub(crate) fn with_floats(rows: &RecordBatch) -> RecordBatch {
     let schema = rows.schema();
-    let columns = schema
-        .fields()
-        .iter()
-        .zip(rows.columns())
-        .map(
-            |(field, column)| match column.as_primitive_opt::<Int64Type>() {
-                Some(integers) => {
-                    let floats: Float64Array = integers.unary(|value| value as f64);
-                    (
-                        ColumnType::Float.arrow_field(field.name()),
-                        Arc::new(floats) as ArrayRef,
-                    )
-                }
-                None => (Arc::clone(field), Arc::clone(column)),
-            },
-        );
+    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| match column
+        .as_primitive_opt::<Int64Type>(
+    ) {
+        Some(integers) => {
+            let floats: Float64Array = integers.unary(|value| value as f64);
+            (
+                ColumnType::Float.arrow_field(field.name()),
+                Arc::new(floats) as ArrayRef,
+            )
+        }
+        None => (Arc::clone(field), Arc::clone(column)),
+    });
     let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }

@@ -106,16 +106,10 @@ impl TsbsHosts {
 
     /// Returns the columns of the rows, sorted by name.
     pub(crate) fn schema(&self) -> SchemaRef {
-        let tags = TAGS
-            .iter()
-            .map(|(name, _)| ColumnType::Tag.arrow_field(name));
-        let fields = FIELDS
-            .iter()
-            .map(|name| self.values.column_type().arrow_field(name));
-        let mut all: Vec<_> = tags
-            .chain(fields)
-            .chain([ColumnType::Time.arrow_field("time")])
-            .collect();
+        let tags = TAGS.iter().map(|(name, _)| ColumnType::Tag.arrow_field(name));
+        let fields = FIELDS.iter().map(|name| self.values.column_type().arrow_field(name));
+        let mut all: Vec<_> =
+            tags.chain(fields).chain([ColumnType::Time.arrow_field("time")]).collect();
         all.sort_unstable_by(|one, other| one.name().cmp(other.name()));
         Arc::new(Schema::new(all))
     }
@@ -144,10 +138,7 @@ impl TsbsHosts {
             if let Some(at) = FIELDS.iter().position(|field| *field == name) {
                 return match self.values {
                     FieldValues::Integers => Arc::new(
-                        fields[at]
-                            .iter()
-                            .map(|value| Some(value / 1_000))
-                            .collect::<Int64Array>(),
+                        fields[at].iter().map(|value| Some(value / 1_000)).collect::<Int64Array>(),
                     ),
                     FieldValues::WholeFloats => Arc::new(
                         fields[at]
@@ -177,8 +168,6 @@ impl TsbsHosts {
             tag => self.tags[host][tag - 1].as_str(),
         };
         let hosts = 0..self.names.len();
-        hosts
-            .flat_map(|host| std::iter::repeat_n(Some(value(host)), count))
-            .collect()
+        hosts.flat_map(|host| std::iter::repeat_n(Some(value(host)), count)).collect()
     }
 }

@@ -228,9 +228,7 @@ pub(crate) async fn advance(
     let mut steps = Vec::new();
     for (table, caches) in kept.by_table {
         let of_table = deletes.iter().filter(|(_, delete)| delete.table == table);
-        let conditions: Vec<_> = of_table
-            .map(|(_, delete)| delete.condition.clone())
-            .collect();
+        let conditions: Vec<_> = of_table.map(|(_, delete)| delete.condition.clone()).collect();
         for cache in caches {
             let newer = interval.by_cache.remove(&cache.entry.cache);
             if newer.is_some() || !conditions.is_empty() {

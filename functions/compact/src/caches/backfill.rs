@@ -125,8 +125,7 @@ impl CacheBackfill {
         let mut filled = BackfillReport::default();
         for _ in 0..MAX_ATTEMPTS {
             filled.postponed = false;
-            self.attempt(database, started_at, limits, &mut filled)
-                .await?;
+            self.attempt(database, started_at, limits, &mut filled).await?;
             if !filled.postponed || filled.unfinished {
                 break;
             }
@@ -151,10 +150,7 @@ impl CacheBackfill {
         }
         // The catalog of a bucket that is being restored may lack columns.
         let is_behind = catalog.version < manifest.value.needs_catalog;
-        let Some(now) = manifest
-            .current_at
-            .filter(|_| manifest.version > 0 && !is_behind)
-        else {
+        let Some(now) = manifest.current_at.filter(|_| manifest.version > 0 && !is_behind) else {
             return Ok(());
         };
         let gone = gone(&manifest.value, &catalog.value);
@@ -309,11 +305,7 @@ impl CacheBackfill {
         gone: BTreeSet<CacheId>,
     ) -> Result<VersionedValue<Manifest>, CompactError> {
         let commit = CacheCommit::forgetting(&base, gone);
-        match self
-            .manifests
-            .commit_caches(database, base.clone(), &commit)
-            .await?
-        {
+        match self.manifests.commit_caches(database, base.clone(), &commit).await? {
             CacheOutcome::Committed(current) => Ok(current),
             CacheOutcome::GivenUp(_) => Ok(base),
             CacheOutcome::Unknown { reason } => {
@@ -373,9 +365,7 @@ impl CacheBackfill {
                 return Ok(Ok(0));
             };
             let caches = commit.add.len();
-            let outcome = self
-                .manifests
-                .commit_caches(task.database, current.clone(), &commit);
+            let outcome = self.manifests.commit_caches(task.database, current.clone(), &commit);
             match outcome.await? {
                 CacheOutcome::Committed(_) => {
                     let (database, table) = (task.database, task.table.name());
@@ -447,9 +437,7 @@ impl CacheBackfill {
         })
         .await?;
         let place = (cache, task.table.id());
-        self.objects
-            .write(task.database, place, object, encoded)
-            .await
+        self.objects.write(task.database, place, object, encoded).await
     }
 }
 
@@ -460,9 +448,7 @@ fn rows_of(manifest: &Manifest, task: &BackfillTask) -> u64 {
     let inline = sections.filter(|section| section.table == table && section.max_time >= from);
     let pages = manifest.pages.iter();
     let paged = pages.filter(|page| page.may_hold(table) && page.max_time >= from);
-    let rows = inline
-        .map(|section| section.rows)
-        .chain(paged.map(PageRef::rows_per_table));
+    let rows = inline.map(|section| section.rows).chain(paged.map(PageRef::rows_per_table));
     rows.fold(0, u64::saturating_add)
 }
 

@@ -140,10 +140,7 @@ impl CacheBackfill {
             limits: &task.limits,
         };
         let world = self.bucket.world();
-        let left = task
-            .limits
-            .time
-            .saturating_sub(world.elapsed(&task.started_at));
+        let left = task.limits.time.saturating_sub(world.elapsed(&task.started_at));
         let scan = scan.run(builders);
         let Some(scanned) = world.timeout(left, scan).await else {
             return Ok(Err(BackfillStop::OutOfTime));
@@ -185,9 +182,8 @@ impl CacheBackfill {
         });
         let deletes: Vec<&Condition> = since.map(|recorded| &recorded.delete.condition).collect();
         let sections = self.sections(task, value, built.mark).await?;
-        built.inputs = built
-            .inputs
-            .saturating_add(u32::try_from(sections.len()).unwrap_or(u32::MAX));
+        built.inputs =
+            built.inputs.saturating_add(u32::try_from(sections.len()).unwrap_or(u32::MAX));
         built.bytes_in += length_of(&sections);
         let newer = match self.read(task, value, sections).await? {
             Ok(newer) => newer,
@@ -242,9 +238,7 @@ mod tests {
     #[tokio::test]
     async fn the_largest_cache_is_dropped_when_memory_is_short() {
         let stage = CompactTestBed::new().await;
-        stage
-            .write("db", &format!("m,host=a,zone=x v=1 {NOW}"))
-            .await;
+        stage.write("db", &format!("m,host=a,zone=x v=1 {NOW}")).await;
         let id = stage.id("db").await;
         for columns in [["zone"], ["host"]] {
             let new = NewDistinctCache {

@@ -59,12 +59,8 @@ impl Compactor {
         if is_over || self.collector.is_dry_run() {
             return Ok(report);
         }
-        let merged = self
-            .merge_databases(databases.clone(), PlanScope::All, time)
-            .await;
-        Ok(report
-            .and(merged)
-            .and(self.publish_all(databases, time).await))
+        let merged = self.merge_databases(databases.clone(), PlanScope::All, time).await;
+        Ok(report.and(merged).and(self.publish_all(databases, time).await))
     }
 
     /// Deletes the garbage of several databases in parallel.
@@ -82,8 +78,7 @@ impl Compactor {
                 let outcome = self.collect_garbage(database, &mut report).await;
                 report.note(database, outcome);
                 let has_failed = !report.failures.is_empty();
-                self.setbacks
-                    .note(database, has_failed, self.bucket.world());
+                self.setbacks.note(database, has_failed, self.bucket.world());
                 Some(report)
             })
             .buffer_unordered(self.slots.total());

@@ -106,10 +106,7 @@ impl Compactor {
                 return Ok(());
             }
             let limits = self.plan_limits(time);
-            let planned = self
-                .maintainer
-                .plan_from(database, scope, limits, &mut known)
-                .await;
+            let planned = self.maintainer.plan_from(database, scope, limits, &mut known).await;
             let Some(mut planned) = report.settled(database, planned)? else {
                 return Ok(());
             };
@@ -128,8 +125,7 @@ impl Compactor {
             }
             let before = report.merges;
             let batches = planned.batches(limits.job_bytes);
-            self.run_batches(database, batches, time, &mut known, report)
-                .await?;
+            self.run_batches(database, batches, time, &mut known, report).await?;
             // The outputs may be merged further.
             if report.merges == before {
                 return Ok(());
@@ -187,10 +183,7 @@ impl Compactor {
         }
         let mut known = lock(newest).clone();
         let limits = self.job_limits(time);
-        let results = self
-            .maintainer
-            .run_all(database, &orders, &limits, &mut known)
-            .await;
+        let results = self.maintainer.run_all(database, &orders, &limits, &mut known).await;
         keep_newest(newest, known);
         (Vec::new(), results)
     }

@@ -201,8 +201,7 @@ impl Compactor {
         let manifest = self.maintainer.read(database).await?;
         let collected = self.collector.collect_segments(database, &manifest).await?;
         self.record_collected(database, &manifest, collected, &mut report);
-        self.merge_all(database, PlanScope::Recent, &time, &mut report)
-            .await?;
+        self.merge_all(database, PlanScope::Recent, &time, &mut report).await?;
         self.fill(database, &time, &mut report).await?;
         Ok(report)
     }
@@ -234,8 +233,7 @@ impl Compactor {
         self.collect_garbage(database, &mut report).await?;
         if !self.collector.is_dry_run() {
             let time = self.time(limit);
-            self.merge_all(database, PlanScope::All, &time, &mut report)
-                .await?;
+            self.merge_all(database, PlanScope::All, &time, &mut report).await?;
             self.fill(database, &time, &mut report).await?;
             self.publish(database, &time, &mut report).await?;
         }

@@ -47,9 +47,7 @@ impl Compactor {
         }
         let kept = self.kept_databases().await?;
         due.retain(|database, _| kept.contains(database));
-        let (own, handed_out) = self
-            .dispatch_flushes(self.order_tails(due, date), time)
-            .await;
+        let (own, handed_out) = self.dispatch_flushes(self.order_tails(due, date), time).await;
         let own = own.into_iter().map(|due| (due.database, Some(due.tail)));
         let visited = self.visit_all(own.collect(), date, time).await;
         Ok(report.and(handed_out).and(visited))
@@ -95,9 +93,7 @@ impl Compactor {
         mut due: BTreeMap<DatabaseId, ListedTail>,
         date: Option<StoreTime>,
     ) -> Vec<DueTail> {
-        let oldest = due
-            .iter()
-            .map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
+        let oldest = due.iter().map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
         let mut order = by_age_and_rotation(&oldest.collect(), date.unwrap_or_default());
         self.setbacks.move_last(&mut order, self.bucket.world());
         let tails = order.into_iter().filter_map(|database| {
@@ -147,8 +143,7 @@ impl Compactor {
         if let Some(newest) = due.tail.newest {
             let deferral = (DeferralReason::Dispatched, newest);
             let world = self.bucket.world();
-            self.deferred
-                .defer(due.database, deferral, DISPATCH_DEFERRAL_TIME, world);
+            self.deferred.defer(due.database, deferral, DISPATCH_DEFERRAL_TIME, world);
         }
     }
 }

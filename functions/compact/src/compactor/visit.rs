@@ -94,8 +94,7 @@ impl Compactor {
         // A long tail that has used its part of the time comes after other databases in the next run.
         let is_slow = visit.is_flushed && report.unfinished;
         let is_set_back = is_slow || !report.failures.is_empty();
-        self.setbacks
-            .note(database, is_set_back, self.bucket.world());
+        self.setbacks.note(database, is_set_back, self.bucket.world());
         visit
     }
 
@@ -130,8 +129,7 @@ impl Compactor {
         if !self.is_due(above, date) {
             return Ok(());
         }
-        self.flush_tail(database, (manifest, above), times, visit)
-            .await
+        self.flush_tail(database, (manifest, above), times, visit).await
     }
 
     /// Flushes until no remaining segment is old enough.
@@ -196,8 +194,7 @@ impl Compactor {
                     manifest.value.low_water_mark,
                 );
                 let world = self.bucket.world();
-                self.deferred
-                    .defer(database, deferral, TRIGGER_DEFERRAL_TIME, world);
+                self.deferred.defer(database, deferral, TRIGGER_DEFERRAL_TIME, world);
             }
         }
         report.add_collected(collected);

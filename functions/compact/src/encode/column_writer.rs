@@ -66,9 +66,7 @@ impl ColumnwiseWriter {
             row_group_rows,
             extent: SectionStatsBuilder::new(tags),
             fields: Vec::new(),
-            row_groups: (0..rows.div_ceil(row_group_rows))
-                .map(|_| Vec::new())
-                .collect(),
+            row_groups: (0..rows.div_ceil(row_group_rows)).map(|_| Vec::new()).collect(),
         }
     }
 
@@ -112,10 +110,7 @@ impl ColumnwiseWriter {
             let begin = number * self.row_group_rows;
             let rows = column.slice(begin, self.row_group_rows.min(self.rows - begin));
             let leaves = compute_leaves(field, &rows)?;
-            for (mut writer, leaf) in writers
-                .create_column_writers(number)?
-                .into_iter()
-                .zip(leaves)
+            for (mut writer, leaf) in writers.create_column_writers(number)?.into_iter().zip(leaves)
             {
                 writer.write(&leaf)?;
                 chunks.push(writer.close()?);
@@ -195,9 +190,7 @@ mod tests {
     /// Returns rows of 50 hosts, with an integer, a float that some rows lack, and a field that all rows lack.
     fn rows(count: i64) -> RecordBatch {
         let each = (count / 50).max(1);
-        let names: Vec<String> = (0..count)
-            .map(|row| format!("host-{:04}", row / each))
-            .collect();
+        let names: Vec<String> = (0..count).map(|row| format!("host-{:04}", row / each)).collect();
         let host: DictionaryArray<Int32Type> =
             names.iter().map(|name| Some(name.as_str())).collect();
         let time =
@@ -207,9 +200,8 @@ mod tests {
             (mixed ^ mixed >> 29).wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40
         });
         let noise = Int64Array::from_iter_values(noise);
-        let load: Float64Array = (0..count)
-            .map(|row| (row % 3 > 0).then_some(row as f64 / 7.0))
-            .collect();
+        let load: Float64Array =
+            (0..count).map(|row| (row % 3 > 0).then_some(row as f64 / 7.0)).collect();
         let none = Float64Array::from(vec![None; load.len()]);
         let columns: [(&str, ColumnType, ArrayRef); 5] = [
             ("host", ColumnType::Tag, Arc::new(host)),
@@ -264,10 +256,7 @@ mod tests {
 
     #[test]
     fn the_sample_has_values_from_all_parts_of_a_column() {
-        let noise = rows(140_000)
-            .column_by_name("value")
-            .unwrap()
-            .slice(0, 20_000);
+        let noise = rows(140_000).column_by_name("value").unwrap().slice(0, 20_000);
         let same: ArrayRef = Arc::new(Int64Array::from(vec![7; 140_000]));
         let column = concat(&[noise.as_ref(), same.as_ref()]).unwrap();
         let sampled = sample(&column).unwrap();
@@ -302,9 +291,7 @@ mod tests {
         let rows = rows(100);
         let mut writer = ColumnwiseWriter::new(&tags(), 100);
         let field = rows.schema_ref().fields();
-        let error = writer
-            .add(&field[0], &rows.column(0).slice(0, 99))
-            .unwrap_err();
+        let error = writer.add(&field[0], &rows.column(0).slice(0, 99)).unwrap_err();
         assert!(
             error.to_string().contains("column 'host' has 99 rows"),
             "{error}"

@@ -114,11 +114,7 @@ pub(super) fn text_bytes(column: &ArrayRef) -> Option<usize> {
     let texts = dictionary.values().as_string_opt::<i32>()?;
     let used = used_values(dictionary);
     let used_texts = used.iter().zip(texts).filter(|(used, _)| **used);
-    Some(
-        used_texts
-            .map(|(_, text)| size_of::<u32>() + text.map_or(0, str::len))
-            .sum(),
-    )
+    Some(used_texts.map(|(_, text)| size_of::<u32>() + text.map_or(0, str::len)).sum())
 }
 
 /// Returns the number of distinct values of a tag.

@@ -136,10 +136,8 @@ impl PublishedState<'_> {
         ]);
         let times = self.sections.unsettled_times();
         if !times.is_empty() {
-            let intervals: Vec<_> = times
-                .iter()
-                .map(|range| TimeInterval(*range).to_string())
-                .collect();
+            let intervals: Vec<_> =
+                times.iter().map(|range| TimeInterval(*range).to_string()).collect();
             summary.insert("neap.unsettled-times", intervals.join(" "));
         }
         if let Some(before) = expired_before {

@@ -95,10 +95,7 @@ impl IcebergPublisher {
             now,
         };
         let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
-        let published = self
-            .settings
-            .tables_of(&self.catalog, database, &catalog)
-            .await?;
+        let published = self.settings.tables_of(&self.catalog, database, &catalog).await?;
         let mut sweep = TableSweep::new(&self.manifests, database, &state.manifest.value);
         let (mut group, mut count) = (Vec::new(), 0);
         for table in catalog.tables().filter(|it| published.contains(&it.id())) {
@@ -122,9 +119,7 @@ impl IcebergPublisher {
         self.publish_group(&state, group, &mut outcome).await?;
         // Tables that share a damaged page fail with the same message.
         outcome.failures.dedup();
-        outcome
-            .tables
-            .sort_by(|one, other| one.table.cmp(&other.table));
+        outcome.tables.sort_by(|one, other| one.table.cmp(&other.table));
         Ok(outcome)
     }
 
@@ -165,9 +160,7 @@ impl IcebergPublisher {
             })
             .collect();
         let (base, version) = (state.manifest.clone(), state.manifest.version);
-        let recorded = self
-            .manifests
-            .record_publications(state.id, base, version, &requests);
+        let recorded = self.manifests.record_publications(state.id, base, version, &requests);
         match recorded.await? {
             PublicationOutcome::Recorded(recorded) => {
                 for published in self.put_all(state, changed, recorded).await {
@@ -229,10 +222,7 @@ impl IcebergPublisher {
         let mut hints = stream::iter(hints).buffered(PARALLEL_TABLES);
         let mut changed = Vec::new();
         while let Some((candidate, hint)) = hints.try_next().await? {
-            let newest = state
-                .manifest
-                .value
-                .newest_publication(candidate.table.id());
+            let newest = state.manifest.value.newest_publication(candidate.table.id());
             let is_current = |newest: &&Publication| {
                 newest.content == candidate.content
                     && hint.number == Some(newest.number)
@@ -330,10 +320,7 @@ impl IcebergPublisher {
         let metadata = PublishedState {
             database: &state.name,
             table: candidate.table.name(),
-            location: self
-                .settings
-                .url
-                .of_path(&Key::published_table(state.id, table)),
+            location: self.settings.url.of_path(&Key::published_table(state.id, table)),
             manifest_list: url(&list_key),
             schema: &candidate.schema,
             sections: &candidate.sections,
@@ -342,8 +329,7 @@ impl IcebergPublisher {
         };
         let metadata =
             serde_json::to_vec(&metadata.metadata()).map_err(CompactError::PublishedMetadata)?;
-        self.put_object(&key(PublishedObject::Metadata(number)), metadata)
-            .await
+        self.put_object(&key(PublishedObject::Metadata(number)), metadata).await
     }
 
     /// Puts an object that no other publisher puts.

@@ -116,9 +116,7 @@ fn following(sections: &[&Arc<Section>]) -> Vec<bool> {
             other.is_some_and(|other| section.min_time <= other.max_time)
         });
         for other in &open {
-            let is_older = sections
-                .get(*other)
-                .is_some_and(|it| age(it) < age(section));
+            let is_older = sections.get(*other).is_some_and(|it| age(it) < age(section));
             let newer = if is_older { at } else { *other };
             if let Some(follows) = follows.get_mut(newer) {
                 *follows = true;
@@ -141,10 +139,7 @@ fn combine_closest(ranges: &mut Vec<TimeRange>) {
     };
     let mut gaps: Vec<u64> = ranges.windows(2).map(gap).collect();
     gaps.sort_unstable();
-    let widest = surplus
-        .checked_sub(1)
-        .and_then(|at| gaps.get(at).copied())
-        .unwrap_or(u64::MAX);
+    let widest = surplus.checked_sub(1).and_then(|at| gaps.get(at).copied()).unwrap_or(u64::MAX);
     ranges.dedup_by(|next, one| {
         let is_close = next.first.abs_diff(one.last) <= widest;
         if is_close {
@@ -275,9 +270,7 @@ mod tests {
         let mut few = vec![range(0, 1), range(5, 6)];
         combine_closest(&mut few);
         assert_eq!(few, [range(0, 1), range(5, 6)]);
-        let mut many: Vec<_> = (0..500)
-            .map(|at| range(at * 10, at * 10 + at % 7))
-            .collect();
+        let mut many: Vec<_> = (0..500).map(|at| range(at * 10, at * 10 + at % 7)).collect();
         combine_closest(&mut many);
         assert!(many.len() <= MAX_RANGES, "{}", many.len());
         assert_eq!(many.first().unwrap().first, 0);

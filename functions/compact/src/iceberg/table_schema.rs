@@ -74,9 +74,7 @@ impl TableSchema {
             iceberg_type: iceberg_type(column.column_type, time),
             is_time: column.column_type == ColumnType::Time,
         });
-        let tags = table
-            .tags()
-            .map(|tag| (tag.name.clone(), field_id(tag, time)));
+        let tags = table.tags().map(|tag| (tag.name.clone(), field_id(tag, time)));
         Self {
             fields: fields.collect(),
             tags: tags.collect(),
@@ -144,10 +142,7 @@ impl TableSchema {
 
     /// Returns the names of the columns that are not published, as a JSON array.
     pub(super) fn omitted_columns(&self) -> Option<Value> {
-        let omitted = self
-            .fields
-            .iter()
-            .filter(|field| field.iceberg_type.is_none());
+        let omitted = self.fields.iter().filter(|field| field.iceberg_type.is_none());
         let names: Vec<_> = omitted.map(|field| json!(field.name)).collect();
         (!names.is_empty()).then_some(Value::Array(names))
     }

@@ -28,9 +28,7 @@ impl EncodedMerge {
             offset,
             // Every delete at or below the mark was known and applied to the affected inputs.
             cleaned: base.manifest.value.low_water_mark,
-            ..self
-                .encoded
-                .describe(object, job.table, days, (job.above, job.upto))
+            ..self.encoded.describe(object, job.table, days, (job.above, job.upto))
         }
     }
 }
@@ -54,9 +52,7 @@ impl MergeBundle {
         let offset = self.bytes.len() as u64;
         let add = (rows > 0).then(|| merged.section(base, object, offset));
         let bytes_out = add.as_ref().map_or(0, |section| section.length);
-        let floor = merged
-            .cutoff
-            .filter(|cutoff| merged.has_expired_rows(*cutoff));
+        let floor = merged.cutoff.filter(|cutoff| merged.has_expired_rows(*cutoff));
         if add.is_some() && self.bytes.is_empty() {
             self.bytes = merged.encoded.bytes;
         } else if add.is_some() {
@@ -129,10 +125,7 @@ impl Merger {
                 (Err(error), _) => Some(Err(error)),
             });
         }
-        let mut outcomes = self
-            .commit_bundle(base, bundle, release, known)
-            .await?
-            .into_iter();
+        let mut outcomes = self.commit_bundle(base, bundle, release, known).await?.into_iter();
         let not_stored = MergeOutcome::Skipped(MergeSkipped::NotStored);
         let results = results.into_iter().map(|result| {
             result.unwrap_or_else(|| Ok(outcomes.next().unwrap_or_else(|| not_stored.clone())))
@@ -178,23 +171,17 @@ impl Merger {
         }
         if let Some(section) = replacements.iter().find_map(|one| one.add.first()) {
             let key = section.key(database);
-            let put = self
-                .bucket
-                .put(&key, Bytes::from(bytes), PutMode::Overwrite);
+            let put = self.bucket.put(&key, Bytes::from(bytes), PutMode::Overwrite);
             if put.await?.value == Put::Refused {
                 return Ok(Vec::new());
             }
         }
         let replaced =
-            self.manifests
-                .replace_all(database, manifest.clone(), &replacements, release);
+            self.manifests.replace_all(database, manifest.clone(), &replacements, release);
         let (current, refused) = match replaced.await? {
             ReplaceAllOutcome::Completed(replaced) => {
-                let refused: Vec<_> = replaced
-                    .refused
-                    .into_iter()
-                    .map(|one| one.map(MergeSkipped::from))
-                    .collect();
+                let refused: Vec<_> =
+                    replaced.refused.into_iter().map(|one| one.map(MergeSkipped::from)).collect();
                 (replaced.current, refused)
             }
             ReplaceAllOutcome::Unknown { reason } => {

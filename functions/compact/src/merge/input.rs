@@ -45,9 +45,7 @@ impl TableDeletes {
     /// Returns the filter of a section: its deletes, and rows before `floor`.
     pub(super) fn filter(&self, section: &Section, floor: Option<i64>) -> InputRowFilter {
         let clean_upto = section.clean_upto();
-        let from = self
-            .deletes
-            .partition_point(|recorded| recorded.stamp <= clean_upto);
+        let from = self.deletes.partition_point(|recorded| recorded.stamp <= clean_upto);
         let mut later = self.deletes.iter().skip(from);
         let is_met = later.any(|recorded| recorded.applies_to(section));
         InputRowFilter {
@@ -100,10 +98,7 @@ pub(super) struct ReadWindow {
 
 impl ReadWindow {
     pub(super) fn size_bytes(&self) -> u64 {
-        self.ranges
-            .iter()
-            .map(|range| range.end - range.start)
-            .sum()
+        self.ranges.iter().map(|range| range.end - range.start).sum()
     }
 }
 
@@ -114,9 +109,8 @@ pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque
     for group in metadata.row_groups() {
         let chunks = chunks_of(group);
         let size: u64 = chunks.iter().map(|chunk| chunk.end - chunk.start).sum();
-        let starts_new = windows
-            .back()
-            .is_none_or(|window| window.size_bytes() + size > window_bytes);
+        let starts_new =
+            windows.back().is_none_or(|window| window.size_bytes() + size > window_bytes);
         if starts_new {
             windows.push_back(ReadWindow { ranges: Vec::new() });
         }

@@ -54,10 +54,7 @@ impl SortKeys {
             }))
         };
         Ok(Self {
-            tags: tags
-                .iter()
-                .map(tag_column)
-                .collect::<Result<_, PointsError>>()?,
+            tags: tags.iter().map(tag_column).collect::<Result<_, PointsError>>()?,
             times: times(rows)?.clone(),
         })
     }

@@ -53,10 +53,7 @@ pub(crate) fn max_input_bytes(memory_bytes: u64, inputs: usize) -> u64 {
 /// Returns the approximate minimum memory of a job in bytes, if `memory_bytes` are available: its output, and one
 /// window of each input.
 pub(super) fn memory_needed(job: &MergeJob, memory_bytes: u64) -> u64 {
-    let windows = job
-        .inputs
-        .iter()
-        .map(|input| input.length.min(MIN_WINDOW_BYTES));
+    let windows = job.inputs.iter().map(|input| input.length.min(MIN_WINDOW_BYTES));
     base_bytes(memory_bytes)
         .saturating_add(job.bytes())
         .saturating_add(2 * windows.sum::<u64>())

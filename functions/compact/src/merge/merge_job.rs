@@ -47,10 +47,7 @@ impl MergeJob {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
         let table = inputs.first()?.table;
-        let bounds = inputs
-            .iter()
-            .map(|section| section.bounds())
-            .reduce(SectionBounds::union)?;
+        let bounds = inputs.iter().map(|section| section.bounds()).reduce(SectionBounds::union)?;
         let one_table = inputs.iter().all(|section| section.table == table);
         one_table.then_some(Self {
             table,
@@ -80,10 +77,7 @@ impl MergeJob {
 
     /// Returns the job as dispatched to another process.
     pub fn reference(&self) -> MergeJobRef {
-        let inputs = self
-            .inputs
-            .iter()
-            .map(|section| SectionRef::from_section(section));
+        let inputs = self.inputs.iter().map(|section| SectionRef::from_section(section));
         MergeJobRef {
             table: self.table,
             first_day: self.first_day,

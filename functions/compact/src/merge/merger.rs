@@ -202,10 +202,7 @@ impl Merger {
             .iter()
             .map(|(job, claim)| self.merge_in_time(&base, job, *claim, limits))
             .collect();
-        let merged: Vec<_> = stream::iter(merges)
-            .buffered(PARALLEL_MERGES)
-            .collect()
-            .await;
+        let merged: Vec<_> = stream::iter(merges).buffered(PARALLEL_MERGES).collect().await;
         let results = requests.iter().zip(&merged);
         let overtaken = results.filter_map(|((_, claim), merged)| match merged {
             Ok(Err(MergeSkipped::Overtaken)) => *claim,
@@ -228,9 +225,7 @@ impl Merger {
         let manifest = self.manifests.read(database, known.as_ref()).await?;
         // Drop the known manifest, so that memory holds only one.
         *known = None;
-        let catalog = self
-            .catalog_of(database, manifest.value.needs_catalog)
-            .await?;
+        let catalog = self.catalog_of(database, manifest.value.needs_catalog).await?;
         Ok(MergeContext {
             database,
             started_at,
@@ -282,18 +277,13 @@ impl Merger {
     ) -> Result<Result<PreparedMerge, MergeSkipped>, MergeError> {
         let times = TimeRange {
             first: i64::from(job.first_day).saturating_mul(DAY_NANOS),
-            last: (i64::from(job.last_day) + 1)
-                .saturating_mul(DAY_NANOS)
-                .saturating_sub(1),
+            last: (i64::from(job.last_day) + 1).saturating_mul(DAY_NANOS).saturating_sub(1),
         };
         let loaded = self
             .manifests
             .load_sections(base.database, &base.manifest.value, job.table, times)
             .await?;
-        let sections: Vec<_> = loaded
-            .iter()
-            .map(|found| Arc::clone(&found.section))
-            .collect();
+        let sections: Vec<_> = loaded.iter().map(|found| Arc::clone(&found.section)).collect();
         let Some(resolved) = job.resolve(&sections) else {
             return Ok(Err(MergeSkipped::Overtaken));
         };
@@ -349,10 +339,7 @@ impl Merger {
             .try_collect()
             .await?;
         let deletes = TableDeletes::new(&base.manifest.value, task.table.id());
-        let filters = task
-            .inputs
-            .iter()
-            .map(|input| deletes.filter(&input.section, task.cutoff));
+        let filters = task.inputs.iter().map(|input| deletes.filter(&input.section, task.cutoff));
         let inputs = opened.into_iter().zip(filters).collect();
         let capacity = usize::try_from(task.job.bytes()).unwrap_or(0);
         let row_group = row_group_bytes(limits.max_memory_bytes);

@@ -78,9 +78,7 @@ impl OverlapGroup {
             sections, outputs, ..
         } = self;
         let overlaps = |claim: &&SectionBounds| {
-            sections
-                .iter()
-                .any(|section| claim.overlaps(&section.bounds()))
+            sections.iter().any(|section| claim.overlaps(&section.bounds()))
         };
         outputs.extend(claims.iter().filter(overlaps));
     }
@@ -140,10 +138,7 @@ impl OverlapGroup {
     }
 
     fn take(&mut self, places: &[usize], reason: MergeReason) -> Option<MergeJob> {
-        let inputs = places
-            .iter()
-            .filter_map(|at| self.sections.get(*at))
-            .cloned();
+        let inputs = places.iter().filter_map(|at| self.sections.get(*at)).cloned();
         let job = MergeJob::new(inputs.collect(), reason);
         for at in places {
             if let Some(blocked) = self.blocked.get_mut(*at) {

@@ -61,10 +61,7 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
         let bounds = section.bounds();
         state.claimed.iter().any(|claim| claim.overlaps(&bounds))
     };
-    let of_table = state
-        .sections
-        .iter()
-        .filter(|section| section.table == state.table);
+    let of_table = state.sections.iter().filter(|section| section.table == state.table);
     let mut components: Vec<OverlapGroup> = components(of_table.cloned().collect());
     let mut expired = Vec::new();
     for component in &mut components {

@@ -26,12 +26,8 @@ impl MergeQueue {
 
     /// Adds the merges of a table.
     pub(crate) fn add(&mut self, jobs: &[MergeJob]) {
-        self.debt = [self.debt, CompactionDebt::from_jobs(jobs)]
-            .into_iter()
-            .sum();
-        let references = jobs
-            .iter()
-            .map(|job| (merge_priority(job), job.reference()));
+        self.debt = [self.debt, CompactionDebt::from_jobs(jobs)].into_iter().sum();
+        let references = jobs.iter().map(|job| (merge_priority(job), job.reference()));
         self.jobs.extend(references);
         if self.jobs.len() >= self.limit.saturating_mul(2).max(64) {
             self.shrink();

@@ -61,10 +61,7 @@ fn groups(components: &[OverlapGroup], bits: u32) -> Vec<Vec<usize>> {
             groups.entry(first >> bits).or_default().push(at);
         }
     }
-    groups
-        .into_values()
-        .filter(|group| group.len() > 1)
-        .collect()
+    groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
 /// Returns whether the range ended before yesterday.

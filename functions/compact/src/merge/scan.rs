@@ -57,10 +57,7 @@ impl SectionScan<'_> {
         let deletes = TableDeletes::new(self.manifest, self.table.id());
         for group in groups(self.sections.clone()) {
             let bytes_in = group.iter().map(|found| found.section.length).sum();
-            let left = self
-                .limits
-                .max_memory_bytes
-                .saturating_sub(sink.size_bytes() as u64);
+            let left = self.limits.max_memory_bytes.saturating_sub(sink.size_bytes() as u64);
             let sizes = read_sizes_within(left, group.len());
             let filters: Vec<_> = group
                 .iter()

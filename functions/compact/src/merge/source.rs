@@ -51,16 +51,13 @@ impl SectionByteReader {
             if_none_match: None,
         };
         let get = self.bucket.get(&self.key, options);
-        let answer = self
-            .bucket
-            .world()
-            .timeout(READ_TIMEOUT, get)
-            .await
-            .ok_or_else(|| StoreError::Unavailable {
+        let answer = self.bucket.world().timeout(READ_TIMEOUT, get).await.ok_or_else(|| {
+            StoreError::Unavailable {
                 operation: Operation::Get,
                 key: self.key.to_string(),
                 reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-            })??;
+            }
+        })??;
         let Get::Found(object) = answer.value else {
             return Err(MergeError::Missing(self.key.to_string()));
         };
@@ -142,16 +139,12 @@ impl SectionSource {
     async fn open_whole(place: SectionByteReader, section: &Section) -> Result<Self, MergeError> {
         let bytes = place.read(0..section.length).await?;
         let data_length = section.length.saturating_sub(section.footer_length.into());
-        let end = usize::try_from(data_length)
-            .ok()
-            .and_then(|start| bytes.get(start..));
+        let end = usize::try_from(data_length).ok().and_then(|start| bytes.get(start..));
         if !end.is_some_and(|end| section.matches_footer(end)) {
             return Err(place.damaged(&"the checksum of its footer is wrong"));
         }
         let footer = decode_footer(&place, &bytes, section.length)?;
-        footer
-            .verify_all(&bytes)
-            .map_err(|error| place.damaged(&error))?;
+        footer.verify_all(&bytes).map_err(|error| place.damaged(&error))?;
         let (start, end) = (0, section.length);
         let window = ReadWindow {
             ranges: Vec::from([Range { start, end }]),
@@ -178,9 +171,7 @@ impl SectionSource {
             let reads = window.ranges.iter().map(|range| place.read(range.clone()));
             let bytes = try_join_all(reads).await?;
             for (range, bytes) in window.ranges.iter().zip(&bytes) {
-                footer
-                    .verify(range.start, bytes)
-                    .map_err(|error| place.damaged(&error))?;
+                footer.verify(range.start, bytes).map_err(|error| place.damaged(&error))?;
             }
             Ok(FetchedWindow { window, bytes })
         }

@@ -185,9 +185,7 @@ fn progress<S: RowSink>(work: &MergeWork<S>, sources: &[SectionSource]) -> Merge
     // A window that is being decoded is about as large as the next one.
     let windows = sources.iter().map(|source| {
         let next = source.ready.as_ref().map(|fetched| &fetched.window);
-        2 * next
-            .or(source.windows.front())
-            .map_or(0, |window| window.size_bytes())
+        2 * next.or(source.windows.front()).map_or(0, |window| window.size_bytes())
     });
     MergeProgress {
         memory_bytes: windows.sum::<u64>() + work.sink.size_bytes() as u64 + 4 * BLOCK_BYTES,

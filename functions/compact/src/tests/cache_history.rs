@@ -80,9 +80,7 @@ impl CacheHistory {
             delete_after: Duration::from_secs(60),
             ..MergePolicy::default()
         };
-        stage
-            .write("db", &format!("m,host=h0,zone=z0 v=1,w=1 {NOW}"))
-            .await;
+        stage.write("db", &format!("m,host=h0,zone=z0 v=1,w=1 {NOW}")).await;
         let id = stage.id("db").await;
         let catalog = &stage.catalog;
         for new in [
@@ -173,11 +171,7 @@ impl CacheHistory {
             CacheHistoryStep::Pass(minutes) => stage.pass(Duration::from_secs(60 * minutes)),
             CacheHistoryStep::Retain(hours) => {
                 let retention = hours.map(|hours| Duration::from_secs(3_600 * hours));
-                stage
-                    .catalog
-                    .set_retention(self.id, retention)
-                    .await
-                    .unwrap();
+                stage.catalog.set_retention(self.id, retention).await.unwrap();
             }
         }
     }
@@ -226,18 +220,12 @@ impl CacheHistory {
             let Some(entry) = manifest.value.cache(cache) else {
                 continue;
             };
-            let found = objects
-                .fetch(self.id, entry)
-                .await
-                .unwrap()
-                .decoded(entry, &shape)
-                .unwrap();
+            let found =
+                objects.fetch(self.id, entry).await.unwrap().decoded(entry, &shape).unwrap();
             assert_eq!(found.complete_from(), entry.complete_from);
             let found = found.without(&shape, &[], entry.floor).unwrap();
             // Expired rows do not come back when retention is extended, so the object may start later.
-            let from = self
-                .from(&shape, &catalog, &table, &manifest)
-                .max(found.complete_from());
+            let from = self.from(&shape, &catalog, &table, &manifest).max(found.complete_from());
             let mut builder = CacheLayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
             let expected = builder.finish().unwrap();
@@ -272,9 +260,7 @@ impl CacheHistory {
         manifest: &VersionedValue<Manifest>,
     ) -> i64 {
         let from = self.now() - i64::try_from(shape.age().as_nanos()).unwrap();
-        let cutoff = catalog
-            .value
-            .cutoff_of(table.id(), manifest.current_at.unwrap());
+        let cutoff = catalog.value.cutoff_of(table.id(), manifest.current_at.unwrap());
         cutoff.map_or(from, |cutoff| from.max(cutoff))
     }
 }
@@ -300,10 +286,7 @@ fn shown(layer: &CacheLayer, shape: &CacheShape, from: i64) -> String {
         let values = columns.iter().map(|column| column.value(row).to_string());
         values.collect::<Vec<_>>().join(" ")
     };
-    (0..rows.num_rows())
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
+    (0..rows.num_rows()).map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Steps that create at least some objects to compare.

@@ -103,9 +103,7 @@ async fn an_object_that_is_referenced_during_a_collection_stays() {
         between.pass(31 * MINUTE);
     };
     let compactor = stage.interrupted_at((Operation::List, KeyClass::Tail), done);
-    let report = compactor
-        .handle(&crate::CompactorEvent::Collect, None)
-        .await;
+    let report = compactor.handle(&crate::CompactorEvent::Collect, None).await;
     assert_eq!(report.unwrap().failures, []);
     let keys = stage.keys("cache/").await;
     assert_ne!(stage.manifest("db").await.caches, before.caches);
@@ -142,10 +140,7 @@ async fn a_slow_table_leaves_time_for_the_others_and_is_paused() {
 async fn a_damaged_table_does_not_keep_the_caches_of_others_from_being_filled() {
     let (stage, id) = two_tables(1).await;
     let manifest = stage.manifest("db").await;
-    let smallest = manifest
-        .sections
-        .iter()
-        .min_by_key(|section| section.length);
+    let smallest = manifest.sections.iter().min_by_key(|section| section.length);
     let gone = smallest.unwrap().key(id).to_string();
     stage.bucket.delete(&[gone]).await.unwrap();
     assert!(stage.compactor().fill_caches(id, None).await.is_err());

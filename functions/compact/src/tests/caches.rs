@@ -53,11 +53,7 @@ async fn with_caches() -> CompactTestBed {
     let last = last_cache("l", &["host"], 1);
     stage.catalog.create_last_cache(id, &last).await.unwrap();
     let distinct = distinct_cache("d", &["host", "zone"], 100);
-    stage
-        .catalog
-        .create_distinct_cache(id, &distinct)
-        .await
-        .unwrap();
+    stage.catalog.create_distinct_cache(id, &distinct).await.unwrap();
     stage
 }
 
@@ -114,9 +110,7 @@ async fn cache_requests<T>(stage: &CompactTestBed, work: impl Future<Output = T>
 async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
     let stage = with_caches().await;
     for number in 1..4 {
-        stage
-            .write("db", &format!("m,host=a v={number} {}", NOW + number))
-            .await;
+        stage.write("db", &format!("m,host=a v={number} {}", NOW + number)).await;
         stage.flush("db").await;
     }
     let id = stage.id("db").await;
@@ -126,9 +120,7 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
     // GETs: each section once, and the manifest once more to see that the mark is unchanged. PUTs: two objects and the
     // commit.
     assert_eq!(
-        counts
-            .of(Operation::Get, KeyClass::DatabaseCatalog)
-            .requests,
+        counts.of(Operation::Get, KeyClass::DatabaseCatalog).requests,
         1
     );
     assert_eq!(counts.of(Operation::Get, KeyClass::Manifest).requests, 2);
@@ -163,9 +155,7 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_with_a_
     let compactor = stage.compactor();
     let mut costs = Vec::new();
     for number in 1..4 {
-        stage
-            .write("db", &format!("m,host=c v=1 {}", NOW + number))
-            .await;
+        stage.write("db", &format!("m,host=c v=1 {}", NOW + number)).await;
         stage.pass(Duration::from_secs(10));
         let (flushed, counts) = stage.counted(compactor.flush(id)).await;
         flushed.unwrap();
@@ -237,9 +227,7 @@ async fn a_database_that_never_had_a_cache_costs_nothing_more() {
         ),
         (1, 0)
     );
-    let (_, counts) = stage
-        .counted(compactor.handle(&CompactorEvent::Collect, None))
-        .await;
+    let (_, counts) = stage.counted(compactor.handle(&CompactorEvent::Collect, None)).await;
     assert_eq!(counts.of(Operation::List, KeyClass::Cache).requests, 0);
 }
 
@@ -250,14 +238,10 @@ async fn a_delete_that_leaves_gaps_drops_the_object_and_the_next_backfill_applie
         name: "host".to_owned(),
         value: Some("a".to_owned()),
     };
-    stage
-        .write("db", &format!("m,host=a v=7 {}", NOW - 5))
-        .await;
+    stage.write("db", &format!("m,host=a v=7 {}", NOW - 5)).await;
     stage.flush("db").await;
     assert_eq!(rows(&stage).await, [2, 3]);
-    stage
-        .delete("db", host.and(Condition::between(NOW, NOW)))
-        .await;
+    stage.delete("db", host.and(Condition::between(NOW, NOW))).await;
     stage.flush("db").await;
     assert_eq!(caches(&stage.manifest("db").await), []);
     assert_eq!(fill(&stage).await.caches, 2);
@@ -272,16 +256,10 @@ async fn a_missing_or_damaged_object_is_rebuilt() {
     let [one, other] = manifest.caches.as_slice() else {
         panic!("{:?}", manifest.caches);
     };
-    stage
-        .bucket
-        .delete(&[one.key(id).to_string()])
-        .await
-        .unwrap();
+    stage.bucket.delete(&[one.key(id).to_string()]).await.unwrap();
     let damaged = vec![1; usize::try_from(other.length).unwrap()];
     let key = other.key(id);
-    let put = stage
-        .bucket
-        .put(&key, damaged.into(), neap_bucket::PutMode::Overwrite);
+    let put = stage.bucket.put(&key, damaged.into(), neap_bucket::PutMode::Overwrite);
     put.await.unwrap();
     stage.write("db", &format!("m,host=c v=1 {NOW}")).await;
     stage.flush("db").await;
@@ -356,12 +334,7 @@ async fn expired_rows_are_recorded_and_leave_with_the_next_flush() {
     stage.pass(70 * MINUTE);
     assert_eq!(stage.look(MINUTE).await.removed, 2);
     let manifest = stage.manifest("db").await;
-    assert!(
-        manifest
-            .caches
-            .iter()
-            .all(|entry| entry.floor == Some(NOW + 1))
-    );
+    assert!(manifest.caches.iter().all(|entry| entry.floor == Some(NOW + 1)));
     let now = NOW + 70 * 60_000_000_000;
     stage.write("db", &format!("m,host=d v=1 {now}")).await;
     stage.flush("db").await;
@@ -384,9 +357,7 @@ async fn a_backfill_catches_up_with_flushes() {
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 2);
     assert_eq!(rows(&stage).await, [3, 3]);
     // Rows older than the cache's maximum age are not added.
-    stage
-        .write("db", &format!("m,host=y v=1 {}", NOW - DAY))
-        .await;
+    stage.write("db", &format!("m,host=y v=1 {}", NOW - DAY)).await;
     stage.flush("db").await;
     assert_eq!(rows(&stage).await, [3, 3]);
 }
@@ -418,9 +389,7 @@ async fn a_backfill_begins_again_when_what_it_has_read_expires() {
         let hour = Some(Duration::from_secs(HOUR));
         between.catalog.set_retention(id, hour).await.unwrap();
         let maintainer = between.maintainer();
-        let planned = maintainer
-            .plan(id, PlanScope::All, PlanLimits::with_max_jobs(1))
-            .await;
+        let planned = maintainer.plan(id, PlanScope::All, PlanLimits::with_max_jobs(1)).await;
         assert_eq!(planned.unwrap().removed, 2);
     });
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 2);
@@ -431,9 +400,7 @@ async fn a_backfill_begins_again_when_what_it_has_read_expires() {
 #[tokio::test]
 async fn a_new_column_shows_in_a_cache_of_all_columns() {
     let stage = filled().await;
-    stage
-        .write("db", &format!("m,host=a,rack=r v=1,w=5i {}", NOW + 1))
-        .await;
+    stage.write("db", &format!("m,host=a,rack=r v=1,w=5i {}", NOW + 1)).await;
     stage.flush("db").await;
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let objects = CacheObjects::new(stage.bucket.clone(), 0);

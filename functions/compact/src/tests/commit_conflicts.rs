@@ -70,10 +70,7 @@ async fn a_flush_whose_commit_loses_is_repeated_by_the_next_run() {
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
     let compactor = stage.overtaken(stage.id("db").await, 0..RACES);
-    let report = compactor
-        .handle(&CompactorEvent::Scheduled, None)
-        .await
-        .unwrap();
+    let report = compactor.handle(&CompactorEvent::Scheduled, None).await.unwrap();
     assert_postponed(&report);
     assert_eq!(stage.scheduled(MINUTE).await.flushes, 1);
 }
@@ -88,10 +85,7 @@ async fn an_expiry_whose_commit_loses_is_repeated_by_the_next_run() {
     let week = Some(7 * 24 * 60 * MINUTE);
     stage.catalog.set_retention(id, week).await.unwrap();
     let compactor = stage.overtaken(id, 0..RACES);
-    let report = compactor
-        .handle(&CompactorEvent::Collect, None)
-        .await
-        .unwrap();
+    let report = compactor.handle(&CompactorEvent::Collect, None).await.unwrap();
     assert_postponed(&report);
     assert_eq!(stage.look(MINUTE).await.removed, 1);
 }

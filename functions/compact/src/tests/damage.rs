@@ -83,9 +83,7 @@ fn rows(manifest: &Manifest, table: TableId) -> u64 {
 #[tokio::test]
 async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}"))
-        .await;
+    stage.write("db", &format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}")).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let name = stage.flip_rows(a).await;
     let key = stage.keys("tail/").await.remove(0);
@@ -143,9 +141,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
 #[tokio::test]
 async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}"))
-        .await;
+    stage.write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}")).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let key = stage.keys("tail/").await.remove(0);
     let whole = stage.bytes(&key).await;
@@ -165,9 +161,7 @@ async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
 #[tokio::test]
 async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}"))
-        .await;
+    stage.write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}")).await;
     let tables = [stage.table("a").await, stage.table("b").await];
     let key = stage.keys("tail/").await.remove(0);
     let name = stage.flip_rows(tables[0]).await;
@@ -179,11 +173,8 @@ async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
     let manifest = stage.manifest("db").await;
     assert_eq!(rows(&manifest, stage.table("c").await), 1);
     let reported: Vec<_> = manifest.reported_damage().collect();
-    let lost: Vec<_> = reported
-        .iter()
-        .flat_map(|record| &record.lost)
-        .map(|rows| rows.table)
-        .collect();
+    let lost: Vec<_> =
+        reported.iter().flat_map(|record| &record.lost).map(|rows| rows.table).collect();
     assert_eq!(lost, tables);
     let all = TimeRange::ALL;
     assert!(manifest.check_intact(id, (tables[1], "b"), all).is_err());
@@ -230,9 +221,7 @@ async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
         panic!("{}", keys[1]);
     };
     let part = DamagedPart::Segment(name);
-    stage
-        .quarantine(&DamageRecord::of_object(part, Vec::new(), 0))
-        .await;
+    stage.quarantine(&DamageRecord::of_object(part, Vec::new(), 0)).await;
     let flushed = compactor.flush(id).await.unwrap();
     assert!(
         matches!(
@@ -270,12 +259,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     write_pages(&stage, 24).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
-    let page = manifest
-        .pages
-        .iter()
-        .find(|page| page.table == a)
-        .unwrap()
-        .clone();
+    let page = manifest.pages.iter().find(|page| page.table == a).unwrap().clone();
     stage
         .flip(
             &page.key(id).to_string(),
@@ -295,9 +279,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     for _ in 0..4 {
         stage.pass(25 * HOUR);
         let compactor = stage.compactor();
-        let report = compactor
-            .handle(&crate::CompactorEvent::Collect, None)
-            .await;
+        let report = compactor.handle(&crate::CompactorEvent::Collect, None).await;
         let failures = report.unwrap().failures;
         assert_eq!(failures.len(), 1, "{failures:?}");
         assert!(failures[0].1.contains(&page.key(id).to_string()));
@@ -307,12 +289,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
         );
     }
     let manifest = stage.manifest("db").await;
-    let sections = |table| {
-        manifest
-            .sections
-            .iter()
-            .filter(move |one| one.table == table)
-    };
+    let sections = |table| manifest.sections.iter().filter(move |one| one.table == table);
     assert_eq!(sections(b).count(), 1, "the other table is merged");
     let left: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
     assert!(left.is_superset(&bundles));
@@ -320,9 +297,7 @@ async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_refere
     // After the quarantine, the objects that it may reference stay, and the table is maintained again.
     let part = DamagedPart::Page(page.object, page.offset);
     let lost = vec![LostRows::of_page(&page)];
-    stage
-        .quarantine(&DamageRecord::of_object(part, lost, page.first_added))
-        .await;
+    stage.quarantine(&DamageRecord::of_object(part, lost, page.first_added)).await;
     for _ in 0..4 {
         stage.look(25 * HOUR).await;
     }
@@ -367,9 +342,7 @@ fn removal(manifest: &Manifest, table: TableId) -> Replacement {
 async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     let stage = CompactTestBed::new().await;
     for number in 0..2 {
-        stage
-            .write("db", &format!("a v=1 {}\nb v=3 {NOW}", NOW + number))
-            .await;
+        stage.write("db", &format!("a v=1 {}\nb v=3 {NOW}", NOW + number)).await;
         stage.flush("db").await;
     }
     let (a, b, id) = (
@@ -381,16 +354,11 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     let section = Arc::clone(&removal(&base.value, a).remove[0]);
     let bundle = section.key(id).to_string();
     let end = usize::try_from(section.range().end).unwrap();
-    stage
-        .flip(&bundle, usize::try_from(section.offset).unwrap() + 10)
-        .await;
+    stage.flip(&bundle, usize::try_from(section.offset).unwrap() + 10).await;
     stage.flip(&bundle, end - 1).await;
     stage.pass(HOUR);
     let compactor = stage.compactor();
-    let report = compactor
-        .handle(&crate::CompactorEvent::Collect, None)
-        .await
-        .unwrap();
+    let report = compactor.handle(&crate::CompactorEvent::Collect, None).await.unwrap();
     assert!(
         report.failures[0].1.contains(&bundle),
         "{:?}",
@@ -402,10 +370,7 @@ async fn a_quarantined_section_leaves_and_its_bundle_stays() {
 
     let base = stage.manifests.read(id, None).await.unwrap();
     let removal = removal(&base.value, a);
-    let outcome = stage
-        .manifests
-        .quarantine_sections(id, base, &removal)
-        .await;
+    let outcome = stage.manifests.quarantine_sections(id, base, &removal).await;
     assert!(
         matches!(outcome, Ok(ReplaceOutcome::Committed(_))),
         "{outcome:?}"

@@ -49,9 +49,7 @@ async fn excess_tails_are_dispatched_in_groups() {
 
     // The tails are not dispatched again while a worker may be flushing them, and they still count as tails.
     stage.pass(MINUTE);
-    let (report, counts) = stage
-        .counted(run(&planner, &CompactorEvent::Scheduled))
-        .await;
+    let (report, counts) = stage.counted(run(&planner, &CompactorEvent::Scheduled)).await;
     assert_eq!((report.flushes, report.flushes_handed_out), (0, 0));
     assert_eq!(report.tails.segments, 30);
     assert!(report.tails.oldest >= 12 * MINUTE);
@@ -100,9 +98,7 @@ async fn segments_written_after_a_dispatch_become_due_on_their_own() {
     let root = stage.catalog.root(neap_catalog::ANY_AGE).await.unwrap();
     let entry = root.value.databases().get(&order.databases[0]).unwrap();
     for number in 0..300 {
-        stage
-            .write(&entry.name, &format!("m v={number} {NOW}"))
-            .await;
+        stage.write(&entry.name, &format!("m v={number} {NOW}")).await;
     }
     stage.pass(MINUTE);
     let report = run(&planner, &CompactorEvent::Scheduled).await;
@@ -114,9 +110,7 @@ async fn an_order_skips_databases_that_are_dropped_unknown_or_not_due() {
     let stage = CompactTestBed::new().await;
     let databases = stage.write_databases(3).await;
     stage.pass(11 * MINUTE);
-    let delete = stage
-        .catalog
-        .delete_database("db0", HardDelete::After(MINUTE));
+    let delete = stage.catalog.delete_database("db0", HardDelete::After(MINUTE));
     delete.await.unwrap();
     stage.look(2 * MINUTE).await;
     stage.flush("db1").await;
@@ -148,16 +142,9 @@ impl EventDispatcher for ClosedQueue {
 async fn tails_that_cannot_be_dispatched_are_flushed_locally() {
     let (stage, databases, ..) = fifty().await;
     let planner = stage.compactor_with(Some(Arc::new(ClosedQueue)));
-    let report = planner
-        .handle(&CompactorEvent::Scheduled, SHORT)
-        .await
-        .unwrap();
+    let report = planner.handle(&CompactorEvent::Scheduled, SHORT).await.unwrap();
     assert_eq!((report.flushes, report.flushes_handed_out), (50, 0));
-    let reasons: BTreeSet<_> = report
-        .failures
-        .iter()
-        .map(|(_, reason)| reason.as_str())
-        .collect();
+    let reasons: BTreeSet<_> = report.failures.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(reasons, BTreeSet::from(["the queue is closed"]));
     assert_eq!(stage.flushed(&databases).await, 50);
 }

@@ -16,17 +16,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() {
     let stage = CompactTestBed::new().await;
     for age in [10, 5, 1] {
-        stage
-            .write("db", &format!("m,host=a v=1 {}", NOW - age * DAY))
-            .await;
+        stage.write("db", &format!("m,host=a v=1 {}", NOW - age * DAY)).await;
         stage.flush("db").await;
     }
     let id = stage.id("db").await;
-    stage
-        .catalog
-        .set_retention(id, Some(7 * 24 * HOUR))
-        .await
-        .unwrap();
+    stage.catalog.set_retention(id, Some(7 * 24 * HOUR)).await.unwrap();
     let (report, counts) = stage.counted(stage.look(HOUR)).await;
     assert_eq!(report.removed, 1);
     let of_data = |operation| counts.of(operation, KeyClass::Data).requests;
@@ -47,9 +41,7 @@ async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() 
 async fn objects_are_deleted_after_the_time_travel_period_and_not_before() {
     let stage = CompactTestBed::new().await;
     for number in 0..2 {
-        stage
-            .write("db", &format!("m,host=a v={number} {}", NOW + number))
-            .await;
+        stage.write("db", &format!("m,host=a v={number} {}", NOW + number)).await;
         stage.flush("db").await;
     }
     let inputs = stage.keys("data/").await;
@@ -112,9 +104,7 @@ async fn orphans_are_deleted_after_a_day_and_foreign_keys_never() {
 async fn a_dry_run_names_the_keys_and_changes_nothing() {
     let mut stage = CompactTestBed::new().await;
     for number in 0..2 {
-        stage
-            .write("db", &format!("m,host=a v={number} {}", NOW + number))
-            .await;
+        stage.write("db", &format!("m,host=a v={number} {}", NOW + number)).await;
         stage.flush("db").await;
     }
     for _ in 0..2 {
@@ -139,17 +129,11 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
 #[tokio::test]
 async fn a_dropped_table_is_deleted_after_its_undelete_period() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}"))
-        .await;
+    stage.write("db", &format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
     let hard_delete = HardDelete::After(5 * HOUR);
-    stage
-        .catalog
-        .delete_table(id, "old", hard_delete)
-        .await
-        .unwrap();
+    stage.catalog.delete_table(id, "old", hard_delete).await.unwrap();
     stage.look(4 * HOUR).await;
     assert_eq!(stage.manifest("db").await.section_count(), 2);
     assert_eq!(stage.look(2 * HOUR).await.removed, 1);
@@ -168,11 +152,7 @@ async fn only_the_registers_of_a_dropped_database_remain() {
     stage.flush("db").await;
     stage.write("db", &format!("m,host=a v=2 {NOW}")).await;
     let id = stage.id("db").await;
-    stage
-        .catalog
-        .delete_database("db", HardDelete::NOW)
-        .await
-        .unwrap();
+    stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     for _ in 0..4 {
         stage.look(2 * HOUR).await;
     }
@@ -200,16 +180,10 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
         updated_by: None,
     };
     let documents = DocumentStore::new(&stage.bucket, id);
-    documents
-        .create(DocumentKind::Query, document)
-        .await
-        .unwrap();
+    documents.create(DocumentKind::Query, document).await.unwrap();
     assert_eq!(stage.keys("db/").await.len(), 2);
     let catalog = &stage.catalog;
-    catalog
-        .delete_database("db", HardDelete::NOW)
-        .await
-        .unwrap();
+    catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     for _ in 0..4 {
         stage.look(2 * HOUR).await;
     }
@@ -274,16 +248,10 @@ async fn restore(stage: &CompactTestBed, source: &str, name: &str) {
     let manifest = stage.manifests.read(source, None).await.unwrap();
     let (version, view) = Manifest::at(&manifest, manifest.value.low_water_mark).unwrap();
     let options = CopyOptions::default();
-    let copy = stage
-        .catalog
-        .create_copy(source, name, options)
-        .await
-        .unwrap();
+    let copy = stage.catalog.create_copy(source, name, options).await.unwrap();
     let pinned = stage.manifests.pin(source, manifest, version, copy.id);
     pinned.await.unwrap();
-    let adopted = stage
-        .manifests
-        .adopt(source, &view, copy.id, copy.catalog.version, &[]);
+    let adopted = stage.manifests.adopt(source, &view, copy.id, copy.catalog.version, &[]);
     adopted.await.unwrap();
     stage.catalog.publish_copy(copy.id).await.unwrap();
 }
@@ -298,11 +266,7 @@ async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
     restore(&stage, "b", "c").await;
     for dropped in ["a", "b"] {
         let at_once = HardDelete::NOW;
-        stage
-            .catalog
-            .delete_database(dropped, at_once)
-            .await
-            .unwrap();
+        stage.catalog.delete_database(dropped, at_once).await.unwrap();
         for _ in 0..6 {
             stage.look(7 * HOUR).await;
         }
@@ -311,11 +275,7 @@ async fn objects_stay_as_long_as_a_restore_of_a_restore_needs_them() {
             "after {dropped}"
         );
     }
-    stage
-        .catalog
-        .delete_database("c", HardDelete::NOW)
-        .await
-        .unwrap();
+    stage.catalog.delete_database("c", HardDelete::NOW).await.unwrap();
     for _ in 0..12 {
         stage.look(7 * HOUR).await;
     }
@@ -336,11 +296,7 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
     let objects = stage.keys(&Key::data_prefix(broken)).await;
     stage.store.delete(&objects[..1]).await.unwrap();
     stage.pass(HOUR);
-    let report = stage
-        .compactor()
-        .handle(&CompactorEvent::Collect, None)
-        .await
-        .unwrap();
+    let report = stage.compactor().handle(&CompactorEvent::Collect, None).await.unwrap();
     let [(database, reason)] = &report.failures[..] else {
         panic!("{:?}", report.failures);
     };

@@ -144,9 +144,7 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
         matches!(refused, Err(WriteFailure::Tail(WriteError::TailTooLong))),
         "{refused:?}"
     );
-    let keys: Vec<_> = (0..101_000)
-        .map(|number| later(number).to_string())
-        .collect();
+    let keys: Vec<_> = (0..101_000).map(|number| later(number).to_string()).collect();
     for keys in keys.chunks(1_000) {
         stage.bucket.delete(keys).await.unwrap();
     }

@@ -31,10 +31,7 @@ async fn latency() {
 }
 
 async fn run(compactor: &Compactor, limit: Option<Duration>) -> CompactionReport {
-    compactor
-        .handle(&CompactorEvent::Scheduled, limit)
-        .await
-        .unwrap()
+    compactor.handle(&CompactorEvent::Scheduled, limit).await.unwrap()
 }
 
 /// Current and maximum number of parallel requests.
@@ -107,9 +104,8 @@ async fn simulated(
         ..CompactorSettings::default()
     };
     let mut simulated = [(Duration::ZERO, 0); 2];
-    for (event, (time, most)) in [CompactorEvent::Scheduled, CompactorEvent::Collect]
-        .iter()
-        .zip(&mut simulated)
+    for (event, (time, most)) in
+        [CompactorEvent::Scheduled, CompactorEvent::Collect].iter().zip(&mut simulated)
     {
         stage.pass(11 * MINUTE);
         let in_flight = Arc::new(RequestsInFlight::default());
@@ -160,13 +156,11 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
         ..FlushLimits::default()
     };
     stage.settings.parallel_databases = 8;
-    for (number, values) in [1, 1, 4_000, 1, 1, 1, 300, 300, 1, 1, 1, 4_000, 1, 1]
-        .iter()
-        .enumerate()
+    for (number, values) in
+        [1, 1, 4_000, 1, 1, 1, 300, 300, 1, 1, 1, 4_000, 1, 1].iter().enumerate()
     {
-        let text: String = (0..*values)
-            .map(|value| format!("{:x}", value * 7_919 % 65_521))
-            .collect();
+        let text: String =
+            (0..*values).map(|value| format!("{:x}", value * 7_919 % 65_521)).collect();
         let line = format!("m v=\"{text}\" {NOW}");
         for _ in 0..6 {
             stage.write(&format!("db{number}"), &line).await;
@@ -239,11 +233,7 @@ async fn damage(stage: &CompactTestBed, database: DatabaseId) {
         nonce: 0,
     };
     let (key, body) = (Key::Segment(database, name), Bytes::from_static(b"damaged"));
-    stage
-        .bucket
-        .put(&key, body, PutMode::Overwrite)
-        .await
-        .unwrap();
+    stage.bucket.put(&key, body, PutMode::Overwrite).await.unwrap();
 }
 
 /// Creates databases with one segment each; the tails of the first `damaged` ones start with a damaged segment.
@@ -380,10 +370,7 @@ async fn collections_that_have_no_time_for_all_rotate() {
             tokio::task::yield_now().boxed()
         });
         let limit = Some(Duration::from_secs(20));
-        let report = compactor
-            .handle(&CompactorEvent::Collect, limit)
-            .await
-            .unwrap();
+        let report = compactor.handle(&CompactorEvent::Collect, limit).await.unwrap();
         assert!(report.unfinished);
         stage.pass(30 * MINUTE);
     }

@@ -80,20 +80,13 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     assert_eq!(manifest.claims, []);
     // Pages remember their removed sections, except those that the last commit removed from the manifest itself.
     let is_section = |what: &DroppedItem| matches!(what, DroppedItem::Section(_));
-    let listed = manifest
-        .condemned
-        .iter()
-        .filter(|entry| is_section(&entry.what))
-        .count();
+    let listed = manifest.condemned.iter().filter(|entry| is_section(&entry.what)).count();
     assert!(listed <= 128, "{listed}");
     assert!(manifest.condemned.len() - listed <= 100);
     let catalog = stage.catalog.database(id, Duration::ZERO).await.unwrap();
     for name in ["m0", "m1050", "m2099"] {
         let table = catalog.value.table(name).unwrap().id();
-        let loaded = stage
-            .manifests
-            .load_sections(id, &manifest, table, TimeRange::ALL)
-            .await;
+        let loaded = stage.manifests.load_sections(id, &manifest, table, TimeRange::ALL).await;
         let rows: Vec<_> = loaded.unwrap().iter().map(|one| one.section.rows).collect();
         assert_eq!(rows, [rounds as u64]);
     }

@@ -39,22 +39,13 @@ async fn publish(stage: &CompactTestBed, after: Duration) -> CompactionReport {
 }
 
 async fn run(compactor: Compactor) -> CompactionReport {
-    let report = compactor
-        .handle(&CompactorEvent::Collect, None)
-        .await
-        .unwrap();
+    let report = compactor.handle(&CompactorEvent::Collect, None).await.unwrap();
     assert_eq!(report.failures, []);
     report
 }
 
 async fn text(stage: &CompactTestBed, key: &str) -> Option<Vec<u8>> {
-    match stage
-        .store
-        .get(key, GetOptions::default())
-        .await
-        .unwrap()
-        .value
-    {
+    match stage.store.get(key, GetOptions::default()).await.unwrap().value {
         Get::Found(object) => Some(object.bytes.to_vec()),
         Get::Missing | Get::Unchanged => None,
     }
@@ -90,9 +81,7 @@ async fn metadata_name_columns_files_and_the_state_of_the_snapshot() {
     let properties = &metadata["properties"];
     let mapping = properties["schema.name-mapping.default"].as_str().unwrap();
     let names = ["time", "host", "a tag", "f", "i", "u", "b", "s"];
-    let mapped = (1..)
-        .zip(names)
-        .map(|(id, name)| json!({ "field-id": id, "names": [name] }));
+    let mapped = (1..).zip(names).map(|(id, name)| json!({ "field-id": id, "names": [name] }));
     let mapping: Value = serde_json::from_str(mapping).unwrap();
     assert_eq!(mapping, Value::Array(mapped.collect()));
     assert_eq!(properties["neap.omitted-columns"], r#"["u"]"#);
@@ -143,9 +132,7 @@ async fn metadata_name_columns_files_and_the_state_of_the_snapshot() {
 async fn requests_of_publications_are_those_of_the_documentation() {
     let stage = CompactTestBed::new().await;
     // Two tables in one bundle, which collections without the option leave alone.
-    stage
-        .write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}"))
-        .await;
+    stage.write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.pass(HOUR);
     assert_eq!(run(stage.compactor()).await.merges, 0);
@@ -184,9 +171,7 @@ async fn requests_of_publications_are_those_of_the_documentation() {
 async fn late_rows_leave_the_older_section_published_until_they_are_merged() {
     let stage = CompactTestBed::new().await;
     let minute = 60_000_000_000;
-    let lines: Vec<_> = (0..10)
-        .map(|at| format!("m v={at} {}", NOW + at * minute))
-        .collect();
+    let lines: Vec<_> = (0..10).map(|at| format!("m v={at} {}", NOW + at * minute)).collect();
     stage.write("db", &lines.join("\n")).await;
     stage.flush("db").await;
     let first = publish(&stage, HOUR).await.published[0].clone();
@@ -214,13 +199,9 @@ async fn deleted_rows_leave_published_tables_with_the_next_collection() {
     use neap_row_delete::Condition;
 
     let stage = CompactTestBed::new().await;
-    let lines: Vec<_> = (0..10)
-        .map(|at| format!("m,host=h{at} v=1 {}", NOW + at))
-        .collect();
+    let lines: Vec<_> = (0..10).map(|at| format!("m,host=h{at} v=1 {}", NOW + at)).collect();
     stage.write("db", &lines.join("\n")).await;
-    stage
-        .write("db", &format!("m,host=h3 v=1 {}", NOW + 3 * DAY))
-        .await;
+    stage.write("db", &format!("m,host=h3 v=1 {}", NOW + 3 * DAY)).await;
     stage.flush("db").await;
     assert_eq!(publish(&stage, HOUR).await.published[0].rows, 11);
     let host = Condition::Tag {
@@ -240,20 +221,14 @@ async fn deleted_rows_leave_published_tables_with_the_next_collection() {
 async fn files_of_published_tables_are_kept_until_their_publication_ends() {
     let stage = CompactTestBed::new().await;
     for number in 0..2 {
-        stage
-            .write("db", &format!("m v={number} {}", NOW + number))
-            .await;
+        stage.write("db", &format!("m v={number} {}", NOW + number)).await;
         stage.flush("db").await;
     }
     let inputs = stage.keys("data/").await;
     let settled = publish(&stage, HOUR).await.published[0].clone();
     assert_eq!((settled.sections, settled.rows), (1, 2));
     let merged = stage.keys("data/").await;
-    let kept: Vec<_> = merged
-        .iter()
-        .filter(|key| !inputs.contains(key))
-        .cloned()
-        .collect();
+    let kept: Vec<_> = merged.iter().filter(|key| !inputs.contains(key)).cloned().collect();
     assert_eq!(kept.len(), 1);
     stage.write("db", &format!("m v=3 {}", NOW + 1)).await;
     stage.flush("db").await;
@@ -280,9 +255,7 @@ async fn metadata_of_replaced_publications_are_deleted_and_unchanged_ones_renewe
     let stage = CompactTestBed::new().await;
     let mut numbers = Vec::new();
     for day in 0..4 {
-        stage
-            .write("db", &format!("m v=1 {}", NOW + day * 40 * DAY))
-            .await;
+        stage.write("db", &format!("m v=1 {}", NOW + day * 40 * DAY)).await;
         stage.flush("db").await;
         numbers.push(publish(&stage, 2 * HOUR).await.published[0].number);
     }
@@ -299,17 +272,11 @@ async fn metadata_of_replaced_publications_are_deleted_and_unchanged_ones_renewe
 #[tokio::test]
 async fn dropped_tables_are_withdrawn() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}"))
-        .await;
+    stage.write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
     stage.flush("db").await;
     assert_eq!(publish(&stage, HOUR).await.published.len(), 2);
     let id = stage.id("db").await;
-    stage
-        .catalog
-        .delete_table(id, "m", HardDelete::NOW)
-        .await
-        .unwrap();
+    stage.catalog.delete_table(id, "m", HardDelete::NOW).await.unwrap();
     assert_eq!(publish(&stage, HOUR).await.published.len(), 1);
     assert_eq!(metadata(&stage, 1).await, None);
     assert!(metadata(&stage, 2).await.is_some());
@@ -318,11 +285,7 @@ async fn dropped_tables_are_withdrawn() {
         keys.iter().all(|key| key.contains("/2/metadata/")),
         "{keys:?}"
     );
-    stage
-        .catalog
-        .delete_database("db", HardDelete::NOW)
-        .await
-        .unwrap();
+    stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     for _ in 0..4 {
         stage.look(HOUR).await;
     }
@@ -375,13 +338,8 @@ async fn a_slow_publisher_does_not_set_the_version_hint_back() {
     };
     let slow = stage.interrupted_at((Operation::Put, KeyClass::Published), other);
     run(slow.publishing(settings())).await;
-    let numbers: Vec<_> = stage
-        .manifest("db")
-        .await
-        .publications
-        .iter()
-        .map(|one| one.number)
-        .collect();
+    let numbers: Vec<_> =
+        stage.manifest("db").await.publications.iter().map(|one| one.number).collect();
     assert_eq!(numbers.len(), 2);
     let metadata = metadata(&stage, 1).await.unwrap();
     assert_eq!(metadata["current-snapshot-id"], numbers[1]);
@@ -390,9 +348,7 @@ async fn a_slow_publisher_does_not_set_the_version_hint_back() {
 #[tokio::test]
 async fn only_named_tables_are_published_and_sections_of_others_stay_in_bundles() {
     let stage = CompactTestBed::new().await;
-    stage
-        .write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}"))
-        .await;
+    stage.write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.pass(HOUR);
     let settings = PublishSettings {

@@ -40,9 +40,7 @@ async fn many_deletes_are_applied_to_all_days_at_the_next_flush() {
     assert_eq!(report.merges, 0);
     assert!(stage.manifest("db").await.delete_bytes().pending > 0);
     for host in 1..20 {
-        stage
-            .delete("db", of_host(&format!("h{host}"), 16_000))
-            .await;
+        stage.delete("db", of_host(&format!("h{host}"), 16_000)).await;
     }
     stage.flush("db").await;
     let pending = stage.manifest("db").await.delete_bytes().pending;

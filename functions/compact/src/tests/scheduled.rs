@@ -99,9 +99,7 @@ async fn a_scheduled_run_that_flushes_also_lists_the_tail_and_plans() {
 async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
     let stage = CompactTestBed::new().await;
     stage.write_sections("db", 7).await;
-    stage
-        .write("db", &format!("m,host=a v=9 {}", NOW + 9))
-        .await;
+    stage.write("db", &format!("m,host=a v=9 {}", NOW + 9)).await;
     assert_eq!(stage.manifest("db").await.section_count(), 7);
     let report = stage.scheduled(10 * MINUTE).await;
     assert_eq!((report.flushes, report.merges), (1, 1));
@@ -207,9 +205,7 @@ async fn settled_days_become_one_section_and_small_ones_share_a_range() {
     for day in 0..12 {
         let time = NOW - (40 - day) * DAY;
         for part in 0..3 {
-            stage
-                .write("db", &format!("m,host=a v={part} {}", time + part))
-                .await;
+            stage.write("db", &format!("m,host=a v={part} {}", time + part)).await;
             stage.flush("db").await;
         }
     }

@@ -44,9 +44,7 @@ fn sections(
     let kept = MaterializedCaches::default();
     let encoded = rows.encode(&kept, &mut IntervalLayers::default()).unwrap();
     let sections = encoded.into_iter();
-    sections
-        .map(|(days, section)| (days, section.rows, section.bytes))
-        .collect()
+    sections.map(|(days, section)| (days, section.rows, section.bytes)).collect()
 }
 
 #[tokio::test]

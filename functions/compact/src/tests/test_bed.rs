@@ -179,8 +179,7 @@ impl CompactTestBed {
     /// Writes a segment to each of `number` databases, and returns their ids.
     pub(super) async fn write_databases(&self, number: usize) -> Vec<DatabaseId> {
         for database in 0..number {
-            self.write(&format!("db{database}"), &format!("m v=1 {NOW}"))
-                .await;
+            self.write(&format!("db{database}"), &format!("m v=1 {NOW}")).await;
         }
         let root = self.catalog.root(ANY_AGE).await.unwrap();
         root.value.live_databases().map(|(id, _)| id).collect()

@@ -118,11 +118,7 @@ async fn unseen_segments_of_a_dropped_database_stay_while_it_can_be_undeleted() 
     let trigger = stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
-    stage
-        .catalog
-        .delete_database("db", HardDelete::After(72 * HOUR))
-        .await
-        .unwrap();
+    stage.catalog.delete_database("db", HardDelete::After(72 * HOUR)).await.unwrap();
     stage.scheduled(11 * MINUTE).await;
     let report = stage.scheduled(48 * HOUR).await;
     assert_eq!((report.collected.segments, report.collected.kept), (0, 1));
@@ -139,10 +135,7 @@ async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
     stage.pass(11 * MINUTE);
     let compactor = stage.compactor();
     let run = async || {
-        let report = compactor
-            .handle(&CompactorEvent::Scheduled, None)
-            .await
-            .unwrap();
+        let report = compactor.handle(&CompactorEvent::Scheduled, None).await.unwrap();
         assert_eq!(report.failures, []);
         report
     };
@@ -172,9 +165,7 @@ async fn databases_without_triggers_add_no_cost_to_a_collection() {
         let (report, counts) = stage.counted(looked).await;
         report.unwrap();
         let of_engine = |class: &str| ["engine", "plugin"].contains(&class);
-        let counts = counts
-            .iter()
-            .filter(|(_, class, _)| of_engine(class.as_str()));
+        let counts = counts.iter().filter(|(_, class, _)| of_engine(class.as_str()));
         counts.count()
     };
     // Unreferenced code is also searched when a process starts, and then once a day.
@@ -200,11 +191,7 @@ async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
         let body = Bytes::from_static(b"x");
         stage.bucket.put(&key, body, PutMode::Create).await.unwrap();
     }
-    stage
-        .catalog
-        .delete_trigger(id, "gone", true)
-        .await
-        .unwrap();
+    stage.catalog.delete_trigger(id, "gone", true).await.unwrap();
     assert_eq!(stage.look(50 * MINUTE).await.collected.engine, 0);
     // The tick claim is deleted.
     assert_eq!(stage.look(22 * HOUR).await.collected.engine, 1);
@@ -224,19 +211,11 @@ async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
     let [named, unnamed, young] = [1, 2, 3].map(|number| CodeHash([number; 32]));
     let put = async |hash| {
         let (key, body) = (Key::PluginCode(hash), Bytes::from_static(b"code"));
-        stage
-            .bucket
-            .put(&key, body, PutMode::Overwrite)
-            .await
-            .unwrap();
+        stage.bucket.put(&key, body, PutMode::Overwrite).await.unwrap();
     };
     put(named).await;
     put(unnamed).await;
-    stage
-        .catalog
-        .set_trigger_code(id, "t", named)
-        .await
-        .unwrap();
+    stage.catalog.set_trigger_code(id, "t", named).await.unwrap();
     assert_eq!(stage.look(23 * HOUR).await.collected.engine, 0);
     put(young).await;
     assert_eq!(stage.look(2 * HOUR).await.collected.engine, 1);
@@ -253,10 +232,7 @@ async fn code_is_deleted_after_the_last_plugin_is_deleted() {
     let compactor = stage.compactor();
     let collected = async |after| {
         stage.pass(after);
-        let report = compactor
-            .handle(&CompactorEvent::Collect, None)
-            .await
-            .unwrap();
+        let report = compactor.handle(&CompactorEvent::Collect, None).await.unwrap();
         report.collected.engine
     };
     let code = CodeHash([1; 32]);
@@ -268,11 +244,7 @@ async fn code_is_deleted_after_the_last_plugin_is_deleted() {
         is_package: false,
         files: Vec::new(),
     };
-    stage
-        .catalog
-        .put_plugin("p.py", plugin, None)
-        .await
-        .unwrap();
+    stage.catalog.put_plugin("p.py", plugin, None).await.unwrap();
     assert_eq!(collected(25 * HOUR).await, 0);
     stage.catalog.delete_plugin("p.py").await.unwrap();
     let both = collected(HOUR).await + collected(24 * HOUR).await;

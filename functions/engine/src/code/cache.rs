@@ -268,9 +268,7 @@ mod tests {
 
     async fn materialize(disk: &CodeCache, files: &Arc<PluginSource>) -> PluginOnDisk {
         let name = "pack".to_owned();
-        disk.lay_down(files.hash(), name, Arc::clone(files))
-            .await
-            .unwrap()
+        disk.lay_down(files.hash(), name, Arc::clone(files)).await.unwrap()
     }
 
     #[tokio::test]
@@ -283,11 +281,7 @@ mod tests {
         assert_eq!(disk.get(files.hash(), "pack"), Some(laid.clone()));
         assert_eq!(materialize(&disk, &files).await, laid);
         assert!(laid.path.ends_with("pack"));
-        let home = fs::read_dir(parent.path())
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap();
+        let home = fs::read_dir(parent.path()).unwrap().next().unwrap().unwrap();
         let mode = home.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, folder_mode());
         assert_eq!(

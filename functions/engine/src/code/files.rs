@@ -87,9 +87,7 @@ impl PluginSource {
             let folder = format!("{path}/");
             let from = (Bound::Included(folder.as_str()), Bound::Unbounded);
             let mut after = self.files.range::<str, _>(from);
-            after
-                .next()
-                .is_some_and(|(other, _)| other.starts_with(&folder))
+            after.next().is_some_and(|(other, _)| other.starts_with(&folder))
         };
         match paths.find(|path| is_folder(path)) {
             Some(path) => invalid(format!("'{path}' is a file and a folder")),

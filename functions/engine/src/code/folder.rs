@@ -44,9 +44,8 @@ impl PluginFolder {
                 require_init(&path)?;
             }
             let files = files_on_disk(&path)?.into_iter();
-            let seen: Vec<FileFingerprint> = files
-                .map(|(path, metadata)| FileFingerprint::new(path, &metadata))
-                .collect();
+            let seen: Vec<FileFingerprint> =
+                files.map(|(path, metadata)| FileFingerprint::new(path, &metadata)).collect();
             let mut hasher = DefaultHasher::new();
             seen.hash(&mut hasher);
             Ok(PluginOnDisk {
@@ -175,12 +174,7 @@ mod tests {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
-        fs::File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
 
     #[tokio::test]

@@ -183,20 +183,14 @@ impl PluginCodeStore {
     }
 
     async fn in_folder(&self, path: &PluginPath) -> Result<PluginOnDisk, PluginCodeError> {
-        let folder = self
-            .folder
-            .as_ref()
-            .ok_or(PluginCodeError::NoPluginFolder)?;
+        let folder = self.folder.as_ref().ok_or(PluginCodeError::NoPluginFolder)?;
         folder.plugin(path).await
     }
 }
 
 /// Returns the name of the file or folder of a plugin on disk. The modules of a package import it by this name.
 fn name_on_disk(plugin: &str) -> String {
-    let path = plugin
-        .strip_prefix(REPOSITORY_PREFIX)
-        .unwrap_or(plugin)
-        .trim_end_matches('/');
+    let path = plugin.strip_prefix(REPOSITORY_PREFIX).unwrap_or(plugin).trim_end_matches('/');
     let name = path.rsplit('/').next().unwrap_or(path);
     match name {
         "" | "." | ".." => "plugin".to_owned(),

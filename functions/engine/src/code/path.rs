@@ -27,10 +27,7 @@ impl PluginPath {
         if text.starts_with('/') || text.contains(['\\', '\0']) {
             return Err(traversal());
         }
-        let parts: Vec<&str> = text
-            .split('/')
-            .filter(|part| !matches!(*part, "" | "."))
-            .collect();
+        let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         if parts.is_empty() || parts.contains(&"..") {
             return Err(traversal());
         }

@@ -49,10 +49,8 @@ impl fmt::Debug for PluginRepository {
         match self {
             Self::Folder(path) => f.debug_tuple("Folder").field(path).finish(),
             Self::Url(text) => {
-                let shown = text
-                    .parse()
-                    .map(|url| shown(&url))
-                    .unwrap_or_else(|_| "no address".to_owned());
+                let shown =
+                    text.parse().map(|url| shown(&url)).unwrap_or_else(|_| "no address".to_owned());
                 f.debug_tuple("Url").field(&shown).finish()
             }
         }

@@ -76,18 +76,9 @@ impl CodeFixture {
 
     /// Returns the files that a trigger runs, in order of path.
     async fn run_by(&self, trigger: &Trigger) -> Vec<(String, String)> {
-        let there = self
-            .code
-            .on_disk(&trigger.plugin, trigger.code)
-            .await
-            .unwrap();
+        let there = self.code.on_disk(&trigger.plugin, trigger.code).await.unwrap();
         if there.path.is_file() {
-            let name = there
-                .path
-                .file_name()
-                .unwrap()
-                .to_string_lossy()
-                .into_owned();
+            let name = there.path.file_name().unwrap().to_string_lossy().into_owned();
             return vec![(name, fs::read_to_string(&there.path).unwrap())];
         }
         let mut files: Vec<_> = fs::read_dir(&there.path)
@@ -216,9 +207,7 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
     stage.file("pack/__init__.py", "first");
     stage.file("pack/x.py", "x");
     stage.trigger("of package", "pack").await;
-    let updated = stage
-        .code
-        .update_file("of package", Some("db"), "second".to_owned());
+    let updated = stage.code.update_file("of package", Some("db"), "second".to_owned());
     let (_, updated) = updated.await.unwrap();
     let expected = files(&[("__init__.py", "second"), ("x.py", "x")]);
     assert_eq!(stage.run_by(&updated).await, expected);
@@ -230,20 +219,12 @@ async fn a_trigger_can_be_updated_with_another_file_or_package() {
         });
         files.collect::<Vec<_>>()
     };
-    let no_package = stage
-        .code
-        .update_folder("of package", None, whole(&["y.py"]))
-        .await;
+    let no_package = stage.code.update_folder("of package", None, whole(&["y.py"])).await;
     assert!(matches!(no_package, Err(PluginCodeError::NoInit(_))));
-    let updated = stage
-        .code
-        .update_folder("of package", None, whole(&["__init__.py"]));
+    let updated = stage.code.update_folder("of package", None, whole(&["__init__.py"]));
     let (_, updated) = updated.await.unwrap();
     assert_eq!(stage.run_by(&updated).await, file("__init__.py", "third"));
-    let none = stage
-        .code
-        .update_folder("none", None, whole(&["__init__.py"]))
-        .await;
+    let none = stage.code.update_folder("none", None, whole(&["__init__.py"])).await;
     assert!(matches!(none, Err(PluginCodeError::NoTrigger(_))));
 }
 
@@ -253,11 +234,7 @@ async fn updating_a_trigger_updates_the_upload_it_ran() {
     stage.code.upload("p.py", "first").await.unwrap();
     let other = stage.trigger("other", "p.py").await;
     stage.trigger("t", "p.py").await;
-    stage
-        .code
-        .update_file("t", None, "second".to_owned())
-        .await
-        .unwrap();
+    stage.code.update_file("t", None, "second".to_owned()).await.unwrap();
     assert_eq!(stage.run_by(&other).await, file("p.py", "first"));
     let later = stage.trigger("later", "p.py").await;
     assert_eq!(stage.run_by(&later).await, file("p.py", "second"));
@@ -273,16 +250,9 @@ async fn a_trigger_name_in_two_databases_needs_the_database() {
     }
     let both = stage.code.update_file("t", None, String::new()).await;
     assert!(matches!(both, Err(PluginCodeError::Ambiguous(_))));
-    let updated = stage
-        .code
-        .update_file("t", Some("second"), "x".to_owned())
-        .await;
+    let updated = stage.code.update_file("t", Some("second"), "x".to_owned()).await;
     assert_eq!(updated.unwrap().0, second);
-    let first = stage
-        .catalog
-        .database(stage.database, Duration::ZERO)
-        .await
-        .unwrap();
+    let first = stage.catalog.database(stage.database, Duration::ZERO).await.unwrap();
     assert_eq!(first.value.trigger("t").unwrap().code, None);
 }
 

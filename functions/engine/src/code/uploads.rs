@@ -193,10 +193,7 @@ impl PluginCodeStore {
             Some(hash) => object::read(self.catalog.bucket(), hash).await,
             None => {
                 let path = PluginPath::parse(&trigger.plugin)?;
-                let folder = self
-                    .folder
-                    .as_ref()
-                    .ok_or(PluginCodeError::NoPluginFolder)?;
+                let folder = self.folder.as_ref().ok_or(PluginCodeError::NoPluginFolder)?;
                 folder.files(&path).await
             }
         }

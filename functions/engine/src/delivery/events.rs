@@ -85,22 +85,18 @@ impl Engine {
                 )),
             }
         };
-        let delivered = segments
-            .into_iter()
-            .map(|(database, name)| SegmentDelivery {
-                result: result(&database, &name),
-                database,
-                name,
-            });
+        let delivered = segments.into_iter().map(|(database, name)| SegmentDelivery {
+            result: result(&database, &name),
+            database,
+            name,
+        });
         delivered.collect()
     }
 
     /// Loads the checkpoints of feeds.
     async fn load(&self, feeds: &[Arc<TriggerFeed>]) -> Result<(), String> {
-        let loaded: Result<(), EngineError> = join_all(feeds.iter().map(|feed| feed.load()))
-            .await
-            .into_iter()
-            .collect();
+        let loaded: Result<(), EngineError> =
+            join_all(feeds.iter().map(|feed| feed.load())).await.into_iter().collect();
         loaded.map_err(|error| error.to_string())
     }
 
@@ -115,9 +111,7 @@ impl Engine {
         }
         for database in self.databases_with_feeds() {
             if let Err(error) = self.sweep_database(database).await {
-                report
-                    .failures
-                    .push(format!("database {database}: {error}"));
+                report.failures.push(format!("database {database}: {error}"));
             }
         }
         let feeds = self.feeds();

@@ -72,11 +72,7 @@ impl DrainConcurrency {
 
     /// Returns the maximum number of segments in flight.
     fn limit(&self) -> usize {
-        self.parallel
-            + self
-                .aside
-                .load(Ordering::Relaxed)
-                .min(MAX_UNREADABLE_SEGMENTS)
+        self.parallel + self.aside.load(Ordering::Relaxed).min(MAX_UNREADABLE_SEGMENTS)
     }
 
     fn skip_unreadable(&self) -> UnreadableSegment<'_> {
@@ -273,9 +269,7 @@ impl Engine {
             return Ok(AttemptOutcome::Done);
         };
         // Releases the permits that the decoded rows do not need.
-        let excess = room
-            .num_permits()
-            .saturating_sub(kibibytes(bytes_of(&call)));
+        let excess = room.num_permits().saturating_sub(kibibytes(bytes_of(&call)));
         drop(room.split(excess));
         let attempts = RetryableRun {
             key: feed.key,

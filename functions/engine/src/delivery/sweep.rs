@@ -72,9 +72,7 @@ impl Engine {
             }
             let listing = self.tail.list_oldest(database, above, most).await?;
             let is_later = |feed: &Arc<TriggerFeed>| {
-                listing
-                    .beyond
-                    .is_some_and(|beyond| feed.low() >= beyond && feed.low() > above)
+                listing.beyond.is_some_and(|beyond| feed.low() >= beyond && feed.low() > above)
             };
             let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(is_later);
             self.offer_listed(database, &now, &listing);

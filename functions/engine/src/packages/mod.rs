@@ -229,9 +229,7 @@ impl PythonEnvironment {
     }
 
     async fn install_with(&self, what: &[String]) -> Result<(), PackageError> {
-        let python = self
-            .environment_python()
-            .ok_or(PackageError::NoEnvironment)?;
+        let python = self.environment_python().ok_or(PackageError::NoEnvironment)?;
         let work = async {
             let _turn = self.turn.lock().await;
             let installer = self.installer().await?;
@@ -267,10 +265,9 @@ impl PythonEnvironment {
         let settings = &self.settings;
         let command = match installer {
             Installer::Pip => self.command(&settings.python).args(["-m", "venv"]),
-            Installer::Uv => self
-                .command(&settings.uv)
-                .args(["venv", "--python"])
-                .arg(&settings.python),
+            Installer::Uv => {
+                self.command(&settings.uv).args(["venv", "--python"]).arg(&settings.python)
+            }
         };
         let made = command.arg(environment).run().await;
         made.map_err(PackageError::Environment)

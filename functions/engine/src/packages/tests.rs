@@ -68,10 +68,7 @@ async fn pip_installs_into_an_environment_that_is_made_once() {
     let packages = packages(stage.settings(python.clone(), stage.folder.path().join("no-uv")));
     assert_eq!(packages.python(), python);
     packages.install(&names(&["a==1", "b"])).await.unwrap();
-    packages
-        .install_requirements("/srv/requirements.txt")
-        .await
-        .unwrap();
+    packages.install_requirements("/srv/requirements.txt").await.unwrap();
     assert_eq!(
         packages.python(),
         stage.folder.path().join("env/bin/python")
@@ -90,10 +87,7 @@ async fn installers_get_the_named_variables_of_the_server_only() {
     let shows = "echo $CARGO_PKG_NAME $CARGO_MANIFEST_DIR ${PATH:+path}; exit 1";
     let mut settings = stage.settings(stage.program("python", shows), PathBuf::from("no-uv"));
     settings.passed_variables = vec!["CARGO_PKG_NAME".to_owned()];
-    let error = packages(settings)
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings).install(&names(&["a"])).await.unwrap_err();
     let expected = format!(": {} path", env!("CARGO_PKG_NAME"));
     assert!(error.to_string().ends_with(&expected), "{error}");
 }
@@ -122,10 +116,7 @@ async fn uv_is_used_if_installed() {
     let bin = stage.folder.path().join("env/bin");
     let make = format!("mkdir -p {0}; touch {0}/python", bin.display());
     let uv = stage.program("uv", &make);
-    packages(stage.settings(python, uv))
-        .install(&names(&["a"]))
-        .await
-        .unwrap();
+    packages(stage.settings(python, uv)).install(&names(&["a"])).await.unwrap();
     insta::assert_snapshot!(stage.calls(), @r#"
     uv --version
     uv pip install --compile-bytecode --python <folder>/env/bin/python a
@@ -140,10 +131,7 @@ async fn installer_output_is_reported() {
         &stage.maker("echo No matching distribution >&2; exit 3"),
     );
     let mut settings = stage.settings(python, stage.folder.path().join("no-uv"));
-    let error = packages(settings.clone())
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings.clone()).install(&names(&["a"])).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, PackageError::Failed(_)), "{text}");
     assert!(
@@ -153,23 +141,14 @@ async fn installer_output_is_reported() {
 
     settings.python = stage.program("broken", "echo no venv; exit 1");
     settings.environment = Some(stage.folder.path().join("other"));
-    let error = packages(settings.clone())
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings.clone()).install(&names(&["a"])).await.unwrap_err();
     assert!(matches!(error, PackageError::Environment(text) if text.ends_with("no venv")));
 
     settings.manager = PackageManager::Uv;
-    let error = packages(settings.clone())
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings.clone()).install(&names(&["a"])).await.unwrap_err();
     assert!(matches!(error, PackageError::NoManager(_)));
     settings.environment = None;
-    let error = packages(settings)
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings).install(&names(&["a"])).await.unwrap_err();
     assert_eq!(error, PackageError::NoEnvironment);
 }
 
@@ -181,10 +160,7 @@ async fn an_installer_that_takes_too_long_is_killed_with_its_children() {
     let python = stage.program("python", &stage.maker(&hang));
     let mut settings = stage.settings(python, stage.folder.path().join("no-uv"));
     settings.time = Duration::from_secs(2);
-    let error = packages(settings)
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings).install(&names(&["a"])).await.unwrap_err();
     assert_eq!(error, PackageError::TooSlow(Duration::from_secs(2)));
     let child = fs::read_to_string(pid).unwrap();
     let stat = PathBuf::from(format!("/proc/{}/stat", child.trim()));
@@ -224,10 +200,7 @@ async fn invalid_package_names_reach_no_installer() {
     }
     assert!(packages(settings.clone()).install(&[]).await.is_err());
     settings.manager = PackageManager::Disabled;
-    let error = packages(settings)
-        .install(&names(&["a"]))
-        .await
-        .unwrap_err();
+    let error = packages(settings).install(&names(&["a"])).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "Package installation has been disabled. Contact your administrator for more information."

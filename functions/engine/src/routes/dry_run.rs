@@ -112,9 +112,7 @@ async fn wal(
         Ok(parsed) => parsed.tables.into_iter(),
     };
     let call = PluginInput::Writes {
-        tables: tables
-            .map(|table| (table.name, vec![table.batch]))
-            .collect(),
+        tables: tables.map(|table| (table.name, vec![table.batch])).collect(),
         stamp: None,
     };
     let run = DryRun {
@@ -142,9 +140,7 @@ async fn schedule(
             outcome: DryRunOutcome::failed(error),
         }))
     };
-    let known = parts
-        .catalog
-        .database_by_name(&body.database, parts.max_age);
+    let known = parts.catalog.database_by_name(&body.database, parts.max_age);
     if known.await?.is_none() {
         return failed("couldn't find db");
     }
@@ -164,9 +160,7 @@ async fn schedule(
         arguments: body.input_arguments,
         begins: format!("starting execution with scheduled time {}", display(shown)),
     };
-    let outcome = parts
-        .dry_run(run, code, PluginInput::Schedule { time })
-        .await?;
+    let outcome = parts.dry_run(run, code, PluginInput::Schedule { time }).await?;
     Ok(Json(ScheduleDryRunOutcome {
         trigger_time: Some(shown.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         outcome,
@@ -265,10 +259,7 @@ impl EngineRoutes {
         lines: &str,
         stop_at_first_error: bool,
     ) -> Result<Result<ParsedBody, String>, ApiError> {
-        let found = self
-            .catalog
-            .database_by_name(database, self.max_age)
-            .await?;
+        let found = self.catalog.database_by_name(database, self.max_age).await?;
         let catalog = match found {
             Some(id) => self.catalog.database(id, self.max_age).await?.value,
             None => match validate_database_name(database) {

@@ -90,9 +90,7 @@ async fn request(
 }
 
 fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let own = headers
-        .iter()
-        .filter(|(name, _)| !CREDENTIALS.contains(name));
+    let own = headers.iter().filter(|(name, _)| !CREDENTIALS.contains(name));
     own.map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         (name.as_str().to_owned(), value)
@@ -133,8 +131,6 @@ fn plain(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let any = HeaderValue::from_static("*");
-    response
-        .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
     response
 }

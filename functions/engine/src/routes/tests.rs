@@ -178,18 +178,10 @@ impl RoutesFixture {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        let (head, body) = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let folder = self.folder.path().display().to_string();
-        let body = String::from_utf8(body.to_vec())
-            .unwrap()
-            .replace(&folder, "<folder>");
+        let body = String::from_utf8(body.to_vec()).unwrap().replace(&folder, "<folder>");
         (head.status.as_u16(), head.headers, body)
     }
 
@@ -245,9 +237,7 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
     let body = serde_json::json!({"db": "home", "trigger_name": "echo", "force": true});
     assert_eq!(stage.json(Method::DELETE, TRIGGER, body).await, ok);
     assert_eq!(
-        stage
-            .switch(Method::DELETE, "", "db=no&trigger_name=x")
-            .await,
+        stage.switch(Method::DELETE, "", "db=no&trigger_name=x").await,
         answer(404, "Database not found no")
     );
     assert_eq!(stage.triggers.changed.load(Ordering::Relaxed), 6);
@@ -295,10 +285,7 @@ async fn an_installation_continues_if_its_client_disconnects() {
                 world.clock.sleep(Duration::from_millis(5)).await;
             }
         };
-        world
-            .timeout(Duration::from_secs(60), there)
-            .await
-            .is_some()
+        world.timeout(Duration::from_secs(60), there).await.is_some()
     };
     let path = "/api/v3/configure/plugin_environment/install_packages";
     let request = stage.json(Method::POST, path, serde_json::json!({"packages": ["a"]}));
@@ -328,9 +315,7 @@ async fn invalid_triggers_are_rejected() {
         stage
             .create(|body| body["trigger_settings"]["error_behavior"] = "x".into())
             .await,
-        stage
-            .create(|body| body["trigger_settings"] = serde_json::Value::Null)
-            .await,
+        stage.create(|body| body["trigger_settings"] = serde_json::Value::Null).await,
     ];
     let shown = answers.map(|(status, body)| format!("{status} {body}"));
     insta::assert_snapshot!(shown.join("\n"), @r#"
@@ -354,14 +339,10 @@ async fn a_server_can_reject_kinds_of_triggers() {
     stage.plugin("echo.py", "");
     let text = "invalid request: server is configured to reject Request plugin triggers";
     assert_eq!(stage.create(|_| ()).await, answer(400, text));
-    let wal = stage
-        .create(|body| body["trigger_specification"] = "all_tables".into())
-        .await;
+    let wal = stage.create(|body| body["trigger_specification"] = "all_tables".into()).await;
     let text = "invalid request: server is configured to reject WalRows plugin triggers";
     assert_eq!(wal, answer(400, text));
-    let every = stage
-        .create(|body| body["trigger_specification"] = "every:1h".into())
-        .await;
+    let every = stage.create(|body| body["trigger_specification"] = "every:1h".into()).await;
     assert_eq!(every, answer(200, ""));
 }
 
@@ -418,16 +399,8 @@ async fn code_is_uploaded_and_replaced() {
         let path = format!("{files}?plugin_name=echo.py");
         assert_eq!(stage.send(Method::DELETE, &path, &[], "").await.0, status);
     }
-    let database = stage
-        .catalog
-        .database_by_name("home", Duration::ZERO)
-        .await
-        .unwrap();
-    let catalog = stage
-        .catalog
-        .database(database.unwrap(), Duration::ZERO)
-        .await
-        .unwrap();
+    let database = stage.catalog.database_by_name("home", Duration::ZERO).await.unwrap();
+    let catalog = stage.catalog.database(database.unwrap(), Duration::ZERO).await.unwrap();
     assert!(catalog.value.trigger("echo").unwrap().code.is_some());
 }
 
@@ -485,19 +458,13 @@ async fn a_request_reaches_its_plugin_and_the_answer_the_client() {
         let pairs = [("b", "2"), ("a", "x y"), ("b", "3"), ("flag", "")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(request.query, pairs);
-        let names: Vec<_> = request
-            .headers
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let names: Vec<_> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["x-own", "content-type"]);
         assert_eq!(request.body, Bytes::from_static(b"hello"));
     }
     let head = stage.send(Method::HEAD, path, &[], "").await;
     assert_eq!(head.0, 207);
-    let large = stage
-        .send(Method::POST, path, &[], &"x".repeat(1_001))
-        .await;
+    let large = stage.send(Method::POST, path, &[], &"x".repeat(1_001)).await;
     assert_eq!(large.0, 413);
 }
 
@@ -506,9 +473,7 @@ async fn failures_of_a_request_are_reported() {
     let stage = RoutesFixture::new(&[]).await;
     stage.plugin("echo.py", "");
     stage.create(|_| ()).await;
-    let (status, headers, body) = stage
-        .send(Method::GET, "/api/v3/engine/nope", &[], "")
-        .await;
+    let (status, headers, body) = stage.send(Method::GET, "/api/v3/engine/nope", &[], "").await;
     assert_eq!((status, body.as_str()), (404, r#"{error: "not found"}"#));
     assert_eq!(headers["access-control-allow-origin"], "*");
     let response = |status, name: &str| {
@@ -551,9 +516,7 @@ async fn failures_of_a_request_are_reported() {
         ),
     ] {
         *stage.triggers.answer.lock().unwrap() = answer;
-        let (got, headers, text) = stage
-            .send(Method::POST, "/api/v3/engine/echo", &[], "")
-            .await;
+        let (got, headers, text) = stage.send(Method::POST, "/api/v3/engine/echo", &[], "").await;
         assert_eq!((got, text.as_str()), (status, body));
         assert_eq!(headers["access-control-allow-origin"], "*");
     }

@@ -120,9 +120,7 @@ async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> 
         None => parts.json(request, MAX_CONFIGURE_BYTES).await?,
     };
     let database = parts.database(&params.db).await?;
-    let deleted = parts
-        .catalog
-        .delete_trigger(database, &params.trigger_name, params.force);
+    let deleted = parts.catalog.delete_trigger(database, &params.trigger_name, params.force);
     deleted.await?;
     parts.triggers.changed();
     Ok(StatusCode::OK)

@@ -84,10 +84,7 @@ impl Engine {
                 Err(StoreError::Rejected { reason, .. }) => return TickClaim::Unknown(reason),
                 Ok(Get::Missing | Get::Unchanged) | Err(StoreError::Unavailable { .. }) => {}
             }
-            world
-                .clock
-                .sleep(world.entropy.below(MAX_CLAIM_PAUSE))
-                .await;
+            world.clock.sleep(world.entropy.below(MAX_CLAIM_PAUSE)).await;
         }
     }
 }

@@ -147,9 +147,7 @@ impl Engine {
             return report;
         }
         let all = self.roster.all();
-        let of_time = all
-            .values()
-            .filter(|known| known.trigger.specification.is_scheduled());
+        let of_time = all.values().filter(|known| known.trigger.specification.is_scheduled());
         let runs = of_time.map(|known| self.run_window(known, now, &time));
         for one in join_all(runs).await {
             report.done += one.done;

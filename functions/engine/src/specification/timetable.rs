@@ -117,10 +117,7 @@ fn next_in_zone(schedule: &Schedule, zone: Tz, time: DateTime<Utc>) -> Option<Da
     let mut from = time;
     let mut offset = offset_at(zone, from);
     loop {
-        let candidate = schedule
-            .after(&from.with_timezone(&offset))
-            .next()?
-            .with_timezone(&Utc);
+        let candidate = schedule.after(&from.with_timezone(&offset)).next()?.with_timezone(&Utc);
         match first_change(zone, offset, from, candidate) {
             None => return Some(candidate),
             Some(change) => {

@@ -162,10 +162,7 @@ impl PluginRuntime for FakePlugins {
                 for (table, batches) in tables {
                     let times = batches.iter().flat_map(|batch| {
                         let column = batch.column_by_name(TIME_COLUMN).unwrap();
-                        column
-                            .as_primitive::<TimestampNanosecondType>()
-                            .values()
-                            .to_vec()
+                        column.as_primitive::<TimestampNanosecondType>().values().to_vec()
                     });
                     rows.push((table.clone(), times.collect()));
                 }
@@ -352,11 +349,7 @@ impl TestProcess {
         let created = self.catalog.create_trigger(id, &trigger).await.unwrap();
         self.engine.triggers_changed();
         // Writes from now on have stamps after the trigger.
-        self.bucket
-            .world()
-            .clock
-            .sleep(Duration::from_millis(10))
-            .await;
+        self.bucket.world().clock.sleep(Duration::from_millis(10)).await;
         created
     }
 
@@ -371,9 +364,7 @@ impl TestProcess {
     /// Returns the sum of the samples of a metric that match the labels.
     pub(super) fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = self.metrics.render();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(labels));
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
     }

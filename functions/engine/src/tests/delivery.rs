@@ -24,10 +24,7 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
     process.create("db", on_writes("all")).await;
     process.create("db", on_table("of_b", "b")).await;
     process.create("other", on_writes("elsewhere")).await;
-    process
-        .write("db", "b v=1 4\na v=1 3\na v=1 2")
-        .await
-        .unwrap();
+    process.write("db", "b v=1 4\na v=1 3\na v=1 2").await.unwrap();
     process.write("db", "a v=1 5").await.unwrap();
     process.write("other", "a v=1 6").await.unwrap();
     stage.sleep(SECOND).await;

@@ -9,10 +9,7 @@ use neap_schema::DatabaseId;
 use super::cluster::{MINUTE, SECOND, TestCluster, TestProcess, exception, finished, on_writes};
 
 async fn handle(process: &TestProcess, segments: &[(DatabaseId, SegmentName)]) -> Vec<bool> {
-    let handled = process
-        .engine
-        .handle_segments(segments.to_vec(), MINUTE)
-        .await;
+    let handled = process.engine.handle_segments(segments.to_vec(), MINUTE).await;
     handled.iter().map(|item| item.result.is_ok()).collect()
 }
 

@@ -216,10 +216,7 @@ async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
     assert_eq!(process.metric("neap_plugin_loops_total", ""), 1.0);
     let logged = process.logged("db").await;
     assert!(
-        logged
-            .last()
-            .unwrap()
-            .starts_with("ERROR: 9 plugins in a row"),
+        logged.last().unwrap().starts_with("ERROR: 9 plugins in a row"),
         "{logged:?}"
     );
     // The depth of rows from clients starts at 0 again.

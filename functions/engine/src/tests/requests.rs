@@ -48,9 +48,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
     let stage = TestCluster::new();
     let process = stage.alone().await;
     process.start();
-    stage
-        .played
-        .play(async |call| Ok(answering(&call.trigger.name)));
+    stage.played.play(async |call| Ok(answering(&call.trigger.name)));
     assert!(ask(&process, "x").await.is_none());
     process.create("db", on_path("first", "x")).await;
     process.create("other", on_path("second", "x")).await;
@@ -58,11 +56,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
     let body = ask(&process, "x").await.unwrap().unwrap().body;
     assert_eq!(body, "second");
     let other = process.id("other").await;
-    process
-        .catalog
-        .set_trigger_enabled(other, "second", false)
-        .await
-        .unwrap();
+    process.catalog.set_trigger_enabled(other, "second", false).await.unwrap();
     process.engine.changed();
     // The change is visible at once, before any loop has run.
     let body = ask(&process, "/x").await.unwrap().unwrap().body;
@@ -171,9 +165,7 @@ async fn a_run_ends_with_its_client_if_its_trigger_says_so() {
 async fn an_event_function_knows_triggers_created_elsewhere() {
     let stage = TestCluster::new();
     let (other, function) = (stage.other(1).await, stage.other(2).await);
-    stage
-        .played
-        .play(async |call| Ok(answering(&call.trigger.name)));
+    stage.played.play(async |call| Ok(answering(&call.trigger.name)));
     assert!(ask(&function, "x").await.is_none());
     other.create("db", on_path("t", "x")).await;
     stage.sleep(2 * SECOND).await;

@@ -183,10 +183,7 @@ async fn an_event_without_time_says_that_it_is_unfinished() {
             Ok(finished())
         }
     });
-    let report = function
-        .engine
-        .handle_schedule(wall(&stage), 10 * SECOND)
-        .await;
+    let report = function.engine.handle_schedule(wall(&stage), 10 * SECOND).await;
     assert!(report.unfinished);
     assert_eq!(report.done, 2);
 }

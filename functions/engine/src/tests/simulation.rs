@@ -70,14 +70,9 @@ fn unseen(played: &FakePluginState, stamp: Stamp, table: &str) -> Vec<&'static s
     let succeeded = played.succeeded.lock().unwrap();
     let has_seen = |trigger: &str| {
         (trigger == "of_b" && table != "b")
-            || succeeded
-                .iter()
-                .any(|(of, name)| of == trigger && name.stamp == stamp)
+            || succeeded.iter().any(|(of, name)| of == trigger && name.stamp == stamp)
     };
-    TRIGGERS
-        .into_iter()
-        .filter(|trigger| !has_seen(trigger))
-        .collect()
+    TRIGGERS.into_iter().filter(|trigger| !has_seen(trigger)).collect()
 }
 
 fn faults() -> StoreFaults {
@@ -156,11 +151,7 @@ impl Simulation {
                 }
                 _ => {
                     if let Ok(stamp) = written.await {
-                        self.oracle
-                            .lock()
-                            .unwrap()
-                            .acknowledged
-                            .insert(stamp, table);
+                        self.oracle.lock().unwrap().acknowledged.insert(stamp, table);
                     }
                     process.notices.are_lost.store(false, Ordering::Relaxed);
                 }
@@ -204,9 +195,7 @@ impl Simulation {
                 if let Some(table) = oracle.acknowledged.get(&name.stamp) {
                     let unseen = unseen(&played, name.stamp, table);
                     if !unseen.is_empty() {
-                        oracle
-                            .violations
-                            .push(format!("{} by {unseen:?}", name.stamp));
+                        oracle.violations.push(format!("{} by {unseen:?}", name.stamp));
                     }
                 }
             }

@@ -90,10 +90,7 @@ async fn a_sweep_finds_segments_of_other_processes_and_runs_them_once() {
         stage.sleep(30 * SECOND).await;
         for time in 0..5 {
             writer.write("db", &format!("a v=1 {time}")).await.unwrap();
-            engine
-                .write("db", &format!("a v=1 {}", 10 + time))
-                .await
-                .unwrap();
+            engine.write("db", &format!("a v=1 {}", 10 + time)).await.unwrap();
             stage.sleep(SECOND).await;
         }
         stage.sleep(MINUTE).await;

@@ -165,9 +165,7 @@ impl CacheStore {
             let fits = state.bytes + pickled.len() <= self.max_bytes;
             if fits {
                 state.bytes += pickled.len();
-                state
-                    .left
-                    .insert(trigger, CacheHandover { pickled, at: now });
+                state.left.insert(trigger, CacheHandover { pickled, at: now });
             }
             fits
         })
@@ -261,9 +259,7 @@ mod tests {
 
     fn put(store: &CacheStore, of: &TriggerKey, is_global: bool, bytes: usize) -> bool {
         let value = pickled(bytes);
-        store
-            .put(of, is_global, "k".to_owned(), value, None)
-            .is_ok()
+        store.put(of, is_global, "k".to_owned(), value, None).is_ok()
     }
 
     #[test]
@@ -292,9 +288,7 @@ mod tests {
         let store = CacheStore::new(World::system(), 1_000);
         let (one, two) = (trigger(1), trigger(2));
         let now = Some(Duration::ZERO);
-        store
-            .put(&one, false, "k".to_owned(), pickled(600), now)
-            .unwrap();
+        store.put(&one, false, "k".to_owned(), pickled(600), now).unwrap();
         assert!(put(&store, &two, false, 600));
         assert_eq!(store.get(&one, false, "k"), None);
         assert!(!put(&store, &one, false, 600));

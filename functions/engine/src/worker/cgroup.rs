@@ -105,9 +105,7 @@ impl Cgroup {
     /// Returns whether the kernel has killed a process of the group for lack of memory.
     pub(super) fn is_out_of_memory(&self) -> bool {
         let events = fs::read_to_string(self.folder.join("memory.events")).unwrap_or_default();
-        let kills = events
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill "));
+        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
         kills.is_some_and(|count| count.trim() != "0")
     }
 }
@@ -125,9 +123,7 @@ impl Drop for Cgroup {
 fn own_folder(mounts: &str, own: &str) -> Option<PathBuf> {
     let mount = mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
-        after
-            .starts_with("cgroup2 ")
-            .then(|| before.split(' ').nth(4))?
+        after.starts_with("cgroup2 ").then(|| before.split(' ').nth(4))?
     })?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(mount).join(path))

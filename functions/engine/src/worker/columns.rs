@@ -198,10 +198,7 @@ fn push_labels(array: &ArrayRef, data: &mut Vec<u8>) -> Result<Option<usize>, Un
     let start = data.len();
     let labels = cast_to(dictionary.values(), &DataType::Utf8)?;
     push_list(
-        labels
-            .as_string::<i32>()
-            .iter()
-            .map(Option::unwrap_or_default),
+        labels.as_string::<i32>().iter().map(Option::unwrap_or_default),
         data,
     );
     let bytes = data.len() - start;

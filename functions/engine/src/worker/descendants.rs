@@ -30,9 +30,7 @@ impl ProcessMarker {
             let entry = format!("{VARIABLE}={}", self.value).into_bytes();
             // The environment of a zombie is empty.
             let environment = fs::read(process.join("environ")).unwrap_or_default();
-            return environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == entry);
+            return environment.split(|byte| *byte == 0).any(|variable| variable == entry);
         };
         let status = fs::read_to_string(process.join("status")).unwrap_or_default();
         let ids = status.lines().find_map(|line| line.strip_prefix("Gid:"));
@@ -66,9 +64,7 @@ pub(super) fn count(marker: &ProcessMarker, first: Pid) -> DescendantUsage {
 
 fn resident_bytes(pid: Pid) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kilobytes.checked_mul(1024)
 }

@@ -184,12 +184,7 @@ async fn ending(
     let status = process.end(environment.world).await;
     match status {
         _ if environment.stop.is_cancelled() => RunError::Stopping,
-        _ if process
-            .handle
-            .group
-            .as_ref()
-            .is_some_and(|group| group.is_out_of_memory()) =>
-        {
+        _ if process.handle.group.as_ref().is_some_and(|group| group.is_out_of_memory()) => {
             RunError::Memory {
                 bytes: environment.settings.memory_bytes,
                 text: "it was killed".to_owned(),
@@ -245,10 +240,7 @@ async fn exchange_frames(
             kind::LOG => log(payload, meter),
             kind::QUEUED => queue(payload, meter, queued),
             kind::FORKED => {
-                process
-                    .handle
-                    .forked
-                    .store(true, std::sync::atomic::Ordering::Release);
+                process.handle.forked.store(true, std::sync::atomic::Ordering::Release);
                 Ok(())
             }
             kind::DONE => done(payload, meter),
@@ -322,17 +314,12 @@ pub(super) fn queue(
         return Err(ExchangeEnd::Output);
     }
     let malformed = || FrameError::Malformed("truncated lines".to_owned());
-    let size = header
-        .lines
-        .checked_mul(4)
-        .filter(|size| *size <= lengths.len());
+    let size = header.lines.checked_mul(4).filter(|size| *size <= lengths.len());
     let mut text = lengths.split_off(size.ok_or_else(malformed)?);
     let lines = queued.entry(header.database).or_default();
     lines.reserve(header.lines);
     while let Ok(length) = lengths.try_get_u32_ne() {
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= text.len());
+        let length = usize::try_from(length).ok().filter(|length| *length <= text.len());
         let line = text.split_to(length.ok_or_else(malformed)?);
         let line = String::from_utf8(line.into()).map_err(|_| malformed())?;
         lines.push(line);

@@ -176,22 +176,15 @@ impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
             },
         };
         // The host has validated it; a TTL too long for a `Duration` never expires.
-        let ttl = put
-            .ttl
-            .and_then(|ttl| Duration::try_from_secs_f64(ttl).ok());
-        match self
-            .cache
-            .put(&self.run.trigger, put.global, put.key, value, ttl)
-        {
+        let ttl = put.ttl.and_then(|ttl| Duration::try_from_secs_f64(ttl).ok());
+        match self.cache.put(&self.run.trigger, put.global, put.key, value, ttl) {
             Ok(()) => self.nothing().await,
             Err(error) => self.fail("other", error.to_string()).await,
         }
     }
 
     async fn get(&mut self, wanted: &CacheKeyHeader) -> Result<(), HostRequestError> {
-        let value = self
-            .cache
-            .get(&self.run.trigger, wanted.global, &wanted.key);
+        let value = self.cache.get(&self.run.trigger, wanted.global, &wanted.key);
         let (held, pickled) = match value {
             Some(CachedValue::Pickled(pickled)) => (None, pickled),
             Some(CachedValue::InProcess { process, number }) if process == self.process => {
@@ -206,10 +199,7 @@ impl<W: AsyncWriteExt + Unpin> HostRequestHandler<'_, W> {
     }
 
     async fn delete(&mut self, wanted: &CacheKeyHeader) -> Result<(), HostRequestError> {
-        if !self
-            .cache
-            .delete(&self.run.trigger, wanted.global, &wanted.key)
-        {
+        if !self.cache.delete(&self.run.trigger, wanted.global, &wanted.key) {
             return self.nothing().await;
         }
         let mut out = Vec::new();

@@ -129,16 +129,10 @@ fn header<'a>(run: &'a PluginRun, setting: RunHeaderOptions) -> RunHeader<'a> {
             headers,
             ..
         } => {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| (name.to_lowercase(), value.as_str()));
+            let headers = headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_str()));
             header.method = Some(method);
             header.query = Some(query);
-            header.headers = Some(
-                headers
-                    .filter(|(name, _)| name != "authorization")
-                    .collect(),
-            );
+            header.headers = Some(headers.filter(|(name, _)| name != "authorization").collect());
         }
     }
     header

@@ -96,18 +96,14 @@ impl InstalledPackages {
 }
 
 fn identity(path: &Path) -> Option<FileIdentity> {
-    fs::metadata(path)
-        .ok()
-        .map(|metadata| FileIdentity::from_metadata(&metadata))
+    fs::metadata(path).ok().map(|metadata| FileIdentity::from_metadata(&metadata))
 }
 
 /// Returns a hash that changes when packages in the folder change.
 fn entries(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     // Independent of the order of the entries.
-    entries
-        .map(|entry| fingerprint(&entry))
-        .fold(0, u64::wrapping_add)
+    entries.map(|entry| fingerprint(&entry)).fold(0, u64::wrapping_add)
 }
 
 fn fingerprint(entry: &DirEntry) -> u64 {

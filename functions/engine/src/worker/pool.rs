@@ -131,12 +131,7 @@ impl WorkerPool {
         let started_at = self.inner.world.clock.monotonic();
         let slot = self.inner.slot(&run);
         let mut process = self.inner.enter(&slot, &run).await?;
-        let passed = self
-            .inner
-            .world
-            .clock
-            .monotonic()
-            .saturating_sub(started_at);
+        let passed = self.inner.world.clock.monotonic().saturating_sub(started_at);
         let left = run.limits.wall_time.map(|time| time.saturating_sub(passed));
         // The slot of a trigger that was disabled while the run waited belongs to later runs, so the run has a token
         // of its own.
@@ -197,9 +192,7 @@ impl WorkerPool {
         let runs = u32::try_from(self.inner.places.all).unwrap_or(u32::MAX);
         // Each run ends within the grace period, and its process soon after.
         let limit = settings.grace.saturating_mul(2) + Duration::from_secs(5);
-        let _permits = world
-            .timeout(limit, self.inner.busy.acquire_many(runs))
-            .await;
+        let _permits = world.timeout(limit, self.inner.busy.acquire_many(runs)).await;
         let slots: Vec<_> = lock(&self.inner.slots).drain().collect();
         let idle = slots.iter().flat_map(|(_, slot)| slot.clear());
         join_all(idle.map(|process| process.kill(world))).await;
@@ -273,11 +266,7 @@ impl WorkerPoolInner {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(run.trigger.clone()).or_insert_with(|| {
             let is_shared = run.is_async || matches!(run.trigger, TriggerKey::DryRun(_));
-            let runs = self
-                .settings
-                .max_parallel_runs
-                .min(self.places.of_one)
-                .max(1);
+            let runs = self.settings.max_parallel_runs.min(self.places.of_one).max(1);
             let stop = self.stop.child_token();
             Arc::new(TriggerSlot::new(run.trigger.clone(), is_shared, runs, stop))
         });

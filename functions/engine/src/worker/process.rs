@@ -204,9 +204,7 @@ impl Process {
             None => command(settings, &start.python, &marker).spawn(),
         };
         let mut child = spawned.map_err(|error| failed(error.to_string()))?;
-        let pid = child
-            .id()
-            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(pid), (Some(input), Some(output), Some(errors))) = (pid, pipes) else {
             return Err(failed("it ended at once".to_owned()));
@@ -215,9 +213,7 @@ impl Process {
             memory_bytes: settings.memory_bytes,
             processes: settings.max_descendants,
         };
-        let group = start
-            .groups
-            .and_then(|groups| groups.enter(&marker.value, pid, limits).ok());
+        let group = start.groups.and_then(|groups| groups.enter(&marker.value, pid, limits).ok());
         let printed = Arc::new(ProcessOutput::default());
         let reader = Arc::clone(&printed).read(errors, pid, settings.output_bytes);
         tokio::spawn(reader);
@@ -243,10 +239,7 @@ impl Process {
             confinement,
             _alive: LiveProcessGuard::new(start.alive),
         };
-        match world
-            .timeout(START_TIMEOUT, process.handshake(settings))
-            .await
-        {
+        match world.timeout(START_TIMEOUT, process.handshake(settings)).await {
             Some(Some(hello)) => process.hello = hello,
             Some(None) => {
                 let status = process.end(world).await;
@@ -327,9 +320,7 @@ impl Process {
         }
         let mut child = self.child.take()?;
         let status = world.timeout(END_TIMEOUT, child.wait()).await?.ok();
-        world
-            .timeout(Duration::from_millis(200), self.printed.ended())
-            .await;
+        world.timeout(Duration::from_millis(200), self.printed.ended()).await;
         status
     }
 
@@ -391,8 +382,5 @@ fn command(settings: &WorkerSettings, python: &Path, marker: &ProcessMarker) -> 
 /// Returns the virtual environment of an interpreter.
 fn virtual_environment(python: &Path) -> Option<&Path> {
     let environment = python.parent()?.parent()?;
-    environment
-        .join("pyvenv.cfg")
-        .is_file()
-        .then_some(environment)
+    environment.join("pyvenv.cfg").is_file().then_some(environment)
 }

@@ -100,11 +100,7 @@ impl ProcessOutput {
 
     /// Returns the end of the output without a run.
     pub(super) fn tail(&self) -> String {
-        self.with(|state| {
-            String::from_utf8_lossy(state.tail.make_contiguous())
-                .trim()
-                .to_owned()
-        })
+        self.with(|state| String::from_utf8_lossy(state.tail.make_contiguous()).trim().to_owned())
     }
 
     /// Waits until the pipe is closed by all of its writers.

@@ -44,8 +44,6 @@ async fn a_tail_that_holds_writers_back_is_a_warning() {
 /// Returns the findings about the length of the tail. The other findings say that its objects are not segments.
 async fn backlog(stage: &FsckFixture) -> String {
     let mut report = stage.quick().await;
-    report
-        .findings
-        .retain(|finding| finding.kind == crate::FindingKind::NotFlushed);
+    report.findings.retain(|finding| finding.kind == crate::FindingKind::NotFlushed);
     lines(&report)
 }

@@ -11,9 +11,7 @@ use super::*;
 /// Creates a fixture with a filled last value cache and a filled distinct value cache of `cpu`.
 async fn filled() -> FsckFixture {
     let stage = FsckFixture::in_memory().await;
-    stage
-        .write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)])
-        .await;
+    stage.write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)]).await;
     stage.flush().await;
     // Longer than the age of the rows.
     let age = 100 * 365 * 24 * 60 * 60;
@@ -109,12 +107,8 @@ async fn damage_inside_a_cache_object_is_found_by_a_full_check() {
     // Bytes that are not a cache, with the right checksum.
     let bytes = vec![0; usize::try_from(entry.length).unwrap()];
     let crc = crc32c::crc32c(&bytes);
-    stage
-        .put(&entry.key(stage.database).to_string(), bytes)
-        .await;
-    stage
-        .tamper(|manifest| manifest.caches[0].crc32c = crc)
-        .await;
+    stage.put(&entry.key(stage.database).to_string(), bytes).await;
+    stage.tamper(|manifest| manifest.caches[0].crc32c = crc).await;
     let report = lines(&stage.full().await);
     assert!(report.contains("it can't be decoded"), "{report}");
 }

@@ -90,9 +90,7 @@ async fn an_unknown_database_name_is_an_error() {
         database: Some("nope".to_owned()),
         ..FsckOptions::default()
     };
-    let report = Fsck::new(stage.bucket.clone())
-        .check(&options, &|_| {})
-        .await;
+    let report = Fsck::new(stage.bucket.clone()).check(&options, &|_| {}).await;
     assert_eq!(report.unwrap_err().to_string(), "database not found: nope");
 }
 
@@ -107,24 +105,16 @@ async fn a_restored_database_and_a_dropped_one_are_clean() {
         .create_copy(stage.database, "copy", CopyOptions::default())
         .await
         .unwrap();
-    let pinned = stage
-        .manifests
-        .pin(stage.database, current, version, copy.id);
+    let pinned = stage.manifests.pin(stage.database, current, version, copy.id);
     pinned.await.unwrap();
-    let adopted = stage
-        .manifests
-        .adopt(stage.database, &view, copy.id, 1, &[]);
+    let adopted = stage.manifests.adopt(stage.database, &view, copy.id, 1, &[]);
     adopted.await.unwrap();
     stage.catalog.publish_copy(copy.id).await.unwrap();
     let report = stage.full().await;
     assert_eq!(lines(&report), "");
     assert_eq!((report.checked.databases, report.checked.sections), (2, 6));
 
-    stage
-        .catalog
-        .delete_database("copy", HardDelete::NOW)
-        .await
-        .unwrap();
+    stage.catalog.delete_database("copy", HardDelete::NOW).await.unwrap();
     assert_eq!(stage.full().await.checked.databases, 2);
     stage.advance(Duration::from_secs(100));
     stage.manifest().await;
@@ -158,9 +148,7 @@ async fn merges_deletes_and_collections_leave_a_clean_bucket() {
         ];
         stage.write(CPU, &rows).await;
         if round % 6 == 5 {
-            stage
-                .delete_rows(CPU, Condition::between(round - 3, round - 2))
-                .await;
+            stage.delete_rows(CPU, Condition::between(round - 3, round - 2)).await;
         }
         stage.flush().await;
         let report = compactor.settle(stage.database, None).await.unwrap();

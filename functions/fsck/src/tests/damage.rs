@@ -114,11 +114,8 @@ async fn damaged_newer_or_missing_registers_are_found() {
                 stage.put(&key.to_string(), bytes).await;
                 let report = stage.quick().await;
                 assert!(!report.clean);
-                let worst = report
-                    .findings
-                    .into_iter()
-                    .find(|it| it.key == Some(key.to_string()))
-                    .unwrap();
+                let worst =
+                    report.findings.into_iter().find(|it| it.key == Some(key.to_string())).unwrap();
                 (worst.kind, worst.message)
             };
             let damaged = |message: &str| (FindingKind::Damaged, message.to_owned());
@@ -221,16 +218,8 @@ async fn a_section_read_as_another_table_is_found() {
         table: "narrow".to_owned(),
         columns: vec![("usage".to_owned(), ColumnType::Integer)],
     };
-    let known = stage
-        .catalog
-        .database(stage.database, ANY_AGE)
-        .await
-        .unwrap();
-    let added = stage
-        .catalog
-        .add(stage.database, known, &[addition])
-        .await
-        .unwrap();
+    let known = stage.catalog.database(stage.database, ANY_AGE).await.unwrap();
+    let added = stage.catalog.add(stage.database, known, &[addition]).await.unwrap();
     let narrow = added.value.table("narrow").unwrap().id();
     stage
         .tamper_section(|section| {
@@ -239,11 +228,7 @@ async fn a_section_read_as_another_table_is_found() {
         })
         .await;
     stage
-        .tamper(|manifest| {
-            manifest
-                .sections
-                .sort_by_key(|it| (it.upto, it.above, it.table))
-        })
+        .tamper(|manifest| manifest.sections.sort_by_key(|it| (it.upto, it.above, it.table)))
         .await;
     insta::assert_snapshot!(lines(&stage.full().await), @r#"
     error    <data> ("db"."narrow"): its section at byte 0: it has a column 'host' that the catalog lacks
@@ -306,13 +291,9 @@ async fn wrong_statistics_are_found() {
 #[tokio::test(start_paused = true)]
 async fn wrong_statistics_of_a_page_are_found() {
     let stage = FsckFixture::paged().await;
-    stage
-        .tamper(|manifest| manifest.pages[0].max_time -= 1)
-        .await;
+    stage.tamper(|manifest| manifest.pages[0].max_time -= 1).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its page at byte 0 differs from its reference in the manifest: 8 sections with 16 rows of 0 to 604800000000005"#);
-    stage
-        .tamper(|manifest| manifest.pages[0].max_time += 2)
-        .await;
+    stage.tamper(|manifest| manifest.pages[0].max_time += 2).await;
     let report = stage.quick().await;
     assert_eq!((report.errors, report.warnings), (0, 1));
 }
@@ -346,9 +327,7 @@ async fn impossible_sections_are_found() {
         let whole = stage.bytes(&Key::Manifest(stage.database)).await;
         stage.tamper_section(change).await;
         let report = stage.quick().await;
-        stage
-            .put(&Key::Manifest(stage.database).to_string(), whole)
-            .await;
+        stage.put(&Key::Manifest(stage.database).to_string(), whole).await;
         assert_eq!(errors(&report), [FindingKind::Contradiction]);
         report.findings[0].message.clone()
     };
@@ -393,12 +372,7 @@ async fn a_catalog_older_than_the_data_is_found() {
 async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
     let stage = FsckFixture::in_memory().await;
     stage.fill().await;
-    let far = stage
-        .bucket
-        .clock()
-        .now()
-        .unwrap()
-        .plus(Duration::from_secs(3_600));
+    let far = stage.bucket.clock().now().unwrap().plus(Duration::from_secs(3_600));
     let name = neap_bucket::SegmentName {
         stamp: Stamp::new(far, 1),
         nonce: 1,
@@ -410,9 +384,7 @@ async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
     error    <tail> ("db"): it was written under another name; according to its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z
     warning  <tail> ("db"): its stamp is ahead of the store's clock: no flush merges it until the clock reaches it
     "#);
-    stage
-        .tamper(|manifest| manifest.low_water_mark = Stamp::end_of(far))
-        .await;
+    stage.tamper(|manifest| manifest.low_water_mark = Stamp::end_of(far)).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <manifest> ("db"): its low-water mark is 3600 s ahead of the store's clock: no write is accepted until the clock reaches it"#);
 }
 

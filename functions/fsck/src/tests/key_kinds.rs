@@ -106,9 +106,7 @@ async fn missing_and_damaged_code_of_plugins_is_reported() {
         assert!(is_reported(&report, &key, FindingKind::Missing), "{key}");
         let text = lines(&report);
         assert!(text.contains(user), "{text}");
-        stage
-            .put(&key.to_string(), FORMAT.encode(1, b"code").to_vec())
-            .await;
+        stage.put(&key.to_string(), FORMAT.encode(1, b"code").to_vec()).await;
     }
     assert_eq!(lines(&stage.full().await), "");
     let key = Key::PluginCode(of_trigger);

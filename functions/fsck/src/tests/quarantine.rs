@@ -29,18 +29,12 @@ impl FsckFixture {
         let again = self.quarantine(part, true).await.unwrap();
         assert_eq!(again, report.lost);
         let text = report.lost.iter().map(ToString::to_string);
-        text.collect::<Vec<_>>()
-            .join("\n")
-            .replace(part, "<object>")
+        text.collect::<Vec<_>>().join("\n").replace(part, "<object>")
     }
 }
 
 fn offset_of_rows(segment: &Segment) -> usize {
-    let streams: usize = segment
-        .directory()
-        .iter()
-        .map(|stream| stream.length as usize)
-        .sum();
+    let streams: usize = segment.directory().iter().map(|stream| stream.length as usize).sum();
     segment.size_bytes() - streams
 }
 
@@ -157,9 +151,7 @@ async fn a_damaged_section_is_quarantined_alone() {
         );
         assert_eq!(section.object, other.object);
         let key = section.key(stage.database);
-        stage
-            .flip_bit(&key, usize::try_from(section.offset).unwrap() + 30)
-            .await;
+        stage.flip_bit(&key, usize::try_from(section.offset).unwrap() + 30).await;
         let found = stage.full().await;
         assert!(!found.clean);
         let name = key.to_string();
@@ -185,14 +177,10 @@ async fn a_damaged_page_is_quarantined_and_its_objects_are_not_condemned() {
     let page = stage.manifest().await.value.pages[0].clone();
     let before: Vec<Section> = stage.sections(CPU).await;
     let key = page.key(stage.database);
-    stage
-        .flip_bit(&key, usize::try_from(page.offset).unwrap() + 40)
-        .await;
+    stage.flip_bit(&key, usize::try_from(page.offset).unwrap() + 40).await;
     let error = stage.quick().await;
     assert!(!error.clean);
-    let lost = stage
-        .quarantine_and_describe(&format!("{key}@{}", page.offset))
-        .await;
+    let lost = stage.quarantine_and_describe(&format!("{key}@{}", page.offset)).await;
     let rows = format!("lost are {} rows of table \"cpu\" from ", page.rows);
     assert!(lost.contains(&rows), "{lost}");
     stage.advance(std::time::Duration::from_secs(48 * 3600));

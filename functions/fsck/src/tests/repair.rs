@@ -100,12 +100,7 @@ async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() 
     assert_eq!(stage.bytes(&key).await, truth, "immutable");
 
     let report = stage.repair(true).await;
-    assert!(
-        report
-            .findings
-            .iter()
-            .all(|it| it.kind == FindingKind::WrongStatistics)
-    );
+    assert!(report.findings.iter().all(|it| it.kind == FindingKind::WrongStatistics));
     assert_eq!(
         report.repaired,
         [r#""db": the statistics of 0 sections and 1 pages"#]
@@ -114,11 +109,7 @@ async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() 
     assert_eq!(lines(&stage.full().await), "");
     let current = stage.manifest().await;
     let (_, view) = Manifest::at(&current, mark).unwrap();
-    let then = stage
-        .manifests
-        .all_sections(stage.database, &view)
-        .await
-        .unwrap();
+    let then = stage.manifests.all_sections(stage.database, &view).await.unwrap();
     assert_eq!(then.len(), 4);
     assert_eq!(then[3].section.rows, 2);
 }

@@ -87,10 +87,8 @@ impl QueryEngine {
             kind: target.format.content_type().to_owned(),
             ..ObjectHeaders::default()
         };
-        let mut upload = uploads
-            .begin(&key, headers, target.mode)
-            .await
-            .map_err(|error| match error {
+        let mut upload =
+            uploads.begin(&key, headers, target.mode).await.map_err(|error| match error {
                 StoreError::Rejected { reason, .. } => CopyError::Name {
                     location: location.clone(),
                     reason,

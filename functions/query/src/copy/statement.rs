@@ -14,9 +14,7 @@ use super::CopyTarget;
 
 /// Whether a statement begins with `COPY`.
 pub(crate) fn is_copy(tokens: &[Token]) -> bool {
-    let first = tokens
-        .iter()
-        .find(|token| !matches!(token, Token::Whitespace(_)));
+    let first = tokens.iter().find(|token| !matches!(token, Token::Whitespace(_)));
     let Some(Token::Word(word)) = first else {
         return false;
     };

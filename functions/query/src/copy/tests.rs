@@ -139,9 +139,7 @@ async fn a_failed_query_leaves_no_file() {
     let sql = "COPY (SELECT arrow_cast(note, 'Int64') AS n FROM weather) TO 'failed.csv'";
     assert_eq!(refusal(&one, sql).await.0, 400);
     assert_eq!(stored(&one, "failed.csv").await, None);
-    let log = one
-        .sql("SELECT phase FROM system.queries WHERE query_text LIKE 'COPY%'")
-        .await;
+    let log = one.sql("SELECT phase FROM system.queries WHERE query_text LIKE 'COPY%'").await;
     assert_eq!(log, "phase\nfail\n");
 }
 
@@ -219,8 +217,7 @@ async fn placeholders_earlier_states_and_large_files_work_as_in_queries() {
     let store = Arc::new(neap_bucket::MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::built(store, clock, settings, TestDeleter::Writer).await;
     let stamp = one.write(WEATHER).await;
-    one.write("weather,city=Bonn temp=1 1700000000000000000")
-        .await;
+    one.write("weather,city=Bonn temp=1 1700000000000000000").await;
     // The limit of rows applies to answers, and the answer has one row.
     let body = json!({
         "db": "db",

@@ -74,10 +74,7 @@ async fn list_tables(
     let params: TableListParams = parse_query(request.uri())?;
     let database = engine.resolve_for_read(&caller, &params.db).await?;
     let catalog = read_catalog(&engine, database).await?;
-    let mut tables: Vec<_> = catalog
-        .tables()
-        .map(|table| table.name().to_owned())
-        .collect();
+    let mut tables: Vec<_> = catalog.tables().map(|table| table.name().to_owned()).collect();
     tables.sort_unstable();
     Ok(Json(TableList { tables }))
 }

@@ -34,9 +34,7 @@ impl Window {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
         let epoch = NaiveDate::from_num_days_from_ce_opt(EPOCH_DAYS_FROM_CE)?;
-        i32::try_from(date.signed_duration_since(epoch).num_days())
-            .ok()
-            .map(Self)
+        i32::try_from(date.signed_duration_since(epoch).num_days()).ok().map(Self)
     }
 
     /// The date as `2026-01-15`.
@@ -154,9 +152,8 @@ impl QueryEngine {
         let read = async {
             let options = self.snapshot_options(request);
             let (stale_tail, cancellation) = (StaleTail::Rebuild, Cancellation::default());
-            let context = self
-                .context(database, options, request, stale_tail, cancellation)
-                .await?;
+            let context =
+                self.context(database, options, request, stale_tail, cancellation).await?;
             let known = self.known_days(&context, table).await?;
             let memory = Arc::clone(&context.full_session().runtime_env().memory_pool);
             Ok::<_, QueryError>((known, memory))

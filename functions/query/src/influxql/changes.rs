@@ -112,8 +112,7 @@ impl ChangeExecutor<'_> {
     }
 
     pub(super) async fn drop_measurement(&self, database: DatabaseId, table: &str) -> ChangeResult {
-        self.caller
-            .require(DatabaseAction::Delete, Some(database))?;
+        self.caller.require(DatabaseAction::Delete, Some(database))?;
         let hard_delete = self.engine.settings().hard_delete;
         let catalog = self.engine.catalog();
         match catalog.delete_table(database, table, hard_delete).await {
@@ -211,11 +210,7 @@ impl ChangeExecutor<'_> {
         database: DatabaseId,
         from: &[MeasurementName],
     ) -> Result<Vec<String>, InfluxqlError> {
-        let catalog = self
-            .engine
-            .catalog()
-            .database(database, Duration::ZERO)
-            .await?;
+        let catalog = self.engine.catalog().database(database, Duration::ZERO).await?;
         let mut tables: Vec<_> = catalog.value.tables().map(|table| table.name()).collect();
         tables.sort_unstable();
         if from.is_empty() {

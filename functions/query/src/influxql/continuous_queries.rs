@@ -99,11 +99,7 @@ impl InfluxqlSession {
         name: &str,
         new: &NewView,
     ) -> Result<(), InfluxqlError> {
-        let catalog = self
-            .engine
-            .catalog()
-            .database(database, Duration::ZERO)
-            .await?;
+        let catalog = self.engine.catalog().database(database, Duration::ZERO).await?;
         let is_same = |view: &&Arc<MaterializedView>| {
             view.language == new.language
                 && view.query == new.query
@@ -121,10 +117,7 @@ impl InfluxqlSession {
     async fn drop_continuous_query(&self, name: &str, database: &str) -> Result<(), InfluxqlError> {
         let database = self.changed_database(database).await?;
         self.caller.require(DatabaseAction::Write, Some(database))?;
-        let deleted = self
-            .engine
-            .catalog()
-            .delete_view(database, name, ViewLanguage::InfluxQl);
+        let deleted = self.engine.catalog().delete_view(database, name, ViewLanguage::InfluxQl);
         match deleted.await {
             // As in InfluxDB 1, a missing one is no error.
             Ok(_) | Err(CatalogError::NotFound { .. }) => Ok(()),
@@ -157,10 +150,7 @@ impl InfluxqlSession {
             .filter(|(_, id)| self.caller.may(DatabaseAction::Read, Some(*id)))
             .collect();
         for (database, id) in live {
-            let catalog = self
-                .engine
-                .catalog()
-                .database(id, crate::engine::MAX_NAME_AGE);
+            let catalog = self.engine.catalog().database(id, crate::engine::MAX_NAME_AGE);
             for view in catalog.await?.value.views() {
                 if view.language == ViewLanguage::InfluxQl {
                     names.push(view.name.clone());
@@ -315,13 +305,10 @@ fn source_table(database: &str, select: &mut Select) -> Result<String, String> {
 }
 
 fn windows(select: &Select) -> Result<ViewWindows, String> {
-    let mut times = select
-        .group_by
-        .iter()
-        .filter_map(|dimension| match dimension {
-            Dimension::Time { every, offset } => Some((*every, offset)),
-            _ => None,
-        });
+    let mut times = select.group_by.iter().filter_map(|dimension| match dimension {
+        Dimension::Time { every, offset } => Some((*every, offset)),
+        _ => None,
+    });
     let Some((length_ns, offset)) = times.next() else {
         return Err("must have GROUP BY time() in a continuous query".to_owned());
     };
@@ -378,10 +365,9 @@ fn check_field(expr: &Expr, is_argument: bool) -> Result<(), String> {
             }
             call.args.iter().try_for_each(|arg| check_field(arg, true))
         }
-        Expr::Call(call) if VALUE_FUNCTIONS.contains(&call.name.as_str()) => call
-            .args
-            .iter()
-            .try_for_each(|arg| check_field(arg, is_argument)),
+        Expr::Call(call) if VALUE_FUNCTIONS.contains(&call.name.as_str()) => {
+            call.args.iter().try_for_each(|arg| check_field(arg, is_argument))
+        }
         Expr::Call(call) => Err(format!(
             "{}() is not supported in a continuous query",
             call.name

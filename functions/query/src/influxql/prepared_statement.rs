@@ -145,9 +145,7 @@ fn database(
     statement: &mut Statement,
     named: RequestedDatabase<'_>,
 ) -> Result<Option<String>, InfluxqlError> {
-    let of_request = named
-        .database
-        .map(|database| stored_name(database, named.retention_policy));
+    let of_request = named.database.map(|database| stored_name(database, named.retention_policy));
     let Some(lifted) = statement.extract_database()? else {
         return Ok(of_request);
     };

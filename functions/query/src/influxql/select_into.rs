@@ -244,16 +244,10 @@ fn by_source(
 fn points(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, DataFusionError> {
     let mut columns: Vec<(String, ArrayRef)> = Vec::with_capacity(batch.num_columns());
     let mut has_value = BooleanArray::from(vec![false; batch.num_rows()]);
-    for (index, (field, values)) in batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .enumerate()
+    for (index, (field, values)) in
+        batch.schema_ref().fields().iter().zip(batch.columns()).enumerate()
     {
-        let tag = key
-            .point_tags()
-            .find(|tag| tag.column_index as usize == index);
+        let tag = key.point_tags().find(|tag| tag.column_index as usize == index);
         let repeats_tag = || {
             *field.data_type() == ColumnType::Tag.data_type()
                 && key.point_tags().any(|tag| tag.tag_key == *field.name())
@@ -282,11 +276,8 @@ fn finite(values: &ArrayRef) -> Result<ArrayRef, DataFusionError> {
     let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
         return Ok(Arc::clone(values));
     };
-    let are_not_finite: BooleanArray = floats
-        .values()
-        .iter()
-        .map(|value| Some(!value.is_finite()))
-        .collect();
+    let are_not_finite: BooleanArray =
+        floats.values().iter().map(|value| Some(!value.is_finite())).collect();
     Ok(nullif(values, &are_not_finite)?)
 }
 

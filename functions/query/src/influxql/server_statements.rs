@@ -67,8 +67,7 @@ impl InfluxqlSession {
         queries.retain(|query| query.databases.iter().all(can_see));
         let database = |id| {
             let mut live = root.live_databases();
-            live.find(|(other, _)| *other == id)
-                .map(|(_, entry)| entry.name.clone())
+            live.find(|(other, _)| *other == id).map(|(_, entry)| entry.name.clone())
         };
         let numbers: UInt64Array = queries.iter().map(|query| query.number).collect();
         let texts: StringArray = queries.iter().map(|query| Some(&query.text)).collect();
@@ -77,10 +76,8 @@ impl InfluxqlSession {
             .map(|query| query.databases.first().copied().and_then(database))
             .map(|name| Some(name.unwrap_or_default()))
             .collect();
-        let ages: StringArray = queries
-            .iter()
-            .map(|query| Some(format_go_duration(query.age)))
-            .collect();
+        let ages: StringArray =
+            queries.iter().map(|query| Some(format_go_duration(query.age))).collect();
         let states: StringArray = queries
             .iter()
             .map(|query| {

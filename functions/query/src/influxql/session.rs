@@ -94,9 +94,8 @@ impl InfluxqlSession {
         let planner = RowsPlanner::new(prepared.statement.clone(), session.interface);
         let planner = Arc::new(planner);
         let request = session.request_of(&prepared);
-        let described = engine
-            .describe(databases.first, request, Arc::clone(&planner) as _)
-            .await?;
+        let described =
+            engine.describe(databases.first, request, Arc::clone(&planner) as _).await?;
         Ok(StatementDescription {
             columns: planner.columns(&described.columns),
             ..described
@@ -231,10 +230,7 @@ impl InfluxqlSession {
             .with_plans(self.engine.plan_cache());
         let planner = Arc::new(planner);
         let request = self.request_of(prepared);
-        let rows = self
-            .engine
-            .run_over(databases, request, Arc::clone(&planner) as _)
-            .await?;
+        let rows = self.engine.run_over(databases, request, Arc::clone(&planner) as _).await?;
         let schema = planner.columns(&rows.schema);
         Ok(StatementAnswer {
             rows: Rows { schema, ..rows },
@@ -355,10 +351,7 @@ impl InfluxqlSession {
         &self,
         prepared: &PreparedStatement,
     ) -> Result<DatabaseId, InfluxqlError> {
-        let name = prepared
-            .databases
-            .first()
-            .ok_or(InfluxqlError::NoDatabase)?;
+        let name = prepared.databases.first().ok_or(InfluxqlError::NoDatabase)?;
         if name == INTERNAL_DATABASE {
             let text = format!("{INTERNAL_DATABASE} can't be changed");
             return Err(InfluxqlError::Invalid(text));

@@ -70,8 +70,7 @@ impl QueryTestInstance {
 
     async fn v3(&self, body: serde_json::Value) -> (u16, String) {
         let request = Request::post("/api/v3/query_influxql");
-        self.send(request.body(Body::from(body.to_string())).unwrap())
-            .await
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 }
 
@@ -201,10 +200,7 @@ async fn each_statement_has_its_own_result() {
     insta::assert_snapshot!(one.v1(&[("db", "db"), ("q", q)]).await, @r#"{"results":[{"statement_id":0,"series":[{"name":"units","columns":["time","v"],"values":[["2024-01-01T08:00:00Z",1],["2024-01-01T09:00:00Z",2]]}]},{"statement_id":1,"error":"undefined function nope()"},{"statement_id":2,"series":[{"name":"home","columns":["tagKey"],"values":[["room"]]},{"name":"units","columns":["tagKey"],"values":[["kind"],["src"]]}]},{"statement_id":3}]}"#);
     let accept = |format: &'static str, q: &str| {
         let path = format!("/query?{}", form(&[("db", "db"), ("q", q)]));
-        Request::get(path)
-            .header(header::ACCEPT, format)
-            .body(Body::empty())
-            .unwrap()
+        Request::get(path).header(header::ACCEPT, format).body(Body::empty()).unwrap()
     };
     let (head, body) = one.exchange(accept("application/csv", q)).await;
     assert_eq!(head.headers[header::CONTENT_TYPE], "application/csv");
@@ -326,12 +322,10 @@ async fn databases_and_policies_are_created_changed_and_dropped() {
     one.changes("CREATE DATABASE other").await;
     one.changes("CREATE RETENTION POLICY \"week\" ON db DURATION 7d REPLICATION 1")
         .await;
-    one.changes("ALTER RETENTION POLICY autogen ON db DURATION 90d")
-        .await;
+    one.changes("ALTER RETENTION POLICY autogen ON db DURATION 90d").await;
     insta::assert_snapshot!(one.ask("SHOW DATABASES").await, @r#""series":[{"name":"databases","columns":["name"],"values":[["_internal"],["db"],["db/week"],["other"]]}]"#);
     insta::assert_snapshot!(one.ask(rps).await, @r#""series":[{"name":"retention_policies","columns":["name","duration","shardGroupDuration","replicaN","futureWriteLimit","pastWriteLimit","default"],"values":[["autogen","2160h0m0s","24h0m0s",1,"0s","0s",true],["week","168h0m0s","24h0m0s",1,"0s","0s",false]]}]"#);
-    one.changes("ALTER RETENTION POLICY week ON db DURATION INF")
-        .await;
+    one.changes("ALTER RETENTION POLICY week ON db DURATION INF").await;
     insta::assert_snapshot!(one.ask(rps).await, @r#""series":[{"name":"retention_policies","columns":["name","duration","shardGroupDuration","replicaN","futureWriteLimit","pastWriteLimit","default"],"values":[["autogen","2160h0m0s","24h0m0s",1,"0s","0s",true],["week","0s","168h0m0s",1,"0s","0s",false]]}]"#);
     one.changes("DROP RETENTION POLICY week ON db").await;
     one.changes("DROP DATABASE other").await;
@@ -379,9 +373,7 @@ async fn a_policy_that_is_created_again_stays_as_it_is() {
 #[tokio::test]
 async fn no_statement_is_executed_if_one_does_not_parse() {
     let one = home().await;
-    let (_, body) = one
-        .change("CREATE DATABASE x; SHOW NOTHING; SHOW DATABASES")
-        .await;
+    let (_, body) = one.change("CREATE DATABASE x; SHOW NOTHING; SHOW DATABASES").await;
     assert!(
         body.starts_with(r#"{"results":[{"statement_id":0,"error":"error in InfluxQL statement:"#),
         "{body}"
@@ -397,8 +389,7 @@ async fn rows_and_tables_are_deleted() {
         .await;
     one.pass(Duration::from_secs(1));
     insta::assert_snapshot!(one.ask(count).await, @r#""series":[{"name":"home","columns":["time","count"],"values":[["1970-01-01T00:00:00Z",3]]}]"#);
-    one.changes("DROP SERIES FROM /^h/ WHERE room = 'Kitchen'")
-        .await;
+    one.changes("DROP SERIES FROM /^h/ WHERE room = 'Kitchen'").await;
     one.pass(Duration::from_secs(1));
     insta::assert_snapshot!(one.ask(count).await, @r#""series":[{"name":"home","columns":["time","count"],"values":[["1970-01-01T00:00:00Z",2]]}]"#);
     insta::assert_snapshot!(one.change("DELETE FROM home WHERE temp > 3").await.1, @r#"{"results":[{"statement_id":0,"error":"DELETE can't filter by the field 'temp', only by time and tags"}]}"#);
@@ -499,9 +490,7 @@ async fn a_retention_policy_is_a_database_of_its_own() {
         .await;
     let body = bytes::Bytes::from_static(b"m f=1 1704096000000000000");
     one.pass(Duration::from_millis(1));
-    let written = one
-        .service
-        .write("db/week", body, neap_write::WriteOptions::default());
+    let written = one.service.write("db/week", body, neap_write::WriteOptions::default());
     written.await.unwrap();
     let q = "SELECT f FROM m";
     insta::assert_snapshot!(one.v1(&[("db", "db"), ("rp", "Week"), ("q", q)]).await, @r#"{"results":[{"statement_id":0,"series":[{"name":"m","columns":["time","f"],"values":[["2024-01-01T08:00:00Z",1]]}]}]}"#);

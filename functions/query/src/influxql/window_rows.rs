@@ -34,9 +34,7 @@ pub(crate) async fn window_rows(
     });
     let planner = RowsPlanner::new(Statement::Select(select), AnswerInterface::V1);
     let planner = Arc::new(planner);
-    let rows = engine
-        .run(database, request, Arc::clone(&planner) as _)
-        .await?;
+    let rows = engine.run(database, request, Arc::clone(&planner) as _).await?;
     match planner.series() {
         SeriesLayout::Columns(key) => Ok((rows, key)),
         SeriesLayout::Single(_) => {

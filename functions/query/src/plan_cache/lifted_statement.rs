@@ -31,10 +31,7 @@ impl LiftedStatement {
         }
         let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().ok()?;
         let is_space = |token: &Token| matches!(token, Token::Whitespace(_));
-        let tokens: Vec<Token> = tokens
-            .into_iter()
-            .filter(|token| !is_space(token))
-            .collect();
+        let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_space(token)).collect();
         let first = tokens.first()?;
         if !is_word(first, Keyword::SELECT) && !is_word(first, Keyword::WITH) {
             return None;
@@ -150,16 +147,13 @@ fn compared_texts(tokens: &[Token]) -> Vec<usize> {
             Some(Token::Comma) => end >= 2 && texts.last() == Some(&(end - 2)),
             Some(word) if is_word(word, Keyword::BETWEEN) => is_name(before(end, 2)),
             Some(word) if is_word(word, Keyword::AND) => {
-                let lower = end
-                    .checked_sub(2)
-                    .filter(|at| texts.last() == Some(at))
-                    .map(|at| {
-                        if is(before(at, 1), Keyword::TIMESTAMP) {
-                            at - 1
-                        } else {
-                            at
-                        }
-                    });
+                let lower = end.checked_sub(2).filter(|at| texts.last() == Some(at)).map(|at| {
+                    if is(before(at, 1), Keyword::TIMESTAMP) {
+                        at - 1
+                    } else {
+                        at
+                    }
+                });
                 lower.is_some_and(|at| is(before(at, 1), Keyword::BETWEEN))
             }
             _ => false,
@@ -177,11 +171,7 @@ mod tests {
 
     fn lifted(sql: &str) -> (String, Vec<String>) {
         let statement = LiftedStatement::from_sql(sql).unwrap();
-        let texts = statement
-            .texts()
-            .iter()
-            .map(ScalarValue::to_string)
-            .collect();
+        let texts = statement.texts().iter().map(ScalarValue::to_string).collect();
         let shape: Vec<String> = statement.shape().iter().map(Token::to_string).collect();
         (shape.join(" ").replace("EOF", "?"), texts)
     }

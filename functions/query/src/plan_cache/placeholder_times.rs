@@ -12,7 +12,5 @@ pub(super) fn placeholder(number: usize) -> String {
 /// Returns the time of a placeholder in nanoseconds since the Unix epoch.
 pub(super) fn placeholder_nanos(number: usize) -> i64 {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
-    PLACEHOLDER_SECONDS
-        .saturating_mul(1_000_000_000)
-        .saturating_add(number)
+    PLACEHOLDER_SECONDS.saturating_mul(1_000_000_000).saturating_add(number)
 }

@@ -110,9 +110,7 @@ impl PlanTemplate {
             let Expr::Literal(value, metadata) = &expr else {
                 return Ok(Transformed::no(expr));
             };
-            let found = literals
-                .iter()
-                .find(|(placeholder, _)| *placeholder == value);
+            let found = literals.iter().find(|(placeholder, _)| *placeholder == value);
             Ok(match found {
                 Some((_, literal)) => {
                     Transformed::yes(Expr::Literal(literal.clone(), metadata.clone()))
@@ -345,16 +343,10 @@ fn is_independent(plan: &LogicalPlan, placeholders: &[ScalarValue]) -> Result<bo
         Ok(TreeNodeRecursion::Continue)
     })?;
     let lifted = conditions.iter().filter(|one| one.placeholders > 0);
-    let columns: HashSet<&str> = lifted
-        .flat_map(|one| &one.columns)
-        .map(String::as_str)
-        .collect();
+    let columns: HashSet<&str> = lifted.flat_map(|one| &one.columns).map(String::as_str).collect();
     let is_lifted = |one: &Condition| one.placeholders > 0 && one.literals == 0;
     let mut concerned = conditions.iter().filter(|one| {
-        one.columns
-            .iter()
-            .any(|column| columns.contains(column.as_str()))
-            || one.placeholders > 0
+        one.columns.iter().any(|column| columns.contains(column.as_str())) || one.placeholders > 0
     });
     Ok(is_independent && concerned.all(is_lifted))
 }

@@ -131,8 +131,7 @@ async fn kept_plans_give_the_answers_of_new_ones() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines()).await;
     one.flush().await;
-    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000")
-        .await;
+    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000").await;
     let mut numbers = Numbers(3);
     let statements = std::env::var(STATEMENTS)
         .map(|number| number.parse().unwrap())
@@ -140,9 +139,7 @@ async fn kept_plans_give_the_answers_of_new_ones() {
     for _ in 0..statements {
         let count = 1 + numbers.below(3);
         let conditions: Vec<&str> = (0..count).map(|_| numbers.one_of(&CONDITIONS)).collect();
-        let template = numbers
-            .one_of(&QUERIES)
-            .replace('?', &conditions.join(" AND "));
+        let template = numbers.one_of(&QUERIES).replace('?', &conditions.join(" AND "));
         for _ in 0..5 {
             let sql = numbers.fill(&template);
             let kept = answer(&one, &sql, true).await;
@@ -402,8 +399,7 @@ async fn kept_plans_of_influxql_give_the_answers_of_new_ones() {
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write(&lines()).await;
     one.flush().await;
-    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000")
-        .await;
+    one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000").await;
     let mut numbers = Numbers(11);
     let mut kept = 0;
     for (query, is_kept) in INFLUXQL {

@@ -62,16 +62,13 @@ fn slow_store(
 async fn write_days(one: &QueryTestInstance) {
     for day in 0..DAYS {
         let time = 1_690_000_000 + day * 86_400;
-        one.write(&format!("cpu,host=a v={day} {time}000000000"))
-            .await;
+        one.write(&format!("cpu,host=a v={day} {time}000000000")).await;
         one.flush().await;
     }
 }
 
 async fn assert_current(one: &QueryTestInstance) {
-    let stored = one
-        .sql("SELECT time, host, v FROM daily ORDER BY time")
-        .await;
+    let stored = one.sql("SELECT time, host, v FROM daily ORDER BY time").await;
     let computed = one
         .sql(&format!(
             "SELECT time, host, v FROM ({VIEW}) AS computed ORDER BY time"

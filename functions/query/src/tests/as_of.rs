@@ -32,8 +32,7 @@ async fn an_answer_has_the_writes_up_to_the_stamp() {
     let first = one.stamp().await;
     one.write("t v=2i 2").await;
     let second = one.stamp().await;
-    one.sql("DELETE FROM t WHERE time = '1970-01-01T00:00:01Z'")
-        .await;
+    one.sql("DELETE FROM t WHERE time = '1970-01-01T00:00:01Z'").await;
     one.write("t v=3i 3\nt v=4i 4").await;
     assert_eq!(one.count_at(&first).await, "1");
     assert_eq!(one.count_at(&second).await, "2");
@@ -68,14 +67,10 @@ async fn versions_that_were_flushed_over_are_read_as_they_were() {
 #[tokio::test]
 async fn retention_counts_back_from_the_time_that_is_asked_for() {
     let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1699999990000000000\nt v=1i 1700000000000000000")
-        .await;
+    one.write("t v=1i 1699999990000000000\nt v=1i 1700000000000000000").await;
     one.flush().await;
     let retention = Some(Duration::from_secs(60));
-    one.catalog
-        .set_retention(DATABASE, retention)
-        .await
-        .unwrap();
+    one.catalog.set_retention(DATABASE, retention).await.unwrap();
     one.pass(Duration::from_secs(45));
     assert_eq!(one.count_at("2030-01-01T00:00:00Z").await, "1");
     assert_eq!(one.count_at("2023-11-14T22:13:40Z").await, "2");

@@ -333,10 +333,7 @@ async fn a_flipped_bit_anywhere_in_a_section_is_an_error_of_its_table_alone() {
     let borders = [0, data.start, data.end, section.range().end];
     let is_at_border = |byte: &u64| borders.iter().any(|border| border.abs_diff(*byte) <= 4);
     let bytes = section.range();
-    let others = bytes
-        .clone()
-        .step_by(FLIP_DISTANCE)
-        .filter(|byte| !is_at_border(byte));
+    let others = bytes.clone().step_by(FLIP_DISTANCE).filter(|byte| !is_at_border(byte));
     for byte in bytes.filter(is_at_border).chain(others) {
         let flip = BitFlip {
             key: key.clone(),

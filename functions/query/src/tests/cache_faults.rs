@@ -150,15 +150,13 @@ impl CacheFaultFixture {
 async fn a_query_that_waits_for_an_object_is_not_overtaken_by_writes() {
     let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
-    one.write("home,room=Kitchen temp=21 1699999991000000000")
-        .await;
+    one.write("home,room=Kitchen temp=21 1699999991000000000").await;
     let count = "SELECT count(*) AS n FROM home";
     assert_eq!(one.sql(count).await, "n\n4\n");
     let (started, may_go_on) = faulty.hold(KeyClass::Cache);
     let rival = async {
         started.acquire().await.unwrap().forget();
-        one.write("home,room=Kitchen temp=22 1699999992000000000")
-            .await;
+        one.write("home,room=Kitchen temp=22 1699999992000000000").await;
         assert_eq!(one.sql(count).await, "n\n5\n");
         may_go_on.add_permits(1);
     };
@@ -212,8 +210,7 @@ async fn an_error_of_one_cache_does_not_affect_others() {
     let other = "SELECT temp FROM last_cache('home', 'without_object') WHERE room = 'Cellar'";
     one.sql(LATEST).await;
     one.sql(other).await;
-    one.write("home,room=Kitchen temp=22 1699999992000000000")
-        .await;
+    one.write("home,room=Kitchen temp=22 1699999992000000000").await;
     one.flush().await;
     let before = faulty.stats().scans;
     faulty.set(ReadMode::Fail);
@@ -228,8 +225,7 @@ async fn a_delete_causes_no_scan_until_a_query_reads_the_cache() {
     let faulty = CacheFaultFixture::new().await;
     let one = &faulty.one;
     one.sql(LATEST).await;
-    one.sql("DELETE FROM home WHERE time = '2023-11-14T22:13:10Z'")
-        .await;
+    one.sql("DELETE FROM home WHERE time = '2023-11-14T22:13:10Z'").await;
     one.engine.feed(DATABASE).await.unwrap();
     assert_eq!(faulty.stats().scans, 0);
     assert_eq!(one.sql(LATEST).await, "room,temp\nKitchen,19.0\n");
@@ -316,9 +312,7 @@ async fn caches_take_no_room_from_the_tail() {
     };
     let writer = with(64 << 20).await;
     writer.write(&many()).await;
-    writer
-        .write("home,room=r8 temp=8 1699999980000000000")
-        .await;
+    writer.write("home,room=r8 temp=8 1699999980000000000").await;
     let names: Vec<String> = (1..7).map(|count| format!("last_{count}")).collect();
     for (count, name) in (1..).zip(&names) {
         create_last(&writer, name, &["room"], None, count, HOUR).await;

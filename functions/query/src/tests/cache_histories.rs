@@ -185,9 +185,7 @@ impl CacheQueryHistory {
         let clock = Arc::new(SelfAdvancingClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
-        writer
-            .write(&format!("t,k=k0,j=j0 a=1i,b=1i {FIRST}"))
-            .await;
+        writer.write(&format!("t,k=k0,j=j0 a=1i,b=1i {FIRST}")).await;
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         for last in LAST {
             let new = NewLastCache {
@@ -308,12 +306,7 @@ impl CacheQueryHistory {
 
     /// Compares the instances' answers from caches with those of the definition.
     async fn check(&self, filter: &str, chosen: impl Fn(usize) -> bool) {
-        let catalog = self
-            .writer
-            .catalog
-            .database(DATABASE, Duration::ZERO)
-            .await
-            .unwrap();
+        let catalog = self.writer.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
         let table = catalog.value.table("t").unwrap();
         let tags = table
             .tag_names()
@@ -328,13 +321,9 @@ impl CacheQueryHistory {
             let cache = table.last_cache(last.name).unwrap();
             let keys = cache.key_names(table);
             let time = vec!["time".to_owned()];
-            let columns = [keys.clone(), cache.value_names(table), time]
-                .concat()
-                .join(", ");
-            let is_keyed: String = keys
-                .iter()
-                .map(|key| format!("{key} IS NOT NULL AND "))
-                .collect();
+            let columns = [keys.clone(), cache.value_names(table), time].concat().join(", ");
+            let is_keyed: String =
+                keys.iter().map(|key| format!("{key} IS NOT NULL AND ")).collect();
             let (by, order): (String, String) = if keys.is_empty() {
                 (String::new(), String::new())
             } else {
@@ -363,10 +352,7 @@ impl CacheQueryHistory {
             let call = format!("SELECT * FROM last_cache('t', '{}') {filter}", last.name);
             self.compare(&call, &defined).await;
         }
-        let distincts = DISTINCT
-            .into_iter()
-            .enumerate()
-            .filter(|(at, _)| chosen(*at));
+        let distincts = DISTINCT.into_iter().enumerate().filter(|(at, _)| chosen(*at));
         for (_, distinct) in distincts {
             let columns = distinct.columns.join(", ");
             let order = distinct

@@ -89,8 +89,7 @@ async fn statements_for_other_rows_use_no_cache() {
 #[tokio::test]
 async fn rows_that_are_too_old_for_the_cache_count_nevertheless() {
     let one = home().await;
-    one.write("home,room=Garage temp=5 1600000000000000000")
-        .await;
+    one.write("home,room=Garage temp=5 1600000000000000000").await;
     for _ in 0..2 {
         let all = "SELECT DISTINCT room FROM home ORDER BY room";
         assert!(!uses_cache(&one, all).await);

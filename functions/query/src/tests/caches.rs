@@ -93,13 +93,11 @@ async fn the_newest_rows_of_each_key_are_shown_newest_first() {
             "temp\n20.0\n"
         );
         assert_eq!(
-            one.sql("SELECT time, room FROM last_cache('home', 'two') LIMIT 1")
-                .await,
+            one.sql("SELECT time, room FROM last_cache('home', 'two') LIMIT 1").await,
             "time,room\n2023-11-14T22:12:50,Attic\n"
         );
         assert_eq!(
-            one.sql("SELECT count(*) AS n FROM last_cache('home', 'two')")
-                .await,
+            one.sql("SELECT count(*) AS n FROM last_cache('home', 'two')").await,
             "n\n4\n"
         );
         one.flush().await;
@@ -114,8 +112,7 @@ async fn values_that_were_seen_lately_are_shown_sorted() {
     create_distinct(&one, "two", &["floor", "room"], 2, HOUR).await;
     for _ in 0..2 {
         assert_eq!(
-            one.sql("SELECT * FROM distinct_cache('home', 'rooms')")
-                .await,
+            one.sql("SELECT * FROM distinct_cache('home', 'rooms')").await,
             "room\n\"\"\nAttic\nCellar\nKitchen\n"
         );
         assert_eq!(
@@ -158,18 +155,15 @@ async fn rows_expire_by_their_own_time() {
 #[tokio::test]
 async fn caches_may_be_keyed_by_fields() {
     let one = QueryTestInstance::alone().await;
-    one.write("home,k=a state=\"on\",on=true 1699999990000000000")
-        .await;
-    one.write("home,k=b state=\"off\",on=false 1699999991000000000")
-        .await;
+    one.write("home,k=a state=\"on\",on=true 1699999990000000000").await;
+    one.write("home,k=b state=\"off\",on=false 1699999991000000000").await;
     create_last(&one, "by_state", &["state", "on"], None, 1, HOUR).await;
     create_distinct(&one, "states", &["state"], 9, HOUR).await;
     assert_eq!(
         one.sql("SELECT * FROM last_cache('home')").await,
         "state,on,k,time\noff,false,b,2023-11-14T22:13:11\non,true,a,2023-11-14T22:13:10\n"
     );
-    one.write("home,k=a state=\"off\" 1699999990000000000")
-        .await;
+    one.write("home,k=a state=\"off\" 1699999990000000000").await;
     assert_eq!(
         one.sql("SELECT k, time FROM last_cache('home') WHERE NOT \"on\" OR state = 'on'")
             .await,
@@ -340,8 +334,7 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
         (stats.hits, stats.misses, stats.loads, stats.scans),
         (1, 1, 1, 0)
     );
-    one.write("home,room=Kitchen,floor=0 temp=5 1699999999500000000")
-        .await;
+    one.write("home,room=Kitchen,floor=0 temp=5 1699999999500000000").await;
     assert_eq!(one.sql(sql).await, "room,temp\nKitchen,5.0\n");
     one.flush().await;
     // The flush wrote a new object.
@@ -369,8 +362,7 @@ async fn caches_do_not_affect_answers_as_of_earlier_times() {
     let stamp = one.write(HOME).await;
     create_last(&one, "latest", &["room"], Some(&["temp"]), 1, HOUR).await;
     let sql = "SELECT room, temp FROM last_cache('home') WHERE room = 'Kitchen'";
-    one.write("home,room=Kitchen,floor=0 temp=5 1699999999500000000")
-        .await;
+    one.write("home,room=Kitchen,floor=0 temp=5 1699999999500000000").await;
     assert_eq!(one.sql(sql).await, "room,temp\nKitchen,5.0\n");
     let (status, _, then) = one.sql_at(sql, &stamp.to_string()).await;
     assert_eq!((status, then.as_str()), (200, "room,temp\nKitchen,21.0\n"));
@@ -394,8 +386,7 @@ async fn a_tail_image_newer_than_a_query_is_kept() {
     let one = QueryTestInstance::alone().await;
     one.write(HOME).await;
     let before = one.context().await;
-    one.write("home,room=Garage temp=1 1699999999500000000")
-        .await;
+    one.write("home,room=Garage temp=1 1699999999500000000").await;
     let after = one.context().await;
     let rows = |context: &QueryContext, stale_tail| {
         let table = context.snapshot.catalog.value.table("home").unwrap();

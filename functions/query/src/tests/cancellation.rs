@@ -109,9 +109,7 @@ const ENDLESS: [&str; 7] = [
 async fn every_query_ends_soon_after_its_timeout() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
-        let ended = World::system()
-            .timeout(GUARD, run_past_timeout(&one, sql))
-            .await;
+        let ended = World::system().timeout(GUARD, run_past_timeout(&one, sql)).await;
         assert!(
             matches!(ended, Some(Err(QueryError::Timeout(LIMIT)))),
             "{sql}: {ended:?}"
@@ -234,10 +232,8 @@ async fn store_requests_run_on_the_io_runtime() {
     ] {
         one.sql(sql).await;
     }
-    one.sql_in("_internal", "SELECT count(*) AS n FROM system.nodes")
-        .await;
-    one.sql_in("_internal", "SELECT count(*) AS n FROM system.tables")
-        .await;
+    one.sql_in("_internal", "SELECT count(*) AS n FROM system.nodes").await;
+    one.sql_in("_internal", "SELECT count(*) AS n FROM system.tables").await;
     let asked = runtimes.lock().unwrap().clone();
     assert_eq!(asked, HashSet::from([Handle::current().id()]));
 }

@@ -153,8 +153,7 @@ async fn a_segment_with_a_damaged_header_fails_every_table_until_it_is_set_aside
     }
     let part = DamagedPart::Segment(name);
     let claimed = Vec::<LostRows>::new();
-    one.quarantine(&DamageRecord::of_object(part, claimed, 0))
-        .await;
+    one.quarantine(&DamageRecord::of_object(part, claimed, 0)).await;
     for sql in [COUNT_A, COUNT_B] {
         assert_eq!(one.sql(sql).await, "n\n1\n");
     }

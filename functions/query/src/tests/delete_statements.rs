@@ -211,8 +211,7 @@ async fn other_conditions_than_time_and_tags_are_rejected_by_name() {
 async fn only_a_post_deletes() {
     let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     assert_eq!(
-        one.get("/api/v3/query_sql?db=db&q=DELETE%20FROM%20weather")
-            .await,
+        one.get("/api/v3/query_sql?db=db&q=DELETE%20FROM%20weather").await,
         (405, "DELETE requires a POST request".to_owned())
     );
     let (status, _, body) = one.sql_at("DELETE FROM weather", "1").await;
@@ -239,11 +238,7 @@ async fn only_a_post_deletes() {
 async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
     let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather", "format": "json"});
-    let after = one
-        .sql_at("SELECT 1", "2030-01-01T00:00:00Z")
-        .await
-        .1
-        .unwrap();
+    let after = one.sql_at("SELECT 1", "2030-01-01T00:00:00Z").await.1.unwrap();
     let request = Request::post("/api/v3/query_sql")
         .header("x-neap-stamp", &after)
         .body(Body::from(body.to_string()));

@@ -62,8 +62,7 @@ async fn deletes_in_the_tail_and_flushed_deletes_apply_to_sections() {
     let one = QueryTestInstance::alone().await;
     one.write(LINES).await;
     one.flush().await;
-    one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'")
-        .await;
+    one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'").await;
     assert_eq!(one.values().await, "3 4 5 6 7 8");
     // The next flush contains a delete and no rows.
     one.flush().await;
@@ -109,8 +108,7 @@ async fn a_missing_tag_is_not_equal_to_a_value() {
         }
         one.sql("DELETE FROM t WHERE k = 'a' OR k = 'b'").await;
         assert_eq!(one.values().await, "6 7 8");
-        one.sql("DELETE FROM t WHERE k IS NULL AND time = '2023-11-14T22:13:20Z'")
-            .await;
+        one.sql("DELETE FROM t WHERE k IS NULL AND time = '2023-11-14T22:13:20Z'").await;
         assert_eq!(one.values().await, "7 8");
     }
 }
@@ -149,9 +147,7 @@ async fn counts_and_limits_are_those_of_the_rows_that_are_left() {
         let answer = one.sql(&format!("SELECT v FROM t LIMIT {limit}")).await;
         assert_eq!(answer.lines().count() - 1, rows);
     }
-    let answer = one
-        .sql("SELECT max(v) AS v, k FROM t GROUP BY k ORDER BY k")
-        .await;
+    let answer = one.sql("SELECT max(v) AS v, k FROM t GROUP BY k ORDER BY k").await;
     assert_eq!(answer, "v,k\n998,k8\n999,k9\n");
 }
 
@@ -161,8 +157,7 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
     let day = 86_400_000_000_000_i64;
     for (host, at) in [("a", 0), ("b", 1), ("c", 2)] {
         let time = 1_700_000_000_000_000_000 + at * day;
-        one.write(&format!("t,k={host} v={at}i {time}\nt,k=z v=9i {time}"))
-            .await;
+        one.write(&format!("t,k={host} v={at}i {time}\nt,k=z v=9i {time}")).await;
     }
     one.flush().await;
     let filters = async || {
@@ -172,10 +167,8 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
     };
     assert_eq!(filters().await.0, 0);
     // One delete can only match rows of the first section, the other none.
-    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = 'a'")
-        .await;
-    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = '0'")
-        .await;
+    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = 'a'").await;
+    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = '0'").await;
     let (filtered, plan) = filters().await;
     assert_eq!(filtered, 1, "{plan}");
     assert_eq!(plan.matches("DataSourceExec").count(), 2, "{plan}");
@@ -196,11 +189,9 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
 #[tokio::test]
 async fn a_delete_is_about_one_table_and_all_its_rows_if_it_names_none() {
     let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1700000000000000000\nu v=2i 1700000000000000000")
-        .await;
+    one.write("t v=1i 1700000000000000000\nu v=2i 1700000000000000000").await;
     one.flush().await;
-    one.write("t v=3i 1700000600000000000\nu v=4i 1700000600000000000")
-        .await;
+    one.write("t v=3i 1700000600000000000\nu v=4i 1700000600000000000").await;
     one.sql("DELETE FROM t").await;
     assert_eq!(one.values().await, "");
     assert_eq!(one.sql("SELECT count(*) AS n FROM u").await, "n\n2\n");
@@ -230,9 +221,7 @@ fn point_deletes(times: i64) -> Vec<Condition> {
         tag.and(Condition::between(time, time))
     };
     let hosts = (0..100).step_by(2);
-    hosts
-        .flat_map(|host| (0..times).map(move |time| delete(host, time)))
-        .collect()
+    hosts.flat_map(|host| (0..times).map(move |time| delete(host, time))).collect()
 }
 
 #[tokio::test]

@@ -117,8 +117,7 @@ pub(crate) async fn fill(one: &QueryTestInstance) {
         START + 10 * MINUTE,
         START + 12 * MINUTE
     );
-    one.sql(&format!("DELETE FROM cpu WHERE host = 'h2' AND {times}"))
-        .await;
+    one.sql(&format!("DELETE FROM cpu WHERE host = 'h2' AND {times}")).await;
     one.write(&format!(
         "cpu,host=h0,region=eu usage=7i {START}\ncpu,host=h9 load=2.5 {}",
         START + 5 * MINUTE
@@ -266,8 +265,7 @@ async fn a_point_with_versions_in_four_overlapping_sections_is_one_row() {
     );
     // Four workers divide the rows; each version of a point is on one of them.
     assert_eq!(
-        pair.check("SELECT k, count(*) AS n FROM t GROUP BY k")
-            .await,
+        pair.check("SELECT k, count(*) AS n FROM t GROUP BY k").await,
         4
     );
 }
@@ -297,10 +295,7 @@ async fn a_large_section_is_divided_by_series_and_each_point_stays_one_row() {
             one.flush().await;
         }
     }
-    let explained = pair
-        .run("EXPLAIN SELECT host, sum(v) FROM t GROUP BY host")
-        .await
-        .body;
+    let explained = pair.run("EXPLAIN SELECT host, sum(v) FROM t GROUP BY host").await.body;
     let parts = explained.matches("SnapshotScanExec: table=t").count();
     let without_rows = explained.matches("regions=0").count();
     assert!(parts - without_rows >= 3, "{explained}");
@@ -320,9 +315,7 @@ async fn scanned_bytes(pair: &Pair, sql: &str) -> f64 {
     let values = text.split("bytes_scanned=").skip(1).map(|rest| {
         let end = rest.find([',', ']']).unwrap();
         let (value, unit) = rest[..end].split_once(' ').unwrap_or((&rest[..end], ""));
-        let unit = [("", 1.0), ("K", 1e3), ("M", 1e6)]
-            .iter()
-            .find(|it| it.0 == unit);
+        let unit = [("", 1.0), ("K", 1e3), ("M", 1e6)].iter().find(|it| it.0 == unit);
         value.parse::<f64>().unwrap() * unit.unwrap().1
     });
     values.sum()
@@ -352,8 +345,7 @@ async fn tasks_skip_sections_that_have_no_rows_of_the_first_ones() {
 async fn the_log_of_queries_names_the_workers_of_each_query() {
     let pair = Pair::new(3, Exchange::Workers).await;
     fill(&pair.local).await;
-    pair.run("SELECT host, sum(usage) FROM cpu GROUP BY host")
-        .await;
+    pair.run("SELECT host, sum(usage) FROM cpu GROUP BY host").await;
     pair.run("SELECT 1").await;
     let log =
         "SELECT query_text, workers FROM system.queries WHERE NOT running ORDER BY issue_time";
@@ -368,9 +360,7 @@ async fn the_log_of_queries_names_the_workers_of_each_query() {
 async fn explain_shows_stages_and_workers_or_the_reason_why_there_are_none() {
     let pair = Pair::new(2, Exchange::Workers).await;
     fill(&pair.local).await;
-    let explained = pair
-        .run("EXPLAIN SELECT host, sum(usage) AS s FROM cpu GROUP BY host")
-        .await;
+    let explained = pair.run("EXPLAIN SELECT host, sum(usage) AS s FROM cpu GROUP BY host").await;
     assert_eq!(explained.workers, 0);
     let text = &explained.body;
     assert!(

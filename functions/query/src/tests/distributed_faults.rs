@@ -58,12 +58,7 @@ async fn a_query_runs_again_without_an_unreachable_worker() {
         assert_eq!(pair.check(SQL).await, 4, "{fault:?}");
         assert_eq!(pair.check(ROWS).await, 4, "{fault:?}");
     }
-    assert!(
-        workers
-            .failures()
-            .iter()
-            .all(|worker| worker == "http://w2:9/")
-    );
+    assert!(workers.failures().iter().all(|worker| worker == "http://w2:9/"));
     let stats = pair.distributed.engine.distribution_stats();
     assert_eq!(
         (stats.queries, stats.worker_failures, stats.retries),
@@ -90,10 +85,7 @@ async fn a_query_runs_in_its_own_process_if_all_workers_fail() {
 async fn a_worker_that_does_not_answer_is_left_out_after_a_time_limit() {
     let pair = pair().await;
     let workers = pair.distributed.workers.as_ref().unwrap();
-    let expected = pair
-        .local
-        .sql("SELECT count(*) AS n FROM cpu WHERE usage >= 0")
-        .await;
+    let expected = pair.local.sql("SELECT count(*) AS n FROM cpu WHERE usage >= 0").await;
     for fault in [WorkerFault::SilentPlan, WorkerFault::SilentRows] {
         workers.set_fault(1, Some(fault));
         let sql = "SELECT count(*) AS n FROM cpu WHERE usage >= 0";

@@ -76,9 +76,7 @@ async fn filters_over_columns_that_double_stay_small() {
 #[tokio::test]
 async fn measurements_of_influxql_are_no_joins() {
     let one = QueryTestInstance::alone().await;
-    let lines: Vec<_> = (0..150)
-        .map(|number| format!("m{number} v={number}"))
-        .collect();
+    let lines: Vec<_> = (0..150).map(|number| format!("m{number} v={number}")).collect();
     one.write(&lines.join("\n")).await;
     let names: Vec<_> = (0..150).map(|number| format!("m{number}")).collect();
     let statement = format!("SELECT v FROM {} WHERE host <> 'with'", names.join(", "));

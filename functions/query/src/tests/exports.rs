@@ -78,8 +78,7 @@ async fn tables_are_exported_by_days_with_the_rows_of_the_tail() {
     .await;
     one.write(&format!("t,k=a v=4i {}", FIRST + 2 * DAY)).await;
     one.flush().await;
-    one.write(&format!("t,k=a v=5i {}\nu v=1i {FIRST}", FIRST + 6 * DAY))
-        .await;
+    one.write(&format!("t,k=a v=5i {}\nu v=1i {FIRST}", FIRST + 6 * DAY)).await;
     let tables = json!({ "tables": ["t", "u"] });
     assert_eq!(
         one.export("databases").await,
@@ -116,9 +115,8 @@ async fn tables_are_exported_by_days_with_the_rows_of_the_tail() {
 #[tokio::test]
 async fn days_between_the_ends_of_a_section_are_windows_only_if_they_have_rows() {
     let one = QueryTestInstance::alone().await;
-    let lines: Vec<String> = [0, 1, 3, 9]
-        .map(|day| format!("t v={day}i {}", FIRST + day * DAY))
-        .into();
+    let lines: Vec<String> =
+        [0, 1, 3, 9].map(|day| format!("t v={day}i {}", FIRST + day * DAY)).into();
     one.write(&lines.join("\n")).await;
     let windows = json!({ "windows": ["2026-01-01", "2026-01-02", "2026-01-04", "2026-01-10"] });
     // The segment tells only the first and the last time.

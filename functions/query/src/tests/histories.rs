@@ -89,10 +89,7 @@ impl PointSelection {
 
     fn sql(&self) -> String {
         let join = |parts: &[Self], word| {
-            let parts: Vec<String> = parts
-                .iter()
-                .map(|part| format!("({})", part.sql()))
-                .collect();
+            let parts: Vec<String> = parts.iter().map(|part| format!("({})", part.sql())).collect();
             parts.join(word)
         };
         match self {
@@ -131,10 +128,7 @@ impl QueryHistoryModel {
                 self.kept = Some(kept);
                 let nanos = kept * HALF_DAY + HALF_DAY / 2;
                 let kept = Duration::from_nanos(nanos.unsigned_abs());
-                one.catalog
-                    .set_retention(DATABASE, Some(kept))
-                    .await
-                    .unwrap();
+                one.catalog.set_retention(DATABASE, Some(kept)).await.unwrap();
             }
             QueryHistoryStep::Write(points) => {
                 let lines: Vec<String> = points.iter().map(line).collect();
@@ -143,9 +137,7 @@ impl QueryHistoryModel {
             }
             QueryHistoryStep::Delete(which) => {
                 one.pass(Duration::from_millis(1));
-                let answer = one
-                    .sql(&format!("DELETE FROM t WHERE {}", which.sql()))
-                    .await;
+                let answer = one.sql(&format!("DELETE FROM t WHERE {}", which.sql())).await;
                 let stamp = answer.lines().nth(1).unwrap().parse().unwrap();
                 self.done.push((stamp, step));
             }

@@ -353,8 +353,7 @@ impl QueryTestInstance {
     }
 
     pub(crate) async fn get(&self, path_and_query: &str) -> (u16, String) {
-        self.send(Request::get(path_and_query).body(Body::empty()).unwrap())
-            .await
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap()).await
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> (u16, String) {
@@ -377,10 +376,8 @@ impl QueryTestInstance {
             .body(Body::from(body.to_string()))
             .unwrap();
         let (head, body) = self.exchange(request).await;
-        let shown = head
-            .headers
-            .get("x-neap-as-of")
-            .map(|shown| shown.to_str().unwrap().to_owned());
+        let shown =
+            head.headers.get("x-neap-as-of").map(|shown| shown.to_str().unwrap().to_owned());
         (head.status.as_u16(), shown, body)
     }
 
@@ -394,8 +391,7 @@ impl QueryTestInstance {
         let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
         let cancellation = Cancellation::default();
         let context =
-            self.engine
-                .context(DATABASE, options, &request, StaleTail::Fail, cancellation);
+            self.engine.context(DATABASE, options, &request, StaleTail::Fail, cancellation);
         context.await.unwrap()
     }
 
@@ -423,9 +419,8 @@ impl QueryTestInstance {
     }
 
     pub(crate) async fn sql_as_in(&self, database: &str, sql: &str, format: &str) -> String {
-        let (status, body) = self
-            .post(serde_json::json!({"db": database, "q": sql, "format": format}))
-            .await;
+        let (status, body) =
+            self.post(serde_json::json!({"db": database, "q": sql, "format": format})).await;
         assert_eq!(status, 200, "{sql}: {body}");
         body
     }

@@ -56,8 +56,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
     );
     for table in tables {
         let table = table.replace(',', ".");
-        one.sql_in(INTERNAL, &format!("SELECT * FROM {table}"))
-            .await;
+        one.sql_in(INTERNAL, &format!("SELECT * FROM {table}")).await;
     }
     one.write(WEATHER).await;
     for sql in [
@@ -65,9 +64,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
         "DELETE FROM weather WHERE time < '2023-01-01T00:00:00Z'",
         "DELETE FROM system.databases",
     ] {
-        let (status, body) = one
-            .post(serde_json::json!({"db": INTERNAL, "q": sql}))
-            .await;
+        let (status, body) = one.post(serde_json::json!({"db": INTERNAL, "q": sql})).await;
         assert_eq!(status, 400, "{sql}: {body}");
     }
     let (status, body) = one
@@ -89,20 +86,14 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
         count: 1,
         ttl_s: 60,
     };
-    one.catalog
-        .create_last_cache(DATABASE, &cache)
-        .await
-        .unwrap();
+    one.catalog.create_last_cache(DATABASE, &cache).await.unwrap();
     one.catalog
         .delete_table(DATABASE, "weather", HardDelete::DEFAULT)
         .await
         .unwrap();
     let day = Some(Duration::from_secs(86_400));
     one.catalog.create_database("old", day).await.unwrap();
-    one.catalog
-        .delete_database("old", HardDelete::Never)
-        .await
-        .unwrap();
+    one.catalog.delete_database("old", HardDelete::Never).await.unwrap();
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.databases").await,
         "database_name,retention_period_ns,deleted,hard_deletion_time\n\
@@ -197,8 +188,7 @@ async fn processes_are_listed() {
     record.put(&one.bucket).await.unwrap();
     let before = one.counting.counts();
     assert_eq!(
-        one.sql_as_in(INTERNAL, "SELECT * FROM system.nodes", "json")
-            .await,
+        one.sql_as_in(INTERNAL, "SELECT * FROM system.nodes", "json").await,
         "[{\"node_id\":\"n1\",\"node_catalog_id\":0,\"instance_id\":\"00000000000000000000000007\",\
          \"mode\":[\"ingest\",\"query\"],\"core_count\":4,\"state\":\"running\",\
          \"updated_at\":\"2023-11-14T22:13:20\",\
@@ -214,10 +204,7 @@ async fn audit_entries_are_listed_by_database_and_all_together() {
     let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
     one.catalog.create_database("other", None).await.unwrap();
-    one.catalog
-        .delete_table(DATABASE, "weather", HardDelete::Never)
-        .await
-        .unwrap();
+    one.catalog.delete_table(DATABASE, "weather", HardDelete::Never).await.unwrap();
     let of_database = "SELECT action, target FROM system.audit";
     assert_eq!(
         one.sql(of_database).await,

@@ -206,10 +206,7 @@ async fn the_columns_are_those_of_influxdb() {
     processing_engine_triggers,error_behavior,Utf8,NO
     ");
     let all = one.sql_in("_internal", sql).await;
-    let of_all: Vec<&str> = all
-        .lines()
-        .filter(|line| !line.starts_with("plugin_files"))
-        .collect();
+    let of_all: Vec<&str> = all.lines().filter(|line| !line.starts_with("plugin_files")).collect();
     let of_one = one.sql(sql).await;
     assert_eq!(of_one.lines().collect::<Vec<_>>(), of_all);
 }

@@ -50,8 +50,7 @@ async fn a_database_shows_its_queries_and_the_internal_one_all() {
     one.write(WEATHER).await;
     one.flush().await;
     one.sql("SELECT * FROM weather").await;
-    one.post(serde_json::json!({"db": "db", "q": "SELECT nope FROM weather"}))
-        .await;
+    one.post(serde_json::json!({"db": "db", "q": "SELECT nope FROM weather"})).await;
     one.catalog.create_database("other", None).await.unwrap();
     one.sql_in("other", "SELECT 1 AS weather").await;
     let columns = "SELECT phase, query_type, query_text, partitions, parquet_files, success, running, cancelled \
@@ -78,8 +77,7 @@ async fn a_database_shows_its_queries_and_the_internal_one_all() {
 async fn durations_and_ids_are_there_when_a_query_has_ended() {
     let one = QueryTestInstance::alone().await;
     one.write(WEATHER).await;
-    one.sql("SELECT city, avg(temp) FROM weather GROUP BY city ORDER BY city")
-        .await;
+    one.sql("SELECT city, avg(temp) FROM weather GROUP BY city ORDER BY city").await;
     let known = "SELECT id IS NOT NULL AND plan_duration IS NOT NULL AND permit_duration IS NOT NULL \
                  AND execute_duration IS NOT NULL AND end2end_duration IS NOT NULL \
                  AND compute_duration IS NOT NULL AND max_memory > 0 AS known, \
@@ -162,10 +160,7 @@ async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
         )
     );
     assert_eq!(
-        one.sql("SELECT city FROM weather LIMIT 2")
-            .await
-            .lines()
-            .count(),
+        one.sql("SELECT city FROM weather LIMIT 2").await.lines().count(),
         3
     );
     let phase = format!("SELECT phase FROM system.queries WHERE query_text = '{sql}'");

@@ -34,13 +34,10 @@ async fn filter(one: &QueryTestInstance, conditions: &str) -> Option<String> {
         .or_else(|| operators.split_once("condition="))?;
     let end = filter.find([',', '\n']).unwrap_or(filter.len());
     // Without the indexes of columns, which depend on the operator.
-    let filter = filter[..end]
-        .split('@')
-        .enumerate()
-        .map(|(at, part)| match at {
-            0 => part,
-            _ => part.trim_start_matches(char::is_numeric),
-        });
+    let filter = filter[..end].split('@').enumerate().map(|(at, part)| match at {
+        0 => part,
+        _ => part.trim_start_matches(char::is_numeric),
+    });
     Some(filter.collect())
 }
 

@@ -18,10 +18,7 @@ fn lines() -> String {
 
 impl QueryTestInstance {
     async fn keep(&self, retention: Option<Duration>) {
-        self.catalog
-            .set_retention(DATABASE, retention)
-            .await
-            .unwrap();
+        self.catalog.set_retention(DATABASE, retention).await.unwrap();
     }
 
     /// Returns the oldest visible value and the number of visible rows; asserts that three queries agree.

@@ -81,18 +81,12 @@ async fn is_answered(one: &QueryTestInstance, sql: &str) -> bool {
 }
 
 async fn keep(one: &QueryTestInstance, table: &str, half_days: Option<u8>) {
-    let catalog = one
-        .catalog
-        .database(DATABASE, Duration::ZERO)
-        .await
-        .unwrap();
+    let catalog = one.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
     let Some(table) = catalog.value.table(table) else {
         return;
     };
     let retention = half_days.map(|half_days| Duration::from_secs(u64::from(half_days) * 43_200));
-    let kept = one
-        .catalog
-        .set_table_retention(DATABASE, table.id(), retention);
+    let kept = one.catalog.set_table_retention(DATABASE, table.id(), retention);
     kept.await.unwrap();
 }
 
@@ -116,9 +110,7 @@ async fn a_snapshot_from_before_the_end_of_a_refresh_is_answered_as_of_that_snap
     history.settle().await;
     for call in 0..30_u8 {
         let fields = [Some(i8::try_from(call).unwrap()), Some(1)];
-        history
-            .write(&[((Some(1), i64::from(call % 8)), fields)])
-            .await;
+        history.write(&[((Some(1), i64::from(call % 8)), fields)]).await;
         one.flush().await;
         let snapshot = async {
             one.sql_with_rollups("SELECT count(*) FROM t", "off").await;

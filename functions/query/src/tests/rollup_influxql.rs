@@ -83,9 +83,7 @@ async fn is_answered(one: &QueryTestInstance, statement: &str, usage: &str) -> b
         );
     }
     let explain = format!("EXPLAIN {statement}");
-    let plan = one
-        .influxql_with_rollups("/api/v3/query_influxql", &explain, usage)
-        .await;
+    let plan = one.influxql_with_rollups("/api/v3/query_influxql", &explain, usage).await;
     plan.contains("TableScan: hourly")
 }
 
@@ -197,9 +195,7 @@ async fn a_view_answers_subqueries_that_rename_columns() {
 async fn a_view_does_not_answer_for_another_database() {
     let one = with_view().await;
     let body = bytes::Bytes::from(line("host=a,region=eu", 0, "v=1000,i=1000i"));
-    let written = one
-        .service
-        .write("other", body, neap_write::WriteOptions::default());
+    let written = one.service.write("other", body, neap_write::WriteOptions::default());
     written.await.unwrap();
     let sum = async |from: &str| {
         let statement = format!("SELECT sum(i) FROM {from} WHERE {TIMES} GROUP BY host fill(none)");

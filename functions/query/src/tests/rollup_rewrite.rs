@@ -120,9 +120,7 @@ impl QueryTestInstance {
     }
 
     pub(super) async fn reads_view(&self, sql: &str, usage: &str) -> bool {
-        let plan = self
-            .sql_with_rollups(&format!("EXPLAIN {sql}"), usage)
-            .await;
+        let plan = self.sql_with_rollups(&format!("EXPLAIN {sql}"), usage).await;
         plan.contains("TableScan: hourly")
     }
 
@@ -287,8 +285,7 @@ async fn a_view_whose_table_or_source_was_replaced_is_not_read() {
     }
     let one = with_view().await;
     one.drop_table("cpu").await;
-    one.write(&line("host=z,region=eu", 5, "i=5i,v=2,s=\"a\",ok=true"))
-        .await;
+    one.write(&line("host=z,region=eu", 5, "i=5i,v=2,s=\"a\",ok=true")).await;
     assert!(!one.reads_view(ANSWERED[5], "exact").await);
     one.flush().await;
     one.refresh().await;
@@ -306,8 +303,7 @@ async fn views_that_may_lack_groups_are_not_read() {
     assert!(!one.reads_view(sql, "on").await);
     one.sql("DROP MATERIALIZED VIEW hourly").await;
     let sql = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(i) AS m FROM cpu GROUP BY 1, host";
-    one.create_view("hourly_counts", &format!("{sql} HAVING count(i) > 1"))
-        .await;
+    one.create_view("hourly_counts", &format!("{sql} HAVING count(i) > 1")).await;
     one.refresh().await;
     let plan = one.sql(&format!("EXPLAIN {sql}")).await;
     assert!(!plan.contains("hourly_counts"), "{plan}");
@@ -377,21 +373,14 @@ async fn only_queries_that_a_view_can_answer_read_the_progress() {
         one.sql_with_rollups(sql, "off").await;
         let without = one.counting.counts() - before;
         let total = |counts: &OperationCounts| {
-            counts
-                .iter()
-                .map(|(_, _, count)| count.requests)
-                .sum::<u64>()
+            counts.iter().map(|(_, _, count)| count.requests).sum::<u64>()
         };
         assert!(
             total(&counts) <= total(&without) + 1,
             "{sql}: {counts} and {without}"
         );
     }
-    for sql in NOT_ANSWERED
-        .into_iter()
-        .take(9)
-        .chain(["SELECT count(*) FROM other"])
-    {
+    for sql in NOT_ANSWERED.into_iter().take(9).chain(["SELECT count(*) FROM other"]) {
         let counts = one.requests(sql).await;
         let reads = counts.of(Operation::Get, KeyClass::ViewProgress).requests;
         assert_eq!(reads, 0, "{sql}");

@@ -75,9 +75,7 @@ async fn a_delete_is_completed_when_no_object_has_the_rows() {
     one.collect().await;
     one.collect().await;
     assert_eq!(one.dispositions().await, "completed");
-    let objects = one
-        .sql("SELECT count(*) AS n FROM system.parquet_files")
-        .await;
+    let objects = one.sql("SELECT count(*) AS n FROM system.parquet_files").await;
     assert_eq!(objects, "n\n1\n");
 }
 

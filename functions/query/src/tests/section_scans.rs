@@ -146,8 +146,7 @@ fn series(count: i64, rows: i64, tags: impl Fn(i64) -> String) -> String {
 async fn only_the_pages_of_a_series_are_read() {
     let one = QueryTestInstance::alone().await;
     // 40,000 rows of 8,192 a page: two of its pages have rows of the series.
-    one.write(&series(100, 400, |host| format!("host=h{host:02}")))
-        .await;
+    one.write(&series(100, 400, |host| format!("host=h{host:02}"))).await;
     one.flush().await;
     let rows = scanned_rows(&one, "SELECT v FROM t WHERE host = 'h40'").await;
     assert_eq!(rows, "16.38 K");
@@ -177,8 +176,7 @@ async fn a_row_group_without_a_value_is_not_read_according_to_its_bloom_filter()
 #[tokio::test]
 async fn the_newest_rows_of_a_series_are_read_by_a_scan_that_knows_those_found() {
     let one = QueryTestInstance::alone().await;
-    one.write(&series(10, 40, |host| format!("host=h{host}")))
-        .await;
+    one.write(&series(10, 40, |host| format!("host=h{host}"))).await;
     one.flush().await;
     let of_host = "SELECT v FROM t WHERE host = 'h4'";
     for (end, is_by_keys) in [

@@ -110,9 +110,7 @@ async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
     let keys = "SectionScanExec: sections=1, keys=[host IN (h7), time BETWEEN 1700000400000000000 AND 1700000699999999999]";
     assert!(section.contains(keys), "{section}");
     let of_hosts = one.plan("SELECT max(v) FROM cpu WHERE host > 'h7'").await;
-    let (_, pruned_by) = of_hosts
-        .split_once("file_type=parquet, predicate=")
-        .unwrap();
+    let (_, pruned_by) = of_hosts.split_once("file_type=parquet, predicate=").unwrap();
     let (pruned_by, _) = pruned_by.split_once(", pruning_predicate").unwrap();
     assert_eq!(pruned_by.matches("h7").count(), 1, "{of_hosts}");
     // The scan gets such a condition after it is planned.
@@ -231,8 +229,7 @@ async fn last_rows_are_those_of_all_writes() {
     let time = |second: i64| FIRST + second * 1_000_000_000;
     one.write(&format!("cpu,host=h1 v=-1 {}", time(5))).await;
     one.write(&format!("cpu,host=h2 v=-2 {}", time(902))).await;
-    one.write(&format!("cpu,host=h3 v=-3 {}", time(2_000)))
-        .await;
+    one.write(&format!("cpu,host=h3 v=-3 {}", time(2_000))).await;
     let second = [
         ("h1", 901, "22:28:21"),
         ("h2", -2, "22:28:22"),
@@ -253,9 +250,7 @@ async fn last_rows_are_those_of_all_writes() {
 async fn only_rows_of_a_series_are_read_from_the_tail() {
     let one = QueryTestInstance::alone().await;
     one.write(&lines(500)).await;
-    let analyzed = one
-        .plan("ANALYZE SELECT v FROM cpu WHERE host = 'h7'")
-        .await;
+    let analyzed = one.plan("ANALYZE SELECT v FROM cpu WHERE host = 'h7'").await;
     // All rows that come to the filter pass it.
     assert!(analyzed.contains("selectivity=100% (5/5)"), "{analyzed}");
 }

@@ -60,8 +60,7 @@ async fn newer_rows_and_deletes_count_over_spilled_ones() {
     one.write(&lines.join("\n")).await;
     assert_eq!(one.sql(sql).await, "n,s,h\n100,150.0,50\n");
     one.pass(Duration::from_millis(1));
-    one.sql("DELETE FROM home WHERE sensor = 's1' OR sensor = 's99'")
-        .await;
+    one.sql("DELETE FROM home WHERE sensor = 's1' OR sensor = 's99'").await;
     assert_eq!(one.sql(sql).await, "n,s,h\n98,147.0,49\n");
     one.write("home,sensor=s1 temp=7 1699990060000000001").await;
     assert_eq!(one.sql(sql).await, "n,s,h\n99,154.0,49\n");

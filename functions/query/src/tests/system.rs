@@ -31,8 +31,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
                      public,information_schema,";
     assert!(tables.starts_with(of_system), "{tables}");
     assert_eq!(
-        one.sql("SELECT schema_name FROM information_schema.schemata")
-            .await,
+        one.sql("SELECT schema_name FROM information_schema.schemata").await,
         "schema_name\niox\nsystem\n"
     );
     let columns = one
@@ -56,8 +55,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
 #[tokio::test]
 async fn columns_are_listed_by_table() {
     let one = QueryTestInstance::alone().await;
-    one.write("b,y=1,x=2 v=1i 5\na f=1.5,e=true 6\nc s=\"t\" 7")
-        .await;
+    one.write("b,y=1,x=2 v=1i 5\na f=1.5,e=true 6\nc s=\"t\" 7").await;
     let sql = "SELECT * FROM system.influxdb_schema";
     assert_eq!(
         one.sql(sql).await,
@@ -133,10 +131,7 @@ async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
     let one = QueryTestInstance::alone().await;
     one.write("u v=1i 5").await;
     one.flush().await;
-    one.catalog
-        .delete_table(DATABASE, "u", HardDelete::Never)
-        .await
-        .unwrap();
+    one.catalog.delete_table(DATABASE, "u", HardDelete::Never).await.unwrap();
     let answer = one.sql("SELECT table_name FROM system.parquet_files").await;
     assert!(answer.starts_with("table_name\nu-2023"), "{answer}");
 }
@@ -201,8 +196,7 @@ async fn jobs_and_versions_are_listed() {
 #[tokio::test]
 async fn caches_are_listed_with_ids_as_influxdb_counts_them() {
     let one = QueryTestInstance::alone().await;
-    one.write("home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1")
-        .await;
+    one.write("home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1").await;
     let last = |table: &str, name: &str, values: Option<&[&str]>| NewLastCache {
         table: table.to_owned(),
         name: Some(name.to_owned()),

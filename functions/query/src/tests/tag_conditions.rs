@@ -57,8 +57,7 @@ async fn rows_of_the_few_series_that_conditions_leave_are_looked_up() {
 #[tokio::test]
 async fn a_condition_that_fails_for_a_value_of_no_selected_row_is_no_error() {
     let one = rows().await;
-    one.write("t,host=x,zone=z2 v=1i 1\nt,host=hx,zone=z2 v=1i 1")
-        .await;
+    one.write("t,host=x,zone=z2 v=1i 1\nt,host=hx,zone=z2 v=1i 1").await;
     let number = "CAST(substr(coalesce(host, 'h0'), 2) AS BIGINT)";
     let sql =
         format!("SELECT count(*) AS n FROM t WHERE time > '2023-01-01T00:00:00Z' AND {number} = 7");

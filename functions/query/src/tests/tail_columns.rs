@@ -251,8 +251,7 @@ async fn scans_of_tags_are_remembered_when_rows_are_spilled() {
 async fn columns_that_are_loaded_later_have_the_values_of_replaced_rows() {
     let one = instance().await;
     let times = "SELECT count(*) AS n FROM home";
-    one.write("home,room=a temp=1,hum=2,co=3i 1\nhome,room=b temp=1 1")
-        .await;
+    one.write("home,room=a temp=1,hum=2,co=3i 1\nhome,room=b temp=1 1").await;
     assert_eq!(one.sql(times).await, "n\n2\n");
     // Both rows of the point are in one request, and one has replaced another before.
     one.write("home,room=a temp=5 1\nhome,room=a co=6i 1\nhome,room=c hum=7 1")
@@ -352,8 +351,7 @@ async fn rows_after_deleted_ones_have_their_own_values_with_any_memory() {
 async fn an_image_of_replaced_rows_with_long_texts_is_spilled() {
     let one = with_tail_bytes(1 << 20).await;
     let text = "x".repeat(10_000);
-    one.write(&format!("home,room=a note=\"{text}\",temp=0 1"))
-        .await;
+    one.write(&format!("home,room=a note=\"{text}\",temp=0 1")).await;
     for temp in 1..200 {
         one.write(&format!("home,room=a temp={temp} 1")).await;
         assert_eq!(one.sql("SELECT count(*) AS n FROM home").await, "n\n1\n");

@@ -23,8 +23,7 @@ async fn fill(one: &QueryTestInstance) {
         "i,k=c id=4i,v=4i",
     ];
     for (number, line) in lines.iter().enumerate() {
-        one.write(&format!("{line} {}", 1_700_000_001_000_000_000 + number))
-            .await;
+        one.write(&format!("{line} {}", 1_700_000_001_000_000_000 + number)).await;
         // Sections, and a tail.
         if number == 2 || number == 7 {
             one.flush().await;

@@ -203,9 +203,7 @@ impl ViewHistory {
         // Creates all tables and columns. No step deletes or overwrites the second point, so that the views have it, whenever
         // they are computed first.
         let all = [Some(0), Some(0)];
-        history
-            .write(&[((Some(0), 0), all), ((Some(UNCHANGED_TAG), -20), all)])
-            .await;
+        history.write(&[((Some(0), 0), all), ((Some(UNCHANGED_TAG), -20), all)]).await;
         let one = history.one();
         one.flush().await;
         one.create_view("daily", DAILY).await;
@@ -281,9 +279,7 @@ impl ViewHistory {
                 tokio::join!(self.processes[0].refresh(), self.processes[1].refresh());
             }
             Kill(who, call, after) => {
-                self.processes[who]
-                    .stop_at(call, after, false, self.check_with(1 - who))
-                    .await;
+                self.processes[who].stop_at(call, after, false, self.check_with(1 - who)).await;
             }
             Freeze(who, call, after) => {
                 let other = &self.processes[1 - who];
@@ -293,9 +289,7 @@ impl ViewHistory {
                     other.refresh().await;
                     self.check_with(1 - who).await;
                 };
-                self.processes[who]
-                    .stop_at(call, after, true, meanwhile)
-                    .await;
+                self.processes[who].stop_at(call, after, true, meanwhile).await;
             }
         }
     }
@@ -320,9 +314,7 @@ impl ViewHistory {
         let columns = "CAST(time AS BIGINT) AS time, k, n, a, b";
         for (view, query) in [("daily", DAILY), ("longer", LONGER)] {
             // A row without a value is not stored.
-            let stored = one
-                .sql(&format!("SELECT {columns} FROM {view} ORDER BY time, k"))
-                .await;
+            let stored = one.sql(&format!("SELECT {columns} FROM {view} ORDER BY time, k")).await;
             let computed = one
                 .sql(&format!(
                     "SELECT {columns} FROM ({query}) AS computed ORDER BY time, k"
@@ -330,9 +322,7 @@ impl ViewHistory {
                 .await;
             assert_eq!(stored, computed, "{view}");
         }
-        let stored = one
-            .influxql("SELECT n, a, b FROM measured GROUP BY k")
-            .await;
+        let stored = one.influxql("SELECT n, a, b FROM measured GROUP BY k").await;
         let computed = one.influxql(&format!("{CONTINUOUS} FILL(none)")).await;
         let name = |table: &str| format!("\"name\":\"{table}\"");
         assert_eq!(stored.replace(&name("measured"), &name("t")), computed);

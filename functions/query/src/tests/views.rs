@@ -31,8 +31,7 @@ impl QueryTestInstance {
     }
 
     pub(super) async fn create_view(&self, name: &str, query: &str) {
-        self.sql(&format!("CREATE MATERIALIZED VIEW {name} AS {query}"))
-            .await;
+        self.sql(&format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await;
     }
 
     /// Executes statements of the v1 interface that must succeed.
@@ -70,8 +69,7 @@ pub(super) async fn assert_current(one: &QueryTestInstance, view: &str, query: &
 async fn with_rows() -> QueryTestInstance {
     let one = QueryTestInstance::alone().await;
     for minutes in [0, 10, 59, 60, 61, 119, 120] {
-        one.write(&line("a", minutes, &format!("v={minutes},w=1i")))
-            .await;
+        one.write(&line("a", minutes, &format!("v={minutes},w=1i"))).await;
         one.write(&line("b", minutes, "v=1")).await;
     }
     one.flush().await;
@@ -127,9 +125,7 @@ async fn deleted_rows_leave_the_view() {
     one.flush().await;
     assert!(one.refresh().await.windows >= 3);
     assert_current(&one, "hourly", QUERY).await;
-    let count = one
-        .sql("SELECT count(*) AS n FROM hourly WHERE host = 'b'")
-        .await;
+    let count = one.sql("SELECT count(*) AS n FROM hourly WHERE host = 'b'").await;
     assert_eq!(count, "n\n0\n");
     let end = (HOUR + 3_600) * 1_000_000_000;
     one.sql(&format!(
@@ -202,17 +198,10 @@ async fn rows_that_expire_at_the_source_stay_in_the_view() {
     one.refresh().await;
     let before = one.sql("SELECT * FROM hourly ORDER BY time, host").await;
     one.flush().await;
-    let catalog = one
-        .catalog
-        .database(DATABASE, Duration::ZERO)
-        .await
-        .unwrap();
+    let catalog = one.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
     let cpu = catalog.value.table("cpu").unwrap().id();
     let hour = Duration::from_secs(3_600);
-    one.catalog
-        .set_table_retention(DATABASE, cpu, Some(hour))
-        .await
-        .unwrap();
+    one.catalog.set_table_retention(DATABASE, cpu, Some(hour)).await.unwrap();
     one.pass(4 * hour);
     while one.merge().await > 0 {}
     one.write(&line("a", 1, "v=5")).await;
@@ -320,8 +309,7 @@ async fn continuous_queries_of_the_documentation_are_kept() {
         "{report:?}"
     );
     assert_eq!(
-        one.sql("SELECT time, mean FROM average_passengers ORDER BY time")
-            .await,
+        one.sql("SELECT time, mean FROM average_passengers ORDER BY time").await,
         "time,mean\n2023-11-14T22:00:00,7.0\n2023-11-14T23:00:00,11.5\n"
     );
     assert_eq!(
@@ -339,8 +327,7 @@ async fn continuous_queries_of_the_documentation_are_kept() {
     one.flush().await;
     one.refresh().await;
     assert_eq!(
-        one.sql("SELECT mean FROM average_passengers ORDER BY time LIMIT 1")
-            .await,
+        one.sql("SELECT mean FROM average_passengers ORDER BY time LIMIT 1").await,
         "mean\n8.0\n"
     );
     one.influxql("DROP CONTINUOUS QUERY cq_basic ON db").await;

@@ -188,9 +188,7 @@ impl TestWorkers {
     /// The bytes that running tasks have reserved on each worker.
     pub(crate) fn reserved_bytes(&self) -> Vec<u64> {
         let workers = self.0.workers.iter();
-        workers
-            .map(|worker| worker.engine.memory_stats().queries)
-            .collect()
+        workers.map(|worker| worker.engine.memory_stats().queries).collect()
     }
 }
 
@@ -283,10 +281,8 @@ struct MemoryChannels(std::sync::Weak<WorkersInner>);
 #[async_trait]
 impl ChannelResolver for MemoryChannels {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
-        let workers = self
-            .0
-            .upgrade()
-            .ok_or_else(|| internal_datafusion_err!("the test is over"))?;
+        let workers =
+            self.0.upgrade().ok_or_else(|| internal_datafusion_err!("the test is over"))?;
         let at = workers
             .addresses
             .iter()
@@ -344,10 +340,7 @@ impl WorkerChannel for MemoryChannel {
                 Ok(message)
             })
             .boxed();
-        let answers = self
-            .worker
-            .coordinator_channel(headers, request, messages)
-            .await;
+        let answers = self.worker.coordinator_channel(headers, request, messages).await;
         answers.map_err(sent)
     }
 

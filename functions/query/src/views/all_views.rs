@@ -37,10 +37,7 @@ impl QueryEngine {
         max_age: Duration,
     ) -> Result<Vec<DatabaseId>, CatalogError> {
         let root = self.catalog().root(max_age).await?.value;
-        let live: Vec<DatabaseId> = root
-            .live_databases()
-            .map(|(database, _)| database)
-            .collect();
+        let live: Vec<DatabaseId> = root.live_databases().map(|(database, _)| database).collect();
         let read: Vec<_> = live
             .into_iter()
             .map(|database| async move {
@@ -77,10 +74,7 @@ impl QueryEngine {
                     continue;
                 }
                 let others = u32::try_from(count - index).unwrap_or(u32::MAX);
-                if self
-                    .refresh_share(database, left / others, &mut report)
-                    .await
-                {
+                if self.refresh_share(database, left / others, &mut report).await {
                     behind.push(database);
                 }
             }

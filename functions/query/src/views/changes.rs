@@ -77,8 +77,7 @@ impl QueryEngine {
             without_caches: true,
             ..QueryRequest::default()
         };
-        self.run(database, request, Arc::clone(&planner) as _)
-            .await?;
+        self.run(database, request, Arc::clone(&planner) as _).await?;
         let Some(definition) = planner.definition() else {
             return Err(QueryError::Stopped.into());
         };
@@ -109,9 +108,7 @@ impl QueryEngine {
         name: &str,
     ) -> Result<Result<(), CatalogError>, ClientQueryError> {
         caller.require(DatabaseAction::Write, Some(database))?;
-        let deleted = self
-            .catalog()
-            .delete_view(database, name, ViewLanguage::Sql);
+        let deleted = self.catalog().delete_view(database, name, ViewLanguage::Sql);
         Ok(deleted.await.map(|_| ()))
     }
 

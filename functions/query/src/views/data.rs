@@ -41,16 +41,8 @@ struct TargetTable {
 impl EngineViewData<'_> {
     /// Returns the id of the table of a view, which this process has just written to. Its cached catalog has it.
     async fn target_table(&self, view: &MaterializedView, database: DatabaseId) -> Option<TableId> {
-        let catalog = self
-            .engine
-            .catalog()
-            .database(database, TABLE_LIST_AGE)
-            .await
-            .ok()?;
-        catalog
-            .value
-            .table(&view.target.table)
-            .map(|table| table.id())
+        let catalog = self.engine.catalog().database(database, TABLE_LIST_AGE).await.ok()?;
+        catalog.value.table(&view.target.table).map(|table| table.id())
     }
 
     /// Resolves the database of the table of a view. If it is not that of the view, checks that the view still has the
@@ -98,9 +90,7 @@ impl EngineViewData<'_> {
             return Ok(());
         };
         let clock = self.engine.bucket().clock();
-        let now = clock
-            .now()
-            .ok_or_else(|| catalog_error(&CatalogError::NoStoreTime))?;
+        let now = clock.now().ok_or_else(|| catalog_error(&CatalogError::NoStoreTime))?;
         if root.may(creator, DatabaseAction::Read, self.database, now)
             && root.may(creator, DatabaseAction::Write, target, now)
         {
@@ -218,9 +208,7 @@ impl ViewData for EngineViewData<'_> {
         Ok(batches.first().and_then(|batch| {
             use arrow::{array::AsArray, datatypes::Int64Type};
             let value = |name| {
-                let values = batch
-                    .column_by_name(name)?
-                    .as_primitive_opt::<Int64Type>()?;
+                let values = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
                 values.iter().next().flatten()
             };
             Some(TimeRange {
@@ -250,9 +238,7 @@ impl ViewData for EngineViewData<'_> {
         let Some(table) = catalog.value.table(&view.target.table) else {
             return Ok(None);
         };
-        let ranges = times
-            .iter()
-            .map(|range| Condition::between(range.first, range.last));
+        let ranges = times.iter().map(|range| Condition::between(range.first, range.last));
         let delete = RowDelete {
             table: table.id(),
             condition: ranges.fold(Condition::NOTHING, Condition::or),

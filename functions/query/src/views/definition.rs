@@ -222,8 +222,7 @@ pub(super) fn bin_windows(
         ScalarValue::IntervalDayTime(Some(interval)) => {
             let days = i64::from(interval.days).checked_mul(DAY_NS);
             let time = i64::from(interval.milliseconds).checked_mul(1_000_000);
-            days.zip(time)
-                .and_then(|(days, time)| days.checked_add(time))
+            days.zip(time).and_then(|(days, time)| days.checked_add(time))
         }
         _ => None,
     };

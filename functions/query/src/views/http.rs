@@ -94,10 +94,7 @@ async fn list_views(
         .database(database, std::time::Duration::ZERO)
         .await
         .map_err(QueryError::from)?;
-    let views = catalog
-        .value
-        .views()
-        .map(|view| ViewDescription::new(view, &caller));
+    let views = catalog.value.views().map(|view| ViewDescription::new(view, &caller));
     Ok(Json(views.collect()))
 }
 

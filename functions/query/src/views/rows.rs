@@ -83,12 +83,8 @@ pub(super) fn grouped_rows(
 
 fn renamed(batch: &RecordBatch, key: &GroupKey) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (index, (field, values)) in batch
-        .schema_ref()
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .enumerate()
+    for (index, (field, values)) in
+        batch.schema_ref().fields().iter().zip(batch.columns()).enumerate()
     {
         let mut tags = key.tag_key_columns.iter();
         let tag = tags.find(|tag| tag.column_index as usize == index);

@@ -23,9 +23,7 @@ pub(super) fn within(plan: LogicalPlan, times: TimeRange) -> Result<LogicalPlan>
         let time = || Expr::Column(Column::from((qualifier, field)));
         let literal =
             |time| Expr::Literal(ScalarValue::TimestampNanosecond(Some(time), None), None);
-        let predicate = time()
-            .gt_eq(literal(times.first))
-            .and(time().lt_eq(literal(times.last)));
+        let predicate = time().gt_eq(literal(times.first)).and(time().lt_eq(literal(times.last)));
         let filter = Filter::try_new(predicate, Arc::new(node))?;
         let filter = LogicalPlan::Filter(filter);
         Ok(Transformed::new(filter, true, TreeNodeRecursion::Jump))

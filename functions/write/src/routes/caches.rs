@@ -108,10 +108,7 @@ async fn create_last_cache(
     };
     let created = service.catalog.create_last_cache(database, &new).await;
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
-    let table = catalog
-        .value
-        .table(&new.table)
-        .ok_or_else(|| no_table(&body.db, &new.table))?;
+    let table = catalog.value.table(&new.table).ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateLastCache": last_cache_json(table, &cache) });
     Ok(created_answer(
         &service, database, &body.db, &catalog, &operation,
@@ -135,10 +132,7 @@ async fn create_distinct_cache(
     };
     let created = service.catalog.create_distinct_cache(database, &new).await;
     let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
-    let table = catalog
-        .value
-        .table(&new.table)
-        .ok_or_else(|| no_table(&body.db, &new.table))?;
+    let table = catalog.value.table(&new.table).ok_or_else(|| no_table(&body.db, &new.table))?;
     let operation = json!({ "CreateDistinctCache": distinct_cache_json(table, &cache) });
     Ok(created_answer(
         &service, database, &body.db, &catalog, &operation,
@@ -268,9 +262,7 @@ async fn delete_distinct_cache(
 ) -> Result<StatusCode, ApiError> {
     let DeleteCacheParams { db, table, name } = to_delete(&service, request).await?;
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
-    let deleted = service
-        .catalog
-        .delete_distinct_cache(database, &table, &name);
+    let deleted = service.catalog.delete_distinct_cache(database, &table, &name);
     deleted.await.map_err(|error| refused(error, &db))?;
     Ok(StatusCode::OK)
 }

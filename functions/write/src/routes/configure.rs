@@ -29,9 +29,7 @@ type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
-    let database = post(create_database)
-        .put(update_database)
-        .delete(delete_database);
+    let database = post(create_database).put(update_database).delete(delete_database);
     let retention = post(set_retention).delete(clear_retention);
     let table = post(create_table).put(update_table).delete(delete_table);
     let table_retention = post(set_table_retention).delete(clear_table_retention);
@@ -206,9 +204,7 @@ async fn delete_database(
     }
     let may = |database| caller.may(DatabaseAction::Delete, database);
     let catalog = &service.catalog;
-    catalog
-        .delete_database_if(&params.db, hard_delete, may)
-        .await?;
+    catalog.delete_database_if(&params.db, hard_delete, may).await?;
     Ok(StatusCode::OK)
 }
 
@@ -437,10 +433,7 @@ async fn create_table(
     let actions = [DatabaseAction::Create, DatabaseAction::Write];
     caller.require_any(&actions, found)?;
     // InfluxDB 3 adds the fields first, so it reports the tag as the conflicting column.
-    let both = body
-        .fields
-        .iter()
-        .find(|field| body.tags.contains(&field.name));
+    let both = body.fields.iter().find(|field| body.tags.contains(&field.name));
     if let Some(field) = both {
         return Err(CatalogError::TypeConflict {
             table: body.table,
@@ -562,9 +555,7 @@ async fn undelete_table(
     let params: UndeleteTableParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
-    let undeleted = service
-        .catalog
-        .undelete_table(database, table, params.name.as_deref());
+    let undeleted = service.catalog.undelete_table(database, table, params.name.as_deref());
     match undeleted.await {
         Ok((_, name)) => Ok(Json(UndeleteResponse { name })),
         Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),

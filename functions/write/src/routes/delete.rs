@@ -95,9 +95,7 @@ fn bucket(uri: &Uri) -> Result<String, ApiError> {
     let query = uri.query().unwrap_or_default();
     let params: DeleteV2Params = serde_urlencoded::from_str(query)
         .map_err(|error| refused(format!("failed to deserialize bucket in request: {error}")))?;
-    let mut named = [params.bucket, params.db]
-        .into_iter()
-        .filter(|name| !name.is_empty());
+    let mut named = [params.bucket, params.db].into_iter().filter(|name| !name.is_empty());
     named.next().ok_or_else(|| refused("missing bucket value"))
 }
 

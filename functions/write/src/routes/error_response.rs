@@ -82,9 +82,7 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
         | DeleteFailure::NoTag { .. }
         | DeleteFailure::NoTagAnywhere(_) => Kind::Invalid,
     };
-    ApiError::json(kind, message)
-        .with_stamp(stamp)
-        .retry_after(wait)
+    ApiError::json(kind, message).with_stamp(stamp).retry_after(wait)
 }
 
 /// Converts a failure for `/write`. If lines are refused and others stored, the message is that of InfluxDB 1, and the

@@ -61,9 +61,7 @@ async fn delete(State(service): ServiceState, caller: Caller, request: Request) 
         None => json(&service, request).await?,
     };
     let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
-    let deleted = service
-        .catalog
-        .delete_file_index(database, table.as_deref());
+    let deleted = service.catalog.delete_file_index(database, table.as_deref());
     deleted.await.map_err(|error| refused(error, &db))?;
     Ok(StatusCode::OK)
 }

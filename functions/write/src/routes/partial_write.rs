@@ -131,9 +131,7 @@ mod tests {
 
     #[test]
     fn messages_are_short() {
-        let body: String = (0..2_000)
-            .map(|n| format!("m{n} {}\n", "é".repeat(2_000)))
-            .collect();
+        let body: String = (0..2_000).map(|n| format!("m{n} {}\n", "é".repeat(2_000))).collect();
         let errors = errors(&body);
         assert_eq!(errors.len(), 2_000);
         for message in [v1_message(&errors, 5_000), v2_message(&errors, 5_000)] {

@@ -286,9 +286,7 @@ async fn list(
         .filter(|request| params.selects(request))
         .collect();
     let names = CurrentNames::read(&service, &root, shown.iter().copied()).await?;
-    let answers = shown
-        .iter()
-        .map(|request| RequestAnswer::new(request, &names));
+    let answers = shown.iter().map(|request| RequestAnswer::new(request, &names));
     Ok(Json(answers.collect()))
 }
 

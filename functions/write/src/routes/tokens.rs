@@ -114,10 +114,7 @@ async fn create_admin(State(service): ServiceState) -> Result<Response, ApiError
 /// `POST /api/v3/configure/token/admin/regenerate`
 async fn regenerate(State(service): ServiceState, caller: Caller) -> Result<Response, ApiError> {
     caller.require_admin()?;
-    let new = service
-        .catalog
-        .regenerate_admin_token(caller.actor())
-        .await?;
+    let new = service.catalog.regenerate_admin_token(caller.actor()).await?;
     Ok(created(&new))
 }
 
@@ -251,10 +248,7 @@ fn is_sent_to_an_address(request: &Request) -> bool {
         None => request.uri().authority().cloned(),
     };
     authority.is_some_and(|authority| {
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
     })
 }

@@ -100,18 +100,13 @@ async fn accept<E: From<ApiError>>(
     let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings.body_limits();
-    let room = service
-        .reserve(expected_bytes(&head.headers, &limits))
-        .await
-        .map_err(failed)?;
+    let room = service.reserve(expected_bytes(&head.headers, &limits)).await.map_err(failed)?;
     let body = read_body(&head.headers, body, &limits, &service.world)
         .await
         .map_err(ApiError::from)?;
     // QuestDB accepts rows without values, of which none is stored.
     let may_have_no_rows = options.dialect == Dialect::QuestDb && !body.is_empty();
-    let written = service
-        .write_within(room, service.arrival(), &database, body, options)
-        .await;
+    let written = service.write_within(room, service.arrival(), &database, body, options).await;
     match written {
         Err(WriteFailure::Empty) if may_have_no_rows => Ok(AcceptedWrite {
             rows: 0,

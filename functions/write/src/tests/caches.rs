@@ -14,9 +14,7 @@ async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) ->
     if !body.is_empty() {
         request = request.header("Content-Type", "application/json");
     }
-    instance
-        .send(request.body(Body::from(body.to_owned())).unwrap())
-        .await
+    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
@@ -194,9 +192,7 @@ async fn invalid_cache_requests_are_refused_like_influxdb() {
     let reply = send(&instance, "POST", DISTINCT, none).await;
     assert_eq!(reply.status, 400);
     assert!(
-        reply
-            .body
-            .starts_with("serde json error: invalid value: integer `0`"),
+        reply.body.starts_with("serde json error: invalid value: integer `0`"),
         "{}",
         reply.body
     );

@@ -17,9 +17,7 @@ async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) ->
     if !body.is_empty() {
         request = request.header("Content-Type", "application/json");
     }
-    instance
-        .send(request.body(Body::from(body.to_owned())).unwrap())
-        .await
+    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
@@ -267,12 +265,7 @@ async fn created_tables_keep_the_order_of_their_tags() {
         400
     );
     let catalog = instance.catalog_of("home").await;
-    let tags: Vec<_> = catalog
-        .table("made")
-        .unwrap()
-        .tags()
-        .map(|tag| &tag.name)
-        .collect();
+    let tags: Vec<_> = catalog.table("made").unwrap().tags().map(|tag| &tag.name).collect();
     assert_eq!(tags, ["z", "a"]);
 }
 
@@ -357,9 +350,7 @@ async fn hard_delete_at_sets_the_deletion_time_of_dropped_data() {
         assert_eq!(reply.status, 200, "{}", reply.body);
         let root = instance.catalog.root(Duration::ZERO).await.unwrap();
         let mut databases = root.value.databases().values();
-        let dropped = databases
-            .find(|entry| entry.name.starts_with(&format!("{name}-")))
-            .unwrap();
+        let dropped = databases.find(|entry| entry.name.starts_with(&format!("{name}-"))).unwrap();
         let at = dropped
             .deletion
             .unwrap()
@@ -471,9 +462,7 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
         )
     );
     assert_eq!(
-        send(&instance, "GET", &format!("{all}?db=nope"), "")
-            .await
-            .status,
+        send(&instance, "GET", &format!("{all}?db=nope"), "").await.status,
         404
     );
 }

@@ -26,8 +26,7 @@ impl WriteInstance {
     async fn delete_rows(&self, body: serde_json::Value) -> HttpReply {
         let request =
             Request::post("/api/v3/delete_rows").header("content-type", "application/json");
-        self.send(request.body(Body::from(body.to_string())).unwrap())
-            .await
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 }
 
@@ -38,9 +37,7 @@ impl WriteTestBed {
         let name = |table| catalog.table_by_id(table).unwrap().name().to_owned();
         let segments = self.segments().await;
         let describe = |segment: &neap_wal::Segment| {
-            let rows = segment
-                .tables()
-                .map(|rows| format!("{} {}", name(rows.table), rows.rows));
+            let rows = segment.tables().map(|rows| format!("{} {}", name(rows.table), rows.rows));
             let deletes = segment
                 .deletes()
                 .iter()
@@ -59,10 +56,7 @@ impl WriteTestBed {
         for segment in &segments {
             let rows = segment.rows(table.id()).unwrap();
             history.extend(rows.into_iter().map(TableChange::Rows));
-            let deletes = segment
-                .deletes()
-                .iter()
-                .filter(|delete| delete.table == table.id());
+            let deletes = segment.deletes().iter().filter(|delete| delete.table == table.id());
             history.extend(deletes.map(|delete| TableChange::Delete(&delete.condition)));
         }
         let left = apply_deletes(history).unwrap();
@@ -106,9 +100,7 @@ async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
 async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
     let stage = WriteTestBed::new();
     let instance = stage.instance();
-    instance
-        .write("d", "m v=1 1\nm v=1 2\nm v=1 3\nm v=1 4")
-        .await;
+    instance.write("d", "m v=1 1\nm v=1 2\nm v=1 3\nm v=1 4").await;
     let range = ("1970-01-01T00:00:02Z", "1970-01-01T01:00:03+01:00");
     assert_eq!(instance.delete("d", range, "").await.status, 204);
     assert_eq!(stage.points(&instance, "d", "m").await, [1, 4]);
@@ -123,9 +115,7 @@ async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
 async fn rows_of_one_table_are_deleted_without_a_time_range() {
     let stage = WriteTestBed::new();
     let instance = stage.instance();
-    instance
-        .write("d", "m,t=a v=1 1\nm,t=b v=1 2\nm v=1 3")
-        .await;
+    instance.write("d", "m,t=a v=1 1\nm,t=b v=1 2\nm v=1 3").await;
     let reply = instance
         .delete_rows(json!({ "db": "d", "table": "m", "condition": "t=a OR t=''" }))
         .await;
@@ -133,9 +123,7 @@ async fn rows_of_one_table_are_deleted_without_a_time_range() {
     assert!(reply.stamp().is_some());
     assert_eq!(stage.points(&instance, "d", "m").await, [2]);
     let stop = "1970-01-01T00:00:02Z";
-    let reply = instance
-        .delete_rows(json!({ "db": "d", "table": "m", "stop": stop }))
-        .await;
+    let reply = instance.delete_rows(json!({ "db": "d", "table": "m", "stop": stop })).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
     let history = stage.history(&instance, "d").await;
     assert_eq!(
@@ -188,12 +176,7 @@ async fn a_delete_without_possible_matches_writes_no_segment() {
         assert_eq!((reply.status, reply.stamp()), (204, None), "{predicate}");
     }
     assert_eq!(stage.segments().await.len(), 1);
-    assert!(
-        !instance
-            .metrics
-            .render()
-            .contains("neap_row_deletes_total{")
-    );
+    assert!(!instance.metrics.render().contains("neap_row_deletes_total{"));
 }
 
 #[tokio::test(start_paused = true)]

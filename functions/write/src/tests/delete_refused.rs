@@ -345,9 +345,7 @@ async fn sql_deletes_are_put_or_refused_by_their_ids() {
         ..everything(table)
     };
     let dropped = instance.catalog_of("d").await.table("odd").unwrap().id();
-    let drop = instance
-        .catalog
-        .delete_table(database, "odd", HardDelete::Never);
+    let drop = instance.catalog.delete_table(database, "odd", HardDelete::Never);
     drop.await.unwrap();
     use DeleteRowsErrorKind::{Invalid, NotFound};
     for (database, deletes, kind, message) in [

@@ -24,9 +24,7 @@ async fn send(instance: &WriteInstance, method: &str, path: &str, body: Value) -
 async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
     let stage = WriteTestBed::new();
     let instance = stage.instance();
-    instance
-        .write("d", "cpu,host=a usage=1 1\nmem total=1i 1")
-        .await;
+    instance.write("d", "cpu,host=a usage=1 1\nmem total=1i 1").await;
     let done = (200, String::new());
     for table in [json!("cpu"), Value::Null] {
         let index = json!({"db": "d", "table": table, "columns": ["host", "usage"]});

@@ -311,9 +311,7 @@ async fn unknown_precisions_are_refused() {
             ),
         ),
     ] {
-        let reply = instance
-            .post(&format!("{path}&precision=minute"), "m v=1")
-            .await;
+        let reply = instance.post(&format!("{path}&precision=minute"), "m v=1").await;
         assert_eq!(reply.status, 400);
         assert!(reply.body.starts_with(&start), "{}", reply.body);
         for precision in ["M", "d", "S", "NS"] {
@@ -396,9 +394,7 @@ async fn unreachable_stamps_are_refused() {
     let (_stage, instance) = prepared().await;
     let send = async |path: &str, stamp: &str| {
         let request = Request::post(path).header("x-neap-stamp", stamp);
-        instance
-            .send(request.body(Body::from("known v=1i 1")).unwrap())
-            .await
+        instance.send(request.body(Body::from("known v=1i 1")).unwrap()).await
     };
     let v3 = format!("{V3}?db=w");
     let reply = send(&v3, "soon").await;
@@ -425,12 +421,8 @@ async fn other_methods_are_not_found() {
     let (_stage, instance) = prepared().await;
     for path in [V3, V2, V1] {
         for method in ["GET", "PUT", "DELETE", "PATCH"] {
-            let request = Request::builder()
-                .method(method)
-                .uri(format!("{path}?db=w&bucket=w"));
-            let reply = instance
-                .send(request.body(Body::from("m v=1")).unwrap())
-                .await;
+            let request = Request::builder().method(method).uri(format!("{path}?db=w&bucket=w"));
+            let reply = instance.send(request.body(Body::from("m v=1")).unwrap()).await;
             assert_eq!((reply.status, reply.body.as_str()), (404, "Not found"));
             assert_eq!(reply.headers.get("allow"), None);
         }
@@ -479,9 +471,7 @@ async fn exceeded_limits_are_422() {
 
     let before = stage.rows().await;
     let tables = "Update to schema would exceed number of tables limit: attempted to create table but already have 3 table(s) (limit: 3)";
-    let reply = instance
-        .write("d", "a v=1 1\nb v=1 1\nc v=1 1\na v=2 2\nd v=1 1")
-        .await;
+    let reply = instance.write("d", "a v=1 1\nb v=1 1\nc v=1 1\na v=2 2\nd v=1 1").await;
     let refused = partial(&[(3, "c v=1 1", tables), (5, "d v=1 1", tables)]);
     assert_eq!((reply.status, reply.body), (422, refused));
     assert_eq!(stage.rows().await, before + 3);

@@ -24,11 +24,7 @@ async fn concurrent_creations_of_a_table_agree_on_its_id() {
     assert_eq!(tables, other.tables("d").await);
     assert_eq!(tables.remove(0).len(), "m t,v,w".len());
     let segments = stage.segments().await;
-    let ids: Vec<_> = segments
-        .iter()
-        .flat_map(|s| s.tables())
-        .map(|t| t.table)
-        .collect();
+    let ids: Vec<_> = segments.iter().flat_map(|s| s.tables()).map(|t| t.table).collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
     assert_eq!(segments[0].database(), segments[1].database());
@@ -74,9 +70,7 @@ async fn many_concurrent_writers_of_new_tables_lose_no_rows() {
         ..StoreFaults::default()
     };
     let stage = WriteTestBed::new();
-    let instances: Vec<_> = (0..4)
-        .map(|_| stage.instance_with_faults(faults.clone()))
-        .collect();
+    let instances: Vec<_> = (0..4).map(|_| stage.instance_with_faults(faults.clone())).collect();
     let writes = (0..24).map(|number| {
         let instance = &instances[number % 4];
         let table = number % 6;
@@ -152,12 +146,7 @@ async fn rows_written_by_another_instance_after_an_acknowledged_drop_are_kept() 
     let dropped = one.send(delete("/api/v3/configure/database?db=d"));
     assert_eq!(dropped.await.status, 200);
     assert_eq!(other.write("d", "m,t=a v=3i 1").await.status, 204);
-    let live = one
-        .catalog
-        .database_by_name("d", Duration::ZERO)
-        .await
-        .unwrap()
-        .unwrap();
+    let live = one.catalog.database_by_name("d", Duration::ZERO).await.unwrap().unwrap();
     let segments = stage.segments().await;
     let of_live = segments.iter().filter(|segment| segment.database() == live);
     assert_eq!(of_live.count(), 1);

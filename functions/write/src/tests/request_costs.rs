@@ -38,12 +38,7 @@ async fn a_strict_write_costs_one_more_list() {
     );
     assert_eq!(asked("other").await.0.status, 400);
 
-    let database = instance
-        .catalog
-        .database_by_name("d", ANY_AGE)
-        .await
-        .unwrap()
-        .unwrap();
+    let database = instance.catalog.database_by_name("d", ANY_AGE).await.unwrap().unwrap();
     let strict = WriteOrder::Strict;
     let set = instance.catalog.set_write_order(database, strict);
     set.await.unwrap();
@@ -67,15 +62,9 @@ async fn catalogs_are_revalidated_before_they_are_too_old() {
         requests.push(counts.to_string());
     }
     let with_proof = "1 get root_catalog, 1 get database_catalog, 1 get manifest, 1 put tail";
-    let renewals = requests
-        .iter()
-        .filter(|counts| *counts == with_proof)
-        .count();
+    let renewals = requests.iter().filter(|counts| *counts == with_proof).count();
     assert_eq!(renewals, 2, "{requests:?}");
-    let others = requests
-        .iter()
-        .filter(|counts| *counts == "1 put tail")
-        .count();
+    let others = requests.iter().filter(|counts| *counts == "1 put tail").count();
     assert_eq!(others, 6, "{requests:?}");
 }
 

@@ -14,8 +14,7 @@ const REQUESTS: &str = "/api/v3/row_delete_requests";
 impl WriteInstance {
     async fn post_json(&self, path: &str, body: &Value) -> HttpReply {
         let request = Request::post(path).header("content-type", "application/json");
-        self.send(request.body(Body::from(body.to_string())).unwrap())
-            .await
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     async fn requests(&self, query: &str) -> Vec<Value> {
@@ -190,9 +189,7 @@ async fn requests_without_times_or_with_invalid_ones_are_refused() {
 async fn a_full_log_refuses_requests_before_rows_are_deleted() {
     let bed = WriteTestBed::new();
     let instance = written(&bed).await;
-    let database = instance
-        .catalog
-        .database_by_name("home", neap_catalog::ANY_AGE);
+    let database = instance.catalog.database_by_name("home", neap_catalog::ANY_AGE);
     let pending = LoggedRowDelete {
         database: database.await.unwrap().unwrap(),
         table: TableId::new(1),

@@ -222,8 +222,7 @@ impl WriteInstance {
     }
 
     pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> HttpReply {
-        self.send(Request::post(path).body(body.into()).unwrap())
-            .await
+        self.send(Request::post(path).body(body.into()).unwrap()).await
     }
 
     /// Writes lines to `/api/v3/write_lp` with timestamps in seconds.

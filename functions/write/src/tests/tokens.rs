@@ -59,12 +59,7 @@ fn masked((status, body): (u16, String)) -> String {
 async fn a_key_is_registered_and_deleted_like_a_token() {
     let stage = WriteTestBed::new();
     let routes = routes(&stage);
-    stage
-        .instance()
-        .catalog
-        .create_database("home", None)
-        .await
-        .unwrap();
+    stage.instance().catalog.create_database("home", None).await.unwrap();
     let x = "fLKYEaoEb9lrn3nkwLDA-M_xnuFOdSt9y0Z7_vWSHLU";
     let y = "Dt5tbS1dEDMSYfym3fgMv0B99szno-dFc1rYF9t0aac";
     let body = |name: &str, x: &str| {

@@ -19,9 +19,7 @@ use crate::{Precision, WriteOptions, WriteSettings};
 async fn good_lines_of_a_partial_write_are_stored() {
     let stage = WriteTestBed::new();
     let instance = stage.instance();
-    let reply = instance
-        .write("d", "m v=1i 1\nm v=x 2\nm v=3i 3\nm v=4.5 4")
-        .await;
+    let reply = instance.write("d", "m v=1i 1\nm v=x 2\nm v=3i 3\nm v=4.5 4").await;
     assert_eq!(reply.status, 400);
     assert!(reply.stamp().is_some(), "{}", reply.body);
     assert_eq!(stage.rows().await, 2);
@@ -82,12 +80,7 @@ async fn answers_carry_increasing_stamps() {
         assert!(stamp > last);
         last = stamp;
     }
-    let names: Vec<_> = stage
-        .segments()
-        .await
-        .iter()
-        .map(|s| s.name().stamp.as_u64())
-        .collect();
+    let names: Vec<_> = stage.segments().await.iter().map(|s| s.name().stamp.as_u64()).collect();
     assert_eq!(names.last(), Some(&last));
 }
 
@@ -101,10 +94,7 @@ async fn times_are_scaled_by_the_precision() {
     let segment = stage.segments().await.remove(0);
     let table = segment.tables().next().unwrap().table;
     let rows = segment.rows(table).unwrap().remove(0);
-    let times = rows
-        .column_by_name("time")
-        .unwrap()
-        .as_primitive::<TimestampNanosecondType>();
+    let times = rows.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
     assert_eq!(times.null_count(), 0);
     assert_eq!(
         times.values()[..3],
@@ -133,15 +123,11 @@ async fn writes_to_a_dropped_database_are_refused() {
     let message =
         format!("cannot write to soft-deleted database '{dropped}' - it is marked for deletion");
     for lines in ["m v=1 1", "m v=x 1"] {
-        let reply = one
-            .post(&format!("/api/v3/write_lp?db={dropped}"), lines)
-            .await;
+        let reply = one.post(&format!("/api/v3/write_lp?db={dropped}"), lines).await;
         let answer = serde_json::json!({ "error": message }).to_string();
         assert_eq!((reply.status, reply.body), (400, answer));
     }
-    let reply = one
-        .post(&format!("/api/v2/write?bucket={dropped}"), "m v=1 1")
-        .await;
+    let reply = one.post(&format!("/api/v2/write?bucket={dropped}"), "m v=1 1").await;
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains(r#""code":"invalid""#));
 
@@ -286,9 +272,7 @@ async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
         no_sync_allowed: false,
         ..WriteSettings::default()
     });
-    let reply = instance
-        .post("/api/v3/write_lp?db=d&no_sync=true", "m v=2i 2")
-        .await;
+    let reply = instance.post("/api/v3/write_lp?db=d&no_sync=true", "m v=2i 2").await;
     assert_eq!(reply.status, 204);
     assert!(reply.stamp().is_some());
     assert_eq!(stage.rows().await, 1);
@@ -330,11 +314,7 @@ async fn the_service_works_without_http() {
     let segment = stage.segments().await.remove(0);
     assert_eq!(accepted.stamp, Some(segment.name().stamp));
     let database = segment.database();
-    let catalog = instance
-        .catalog
-        .database(database, Duration::ZERO)
-        .await
-        .unwrap();
+    let catalog = instance.catalog.database(database, Duration::ZERO).await.unwrap();
     assert_eq!(segment.needs_catalog(), catalog.version);
 }
 
@@ -377,9 +357,7 @@ async fn rows_that_no_segment_can_hold_are_413_and_nothing_is_stored() {
         max_in_flight_bytes: 1 << 20,
         ..TailWriterSettings::LOCAL
     });
-    let reply = instance
-        .post("/api/v3/write_lp?db=d", random_lines(2 << 20))
-        .await;
+    let reply = instance.post("/api/v3/write_lp?db=d", random_lines(2 << 20)).await;
     assert_eq!(reply.status, 413, "{}", reply.body);
     assert!(
         reply.body.contains("send them in several requests"),

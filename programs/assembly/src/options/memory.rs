@@ -48,9 +48,9 @@ impl<const MIN_BYTES: usize> MemoryAmount<MIN_BYTES> {
     pub fn bytes_of(self, total: usize) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Percent(percent) => (total / 100)
-                .saturating_mul(usize::from(percent))
-                .max(MIN_BYTES),
+            Self::Percent(percent) => {
+                (total / 100).saturating_mul(usize::from(percent)).max(MIN_BYTES)
+            }
         }
     }
 }

@@ -41,9 +41,7 @@ pub fn parse_bytes(text: &str) -> Result<usize, OptionValueError> {
         "tib" => 1 << 40,
         other => return Err(OptionValueError::UnknownUnit(other.to_owned())),
     };
-    let number: usize = number
-        .parse()
-        .map_err(|_| OptionValueError::InvalidByteCount)?;
+    let number: usize = number.parse().map_err(|_| OptionValueError::InvalidByteCount)?;
     let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
     bytes.ok_or(OptionValueError::BytesOutOfRange)
 }

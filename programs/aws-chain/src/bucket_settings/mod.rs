@@ -61,9 +61,7 @@ async fn read<T>(
     query: &str,
     interpret: fn(StatusCode, &[u8]) -> Setting<T>,
 ) -> Result<Setting<T>, S3RequestError> {
-    let response = client
-        .send(Method::GET, query, HeaderMap::new(), Default::default())
-        .await?;
+    let response = client.send(Method::GET, query, HeaderMap::new(), Default::default()).await?;
     Ok(interpret(response.status, &response.body))
 }
 

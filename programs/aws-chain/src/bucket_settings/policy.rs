@@ -81,9 +81,7 @@ impl BucketPolicy {
     pub(super) fn denied(&self, key_prefix: &str) -> Vec<DeniedActions> {
         let statements = self.statement.as_slice().iter();
         let denied = statements.filter(|statement| statement.effect == "Deny");
-        denied
-            .filter_map(|statement| statement.denied(key_prefix))
-            .collect()
+        denied.filter_map(|statement| statement.denied(key_prefix)).collect()
     }
 }
 
@@ -92,9 +90,7 @@ impl PolicyStatement {
         let is_about = |action: &str| {
             let (actions, others) = (self.action.as_slice(), self.not_action.as_slice());
             if others.is_empty() {
-                actions
-                    .iter()
-                    .any(|pattern| matches_action(pattern, action))
+                actions.iter().any(|pattern| matches_action(pattern, action))
             } else {
                 !others.iter().any(|pattern| matches_action(pattern, action))
             }
@@ -175,9 +171,7 @@ fn literal_prefix(pattern: &str) -> &str {
 fn matches_action(pattern: &str, action: &str) -> bool {
     let escaped = regex::escape(pattern);
     let expression = escaped.replace(r"\*", ".*").replace(r"\?", ".");
-    let expression = RegexBuilder::new(&format!("^{expression}$"))
-        .case_insensitive(true)
-        .build();
+    let expression = RegexBuilder::new(&format!("^{expression}$")).case_insensitive(true).build();
     // A pattern that is too long for an expression is not that of an action.
     expression.is_ok_and(|expression| expression.is_match(action))
 }
@@ -209,10 +203,7 @@ mod tests {
     fn denied(statement: &str, key_prefix: &str) -> Vec<&'static str> {
         let json = format!("{{\"Statement\": {{\"Effect\": \"Deny\", {statement}}}}}");
         let denied = policy(&json).denied(key_prefix);
-        denied
-            .into_iter()
-            .flat_map(|denied| denied.actions)
-            .collect()
+        denied.into_iter().flat_map(|denied| denied.actions).collect()
     }
 
     #[test]

@@ -61,11 +61,7 @@ fn told(settings: &BucketSettings, key_prefix: &str) -> String {
 
 #[test]
 fn a_private_bucket_without_versions_has_no_findings() {
-    let all: Vec<_> = usual()
-        .findings("")
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let all: Vec<_> = usual().findings("").iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(all.join("\n"), @r"
     ok       versioning
     ok       object lock

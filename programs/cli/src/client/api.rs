@@ -155,9 +155,7 @@ impl Client {
             }
             let renewed: SignInResponse = self.read_json(response?).await?;
             let renewed = StoredSession::new(renewed, &world);
-            client
-                .file
-                .replace(&lock, &self.url, Some(renewed.clone()))?;
+            client.file.replace(&lock, &self.url, Some(renewed.clone()))?;
             renewed
         } else {
             session
@@ -263,8 +261,7 @@ impl Client {
         format: &str,
     ) -> Result<Response, ClientError> {
         let body = json!({ "db": database, "q": sql, "format": format });
-        self.send_json(Method::POST, "/api/v3/query_sql", &body)
-            .await
+        self.send_json(Method::POST, "/api/v3/query_sql", &body).await
     }
 
     /// Sends an SQL query and deserializes the rows.
@@ -313,9 +310,7 @@ impl Client {
     ) -> Result<Response, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
-        let request = self
-            .request(method, path)
-            .header(header::CONTENT_TYPE, "application/json");
+        let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(body)).await
     }
 

@@ -293,8 +293,7 @@ impl Uploader {
                         .headers()
                         .get(STAMP_HEADER)
                         .and_then(|stamp| stamp.to_str().ok()?.parse().ok());
-                    self.latest_stamp
-                        .fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
+                    self.latest_stamp.fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
                     None
                 }
                 Err(ClientError::Refused {
@@ -430,9 +429,7 @@ fn read_batches(
         };
         let send = |content: BatchContent| {
             let source = batch_source.clone();
-            is_open = sender
-                .blocking_send(Ok(UploadBatch { source, content }))
-                .is_ok();
+            is_open = sender.blocking_send(Ok(UploadBatch { source, content })).is_ok();
             is_open
         };
         let read = match source {

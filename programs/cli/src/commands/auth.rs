@@ -150,9 +150,7 @@ async fn reset_password(
     let host = args.connection.host();
     let client = args.connection.client_without_token(host)?;
     let body = json!({ "username": name, "password": old, "newPassword": new });
-    client
-        .post_json("/api/v3/authorize/reset-password", &body)
-        .await?;
+    client.post_json("/api/v3/authorize/reset-password", &body).await?;
     let text = "Password changed: all sessions of the user have ended";
     console.print(text).map_err(CommandError::Output)
 }

@@ -219,9 +219,7 @@ pub(super) async fn delete(
     let client = args.connection.client(None)?;
     let path = format!("{BACKUPS}/{}", args.name);
     let incremental = args.incremental.to_string();
-    client
-        .delete(&path, &[("incremental", &incremental)])
-        .await?;
+    client.delete(&path, &[("incremental", &incremental)]).await?;
     let text = format!("Backup {:?} deleted successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }

@@ -94,11 +94,7 @@ pub(super) async fn run(
     if !args.flush_only {
         let report = match (&args.database, databases.as_slice()) {
             (Some(_), [(database, _)]) => compactor.settle(*database, args.time_limit).await?,
-            _ => {
-                compactor
-                    .handle(&CompactorEvent::Collect, args.time_limit)
-                    .await?
-            }
+            _ => compactor.handle(&CompactorEvent::Collect, args.time_limit).await?,
         };
         failed += report.failures.len();
         tell(&report, args.dry_run, console)?;
@@ -233,10 +229,7 @@ async fn chosen(
     name: Option<&str>,
 ) -> Result<Vec<(DatabaseId, String)>, CommandError> {
     let root = catalog.root(ANY_AGE).await?;
-    let live = root
-        .value
-        .live_databases()
-        .map(|(id, entry)| (id, entry.name.clone()));
+    let live = root.value.live_databases().map(|(id, entry)| (id, entry.name.clone()));
     let Some(name) = name else {
         return Ok(live.collect());
     };
@@ -319,9 +312,9 @@ async fn flush(
         for flushed in flushes {
             let text = flushed.map_err(|error| error.to_string());
             match text.and_then(|flushed| describe(&flushed)) {
-                Ok(text) => console
-                    .print(format_args!("{name}: {text}"))
-                    .map_err(CommandError::Output)?,
+                Ok(text) => {
+                    console.print(format_args!("{name}: {text}")).map_err(CommandError::Output)?
+                }
                 Err(reason) => {
                     failed += 1;
                     console.report(format_args!("{name}: {reason}"));

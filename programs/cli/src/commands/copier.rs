@@ -156,10 +156,7 @@ impl Copier<'_> {
     /// Refuses a destination whose manifests are newer than those of the source.
     async fn check_manifests(&self) -> Result<(), CopyError> {
         let is_manifest = |key: &Key| matches!(key, Key::Manifest(_));
-        for key in keys(self.from, Key::DATABASES_PREFIX, is_manifest)
-            .await?
-            .into_keys()
-        {
+        for key in keys(self.from, Key::DATABASES_PREFIX, is_manifest).await?.into_keys() {
             let source: VersionedValue<Manifest> = self.read(self.from, key.clone()).await?;
             let there: VersionedValue<Manifest> = self.read(self.to, key.clone()).await?;
             check_not_ahead(&source, &there, key)?;

@@ -185,9 +185,7 @@ async fn create_database(
         order: args.order,
     };
     let client = args.connection.client(None)?;
-    client
-        .post_json("/api/v3/configure/database", &body)
-        .await?;
+    client.post_json("/api/v3/configure/database", &body).await?;
     let text = format!("Database {:?} created successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }

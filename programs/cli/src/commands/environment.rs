@@ -192,9 +192,7 @@ impl Environment {
             return arg.default_value(values.concat());
         }
         // Hide the value in help, because it may be a secret.
-        arg.required(false)
-            .default_values(values)
-            .hide_default_value(true)
+        arg.required(false).default_values(values).hide_default_value(true)
     }
 }
 
@@ -215,9 +213,7 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
     let (other, former) = (find(&OTHER_NAMES), find(&FORMER_NAMES));
     let named = |prefix: &str, suffixes: [Option<&str>; 2]| {
         let suffixes = suffixes.into_iter().flatten();
-        suffixes
-            .map(|suffix| format!("{prefix}{suffix}"))
-            .collect::<Vec<_>>()
+        suffixes.map(|suffix| format!("{prefix}{suffix}")).collect::<Vec<_>>()
     };
     // Client flags have the variable names of InfluxDB 3 as well.
     let mut names = if CLIENT_FLAGS.contains(&flag) {
@@ -269,8 +265,7 @@ fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
         StyledStr::from(format!("{} [env: {own}{other}]", help.trim_end()))
     };
     let (short, long) = (arg.get_help().map(added), arg.get_long_help().map(added));
-    arg.help(Resettable::from(short))
-        .long_help(Resettable::from(long))
+    arg.help(Resettable::from(short)).long_help(Resettable::from(long))
 }
 
 /// Parses a line of a `.env` file: `NAME=value`, optionally after `export`, with an optionally quoted value.
@@ -286,9 +281,7 @@ fn parse_assignment(line: &str) -> Option<(&str, String)> {
 
 fn parse_value(text: &str) -> String {
     for quote in ['"', '\''] {
-        let quoted = text
-            .strip_prefix(quote)
-            .and_then(|rest| rest.split_once(quote));
+        let quoted = text.strip_prefix(quote).and_then(|rest| rest.split_once(quote));
         if let Some((value, _)) = quoted {
             return value.to_owned();
         }
@@ -307,30 +300,13 @@ mod tests {
     fn command() -> Command {
         let serve = Command::new("serve")
             .arg(Arg::new("node").long("node-id").required(true))
-            .arg(
-                Arg::new("memory")
-                    .long("exec-mem-pool-bytes")
-                    .default_value("20%"),
-            )
-            .arg(
-                Arg::new("mode")
-                    .long("mode")
-                    .value_delimiter(',')
-                    .action(ArgAction::Append),
-            )
-            .arg(
-                Arg::new("auth")
-                    .long("without-auth")
-                    .action(ArgAction::SetTrue),
-            );
+            .arg(Arg::new("memory").long("exec-mem-pool-bytes").default_value("20%"))
+            .arg(Arg::new("mode").long("mode").value_delimiter(',').action(ArgAction::Append))
+            .arg(Arg::new("auth").long("without-auth").action(ArgAction::SetTrue));
         let write = Command::new("write")
             .arg(Arg::new("token").long("token").help("The token"))
             .arg(Arg::new("file").long("file"))
-            .arg(
-                Arg::new("size")
-                    .long("size")
-                    .value_parser(value_parser!(u64)),
-            );
+            .arg(Arg::new("size").long("size").value_parser(value_parser!(u64)));
         Command::new("neap").subcommand(serve).subcommand(write)
     }
 
@@ -354,9 +330,7 @@ mod tests {
         assert_eq!(flag.get_one::<String>("memory").unwrap(), "1GB");
         let own = parse(&["neap", "serve"], &all);
         assert_eq!(own.get_one::<String>("node").unwrap(), "own");
-        let theirs = [("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs")]
-            .into_iter()
-            .collect();
+        let theirs = [("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs")].into_iter().collect();
         let theirs = parse(&["neap", "serve"], &theirs);
         assert_eq!(theirs.get_one::<String>("node").unwrap(), "theirs");
         assert_eq!(theirs.get_one::<String>("memory").unwrap(), "20%");

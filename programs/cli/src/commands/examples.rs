@@ -460,10 +460,7 @@ pub(super) mod tests {
         let mut found = Vec::new();
         leaves(&definition(), "", &mut found);
         found.sort();
-        let mut named: Vec<_> = EXAMPLES
-            .iter()
-            .map(|(path, _)| (*path).to_owned())
-            .collect();
+        let mut named: Vec<_> = EXAMPLES.iter().map(|(path, _)| (*path).to_owned()).collect();
         named.sort();
         assert_eq!(found, named);
         assert!(EXAMPLES.iter().all(|(_, examples)| !examples.is_empty()));

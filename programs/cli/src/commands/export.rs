@@ -131,16 +131,12 @@ pub(super) async fn run(
     )?;
     let exported = exporter.run().await;
     progress.finish_and_clear();
-    console
-        .print(summary(&exported?))
-        .map_err(CommandError::Output)
+    console.print(summary(&exported?)).map_err(CommandError::Output)
 }
 
 impl ExportArgs {
     fn request(&self) -> Result<ExportRequest, CommandError> {
-        let compression = self
-            .compression
-            .unwrap_or(self.format.default_compression());
+        let compression = self.compression.unwrap_or(self.format.default_compression());
         if !self.format.compressions().contains(&compression) {
             let names: Vec<String> = self.format.compressions().iter().map(name).collect();
             let text = format!(

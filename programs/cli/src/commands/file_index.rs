@@ -64,10 +64,7 @@ impl IndexTargetArgs {
     /// Returns the name for messages.
     fn name(&self) -> String {
         let database = &self.database.database;
-        let table = self
-            .table
-            .as_ref()
-            .map_or(String::new(), |table| format!(".{table:?}"));
+        let table = self.table.as_ref().map_or(String::new(), |table| format!(".{table:?}"));
         format!("{database:?}{table}")
     }
 }

@@ -71,9 +71,7 @@ impl InputText<'_> {
             let metadata = file.metadata().map_err(failed)?;
             // A pipe has no length.
             let bytes = metadata.is_file().then_some(metadata.len());
-            total = total
-                .zip(bytes)
-                .map(|(total, bytes)| total.saturating_add(bytes));
+            total = total.zip(bytes).map(|(total, bytes)| total.saturating_add(bytes));
             let reader = Box::new(file);
             sources.push(InputSource { name, reader });
         }

@@ -65,10 +65,7 @@ pub(super) async fn print_status<T: ShownJob>(
     let client = connection.client(None)?;
     let job: T = client.fetch_json(Method::GET, path, &[]).await?;
     let progress = job.progress();
-    let reason = progress
-        .error
-        .as_ref()
-        .map_or(String::new(), |error| format!(": {error}"));
+    let reason = progress.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
     let text = format!(
         "{} is {}{reason}\n{} files, {} bytes",
         job.title(),

@@ -60,9 +60,7 @@ impl HttpApi for RemoteApi {
         let mut built = self.0.request(request.method, request.path);
         built = built.query(&request.query);
         if let Some(body) = request.body {
-            built = built
-                .header(header::CONTENT_TYPE, body.content_type)
-                .body(body.bytes);
+            built = built.header(header::CONTENT_TYPE, body.content_type).body(body.bytes);
         }
         match self.0.send(built).await {
             Ok(response) => Ok(ApiResponse {

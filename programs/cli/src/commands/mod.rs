@@ -310,16 +310,14 @@ pub fn run(
         }
     };
     let command = command_line.command;
-    let outcome = runtime()
-        .map_err(CommandError::Runtime)
-        .and_then(|runtime| {
-            let command = command.run(environment, console, World::system());
-            // Changes that a command makes directly on the store are attributed to the local origin.
-            let outcome = runtime.block_on(origin::scope(ChangeOrigin::local(), command));
-            // Don't wait for threads that are blocked reading the standard input.
-            runtime.shutdown_background();
-            outcome
-        });
+    let outcome = runtime().map_err(CommandError::Runtime).and_then(|runtime| {
+        let command = command.run(environment, console, World::system());
+        // Changes that a command makes directly on the store are attributed to the local origin.
+        let outcome = runtime.block_on(origin::scope(ChangeOrigin::local(), command));
+        // Don't wait for threads that are blocked reading the standard input.
+        runtime.shutdown_background();
+        outcome
+    });
     match outcome {
         Ok(()) => 0,
         // The reader closed the pipe early, as `head` does; this is not a failure.

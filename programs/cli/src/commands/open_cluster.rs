@@ -78,9 +78,7 @@ pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
 }
 
 fn find<'a>(root: &'a RootCatalog, name: &str) -> Option<(DatabaseId, &'a DatabaseEntry)> {
-    let id = root
-        .database(name)
-        .or_else(|| root.deleted_database(name))?;
+    let id = root.database(name).or_else(|| root.deleted_database(name))?;
     Some((id, root.databases().get(&id)?))
 }
 

@@ -106,12 +106,9 @@ impl PluginReader {
         let mut content = String::new();
         let mut file = file.take(self.left + 1);
         let read = file.read_to_string(&mut content).map_err(failed)? as u64;
-        self.left = self
-            .left
-            .checked_sub(read)
-            .ok_or(CommandError::PluginTooLarge {
-                limit: MAX_PLUGIN_BYTES,
-            })?;
+        self.left = self.left.checked_sub(read).ok_or(CommandError::PluginTooLarge {
+            limit: MAX_PLUGIN_BYTES,
+        })?;
         self.files.push(PluginFile {
             relative_path,
             content,
@@ -121,8 +118,7 @@ impl PluginReader {
 }
 
 fn has_python(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("py"))
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("py"))
 }
 
 #[cfg(test)]
@@ -150,11 +146,7 @@ mod tests {
             fs::write(package.join(path), path).unwrap();
         }
         let plugin = LocalPlugin::read(&package).unwrap();
-        let paths: Vec<_> = plugin
-            .files
-            .iter()
-            .map(|file| &file.relative_path)
-            .collect();
+        let paths: Vec<_> = plugin.files.iter().map(|file| &file.relative_path).collect();
         assert_eq!(paths, ["__init__.py", "b/c/deep.py", "z.py"]);
         assert_eq!(plugin.files[1].content, "b/c/deep.py");
         assert_eq!((plugin.name.as_str(), plugin.is_package), ("pack", true));

@@ -63,11 +63,7 @@ struct PluginArgs {
 impl PluginArgs {
     fn arguments(&self) -> Option<BTreeMap<&str, &str>> {
         let pairs = self.input_arguments.as_ref()?.iter();
-        Some(
-            pairs
-                .map(|(key, value)| (key.as_str(), value.as_str()))
-                .collect(),
-        )
+        Some(pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect())
     }
 }
 

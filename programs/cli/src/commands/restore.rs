@@ -57,10 +57,7 @@ pub(super) async fn run(
     } = &opened;
     let source = opened.database(&args.database).await?;
     let present = catalog.database(source, Duration::ZERO).await?.value;
-    let manifest = manifests
-        .read(source, None)
-        .await
-        .map_err(RestoreError::from)?;
+    let manifest = manifests.read(source, None).await.map_err(RestoreError::from)?;
     let (version, view) = Manifest::at(&manifest, args.as_of).map_err(gone)?;
     let options = CopyOptions {
         as_of: Some(args.as_of.time()),
@@ -74,9 +71,7 @@ pub(super) async fn run(
         error => error.into(),
     })?;
     let needs_catalog = copy.catalog.version;
-    let restored = manifests
-        .adopt(source, &view, copy.id, needs_catalog, &[])
-        .await?;
+    let restored = manifests.adopt(source, &view, copy.id, needs_catalog, &[]).await?;
     let name = catalog.publish_copy(copy.id).await?;
     let sections = restored.value.section_count();
     let text = format!(

@@ -52,11 +52,7 @@ impl Rows {
                     let values: Vec<_> = row.iter().map(|value| quoted(&text(value))).collect();
                     values.join(",")
                 });
-                [header]
-                    .into_iter()
-                    .chain(rows)
-                    .collect::<Vec<_>>()
-                    .join("\n")
+                [header].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
             }
         }
     }
@@ -66,20 +62,16 @@ impl Rows {
         self.rows.iter().map(|row| {
             let named = self.columns.iter().zip(row);
             let present = named.filter(|(_, value)| !value.is_null());
-            let members: Vec<_> = present
-                .map(|(name, value)| format!("{}:{value}", Value::from(*name)))
-                .collect();
+            let members: Vec<_> =
+                present.map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
             format!("{{{}}}", members.join(","))
         })
     }
 
     fn pretty(&self) -> String {
         let header: Vec<String> = self.columns.iter().map(|&name| name.to_owned()).collect();
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(text).collect())
-            .collect();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(text).collect()).collect();
         let all = || [&header].into_iter().chain(&rows);
         let widths: Vec<usize> = (0..header.len())
             .map(|column| {
@@ -94,13 +86,10 @@ impl Rows {
         });
         let mut lines = vec![rule.clone()];
         for (place, row) in all().enumerate() {
-            let line = row
-                .iter()
-                .zip(&widths)
-                .fold("|".to_owned(), |mut line, cell| {
-                    write!(line, " {:width$} |", cell.0, width = *cell.1).ok();
-                    line
-                });
+            let line = row.iter().zip(&widths).fold("|".to_owned(), |mut line, cell| {
+                write!(line, " {:width$} |", cell.0, width = *cell.1).ok();
+                line
+            });
             lines.push(line);
             if place == 0 {
                 lines.push(rule.clone());

@@ -150,8 +150,7 @@ impl ClusterFixture {
     /// Creates two versions and a segment in the tail.
     async fn fill(&self) {
         for value in 1..=2 {
-            self.write(&format!("cpu,host=a usage={value} {value}"))
-                .await;
+            self.write(&format!("cpu,host=a usage={value} {value}")).await;
             self.flush().await;
         }
         self.write("cpu,host=b usage=3 3").await;
@@ -166,8 +165,7 @@ impl ClusterFixture {
         };
         let page = self.store.list(request).await.unwrap().value;
         let keys = page.entries.into_iter().map(|entry| entry.key);
-        keys.filter(|key| KeyClass::from_key(key) == class)
-            .collect()
+        keys.filter(|key| KeyClass::from_key(key) == class).collect()
     }
 }
 
@@ -205,9 +203,7 @@ fn fsck_passes_an_intact_store_and_fails_on_damage() {
         ),
         "{out}"
     );
-    let data = super::runtime()
-        .unwrap()
-        .block_on(cluster.keys(KeyClass::Data));
+    let data = super::runtime().unwrap().block_on(cluster.keys(KeyClass::Data));
     std::fs::remove_file(folder.path().join(&data[0])).unwrap();
     let (status, out, err) = run_on(folder.path(), &["fsck", "--json", "-d", "db"]);
     assert_eq!(status, FAILED);
@@ -311,10 +307,8 @@ fn versions_are_shown_and_restored_without_copying() {
     let show = ["show", "versions", "-d", "db", "--format", "jsonl"];
     let (status, out, err) = run_on(folder.path(), &show);
     assert_eq!((status, err.as_str()), (0, ""));
-    let versions: Vec<serde_json::Value> = out
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let versions: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(versions.len(), 2, "{out}");
     assert_eq!(versions[0]["version"], 1);
     let until = versions[0]["writes_until"].as_str().unwrap();
@@ -333,9 +327,7 @@ fn versions_are_shown_and_restored_without_copying() {
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Restore command failed: attempted to create a resource that already exists");
     let century = Duration::from_secs(100 * 365 * 24 * 3_600);
-    let set = cluster
-        .catalog
-        .set_retention(DatabaseId::new(1), Some(century));
+    let set = cluster.catalog.set_retention(DatabaseId::new(1), Some(century));
     runtime.block_on(set).unwrap();
     let now = [
         "restore",
@@ -412,11 +404,7 @@ fn caches_are_filled_and_their_objects_are_copied() {
     super::runtime().unwrap().block_on(async {
         // The cluster runs, so a command does not put its clock ahead.
         cluster.flush().await;
-        let database = cluster
-            .catalog
-            .database_by_name("db", ANY_AGE)
-            .await
-            .unwrap();
+        let database = cluster.catalog.database_by_name("db", ANY_AGE).await.unwrap();
         let new = NewLastCache {
             table: "cpu".to_owned(),
             name: None,
@@ -437,9 +425,7 @@ fn caches_are_filled_and_their_objects_are_copied() {
     let copy = ["copy", "--to", backup.to_str().unwrap()];
     let (status, _, err) = run_on(folder.path(), &copy);
     assert_eq!((status, err.as_str()), (0, ""));
-    let objects = super::runtime()
-        .unwrap()
-        .block_on(cluster.keys(KeyClass::Cache));
+    let objects = super::runtime().unwrap().block_on(cluster.keys(KeyClass::Cache));
     assert_eq!(objects.len(), 1);
     assert!(backup.join(&objects[0]).exists());
     let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
@@ -452,9 +438,7 @@ fn caches_are_filled_and_their_objects_are_copied() {
 #[test]
 fn objects_missing_in_the_source_are_reported_after_the_copy() {
     let (folder, cluster) = filled();
-    let data = super::runtime()
-        .unwrap()
-        .block_on(cluster.keys(KeyClass::Data));
+    let data = super::runtime().unwrap().block_on(cluster.keys(KeyClass::Data));
     std::fs::remove_file(folder.path().join(&data[0])).unwrap();
     let backup = tempfile::tempdir().unwrap();
     let (status, _, err) = run_on(
@@ -517,10 +501,7 @@ async fn a_copy_has_the_objects_of_each_kind_that_its_policy_names() {
     for key in Key::one_of_each_kind(DatabaseId::new(1)) {
         // The registers of the cluster and of its database exist.
         let object = FORMAT.encode(1, b"payload");
-        from.bucket
-            .put(&key, object, PutMode::Create)
-            .await
-            .unwrap();
+        from.bucket.put(&key, object, PutMode::Create).await.unwrap();
     }
     copied(&from, &to).await.unwrap();
     for key in Key::one_of_each_kind(DatabaseId::new(1)) {
@@ -583,13 +564,7 @@ async fn keys_of(cluster: &ClusterFixture, prefix: &str) -> Vec<String> {
 }
 
 async fn bytes_of(cluster: &ClusterFixture, key: &str) -> Vec<u8> {
-    match cluster
-        .store
-        .get(key, GetOptions::default())
-        .await
-        .unwrap()
-        .value
-    {
+    match cluster.store.get(key, GetOptions::default()).await.unwrap().value {
         Get::Found(object) => object.bytes.to_vec(),
         other => panic!("{key}: {other:?}"),
     }

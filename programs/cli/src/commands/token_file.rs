@@ -76,9 +76,7 @@ mod tests {
         assert_eq!(file["name"], "_admin");
         let left = file["expiry_millis"].as_i64().unwrap() - world.clock.wall_micros() / 1000;
         assert!((86_000_000..=86_400_000).contains(&left), "{left}");
-        let error = write(&path, "_admin", None, &world)
-            .unwrap_err()
-            .to_string();
+        let error = write(&path, "_admin", None, &world).unwrap_err().to_string();
         assert!(error.ends_with("File exists (os error 17)"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }

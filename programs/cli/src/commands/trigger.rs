@@ -199,9 +199,7 @@ struct UploadedFolder<'a> {
 
 /// Validates a specification's prefix. The server interprets the rest.
 fn parse_specification(text: &str) -> Result<String, String> {
-    let mut parameters = SPECIFICATIONS
-        .iter()
-        .filter_map(|prefix| text.strip_prefix(prefix));
+    let mut parameters = SPECIFICATIONS.iter().filter_map(|prefix| text.strip_prefix(prefix));
     if text == ALL_TABLES || parameters.any(|parameter| !parameter.trim().is_empty()) {
         Ok(text.to_owned())
     } else {
@@ -229,9 +227,7 @@ pub(super) async fn create(
     };
     let arguments = args.arguments.as_ref().map(|pairs| {
         let pairs = pairs.iter();
-        pairs
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect()
+        pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect()
     });
     let body = NewTrigger {
         db: &args.database.database,
@@ -322,10 +318,7 @@ pub(super) async fn delete(
         ("trigger_name", &args.name),
         ("force", &force),
     ];
-    args.connection
-        .client(None)?
-        .delete(TRIGGER, &query)
-        .await?;
+    args.connection.client(None)?.delete(TRIGGER, &query).await?;
     let text = format!("Trigger {} deleted successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }

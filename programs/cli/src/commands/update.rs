@@ -140,9 +140,7 @@ async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
         RetentionSetting(None) => client.delete(PATH, &named).await?,
         RetentionSetting(Some(duration)) => {
             let [db, table] = named;
-            client
-                .post(PATH, &[db, table, ("duration", duration)])
-                .await?;
+            client.post(PATH, &[db, table, ("duration", duration)]).await?;
         }
     }
     Ok(format!("Table {db:?}.{table:?} updated successfully"))

@@ -242,10 +242,7 @@ async fn add_admin_token(
     let path = "/api/v3/configure/token/named_admin";
     let body = json!({ "token_name": args.name });
     let answer: Value = client.ask_json(path, &body).await?;
-    let token = answer
-        .get("token")
-        .and_then(Value::as_str)
-        .ok_or(CommandError::NoToken)?;
+    let token = answer.get("token").and_then(Value::as_str).ok_or(CommandError::NoToken)?;
     tell(console, &format!("Token, shown only now: {token}"))
 }
 

@@ -228,9 +228,7 @@ fn open_sources(
             None => open_lines(args, &[], std::slice::from_ref(path), console)?,
         };
         sources.extend(more);
-        total = total
-            .zip(bytes)
-            .map(|(total, bytes)| total.saturating_add(bytes));
+        total = total.zip(bytes).map(|(total, bytes)| total.saturating_add(bytes));
     }
     Ok((sources, total))
 }

@@ -147,13 +147,10 @@ impl ExportDirectory {
     /// The file can't be written.
     pub(super) fn save(&mut self) -> Result<(), ExportError> {
         let path = self.root.join(MANIFEST);
-        let text = self
-            .manifest
-            .encode()
-            .map_err(|reason| ExportError::Manifest {
-                path: path.display().to_string(),
-                reason,
-            })?;
+        let text = self.manifest.encode().map_err(|reason| ExportError::Manifest {
+            path: path.display().to_string(),
+            reason,
+        })?;
         owner_only::replace_file(&path, &text)
             .map_err(|error| ExportError::of_file(&path, error))?;
         self.is_changed = false;
@@ -211,11 +208,7 @@ impl ExportDirectory {
         let request = &self.manifest.request;
         let extension = request.format.extension(request.compression);
         // The file system may not tell upper from lower case.
-        let paths = self
-            .manifest
-            .parts
-            .iter()
-            .filter_map(|part| part.path.as_ref());
+        let paths = self.manifest.parts.iter().filter_map(|part| part.path.as_ref());
         let expected: HashSet<String> = paths.map(|path| path.to_ascii_lowercase()).collect();
         for folder in directories(&self.root)? {
             for day in directories(&folder)? {
@@ -312,10 +305,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, ExportError> {
 /// Returns the directories in a directory. Symbolic links are not followed.
 fn directories(directory: &Path) -> Result<Vec<PathBuf>, ExportError> {
     let mut paths = entries(directory)?;
-    paths.retain(|path| {
-        path.symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_dir())
-    });
+    paths.retain(|path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()));
     Ok(paths)
 }
 
@@ -356,9 +346,7 @@ mod tests {
         let path = part_path(table, TimeRange { first: 0, last: 9 }, "parquet");
         let mut file = directory.temporary_file().unwrap();
         io::Write::write_all(&mut file, b"x").unwrap();
-        let digest = file
-            .move_to(directory.root(), &directory.file(&path))
-            .unwrap();
+        let digest = file.move_to(directory.root(), &directory.file(&path)).unwrap();
         PartRecord {
             table: Some(table.to_owned()),
             times: TimeRange { first: 0, last: 9 },

@@ -399,9 +399,7 @@ impl Exporter {
     }
 
     fn directory(&self) -> MutexGuard<'_, ExportDirectory> {
-        self.directory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -130,8 +130,7 @@ impl ExportServer {
         if stamp.is_some() && found.is_none() {
             // A function answers with a redirect to the rows, and the store does not know the stamp. A stamp that is
             // exact now was so before.
-            self.list_at::<serde::de::IgnoredAny>("SELECT 1 AS one", stamp)
-                .await?;
+            self.list_at::<serde::de::IgnoredAny>("SELECT 1 AS one", stamp).await?;
         }
         Ok(())
     }

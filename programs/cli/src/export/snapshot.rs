@@ -29,9 +29,7 @@ mod tests {
     use super::*;
 
     fn chosen(marks: &[u64], passed: u64) -> Option<u64> {
-        let versions = marks
-            .iter()
-            .map(|&low_water_mark| ReadableVersion { low_water_mark });
+        let versions = marks.iter().map(|&low_water_mark| ReadableVersion { low_water_mark });
         stable_stamp(&versions.collect::<Vec<_>>(), passed)
     }
 

@@ -107,9 +107,7 @@ mod tests {
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
         let pairs = expected.iter().copied();
-        pairs
-            .map(|(name, folder)| (name.to_owned(), folder.to_owned()))
-            .collect()
+        pairs.map(|(name, folder)| (name.to_owned(), folder.to_owned())).collect()
     }
 
     #[test]

@@ -124,10 +124,7 @@ impl PendingLines {
     fn send(&mut self, reader: &FileReader, batches: &FileSender) -> bool {
         let LineRows { text, rows, errors } = std::mem::take(&mut self.lines);
         // Within a part, the rows are in order.
-        let last = rows
-            .iter()
-            .copied()
-            .chain(errors.iter().map(|error| error.line_number));
+        let last = rows.iter().copied().chain(errors.iter().map(|error| error.line_number));
         let position = last.max().unwrap_or(0).max(self.last_row);
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
         for (line, row) in lines(text.as_bytes()).zip(rows) {

@@ -104,11 +104,7 @@ async fn import_file(
     let name = path.display().to_string();
     let files = describe_file(&path)?;
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut unit = lock()
-        .state
-        .unit(&name, &files)
-        .cloned()
-        .unwrap_or_default();
+    let mut unit = lock().state.unit(&name, &files).cloned().unwrap_or_default();
     unit.files = files;
     for (database, tables) in &unit.tables {
         let lines = tables.values().map(|counts| counts.rows).sum();

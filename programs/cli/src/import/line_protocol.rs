@@ -120,10 +120,7 @@ impl Context {
             lines: parts.next()?.parse().ok()?,
             is_ddl: parts.next()?.parse().ok()?,
             retention_policy: parts.next()?.to_owned(),
-            database: parts
-                .next()
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned),
+            database: parts.next().filter(|name| !name.is_empty()).map(str::to_owned),
         })
     }
 
@@ -156,9 +153,7 @@ fn read_file(
     position: Option<&str>,
     batches: &FileSender,
 ) -> Result<(), ImportError> {
-    let mut context = position
-        .and_then(Context::parse_position)
-        .unwrap_or_default();
+    let mut context = position.and_then(Context::parse_position).unwrap_or_default();
     let consumed = Arc::new(AtomicU64::new(0));
     let mut reader = open(path, &consumed).map_err(|error| ImportError::io(path, error))?;
     let skipped = io::copy(&mut reader.by_ref().take(context.bytes), &mut io::sink());
@@ -416,9 +411,7 @@ mod tests {
 
     fn bodies(batches: &[(String, String, String)]) -> Vec<(&str, &str)> {
         let batches = batches.iter();
-        batches
-            .map(|(database, text, _)| (database.as_str(), text.as_str()))
-            .collect()
+        batches.map(|(database, text, _)| (database.as_str(), text.as_str())).collect()
     }
 
     #[test]

@@ -112,11 +112,7 @@ impl DatabaseNames {
 
     fn named(&self, origin: &str, database: &str, retention_policy: &str) -> String {
         let exact = format!("{database}/{retention_policy}");
-        if let Some(name) = self
-            .renames
-            .get(&exact)
-            .or_else(|| self.renames.get(origin))
-        {
+        if let Some(name) = self.renames.get(&exact).or_else(|| self.renames.get(origin)) {
             return name.clone();
         }
         if let Some(into) = &self.into {
@@ -173,10 +169,8 @@ mod tests {
 
     #[test]
     fn the_id_of_a_bucket_is_renamed_before_its_name() {
-        let renames = ["00ff=mine", "home=house"]
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
+        let renames =
+            ["00ff=mine", "home=house"].iter().map(|text| text.parse().unwrap()).collect();
         let names = DatabaseNames::new(renames, None);
         let target = |id| names.target_of_bucket(Some(id), "home", "autogen").unwrap();
         assert_eq!(target("00ff"), "mine");

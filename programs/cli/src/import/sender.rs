@@ -74,8 +74,7 @@ impl BodySender {
                         .headers()
                         .get(STAMP_HEADER)
                         .and_then(|stamp| stamp.to_str().ok()?.parse().ok());
-                    self.latest_stamp
-                        .fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
+                    self.latest_stamp.fetch_max(stamp.unwrap_or(0), Ordering::Relaxed);
                     self.was_answered.store(true, Ordering::Relaxed);
                     return Ok(None);
                 }

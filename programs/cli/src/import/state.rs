@@ -204,9 +204,7 @@ fn read(path: &Path) -> Result<Option<ImportState>, ImportError> {
     }
     let text = fs::read(path).map_err(failed)?;
     let state = serde_json::from_slice(&text);
-    state
-        .map(Some)
-        .map_err(|error| ImportError::invalid(path, error))
+    state.map(Some).map_err(|error| ImportError::invalid(path, error))
 }
 
 #[cfg(test)]

@@ -88,8 +88,7 @@ impl ImportSummary {
         self.damage_count += problems.damaged;
         self.earlier_damage += problems.damaged;
         let free = MAX_SHOWN_EARLIER.saturating_sub(self.earlier.len());
-        self.earlier
-            .extend(problems.texts.iter().take(free).cloned());
+        self.earlier.extend(problems.texts.iter().take(free).cloned());
     }
 
     /// Adds a part that cannot be read.

@@ -31,8 +31,7 @@ fn after(text: &str, language: QueryLanguage) -> Vec<String> {
     let completion = complete(&line, cursor, language, &names());
     let start = &line[..completion.start];
     let all = completion.candidates.iter();
-    all.map(|candidate| format!("{start}{}", candidate.text))
-        .collect()
+    all.map(|candidate| format!("{start}{}", candidate.text)).collect()
 }
 
 fn sql(text: &str) -> Vec<String> {

@@ -91,21 +91,14 @@ fn complete_command(
     let name_begin = begin + command.len() - command.trim_start().len();
     let command = command.trim_start();
     let Some((name, argument)) = command.split_once(char::is_whitespace) else {
-        let all = meta_command::NAMES
-            .iter()
-            .filter(|name| name.starts_with(command));
+        let all = meta_command::NAMES.iter().filter(|name| name.starts_with(command));
         return Completion {
             start: name_begin,
             candidates: all.copied().map(Candidate::plain).collect(),
         };
     };
     let argument = argument.trim_start();
-    let tables = || {
-        names
-            .tables
-            .iter()
-            .filter(|table| table.schema == DEFAULT_SCHEMA)
-    };
+    let tables = || names.tables.iter().filter(|table| table.schema == DEFAULT_SCHEMA);
     let choices: Vec<&str> = match name.to_ascii_lowercase().as_str() {
         "\\c" | "use" => names.databases.iter().map(String::as_str).collect(),
         "\\d" => tables().map(|table| table.name.as_str()).collect(),
@@ -113,9 +106,7 @@ fn complete_command(
         "\\lang" => vec!["sql", "influxql"],
         _ => Vec::new(),
     };
-    let all = choices
-        .into_iter()
-        .filter(|name| has_prefix(name, argument));
+    let all = choices.into_iter().filter(|name| has_prefix(name, argument));
     Completion {
         start: before.len() - argument.len(),
         candidates: all.map(Candidate::plain).collect(),
@@ -177,11 +168,8 @@ impl<'a> CompletionContext<'a> {
 
     /// Returns whether the name of a table is expected.
     fn wants_table(&self) -> bool {
-        let is_introduction = |token: &SyntaxToken<'_>| {
-            keywords::BEFORE_TABLE
-                .iter()
-                .any(|word| token.is_word(word))
-        };
+        let is_introduction =
+            |token: &SyntaxToken<'_>| keywords::BEFORE_TABLE.iter().any(|word| token.is_word(word));
         match self.before.as_slice() {
             [.., last] if is_introduction(last) => true,
             [rest @ .., last] if last.is_symbol(",") => {
@@ -204,10 +192,7 @@ impl<'a> CompletionContext<'a> {
 
     fn wants_database(&self, language: QueryLanguage) -> bool {
         language == QueryLanguage::Influxql
-            && self
-                .before
-                .first()
-                .is_some_and(|first| first.is_word("show"))
+            && self.before.first().is_some_and(|first| first.is_word("show"))
             && self.before.last().is_some_and(|last| last.is_word("on"))
     }
 }
@@ -229,9 +214,7 @@ fn complete_statement(
         place: &place,
         language,
     };
-    let all: Vec<_> = tokens(whole, language)
-        .filter(SyntaxToken::is_significant)
-        .collect();
+    let all: Vec<_> = tokens(whole, language).filter(SyntaxToken::is_significant).collect();
     let candidates = match place.qualifier {
         Some(qualifier) => proposer.qualified(qualifier, &all, names),
         None if place.wants_table() => proposer.tables(names),
@@ -251,9 +234,7 @@ struct CandidateBuilder<'a> {
 impl CandidateBuilder<'_> {
     /// Returns the names that begin with the typed prefix, quoted if necessary.
     fn names<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<Candidate> {
-        let matching = names
-            .into_iter()
-            .filter(|name| has_prefix(name, self.place.prefix));
+        let matching = names.into_iter().filter(|name| has_prefix(name, self.place.prefix));
         let candidates = matching.map(|name| {
             let needs_quotes = self.place.is_quoted || !is_plain(name, self.language);
             Candidate {
@@ -308,10 +289,7 @@ impl CandidateBuilder<'_> {
             })
             .collect();
         let of_table = names.tables.iter().filter(|table| {
-            is_it(&table.name)
-                || aliased
-                    .iter()
-                    .any(|name| name.eq_ignore_ascii_case(&table.name))
+            is_it(&table.name) || aliased.iter().any(|name| name.eq_ignore_ascii_case(&table.name))
         });
         candidates.extend(self.names(of_table.flat_map(|table| &table.columns)));
         candidates
@@ -320,9 +298,7 @@ impl CandidateBuilder<'_> {
     /// Returns matching keywords in the case of the typed prefix.
     fn words(&self, words: impl IntoIterator<Item = &'static str>) -> Vec<Candidate> {
         let is_lower = !self.place.prefix.contains(|c: char| c.is_ascii_uppercase());
-        let matching = words
-            .into_iter()
-            .filter(|word| has_prefix(word, self.place.prefix));
+        let matching = words.into_iter().filter(|word| has_prefix(word, self.place.prefix));
         let candidates = matching.map(|word| {
             Candidate::plain(if is_lower {
                 word.to_ascii_lowercase()
@@ -340,10 +316,7 @@ impl CandidateBuilder<'_> {
             let mut tokens = all.iter();
             tokens.any(|token| {
                 matches!(token.kind, Kind::Word | Kind::Name)
-                    && token
-                        .text
-                        .trim_matches('"')
-                        .eq_ignore_ascii_case(&table.name)
+                    && token.text.trim_matches('"').eq_ignore_ascii_case(&table.name)
             })
         };
         let mut tables: Vec<_> = names.tables.iter().filter(is_named).collect();
@@ -361,9 +334,8 @@ impl CandidateBuilder<'_> {
             QueryLanguage::Sql => names.functions.iter().map(String::as_str).collect(),
             QueryLanguage::Influxql => keywords::INFLUXQL_FUNCTIONS.to_vec(),
         };
-        let functions = all_functions
-            .into_iter()
-            .filter(|name| has_prefix(name, self.place.prefix));
+        let functions =
+            all_functions.into_iter().filter(|name| has_prefix(name, self.place.prefix));
         candidates.extend(functions.map(|name| Candidate::plain(format!("{name}("))));
         candidates
     }

@@ -198,12 +198,7 @@ mod tests {
         let entries = file.load().unwrap();
         assert!(entries.len() >= 60, "{}", entries.len());
         let first = count - entries.len();
-        assert!(
-            entries
-                .iter()
-                .enumerate()
-                .all(|(at, kept)| *kept == entry(first + at))
-        );
+        assert!(entries.iter().enumerate().all(|(at, kept)| *kept == entry(first + at)));
     }
 
     #[test]

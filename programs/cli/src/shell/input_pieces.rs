@@ -62,8 +62,7 @@ pub(super) fn next_piece(text: &str, language: QueryLanguage) -> Option<(InputPi
 /// Returns the end of the line within a space or comment token, where an InfluxQL statement ends.
 fn line_end(token: &SyntaxToken<'_>, language: QueryLanguage) -> Option<usize> {
     let ends = language == QueryLanguage::Influxql && !token.is_significant() && token.closed;
-    ends.then(|| token.text.find('\n').map(|at| at + 1))
-        .flatten()
+    ends.then(|| token.text.find('\n').map(|at| at + 1)).flatten()
 }
 
 /// Returns the end of the line if a text begins with a meta-command.

@@ -44,9 +44,7 @@ pub(super) fn of_client(error: &ClientError) -> String {
 /// Extracts the message of a response, which may be wrapped in JSON; `None` if it is empty.
 fn reason(body: &str) -> Option<String> {
     let value: Option<Value> = serde_json::from_str(body).ok();
-    let error = value
-        .as_ref()
-        .and_then(|value| value.get("error")?.as_str());
+    let error = value.as_ref().and_then(|value| value.get("error")?.as_str());
     let text = error.unwrap_or(body).trim();
     (!text.is_empty()).then(|| terminal::shown(text))
 }

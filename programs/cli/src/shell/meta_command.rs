@@ -98,9 +98,7 @@ impl MetaCommand {
             }
             "\\lang" => {
                 let language = QueryLanguage::from_str(argument, true);
-                return language
-                    .map(Self::Language)
-                    .map_err(|_| needs("one of sql and influxql"));
+                return language.map(Self::Language).map_err(|_| needs("one of sql and influxql"));
             }
             "\\d" => {
                 return Ok(optional.map_or(Self::Tables, |table| Self::Columns { table }));
@@ -123,9 +121,7 @@ impl MetaCommand {
 /// Removes optional quotes from a name or path.
 fn unquoted(argument: &str) -> String {
     for quote in ['"', '\''] {
-        let inner = argument
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote));
+        let inner = argument.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
         if let Some(inner) = inner {
             return inner.replace(&String::from_iter([quote, quote]), &quote.to_string());
         }

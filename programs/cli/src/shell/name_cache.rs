@@ -100,14 +100,10 @@ impl NameCache {
         if age.is_none_or(|age| age > MAX_AGE) && !state.is_loading {
             state.is_loading = true;
             let shared = Arc::clone(&self.shared);
-            self.runtime
-                .spawn(load(shared, state.generation, state.database.clone()));
+            self.runtime.spawn(load(shared, state.generation, state.database.clone()));
         }
         let is_awaited = |state: &mut NameCacheState| state.is_loading && state.fetched.is_none();
-        let waited = self
-            .shared
-            .loaded
-            .wait_timeout_while(state, WAIT, is_awaited);
+        let waited = self.shared.loaded.wait_timeout_while(state, WAIT, is_awaited);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&state.names)
     }
@@ -147,9 +143,7 @@ pub(super) async fn fetch_databases(client: &Client) -> Result<Vec<String>, Clie
         name: String,
     }
     let path = "/api/v3/configure/database";
-    let rows: Vec<Row> = client
-        .fetch_json(Method::GET, path, &[("format", "json")])
-        .await?;
+    let rows: Vec<Row> = client.fetch_json(Method::GET, path, &[("format", "json")]).await?;
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 

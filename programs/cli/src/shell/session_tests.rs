@@ -172,12 +172,7 @@ fn tables_columns_and_caches_are_described() {
     1 row
     "#);
     let requests = server.requests();
-    let asked = |what: &str| {
-        requests
-            .iter()
-            .filter(|request| request.contains(what))
-            .count()
-    };
+    let asked = |what: &str| requests.iter().filter(|request| request.contains(what)).count();
     assert_eq!(asked("information_schema.tables WHERE"), 3);
     assert_eq!(asked("table_name = 'it''s' ORDER BY column_name"), 1);
     assert_eq!(asked("FROM system.last_caches"), 1);
@@ -242,9 +237,7 @@ fn files_that_run_themselves_come_to_an_end() {
     let nowhere = format!("\\i {}/nowhere.sql", folder.path().display());
     let (flow, _, _, err) = run(&server, None, &[&format!("\\i {script}"), &nowhere]);
     assert_eq!(flow, InputOutcome::Failed);
-    let err = err
-        .text()
-        .replace(&folder.path().display().to_string(), "…");
+    let err = err.text().replace(&folder.path().display().to_string(), "…");
     insta::assert_snapshot!(err, @r#"
     times: off
     error: …/a.sql: files are nested too deeply

@@ -19,10 +19,8 @@ impl MockServer {
     pub(super) fn new(answers: &[(u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let answers: Vec<_> = answers
-            .iter()
-            .map(|&(status, body)| (status, body.to_owned()))
-            .collect();
+        let answers: Vec<_> =
+            answers.iter().map(|&(status, body)| (status, body.to_owned())).collect();
         let serve = move || {
             let answered = answers.into_iter().map(|(status, body)| {
                 let (mut connection, _) = listener.accept().unwrap();

@@ -202,12 +202,10 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, language: QueryLanguage) -> String {
-        let shown = tokens(text, language)
-            .filter(SyntaxToken::is_significant)
-            .map(|token| {
-                let open = if token.closed { "" } else { "…" };
-                format!("{:?}({}{open})", token.kind, token.text)
-            });
+        let shown = tokens(text, language).filter(SyntaxToken::is_significant).map(|token| {
+            let open = if token.closed { "" } else { "…" };
+            format!("{:?}({}{open})", token.kind, token.text)
+        });
         shown.collect::<Vec<_>>().join(" ")
     }
 

@@ -100,9 +100,8 @@ impl WorkerChannels {
             }
             request
         };
-        let channel = ServiceBuilder::new()
-            .layer(MapRequestLayer::new(add_header))
-            .service(channel);
+        let channel =
+            ServiceBuilder::new().layer(MapRequestLayer::new(add_header)).service(channel);
         Ok(create_worker_client(BoxCloneSyncChannel::new(channel)))
     }
 
@@ -149,9 +148,7 @@ impl ChannelPool {
             let oldest = oldest.0.clone();
             channels.remove(&oldest);
         }
-        let pooled = channels
-            .entry(url.clone())
-            .or_insert(PooledChannel { channel, used });
+        let pooled = channels.entry(url.clone()).or_insert(PooledChannel { channel, used });
         pooled.channel.clone()
     }
 

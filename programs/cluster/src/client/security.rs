@@ -111,9 +111,7 @@ impl ClientSecurity {
             path: path.display().to_string(),
             reason,
         };
-        let pem = fs::read(path)
-            .await
-            .map_err(|error| unusable(error.to_string()))?;
+        let pem = fs::read(path).await.map_err(|error| unusable(error.to_string()))?;
         let roots = parse_roots(&pem).map_err(unusable)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])

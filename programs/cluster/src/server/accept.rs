@@ -63,9 +63,7 @@ async fn connect(
     let stream: Box<dyn ByteStream> = match tls {
         None => Box::new(stream),
         Some(tls) => {
-            let handshake = world
-                .timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream))
-                .await;
+            let handshake = world.timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
             match handshake {
                 Some(Ok(stream)) => Box::new(stream),
                 Some(Err(error)) => {

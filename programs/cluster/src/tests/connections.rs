@@ -139,9 +139,7 @@ async fn certificates_are_checked_against_the_ca_and_the_name() {
     let ca = folder.path().join("ca.pem");
     let (ca_pem, certificate, key) = certificates("neap.internal");
     fs::write(&ca, &ca_pem).unwrap();
-    let url = cluster
-        .serve("v1", Some(acceptor(&certificate, &key)))
-        .await;
+    let url = cluster.serve("v1", Some(acceptor(&certificate, &key))).await;
     let (_, ticket) = cluster.ticket();
     let ask = async |security: ClientSecurity| {
         let channels = cluster.channels(security);
@@ -179,10 +177,7 @@ async fn answer_with(frames: Vec<u8>) -> Url {
         let mut preface = [0; 24];
         stream.read_exact(&mut preface).await.unwrap();
         // SETTINGS without parameters.
-        stream
-            .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
-            .await
-            .unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
         let mut has_request = false;
         while !has_request {
             let mut head = [0; 9];

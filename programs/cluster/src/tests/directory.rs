@@ -22,10 +22,7 @@ async fn workers_of_other_versions_and_those_that_do_not_answer_are_left_out() {
     // Nothing listens there.
     let closed: Url = "http://127.0.0.1:1".parse().unwrap();
     let not_allowed: Url = "http://192.0.2.1:1".parse().unwrap();
-    for (number, url) in [&same, &other, &closed, &not_allowed]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, url) in [&same, &other, &closed, &not_allowed].into_iter().enumerate() {
         cluster.record(number as u128, url).await;
     }
     let directory = cluster.directory();

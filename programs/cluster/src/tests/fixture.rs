@@ -123,9 +123,7 @@ impl ClusterFixture {
     /// Serves the port of a worker until the fixture is dropped, and returns its URL.
     pub(super) async fn serve_worker(&self, worker: Worker, tls: Option<AcceptorSource>) -> Url {
         let stop = CancellationToken::new();
-        let url = self
-            .serve_until(worker, tls, stop.clone(), Duration::ZERO)
-            .await;
+        let url = self.serve_until(worker, tls, stop.clone(), Duration::ZERO).await;
         self.ports.lock().unwrap().push(stop.drop_guard());
         url
     }
@@ -216,11 +214,7 @@ pub(super) async fn version(
     url: &Url,
     header: Option<(HeaderName, HeaderValue)>,
 ) -> Result<String, String> {
-    let mut client = channels
-        .client(url, header)
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut client = channels.client(url, header).await.map_err(|error| error.to_string())?;
     let info = client.get_worker_info(GetWorkerInfoRequest {}).await;
-    info.map(|info| info.version)
-        .map_err(|error| error.to_string())
+    info.map(|info| info.version).map_err(|error| error.to_string())
 }

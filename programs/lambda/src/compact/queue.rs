@@ -77,14 +77,10 @@ impl OrderQueue {
         headers.insert(CONTENT_TYPE, json);
         let target = HeaderValue::from_static("AmazonSQS.SendMessage");
         headers.insert("x-amz-target", target);
-        let response = self
-            .client
-            .post("/", headers, body.into())
-            .await
-            .map_err(|error| {
-                let is_lost = matches!(error, RequestError::Connection(_));
-                (is_lost, error.to_string())
-            })?;
+        let response = self.client.post("/", headers, body.into()).await.map_err(|error| {
+            let is_lost = matches!(error, RequestError::Connection(_));
+            (is_lost, error.to_string())
+        })?;
         if response.status.is_success() {
             Ok(())
         } else {

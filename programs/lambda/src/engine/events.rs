@@ -131,9 +131,7 @@ fn from_envelope(
             let segments = records.into_iter().filter_map(|record| put(record, home));
             return Some(EngineEvent::NewSegments(segments.collect()));
         }
-        let messages = records
-            .into_iter()
-            .filter_map(|record| message(record, home));
+        let messages = records.into_iter().filter_map(|record| message(record, home));
         return may_be_messages.then(|| EngineEvent::Messages(messages.collect()));
     }
     let source = envelope.source.as_deref();
@@ -339,9 +337,8 @@ mod tests {
         let EngineEvent::Messages(messages) = parsed(&queue) else {
             panic!("{queue}");
         };
-        let understood = messages
-            .iter()
-            .map(|message| (message.id.as_str(), message.segments.is_ok()));
+        let understood =
+            messages.iter().map(|message| (message.id.as_str(), message.segments.is_ok()));
         assert_eq!(
             understood.collect::<Vec<_>>(),
             [("1", false), ("3", false), ("4", true)]

@@ -52,11 +52,7 @@ const DECODED_PATH: &AsciiSet = &PATH.add(b'%');
 const QUERY: &AsciiSet = &PATH.remove(b'?');
 
 /// Characters that must be encoded in a name or value of a query string.
-const QUERY_PART: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const QUERY_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Name of the query string in errors.
 const QUERY_STRING: &str = "query string";
@@ -265,9 +261,7 @@ impl HttpEvent {
         *request.method_mut() = method.map_err(|_| EventError::Malformed("method"))?;
         *request.uri_mut() = self.uri(source, base_path)?;
         if let Some(address) = self.address(source) {
-            request
-                .extensions_mut()
-                .insert(PeerAddress(SocketAddr::new(address, 0)));
+            request.extensions_mut().insert(PeerAddress(SocketAddr::new(address, 0)));
         }
         *request.headers_mut() = self.header_map()?;
         *request.body_mut() = self.body()?.into();
@@ -325,14 +319,12 @@ impl HttpEvent {
     fn header_map(&self) -> Result<HeaderMap, EventError> {
         let mut map = HeaderMap::new();
         for (name, value) in &self.headers {
-            map.try_append(name, value.clone())
-                .map_err(|_| EventError::TooManyHeaders)?;
+            map.try_append(name, value.clone()).map_err(|_| EventError::TooManyHeaders)?;
         }
         // An HTTP API sends cookies only here; a function URL also sends them as a header.
         let cookies = self.cookies.as_deref().map(HeaderValue::from_str);
         if let (Some(Ok(cookies)), false) = (cookies, map.contains_key(COOKIE)) {
-            map.try_append(COOKIE, cookies)
-                .map_err(|_| EventError::TooManyHeaders)?;
+            map.try_append(COOKIE, cookies).map_err(|_| EventError::TooManyHeaders)?;
         }
         Ok(map)
     }
@@ -357,9 +349,7 @@ impl HttpEvent {
             return Ok(body.into());
         }
         let decoded = BASE64_STANDARD.decode(body);
-        decoded
-            .map(Bytes::from)
-            .map_err(|_| EventError::Malformed("body in base64"))
+        decoded.map(Bytes::from).map_err(|_| EventError::Malformed("body in base64"))
     }
 }
 
@@ -449,10 +439,7 @@ fn headers(event: &JsonObject<'_>) -> Vec<(HeaderName, HeaderValue)> {
         return all;
     }
     let headers: JsonObject<'_> = event.get("headers").unwrap_or_default();
-    headers
-        .iter()
-        .filter_map(|(name, value)| header(name, value))
-        .collect()
+    headers.iter().filter_map(|(name, value)| header(name, value)).collect()
 }
 
 fn header(name: &[u8], value: &RawValue) -> Option<(HeaderName, HeaderValue)> {
@@ -464,9 +451,7 @@ fn header(name: &[u8], value: &RawValue) -> Option<(HeaderName, HeaderValue)> {
 /// Removes leading segments from a path, if it starts with them.
 fn strip_segments<'a>(path: &'a str, first: &str) -> &'a str {
     let first = first.trim_matches('/');
-    let rest = path
-        .strip_prefix('/')
-        .and_then(|path| path.strip_prefix(first));
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(first));
     match rest {
         _ if first.is_empty() => path,
         Some("") => "/",

@@ -39,9 +39,7 @@ fn stages_and_base_paths_are_removed_from_paths() {
     let mut http_api = own_domain;
     http_api["version"] = json!("1.0");
     assert_eq!(uri(http_api), "/health");
-    let based = event(v2("$default", "/tsdb/health"))
-        .into_request("/tsdb/")
-        .unwrap();
+    let based = event(v2("$default", "/tsdb/health")).into_request("/tsdb/").unwrap();
     assert_eq!(based.request.uri(), "/health");
 }
 
@@ -131,8 +129,7 @@ fn cookies_appear_once_in_the_request() {
         .into_request("")
         .unwrap();
         let all = incoming.request.headers().get_all(COOKIE).iter();
-        all.map(|value| value.to_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(cookies(json!({})), ["a=1; b=2"]);
     assert_eq!(cookies(json!({"cookie": "a=1; b=2"})), ["a=1; b=2"]);
@@ -262,9 +259,7 @@ fn invalid_required_fields_make_a_request_malformed() {
         assert_eq!(error, EventError::Malformed(part));
     }
     // Half of a surrogate pair, which JSON can escape.
-    let text = whole
-        .to_string()
-        .replace(r#""body":"""#, r#""body":"\ud800""#);
+    let text = whole.to_string().replace(r#""body":"""#, r#""body":"\ud800""#);
     let half: HttpEvent = serde_json::from_str(&text).unwrap();
     let error = half.into_request("").unwrap_err();
     assert_eq!(error, EventError::Malformed("body"));
@@ -272,9 +267,8 @@ fn invalid_required_fields_make_a_request_malformed() {
 
 #[test]
 fn too_many_headers_are_rejected() {
-    let headers: serde_json::Map<_, _> = (0..40_000)
-        .map(|number| (format!("x-{number}"), json!("")))
-        .collect();
+    let headers: serde_json::Map<_, _> =
+        (0..40_000).map(|number| (format!("x-{number}"), json!(""))).collect();
     let many = event(json!({
         "rawPath": "/", "headers": headers, "requestContext": {"http": {"method": "GET"}},
     }));

@@ -220,9 +220,7 @@ impl HttpFunction {
             match event.into_request(&self.parts.options.base_path) {
                 Ok(incoming) => incoming,
                 Err(error) => {
-                    return Ok(self
-                        .refuse(&asked, &error, event_error_response(&error))
-                        .await);
+                    return Ok(self.refuse(&asked, &error, event_error_response(&error)).await);
                 }
             };
         let work = AssertUnwindSafe(self.serve(&asked, request, left)).catch_unwind();
@@ -352,9 +350,7 @@ impl HttpFunction {
         let key = large_responses::key(&self.parts.bucket, &content.kind);
         let lasts = self.parts.options.result_url_lifetime;
         let stored = large_responses::store(links, &key, content, pieces, rest);
-        stored
-            .await
-            .map_err(|error| error.into_api(self.parts.fault_of_body))?;
+        stored.await.map_err(|error| error.into_api(self.parts.fault_of_body))?;
         let url = links.url(&key, lasts).await;
         url.map_err(|error| {
             large_responses::LargeResponseError::from(error).into_api(self.parts.fault_of_body)

@@ -137,11 +137,8 @@ pub(super) fn has_body(status: StatusCode) -> bool {
 pub(super) fn join_values(mut headers: HeaderMap) -> (HeaderMap, Vec<String>) {
     let cookies = take_cookies(&mut headers);
     let joined = headers.keys().filter_map(|name| {
-        let values: Vec<&str> = headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let values: Vec<&str> =
+            headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         let value = HeaderValue::from_str(&values.join(", ")).ok()?;
         (!values.is_empty()).then(|| (name.clone(), value))
     });

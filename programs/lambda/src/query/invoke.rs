@@ -99,14 +99,14 @@ impl TaskInvoker for FunctionInvoker {
     async fn invoke(&self, event: Bytes, _: Duration) -> Result<Bytes, InvokeError> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
-        let response = self
-            .client
-            .post(&self.path, headers, event)
-            .await
-            .map_err(|error| match error {
-                RequestError::Credentials(reason) => InvokeError::Refused(reason),
-                RequestError::Connection(reason) => InvokeError::Unavailable(reason),
-            })?;
+        let response =
+            self.client
+                .post(&self.path, headers, event)
+                .await
+                .map_err(|error| match error {
+                    RequestError::Credentials(reason) => InvokeError::Refused(reason),
+                    RequestError::Connection(reason) => InvokeError::Unavailable(reason),
+                })?;
         reply(response)
     }
 }

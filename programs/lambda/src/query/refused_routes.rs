@@ -52,11 +52,7 @@ mod tests {
             ("DELETE", "/api/v3/enterprise/backup/monday"),
             ("POST", IMPORT),
         ] {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .body(Body::empty())
-                .unwrap();
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
             let response = refused_routes().oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
         }

@@ -56,9 +56,7 @@ pub(super) async fn refresh_views(
 ) -> Result<Value, EventFailure> {
     let limit = left.saturating_sub(RESERVE.min(left / 2));
     let refresh = engine.refresh_all_views(limit);
-    let refresh = engine
-        .world()
-        .timeout(left.saturating_sub(ANSWER_RESERVE), refresh);
+    let refresh = engine.world().timeout(left.saturating_sub(ANSWER_RESERVE), refresh);
     let failed = |message: String| EventFailure {
         kind: "Views",
         message,

@@ -42,11 +42,7 @@ impl SharedDirectory {
     /// Opens a function over it.
     pub(crate) fn open<P: Program>(&self, more: &[&str]) -> FunctionUnderTest {
         let flags = self.flags();
-        let all: Vec<&str> = flags
-            .iter()
-            .map(String::as_str)
-            .chain(more.iter().copied())
-            .collect();
+        let all: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         FunctionUnderTest::open::<P>(&all)
     }
 }

@@ -11,9 +11,7 @@ use serde_json::Value;
 use crate::instance::{SharedDirectory, recorded, request};
 
 fn interface<P: Program>() -> Value {
-    let json = P::INTERFACE
-        .to_json(&options::command::<P::Options>())
-        .unwrap();
+    let json = P::INTERFACE.to_json(&options::command::<P::Options>()).unwrap();
     serde_json::from_str(&json).unwrap()
 }
 
@@ -46,9 +44,7 @@ async fn asked<P: Program>(
     }
     let metrics = instance.say(&request("GET", "/metrics", "", "")).await;
     let text = metrics["body"].as_str().unwrap();
-    let counts = text
-        .lines()
-        .filter(|line| line.starts_with("neap_store_requests_total{"));
+    let counts = text.lines().filter(|line| line.starts_with("neap_store_requests_total{"));
     let asked = counts.map(|line| {
         let mut quoted = line.split('"').skip(1).step_by(2);
         let (operation, class) = (quoted.next().unwrap(), quoted.next().unwrap());
@@ -104,12 +100,10 @@ async fn all_store_requests_are_declared() {
         for (operation, prefix) in asked {
             let store = interface["store"].as_array().unwrap();
             let declared = store.iter().find(|access| access["prefix"] == prefix);
-            let operations = declared
-                .map(|access| access["operations"].clone())
-                .unwrap_or_default();
-            let is_declared = operations
-                .as_array()
-                .is_some_and(|all| all.contains(&operation.clone().into()));
+            let operations =
+                declared.map(|access| access["operations"].clone()).unwrap_or_default();
+            let is_declared =
+                operations.as_array().is_some_and(|all| all.contains(&operation.clone().into()));
             assert!(
                 is_declared,
                 "{}: {operation} {prefix}",

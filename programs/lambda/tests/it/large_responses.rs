@@ -50,10 +50,7 @@ async fn fetch(url: &str) -> (u16, String, Vec<u8>) {
     let request = http::Request::get(url).body(HttpRequestBody::empty());
     let answer = client.execute(request.unwrap()).await.unwrap();
     let status = answer.status().as_u16();
-    let kind = answer.headers()["content-type"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
     (
         status,
         kind,
@@ -81,11 +78,7 @@ pub(crate) fn flags(server: &S3Server) -> Vec<String> {
 
 /// Appends flags.
 pub(crate) fn open<'a>(flags: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
-    flags
-        .iter()
-        .map(String::as_str)
-        .chain(more.iter().copied())
-        .collect()
+    flags.iter().map(String::as_str).chain(more.iter().copied()).collect()
 }
 
 #[tokio::test]
@@ -137,10 +130,7 @@ async fn the_payload_limit_includes_json_escapes() {
     )
     .await;
     let function = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &[]));
-    let body = function.say(&select("json")).await["body"]
-        .as_str()
-        .unwrap()
-        .len();
+    let body = function.say(&select("json")).await["body"].as_str().unwrap().len();
     let limit = (body + 100).to_string();
     let small =
         FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", &limit]));
@@ -193,10 +183,7 @@ async fn a_large_answer_is_an_error_if_the_store_has_no_urls() {
     let place = SharedDirectory::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
     let flags = ["--without-auth", "--payload-limit", "1kb"];
-    let answer = place
-        .open::<QueryProgram>(&flags)
-        .say(&select("json"))
-        .await;
+    let answer = place.open::<QueryProgram>(&flags).say(&select("json")).await;
     assert_eq!(answer["statusCode"], 400);
     let body = answer["body"].as_str().unwrap();
     assert!(body.contains("more than 1000 bytes"), "{body}");
@@ -283,14 +270,7 @@ async fn large_answers_have_keys_that_garbage_collection_knows() {
     let small = FunctionUnderTest::open::<QueryProgram>(&open(&flags, &["--payload-limit", "1kb"]));
     let answer = small.say(&select("csv")).await;
     let url = answer["headers"]["location"].as_str().unwrap().to_owned();
-    let key = url
-        .split('?')
-        .next()
-        .unwrap()
-        .rsplit("/results/")
-        .next()
-        .unwrap()
-        .to_owned();
+    let key = url.split('?').next().unwrap().rsplit("/results/").next().unwrap().to_owned();
     let key: neap_bucket::Key = format!("results/{key}").parse().unwrap();
     let mut config = StoreConfig {
         bucket: Some(server.bucket().to_owned()),
@@ -301,9 +281,6 @@ async fn large_answers_have_keys_that_garbage_collection_knows() {
     config.aws.aws_access_key_id = S3Server::ACCESS_KEY.parse().ok();
     config.aws.aws_secret_access_key = S3Server::SECRET_KEY.parse().ok();
     let store = config.open(&World::system(), None).unwrap().main;
-    let found = store
-        .get(&key.to_string(), GetOptions::default())
-        .await
-        .unwrap();
+    let found = store.get(&key.to_string(), GetOptions::default()).await.unwrap();
     assert!(matches!(found.value, Get::Found(_)));
 }

@@ -19,9 +19,7 @@ async fn a_query_is_answered_before_the_function_times_out() {
     let flags = large_responses::flags(&server);
     let writes = FunctionUnderTest::open::<WriteProgram>(&large_responses::open(&flags, &[]));
     let query = "db=d&precision=second";
-    writes
-        .say(&request("POST", "/api/v3/write_lp", query, "t v=1 1"))
-        .await;
+    writes.say(&request("POST", "/api/v3/write_lp", query, "t v=1 1")).await;
     let queries = FunctionUnderTest::open::<QueryProgram>(&large_responses::open(&flags, &[]));
     let event = request(
         "GET",
@@ -50,10 +48,7 @@ async fn an_event_without_time_left_has_an_unknown_outcome() {
     let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(OPEN);
     let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
-    let late = writes
-        .try_invoke(&event, Duration::from_millis(400))
-        .await
-        .unwrap();
+    let late = writes.try_invoke(&event, Duration::from_millis(400)).await.unwrap();
     assert_eq!(late["statusCode"], 503);
     assert_eq!(late["headers"]["retry-after"], "1");
     let compact = place.open::<CompactProgram>(&[]);

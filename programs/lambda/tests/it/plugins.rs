@@ -45,24 +45,18 @@ async fn create(engine: &FunctionUnderTest, name: &str, specification: &str) {
         "trigger_settings": {"run_async": false, "error_behavior": "log"},
     });
     let path = "/api/v3/configure/processing_engine_trigger";
-    let answer = engine
-        .say(&request("POST", path, "", &body.to_string()))
-        .await;
+    let answer = engine.say(&request("POST", path, "", &body.to_string())).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
 }
 
 async fn write(writes: &FunctionUnderTest, line: &str) {
-    let answer = writes
-        .say(&request("POST", "/api/v3/write_lp", "db=d", line))
-        .await;
+    let answer = writes.say(&request("POST", "/api/v3/write_lp", "db=d", line)).await;
     assert_eq!(answer["statusCode"], 204, "{answer}");
 }
 
 async fn rows(queries: &FunctionUnderTest, sql: &str) -> Value {
     let query = format!("db=d&q={}", sql.replace(' ', "%20"));
-    let answer = queries
-        .say(&request("GET", "/api/v3/query_sql", &query, ""))
-        .await;
+    let answer = queries.say(&request("GET", "/api/v3/query_sql", &query, "")).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
 }
@@ -127,9 +121,7 @@ async fn a_plugin_answers_a_request() {
     let flags = ["--without-auth", "--plugin-dir", folder.to_str().unwrap()];
     let engine = place.open::<EngineProgram>(&flags);
     create(&engine, "answer", "request:count").await;
-    let answer = engine
-        .say(&request("POST", "/api/v3/engine/count", "a=b", "{}"))
-        .await;
+    let answer = engine.say(&request("POST", "/api/v3/engine/count", "a=b", "{}")).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     assert_eq!(body, json!({"n": 1, "asked": "b"}));
@@ -208,10 +200,7 @@ async fn messages_are_sent_again_if_the_store_is_too_slow() {
         ..Faults::default()
     });
     let event = crate::instance::recorded("engine-queue");
-    let answer = engine
-        .try_invoke(&event, Duration::from_secs(1))
-        .await
-        .unwrap();
+    let answer = engine.try_invoke(&event, Duration::from_secs(1)).await.unwrap();
     let messages = event["Records"].as_array().unwrap().len();
     let failed = answer["batchItemFailures"].as_array().unwrap().len();
     assert_eq!(failed, messages, "{answer}");

@@ -182,24 +182,9 @@ async fn an_event_for_another_function_fails() {
     let place = SharedDirectory::new();
     let left = crate::instance::EVENT_TIME;
     let writes = place.open::<WriteProgram>(OPEN);
-    assert!(
-        writes
-            .try_invoke(&recorded("engine-bucket"), left)
-            .await
-            .is_err()
-    );
+    assert!(writes.try_invoke(&recorded("engine-bucket"), left).await.is_err());
     let compact = place.open::<CompactProgram>(&[]);
-    assert!(
-        compact
-            .try_invoke(&recorded("query-http-api"), left)
-            .await
-            .is_err()
-    );
+    assert!(compact.try_invoke(&recorded("query-http-api"), left).await.is_err());
     let engine = place.open::<EngineProgram>(OPEN);
-    assert!(
-        engine
-            .try_invoke(&recorded("compact-scheduler"), left)
-            .await
-            .is_err()
-    );
+    assert!(engine.try_invoke(&recorded("compact-scheduler"), left).await.is_err());
 }

@@ -106,9 +106,7 @@ async fn a_query_that_waits_for_the_store_is_answered_when_the_instance_ends() {
 async fn a_query_that_computes_is_answered_when_the_instance_ends() {
     let place = SharedDirectory::new();
     let writes = place.open::<WriteProgram>(&["--without-auth"]);
-    let lines: String = (1..=2_000)
-        .map(|row| format!("t v={row}i {row}\n"))
-        .collect();
+    let lines: String = (1..=2_000).map(|row| format!("t v={row}i {row}\n")).collect();
     let query = "db=d&precision=second";
     let event = request("POST", "/api/v3/write_lp", query, &lines);
     assert_eq!(writes.say(&event).await["statusCode"], 204);

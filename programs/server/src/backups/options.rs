@@ -76,9 +76,7 @@ mod tests {
     fn a_schedule_is_an_interval_or_a_cron_expression() {
         let next = |text: &str, seconds: i64| {
             let times = parse_schedule(text).unwrap();
-            let next = times
-                .0
-                .next_after(StoreTime::from_micros(seconds * 1_000_000));
+            let next = times.0.next_after(StoreTime::from_micros(seconds * 1_000_000));
             next.unwrap().micros() / 1_000_000
         };
         assert_eq!(next("1h", 10), 3_600);

@@ -54,8 +54,6 @@ fn outgoing_address(bound: SocketAddr) -> Option<SocketAddr> {
 pub(super) fn is_local(address: &str) -> bool {
     match address.parse::<SocketAddr>() {
         Ok(address) => address.ip().is_loopback(),
-        Err(_) => address
-            .rsplit_once(':')
-            .is_some_and(|(host, _)| host == "localhost"),
+        Err(_) => address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
     }
 }

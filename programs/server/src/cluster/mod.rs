@@ -172,9 +172,7 @@ impl WorkerPort {
             error,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let server = WorkerServer::bind(address, cores)
-            .await
-            .map_err(cannot_listen)?;
+        let server = WorkerServer::bind(address, cores).await.map_err(cannot_listen)?;
         let bound = server.address().map_err(cannot_listen)?;
         let url = advertised_url::find(&args.cluster, bound, tls.is_some())?;
         catalog.ensure_cluster_secret().await?;
@@ -190,9 +188,7 @@ impl WorkerPort {
 
     /// Serves until `stop`, and then for the time that running tasks need, at most `--shutdown-timeout`.
     pub(super) async fn serve(self, stop: CancellationToken) {
-        self.server
-            .serve(self.parts, stop, self.shutdown_timeout)
-            .await;
+        self.server.serve(self.parts, stop, self.shutdown_timeout).await;
     }
 }
 

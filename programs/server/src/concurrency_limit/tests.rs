@@ -42,9 +42,7 @@ fn arriving(client: u8, announced: usize) -> (ChunkSender, Request) {
     let mut request = request("POST", Body::from_stream(arriving));
     let address = SocketAddr::new([192, 0, 2, client].into(), 1);
     request.extensions_mut().insert(PeerAddress(address));
-    request
-        .headers_mut()
-        .insert("content-length", announced.into());
+    request.headers_mut().insert("content-length", announced.into());
     (pieces, request)
 }
 
@@ -96,10 +94,8 @@ async fn requests_with_incomplete_bodies_hold_no_permit() {
         },
         &Metrics::default(),
     );
-    let (pieces, started_at): (Vec<_>, Vec<_>) = [1, 2]
-        .map(|client| arriving(client, 10))
-        .into_iter()
-        .unzip();
+    let (pieces, started_at): (Vec<_>, Vec<_>) =
+        [1, 2].map(|client| arriving(client, 10)).into_iter().unzip();
     let mut started_at: Vec<_> = started_at
         .into_iter()
         .map(|request| tokio::spawn(routes.clone().oneshot(request)))

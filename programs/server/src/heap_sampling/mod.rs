@@ -117,8 +117,7 @@ impl ThreadSampler {
     #[inline(never)]
     fn note(&self, session: usize, address: usize, bytes: usize) {
         if self.session.replace(session) != session {
-            self.random
-                .set(first_random(SEEDS.fetch_add(1, Ordering::Relaxed)));
+            self.random.set(first_random(SEEDS.fetch_add(1, Ordering::Relaxed)));
             self.left.set(self.draw_distance());
         }
         if let Some(left) = self.left.get().checked_sub(bytes.max(1)) {

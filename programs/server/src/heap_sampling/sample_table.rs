@@ -114,10 +114,7 @@ impl SampleTable {
             if matches!(found, EMPTY | RESERVED) || !is_of_session {
                 continue;
             }
-            let frames = record
-                .frames
-                .iter()
-                .map(|frame| frame.load(Ordering::Relaxed));
+            let frames = record.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
             let sample = HeapSample {
                 bytes: record.bytes.load(Ordering::Relaxed),
                 frames: frames.take_while(|frame| *frame != 0).collect(),

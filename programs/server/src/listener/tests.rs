@@ -20,9 +20,7 @@ struct RunningListener {
 
 impl RunningListener {
     async fn start(bound: ListenerSettings) -> Self {
-        let listener = Listener::bind("127.0.0.1:0", bound, World::system())
-            .await
-            .unwrap();
+        let listener = Listener::bind("127.0.0.1:0", bound, World::system()).await.unwrap();
         let serving = Self {
             address: listener.address().unwrap(),
             stats: listener.stats(),

@@ -18,15 +18,11 @@ pub(crate) struct McpArgs {
 
 /// Parses an origin with its port. `*` is any port.
 fn parse_origin(text: &str) -> Result<String, String> {
-    let host = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    let is_origin = host
-        .and_then(|host| host.rsplit_once(':'))
-        .is_some_and(|(host, port)| {
-            let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@']);
-            is_host && (port == "*" || port.parse::<u16>().is_ok())
-        });
+    let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_origin = host.and_then(|host| host.rsplit_once(':')).is_some_and(|(host, port)| {
+        let is_host = !host.is_empty() && !host.contains(['/', '?', '#', '@']);
+        is_host && (port == "*" || port.parse::<u16>().is_ok())
+    });
     if is_origin {
         Ok(text.to_owned())
     } else {

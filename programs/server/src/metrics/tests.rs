@@ -96,9 +96,7 @@ fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
         let bare = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|suffix| name.strip_suffix(suffix));
-        let name = bare
-            .filter(|bare| names.contains_key(*bare))
-            .unwrap_or(name);
+        let name = bare.filter(|bare| names.contains_key(*bare)).unwrap_or(name);
         let (_, known) = names.get_mut(name).unwrap_or_else(|| panic!("{line}"));
         for part in labels.split("\",").filter_map(|part| part.split_once('=')) {
             known.insert(part.0.to_owned());

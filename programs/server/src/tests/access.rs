@@ -87,10 +87,7 @@ impl AuthTestServer {
         for name in ["own", "gone", "other"] {
             let id = catalog.create_database(name, None).await.unwrap();
             catalog.create_table(id, "m", &[], &[]).await.unwrap();
-            catalog
-                .create_trigger(id, &for_requests(name))
-                .await
-                .unwrap();
+            catalog.create_trigger(id, &for_requests(name)).await.unwrap();
         }
         let admin = catalog.create_admin_token().await.unwrap();
         tokens.insert("admin".to_owned(), admin.secret.reveal().to_owned());
@@ -104,10 +101,7 @@ impl AuthTestServer {
             tokens.insert(permission, secret);
         }
         tokens.extend(sign_in_users(&served).await);
-        let id = catalog
-            .delete_database("gone", HardDelete::Never)
-            .await
-            .unwrap();
+        let id = catalog.delete_database("gone", HardDelete::Never).await.unwrap();
         let root = catalog.root(ANY_AGE).await.unwrap();
         let gone = root.value.databases()[&id].name.clone();
         Self {
@@ -127,11 +121,7 @@ impl AuthTestServer {
     ) -> (u16, String) {
         let mut headers = Vec::new();
         let bearer = token.map(|token| format!("Bearer {}", self.tokens[token]));
-        headers.extend(
-            bearer
-                .as_ref()
-                .map(|bearer| ("authorization", bearer.as_str())),
-        );
+        headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
         if body.starts_with('{') {
             headers.push(("content-type", "application/json"));
         }
@@ -161,20 +151,13 @@ const FORBIDDEN: &str = r#"{"error": "unauthorized to perform requested action w
 
 async fn check(rows: Vec<AccessCase>) {
     let guarded = AuthTestServer::new().await;
-    let tokens: Vec<_> = guarded
-        .tokens
-        .keys()
-        .map(String::as_str)
-        .map(Some)
-        .collect();
+    let tokens: Vec<_> = guarded.tokens.keys().map(String::as_str).map(Some).collect();
     let mut number = 0;
     let mut wrong = Vec::new();
     for (method, path, body, may, status) in rows {
         for token in tokens.iter().copied().chain([None]) {
             number += 1;
-            let path = path
-                .replace("{gone}", &guarded.gone)
-                .replace("{n}", &number.to_string());
+            let path = path.replace("{gone}", &guarded.gone).replace("{n}", &number.to_string());
             let (got, answer) = guarded.send(token, method, &path, body).await;
             let expected = match token {
                 _ if may.holds(token) => status,
@@ -300,9 +283,8 @@ async fn lists_show_only_databases_that_the_token_grants() {
     assert_eq!(list("db:other:*").await, "other");
     assert_eq!(list("db:*:write").await, "other own");
     assert_eq!(list("token:*:read").await, "");
-    let (_, kept) = guarded
-        .send(Some("db:other:*"), "GET", "/api/v3/configure/retention", "")
-        .await;
+    let (_, kept) =
+        guarded.send(Some("db:other:*"), "GET", "/api/v3/configure/retention", "").await;
     assert!(
         kept.contains(r#""database":"other""#) && !kept.contains("own"),
         "{kept}"
@@ -345,9 +327,7 @@ async fn a_token_loses_access_to_a_dropped_database_and_gains_none_to_its_namesa
     assert_eq!(guarded.send(Some("admin"), "DELETE", path, "").await.0, 200);
     assert_eq!(write().await, 403);
     let path = "/api/v3/configure/database";
-    let created = guarded
-        .send(Some("admin"), "POST", path, r#"{"db":"own"}"#)
-        .await;
+    let created = guarded.send(Some("admin"), "POST", path, r#"{"db":"own"}"#).await;
     assert_eq!(created.0, 200);
     assert_eq!(write().await, 403);
 }
@@ -356,9 +336,7 @@ async fn a_token_loses_access_to_a_dropped_database_and_gains_none_to_its_namesa
 async fn changes_are_recorded_with_their_author() {
     let guarded = AuthTestServer::new().await;
     let path = "/api/v3/configure/database";
-    let created = guarded
-        .send(Some("db:*:create"), "POST", path, r#"{"db":"new"}"#)
-        .await;
+    let created = guarded.send(Some("db:*:create"), "POST", path, r#"{"db":"new"}"#).await;
     assert_eq!(created.0, 200);
     let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();
     let entry = root.value.audit().last().unwrap();

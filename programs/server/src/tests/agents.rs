@@ -21,9 +21,7 @@ async fn call(
     ];
     let bearer = token.map(|token| format!("Bearer {token}"));
     headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
-    let (status, text) = served
-        .send("POST", "/mcp", &headers, &body.to_string())
-        .await;
+    let (status, text) = served.send("POST", "/mcp", &headers, &body.to_string()).await;
     match serde_json::from_str::<Value>(&text) {
         Ok(answer) if status == 200 => Ok(answer["result"].clone()),
         _ => Err((status, text)),
@@ -46,9 +44,7 @@ async fn tools_have_the_rights_of_the_token() {
     let sample = async |token: &str| {
         let token = guarded.tokens.get(token).map(String::as_str);
         let arguments = json!({ "database": "own", "table": "m" });
-        let result = call(&guarded.served, token, "sample", arguments)
-            .await
-            .unwrap();
+        let result = call(&guarded.served, token, "sample", arguments).await.unwrap();
         (
             result["isError"] == true,
             result["structuredContent"]["error"]["status"].clone(),

@@ -34,9 +34,7 @@ impl FlightTestClient {
         let headers = headers.iter();
         Self {
             client: FlightServiceClient::new(served.app.router.clone()),
-            headers: headers
-                .map(|(name, value)| (*name, (*value).to_owned()))
-                .collect(),
+            headers: headers.map(|(name, value)| (*name, (*value).to_owned())).collect(),
         }
     }
 
@@ -88,10 +86,7 @@ impl FlightTestClient {
     async fn act(&self, kind: &str, body: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
         let request = self.request(Action::new(kind, body));
         let results = self.client.clone().do_action(request).await?.into_inner();
-        results
-            .map_ok(|result| result.body.to_vec())
-            .try_collect()
-            .await
+        results.map_ok(|result| result.body.to_vec()).try_collect().await
     }
 
     /// Sends batches with `DoPut`.

@@ -72,9 +72,7 @@ async fn tokens_and_hashes_are_in_no_log_error_metric_or_debug_output() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let mut guarded = AuthTestServer::new().await;
-    guarded
-        .tokens
-        .insert("wrong".to_owned(), format!("apiv3_{}", "w".repeat(88)));
+    guarded.tokens.insert("wrong".to_owned(), format!("apiv3_{}", "w".repeat(88)));
     let mut said = Vec::new();
     for (method, path, body) in [
         ("POST", "/api/v3/write_lp?db=own", "m v=1 1"),

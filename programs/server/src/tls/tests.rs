@@ -45,9 +45,7 @@ impl CertificateFolder {
 
     /// Returns the error of the files, without the folder's path.
     fn mistake(&self) -> String {
-        let error = TlsContext::open(self.files.clone())
-            .unwrap_err()
-            .to_string();
+        let error = TlsContext::open(self.files.clone()).unwrap_err().to_string();
         let folder = format!("{}/", self.folder.path().display());
         error.replace(&folder, "")
     }
@@ -67,16 +65,11 @@ async fn connect(
         .with_no_client_auth();
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 async fn answer(stream: &mut TlsStream<TcpStream>) -> String {
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut buffer = [0; 1024];
     let read = stream.read(&mut buffer).await.unwrap();
     String::from_utf8_lossy(&buffer[..read]).into_owned()
@@ -85,9 +78,7 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> String {
 /// Serves with the files until the test ends.
 async fn serve(tls: TlsContext) -> SocketAddr {
     let bound = ListenerSettings::with_tls(Some(tls));
-    let listener = Listener::bind("127.0.0.1:0", bound, World::system())
-        .await
-        .unwrap();
+    let listener = Listener::bind("127.0.0.1:0", bound, World::system()).await.unwrap();
     let address = listener.address().unwrap();
     let router = Router::new().route("/", get(async || "hello"));
     tokio::spawn(listener.serve(router, std::future::pending(), Duration::ZERO));

@@ -20,9 +20,7 @@ pub(crate) fn decode(bytes: &[u8], limit: usize, out: &mut Vec<bool>) -> Result<
     if bytes.len() < count.div_ceil(8) {
         return Err(DecodeError::Truncated("booleans"));
     }
-    let bits = bytes
-        .iter()
-        .flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0));
+    let bits = bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0));
     out.extend(bits.take(count));
     Ok(())
 }

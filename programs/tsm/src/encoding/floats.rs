@@ -96,9 +96,7 @@ impl Window {
             }),
             significant => Ok(Self {
                 significant,
-                trailing: 64u32
-                    .checked_sub(leading + significant)
-                    .ok_or_else(invalid)?,
+                trailing: 64u32.checked_sub(leading + significant).ok_or_else(invalid)?,
             }),
         }
     }

@@ -231,9 +231,7 @@ pub(crate) fn booleans(values: &[bool]) -> Vec<u8> {
     let mut out = vec![0x10];
     varint(values.len() as u64, &mut out);
     let mut bits = BitWriter::default();
-    values
-        .iter()
-        .for_each(|value| bits.write((*value).into(), 1));
+    values.iter().for_each(|value| bits.write((*value).into(), 1));
     out.extend(bits.bytes);
     out
 }

@@ -5,27 +5,23 @@ use crate::{BlockDecoder, SeriesKey, TimeRange, ValueType, Values, split_key};
 
 #[test]
 fn any_bytes_of_a_block_are_values_or_an_error() {
-    bolero::check!()
-        .with_iterations(20_000)
-        .for_each(|body: &[u8]| {
-            let mut block = crc32fast::hash(body).to_be_bytes().to_vec();
-            block.extend(body);
-            for value_type in ValueType::ALL {
-                let (mut times, mut values) = (Vec::new(), Values::new(value_type));
-                let decoded = BlockDecoder::default().decode(&block, &mut times, &mut values);
-                assert_eq!(times.len(), values.len());
-                assert!(decoded.is_ok() || times.is_empty());
-            }
-        });
+    bolero::check!().with_iterations(20_000).for_each(|body: &[u8]| {
+        let mut block = crc32fast::hash(body).to_be_bytes().to_vec();
+        block.extend(body);
+        for value_type in ValueType::ALL {
+            let (mut times, mut values) = (Vec::new(), Values::new(value_type));
+            let decoded = BlockDecoder::default().decode(&block, &mut times, &mut values);
+            assert_eq!(times.len(), values.len());
+            assert!(decoded.is_ok() || times.is_empty());
+        }
+    });
 }
 
 /// Decodes bytes as the values of a block with three times.
 #[test]
 fn any_bytes_of_values_are_values_or_an_error() {
-    bolero::check!()
-        .with_iterations(20_000)
-        .with_type::<(u8, Vec<u8>)>()
-        .for_each(|(number, bytes)| {
+    bolero::check!().with_iterations(20_000).with_type::<(u8, Vec<u8>)>().for_each(
+        |(number, bytes)| {
             let number = number % 5;
             let times = super::encoder::timestamps(&[1, 2, 3]);
             let mut body = vec![number];
@@ -39,7 +35,8 @@ fn any_bytes_of_values_are_values_or_an_error() {
             let decoded = BlockDecoder::default().decode(&block, &mut times, &mut values);
             assert_eq!(times.len(), values.len());
             assert_eq!(decoded.is_ok(), times.len() == 3);
-        });
+        },
+    );
 }
 
 #[test]
@@ -68,10 +65,8 @@ fn any_bytes_of_files_are_rows_or_damage() {
 
 #[test]
 fn any_bytes_are_a_series_key() {
-    bolero::check!()
-        .with_iterations(20_000)
-        .for_each(|key: &[u8]| {
-            SeriesKey::parse(key);
-            split_key(key);
-        });
+    bolero::check!().with_iterations(20_000).for_each(|key: &[u8]| {
+        SeriesKey::parse(key);
+        split_key(key);
+    });
 }

@@ -256,11 +256,8 @@ type Model = Vec<(Vec<Vec<(i64, i64)>>, Vec<(i64, i64)>)>;
 fn model() -> impl Strategy<Value = Model> {
     let block = proptest::collection::btree_map(0..40i64, any::<i64>(), 1..8)
         .prop_map(|points| points.into_iter().collect::<Vec<_>>());
-    let deletes = vec((0..40i64, 0..10i64), 0..3).prop_map(|list| {
-        list.into_iter()
-            .map(|(min, width)| (min, min + width))
-            .collect()
-    });
+    let deletes = vec((0..40i64, 0..10i64), 0..3)
+        .prop_map(|list| list.into_iter().map(|(min, width)| (min, min + width)).collect());
     vec((vec(block, 1..4), deletes), 1..4)
 }
 

@@ -133,17 +133,12 @@ impl ColumnTypes {
         }
         for (name, wanted) in &self.0 {
             let mut found = schema.fields().iter().filter(|field| field.name() == name);
-            let field = found
-                .next()
-                .ok_or_else(|| ColumnError::Missing(name.clone()))?;
+            let field = found.next().ok_or_else(|| ColumnError::Missing(name.clone()))?;
             if found.next().is_some() {
                 return Err(ColumnError::Duplicate(name.clone()));
             }
             let from = field.data_type();
-            if wanted
-                .field_type()
-                .is_some_and(|to| !can_cast_types(from, &to))
-            {
+            if wanted.field_type().is_some_and(|to| !can_cast_types(from, &to)) {
                 return Err(ColumnError::Type {
                     column: name.clone(),
                     from: from.clone(),
@@ -179,10 +174,7 @@ impl ColumnTypes {
             }
         };
         let fields = schema.fields().iter();
-        fields
-            .filter(|field| is_tag(field))
-            .map(|field| field.name().clone())
-            .collect()
+        fields.filter(|field| is_tag(field)).map(|field| field.name().clone()).collect()
     }
 
     /// Returns the roles of the columns of a file.

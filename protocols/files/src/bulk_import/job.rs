@@ -178,10 +178,7 @@ impl ImportJob {
 
     /// Checks that the job has not ended and that no worker imports it. Returns when it was created.
     fn check_unclaimed(&self, now: StoreTime) -> Result<StoreTime, ClaimRefusal> {
-        let created = self
-            .created
-            .filter(|_| !self.has_ended())
-            .ok_or(ClaimRefusal::Ended)?;
+        let created = self.created.filter(|_| !self.has_ended()).ok_or(ClaimRefusal::Ended)?;
         if self.claimed_until.is_some_and(|until| now <= until) {
             return Err(ClaimRefusal::Claimed);
         }
@@ -316,8 +313,7 @@ mod tests {
         job.claim(TWO, settled(111, 12), at(140)).unwrap();
         assert_eq!((job.stored_rows, job.attempts), (12, 1));
         assert_eq!(job.progress(ONE, 20, at(141)), claimed);
-        job.end(TWO, 30, ImportAttemptEnd::Imported, at(150))
-            .unwrap();
+        job.end(TWO, 30, ImportAttemptEnd::Imported, at(150)).unwrap();
         assert_eq!(
             (job.status, job.ended),
             (ImportStatus::Imported, Some(at(150)))
@@ -351,8 +347,7 @@ mod tests {
     fn a_job_that_ends_its_process_twice_without_progress_fails() {
         let mut job = queued();
         for number in 1..4 {
-            job.claim(ONE, settled(number * 100, number as u64), at(number * 100))
-                .unwrap();
+            job.claim(ONE, settled(number * 100, number as u64), at(number * 100)).unwrap();
             assert!(!job.has_ended());
         }
         job.claim(ONE, settled(400, 3), at(400)).unwrap();
@@ -369,8 +364,7 @@ mod tests {
         let late = 8 * 24 * 60 * 60;
         job.claim(ONE, settled(late, 0), at(late)).unwrap();
         assert_eq!(job.status, ImportStatus::Dispatched);
-        job.claim(TWO, settled(late + 100, 0), at(late + 100))
-            .unwrap();
+        job.claim(TWO, settled(late + 100, 0), at(late + 100)).unwrap();
         assert_eq!(job.status, ImportStatus::TerminalFailed);
     }
 

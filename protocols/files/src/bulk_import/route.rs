@@ -179,10 +179,7 @@ async fn store_file(
             let put = upload.put(chunk).await;
             put.map_err(|error| unavailable(error.into()))?;
             let held = upload.memory_bytes();
-            worker
-                .service
-                .grow_reservation(&mut reservation, held)
-                .await?;
+            worker.service.grow_reservation(&mut reservation, held).await?;
         }
         Ok(())
     }
@@ -207,10 +204,7 @@ async fn create_job(
     upload: &UploadRequest,
 ) -> Result<(Ulid, ImportJob), ApiError> {
     let missing = |name: &str| refused(format!("missing {name}"));
-    let database = upload
-        .database
-        .as_deref()
-        .ok_or_else(|| missing("database"))?;
+    let database = upload.database.as_deref().ok_or_else(|| missing("database"))?;
     let table = upload.table.as_deref().ok_or_else(|| missing("table"))?;
     let file = upload.file.as_ref().ok_or_else(|| missing("file_bytes"))?;
     worker.store.check_room().await.map_err(unavailable)?;
@@ -299,13 +293,9 @@ async fn find_or_create_table(
                 }
                 created => created?,
             };
-            database_catalog
-                .value
-                .table(name)
-                .map(Arc::clone)
-                .ok_or_else(|| {
-                    ApiError::json(Kind::Unavailable, format!("table '{name}' was dropped"))
-                })?
+            database_catalog.value.table(name).map(Arc::clone).ok_or_else(|| {
+                ApiError::json(Kind::Unavailable, format!("table '{name}' was dropped"))
+            })?
         }
     };
     for field in summary.schema.fields() {

@@ -171,11 +171,7 @@ impl PendingBatch {
     }
 
     fn add(&mut self, part: TablePart, bytes: usize) {
-        let rows: usize = part
-            .batches
-            .iter()
-            .map(|numbered| numbered.batch.num_rows())
-            .sum();
+        let rows: usize = part.batches.iter().map(|numbered| numbered.batch.num_rows()).sum();
         self.rows = self.rows.saturating_add(rows);
         self.end_row = self.end_row.saturating_add(rows);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -215,12 +211,8 @@ impl ImportRows {
 
 fn convert(mut part: TablePart, selection: &RowSelection) -> Result<TablePart, ColumnError> {
     for numbered in &mut part.batches {
-        let mapping = selection
-            .columns
-            .mapping(&selection.table, &numbered.batch.schema());
-        numbered.batch = selection
-            .columns
-            .convert(&numbered.batch, numbered.first_row)?;
+        let mapping = selection.columns.mapping(&selection.table, &numbered.batch.schema());
+        numbered.batch = selection.columns.convert(&numbered.batch, numbered.first_row)?;
         part.mapping = mapping;
     }
     Ok(part)

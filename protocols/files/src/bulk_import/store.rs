@@ -120,8 +120,7 @@ impl ImportStore {
         known: impl Fn(Ulid) -> bool,
     ) -> Result<Vec<(Ulid, ImportJob)>, ImportStoreError> {
         let listed = self.list().await?;
-        self.read_all(listed.jobs.into_iter().filter(|id| !known(*id)))
-            .await
+        self.read_all(listed.jobs.into_iter().filter(|id| !known(*id))).await
     }
 
     async fn read_all(
@@ -132,15 +131,9 @@ impl ImportStore {
             let job = self.register(id).read(None).await?;
             Ok::<_, ImportStoreError>((id, ImportJob::clone(&job.value)))
         });
-        let jobs: Vec<_> = stream::iter(reads)
-            .buffered(CONCURRENT_READS)
-            .try_collect()
-            .await?;
+        let jobs: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
         // A job that was deleted meanwhile is empty.
-        Ok(jobs
-            .into_iter()
-            .filter(|(_, job)| job.created.is_some())
-            .collect())
+        Ok(jobs.into_iter().filter(|(_, job)| job.created.is_some()).collect())
     }
 
     /// Begins to store the file of a new job.
@@ -150,9 +143,7 @@ impl ImportStore {
     pub(crate) async fn begin_file(&self) -> Result<(Ulid, PendingUpload), ImportStoreError> {
         let id = self.bucket.draw_ulid();
         let key = Key::ImportFile(id);
-        let upload = self
-            .uploads
-            .begin(&key, ObjectHeaders::default(), UploadMode::Create);
+        let upload = self.uploads.begin(&key, ObjectHeaders::default(), UploadMode::Create);
         Ok((id, upload.await?))
     }
 
@@ -211,8 +202,7 @@ impl ImportStore {
         worker: Ulid,
         settled: SettledImport,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| job.claim(worker, settled, now))
-            .await
+        self.change(id, |job, now| job.claim(worker, settled, now)).await
     }
 
     /// Ends a job that no worker imports.
@@ -224,8 +214,7 @@ impl ImportStore {
         id: Ulid,
         message: &str,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| job.fail_unclaimed(message, now))
-            .await
+        self.change(id, |job, now| job.fail_unclaimed(message, now)).await
     }
 
     /// Stores the progress of a worker.
@@ -238,8 +227,7 @@ impl ImportStore {
         worker: Ulid,
         stored_rows: u64,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| job.progress(worker, stored_rows, now))
-            .await
+        self.change(id, |job, now| job.progress(worker, stored_rows, now)).await
     }
 
     /// Ends the attempt of a worker.
@@ -294,17 +282,11 @@ impl ImportStore {
         for (id, job) in &jobs {
             if !job.has_ended() {
                 listed.files.remove(id);
-            } else if job
-                .ended
-                .is_some_and(|ended| now.since(ended) >= ENDED_JOB_AGE)
-            {
+            } else if job.ended.is_some_and(|ended| now.since(ended) >= ENDED_JOB_AGE) {
                 garbage.push(Key::ImportJob(*id).to_string());
             }
         }
-        let old = listed
-            .files
-            .iter()
-            .filter(|(_, stored)| now.since(**stored) >= ORPHAN_AGE);
+        let old = listed.files.iter().filter(|(_, stored)| now.since(**stored) >= ORPHAN_AGE);
         garbage.extend(old.map(|(id, _)| Key::ImportFile(*id).to_string()));
         for keys in garbage.chunks(neap_bucket::MAX_DELETE_KEYS) {
             self.bucket.delete(keys).await?;

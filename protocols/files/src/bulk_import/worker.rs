@@ -230,10 +230,7 @@ impl ImportWorker {
     /// Writes a segment, so that the next flush raises the low-water mark above the last claim of a job. The job continues
     /// later, or ends if its database is gone.
     async fn settle(&self, id: Ulid, file: &ImportedFile) -> Result<ImportJob, ImportError> {
-        let marked = self
-            .service
-            .mark_import(&file.database_name, file.database, id)
-            .await;
+        let marked = self.service.mark_import(&file.database_name, file.database, id).await;
         let Err(failure) = marked else {
             return Err(ImportStoreError::Claim(ClaimRefusal::NotSettled).into());
         };
@@ -293,9 +290,7 @@ impl ImportAttempt<'_> {
             skip_rows: usize::try_from(self.stored_rows).map_err(AttemptError::failed)?,
             batch_bytes,
         };
-        let opened = OpenedImport::open(file, selection)
-            .await
-            .map_err(AttemptError::failed)?;
+        let opened = OpenedImport::open(file, selection).await.map_err(AttemptError::failed)?;
         let _reservation = self.reserve_decoding(opened.memory_bytes()).await?;
         let mut rows = opened.read();
         while let Some(batch) = rows.next().await.map_err(AttemptError::failed)? {
@@ -329,12 +324,7 @@ impl ImportAttempt<'_> {
 
     /// Copies the file of the job to a temporary file, which is deleted when it is closed.
     async fn download(&mut self) -> Result<File, AttemptError> {
-        let folder = self
-            .worker
-            .settings
-            .spool_dir
-            .clone()
-            .unwrap_or_else(std::env::temp_dir);
+        let folder = self.worker.settings.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
         let file = tempfile::tempfile_in(folder).map_err(AttemptError::interrupted)?;
         let mut file = tokio::fs::File::from_std(file);
         let size = self.job.file.size_bytes;
@@ -351,9 +341,7 @@ impl ImportAttempt<'_> {
                     "the file of the job is shorter than it was",
                 ));
             }
-            file.write_all(&part)
-                .await
-                .map_err(AttemptError::interrupted)?;
+            file.write_all(&part).await.map_err(AttemptError::interrupted)?;
             start = start.saturating_add(part.len() as u64);
             self.report().await?;
         }
@@ -423,10 +411,7 @@ impl ImportAttempt<'_> {
         if worker.world().elapsed(&self.claimed) < PROGRESS_INTERVAL {
             return Ok(());
         }
-        let stored = worker
-            .store
-            .progress(self.id, worker.id, self.stored_rows)
-            .await;
+        let stored = worker.store.progress(self.id, worker.id, self.stored_rows).await;
         stored.map_err(AttemptError::Claim)?;
         self.claimed = now;
         Ok(())

@@ -51,9 +51,7 @@ fn upload_to_slow_store(slow: u32) -> RowIngest {
         Arc::new(move |call| {
             let take = |left: u32| left.checked_sub(1);
             let is_slow = call.phase == CallPhase::Before
-                && left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                    .is_ok();
+                && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
             clock.sleep(if is_slow { LONG } else { Duration::ZERO })
         }),
     );

@@ -64,10 +64,7 @@ impl ToolCall<'_> {
         let text = "text/plain; charset=utf-8";
         let request = ApiRequest::post("/api/v3/write_lp", query, text, arguments.lines);
         let answer = self.send(request).await?.accepted().await?;
-        let stamp = answer
-            .headers
-            .get(STAMP_HEADER)
-            .and_then(|stamp| stamp.to_str().ok());
+        let stamp = answer.headers.get(STAMP_HEADER).and_then(|stamp| stamp.to_str().ok());
         Ok(json!({ "stored": true, "stamp": stamp }))
     }
 

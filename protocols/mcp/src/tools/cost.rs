@@ -42,9 +42,7 @@ impl RequestCount {
 impl ToolCall<'_> {
     /// Returns the requests to the store and their price.
     pub(super) async fn cost(&self) -> Result<Value, ToolError> {
-        let read = self
-            .sql_rows(INTERNAL_DATABASE, STATEMENT, LIST_LIMITS)
-            .await?;
+        let read = self.sql_rows(INTERNAL_DATABASE, STATEMENT, LIST_LIMITS).await?;
         let counts: Vec<RequestCount> = read
             .rows
             .into_iter()

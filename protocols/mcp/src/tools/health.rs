@@ -23,10 +23,8 @@ impl ToolCall<'_> {
         }
         let ping = self.send(ApiRequest::get("/ping", Vec::new())).await?;
         if ping.status.is_success() {
-            let version = ping
-                .headers
-                .get("x-neap-version")
-                .and_then(|version| version.to_str().ok());
+            let version =
+                ping.headers.get("x-neap-version").and_then(|version| version.to_str().ok());
             result["version"] = json!(version);
             let ping: Value = ping.json().await?;
             result["compatible_with_influxdb"] = ping["version"].clone();

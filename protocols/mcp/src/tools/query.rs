@@ -95,10 +95,7 @@ impl ToolCall<'_> {
     /// Returns the plan of a statement.
     pub(super) async fn explain(&self, arguments: ExplainArguments) -> Result<Value, ToolError> {
         let statement = arguments.statement.trim_start();
-        let first = statement
-            .split_ascii_whitespace()
-            .next()
-            .unwrap_or_default();
+        let first = statement.split_ascii_whitespace().next().unwrap_or_default();
         // `EXPLAIN ANALYZE` runs the statement.
         if ["explain", "analyze", "verbose"]
             .iter()
@@ -108,9 +105,7 @@ impl ToolCall<'_> {
             return Err(ToolError::Arguments(text.to_owned()));
         }
         let statement = format!("EXPLAIN {statement}");
-        let plan = self
-            .sql_rows(&arguments.database, &statement, LIST_LIMITS)
-            .await?;
+        let plan = self.sql_rows(&arguments.database, &statement, LIST_LIMITS).await?;
         Ok(to_json(plan))
     }
 
@@ -121,8 +116,7 @@ impl ToolCall<'_> {
         statement: &str,
         limits: RowLimits,
     ) -> Result<FirstRows, ToolError> {
-        self.rows(StatementLanguage::Sql.path(), database, statement, limits)
-            .await
+        self.rows(StatementLanguage::Sql.path(), database, statement, limits).await
     }
 
     /// Sends a statement in the URL: the server refuses statements that change data there.

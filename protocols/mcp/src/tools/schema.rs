@@ -63,11 +63,8 @@ impl ToolCall<'_> {
             .accepted()
             .await?;
         let read = read_rows(answer.body, LIST_LIMITS).await?;
-        let names: Vec<_> = read
-            .rows
-            .iter()
-            .filter_map(|row| row.get(DATABASE_COLUMN)?.as_str())
-            .collect();
+        let names: Vec<_> =
+            read.rows.iter().filter_map(|row| row.get(DATABASE_COLUMN)?.as_str()).collect();
         Ok(json!({ "databases": names, "truncated": read.cut.is_some() }))
     }
 
@@ -83,9 +80,7 @@ impl ToolCall<'_> {
         let statement = format!(
             "SELECT measurement, key, data_type FROM system.influxdb_schema{of_table} ORDER BY measurement, key"
         );
-        let read = self
-            .sql_rows(&arguments.database, &statement, LIST_LIMITS)
-            .await?;
+        let read = self.sql_rows(&arguments.database, &statement, LIST_LIMITS).await?;
         let mut tables: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for row in read.rows {
             let row: SchemaRow = serde_json::from_value(row)
@@ -114,9 +109,7 @@ impl ToolCall<'_> {
             rows,
             bytes: MAX_SAMPLE_BYTES,
         };
-        let read = self
-            .sql_rows(&arguments.database, &statement, limits)
-            .await?;
+        let read = self.sql_rows(&arguments.database, &statement, limits).await?;
         Ok(to_json(read))
     }
 }

@@ -51,9 +51,7 @@ impl SharedValue<'_> {
     }
 
     fn json(&self) -> Option<&RawValue> {
-        let json = self
-            .json
-            .get_or_init(|| serde_json::value::to_raw_value(self.value).ok());
+        let json = self.json.get_or_init(|| serde_json::value::to_raw_value(self.value).ok());
         json.as_deref()
     }
 }

@@ -229,10 +229,7 @@ impl RowCollector {
                 Ok((rows, group.owners))
             })
             .collect::<Result<_, ParseError>>()?;
-        let (groups, owners) = groups
-            .into_iter()
-            .filter(|(rows, _)| rows.row_count() > 0)
-            .unzip();
+        let (groups, owners) = groups.into_iter().filter(|(rows, _)| rows.row_count() > 0).unzip();
         Ok(CollectedRows {
             groups,
             refused: RefusedItems {
@@ -366,8 +363,7 @@ mod tests {
             rows.add_row("a", 6, RowRole::Item, |_| Err(ItemError::Missing("x")))
         });
         added.unwrap();
-        rows.add_item(|rows| rows.add_row("a", 7, RowRole::Item, value))
-            .unwrap();
+        rows.add_item(|rows| rows.add_row("a", 7, RowRole::Item, value)).unwrap();
         rows.finish().unwrap()
     }
 

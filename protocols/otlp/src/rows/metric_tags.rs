@@ -91,10 +91,7 @@ mod tests {
         attributes.push(attribute("", Some(value("z"))));
         let resource = Resource { attributes };
         let owned_tags = resource_tags(&resource);
-        let tags: Vec<_> = owned_tags
-            .iter()
-            .map(|(key, text)| (*key, &**text))
-            .collect();
+        let tags: Vec<_> = owned_tags.iter().map(|(key, text)| (*key, &**text)).collect();
         assert_eq!(tags, [("b", "y"), ("a", "last")]);
         let scope = Scope::default();
         let tags = MetricTags::new(&[], &scope, Ok(()));

@@ -56,11 +56,7 @@ pub(super) fn add_span(
     check_attributes("the span", &span.attributes)?;
     let ids = SpanIds::new(&span.trace_id, &span.span_id)?;
     let start_ns = required_time_ns("start_time_unix_nano", span.start_time_unix_nano)?;
-    let events: Vec<_> = span
-        .events
-        .iter()
-        .filter(|event| has_content(event))
-        .collect();
+    let events: Vec<_> = span.events.iter().filter(|event| has_content(event)).collect();
     let links: Vec<_> = span
         .links
         .iter()

@@ -350,9 +350,7 @@ fn empty_requests_have_no_rows() {
         ExportLogsServiceRequest::default().encode_to_vec(),
         ExportTraceServiceRequest::default().encode_to_vec(),
     ];
-    for (signal, body) in [Signal::Metrics, Signal::Logs, Signal::Traces]
-        .into_iter()
-        .zip(requests)
+    for (signal, body) in [Signal::Metrics, Signal::Logs, Signal::Traces].into_iter().zip(requests)
     {
         let protobuf = try_convert(signal, Encoding::Protobuf, &body, &mapping);
         assert_eq!(protobuf, Ok(Converted::default()));

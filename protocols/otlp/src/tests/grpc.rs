@@ -180,10 +180,7 @@ async fn a_message_is_decompressed_within_reserved_memory() {
     let message = frame(true, &encoder.finish().unwrap());
     assert!(message.len() < 10_000);
     let gzip = [("grpc-encoding", "gzip")];
-    let most = fixture
-        .service
-        .reserve_exactly((256 << 20) - (1 << 20))
-        .await;
+    let most = fixture.service.reserve_exactly((256 << 20) - (1 << 20)).await;
     let reply = call(&fixture, LOGS, &gzip, message.clone()).await;
     assert_eq!(reply.header("grpc-status"), "14");
     drop(most);

@@ -46,9 +46,7 @@ async fn requests_are_stored_and_answered_in_their_encoding() {
     let reply = fixture.post("/v1/traces", &[PROTOBUF], spans).await;
     assert_eq!(reply.status, 200);
     let metrics = metrics_v1::request(vec![metrics_v1::metric("m", metrics_v1::summary())]);
-    let reply = fixture
-        .post("/v1/metrics", &[PROTOBUF], metrics.encode_to_vec())
-        .await;
+    let reply = fixture.post("/v1/metrics", &[PROTOBUF], metrics.encode_to_vec()).await;
     assert_eq!(reply.status, 200);
     assert_eq!(fixture.rows().await, 2 + 1 + 4 + 1);
 }
@@ -70,9 +68,7 @@ async fn bodies_may_be_compressed() {
 #[tokio::test]
 async fn empty_requests_succeed() {
     let fixture = TestBed::new(settings());
-    let reply = fixture
-        .post("/v1/metrics", &[PROTOBUF], Body::empty())
-        .await;
+    let reply = fixture.post("/v1/metrics", &[PROTOBUF], Body::empty()).await;
     assert_eq!((reply.status, reply.body.len()), (200, 0));
     let reply = fixture.post("/v1/metrics", &[JSON], "{}").await;
     assert_eq!((reply.status, reply.text()), (200, NOTHING));
@@ -85,14 +81,9 @@ async fn refused_items_are_counted_in_the_answer() {
     let mut spans = vec![spans::span(); 3];
     spans[1].trace_id = Vec::new();
     let request = spans::request(spans);
-    let reply = fixture
-        .post("/v1/traces", &[PROTOBUF], request.encode_to_vec())
-        .await;
+    let reply = fixture.post("/v1/traces", &[PROTOBUF], request.encode_to_vec()).await;
     assert_eq!(reply.status, 200);
-    let partial = ExportResponse::decode(reply.body)
-        .unwrap()
-        .partial_success
-        .unwrap();
+    let partial = ExportResponse::decode(reply.body).unwrap().partial_success.unwrap();
     assert_eq!(partial.rejected, 1);
     let json = serde_json::to_string(&request).unwrap();
     let reply = fixture.post("/v1/traces", &[JSON], json).await;
@@ -133,9 +124,7 @@ async fn malformed_requests_name_the_field() {
         (400, "application/json")
     );
     insta::assert_snapshot!(reply.text(), @r#"{"code":3,"details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"invalid type: integer `7`, expected a list at line 1 column 1","field":"resourceLogs[1].scopeLogs"}]}],"message":"resourceLogs[1].scopeLogs: invalid type: integer `7`, expected a list at line 1 column 1"}"#);
-    let reply = fixture
-        .post("/v1/logs", &[PROTOBUF], vec![0x0a, 3, 0x12, 5, 0])
-        .await;
+    let reply = fixture.post("/v1/logs", &[PROTOBUF], vec![0x0a, 3, 0x12, 5, 0]).await;
     assert_eq!(reply.status, 400);
     assert_eq!(reply.header("content-type"), "application/x-protobuf");
     let status = status(&reply);
@@ -175,13 +164,9 @@ async fn requests_need_a_database() {
         let reply = fixture.post(path, headers, json_records()).await;
         assert_eq!((reply.status, reply.text()), (200, NOTHING));
     }
-    let reply = fixture
-        .post("/v1/logs?db=_internal/x%00", &[JSON], json_records())
-        .await;
+    let reply = fixture.post("/v1/logs?db=_internal/x%00", &[JSON], json_records()).await;
     assert_eq!(reply.status, 400, "{}", reply.text());
-    let reply = fixture
-        .post("/v1/logs?metrics_schema=x", &[JSON, ("db", "a")], "{}")
-        .await;
+    let reply = fixture.post("/v1/logs?metrics_schema=x", &[JSON, ("db", "a")], "{}").await;
     assert_eq!(reply.status, 400);
 }
 
@@ -228,19 +213,14 @@ async fn clients_retry_when_the_server_is_busy_or_the_body_late() {
     assert_eq!(reply.status, 503, "{reply:?}");
     drop(all);
     // There is memory for the body, but not for its rows.
-    let _most = fixture
-        .service
-        .reserve_exactly((256 << 20) - (200 << 10))
-        .await;
+    let _most = fixture.service.reserve_exactly((256 << 20) - (200 << 10)).await;
     let large = logs::request(vec![logs::record(&"x".repeat(100_000))]).encode_to_vec();
     let reply = fixture.post("/v1/logs", &[PROTOBUF], large).await;
     assert_eq!(reply.status, 503, "{reply:?}");
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(status(&reply).code, 14);
     let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let reply = TestBed::new(settings())
-        .post("/v1/logs", &[PROTOBUF], never)
-        .await;
+    let reply = TestBed::new(settings()).post("/v1/logs", &[PROTOBUF], never).await;
     assert_eq!(reply.status, 503);
     assert_eq!(status(&reply).code, 4);
 }

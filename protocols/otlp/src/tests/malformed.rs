@@ -139,10 +139,7 @@ fn texts_that_are_not_utf8_are_refused_alone() {
     let (good, mut bad) = (logs::record("good"), logs::record("bad"));
     bad.severity_text = "#".repeat(9);
     let mut body = logs::request(vec![good, bad]).encode_to_vec();
-    let start = body
-        .windows(9)
-        .position(|bytes| bytes == b"#########")
-        .unwrap();
+    let start = body.windows(9).position(|bytes| bytes == b"#########").unwrap();
     body[start] = 0xff;
     let converted = outcome(Signal::Logs, Encoding::Protobuf, &body).unwrap();
     assert_eq!((converted.lines.len(), converted.rejected), (1, 1));
@@ -219,9 +216,7 @@ fn items_with_too_many_attributes_are_refused() {
     add(Signal::Traces, request.encode_to_vec());
     let points = vec![metrics_v1::metric("a", metrics_v1::summary())];
     let mut request = metrics_v1::request(points);
-    request
-        .resource_metrics
-        .extend(request.resource_metrics.clone());
+    request.resource_metrics.extend(request.resource_metrics.clone());
     let mut scope = scope().unwrap();
     scope.attributes = many();
     request.resource_metrics[1].scope_metrics[0].scope = Some(scope);
@@ -251,9 +246,5 @@ fn events_with_too_many_attributes_are_refused_without_their_span() {
     let body = spans::request(vec![span]).encode_to_vec();
     let converted = outcome(Signal::Traces, Encoding::Protobuf, &body).unwrap();
     assert_eq!((converted.lines.len(), converted.rejected), (1, 0));
-    assert!(
-        converted
-            .message
-            .contains("the event has 1001 attributes, more than 1000")
-    );
+    assert!(converted.message.contains("the event has 1001 attributes, more than 1000"));
 }

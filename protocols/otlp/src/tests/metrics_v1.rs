@@ -232,11 +232,7 @@ fn a_histogram_may_lack_the_last_bucket_or_all_of_them() {
     );
     let converted = convert_v1(vec![metric("m", histograms(vec![histogram(vec![1; 3])]))]);
     assert_eq!((converted.lines.len(), converted.rejected), (0, 1));
-    assert!(
-        converted
-            .message
-            .ends_with("3 bucket counts do not fit 5 bounds")
-    );
+    assert!(converted.message.ends_with("3 bucket counts do not fit 5 bounds"));
 }
 
 #[test]
@@ -294,9 +290,7 @@ fn points_that_cannot_be_stored_are_refused_alone() {
         good,
     ];
     // The first point decides the type of the column.
-    let points = [number(vec![text("a", "y")], double(2.0))]
-        .into_iter()
-        .chain(points);
+    let points = [number(vec![text("a", "y")], double(2.0))].into_iter().chain(points);
     let converted = convert_v1(vec![metric("m", gauge(points.collect()))]);
     assert_eq!((converted.lines.len(), converted.rejected), (3, 5));
     insta::assert_snapshot!(converted.message, @"5 of 8 data points are not stored; data point 2: metric 'm': time_unix_nano is missing; data point 3: metric 'm': start_time_unix_nano 18446744073709551615 is after the year 2262; data point 4: metric 'm': NaN cannot be stored; data point 5: metric 'm': column 'gauge' occurs several times in a row; data point 6: invalid column type for column 'time', expected iox::column_type::timestamp, got iox::column_type::tag in otel.library.version=latest, otel.library.name=My Library, container.name=42, start_time_unix_nano=1");

@@ -12,9 +12,7 @@ use crate::mapping::MetricSchema;
 pub(super) fn wide_histogram(attributes: usize, buckets: usize) -> Vec<u8> {
     let mut point = histogram(vec![1; buckets]);
     let bounds = 1..buckets;
-    point.explicit_bounds = bounds
-        .map(|bound| f64::from(u32::try_from(bound).unwrap()))
-        .collect();
+    point.explicit_bounds = bounds.map(|bound| f64::from(u32::try_from(bound).unwrap())).collect();
     let mut request = request(vec![metric("m", histograms(vec![point]))]);
     let attributes = (0..attributes).map(|n| text(&format!("a{n:05}"), "x"));
     request.resource_metrics[0].resource = resource(attributes.collect());

@@ -26,10 +26,8 @@ impl TimeRange {
             conditions.push(format!("\"time\" >= {}", literal(start)));
         }
         if self.end_ms < Self::ALL.end_ms {
-            let end = self
-                .end_ms
-                .saturating_mul(NANOS_PER_MILLI)
-                .saturating_add(NANOS_PER_MILLI - 1);
+            let end =
+                self.end_ms.saturating_mul(NANOS_PER_MILLI).saturating_add(NANOS_PER_MILLI - 1);
             conditions.push(format!("\"time\" <= {}", literal(end)));
         }
         conditions

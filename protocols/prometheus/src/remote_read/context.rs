@@ -79,10 +79,7 @@ impl ReadContext {
     pub(crate) async fn permit(&self, permits: &ReadPermits) -> Result<ReadPermit, ReadFailure> {
         let world = self.engine.world();
         let timeout = self.engine.settings().timeout;
-        let left = self
-            .options
-            .ends
-            .map(|ends| ends.saturating_sub(world.clock.monotonic()));
+        let left = self.options.ends.map(|ends| ends.saturating_sub(world.clock.monotonic()));
         let wait = left.map_or(timeout, |left| left.min(timeout));
         permits.acquire(world, wait).await
     }
@@ -93,17 +90,12 @@ impl ReadContext {
     /// The caller may not read the database, it does not exist, or its state can't be read.
     pub(crate) async fn metrics(&self) -> Result<MetricTables, ReadFailure> {
         let database = self.engine.resolve_for_read(&self.caller, &self.database);
-        let listed = self
-            .engine
-            .list_tables(database.await?, &self.options, true)
-            .await?;
+        let listed = self.engine.list_tables(database.await?, &self.options, true).await?;
         let [own_schema, ..] = QueryEngine::SCHEMAS;
         let mut tables = MetricTables::default();
         for table in listed.iter().filter(|table| table.schema == own_schema) {
             tables.has_metadata |= table.name == METADATA_TABLE;
-            tables
-                .metrics
-                .extend(MetricTable::from_listed(table).map(Arc::new));
+            tables.metrics.extend(MetricTable::from_listed(table).map(Arc::new));
         }
         tables.metrics.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tables)

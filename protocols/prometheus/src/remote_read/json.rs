@@ -128,9 +128,8 @@ pub(crate) async fn label_values(
     let mut values = TextSet::default();
     for matchers in selectors {
         let tables = metrics.iter();
-        let selected: Vec<TableSelection> = tables
-            .filter_map(|table| table.select(&matchers, params.range))
-            .collect();
+        let selected: Vec<TableSelection> =
+            tables.filter_map(|table| table.select(&matchers, params.range)).collect();
         if label != NAME_LABEL {
             tag_values(context, label, &selected, &mut values).await?;
         } else if matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
@@ -193,10 +192,7 @@ async fn add_union(
     let statement = format!("SELECT DISTINCT \"v\" FROM ({union})");
     let add = |batch: &RecordBatch| {
         let texts = text_column(batch, "v")?;
-        texts
-            .iter()
-            .flatten()
-            .try_for_each(|text| values.insert(text))
+        texts.iter().flatten().try_for_each(|text| values.insert(text))
     };
     context.for_each_batch(statement, add).await
 }
@@ -270,19 +266,13 @@ pub(crate) async fn metadata(
                 let texts = [text(&kinds, row), text(&helps, row), text(&units, row)];
                 let metric = metric.unwrap_or_default();
                 bytes += metric.len() + ENTRY_BYTES;
-                bytes += texts
-                    .iter()
-                    .map(|text| text.len() + ENTRY_BYTES)
-                    .sum::<usize>();
+                bytes += texts.iter().map(|text| text.len() + ENTRY_BYTES).sum::<usize>();
                 if bytes > MAX_LIST_BYTES {
                     return Err(ReadFailure::TooLarge(MAX_LIST_BYTES));
                 }
                 let [kind, help, unit] = texts;
                 let description = json!({ "type": kind, "help": help, "unit": unit });
-                metrics
-                    .entry(metric.to_owned())
-                    .or_default()
-                    .push(description);
+                metrics.entry(metric.to_owned()).or_default().push(description);
             }
             Ok(())
         };

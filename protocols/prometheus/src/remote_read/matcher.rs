@@ -147,12 +147,7 @@ mod tests {
     fn unusable_conditions_are_errors() {
         let refused = |kind, label: &str, value: &str| {
             let refused = compile(kind, label, value).unwrap_err();
-            refused
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
+            refused.to_string().lines().next().unwrap_or_default().to_owned()
         };
         assert_eq!(
             refused(MatcherType::Equal, "", "a"),

@@ -99,10 +99,7 @@ impl MetricTable {
 
     /// Returns the condition of rows with a sample.
     fn has_sample(&self) -> String {
-        let conditions = self
-            .fields()
-            .into_iter()
-            .map(|field| format!("\"{field}\" IS NOT NULL"));
+        let conditions = self.fields().into_iter().map(|field| format!("\"{field}\" IS NOT NULL"));
         format!("({})", conditions.collect::<Vec<_>>().join(" OR "))
     }
 
@@ -128,10 +125,7 @@ impl TableSelection {
     /// Returns the conditions on the rows in SQL.
     fn conditions(&self) -> Vec<String> {
         let mut conditions = self.range.conditions();
-        let others = self
-            .matchers
-            .iter()
-            .filter(|matcher| matcher.label != NAME_LABEL);
+        let others = self.matchers.iter().filter(|matcher| matcher.label != NAME_LABEL);
         conditions.extend(others.filter_map(|matcher| {
             let tag = self.table.tag_of(&matcher.label)?;
             Some(matcher.sql(tag))
@@ -254,11 +248,7 @@ mod tests {
         let other = [("value", ColumnType::String), ("job", ColumnType::Tag)];
         assert_eq!(MetricTable::from_listed(&listed(&other)), None);
         let histogram = [("histogram", ColumnType::String)];
-        assert!(
-            MetricTable::from_listed(&listed(&histogram))
-                .unwrap()
-                .has_histograms
-        );
+        assert!(MetricTable::from_listed(&listed(&histogram)).unwrap().has_histograms);
     }
 
     #[test]
@@ -297,9 +287,8 @@ mod tests {
     fn selections_share_their_conditions() {
         let matchers = matchers([(MatcherType::Regex, "job", "a.*")]);
         let table = table();
-        let selected: Vec<_> = (0..9)
-            .filter_map(|_| table.select(&matchers, TimeRange::ALL))
-            .collect();
+        let selected: Vec<_> =
+            (0..9).filter_map(|_| table.select(&matchers, TimeRange::ALL)).collect();
         assert_eq!(Arc::strong_count(&matchers), 1 + selected.len());
         assert_eq!(Arc::strong_count(&table), 1 + selected.len());
     }

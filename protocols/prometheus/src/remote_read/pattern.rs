@@ -94,9 +94,7 @@ impl LabelPattern {
 
 /// Returns a pattern in which `\d`, `\w`, `\s` and `\b` have the meaning of RE2, which knows only ASCII there.
 fn with_ascii_classes(pattern: &str) -> Result<String, String> {
-    let ast = Parser::new()
-        .parse(pattern)
-        .map_err(|error| error.kind().to_string())?;
+    let ast = Parser::new().parse(pattern).map_err(|error| error.kind().to_string())?;
     let replacements = ast::visit(&ast, AsciiClasses::default())?;
     let mut text = String::with_capacity(pattern.len());
     let mut position = 0;
@@ -221,10 +219,6 @@ mod tests {
         };
         assert!(compile(MAX_UNICODE_CLASSES / 2).is_ok());
         let refused = compile(MAX_UNICODE_CLASSES / 2 + 1).unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .ends_with("more than 64 Unicode classes")
-        );
+        assert!(refused.to_string().ends_with("more than 64 Unicode classes"));
     }
 }

@@ -48,11 +48,8 @@ pub(crate) async fn answer(
 ) -> Result<Response, ReadFailure> {
     let permit = context.permit(permits).await?;
     let metrics = context.metrics().await?.metrics;
-    let messages: Vec<&[LabelMatcher]> = request
-        .queries
-        .iter()
-        .map(|query| &query.matchers[..])
-        .collect();
+    let messages: Vec<&[LabelMatcher]> =
+        request.queries.iter().map(|query| &query.matchers[..]).collect();
     let matchers = compile_matchers(&messages)?;
     let queries: Vec<SelectedTables> = request
         .queries
@@ -114,9 +111,7 @@ async fn samples(
     let mut free_bytes = MAX_SERIES_BYTES;
     for (_, tables) in queries {
         let mut collector = SeriesCollector::new(SampleForm::Plain, free_bytes);
-        collect(context, &tables, &mut collector)
-            .await
-            .map_err(of_whole_answer)?;
+        collect(context, &tables, &mut collector).await.map_err(of_whole_answer)?;
         free_bytes = free_bytes.saturating_sub(collector.size_bytes());
         let series = collector.finish().into_iter();
         response.results.push(QueryResult {
@@ -193,11 +188,7 @@ async fn chunks(
 ) -> Result<Response, ReadFailure> {
     let mut groups = VecDeque::new();
     for (index, tables) in queries {
-        groups.extend(
-            sorted_groups(tables)
-                .into_iter()
-                .map(|group| (index, group)),
-        );
+        groups.extend(sorted_groups(tables).into_iter().map(|group| (index, group)));
     }
     let frames = FrameStream {
         context,

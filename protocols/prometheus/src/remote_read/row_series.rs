@@ -46,9 +46,7 @@ struct TagColumn {
 impl TagColumn {
     fn new(tag: &str, column: &ArrayRef) -> Result<Self, ArrowError> {
         let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let values = cast(column, &data_type)?
-            .as_dictionary::<Int32Type>()
-            .clone();
+        let values = cast(column, &data_type)?.as_dictionary::<Int32Type>().clone();
         let texts = values.values().as_string::<i32>().clone();
         Ok(Self {
             label: label_of_tag(tag).to_owned(),
@@ -138,20 +136,15 @@ impl<'a> SeriesRows<'a> {
 
     /// Returns the time of a row, in milliseconds since the Unix epoch.
     pub(crate) fn time_ms(&self, row: usize) -> Option<i64> {
-        let times = self
-            .times
-            .as_ref()?
-            .as_primitive_opt::<TimestampNanosecondType>()?;
+        let times = self.times.as_ref()?.as_primitive_opt::<TimestampNanosecondType>()?;
         let is_present = row < times.len() && times.is_valid(row);
         is_present.then(|| times.value(row).div_euclid(NANOS_PER_MILLI))
     }
 
     /// Returns the sample of a row; `None` if it has none. A number takes precedence.
     pub(crate) fn sample(&self, row: usize, time_ms: i64) -> Option<RowSample> {
-        let values = self
-            .values
-            .as_ref()
-            .and_then(|values| values.as_primitive_opt::<Float64Type>());
+        let values =
+            self.values.as_ref().and_then(|values| values.as_primitive_opt::<Float64Type>());
         if let Some(values) = values
             && values.is_valid(row)
         {

@@ -24,10 +24,8 @@ pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher]>>, R
     if texts.len() > MAX_SELECTORS {
         return Err(ReadFailure::TooManySelectors(MAX_SELECTORS));
     }
-    let selectors: Vec<Vec<LabelMatcher>> = texts
-        .iter()
-        .map(|text| parse_selector(text))
-        .collect::<Result<_, _>>()?;
+    let selectors: Vec<Vec<LabelMatcher>> =
+        texts.iter().map(|text| parse_selector(text)).collect::<Result<_, _>>()?;
     let messages: Vec<&[LabelMatcher]> = selectors.iter().map(Vec::as_slice).collect();
     let compiled = compile_matchers(&messages)?;
     for (matchers, text) in compiled.iter().zip(texts) {
@@ -248,9 +246,8 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            let expected = expected
-                .into_iter()
-                .map(|(label, sql)| (label.to_owned(), sql.to_owned()));
+            let expected =
+                expected.into_iter().map(|(label, sql)| (label.to_owned(), sql.to_owned()));
             assert_eq!(parse(text), Ok(expected.collect()), "{text}");
         }
     }

@@ -99,18 +99,14 @@ impl SeriesCollector {
 
     /// Returns whether the series with these labels is the last one.
     fn continues(&self, labels: &[Label]) -> bool {
-        self.series
-            .last()
-            .is_some_and(|series| series.labels == labels)
+        self.series.last().is_some_and(|series| series.labels == labels)
     }
 
     fn begin_series(&mut self, labels: Vec<Label>) {
         if let Some(previous) = self.series.last_mut() {
             self.bytes += previous.data.complete_chunk();
         }
-        let texts = labels
-            .iter()
-            .map(|label| label.name.len() + label.value.len() + LABEL_BYTES);
+        let texts = labels.iter().map(|label| label.name.len() + label.value.len() + LABEL_BYTES);
         self.bytes += SERIES_BYTES + texts.sum::<usize>();
         let data = match self.form {
             SampleForm::Plain => SeriesData::Samples {
@@ -319,25 +315,19 @@ mod tests {
 
     #[test]
     fn chunks_have_at_most_120_samples() {
-        let rows: Vec<_> = (0..300)
-            .map(|time| ("a", None, time, Some(1.0), None))
-            .collect();
+        let rows: Vec<_> = (0..300).map(|time| ("a", None, time, Some(1.0), None)).collect();
         let mut collector = SeriesCollector::new(SampleForm::Compressed, LIMIT);
         collector.add_rows(&table(), &batch(&rows)).unwrap();
         let series = collector.finish().remove(0);
         let chunks = series.data.into_chunks();
-        let times: Vec<_> = chunks
-            .iter()
-            .map(|chunk| (chunk.min_time_ms, chunk.max_time_ms))
-            .collect();
+        let times: Vec<_> =
+            chunks.iter().map(|chunk| (chunk.min_time_ms, chunk.max_time_ms)).collect();
         assert_eq!(times, [(0, 119), (120, 239), (240, 299)]);
     }
 
     #[test]
     fn memory_is_limited() {
-        let rows: Vec<_> = (0..300)
-            .map(|time| ("a", None, time, Some(1.0), None))
-            .collect();
+        let rows: Vec<_> = (0..300).map(|time| ("a", None, time, Some(1.0), None)).collect();
         let mut collector = SeriesCollector::new(SampleForm::Plain, 1_000);
         let refused = collector.add_rows(&table(), &batch(&rows));
         assert!(matches!(refused, Err(ReadFailure::TooLarge(1_000))));

@@ -97,9 +97,8 @@ impl RemoteWriteReceiver {
         let (head, body) = request.into_parts();
         let admitted = self.admit(&head).await?;
         let limits = service.settings().body_limits();
-        let mut reservation = service
-            .reserve_exactly(expected_bytes(&head.headers, &limits))
-            .await?;
+        let mut reservation =
+            service.reserve_exactly(expected_bytes(&head.headers, &limits)).await?;
         let headers = without_encoding(head.headers);
         let block = read_body(&headers, body, &limits, service.world()).await?;
         let length =
@@ -108,9 +107,7 @@ impl RemoteWriteReceiver {
         service.grow_reservation(&mut reservation, bytes).await?;
         let message = decompress(&block, limits.max_bytes).map_err(|error| undecodable(&error))?;
         drop(block);
-        let decoded = self
-            .decode(&message, admitted.version, &mut reservation)
-            .await?;
+        let decoded = self.decode(&message, admitted.version, &mut reservation).await?;
         let outcome = self.store(&admitted, decoded, reservation).await?;
         self.count_dropped("sample", outcome.refused);
         Ok(outcome)
@@ -140,9 +137,8 @@ impl RemoteWriteReceiver {
             .max(MIN_FIRST_POINTS_BYTES)
             .min(max_bytes);
         loop {
-            let bytes = points_bytes
-                .saturating_mul(POINTS_MEMORY_FACTOR)
-                .saturating_add(message.len());
+            let bytes =
+                points_bytes.saturating_mul(POINTS_MEMORY_FACTOR).saturating_add(message.len());
             self.service.grow_reservation(reservation, bytes).await?;
             match decode_write(message, version, points_bytes) {
                 Err(DecodeError::TooManyPoints(_)) if points_bytes < max_bytes => {
@@ -192,9 +188,7 @@ impl RemoteWriteReceiver {
         let service = &self.service;
         let day_start = day_start(service.world());
         let metadata = std::mem::take(&mut decoded.metadata);
-        let metadata = self
-            .metadata
-            .select_new(&request.database, day_start, &metadata);
+        let metadata = self.metadata.select_new(&request.database, day_start, &metadata);
         // A metric with the name of the table of descriptions leaves no place for them.
         let has_metadata = decoded.add_metadata(&metadata.metadata, day_start).is_ok();
         self.count_dropped("exemplar", decoded.exemplars);
@@ -202,10 +196,7 @@ impl RemoteWriteReceiver {
             kinds: decoded.rows,
             refused: decoded.refused,
         };
-        let points = decoded
-            .points
-            .into_rows()
-            .map_err(neap_write::WriteFailure::from)?;
+        let points = decoded.points.into_rows().map_err(neap_write::WriteFailure::from)?;
         if points.row_count() == 0 {
             let nothing = neap_write::AcceptedWrite {
                 rows: 0,

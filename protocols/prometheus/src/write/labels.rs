@@ -85,9 +85,7 @@ impl<'a> SeriesLabels<'a> {
     pub(super) fn look_up(&mut self, points: &mut PointBatches) {
         for label in self.labels.iter_mut().take(self.len) {
             if label.point_value.is_none() && !label.value.is_empty() {
-                let tag = *label
-                    .point_tag
-                    .get_or_insert_with(|| points.tag(&label.tag));
+                let tag = *label.point_tag.get_or_insert_with(|| points.tag(&label.tag));
                 label.point_value = points.tag_value(tag, label.value);
             }
         }

@@ -284,13 +284,9 @@ fn references_to_unknown_symbols_refuse_their_series() {
 
 #[test]
 fn memory_is_limited() {
-    let wide: Vec<_> = (0..900)
-        .map(|label| (format!("l{label}"), "x".to_owned()))
-        .collect();
-    let mut labels: Vec<_> = wide
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let wide: Vec<_> = (0..900).map(|label| (format!("l{label}"), "x".to_owned())).collect();
+    let mut labels: Vec<_> =
+        wide.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     labels.push(("__name__", "m"));
     let samples: Vec<_> = (0..50_000).map(|time| (time, 1.0)).collect();
     let message = RequestBuilder::new(&[series(&labels, &samples)]).version_1();
@@ -489,9 +485,7 @@ fn a_sample_may_have_its_fields_in_any_order() {
     let other = b"\x09\0\0\0\0\0\0\0\x40";
     let text = |fields: &[&[u8]]| {
         let message = request(&[(b"__name__", b"up")], &fields.concat(), false);
-        decode_write(&message, WriteVersion::One, LIMIT)
-            .map(stored)
-            .ok()
+        decode_write(&message, WriteVersion::One, LIMIT).map(stored).ok()
     };
     let expected = "up value=1.0 time=1970-01-01T00:00:00.005\n";
     let time = b"\x10\x05";

@@ -129,9 +129,7 @@ fn read_metadata<'a>(
         unit: "",
     };
     let text = |field: &WireField<'_>| -> Result<&'a str, DecodeError> {
-        Ok(symbol(symbols, field.unsigned()?)
-            .flatten()
-            .unwrap_or_default())
+        Ok(symbol(symbols, field.unsigned()?).flatten().unwrap_or_default())
     };
     let mut reader = field.nested()?;
     while let Some(field) = reader.next_field()? {

@@ -184,11 +184,8 @@ impl AnswerStream {
         }
         let begin = self.seen;
         self.seen += rows as u64;
-        let within = |row: u64| {
-            usize::try_from(row.saturating_sub(begin))
-                .unwrap_or(rows)
-                .min(rows)
-        };
+        let within =
+            |row: u64| usize::try_from(row.saturating_sub(begin)).unwrap_or(rows).min(rows);
         let first = within(self.params.skip);
         let end = self.params.stop.map_or(rows, within);
         if first >= end {
@@ -196,8 +193,7 @@ impl AnswerStream {
         }
         let mut chunk = std::mem::take(&mut self.prefix);
         let unencodable = |error: ArrowError| ApiError::text(Kind::Internal, error.to_string());
-        self.encode(&some.slice(first, end - first), &mut chunk)
-            .map_err(unencodable)?;
+        self.encode(&some.slice(first, end - first), &mut chunk).map_err(unencodable)?;
         Ok(Some(chunk.into()))
     }
 
@@ -251,12 +247,8 @@ impl AnswerStream {
 /// Puts the value at the end into quotes if it is an integer that is not exact in JavaScript.
 fn quote_large_number(out: &mut Vec<u8>, begin: usize) {
     let value = out.get(begin..).unwrap_or_default();
-    let is_integer = value
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || *byte == b'-');
-    let number = std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok());
+    let is_integer = value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
     let is_large = number.is_none_or(|number| !EXACT_INTEGERS.contains(&number));
     if is_integer && is_large && !value.is_empty() {
         out.insert(begin, b'"');

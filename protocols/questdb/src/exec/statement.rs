@@ -85,11 +85,7 @@ fn quoted_length(text: &str, quote: char) -> usize {
 pub(crate) fn translate(statement: &str) -> Cow<'_, str> {
     let trimmed = statement.trim().trim_end_matches(';').trim_end();
     let pieces = pieces(trimmed);
-    let words: Vec<_> = pieces
-        .iter()
-        .copied()
-        .filter(|piece| !piece.is_blank())
-        .collect();
+    let words: Vec<_> = pieces.iter().copied().filter(|piece| !piece.is_blank()).collect();
     match words[..] {
         [show, tables] if show.is_word("show") && tables.is_word("tables") => {
             return format!("SELECT table_name FROM {TABLES} ORDER BY id").into();
@@ -120,10 +116,7 @@ pub(crate) fn translate(statement: &str) -> Cow<'_, str> {
 /// Returns the statement that lists the columns of a table, whose name may be in quotes of either kind.
 fn columns_of(table: &str) -> String {
     let unquoted = |quote| table.strip_prefix(quote)?.strip_suffix(quote);
-    let name = unquoted('\'')
-        .or_else(|| unquoted('"'))
-        .unwrap_or(table)
-        .replace('\'', "''");
+    let name = unquoted('\'').or_else(|| unquoted('"')).unwrap_or(table).replace('\'', "''");
     format!(
         "SELECT column_name AS \"column\", data_type AS type, column_name = 'time' AS designated \
          FROM information_schema.columns WHERE table_schema = 'iox' AND table_name = '{name}' ORDER BY ordinal_position"

@@ -51,9 +51,7 @@ pub(crate) fn columns(
         if symbols.contains(name) {
             return "SYMBOL";
         }
-        let field = types
-            .as_ref()
-            .and_then(|types| types.field_with_name(name).ok());
+        let field = types.as_ref().and_then(|types| types.field_with_name(name).ok());
         field.map_or("VARCHAR", |field| type_name(field.data_type()))
     };
     let describe = |name: &String| ImportedColumn {
@@ -129,10 +127,8 @@ impl ImportOutcome {
             ("Rows imported", self.imported.to_string()),
             ("Rows rejected", self.rejected.to_string()),
         ];
-        let columns = self
-            .columns
-            .iter()
-            .map(|column| (column.name.as_str(), column.kind.to_owned()));
+        let columns =
+            self.columns.iter().map(|column| (column.name.as_str(), column.kind.to_owned()));
         let errors = self.errors.iter().take(MAX_SHOWN_ERRORS);
         let rule = format!("+{}+\n", "-".repeat(66));
         text.push_str(&rule);

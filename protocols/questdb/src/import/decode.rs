@@ -26,9 +26,7 @@ pub(crate) fn header_names(data: &[u8]) -> Result<Vec<String>, ApiError> {
         return Err(invalid("the file has no header"));
     }
     let unquoted = |name: &str| {
-        let content = name
-            .strip_prefix('"')
-            .and_then(|name| name.strip_suffix('"'));
+        let content = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
         content.map_or_else(|| name.to_owned(), |content| content.replace("\"\"", "\""))
     };
     Ok(split_header(header).into_iter().map(unquoted).collect())
@@ -83,9 +81,7 @@ pub(crate) async fn decode(
         parts.push(part);
     }
     // A panic must not pass for the end of the file.
-    reading
-        .await
-        .map_err(|_| invalid("the file cannot be decoded"))?;
+    reading.await.map_err(|_| invalid("the file cannot be decoded"))?;
     let first = parts.first().and_then(|part| part.batches.first());
     let columns = first.map(|numbered| numbered.batch.schema());
     let rows = ColumnarRows::from_parts(parts).map_err(|error| invalid(error.to_string()))?;

@@ -65,9 +65,7 @@ impl ImportForm {
 fn parse_symbols(schema: &[u8]) -> Result<Vec<String>, ApiError> {
     let columns: Vec<SchemaColumn> = serde_json::from_slice(schema)
         .map_err(|error| invalid(format!("the part 'schema' is malformed: {error}")))?;
-    let symbols = columns
-        .into_iter()
-        .filter(|column| column.kind.eq_ignore_ascii_case("symbol"));
+    let symbols = columns.into_iter().filter(|column| column.kind.eq_ignore_ascii_case("symbol"));
     Ok(symbols.map(|column| column.name).collect())
 }
 

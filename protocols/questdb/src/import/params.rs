@@ -140,22 +140,14 @@ mod tests {
 
     #[test]
     fn parameters_that_change_the_rows_are_refused() {
-        assert!(
-            parse("?overwrite=true")
-                .unwrap_err()
-                .contains("'overwrite'")
-        );
+        assert!(parse("?overwrite=true").unwrap_err().contains("'overwrite'"));
         assert!(parse("?delimiter=%3B").unwrap_err().contains("'delimiter'"));
     }
 
     #[test]
     fn the_time_is_the_named_column_or_one_with_the_usual_name() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect::<Vec<_>>()
-        };
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let found = |requested: Option<&str>, header: &[&str]| {
             let found = time_column(requested.map(str::to_owned), &names(header));
             found.map_err(|error| error.message().to_owned())
@@ -166,11 +158,7 @@ mod tests {
             Ok("timestamp".to_owned())
         );
         assert_eq!(found(None, &["a", "time"]), Ok("time".to_owned()));
-        assert!(
-            found(Some("at"), &["a"])
-                .unwrap_err()
-                .contains("no column 'at'")
-        );
+        assert!(found(Some("at"), &["a"]).unwrap_err().contains("no column 'at'"));
         assert!(found(None, &["a"]).unwrap_err().contains("'timestamp'"));
     }
 }

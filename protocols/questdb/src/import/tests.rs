@@ -23,9 +23,8 @@ async fn a_file_is_stored_with_symbols_as_tags() {
     {"errors":0,"name":"note","size":0,"type":"VARCHAR"},
     {"errors":0,"name":"timestamp","size":0,"type":"TIMESTAMP_NS"}],"errors":[],"header":true,"location":"cpu","partitionBy":"DAY","rowsImported":2,"rowsRejected":0,"status":"OK","timestamp":"timestamp"}
     "#);
-    let (status, answer) = fixture
-        .get("/exec?query=select%20*%20from%20cpu%20order%20by%20host")
-        .await;
+    let (status, answer) =
+        fixture.get("/exec?query=select%20*%20from%20cpu%20order%20by%20host").await;
     assert_eq!(status, 200);
     insta::assert_snapshot!(answer.replace("},", "},\n").replace("],", "],\n"), @r#"
     {"query":"select * from cpu order by host","columns":[{"name":"host","type":"SYMBOL"},
@@ -65,9 +64,7 @@ async fn the_answer_is_text_unless_json_is_asked_for() {
 async fn refused_rows_are_counted_and_the_others_are_stored() {
     let fixture = HttpTestBed::new().await;
     let csv = "v,time\n1,2024-01-01\n2,never\n3,2024-01-03\n";
-    let (status, answer) = fixture
-        .post("/imp?name=t&fmt=json", &form(&[("data", csv)]))
-        .await;
+    let (status, answer) = fixture.post("/imp?name=t&fmt=json", &form(&[("data", csv)])).await;
     assert_eq!(status, 200);
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(

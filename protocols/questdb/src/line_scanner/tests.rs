@@ -19,9 +19,7 @@ fn array(key: &str, lengths: &[u32]) -> Vec<u8> {
     value.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
     let elements = match lengths {
         [] => 0,
-        lengths => lengths
-            .iter()
-            .fold(1, |elements, length| elements * *length as usize),
+        lengths => lengths.iter().fold(1, |elements, length| elements * *length as usize),
     };
     value.extend(TRICKY.iter().cycle().take(elements * DOUBLE_BYTES));
     value

@@ -21,16 +21,8 @@ async fn fixture() -> ListenerTestBed {
         None,
     )
     .await;
-    fixture
-        .catalog
-        .create_database(DATABASE, None)
-        .await
-        .unwrap();
-    fixture
-        .catalog
-        .create_database("other", None)
-        .await
-        .unwrap();
+    fixture.catalog.create_database(DATABASE, None).await.unwrap();
+    fixture.catalog.create_database("other", None).await.unwrap();
     fixture
 }
 
@@ -60,9 +52,7 @@ async fn the_signature_and_lines_may_arrive_together() {
     }
     let challenge = client.begin_handshake("").await;
     let signature = STANDARD.encode(sign(&key, &challenge).to_der().as_bytes());
-    client
-        .send(format!("{signature}\nm v=1 1\nm v=2 2\n"))
-        .await;
+    client.send(format!("{signature}\nm v=1 1\nm v=2 2\n")).await;
     client.finish().await;
     fixture.wait_for_end("client").await;
     assert_eq!(fixture.rows().await, 2);
@@ -78,16 +68,8 @@ async fn wrong_and_unknown_keys_are_refused_alike() {
     let new = NewClientKey::new("expired", &public.x(), &public.y()).unwrap();
     let lifetime = Some(Duration::ZERO);
     let write = ["db:home:write".parse().unwrap()];
-    fixture
-        .catalog
-        .register_client_key(&new, &write, lifetime, None)
-        .await
-        .unwrap();
-    fixture
-        .catalog
-        .create_named_admin("admin", None, None)
-        .await
-        .unwrap();
+    fixture.catalog.register_client_key(&new, &write, lifetime, None).await.unwrap();
+    fixture.catalog.create_named_admin("admin", None, None).await.unwrap();
     let cases = [
         ("sensors", &other),
         ("unknown", &key),
@@ -155,9 +137,7 @@ async fn a_client_without_a_key_is_refused_unless_keys_are_optional() {
 async fn an_open_server_accepts_any_key() {
     let fixture = ListenerTestBed::new(KeyPolicy::Open).await;
     let mut client = fixture.connect().await;
-    client
-        .authenticate("anyone", &ClientPrivateKey::generate(&fixture.world))
-        .await;
+    client.authenticate("anyone", &ClientPrivateKey::generate(&fixture.world)).await;
     client.send("m v=1 1\n").await;
     client.finish().await;
     fixture.wait_for_end("client").await;

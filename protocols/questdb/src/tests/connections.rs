@@ -66,9 +66,7 @@ async fn binary_values_may_end_in_a_carriage_return() {
     let mut client = fixture.connect().await;
     client.send(b"m v==\x10\0\0\0\0\0\0\xf0\r\n").await;
     client.send(b"m d==\x17\x01\x01\r\r\n").await;
-    client
-        .send(b"m a==\x0e\n\x01\x01\0\0\0\0\0\0\0\0\0\xf0\r\n")
-        .await;
+    client.send(b"m a==\x0e\n\x01\x01\0\0\0\0\0\0\0\0\0\xf0\r\n").await;
     client.finish().await;
     fixture.wait_for_end("client").await;
     assert_eq!(fixture.rows().await, 3);
@@ -79,17 +77,11 @@ async fn rows_whose_values_are_all_null_are_skipped() {
     let fixture = open_bed().await;
     let mut client = fixture.connect().await;
     client.send("m,t=a v=NaN\n").await;
-    fixture
-        .wait_for_metric("neap_questdb_lines_skipped_total 1")
-        .await;
-    client
-        .send("m,t=a v=1 1\nm,t=a v=NaN,w=NaN 2\nm,t=a v=3 3\n")
-        .await;
+    fixture.wait_for_metric("neap_questdb_lines_skipped_total 1").await;
+    client.send("m,t=a v=1 1\nm,t=a v=NaN,w=NaN 2\nm,t=a v=3 3\n").await;
     client.finish().await;
     fixture.wait_for_end("client").await;
-    fixture
-        .wait_for_metric("neap_questdb_lines_skipped_total 2")
-        .await;
+    fixture.wait_for_metric("neap_questdb_lines_skipped_total 2").await;
     fixture.wait_for_metric("neap_questdb_lines_total 2").await;
     assert_eq!(fixture.rows().await, 2);
 }
@@ -103,17 +95,13 @@ async fn many_connections_store_all_lines_of_a_stream() {
             let mut connected: TestClient = connected.await;
             for batch in 0..10 {
                 let line = |row| format!("m,c={client} v=1,b={batch}i {}\n", batch * 1000 + row);
-                connected
-                    .send((0..1000).map(line).collect::<String>())
-                    .await;
+                connected.send((0..1000).map(line).collect::<String>()).await;
             }
             connected.finish().await;
         }
     });
     futures::future::join_all(clients).await;
-    fixture
-        .wait_for_metric("neap_questdb_lines_total 40000")
-        .await;
+    fixture.wait_for_metric("neap_questdb_lines_total 40000").await;
     fixture
         .wait_for_metric("neap_questdb_connections_closed_total{reason=\"client\"} 4")
         .await;
@@ -171,9 +159,7 @@ async fn a_line_has_a_limit() {
     let fits = format!("m s=\"{}\" 1\n", "x".repeat(limit - 100));
     client.send(&fits).await;
     fixture.wait_for_metric("neap_questdb_lines_total 1").await;
-    client
-        .try_send(format!("m s=\"{}", "x".repeat(2 * limit)).as_bytes())
-        .await;
+    client.try_send(format!("m s=\"{}", "x".repeat(2 * limit)).as_bytes()).await;
     client.wait_for_end().await;
     fixture.wait_for_end("line_too_long").await;
     assert_eq!(fixture.rows().await, 1);

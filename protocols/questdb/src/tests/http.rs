@@ -75,8 +75,7 @@ impl HttpTestBed {
     pub(crate) async fn post(&self, path: &str, form: &str) -> (u16, String) {
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
         let request = Request::post(path).header("content-type", content_type);
-        self.send(request.body(Body::from(form.to_owned())).unwrap())
-            .await
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
     }
 
     async fn send(&self, request: Request<Body>) -> (u16, String) {
@@ -128,13 +127,9 @@ async fn statements_of_clients_and_tools_are_answered() {
             "{query}: {answer}"
         );
     }
-    let (_, answer) = fixture
-        .get("/exec?query=select%20side,time%20from%20trades&limit=1")
-        .await;
+    let (_, answer) = fixture.get("/exec?query=select%20side,time%20from%20trades&limit=1").await;
     insta::assert_snapshot!(answer, @r#"{"query":"select side,time from trades","columns":[{"name":"side","type":"SYMBOL"},{"name":"time","type":"TIMESTAMP_NS"}],"timestamp":1,"dataset":[["buy","2023-11-14T22:13:20.000000000Z"]],"count":1}"#);
-    let (_, answer) = fixture
-        .get("/exec?query=SHOW%20COLUMNS%20FROM%20trades&nm=true")
-        .await;
+    let (_, answer) = fixture.get("/exec?query=SHOW%20COLUMNS%20FROM%20trades&nm=true").await;
     insta::assert_snapshot!(answer, @r#"{"dataset":[["n","Int64",false],["price","Float64",false],["side","Dictionary(Int32, Utf8)",false],["time","Timestamp(ns)",true]],"count":4}"#);
 }
 

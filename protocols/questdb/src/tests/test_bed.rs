@@ -59,9 +59,7 @@ impl ListenerTestBed {
             tls,
         };
         let settings = change(QuestDbSettings::new(DATABASE, policy));
-        let listener = QuestDbListener::bind("127.0.0.1:0", settings, parts)
-            .await
-            .unwrap();
+        let listener = QuestDbListener::bind("127.0.0.1:0", settings, parts).await.unwrap();
         let address = listener.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {
@@ -84,13 +82,9 @@ impl ListenerTestBed {
         let key = ClientPrivateKey::generate(&self.world);
         let public = key.public_key();
         let new = NewClientKey::new(name, &public.x(), &public.y()).unwrap();
-        let permissions: Vec<PermissionRequest> = permissions
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
-        let registered = self
-            .catalog
-            .register_client_key(&new, &permissions, None, None);
+        let permissions: Vec<PermissionRequest> =
+            permissions.iter().map(|text| text.parse().unwrap()).collect();
+        let registered = self.catalog.register_client_key(&new, &permissions, None, None);
         registered.await.unwrap();
         key
     }
@@ -162,8 +156,7 @@ impl ListenerTestBed {
     /// Waits until a connection was closed for this reason.
     pub(super) async fn wait_for_end(&self, reason: &str) {
         let name = "neap_questdb_connections_closed_total";
-        self.wait_for_metric(&format!("{name}{{reason=\"{reason}\"}} 1"))
-            .await;
+        self.wait_for_metric(&format!("{name}{{reason=\"{reason}\"}} 1")).await;
     }
 }
 
@@ -191,10 +184,7 @@ pub(super) fn write_function(
 }
 
 fn segment_rows(segment: &Segment) -> usize {
-    segment
-        .tables()
-        .map(|table| usize::try_from(table.rows).unwrap())
-        .sum()
+    segment.tables().map(|table| usize::try_from(table.rows).unwrap()).sum()
 }
 
 async fn timeout<T>(future: impl Future<Output = T>) -> T {
@@ -227,8 +217,7 @@ impl TestClient {
     pub(super) async fn authenticate(&mut self, name: &str, key: &ClientPrivateKey) {
         let challenge = self.begin_handshake(name).await;
         let signature = sign(key, &challenge).to_der();
-        self.send(STANDARD.encode(signature.as_bytes()) + "\n")
-            .await;
+        self.send(STANDARD.encode(signature.as_bytes()) + "\n").await;
     }
 
     /// Closes the sending side, and waits until the server has closed the connection.

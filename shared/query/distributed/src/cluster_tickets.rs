@@ -40,9 +40,7 @@ impl TicketKeys for CatalogKeys {
 
     fn accepted(&self) -> Vec<TicketKey> {
         let accepted = self.read(|secrets, now| {
-            let accepted = secrets
-                .accepted(now)
-                .map(|secret| TicketKey::new(*secret.reveal()));
+            let accepted = secrets.accepted(now).map(|secret| TicketKey::new(*secret.reveal()));
             accepted.collect()
         });
         accepted.unwrap_or_default()

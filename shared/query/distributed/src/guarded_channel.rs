@@ -169,9 +169,7 @@ impl WorkerChannel for GuardedChannel {
         let failure = &self.channels.failure;
         let run = async {
             let mut channel = self.connect().await?;
-            channel
-                .execute_task(headers, request, metrics, context)
-                .await
+            channel.execute_task(headers, request, metrics, context).await
         };
         let run = std::pin::pin!(self.start(run));
         let failed = std::pin::pin!(FirstFailure::wait(failure.0.subscribe()));

@@ -172,10 +172,7 @@ impl DistributedPlanner {
         local: &Arc<dyn ExecutionPlan>,
         request: &PlanRequest,
     ) -> Result<PlanOutcome> {
-        let threshold = self
-            .settings
-            .bytes_per_worker
-            .saturating_mul(THRESHOLD_FACTOR);
+        let threshold = self.settings.bytes_per_worker.saturating_mul(THRESHOLD_FACTOR);
         let bytes = read_bytes(local);
         if bytes < threshold {
             let reason = format!("reads {bytes} bytes, less than {threshold}");
@@ -211,8 +208,7 @@ impl DistributedPlanner {
             max_tasks: workers.len(),
             ..counts
         };
-        self.divide(state, query, physical, counts, workers, request)
-            .await
+        self.divide(state, query, physical, counts, workers, request).await
     }
 
     /// Returns the minimum number of bytes of a part. It is less than usual if workers read less.
@@ -241,9 +237,7 @@ impl DistributedPlanner {
         options.optimizer.enable_join_dynamic_filter_pushdown = false;
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         // A subquery of this kind hands its value over within its process.
-        options
-            .optimizer
-            .enable_physical_uncorrelated_scalar_subquery = false;
+        options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         state.create_physical_plan(query).await
     }
 
@@ -273,12 +267,8 @@ impl DistributedPlanner {
         }
         let config = SessionConfig::clone(state.config());
         let codec = ScanCodec::new(Arc::clone(&self.environment));
-        let task_config = self
-            .environment
-            .session()
-            .config()
-            .clone()
-            .with_distributed_user_codec(codec);
+        let task_config =
+            self.environment.session().config().clone().with_distributed_user_codec(codec);
         let task = task_session(&self.environment, task_config).task_ctx();
         let checked = check_order(&plan, &config);
         if let Err(reason) = checked.and_then(|()| check_encoding(&plan, &config, &task)) {

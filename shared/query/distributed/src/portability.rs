@@ -57,9 +57,7 @@ impl Portability {
             let mut functions = aggregate.aggr_expr().iter();
             return functions.all(|function| self.has_aggregate(function.fun().name()));
         }
-        let window = node
-            .downcast_ref::<WindowAggExec>()
-            .map(WindowAggExec::window_expr);
+        let window = node.downcast_ref::<WindowAggExec>().map(WindowAggExec::window_expr);
         let bounded = || {
             let window = node.downcast_ref::<BoundedWindowAggExec>();
             window.map(BoundedWindowAggExec::window_expr)
@@ -167,9 +165,7 @@ impl WindowFlags {
 /// Whether an operator may be part of a stage. Others depend on the state of their process, or can't be encoded.
 fn has_portable_type(node: &dyn ExecutionPlan) -> bool {
     // DataFusion 55.2 encodes offsets, and some limits, with 32 bits.
-    let skip = node
-        .downcast_ref::<GlobalLimitExec>()
-        .map(GlobalLimitExec::skip);
+    let skip = node.downcast_ref::<GlobalLimitExec>().map(GlobalLimitExec::skip);
     let mut limits = skip.into_iter().chain(node.fetch());
     if limits.any(|limit| u32::try_from(limit).is_err()) {
         return false;

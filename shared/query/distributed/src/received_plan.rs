@@ -138,10 +138,7 @@ fn is_same_aggregation(sent: &AggregateExec, received: &AggregateExec) -> bool {
     let groups = |aggregate: &AggregateExec| {
         let groups = aggregate.group_expr();
         let names = groups.expr().iter().map(|(_, name)| name.clone());
-        let nulls = groups
-            .null_expr()
-            .iter()
-            .map(|(null, name)| (Arc::clone(null), name.clone()));
+        let nulls = groups.null_expr().iter().map(|(null, name)| (Arc::clone(null), name.clone()));
         (
             names.collect::<Vec<_>>(),
             nulls.collect::<Vec<_>>(),

@@ -141,9 +141,7 @@ impl PhysicalExtensionCodec for ScanCodec {
             let filters = scan.filters().iter();
             OperatorMessage {
                 fragment: serde_json::to_vec(scan.fragment()).map_err(external)?,
-                filters: filters
-                    .filter_map(|filter| self.encode_filter(filter))
-                    .collect(),
+                filters: filters.filter_map(|filter| self.encode_filter(filter)).collect(),
                 ..OperatorMessage::default()
             }
         } else if let Some(last_rows) = node.downcast_ref::<LastRowsExec>() {

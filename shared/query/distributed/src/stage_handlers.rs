@@ -42,10 +42,7 @@ impl QueryWorkers {
 
     /// The names of the workers.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.workers
-            .iter()
-            .map(|worker| worker.name.clone())
-            .collect()
+        self.workers.iter().map(|worker| worker.name.clone()).collect()
     }
 
     /// Returns the workers of a stage with this number of tasks.
@@ -56,11 +53,7 @@ impl QueryWorkers {
 
 impl WorkerResolver for QueryWorkers {
     fn get_urls(&self) -> Result<Vec<Url>> {
-        Ok(self
-            .workers
-            .iter()
-            .map(|worker| worker.url.clone())
-            .collect())
+        Ok(self.workers.iter().map(|worker| worker.url.clone()).collect())
     }
 }
 

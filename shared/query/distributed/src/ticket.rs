@@ -192,16 +192,12 @@ impl TicketKey {
         }
         let header = header.to_str().map_err(|_| TicketError::Malformed)?;
         let (text, code) = header.split_once('.').ok_or(TicketError::Malformed)?;
-        let code = BASE64_URL_SAFE_NO_PAD
-            .decode(code)
-            .map_err(|_| TicketError::Malformed)?;
+        let code = BASE64_URL_SAFE_NO_PAD.decode(code).map_err(|_| TicketError::Malformed)?;
         let expected = self.code(text)?;
         // Compares in constant time.
         let equal = expected.verify_slice(&code);
         equal.map_err(|_| TicketError::Forged)?;
-        let json = BASE64_URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| TicketError::Malformed)?;
+        let json = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| TicketError::Malformed)?;
         serde_json::from_slice(&json).map_err(|_| TicketError::Malformed)
     }
 

@@ -375,8 +375,7 @@ mod tests {
         let ticket = issuer.ticket(DatabaseId::new(1), Duration::from_secs(300));
         let mut used = UsedTickets::default();
         for task in 0..MAX_REMEMBERED_TASKS {
-            used.insert(&ticket.for_task(task.to_string(), 0), 0)
-                .unwrap();
+            used.insert(&ticket.for_task(task.to_string(), 0), 0).unwrap();
         }
         let next = ticket.for_task("next", 0);
         assert_eq!(used.insert(&next, 0), Err(TicketError::TooMany));

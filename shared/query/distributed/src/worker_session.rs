@@ -158,10 +158,8 @@ impl WorkerSessions {
         let limit = self.max_tasks;
         let place =
             place.map_err(|_| DataFusionError::External(Box::new(TooManyTasks { limit })))?;
-        let cancellation = watched
-            .as_ref()
-            .map(|task| task.cancellation.clone())
-            .unwrap_or_default();
+        let cancellation =
+            watched.as_ref().map(|task| task.cancellation.clone()).unwrap_or_default();
         let (end, ended) = oneshot::channel();
         let expired = self.expiry(expires);
         let (connection, cancels) = (watched.map(|task| task.connection), cancellation.clone());
@@ -196,9 +194,7 @@ impl WorkerSessions {
         let micros = time.saturating_sub(self.world.clock.wall_micros());
         let left = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
         // The clock of the coordinator may be behind.
-        self.world
-            .clock
-            .sleep(left.saturating_add(MAX_CLOCK_DIFFERENCE))
+        self.world.clock.sleep(left.saturating_add(MAX_CLOCK_DIFFERENCE))
     }
 }
 

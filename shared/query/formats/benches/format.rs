@@ -58,16 +58,12 @@ fn batch(random: &mut XorShift, dictionaries: &[ArrayRef], rows: usize) -> Recor
         let name = format!("count_{}", columns.len());
         columns.push((name, Arc::new(Int64Array::from_iter_values(values))));
     }
-    let times = (1_704_096_000i64..)
-        .map(|second| second * 1_000_000_000)
-        .take(rows);
+    let times = (1_704_096_000i64..).map(|second| second * 1_000_000_000).take(rows);
     columns.push((
         "time".to_owned(),
         Arc::new(TimestampNanosecondArray::from_iter_values(times)),
     ));
-    let fields = columns
-        .iter()
-        .map(|(name, a)| Field::new(name, a.data_type().clone(), true));
+    let fields = columns.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true));
     let schema = Schema::new(fields.collect::<Vec<_>>());
     let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
     RecordBatch::try_new(Arc::new(schema), arrays).unwrap_or_else(|error| unreachable!("{error}"))
@@ -89,30 +85,21 @@ fn encode(format: Format, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let schema = batches.first()?.schema();
     let mut encoder = Encoder::new(format, schema, FormatLimits::default());
     let mut out = Vec::new();
-    batches
-        .iter()
-        .try_for_each(|batch| encoder.write(batch, &mut out))
-        .ok()?;
+    batches.iter().try_for_each(|batch| encoder.write(batch, &mut out)).ok()?;
     encoder.finish(&mut out).ok()?;
     Some(out)
 }
 
 fn arrow_json(batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let mut writer = arrow::json::ArrayWriter::new(Vec::new());
-    batches
-        .iter()
-        .try_for_each(|batch| writer.write(batch))
-        .ok()?;
+    batches.iter().try_for_each(|batch| writer.write(batch)).ok()?;
     writer.finish().ok()?;
     Some(writer.into_inner())
 }
 
 fn arrow_csv(batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let mut writer = arrow::csv::Writer::new(Vec::new());
-    batches
-        .iter()
-        .try_for_each(|batch| writer.write(batch))
-        .ok()?;
+    batches.iter().try_for_each(|batch| writer.write(batch)).ok()?;
     Some(writer.into_inner())
 }
 

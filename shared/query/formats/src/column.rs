@@ -245,10 +245,7 @@ where
     T::Native: ArrowNativeTypeOp,
 {
     let extremes = [min(times), max(times)];
-    extremes
-        .into_iter()
-        .flatten()
-        .all(|time| date(time).is_some())
+    extremes.into_iter().flatten().all(|time| date(time).is_some())
 }
 
 fn formatter(array: &ArrayRef) -> Result<ArrayFormatter<'_>, ArrowError> {

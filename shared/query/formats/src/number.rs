@@ -106,9 +106,8 @@ mod tests {
         .map(|value| double(value, Dialect::Csv))
         .join(" ");
         insta::assert_snapshot!(csv, @"1e-7 1e16 -1.5e300 NaN inf -inf");
-        let single = [0.1, 1e10, 1e20, f32::NAN]
-            .map(|value| single(value, Dialect::Plain))
-            .join(" ");
+        let single =
+            [0.1, 1e10, 1e20, f32::NAN].map(|value| single(value, Dialect::Plain)).join(" ");
         insta::assert_snapshot!(single, @"0.1 10000000000.0 1e20 NaN");
     }
 

@@ -24,11 +24,7 @@ pub(crate) struct RenderedValues {
 impl RenderedValues {
     /// Clears the cache if it belongs to another dictionary.
     pub(crate) fn prepare(&mut self, dictionary: &ArrayRef) {
-        if self
-            .dictionary
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, dictionary))
-        {
+        if self.dictionary.as_ref().is_some_and(|known| Arc::ptr_eq(known, dictionary)) {
             return;
         }
         self.dictionary = Some(Arc::clone(dictionary));
@@ -57,9 +53,7 @@ impl RenderedValues {
 
     fn get(&self, key: usize) -> Option<&[u8]> {
         let &(start, end) = self.spans.get(key)?;
-        self.text
-            .get(start as usize..end as usize)
-            .filter(|text| !text.is_empty())
+        self.text.get(start as usize..end as usize).filter(|text| !text.is_empty())
     }
 
     fn put(&mut self, key: usize, text: &[u8]) {

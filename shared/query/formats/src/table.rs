@@ -37,11 +37,7 @@ impl TableWriter {
             .max()
             .unwrap_or(1);
         cells.lines += lines;
-        let columns = schema
-            .fields()
-            .iter()
-            .map(|_| ColumnState::new(Vec::new()))
-            .collect();
+        let columns = schema.fields().iter().map(|_| ColumnState::new(Vec::new())).collect();
         Self {
             columns,
             cells,
@@ -157,9 +153,7 @@ impl TableCells {
     /// The maximum size of the layout, in bytes.
     fn layout_bytes(&self) -> usize {
         let line: usize = self.widths.iter().map(|width| width + 3).sum::<usize>() + 2;
-        (self.lines + BORDERS)
-            .saturating_mul(line)
-            .saturating_add(self.text.len())
+        (self.lines + BORDERS).saturating_mul(line).saturating_add(self.text.len())
     }
 
     /// Appends the table with its borders.
@@ -171,13 +165,7 @@ impl TableCells {
         for (row, ends) in self.ends.chunks_exact(self.widths.len().max(1)).enumerate() {
             lines.clear();
             for &end in ends {
-                lines.push(
-                    self.text
-                        .get(start..end)
-                        .unwrap_or_default()
-                        .split('\n')
-                        .peekable(),
-                );
+                lines.push(self.text.get(start..end).unwrap_or_default().split('\n').peekable());
                 start = end;
             }
             while lines.iter_mut().any(|cell| cell.peek().is_some()) {

@@ -24,11 +24,10 @@ pub(crate) fn push_text(text: &str, dialect: Dialect, out: &mut Vec<u8>) {
 /// nearly all texts have no special byte.
 fn contains(text: &[u8], special: impl Fn(u8) -> bool) -> bool {
     let (blocks, rest) = text.as_chunks::<16>();
-    blocks.iter().any(|block| {
-        block
-            .iter()
-            .fold(false, |found, &byte| found | special(byte))
-    }) || rest.iter().any(|&byte| special(byte))
+    blocks
+        .iter()
+        .any(|block| block.iter().fold(false, |found, &byte| found | special(byte)))
+        || rest.iter().any(|&byte| special(byte))
 }
 
 fn push_json_string(text: &str, out: &mut Vec<u8>) {

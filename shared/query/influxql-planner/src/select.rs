@@ -146,9 +146,8 @@ impl SelectPlanner<'_> {
         let tags_are_values = self.interface == AnswerInterface::V1 && has_only_subqueries;
         let tags = if tags_are_values {
             let sources = relations.values().flatten();
-            let dimensions: Vec<String> = sources
-                .flat_map(|relation| relation.dimensions.clone())
-                .collect();
+            let dimensions: Vec<String> =
+                sources.flat_map(|relation| relation.dimensions.clone()).collect();
             expand::tags(&frame.group_by, &columns.with_texts(&dimensions))?
         } else {
             expand::tags(&frame.group_by, &columns)?

@@ -37,10 +37,8 @@ fn tables(context: &QueryContext, from: &[Measurement]) -> Result<Vec<Arc<Table>
 }
 
 fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<Table>>> {
-    let tests: Vec<NameCondition> = names
-        .iter()
-        .map(|name| NameCondition::from_name(name))
-        .collect::<Result<_>>()?;
+    let tests: Vec<NameCondition> =
+        names.iter().map(|name| NameCondition::from_name(name)).collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
     let is_meant = |table: &&Arc<Table>| {
         tests.is_empty() || tests.iter().any(|test| test.matches(table.name()))
@@ -156,10 +154,7 @@ impl<const N: usize> ShowRowsBuilder<N> {
     }
 
     fn extend(&mut self, table: &Arc<Table>, rows: Vec<[String; N]>) -> Result<()> {
-        let bytes = rows
-            .iter()
-            .flatten()
-            .map(|text| text.len() + size_of::<String>());
+        let bytes = rows.iter().flatten().map(|text| text.len() + size_of::<String>());
         self.bytes += bytes.sum::<usize>();
         check(self.bytes)?;
         let rows = rows.into_iter().map(|row| (Arc::clone(table), row));
@@ -169,11 +164,7 @@ impl<const N: usize> ShowRowsBuilder<N> {
 
     /// Returns the rows, with one series for each table.
     fn build(self) -> Result<ShowRows> {
-        let tables: StringArray = self
-            .rows
-            .iter()
-            .map(|(table, _)| Some(table.name()))
-            .collect();
+        let tables: StringArray = self.rows.iter().map(|(table, _)| Some(table.name())).collect();
         let mut columns = vec![(MEASUREMENT_COLUMN, Arc::new(tables) as ArrayRef)];
         for (index, name) in self.columns.into_iter().enumerate() {
             let values = self.rows.iter().map(|(_, row)| row.get(index));

@@ -81,11 +81,7 @@ pub(crate) fn next(text: &str, from: usize) -> Result<SpannedToken<'_>, ParseErr
         }
         '$' => parameter(rest, start)?,
         '0'..='9' => number(rest, start)?,
-        '.' if rest
-            .chars()
-            .nth(1)
-            .is_some_and(|next| next.is_ascii_digit()) =>
-        {
+        '.' if rest.chars().nth(1).is_some_and(|next| next.is_ascii_digit()) => {
             number(rest, start)?
         }
         first if first.is_ascii_alphabetic() || first == '_' => {
@@ -245,13 +241,8 @@ fn duration(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, Pars
         if whole.is_empty() {
             break;
         }
-        let part = whole
-            .parse::<u64>()
-            .map_err(|_| overflow())?
-            .checked_mul(nanos);
-        total = part
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(overflow)?;
+        let part = whole.parse::<u64>().map_err(|_| overflow())?.checked_mul(nanos);
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(overflow)?;
         length += whole.len() + unit;
     }
     if length == 0 {

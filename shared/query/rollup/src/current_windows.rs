@@ -61,9 +61,7 @@ impl ViewState {
             return Ok(None);
         };
         let (source, target) = (source.id(), target.id());
-        let has_writes = self
-            .newest_write
-            .is_some_and(|stamp| snapshot.covers(stamp));
+        let has_writes = self.newest_write.is_some_and(|stamp| snapshot.covers(stamp));
         let is_of_tables = (self.source, self.target) == (source, Some(target));
         let is_damaged = is_damaged(snapshot, source) || is_damaged(snapshot, target);
         if snapshot.as_of.is_some() || !has_writes || !is_of_tables || is_damaged {
@@ -123,10 +121,7 @@ fn changes_in_tail(snapshot: &Snapshot, table: TableId) -> Vec<TimeRange> {
             first: rows.min_time,
             last: rows.max_time,
         }));
-        let deletes = segment
-            .deletes()
-            .iter()
-            .filter(|delete| delete.table == table);
+        let deletes = segment.deletes().iter().filter(|delete| delete.table == table);
         let bounds = deletes.filter_map(|delete| delete.condition.time_bounds());
         changes.extend(bounds.map(|(first, last)| TimeRange { first, last }));
     }

@@ -84,12 +84,8 @@ fn finite(values: ArrayRef) -> Result<ArrayRef, ArrowError> {
     let Some(floats) = values.as_primitive_opt::<Float64Type>() else {
         return Ok(values);
     };
-    let are_not_finite: BooleanArray = floats
-        .values()
-        .iter()
-        .map(|value| !value.is_finite())
-        .map(Some)
-        .collect();
+    let are_not_finite: BooleanArray =
+        floats.values().iter().map(|value| !value.is_finite()).map(Some).collect();
     nullif(&values, &are_not_finite)
 }
 
@@ -296,9 +292,7 @@ mod tests {
 
     fn rows(rows: &[Row]) -> ViewRows {
         let times = rows.iter().map(|row| row.0);
-        let hosts = rows
-            .iter()
-            .map(|row| Some(row.1).filter(|host| !host.is_empty()));
+        let hosts = rows.iter().map(|row| Some(row.1).filter(|host| !host.is_empty()));
         let columns: Vec<(&str, ArrayRef)> = vec![
             (
                 TIME_COLUMN,
@@ -366,9 +360,7 @@ mod tests {
 
     #[test]
     fn many_windows_are_replaced_together() {
-        let stored: Vec<Row> = (0..200)
-            .map(|number| (number * 20, "a", Some(1.0), None))
-            .collect();
+        let stored: Vec<Row> = (0..200).map(|number| (number * 20, "a", Some(1.0), None)).collect();
         let (ranges, written) = difference(&[(10, "a", Some(1.0), None)], &stored);
         assert_eq!(
             ranges,

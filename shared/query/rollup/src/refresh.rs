@@ -90,12 +90,10 @@ impl RefreshReport {
 
     /// Returns the names of views that were not refreshed, with the errors.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &RefreshError)> {
-        self.views
-            .iter()
-            .filter_map(|(name, outcome)| match outcome {
-                RefreshOutcome::Failed(error) => Some((name.as_str(), error)),
-                _ => None,
-            })
+        self.views.iter().filter_map(|(name, outcome)| match outcome {
+            RefreshOutcome::Failed(error) => Some((name.as_str(), error)),
+            _ => None,
+        })
     }
 }
 
@@ -159,9 +157,7 @@ impl ViewRefresher {
         }
         let started_at = self.bucket.world().clock_reading();
         let mut manifest = self.manifests.read(source.database, None).await?;
-        let mut progress = view_progress(&self.bucket, source.database)
-            .read(None)
-            .await?;
+        let mut progress = view_progress(&self.bucket, source.database).read(None).await?;
         for view in views {
             let elapsed = self.bucket.world().elapsed(&started_at);
             let left = limit.saturating_sub(elapsed);
@@ -223,10 +219,7 @@ impl ViewRefresher {
         if let Some(wait) = state.and_then(|state| required_wait(view, state, now)) {
             return Ok(RefreshOutcome::Behind { wait });
         }
-        let changed = task
-            .source
-            .changed_windows(&self.manifests, view, state, data)
-            .await?;
+        let changed = task.source.changed_windows(&self.manifests, view, state, data).await?;
         if state.is_some_and(|state| !task.is_due(state, &changed, now)) {
             return Ok(RefreshOutcome::Current);
         }
@@ -252,11 +245,7 @@ fn required_wait(view: &MaterializedView, state: &ViewState, now: StoreTime) -> 
         .filter(|_| state.pending.is_empty())
         .map(|(refreshed, every)| every.saturating_sub(now.since(refreshed)));
     let waits = [after_claim, after_failure, interval];
-    waits
-        .into_iter()
-        .max()
-        .flatten()
-        .filter(|wait| !wait.is_zero())
+    waits.into_iter().max().flatten().filter(|wait| !wait.is_zero())
 }
 
 impl ViewTask<'_> {
@@ -319,9 +308,7 @@ impl ViewTask<'_> {
         };
         while let Some(claimed) = next {
             let count = window_count(self.view.windows, claimed.range);
-            let replaced = self
-                .replace_windows(&claimed, step_time(limit, count))
-                .await;
+            let replaced = self.replace_windows(&claimed, step_time(limit, count)).await;
             let is_over = world.elapsed(&started_at) >= limit;
             let rows = match replaced {
                 Ok(rows) => rows,
@@ -496,10 +483,7 @@ impl ViewTask<'_> {
         let replaced: Vec<TimeRange> = difference.replaced.ranges().collect();
         if !replaced.is_empty() {
             let arrived = held.arrival(world)?;
-            let deleted = self
-                .data
-                .delete(self.view, &replaced, arrived, after)
-                .await?;
+            let deleted = self.data.delete(self.view, &replaced, arrived, after).await?;
             self.note_write(deleted, None);
             held.check(deleted)?;
             after = after.max(deleted);
@@ -642,9 +626,7 @@ impl ViewTask<'_> {
         let catalog = self.source.catalog;
         // Another process may know newer views.
         let next = catalog.next_view();
-        progress
-            .views
-            .retain(|id, _| *id >= next || catalog.view_by_id(*id).is_some());
+        progress.views.retain(|id, _| *id >= next || catalog.view_by_id(*id).is_some());
     }
 
     /// Commits a change of the progress, which `progress` has afterwards.

@@ -79,9 +79,7 @@ fn without_failing_filters(mut scan: TableScan) -> Result<Transformed<LogicalPla
 pub(crate) fn has_no_guard(plan: &LogicalPlan) -> Result<bool> {
     let has_guard = plan.exists(|node| match node {
         LogicalPlan::Filter(filter) => {
-            let has_junction = filter
-                .predicate
-                .exists(|expr| Ok(junction(expr).is_some()))?;
+            let has_junction = filter.predicate.exists(|expr| Ok(junction(expr).is_some()))?;
             Ok(has_junction && may_fail(&filter.predicate, filter.input.schema())?)
         }
         LogicalPlan::Aggregate(aggregate) => {
@@ -175,20 +173,10 @@ fn guarded_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transfo
             safe.push(operand);
         }
     }
-    let joined = |operands: Vec<Expr>| {
-        operands
-            .into_iter()
-            .reduce(|one, next| binary_expr(one, op, next))
-    };
-    let operands: Vec<Expr> = joined(safe)
-        .into_iter()
-        .chain(failing)
-        .chain(joined(last))
-        .collect();
-    let chain = operands
-        .into_iter()
-        .rev()
-        .reduce(|rest, guard| guarded_by(guard, op, rest));
+    let joined =
+        |operands: Vec<Expr>| operands.into_iter().reduce(|one, next| binary_expr(one, op, next));
+    let operands: Vec<Expr> = joined(safe).into_iter().chain(failing).chain(joined(last)).collect();
+    let chain = operands.into_iter().rev().reduce(|rest, guard| guarded_by(guard, op, rest));
     // A split has operands.
     Ok(Transformed::yes(chain.unwrap_or(TRUE)))
 }
@@ -469,11 +457,7 @@ mod tests {
             column(sql).await,
             ["true", "true", "", "true", "false", "true"]
         );
-        assert!(
-            answer(sql)
-                .await
-                .contains("t.w = Int64(0) OR Int64(10) / t.w > Int64(1)")
-        );
+        assert!(answer(sql).await.contains("t.w = Int64(0) OR Int64(10) / t.w > Int64(1)"));
     }
 
     #[tokio::test]

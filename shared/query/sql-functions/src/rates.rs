@@ -123,10 +123,7 @@ impl WindowUDFImpl for RateFunction {
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
         let integer = self.rate == RateKind::Difference
-            && args
-                .input_fields()
-                .first()
-                .is_some_and(|value| value.data_type().is_integer());
+            && args.input_fields().first().is_some_and(|value| value.data_type().is_integer());
         let data_type = if integer {
             DataType::Int64
         } else {
@@ -179,9 +176,7 @@ impl RateEvaluator {
             return Ok(Arc::new(result));
         }
         let change = |before: i128, now: i128| {
-            i64::try_from(now - before)
-                .ok()
-                .filter(|change| keep(*change < 0))
+            i64::try_from(now - before).ok().filter(|change| keep(*change < 0))
         };
         let result: Int64Array = match value.data_type() {
             DataType::Int64 => neighbours(value.as_primitive::<Int64Type>(), |_, before, now| {

@@ -181,10 +181,7 @@ impl QueryPlanner for SqlFunctionsPlanner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let limited = self
-            .limits
-            .map(|limits| for_execution(plan, limits))
-            .transpose()?;
+        let limited = self.limits.map(|limits| for_execution(plan, limits)).transpose()?;
         let plan = limited.as_ref().unwrap_or(plan);
         self.physical.create_physical_plan(plan, session).await
     }

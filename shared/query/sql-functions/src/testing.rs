@@ -102,21 +102,13 @@ fn units() -> Vec<RecordBatch> {
 
 /// Returns the rows of a query.
 pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
-    let frame = session
-        .sql(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
-    frame
-        .collect()
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    let frame = session.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 /// Returns the rows of a query, formatted as a table.
 pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
-    pretty_format_batches(&rows(session, sql).await)
-        .unwrap()
-        .to_string()
+    pretty_format_batches(&rows(session, sql).await).unwrap().to_string()
 }
 
 /// Returns the error of a query without DataFusion's context messages.

@@ -86,10 +86,7 @@ impl ScalarUDFImpl for TimeZoneFunction {
         if let Err(error) = zone.parse::<Tz>() {
             return plan_err!("{error}");
         }
-        let nullable = args
-            .arg_fields
-            .first()
-            .is_none_or(|time| time.is_nullable());
+        let nullable = args.arg_fields.first().is_none_or(|time| time.is_nullable());
         Ok(Arc::new(Field::new(
             NAME,
             DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)),
@@ -121,9 +118,7 @@ impl ScalarUDFImpl for TimeZoneFunction {
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
-        Ok(inputs
-            .first()
-            .map_or(SortProperties::Unordered, |time| time.sort_properties))
+        Ok(inputs.first().map_or(SortProperties::Unordered, |time| time.sort_properties))
     }
 }
 

@@ -219,10 +219,7 @@ impl CacheLayers {
     /// Records that a cache is too large to be built by a scan.
     fn record_too_large(&self, id: (DatabaseId, CacheId)) {
         let now = self.bucket.world().clock.monotonic();
-        let mut too_large = self
-            .too_large
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut too_large = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
         too_large.retain(|_, when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY);
         if too_large.len() < MAX_TRACKED_CACHES {
             too_large.insert(id, now);
@@ -232,10 +229,7 @@ impl CacheLayers {
     /// Whether a build of a cache recently failed because the cache is too large.
     fn is_too_large(&self, id: (DatabaseId, CacheId)) -> bool {
         let now = self.bucket.world().clock.monotonic();
-        let too_large = self
-            .too_large
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let too_large = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
         let when = too_large.get(&id);
         when.is_some_and(|when| now.saturating_sub(*when) <= TOO_LARGE_RETRY_DELAY)
     }
@@ -503,10 +497,7 @@ impl BaseLayerRequest<'_> {
         let table = self.rows.table().id();
         let segments = self.rows.snapshot().tail.iter();
         let deletes = segments.flat_map(|segment| {
-            let ours = segment
-                .deletes()
-                .iter()
-                .filter(move |delete| delete.table == table);
+            let ours = segment.deletes().iter().filter(move |delete| delete.table == table);
             ours.map(|delete| (segment.name(), delete.condition.clone()))
         });
         deletes.collect()
@@ -515,10 +506,7 @@ impl BaseLayerRequest<'_> {
     fn has_sections(&self) -> bool {
         let table = self.rows.table().id();
         let manifest = &self.rows.snapshot().manifest.value;
-        manifest
-            .sections
-            .iter()
-            .any(|section| section.table == table)
+        manifest.sections.iter().any(|section| section.table == table)
             || manifest.pages.iter().any(|page| page.may_hold(table))
     }
 

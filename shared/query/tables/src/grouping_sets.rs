@@ -265,10 +265,7 @@ mod tests {
     fn operators(plan: &Arc<dyn ExecutionPlan>) -> String {
         let text = displayable(plan.as_ref()).indent(false).to_string();
         let names = text.lines().map(|line| line.trim().split(':').next());
-        names
-            .map(Option::unwrap_or_default)
-            .collect::<Vec<_>>()
-            .join(" ")
+        names.map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -295,9 +292,7 @@ mod tests {
         let schema = batch.schema();
         let input = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None).unwrap();
         let plan = SmallBatchesExec::new(input, 4);
-        let batches = collect(plan.execute(0, Arc::default()).unwrap())
-            .await
-            .unwrap();
+        let batches = collect(plan.execute(0, Arc::default()).unwrap()).await.unwrap();
         let values: Vec<_> = batches
             .iter()
             .map(|batch| batch.column(0).as_primitive::<Int64Type>())

@@ -70,11 +70,7 @@ mod tests {
         let counting = Arc::new(CountingRule::default());
         let rules = interruptible_rules([Arc::clone(&counting) as _]);
         let rule = rules.first().unwrap();
-        let plan = SessionContext::new()
-            .sql("SELECT 1")
-            .await
-            .unwrap()
-            .into_unoptimized_plan();
+        let plan = SessionContext::new().sql("SELECT 1").await.unwrap().into_unoptimized_plan();
         let apply = || rule.rewrite(plan.clone(), &OptimizerContext::new());
         let cancellation = Cancellation::default();
         let applied = interruptible(cancellation.clone(), async {

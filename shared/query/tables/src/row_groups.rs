@@ -71,9 +71,7 @@ impl RowRuns<'_> {
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.starts.iter().skip(1).map(|start| *start as usize);
         let starts = self.starts.iter().map(|start| *start as usize);
-        starts
-            .zip(ends.chain([self.rows]))
-            .map(|(start, end)| start..end)
+        starts.zip(ends.chain([self.rows])).map(|(start, end)| start..end)
     }
 }
 
@@ -196,9 +194,7 @@ fn long_runs(keys: &[ArrayRef], rows: usize) -> Option<Vec<u32>> {
 /// Returns the keys of some rows.
 fn keys_of_rows(keys: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
     // All values of a dictionary would be compared with the groups.
-    let keys = keys
-        .iter()
-        .map(|key| release_unused_column_values(take(key, rows, None)?));
+    let keys = keys.iter().map(|key| release_unused_column_values(take(key, rows, None)?));
     Ok(keys.collect::<Result<_, ArrowError>>()?)
 }
 

@@ -107,9 +107,7 @@ impl ScanContext {
         let (manifests, snapshot) = (self.manifests.clone(), Arc::clone(snapshot));
         let sections = async move {
             let manifest = &snapshot.manifest.value;
-            manifests
-                .load_sections(snapshot.database, manifest, table, times)
-                .await
+            manifests.load_sections(snapshot.database, manifest, table, times).await
         };
         self.io_runtime.run(sections).await
     }
@@ -126,9 +124,7 @@ pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
     };
     let mut next = Some(error);
     while let Some(error) = next {
-        let is_temporary = error
-            .downcast_ref::<SectionDataError>()
-            .is_some_and(of_data)
+        let is_temporary = error.downcast_ref::<SectionDataError>().is_some_and(of_data)
             || error
                 .downcast_ref::<Arc<SectionDataError>>()
                 .is_some_and(|error| of_data(error))

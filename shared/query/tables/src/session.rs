@@ -400,10 +400,7 @@ struct SnapshotSchema(QueryContext);
 impl SchemaProvider for SnapshotSchema {
     fn table_names(&self) -> Vec<String> {
         let catalog = &self.0.snapshot.catalog.value;
-        let mut names: Vec<_> = catalog
-            .tables()
-            .map(|table| table.name().to_owned())
-            .collect();
+        let mut names: Vec<_> = catalog.tables().map(|table| table.name().to_owned()).collect();
         names.sort_unstable();
         names
     }

@@ -169,9 +169,7 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
     if expr.any_column_refs() || expr.is_volatile() {
         return None;
     }
-    let context = SimplifyContext::builder()
-        .with_schema(Arc::new(DFSchema::empty()))
-        .build();
+    let context = SimplifyContext::builder().with_schema(Arc::new(DFSchema::empty())).build();
     match ExprSimplifier::new(context).simplify(expr.clone()) {
         Ok(Expr::Literal(value, _)) => Some(value),
         _ => None,

@@ -62,9 +62,7 @@ impl<'a> ArrowMessages<'a> {
         if length == CONTINUATION {
             length = *self.take(4)?.first_chunk::<4>()?;
         }
-        usize::try_from(i32::from_le_bytes(length))
-            .ok()
-            .filter(|length| *length > 0)
+        usize::try_from(i32::from_le_bytes(length)).ok().filter(|length| *length > 0)
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {

@@ -219,10 +219,8 @@ mod tests {
     #[test]
     fn a_type_is_inferred_that_all_values_have() {
         let infer = |cells: &[&str]| {
-            let cells: StringArray = cells
-                .iter()
-                .map(|cell| (!cell.is_empty()).then_some(*cell))
-                .collect();
+            let cells: StringArray =
+                cells.iter().map(|cell| (!cell.is_empty()).then_some(*cell)).collect();
             CellType::infer(&cells)
         };
         for (cells, expected) in [

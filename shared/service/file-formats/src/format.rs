@@ -97,16 +97,11 @@ impl Format {
         if start.starts_with(b"ARROW1") || start.starts_with(&[0xff; 4]) {
             return Some(Self::Arrow);
         }
-        let text = start
-            .strip_prefix(b"\xef\xbb\xbf")
-            .unwrap_or(start)
-            .trim_ascii_start();
+        let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
         if text.starts_with(b"{") {
             return Some(Self::JsonLines);
         }
-        let is_annotated = CSV_ANNOTATIONS
-            .iter()
-            .any(|annotation| text.starts_with(annotation));
+        let is_annotated = CSV_ANNOTATIONS.iter().any(|annotation| text.starts_with(annotation));
         is_annotated.then_some(Self::Csv)
     }
 }

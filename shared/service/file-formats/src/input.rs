@@ -52,9 +52,7 @@ impl FileInput {
                 }
             }
             Self::Bytes(bytes) => {
-                let end = bytes
-                    .len()
-                    .min(usize::try_from(SNIFFED_BYTES).unwrap_or(usize::MAX));
+                let end = bytes.len().min(usize::try_from(SNIFFED_BYTES).unwrap_or(usize::MAX));
                 start.extend_from_slice(bytes.get(..end).unwrap_or_default());
             }
             Self::Stream(stream) => {

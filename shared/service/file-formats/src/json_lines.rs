@@ -168,13 +168,10 @@ impl PartSource for JsonLinesFile {
             return Ok(Vec::new());
         }
         self.rows += rows.len();
-        let batch = self
-            .columns
-            .build(&rows, &mut refused)
-            .map_err(|error| ReadError::Arrow {
-                row: first_row - 1,
-                error,
-            })?;
+        let batch = self.columns.build(&rows, &mut refused).map_err(|error| ReadError::Arrow {
+            row: first_row - 1,
+            error,
+        })?;
         refused.sort_by_key(|row| row.index);
         refused.dedup_by_key(|row| row.index);
         Ok(vec![TablePart {
@@ -242,9 +239,7 @@ impl JsonColumns {
         }
         for (number, row) in rows.iter().enumerate() {
             for (index, value) in row {
-                let column = positions
-                    .get(index)
-                    .and_then(|position| cells.get_mut(*position));
+                let column = positions.get(index).and_then(|position| cells.get_mut(*position));
                 if let Some(cell) = column.and_then(|column| column.get_mut(number)) {
                     *cell = Some(value);
                 }

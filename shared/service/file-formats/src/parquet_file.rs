@@ -148,10 +148,7 @@ impl OpenedFile {
 
 /// Returns the size that the footer states for the decompressed columns, in bytes.
 fn stated_bytes(metadata: &ParquetMetaData) -> u64 {
-    let columns = metadata
-        .row_groups()
-        .iter()
-        .flat_map(|group| group.columns());
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     columns
         .map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX))
         .fold(0, u64::saturating_add)

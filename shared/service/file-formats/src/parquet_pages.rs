@@ -48,9 +48,7 @@ impl ChunkPages {
             let mut input = CompactReader { input, consumed: 0 };
             let header = input.page_header()?;
             let stored_bytes = u64::try_from(header.stored_bytes).map_err(|_| malformed())?;
-            position = position
-                .saturating_add(input.consumed)
-                .saturating_add(stored_bytes);
+            position = position.saturating_add(input.consumed).saturating_add(stored_bytes);
             pages.add(&header)?;
         }
         Ok(pages)

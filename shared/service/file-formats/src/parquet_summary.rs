@@ -67,10 +67,8 @@ impl ParquetSummary {
         };
         let mut range: Option<(i64, i64)> = None;
         for group in self.metadata.row_groups() {
-            let chunk = group
-                .columns()
-                .iter()
-                .find(|chunk| chunk.column_path().parts() == [column])?;
+            let chunk =
+                group.columns().iter().find(|chunk| chunk.column_path().parts() == [column])?;
             let Some(Statistics::Int64(times)) = chunk.statistics() else {
                 return None;
             };

@@ -95,9 +95,7 @@ impl FileReader {
             (&input, limit, format)
         {
             // The sizes that these formats state are checked before the rows are read.
-            input = input
-                .into_bytes()
-                .map_err(|error| limit_error(error.into()))?;
+            input = input.into_bytes().map_err(|error| limit_error(error.into()))?;
         }
         let mapping = options.mapping;
         let mut skip_rows = options.skip_rows;
@@ -180,9 +178,8 @@ impl FileReader {
     /// Removes the rows to skip from the start of a part. Returns `None` if no rows are left.
     fn without_skipped_rows(&self, mut part: TablePart) -> Option<TablePart> {
         let batches = std::mem::take(&mut part.batches).into_iter();
-        part.batches = batches
-            .filter_map(|numbered| skip_rows_of(numbered, self.skip_rows))
-            .collect();
+        part.batches =
+            batches.filter_map(|numbered| skip_rows_of(numbered, self.skip_rows)).collect();
         (!part.batches.is_empty()).then_some(part)
     }
 }

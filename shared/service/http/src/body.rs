@@ -349,11 +349,7 @@ mod tests {
         let mut damaged = gzip(b"a body that is damaged");
         let place = damaged.len() - 6;
         damaged[place] ^= 1;
-        assert!(
-            message(&damaged)
-                .await
-                .starts_with("error decoding gzip stream: ")
-        );
+        assert!(message(&damaged).await.starts_with("error decoding gzip stream: "));
     }
 
     #[tokio::test]

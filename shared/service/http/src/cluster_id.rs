@@ -33,10 +33,7 @@ impl ClusterId {
         if let Some(known) = self.known.get() {
             return Some(known.clone());
         }
-        let root = world
-            .timeout(LONGEST_WAIT, self.catalog.root(ANY_AGE))
-            .await?
-            .ok()?;
+        let root = world.timeout(LONGEST_WAIT, self.catalog.root(ANY_AGE)).await?.ok()?;
         let value = HeaderValue::from_str(root.value.cluster()).ok()?;
         Some(self.known.get_or_init(|| value).clone())
     }

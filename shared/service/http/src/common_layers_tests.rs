@@ -39,11 +39,7 @@ fn routes() -> Router {
 
 /// Returns status, headers except the content length, and body. Values that differ each time are masked.
 async fn send(routes: &Router, method: &str, path: &str) -> String {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     let (head, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let mut lines = vec![head.status.as_u16().to_string()];
@@ -180,9 +176,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     let text = send(&routes, "GET", "/metrics").await;
     assert!(text.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
     assert!(text.ends_with("# EOF\n"));
-    let counts = text
-        .lines()
-        .filter(|line| line.starts_with("http_requests_total"));
+    let counts = text.lines().filter(|line| line.starts_with("http_requests_total"));
     insta::assert_snapshot!(counts.collect::<Vec<_>>().join("\n"), @r#"
     http_requests_total{method="GET",path="/fails",status="503"} 1
     http_requests_total{method="GET",path="unmatched",status="404"} 1

@@ -76,8 +76,7 @@ pub(crate) fn into_grpc(response: Response, has_route: bool) -> Response {
     let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static(""));
     head.status = StatusCode::OK;
     head.headers.insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
-    head.headers
-        .insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
+    head.headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
     head.headers.insert(GRPC_MESSAGE, message);
     Response::from_parts(head, Body::empty())
 }

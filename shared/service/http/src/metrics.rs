@@ -147,9 +147,7 @@ pub fn metrics_routes(metrics: Metrics) -> Router {
         let content_type = (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
         ([content_type], metrics.render()).into_response()
     };
-    Router::new()
-        .route("/metrics", get(show))
-        .with_state(metrics)
+    Router::new().route("/metrics", get(show)).with_state(metrics)
 }
 
 #[cfg(test)]

@@ -105,9 +105,7 @@ fn parameter(parameters: &str, name: &str) -> Option<String> {
     let mut parameters = split_parameters(parameters).filter_map(|it| it.split_once('='));
     let (_, value) = parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
     let value = value.trim();
-    let unquoted = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'));
+    let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     Some(unquoted.map_or_else(|| value.to_owned(), unescape))
 }
 

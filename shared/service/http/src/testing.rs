@@ -32,9 +32,7 @@ pub fn declared_routes<'a>(routes: impl IntoIterator<Item = (&'a str, &'a str)>)
 pub async fn served_routes(routes: Router) -> RouteSet {
     let paths = paths(&routes);
     let no_route = async || Extension(NoRoute).into_response();
-    let router = routes
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_route);
+    let router = routes.fallback(no_route).method_not_allowed_fallback(no_route);
     let mut served = RouteSet::new();
     for path in paths {
         let Ok(uri) = path.replace("{*path}", "some/path").parse::<Uri>() else {

@@ -91,9 +91,7 @@ impl<'a> UnverifiedToken<'a> {
             })
         };
         let parsed = (token.len() <= MAX_TOKEN_BYTES).then(split).flatten();
-        parsed
-            .filter(|token| token.header.crit.is_none())
-            .ok_or(JwsError::Malformed)
+        parsed.filter(|token| token.header.crit.is_none()).ok_or(JwsError::Malformed)
     }
 
     /// Verifies the signature and returns the claims.
@@ -140,11 +138,7 @@ pub(crate) struct Jwk {
 impl PublicKey {
     /// Returns the key of a JSON Web Key; `None` if it is none for signatures with a supported algorithm.
     pub(crate) fn of_jwk(jwk: &Jwk) -> Option<Self> {
-        if jwk
-            .purpose
-            .as_deref()
-            .is_some_and(|purpose| purpose != "sig")
-        {
+        if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
             return None;
         }
         let part = |text: &Option<String>| decode(text.as_deref()?);
@@ -217,9 +211,7 @@ impl fmt::Debug for SigningKey {
 impl SigningKey {
     /// Returns the key of a seed; `None` if it is unusable.
     pub(crate) fn of_seed(seed: &[u8; 32]) -> Option<Self> {
-        Ed25519KeyPair::from_seed_unchecked(seed)
-            .ok()
-            .map(Self::Ed25519)
+        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self::Ed25519)
     }
 
     /// Returns the public key.

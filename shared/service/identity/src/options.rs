@@ -137,21 +137,12 @@ impl IdentityOptions {
 
     fn provider(&self) -> Result<OidcSettings, SettingsError> {
         let missing = |option| SettingsError::Missing { option };
-        let issuer = self
-            .oauth_issuer
-            .clone()
-            .ok_or_else(|| missing("--oauth-issuer"))?;
+        let issuer = self.oauth_issuer.clone().ok_or_else(|| missing("--oauth-issuer"))?;
         if !is_secure(&issuer) {
             return Err(SettingsError::Issuer);
         }
-        let client_id = self
-            .oauth_client_id
-            .clone()
-            .ok_or_else(|| missing("--oauth-client-id"))?;
-        let scopes = self
-            .oauth_scopes
-            .iter()
-            .flat_map(|scopes| scopes.split_whitespace());
+        let client_id = self.oauth_client_id.clone().ok_or_else(|| missing("--oauth-client-id"))?;
+        let scopes = self.oauth_scopes.iter().flat_map(|scopes| scopes.split_whitespace());
         let group_roles: BTreeMap<String, String> =
             self.oauth_group_roles.iter().cloned().collect();
         Ok(OidcSettings {

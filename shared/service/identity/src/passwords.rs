@@ -158,9 +158,7 @@ fn argon2id(password: &[u8], parameters: &PasswordHash) -> Option<Vec<u8>> {
     let params = Params::new(memory_kib, passes, lanes, Some(HASH_BYTES)).ok()?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hash = vec![0; HASH_BYTES];
-    argon2
-        .hash_password_into(password, &parameters.salt, &mut hash)
-        .ok()?;
+    argon2.hash_password_into(password, &parameters.salt, &mut hash).ok()?;
     Some(hash)
 }
 

@@ -72,9 +72,7 @@ impl<K: Copy + Ord, V: Default, const MAX_KEYS: usize> RecentKeys<K, V, MAX_KEYS
             self.old = mem::take(&mut self.young);
         }
         let before = &mut self.old;
-        self.young
-            .entry(key)
-            .or_insert_with(|| before.remove(&key).unwrap_or_default())
+        self.young.entry(key).or_insert_with(|| before.remove(&key).unwrap_or_default())
     }
 }
 

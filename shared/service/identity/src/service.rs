@@ -138,9 +138,7 @@ impl IdentityService {
             return Err(IdentityError::ResetRequired);
         }
         let key = self.signing_key()?;
-        let started = self
-            .catalog
-            .begin_session(id, &hash, PASSWORD_SESSION, &key);
+        let started = self.catalog.begin_session(id, &hash, PASSWORD_SESSION, &key);
         self.tokens(started.await.map_err(refused)?)
     }
 

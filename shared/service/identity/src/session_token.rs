@@ -70,10 +70,7 @@ pub fn verify_access_token(
     if session.user.to_string() != claims.sub {
         return Err(TokenRejection::Invalid);
     }
-    let user = root
-        .users()
-        .get(&session.user)
-        .ok_or(TokenRejection::Unknown)?;
+    let user = root.users().get(&session.user).ok_or(TokenRejection::Unknown)?;
     if !session.is_active(now) || !user.is_active(now) {
         return Err(TokenRejection::Expired);
     }
@@ -109,9 +106,7 @@ fn verify(
     }
     let kid = token.header.kid.as_deref().ok_or(TokenRejection::Invalid)?;
     let mut keys = root.signing_keys().iter();
-    let recorded = keys
-        .find(|key| key.id == kid)
-        .ok_or(TokenRejection::Unknown)?;
+    let recorded = keys.find(|key| key.id == kid).ok_or(TokenRejection::Unknown)?;
     let key = PublicKey::of_catalog(&recorded.public).ok_or(TokenRejection::Invalid)?;
     let claims: SessionClaims = token.verify(&key).map_err(|_| TokenRejection::Invalid)?;
     if claims.iss != issuer || claims.aud != root.cluster() {

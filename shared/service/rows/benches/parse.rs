@@ -74,9 +74,7 @@ fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut XorShift) -> String) -> Stri
     let mut body = String::new();
     for round in 0..rounds {
         for tags in &tags {
-            let fields = FIELDS
-                .map(|name| format!("{name}={}", field(&mut noise)))
-                .join(",");
+            let fields = FIELDS.map(|name| format!("{name}={}", field(&mut noise))).join(",");
             let time = 1_704_067_200_000_000_000 + round * 10_000_000_000;
             body.push_str(&format!("cpu,{tags} {fields} {time}\n"));
         }

@@ -140,11 +140,8 @@ impl TextBuffer {
     }
 
     pub(crate) fn get(&self, index: usize) -> &[u8] {
-        let offset = |at: usize| {
-            self.offsets
-                .get(at)
-                .and_then(|offset| usize::try_from(*offset).ok())
-        };
+        let offset =
+            |at: usize| self.offsets.get(at).and_then(|offset| usize::try_from(*offset).ok());
         match (offset(index), offset(index + 1)) {
             (Some(start), Some(end)) => self.bytes.get(start..end).unwrap_or_default(),
             _ => b"",
@@ -195,9 +192,7 @@ impl TextValues {
         if rows < self.len() {
             self.texts.offsets.truncate(rows + 1);
             let end = self.texts.offsets.last().copied().unwrap_or_default();
-            self.texts
-                .bytes
-                .truncate(usize::try_from(end).unwrap_or_default());
+            self.texts.bytes.truncate(usize::try_from(end).unwrap_or_default());
             self.nulls.truncate(rows);
         }
     }

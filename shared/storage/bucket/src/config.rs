@@ -336,10 +336,7 @@ impl StoreConfig {
             return self.other_cloud(flag, kind, bucket, options);
         }
         options.allow_http = self.aws.aws_allow_http;
-        let builder = self
-            .aws
-            .builder(world, credentials)?
-            .with_bucket_name(bucket);
+        let builder = self.aws.builder(world, credentials)?.with_bucket_name(bucket);
         // The names of directory buckets have this suffix, and no others do.
         let opened = if bucket.ends_with("--x-s3") {
             ObjectStoreAdapter::s3_express(builder, &options)

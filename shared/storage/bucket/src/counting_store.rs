@@ -55,10 +55,7 @@ impl OperationCounts {
 
     /// The requests of an operation on all keys.
     pub fn requests(&self, operation: Operation) -> u64 {
-        KeyClass::ALL
-            .iter()
-            .map(|class| self.of(operation, *class).requests)
-            .sum()
+        KeyClass::ALL.iter().map(|class| self.of(operation, *class).requests).sum()
     }
 
     /// All counts that are not zero, by operation and class.
@@ -193,14 +190,10 @@ impl CountingStore {
     /// Returns the counts so far by database; `None`: requests for no database, or for databases beyond the first
     /// thousand.
     pub fn counts_by_database(&self) -> BTreeMap<Option<DatabaseId>, OperationCounts> {
-        let databases = self
-            .databases
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
         let counted = databases.iter();
-        let mut counts: BTreeMap<_, _> = counted
-            .map(|(database, counts)| (Some(*database), counts.read()))
-            .collect();
+        let mut counts: BTreeMap<_, _> =
+            counted.map(|(database, counts)| (Some(*database), counts.read())).collect();
         counts.insert(None, self.others.read());
         counts
     }
@@ -216,19 +209,13 @@ impl CountingStore {
 
     /// Returns the counts of a database; `None` if there are too many databases.
     fn of_database(&self, database: DatabaseId) -> Option<Arc<AtomicCounts>> {
-        let known = self
-            .databases
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = self.databases.read().unwrap_or_else(PoisonError::into_inner);
         let (counts, is_full) = (known.get(&database).cloned(), known.len() >= MAX_DATABASES);
         drop(known);
         if counts.is_some() || is_full {
             return counts;
         }
-        let mut databases = self
-            .databases
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
         if databases.len() >= MAX_DATABASES {
             return databases.get(&database).cloned();
         }

@@ -40,8 +40,7 @@ pub struct AwsLease {
 impl AwsLease {
     fn lasts(&self, now_micros: i64, margin: Duration) -> bool {
         let margin = i64::try_from(margin.as_micros()).unwrap_or(i64::MAX);
-        self.ends_micros
-            .is_none_or(|ends| now_micros.saturating_add(margin) < ends)
+        self.ends_micros.is_none_or(|ends| now_micros.saturating_add(margin) < ends)
     }
 }
 
@@ -103,11 +102,7 @@ impl AwsCredentials {
     fn cached(&self) -> (Option<Arc<AwsCredential>>, bool) {
         let now = self.world.clock.wall_micros();
         let kept = self.kept();
-        let Some(lease) = kept
-            .lease
-            .as_ref()
-            .filter(|it| it.lasts(now, Duration::ZERO))
-        else {
+        let Some(lease) = kept.lease.as_ref().filter(|it| it.lasts(now, Duration::ZERO)) else {
             return (None, true);
         };
         let paused = |failed: &ClockReading| self.world.elapsed(failed) < RENEWAL_RETRY_PAUSE;

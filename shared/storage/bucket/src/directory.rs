@@ -213,9 +213,7 @@ impl DirectoryStore {
             return Err(task.rejected("no file can have this name"));
         };
         let open = Arc::clone(&self.open);
-        let (value, date) = task
-            .blocking(move || open.place(&path, temp, &mode))
-            .await?;
+        let (value, date) = task.blocking(move || open.place(&path, temp, &mode)).await?;
         let date = date.map_err(|error| task.unavailable(error))?;
         Ok(StoreResponse {
             value,
@@ -345,9 +343,7 @@ impl Store for DirectoryStore {
         let task = OperationContext(Operation::Put, key);
         let temporary = self.temporary_path(&mode);
         let access = self.open.access;
-        let temp = task
-            .blocking(move || TempFile::write(temporary, &body, access))
-            .await?;
+        let temp = task.blocking(move || TempFile::write(temporary, &body, access)).await?;
         self.land(task, temp, mode).await
     }
 

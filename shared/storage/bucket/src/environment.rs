@@ -39,9 +39,7 @@ fn with_variables(command: Command, is_set: &dyn Fn(&str) -> bool) -> Command {
     let command = command.mut_args(|arg| {
         let names = environment_variables_of(&arg);
         let declared = arg.get_env().and_then(|name| name.to_str());
-        let shown = declared
-            .map(str::to_owned)
-            .or_else(|| names.first().cloned());
+        let shown = declared.map(str::to_owned).or_else(|| names.first().cloned());
         let set = names.into_iter().find(|name| is_set(name));
         match set.or(shown) {
             Some(name) if arg.get_long().is_some() => arg.env(name),
@@ -60,9 +58,7 @@ mod tests {
     #[test]
     fn the_first_variable_that_is_set_sets_a_flag() {
         let command = || {
-            let arg = Arg::new("data_dir")
-                .long("data-dir")
-                .env("INFLUXDB3_DB_DIR");
+            let arg = Arg::new("data_dir").long("data-dir").env("INFLUXDB3_DB_DIR");
             Command::new("neap").subcommand(Command::new("serve").arg(arg))
         };
         let variable = |set: &[&str]| {

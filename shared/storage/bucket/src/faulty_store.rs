@@ -260,9 +260,7 @@ impl FaultyStore {
             return answer;
         }
         let error = self.world.entropy.below(skew.saturating_mul(2));
-        let date = answer
-            .date
-            .map(|date: StoreTime| date.minus(skew).plus(error));
+        let date = answer.date.map(|date: StoreTime| date.minus(skew).plus(error));
         StoreResponse { date, ..answer }
     }
 
@@ -339,8 +337,7 @@ impl Store for FaultyStore {
             Box::pin(async move { drop(inner.delete(&keys).await) })
         };
         let effect = self.inner.delete(keys);
-        self.call(Operation::Delete, first, effect, Some(late))
-            .await
+        self.call(Operation::Delete, first, effect, Some(late)).await
     }
 
     fn is_sorted(&self) -> bool {

@@ -343,10 +343,7 @@ impl Key {
         };
         let files = [
             "index.html".parse::<ConsoleFile>().ok().map(Self::Console),
-            "export.csv"
-                .parse::<ExportName>()
-                .ok()
-                .map(|name| Self::Export(database, name)),
+            "export.csv".parse::<ExportName>().ok().map(|name| Self::Export(database, name)),
         ];
         let others = [
             Self::RootCatalog,

@@ -76,9 +76,7 @@ impl MemoryStore {
 
     fn write<R>(&self, change: impl FnOnce(&mut MemoryState, StoreTime) -> R) -> StoreResponse<R> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let date = state
-            .newest
-            .max(StoreTime::from_micros(self.clock.wall_micros()));
+        let date = state.newest.max(StoreTime::from_micros(self.clock.wall_micros()));
         state.newest = date;
         StoreResponse {
             value: change(&mut state, date),
@@ -88,9 +86,7 @@ impl MemoryStore {
 
     fn read<R>(&self, look: impl FnOnce(&MemoryState) -> R) -> StoreResponse<R> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let date = state
-            .newest
-            .max(StoreTime::from_micros(self.clock.wall_micros()));
+        let date = state.newest.max(StoreTime::from_micros(self.clock.wall_micros()));
         StoreResponse {
             value: look(&state),
             date: Some(date),
@@ -150,11 +146,7 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        let after = request
-            .page_token
-            .as_deref()
-            .or(request.start_after)
-            .unwrap_or("");
+        let after = request.page_token.as_deref().or(request.start_after).unwrap_or("");
         let start = if after >= request.prefix {
             Bound::Excluded(after.to_owned())
         } else {
@@ -174,10 +166,7 @@ impl Store for MemoryStore {
                 .collect();
             let more = entries.len() > self.page_keys;
             entries.truncate(self.page_keys);
-            let next_page_token = entries
-                .last()
-                .filter(|_| more)
-                .map(|entry| entry.key.clone());
+            let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
             ListPage {
                 entries,
                 next_page_token,

@@ -102,9 +102,8 @@ impl ObjectFormat {
     /// Encodes an object whose payload consists of these parts, one after the other. They are copied once.
     pub fn encode_parts(&self, put_id: u128, payload: &[&[u8]]) -> Bytes {
         let size_bytes: usize = payload.iter().map(|part| part.len()).sum();
-        let checksum = payload
-            .iter()
-            .fold(0, |checksum, part| crc32c::crc32c_append(checksum, part));
+        let checksum =
+            payload.iter().fold(0, |checksum, part| crc32c::crc32c_append(checksum, part));
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + size_bytes);
         bytes.put_slice(&self.magic);
         bytes.put_u16_le(self.version);

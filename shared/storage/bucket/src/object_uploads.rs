@@ -231,9 +231,7 @@ impl CollectedUpload {
     }
 
     async fn finish(self) -> Result<UploadOutcome, StoreError> {
-        let put = self
-            .store
-            .put(&self.key, self.bytes.freeze(), self.mode.put_mode());
+        let put = self.store.put(&self.key, self.bytes.freeze(), self.mode.put_mode());
         Ok(outcome(&put.await?.value))
     }
 }

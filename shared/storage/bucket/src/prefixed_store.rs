@@ -113,11 +113,7 @@ mod tests {
         let missing = two.get("catalog", GetOptions::default()).await.unwrap();
         assert!(matches!(missing.value, Get::Missing));
         assert!(matches!(
-            inner
-                .get("one/catalog", GetOptions::default())
-                .await
-                .unwrap()
-                .value,
+            inner.get("one/catalog", GetOptions::default()).await.unwrap().value,
             Get::Found(_)
         ));
     }

@@ -491,9 +491,7 @@ impl<T: RegisterValue> Register<T> {
     }
 
     async fn back_off(&self, attempt: u32) {
-        let limit = FIRST_BACKOFF
-            .saturating_mul(1 << attempt.min(10))
-            .min(MAX_RETRY_BACKOFF);
+        let limit = FIRST_BACKOFF.saturating_mul(1 << attempt.min(10)).min(MAX_RETRY_BACKOFF);
         let world = self.bucket.world();
         world.clock.sleep(world.entropy.below(limit)).await;
     }

@@ -309,20 +309,15 @@ impl Store for ObjectStoreAdapter {
         };
         let prefix = Some(request.prefix).filter(|prefix| !prefix.is_empty());
         let list = self.backend.list_paginated(prefix, options);
-        let StoreResponse { value, date } = self
-            .call(task, list)
-            .await
-            .map_err(|failure| failure.into_error(task))?;
+        let StoreResponse { value, date } =
+            self.call(task, list).await.map_err(|failure| failure.into_error(task))?;
         let entries = value.result.objects.into_iter().map(|object| ListEntry {
             key: object.location.to_string(),
             size_bytes: object.size,
             last_modified: time(&object.last_modified),
         });
-        let after = |entry: &ListEntry| {
-            request
-                .start_after
-                .is_none_or(|after| entry.key.as_str() > after)
-        };
+        let after =
+            |entry: &ListEntry| request.start_after.is_none_or(|after| entry.key.as_str() > after);
         let value = ListPage {
             entries: entries.filter(after).collect(),
             next_page_token: value.page_token,
@@ -332,10 +327,7 @@ impl Store for ObjectStoreAdapter {
 
     async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let task = OperationContext(Operation::Delete, keys.first().map_or("", String::as_str));
-        let paths: Vec<_> = keys
-            .iter()
-            .map(|key| task.path(key))
-            .collect::<Result<_, _>>()?;
+        let paths: Vec<_> = keys.iter().map(|key| task.path(key)).collect::<Result<_, _>>()?;
         let delete = async {
             let deleted = self.delete_all(paths.clone()).await;
             // `object_store` does not retry deletions, although they can be repeated.

@@ -77,10 +77,8 @@ impl S3BucketClient {
         *request.uri_mut() = uri.map_err(|error| self.failed(error))?;
         *request.headers_mut() = headers;
         if let Some(credentials) = &self.credentials {
-            let credential = credentials
-                .get_credential()
-                .await
-                .map_err(|error| self.failed(error))?;
+            let credential =
+                credentials.get_credential().await.map_err(|error| self.failed(error))?;
             AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
         }
         let response = self.client.execute(request).await;
@@ -129,9 +127,8 @@ impl StoreConfig {
                 .connect(&options.client())
                 .map_err(|error| crate::config::invalid(flag, error))?;
             let is_signed = !self.aws.aws_skip_signature;
-            let credentials = is_signed
-                .then(|| self.aws.credentials(world, credentials))
-                .transpose()?;
+            let credentials =
+                is_signed.then(|| self.aws.credentials(world, credentials)).transpose()?;
             clients.push(S3BucketClient {
                 client,
                 credentials,

@@ -90,9 +90,7 @@ impl Stamp {
     /// Returns the stamp of `time` for an instance with this salt; only its low 12 bits count. Clamps times out of
     /// range.
     pub fn new(time: StoreTime, salt: u16) -> Self {
-        let micros = u64::try_from(time.micros())
-            .unwrap_or(0)
-            .min(u64::MAX >> SALT_BITS);
+        let micros = u64::try_from(time.micros()).unwrap_or(0).min(u64::MAX >> SALT_BITS);
         Self(micros << SALT_BITS | u64::from(salt) & Self::SALT_MASK)
     }
 

@@ -71,11 +71,7 @@ impl AnchorWindow {
 
     fn at(&self, monotonic: Duration) -> Option<StoreTime> {
         let oldest = (Self::number(monotonic) + 1).saturating_sub(SLOTS as u64);
-        let recent = self
-            .slots
-            .iter()
-            .flatten()
-            .filter(|(number, _)| *number >= oldest);
+        let recent = self.slots.iter().flatten().filter(|(number, _)| *number >= oldest);
         let bounds = recent.map(|(_, anchor)| anchor).chain(&self.last);
         bounds.map(|anchor| anchor.at(monotonic)).max()
     }

@@ -26,10 +26,7 @@ impl StoreUrl {
                 return Err(invalid("object-store", reason));
             }
             ObjectStoreKind::File => {
-                let data_dir = config
-                    .data_dir
-                    .as_ref()
-                    .ok_or_else(|| missing("data-dir"))?;
+                let data_dir = config.data_dir.as_ref().ok_or_else(|| missing("data-dir"))?;
                 let absolute =
                     path::absolute(data_dir).map_err(|error| invalid("data-dir", error))?;
                 let folder = absolute

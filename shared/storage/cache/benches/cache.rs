@@ -80,9 +80,7 @@ fn built(shape: &LastCacheShape, rounds: &[RecordBatch]) -> LastRows {
     let mut builder = LastRowsBuilder::new(shape, 0, usize::MAX);
     for rows in rounds {
         for start in (0..HOSTS).step_by(ROWS_PER_BATCH) {
-            builder
-                .push(&rows.slice(start, ROWS_PER_BATCH.min(HOSTS - start)))
-                .unwrap();
+            builder.push(&rows.slice(start, ROWS_PER_BATCH.min(HOSTS - start))).unwrap();
         }
     }
     builder.finish().unwrap()
@@ -99,9 +97,8 @@ fn hosts(count: usize) -> [KeyFilter; 1] {
 fn last(c: &mut Criterion) {
     let table = table();
     let shape = shape(&table);
-    let rounds: Vec<_> = (0..ROUNDS)
-        .map(|time| round(&table, i64::try_from(time).unwrap()))
-        .collect();
+    let rounds: Vec<_> =
+        (0..ROUNDS).map(|time| round(&table, i64::try_from(time).unwrap())).collect();
     let base = built(&shape, &rounds);
     let mut tail = TailImageBuilder::new(shape.tags(), table.arrow_schema());
     tail.push(&round(&table, 100)).unwrap();

@@ -46,10 +46,7 @@ struct DictionaryUnion {
 
 impl DictionaryUnion {
     fn new(one: &StringArray, other: &StringArray) -> Self {
-        let bytes = one
-            .value_data()
-            .len()
-            .saturating_add(other.value_data().len());
+        let bytes = one.value_data().len().saturating_add(other.value_data().len());
         let mut values = StringBuilder::with_capacity(one.len() + other.len(), bytes);
         let (mut of_one, mut of_other) = (
             Vec::with_capacity(one.len()),

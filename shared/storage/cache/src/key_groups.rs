@@ -128,12 +128,7 @@ impl KeyGroups {
         let width = values.len();
         let mut codes = Vec::with_capacity(self.sets.len());
         for set in self.sets.chunks_exact(width.max(1)) {
-            codes.extend(
-                values
-                    .iter()
-                    .zip(set)
-                    .map(|(values, number)| values.code(*number)),
-            );
+            codes.extend(values.iter().zip(set).map(|(values, number)| values.code(*number)));
         }
         let mut order: Vec<u32> = (0..u32::try_from(self.len()).unwrap_or(NONE)).collect();
         match codes.as_slice() {
@@ -166,15 +161,8 @@ impl KeyGroups {
         let values = self.sorted_values(index)?;
         let codes = values.iter().enumerate().map(|(column, sorted)| {
             let numbers = |group: &u32| set_at(&self.sets, values.len(), *group);
-            let code = |group| {
-                numbers(group)
-                    .get(column)
-                    .map(|number| sorted.code(*number))
-            };
-            groups
-                .iter()
-                .map(|group| code(group).unwrap_or(MISSING))
-                .collect()
+            let code = |group| numbers(group).get(column).map(|number| sorted.code(*number));
+            groups.iter().map(|group| code(group).unwrap_or(MISSING)).collect()
         });
         let codes = codes.collect();
         let values = values.iter().map(|sorted| sorted.values().as_ref().clone());
@@ -191,10 +179,8 @@ impl KeyGroups {
             return Ok(Vec::new());
         }
         let values = self.sorted_values(index)?;
-        let texts: Vec<&StringArray> = values
-            .iter()
-            .map(|values| values.values().as_ref())
-            .collect();
+        let texts: Vec<&StringArray> =
+            values.iter().map(|values| values.values().as_ref()).collect();
         let sets = code_sets(&self.columns, &texts, filters)?;
         if let Some(pinned) = pinned(&sets, self.len()) {
             return self.look_up(&values, &pinned);
@@ -229,10 +215,7 @@ impl KeyGroups {
             }
             combinations = longer;
         }
-        Ok(combinations
-            .iter()
-            .filter_map(|set| self.find(set))
-            .collect())
+        Ok(combinations.iter().filter_map(|set| self.find(set)).collect())
     }
 }
 
@@ -246,9 +229,7 @@ fn pinned(sets: &[CodeSet], groups: usize) -> Option<Vec<&[i32]>> {
             _ => None,
         })
         .collect::<Option<Vec<_>>>()?;
-    let combinations = codes
-        .iter()
-        .try_fold(1_usize, |all, codes| all.checked_mul(codes.len()))?;
+    let combinations = codes.iter().try_fold(1_usize, |all, codes| all.checked_mul(codes.len()))?;
     (combinations <= groups.max(4) / 4).then_some(codes)
 }
 

@@ -122,9 +122,7 @@ pub fn decode_distinct(
     let layer = DistinctValues::new(shape, rows, complete_from);
     let columns = layer.columns()?;
     let in_order = columns.iter().all(|column| is_sorted(column.values()))
-        && layer
-            .seen()
-            .is_ok_and(|seen| seen.iter().all(|seen| *seen >= complete_from))
+        && layer.seen().is_ok_and(|seen| seen.iter().all(|seen| *seen >= complete_from))
         && layer.len() <= shape.max_cardinality()
         && (1..layer.len()).all(|row| compare_rows(&columns, row - 1, row).is_lt());
     if !in_order {

@@ -91,10 +91,8 @@ pub(crate) fn batch(rows: &[ModelRow]) -> RecordBatch {
                 ColumnType::String,
             ));
         } else {
-            let values: Float64Array = values
-                .iter()
-                .map(|value| value.map(|value| value.parse().unwrap()))
-                .collect();
+            let values: Float64Array =
+                values.iter().map(|value| value.map(|value| value.parse().unwrap())).collect();
             columns.push((name, Arc::new(values), ColumnType::Float));
         }
     }
@@ -178,22 +176,13 @@ fn texts(column: &ArrayRef) -> Vec<Option<String>> {
         return column.keys().iter().map(|key| key.map(text)).collect();
     }
     if let Some(column) = column.as_any().downcast_ref::<Float64Array>() {
-        return column
-            .iter()
-            .map(|value| value.map(|value| value.to_string()))
-            .collect();
+        return column.iter().map(|value| value.map(|value| value.to_string())).collect();
     }
     if let Some(column) = column.as_any().downcast_ref::<TimestampNanosecondArray>() {
-        return column
-            .iter()
-            .map(|value| value.map(|value| value.to_string()))
-            .collect();
+        return column.iter().map(|value| value.map(|value| value.to_string())).collect();
     }
     let column: &StringArray = column.as_string();
-    column
-        .iter()
-        .map(|value| value.map(ToOwned::to_owned))
-        .collect()
+    column.iter().map(|value| value.map(ToOwned::to_owned)).collect()
 }
 
 /// A table with two tags, `zone` before `host`, and two fields.
@@ -260,10 +249,7 @@ pub(crate) fn portions() -> impl Strategy<Value = Vec<HistoryPortion>> {
             now += passed / 2;
             let is_wide = at >= wide_from;
             HistoryPortion {
-                steps: steps
-                    .into_iter()
-                    .map(|step| narrowed(step, is_wide))
-                    .collect(),
+                steps: steps.into_iter().map(|step| narrowed(step, is_wide)).collect(),
                 is_wide,
                 from: now,
             }
@@ -295,11 +281,7 @@ impl TagPredicate for ValueSetPredicate {
         let test = |value: Option<&str>| match value {
             None => Some(self.missing),
             // A null result does not pass.
-            Some(value) => self
-                .values
-                .iter()
-                .any(|other| other == value)
-                .then_some(true),
+            Some(value) => self.values.iter().any(|other| other == value).then_some(true),
         };
         Ok(values.iter().map(test).collect())
     }
@@ -331,10 +313,7 @@ pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
     );
     let one = parts.prop_map(|(column, values, kind, missing)| {
         let letters = ["a", "b", "c", "d", "e"].map(ToOwned::to_owned);
-        let others = letters
-            .iter()
-            .filter(|letter| !values.contains(*letter))
-            .cloned();
+        let others = letters.iter().filter(|letter| !values.contains(*letter)).cloned();
         let some = |values: &mut dyn Iterator<Item = String>| values.map(Some).collect::<Vec<_>>();
         let (test, passing) = match kind {
             0 | 1 => (

@@ -141,9 +141,7 @@ impl AuditLog {
             entry.action.len() + entry.target.len() + others.sum::<usize>()
         };
         let entries = self.entries();
-        entries
-            .map(|entry| size_of::<AuditEntry>() + texts(entry))
-            .sum()
+        entries.map(|entry| size_of::<AuditEntry>() + texts(entry)).sum()
     }
 }
 
@@ -212,12 +210,8 @@ mod tests {
         let tags = ["host".to_owned()];
         let created = catalog.create_table(id, "t", &tags, &[]).await?;
         let table = created.value.table("t").map(|table| table.id());
-        catalog
-            .set_table_retention(id, table.unwrap_or_default(), None)
-            .await?;
-        catalog
-            .set_table_retention(id, table.unwrap_or_default(), hour)
-            .await?;
+        catalog.set_table_retention(id, table.unwrap_or_default(), None).await?;
+        catalog.set_table_retention(id, table.unwrap_or_default(), hour).await?;
         let cache = NewLastCache {
             table: "t".to_owned(),
             name: Some("c".to_owned()),
@@ -245,9 +239,7 @@ mod tests {
     async fn changes_are_recorded_in_the_register_that_they_modify() {
         let stage = CatalogFixture::new();
         let catalog = stage.instance();
-        let id = origin::scope(origin(), change_everything(&catalog))
-            .await
-            .unwrap();
+        let id = origin::scope(origin(), change_everything(&catalog)).await.unwrap();
         insta::assert_snapshot!(of_root(&catalog).await.join("\n"), @r"
         ops: create database 'db' (-)
         ops: delete database 'db' (its data is kept)

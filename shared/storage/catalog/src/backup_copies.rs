@@ -60,11 +60,7 @@ impl Catalog {
     ) -> Result<Vec<BackupCopy>, CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
-            let held = root
-                .databases()
-                .values()
-                .filter(|entry| entry.backup.is_some())
-                .count();
+            let held = root.databases().values().filter(|entry| entry.backup.is_some()).count();
             if held + sources.len() > MAX_BACKUP_COPIES {
                 let limit = MAX_BACKUP_COPIES;
                 return Err(LimitError::BackupCopies { limit }.into());
@@ -159,8 +155,7 @@ impl Catalog {
             }),
         };
         if copied.triggers().next().is_some() {
-            self.change_root(|root| Ok((root.set_has_triggers(copy)?, ())))
-                .await?;
+            self.change_root(|root| Ok((root.set_has_triggers(copy)?, ()))).await?;
         }
         let (catalog, ()) = commit_result(self.register(copy).commit(None, change).await?)?;
         Ok(catalog)
@@ -237,10 +232,9 @@ fn publish(
 fn live_name(root: &RootCatalog, id: DatabaseId) -> Result<String, CatalogError> {
     let entry = root.databases().get(&id);
     let live = entry.filter(|entry| entry.deletion.is_none());
-    live.map(|entry| entry.name.clone())
-        .ok_or_else(|| CatalogError::NotFound {
-            name: format!("database {id}"),
-        })
+    live.map(|entry| entry.name.clone()).ok_or_else(|| CatalogError::NotFound {
+        name: format!("database {id}"),
+    })
 }
 
 impl Permissions {
@@ -360,10 +354,7 @@ mod tests {
         assert_eq!(after.value.database("one"), Some(ids[0]));
         assert_eq!(after.value.database("gone"), Some(ids[1]));
         assert_eq!(after.value.database("late"), None);
-        let (id, _) = catalog
-            .undelete_database("one", Some("before"))
-            .await
-            .unwrap();
+        let (id, _) = catalog.undelete_database("one", Some("before")).await.unwrap();
         assert_eq!(id, one);
     }
 

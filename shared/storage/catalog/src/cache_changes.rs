@@ -193,11 +193,9 @@ impl DatabaseCatalog {
     fn table_with_caches(&mut self, name: &str) -> Result<&mut Table, CatalogError> {
         let id = self.table(name).map(|table| table.id());
         let table = id.and_then(|id| self.tables.get_mut(&id));
-        table
-            .map(Arc::make_mut)
-            .ok_or_else(|| CatalogError::NoSuchTable {
-                table: name.to_owned(),
-            })
+        table.map(Arc::make_mut).ok_or_else(|| CatalogError::NoSuchTable {
+            table: name.to_owned(),
+        })
     }
 }
 
@@ -261,9 +259,7 @@ fn values(
             key.name
         )));
     }
-    let columns = columns
-        .into_iter()
-        .filter(|column| column.name != TIME_COLUMN);
+    let columns = columns.into_iter().filter(|column| column.name != TIME_COLUMN);
     Ok(columns.map(|column| column.id).collect())
 }
 
@@ -274,10 +270,7 @@ impl NewDistinctCache {
         }
         let columns = find(&self.columns, "column", table)?;
         let allowed = [ColumnType::Tag, ColumnType::String];
-        if !columns
-            .iter()
-            .all(|column| allowed.contains(&column.column_type))
-        {
+        if !columns.iter().all(|column| allowed.contains(&column.column_type)) {
             return Err(CatalogError::DistinctCacheColumnType);
         }
         if self.max_cardinality == 0 {
@@ -378,12 +371,11 @@ fn remove<C>(
     name: &str,
     name_of: impl Fn(&C) -> &str,
 ) -> Result<(), CatalogError> {
-    let place = caches
-        .iter()
-        .position(|cache| name_of(cache) == name)
-        .ok_or_else(|| CatalogError::NotFound {
+    let place = caches.iter().position(|cache| name_of(cache) == name).ok_or_else(|| {
+        CatalogError::NotFound {
             name: name.to_owned(),
-        })?;
+        }
+    })?;
     caches.remove(place);
     Ok(())
 }

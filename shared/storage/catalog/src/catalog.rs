@@ -169,10 +169,7 @@ impl Catalog {
         name: &str,
         max_age: Duration,
     ) -> Result<Option<DatabaseId>, CatalogError> {
-        let previous = self
-            .root
-            .cached_value()
-            .map(|held| (held.version, held.current_at));
+        let previous = self.root.cached_value().map(|held| (held.version, held.current_at));
         let root = self.root(max_age).await?;
         let found = root.value.database(name);
         if found.is_some() || previous != Some((root.version, root.current_at)) {
@@ -182,15 +179,11 @@ impl Catalog {
     }
 
     pub(crate) fn cache(&self) -> MutexGuard<'_, DatabaseCache> {
-        self.databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn register(&self, database: DatabaseId) -> Arc<CachedRegister<DatabaseCatalog>> {
-        let recent = self
-            .rules
-            .map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
+        let recent = self.rules.map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
         self.cache().register(database, &self.bucket, recent)
     }
 

@@ -46,9 +46,7 @@ impl Catalog {
                 })
             })
         };
-        let id = self
-            .add_database(name, exists, CreationKind::Explicit)
-            .await?;
+        let id = self.add_database(name, exists, CreationKind::Explicit).await?;
         if retention.is_some() {
             self.set_retention(id, retention).await?;
         }
@@ -112,9 +110,8 @@ impl Catalog {
         known: VersionedValue<DatabaseCatalog>,
         additions: &[TableAddition],
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        let new_table = additions
-            .iter()
-            .any(|addition| known.value.table(&addition.table).is_none());
+        let new_table =
+            additions.iter().any(|addition| known.value.table(&addition.table).is_none());
         let elsewhere = self.tables_elsewhere(database, new_table).await?;
         let change = |catalog: &mut DatabaseCatalog| {
             let changed = catalog.add(additions, elsewhere, &self.limits)?;
@@ -136,8 +133,7 @@ impl Catalog {
         tags: &[String],
         fields: &[(String, ColumnType)],
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        self.create_table_with_retention(database, name, tags, fields, None)
-            .await
+        self.create_table_with_retention(database, name, tags, fields, None).await
     }
 
     /// Creates a table with a retention; `None`: the retention of the database applies.
@@ -163,11 +159,7 @@ impl Catalog {
             if column == TIME_COLUMN {
                 return Err(CatalogError::ReservedColumn { column });
             }
-            if columns
-                .iter()
-                .take(place)
-                .any(|(other, _)| *other == column)
-            {
+            if columns.iter().take(place).any(|(other, _)| *other == column) {
                 return Err(CatalogError::DuplicateColumn { column });
             }
         }
@@ -210,9 +202,7 @@ impl Catalog {
             let changed = catalog.set_table_retention(table, retention)?;
             if changed {
                 let found = catalog.table_by_id(table);
-                let name = found
-                    .map(|table| table.name().to_owned())
-                    .unwrap_or_default();
+                let name = found.map(|table| table.name().to_owned()).unwrap_or_default();
                 let detail = Some(shown(retention));
                 catalog.note(self.now()?, "set table retention", &name, detail);
             }
@@ -231,11 +221,7 @@ impl Catalog {
         // The new value must override earlier changes by other instances, so it is compared with a fresh catalog.
         let known = self.database(database, Duration::ZERO).await?;
         let root = self.root(ANY_AGE).await?;
-        let name = root
-            .value
-            .databases()
-            .get(&database)
-            .map(|entry| entry.name.as_str());
+        let name = root.value.databases().get(&database).map(|entry| entry.name.as_str());
         let change = |catalog: &mut DatabaseCatalog| {
             let changed = catalog.set_retention(retention);
             if changed {

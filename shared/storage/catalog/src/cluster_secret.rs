@@ -66,14 +66,9 @@ impl Serialize for ClusterSecret {
 impl<'de> Deserialize<'de> for ClusterSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok());
+        let bytes = STANDARD_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
         // The message omits the text, because it may be a large part of a secret.
-        bytes
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("not 32 bytes in base64"))
+        bytes.map(Self).ok_or_else(|| D::Error::custom("not 32 bytes in base64"))
     }
 }
 

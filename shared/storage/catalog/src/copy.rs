@@ -66,15 +66,10 @@ impl Catalog {
         let (id, hidden_name) = self
             .change_root(|root| {
                 let entry =
-                    root.databases()
-                        .get(&source)
-                        .ok_or_else(|| CatalogError::NotFound {
-                            name: format!("database {source}"),
-                        })?;
-                if entry
-                    .deletion
-                    .is_some_and(|it| it.purge != PurgeState::Waiting)
-                {
+                    root.databases().get(&source).ok_or_else(|| CatalogError::NotFound {
+                        name: format!("database {source}"),
+                    })?;
+                if entry.deletion.is_some_and(|it| it.purge != PurgeState::Waiting) {
                     let name = entry.name.clone();
                     return Err(CatalogError::Purged { name });
                 }
@@ -201,16 +196,12 @@ mod tests {
             table: name.to_owned(),
             columns: Vec::new(),
         };
-        catalog
-            .add(&[addition], 0, &CatalogLimits::default())
-            .unwrap();
+        catalog.add(&[addition], 0, &CatalogLimits::default()).unwrap();
     }
 
     fn live(catalog: &DatabaseCatalog) -> Vec<(TableId, String)> {
         let tables = catalog.tables();
-        tables
-            .map(|table| (table.id(), table.name().to_owned()))
-            .collect()
+        tables.map(|table| (table.id(), table.name().to_owned())).collect()
     }
 
     #[test]
@@ -226,9 +217,7 @@ mod tests {
         drop("late", at(20));
         drop("replaced", at(20));
         let id = TableId::new(4);
-        catalog
-            .note_purge(&[id], PurgeState::Begun, at(100))
-            .unwrap();
+        catalog.note_purge(&[id], PurgeState::Begun, at(100)).unwrap();
         add(&mut catalog, "replaced");
         add(&mut catalog, "new");
         let options = CopyOptions {
@@ -266,9 +255,7 @@ mod tests {
         let mut catalog = DatabaseCatalog::default();
         for time in [20, 30] {
             add(&mut catalog, "t");
-            catalog
-                .delete_table("t", at(time), HardDelete::NOW)
-                .unwrap();
+            catalog.delete_table("t", at(time), HardDelete::NOW).unwrap();
         }
         let options = CopyOptions {
             as_of: Some(at(10)),

@@ -141,9 +141,8 @@ impl DatabaseCatalog {
             .map(|table| table.id())
             .collect();
         let tables = self.tables().map(|table| table.id());
-        let mut cutoffs: Vec<_> = tables
-            .filter_map(|table| Some((table, self.cutoff_of(table, now)?)))
-            .collect();
+        let mut cutoffs: Vec<_> =
+            tables.filter_map(|table| Some((table, self.cutoff_of(table, now)?))).collect();
         cutoffs.sort_by_key(|(table, _)| sources.contains(table));
         cutoffs
     }
@@ -393,10 +392,8 @@ impl DatabaseCatalog {
         let tables = self.tables.values().map(|table| table.size_bytes());
         let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
         let views = self.views.values().map(|view| view.size_bytes());
-        let foreign_views = self
-            .foreign_views
-            .iter()
-            .map(|(table, view)| table.len() + view.size_bytes());
+        let foreign_views =
+            self.foreign_views.iter().map(|(table, view)| table.len() + view.size_bytes());
         tables.sum::<usize>()
             + triggers.sum::<usize>()
             + views.sum::<usize>()
@@ -438,11 +435,7 @@ mod tests {
             ),
             addition("old", &[]),
         ];
-        assert!(
-            catalog
-                .add(&additions, 0, &CatalogLimits::default())
-                .unwrap()
-        );
+        assert!(catalog.add(&additions, 0, &CatalogLimits::default()).unwrap());
         let now = StoreTime::from_micros(1_757_510_705_000_000);
         catalog.delete_table("old", now, HardDelete::Never).unwrap();
         catalog.set_retention(Some(Duration::from_secs(60)));
@@ -592,9 +585,7 @@ mod tests {
     fn ids_of_dropped_tables_are_not_reused() {
         let mut catalog = catalog();
         assert!(catalog.table("old").is_none());
-        catalog
-            .add(&[addition("old", &[])], 0, &CatalogLimits::default())
-            .unwrap();
+        catalog.add(&[addition("old", &[])], 0, &CatalogLimits::default()).unwrap();
         assert_eq!(catalog.table("old").unwrap().id(), TableId::new(3));
         let dropped = catalog.table_by_id(TableId::new(2)).unwrap();
         assert_eq!(dropped.name(), "old-20250910T132505");

@@ -118,9 +118,7 @@ mod tests {
             table: "t".to_owned(),
             columns: columns.collect(),
         };
-        large
-            .add(&[addition], 0, &CatalogLimits::default())
-            .unwrap();
+        large.add(&[addition], 0, &CatalogLimits::default()).unwrap();
         for id in 2_900..3_000 {
             let id = DatabaseId::new(id);
             cache.register(id, &stage.bucket, 64);

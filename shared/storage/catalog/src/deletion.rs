@@ -58,8 +58,7 @@ const PURGED_ENTRY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 impl Deletion {
     /// Returns whether its data was removed long enough ago for the entry to leave the catalog.
     pub fn is_obsolete(&self, now: StoreTime) -> bool {
-        self.purged_at
-            .is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
+        self.purged_at.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
     }
 
     /// Returns whether the removal of its data should start or continue at this time of the store.

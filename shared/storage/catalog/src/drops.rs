@@ -78,10 +78,7 @@ impl Catalog {
     /// The catalog cannot be read.
     pub async fn settle_missing_database(&self, name: &str) -> Result<(), CatalogError> {
         let root = self.root(Duration::ZERO).await?.value;
-        let known = root
-            .databases()
-            .values()
-            .map(|entry| (entry.original_name(), entry.deletion));
+        let known = root.databases().values().map(|entry| (entry.original_name(), entry.deletion));
         self.settle_missing(name, known).await;
         Ok(())
     }
@@ -107,9 +104,8 @@ impl Catalog {
         match self.change(database, Some(known), change).await {
             Err(missing @ CatalogError::NotFound { .. }) => {
                 let catalog = self.database(database, Duration::ZERO).await?.value;
-                let known = catalog
-                    .all_tables()
-                    .map(|table| (table.original_name(), table.deletion()));
+                let known =
+                    catalog.all_tables().map(|table| (table.original_name(), table.deletion()));
                 self.settle_missing(name, known).await;
                 Err(missing)
             }

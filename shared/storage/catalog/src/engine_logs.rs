@@ -119,10 +119,7 @@ impl EngineLogs {
     pub async fn save(&self) -> Result<(), StoreError> {
         let databases: Vec<DatabaseId> = self.unsaved().keys().copied().collect();
         for database in databases {
-            let taken = self
-                .unsaved()
-                .get_mut(&database)
-                .and_then(UnsavedLines::take);
+            let taken = self.unsaved().get_mut(&database).and_then(UnsavedLines::take);
             let Some(lines) = taken else {
                 continue;
             };
@@ -312,10 +309,7 @@ fn encode(source: u64, lines: &LogLineBatch) -> Result<Bytes, String> {
 fn decode(object: &[u8]) -> Option<(EngineLogHeader, Vec<EngineLogLine>)> {
     let mut text = String::new();
     let unpacked = zstd::Decoder::new(object).ok()?;
-    unpacked
-        .take(MAX_OBJECT_BYTES)
-        .read_to_string(&mut text)
-        .ok()?;
+    unpacked.take(MAX_OBJECT_BYTES).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();
     let header = serde_json::from_str(lines.next()?).ok()?;
     let lines = lines.map(|line| serde_json::from_str(line).ok());

@@ -101,9 +101,8 @@ impl DatabaseCatalog {
             return Ok(&mut self.file_index);
         };
         let id = self.table(name).map(|table| table.id());
-        let found = id
-            .and_then(|id| self.tables.get_mut(&id))
-            .ok_or_else(|| no_such_table(name))?;
+        let found =
+            id.and_then(|id| self.tables.get_mut(&id)).ok_or_else(|| no_such_table(name))?;
         Ok(&mut Arc::make_mut(found).file_index)
     }
 }
@@ -161,9 +160,7 @@ mod tests {
         ];
         let table = "cpu".to_owned();
         let additions = [TableAddition { table, columns }];
-        catalog
-            .add(&additions, 0, &CatalogLimits::default())
-            .unwrap();
+        catalog.add(&additions, 0, &CatalogLimits::default()).unwrap();
         catalog
     }
 

@@ -92,9 +92,7 @@ pub async fn remove_node(bucket: &Bucket, name: &str, force: bool) -> Result<(),
             state: running.shown_state(),
         });
     }
-    let keys = nodes
-        .iter()
-        .map(|node| Key::Node(node.record.instance_id).to_string());
+    let keys = nodes.iter().map(|node| Key::Node(node.record.instance_id).to_string());
     bucket.delete(&keys.collect::<Vec<_>>()).await?;
     Ok(())
 }

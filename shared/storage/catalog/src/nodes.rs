@@ -439,9 +439,7 @@ mod tests {
     async fn records_that_cannot_be_decoded_are_omitted() {
         let stage = CatalogFixture::new();
         let body = Bytes::from_static(b"{}");
-        let put = stage
-            .bucket
-            .put(&Key::Node(Ulid(1)), body, PutMode::Overwrite);
+        let put = stage.bucket.put(&Key::Node(Ulid(1)), body, PutMode::Overwrite);
         put.await.unwrap();
         assert_eq!(shown(&stage).await, []);
     }
@@ -453,9 +451,7 @@ mod tests {
         let mut read = async || {
             stage.taken();
             let nodes = reader.read().await.unwrap();
-            let running = nodes
-                .iter()
-                .filter(|node| node.record.state == NodeState::Running);
+            let running = nodes.iter().filter(|node| node.record.state == NodeState::Running);
             (running.count(), nodes.len(), stage.taken().gets)
         };
         assert_eq!(read().await, (0, 0, 0));

@@ -134,10 +134,7 @@ impl<T: RegisterRead> CachedRegister<T> {
             return Ok(value);
         }
         let start = self.begin();
-        let outcome = self
-            .read()
-            .await
-            .map(|value| self.store_value(value, start));
+        let outcome = self.read().await.map(|value| self.store_value(value, start));
         let mut state = self.state();
         state.asked = start.ticket;
         state.error = outcome.as_ref().err().cloned();
@@ -187,9 +184,7 @@ impl<T: RegisterValue> CachedRegister<T> {
     ) -> Result<CommitOutcome<T, R, E>, RegisterError> {
         let start = self.begin();
         let known = known.or_else(|| self.cached_value());
-        let shown = known
-            .as_ref()
-            .map(|it| (Arc::clone(&it.value), it.current_at));
+        let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.current_at));
         let mut outcome = self.register.commit(known, change).await?;
         if let CommitOutcome::Committed { current, .. } = &mut outcome {
             // An unneeded change confirms nothing: the value keeps the time of its earlier confirmation.

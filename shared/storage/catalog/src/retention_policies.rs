@@ -95,12 +95,8 @@ impl Permissions {
                 ..
             } = permission
             {
-                let of_all: Vec<_> = ids
-                    .iter()
-                    .filter_map(|id| policies.get(id))
-                    .flatten()
-                    .copied()
-                    .collect();
+                let of_all: Vec<_> =
+                    ids.iter().filter_map(|id| policies.get(id)).flatten().copied().collect();
                 ids.extend(of_all);
             }
         }
@@ -127,9 +123,7 @@ mod tests {
 
     async fn names(catalog: &Catalog) -> Vec<String> {
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
-        root.live_databases()
-            .map(|(_, entry)| entry.name.clone())
-            .collect()
+        root.live_databases().map(|(_, entry)| entry.name.clone()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,9 +188,7 @@ mod tests {
         let token = catalog.create_resource_token("t", &permissions, None, None);
         let id = token.await.unwrap().id;
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
-        let permissions = root.tokens()[&id]
-            .permissions
-            .with_policies(&root.policies());
+        let permissions = root.tokens()[&id].permissions.with_policies(&root.policies());
         let allowed = |action, name| permissions.allow(action, root.database(name));
         assert!(allowed(DatabaseAction::Read, "db"));
         assert!(allowed(DatabaseAction::Read, "db/week"));

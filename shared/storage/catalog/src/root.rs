@@ -160,12 +160,9 @@ impl RootCatalog {
 
     /// Marks a database as one that may have triggers. Returns whether this changes the catalog.
     pub(crate) fn set_has_triggers(&mut self, id: DatabaseId) -> Result<bool, CatalogError> {
-        let entry = self
-            .databases
-            .get_mut(&id)
-            .ok_or_else(|| CatalogError::NotFound {
-                name: format!("database {id}"),
-            })?;
+        let entry = self.databases.get_mut(&id).ok_or_else(|| CatalogError::NotFound {
+            name: format!("database {id}"),
+        })?;
         Ok(!std::mem::replace(&mut entry.has_triggers, true))
     }
 
@@ -349,10 +346,7 @@ impl RootCatalog {
         name: &str,
         now: StoreTime,
     ) -> Result<DatabaseId, CatalogError> {
-        let own = self
-            .databases
-            .iter()
-            .filter(|(_, entry)| entry.backup.is_none());
+        let own = self.databases.iter().filter(|(_, entry)| entry.backup.is_none());
         let dropped = own.filter_map(|(id, entry)| {
             Some(DroppedEntry {
                 id: *id,
@@ -507,9 +501,7 @@ mod tests {
             catalog.find_dropped("one", after).unwrap(),
             DatabaseId::new(1)
         );
-        let error = catalog
-            .find_dropped("one-20250910T132506", after)
-            .unwrap_err();
+        let error = catalog.find_dropped("one-20250910T132506", after).unwrap_err();
         assert!(matches!(error, CatalogError::Purged { .. }));
         let error = catalog.find_dropped("none", after).unwrap_err();
         assert!(matches!(error, CatalogError::NotFound { .. }));

@@ -134,10 +134,7 @@ impl Table {
 
     fn shared_view(&self) -> &Arc<TableView> {
         self.view.get_or_init(|| {
-            let columns = self
-                .columns
-                .iter()
-                .map(|column| (&column.name, column.column_type));
+            let columns = self.columns.iter().map(|column| (&column.name, column.column_type));
             Arc::new(TableView::new(columns))
         })
     }
@@ -164,9 +161,8 @@ impl Table {
         let build = || {
             let mut columns: Vec<_> = self.columns.iter().collect();
             columns.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-            let fields = columns
-                .into_iter()
-                .map(|column| column.column_type.arrow_field(&column.name));
+            let fields =
+                columns.into_iter().map(|column| column.column_type.arrow_field(&column.name));
             Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
         };
         Arc::clone(self.schema.get_or_init(build))
@@ -252,11 +248,7 @@ impl Table {
     pub(crate) fn size_bytes(&self) -> usize {
         // Memory of a column: the column itself, its index entry, and its Arrow field with metadata.
         const COLUMN_BYTES: usize = 500;
-        let names: usize = self
-            .columns
-            .iter()
-            .map(|column| 3 * column.name.len())
-            .sum();
+        let names: usize = self.columns.iter().map(|column| 3 * column.name.len()).sum();
         let caches = self.last_caches.iter().map(|cache| cache.size_bytes());
         let distinct = self.distinct_caches.iter().map(|cache| cache.size_bytes());
         let caches: usize = caches.chain(distinct).sum();
@@ -289,11 +281,7 @@ mod tests {
             ("usage", ColumnType::Float),
             ("host", ColumnType::Tag),
         ] {
-            assert!(
-                table
-                    .add_column(name, column_type, &CatalogLimits::default())
-                    .unwrap()
-            );
+            assert!(table.add_column(name, column_type, &CatalogLimits::default()).unwrap());
         }
         table
     }
@@ -313,9 +301,7 @@ mod tests {
         let mut table = table();
         assert!(table.column("new").is_none());
         assert_eq!(table.arrow_schema().fields().len(), 4);
-        table
-            .add_column("new", ColumnType::Boolean, &CatalogLimits::default())
-            .unwrap();
+        table.add_column("new", ColumnType::Boolean, &CatalogLimits::default()).unwrap();
         assert_eq!(table.arrow_schema().fields().len(), 5);
         let column = table.column("new").unwrap();
         assert_eq!(table.column_by_id(column.id), Some(column));
@@ -328,9 +314,7 @@ mod tests {
         let mut table = table();
         let before = table.view();
         let kept = table.clone();
-        table
-            .add_column("new", ColumnType::Tag, &CatalogLimits::default())
-            .unwrap();
+        table.add_column("new", ColumnType::Tag, &CatalogLimits::default()).unwrap();
         assert_eq!((before.columns(), before.tags()), (3, 2));
         assert_eq!(kept.view().column_type("new"), None);
         let after = table.view();

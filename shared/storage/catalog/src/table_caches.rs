@@ -53,9 +53,7 @@ fn columns<'a>(ids: &'a [ColumnId], table: &'a Table) -> impl Iterator<Item = &'
 }
 
 fn names(ids: &[ColumnId], table: &Table) -> Vec<String> {
-    columns(ids, table)
-        .map(|column| column.name.clone())
-        .collect()
+    columns(ids, table).map(|column| column.name.clone()).collect()
 }
 
 fn has_fields(ids: &[ColumnId], table: &Table) -> bool {

@@ -180,9 +180,7 @@ fn addition(table: &str, columns: &[(&str, ColumnType)]) -> TableAddition {
     let columns = columns.iter();
     TableAddition {
         table: table.to_owned(),
-        columns: columns
-            .map(|(name, column_type)| ((*name).to_owned(), *column_type))
-            .collect(),
+        columns: columns.map(|(name, column_type)| ((*name).to_owned(), *column_type)).collect(),
     }
 }
 
@@ -209,11 +207,7 @@ async fn databases_created_concurrently_by_two_instances_all_exist() {
         let instance = &instances[n % 2];
         async move { instance.create_database(name, None).await }
     });
-    let mut ids: Vec<_> = join_all(creations)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let mut ids: Vec<_> = join_all(creations).await.into_iter().map(Result::unwrap).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 8);
@@ -279,16 +273,11 @@ async fn columns_added_concurrently_by_two_instances_all_exist() {
             let added = (0..5).map(|n| {
                 let columns = [("shared", ColumnType::Tag)];
                 let mut addition = addition("cpu", &columns);
-                addition
-                    .columns
-                    .push((format!("{instance}{n}"), ColumnType::Float));
+                addition.columns.push((format!("{instance}{n}"), ColumnType::Float));
                 let (catalog, known) = (&catalog, known.clone());
                 async move { catalog.add(id, known, &[addition]).await }
             });
-            join_all(added)
-                .await
-                .into_iter()
-                .for_each(|added| assert!(added.is_ok()));
+            join_all(added).await.into_iter().for_each(|added| assert!(added.is_ok()));
         }
     };
     futures::join!(add("a", one), add("b", other));
@@ -357,10 +346,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
     assert_eq!(catalog.database_by_name("db", MINUTE).await.unwrap(), None);
     let second = catalog.create_database("db", None).await.unwrap();
     assert_eq!(second, DatabaseId::new(2));
-    let error = catalog
-        .get_or_create_database("db-20250910T132505", MINUTE)
-        .await
-        .unwrap_err();
+    let error = catalog.get_or_create_database("db-20250910T132505", MINUTE).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot write to soft-deleted database 'db-20250910T132505' - it is marked for deletion"
@@ -373,10 +359,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
     assert_eq!(id.unwrap(), TableId::new(1));
     let tags = ["b".to_owned(), "a".to_owned()];
     let fields = [("f".to_owned(), ColumnType::String)];
-    let created = catalog
-        .create_table(second, "t", &tags, &fields)
-        .await
-        .unwrap();
+    let created = catalog.create_table(second, "t", &tags, &fields).await.unwrap();
     let table = created.value.table("t").unwrap();
     assert_eq!(table.id(), TableId::new(2));
     let tags: Vec<_> = table.tags().map(|tag| tag.name.as_str()).collect();
@@ -482,8 +465,7 @@ async fn another_instance_can_undelete_until_the_deletion_time() {
     stage.sleep(MINUTE + MINUTE / 60).await;
     let late = other.undelete_database("new", None).await.unwrap_err();
     assert!(
-        late.to_string()
-            .ends_with("is deleted for good: it can't be undeleted"),
+        late.to_string().ends_with("is deleted for good: it can't be undeleted"),
         "{late}"
     );
     let late = other.undelete_table(id, "t", None).await;
@@ -496,10 +478,7 @@ async fn data_is_removed_once_and_not_before_it_is_due() {
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
     catalog.create_table(id, "t", &[], &[]).await.unwrap();
-    let table = catalog
-        .delete_table(id, "t", HardDelete::NOW)
-        .await
-        .unwrap();
+    let table = catalog.delete_table(id, "t", HardDelete::NOW).await.unwrap();
     let early = catalog.begin_table_purge(id, &[table]).await;
     assert!(matches!(early, Err(CatalogError::NotFound { .. })));
     stage.sleep(MINUTE).await;
@@ -518,10 +497,7 @@ async fn data_is_removed_once_and_not_before_it_is_due() {
     catalog.finish_table_purge(id, &[table]).await.unwrap();
     assert_eq!(due().await, []);
 
-    catalog
-        .delete_database("db", HardDelete::NOW)
-        .await
-        .unwrap();
+    catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     stage.sleep(MINUTE).await;
     catalog.begin_database_purge(id).await.unwrap();
     let undeleted = catalog.undelete_database("db", None).await;

@@ -239,10 +239,8 @@ impl DatabaseCatalog {
         now: StoreTime,
         detail: Option<String>,
     ) -> Result<(bool, Arc<Trigger>), CatalogError> {
-        let found = self
-            .triggers
-            .get_mut(&id)
-            .ok_or_else(|| not_found(&format!("trigger {id}")))?;
+        let found =
+            self.triggers.get_mut(&id).ok_or_else(|| not_found(&format!("trigger {id}")))?;
         if found.disabled != enabled {
             return Ok((false, Arc::clone(found)));
         }
@@ -279,9 +277,7 @@ fn check(new: &NewTrigger) -> Result<(), CatalogError> {
         return Err(CatalogError::EmptyName { what: "trigger" });
     }
     let invalid = |reason: String| Err(CatalogError::InvalidTrigger { reason });
-    let mut texts = [&new.name, &new.plugin]
-        .into_iter()
-        .chain(new.specification.text());
+    let mut texts = [&new.name, &new.plugin].into_iter().chain(new.specification.text());
     if texts.any(|text| text.len() > MAX_TRIGGER_NAME_BYTES) {
         return invalid(format!(
             "the name of a trigger, its plugin and its specification have at most {MAX_TRIGGER_NAME_BYTES} bytes each"
@@ -295,9 +291,7 @@ fn check(new: &NewTrigger) -> Result<(), CatalogError> {
             "a trigger has at most {MAX_TRIGGER_ARGUMENTS} arguments"
         ));
     }
-    let sizes = arguments
-        .iter()
-        .map(|(name, value)| name.len() + value.len());
+    let sizes = arguments.iter().map(|(name, value)| name.len() + value.len());
     if sizes.sum::<usize>() > MAX_TRIGGER_ARGUMENT_BYTES {
         return invalid(format!(
             "the arguments of a trigger have at most {MAX_TRIGGER_ARGUMENT_BYTES} bytes together"

@@ -119,11 +119,8 @@ pub struct Trigger {
 impl Trigger {
     /// Returns its approximate memory size, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
-        let arguments = self
-            .arguments
-            .iter()
-            .flatten()
-            .map(|(name, value)| name.len() + value.len());
+        let arguments =
+            self.arguments.iter().flatten().map(|(name, value)| name.len() + value.len());
         let text = self.specification.text().map_or(0, String::len);
         size_of::<Self>() + self.name.len() + self.plugin.len() + text + arguments.sum::<usize>()
     }

@@ -247,11 +247,7 @@ fn check(new: &NewView) -> Result<(), CatalogError> {
     if new.windows.length_ns <= 0 {
         return invalid("the length of a window is not above zero".to_owned());
     }
-    if new
-        .tags
-        .as_ref()
-        .is_some_and(|tags| tags.len() > MAX_VIEW_TAGS)
-    {
+    if new.tags.as_ref().is_some_and(|tags| tags.len() > MAX_VIEW_TAGS) {
         return invalid(format!(
             "the query groups by more than {MAX_VIEW_TAGS} tags"
         ));

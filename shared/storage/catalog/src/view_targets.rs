@@ -107,9 +107,7 @@ impl Catalog {
                 database,
                 view: new.name.clone(),
             };
-            return self
-                .reserve_view_target(target.id, table, &view, Duration::ZERO)
-                .await;
+            return self.reserve_view_target(target.id, table, &view, Duration::ZERO).await;
         }
         let Some(abandoned) = self.abandoned_reservation(database, table).await? else {
             return Ok(());

@@ -282,9 +282,7 @@ async fn oldest(
         let mut inline = current.value.sections.iter();
         inline.any(|one| one.is_same(section))
     };
-    let wanted: Vec<_> = all
-        .filter(|section| is_inline(section) != in_pages)
-        .collect();
+    let wanted: Vec<_> = all.filter(|section| is_inline(section) != in_pages).collect();
     let is_closed = |window: &&[Arc<Section>]| {
         let mut pairs = window.windows(2);
         pairs.all(|pair| pair[0].upto == pair[1].above)
@@ -372,10 +370,7 @@ fn main() {
         .filter_map(|argument| argument.parse().ok())
         .max()
         .unwrap_or(100_000);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let cases = [
         (1, 10),
         (10, 10),

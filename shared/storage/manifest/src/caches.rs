@@ -129,12 +129,7 @@ impl Manifest {
                 return Some(entry);
             }
             let update = updates.get(&(entry.cache, entry.object))?;
-            let mut new = update
-                .to
-                .as_ref()
-                .filter(|new| new.may_be_named(base))?
-                .entry
-                .clone();
+            let mut new = update.to.as_ref().filter(|new| new.may_be_named(base))?.entry.clone();
             if let Some(floor) = entry.floor {
                 new.expire(floor);
             }
@@ -213,8 +208,7 @@ impl CacheCommit {
     fn apply(&self, base: &VersionedValue<Manifest>) -> Result<Option<Manifest>, CacheRefusal> {
         let mark = base.value.low_water_mark;
         let mut next = Manifest::successor(base);
-        next.caches
-            .retain(|entry| !self.gone.contains(&entry.cache));
+        next.caches.retain(|entry| !self.gone.contains(&entry.cache));
         let mut is_changed = next.caches.len() < base.value.caches.len();
         let wanted = self.add.iter().filter(|new| {
             let entry = &new.entry;

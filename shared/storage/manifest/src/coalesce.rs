@@ -80,11 +80,7 @@ mod tests {
         let step = MAX_GAP;
         let parts = (0..100).map(|at| ((), at * step..(at + 1) * step, at));
         let spans = coalesce(parts.collect());
-        assert!(
-            spans
-                .iter()
-                .all(|span| span.range.end - span.range.start <= MAX_SPAN)
-        );
+        assert!(spans.iter().all(|span| span.range.end - span.range.start <= MAX_SPAN));
         assert_eq!(
             spans.iter().map(|span| span.parts.len()).sum::<usize>(),
             100

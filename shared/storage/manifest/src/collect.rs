@@ -99,10 +99,7 @@ impl Manifest {
 
     fn condemn_orphans(&mut self, by: &GarbageCollection, version: u64) {
         let mut named: BTreeSet<ObjectName> = BTreeSet::new();
-        let own = self
-            .sections
-            .iter()
-            .filter(|section| section.origin.is_none());
+        let own = self.sections.iter().filter(|section| section.origin.is_none());
         named.extend(own.map(|section| section.object_name()));
         named.extend(self.pages.iter().map(|page| ObjectName::Page(page.object)));
         for entry in &self.condemned {
@@ -148,9 +145,7 @@ impl ManifestStore {
         collection: &GarbageCollection,
     ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let change = |base: &VersionedValue<Manifest>| {
-            let next = base
-                .current_at
-                .and_then(|now| Manifest::collected(base, collection, now));
+            let next = base.current_at.and_then(|now| Manifest::collected(base, collection, now));
             Ok::<_, std::convert::Infallible>(match next {
                 Some(next) => RegisterChange::Put(next, ()),
                 None => RegisterChange::Keep(()),

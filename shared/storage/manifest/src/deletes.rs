@@ -37,15 +37,12 @@ impl<'a> FromIterator<&'a RecordedDelete> for DeleteSet {
 impl Manifest {
     /// Returns the row deletes of a table that sections may still need, oldest first.
     pub fn deletes_of(&self, table: TableId) -> impl Iterator<Item = &RecordedDelete> {
-        self.pending_deletes()
-            .filter(move |recorded| recorded.delete.table == table)
+        self.pending_deletes().filter(move |recorded| recorded.delete.table == table)
     }
 
     /// Returns the row deletes that sections may still need, oldest first.
     pub fn pending_deletes(&self) -> impl Iterator<Item = &RecordedDelete> {
-        self.deletes
-            .iter()
-            .filter(|recorded| recorded.dropped.is_none())
+        self.deletes.iter().filter(|recorded| recorded.dropped.is_none())
     }
 
     /// Returns the size of the row deletes that clients requested.

@@ -74,16 +74,13 @@ fn choose(manifest: &Manifest, inline: usize) -> Vec<DroppedPageEntries> {
     }
     sections.truncate(sections.len() - inline / 2);
     sections.sort_by_key(|(_, section)| section.table);
-    let (pinned, others): (DroppedPageEntries, DroppedPageEntries) = sections
-        .into_iter()
-        .partition(|(entry, _)| manifest.is_pinned(entry));
+    let (pinned, others): (DroppedPageEntries, DroppedPageEntries) =
+        sections.into_iter().partition(|(entry, _)| manifest.is_pinned(entry));
     let pages = [pinned, others].into_iter().flat_map(|entries| {
         let limits = limits(&entries, inline);
         divide(entries, &limits)
     });
-    pages
-        .filter(|page| page.len() >= MIN_PAGE_SECTIONS)
-        .collect()
+    pages.filter(|page| page.len() >= MIN_PAGE_SECTIONS).collect()
 }
 
 impl ManifestStore {
@@ -137,19 +134,14 @@ impl ManifestStore {
                 })
                 .collect();
             let page: Option<PageRef> = self.append_page(&mut body, object, &sections)?;
-            let newest = grave
-                .iter()
-                .map(|(entry, _)| entry)
-                .max_by_key(|entry| entry.version);
+            let newest = grave.iter().map(|(entry, _)| entry).max_by_key(|entry| entry.version);
             if let Some((page, newest)) = page.zip(newest) {
                 dropped_sections.pages.push(CondemnedEntry {
                     what: DroppedItem::Page(page),
                     ..newest.clone()
                 });
             }
-            dropped_sections
-                .moved
-                .extend(grave.iter().map(|(entry, _)| entry.key()));
+            dropped_sections.moved.extend(grave.iter().map(|(entry, _)| entry.key()));
         }
         let key = Key::Page(database, object.ulid);
         let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);

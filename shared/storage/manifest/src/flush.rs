@@ -100,11 +100,7 @@ impl FlushCommit {
                 "a section is not in object {object:?} or not of interval ({mark}, {cut}]: {section:?}"
             ));
         }
-        match self
-            .deletes
-            .iter()
-            .find(|(stamp, _)| *stamp <= mark || cut < *stamp)
-        {
+        match self.deletes.iter().find(|(stamp, _)| *stamp <= mark || cut < *stamp) {
             Some((stamp, _)) => fail(format!(
                 "the stamp {stamp} of a delete is outside ({mark}, {cut}]"
             )),
@@ -179,9 +175,7 @@ impl ManifestStore {
             return Ok(FlushOutcome::GivenUp(CommitAbandoned::NothingToFlush));
         }
         flush.check()?;
-        let spill = self
-            .prepare_spill(database, &base, flush.sections.len())
-            .await;
+        let spill = self.prepare_spill(database, &base, flush.sections.len()).await;
         let dropped_sections = self.prepare_dropped_sections(database, &base).await;
         let change = |base: &VersionedValue<Manifest>| {
             let next = flush.apply(base, spill.as_ref(), dropped_sections.as_ref())?;

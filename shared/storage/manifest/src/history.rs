@@ -143,10 +143,7 @@ impl Manifest {
 
     fn view(&self, of: VersionInfo) -> Self {
         let version = of.version;
-        let was_there = self
-            .condemned
-            .iter()
-            .filter(|entry| entry.may_be_in(version));
+        let was_there = self.condemned.iter().filter(|entry| entry.may_be_in(version));
         let mut view = Self {
             low_water_mark: of.mark,
             needs_catalog: self.needs_catalog,
@@ -155,15 +152,9 @@ impl Manifest {
             ..Self::default()
         };
         let live = self.sections.iter();
-        view.sections = live
-            .filter(|section| section.is_in_version(version))
-            .cloned()
-            .collect();
+        view.sections = live.filter(|section| section.is_in_version(version)).cloned().collect();
         let pages = self.pages.iter();
-        view.pages = pages
-            .filter(|page| page.first_added <= version)
-            .cloned()
-            .collect();
+        view.pages = pages.filter(|page| page.first_added <= version).cloned().collect();
         for entry in was_there {
             match &entry.what {
                 DroppedItem::Section(section) => view.sections.push(Arc::clone(section)),

@@ -21,10 +21,7 @@ impl Manifest {
                 rows: progress.rows,
                 stamp: *stamp,
             };
-            match self
-                .imports
-                .binary_search_by_key(&new.job, |known| known.job)
-            {
+            match self.imports.binary_search_by_key(&new.job, |known| known.job) {
                 Ok(index) => {
                     if let Some(known) = self.imports.get_mut(index) {
                         known.rows = known.rows.max(new.rows);
@@ -35,8 +32,7 @@ impl Manifest {
             }
         }
         let now = self.low_water_mark.time();
-        self.imports
-            .retain(|known| now.since(known.stamp.time()) < IMPORT_RETENTION);
+        self.imports.retain(|known| now.since(known.stamp.time()) < IMPORT_RETENTION);
     }
 }
 

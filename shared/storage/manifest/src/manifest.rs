@@ -104,15 +104,12 @@ impl Manifest {
 
     /// Returns whether a section of one of its pages belongs to this version.
     pub(crate) fn has(&self, section: &Section) -> bool {
-        self.as_of
-            .is_none_or(|version| section.is_in_version(version))
+        self.as_of.is_none_or(|version| section.is_in_version(version))
     }
 
     /// Records items as dropped by the commit that creates version `version`.
     pub(crate) fn condemn(&mut self, what: impl IntoIterator<Item = DroppedItem>, version: u64) {
-        let entries = what
-            .into_iter()
-            .map(|what| CondemnedEntry::new(what, version));
+        let entries = what.into_iter().map(|what| CondemnedEntry::new(what, version));
         self.condemned.extend(entries);
     }
 
@@ -133,10 +130,7 @@ impl Manifest {
     /// Returns whether the manifest references all of these pages.
     pub(crate) fn has_pages<'a>(&self, pages: impl IntoIterator<Item = &'a PageRef>) -> bool {
         let wanted: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();
-        let there = self
-            .pages
-            .iter()
-            .filter(|page| wanted.contains(&page.place()));
+        let there = self.pages.iter().filter(|page| wanted.contains(&page.place()));
         there.count() == wanted.len()
     }
 
@@ -271,11 +265,7 @@ mod tests {
             manifest.raise_mark(Stamp::end_of(time), u64::try_from(second).unwrap());
         }
         assert_eq!(manifest.marks.len(), MARKS);
-        let times: Vec<_> = manifest
-            .marks
-            .iter()
-            .map(|record| record.mark.time())
-            .collect();
+        let times: Vec<_> = manifest.marks.iter().map(|record| record.mark.time()).collect();
         let newest = times[MARKS - 1];
         assert_eq!(newest, StoreTime::from_micros(100_000_000_000));
         assert!(newest.since(times[MARKS - RECENT_MARKS]) >= Duration::from_secs(150));

@@ -73,9 +73,7 @@ impl PageEntry for SectionWithFooter {
 
 /// Returns the number of tables. The entries must be sorted by table.
 pub(crate) fn count_tables<T: PageEntry>(entries: &[T]) -> usize {
-    entries
-        .chunk_by(|one, next| one.table() == next.table())
-        .count()
+    entries.chunk_by(|one, next| one.table() == next.table()).count()
 }
 
 /// Divides entries, sorted by table, into pages. A page is shared only by tables without pages of their own, and each
@@ -173,10 +171,7 @@ mod tests {
     fn entries(tables: &[usize]) -> Vec<TestEntry> {
         let tables = (1..).zip(tables);
         let of_table = |(table, count): (u32, &usize)| vec![table; *count];
-        tables
-            .flat_map(of_table)
-            .map(|table| TestEntry(table, 10))
-            .collect()
+        tables.flat_map(of_table).map(|table| TestEntry(table, 10)).collect()
     }
 
     const LIMITS: PageLimits = PageLimits {

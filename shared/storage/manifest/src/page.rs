@@ -162,11 +162,7 @@ impl PageRef {
         offset: u64,
         page: &EncodedPage,
     ) -> Option<Self> {
-        let all = || {
-            sections
-                .iter()
-                .map(|with_footer| with_footer.section.as_ref())
-        };
+        let all = || sections.iter().map(|with_footer| with_footer.section.as_ref());
         let table = all().map(|section| section.table).min()?;
         let last_table = all().map(|section| section.table).max()?;
         Some(Self {

@@ -237,9 +237,7 @@ impl SnapshotReader {
         let world = self.bucket.world();
         let databases = self.databases();
         let snapshots = databases.snapshots();
-        snapshots
-            .map(|snapshot| world.elapsed(&snapshot.taken))
-            .collect()
+        snapshots.map(|snapshot| world.elapsed(&snapshot.taken)).collect()
     }
 
     /// Returns the damaged objects of the retained snapshots, by the names that operators use.
@@ -262,9 +260,7 @@ impl SnapshotReader {
     }
 
     fn databases(&self) -> MutexGuard<'_, SnapshotCache> {
-        self.databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read_shared(
@@ -292,8 +288,7 @@ impl SnapshotReader {
         if let Err(error) = &outcome {
             held.fail(asked, error.clone());
         }
-        self.databases()
-            .shrink(database, self.settings.retained_bytes);
+        self.databases().shrink(database, self.settings.retained_bytes);
         outcome
     }
 
@@ -354,9 +349,7 @@ impl SnapshotReader {
         source: &TailSource,
     ) -> Result<SnapshotResponses, SnapshotError> {
         let known = held.manifest();
-        let mut above = known
-            .as_ref()
-            .map_or(Stamp::ZERO, |known| known.value.low_water_mark);
+        let mut above = known.as_ref().map_or(Stamp::ZERO, |known| known.value.low_water_mark);
         let started_at = self.bucket.world().clock_reading();
         let list = async {
             match source {
@@ -483,9 +476,7 @@ impl SnapshotReader {
             let dates = listing.dates.ok_or(ResponseMismatch::NoDate)?;
             (first, last) = (first.min(dates.0), last.max(dates.1));
         }
-        let span = last
-            .since(first)
-            .max(self.bucket.world().elapsed(&answers.started_at));
+        let span = last.since(first).max(self.bucket.world().elapsed(&answers.started_at));
         if span > self.rules.snapshot_span {
             return Err(ResponseMismatch::Span { span });
         }
@@ -532,10 +523,8 @@ impl SnapshotReader {
             let is_wanted =
                 |name: &&SegmentName| name.stamp > mark && !manifest.value.is_quarantined(**name);
             let above = || names.iter().filter(is_wanted);
-            let unseen: Vec<_> = above()
-                .filter(|name| !segments.contains_key(name))
-                .copied()
-                .collect();
+            let unseen: Vec<_> =
+                above().filter(|name| !segments.contains_key(name)).copied().collect();
             let fetched = self.tail.fetch(database, &unseen).await?;
             let fetched_segments = fetched.segments.into_iter();
             segments.extend(fetched_segments.map(|segment| (segment.name(), segment)));
@@ -554,9 +543,7 @@ fn without_quarantined<'a>(
     manifest: &Manifest,
     segments: impl Iterator<Item = &'a Arc<Segment>>,
 ) -> Arc<[Arc<Segment>]> {
-    segments
-        .filter_map(|segment| manifest.admit(segment))
-        .collect()
+    segments.filter_map(|segment| manifest.admit(segment)).collect()
 }
 
 impl SegmentObserver for SnapshotReader {

@@ -85,10 +85,7 @@ impl ReferencedObjects {
     /// Returns the objects that may be deleted: only doomed entries reference them.
     pub fn deletable(&self) -> BTreeSet<ObjectName> {
         let doomed = self.doomed.iter();
-        doomed
-            .filter(|name| !self.is_needed(name))
-            .copied()
-            .collect()
+        doomed.filter(|name| !self.is_needed(name)).copied().collect()
     }
 
     /// Returns the other databases whose objects contain sections of this one, including condemned sections.
@@ -113,8 +110,7 @@ impl ReferencedObjects {
                 let sections = || of_page.iter().map(|found| found.section.as_ref());
                 let names = entry.names(sections());
                 self.pages_of_dropped.insert(page.place(), names);
-                self.origins
-                    .extend(sections().filter_map(|section| section.origin));
+                self.origins.extend(sections().filter_map(|section| section.origin));
             }
             DroppedItem::Section(section) => self.origins.extend(section.origin),
             DroppedItem::Object(_) => {}

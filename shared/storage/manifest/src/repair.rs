@@ -84,9 +84,7 @@ impl Corrections {
         let rewritten = &prepared.rewritten;
         let is_there = |(old, _): &CorrectedPage| base.value.pages.iter().any(|it| it.is_same(old));
         if !rewritten.iter().all(is_there)
-            || prepared
-                .object
-                .is_some_and(|object| !object.may_be_named(base))
+            || prepared.object.is_some_and(|object| !object.may_be_named(base))
         {
             return Err(StaleCorrection);
         }
@@ -230,10 +228,7 @@ impl ManifestStore {
             .filter(|page| tables.range(page.tables()).next().is_some())
         {
             let sections = self.page(database, page).await?;
-            if !sections
-                .iter()
-                .any(|one| corrections.of(&one.section).is_some())
-            {
+            if !sections.iter().any(|one| corrections.of(&one.section).is_some()) {
                 continue;
             }
             let correct: Vec<_> = sections
@@ -242,10 +237,7 @@ impl ManifestStore {
                     None => one.clone(),
                     // A footer that does not match is left out; queries read it from the bundle.
                     Some(section) => SectionWithFooter {
-                        footer: one
-                            .footer
-                            .clone()
-                            .filter(|footer| section.matches_footer(footer)),
+                        footer: one.footer.clone().filter(|footer| section.matches_footer(footer)),
                         section: Arc::new(section),
                     },
                 })

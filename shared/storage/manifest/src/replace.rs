@@ -133,10 +133,7 @@ impl ReplacementBatch<'_> {
         prepared: &PreparedReplacements,
     ) -> Result<(), StaleReplacement> {
         let mut by_table: BTreeMap<TableId, Vec<&ValidatedReplacement<'_>>> = BTreeMap::new();
-        for (_, one) in self
-            .pending()
-            .filter(|(_, one)| one.excludes_other_sections())
-        {
+        for (_, one) in self.pending().filter(|(_, one)| one.excludes_other_sections()) {
             by_table.entry(one.what.table).or_default().push(one);
         }
         let lies_between = |section: &Arc<Section>| {
@@ -214,8 +211,7 @@ impl ManifestStore {
         base: VersionedValue<Manifest>,
         replacement: &Replacement,
     ) -> Result<ReplaceOutcome, ManifestError> {
-        self.replace_one(database, base, replacement.check(&[])?)
-            .await
+        self.replace_one(database, base, replacement.check(&[])?).await
     }
 
     /// Commits several replacements together, starting from `base` or from an older version, and leaves out those that
@@ -258,8 +254,7 @@ impl ManifestStore {
             (DamageRecord { origin, ..record }, time)
         });
         let records: Vec<_> = records.collect();
-        self.replace_one(database, base, replacement.check(&records)?)
-            .await
+        self.replace_one(database, base, replacement.check(&records)?).await
     }
 
     async fn replace_one(
@@ -320,11 +315,7 @@ impl ManifestStore {
             is_fresh = true;
         }
         let pending: Vec<_> = set.pending().map(|(number, _)| number).collect();
-        set.refuse(
-            pending
-                .into_iter()
-                .map(|number| (number, ReplaceRefusal::Busy)),
-        );
+        set.refuse(pending.into_iter().map(|number| (number, ReplaceRefusal::Busy)));
         Ok(set.settled(base))
     }
 }

@@ -380,9 +380,7 @@ impl PageWriter {
         }
         let object = match self.object {
             Some(object) => object,
-            None => *self
-                .object
-                .insert(PendingObject::draw(&store.bucket).ok_or_else(no_date)?),
+            None => *self.object.insert(PendingObject::draw(&store.bucket).ok_or_else(no_date)?),
         };
         let page = store.append_page(&mut self.body, object, sections)?;
         first.pages.extend(page);

@@ -99,11 +99,7 @@ impl<'a> InputLocator<'a> {
                 survey.refused.insert(number, ReplaceRefusal::NotClosed);
             }
             of_table.push((number, one));
-            if one
-                .what
-                .object
-                .is_some_and(|object| !object.may_be_named(base))
-            {
+            if one.what.object.is_some_and(|object| !object.may_be_named(base)) {
                 survey.refused.insert(number, ReplaceRefusal::ObjectTooOld);
             }
         }
@@ -188,12 +184,9 @@ impl ManifestStore {
             object: None,
             spill: None,
         };
-        self.write_remaining(database, &manifest, left, removed, &mut prepared)
-            .await?;
+        self.write_remaining(database, &manifest, left, removed, &mut prepared).await?;
         let adding = set.pending().map(|(_, one)| one.what.add.len());
-        prepared.spill = self
-            .spill_remaining(database, manifest, &prepared, adding.sum())
-            .await;
+        prepared.spill = self.spill_remaining(database, manifest, &prepared, adding.sum()).await;
         Ok(Ok(prepared))
     }
 
@@ -209,14 +202,10 @@ impl ManifestStore {
         if rest.sections.len() + adding <= FAR_TOO_MANY * self.settings.inline_sections {
             return None;
         }
-        let rewritten: BTreeSet<_> = prepared
-            .rewritten
-            .iter()
-            .map(|page| page.old.place())
-            .collect();
+        let rewritten: BTreeSet<_> =
+            prepared.rewritten.iter().map(|page| page.old.place()).collect();
         rest.pages.retain(|page| !rewritten.contains(&page.place()));
-        rest.sections
-            .retain(|section| !prepared.inputs.contains(&section.place()));
+        rest.sections.retain(|section| !prepared.inputs.contains(&section.place()));
         self.spill_of(database, &rest, adding).await
     }
 
@@ -316,10 +305,8 @@ impl ManifestStore {
 impl RemainingPage {
     /// Splits the sections of a page; `None` if all sections remain.
     fn new(old: &PageRef, sections: &DecodedPage, survey: &mut InputLocator<'_>) -> Option<Self> {
-        let (removed, kept): (Vec<_>, Vec<_>) = sections
-            .iter()
-            .cloned()
-            .partition(|one| survey.visit(&one.section));
+        let (removed, kept): (Vec<_>, Vec<_>) =
+            sections.iter().cloned().partition(|one| survey.visit(&one.section));
         (!removed.is_empty()).then(|| Self {
             old: old.clone(),
             kept,

@@ -158,8 +158,7 @@ impl RowDeleteRequests {
                 forgotten.insert(request.sequence);
             }
         }
-        self.requests
-            .retain(|request| !forgotten.contains(&request.sequence));
+        self.requests.retain(|request| !forgotten.contains(&request.sequence));
     }
 }
 
@@ -200,8 +199,7 @@ impl RowDeleteLog {
     /// # Errors
     /// The log can't be changed.
     pub async fn add(&self, delete: LoggedRowDelete) -> Result<RowDeleteRequest, ManifestError> {
-        self.change(|requests, now| requests.add(delete.clone(), now))
-            .await
+        self.change(|requests, now| requests.add(delete.clone(), now)).await
     }
 
     /// Returns the log with the progress since it was last stored, for the requests that `shown` selects. `exists` says
@@ -305,10 +303,7 @@ impl RowDeleteLog {
         mut change: impl FnMut(&mut RowDeleteRequests, StoreTime) -> R + Send,
     ) -> Result<R, ManifestError> {
         let commit = |base: &VersionedValue<RowDeleteRequests>| {
-            let now = base
-                .current_at
-                .or_else(|| self.bucket.clock().now())
-                .ok_or(NoStoreTime)?;
+            let now = base.current_at.or_else(|| self.bucket.clock().now()).ok_or(NoStoreTime)?;
             let mut requests = RowDeleteRequests::clone(&base.value);
             let result = change(&mut requests, now);
             Ok::<_, NoStoreTime>(RegisterChange::Put(requests, result))

@@ -54,10 +54,7 @@ impl Snapshot {
         let (version, value) = Manifest::at(&self.manifest, as_of)?;
         let mark = value.low_water_mark;
         let is_present = version == self.manifest.version;
-        let tail = self
-            .tail
-            .iter()
-            .filter(|segment| is_present && segment.name().stamp <= as_of);
+        let tail = self.tail.iter().filter(|segment| is_present && segment.name().stamp <= as_of);
         Ok(Self {
             manifest: self.manifest.view(value, version),
             tail: tail.cloned().collect(),

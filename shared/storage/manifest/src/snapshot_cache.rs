@@ -236,10 +236,7 @@ impl SnapshotCacheEntry {
     }
 
     fn update_size(&self, contents: &SnapshotCacheContents) {
-        let snapshot = contents
-            .snapshot
-            .as_ref()
-            .map_or(0, |held| held.tail_bytes());
+        let snapshot = contents.snapshot.as_ref().map_or(0, |held| held.tail_bytes());
         let manifest = contents.manifest.as_ref().map_or(0, |held| {
             let manifest = &held.value;
             let parts = manifest.sections.len() + manifest.pages.len();
@@ -297,9 +294,7 @@ impl SnapshotCache {
     /// Returns the retained bytes.
     pub(crate) fn bytes(&self) -> usize {
         let databases = self.databases.values();
-        databases
-            .map(|held| held.bytes.load(Ordering::Relaxed))
-            .sum()
+        databases.map(|held| held.bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// Returns the retained snapshots, one for each database.

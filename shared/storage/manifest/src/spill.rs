@@ -375,9 +375,7 @@ impl ManifestStore {
         database: DatabaseId,
         pages: impl IntoIterator<Item = &PageRef>,
     ) -> Result<BTreeMap<PageLocation, Vec<SectionWithFooter>>, ManifestError> {
-        let pages = pages
-            .into_iter()
-            .map(|page| (page.object, page.range(), page.place()));
+        let pages = pages.into_iter().map(|page| (page.object, page.range(), page.place()));
         stream::iter(coalesce(pages.collect()))
             .map(|span| async move {
                 let key = Key::Page(database, span.object);
@@ -454,9 +452,7 @@ impl ManifestStore {
             }));
             sections.sort_by_key(SectionWithFooter::page_order);
             for page in divide(sections, &limits) {
-                spill
-                    .pages
-                    .extend(self.append_page(&mut body, object, &page)?);
+                spill.pages.extend(self.append_page(&mut body, object, &page)?);
             }
             spill.absorbed.extend(batch.absorbed);
         }

@@ -111,8 +111,7 @@ impl ManifestStore {
         known: Option<&VersionedValue<Manifest>>,
     ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let register = self.register(database);
-        self.with_timeout(register.key(), register.read(known))
-            .await
+        self.with_timeout(register.key(), register.read(known)).await
     }
 
     /// Awaits a read, and returns an error after [`READ_LIMIT`].
@@ -179,10 +178,8 @@ impl ManifestStore {
         let pages = self.read_pages(database, &manifest.pages).await?;
         let inline = manifest.sections.iter().map(SectionWithFooter::inline);
         let paged = pages.iter().flat_map(|page| page.iter().cloned());
-        let mut sections: Vec<_> = paged
-            .chain(inline)
-            .filter(|found| manifest.has(&found.section))
-            .collect();
+        let mut sections: Vec<_> =
+            paged.chain(inline).filter(|found| manifest.has(&found.section)).collect();
         sections.sort_by_key(|found| found.section.order());
         Ok(sections)
     }

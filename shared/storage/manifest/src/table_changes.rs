@@ -77,13 +77,13 @@ impl Manifest {
             let is_expiry = expiry.table == table && expiry.before < i64::MAX;
             is_expiry.then_some(expiry.before)
         });
-        let pending = self
-            .deletes_of(table)
-            .filter(|recorded| recorded.expiry)
-            .filter_map(|recorded| {
-                let (_, last) = recorded.delete.condition.time_bounds()?;
-                last.checked_add(1)
-            });
+        let pending =
+            self.deletes_of(table)
+                .filter(|recorded| recorded.expiry)
+                .filter_map(|recorded| {
+                    let (_, last) = recorded.delete.condition.time_bounds()?;
+                    last.checked_add(1)
+                });
         recorded.chain(pending).max()
     }
 }
@@ -135,9 +135,7 @@ impl ManifestStore {
         };
         let deletes = manifest.deletes.iter().filter(is_new);
         let bounds = deletes.filter_map(|recorded| recorded.delete.condition.time_bounds());
-        let deleted = bounds
-            .map(|(first, last)| TimeRange { first, last })
-            .collect();
+        let deleted = bounds.map(|(first, last)| TimeRange { first, last }).collect();
         Ok(TableChanges::Times { written, deleted })
     }
 

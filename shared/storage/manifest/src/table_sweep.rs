@@ -131,8 +131,7 @@ impl TableSweep {
         while let Some(swept) = self.following.pop_front_if(is_reached) {
             self.reached.push(swept);
         }
-        self.reached
-            .retain(|swept| table <= *swept.page.tables().end());
+        self.reached.retain(|swept| table <= *swept.page.tables().end());
         self.inline.remove(&table).unwrap_or_default()
     }
 
@@ -167,9 +166,8 @@ fn add_touched(sections: &mut Vec<Arc<Section>>, others: &mut Vec<Arc<Section>>)
                 section.first_day <= other.last_day && other.first_day <= section.last_day
             })
         };
-        let (touched, rest): (Vec<_>, Vec<_>) = std::mem::take(others)
-            .into_iter()
-            .partition(|other| touches(other, sections));
+        let (touched, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(others).into_iter().partition(|other| touches(other, sections));
         *others = rest;
         sections.extend(touched);
         if sections.len() == before {
@@ -209,13 +207,10 @@ impl ManifestStore {
     ) -> Result<BTreeSet<TableId>, ManifestError> {
         let tables = tables.into_iter();
         let mut unnamed: BTreeSet<_> = tables.filter(|it| !manifest.names_table(*it)).collect();
-        let dropped = manifest
-            .condemned
-            .iter()
-            .filter_map(|entry| match &entry.what {
-                DroppedItem::Page(page) => Some((page, entry.doomed)),
-                DroppedItem::Section(_) | DroppedItem::Object(_) => None,
-            });
+        let dropped = manifest.condemned.iter().filter_map(|entry| match &entry.what {
+            DroppedItem::Page(page) => Some((page, entry.doomed)),
+            DroppedItem::Section(_) | DroppedItem::Object(_) => None,
+        });
         let live = manifest.pages.iter().map(|page| (page, false));
         // Collected, because the future must be `Send` for any lifetime.
         let pages: Vec<_> = live.chain(dropped).collect();

@@ -342,9 +342,8 @@ impl ManifestTestBed {
             rules,
             settings,
         ));
-        let observer: Option<Arc<dyn SegmentObserver>> = settings
-            .sole_writer
-            .then(|| Arc::clone(&reader) as Arc<dyn SegmentObserver>);
+        let observer: Option<Arc<dyn SegmentObserver>> =
+            settings.sole_writer.then(|| Arc::clone(&reader) as Arc<dyn SegmentObserver>);
         let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, observer);
         Instance {
             bucket,
@@ -403,8 +402,7 @@ impl Instance {
     pub(crate) async fn flush(&self, cut: Stamp) -> FlushOutcome {
         let base = self.manifests.read(DATABASE, None).await.unwrap();
         let object = PendingObject::draw(&self.bucket).unwrap();
-        self.flush_from(base.value.low_water_mark, cut, object)
-            .await
+        self.flush_from(base.value.low_water_mark, cut, object).await
     }
 
     /// Commits a flush that started from `read_mark` and has put its object.

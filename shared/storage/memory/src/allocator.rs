@@ -51,9 +51,7 @@ mod tests {
     fn the_process_gets_no_huge_pages_however_much_memory_it_may_use() {
         limit_retained_memory(AMPLE_BYTES);
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let enabled = status
-            .lines()
-            .find_map(|line| line.strip_prefix("THP_enabled:"));
+        let enabled = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
         // Kernels without huge pages have no such line.
         assert_eq!(enabled.map_or("0", str::trim), "0");
     }

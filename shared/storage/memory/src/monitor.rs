@@ -272,19 +272,11 @@ mod tests {
         let pressure = monitor.pressure();
         assert_eq!(pressure.level(), PressureLevel::Full);
         let world = World::system();
-        assert!(
-            !pressure
-                .wait_until_relieved(&world, Duration::from_secs(1))
-                .await
-        );
+        assert!(!pressure.wait_until_relieved(&world, Duration::from_secs(1)).await);
         HELD.store(90, Ordering::Relaxed);
         monitor.look();
         assert_eq!(pressure.level(), PressureLevel::Critical);
-        assert!(
-            pressure
-                .wait_until_relieved(&world, Duration::from_secs(1))
-                .await
-        );
+        assert!(pressure.wait_until_relieved(&world, Duration::from_secs(1)).await);
         HELD.store(10, Ordering::Relaxed);
         let (relieved, ()) = tokio::join!(
             pressure.wait_until_relieved(&world, Duration::from_secs(1)),
@@ -354,10 +346,6 @@ mod tests {
     #[tokio::test]
     async fn without_a_monitor_there_is_no_pressure() {
         let pressure = MemoryPressure::none();
-        assert!(
-            pressure
-                .wait_until_relieved(&World::system(), Duration::ZERO)
-                .await
-        );
+        assert!(pressure.wait_until_relieved(&World::system(), Duration::ZERO).await);
     }
 }

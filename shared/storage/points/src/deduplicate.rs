@@ -272,13 +272,10 @@ impl PointRowNumbers {
             return newest.into_iter().map(whole).collect();
         }
         let all = Arc::new(self);
-        let parts = newest
-            .into_iter()
-            .zip(parts)
-            .map(|(newest, points)| PointPart {
-                newest,
-                versions: Some((points, Arc::clone(&all))),
-            });
+        let parts = newest.into_iter().zip(parts).map(|(newest, points)| PointPart {
+            newest,
+            versions: Some((points, Arc::clone(&all))),
+        });
         parts.collect()
     }
 }

@@ -177,14 +177,8 @@ impl TailImageBuilder {
     pub fn with_columns(tags: &[String], schema: SchemaRef, wanted: impl Fn(&str) -> bool) -> Self {
         let fields = schema.fields().iter().map(|field| field.name());
         Self {
-            is_loaded: fields
-                .map(|name| name == TIME_COLUMN || wanted(name))
-                .collect(),
-            is_scanned: schema
-                .fields()
-                .iter()
-                .map(|_| AtomicBool::new(false))
-                .collect(),
+            is_loaded: fields.map(|name| name == TIME_COLUMN || wanted(name)).collect(),
+            is_scanned: schema.fields().iter().map(|_| AtomicBool::new(false)).collect(),
             schema,
             tags: tags.to_vec(),
             index: Arc::new(RwLock::new(SeriesIndex::new(tags))),
@@ -322,10 +316,8 @@ impl TailImageBuilder {
     /// The condition names a column that is not a tag of this table.
     pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
         let names: BTreeSet<&str> = condition.tags().into_iter().chain([TIME_COLUMN]).collect();
-        let columns: Vec<usize> = names
-            .into_iter()
-            .filter_map(|name| self.schema.index_of(name).ok())
-            .collect();
+        let columns: Vec<usize> =
+            names.into_iter().filter_map(|name| self.schema.index_of(name).ok()).collect();
         let schema = Arc::new(self.schema.project(&columns)?);
         let hull = condition.time_bounds();
         let mut masks = Vec::new();

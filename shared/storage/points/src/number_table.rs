@@ -31,17 +31,14 @@ impl NumberTable {
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let part = part(hash);
         let is_it = |entry: &NumberEntry| entry.hash == part && is_it(entry.number);
-        self.entries
-            .find(spread(part), is_it)
-            .map(|entry| entry.number)
+        self.entries.find(spread(part), is_it).map(|entry| entry.number)
     }
 
     /// Adds a number that the table does not have.
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         let hash = part(hash);
         let entry = NumberEntry { hash, number };
-        self.entries
-            .insert_unique(spread(hash), entry, |entry| spread(entry.hash));
+        self.entries.insert_unique(spread(hash), entry, |entry| spread(entry.hash));
     }
 
     /// Replaces the number with this hash for which `is_it` is true, and returns it. Adds the number if there is none.

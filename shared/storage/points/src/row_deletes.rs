@@ -58,9 +58,7 @@ pub fn apply_deletes(history: Vec<TableChange<'_>>) -> Result<Vec<RecordBatch>, 
             TableChange::Rows(rows) => written.push((rows, deletes.len())),
         }
     }
-    let left = written
-        .into_iter()
-        .map(|(rows, later)| without(rows, &deletes, later));
+    let left = written.into_iter().map(|(rows, later)| without(rows, &deletes, later));
     left.filter_map(Result::transpose).collect()
 }
 

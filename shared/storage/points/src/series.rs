@@ -102,11 +102,8 @@ impl SeriesIndex {
 
     /// Returns the approximate size in bytes, including the dictionaries of the last batch.
     pub fn size_bytes(&self) -> usize {
-        let pinned: BTreeMap<_, _> = self
-            .tags
-            .iter()
-            .flat_map(TagValues::pinned_allocations)
-            .collect();
+        let pinned: BTreeMap<_, _> =
+            self.tags.iter().flat_map(TagValues::pinned_allocations).collect();
         self.own_bytes() + pinned.values().sum::<usize>()
     }
 
@@ -196,9 +193,8 @@ impl SeriesIndex {
         let width = self.tags.len();
         let set = |row: usize| sets.get(row * width..(row + 1) * width).unwrap_or(&[]);
         // Sorted rows have runs of equal tag sets.
-        let starts: Vec<usize> = (0..rows)
-            .filter(|row| *row == 0 || set(*row) != set(*row - 1))
-            .collect();
+        let starts: Vec<usize> =
+            (0..rows).filter(|row| *row == 0 || set(*row) != set(*row - 1)).collect();
         let base = series.len();
         let mut ends = starts.iter().skip(1).chain([&rows]).map(|row| base + row);
         let mut write = |number: u32| series.resize(ends.next().unwrap_or(base + rows), number);
@@ -247,12 +243,7 @@ impl SeriesIndex {
         let values: Vec<_> = self.tags.iter().map(TagValues::sorted).collect();
         let mut keys = Vec::with_capacity(self.sets.len());
         for set in self.sets.chunks_exact(width.max(1)) {
-            keys.extend(
-                values
-                    .iter()
-                    .zip(set)
-                    .map(|(values, number)| values.code(*number)),
-            );
+            keys.extend(values.iter().zip(set).map(|(values, number)| values.code(*number)));
         }
         let mut order: Vec<u32> = (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).collect();
         order.sort_unstable_by(|a, b| set_at(&keys, width, *a).cmp(set_at(&keys, width, *b)));
@@ -405,9 +396,7 @@ impl SeriesIndex {
         let mut texts = StringBuilder::new();
         let mut keys = Int32Builder::with_capacity(series.len());
         for run in series.chunk_by(u32::eq) {
-            let set = run
-                .first()
-                .map_or(&[][..], |series| self.value_numbers(*series));
+            let set = run.first().map_or(&[][..], |series| self.value_numbers(*series));
             let number = set.get(tag).copied().unwrap_or(MISSING);
             let code = match codes.get(&number) {
                 Some(code) => Some(*code),

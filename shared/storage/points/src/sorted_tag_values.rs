@@ -62,9 +62,7 @@ impl SortedTagValues {
         if code < 0 {
             return Ok(0);
         }
-        let number = usize::try_from(code)
-            .ok()
-            .and_then(|code| self.numbers.get(code).copied());
+        let number = usize::try_from(code).ok().and_then(|code| self.numbers.get(code).copied());
         let limit = self.numbers.len();
         number.ok_or(PointsError::TooManyRows { limit })
     }

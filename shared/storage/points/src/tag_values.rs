@@ -38,8 +38,7 @@ pub(crate) struct TagValues {
 impl TagValues {
     /// Returns the number of a value with this hash; `None` if no series has it.
     pub(crate) fn find(&self, value: &str, hash: u64) -> Option<u32> {
-        self.numbers
-            .find(hash, |number| self.text(number) == Some(value))
+        self.numbers.find(hash, |number| self.text(number) == Some(value))
     }
 
     /// Writes the number of each value of a dictionary that rows use, and whose number is missing.
@@ -195,9 +194,7 @@ impl<'a> NumberedTagColumn<'a> {
             _ => vec![MISSING; values.len()],
         };
         tag.number_used(keys, values, &mut numbers, hasher)?;
-        let (_, numbers) = tag
-            .recent
-            .insert((Arc::clone(dictionary.values()), numbers));
+        let (_, numbers) = tag.recent.insert((Arc::clone(dictionary.values()), numbers));
         Ok(Self { keys, numbers })
     }
 

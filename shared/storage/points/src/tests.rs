@@ -73,21 +73,14 @@ fn fields([a, b]: [Option<u8>; 2]) -> Fields {
 /// Returns rows as a segment has them: columns without values are absent, and integers may be narrow.
 fn batch(rows: &[Row]) -> RecordBatch {
     let batch = wide_batch(rows);
-    let narrow = batch
-        .column_by_name("b")
-        .and_then(|column| narrowed(column));
+    let narrow = batch.column_by_name("b").and_then(|column| narrowed(column));
     let Some(narrow) = narrow.filter(|_| rows.len().is_multiple_of(2)) else {
         return batch;
     };
     let (schema, mut columns, _) = batch.into_parts();
     let at = schema.index_of("b").unwrap();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-    fields[at] = Arc::new(
-        fields[at]
-            .as_ref()
-            .clone()
-            .with_data_type(narrow.data_type().clone()),
-    );
+    fields[at] = Arc::new(fields[at].as_ref().clone().with_data_type(narrow.data_type().clone()));
     columns[at] = narrow;
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
@@ -112,10 +105,7 @@ fn wide_batch(rows: &[Row]) -> RecordBatch {
     let time = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1));
     columns.push(("time", Arc::new(time), ColumnType::Time));
     let schema = Schema::new(
-        columns
-            .iter()
-            .map(|(name, _, kind)| kind.arrow_field(name))
-            .collect::<Vec<_>>(),
+        columns.iter().map(|(name, _, kind)| kind.arrow_field(name)).collect::<Vec<_>>(),
     );
     let columns = columns.into_iter().map(|(_, column, _)| column).collect();
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
@@ -139,20 +129,14 @@ fn write(points: &mut Points, rows: &[Row]) {
 /// Returns the points of a batch in its order.
 fn points(batch: &RecordBatch) -> Vec<Point> {
     let tag = |name: &str, row: usize| {
-        let column = batch
-            .column_by_name(name)
-            .unwrap()
-            .as_dictionary::<Int32Type>();
+        let column = batch.column_by_name(name).unwrap().as_dictionary::<Int32Type>();
         let values: &StringArray = column.values().as_string();
         column.key(row).map(|key| values.value(key).to_owned())
     };
     let column = |name: &str| batch.column_by_name(name).unwrap();
     let a = column("a").as_primitive::<Float64Type>();
     let b = column("b").as_primitive::<Int64Type>();
-    let time = batch
-        .column_by_name("time")
-        .unwrap()
-        .as_primitive::<TimestampNanosecondType>();
+    let time = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
     (0..batch.num_rows())
         .map(|row| {
             let key = ([tag("host", row), tag("zone", row)], time.value(row));
@@ -385,9 +369,7 @@ proptest! {
 #[test]
 fn missing_columns_are_null_and_unknown_rows_and_types_are_refused() {
     let mut builder = TailImageBuilder::new(&tags(), schema());
-    builder
-        .push(&batch(&[([Some(1), None], 7, [Some(1), None])]))
-        .unwrap();
+    builder.push(&batch(&[([Some(1), None], 7, [Some(1), None])])).unwrap();
     let wanted = Arc::new(Schema::new(vec![
         ColumnType::Time.arrow_field("time"),
         ColumnType::Integer.arrow_field("later"),
@@ -460,9 +442,7 @@ fn check_newest_rows(
     expected: &[Point],
 ) -> Result<(), TestCaseError> {
     for required in [&[][..], &[0], &[0, 1], &[2], &[0, 4]] {
-        let rows = image
-            .newest_rows(Some(selected), &[1..=2, 3..=3], required)
-            .unwrap();
+        let rows = image.newest_rows(Some(selected), &[1..=2, 3..=3], required).unwrap();
         prop_assert!(rows.is_sorted());
         let found = numbered_points(image, rows);
         for series in expected.chunk_by(|one, other| one.0.0 == other.0.0) {
@@ -537,9 +517,7 @@ fn numbered_points(image: &Arc<TailImage>, rows: Vec<u32>) -> Vec<Point> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let batches = Arc::clone(image)
-        .numbered_rows(rows.into(), &ALL_COLUMNS, 2)
-        .unwrap();
+    let batches = Arc::clone(image).numbered_rows(rows.into(), &ALL_COLUMNS, 2).unwrap();
     batches.flat_map(|batch| points(&batch.unwrap())).collect()
 }
 

@@ -126,14 +126,12 @@ impl Condition {
                 Some(_) => Self::NOTHING,
             },
             Self::Time { .. } | Self::Tag { .. } => self.clone(),
-            Self::All(parts) => parts
-                .iter()
-                .map(|part| part.resolved(is_tag))
-                .fold(Self::EVERYTHING, Self::and),
-            Self::Any(parts) => parts
-                .iter()
-                .map(|part| part.resolved(is_tag))
-                .fold(Self::NOTHING, Self::or),
+            Self::All(parts) => {
+                parts.iter().map(|part| part.resolved(is_tag)).fold(Self::EVERYTHING, Self::and)
+            }
+            Self::Any(parts) => {
+                parts.iter().map(|part| part.resolved(is_tag)).fold(Self::NOTHING, Self::or)
+            }
         }
     }
 
@@ -142,13 +140,11 @@ impl Condition {
         match self {
             Self::Time { min, max } => (min <= max).then_some((*min, *max)),
             Self::Tag { .. } => Some((i64::MIN, i64::MAX)),
-            Self::All(all) => all
-                .iter()
-                .try_fold((i64::MIN, i64::MAX), |(min, max), part| {
-                    let (first, last) = part.time_bounds()?;
-                    let hull = (min.max(first), max.min(last));
-                    (hull.0 <= hull.1).then_some(hull)
-                }),
+            Self::All(all) => all.iter().try_fold((i64::MIN, i64::MAX), |(min, max), part| {
+                let (first, last) = part.time_bounds()?;
+                let hull = (min.max(first), max.min(last));
+                (hull.0 <= hull.1).then_some(hull)
+            }),
             Self::Any(any) => {
                 let hulls = any.iter().filter_map(Self::time_bounds);
                 hulls.reduce(|(min, max), (first, last)| (min.min(first), max.max(last)))

@@ -194,9 +194,8 @@ impl DeleteIndex {
         let matches = |deletes: &LastDeletes, row: usize| {
             deletes.has(times.get(row).copied().unwrap_or_default(), from)
         };
-        let mut deleted: Vec<bool> = (0..batch.num_rows())
-            .map(|row| matches(&self.of_all_series, row))
-            .collect();
+        let mut deleted: Vec<bool> =
+            (0..batch.num_rows()).map(|row| matches(&self.of_all_series, row)).collect();
         for (names, by_first) in &self.shapes {
             mark_shape(batch, names, by_first, &matches, &mut deleted)?;
         }
@@ -265,9 +264,7 @@ fn mark_shape(
     };
     let first = TagValues::new(batch, first_name)?;
     // One lookup for each value of the dictionary instead of one for each row.
-    let by_key: Vec<_> = (0..first.len())
-        .map(|key| by_first.get(first.value(Some(key))))
-        .collect();
+    let by_key: Vec<_> = (0..first.len()).map(|key| by_first.get(first.value(Some(key)))).collect();
     let without_tag = by_first.get("");
     if without_tag.is_none() && by_key.iter().all(Option::is_none) {
         return Ok(());

@@ -108,10 +108,8 @@ fn tag_mask(
             BooleanBuffer::new_unset(rows)
         });
     };
-    let matches: Vec<bool> = values
-        .iter()
-        .map(|found| found.unwrap_or_default() == wanted)
-        .collect();
+    let matches: Vec<bool> =
+        values.iter().map(|found| found.unwrap_or_default() == wanted).collect();
     if !wanted.is_empty() && !matches.contains(&true) {
         return Ok(BooleanBuffer::new_unset(rows));
     }
@@ -147,10 +145,7 @@ pub(crate) mod tests {
         }
         let times = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.0));
         columns.push((ColumnType::Time, "time", Arc::new(times)));
-        let fields: Vec<_> = columns
-            .iter()
-            .map(|(kind, name, _)| kind.arrow_field(name))
-            .collect();
+        let fields: Vec<_> = columns.iter().map(|(kind, name, _)| kind.arrow_field(name)).collect();
         let columns = columns.into_iter().map(|(_, _, column)| column).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
     }
@@ -174,12 +169,12 @@ pub(crate) mod tests {
                 let some = |text: Option<String>| text.filter(|text| !text.is_empty());
                 some(found) == some(value.clone())
             }
-            Condition::All(all) => all
-                .iter()
-                .all(|part| holds(part, &(*time, tags.clone()), with_u)),
-            Condition::Any(any) => any
-                .iter()
-                .any(|part| holds(part, &(*time, tags.clone()), with_u)),
+            Condition::All(all) => {
+                all.iter().all(|part| holds(part, &(*time, tags.clone()), with_u))
+            }
+            Condition::Any(any) => {
+                any.iter().any(|part| holds(part, &(*time, tags.clone()), with_u))
+            }
         }
     }
 

@@ -115,14 +115,12 @@ impl PredicateExpression {
             }),
             Self::Any(parts) => {
                 let none = PredicateTables::Named(BTreeSet::new());
-                parts
-                    .iter()
-                    .fold(none, |tables, part| match (tables, part.tables()) {
-                        (PredicateTables::Named(one), PredicateTables::Named(other)) => {
-                            PredicateTables::Named(&one | &other)
-                        }
-                        _ => PredicateTables::All,
-                    })
+                parts.iter().fold(none, |tables, part| match (tables, part.tables()) {
+                    (PredicateTables::Named(one), PredicateTables::Named(other)) => {
+                        PredicateTables::Named(&one | &other)
+                    }
+                    _ => PredicateTables::All,
+                })
             }
         }
     }

@@ -226,13 +226,9 @@ where
     C: AsPrimitive<T::Native>,
 {
     let value = |(part, row): &(usize, usize)| parts.get(*part)?.values.get(*row);
-    let values = places
-        .iter()
-        .map(value)
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| {
-            ArrowError::InvalidArgumentError("a place is outside of the parts".to_owned())
-        })?;
+    let values = places.iter().map(value).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        ArrowError::InvalidArgumentError("a place is outside of the parts".to_owned())
+    })?;
     let is_valid = |(part, row): &(usize, usize)| {
         let nulls = parts.get(*part).and_then(|part| part.array.nulls());
         nulls.is_none_or(|nulls| nulls.is_valid(*row))

@@ -67,8 +67,7 @@ impl TableView {
 
     /// Returns the type of a tag or field.
     pub fn column_type(&self, name: &str) -> Option<ColumnType> {
-        self.column(name.as_bytes())
-            .map(|column| column.column_type)
+        self.column(name.as_bytes()).map(|column| column.column_type)
     }
 
     /// Returns the position of a tag or field in the catalog's order.

@@ -50,9 +50,7 @@ fn columns() -> Vec<(&'static str, ArrayRef, Encoding)> {
         .map(|row| Some(hosts[usize::try_from(row / 1_000).unwrap()].as_str()))
         .collect();
     let walk = (0..ROWS).map(|row| 50 + noise(row / 7) % 10);
-    let decimals = (0..ROWS)
-        .map(|row| noise(row) % 100_000)
-        .map(|value| value as f64 / 1e3);
+    let decimals = (0..ROWS).map(|row| noise(row) % 100_000).map(|value| value as f64 / 1e3);
     let random = (0..ROWS).map(|row| noise(row) as f64 / 7.0);
     let time = (0..ROWS).map(|row| 1_700_000_000_000_000_000 + row % 1_000 * 10_000_000_000);
     vec![
@@ -169,9 +167,7 @@ fn main() {
         let rows = RecordBatch::try_from_iter([(*name, Arc::clone(column))]).unwrap();
         measure(name, &section(&rows, &[(name, *encoding)]));
     }
-    let all = columns
-        .iter()
-        .map(|(name, column, _)| (*name, Arc::clone(column)));
+    let all = columns.iter().map(|(name, column, _)| (*name, Arc::clone(column)));
     let rows = RecordBatch::try_from_iter(all).unwrap();
     let encodings: Vec<_> = columns.iter().map(|(name, _, how)| (*name, *how)).collect();
     measure("all", &section(&rows, &encodings));

@@ -67,8 +67,7 @@ impl Write for SuffixBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skipped = self.prefix_bytes.min(bytes.len());
         self.prefix_bytes -= skipped;
-        self.bytes
-            .extend_from_slice(bytes.get(skipped..).unwrap_or_default());
+        self.bytes.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
         Ok(bytes.len())
     }
 
@@ -112,12 +111,9 @@ pub(crate) fn decode(
         return None;
     }
     let (checksums, _) = checksums.as_chunks::<CHECKSUM_BYTES>();
-    let checked = parts
-        .into_iter()
-        .zip(checksums)
-        .map(|(part, checksum)| ChecksummedPart {
-            part,
-            crc32c: u32::from_le_bytes(*checksum),
-        });
+    let checked = parts.into_iter().zip(checksums).map(|(part, checksum)| ChecksummedPart {
+        part,
+        crc32c: u32::from_le_bytes(*checksum),
+    });
     Some(checked.collect())
 }

@@ -116,10 +116,8 @@ impl SectionFooter {
             }
             let Range { start, end } = checked.part.range;
             let length = usize::try_from(end.saturating_sub(start)).map_err(|_| unaligned())?;
-            let (part, after) = rest
-                .split_at_checked(length)
-                .filter(|_| start == at)
-                .ok_or_else(unaligned)?;
+            let (part, after) =
+                rest.split_at_checked(length).filter(|_| start == at).ok_or_else(unaligned)?;
             if crc32c::crc32c(part) != checked.crc32c {
                 return Err(ParquetPartError::Checksum {
                     column: self.column_name(checked.part.column),
@@ -165,9 +163,7 @@ fn check_positions(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
         ));
     }
     for column in groups.flat_map(|group| group.columns()) {
-        let start = column
-            .dictionary_page_offset()
-            .unwrap_or_else(|| column.data_page_offset());
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
         if start < 0 || column.compressed_size() < 0 {
             let path = column.column_path().string();
             return Err(ParquetError::General(format!(

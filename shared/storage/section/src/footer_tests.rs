@@ -18,9 +18,8 @@ use crate::add_checksums;
 
 /// Rows for two row groups with dictionaries, several pages for each column, and bloom filters at the end.
 fn rows() -> RecordBatch {
-    let host: DictionaryArray<Int32Type> = (0..40)
-        .map(|row| ["a", "b", "c"].get(row % 3).copied())
-        .collect();
+    let host: DictionaryArray<Int32Type> =
+        (0..40).map(|row| ["a", "b", "c"].get(row % 3).copied()).collect();
     let value = Float64Array::from_iter_values((0..40).map(f64::from));
     let time = TimestampNanosecondArray::from_iter_values(0..40);
     RecordBatch::try_from_iter([
@@ -130,11 +129,7 @@ fn pages_chunks_and_bloom_filters_are_parts() {
         assert_eq!(footer.verify(chunk.start, &cut(&section, &chunk)), Ok(()));
     }
     let index = footer.metadata().offset_index().unwrap();
-    let pages: Vec<_> = index
-        .iter()
-        .flatten()
-        .flat_map(|column| column.page_locations())
-        .collect();
+    let pages: Vec<_> = index.iter().flatten().flat_map(|column| column.page_locations()).collect();
     assert!(pages.len() > 6, "{}", pages.len());
     for page in pages {
         let start = page.offset as u64;

@@ -18,9 +18,7 @@ pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<ParquetPart> {
     let mut parts = Vec::new();
     for (group, row_group) in metadata.row_groups().iter().enumerate() {
         for (column, chunk) in row_group.columns().iter().enumerate() {
-            let index = metadata
-                .offset_index()
-                .and_then(|index| index.get(group)?.get(column));
+            let index = metadata.offset_index().and_then(|index| index.get(group)?.get(column));
             let pages = index
                 .map_or(&[][..], |index| index.page_locations().as_slice())
                 .iter()
@@ -45,10 +43,7 @@ pub(crate) fn page_index_start(metadata: &ParquetMetaData) -> Option<u64> {
     let columns = groups.flat_map(|group| group.columns());
     let indexes =
         columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
-    indexes
-        .flatten()
-        .filter_map(|offset| u64::try_from(offset).ok())
-        .min()
+    indexes.flatten().filter_map(|offset| u64::try_from(offset).ok()).min()
 }
 
 fn chunk_range(chunk: &ColumnChunkMetaData) -> Range<u64> {

@@ -327,8 +327,7 @@ impl KnownTails {
                 limit: limits.applied_bytes,
             });
         }
-        tail.delete_bytes_in_flight
-            .fetch_add(bytes, Ordering::Relaxed);
+        tail.delete_bytes_in_flight.fetch_add(bytes, Ordering::Relaxed);
         Ok(DeleteReservation {
             bytes,
             of: Arc::clone(&tail.delete_bytes_in_flight),

@@ -160,9 +160,7 @@ pub(crate) struct BatchShare {
 
 /// Returns the bytes that the rows of a request take up in a segment.
 fn rows_bytes(rows: &[EncodedRows]) -> usize {
-    rows.iter()
-        .map(|rows| rows.size_bytes() + ENTRY_BYTES)
-        .sum()
+    rows.iter().map(|rows| rows.size_bytes() + ENTRY_BYTES).sum()
 }
 
 /// Maximum bytes of the rows of a segment that several requests share. Larger ones would save few PUTs, and all requests in one
@@ -206,9 +204,7 @@ mod tests {
     use crate::test_world::batch_of_times;
 
     fn rows(number: usize) -> EncodedRows {
-        let times: Vec<i64> = (0..i64::try_from(number).unwrap())
-            .map(|i| i * i * i)
-            .collect();
+        let times: Vec<i64> = (0..i64::try_from(number).unwrap()).map(|i| i * i * i).collect();
         EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap()
     }
 

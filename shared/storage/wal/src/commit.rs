@@ -222,11 +222,7 @@ impl SegmentCommitter {
         let Some(newest) = newest else {
             return Ok(());
         };
-        let now = self
-            .bucket
-            .clock()
-            .now()
-            .map_or(started_at, |now| now.max(started_at));
+        let now = self.bucket.clock().now().map_or(started_at, |now| now.max(started_at));
         Ok(self.stamps.follow(newest, now)?)
     }
 
@@ -400,10 +396,7 @@ impl SegmentCommitter {
         self.check_wait(stamp, preconditions)?;
         // A stamp that follows another one may be ahead of the present. This does not make the proof older.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
-        let age = stamp
-            .time()
-            .since(preconditions.proof.current_at)
-            .saturating_sub(ahead);
+        let age = stamp.time().since(preconditions.proof.current_at).saturating_sub(ahead);
         // The store's clock lags by the latency of its answers. Rule D counts by the machine's clock, which does not
         // lag.
         let age = age.max(self.bucket.world().elapsed(&preconditions.proof.asked));
@@ -509,8 +502,6 @@ fn preconditions_of<'a, R>(
     shares: &'a [BatchShare],
     requests: &'a [PendingRequest<R>],
 ) -> impl Iterator<Item = &'a CommitPreconditions> {
-    let requests = shares
-        .iter()
-        .filter_map(|share| requests.get(share.request));
+    let requests = shares.iter().filter_map(|share| requests.get(share.request));
     requests.map(|pending| &pending.preconditions)
 }

@@ -49,11 +49,7 @@ fn narrowed(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
 /// # Errors
 /// A dictionary lacks the value of a key.
 pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch
-        .columns()
-        .iter()
-        .map(with_wide_keys_of)
-        .collect::<Result<Vec<_>, _>>()?;
+    let columns = batch.columns().iter().map(with_wide_keys_of).collect::<Result<Vec<_>, _>>()?;
     with_columns(batch, columns)
 }
 
@@ -62,11 +58,7 @@ pub(crate) fn with_wide_keys(batch: RecordBatch) -> Result<RecordBatch, ArrowErr
 /// # Errors
 /// Arrow can't create the batch.
 pub(crate) fn with_wide_integers(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch
-        .columns()
-        .iter()
-        .map(|column| narrow_integers::widened(column))
-        .collect();
+    let columns = batch.columns().iter().map(|column| narrow_integers::widened(column)).collect();
     with_columns(batch, columns)
 }
 
@@ -79,17 +71,13 @@ fn with_columns(
         return Ok(batch);
     }
     let schema = batch.schema();
-    let fields = schema
-        .fields()
-        .iter()
-        .zip(&columns)
-        .map(|(field, wide)| match wide {
-            Some(wide) => {
-                let field = field.as_ref().clone();
-                Arc::new(field.with_data_type(wide.data_type().clone()))
-            }
-            None => Arc::clone(field),
-        });
+    let fields = schema.fields().iter().zip(&columns).map(|(field, wide)| match wide {
+        Some(wide) => {
+            let field = field.as_ref().clone();
+            Arc::new(field.with_data_type(wide.data_type().clone()))
+        }
+        None => Arc::clone(field),
+    });
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
     let columns = columns
         .into_iter()
@@ -140,11 +128,7 @@ mod tests {
 
     /// Returns a batch with the columns that it has in a stream, if they are narrower.
     fn narrow(batch: &RecordBatch) -> Option<RecordBatch> {
-        let columns = narrowed_columns(batch)
-            .unwrap()?
-            .into_iter()
-            .map(Some)
-            .collect();
+        let columns = narrowed_columns(batch).unwrap()?.into_iter().map(Some).collect();
         Some(with_columns(batch.clone(), columns).unwrap())
     }
 
@@ -187,9 +171,7 @@ mod tests {
         let narrow = narrow(&wide).unwrap();
         let types = |batch: &RecordBatch| {
             let columns = batch.columns().iter();
-            columns
-                .map(|column| column.data_type().clone())
-                .collect::<Vec<_>>()
+            columns.map(|column| column.data_type().clone()).collect::<Vec<_>>()
         };
         let with_tags = with_wide_keys(narrow).unwrap();
         let [tag, _, float] = types(&wide).try_into().unwrap();

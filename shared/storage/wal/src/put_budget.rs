@@ -29,8 +29,7 @@ impl PutRate {
 
     /// Returns the value of a full bucket.
     fn capacity(self) -> Duration {
-        self.interval
-            .saturating_add(self.interval.saturating_mul(self.burst))
+        self.interval.saturating_add(self.interval.saturating_mul(self.burst))
     }
 }
 

@@ -44,9 +44,7 @@ const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 /// Returns the memory size of a batch, in bytes. If the batch is a slice, counts only the slice.
 fn memory_bytes(batch: &RecordBatch) -> u64 {
     let columns = batch.columns().iter();
-    columns
-        .map(|column| column_memory_bytes(column.as_ref()) as u64)
-        .sum()
+    columns.map(|column| column_memory_bytes(column.as_ref()) as u64).sum()
 }
 
 /// Returns what Arrow's `get_slice_memory_size` returns for a column of a type that segments support, without building
@@ -302,9 +300,7 @@ mod tests {
 
     /// Returns the batch as it is in a compressed stream.
     fn narrow(batch: &RecordBatch) -> RecordBatch {
-        let columns = narrowed_columns(batch)
-            .unwrap()
-            .unwrap_or_else(|| batch.columns().to_vec());
+        let columns = narrowed_columns(batch).unwrap().unwrap_or_else(|| batch.columns().to_vec());
         let schema = StreamSchema::try_new(TableId::new(1), &batch.schema(), &columns).unwrap();
         RecordBatch::try_new(Arc::clone(schema.schema()), columns).unwrap()
     }

@@ -430,8 +430,7 @@ impl Segment {
     #[must_use]
     pub fn without_streams(&self, offsets: &[u32]) -> Self {
         let mut rest = self.clone();
-        rest.directory
-            .retain(|entry| !offsets.contains(&entry.offset));
+        rest.directory.retain(|entry| !offsets.contains(&entry.offset));
         rest.damaged.retain(|offset| !offsets.contains(offset));
         rest
     }

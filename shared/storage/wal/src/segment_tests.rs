@@ -156,10 +156,7 @@ fn tables_are_summed_up_over_their_streams() {
     let segment = small();
     let tables: Vec<_> = segment.tables().collect();
     let memory_of = |table| {
-        let entries = segment
-            .directory()
-            .iter()
-            .filter(|entry| entry.table == TableId::new(table));
+        let entries = segment.directory().iter().filter(|entry| entry.table == TableId::new(table));
         entries.map(|entry| entry.memory_bytes).sum::<u64>()
     };
     let expected =

@@ -209,11 +209,7 @@ mod tests {
     #[test]
     fn a_refused_stamp_does_not_change_later_stamps() {
         let source = source();
-        assert!(
-            source
-                .next(seconds(0), Some(Stamp::new(seconds(30), 0)))
-                .is_err()
-        );
+        assert!(source.next(seconds(0), Some(Stamp::new(seconds(30), 0))).is_err());
         let ahead = Stamp::new(seconds(6), 0);
         assert!(source.follow(ahead, seconds(0)).is_err());
         assert_eq!(source.not_followed(), 1);

@@ -42,8 +42,7 @@ impl<'a> MessageBody<'a> {
     pub(crate) fn add_column(&mut self, column: &'a dyn Array) -> Result<(), ArrowError> {
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         let null_count = nulls.map_or(0, |nulls| nulls.null_count());
-        self.nodes
-            .push(FieldNode::new(column.len() as i64, null_count as i64));
+        self.nodes.push(FieldNode::new(column.len() as i64, null_count as i64));
         match nulls {
             Some(nulls) => self.add_bits(nulls.inner()),
             None => self.add(Cow::Borrowed(&[])),
@@ -89,9 +88,7 @@ impl<'a> MessageBody<'a> {
         if start == 0 {
             self.add_values(offsets);
         } else {
-            let moved = offsets
-                .iter()
-                .flat_map(|offset| (offset - start).to_le_bytes());
+            let moved = offsets.iter().flat_map(|offset| (offset - start).to_le_bytes());
             self.add(Cow::Owned(moved.collect()));
         }
         let range =
@@ -100,8 +97,7 @@ impl<'a> MessageBody<'a> {
     }
 
     fn add(&mut self, buffer: Cow<'a, [u8]>) {
-        self.places
-            .push(Buffer::new(self.length as i64, buffer.len() as i64));
+        self.places.push(Buffer::new(self.length as i64, buffer.len() as i64));
         self.length += buffer.len().next_multiple_of(ALIGNMENT_BYTES);
         self.buffers.push(buffer);
     }

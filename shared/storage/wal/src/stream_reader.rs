@@ -223,11 +223,6 @@ mod tests {
         let schema =
             usize::try_from(u32::from_le_bytes(*stream[4..].first_chunk().unwrap())).unwrap();
         let twice = [&stream[..end], &stream[8 + schema..]].concat();
-        assert!(
-            read(twice.into())
-                .unwrap_err()
-                .to_string()
-                .contains("more than one batch")
-        );
+        assert!(read(twice.into()).unwrap_err().to_string().contains("more than one batch"));
     }
 }

@@ -116,9 +116,7 @@ impl TailListing {
     fn keep(&mut self, oldest: usize) {
         self.segments.sort_by_key(|segment| segment.name);
         self.segments.dedup_by_key(|segment| segment.name);
-        let last = oldest
-            .checked_sub(1)
-            .and_then(|last| self.segments.get(last));
+        let last = oldest.checked_sub(1).and_then(|last| self.segments.get(last));
         let end = match last.map(|last| last.name.stamp) {
             Some(stamp) => self.segments.partition_point(|one| one.name.stamp <= stamp),
             None => oldest,
@@ -400,8 +398,7 @@ impl TailReader {
 
     /// Caches a segment that was just put, so that it need not be read.
     pub fn insert(&self, segment: Arc<Segment>) {
-        self.cache
-            .insert((segment.database(), segment.name()), segment);
+        self.cache.insert((segment.database(), segment.name()), segment);
     }
 
     /// Removes flushed segments from the cache. Only readers that are behind the flush read them again.

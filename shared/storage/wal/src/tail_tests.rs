@@ -24,9 +24,7 @@ fn segment(stamp: u64) -> Segment {
 
 async fn put(world: &TestWorld, database: DatabaseId, segment: &Segment) {
     let key = Key::Segment(database, segment.name());
-    let put = world
-        .bucket
-        .put(&key, segment.object().clone(), PutMode::Overwrite);
+    let put = world.bucket.put(&key, segment.object().clone(), PutMode::Overwrite);
     put.await.unwrap();
 }
 
@@ -91,9 +89,7 @@ async fn keys_that_are_not_segments_are_ignored_and_counted() {
     let world = TestWorld::new().await;
     put(&world, DATABASE, &segment(2)).await;
     for key in ["tail/3/readme.txt", "tail/3/00000000000000000002-5.wal"] {
-        let put = world
-            .store
-            .put(key, Bytes::from_static(b"x"), PutMode::Overwrite);
+        let put = world.store.put(key, Bytes::from_static(b"x"), PutMode::Overwrite);
         put.await.unwrap();
     }
     let listing = reader(&world).list(DATABASE, Stamp::ZERO).await.unwrap();
@@ -134,10 +130,7 @@ async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the
         world.store.set_sorted(is_sorted);
         let before = world.store.count(Operation::List);
         let reader = reader(&world);
-        let listing = reader
-            .list_oldest(DATABASE, Stamp::ZERO, oldest)
-            .await
-            .unwrap();
+        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, oldest).await.unwrap();
         assert_eq!(listing.beyond, Some(Stamp::from_u64(oldest as u64 + 1)));
         world.store.count(Operation::List) - before
     };
@@ -161,10 +154,7 @@ async fn the_oldest_segments_of_a_tail_of_any_length_are_listed() {
     let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
     assert!(matches!(error, TailError::TooLong { .. }), "{error}");
     let before = world.store.count(Operation::List);
-    let listing = reader
-        .list_oldest(DATABASE, Stamp::ZERO, 14_999)
-        .await
-        .unwrap();
+    let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 14_999).await.unwrap();
     assert_eq!(listing.segments.len(), 14_999);
     assert_eq!(listing.beyond, Some(Stamp::from_u64(15_000)));
     assert_eq!(world.store.count(Operation::List) - before, 15);
@@ -196,10 +186,7 @@ async fn segments_of_one_stamp_are_listed_together() {
 async fn an_unanswered_listing_times_out() {
     let world = TestWorld::new().await;
     world.store.delay_lists(Duration::from_secs(3600));
-    let error = reader(&world)
-        .list(DATABASE, Stamp::ZERO)
-        .await
-        .unwrap_err();
+    let error = reader(&world).list(DATABASE, Stamp::ZERO).await.unwrap_err();
     assert!(
         matches!(error, TailError::Store(StoreError::Unavailable { .. })),
         "{error}"
@@ -217,11 +204,7 @@ async fn segments_are_fetched_once_in_the_order_asked_for() {
     let before = world.store.count(Operation::Get);
     for _ in 0..2 {
         let fetched = reader.fetch(DATABASE, &all).await.unwrap();
-        let names: Vec<_> = fetched
-            .segments
-            .iter()
-            .map(|segment| segment.name())
-            .collect();
+        let names: Vec<_> = fetched.segments.iter().map(|segment| segment.name()).collect();
         assert_eq!(names, all);
         assert_eq!(world.store.count(Operation::Get) - before, 100);
     }
@@ -245,18 +228,12 @@ async fn a_damaged_segment_is_an_error_with_its_name() {
     let key = Key::Segment(DATABASE, name(1));
     let empty = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
     empty.await.unwrap();
-    let error = reader(&world)
-        .fetch(DATABASE, &[name(1)])
-        .await
-        .unwrap_err();
+    let error = reader(&world).fetch(DATABASE, &[name(1)]).await.unwrap_err();
     assert!(error.to_string().contains(&key.to_string()), "{error}");
     assert!(matches!(error, TailError::Segment(_)));
     put(&world, DATABASE, &segment(2)).await;
     let names = [name(1), name(2), name(3)];
-    let fetched = reader(&world)
-        .fetch_readable(DATABASE, &names)
-        .await
-        .unwrap();
+    let fetched = reader(&world).fetch_readable(DATABASE, &names).await.unwrap();
     assert_eq!(fetched.segments.len(), 1);
     assert_eq!(fetched.missing, [name(3)]);
     let [(unreadable, error)] = &fetched.unreadable[..] else {

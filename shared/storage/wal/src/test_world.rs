@@ -32,10 +32,7 @@ use crate::{DeleteBytes, DeleteRequest, EncodedRows, FreshnessProof, WriteReques
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(3);
 
 fn batch(columns: Vec<(ColumnType, &str, ArrayRef)>) -> RecordBatch {
-    let fields: Vec<_> = columns
-        .iter()
-        .map(|(kind, name, _)| kind.arrow_field(name))
-        .collect();
+    let fields: Vec<_> = columns.iter().map(|(kind, name, _)| kind.arrow_field(name)).collect();
     let columns = columns.into_iter().map(|(_, _, column)| column).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
@@ -58,10 +55,7 @@ pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
     let mut noise = vec![0; bytes];
     Entropy::from_seed(seed).fill(&mut noise);
     let (numbers, _) = noise.as_chunks::<8>();
-    let numbers: UInt64Array = numbers
-        .iter()
-        .map(|bytes| u64::from_le_bytes(*bytes))
-        .collect();
+    let numbers: UInt64Array = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
     let times = vec![i64::try_from(seed).unwrap(); numbers.len()];
     let batch = batch(vec![
         (ColumnType::UInteger, "noise", Arc::new(numbers)),
@@ -141,8 +135,7 @@ impl TestClock {
 
     /// Sets the wall clock forward or back.
     pub(crate) fn step_wall(&self, seconds: i64) {
-        self.wall_offset
-            .fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+        self.wall_offset.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
     pub(crate) fn freeze(&self, freeze: ScheduledFreeze) {
@@ -252,10 +245,7 @@ impl TestStore {
 
     pub(crate) fn count(&self, operation: Operation) -> usize {
         let requests = self.requests.lock().unwrap();
-        requests
-            .iter()
-            .filter(|request| **request == operation)
-            .count()
+        requests.iter().filter(|request| **request == operation).count()
     }
 
     /// Sets whether the store sorts. A store that does not sort does not start after a key either.
@@ -423,10 +413,7 @@ impl TestWorld {
     }
 
     pub(crate) async fn read_catalog(&self) -> StoreTime {
-        let answer = self
-            .bucket
-            .get(&Key::RootCatalog, GetOptions::default())
-            .await;
+        let answer = self.bucket.get(&Key::RootCatalog, GetOptions::default()).await;
         answer.unwrap().date.unwrap()
     }
 

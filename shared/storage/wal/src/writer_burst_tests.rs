@@ -12,10 +12,7 @@ impl WriterFixture {
             ..TailWriterSettings::NETWORK
         })
         .await;
-        setup
-            .world
-            .store
-            .script_puts(&[ScriptedPut::After(PUT); 10_000]);
+        setup.world.store.script_puts(&[ScriptedPut::After(PUT); 10_000]);
         setup
     }
 

@@ -18,14 +18,8 @@ impl WriterFixture {
     async fn contents(&self) -> Vec<String> {
         let segments = self.segments().await;
         let content = |segment: &Segment| {
-            let times = segment
-                .directory()
-                .iter()
-                .map(|entry| entry.min_time.to_string());
-            let deletes = segment
-                .deletes()
-                .iter()
-                .map(|delete| format!("-{}", delete.table));
+            let times = segment.directory().iter().map(|entry| entry.min_time.to_string());
+            let deletes = segment.deletes().iter().map(|delete| format!("-{}", delete.table));
             times.chain(deletes).collect::<Vec<_>>().join(" ")
         };
         segments.iter().map(content).collect()
@@ -35,10 +29,7 @@ impl WriterFixture {
 #[tokio::test(start_paused = true)]
 async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
     let setup = WriterFixture::local().await;
-    setup
-        .world
-        .store
-        .script_puts(&[ScriptedPut::After(500 * MS)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(500 * MS)]);
     let mut tasks = vec![setup.begin(setup.world.request(0)).await];
     for time in [1, 2] {
         tasks.push(setup.begin(setup.world.request(time)).await);
@@ -53,12 +44,7 @@ async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
         stamps.push(task.await.unwrap().unwrap().stamp);
     }
     assert_eq!(setup.contents().await, ["0", "1 2", "-1", "-2", "3 4"]);
-    let names: Vec<_> = setup
-        .segments()
-        .await
-        .iter()
-        .map(|s| s.name().stamp)
-        .collect();
+    let names: Vec<_> = setup.segments().await.iter().map(|s| s.name().stamp).collect();
     assert!(names.is_sorted_by(|a, b| a < b));
     assert_eq!(stamps, [0, 1, 1, 2, 3, 4, 4].map(|segment| names[segment]));
     let stats = setup.writer.stats();

@@ -16,11 +16,7 @@ impl WriterFixture {
         let segment = Segment::encode(DATABASE, name, 9, 1, 0, &request.rows, Vec::new()).unwrap();
         let key = Key::Segment(DATABASE, name).to_string();
         let object = segment.object().clone();
-        let put = self
-            .world
-            .store
-            .memory
-            .put(&key, object, PutMode::Overwrite);
+        let put = self.world.store.memory.put(&key, object, PutMode::Overwrite);
         put.await.unwrap();
         name.stamp
     }

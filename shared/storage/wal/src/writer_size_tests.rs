@@ -76,15 +76,9 @@ async fn a_failure_leaves_all_of_a_large_request_or_nothing() {
 async fn rows_that_fit_no_segment_are_refused() {
     let setup = WriterFixture::local().await;
     let rows = random_rows(0, MAX_SEGMENT_BYTES);
-    let error = setup
-        .write(setup.world.request_of(vec![rows]))
-        .await
-        .unwrap_err();
+    let error = setup.write(setup.world.request_of(vec![rows])).await.unwrap_err();
     assert_eq!(error.kind(), WriteErrorKind::TooLarge);
-    let error = setup
-        .write(setup.world.request_of(Vec::new()))
-        .await
-        .unwrap_err();
+    let error = setup.write(setup.world.request_of(Vec::new())).await.unwrap_err();
     assert_eq!(error.kind(), WriteErrorKind::BadRequest);
     assert_eq!(setup.writer.stats().in_flight_bytes, 0);
 }
@@ -113,9 +107,7 @@ async fn rows_of_an_import_job_are_in_one_segment_with_its_progress() {
         rows: 12,
     };
     for times in [vec![], vec![1], vec![2, 3]] {
-        let rows = times
-            .iter()
-            .map(|time| setup.world.request(*time).rows.remove(0));
+        let rows = times.iter().map(|time| setup.world.request(*time).rows.remove(0));
         let request = WriteRequest {
             progress: Some(progress),
             ..setup.world.request_of(rows.collect())

@@ -152,10 +152,7 @@ async fn a_single_write_is_put_at_once() {
 async fn writes_during_a_put_share_the_next_one_in_their_order() {
     for settings in [TailWriterSettings::LOCAL, TailWriterSettings::NETWORK] {
         let setup = WriterFixture::new(settings).await;
-        setup
-            .world
-            .store
-            .script_puts(&[ScriptedPut::After(500 * MS)]);
+        setup.world.store.script_puts(&[ScriptedPut::After(500 * MS)]);
         let mut tasks = vec![setup.begin(setup.world.request(0)).await];
         for time in 1..=20 {
             setup.wait(10 * MS).await;
@@ -423,10 +420,7 @@ async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
 async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
     for (seconds, fits) in [(-6, false), (-5, true), (5, true), (6, false)] {
         let setup = WriterFixture::local().await;
-        setup
-            .world
-            .store
-            .script_puts(&[ScriptedPut::DateOff(seconds)]);
+        setup.world.store.script_puts(&[ScriptedPut::DateOff(seconds)]);
         let written = setup.write(setup.world.request(0)).await;
         let segments = setup.segments().await;
         assert_eq!(segments.len(), 1, "the segment exists all the same");
@@ -563,10 +557,7 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
         request.after = Some(Stamp::new(now.plus(ahead), 0));
         request
     };
-    setup
-        .world
-        .store
-        .script_puts(&[ScriptedPut::After(10 * MS)]);
+    setup.world.store.script_puts(&[ScriptedPut::After(10 * MS)]);
     let tasks = [
         setup.begin(after(Duration::ZERO)).await,
         setup.begin(after(2 * SECOND)).await,

@@ -32,12 +32,8 @@ fn rows_leave_when_they_exceed_the_age_of_the_cache() {
     rows_near_the_edge(&stage, stage.started_at);
     let caches = [
         CacheDefinition::last("m", "latest", &["host"]).with_max_age(AGE),
-        CacheDefinition::last("m", "three", &["host"])
-            .limited_to(3)
-            .with_max_age(AGE),
-        CacheDefinition::last("m", "all", &[])
-            .limited_to(50)
-            .with_max_age(AGE),
+        CacheDefinition::last("m", "three", &["host"]).limited_to(3).with_max_age(AGE),
+        CacheDefinition::last("m", "all", &[]).limited_to(50).with_max_age(AGE),
         CacheDefinition::distinct("m", "rooms", &["room"]).with_max_age(AGE),
         CacheDefinition::distinct("m", "few", &["room", "host"])
             .limited_to(3)
@@ -85,9 +81,7 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     );
     let day = 86_400;
     let caches = [
-        CacheDefinition::last("m", "latest", &["host"])
-            .limited_to(2)
-            .with_max_age(day),
+        CacheDefinition::last("m", "latest", &["host"]).limited_to(2).with_max_age(day),
         CacheDefinition::distinct("m", "rooms", &["room"]).with_max_age(day),
     ];
     stage.create(&caches);
@@ -95,9 +89,7 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     stage.write("m,host=c,room=x w=6 -8500\nm,host=d,room=w v=7 -9000");
     let shown = |step: &str| {
         stage.check(&caches, step);
-        let rows = caches
-            .each_ref()
-            .map(|cache| check(&stage.writer, cache, step));
+        let rows = caches.each_ref().map(|cache| check(&stage.writer, cache, step));
         rows.map(|rows| rows.lines().count().saturating_sub(1))
     };
     assert_eq!(shown("all are kept"), [6, 4]);
@@ -121,9 +113,7 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     assert_eq!(shown("rows are not hidden any more"), [6, 4]);
     keep("2h");
     stage.flush();
-    stage
-        .on_store(&["compact", "--settle-after", "0s"])
-        .succeeded();
+    stage.on_store(&["compact", "--settle-after", "0s"]).succeeded();
     assert_eq!(shown("rows are removed"), [1, 1]);
     keep("10d");
     assert_eq!(shown("what has left stays away"), [1, 1]);

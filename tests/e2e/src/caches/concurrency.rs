@@ -20,9 +20,7 @@ const RUN: Duration = Duration::from_secs(24);
 fn caches() -> [CacheDefinition; 3] {
     [
         CacheDefinition::last("m", "latest", &["host"]),
-        CacheDefinition::last("m", "three", &["room"])
-            .of(&["host", "v"])
-            .limited_to(3),
+        CacheDefinition::last("m", "three", &["room"]).of(&["host", "v"]).limited_to(3),
         CacheDefinition::distinct("m", "pairs", &["room", "host"]).limited_to(6),
     ]
 }
@@ -67,12 +65,7 @@ fn compare(server: &ServerClient, columns: &TableColumns, rounds: &[AtomicI64]) 
     for (writer, round) in rounds.iter().enumerate() {
         let acknowledged = round.load(Ordering::Relaxed);
         let sql = format!("SELECT v FROM last_cache('m', 'latest') WHERE host = 'w{writer}'");
-        let shown: f64 = csv(server, &sql)
-            .lines()
-            .nth(1)
-            .unwrap_or("0")
-            .parse()
-            .unwrap();
+        let shown: f64 = csv(server, &sql).lines().nth(1).unwrap_or("0").parse().unwrap();
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let acknowledged = acknowledged as f64;
         assert!(shown >= acknowledged, "{shown} after {acknowledged}");

@@ -76,11 +76,7 @@ fn a_damaged_object_is_found_and_answers_stay_correct() {
         let report = stage.on_store(&["fsck", "--full", "--json"]);
         assert_eq!(report.err, "", "{name}");
         for path in &paths {
-            let key = path
-                .strip_prefix(stage.place.folder())
-                .unwrap()
-                .to_str()
-                .unwrap();
+            let key = path.strip_prefix(stage.place.folder()).unwrap().to_str().unwrap();
             assert!(report.out.contains(key), "{name}: {}", report.out);
         }
         assert!(report.out.contains(said), "{name}: {}", report.out);
@@ -124,9 +120,7 @@ fn a_copy_answers_from_its_own_objects() {
     let copy_path = folder.path().join("copy");
     let to = copy_path.to_str().unwrap();
     stage.on_store(&["copy", "--to", to]).succeeded();
-    let shown = caches
-        .each_ref()
-        .map(|cache| check(&stage.writer, cache, "original"));
+    let shown = caches.each_ref().map(|cache| check(&stage.writer, cache, "original"));
     // The copy does not depend on the original.
     drop(stage);
     let flags = ["--object-store", "file", "--data-dir", to];

@@ -182,11 +182,7 @@ impl CacheDefinition {
                 count,
             } => {
                 let others = || columns.tags.iter().chain(&columns.fields);
-                let others = || {
-                    others()
-                        .map(String::as_str)
-                        .filter(|name| !keys.contains(name))
-                };
+                let others = || others().map(String::as_str).filter(|name| !keys.contains(name));
                 let mut sorted: Vec<&str> = others().collect();
                 sorted.sort_unstable();
                 let shown = keys.iter().copied().chain(values.clone().unwrap_or(sorted));
@@ -198,10 +194,8 @@ impl CacheDefinition {
                     partition = format!("PARTITION BY {}", list(keys.iter().copied(), ""));
                     order = format!("{}, {newest}", list(keys.iter().copied(), ""));
                 }
-                let keyed: String = keys
-                    .iter()
-                    .map(|key| format!(" AND \"{key}\" IS NOT NULL"))
-                    .collect();
+                let keyed: String =
+                    keys.iter().map(|key| format!(" AND \"{key}\" IS NOT NULL")).collect();
                 format!(
                     "SELECT {shown} FROM (SELECT *, row_number() OVER ({partition} ORDER BY {newest}) AS place \
                      FROM {table} WHERE {young}{keyed}) WHERE place <= {count} ORDER BY {order}"

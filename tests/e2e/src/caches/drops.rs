@@ -33,9 +33,7 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
     stage.flush();
     stage.write("m,host=a,room=z v=3 -40");
     stage.check(&caches, "before");
-    let before = caches
-        .each_ref()
-        .map(|cache| csv(&stage.writer, &cache.query()));
+    let before = caches.each_ref().map(|cache| csv(&stage.writer, &cache.query()));
 
     for what in [&["table", "m", "-d", DB][..], &["database", DB]] {
         let drop = [&["delete"], what, &["--yes"]].concat();
@@ -55,16 +53,12 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
         // A query-only process may use its copy of the catalog for some seconds.
         pause(Duration::from_secs(6));
         stage.check(&caches, "undeleted");
-        let shown = caches
-            .each_ref()
-            .map(|cache| csv(&stage.writer, &cache.query()));
+        let shown = caches.each_ref().map(|cache| csv(&stage.writer, &cache.query()));
         assert_eq!(shown, before);
     }
 
     // A new table of the same name is a different table.
-    stage
-        .run(&["delete", "table", "m", "-d", DB, "--yes"])
-        .succeeded();
+    stage.run(&["delete", "table", "m", "-d", DB, "--yes"]).succeeded();
     stage.write("m,host=z,room=z v=4 -30");
     let said = refused(&stage.writer, &caches[0].query());
     assert!(said.contains("could not find cache"), "{said}");
@@ -91,9 +85,7 @@ fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
     }
     assert!(listed(&stage.writer).is_empty());
     let new = [
-        CacheDefinition::last("m", "latest", &["room"])
-            .of(&["v"])
-            .limited_to(2),
+        CacheDefinition::last("m", "latest", &["room"]).of(&["v"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["host", "room"]),
     ];
     stage.create(&new);
@@ -116,9 +108,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
     stage.write("m,host=a,room=x v=1 -60");
     stage.create(&caches);
     let mut remember = |stamp: u64| {
-        let rows = caches
-            .each_ref()
-            .map(|cache| csv(&stage.writer, &cache.query()));
+        let rows = caches.each_ref().map(|cache| csv(&stage.writer, &cache.query()));
         shown.push((stamp, rows));
     };
     remember(stage.write("m,host=a,room=y v=2 -50\nm,host=b,room=y v=2 -50"));
@@ -135,9 +125,8 @@ fn queries_of_earlier_states_read_earlier_caches() {
             &[("x-neap-as-of", as_of.as_str())][..],
             &[("x-neap-as-of", &as_of), BYPASS_CACHES],
         ] {
-            let then = caches
-                .each_ref()
-                .map(|cache| csv_with(&stage.writer, &cache.query(), headers));
+            let then =
+                caches.each_ref().map(|cache| csv_with(&stage.writer, &cache.query(), headers));
             assert_eq!(&then, rows, "as of {stamp}");
         }
     }

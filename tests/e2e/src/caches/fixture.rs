@@ -120,9 +120,7 @@ pub(crate) fn shift_times(begin: u64, lines: &str) -> String {
 /// Creates a cache over HTTP.
 pub(crate) fn create(server: &ServerClient, cache: &CacheDefinition) {
     let path = format!("/api/v3/configure/{}", cache.kind());
-    let request = server
-        .request("POST", &path)
-        .header("content-type", "application/json");
+    let request = server.request("POST", &path).header("content-type", "application/json");
     let reply = Reply::receive(request.body(cache.body(DB).to_string())).unwrap();
     assert_eq!(reply.status, 201, "{cache:?}: {}", reply.text());
 }

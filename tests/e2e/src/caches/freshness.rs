@@ -13,9 +13,7 @@ fn run(stage: &CacheFixture) {
     stage.write("m,host=a,room=x v=0 -100");
     let caches = [
         CacheDefinition::last("m", "latest", &["host"]),
-        CacheDefinition::last("m", "two", &["host", "room"])
-            .of(&["v"])
-            .limited_to(2),
+        CacheDefinition::last("m", "two", &["host", "room"]).of(&["v"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
     ];
     stage.create(&caches);
@@ -47,9 +45,7 @@ fn run(stage: &CacheFixture) {
     let querier = &stage.queriers[0];
     let stale = [("x-neap-max-staleness", "1h")];
     let ask = |headers: &[(&str, &str)]| {
-        caches
-            .each_ref()
-            .map(|cache| csv_with(querier, &cache.query(), headers))
+        caches.each_ref().map(|cache| csv_with(querier, &cache.query(), headers))
     };
     let before = ask(&[]);
     stage.write("m,host=new,room=new v=1 -1");

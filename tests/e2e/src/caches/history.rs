@@ -16,9 +16,7 @@ fn caches() -> Vec<CacheDefinition> {
         CacheDefinition::last("m", "three", &["host", "room"])
             .of(&["w", "v"])
             .limited_to(3),
-        CacheDefinition::last("m", "all", &[])
-            .of(&["room", "v"])
-            .limited_to(7),
+        CacheDefinition::last("m", "all", &[]).of(&["room", "v"]).limited_to(7),
         CacheDefinition::last("m", "of_state", &["state"]).limited_to(2),
         CacheDefinition::distinct("m", "rooms", &["room"]),
         CacheDefinition::distinct("m", "pairs", &["room", "host"]).limited_to(4),
@@ -105,9 +103,7 @@ fn run(stage: &CacheFixture) {
 
     stage.flush();
     stage.check(&caches, "deletes are flushed");
-    stage
-        .on_store(&["compact", "--settle-after", "0s"])
-        .succeeded();
+    stage.on_store(&["compact", "--settle-after", "0s"]).succeeded();
     stage.write("m,host=a,room=x w=21i -540\nm,host=g,room=y v=22 -1");
     stage.check(&caches, "merged, and written to");
     stage.on_store(&["fsck", "--full"]).succeeded();

@@ -15,9 +15,7 @@ fn latest() -> CacheDefinition {
 }
 
 fn two() -> CacheDefinition {
-    CacheDefinition::last("m", "two", &["host", "room"])
-        .of(&["v"])
-        .limited_to(2)
+    CacheDefinition::last("m", "two", &["host", "room"]).of(&["v"]).limited_to(2)
 }
 
 fn rooms() -> CacheDefinition {

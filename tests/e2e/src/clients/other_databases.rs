@@ -70,9 +70,7 @@ fn prometheus_reads_what_it_has_written() {
     };
     let program = TestProgram::python("test_prometheus");
     run(program.map(|program| {
-        program
-            .env("NEAP_PROMETHEUS", prometheus)
-            .env("NEAP_BINARY", neap_binary())
+        program.env("NEAP_PROMETHEUS", prometheus).env("NEAP_BINARY", neap_binary())
     }));
 }
 

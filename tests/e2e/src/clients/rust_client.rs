@@ -19,10 +19,7 @@ fn with_client<F: Future<Output = ()>>(
     test: impl FnOnce(Client) -> F,
 ) {
     let (server, token) = serve(&StoreFixture::memory(), &[]);
-    let config = ClientConfig::builder()
-        .host(server.url())
-        .token(token)
-        .database("sensors");
+    let config = ClientConfig::builder().host(server.url()).token(token).database("sensors");
     run_test(configure(config), test);
 }
 
@@ -71,10 +68,7 @@ fn influxdb3_client_for_rust_writes_and_reads_values_of_every_type() {
             ];
             client.write(points).await.unwrap();
 
-            let result = client
-                .sql("SELECT * FROM temperature ORDER BY time")
-                .await
-                .unwrap();
+            let result = client.sql("SELECT * FROM temperature ORDER BY time").await.unwrap();
             assert_eq!(result.num_rows(), 2);
             assert_eq!(
                 result.column_names(),
@@ -205,10 +199,7 @@ fn influxdb3_client_for_rust_queries_in_both_languages() {
     with_client(
         |config| config,
         |client| async move {
-            client
-                .write("cpu,host=a usage=1.5 10\ncpu,host=b usage=2.5 20")
-                .await
-                .unwrap();
+            client.write("cpu,host=a usage=1.5 10\ncpu,host=b usage=2.5 20").await.unwrap();
             let result = client
                 .sql("SELECT usage FROM cpu WHERE host = $host AND usage > $least")
                 .param("host", "b")

@@ -77,9 +77,7 @@ fn send(server: &ServerClient, head: &[String], body: &[u8]) -> RawResponse {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let head = head.join("\r\n");
-    stream
-        .write_all(format!("{head}\r\n\r\n").as_bytes())
-        .unwrap();
+    stream.write_all(format!("{head}\r\n\r\n").as_bytes()).unwrap();
     // A server that refuses a body may close the connection before the complete body is sent.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
@@ -101,9 +99,7 @@ fn complete(answer: &[u8]) -> Option<RawResponse> {
     let (head, body) = (&answer[..end], &answer[end + 4..]);
     let head = str::from_utf8(head).unwrap().to_ascii_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let body = if head.contains("transfer-encoding: chunked") {
         from_chunks(body)?
     } else {
@@ -150,12 +146,7 @@ fn replay(name: &str) {
                 .replace("{address}", &address)
                 .replace("{length}", &body.len().to_string())
         };
-        let head: Vec<_> = request["head"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(fill)
-            .collect();
+        let head: Vec<_> = request["head"].as_array().unwrap().iter().map(fill).collect();
         let is_chunked = head.iter().any(|line| line == "Transfer-Encoding: chunked");
         let body = if is_chunked {
             in_chunks(&body)
@@ -211,9 +202,7 @@ fn outputs_influxdb_v3_is_served() {
 fn write_in_halves(server: &ServerClient, path: &str, lines: &[&str], sent: &mut usize) {
     *sent += 1;
     let body = gzip(lines.join("\n").as_bytes());
-    let request = server
-        .request("POST", path)
-        .header("content-encoding", "gzip");
+    let request = server.request("POST", path).header("content-encoding", "gzip");
     let reply = Reply::receive(request.body(body)).unwrap();
     match reply.status {
         413 => {
@@ -249,10 +238,8 @@ fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
         write_in_halves(&server, path, &lines, &mut sent);
         assert!(sent > 1, "{path}: nothing was too large");
     }
-    let tables: BTreeSet<_> = lines
-        .iter()
-        .filter_map(|line| line.split([',', ' ']).next())
-        .collect();
+    let tables: BTreeSet<_> =
+        lines.iter().filter_map(|line| line.split([',', ' ']).next()).collect();
     for table in tables {
         let count = |database: &str| {
             server.query(database, &format!("SELECT count(*) AS n FROM \"{table}\""))

@@ -34,9 +34,7 @@ fn files_of_rows_are_written_with_their_types() {
     let parquet_path = stage.files.path().join("cpu.parquet");
     let parquet = parquet_path.to_str().unwrap();
     let query = ["query", "-d", "db", "--format", "parquet", "--output"];
-    stage
-        .run(&[&query[..], &[parquet, sql]].concat())
-        .succeeded();
+    stage.run(&[&query[..], &[parquet, sql]].concat()).succeeded();
     let copy = [
         "write", "--quiet", "-d", "copy", "--table", "cpu", "--tag", "host", "-f",
     ];

@@ -130,9 +130,7 @@ fn the_operator_token_is_replaced_and_not_deleted() {
     let refused = server.run(&old, &list).failed(1);
     assert_eq!(refused, format!("Show command failed: {REFUSED}"));
     server.run(&new, &list).succeeded();
-    let out = server
-        .run(&new, &["delete", "token", "--token-name", "_admin"])
-        .succeeded();
+    let out = server.run(&new, &["delete", "token", "--token-name", "_admin"]).succeeded();
     assert!(out.contains("can't be deleted"), "{out}");
     server.run(&new, &list).succeeded();
 }

@@ -10,9 +10,7 @@ const GARDEN: &str = "/api/v3/console/documents?db=garden";
 const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-timeout", "0s"];
 
 fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
-    let request = server
-        .request(method, path)
-        .header("content-type", "application/json");
+    let request = server.request(method, path).header("content-type", "application/json");
     Reply::receive(request.body(body.to_string())).unwrap()
 }
 

@@ -65,10 +65,7 @@ fn query_set() -> Vec<String> {
 
 /// Checks all statements, and returns how many ran on workers.
 fn check_all(cluster: &WorkerCluster) -> usize {
-    let statements = STATEMENTS
-        .iter()
-        .map(|sql| (*sql).to_owned())
-        .chain(query_set());
+    let statements = STATEMENTS.iter().map(|sql| (*sql).to_owned()).chain(query_set());
     let used = statements.map(|sql| cluster.check("bench", &sql));
     used.filter(|workers| *workers > 0).count()
 }
@@ -109,9 +106,7 @@ fn delete(cluster: &WorkerCluster) {
         "stop": "2024-01-03T06:00:00Z",
         "predicate": "_measurement=\"cpu\" AND hostname=\"host_2\"",
     });
-    let request = cluster
-        .writer
-        .request("POST", "/api/v2/delete?bucket=bench&org=o");
+    let request = cluster.writer.request("POST", "/api/v2/delete?bucket=bench&org=o");
     let answer = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(answer.status, 204, "{}", answer.text());
 }
@@ -124,10 +119,8 @@ fn failures(worker: &NeapProcess) -> u64 {
 fn recorded_data_are_answered_over_workers() {
     let cluster = WorkerCluster::start();
     let inputs = inputs();
-    let stored: Vec<_> = inputs
-        .iter()
-        .map(|(name, text)| store(&cluster.writer, name, text))
-        .collect();
+    let stored: Vec<_> =
+        inputs.iter().map(|(name, text)| store(&cluster.writer, name, text)).collect();
     check(&cluster.workers[0], "written", &stored);
     cluster.flush();
     check(&cluster.workers[1], "flushed", &stored);

@@ -62,9 +62,7 @@ fn outcome(server: &ServerClient, sql: &str) -> Option<Vec<String>> {
 }
 
 fn expected(cluster: &WorkerCluster) -> Vec<Vec<String>> {
-    let rows = STATEMENTS
-        .iter()
-        .map(|sql| cluster.alone.query("bench", sql));
+    let rows = STATEMENTS.iter().map(|sql| cluster.alone.query("bench", sql));
     rows.map(sorted).collect()
 }
 

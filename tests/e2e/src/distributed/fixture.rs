@@ -123,9 +123,7 @@ impl WorkerCluster {
     /// Returns the tasks that each worker has accepted.
     pub(super) fn tasks(&self) -> Vec<u64> {
         let tasks = self.workers.iter();
-        tasks
-            .map(|worker| metric(worker, "neap_distributed_tasks_total"))
-            .collect()
+        tasks.map(|worker| metric(worker, "neap_distributed_tasks_total")).collect()
     }
 }
 
@@ -155,9 +153,7 @@ pub(super) fn reply(server: &ServerClient, database: &str, sql: &str) -> reqwest
 pub(super) fn distributed(server: &ServerClient, database: &str, sql: &str) -> (Vec<Value>, u64) {
     let reply = reply(server, database, sql).unwrap();
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
-    let workers = reply
-        .header(WORKERS_HEADER)
-        .map_or(0, |workers| workers.parse().unwrap());
+    let workers = reply.header(WORKERS_HEADER).map_or(0, |workers| workers.parse().unwrap());
     (serde_json::from_slice(&reply.bytes).unwrap(), workers)
 }
 

@@ -113,11 +113,7 @@ fn administrator_tokens_replace_the_secret_while_queries_run() {
     }
     let shown = format!(
         "{:?}",
-        cluster
-            .workers
-            .iter()
-            .map(NeapProcess::log)
-            .collect::<Vec<_>>()
+        cluster.workers.iter().map(NeapProcess::log).collect::<Vec<_>>()
     );
     assert!(!shown.contains(first.as_str().unwrap()));
 }

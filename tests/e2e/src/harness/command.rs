@@ -31,11 +31,7 @@ pub(crate) struct CommandOutput {
 /// Returns a command with a clean environment: without the caller's options and without `.env`.
 pub(crate) fn program(path: &Path, folder: &Path) -> Command {
     let mut command = Command::new(path);
-    command
-        .env_clear()
-        .current_dir(folder)
-        .env("HOME", folder)
-        .stdin(Stdio::null());
+    command.env_clear().current_dir(folder).env("HOME", folder).stdin(Stdio::null());
     for variable in ["PATH", "TMPDIR"] {
         if let Some(value) = std::env::var_os(variable) {
             command.env(variable, value);

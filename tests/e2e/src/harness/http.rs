@@ -76,8 +76,7 @@ impl ServerClient {
     /// Returns a request to a path, which includes the query string.
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let url: Url = format!("{}{path}", self.url).parse().unwrap();
-        self.client
-            .request(Method::from_bytes(method.as_bytes()).unwrap(), url)
+        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url)
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
@@ -158,10 +157,7 @@ impl StoreRequests {
 
     /// Returns the requests after `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let more = self
-            .0
-            .iter()
-            .map(|(kind, count)| (kind.clone(), count - earlier.of(kind)));
+        let more = self.0.iter().map(|(kind, count)| (kind.clone(), count - earlier.of(kind)));
         Self(more.filter(|(_, count)| *count > 0).collect())
     }
 }
@@ -169,11 +165,7 @@ impl StoreRequests {
 impl fmt::Display for StoreRequests {
     /// Formats as `1 get manifest, 1 list tail`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<_> = self
-            .0
-            .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect();
+        let kinds: Vec<_> = self.0.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         f.write_str(&kinds.join(", "))
     }
 }

@@ -108,10 +108,7 @@ impl NeapProcess {
         path: &Path,
         prepare: impl FnOnce(&mut Command, &Path),
     ) -> Result<Self, String> {
-        let folder = tempfile::Builder::new()
-            .prefix("neap-e2e-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap();
         let (address, log) = (folder.path().join("address"), folder.path().join("log"));
         let mut command = program(path, folder.path());
         prepare(&mut command, &address);

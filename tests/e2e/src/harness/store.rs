@@ -41,9 +41,7 @@ impl S3Process {
         command.args([port, "."]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (endpoint, bucket) = line.trim().split_once(' ').expect("endpoint and bucket");
         let (endpoint, bucket) = (endpoint.to_owned(), bucket.to_owned());
         Self {
@@ -62,12 +60,7 @@ impl Drop for S3Process {
 }
 
 fn folder() -> Arc<TempDir> {
-    Arc::new(
-        tempfile::Builder::new()
-            .prefix("neap-e2e-")
-            .tempdir()
-            .unwrap(),
-    )
+    Arc::new(tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap())
 }
 
 fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
@@ -143,12 +136,7 @@ impl StoreFixture {
 
     /// Kills our own S3 server, runs `meanwhile`, and starts the server again on the same port and directory.
     pub(crate) fn without_store<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
-        let mut server = self
-            .server
-            .as_ref()
-            .expect("an S3 server of our own")
-            .lock()
-            .unwrap();
+        let mut server = self.server.as_ref().expect("an S3 server of our own").lock().unwrap();
         let endpoint = server.take().expect("a server that runs").endpoint.clone();
         let outcome = meanwhile();
         let port = endpoint.rsplit_once(':').expect("a port").1;
@@ -170,13 +158,7 @@ impl StoreFixture {
         let [bucket, key, secret] =
             names.map(|name| variable(name).unwrap_or_else(|| panic!("NEAP_TEST_S3_{name}")));
         let folder = folder();
-        let prefix = folder
-            .path()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let prefix = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let mut flags = s3_flags(&endpoint, &bucket, &key, &secret);
         flags.extend(["--key-prefix".to_owned(), prefix]);
         Some(Self {

@@ -418,9 +418,7 @@ impl Client<'_> {
             || read.selection == ReadSelection::Deliveries;
         match reply.status {
             200 => {
-                let mark = reply
-                    .header("x-neap-as-of")
-                    .and_then(|mark| mark.parse().ok());
+                let mark = reply.header("x-neap-as-of").and_then(|mark| mark.parse().ok());
                 let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
                 Some((answer(read, &rows), mark))
             }

@@ -129,13 +129,9 @@ impl Member {
         runtime: &ProxyRuntime,
         plugins: Option<&Path>,
     ) -> Self {
-        let proxy = store
-            .endpoint()
-            .map(|endpoint| StoreProxy::start(runtime, endpoint));
+        let proxy = store.endpoint().map(|endpoint| StoreProxy::start(runtime, endpoint));
         // A directory has one clock, that of its machine.
-        let library = proxy
-            .as_ref()
-            .and_then(|_| std::env::var(CLOCK_LIBRARY).ok());
+        let library = proxy.as_ref().and_then(|_| std::env::var(CLOCK_LIBRARY).ok());
         let clock = library.map(|library| {
             let folder = TempDir::new().unwrap();
             let clock = MemberClock { library, folder };
@@ -308,10 +304,7 @@ impl Cluster {
         };
         let plugins = kind.has_trigger().then(plugin_folder);
         let folder = plugins.as_ref().map(TempDir::path);
-        let members = kind
-            .modes()
-            .iter()
-            .map(|mode| Member::new(mode, &store, &runtime, folder));
+        let members = kind.modes().iter().map(|mode| Member::new(mode, &store, &runtime, folder));
         Some(Self {
             members: members.collect(),
             store,
@@ -324,11 +317,8 @@ impl Cluster {
     /// Returns the instances that answer requests of a role: `ingest`, `query`, or [`ALL_MODES`]. The functions are last, and
     /// have no number.
     pub(super) fn instances(&self, role: &str) -> Vec<(Option<u64>, ServerClient)> {
-        let members = self
-            .members
-            .iter()
-            .filter(|member| member.answers(role))
-            .filter_map(|member| {
+        let members =
+            self.members.iter().filter(|member| member.answers(role)).filter_map(|member| {
                 let (instance, server) = member.instance()?;
                 Some((Some(instance), server))
             });
@@ -384,10 +374,7 @@ impl Cluster {
 
 /// Returns a new plugin folder.
 fn plugin_folder() -> TempDir {
-    let folder = tempfile::Builder::new()
-        .prefix("neap-e2e-")
-        .tempdir()
-        .unwrap();
+    let folder = tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap();
     fs::write(folder.path().join(PLUGIN_FILE), PLUGIN).unwrap();
     folder
 }
@@ -401,10 +388,7 @@ pub(super) struct Disk {
 
 impl Disk {
     fn mount() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("neap-e2e-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]);
         let mounted = mount.arg(folder.path()).output();
@@ -466,10 +450,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.set_read_only(false);
         if self.is_mounted {
-            let unmounted = Command::new("umount")
-                .arg("--lazy")
-                .arg(self.folder.path())
-                .output();
+            let unmounted = Command::new("umount").arg("--lazy").arg(self.folder.path()).output();
             drop(unmounted);
         }
     }

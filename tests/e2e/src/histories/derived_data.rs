@@ -30,9 +30,7 @@ fn instance(cluster: &Cluster) -> Option<ServerClient> {
 }
 
 fn send(server: &ServerClient, path: &str, body: &Value) -> reqwest::Result<Reply> {
-    let request = server
-        .request("POST", path)
-        .header("content-type", "application/json");
+    let request = server.request("POST", path).header("content-type", "application/json");
     Reply::receive(request.body(body.to_string()).timeout(LIMIT))
 }
 

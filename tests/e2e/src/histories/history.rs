@@ -287,12 +287,7 @@ impl History {
 
     /// Returns the deletes that match a cell, by their positions.
     pub(super) fn deletes_of(&self, cell: Cell) -> impl Iterator<Item = usize> {
-        let deletes = self
-            .deletes
-            .get(&(cell.table, cell.tag))
-            .into_iter()
-            .flatten()
-            .copied();
+        let deletes = self.deletes.get(&(cell.table, cell.tag)).into_iter().flatten().copied();
         deletes.filter(move |place| self.events[*place].deletes(&cell))
     }
 

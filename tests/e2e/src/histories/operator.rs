@@ -133,9 +133,7 @@ impl Operator<'_> {
         let command = ["show", "versions", "-d", DATABASE, "--format", "json"];
         let shown = neap(&store.after(&command));
         let versions: Vec<Value> = serde_json::from_str(&shown.out).unwrap_or_default();
-        let marks = versions
-            .iter()
-            .filter_map(|version| version["stamp"].as_u64());
+        let marks = versions.iter().filter_map(|version| version["stamp"].as_u64());
         marks.filter(|mark| *mark > 0).collect()
     }
 

@@ -56,18 +56,12 @@ impl HistoryRecorder {
     pub(super) fn unexpected(&self, what: &str, reply: &Reply) {
         let text: String = reply.text().chars().take(300).collect();
         let text = format!("{what}: {} {text}", reply.status);
-        let mut unexpected = self
-            .unexpected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unexpected = self.unexpected.lock().unwrap_or_else(PoisonError::into_inner);
         *unexpected.entry(text).or_default() += 1;
     }
 
     pub(super) fn count_unanswered(&self, kind: &'static str) {
-        let mut unanswered = self
-            .unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
         *unanswered.entry(kind).or_default() += 1;
     }
 

@@ -195,11 +195,7 @@ impl HistoryRun {
         operations: OperatorCounts,
         fsck: Option<String>,
     ) -> HistorySummary {
-        let acknowledged = parts
-            .events
-            .iter()
-            .filter(|event| event.is_acknowledged())
-            .count();
+        let acknowledged = parts.events.iter().filter(|event| event.is_acknowledged()).count();
         let history = History::new(parts.events);
         let margin = ClockMargin {
             between_instances: RESOLUTION,

@@ -154,10 +154,7 @@ pub(super) fn lines(values: &CellValues) -> String {
     for (cell, value) in values {
         let name = fields(cell.table)[usize::from(cell.field)];
         let point = (cell.table, cell.tag, cell.time);
-        points
-            .entry(point)
-            .or_default()
-            .push(format!("{name}={value}i"));
+        points.entry(point).or_default().push(format!("{name}={value}i"));
     }
     let lines = points.into_iter().map(|((table, tag, time), fields)| {
         format!(

@@ -51,10 +51,7 @@ pub(super) struct ProxyRuntime(Arc<Runtime>);
 
 impl ProxyRuntime {
     pub(super) fn start() -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Self(Arc::new(runtime.unwrap()))
     }
 }

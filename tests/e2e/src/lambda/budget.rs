@@ -73,9 +73,7 @@ fn events_have_the_expected_request_costs() {
     });
     costs(&stack, "query", "", || {
         let path = "/api/v3/query_sql?db=budget&q=SELECT%20sum(v)%20AS%20v%20FROM%20m";
-        let request = stack
-            .request("GET", path)
-            .header("x-neap-max-staleness", "1h");
+        let request = stack.request("GET", path).header("x-neap-max-staleness", "1h");
         assert_eq!(request.send().unwrap().status(), 200);
     });
 

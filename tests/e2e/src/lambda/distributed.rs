@@ -77,9 +77,7 @@ fn write(stack: &LambdaStack) {
     }
     stack.write(DB, &lines(3, 400..440));
     let delete = json!({ "db": DB, "q": "DELETE FROM m WHERE host = 'h2' AND time < '2023-11-14T22:14:00Z'" });
-    let delete = stack
-        .request("POST", "/api/v3/query_sql")
-        .body(delete.to_string());
+    let delete = stack.request("POST", "/api/v3/query_sql").body(delete.to_string());
     let reply = Reply::receive(delete).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
@@ -95,9 +93,7 @@ fn query(server: &ServerClient, sql: &str) -> (Vec<Value>, Option<u64>) {
     let body = json!({ "db": DB, "q": sql }).to_string();
     let reply = Reply::receive(server.request("POST", "/api/v3/query_sql").body(body)).unwrap();
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
-    let workers = reply
-        .header(WORKERS_HEADER)
-        .map(|workers| workers.parse().unwrap());
+    let workers = reply.header(WORKERS_HEADER).map(|workers| workers.parse().unwrap());
     (serde_json::from_slice(&reply.bytes).unwrap(), workers)
 }
 

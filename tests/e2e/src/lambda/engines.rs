@@ -46,9 +46,7 @@ fn copy_all(stack: &LambdaStack) {
     wait_for("copies", LIMIT, || {
         let is_all = plugins::copies(stack) == expected;
         if !is_all {
-            stack
-                .try_invoke("engine", &json!({ "event": "sweep" }))
-                .ok();
+            stack.try_invoke("engine", &json!({ "event": "sweep" })).ok();
         }
         is_all.then_some(())
     });
@@ -76,10 +74,7 @@ fn every_row_reaches_a_plugin_if_concurrent_engines_are_frozen() {
     );
     assert!(frozen >= 3, "{frozen}");
     // No engine held another one's lease for so long that a run was repeated.
-    let twice: Vec<_> = runs(&stack)
-        .into_iter()
-        .filter(|run| run["n"] != 1)
-        .collect();
+    let twice: Vec<_> = runs(&stack).into_iter().filter(|run| run["n"] != 1).collect();
     assert_eq!(twice, Vec::<Value>::new());
     assert_eq!(stack.queue("dead"), Vec::<String>::new());
     stack.finish();

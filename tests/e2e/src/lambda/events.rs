@@ -25,10 +25,7 @@ fn ask_with(
     body: Vec<u8>,
     headers: &[(&str, &str)],
 ) -> Reply {
-    let request = stack
-        .request(method, target)
-        .header("x-lambda-local-event", service)
-        .body(body);
+    let request = stack.request(method, target).header("x-lambda-local-event", service).body(body);
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)
     });

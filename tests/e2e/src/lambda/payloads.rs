@@ -118,10 +118,7 @@ fn a_large_result_is_streamed_if_the_service_supports_it() {
         stack.write("large", &lines.collect::<String>());
     }
     let all = stack.query("large", "SELECT text FROM m");
-    let texts: BTreeSet<_> = all
-        .iter()
-        .map(|row| row["text"].as_str().unwrap())
-        .collect();
+    let texts: BTreeSet<_> = all.iter().map(|row| row["text"].as_str().unwrap()).collect();
     assert_eq!((all.len(), texts.len()), (2 * rows, 2 * rows));
     assert_eq!(stack.requests("query").of("put result"), 0);
     // Errors keep their status.

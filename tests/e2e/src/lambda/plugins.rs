@@ -40,9 +40,7 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
 "#;
 
 fn send(stack: &LambdaStack, path: &str, body: &Value) {
-    let request = stack
-        .request("POST", path)
-        .header("content-type", "application/json");
+    let request = stack.request("POST", path).header("content-type", "application/json");
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
 }
@@ -207,9 +205,7 @@ fn plugins_answer_requests_and_run_on_schedule() {
     stack.write("plants", "samples id=1i 1");
     create(&stack, "answer", ANSWER, "request:answer");
     create(&stack, "tick", TICK, "every:1s");
-    let request = stack
-        .request("POST", "/api/v3/engine/answer?a=1&b=x%20y")
-        .body("hello");
+    let request = stack.request("POST", "/api/v3/engine/answer?a=1&b=x%20y").body("hello");
     let reply = Reply::receive(request).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();

@@ -110,9 +110,7 @@ fn caches_match_their_definitions() {
     );
     let caches = [
         CacheDefinition::last("m", "latest", &["host"]),
-        CacheDefinition::last("m", "two", &["room"])
-            .of(&["host", "v"])
-            .limited_to(2),
+        CacheDefinition::last("m", "two", &["room"]).of(&["host", "v"]).limited_to(2),
         CacheDefinition::distinct("m", "pairs", &["room", "host"]),
     ];
     for cache in &caches {

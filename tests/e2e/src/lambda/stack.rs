@@ -73,10 +73,7 @@ impl LambdaStack {
 
     /// Starts a stack with a changed configuration.
     pub(crate) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("neap-e2e-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("neap-e2e-").tempdir().unwrap();
         let mut compact = function("compact", 2);
         compact["environment"]["NEAP_MERGE_QUEUE_URL"] = json!("${QUEUE_URL:merges}");
         let dead_letters = |function: &str, batch: usize| {
@@ -114,9 +111,7 @@ impl LambdaStack {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
         let addresses: Value =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}{}", log()));

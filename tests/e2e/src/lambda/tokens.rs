@@ -23,10 +23,7 @@ fn stack(sync: &str) -> LambdaStack {
     LambdaStack::start_with(|configuration| {
         for name in ["write", "query", "compact", "engine"] {
             let environment = &mut configuration["functions"][name]["environment"];
-            environment
-                .as_object_mut()
-                .unwrap()
-                .remove("NEAP_WITHOUT_AUTH");
+            environment.as_object_mut().unwrap().remove("NEAP_WITHOUT_AUTH");
             environment["NEAP_CATALOG_SYNC_INTERVAL"] = json!(sync);
         }
         configuration["functions"]["engine"]["limits"]["max_instances"] = json!(2);
@@ -53,9 +50,8 @@ fn plugin(server: &ServerClient) -> RequestBuilder {
 
 /// Returns the distinct statuses of requests that are sent several times, so that each instance receives some.
 fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
-    let mut seen: Vec<Vec<u16>> = (0..TURNS)
-        .map(|_| requests().into_iter().map(status).collect())
-        .collect();
+    let mut seen: Vec<Vec<u16>> =
+        (0..TURNS).map(|_| requests().into_iter().map(status).collect()).collect();
     seen.dedup();
     seen
 }
@@ -83,19 +79,14 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     assert_eq!(again.status, 409, "{}", again.text());
     // The copies of the instances may be this old.
     pause(SYNC);
-    let encoded = admin
-        .replace('+', "%2B")
-        .replace('/', "%2F")
-        .replace('=', "%3D");
+    let encoded = admin.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     assert_eq!(
         statuses(|| vec![write(&stack, "home").bearer_auth(&admin)]),
         [[204]]
     );
     let with = |header: &str| -> Vec<RequestBuilder> {
         let requests = all(&stack).into_iter();
-        requests
-            .map(|request| request.header("authorization", header))
-            .collect()
+        requests.map(|request| request.header("authorization", header)).collect()
     };
     assert_eq!(
         statuses(|| with(&format!("Bearer {admin}"))),
@@ -107,9 +98,7 @@ fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     );
     let basic = || -> Vec<RequestBuilder> {
         let requests = all(&stack).into_iter();
-        requests
-            .map(|request| request.basic_auth("anybody", Some(&admin)))
-            .collect()
+        requests.map(|request| request.basic_auth("anybody", Some(&admin))).collect()
     };
     assert_eq!(statuses(basic), [[204, 200, 404]]);
     let v1 = |token: &str| {

@@ -193,9 +193,7 @@ fn health_and_ping_answer_as_tools_expect_it() {
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     assert!(
-        metrics
-            .text()
-            .contains("influxdb3_write_lines_total{db=\"w\"} 1\n"),
+        metrics.text().contains("influxdb3_write_lines_total{db=\"w\"} 1\n"),
         "{}",
         metrics.text()
     );

@@ -250,10 +250,7 @@ fn packages_are_installed_for_the_next_run() {
     );
 
     let folder = stage.folder().to_str().unwrap();
-    let made = Command::new("python3")
-        .args(["-c", MAKE_A_WHEEL, folder])
-        .status()
-        .unwrap();
+    let made = Command::new("python3").args(["-c", MAKE_A_WHEEL, folder]).status().unwrap();
     assert!(made.success());
     let wheel = format!("{folder}/leaves-1.0-py3-none-any.whl");
     stage.put("needs.txt", &format!("{wheel}\n"));

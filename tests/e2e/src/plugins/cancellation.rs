@@ -20,9 +20,7 @@ fn endless(name: &str, specification: &str) -> TriggerDefinition {
 fn disabling_a_trigger_ends_its_runs() {
     let stage = PluginServerFixture::new();
     endless("writes", "table:home").create(&stage);
-    endless("overlapping", "table:home")
-        .concurrent()
-        .create(&stage);
+    endless("overlapping", "table:home").concurrent().create(&stage);
     endless("schedule", "every:1s").create(&stage);
     endless("request", "request:wait").create(&stage);
     let triggers = ["writes", "overlapping", "schedule", "request"];
@@ -63,9 +61,7 @@ fn deleting_a_trigger_or_its_database_ends_its_runs() {
     let stage = PluginServerFixture::new();
     stage.server.write("other", "begin value=1i 1");
     endless("writes", "table:home").create(&stage);
-    endless("request", "request:wait")
-        .of("other")
-        .create(&stage);
+    endless("request", "request:wait").of("other").create(&stage);
     stage.server.write(DB, "home v=1i 1");
     stage.wait_for_log("writes", "waiting");
     assert_eq!(stage.delete("writes", true).status, 200);

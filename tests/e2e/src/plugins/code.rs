@@ -98,10 +98,7 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
         "SELECT plugin_name, file_name, size_bytes FROM system.plugin_files ORDER BY plugin_name";
     let size = plugin_answering("third").len();
     let rows = stage.server.query("_internal", shown);
-    let own: Vec<_> = rows
-        .iter()
-        .filter(|row| row["plugin_name"] == "one")
-        .collect();
+    let own: Vec<_> = rows.iter().filter(|row| row["plugin_name"] == "one").collect();
     assert_eq!(own.len(), 1, "{rows:?}");
     assert_eq!(own[0]["size_bytes"], json!(size), "{rows:?}");
 }

@@ -26,9 +26,7 @@ fn write_since(stage: &PluginServerFixture, begin: i64, lines: &str) {
 
 /// Posts JSON to a trigger, and returns the status and the JSON of its answer.
 fn post(stage: &PluginServerFixture, path: &str, body: &Value) -> (u16, Value) {
-    let request = stage
-        .server
-        .request("POST", &format!("/api/v3/engine/{path}"));
+    let request = stage.server.request("POST", &format!("/api/v3/engine/{path}"));
     let reply = Reply::receive(request.body(body.to_string())).unwrap();
     let answer = serde_json::from_slice(&reply.bytes);
     (

@@ -90,11 +90,7 @@ fn stage(place: StoreFixture) -> PluginServerFixture {
 
 /// Checks that every row was processed. If the batch identifies the row of a run, each row counts once.
 fn check(stage: &PluginServerFixture) {
-    let count = |sql: &str| {
-        stage
-            .rows(sql)
-            .map(|rows| rows[0]["n"].as_u64().unwrap_or(0))
-    };
+    let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = count("SELECT count(*) AS n FROM samples").unwrap();
     eventually("copies", Some(all), || {
         count("SELECT count(*) AS n FROM samples_copy")

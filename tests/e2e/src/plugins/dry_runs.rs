@@ -39,10 +39,7 @@ fn a_dry_run_on_writes_shows_lines_and_log() {
     let log = answer["log_lines"].as_array().unwrap();
     assert_eq!(log[0], "INFO: starting execution of wal plugin.");
     assert!(
-        log[1]
-            .as_str()
-            .unwrap()
-            .starts_with("INFO: finished execution in "),
+        log[1].as_str().unwrap().starts_with("INFO: finished execution in "),
         "{log:?}"
     );
     assert_eq!(tables(&stage), before, "nothing was written");
@@ -68,10 +65,7 @@ fn a_dry_run_on_a_schedule_reads_the_database() {
     let answer = test(&stage, "schedule", &body);
     assert_eq!(answer["errors"], json!([]), "{answer}");
     assert!(
-        answer["trigger_time"]
-            .as_str()
-            .unwrap()
-            .contains("T07:30:00"),
+        answer["trigger_time"].as_str().unwrap().contains("T07:30:00"),
         "{answer}"
     );
     assert_eq!(answer["log_lines"][1], "INFO: rows [{'value': 1}]");
@@ -125,10 +119,7 @@ fn dry_runs_share_the_cache_that_they_name() {
         let body = json!({ "filename": "ticks.py", "database": DB, "cache_name": name });
         let answer = test(&stage, "schedule", &body);
         assert_eq!(answer["errors"], json!([]), "{answer}");
-        let line = answer["database_writes"][DB][0]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let line = answer["database_writes"][DB][0].as_str().unwrap().to_owned();
         let calls = line.split("calls=").nth(1).unwrap();
         calls.split('i').next().unwrap().parse::<u64>().unwrap()
     };

@@ -12,11 +12,7 @@ const NO_RUN_WAIT: Duration = Duration::from_millis(1500);
 
 /// Returns the number of attempts of the plugin.
 fn attempts(stage: &PluginServerFixture) -> usize {
-    stage
-        .log("fails")
-        .iter()
-        .filter(|line| line.contains("attempt"))
-        .count()
+    stage.log("fails").iter().filter(|line| line.contains("attempt")).count()
 }
 
 fn is_disabled(stage: &PluginServerFixture) -> bool {
@@ -137,10 +133,7 @@ fn a_schedule_that_fails_is_logged_or_disabled() {
     eventually("disabled", true, || is_disabled(&stage));
     let failures = || {
         let lines = stage.log("logs");
-        lines
-            .iter()
-            .filter(|line| line.contains("RuntimeError: never works"))
-            .count()
+        lines.iter().filter(|line| line.contains("RuntimeError: never works")).count()
     };
     eventually("failures", true, || failures() >= 2);
 }

@@ -233,9 +233,7 @@ pub(super) fn log(server: &ServerClient, database: &str, trigger: &str) -> Vec<S
 
 /// Sends JSON.
 pub(super) fn send(server: &ServerClient, method: &str, path: &str, body: &Value) -> Reply {
-    let request = server
-        .request(method, path)
-        .header("content-type", "application/json");
+    let request = server.request(method, path).header("content-type", "application/json");
     Reply::receive(request.body(body.to_string())).unwrap()
 }
 

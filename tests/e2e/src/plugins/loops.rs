@@ -37,12 +37,8 @@ fn plugins_that_write_to_each_other_are_stopped() {
     }
     stage.server.write(DB, "ball n=0i 1");
     let (even, odd): (Vec<_>, Vec<_>) = (0..=DEPTH + 1).partition(|n| n % 2 == 0);
-    let shown = |numbers: Vec<usize>| {
-        numbers
-            .into_iter()
-            .map(|n| json!({ "n": n }))
-            .collect::<Vec<_>>()
-    };
+    let shown =
+        |numbers: Vec<usize>| numbers.into_iter().map(|n| json!({ "n": n })).collect::<Vec<_>>();
     let sql = "SELECT n FROM ball ORDER BY n";
     stage.wait_for_rows(sql, shown(even).into());
     stage.shows_in("other", sql, shown(odd).into());

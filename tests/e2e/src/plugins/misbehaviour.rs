@@ -70,12 +70,8 @@ const TOLERATED_MISBEHAVIORS: [&str; 6] = [
 fn write_and_query(stage: &PluginServerFixture, is_over: &AtomicBool, rounds: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
         let round = rounds.load(Ordering::Relaxed);
-        stage
-            .server
-            .write(DB, &format!("clients round={round}i {round}"));
-        let rows = stage
-            .rows("SELECT count(*) AS n FROM clients")
-            .expect("an answer");
+        stage.server.write(DB, &format!("clients round={round}i {round}"));
+        let rows = stage.rows("SELECT count(*) AS n FROM clients").expect("an answer");
         assert_eq!(rows, [json!({ "n": round + 1 })]);
         rounds.fetch_add(1, Ordering::Relaxed);
     }
@@ -211,9 +207,8 @@ fn rows_and_ticks_continue_after_misbehaving_runs() {
 #[test]
 fn a_server_that_stops_leaves_no_process_behind() {
     let stage = PluginServerFixture::on(StoreFixture::directory(), &LIMITS);
-    for (number, deed) in ["sleep_for_ever", "ignore_signals", "start_a_process"]
-        .into_iter()
-        .enumerate()
+    for (number, deed) in
+        ["sleep_for_ever", "ignore_signals", "start_a_process"].into_iter().enumerate()
     {
         let name = format!("t{number}");
         let trigger = TriggerDefinition::new(&name, "misbehaving/deeds.py", "table:home");

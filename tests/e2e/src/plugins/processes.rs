@@ -21,9 +21,7 @@ pub(super) fn of(folder: &Path) -> Vec<Pid> {
 /// Whether a process is a zombie.
 fn is_dead(number: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.starts_with(['Z', 'X']));
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with(['Z', 'X']));
     state.unwrap_or(true)
 }
 

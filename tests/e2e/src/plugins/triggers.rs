@@ -78,9 +78,7 @@ fn a_trigger_sees_rows_written_after_its_creation() {
     TriggerDefinition::new("late", "seen.py", "table:home").create(&stage);
     // The table need not exist.
     TriggerDefinition::new("early", "seen.py", "table:garden").create(&stage);
-    stage
-        .server
-        .write(DB, "home temp=2,more=1i 2\ngarden v=1i 3");
+    stage.server.write(DB, "home temp=2,more=1i 2\ngarden v=1i 3");
     let sql = "SELECT source, row FROM seen ORDER BY source";
     let expected = json!([
         { "source": "garden", "row": "[('time', 3000000000), ('v', 1)]" },
@@ -102,9 +100,7 @@ fn arguments_reach_the_plugin_as_they_are() {
         .with(&arguments)
         .create(&stage);
     let answer: Value = serde_json::from_slice(&stage.ask("echo").bytes).unwrap();
-    let expected = arguments
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).into()));
+    let expected = arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
     assert_eq!(answer["args"], Value::Object(expected.collect()));
     TriggerDefinition::new("none", "echo.py", "request:none").create(&stage);
     let answer: Value = serde_json::from_slice(&stage.ask("none").bytes).unwrap();
@@ -113,21 +109,14 @@ fn arguments_reach_the_plugin_as_they_are() {
     let sql = "SELECT trigger_name, argument_key, argument_value FROM system.processing_engine_trigger_arguments \
                ORDER BY argument_key";
     let rows = stage.rows(sql).unwrap();
-    let listed: Vec<_> = rows
-        .iter()
-        .map(|row| (&row["argument_key"], &row["argument_value"]))
-        .collect();
-    let mut expected: Vec<(Value, Value)> = arguments
-        .iter()
-        .map(|(key, value)| ((*key).into(), (*value).into()))
-        .collect();
+    let listed: Vec<_> =
+        rows.iter().map(|row| (&row["argument_key"], &row["argument_value"])).collect();
+    let mut expected: Vec<(Value, Value)> =
+        arguments.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
     expected.sort_by_key(|(key, _)| key.to_string());
     assert_eq!(
         listed,
-        expected
-            .iter()
-            .map(|(key, value)| (key, value))
-            .collect::<Vec<_>>()
+        expected.iter().map(|(key, value)| (key, value)).collect::<Vec<_>>()
     );
 }
 
@@ -221,9 +210,7 @@ fn a_trigger_that_is_disabled_does_not_run() {
     TriggerDefinition::new("copy", "copy_rows.py", "table:home")
         .disabled()
         .create(&stage);
-    TriggerDefinition::new("tick", "ticks.py", "every:1s")
-        .disabled()
-        .create(&stage);
+    TriggerDefinition::new("tick", "ticks.py", "every:1s").disabled().create(&stage);
     TriggerDefinition::new("echo", "echo.py", "request:echo")
         .disabled()
         .create(&stage);
@@ -308,9 +295,7 @@ fn triggers_are_listed_and_survive_a_restart() {
         .disabled()
         .create(&stage);
     TriggerDefinition::new("d", "echo.py", "request:x/y").create(&stage);
-    TriggerDefinition::new("e", "seen.py", "all_tables")
-        .disabled()
-        .create(&stage);
+    TriggerDefinition::new("e", "seen.py", "all_tables").disabled().create(&stage);
     let listed = |name: &str, file: &str, specification: &str, disabled: bool, behavior: &str| {
         json!({
             "trigger_name": name,

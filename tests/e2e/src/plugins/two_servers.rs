@@ -35,11 +35,7 @@ fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
         scope.spawn(|| write(&stage.server, 0));
         scope.spawn(|| write(&other, 1));
     });
-    let count = |sql: &str| {
-        stage
-            .rows(sql)
-            .map(|rows| rows[0]["n"].as_u64().unwrap_or(0))
-    };
+    let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = Some(2 * REQUESTS as u64);
     eventually("copies", all, || {
         count("SELECT count(*) AS n FROM samples_copy")
@@ -87,11 +83,7 @@ fn when_one_of_two_servers_is_killed_the_other_takes_over() {
     write(&stage.server, 1);
     other.kill();
     write(&stage.server, 2);
-    let count = |sql: &str| {
-        stage
-            .rows(sql)
-            .map(|rows| rows[0]["n"].as_u64().unwrap_or(0))
-    };
+    let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
     let all = Some(3 * REQUESTS as u64);
     eventually("copies", all, || {
         count("SELECT count(*) AS n FROM samples_copy")
@@ -110,11 +102,7 @@ fn rows_written_through_a_server_without_plugins_are_processed() {
     let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
     let writer = NeapProcess::serve_with(&stage.place, &flags);
     let copied = |stage: &PluginServerFixture, all: usize| {
-        let count = |sql: &str| {
-            stage
-                .rows(sql)
-                .map(|rows| rows[0]["n"].as_u64().unwrap_or(0))
-        };
+        let count = |sql: &str| stage.rows(sql).map(|rows| rows[0]["n"].as_u64().unwrap_or(0));
         let all = Some(all as u64);
         eventually("copies", all, || {
             count("SELECT count(*) AS n FROM samples_copy")

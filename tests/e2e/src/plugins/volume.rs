@@ -39,9 +39,7 @@ fn a_large_batch_is_copied_row_by_row() {
             "home,host=h{host},ünit=a\\ b value={n}i,share=0.5,text=\"line\\nof text, ß\" {n}\n"
         )
     };
-    stage
-        .server
-        .write(DB, &(0..ROWS).map(line).collect::<String>());
+    stage.server.write(DB, &(0..ROWS).map(line).collect::<String>());
     let sums = |table: &str| {
         format!(
             "SELECT count(*) AS n, sum(value) AS value, count(DISTINCT host) AS hosts, min(\"ünit\") AS unit, \

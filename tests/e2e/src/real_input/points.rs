@@ -65,10 +65,7 @@ impl ParsedPoints {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect();
             let time = nanoseconds(line.timestamp.expect("a timestamp"));
-            let table = points
-                .0
-                .entry(line.series.measurement.to_string())
-                .or_default();
+            let table = points.0.entry(line.series.measurement.to_string()).or_default();
             let fields = table.entry((tags, time)).or_default();
             for (name, value) in line.field_set {
                 fields.insert(name.to_string(), value.into());
@@ -79,10 +76,7 @@ impl ParsedPoints {
 
     /// Returns the summaries of all tables, by name.
     pub(super) fn summaries(&self) -> Vec<TableAggregates> {
-        self.0
-            .iter()
-            .map(|(name, points)| summary(name, points))
-            .collect()
+        self.0.iter().map(|(name, points)| summary(name, points)).collect()
     }
 }
 

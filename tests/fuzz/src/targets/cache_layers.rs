@@ -55,9 +55,9 @@ fn decode(cache: CacheId, shape: &CacheShape, object: &Bytes) -> Option<CacheLay
     let distinct = |values: DistinctValues| CacheLayer::Distinct(values);
     match shape {
         CacheShape::Last(shape) => decode_last(cache, KEY, object, shape).map(last).ok(),
-        CacheShape::Distinct(shape) => decode_distinct(cache, KEY, object, shape)
-            .map(distinct)
-            .ok(),
+        CacheShape::Distinct(shape) => {
+            decode_distinct(cache, KEY, object, shape).map(distinct).ok()
+        }
     }
 }
 

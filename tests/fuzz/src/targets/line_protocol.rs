@@ -85,16 +85,12 @@ fn lines_of(table: TableRows) -> LineRows {
     };
     let numbered = NumberedBatch {
         first_row: 1,
-        batch: table
-            .batch
-            .slice(0, table.batch.num_rows().min(MAX_WRITTEN_ROWS)),
+        batch: table.batch.slice(0, table.batch.num_rows().min(MAX_WRITTEN_ROWS)),
         refused: Vec::new(),
         has_tag_dictionaries: false,
     };
     let mut lines = LineRows::default();
     let encoder = LineEncoder::new(&numbered, &mapping, Precision::Nanosecond);
-    encoder
-        .expect("accepted rows can be written")
-        .encode(&mut lines, usize::MAX);
+    encoder.expect("accepted rows can be written").encode(&mut lines, usize::MAX);
     lines
 }

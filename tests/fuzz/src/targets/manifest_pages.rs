@@ -25,11 +25,7 @@ pub(crate) fn run(input: &[u8]) {
     let length = u32::try_from(json.len()).expect("inputs are small");
     let payload = [&length.to_le_bytes(), json.as_slice(), footers].concat();
     for found in read(&payload) {
-        assert!(
-            found
-                .footer
-                .is_none_or(|footer| footer.len() <= footers.len())
-        );
+        assert!(found.footer.is_none_or(|footer| footer.len() <= footers.len()));
     }
 }
 

@@ -116,12 +116,7 @@ pub(crate) fn others(input: &[u8]) {
     }
     if let Some(backups) = read_stable::<BackupRegister>(Key::Backups, input) {
         for backup in backups.value.backups() {
-            assert!(
-                backups
-                    .value
-                    .with_descendants(backup.id)
-                    .contains(&backup.id)
-            );
+            assert!(backups.value.with_descendants(backup.id).contains(&backup.id));
             assert!(backups.value.backup(backup.id).is_some());
         }
         backups.value.restores().count();

@@ -23,10 +23,7 @@ fn decode(object: Bytes) {
     let Ok(segment) = Segment::decode(DATABASE, name_of(&object), object) else {
         return;
     };
-    let damaged: Vec<u32> = segment
-        .damaged_streams()
-        .map(|entry| entry.offset)
-        .collect();
+    let damaged: Vec<u32> = segment.damaged_streams().map(|entry| entry.offset).collect();
     assert_eq!(segment.is_damaged(), !damaged.is_empty());
     assert!(segment.damaged_rows().len() <= segment.tables().count());
     read_rows(&segment);

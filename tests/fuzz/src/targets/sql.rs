@@ -68,9 +68,7 @@ fn plan(language: Language, input: &[u8]) {
 
 impl PlanningEngine {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let bucket = empty_bucket();
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog.with_sole_process(true));

@@ -71,10 +71,9 @@ impl Notifications {
         let name = &settings.target;
         let configured_target = match settings.shape {
             NotificationShape::Queue => queues.get(name).cloned().map(NotificationTarget::Queue),
-            NotificationShape::Direct | NotificationShape::EventBridge => functions
-                .get(name)
-                .cloned()
-                .map(NotificationTarget::Function),
+            NotificationShape::Direct | NotificationShape::EventBridge => {
+                functions.get(name).cloned().map(NotificationTarget::Function)
+            }
         };
         let target =
             configured_target.ok_or_else(|| format!("notifications: there is no {name}"))?;
@@ -257,9 +256,7 @@ fn encoded(key: &str) -> String {
         .remove(b'_')
         .remove(b'.')
         .remove(b'*');
-    percent_encoding::utf8_percent_encode(key, SET)
-        .to_string()
-        .replace("%20", "+")
+    percent_encoding::utf8_percent_encode(key, SET).to_string().replace("%20", "+")
 }
 
 #[cfg(test)]

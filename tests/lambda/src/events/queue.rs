@@ -128,17 +128,11 @@ impl Queue {
     pub fn report(&self) -> QueueReport {
         let now = world::now();
         let messages = self.messages();
-        let visible = messages
-            .iter()
-            .filter(|message| message.visible <= now)
-            .count();
+        let visible = messages.iter().filter(|message| message.visible <= now).count();
         QueueReport {
             visible,
             invisible: messages.len() - visible,
-            bodies: messages
-                .iter()
-                .map(|message| message.body.clone())
-                .collect(),
+            bodies: messages.iter().map(|message| message.body.clone()).collect(),
         }
     }
 
@@ -237,22 +231,17 @@ impl Queue {
 fn failed(said: &[u8], batch: &[QueueMessage]) -> Vec<String> {
     let said: Option<BatchResponse> = match said {
         b"" | b"null" => Some(BatchResponse::default()),
-        _ => serde_json::from_slice::<Value>(said)
-            .ok()
-            .and_then(|said| match said {
-                Value::Object(_) => serde_json::from_value(said).ok(),
-                _ => Some(BatchResponse::default()),
-            }),
+        _ => serde_json::from_slice::<Value>(said).ok().and_then(|said| match said {
+            Value::Object(_) => serde_json::from_value(said).ok(),
+            _ => Some(BatchResponse::default()),
+        }),
     };
     let ids: Vec<String> = batch.iter().map(|message| message.id.clone()).collect();
     let Some(said) = said else {
         return ids;
     };
-    let failed: Vec<String> = said
-        .batch_item_failures
-        .into_iter()
-        .map(|item| item.item_identifier)
-        .collect();
+    let failed: Vec<String> =
+        said.batch_item_failures.into_iter().map(|item| item.item_identifier).collect();
     if failed.iter().all(|id| ids.contains(id)) {
         failed
     } else {
@@ -273,9 +262,8 @@ pub fn queues(
     settings: &BTreeMap<String, QueueSettings>,
 ) -> Result<BTreeMap<String, Arc<Queue>>, String> {
     let mut queues: BTreeMap<String, Arc<Queue>> = BTreeMap::new();
-    let (last, first): (Vec<_>, Vec<_>) = settings
-        .iter()
-        .partition(|(_, settings)| settings.dead_letters.is_some());
+    let (last, first): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|(_, settings)| settings.dead_letters.is_some());
     for (name, settings) in first.into_iter().chain(last) {
         let dead_letters = match &settings.dead_letters {
             None => None,

@@ -236,16 +236,12 @@ impl GatewayRequest<'_> {
 
     fn joined_headers(&self, separator: &str) -> BTreeMap<String, String> {
         let headers = self.all_headers().into_iter();
-        headers
-            .map(|(name, values)| (name, values.join(separator)))
-            .collect()
+        headers.map(|(name, values)| (name, values.join(separator))).collect()
     }
 
     fn last_headers(&self) -> BTreeMap<String, String> {
         let headers = self.all_headers().into_iter();
-        headers
-            .filter_map(|(name, mut values)| Some((name, values.pop()?)))
-            .collect()
+        headers.filter_map(|(name, mut values)| Some((name, values.pop()?))).collect()
     }
 
     /// Returns the parameters of the query string, in the order of the first occurrence of their names.
@@ -267,9 +263,7 @@ impl GatewayRequest<'_> {
 }
 
 fn all_of(parameters: &[(String, Vec<String>)]) -> Value {
-    let all = parameters
-        .iter()
-        .map(|(name, values)| (name.clone(), json!(values)));
+    let all = parameters.iter().map(|(name, values)| (name.clone(), json!(values)));
     Value::Object(all.collect())
 }
 

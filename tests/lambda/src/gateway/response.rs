@@ -166,9 +166,7 @@ async fn streamed(
 ) -> Result<Response<Body>, MalformedResponse> {
     let mut received = Vec::new();
     let end_of_head = loop {
-        let position = received
-            .windows(SEPARATOR.len())
-            .position(|window| window == SEPARATOR);
+        let position = received.windows(SEPARATOR.len()).position(|window| window == SEPARATOR);
         if let Some(position) = position {
             break position;
         }

@@ -10,11 +10,7 @@ impl GatewayRoutes {
     /// Returns the routes of a deployment.
     pub fn from_deployment(deployment: &Deployment) -> Self {
         let routes = deployment.routes();
-        Self(
-            routes
-                .map(|(key, function)| (key.to_owned(), function.to_owned()))
-                .collect(),
-        )
+        Self(routes.map(|(key, function)| (key.to_owned(), function.to_owned())).collect())
     }
 
     /// Returns the function for a request. The most specific route wins, as with API Gateway: exact paths before

@@ -201,9 +201,7 @@ async fn respond(
     let Some(invocation) = sandbox.running(&id) else {
         return no_such_event();
     };
-    let is_stream = headers
-        .get(RESPONSE_MODE_HEADER)
-        .is_some_and(|mode| mode == "streaming");
+    let is_stream = headers.get(RESPONSE_MODE_HEADER).is_some_and(|mode| mode == "streaming");
     if is_stream && invocation.streaming {
         let (parts, stream) = mpsc::channel(MAX_BUFFERED_PIECES);
         drop(invocation.reply.send(Ok(FunctionReply::Stream(stream))));

@@ -180,10 +180,7 @@ impl LocalFunction {
         act: impl FnOnce(&mut FunctionInstance) -> T,
     ) -> Result<T, UnknownInstance> {
         let mut state = self.state();
-        let instance = state
-            .instances
-            .get_mut(&number)
-            .ok_or(UnknownInstance(number))?;
+        let instance = state.instances.get_mut(&number).ok_or(UnknownInstance(number))?;
         Ok(act(instance))
     }
 

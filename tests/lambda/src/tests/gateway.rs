@@ -12,12 +12,8 @@ async fn post(local: &Emulator, kind: &str, path: &str, body: &str) -> (u16, Str
         .body(body.to_owned());
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    let read_header = |name: &str| {
-        response
-            .headers()
-            .get(name)
-            .map(|it| it.to_str().unwrap().to_owned())
-    };
+    let read_header =
+        |name: &str| response.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
     let header = read_header("x-lambda-local-failure").or_else(|| read_header("x-streamed"));
     let body = response.bytes().await.unwrap();
     (status, header.unwrap_or_default(), body)

@@ -118,16 +118,9 @@ async fn an_event_that_times_out_kills_its_instance() {
         ..limits()
     });
     let pid = stage.pid().await;
-    let failure = stage
-        .invoke(json!({ "do": "sleep", "ms": 60_000 }))
-        .await
-        .unwrap_err();
+    let failure = stage.invoke(json!({ "do": "sleep", "ms": 60_000 })).await.unwrap_err();
     assert_eq!(failure.kind, InvocationFailureKind::TimedOut);
-    assert!(
-        failure
-            .message
-            .ends_with("Task timed out after 2.00 seconds")
-    );
+    assert!(failure.message.ends_with("Task timed out after 2.00 seconds"));
     assert_eq!(state_of(pid), None);
     assert_ne!(stage.pid().await, pid, "the next event has a new instance");
     stage.close().await;

@@ -16,9 +16,7 @@ async fn invoke(
 ) -> (u16, bool, Value) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let path = format!("/2015-03-31/functions/{function}/invocations");
-    let mut request = client
-        .post(format!("{}{path}", local.control()))
-        .body(event.to_string());
+    let mut request = client.post(format!("{}{path}", local.control())).body(event.to_string());
     if let Some(signature) = signature {
         request = request.header("authorization", signature);
     }

@@ -76,10 +76,7 @@ fn compare(
     table: &Table,
     rows: &Rows,
 ) -> Result<Option<(CacheContent, CacheContent)>, CacheError> {
-    let last = table
-        .last_caches()
-        .iter()
-        .find(|cache| cache.id == entry.cache);
+    let last = table.last_caches().iter().find(|cache| cache.id == entry.cache);
     if let Some(shape) = last.and_then(|last| LastCacheShape::for_cache(table, last)) {
         let found =
             decode_last(entry.cache, key, object, &shape)?.without(&shape, &[], entry.floor)?;
@@ -100,10 +97,7 @@ fn compare(
     let from = found.complete_from();
     let hosts = found.batch().column(0).as_dictionary::<Int32Type>();
     let names = hosts.values().as_string::<i32>();
-    let seen = found
-        .batch()
-        .column(1)
-        .as_primitive::<TimestampNanosecondType>();
+    let seen = found.batch().column(1).as_primitive::<TimestampNanosecondType>();
     let mut shown: Vec<_> = seen
         .values()
         .iter()
@@ -151,10 +145,7 @@ fn latest(rows: &Rows, shape: &DistinctCacheShape, from: i64) -> Vec<String> {
     let mut seen: Vec<_> = seen.into_iter().collect();
     seen.sort_by(|(one, a), (other, b)| b.cmp(a).then_with(|| one.cmp(other)));
     seen.truncate(shape.max_cardinality());
-    let mut shown: Vec<_> = seen
-        .iter()
-        .map(|(host, seen)| format!("{host} {seen}"))
-        .collect();
+    let mut shown: Vec<_> = seen.iter().map(|(host, seen)| format!("{host} {seen}")).collect();
     shown.sort_unstable();
     shown
 }

@@ -92,10 +92,8 @@ impl SimulationOracle {
             .filter(|recorded| recorded.added == step.version)
             .map(|recorded| recorded.stamp)
             .collect();
-        let acknowledged: SegmentNames = self
-            .acknowledged_of(step.database)
-            .map(|(_, name)| name)
-            .collect();
+        let acknowledged: SegmentNames =
+            self.acknowledged_of(step.database).map(|(_, name)| name).collect();
         let due = self.segments.iter().filter(|(name, segment)| {
             step.before.mark() < name.stamp
                 && name.stamp <= step.value.low_water_mark

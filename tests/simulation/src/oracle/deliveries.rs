@@ -101,10 +101,7 @@ impl SimulationOracle {
 
     /// Checks that all acknowledged segments of a database are delivered.
     pub(crate) fn check_deliveries(&mut self, database: DatabaseId, now: Duration) {
-        let names: BTreeSet<_> = self
-            .acknowledged_of(database)
-            .map(|(_, name)| name)
-            .collect();
+        let names: BTreeSet<_> = self.acknowledged_of(database).map(|(_, name)| name).collect();
         for name in names.into_iter().filter(|name| !is_given_up(*name, now)) {
             let waiting = self.waiting_for(database, name);
             if !waiting.is_empty() {

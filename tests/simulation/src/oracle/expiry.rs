@@ -54,10 +54,7 @@ impl SimulationOracle {
 
     pub(super) fn root_put(&mut self, body: &Bytes) {
         let DecodedRegister { value, .. } = decode::<RootCatalog>(RootCatalog::FORMAT, body);
-        let removed = value
-            .databases()
-            .iter()
-            .filter(|(_, entry)| is_removed(entry.deletion));
+        let removed = value.databases().iter().filter(|(_, entry)| is_removed(entry.deletion));
         self.removed = removed.map(|(id, _)| *id).collect();
         self.counts.removed = self.removed.len();
     }

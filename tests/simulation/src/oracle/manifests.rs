@@ -116,22 +116,14 @@ impl SimulationOracle {
             at: now,
             taken: Arc::new(taken),
             rows: Arc::new(rows),
-            bundles: sections
-                .iter()
-                .map(|section| section.key(database).to_string())
-                .collect(),
-            pages: value
-                .pages
-                .iter()
-                .map(|page| page.key(database).to_string())
-                .collect(),
+            bundles: sections.iter().map(|section| section.key(database).to_string()).collect(),
+            pages: value.pages.iter().map(|page| page.key(database).to_string()).collect(),
             sections: Arc::new(sections),
             value: Arc::new(value),
         };
         let acknowledged = self.acknowledged_of(database);
-        let passed: Vec<_> = acknowledged
-            .filter(|(_, name)| Self::is_passed(name, &commit))
-            .collect();
+        let passed: Vec<_> =
+            acknowledged.filter(|(_, name)| Self::is_passed(name, &commit)).collect();
         if !passed.is_empty() && !self.removed.contains(&database) {
             let text = format!("the mark passed {passed:?} in version {version}");
             self.fail(Invariant::AcknowledgedIsVisible, text);
@@ -236,9 +228,7 @@ impl SimulationOracle {
             }
             requests.extend(&decoded.requests);
         }
-        let names = requests
-            .iter()
-            .filter_map(|request| self.of_request.get(request));
+        let names = requests.iter().filter_map(|request| self.of_request.get(request));
         names.copied().collect()
     }
 
@@ -308,11 +298,7 @@ impl SimulationOracle {
         let counts = &mut self.counts;
         counts.commits += 1;
         let known: BTreeSet<_> = before.value.jobs.iter().map(|job| job.id).collect();
-        let new = commit
-            .value
-            .jobs
-            .iter()
-            .filter(|job| !known.contains(&job.id));
+        let new = commit.value.jobs.iter().filter(|job| !known.contains(&job.id));
         let mut merged = 0;
         for job in new {
             match job.kind {

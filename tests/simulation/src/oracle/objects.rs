@@ -128,9 +128,7 @@ impl SimulationOracle {
             _ => is_source || current.bundles.contains(*key) || current.pages.contains(*key),
         };
         let is_removed = self.removed.contains(&database);
-        let objects = there
-            .iter()
-            .filter(|key| is_removed && !is_source || !is_needed(key));
+        let objects = there.iter().filter(|key| is_removed && !is_source || !is_needed(key));
         let sections = current
             .sections
             .iter()

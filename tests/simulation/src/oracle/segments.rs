@@ -34,11 +34,7 @@ impl SimulationOracle {
         let points = rows.values().flatten().map(|(point, _)| point);
         let mut requests = requests(points);
         let deletes = segment.deletes().to_vec();
-        requests.extend(
-            deletes
-                .iter()
-                .filter_map(|delete| deleting_request(&delete.condition)),
-        );
+        requests.extend(deletes.iter().filter_map(|delete| deleting_request(&delete.condition)));
         for request in &requests {
             if let Some(other) = self.of_request.insert(*request, name) {
                 let text = format!("request {request} is in {other:?} and in {name:?}");

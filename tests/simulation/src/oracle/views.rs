@@ -28,10 +28,7 @@ fn has_finished(before: &ViewState, state: &ViewState) -> bool {
     before.claim.is_some()
         && before.claim.map(|claim| claim.until) != state.claim.map(|claim| claim.until)
         && !before.claimed.is_empty()
-        && !before
-            .claimed
-            .ranges()
-            .any(|range| state.pending.meets(range))
+        && !before.claimed.ranges().any(|range| state.pending.meets(range))
 }
 
 /// Returns whether a refresher has taken over the claim of the state before.
@@ -39,10 +36,7 @@ fn is_taken_over(before: &ViewState, state: &ViewState) -> bool {
     let id = |state: &ViewState| state.claim.map(|claim| claim.id);
     before.claim.is_some()
         && id(before) != id(state)
-        && before
-            .claimed
-            .ranges()
-            .any(|range| state.unfinished.meets(range))
+        && before.claimed.ranges().any(|range| state.unfinished.meets(range))
 }
 
 impl SimulationOracle {
@@ -143,9 +137,7 @@ impl SimulationOracle {
             return;
         }
         let tables: BTreeSet<TableId> = [source].into_iter().chain(target).collect();
-        let first = self
-            .expired_in_any_copy(&tables, now)
-            .map(|first| first + EXPIRY_MARGIN);
+        let first = self.expired_in_any_copy(&tables, now).map(|first| first + EXPIRY_MARGIN);
         let current = self.current(database);
         let no_rows = Rows::new();
         let rows = current.rows.get(&source).unwrap_or(&no_rows);

@@ -55,9 +55,7 @@ async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
                 0..20,
                 i8::try_from(at).unwrap(),
             ));
-            stage
-                .flush(10 + at, std::slice::from_ref(&rows), None)
-                .await;
+            stage.flush(10 + at, std::slice::from_ref(&rows), None).await;
             all.push(rows);
         }
         let counts = stage.merge_all().await;
@@ -119,9 +117,7 @@ async fn deletes_apply_to_older_inputs_and_are_then_removed() {
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     // Deletes rows of the first section, and older rows of this flush.
     let from_5 = Condition::Time { min: 5, max: 100 };
-    stage
-        .flush(20, &[batch(&rows(2, 0..5, 2))], Some(from_5))
-        .await;
+    stage.flush(20, &[batch(&rows(2, 0..5, 2))], Some(from_5)).await;
     stage.flush(30, &[batch(&rows(1, 8..10, 3))], None).await;
     stage.merge_all().await;
     let manifest = stage.manifest().await;
@@ -146,9 +142,7 @@ async fn rewriting_one_section_is_enough_for_a_delete() {
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     // In the middle, so that the times of the remaining rows still overlap it.
     let some = Condition::Time { min: 3, max: 5 };
-    stage
-        .flush(20, &[batch(&rows(2, [DAY], 2))], Some(some))
-        .await;
+    stage.flush(20, &[batch(&rows(2, [DAY], 2))], Some(some)).await;
     let sections = stage.manifest().await.sections.clone();
     let job = crate::MergeJob::new(vec![Arc::clone(&sections[0])], MergeReason::Deletes).unwrap();
     assert!(matches!(
@@ -183,11 +177,7 @@ async fn expired_rows_are_left_out_for_ever() {
         stage.flush(cut, &[batch(&rows(1, times, 1))], None).await;
     }
     let day = Duration::from_secs(86_400);
-    stage
-        .catalog
-        .set_retention(stage.database, Some(day))
-        .await
-        .unwrap();
+    stage.catalog.set_retention(stage.database, Some(day)).await.unwrap();
     let sections = stage.manifest().await.sections.clone();
     let job = crate::MergeJob::new(sections, MergeReason::Settled).unwrap();
     stage.merge(&job, &limits()).await.unwrap();
@@ -255,9 +245,7 @@ async fn damage_is_reported_by_name_and_not_merged() {
     for (count, parts) in [(10, 2), (3_500, 1)] {
         let stage = MergeTestBed::new().await;
         for part in 0..parts {
-            stage
-                .flush(10 + part, &[large(1 + part, count)], None)
-                .await;
+            stage.flush(10 + part, &[large(1 + part, count)], None).await;
         }
         stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
         let job = stage.job().await;
@@ -280,11 +268,7 @@ async fn damage_is_reported_by_name_and_not_merged() {
             (footer, "the checksum of its footer"),
             (cut, "the length of the object"),
         ] {
-            stage
-                .bucket
-                .put(&key, body, PutMode::Overwrite)
-                .await
-                .unwrap();
+            stage.bucket.put(&key, body, PutMode::Overwrite).await.unwrap();
             let error = stage.merge(&job, &limits()).await.unwrap_err().to_string();
             let names = [damaged.object.to_string(), found.to_owned()];
             assert!(names.iter().all(|name| error.contains(name)), "{error}");

@@ -125,11 +125,7 @@ fn settle(sections: &mut Vec<Arc<Section>>, now: StoreTime, policy: &MergePolicy
         if planned.jobs.is_empty() {
             return written;
         }
-        written += planned
-            .jobs
-            .iter()
-            .map(|job| apply(sections, job))
-            .sum::<u64>();
+        written += planned.jobs.iter().map(|job| apply(sections, job)).sum::<u64>();
     }
     panic!("it never ends");
 }
@@ -303,12 +299,7 @@ fn small_neighbouring_days_become_aligned_ranges_once_they_are_over() {
         (19_992, 19_995),
     ];
     assert_eq!(days.collect::<Vec<_>>(), expected);
-    assert!(
-        planned
-            .jobs
-            .iter()
-            .all(|job| job.reason == MergeReason::Range)
-    );
+    assert!(planned.jobs.iter().all(|job| job.reason == MergeReason::Range));
 }
 
 #[test]
@@ -322,12 +313,7 @@ fn ranges_stay_short_beside_the_time_that_rows_are_kept() {
             ..state(&sections, &rewrites)
         };
         let planned = plan_table(&state, &MergePolicy::default());
-        planned
-            .jobs
-            .iter()
-            .map(|job| job.inputs.len())
-            .max()
-            .unwrap_or(0)
+        planned.jobs.iter().map(|job| job.inputs.len()).max().unwrap_or(0)
     };
     assert_eq!([with(31), with(32), with(127), with(128)], [0, 4, 4, 16]);
 }
@@ -468,13 +454,8 @@ fn fits_with_what_it_brings(
 ) -> bool {
     let mut bounds = pair[0].bounds().union(pair[1].bounds());
     loop {
-        let met: Vec<_> = sections
-            .iter()
-            .filter(|one| bounds.overlaps(&one.bounds()))
-            .collect();
-        let grown = met
-            .iter()
-            .fold(bounds, |bounds, one| bounds.union(one.bounds()));
+        let met: Vec<_> = sections.iter().filter(|one| bounds.overlaps(&one.bounds())).collect();
+        let grown = met.iter().fold(bounds, |bounds, one| bounds.union(one.bounds()));
         if grown == bounds {
             let bytes: u64 = met.iter().map(|one| one.length).sum();
             return bytes <= policy.max_output_bytes && met.len() <= policy.max_inputs;

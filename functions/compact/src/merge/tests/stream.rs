@@ -49,19 +49,14 @@ fn schema() -> SchemaRef {
 
 pub(super) fn batch(rows: &[TestPoint]) -> RecordBatch {
     let tag = |at: usize| {
-        let values: Vec<_> = rows
-            .iter()
-            .map(|row| row.0[at].map(|tag| format!("t{tag}")))
-            .collect();
+        let values: Vec<_> =
+            rows.iter().map(|row| row.0[at].map(|tag| format!("t{tag}"))).collect();
         let column: DictionaryArray<Int32Type> =
             values.iter().map(|value| value.as_deref()).collect();
         Arc::new(column) as ArrayRef
     };
     let a: Float64Array = rows.iter().map(|row| row.2[0].map(f64::from)).collect();
-    let b: StringArray = rows
-        .iter()
-        .map(|row| row.2[1].map(|value| format!("s{value}")))
-        .collect();
+    let b: StringArray = rows.iter().map(|row| row.2[1].map(|value| format!("s{value}"))).collect();
     let time = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1));
     let columns = vec![
         Arc::new(a) as ArrayRef,
@@ -105,9 +100,7 @@ fn open(
     window_bytes: u64,
 ) -> OpenedInput {
     let bytes = file(rows, 3);
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&bytes)
-        .unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let metadata = Arc::new(metadata);
     let windows = windows(&metadata, window_bytes);
     let input =
@@ -163,12 +156,7 @@ pub(super) fn text(rows: &RecordBatch) -> Vec<String> {
             "-".to_owned()
         }
     };
-    let line = |row| {
-        columns
-            .iter()
-            .map(|column| value(column, row))
-            .collect::<String>()
-    };
+    let line = |row| columns.iter().map(|column| value(column, row)).collect::<String>();
     (0..rows.num_rows()).map(line).collect()
 }
 
@@ -286,9 +274,8 @@ proptest! {
 
 #[test]
 fn tags_with_many_values_have_bloom_filters_within_the_footer() {
-    let rows: Vec<TestPoint> = (0..60)
-        .map(|at| ([Some(at / 30), Some(at % 30)], 0, [None, None]))
-        .collect();
+    let rows: Vec<TestPoint> =
+        (0..60).map(|at| ([Some(at / 30), Some(at % 30)], 0, [None, None])).collect();
     for (profile, filtered) in [
         (SectionProfile::Merge, true),
         (SectionProfile::Flush, false),
@@ -305,9 +292,7 @@ fn tags_with_many_values_have_bloom_filters_within_the_footer() {
         let metadata = reader.finish().unwrap();
         let columns = metadata.row_groups()[0].columns();
         let has = |name: &str| {
-            let column = columns
-                .iter()
-                .find(|column| column.column_path().string() == name);
+            let column = columns.iter().find(|column| column.column_path().string() == name);
             let offset = column.unwrap().bloom_filter_offset();
             assert!(offset.is_none_or(|offset| offset >= start as i64));
             offset.is_some()
@@ -344,13 +329,9 @@ fn rows_out_of_order_are_refused() {
 
 #[test]
 fn windows_have_whole_row_groups_and_requests_are_not_too_large() {
-    let many: Vec<TestPoint> = (0..30)
-        .map(|at| ([None, Some(1)], at, [Some(1), None]))
-        .collect();
+    let many: Vec<TestPoint> = (0..30).map(|at| ([None, Some(1)], at, [Some(1), None])).collect();
     let bytes = file(&section_rows(&many), 3);
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&bytes)
-        .unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
     let single = windows(&metadata, 0);
     assert_eq!(single.len(), 10);
     assert!(single.iter().all(|window| window.ranges.len() == 1));

@@ -46,10 +46,7 @@ impl MergeTestBed {
         let fields = [("a", ColumnType::Float), ("b", ColumnType::String)]
             .map(|(name, kind)| (name.to_owned(), kind));
         let tags = ["zone".to_owned(), "host".to_owned()];
-        let created = catalog
-            .create_table(database, "m", &tags, &fields)
-            .await
-            .unwrap();
+        let created = catalog.create_table(database, "m", &tags, &fields).await.unwrap();
         let table = Arc::clone(created.value.table("m").unwrap());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -66,11 +63,7 @@ impl MergeTestBed {
     }
 
     pub(super) async fn manifest(&self) -> Arc<Manifest> {
-        self.manifests
-            .read(self.database, None)
-            .await
-            .unwrap()
-            .value
+        self.manifests.read(self.database, None).await.unwrap().value
     }
 
     /// Writes rows, and a delete that is newer than them, as one flush up to stamp `cut`.
@@ -96,9 +89,7 @@ impl MergeTestBed {
         }
         if let Some(section) = sections.first() {
             let key = section.key(self.database);
-            let put = self
-                .bucket
-                .put(&key, Bytes::from(bundle), PutMode::Overwrite);
+            let put = self.bucket.put(&key, Bytes::from(bundle), PutMode::Overwrite);
             put.await.unwrap();
         }
         let table = self.table.id();
@@ -131,11 +122,7 @@ impl MergeTestBed {
                 version: 0,
             },
         };
-        let outcome = self
-            .manifests
-            .commit_flush(self.database, base, commit)
-            .await
-            .unwrap();
+        let outcome = self.manifests.commit_flush(self.database, base, commit).await.unwrap();
         assert!(matches!(outcome, FlushOutcome::Committed(_)), "{outcome:?}");
     }
 
@@ -150,9 +137,7 @@ impl MergeTestBed {
         job: &MergeJob,
         limits: &JobLimits,
     ) -> Result<MergeOutcome, MergeError> {
-        self.merger
-            .run(self.database, &job.reference(), None, limits)
-            .await
+        self.merger.run(self.database, &job.reference(), None, limits).await
     }
 
     /// Merges all sections, asserts success, and returns the requests to the store.
@@ -166,13 +151,7 @@ impl MergeTestBed {
 
     pub(super) async fn object(&self, section: &Section) -> Bytes {
         let key = section.key(self.database);
-        match self
-            .bucket
-            .get(&key, GetOptions::default())
-            .await
-            .unwrap()
-            .value
-        {
+        match self.bucket.get(&key, GetOptions::default()).await.unwrap().value {
             Get::Found(object) => object.bytes,
             other => panic!("{key}: {other:?}"),
         }
@@ -185,10 +164,7 @@ impl MergeTestBed {
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         let bytes = bytes.slice(range);
         assert_eq!(section.crc32c, crc32c::crc32c(&bytes));
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .unwrap()
-            .build()
-            .unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
         reader.map(Result::unwrap).collect()
     }
 }

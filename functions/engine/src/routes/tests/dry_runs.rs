@@ -26,15 +26,9 @@ async fn dry_run(stage: &RoutesFixture, kind: &str, body: serde_json::Value) -> 
 #[tokio::test]
 async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
     let stage = RoutesFixture::new(&[]).await;
-    let database = stage
-        .catalog
-        .database_by_name("home", Duration::ZERO)
-        .await
-        .unwrap();
+    let database = stage.catalog.database_by_name("home", Duration::ZERO).await.unwrap();
     let columns = [("v".to_owned(), neap_schema::ColumnType::Integer)];
-    let created = stage
-        .catalog
-        .create_table(database.unwrap(), "seen", &[], &columns);
+    let created = stage.catalog.create_table(database.unwrap(), "seen", &[], &columns);
     let before = created.await.unwrap();
     stage.plugin(
         "seen.py",
@@ -81,11 +75,7 @@ async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
       ]
     }
     "#);
-    let after = stage
-        .catalog
-        .database(database.unwrap(), Duration::ZERO)
-        .await
-        .unwrap();
+    let after = stage.catalog.database(database.unwrap(), Duration::ZERO).await.unwrap();
     assert_eq!(after.version, before.version);
 }
 
@@ -134,9 +124,7 @@ async fn a_failed_dry_run_reports_the_reason() {
     ]
     "#);
     let path = "/api/v3/plugin_test/wal";
-    let missing = stage
-        .json(Method::POST, path, body("none.py", "x v=1i 1"))
-        .await;
+    let missing = stage.json(Method::POST, path, body("none.py", "x v=1i 1")).await;
     let text = "Plugin error: reading plugin file: Plugin not found: <folder>/none.py";
     assert_eq!(missing, answer(400, text));
 }

@@ -81,10 +81,7 @@ impl FileRules {
         temporary: &Path,
     ) -> Self {
         let system = SYSTEM_FOLDERS.iter().chain(&SYSTEM_SETTINGS);
-        let certificates = CERTIFICATE_VARIABLES
-            .iter()
-            .filter_map(env::var_os)
-            .map(PathBuf::from);
+        let certificates = CERTIFICATE_VARIABLES.iter().filter_map(env::var_os).map(PathBuf::from);
         let readable = system
             .map(PathBuf::from)
             .chain(certificates)
@@ -131,15 +128,7 @@ mod tests {
         };
         let code = [Path::new("/plugins")];
         let rules = FileRules::new(&settings, &[], &code, Path::new("/tmp/x"));
-        assert!(
-            rules
-                .readable
-                .ends_with(&["/plugins".into(), "/models".into()])
-        );
-        assert!(
-            rules
-                .writable
-                .ends_with(&["/tmp/x".into(), "/results".into()])
-        );
+        assert!(rules.readable.ends_with(&["/plugins".into(), "/models".into()]));
+        assert!(rules.writable.ends_with(&["/tmp/x".into(), "/results".into()]));
     }
 }

@@ -224,11 +224,7 @@ impl Confinement {
     /// # Errors
     /// The process does not start, or the kernel can't apply required restrictions.
     pub(super) async fn spawn(&self, mut command: Command) -> io::Result<Child> {
-        let code: Vec<_> = self
-            .code
-            .iter()
-            .map(|folder| folder.path.as_path())
-            .collect();
+        let code: Vec<_> = self.code.iter().map(|folder| folder.path.as_path()).collect();
         let folders = &self.interpreter.folders;
         let rules = FileRules::new(&self.settings, folders, &code, self.temporary());
         if let Some(user) = self.user {
@@ -239,15 +235,13 @@ impl Confinement {
         let has_warned = Arc::clone(&self.has_warned);
         let runtime = tokio::runtime::Handle::current();
         let (sender, started) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("plugin-start".to_owned())
-            .spawn(move || {
-                let _entered = runtime.enter();
-                let restricted = restrict(&settings, &rules, user, &has_warned);
-                let child = restricted.and_then(|()| command.spawn());
-                // If the start was cancelled, the process is dropped and thereby killed.
-                let _cancelled = sender.send(child);
-            })?;
+        std::thread::Builder::new().name("plugin-start".to_owned()).spawn(move || {
+            let _entered = runtime.enter();
+            let restricted = restrict(&settings, &rules, user, &has_warned);
+            let child = restricted.and_then(|()| command.spawn());
+            // If the start was cancelled, the process is dropped and thereby killed.
+            let _cancelled = sender.send(child);
+        })?;
         started
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the thread of the start ended")))

@@ -145,9 +145,7 @@ fn deny(calls: RefusedCalls, error: i32) -> io::Result<()> {
 
 #[cfg(target_arch = "x86_64")]
 fn with_x32(calls: RefusedCalls) -> RefusedCalls {
-    let same = calls
-        .iter()
-        .map(|(call, rules)| (call | X32_CALL, rules.clone()));
+    let same = calls.iter().map(|(call, rules)| (call | X32_CALL, rules.clone()));
     let renumbered = X32_NUMBERS.map(|call| (call | X32_CALL, Vec::new()));
     let mut all: RefusedCalls = same.chain(renumbered).collect();
     all.extend(calls);

@@ -69,9 +69,7 @@ pub(super) fn remove_abandoned(parent: &Path, owner: Option<u32>) {
     let users = [Some(rustix::process::geteuid().as_raw()), owner];
     for entry in entries.flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry
-                .metadata()
-                .is_ok_and(|metadata| users.contains(&Some(metadata.uid())));
+            && entry.metadata().is_ok_and(|metadata| users.contains(&Some(metadata.uid())));
         if !is_ours {
             continue;
         }

@@ -23,9 +23,8 @@ use super::{SandboxMode, SandboxSettings};
 
 /// The capabilities of a thread that starts a process with another user: to change the user, and to kill the process if
 /// its start is cancelled.
-const START: CapabilitySet = CapabilitySet::SETUID
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::KILL);
+const START: CapabilitySet =
+    CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL);
 
 /// The capabilities of a server that gives a plugin its temporary folder: to change the owner, and to remove what is in it.
 const FOLDER: CapabilitySet = CapabilitySet::CHOWN.union(CapabilitySet::DAC_OVERRIDE);

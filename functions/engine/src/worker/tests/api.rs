@@ -97,12 +97,7 @@ return ""
     let lines = &queued["home"];
     assert_eq!(lines.len(), 20_000);
     let expected = |i: usize| format!("m padding=\"{}\",i={i}i", "x".repeat(40));
-    assert!(
-        lines
-            .iter()
-            .enumerate()
-            .all(|(i, line)| *line == expected(i))
-    );
+    assert!(lines.iter().enumerate().all(|(i, line)| *line == expected(i)));
 }
 
 #[tokio::test]
@@ -212,9 +207,7 @@ return [rows, local.query("SELECT 3", {}, "other") == rows]
     // NaN is not equal to itself.
     assert_eq!(stage.text().await, expected);
     let ask = |database: &str, sql: &str, parameters: &[(&str, &str)]| {
-        let parameters = parameters
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let parameters = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         (database.to_owned(), sql.to_owned(), parameters.collect())
     };
     let expected: [RecordedQuery; 4] = [

@@ -85,12 +85,7 @@ def process_request(local, query, headers, body, args=None):
     assert_eq!(stage.text().await, "1 deep changed True False");
     write("__init__.py", "");
     stage.run.code.version = "5".into();
-    assert!(
-        stage
-            .failure()
-            .await
-            .starts_with("the process_request function is not present")
-    );
+    assert!(stage.failure().await.starts_with("the process_request function is not present"));
     assert!(!package.join("__pycache__").exists());
 }
 
@@ -237,11 +232,7 @@ except ImportError:
         .await
         .unwrap();
     assert!(made.success());
-    let library = std::fs::read_dir(environment.join("lib"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
+    let library = std::fs::read_dir(environment.join("lib")).unwrap().next().unwrap().unwrap();
     let package = library.path().join("site-packages/only_there.py");
     std::fs::write(package, "NAME = 'there'").unwrap();
     stage.workers.use_python(environment.join("bin/python"));

@@ -90,10 +90,7 @@ impl RunContext for RecordingContext {
             return Err(DatabaseAccessError("not this one".to_owned()));
         }
         let lines = String::from_utf8(lines.to_vec()).unwrap();
-        self.written
-            .lock()
-            .unwrap()
-            .push((database.to_owned(), lines, no_sync));
+        self.written.lock().unwrap().push((database.to_owned(), lines, no_sync));
         Ok(())
     }
 }
@@ -206,11 +203,7 @@ fn give_to_plugins(path: &Path) {
 }
 
 fn request_function(body: &str) -> String {
-    let body: String = body
-        .trim()
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect();
+    let body: String = body.trim().lines().map(|line| format!("    {line}\n")).collect();
     format!("def process_request(local, query, headers, body, args=None):\n{body}")
 }
 

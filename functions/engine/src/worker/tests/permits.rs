@@ -77,9 +77,7 @@ async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
                 stage.workers.run(run).await.unwrap();
             }
         });
-        let results = World::system()
-            .timeout(Duration::from_secs(100), join_all(tasks))
-            .await;
+        let results = World::system().timeout(Duration::from_secs(100), join_all(tasks)).await;
         assert!(results.is_some(), "{max_workers} processes: they hang");
         for number in 0..4 {
             let counted = stage.workers.run(of(stage, number)).await.unwrap();
@@ -220,10 +218,7 @@ async fn a_cache_is_handed_over_despite_earlier_frames_of_a_plugin_thread() {
                 threading.Timer(0.1, subprocess.run, (['true'],)).start()";
     let stage = WorkerFixture::with(settings, &request_function(&format!("{late}\n{COUNTS}")));
     assert_eq!(stage.text().await, "1");
-    World::system()
-        .clock
-        .sleep(Duration::from_millis(600))
-        .await;
+    World::system().clock.sleep(Duration::from_millis(600)).await;
     stage.workers.run(of(&stage, 2)).await.unwrap();
     assert_eq!(stage.text().await, "2");
 }

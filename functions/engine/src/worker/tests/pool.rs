@@ -256,10 +256,7 @@ async fn a_process_that_died_while_idle_is_replaced_silently() {
         "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()\nreturn str(os.getpid())",
     );
     let first = stage.text().await;
-    World::system()
-        .clock
-        .sleep(Duration::from_millis(300))
-        .await;
+    World::system().clock.sleep(Duration::from_millis(300)).await;
     assert_ne!(stage.text().await, first);
 }
 

@@ -44,9 +44,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
 "#;
 
 fn writes(tables: &[(&str, Vec<RecordBatch>)]) -> PluginInput {
-    let tables = tables
-        .iter()
-        .map(|(name, batches)| ((*name).to_owned(), batches.clone()));
+    let tables = tables.iter().map(|(name, batches)| ((*name).to_owned(), batches.clone()));
     let stamp = SegmentName {
         stamp: Stamp::from_u64(6_979_860_000_000_000_000),
         nonce: 77,
@@ -93,16 +91,11 @@ def process_writes(influxdb3_local, table_batches, args=None):
     rows[0]["own"] = "a row can be changed"
 "#,
     );
-    let tags: DictionaryArray<Int32Type> = (0..20_000)
-        .map(|i| ["t0", "t1", "t2"][i % 3])
-        .map(Some)
-        .collect();
-    let few: StringArray = (0..20_000)
-        .map(|i| (i % 5 == 0).then(|| format!("s{i}")))
-        .collect();
-    let many: Float64Array = (0..20_000)
-        .map(|i| (i % 5 != 1).then_some(f64::from(i) / 2.0))
-        .collect();
+    let tags: DictionaryArray<Int32Type> =
+        (0..20_000).map(|i| ["t0", "t1", "t2"][i % 3]).map(Some).collect();
+    let few: StringArray = (0..20_000).map(|i| (i % 5 == 0).then(|| format!("s{i}"))).collect();
+    let many: Float64Array =
+        (0..20_000).map(|i| (i % 5 != 1).then_some(f64::from(i) / 2.0)).collect();
     let numbers: Int64Array = (0..20_000).map(Some).collect();
     let batch = batch(vec![
         ("few", Arc::new(few)),

@@ -43,9 +43,7 @@ async fn expressions_of_aggregates() {
     home,1970-01-01T00:00:00,Kitchen,2.0,3.0
     home,1970-01-01T00:00:00,Living Room,4.0,0.6666666666666666
     ");
-    let rows = instance
-        .selected("SELECT round(mean(temp)) FROM home")
-        .await;
+    let rows = instance.selected("SELECT round(mean(temp)) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,round
     home,1970-01-01T00:00:00,22.0
@@ -65,9 +63,7 @@ async fn wildcards_in_functions_take_the_fields_of_a_type() {
     m,time,mean_co,mean_hum,mean_temp
     home,1970-01-01T00:00:00,2.0,36.0,21.928571428571427
     ");
-    let rows = instance
-        .selected("SELECT max(/co|lit/) AS most FROM home")
-        .await;
+    let rows = instance.selected("SELECT max(/co|lit/) AS most FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,most_co,most_lit
     home,1970-01-01T00:00:00,8,true
@@ -82,9 +78,7 @@ async fn one_selector_keeps_its_time() {
     m,time,first
     home,08:00:00,20.0
     ");
-    let rows = instance
-        .selected("SELECT max(temp) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT max(temp) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,max
     home,09:00:00,Kitchen,23.0
@@ -100,9 +94,7 @@ async fn one_selector_keeps_its_time() {
     m,time,min
     home,11:00:00,true
     ");
-    let rows = instance
-        .selected("SELECT max(temp), min(temp) FROM home")
-        .await;
+    let rows = instance.selected("SELECT max(temp), min(temp) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,max,min
     home,1970-01-01T00:00:00,24.0,20.0
@@ -112,9 +104,7 @@ async fn one_selector_keeps_its_time() {
 #[tokio::test]
 async fn without_rows_there_is_no_answer() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT count(temp) FROM home WHERE room = 'Attic'")
-        .await;
+    let rows = instance.selected("SELECT count(temp) FROM home WHERE room = 'Attic'").await;
     insta::assert_snapshot!(rows, @"");
     let rows = instance.selected("SELECT mean(nope) FROM home").await;
     insta::assert_snapshot!(rows, @"");
@@ -125,9 +115,7 @@ async fn without_rows_there_is_no_answer() {
 #[tokio::test]
 async fn unknown_fields_next_to_others_are_null() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT mean(temp), mean(nope) FROM home")
-        .await;
+    let rows = instance.selected("SELECT mean(temp), mean(nope) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,mean,mean_1
     home,1970-01-01T00:00:00,21.928571428571427,
@@ -146,9 +134,7 @@ async fn distinct_values() {
     home,1970-01-01T00:00:00,3
     home,1970-01-01T00:00:00,8
     ");
-    let rows = instance
-        .selected("SELECT DISTINCT co FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT DISTINCT co FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,distinct
     home,1970-01-01T00:00:00,Kitchen,0
@@ -158,16 +144,12 @@ async fn distinct_values() {
     home,1970-01-01T00:00:00,Living Room,0
     home,1970-01-01T00:00:00,Living Room,2
     ");
-    let rows = instance
-        .selected("SELECT count(distinct(co)) FROM home")
-        .await;
+    let rows = instance.selected("SELECT count(distinct(co)) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,count
     home,1970-01-01T00:00:00,5
     ");
-    let rows = instance
-        .selected("SELECT count(DISTINCT co) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT count(DISTINCT co) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,count
     home,1970-01-01T00:00:00,Kitchen,4
@@ -185,9 +167,7 @@ async fn integral_is_the_area_below_the_line() {
     m,time,integral
     home,1970-01-01T00:00:00,240300.0
     ");
-    let rows = instance
-        .selected("SELECT integral(temp, 1h) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT integral(temp, 1h) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,integral
     home,1970-01-01T00:00:00,Kitchen,66.75

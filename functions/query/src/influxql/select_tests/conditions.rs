@@ -10,89 +10,67 @@ async fn tags_compare_as_strings_and_missing_ones_as_the_empty_string() {
     m,time,v
     ints,10:00:00,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE src != ''")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE src != ''").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE src != 'a'")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE src != 'a'").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE src =~ /^(a|)$/")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE src =~ /^(a|)$/").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,08:00:00,1
     ints,10:00:00,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE src !~ /a/")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE src !~ /a/").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE src = 'a' OR src = 'b'")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE src = 'a' OR src = 'b'").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE nope = ''")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE nope = ''").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints WHERE nope =~ /x/")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints WHERE nope =~ /x/").await;
     insta::assert_snapshot!(rows, @"");
 }
 
 #[tokio::test]
 async fn missing_fields_satisfy_no_condition() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE hum > 0")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE hum > 0").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,08:00:00,21.0
     home,11:00:00,24.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE note != 'x'")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE note != 'x'").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,09:00:00,21.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE note =~ /op/")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE note =~ /op/").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,09:00:00,21.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE lit = true")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE lit = true").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,11:00:00,22.5
@@ -111,17 +89,13 @@ async fn values_of_different_types_satisfy_no_condition() {
         .selected("SELECT temp FROM home WHERE temp = 'x' OR co = true OR room = 1")
         .await;
     insta::assert_snapshot!(rows, @"");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE co > 2.5")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE co > 2.5").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,10:00:00,22.0
     home,11:00:00,22.5
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE 2.5 < co")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE 2.5 < co").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,10:00:00,22.0
@@ -154,9 +128,7 @@ async fn times_are_strings_numbers_and_sums() {
     home,08:00:00,21.0
     home,08:00:00,20.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time < 1699952400s")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE time < 1699952400s").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,08:00:00,21.0
@@ -193,9 +165,7 @@ async fn times_are_strings_numbers_and_sums() {
     m,time,temp
     home,11:00:00,22.5
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE 1699959600s <= time")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home WHERE 1699959600s <= time").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,11:00:00,22.5
@@ -224,9 +194,7 @@ paths,d=100% n=3i 1699948800000000000
         (r"d !~ /^C:\\/ AND d != '100%'", "home,2"),
         (r"d =~ /0%/", "home,3"),
     ] {
-        let rows = instance
-            .selected(&format!("SELECT n FROM paths WHERE {condition}"))
-            .await;
+        let rows = instance.selected(&format!("SELECT n FROM paths WHERE {condition}")).await;
         let expected = expected.replace("home,", "paths,08:00:00,");
         assert_eq!(rows, format!("m,time,n\n{expected}\n"), "{condition}");
     }
@@ -272,9 +240,7 @@ async fn unsigned_numbers_compare_exactly_with_negative_ones() {
         );
     }
     for condition in ["big > -1", "big > v", "v < big", "big != v", "-1 < big"] {
-        let rows = instance
-            .selected(&format!("SELECT big FROM whole WHERE {condition}"))
-            .await;
+        let rows = instance.selected(&format!("SELECT big FROM whole WHERE {condition}")).await;
         assert!(rows.contains("18446744073709551615"), "{condition}: {rows}");
     }
 }

@@ -85,9 +85,7 @@ async fn a_name_that_is_a_tag_and_a_field_is_not_implemented() {
     instance.write("mixed room=1 1699948800000000000").await;
     let answer = instance.refused("SELECT * FROM home, mixed").await;
     insta::assert_snapshot!(answer, @"405 This feature is not implemented: cannot mix tag and field columns with the same name: room");
-    let answer = instance
-        .refused("SELECT temp FROM home, mixed GROUP BY room")
-        .await;
+    let answer = instance.refused("SELECT temp FROM home, mixed GROUP BY room").await;
     insta::assert_snapshot!(answer, @"405 This feature is not implemented: cannot mix tag and field columns with the same name: room");
     let rows = instance.selected("SELECT max(temp) FROM home, mixed").await;
     insta::assert_snapshot!(rows, @"

@@ -18,9 +18,7 @@ const ONLY_IN_NEAP: [&str; 1] = ["v3-slimit"];
 
 /// The path of a folder next to the repository.
 fn outside(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path)
 }
 
 fn recording() -> Option<Value> {

@@ -53,8 +53,7 @@ impl QueryTestInstance {
     async fn selected(&self, statement: &str) -> String {
         let (status, body) = self.select_in(statement, "csv").await;
         assert_eq!(status, 200, "{statement}: {body}");
-        body.replace("2023-11-14T", "")
-            .replace("iox::measurement", "m")
+        body.replace("2023-11-14T", "").replace("iox::measurement", "m")
     }
 
     /// Returns the status and text of an error.

@@ -108,11 +108,8 @@ impl WindowCase {
             for window in (first..self.upper).step_by(usize::try_from(self.every).unwrap()) {
                 let inside =
                     |(minute, _): &&(i64, i64)| (window..window + self.every).contains(minute);
-                let inside: Vec<i64> = values
-                    .iter()
-                    .filter(inside)
-                    .map(|(_, value)| *value)
-                    .collect();
+                let inside: Vec<i64> =
+                    values.iter().filter(inside).map(|(_, value)| *value).collect();
                 let row = match (inside.as_slice(), self.fill) {
                     ([], FillCase::None) => continue,
                     ([], FillCase::Null) => "0,,,,".to_owned(),
@@ -138,10 +135,7 @@ impl WindowCase {
 
 #[test]
 fn windows_are_those_of_the_model() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(neap_test_inputs::cases(40))

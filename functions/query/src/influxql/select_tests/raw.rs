@@ -28,16 +28,12 @@ async fn everything_comes_sorted_by_name() {
     m,time,co,hum,lit,note,temp
     home,08:00:00,0,35.5,,,21.0
     ");
-    let rows = instance
-        .selected("SELECT *::tag, temp FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT *::tag, temp FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
     ");
-    let rows = instance
-        .selected("SELECT /^(temp|room)$/ FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT /^(temp|room)$/ FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
@@ -47,9 +43,7 @@ async fn everything_comes_sorted_by_name() {
 #[tokio::test]
 async fn tags_that_are_grouped_by_are_no_columns_of_a_wildcard() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT * FROM home GROUP BY room LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT * FROM home GROUP BY room LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,co,hum,lit,note,temp
     home,08:00:00,Kitchen,0,35.5,,,21.0
@@ -90,9 +84,7 @@ async fn unknown_columns_and_tables_give_no_rows() {
     insta::assert_snapshot!(rows, @"");
     let rows = instance.selected("SELECT * FROM nowhere").await;
     insta::assert_snapshot!(rows, @"");
-    let rows = instance
-        .selected("SELECT temp, nope FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT temp, nope FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp,nope
     home,08:00:00,21.0,
@@ -144,16 +136,12 @@ async fn functions_of_numbers_work_on_each_row() {
 #[tokio::test]
 async fn the_time_can_have_another_name() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT time AS at, temp FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT time AS at, temp FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,at,temp
     home,08:00:00,21.0
     ");
-    let rows = instance
-        .selected("SELECT time, temp FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT time, temp FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,08:00:00,21.0
@@ -163,9 +151,7 @@ async fn the_time_can_have_another_name() {
 #[tokio::test]
 async fn equal_names_get_numbers() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp, temp, co AS temp FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT temp, temp, co AS temp FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp_1,temp_2,temp
     home,08:00:00,21.0,21.0,0
@@ -175,17 +161,13 @@ async fn equal_names_get_numbers() {
 #[tokio::test]
 async fn limits_count_in_each_series() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home GROUP BY room LIMIT 1 OFFSET 1")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home GROUP BY room LIMIT 1 OFFSET 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,temp
     home,09:00:00,Kitchen,23.0
     home,09:00:00,Living Room,21.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home LIMIT 2 OFFSET 5")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home LIMIT 2 OFFSET 5").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,11:00:00,22.5
@@ -196,9 +178,7 @@ async fn limits_count_in_each_series() {
 #[tokio::test]
 async fn order_can_be_descending() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home ORDER BY time DESC LIMIT 3")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home ORDER BY time DESC LIMIT 3").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,11:00:00,22.5
@@ -218,9 +198,7 @@ async fn order_can_be_descending() {
 #[tokio::test]
 async fn slimit_counts_series() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
@@ -253,9 +231,7 @@ async fn rows_without_a_tag_come_last() {
     ints,09:00:00,b,2
     ints,10:00:00,,4
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints GROUP BY nope LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints GROUP BY nope LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,time,nope,v
     ints,08:00:00,,1
@@ -265,9 +241,7 @@ async fn rows_without_a_tag_come_last() {
 #[tokio::test]
 async fn a_time_zone_shows_times() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home LIMIT 1 TZ('America/New_York')")
-        .await;
+    let rows = instance.selected("SELECT temp FROM home LIMIT 1 TZ('America/New_York')").await;
     insta::assert_snapshot!(rows, @"
     m,time,temp
     home,03:00:00-05:00,21.0
@@ -277,9 +251,7 @@ async fn a_time_zone_shows_times() {
 #[tokio::test]
 async fn other_columns_can_not_take_the_name_of_the_time() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT time AS at, temp AS time FROM home LIMIT 1")
-        .await;
+    let rows = instance.selected("SELECT time AS at, temp AS time FROM home LIMIT 1").await;
     insta::assert_snapshot!(rows, @"
     m,at,time_1
     home,08:00:00,21.0

@@ -5,9 +5,7 @@ use super::instance;
 #[tokio::test]
 async fn other_columns_are_those_of_the_picked_row() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT last(temp), room, co FROM home")
-        .await;
+    let rows = instance.selected("SELECT last(temp), room, co FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,last,room,co
     home,11:00:00,24.0,Living Room,2
@@ -17,17 +15,13 @@ async fn other_columns_are_those_of_the_picked_row() {
     m,time,max,room
     home,11:00:00,8,Kitchen
     ");
-    let rows = instance
-        .selected("SELECT first(temp), hum FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT first(temp), hum FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,first,hum
     home,08:00:00,Kitchen,21.0,35.5
     home,08:00:00,Living Room,20.0,
     ");
-    let rows = instance
-        .selected("SELECT min(temp), co + 1 FROM home")
-        .await;
+    let rows = instance.selected("SELECT min(temp), co + 1 FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,min,co
     home,08:00:00,20.0,1
@@ -44,17 +38,13 @@ async fn top_and_bottom_come_in_order_of_time() {
     home,11:00:00,8
     home,11:00:00,2
     ");
-    let rows = instance
-        .selected("SELECT bottom(temp, 2), room FROM home")
-        .await;
+    let rows = instance.selected("SELECT bottom(temp, 2), room FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,bottom,room
     home,08:00:00,21.0,Kitchen
     home,08:00:00,20.0,Living Room
     ");
-    let rows = instance
-        .selected("SELECT bottom(temp, 2) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT bottom(temp, 2) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,bottom
     home,08:00:00,Kitchen,21.0
@@ -73,9 +63,7 @@ async fn top_of_tags_has_one_row_for_each_value() {
     home,11:00:00,8,Kitchen
     home,11:00:00,2,Living Room
     ");
-    let rows = instance
-        .selected("SELECT top(temp, room, 1), co FROM home")
-        .await;
+    let rows = instance.selected("SELECT top(temp, room, 1), co FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,top,room,co
     home,11:00:00,24.0,Living Room,2
@@ -96,27 +84,19 @@ async fn top_in_windows_keeps_the_times_of_rows() {
 #[tokio::test]
 async fn percentile_is_a_row() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT percentile(temp, 50) FROM home")
-        .await;
+    let rows = instance.selected("SELECT percentile(temp, 50) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,percentile
     home,10:00:00,22.0
     ");
-    let rows = instance
-        .selected("SELECT percentile(temp, 50), room FROM home")
-        .await;
+    let rows = instance.selected("SELECT percentile(temp, 50), room FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,percentile,room
     home,10:00:00,22.0,Kitchen
     ");
-    let rows = instance
-        .selected("SELECT percentile(temp, 1) FROM home")
-        .await;
+    let rows = instance.selected("SELECT percentile(temp, 1) FROM home").await;
     insta::assert_snapshot!(rows, @"");
-    let rows = instance
-        .selected("SELECT percentile(co, 100) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT percentile(co, 100) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,percentile
     home,11:00:00,Kitchen,8
@@ -146,9 +126,7 @@ async fn samples_are_rows_of_the_table() {
 #[tokio::test]
 async fn top_by_an_unknown_column_has_one_row() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT top(temp, nosuch, 2) FROM home")
-        .await;
+    let rows = instance.selected("SELECT top(temp, nosuch, 2) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,top,nosuch
     home,11:00:00,24.0,

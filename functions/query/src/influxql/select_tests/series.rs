@@ -12,9 +12,7 @@ async fn changes_from_row_to_row() {
     home,10:00:00,2,-1.0,
     home,11:00:00,5,0.5,0.5
     ");
-    let rows = instance
-        .selected("SELECT difference(temp) FROM home GROUP BY room")
-        .await;
+    let rows = instance.selected("SELECT difference(temp) FROM home GROUP BY room").await;
     insta::assert_snapshot!(rows, @"
     m,time,room,difference
     home,09:00:00,Kitchen,2.0

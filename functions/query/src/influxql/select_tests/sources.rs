@@ -5,9 +5,7 @@ use super::instance;
 #[tokio::test]
 async fn measurements_come_one_after_the_other() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT v FROM ints, floats LIMIT 2")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints, floats LIMIT 2").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     floats,08:00:00,0.5
@@ -20,9 +18,7 @@ async fn measurements_come_one_after_the_other() {
     floats,08:00:00,18446744073709551615,a,0.5,
     ints,08:00:00,,a,1.0,7
     ");
-    let rows = instance
-        .selected("SELECT count(v) FROM ints, floats, nowhere")
-        .await;
+    let rows = instance.selected("SELECT count(v) FROM ints, floats, nowhere").await;
     insta::assert_snapshot!(rows, @"
     m,time,count
     floats,1970-01-01T00:00:00,1
@@ -52,17 +48,13 @@ async fn mixed_number_types_become_floats_and_strings_give_way_to_numbers() {
 #[tokio::test]
 async fn conditions_use_the_types_of_each_table() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT v FROM ints, floats WHERE v < 1.5")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints, floats WHERE v < 1.5").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     floats,08:00:00,0.5
     ints,08:00:00,1.0
     ");
-    let rows = instance
-        .selected("SELECT v FROM ints, floats WHERE big > 0")
-        .await;
+    let rows = instance.selected("SELECT v FROM ints, floats WHERE big > 0").await;
     insta::assert_snapshot!(rows, @"
     m,time,v
     floats,08:00:00,0.5
@@ -96,9 +88,7 @@ async fn subqueries_have_the_names_and_tags_of_their_answers() {
     m,time,m,room
     home,1970-01-01T00:00:00,22.125,Kitchen
     ");
-    let rows = instance
-        .selected("SELECT count(v) FROM (SELECT v FROM ints, floats)")
-        .await;
+    let rows = instance.selected("SELECT count(v) FROM (SELECT v FROM ints, floats)").await;
     insta::assert_snapshot!(rows, @"
     m,time,count
     floats,1970-01-01T00:00:00,1

@@ -66,9 +66,7 @@ async fn series_begin_with_their_first_row_and_end_now() {
     home,11:00:00,Kitchen,1
     home,11:00:00,Living Room,1
     ");
-    let rows = instance
-        .selected("SELECT sum(co) FROM home GROUP BY time(4h)")
-        .await;
+    let rows = instance.selected("SELECT sum(co) FROM home GROUP BY time(4h)").await;
     insta::assert_snapshot!(rows, @"
     m,time,sum
     home,08:00:00,14
@@ -300,9 +298,7 @@ async fn a_bound_before_all_times_is_ignored() {
                 "SELECT sum(co) FROM home WHERE time {bound} GROUP BY time(4h)"
             ))
             .await;
-        let all = instance
-            .selected("SELECT sum(co) FROM home GROUP BY time(4h)")
-            .await;
+        let all = instance.selected("SELECT sum(co) FROM home GROUP BY time(4h)").await;
         assert_eq!(rows, all, "{bound}");
     }
 }

@@ -23,9 +23,7 @@ async fn statements_of_a_request_ask_for_the_databases_once() {
         "SHOW MEASUREMENTS ON nowhere",
     ] {
         let before = one.counting.counts();
-        let body = one
-            .v1(&[("db", "db"), ("q", &vec![statement; 100].join(";"))])
-            .await;
+        let body = one.v1(&[("db", "db"), ("q", &vec![statement; 100].join(";"))]).await;
         assert_eq!(body.matches("statement_id").count(), 100);
         let gets = (one.counting.counts() - before).requests(Operation::Get);
         assert!(gets <= 2, "{statement}: {gets}");
@@ -37,9 +35,7 @@ async fn statements_of_a_request_ask_for_the_databases_once() {
 #[tokio::test]
 async fn a_request_sees_what_it_has_changed() {
     let one = home().await;
-    let (_, body) = one
-        .change("SHOW DATABASES; CREATE DATABASE x; SHOW DATABASES")
-        .await;
+    let (_, body) = one.change("SHOW DATABASES; CREATE DATABASE x; SHOW DATABASES").await;
     assert_eq!(body.matches(r#"["x"]"#).count(), 1, "{body}");
     let (_, body) = one
         .change("SHOW RETENTION POLICIES; ALTER RETENTION POLICY autogen ON db DURATION 1d; SHOW RETENTION POLICIES")

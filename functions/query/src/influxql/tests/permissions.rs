@@ -41,10 +41,7 @@ impl AuthenticatedInstance {
 
     /// Creates a token and returns it.
     pub(super) async fn token_with(&self, name: &str, permissions: &[&str]) -> String {
-        let permissions: Vec<_> = permissions
-            .iter()
-            .map(|text| text.parse().unwrap())
-            .collect();
+        let permissions: Vec<_> = permissions.iter().map(|text| text.parse().unwrap()).collect();
         let catalog = &self.0.catalog;
         let created = catalog.create_resource_token(name, &permissions, None, None);
         created.await.unwrap().secret.reveal().to_owned()
@@ -71,11 +68,7 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
     let guarded = AuthenticatedInstance::new().await;
     let reader = guarded.token("db:db:read").await;
     let post = async |q| guarded.post(&reader, q).await;
-    assert!(
-        post("SELECT count(temp) FROM home")
-            .await
-            .starts_with("200")
-    );
+    assert!(post("SELECT count(temp) FROM home").await.starts_with("200"));
     insta::assert_snapshot!(post("SHOW DATABASES").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["db"],["db/week"]]}]}]}"#);
     insta::assert_snapshot!(post("SHOW RETENTION POLICIES ON db").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"retention_policies","columns":["name","duration","shardGroupDuration","replicaN","futureWriteLimit","pastWriteLimit","default"],"values":[["autogen","0s","168h0m0s",1,"0s","0s",true],["week","0s","168h0m0s",1,"0s","0s",false]]}]}]}"#);
     for refused in [
@@ -109,9 +102,7 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
     let other = post("SHOW RETENTION POLICIES ON other").await;
     assert_eq!(
         other,
-        post("SHOW RETENTION POLICIES ON nowhere")
-            .await
-            .replace("nowhere", "other")
+        post("SHOW RETENTION POLICIES ON nowhere").await.replace("nowhere", "other")
     );
     // Statements before a refused one stay executed, and the refusal has its own result.
     insta::assert_snapshot!(post("SHOW MEASUREMENTS; DROP MEASUREMENT home").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["home"],["units"]]}]},{"statement_id":1,"error":"unauthorized to perform requested action with the token"}]}"#);
@@ -122,9 +113,7 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
     let guarded = AuthenticatedInstance::new().await;
     let writer = guarded.token("db:db:read,write").await;
     assert_eq!(
-        guarded
-            .post(&writer, "DELETE FROM home WHERE room = 'Kitchen'")
-            .await,
+        guarded.post(&writer, "DELETE FROM home WHERE room = 'Kitchen'").await,
         DONE
     );
     assert_eq!(
@@ -134,16 +123,12 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
     let stored = guarded.post(&writer, "SELECT temp INTO x FROM home").await;
     assert!(stored.contains("written"), "{stored}");
     assert_eq!(
-        guarded
-            .post(&writer, "SELECT temp INTO other..x FROM home")
-            .await,
+        guarded.post(&writer, "SELECT temp INTO other..x FROM home").await,
         FORBIDDEN
     );
     let write_only = guarded.token("db:db:write").await;
     assert_eq!(
-        guarded
-            .post(&write_only, "SELECT temp INTO x FROM home")
-            .await,
+        guarded.post(&write_only, "SELECT temp INTO x FROM home").await,
         FORBIDDEN
     );
     assert_eq!(

@@ -30,8 +30,7 @@ impl QueryTestInstance {
 async fn tags_of_group_by_stay_tags_and_others_become_fields() {
     let one = home().await;
     assert_eq!(
-        one.store("SELECT temp INTO grouped FROM home GROUP BY *")
-            .await,
+        one.store("SELECT temp INTO grouped FROM home GROUP BY *").await,
         "4"
     );
     assert_eq!(
@@ -86,15 +85,11 @@ async fn windows_are_stored_at_their_starts_and_repeats_change_nothing() {
 async fn rows_go_to_tables_with_the_names_of_their_sources() {
     let one = home().await;
     one.catalog.create_database("copy", None).await.unwrap();
-    one.catalog
-        .create_database("copy/week", None)
-        .await
-        .unwrap();
+    one.catalog.create_database("copy/week", None).await.unwrap();
     let everything = "SELECT * INTO copy..:MEASUREMENT FROM /.*/ GROUP BY *";
     assert_eq!(one.store(everything).await, "6");
     assert_eq!(
-        one.store("SELECT v INTO copy.week.:MEASUREMENT FROM units GROUP BY *")
-            .await,
+        one.store("SELECT v INTO copy.week.:MEASUREMENT FROM units GROUP BY *").await,
         "2"
     );
     for q in ["SELECT temp, co, v FROM /.*/ GROUP BY *", "SHOW FIELD KEYS"] {
@@ -131,9 +126,7 @@ async fn statements_that_cannot_be_stored_say_why() {
     ");
     let by_get = one.ask("SELECT temp INTO x FROM home").await;
     assert_eq!(by_get, r#""error":"SELECT INTO requires a POST request""#);
-    let refused = one
-        .v3(json!({"db": "db", "q": "SELECT temp INTO x FROM home"}))
-        .await;
+    let refused = one.v3(json!({"db": "db", "q": "SELECT temp INTO x FROM home"})).await;
     assert_eq!(
         refused,
         (400, "SELECT INTO is supported only by /query".to_owned())
@@ -145,15 +138,13 @@ async fn values_that_are_no_numbers_are_left_out() {
     let one = home().await;
     // ln(0) is infinite, and the row of v = 2 has a number.
     assert_eq!(
-        one.store("SELECT ln(v - 1) AS l, v INTO logs FROM units")
-            .await,
+        one.store("SELECT ln(v - 1) AS l, v INTO logs FROM units").await,
         "2"
     );
     let shown = one.ask("SELECT count(l), count(v) FROM logs").await;
     assert!(shown.contains(",1,2]"), "{shown}");
     assert_eq!(
-        one.store("SELECT ln(v - 1) AS l INTO alone FROM units")
-            .await,
+        one.store("SELECT ln(v - 1) AS l INTO alone FROM units").await,
         "1"
     );
 }
@@ -168,9 +159,7 @@ async fn many_rows_are_stored_in_parts() {
         one.store("SELECT text, n INTO copy FROM wide").await,
         "9000"
     );
-    let copied = one
-        .ask("SELECT count(n), sum(n), count(text) FROM copy")
-        .await;
+    let copied = one.ask("SELECT count(n), sum(n), count(text) FROM copy").await;
     assert!(copied.contains(",9000,40495500,9000]"), "{copied}");
 }
 
@@ -187,9 +176,8 @@ async fn tag_keys_are_selected_by_name() {
         let answer = one.ask(&format!("SHOW TAG KEYS WITH KEY {with}")).await;
         let answer: serde_json::Value = serde_json::from_str(&format!("{{{answer}}}")).unwrap();
         let series = answer["series"].as_array().into_iter().flatten();
-        let names: Vec<_> = series
-            .map(|series| series["name"].as_str().unwrap().to_owned())
-            .collect();
+        let names: Vec<_> =
+            series.map(|series| series["name"].as_str().unwrap().to_owned()).collect();
         assert_eq!(names, shown, "{with}");
     }
 }

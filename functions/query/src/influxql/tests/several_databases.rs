@@ -38,10 +38,8 @@ impl QueryTestInstance {
             .body(Body::empty());
         let (head, body) = self.exchange(request.unwrap()).await;
         assert_eq!(head.status, 200, "{body}");
-        let shown = head
-            .headers
-            .get("x-neap-as-of")
-            .map(|shown| shown.to_str().unwrap().to_owned());
+        let shown =
+            head.headers.get("x-neap-as-of").map(|shown| shown.to_str().unwrap().to_owned());
         (shown, body)
     }
 
@@ -64,8 +62,7 @@ async fn fill(one: &QueryTestInstance) {
         )
         .await;
     }
-    one.write_into("other", &format!("mem,host=a used=7i {EIGHT}"))
-        .await;
+    one.write_into("other", &format!("mem,host=a used=7i {EIGHT}")).await;
 }
 
 async fn filled() -> QueryTestInstance {
@@ -103,9 +100,8 @@ async fn rows_of_equal_time_and_tags_have_the_order_of_their_sources() {
     }
     for names in [["db", "b", "c"], ["c", "db", "b"], ["b", "c", "db"]] {
         let sources = names.map(|name| format!("{name}..m")).join(", ");
-        let expected: Vec<String> = (0..3)
-            .flat_map(|n| names.map(|name| format!("{name}{n}")))
-            .collect();
+        let expected: Vec<String> =
+            (0..3).flat_map(|n| names.map(|name| format!("{name}{n}"))).collect();
         for q in [
             format!("SELECT s FROM {sources}"),
             format!("SELECT s, cumulative_sum(n) FROM {sources}").replace("s, cumu", "cumu"),
@@ -127,9 +123,7 @@ async fn rows_of_equal_time_and_tags_have_the_order_of_their_sources() {
                 .collect();
             assert_eq!(texts, expected, "{q}");
         }
-        let last = one
-            .v1_of("db", &format!("SELECT first(n), s FROM {sources}"))
-            .await;
+        let last = one.v1_of("db", &format!("SELECT first(n), s FROM {sources}")).await;
         assert!(
             last.contains(&format!("\"{}0\"", names[0])),
             "{sources}: {last}"
@@ -188,8 +182,7 @@ async fn sources_without_a_name_are_in_the_database_of_the_request() {
         222,
     );
     sum(
-        &one.v1_of("db", "SELECT sum(v) FROM autogen.cpu, week.cpu")
-            .await,
+        &one.v1_of("db", "SELECT sum(v) FROM autogen.cpu, week.cpu").await,
         204,
     );
     let named = "SELECT sum(v) FROM db..cpu, other.autogen.cpu";
@@ -248,8 +241,7 @@ async fn rows_of_several_databases_are_stored() {
     ] {
         let copy = one.v1_of("copy", &q.replace("{}", "")).await;
         let sources = if q.contains("cpu") {
-            one.v1_of("db", &q.replace("{}cpu", "cpu, other..cpu"))
-                .await
+            one.v1_of("db", &q.replace("{}cpu", "cpu, other..cpu")).await
         } else {
             one.v1_of("other", &q.replace("{}", "")).await
         };
@@ -264,9 +256,7 @@ async fn plans_name_the_databases_of_their_tables() {
     for scan in ["TableScan: db.cpu", "TableScan: db/week.cpu"] {
         assert!(plan.contains(scan), "{plan}");
     }
-    let analyzed = one
-        .ask("EXPLAIN ANALYZE SELECT sum(v) FROM cpu, other..cpu")
-        .await;
+    let analyzed = one.ask("EXPLAIN ANALYZE SELECT sum(v) FROM cpu, other..cpu").await;
     assert!(analyzed.contains("output_rows"), "{analyzed}");
     let alone = one.ask("EXPLAIN SELECT sum(v) FROM other..cpu").await;
     assert!(alone.contains("TableScan: cpu"), "{alone}");
@@ -343,16 +333,12 @@ async fn a_statement_costs_the_requests_of_each_of_its_databases() {
 async fn kept_plans_are_not_used_for_several_databases() {
     let one = QueryTestInstance::alone().await;
     for (database, v) in [("db", 1), ("other", 2)] {
-        one.write_into(database, &format!("m,k=a v={v}i {EIGHT}"))
-            .await;
+        one.write_into(database, &format!("m,k=a v={v}i {EIGHT}")).await;
         // A table that only one of them has.
-        one.write_into(database, &format!("only_{database},k=a v={v}i {EIGHT}"))
-            .await;
+        one.write_into(database, &format!("only_{database},k=a v={v}i {EIGHT}")).await;
     }
     let value = async |from: &str| {
-        let answer = one
-            .ask(&format!("SELECT v FROM {from} WHERE k = 'a'"))
-            .await;
+        let answer = one.ask(&format!("SELECT v FROM {from} WHERE k = 'a'")).await;
         let answer: serde_json::Value = serde_json::from_str(&format!("{{{answer}}}")).unwrap();
         answer["series"][0]["values"][0][1].as_i64()
     };
@@ -394,9 +380,7 @@ async fn several_databases_are_read_in_this_process() {
     );
     let sums = one.ask(q).await;
     assert!(sums.contains(",11]") && sums.contains(",13]"), "{sums}");
-    let alone = one
-        .ask("EXPLAIN SELECT sum(v) FROM cpu GROUP BY host")
-        .await;
+    let alone = one.ask("EXPLAIN SELECT sum(v) FROM cpu GROUP BY host").await;
     assert!(!alone.contains("not distributed"), "{alone}");
 }
 

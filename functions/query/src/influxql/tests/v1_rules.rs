@@ -214,9 +214,7 @@ async fn samples_of_several_fields_are_combined() {
     let q = "SELECT sample(x, 2), sample(y, 1) FROM sparse";
     let body = one.v1(&[("db", "db"), ("q", q), ("epoch", "s")]).await;
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let rows = answer["results"][0]["series"][0]["values"]
-        .as_array()
-        .unwrap();
+    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
     let picked = |column: usize| rows.iter().filter(|row| !row[column].is_null()).count();
     assert_eq!((picked(1), picked(2)), (2, 1), "{body}");
 }

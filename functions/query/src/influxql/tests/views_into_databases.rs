@@ -49,12 +49,8 @@ impl QueryTestInstance {
 
     async fn write_rows(&self, database: &str, host: &str) {
         self.pass(Duration::from_millis(1));
-        let lines = TIMES
-            .map(|time| format!("m,host={host} v=1 {time}"))
-            .join("\n");
-        let written = self
-            .service
-            .write(database, Bytes::from(lines), WriteOptions::default());
+        let lines = TIMES.map(|time| format!("m,host={host} v=1 {time}")).join("\n");
+        let written = self.service.write(database, Bytes::from(lines), WriteOptions::default());
         written.await.unwrap();
     }
 
@@ -168,8 +164,7 @@ async fn a_continuous_query_writes_to_another_database_as_long_as_its_creator_ma
     one.catalog.delete_token("creator", None).await.unwrap();
     one.write_rows("db", "b").await;
     one.flush_database(DATABASE).await;
-    one.assert_fails(DATABASE, "may no longer read its database or write")
-        .await;
+    one.assert_fails(DATABASE, "may no longer read its database or write").await;
     assert_eq!(one.totals().await, "host,sum\na,1.0\na,1.0\n");
 }
 

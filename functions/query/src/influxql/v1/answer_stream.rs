@@ -122,8 +122,7 @@ impl AnswerStream {
         match outcome {
             Ok(StatementAnswer { rows, series }) => {
                 let series_writer = SeriesWriter::new(&rows.schema, &series);
-                self.encoder
-                    .begin(number, series_writer.columns(), &mut self.out);
+                self.encoder.begin(number, series_writer.columns(), &mut self.out);
                 self.rows = Some(StreamedStatement {
                     batches: rows.batches,
                     series_writer,

@@ -65,9 +65,7 @@ fn allow_all_origins(answer: Result<Response, ApiError>) -> Response {
     let answer = answer.map_err(|error| error.with_body(ErrorBody::Json));
     let mut response = answer.into_response();
     let any = HeaderValue::from_static("*");
-    response
-        .headers_mut()
-        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
     response
 }
 

@@ -104,12 +104,7 @@ mod tests {
     #[test]
     fn epochs_are_those_of_influxdb() {
         let count = |query: &str| {
-            params(query)
-                .unwrap()
-                .encoding
-                .epoch
-                .unwrap()
-                .count(1_704_096_000_123_456_789)
+            params(query).unwrap().encoding.epoch.unwrap().count(1_704_096_000_123_456_789)
         };
         for name in ["ns", "n", "us", "S", "year"] {
             assert_eq!(count(&format!("epoch={name}")), 1_704_096_000_123_456_789);
@@ -122,8 +117,7 @@ mod tests {
     #[test]
     fn later_parameters_override_earlier_ones() {
         let mut both = params("db=a&rp=x&q=1&epoch=s").unwrap();
-        both.take(pairs(b"db=b&q=2", "body").unwrap(), "body")
-            .unwrap();
+        both.take(pairs(b"db=b&q=2", "body").unwrap(), "body").unwrap();
         assert_eq!(both.db.as_deref(), Some("b"));
         assert_eq!(both.rp.as_deref(), Some("x"));
         assert_eq!(both.q.as_deref(), Some("2"));

@@ -108,9 +108,7 @@ pub(crate) fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Res
     }
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found = catalog
-                .views()
-                .any(|view| view.source == scan.table_name.table());
+            found = catalog.views().any(|view| view.source == scan.table_name.table());
         }
         Ok(if found {
             TreeNodeRecursion::Stop

@@ -65,10 +65,8 @@ impl StoredView {
             let columns = names.get(&index).into_iter().flatten();
             values.extend(columns.map(|name| (function.clone(), name.clone())));
         }
-        let conditions = aggregate
-            .conditions
-            .iter()
-            .map(|condition| unqualified((*condition).clone()));
+        let conditions =
+            aggregate.conditions.iter().map(|condition| unqualified((*condition).clone()));
         let stored = Self {
             view: Arc::clone(view),
             table: Arc::clone(table),

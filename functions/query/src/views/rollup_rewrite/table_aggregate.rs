@@ -160,8 +160,7 @@ impl TableColumns {
     }
 
     fn has_type(&self, expr: &Expr, data_type: &DataType) -> bool {
-        expr.get_type(&self.schema)
-            .is_ok_and(|known| known == *data_type)
+        expr.get_type(&self.schema).is_ok_and(|known| known == *data_type)
     }
 }
 

@@ -41,9 +41,7 @@ impl UnionPlan<'_> {
         let union = if self.times.rest.is_empty() {
             of_view
         } else {
-            LogicalPlanBuilder::from(of_view)
-                .union(of_source)?
-                .build()?
+            LogicalPlanBuilder::from(of_view).union(of_source)?.build()?
         };
         let merged = match self.rows.groups {
             GroupMatch::Same => union,
@@ -91,20 +89,16 @@ impl UnionPlan<'_> {
         for condition in &self.rows.conditions {
             rows = rows.filter(condition.clone())?;
         }
-        let keys = self
-            .aggregate
-            .keys
-            .iter()
-            .zip(&self.aggregate.aggregate.group_expr);
+        let keys = self.aggregate.keys.iter().zip(&self.aggregate.aggregate.group_expr);
         let mut columns = Vec::new();
         for (key, expr) in keys {
             columns.push(match key {
                 GroupingKey::Tag(tag) => ident(self.stored_tag(tag)?),
                 GroupingKey::Window(_) => match self.rows.groups {
                     GroupMatch::Same => ident(TIME_COLUMN),
-                    GroupMatch::Merged => self
-                        .aggregate
-                        .of_table(expr.clone().unalias_nested().data)?,
+                    GroupMatch::Merged => {
+                        self.aggregate.of_table(expr.clone().unalias_nested().data)?
+                    }
                 },
             });
         }
@@ -132,14 +126,10 @@ impl UnionPlan<'_> {
         let Some((keys, values)) = columns.split_at_checked(self.aggregate.keys.len()) else {
             return plan_err!("a key is missing");
         };
-        let values = values
-            .iter()
-            .zip(self.parts())
-            .enumerate()
-            .map(|(index, (value, part))| {
-                let merged = part.merge.call(value.clone());
-                merged.alias(value_name(index))
-            });
+        let values = values.iter().zip(self.parts()).enumerate().map(|(index, (value, part))| {
+            let merged = part.merge.call(value.clone());
+            merged.alias(value_name(index))
+        });
         let merged = Aggregate::try_new(Arc::new(union), keys.to_vec(), values.collect())?;
         Ok(LogicalPlan::Aggregate(merged))
     }
@@ -188,10 +178,7 @@ fn value_name(index: usize) -> String {
 }
 
 fn columns_of(schema: &DFSchema) -> Vec<Expr> {
-    schema
-        .iter()
-        .map(|field| Expr::Column(Column::from(field)))
-        .collect()
+    schema.iter().map(|field| Expr::Column(Column::from(field))).collect()
 }
 
 /// Converts an expression to a type.

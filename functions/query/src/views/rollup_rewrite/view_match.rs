@@ -104,15 +104,12 @@ impl ViewMatch {
         if let Some(fields) = required_fields(aggregate, condition) {
             return self.require(fields, stored);
         }
-        let has_columns = columns
-            .iter()
-            .all(|column| stored.tag(&column.name).is_some());
+        let has_columns = columns.iter().all(|column| stored.tag(&column.name).is_some());
         if !has_columns || condition.is_volatile() || has_subquery(condition) {
             return None;
         }
         let name = |name: &str| stored.tag(name).cloned();
-        self.conditions
-            .push(renamed(condition.clone(), &name).ok()?);
+        self.conditions.push(renamed(condition.clone(), &name).ok()?);
         Some(())
     }
 

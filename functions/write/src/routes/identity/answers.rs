@@ -122,10 +122,9 @@ impl PermissionsAnswer {
     pub(super) fn new(root: &RootCatalog, permissions: &Permissions) -> Self {
         let shown = match permissions {
             Permissions::Admin => all_permissions(),
-            Permissions::Of(permissions) => permissions
-                .iter()
-                .flat_map(|permission| shown(root, permission))
-                .collect(),
+            Permissions::Of(permissions) => {
+                permissions.iter().flat_map(|permission| shown(root, permission)).collect()
+            }
         };
         Self {
             permissions: shown,

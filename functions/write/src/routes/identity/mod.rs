@@ -26,7 +26,5 @@ use crate::WriteService;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
-    sign_in::routes()
-        .merge(users::routes())
-        .merge(roles::routes())
+    sign_in::routes().merge(users::routes()).merge(roles::routes())
 }

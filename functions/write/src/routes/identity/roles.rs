@@ -72,9 +72,7 @@ async fn permissions(
     caller.require_users(UserAction::Read)?;
     enabled(&service)?;
     let root = root(&service).await?;
-    let role = root
-        .role(RoleId::new(id))
-        .ok_or_else(|| not_found(format!("role {id}")))?;
+    let role = root.role(RoleId::new(id)).ok_or_else(|| not_found(format!("role {id}")))?;
     Ok(Json(PermissionsAnswer::new(&root, &role.entry.permissions)).into_response())
 }
 
@@ -127,9 +125,7 @@ async fn set_permissions(
     let body: SetPermissionsBody = json(&service, request).await?;
     let wanted = requests(&body.permissions)?;
     let catalog = &service.catalog;
-    let role = catalog
-        .set_role_permissions(RoleId::new(id), &wanted, caller.actor())
-        .await?;
+    let role = catalog.set_role_permissions(RoleId::new(id), &wanted, caller.actor()).await?;
     let root = catalog.root(ANY_AGE).await?.value;
     Ok(Json(PermissionsAnswer::new(&root, &role.entry.permissions)).into_response())
 }

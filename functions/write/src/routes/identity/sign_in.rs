@@ -148,9 +148,7 @@ async fn reset_password(
 /// `POST /api/v3/authorize/logout`
 async fn logout(State(service): ServiceState, caller: Caller) -> Result<StatusCode, ApiError> {
     let identity = enabled(&service)?;
-    let session = caller
-        .session()
-        .ok_or_else(|| invalid("the request has no session"))?;
+    let session = caller.session().ok_or_else(|| invalid("the request has no session"))?;
     identity.sign_out(session).await?;
     Ok(StatusCode::OK)
 }

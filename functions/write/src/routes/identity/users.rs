@@ -61,9 +61,7 @@ async fn list(State(service): ServiceState, caller: Caller) -> Result<Response, 
     enabled(&service)?;
     let root = root(&service).await?;
     let users = root.users().iter();
-    let items: Vec<_> = users
-        .map(|(id, user)| UserAnswer::new(&root, *id, user))
-        .collect();
+    let items: Vec<_> = users.map(|(id, user)| UserAnswer::new(&root, *id, user)).collect();
     Ok(Json(ListAnswer { items }).into_response())
 }
 
@@ -257,9 +255,7 @@ async fn set_roles(
     enabled(&service)?;
     let body: SetRolesBody = json(&service, request).await?;
     let catalog = &service.catalog;
-    let user = catalog
-        .set_user_roles(UserId::new(id), &body.role_ids, caller.actor())
-        .await?;
+    let user = catalog.set_user_roles(UserId::new(id), &body.role_ids, caller.actor()).await?;
     let root = catalog.root(ANY_AGE).await?.value;
     Ok(roles_of(&root, &user))
 }

@@ -84,10 +84,7 @@ pub(super) async fn token(
         ("audience", &config.audience),
     ];
     let code: DeviceCode = device.ask_form(&form).await?;
-    let address = code
-        .verification_uri_complete
-        .as_ref()
-        .unwrap_or(&code.verification_uri);
+    let address = code.verification_uri_complete.as_ref().unwrap_or(&code.verification_uri);
     console.report_text(&format!(
         "Open {address} and confirm the code {}",
         code.user_code

@@ -84,9 +84,7 @@ pub(in crate::commands) fn run(
         }
     }
     if mistakes.is_empty() {
-        return console
-            .print("configuration is good")
-            .map_err(CommandError::Output);
+        return console.print("configuration is good").map_err(CommandError::Output);
     }
     let mistakes = value::without_passwords(&mistakes.join("\n"));
     Err(ConfigError::Invalid(mistakes).into())

@@ -221,9 +221,8 @@ fn conflicting_options_are_found_before_the_start() {
     --tls-cert is set, but --tls-key is not: HTTPS requires both
     --log-filter ==: invalid filter directive
     ");
-    let wrong: Environment = [("NEAP_MAX_TABLES", "none"), ("NEAP_HTTP_BIND", "8181")]
-        .into_iter()
-        .collect();
+    let wrong: Environment =
+        [("NEAP_MAX_TABLES", "none"), ("NEAP_HTTP_BIND", "8181")].into_iter().collect();
     let (status, _, err) = run_with(&["config", "check"], &wrong, "");
     assert_eq!(status, 1);
     insta::assert_snapshot!(err, @"

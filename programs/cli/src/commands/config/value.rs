@@ -25,9 +25,7 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Integer(integer) => {
             let number = i64::from_str_radix(integer.as_str(), integer.radix());
-            number
-                .map(|number| number.to_string())
-                .map_err(|error| error.to_string())
+            number.map(|number| number.to_string()).map_err(|error| error.to_string())
         }
         DeValue::Float(float) => Ok(float.as_str().to_owned()),
         DeValue::Boolean(is_on) => Ok(is_on.to_string()),
@@ -48,9 +46,7 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// Returns whether the option takes a value that can't be omitted.
 fn takes_values(arg: &Arg) -> bool {
-    let may_lack_it = arg
-        .get_num_args()
-        .is_some_and(|range| range.min_values() == 0);
+    let may_lack_it = arg.get_num_args().is_some_and(|range| range.min_values() == 0);
     !may_lack_it && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
@@ -124,11 +120,7 @@ pub(super) fn without_passwords(text: &str) -> String {
 fn message(error: &clap::Error) -> String {
     let message = without_passwords(&error.render().to_string());
     let text = message.strip_prefix("error: ").unwrap_or(&message);
-    let lines: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let text = lines.join(" ");
     // The caller has already named the option.
     match text.split_once("' for '--") {

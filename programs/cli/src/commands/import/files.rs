@@ -186,11 +186,8 @@ fn head(args: &UploadArgs, file_name: &str, boundary: &str) -> String {
     let mut text = field("database", &args.database.database);
     text.push_str(&field("table", &args.table));
     if !args.columns.is_empty() {
-        let types: BTreeMap<_, _> = args
-            .columns
-            .iter()
-            .map(|column| (&column.name, &column.column_type))
-            .collect();
+        let types: BTreeMap<_, _> =
+            args.columns.iter().map(|column| (&column.name, &column.column_type)).collect();
         let metadata = json!({ "column_mapping": types }).to_string();
         text.push_str(&field("column_metadata", &metadata));
     }
@@ -229,10 +226,7 @@ mod tests {
 
     #[test]
     fn a_column_has_a_name_and_a_type() {
-        let parse = |text: &str| {
-            text.parse::<ColumnOption>()
-                .map(|it| (it.name, it.column_type))
-        };
+        let parse = |text: &str| text.parse::<ColumnOption>().map(|it| (it.name, it.column_type));
         let is = |name: &str, column_type: &str| Ok((name.to_owned(), column_type.to_owned()));
         assert_eq!(parse("room:tag"), is("room", "tag"));
         assert_eq!(parse("at=time"), is("at", "time"));

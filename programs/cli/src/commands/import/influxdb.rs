@@ -400,9 +400,7 @@ async fn finish(
     summary: &ImportSummary,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    console
-        .print_text(&summary.to_string())
-        .map_err(CommandError::Output)?;
+    console.print_text(&summary.to_string()).map_err(CommandError::Output)?;
     for problem in summary.problems() {
         console.report_text(&problem);
     }

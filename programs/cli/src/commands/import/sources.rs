@@ -131,9 +131,7 @@ impl FileSource {
     /// The name of the file without folders.
     pub(super) fn file_name(&self) -> String {
         let name = match self {
-            Self::Local(path) => path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned()),
+            Self::Local(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
             Self::Object { object, .. } => object.location.filename().map(str::to_owned),
         };
         name.unwrap_or_default()
@@ -148,9 +146,8 @@ impl FileSource {
     ) -> Result<BoxStream<'static, Result<Bytes, std::io::Error>>, SourceError> {
         match self {
             Self::Local(path) => {
-                let file = tokio::fs::File::open(path)
-                    .await
-                    .map_err(|error| of_file(path, error))?;
+                let file =
+                    tokio::fs::File::open(path).await.map_err(|error| of_file(path, error))?;
                 Ok(stream::try_unfold(file, read_piece).boxed())
             }
             Self::Object { store, object } => {
@@ -192,10 +189,7 @@ fn local_files(path: &Path) -> Result<Vec<FileSource>, SourceError> {
             let path = entry.path();
             if entry.file_type().map_err(failed)?.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == EXTENSION)
-            {
+            } else if path.extension().is_some_and(|extension| extension == EXTENSION) {
                 files.push(FileSource::Local(path));
             }
         }

@@ -171,9 +171,7 @@ async fn show_versions(
             json!(version.version),
             json!(time_text(version.mark.time())),
             json!(version.mark.as_u64()),
-            version
-                .committed
-                .map_or(Value::Null, |at| json!(time_text(at))),
+            version.committed.map_or(Value::Null, |at| json!(time_text(at))),
         ]
     });
     let rows = Rows {
@@ -188,11 +186,7 @@ async fn show_retention(
     args: &ShowRetentionArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let query: Vec<_> = args
-        .database
-        .iter()
-        .map(|database| ("db", database.as_str()))
-        .collect();
+    let query: Vec<_> = args.database.iter().map(|database| ("db", database.as_str())).collect();
     let client = args.connection.client(None)?;
     let path = "/api/v3/configure/retention";
     let kept: Vec<RetentionRow> = client.fetch_json(Method::GET, path, &query).await?;
@@ -244,9 +238,7 @@ async fn show_databases(
         ("format", args.output.format.as_str()),
         ("show_deleted", &show_deleted),
     ];
-    let request = client
-        .request(Method::GET, "/api/v3/configure/database")
-        .query(&query);
+    let request = client.request(Method::GET, "/api/v3/configure/database").query(&query);
     let response = client.send(request).await?;
     args.output.deliver(&client, response, console).await
 }

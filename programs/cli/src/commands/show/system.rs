@@ -156,13 +156,8 @@ impl SystemDatabase<'_> {
         let format = OutputFormat::from(args.format);
         for table in self.tables().await? {
             let sql = select(&table, &[], &[], args.limit);
-            let answer = self
-                .client
-                .query_sql(self.database, &sql, format.as_str())
-                .await?;
-            console
-                .print(format_args!("{table} summary:"))
-                .map_err(CommandError::Output)?;
+            let answer = self.client.query_sql(self.database, &sql, format.as_str()).await?;
+            console.print(format_args!("{table} summary:")).map_err(CommandError::Output)?;
             output::deliver(&self.client, answer, format, None, console).await?;
         }
         Ok(())
@@ -204,12 +199,7 @@ mod tests {
 
     #[test]
     fn tables_are_queried_as_asked_for() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect::<Vec<_>>()
-        };
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         insta::assert_snapshot!(select("tokens", &[], &[], 0), @r#"SELECT * FROM system."tokens""#);
         insta::assert_snapshot!(select("queries", &[], &[], 100), @r#"SELECT * FROM system."queries" ORDER BY issue_time DESC LIMIT 100"#);
         insta::assert_snapshot!(select("queries", &names(&["id", "phase"]), &names(&["id desc"]), 5), @r#"SELECT id, phase FROM system."queries" ORDER BY id desc LIMIT 5"#);

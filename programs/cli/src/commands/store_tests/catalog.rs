@@ -20,10 +20,7 @@ fn catalogs_are_listed_and_printed_without_secrets() {
     let sequence: u64 = out.trim().parse().unwrap();
     assert!(sequence > 1);
     let (_, out, _) = run_on(folder.path(), &["debug", "catalog", "list"]);
-    let keys: Vec<_> = out
-        .lines()
-        .filter_map(|line| line.split('\t').next())
-        .collect();
+    let keys: Vec<_> = out.lines().filter_map(|line| line.split('\t').next()).collect();
     assert_eq!(keys.first(), Some(&"catalog"));
     assert!(keys.iter().any(|key| key.starts_with("db/")), "{out}");
     let (_, out, _) = run_on(folder.path(), &["debug", "catalog", "snapshot"]);

@@ -67,9 +67,7 @@ fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
         *found |= guide.contains(slip);
         guide = guide.replace(slip, mended);
     }
-    let commands = code_blocks(&guide)
-        .into_iter()
-        .flat_map(|block| shell::commands(&block));
+    let commands = code_blocks(&guide).into_iter().flat_map(|block| shell::commands(&block));
     let called = commands.filter_map(|command| {
         let at = command.words.iter().position(|word| word == "influxdb3")?;
         command.words.get(at..).map(<[String]>::to_vec)

@@ -58,19 +58,14 @@ fn table() -> String {
 }
 
 fn add_rows(command: &Command, path: &str, table: &mut String) {
-    for subcommand in command
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set())
-    {
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let path = format!("{path} {}", subcommand.get_name());
         if subcommand.has_subcommands() {
             add_rows(subcommand, &path, table);
             continue;
         }
-        let aliases: String = subcommand
-            .get_visible_aliases()
-            .map(|alias| format!(", `{alias}`"))
-            .collect();
+        let aliases: String =
+            subcommand.get_visible_aliases().map(|alias| format!(", `{alias}`")).collect();
         let about = subcommand.get_about().map(ToString::to_string);
         writeln!(
             table,

@@ -58,9 +58,7 @@ fn without_a_command_the_server_is_started() {
     let after = |args: &[&str]| {
         let args = ["neap"].iter().chain(args).map(OsString::from).collect();
         let args = with_command(args).into_iter().skip(1);
-        args.map(|arg| arg.into_string().unwrap())
-            .collect::<Vec<_>>()
-            .join(" ")
+        args.map(|arg| arg.into_string().unwrap()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(after(&[]), "serve");
     assert_eq!(

@@ -78,9 +78,7 @@ fn a_key_for_clients_of_questdb_stays_with_the_client() {
     let (options, rest) = options.split_once('\n').unwrap();
     assert!(rest.contains("IMPORTANT: Store this key securely"), "{out}");
     let value = |name: &str| {
-        let mut options = options
-            .split(';')
-            .filter_map(|option| option.split_once('='));
+        let mut options = options.split(';').filter_map(|option| option.split_once('='));
         let found = options.find(|(option, _)| *option == name).unwrap();
         found.1.to_owned()
     };

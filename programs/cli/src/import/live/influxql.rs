@@ -290,9 +290,7 @@ pub(super) async fn count(
     table: &SourceTable,
     range: TimeRange,
 ) -> Result<SliceCounts, ImportError> {
-    let counts = table
-        .selected_fields()
-        .map(|field| format!("count({field})"));
+    let counts = table.selected_fields().map(|field| format!("count({field})"));
     let columns = counts.collect::<Vec<_>>().join(", ");
     let query = table.select(&columns, range, "");
     let rows = query_all(source, &table.database, &query).await?;
@@ -388,9 +386,7 @@ impl RowLines<'_> {
                 other => other.to_string(),
             };
             *count += 1;
-            let action = self
-                .plan
-                .map(|plan| plan.action(&field.name, field.value_type));
+            let action = self.plan.map(|plan| plan.action(&field.name, field.value_type));
             let (column, value_type) = match action {
                 Some(ColumnAction::Skip) => continue,
                 Some(ColumnAction::Keep { column }) => (column, field.value_type),

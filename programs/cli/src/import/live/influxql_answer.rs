@@ -141,15 +141,8 @@ mod tests {
     fn errors_of_the_server_are_errors() {
         let answer = |text: &str| {
             let mut splitter = AnswerSplitter::default();
-            splitter
-                .push(&Bytes::copy_from_slice(text.as_bytes()))
-                .unwrap();
-            splitter
-                .next(true)
-                .unwrap()
-                .unwrap()
-                .into_series()
-                .unwrap_err()
+            splitter.push(&Bytes::copy_from_slice(text.as_bytes())).unwrap();
+            splitter.next(true).unwrap().unwrap().into_series().unwrap_err()
         };
         assert_eq!(answer(r#"{"error":"a"}"#), "a");
         assert_eq!(

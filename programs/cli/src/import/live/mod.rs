@@ -96,14 +96,10 @@ pub async fn import_live(
         shared: &shared,
         progress,
     };
-    let copies = tables
-        .iter()
-        .map(|table| copy_table(&source, table, &target));
+    let copies = tables.iter().map(|table| copy_table(&source, table, &target));
     let copies = stream::iter(copies).buffer_unordered(import.parallel.max(1));
     copies.try_collect::<()>().await?;
-    let shared = shared
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let shared = shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     shared.state.save()?;
     for difference in &shared.differences {
         report(difference);
@@ -161,16 +157,9 @@ impl SourceTable {
     fn add_to(&self, scan: &mut SchemaScan) {
         let key = neap_tsm::SeriesKey {
             measurement: self.name.clone(),
-            tags: self
-                .tags
-                .iter()
-                .map(|tag| (tag.clone(), String::new()))
-                .collect(),
+            tags: self.tags.iter().map(|tag| (tag.clone(), String::new())).collect(),
         };
-        let fields = self
-            .fields
-            .iter()
-            .map(|field| (field.name.clone(), field.value_type));
+        let fields = self.fields.iter().map(|field| (field.name.clone(), field.value_type));
         scan.add(&self.target, &key, fields);
     }
 }

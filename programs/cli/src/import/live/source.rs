@@ -80,19 +80,15 @@ impl Source {
             world: world.clone(),
         };
         if settings.version.is_none() {
-            let answer = source
-                .send(|source| source.request(Method::GET, "/ping"))
-                .await?;
+            let answer = source.send(|source| source.request(Method::GET, "/ping")).await?;
             let version = answer
                 .headers()
                 .get("x-influxdb-version")
                 .and_then(|version| version.to_str().ok());
-            source.version = version
-                .and_then(parse_version)
-                .ok_or_else(|| ImportError::Query {
-                    query: "/ping".to_owned(),
-                    reason: "no version: name it with --from-version".to_owned(),
-                })?;
+            source.version = version.and_then(parse_version).ok_or_else(|| ImportError::Query {
+                query: "/ping".to_owned(),
+                reason: "no version: name it with --from-version".to_owned(),
+            })?;
         }
         Ok(source)
     }
@@ -125,10 +121,7 @@ impl Source {
         loop {
             match self.client.send(request(self)).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => backoff
-                    .wait_after(error)
-                    .await
-                    .map_err(ImportError::Source)?,
+                Err(error) => backoff.wait_after(error).await.map_err(ImportError::Source)?,
             }
         }
     }

@@ -54,11 +54,7 @@ pub(super) async fn tables(
 ) -> Result<Vec<SourceTable>, ImportError> {
     let path = "/api/v3/configure/database";
     let response = source
-        .send(|source| {
-            source
-                .request(Method::GET, path)
-                .query(&[("format", "json")])
-        })
+        .send(|source| source.request(Method::GET, path).query(&[("format", "json")]))
         .await?;
     let bytes = read_all(source, response, path).await?;
     let databases: Vec<DatabaseRow> = parse(&bytes, path)?;

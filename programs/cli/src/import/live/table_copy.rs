@@ -189,10 +189,7 @@ async fn copy_with_retries(
         match copied {
             Ok(counts) => return Ok((counts, writer.summary)),
             Err(ImportError::Source(error)) => {
-                backoff
-                    .wait_after(error)
-                    .await
-                    .map_err(ImportError::Source)?;
+                backoff.wait_after(error).await.map_err(ImportError::Source)?;
             }
             Err(error) => return Err(error),
         }

@@ -107,9 +107,7 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
                 long_name = name_of_extension(kind, &extension).or(long_name);
             }
             EntryType::Regular => {
-                let name = long_name
-                    .take()
-                    .unwrap_or_else(|| text(&header.path_bytes()));
+                let name = long_name.take().unwrap_or_else(|| text(&header.path_bytes()));
                 match file_name(&name) {
                     Some(name) => {
                         let mut file = owner_only::create_file(&folder.join(name))?;
@@ -225,14 +223,10 @@ mod tests {
     fn long_names_are_those_of_the_extensions() {
         let mut archive = Builder::new(Vec::new());
         let long_path = format!("{}1.tsm", "autogen/".repeat(20));
-        archive
-            .append_data(&mut header(b"x"), long_path, &b"x"[..])
-            .unwrap();
+        archive.append_data(&mut header(b"x"), long_path, &b"x"[..]).unwrap();
         let path = [("path", &b"autogen/2.tsm"[..])];
         archive.append_pax_extensions(path).unwrap();
-        archive
-            .append_data(&mut header(b"y"), "short", &b"y"[..])
-            .unwrap();
+        archive.append_data(&mut header(b"y"), "short", &b"y"[..]).unwrap();
         assert_eq!(
             extracted(&archive.into_inner().unwrap()).unwrap(),
             [("1.tsm", b"x"), ("2.tsm", b"y")]

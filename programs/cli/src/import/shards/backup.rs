@@ -213,9 +213,7 @@ fn found_shards(
     shards: BTreeMap<ShardKey, Vec<PathBuf>>,
     missing: Vec<String>,
 ) -> Result<FoundShards, ImportError> {
-    let shards = shards
-        .into_iter()
-        .map(|(key, archives)| shard_source(key, archives));
+    let shards = shards.into_iter().map(|(key, archives)| shard_source(key, archives));
     Ok(FoundShards {
         shards: shards.collect::<Result<_, _>>()?,
         missing,

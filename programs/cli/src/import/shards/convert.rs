@@ -19,10 +19,7 @@ fn to_floats(values: &Values) -> Vec<f64> {
         Values::Float(list) => list.clone(),
         Values::Integer(list) => list.iter().map(|value| *value as f64).collect(),
         Values::Unsigned(list) => list.iter().map(|value| *value as f64).collect(),
-        Values::Boolean(list) => list
-            .iter()
-            .map(|value| f64::from(u8::from(*value)))
-            .collect(),
+        Values::Boolean(list) => list.iter().map(|value| f64::from(u8::from(*value))).collect(),
         Values::String(list) => vec![0.0; list.len()],
     }
 }
@@ -30,18 +27,10 @@ fn to_floats(values: &Values) -> Vec<f64> {
 fn to_strings(values: &Values) -> Strings {
     let mut strings = Strings::default();
     match values {
-        Values::Float(list) => list
-            .iter()
-            .for_each(|value| strings.push(&value.to_string())),
-        Values::Integer(list) => list
-            .iter()
-            .for_each(|value| strings.push(&value.to_string())),
-        Values::Unsigned(list) => list
-            .iter()
-            .for_each(|value| strings.push(&value.to_string())),
-        Values::Boolean(list) => list
-            .iter()
-            .for_each(|value| strings.push(&value.to_string())),
+        Values::Float(list) => list.iter().for_each(|value| strings.push(&value.to_string())),
+        Values::Integer(list) => list.iter().for_each(|value| strings.push(&value.to_string())),
+        Values::Unsigned(list) => list.iter().for_each(|value| strings.push(&value.to_string())),
+        Values::Boolean(list) => list.iter().for_each(|value| strings.push(&value.to_string())),
         Values::String(list) => strings.clone_from(list),
     }
     strings
@@ -53,11 +42,7 @@ pub(super) fn with_values(chunk: RowChunk) -> RowChunk {
         return chunk;
     }
     let mut is_kept = vec![false; chunk.times.len()];
-    for present in chunk
-        .columns
-        .iter()
-        .filter_map(|column| column.present.as_ref())
-    {
+    for present in chunk.columns.iter().filter_map(|column| column.present.as_ref()) {
         for (kept, present) in is_kept.iter_mut().zip(present) {
             *kept |= *present;
         }

@@ -344,9 +344,7 @@ impl ImportRun<'_> {
                 return Ok(Some((unit, number, body)));
             }
             WorkerMessage::Damage(damage) => {
-                damage
-                    .into_iter()
-                    .for_each(|part| self.summary.add_damage(part));
+                damage.into_iter().for_each(|part| self.summary.add_damage(part));
             }
             WorkerMessage::Refused { database, rows } => {
                 self.summary.add_refused(&database, rows);

@@ -134,21 +134,16 @@ impl ScanThread {
     /// A shard cannot be read.
     pub(super) fn run(self, mut scan: SchemaScan) -> Result<SchemaScan, ImportError> {
         while let Some((source, database)) = self.queue.take() {
-            self.progress
-                .set_message(format!("scanning {}", source.name()));
+            self.progress.set_message(format!("scanning {}", source.name()));
             let shard = OpenShard::open(&source, &self.temporary, &self.world)?;
             let mut reader = ShardReader::open(&shard.files)?;
             while let Some(series) = reader.next_series() {
                 let key = series.parse_key();
                 let is_wanted = self.filter.includes_measurement(&key.measurement)
-                    && series
-                        .time_range()
-                        .is_some_and(|range| range.overlaps(&self.filter.times));
+                    && series.time_range().is_some_and(|range| range.overlaps(&self.filter.times));
                 if is_wanted {
-                    let fields = series
-                        .fields
-                        .into_iter()
-                        .map(|field| (field.name, field.value_type));
+                    let fields =
+                        series.fields.into_iter().map(|field| (field.name, field.value_type));
                     scan.add(&database, &key, fields);
                 }
             }

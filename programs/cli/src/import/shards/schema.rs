@@ -240,12 +240,7 @@ impl TableScan {
     ) -> TablePlan {
         let mut plan = TablePlan::default();
         let mut names = ColumnNames {
-            taken: self
-                .tags
-                .iter()
-                .chain(self.fields.keys())
-                .cloned()
-                .collect(),
+            taken: self.tags.iter().chain(self.fields.keys()).cloned().collect(),
         };
         for tag in self.tags.iter().filter(|tag| is_reserved(tag)) {
             let column = names.unique(format!("{tag}_tag"));

@@ -105,9 +105,7 @@ fn is_bucket_id(name: &str) -> bool {
 /// Returns the names of buckets by their IDs, if a database file of InfluxDB 2 is near.
 fn bucket_names(folder: &Path) -> Result<BTreeMap<String, String>, ImportError> {
     let near = folder.ancestors().take(3);
-    let path = near
-        .map(|folder| folder.join("influxd.bolt"))
-        .find(|path| path.is_file());
+    let path = near.map(|folder| folder.join("influxd.bolt")).find(|path| path.is_file());
     match path {
         Some(path) => bolt::bucket_names(&path),
         None => Ok(BTreeMap::new()),
@@ -131,9 +129,7 @@ fn folders(data: &Path, wal: &Path) -> Result<BTreeSet<String>, ImportError> {
 fn folder_bytes(folder: &Path) -> Result<u64, ImportError> {
     let mut bytes = 0u64;
     for entry in entries(folder)? {
-        let metadata = entry
-            .metadata()
-            .map_err(|error| ImportError::io(&entry.path(), error))?;
+        let metadata = entry.metadata().map_err(|error| ImportError::io(&entry.path(), error))?;
         bytes = bytes.saturating_add(metadata.len());
     }
     Ok(bytes)

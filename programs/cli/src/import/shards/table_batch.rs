@@ -62,11 +62,7 @@ impl TableBatch {
 
     /// Returns an estimate of the size as an Arrow stream in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let fields: usize = self
-            .fields
-            .iter()
-            .map(|field| field.values.memory_bytes())
-            .sum();
+        let fields: usize = self.fields.iter().map(|field| field.values.memory_bytes()).sum();
         let keys = (self.tags.len() * 4 + 8) * self.rows();
         fields + keys + self.text_bytes
     }
@@ -81,8 +77,7 @@ impl TableBatch {
     ) {
         let before = self.rows();
         let count = range.len();
-        self.times
-            .extend_from_slice(times.get(range.clone()).unwrap_or_default());
+        self.times.extend_from_slice(times.get(range.clone()).unwrap_or_default());
         for (name, value) in tags {
             self.push_tag(name, value, before, count);
         }
@@ -93,9 +88,7 @@ impl TableBatch {
             }
         }
         let rows = self.rows();
-        self.tags
-            .iter_mut()
-            .for_each(|tag| tag.keys.resize(rows, NO_TAG));
+        self.tags.iter_mut().for_each(|tag| tag.keys.resize(rows, NO_TAG));
         self.fields.iter_mut().for_each(|field| field.pad(rows));
     }
 

@@ -121,10 +121,7 @@ impl ShardWorker {
         let after = last_key.and_then(|key| hex::decode(key).ok());
         let mut reported_bytes = 0;
         while let Some(series) = shard.next_series() {
-            if after
-                .as_ref()
-                .is_some_and(|after| !follows(&series.key, after))
-            {
+            if after.as_ref().is_some_and(|after| !follows(&series.key, after)) {
                 continue;
             }
             let key = series.parse_key();
@@ -241,17 +238,12 @@ impl ShardWorker {
             })
             .collect();
         let rows = chunk.times.len();
-        let bytes: usize = columns
-            .iter()
-            .map(|column| column.values.memory_bytes())
-            .sum();
+        let bytes: usize = columns.iter().map(|column| column.values.memory_bytes()).sum();
         let step = (STEP_BYTES.saturating_mul(rows) / bytes.max(1)).max(1);
         let mut start = 0;
         while start < rows {
             let end = (start + step).min(rows);
-            self.rows
-                .batch
-                .push(tags, &chunk.times, &columns, start..end);
+            self.rows.batch.push(tags, &chunk.times, &columns, start..end);
             start = end;
             // Some room is left for the schema and the padding of Arrow.
             if self.rows.batch.bytes() >= self.settings.max_request_bytes / 4 * 3
@@ -269,10 +261,7 @@ impl ShardWorker {
         if counts.rows > 0 {
             let database = self.done.tables.entry(self.database.to_string());
             let tables: &mut BTreeMap<_, TableCounts> = database.or_default();
-            tables
-                .entry(self.rows.table.clone())
-                .or_default()
-                .add(&counts);
+            tables.entry(self.rows.table.clone()).or_default().add(&counts);
         }
     }
 
@@ -288,11 +277,7 @@ impl ShardWorker {
             reason,
         };
         let bytes = self.rows.batch.bytes();
-        let batch = self
-            .rows
-            .batch
-            .finish()
-            .map_err(|error| failed(error.to_string()))?;
+        let batch = self.rows.batch.finish().map_err(|error| failed(error.to_string()))?;
         if rows < SMALL_ROWS && bytes < self.settings.max_request_bytes / 4 {
             let numbered = NumberedBatch {
                 first_row: 1,
@@ -369,8 +354,7 @@ fn follows(series: &[u8], other: &[u8]) -> bool {
 /// Returns the columns of the tags of a series.
 fn tag_columns<'a>(key: &'a SeriesKey, plan: &'a TablePlan) -> Vec<(&'a str, &'a str)> {
     let tags = key.tags.iter();
-    tags.map(|(name, value)| (plan.tag_column(name), value.as_str()))
-        .collect()
+    tags.map(|(name, value)| (plan.tag_column(name), value.as_str())).collect()
 }
 
 /// Names and converts the columns of a chunk. Two columns of the same name become two chunks.

@@ -96,10 +96,7 @@ async fn put(client: &FlightTestClient, database: &str) -> Result<(), Status> {
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let path = vec![database.to_owned(), "flight".to_owned()];
-    client
-        .put(FlightDescriptor::new_path(path), vec![batch])
-        .await
-        .map(drop)
+    client.put(FlightDescriptor::new_path(path), vec![batch]).await.map(drop)
 }
 
 #[tokio::test]

@@ -67,10 +67,8 @@ async fn table(client: &FlightTestClient, sql: &str) -> String {
 async fn record_batches_are_rows_of_a_table() {
     let served = server_with_rows().await;
     let client = FlightTestClient::new(&served, &[("database", "d")]);
-    let (headers, results) = client
-        .put(descriptor(&ingest("rooms")), vec![batch(), batch()])
-        .await
-        .unwrap();
+    let (headers, results) =
+        client.put(descriptor(&ingest("rooms")), vec![batch(), batch()]).await.unwrap();
     assert!(headers.contains_key("x-neap-stamp"));
     let result = DoPutUpdateResult::decode(&*results[0].app_metadata).unwrap();
     assert_eq!((result.record_count, results.len()), (4, 1));
@@ -163,16 +161,10 @@ async fn a_refused_row_is_named_and_its_part_is_not_stored() {
     };
     let long = "x".repeat((1 << 20) + 1);
     let batches = vec![rows(vec!["a".to_owned()]), rows(vec!["b".to_owned(), long])];
-    let refused = client
-        .put(descriptor(&ingest("texts")), batches)
-        .await
-        .err()
-        .unwrap();
+    let refused = client.put(descriptor(&ingest("texts")), batches).await.err().unwrap();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().starts_with("row 3: "), "{refused}");
-    let missing = client
-        .rows(r#"{"database":"d","sql_query":"SELECT * FROM texts"}"#)
-        .await;
+    let missing = client.rows(r#"{"database":"d","sql_query":"SELECT * FROM texts"}"#).await;
     assert!(missing.is_err());
 }
 

@@ -310,11 +310,7 @@ async fn catalogs_schemas_and_tables_are_listed() {
         .downcast_ref::<arrow::array::BinaryArray>();
     let schema = schema_of(schema.unwrap().value(0));
     assert_eq!(schema.fields().len(), 7);
-    let all = client
-        .command_rows(&CommandGetTables::default())
-        .await
-        .unwrap()
-        .table();
+    let all = client.command_rows(&CommandGetTables::default()).await.unwrap().table();
     for name in ["home", "queries", "columns"] {
         assert!(all.contains(name), "{all}");
     }
@@ -361,9 +357,7 @@ async fn a_query_that_does_not_run_cannot_be_cancelled() {
     let request = CancelFlightInfoRequest {
         info: Some(info.clone()),
     };
-    let cancelled = client
-        .act("CancelFlightInfo", request.encode_to_vec())
-        .await;
+    let cancelled = client.act("CancelFlightInfo", request.encode_to_vec()).await;
     assert_eq!(code(cancelled), Code::NotFound);
     let request = ActionCancelQueryRequest {
         info: info.encode_to_vec().into(),

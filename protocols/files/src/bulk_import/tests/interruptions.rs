@@ -145,9 +145,7 @@ impl Cluster {
         let tail = self.tail().await;
         self.flusher.flush(self.database().await).await.unwrap();
         let mark = self.mark().await;
-        let taken = tail
-            .into_iter()
-            .filter(|name| before < name.stamp && name.stamp <= mark);
+        let taken = tail.into_iter().filter(|name| before < name.stamp && name.stamp <= mark);
         self.flushed.extend(taken);
     }
 
@@ -200,8 +198,7 @@ impl Cluster {
         let written = service.write("home", lines.into(), options);
         written.await.unwrap();
         let overwritten = times.filter(|time| visible.imported.contains(time));
-        self.written
-            .extend(overwritten.map(|time| (time, Some(value))));
+        self.written.extend(overwritten.map(|time| (time, Some(value))));
     }
 
     /// Deletes rows, and records those whose row of the job was visible.
@@ -383,9 +380,7 @@ async fn check(run: &Run) {
         match *action {
             Action::Overwrite(start, rows) => {
                 let value = -1.0 - number as f64;
-                cluster
-                    .overwrite(start..ROWS.min(start + rows), value)
-                    .await;
+                cluster.overwrite(start..ROWS.min(start + rows), value).await;
             }
             Action::Delete(start, rows) => {
                 cluster.delete(table, start..ROWS.min(start + rows)).await;

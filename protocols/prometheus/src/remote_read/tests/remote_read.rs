@@ -18,9 +18,7 @@ use crate::{
 
 /// Returns 300 samples.
 fn samples() -> Vec<(i64, f64)> {
-    (0..300u32)
-        .map(|n| (i64::from(n) * 15_000, f64::from(n) / 2.0))
-        .collect()
+    (0..300u32).map(|n| (i64::from(n) * 15_000, f64::from(n) / 2.0)).collect()
 }
 
 /// Writes four series of the metric `r1`, and one of `r2` and `r3` each.
@@ -93,10 +91,8 @@ async fn series_of_several_tables_are_sorted_by_labels() {
     let frames = frames(&body);
     let indexes: Vec<_> = frames.iter().map(|frame| frame.query_index).collect();
     assert_eq!(indexes, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
-    let streamed: Vec<_> = frames
-        .iter()
-        .map(|frame| text(&frame.chunked_series[0].labels))
-        .collect();
+    let streamed: Vec<_> =
+        frames.iter().map(|frame| text(&frame.chunked_series[0].labels)).collect();
     assert_eq!(streamed, [sorted, sorted].concat());
 }
 
@@ -175,9 +171,7 @@ async fn histograms_are_returned_as_samples_only() {
     assert_eq!(server.series(all()).await, [written]);
     let (status, body) = server.read(vec![all()], &[StreamedXorChunks]).await;
     assert_eq!(status, 400, "{body:?}");
-    let (status, body) = server
-        .read(vec![all()], &[StreamedXorChunks, Samples])
-        .await;
+    let (status, body) = server.read(vec![all()], &[StreamedXorChunks, Samples]).await;
     assert_eq!(status, 200);
     assert!(crate::decompress(&body, 1_000).is_ok());
 }

@@ -81,10 +81,7 @@ async fn memory_is_reserved_for_points_before_they_exist() {
     };
     let message = wide_message();
     let mut reservation = service.reserve_exactly(0).await.unwrap();
-    let decoded = receiver
-        .decode(&message, WriteVersion::One, &mut reservation)
-        .await
-        .unwrap();
+    let decoded = receiver.decode(&message, WriteVersion::One, &mut reservation).await.unwrap();
     let needed = decoded.points.size_bytes() * POINTS_MEMORY_FACTOR;
     assert!(needed > 40 * message.len());
     assert!(service.reserved_bytes() >= needed);

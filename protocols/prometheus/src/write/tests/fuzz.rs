@@ -43,21 +43,19 @@ fn any_sequence_of_fields_is_stored_or_reported() {
         b"\xff",
         b"\x0a\x0e\x0a\x08__name__\x12\x02up",
     ];
-    bolero::check!()
-        .with_iterations(20_000)
-        .for_each(|choices: &[u8]| {
-            let mut message = Vec::new();
-            for series in choices.chunks(6) {
-                let pieces = series.iter();
-                let fields: Vec<u8> = pieces
-                    .flat_map(|choice| PIECES[usize::from(*choice) % PIECES.len()])
-                    .copied()
-                    .collect();
-                let tag = if series[0] < 128 { 0x0a } else { 0x2a };
-                message.push(tag);
-                message.push(u8::try_from(fields.len().min(127)).unwrap());
-                message.extend(fields);
-            }
-            check(&message);
-        });
+    bolero::check!().with_iterations(20_000).for_each(|choices: &[u8]| {
+        let mut message = Vec::new();
+        for series in choices.chunks(6) {
+            let pieces = series.iter();
+            let fields: Vec<u8> = pieces
+                .flat_map(|choice| PIECES[usize::from(*choice) % PIECES.len()])
+                .copied()
+                .collect();
+            let tag = if series[0] < 128 { 0x0a } else { 0x2a };
+            message.push(tag);
+            message.push(u8::try_from(fields.len().min(127)).unwrap());
+            message.extend(fields);
+        }
+        check(&message);
+    });
 }

@@ -113,25 +113,18 @@ impl RequestBuilder<'_> {
     }
 
     pub(super) fn version_1(&self) -> Vec<u8> {
-        let series = self
-            .series
-            .iter()
-            .enumerate()
-            .map(|(index, series)| WriteSeries {
-                labels: series.labels.clone(),
-                samples: series.samples.clone(),
-                exemplars: self.exemplars(index),
-                histograms: series.histograms.clone(),
-            });
-        let metadata = self
-            .metadata
-            .iter()
-            .map(|(name, kind, help, unit)| Metadata {
-                kind: *kind,
-                name: (*name).to_owned(),
-                help: (*help).to_owned(),
-                unit: (*unit).to_owned(),
-            });
+        let series = self.series.iter().enumerate().map(|(index, series)| WriteSeries {
+            labels: series.labels.clone(),
+            samples: series.samples.clone(),
+            exemplars: self.exemplars(index),
+            histograms: series.histograms.clone(),
+        });
+        let metadata = self.metadata.iter().map(|(name, kind, help, unit)| Metadata {
+            kind: *kind,
+            name: (*name).to_owned(),
+            help: (*help).to_owned(),
+            unit: (*unit).to_owned(),
+        });
         let request = WriteRequest {
             timeseries: series.collect(),
             metadata: metadata.collect(),
@@ -207,11 +200,8 @@ pub(super) fn described_metrics(metrics: usize, version: WriteVersion) -> Vec<u8
             request.encode_to_vec()
         }
         WriteVersion::Two => {
-            let symbols: Vec<_> = ["", "__name__"]
-                .into_iter()
-                .map(str::to_owned)
-                .chain(names)
-                .collect();
+            let symbols: Vec<_> =
+                ["", "__name__"].into_iter().map(str::to_owned).chain(names).collect();
             let series = (2..).take(metrics).map(|name| SymbolSeries {
                 labels_refs: vec![1, name],
                 metadata: Some(SymbolMetadata {

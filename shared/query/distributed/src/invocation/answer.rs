@@ -322,14 +322,10 @@ mod tests {
     use super::*;
 
     fn batch(values: &[i64]) -> RecordBatch {
-        let texts: Vec<String> = values
-            .iter()
-            .map(|value| format!("tag {}", value % 3))
-            .collect();
+        let texts: Vec<String> = values.iter().map(|value| format!("tag {}", value % 3)).collect();
         let tags: DictionaryArray<Int32Type> = texts.iter().map(String::as_str).collect();
-        let views = values
-            .iter()
-            .map(|value| format!("a text that is longer than a view, {value}"));
+        let views =
+            values.iter().map(|value| format!("a text that is longer than a view, {value}"));
         let schema = Schema::new(vec![
             Field::new("tag", tags.data_type().clone(), false),
             Field::new("text", DataType::Utf8View, false),

@@ -153,9 +153,7 @@ impl InvocationQuery {
         };
         let (query, stage, task) = (key.query_id, key.stage_id, key.task_number);
         let ticket = issuer.sign_task(ticket, format!("{query}/{stage}/{task}/{attempt}"));
-        ticket
-            .map(Some)
-            .map_err(|_| TaskRequestError::Invalid("ticket"))
+        ticket.map(Some).map_err(|_| TaskRequestError::Invalid("ticket"))
     }
 }
 

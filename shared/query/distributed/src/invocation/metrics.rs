@@ -60,9 +60,7 @@ impl TaskMetricsDocument {
 
 fn documents(set: &MetricsSet) -> Vec<MetricDocument> {
     let set = set.aggregate_by_name().sorted_for_display();
-    set.iter()
-        .filter_map(|metric| document(metric.value()))
-        .collect()
+    set.iter().filter_map(|metric| document(metric.value())).collect()
 }
 
 fn document(value: &MetricValue) -> Option<MetricDocument> {

@@ -144,9 +144,7 @@ impl TaskRequest {
         given.extend(ticket.map(|ticket| (HeaderName::from_static(TICKET_HEADER), ticket)));
         let mut headers = BTreeMap::new();
         for (name, value) in &given {
-            let value = value
-                .to_str()
-                .map_err(|_| TaskRequestError::Invalid("header"))?;
+            let value = value.to_str().map_err(|_| TaskRequestError::Invalid("header"))?;
             headers.insert(name.as_str().to_owned(), value.to_owned());
         }
         Ok(Self {

@@ -172,10 +172,7 @@ impl TaskRows {
                 Some(Ok(())) => return Ok(None),
                 Some(Err(error)) => return Err(DataFusionError::Shared(Arc::clone(error))),
             }
-            let read = reader
-                .read()
-                .await
-                .and_then(|(of, batch)| self.add(of, batch));
+            let read = reader.read().await.and_then(|(of, batch)| self.add(of, batch));
             if let Err(end) = read {
                 reader.outcome = Some(end.map_or(Ok(()), |error| Err(Arc::new(error))));
             }

@@ -236,16 +236,8 @@ fn long_text() -> String {
 async fn a_task_returns_its_rows_and_metrics() {
     let stage = Stage::new([]);
     let (end, messages) = stage.set_plan(key(), row(lit(41_i64))).await;
-    let rows: Vec<RecordBatch> = stage
-        .execute(key())
-        .await
-        .remove(0)
-        .try_collect()
-        .await
-        .unwrap();
-    let values = rows[0]
-        .column(0)
-        .as_primitive::<arrow::datatypes::Int64Type>();
+    let rows: Vec<RecordBatch> = stage.execute(key()).await.remove(0).try_collect().await.unwrap();
+    let values = rows[0].column(0).as_primitive::<arrow::datatypes::Int64Type>();
     assert_eq!(values.values(), &[41]);
     let messages: Vec<_> = messages.try_collect().await.unwrap();
     let [WorkerToCoordinatorMsg::TaskMetrics(metrics)] = &messages[..] else {
@@ -280,13 +272,7 @@ async fn the_execution_waits_for_the_plan() {
     let stage = Stage::new([]);
     let (streams, _set) =
         futures::join!(stage.execute(key()), stage.set_plan(key(), row(lit(1_i64))));
-    let rows: Vec<RecordBatch> = streams
-        .into_iter()
-        .next()
-        .unwrap()
-        .try_collect()
-        .await
-        .unwrap();
+    let rows: Vec<RecordBatch> = streams.into_iter().next().unwrap().try_collect().await.unwrap();
     assert_eq!(rows.len(), 1);
 }
 
@@ -401,22 +387,13 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
     };
     assert_eq!(query.0, 7);
 
-    let whole = stage
-        .bucket
-        .get(&key, Default::default())
-        .await
-        .unwrap()
-        .value;
+    let whole = stage.bucket.get(&key, Default::default()).await.unwrap().value;
     let neap_bucket::Get::Found(whole) = whole else {
         panic!("{key}");
     };
     for cut in [0, 100, whole.bytes.len() - 1] {
         let part = whole.bytes.slice(..cut);
-        stage
-            .bucket
-            .put(&key, part, PutMode::Overwrite)
-            .await
-            .unwrap();
+        stage.bucket.put(&key, part, PutMode::Overwrite).await.unwrap();
         let reply = TaskReply::Object {
             key: key.to_string(),
             bytes: cut as u64,
@@ -424,12 +401,7 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
         .to_json()
         .unwrap()
         .to_string();
-        stage
-            .invoker
-            .script
-            .lock()
-            .unwrap()
-            .push_back(Some(Ok(reply.into())));
+        stage.invoker.script.lock().unwrap().push_back(Some(Ok(reply.into())));
         let error = stage.run(row(lit(1_i64))).await.unwrap_err();
         assert!(error.to_string().contains("broke off"), "{error}");
     }

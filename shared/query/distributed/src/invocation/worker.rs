@@ -283,10 +283,7 @@ impl<'a> AnswerOutput<'a> {
             kind: "application/octet-stream".to_owned(),
             ..ObjectHeaders::default()
         };
-        let upload = self
-            .runner
-            .uploads
-            .begin(&key, headers, UploadMode::Replace);
+        let upload = self.runner.uploads.begin(&key, headers, UploadMode::Replace);
         let mut object = AnswerObject {
             upload: upload.await?,
             key,

@@ -62,20 +62,12 @@ fn rows_batch(rows: &[SampleRow]) -> RecordBatch {
         ),
         (
             "text",
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.text.clone())
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringArray>()),
         ),
         ("tag", Arc::new(DictionaryArray::new(keys, values))),
         (
             "time",
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.time)
-                    .collect::<TimestampNanosecondArray>(),
-            ),
+            Arc::new(rows.iter().map(|row| row.time).collect::<TimestampNanosecondArray>()),
         ),
     ])
 }
@@ -89,8 +81,7 @@ fn same_json(a: &serde_json::Value, b: &serde_json::Value) -> bool {
         }
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter()
-                    .all(|(key, a)| b.get(key).is_some_and(|b| same_json(a, b)))
+                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same_json(a, b)))
         }
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
             let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());

@@ -49,12 +49,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 
 /// Dictionary of tag values, `None` for null.
 fn tags(values: &[Option<&str>]) -> ArrayRef {
-    Arc::new(
-        values
-            .iter()
-            .copied()
-            .collect::<DictionaryArray<Int32Type>>(),
-    )
+    Arc::new(values.iter().copied().collect::<DictionaryArray<Int32Type>>())
 }
 /// A table of edge cases: every field type, extreme values, empty and unusual strings.
 fn awkward() -> RecordBatch {
@@ -226,10 +221,7 @@ fn a_batch_with_other_columns_is_refused() {
     for format in ALL {
         let mut encoder = Encoder::new(format, batch.schema(), FormatLimits::default());
         let narrow = batch.project(&[0, 1]).unwrap();
-        let refusal = encoder
-            .write(&narrow, &mut Vec::new())
-            .unwrap_err()
-            .to_string();
+        let refusal = encoder.write(&narrow, &mut Vec::new()).unwrap_err().to_string();
         assert_eq!(refusal, "the result has 7 columns, but a batch has 2");
     }
 }
@@ -340,9 +332,7 @@ fn parquet_leaves_row_group_by_row_group() {
     let mut file = Vec::new();
     let mut sizes = Vec::new();
     for part in 0..4 {
-        encoder
-            .write(&batch.slice(part * 5_000, 5_000), &mut file)
-            .unwrap();
+        encoder.write(&batch.slice(part * 5_000, 5_000), &mut file).unwrap();
         sizes.push(file.len());
     }
     assert!(sizes[1] > 40_000 && sizes[3] > sizes[1], "{sizes:?}");

@@ -37,9 +37,7 @@ async fn streamed_chunks_add_up_to_the_encoded_answer() {
             .unwrap();
         assert!(chunks.concat() == encode(format, &batches), "{format}");
         assert!(
-            chunks
-                .iter()
-                .all(|chunk| !chunk.is_empty() && chunk.len() <= 1 << 20),
+            chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= 1 << 20),
             "{format}"
         );
         if format.is_row_wise() {
@@ -119,14 +117,10 @@ async fn an_error_breaks_an_arrow_stream_off_before_its_end() {
 #[tokio::test]
 async fn streams_without_rows_have_no_chunk_but_the_empty_answer() {
     for (format, answer) in
-        ALL.into_iter()
-            .zip([vec!["[]"], vec![], vec![], vec!["++\n++"], vec![]])
+        ALL.into_iter().zip([vec!["[]"], vec![], vec![], vec!["++\n++"], vec![]])
     {
-        let chunks: Vec<Bytes> = chunks(format, vec![])
-            .await
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let chunks: Vec<Bytes> =
+            chunks(format, vec![]).await.into_iter().collect::<Result<_, _>>().unwrap();
         assert_eq!(chunks, answer, "{format}");
     }
 }

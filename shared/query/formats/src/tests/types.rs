@@ -157,12 +157,7 @@ fn every_type_has_its_form_in_the_text_formats() {
     for (name, array) in every_type() {
         let batch = batch(vec![(name, array)]);
         let table = text(Format::Pretty, &batch);
-        let cell = table
-            .lines()
-            .nth(3)
-            .unwrap()
-            .trim_matches(['|', ' '])
-            .to_owned();
+        let cell = table.lines().nth(3).unwrap().trim_matches(['|', ' ']).to_owned();
         let json = text(Format::JsonLines, &batch);
         let (value, null) = json.split_once('\n').unwrap();
         assert_eq!(null, "{}\n", "{name}");

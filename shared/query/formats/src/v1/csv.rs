@@ -79,11 +79,7 @@ impl SeriesEncoder for CsvEncoder {
             let columns = column_names.iter().map(String::as_str);
             self.head(["name", "tags"].into_iter().chain(columns), out);
         }
-        let tags: Vec<_> = key
-            .tags
-            .iter()
-            .map(|(tag, value)| format!("{tag}={value}"))
-            .collect();
+        let tags: Vec<_> = key.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
         self.prefix.clear();
         push_text(key.name.as_deref().unwrap_or_default(), &mut self.prefix);
         self.prefix.push(b',');

@@ -91,21 +91,15 @@ impl<'a> SeriesColumn<'a> {
                 let zone = zone.as_ref().map(|zone| zone.parse()).transpose()?;
                 Self::Time(nanos, zone)
             }
-            kind if kind.is_signed_integer() => Self::Integer(
-                as_type(&DataType::Int64)?
-                    .as_primitive::<Int64Type>()
-                    .clone(),
-            ),
-            kind if kind.is_unsigned_integer() => Self::Unsigned(
-                as_type(&DataType::UInt64)?
-                    .as_primitive::<UInt64Type>()
-                    .clone(),
-            ),
-            kind if kind.is_floating() => Self::Float(
-                as_type(&DataType::Float64)?
-                    .as_primitive::<Float64Type>()
-                    .clone(),
-            ),
+            kind if kind.is_signed_integer() => {
+                Self::Integer(as_type(&DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            }
+            kind if kind.is_unsigned_integer() => {
+                Self::Unsigned(as_type(&DataType::UInt64)?.as_primitive::<UInt64Type>().clone())
+            }
+            kind if kind.is_floating() => {
+                Self::Float(as_type(&DataType::Float64)?.as_primitive::<Float64Type>().clone())
+            }
             _ => Self::Text(as_type(&DataType::Utf8)?.as_string().clone()),
         })
     }
@@ -126,9 +120,7 @@ impl<'a> SeriesColumn<'a> {
         };
         let texts = &column.texts;
         column.rendered.prepare(&column.dictionary);
-        column
-            .rendered
-            .push(key, out, |out| render(texts.value(key), out));
+        column.rendered.push(key, out, |out| render(texts.value(key), out));
         true
     }
 

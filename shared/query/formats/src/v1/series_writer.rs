@@ -100,11 +100,8 @@ impl SeriesWriter {
     ) -> Result<(), SeriesError> {
         let text = |index: usize| cast(batch.column(index), &DataType::Utf8);
         let measurement = self.measurement.map(text).transpose()?;
-        let tags: Vec<ArrayRef> = self
-            .tags
-            .iter()
-            .map(|(_, index)| text(*index))
-            .collect::<Result<_, _>>()?;
+        let tags: Vec<ArrayRef> =
+            self.tags.iter().map(|(_, index)| text(*index)).collect::<Result<_, _>>()?;
         let ranges = ranges(batch.num_rows(), measurement.as_ref(), &tags)?;
         let series = ranges.into_iter().map(|range| {
             let key = self.key(range.start, measurement.as_ref(), &tags);
@@ -136,9 +133,7 @@ impl SeriesWriter {
                 Some(measurement) => Some(text(measurement)),
                 None => self.name.map(str::to_owned),
             },
-            tags: named
-                .map(|((tag, _), values)| (tag.clone(), text(values)))
-                .collect(),
+            tags: named.map(|((tag, _), values)| (tag.clone(), text(values))).collect(),
         }
     }
 }

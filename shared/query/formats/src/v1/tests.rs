@@ -74,11 +74,7 @@ fn batch(rows: &[SeriesRow]) -> RecordBatch {
         ),
         column(
             "tag",
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.1.as_deref())
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(rows.iter().map(|row| row.1.as_deref()).collect::<StringArray>()),
         ),
         column(
             "f",
@@ -94,18 +90,12 @@ fn batch(rows: &[SeriesRow]) -> RecordBatch {
         ),
         column(
             "s",
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.6.as_deref())
-                    .collect::<StringArray>(),
-            ),
+            Arc::new(rows.iter().map(|row| row.6.as_deref()).collect::<StringArray>()),
         ),
         column(
             "d",
             Arc::new(
-                rows.iter()
-                    .map(|row| row.6.as_deref())
-                    .collect::<DictionaryArray<Int32Type>>(),
+                rows.iter().map(|row| row.6.as_deref()).collect::<DictionaryArray<Int32Type>>(),
             ),
         ),
     ])
@@ -145,9 +135,7 @@ fn written(
         } else {
             batch(&rows[from..from + count])
         };
-        series_writer
-            .write(&batch, encoder.as_mut(), &mut out)
-            .unwrap();
+        series_writer.write(&batch, encoder.as_mut(), &mut out).unwrap();
     }
     encoder.end(None, &mut out);
     encoder.finish(&mut out);
@@ -168,10 +156,7 @@ fn joined(
     chunk_rows: usize,
 ) -> Value {
     let out = String::from_utf8(written(V1Format::Json, options, rows, batch_rows)).unwrap();
-    let chunks: Vec<Value> = out
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let chunks: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let mut all: Vec<Value> = Vec::new();
     let mut goes_on = false;
     for (index, chunk) in chunks.iter().enumerate() {
@@ -187,10 +172,7 @@ fn joined(
         let values = series["values"].as_array().unwrap().clone();
         assert!(values.len() == chunk_rows || !partial && values.len() < chunk_rows);
         if goes_on {
-            all.last_mut().unwrap()["values"]
-                .as_array_mut()
-                .unwrap()
-                .extend(values);
+            all.last_mut().unwrap()["values"].as_array_mut().unwrap().extend(values);
         } else {
             all.push(series);
         }
@@ -206,11 +188,8 @@ fn joined(
 
 /// Decodes a MessagePack value and returns it with the remaining bytes.
 fn unpacked(bytes: &[u8]) -> (Value, &[u8]) {
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-    };
+    let number =
+        |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let (first, rest) = bytes.split_first().unwrap();
     let sized = |width: usize| {
         (
@@ -267,10 +246,9 @@ fn as_floats(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64().map(|number| number + 0.0)),
         Value::Array(values) => values.iter().map(as_floats).collect(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| (name.clone(), as_floats(value)))
-            .collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), as_floats(value))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -307,9 +285,7 @@ fn values_that_json_does_not_know_are_null_or_an_error() {
     let mut series_writer = SeriesWriter::new(batch.schema_ref(), &by_tag());
     let mut out = Vec::new();
     encoder.begin(0, series_writer.columns(), &mut out);
-    let error = series_writer
-        .write(&batch, encoder.as_mut(), &mut out)
-        .unwrap_err();
+    let error = series_writer.write(&batch, encoder.as_mut(), &mut out).unwrap_err();
     encoder.end(Some(&error.to_string()), &mut out);
     encoder.finish(&mut out);
     insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"results":[{"statement_id":0,"series":[{"name":"m","tags":{"tag":""},"columns":["time","f","u","b","s","d"],"values":[["1970-01-01T00:00:00Z",1,null,null,null,null]]}],"error":"json: unsupported value: -Inf"}]}"#);

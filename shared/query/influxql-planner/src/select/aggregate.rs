@@ -90,9 +90,7 @@ impl SelectQuery<'_> {
             }
             None => self.whole_range(),
         };
-        let plan = LogicalPlanBuilder::from(rows)
-            .aggregate(groups, Vec::<Expr>::new())?
-            .build()?;
+        let plan = LogicalPlanBuilder::from(rows).aggregate(groups, Vec::<Expr>::new())?.build()?;
         let value = TypedExpr {
             expr: ident(VALUE),
             kind: argument.kind,
@@ -167,9 +165,7 @@ impl SelectQuery<'_> {
             None => time,
         };
         // Without group columns, DataFusion returns a row even for no input.
-        let rows_of_all = groups
-            .is_empty()
-            .then(|| aggregates.column(count(lit(1_i64))));
+        let rows_of_all = groups.is_empty().then(|| aggregates.column(count(lit(1_i64))));
         let mut plan = LogicalPlanBuilder::from(rows).aggregate(groups, aggregates.named())?;
         if let Some(rows_of_all) = rows_of_all {
             plan = plan.filter(rows_of_all.gt(lit(0_i64)))?;
@@ -358,9 +354,7 @@ fn percentile(
 ) -> Result<TypedExpr> {
     // A rank before the first value is none.
     let percent = number(call.args.get(1)).unwrap_or_default().max(0.0);
-    let all = array_agg(x.clone())
-        .filter(x.clone().is_not_null())
-        .build()?;
+    let all = array_agg(x.clone()).filter(x.clone().is_not_null()).build()?;
     let all = aggregates.column(all);
     let sorted = array_sort(all, lit("ASC"), lit("NULLS FIRST"));
     let rank = nearest_rank(aggregates.column(count(x)), percent);

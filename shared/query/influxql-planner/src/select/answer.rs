@@ -73,17 +73,14 @@ impl SelectAnswer {
 
     /// Returns the index of the output that projects a tag of `GROUP BY`.
     fn projected(&self, tag: &str) -> Option<usize> {
-        self.outputs
-            .fields
-            .iter()
-            .position(|output| match &output.expr {
-                Ast::Column(column) if column.name == tag => match self.columns.resolve(column) {
-                    ResolvedColumn::Tag => true,
-                    ResolvedColumn::Unknown => column.cast.is_none(),
-                    ResolvedColumn::Field(..) | ResolvedColumn::Time => false,
-                },
-                _ => false,
-            })
+        self.outputs.fields.iter().position(|output| match &output.expr {
+            Ast::Column(column) if column.name == tag => match self.columns.resolve(column) {
+                ResolvedColumn::Tag => true,
+                ResolvedColumn::Unknown => column.cast.is_none(),
+                ResolvedColumn::Field(..) | ResolvedColumn::Time => false,
+            },
+            _ => false,
+        })
     }
 
     /// Whether there is a tag with this name, and no field. `GROUP BY` may also name tags that do not exist.
@@ -116,10 +113,7 @@ impl SelectAnswer {
     fn sorted_by(&self, keys: &[String]) -> Vec<SortExpr> {
         let ascending = self.has_ascending_series();
         let nulls_first = self.interface == AnswerInterface::V1 && ascending;
-        let tags = self
-            .tags
-            .iter()
-            .map(|tag| ident(tag_column(tag)).sort(ascending, nulls_first));
+        let tags = self.tags.iter().map(|tag| ident(tag_column(tag)).sort(ascending, nulls_first));
         tags.chain(self.in_series(keys)).collect()
     }
 
@@ -196,10 +190,7 @@ impl SelectAnswer {
         if self.tags.is_empty() {
             let skipped = rows(offset);
             let most = limit.map(|limit| rows(limit).min(MAX_PLAN_ROWS - skipped));
-            return plan
-                .sort(self.in_series(keys))?
-                .limit(skipped, most)?
-                .build();
+            return plan.sort(self.in_series(keys))?.limit(skipped, most)?.build();
         }
         let tags = self.tags.iter().map(|tag| ident(tag_column(tag)));
         let number = row_number()
@@ -226,9 +217,7 @@ impl SelectAnswer {
             columns.extend(tags.map(|(tag, name)| ident(tag_column(tag)).alias(name)));
             let named = names.iter().enumerate();
             columns.extend(named.map(|(index, name)| ident(output_column(index)).alias(name)));
-            let plan = LogicalPlanBuilder::from(part.plan)
-                .project(columns)?
-                .build()?;
+            let plan = LogicalPlanBuilder::from(part.plan).project(columns)?.build()?;
             Ok(Relation {
                 dimensions: tags_of_groups.clone(),
                 ..Relation::new(measurement, plan, false)
@@ -248,10 +237,7 @@ impl SelectAnswer {
         if parts.is_empty() {
             return Ok((self.empty_plan(functions, zone)?, group_key));
         }
-        let keys = parts
-            .first()
-            .map(|(_, part)| part.keys.clone())
-            .unwrap_or_default();
+        let keys = parts.first().map(|(_, part)| part.keys.clone()).unwrap_or_default();
         // The only measurement is added to the sorted rows.
         let only = match parts.as_slice() {
             [(measurement, _)] => Some(measurement_literal(measurement).alias(MEASUREMENT_COLUMN)),
@@ -268,13 +254,10 @@ impl SelectAnswer {
             return plan_err!("nothing to select from");
         };
         let ascending = self.has_ascending_series();
-        let by_measurement = only
-            .is_none()
-            .then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
-        let order: Vec<SortExpr> = by_measurement
-            .into_iter()
-            .chain(self.sorted_by(&keys))
-            .collect();
+        let by_measurement =
+            only.is_none().then(|| ident(MEASUREMENT_COLUMN).sort(ascending, false));
+        let order: Vec<SortExpr> =
+            by_measurement.into_iter().chain(self.sorted_by(&keys)).collect();
         let measurement = only.unwrap_or_else(|| ident(MEASUREMENT_COLUMN));
         let columns = self.columns(measurement, functions, zone)?;
         let plan = LogicalPlanBuilder::from(plan);
@@ -298,10 +281,7 @@ impl SelectAnswer {
             (TIME_COLUMN.to_owned(), self.outputs.time.clone()),
             (MEASUREMENT_COLUMN.to_owned(), MEASUREMENT_COLUMN.to_owned()),
         ];
-        let of_groups = self
-            .named_tags()
-            .into_iter()
-            .map(|(tag, name)| (tag_column(tag), name));
+        let of_groups = self.named_tags().into_iter().map(|(tag, name)| (tag_column(tag), name));
         let outputs = names
             .iter()
             .enumerate()
@@ -310,12 +290,8 @@ impl SelectAnswer {
             let name = names.get(self.projected(tag)?)?;
             Some((tag_column(tag), name.clone()))
         });
-        let columns: HashMap<String, String> = fixed
-            .into_iter()
-            .chain(of_groups)
-            .chain(outputs)
-            .chain(projected)
-            .collect();
+        let columns: HashMap<String, String> =
+            fixed.into_iter().chain(of_groups).chain(outputs).chain(projected).collect();
         let order = order.iter().map(|part| {
             let Expr::Column(column) = &part.expr else {
                 return None;

@@ -66,10 +66,7 @@ impl SourceColumns {
 
     /// Names and types, sorted by name, a field before a tag of the same name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, ColumnType)> {
-        let fields = self
-            .fields
-            .iter()
-            .map(|(name, kind)| (name.as_str(), *kind));
+        let fields = self.fields.iter().map(|(name, kind)| (name.as_str(), *kind));
         let tags = self.tags().map(|name| (name, ColumnType::Tag));
         let mut columns: Vec<_> = fields.chain(tags).collect();
         columns.sort_by_key(|(name, kind)| (*name, *kind == ColumnType::Tag));

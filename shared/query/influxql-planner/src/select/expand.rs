@@ -229,10 +229,8 @@ fn unique(time: &str, fields: Vec<(Option<String>, Ast)>) -> Vec<OutputColumn> {
         }
         free
     };
-    let named: Vec<(Option<String>, Ast)> = fields
-        .into_iter()
-        .map(|(alias, expr)| (alias.map(&mut free), expr))
-        .collect();
+    let named: Vec<(Option<String>, Ast)> =
+        fields.into_iter().map(|(alias, expr)| (alias.map(&mut free), expr)).collect();
     let outputs = named.into_iter().map(|(alias, expr)| OutputColumn {
         name: alias.unwrap_or_else(|| free(default_name(&expr))),
         expr,

@@ -20,9 +20,7 @@ pub(super) fn drop_empty_rows(
     plan: LogicalPlan,
     values: &[(Ast, TypedExpr)],
 ) -> Result<LogicalPlan> {
-    let something = values
-        .iter()
-        .map(|(_, value)| value.expr.clone().is_not_null());
+    let something = values.iter().map(|(_, value)| value.expr.clone().is_not_null());
     let something = balanced(something.collect(), Expr::or);
     LogicalPlanBuilder::from(plan).filter(something)?.build()
 }

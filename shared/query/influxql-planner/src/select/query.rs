@@ -198,10 +198,7 @@ impl SelectQuery<'_> {
     /// The order of rows in a series.
     pub(super) fn series_order(&self) -> Vec<SortExpr> {
         let time = ident(TIME_COLUMN).sort(true, false);
-        let others = self
-            .other_keys()
-            .into_iter()
-            .map(|column| ident(column).sort(true, false));
+        let others = self.other_keys().into_iter().map(|column| ident(column).sort(true, false));
         std::iter::once(time).chain(others).collect()
     }
 

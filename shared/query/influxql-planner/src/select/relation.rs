@@ -134,12 +134,8 @@ impl Relation {
 
 /// Returns the predicates of a range of times.
 fn time_bounds(range: StatementTimeRange) -> impl Iterator<Item = Expr> {
-    let lower = range
-        .lower
-        .map(|time| ident(TIME_COLUMN).gt_eq(nanos(time)));
-    let upper = range
-        .upper
-        .map(|time| ident(TIME_COLUMN).lt_eq(nanos(time)));
+    let lower = range.lower.map(|time| ident(TIME_COLUMN).gt_eq(nanos(time)));
+    let upper = range.upper.map(|time| ident(TIME_COLUMN).lt_eq(nanos(time)));
     lower.into_iter().chain(upper)
 }
 

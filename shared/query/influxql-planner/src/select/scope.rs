@@ -99,10 +99,7 @@ impl SelectScope {
 
     /// Returns the properties that subqueries of the statement inherit.
     pub(super) fn for_subqueries(&self) -> InheritedScope {
-        let tags = self
-            .group_by
-            .iter()
-            .filter(|dimension| matches!(dimension, Dimension::Tag(_)));
+        let tags = self.group_by.iter().filter(|dimension| matches!(dimension, Dimension::Tag(_)));
         InheritedScope {
             is_subquery: true,
             order: self.order,

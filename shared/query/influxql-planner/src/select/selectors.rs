@@ -51,21 +51,15 @@ pub(super) fn plan(query: &SelectQuery<'_>, rows: LogicalPlan, call: &Call) -> R
             series.extend(tag_value(query, call, tag)?);
         }
         plan = ranked(plan, series, order.clone(), "best")?;
-        plan = LogicalPlanBuilder::from(plan)
-            .filter(ident("best").eq(lit(1_u64)))?
-            .build()?;
+        plan = LogicalPlanBuilder::from(plan).filter(ident("best").eq(lit(1_u64)))?.build()?;
     }
     if call.name == "percentile" {
         let count = WindowFunction::new(count_udaf(), vec![value.expr.clone()]);
         let total = Expr::from(count).partition_by(groups.clone()).build()?;
-        plan = LogicalPlanBuilder::from(plan)
-            .window([total.alias(TOTAL)])?
-            .build()?;
+        plan = LogicalPlanBuilder::from(plan).window([total.alias(TOTAL)])?.build()?;
     }
     plan = ranked(plan, groups, order, RANK)?;
-    plan = LogicalPlanBuilder::from(plan)
-        .filter(is_picked(call))?
-        .build()?;
+    plan = LogicalPlanBuilder::from(plan).filter(is_picked(call))?.build()?;
     project(query, plan, call, value)
 }
 
@@ -97,9 +91,7 @@ pub(super) fn samples(
         };
         sampled.push((Ast::Call(call.clone()), value));
     }
-    let any = sampled
-        .iter()
-        .map(|(_, value)| value.expr.clone().is_not_null());
+    let any = sampled.iter().map(|(_, value)| value.expr.clone().is_not_null());
     let plan = LogicalPlanBuilder::from(plan)
         .filter(balanced(any.collect(), Expr::or))?
         .build()?;
@@ -203,9 +195,7 @@ fn ranked(
     name: &str,
 ) -> Result<LogicalPlan> {
     let rank = row_number().partition_by(groups).order_by(order).build()?;
-    LogicalPlanBuilder::from(plan)
-        .window([rank.alias(name)])?
-        .build()
+    LogicalPlanBuilder::from(plan).window([rank.alias(name)])?.build()
 }
 
 /// The order in which a selector prefers rows. Tags come last, so that the order is total.
@@ -227,10 +217,7 @@ fn order(query: &SelectQuery<'_>, call: &Call, value: &Expr) -> Result<Vec<SortE
 /// Returns a pseudo-random key of each row, so that a sample is the same each time.
 fn sample_key(query: &SelectQuery<'_>, time: Expr) -> Expr {
     let text = ColumnType::String.data_type();
-    let keys = query
-        .other_keys()
-        .into_iter()
-        .map(|key| cast(ident(key), text.clone()));
+    let keys = query.other_keys().into_iter().map(|key| cast(ident(key), text.clone()));
     let nanos = cast(cast(time, ColumnType::Integer.data_type()), text.clone());
     let key = std::iter::once(nanos).chain(keys).collect();
     md5(concat(key))

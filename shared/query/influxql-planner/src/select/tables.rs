@@ -51,10 +51,7 @@ impl SourceTables {
                 .ok_or_else(|| internal_datafusion_err!("no snapshot of the database {name}"))?,
         };
         let catalog = &context.snapshot.catalog.value;
-        let tables = self
-            .databases
-            .entry(measurement.database.clone())
-            .or_default();
+        let tables = self.databases.entry(measurement.database.clone()).or_default();
         match &measurement.name {
             MeasurementName::Name(name) => {
                 if let Some(table) = catalog.table(name)
@@ -93,10 +90,7 @@ impl SourceTables {
             (_, Some(regex)) => regex.is_match(table),
             (_, None) => false,
         };
-        let tables = tables
-            .into_iter()
-            .flatten()
-            .filter(|(table, _)| is_selected(table));
+        let tables = tables.into_iter().flatten().filter(|(table, _)| is_selected(table));
         tables
             .map(|(name, table)| {
                 let plan = scan(measurement.database.as_deref(), name, table)?;

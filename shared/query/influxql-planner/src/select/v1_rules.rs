@@ -106,10 +106,7 @@ impl StatementRules {
         }
         let is_window_inherited = !has_window && outer.is_some_and(|outer| outer.has_window);
         let mut rules = Self {
-            order: select
-                .order
-                .or(outer.map(|outer| outer.order))
-                .unwrap_or_default(),
+            order: select.order.or(outer.map(|outer| outer.order)).unwrap_or_default(),
             limit: select.limit.filter(|limit| *limit > 0),
             has_window: has_window || is_window_inherited,
             is_window_inherited,

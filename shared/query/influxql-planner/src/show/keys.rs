@@ -20,11 +20,7 @@ use crate::table_rows;
 /// Answers `SHOW TAG KEYS`. With a condition, only tags of matching rows are included.
 pub(crate) async fn tag_keys(context: &QueryContext, statement: &ShowTagKeys) -> Result<ShowRows> {
     let show = &statement.show;
-    let wanted = statement
-        .keys
-        .as_ref()
-        .map(NameCondition::matching)
-        .transpose()?;
+    let wanted = statement.keys.as_ref().map(NameCondition::matching).transpose()?;
     let mut found = ShowRowsBuilder::new(["tagKey"]);
     let mut limit = TableLimit::from_show(show);
     for table in tables(context, &show.from)? {

@@ -18,20 +18,13 @@ pub(crate) async fn measurements(
     context: &QueryContext,
     show: &ShowMeasurements,
 ) -> Result<ShowRows> {
-    let names = show
-        .with
-        .as_ref()
-        .map(NameCondition::matching)
-        .transpose()?;
+    let names = show.with.as_ref().map(NameCondition::matching).transpose()?;
     let mut found = Vec::new();
     for table in named(context, &[])? {
         if is_enough(&found, show.limit, show.offset) {
             break;
         }
-        if names
-            .as_ref()
-            .is_some_and(|names| !names.matches(table.name()))
-        {
+        if names.as_ref().is_some_and(|names| !names.matches(table.name())) {
             continue;
         }
         if let Some(condition) = &show.condition

@@ -42,10 +42,7 @@ pub(crate) async fn series(
         while let Some(batch) = rows.try_next().await? {
             let known = found.len();
             append_keys(&table, &names, &batch, &mut found)?;
-            let new = found
-                .iter()
-                .skip(known)
-                .map(|key| key.len() + size_of::<String>());
+            let new = found.iter().skip(known).map(|key| key.len() + size_of::<String>());
             bytes += new.sum::<usize>();
             check(bytes)?;
         }

@@ -111,10 +111,8 @@ impl ScalarUDFImpl for ArrayFunction {
         let Some((text, integers)) = args.args.split_first() else {
             return exec_err!("{} takes an array as text", self.name());
         };
-        let integers: Vec<IntegerOperand<'_>> = integers
-            .iter()
-            .map(IntegerOperand::from_value)
-            .collect::<Result<_>>()?;
+        let integers: Vec<IntegerOperand<'_>> =
+            integers.iter().map(IntegerOperand::from_value).collect::<Result<_>>()?;
         let is_constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
         let all_constant = args.args.iter().all(is_constant);
         let mut rows = ArrayRows {

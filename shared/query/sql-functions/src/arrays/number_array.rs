@@ -143,9 +143,7 @@ mod tests {
 
     fn read(text: &str) -> Option<(Vec<usize>, Vec<Option<f64>>)> {
         let mut array = NumberArray::default();
-        array
-            .read(text)
-            .then(|| (array.shape().collect(), array.elements().to_vec()))
+        array.read(text).then(|| (array.shape().collect(), array.elements().to_vec()))
     }
 
     #[test]

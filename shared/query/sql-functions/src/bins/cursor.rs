@@ -52,10 +52,7 @@ impl BinCursor {
     pub(crate) fn advance(&mut self) {
         self.current = match self.list.kept.get(self.index) {
             Some(bin) => Some(*bin),
-            None => self
-                .rest
-                .get_or_insert_with(|| self.list.rest.clone())
-                .next(),
+            None => self.rest.get_or_insert_with(|| self.list.rest.clone()).next(),
         };
         self.index += 1;
     }

@@ -97,9 +97,7 @@ impl WallClockBins {
     fn from(zone: Tz, stride: i64, origin: i64, start: i64, upper: i64, last: Option<i64>) -> Self {
         let end = start.saturating_add(DAY).min(upper);
         let offset = zone::offset_at(zone, start);
-        let local = start
-            .checked_add(offset)
-            .and_then(|local| floor(local, stride, origin));
+        let local = start.checked_add(offset).and_then(|local| floor(local, stride, origin));
         Self {
             zone,
             stride,

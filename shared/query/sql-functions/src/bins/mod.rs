@@ -51,10 +51,7 @@ impl Stride {
             );
         }
         let stride = if months == 0 {
-            i64::try_from(nanos)
-                .ok()
-                .filter(|nanos| *nanos > 0)
-                .map(Self::Nanos)
+            i64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(Self::Nanos)
         } else {
             u32::try_from(months).ok().map(Self::Months)
         };

@@ -13,10 +13,7 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
 fn at(time: &str) -> i64 {
-    DateTime::parse_from_rfc3339(time)
-        .unwrap()
-        .timestamp_nanos_opt()
-        .unwrap()
+    DateTime::parse_from_rfc3339(time).unwrap().timestamp_nanos_opt().unwrap()
 }
 
 fn wall(stride: i64, zone: &str) -> Binning {
@@ -25,12 +22,8 @@ fn wall(stride: i64, zone: &str) -> Binning {
 
 fn show(bins: impl Iterator<Item = i64>, zone: &str) -> Vec<String> {
     let zone: chrono_tz::Tz = zone.parse().unwrap();
-    bins.map(|bin| {
-        utc(bin)
-            .with_timezone(&zone)
-            .to_rfc3339_opts(SecondsFormat::AutoSi, true)
-    })
-    .collect()
+    bins.map(|bin| utc(bin).with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        .collect()
 }
 
 #[test]

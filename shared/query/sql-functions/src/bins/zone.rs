@@ -66,8 +66,7 @@ pub(super) fn last_before_shift(zone: Tz, start: i64, end: i64) -> i64 {
 
 fn offsets_of(zone: Tz, local: i64) -> LocalResult<i64> {
     let local = DateTime::from_timestamp_nanos(local).naive_utc();
-    zone.offset_from_local_datetime(&local)
-        .map(|offset| nanos(&offset))
+    zone.offset_from_local_datetime(&local).map(|offset| nanos(&offset))
 }
 
 fn nanos(offset: &impl Offset) -> i64 {

@@ -89,11 +89,7 @@ impl GapFillExec {
 
     fn key_expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
         let keys = self.ordering.len().saturating_sub(1);
-        self.ordering
-            .iter()
-            .take(keys)
-            .map(|sort| Arc::clone(&sort.expr))
-            .collect()
+        self.ordering.iter().take(keys).map(|sort| Arc::clone(&sort.expr)).collect()
     }
 }
 

@@ -162,9 +162,9 @@ fn with_bounds(mut signature: Signature) -> Signature {
 /// Returns whether a type can be interpolated: numbers, and selectors of numbers.
 fn can_interpolate(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Struct(fields) => fields
-            .find("value")
-            .is_some_and(|(_, value)| value.data_type().is_numeric()),
+        DataType::Struct(fields) => {
+            fields.find("value").is_some_and(|(_, value)| value.data_type().is_numeric())
+        }
         other => other.is_numeric() || other.is_null(),
     }
 }

@@ -83,10 +83,7 @@ impl GroupBuffer {
 
 /// Returns the columns that identify a group.
 pub(super) fn key_columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
-    indices
-        .iter()
-        .map(|index| Arc::clone(batch.column(*index)))
-        .collect()
+    indices.iter().map(|index| Arc::clone(batch.column(*index))).collect()
 }
 
 /// Returns the runs of rows that are equal in all `keys`.
@@ -117,10 +114,7 @@ mod tests {
 
     fn context(bytes: usize) -> TaskContext {
         let pool = Arc::new(GreedyMemoryPool::new(bytes));
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(pool)
-            .build_arc()
-            .unwrap();
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
         TaskContext::default().with_runtime(runtime)
     }
 

@@ -63,15 +63,11 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[InterpolationPoint]) -> R
         }
         DataType::Struct(fields) => {
             let children =
-                values
-                    .as_struct()
-                    .columns()
-                    .iter()
-                    .map(|child| match child.data_type() {
-                        number if number.is_numeric() => interpolate(child, places),
-                        DataType::Timestamp(..) => interpolate(child, places),
-                        other => Ok(new_null_array(other, places.len())),
-                    });
+                values.as_struct().columns().iter().map(|child| match child.data_type() {
+                    number if number.is_numeric() => interpolate(child, places),
+                    DataType::Timestamp(..) => interpolate(child, places),
+                    other => Ok(new_null_array(other, places.len())),
+                });
             let children = children.collect::<Result<Vec<_>>>()?;
             let nulls = places
                 .iter()
@@ -110,19 +106,12 @@ fn interpolate_primitive<T: ArrowPrimitiveType>(
     at: impl Fn(T::Native, T::Native, &InterpolationPoint) -> T::Native,
 ) -> Result<ArrayRef> {
     let both = |place: &InterpolationPoint| place.before.zip(place.after);
-    let before: UInt32Array = places
-        .iter()
-        .map(|place| both(place).map(|(before, _)| before))
-        .collect();
-    let after: UInt32Array = places
-        .iter()
-        .map(|place| both(place).map(|(_, after)| after))
-        .collect();
+    let before: UInt32Array =
+        places.iter().map(|place| both(place).map(|(before, _)| before)).collect();
+    let after: UInt32Array =
+        places.iter().map(|place| both(place).map(|(_, after)| after)).collect();
     let (before, after) = (take(values, &before, None)?, take(values, &after, None)?);
-    let pairs = before
-        .as_primitive::<T>()
-        .iter()
-        .zip(after.as_primitive::<T>().iter());
+    let pairs = before.as_primitive::<T>().iter().zip(after.as_primitive::<T>().iter());
     let blended: PrimitiveArray<T> = pairs
         .zip(places)
         .map(|((before, after), place)| Some(at(before?, after?, place)))

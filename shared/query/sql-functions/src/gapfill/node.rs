@@ -57,10 +57,7 @@ impl GapFill {
             .iter()
             .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
             .collect();
-        for ((_, field), default) in fields
-            .iter_mut()
-            .skip(self.group_columns)
-            .zip(&self.defaults)
+        for ((_, field), default) in fields.iter_mut().skip(self.group_columns).zip(&self.defaults)
         {
             if default.is_null() {
                 *field = Arc::new(field.as_ref().clone().with_nullable(true));
@@ -115,14 +112,10 @@ impl GapFill {
             let plan = LogicalPlanBuilder::from(self.input.as_ref().clone())
                 .project(columns.chain(computed))?
                 .build()?;
-            for field in plan
-                .schema()
-                .fields()
-                .iter()
-                .skip(self.group_columns + self.defaults.len())
+            for field in
+                plan.schema().fields().iter().skip(self.group_columns + self.defaults.len())
             {
-                self.defaults
-                    .push(ScalarValue::try_from(field.data_type())?);
+                self.defaults.push(ScalarValue::try_from(field.data_type())?);
             }
             self.input = Arc::new(plan);
         }
@@ -131,10 +124,7 @@ impl GapFill {
 
     /// Returns the names of the input columns and then of the filled columns.
     fn column_names(&self) -> impl Iterator<Item = &str> {
-        self.schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
+        self.schema.fields().iter().map(|field| field.name().as_str())
     }
 }
 
@@ -159,10 +149,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
 
     fn expressions(&self) -> Vec<Expr> {
         let constants = [&self.stride].into_iter().chain(&self.origin);
-        constants
-            .chain(self.bounds.iter().map(|bound| &bound.value))
-            .cloned()
-            .collect()
+        constants.chain(self.bounds.iter().map(|bound| &bound.value)).cloned().collect()
     }
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
@@ -193,9 +180,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
             };
             write!(f, ", {operator} {}", bound.value.human_display())?;
         }
-        let groups = (0..self.group_columns)
-            .filter(|index| *index != self.time_column)
-            .map(name);
+        let groups = (0..self.group_columns).filter(|index| *index != self.time_column).map(name);
         write!(f, ", groups=[{}]", groups.collect::<Vec<_>>().join(", "))?;
         let filled = self.filled.iter().map(|column| column.name.as_str());
         write!(f, ", fill=[{}]", filled.collect::<Vec<_>>().join(", "))

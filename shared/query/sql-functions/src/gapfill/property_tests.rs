@@ -22,17 +22,9 @@ fn points(session: &SessionContext, points: &[(i64, u8, Option<i32>)]) {
         let name = |series: u8| (series > 0).then(|| format!("s{series}"));
         let columns: Vec<ArrayRef> = vec![
             time_column(points.iter().map(|(time, ..)| *time)),
+            Arc::new(points.iter().map(|(_, series, _)| name(*series)).collect::<StringArray>()),
             Arc::new(
-                points
-                    .iter()
-                    .map(|(_, series, _)| name(*series))
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(
-                points
-                    .iter()
-                    .map(|(.., value)| value.map(f64::from))
-                    .collect::<Float64Array>(),
+                points.iter().map(|(.., value)| value.map(f64::from)).collect::<Float64Array>(),
             ),
         ];
         RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
@@ -88,13 +80,8 @@ fn expected(
     upper: i64,
 ) -> BTreeMap<(Option<String>, i64), FilledRow> {
     let mut series: BTreeMap<Option<String>, BTreeMap<i64, Vec<f64>>> = BTreeMap::new();
-    for (time, name, value) in points
-        .iter()
-        .filter(|(time, ..)| (lower..upper).contains(time))
-    {
-        let bins = series
-            .entry((*name > 0).then(|| format!("s{name}")))
-            .or_default();
+    for (time, name, value) in points.iter().filter(|(time, ..)| (lower..upper).contains(time)) {
+        let bins = series.entry((*name > 0).then(|| format!("s{name}"))).or_default();
         let values = bins.entry(time.div_euclid(stride) * stride).or_default();
         values.extend(value.map(f64::from));
     }
@@ -107,9 +94,7 @@ fn expected(
             .collect();
         let mut bin = lower.div_euclid(stride) * stride;
         while bin < upper {
-            let count = bins
-                .get(&bin)
-                .map_or(0, |values| i64::try_from(values.len()).unwrap());
+            let count = bins.get(&bin).map_or(0, |values| i64::try_from(values.len()).unwrap());
             let before = averages.range(..=bin).next_back();
             let after = averages.range(bin..).next();
             let line = before.zip(after).map(|((t0, v0), (t1, v1))| match t1 - t0 {

@@ -207,11 +207,7 @@ fn plain_binning(expr: Expr) -> Result<Expr> {
 
 /// Returns the aggregates' values over no rows; NULL for aggregates that can be NULL.
 fn defaults(aggregate: &Aggregate) -> Result<Vec<ScalarValue>> {
-    let fields = aggregate
-        .schema
-        .fields()
-        .iter()
-        .skip(aggregate.group_expr.len());
+    let fields = aggregate.schema.fields().iter().skip(aggregate.group_expr.len());
     let default = |(field, expr): (&Arc<arrow::datatypes::Field>, &Expr)| match expr
         .clone()
         .unalias_nested()
@@ -266,10 +262,7 @@ fn has_gap_fill(plan: &LogicalPlan) -> bool {
         LogicalPlan::Filter(_)
         | LogicalPlan::Window(_)
         | LogicalPlan::Sort(_)
-        | LogicalPlan::Limit(_) => plan
-            .inputs()
-            .first()
-            .is_some_and(|input| has_gap_fill(input)),
+        | LogicalPlan::Limit(_) => plan.inputs().first().is_some_and(|input| has_gap_fill(input)),
         _ => false,
     }
 }

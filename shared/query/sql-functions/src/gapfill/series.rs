@@ -91,9 +91,8 @@ impl SeriesFiller {
         }
         let keys: Vec<usize> = self.spec.key_columns().collect();
         let ranges = ranges(&key_columns(&rows, &keys), rows.num_rows())?;
-        let Some(times) = rows
-            .column(self.spec.time_column)
-            .as_primitive_opt::<TimestampNanosecondType>()
+        let Some(times) =
+            rows.column(self.spec.time_column).as_primitive_opt::<TimestampNanosecondType>()
         else {
             return internal_err!("gap filling needs timestamps in nanoseconds");
         };
@@ -169,9 +168,8 @@ impl GroupCursor {
                 return Ok(None);
             };
             let row = Some(self.row).filter(|row| group.contains(row));
-            let row_time = row
-                .filter(|row| self.times.is_valid(*row))
-                .map(|row| self.times.value(row));
+            let row_time =
+                row.filter(|row| self.times.is_valid(*row)).map(|row| self.times.value(row));
             let slot = match (bins.current(), row, row_time) {
                 (Some(bin), _, Some(time)) if time <= bin => {
                     if time == bin {
@@ -199,9 +197,7 @@ impl GroupCursor {
                 (None, None, _) => {
                     self.group += 1;
                     bins.start(self.first_time())?;
-                    self.neighbours
-                        .iter_mut()
-                        .for_each(|neighbours| neighbours.before = None);
+                    self.neighbours.iter_mut().for_each(|neighbours| neighbours.before = None);
                     continue;
                 }
             };

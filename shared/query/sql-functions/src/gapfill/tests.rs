@@ -224,13 +224,8 @@ async fn time_bounds_are_recognized_in_many_forms() {
             count(*) AS n FROM {source} WHERE {condition} GROUP BY t)");
         let found = rows(&session, &sql).await;
         let at = |column: usize| {
-            let time = found[0]
-                .column(column)
-                .as_primitive::<TimestampNanosecondType>();
-            time.value_as_datetime(0)
-                .unwrap()
-                .format("%H:%M")
-                .to_string()
+            let time = found[0].column(column).as_primitive::<TimestampNanosecondType>();
+            time.value_as_datetime(0).unwrap().format("%H:%M").to_string()
         };
         format!("{}-{}", at(0), at(1))
     };
@@ -341,11 +336,7 @@ async fn bounds_that_exclude_all_times_return_no_rows() {
         let sql = format!("SELECT date_bin_gapfill(INTERVAL '1 hour', time) AS t, room, avg(temp), count(*) FROM home
             WHERE {condition} GROUP BY t, room");
         assert_eq!(
-            rows(&session, &sql)
-                .await
-                .iter()
-                .map(RecordBatch::num_rows)
-                .sum::<usize>(),
+            rows(&session, &sql).await.iter().map(RecordBatch::num_rows).sum::<usize>(),
             0,
             "{condition}"
         );
@@ -530,22 +521,14 @@ async fn very_long_ranges_are_streamed() {
     let sql = "SELECT date_bin_gapfill(INTERVAL '1 nanosecond', time) AS t, avg(temp) FROM home
         WHERE time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T08:00:00.005Z' GROUP BY t LIMIT 20000";
     assert_eq!(
-        rows(&session(), sql)
-            .await
-            .iter()
-            .map(RecordBatch::num_rows)
-            .sum::<usize>(),
+        rows(&session(), sql).await.iter().map(RecordBatch::num_rows).sum::<usize>(),
         20_000
     );
 }
 
 #[tokio::test]
 async fn batches_have_the_batch_size_of_the_session() {
-    let session = session_with(
-        SessionConfig::new()
-            .with_target_partitions(1)
-            .with_batch_size(10),
-    );
+    let session = session_with(SessionConfig::new().with_target_partitions(1).with_batch_size(10));
     let sql = "SELECT date_bin_gapfill(INTERVAL '10 minutes', time) AS t, room, locf(avg(temp)) AS v FROM home
         WHERE time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T20:00:00Z' GROUP BY t, room";
     let batches = rows(&session, sql).await;

@@ -106,9 +106,7 @@ fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Resu
             ..
         }) => {
             let inner = replace_columns(time, |column| {
-                group_expr
-                    .get(schema.index_of_column(column).ok()?)
-                    .cloned()
+                group_expr.get(schema.index_of_column(column).ok()?).cloned()
             })?;
             collect_below(input, &inner, bounds)
         }
@@ -131,11 +129,7 @@ fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Resu
 /// Calls [`collect`] if `time` consists of columns of `input`.
 fn collect_below(input: &LogicalPlan, time: &Expr, bounds: &mut Vec<TimeBound>) -> Result<()> {
     let columns = time.column_refs();
-    if !columns.is_empty()
-        && columns
-            .iter()
-            .all(|column| input.schema().has_column(column))
-    {
+    if !columns.is_empty() && columns.iter().all(|column| input.schema().has_column(column)) {
         collect(input, instant(time, input.schema()), bounds)?;
     }
     Ok(())
@@ -242,9 +236,9 @@ fn instant<'a>(expr: &'a Expr, schema: &DFSchema) -> &'a Expr {
 fn keeps_instant(from: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     match (from.get_type(schema), to) {
         (Ok(DataType::Timestamp(_, Some(_))), DataType::Timestamp(_, Some(_))) => true,
-        (Ok(DataType::Timestamp(_, None)), DataType::Timestamp(_, zone)) => zone
-            .as_deref()
-            .is_none_or(|zone| matches!(zone, "UTC" | "Z" | "+00:00")),
+        (Ok(DataType::Timestamp(_, None)), DataType::Timestamp(_, zone)) => {
+            zone.as_deref().is_none_or(|zone| matches!(zone, "UTC" | "Z" | "+00:00"))
+        }
         (Ok(DataType::Timestamp(TimeUnit::Nanosecond, _)), DataType::Int64) => true,
         _ => false,
     }

@@ -165,9 +165,7 @@ async fn unusable_arguments_are_planning_errors() {
 }
 
 fn expected(selector: Selector, rows: &[(i64, Option<i64>)]) -> Option<(i64, i64)> {
-    let rows = rows
-        .iter()
-        .filter_map(|(time, value)| Some(((*value)?, *time)));
+    let rows = rows.iter().filter_map(|(time, value)| Some(((*value)?, *time)));
     match selector {
         Selector::First => rows.min_by_key(|(value, time)| (*time, *value)),
         Selector::Last => rows.max_by_key(|(value, time)| (*time, *value)),

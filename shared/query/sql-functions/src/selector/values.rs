@@ -166,21 +166,13 @@ impl SelectedValues for SelectedStrings {
     }
 
     fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef> {
-        let texts = self
-            .texts
-            .iter()
-            .zip(kept)
-            .map(|(text, kept)| kept.then_some(text.as_str()));
+        let texts = self.texts.iter().zip(kept).map(|(text, kept)| kept.then_some(text.as_str()));
         let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
         Ok(cast(&texts, data_type)?)
     }
 
     fn drop_first(&mut self, groups: usize) {
-        self.bytes -= self
-            .texts
-            .drain(..groups)
-            .map(|text| text.capacity())
-            .sum::<usize>();
+        self.bytes -= self.texts.drain(..groups).map(|text| text.capacity()).sum::<usize>();
     }
 
     fn size(&self) -> usize {
@@ -238,11 +230,7 @@ impl SelectedValues for SelectedScalars {
     }
 
     fn drop_first(&mut self, groups: usize) {
-        self.bytes -= self
-            .scalars
-            .drain(..groups)
-            .map(|scalar| scalar.size())
-            .sum::<usize>();
+        self.bytes -= self.scalars.drain(..groups).map(|scalar| scalar.size()).sum::<usize>();
     }
 
     fn size(&self) -> usize {

@@ -121,8 +121,7 @@ impl<'a> ArgumentRow<'a> {
 
     /// Returns the bytes of a value; zero if it is null.
     pub(super) fn bytes(&self, argument: usize) -> u64 {
-        self.value(argument)
-            .map_or(0, |(array, index)| sizes::bytes(array, index, 1))
+        self.value(argument).map_or(0, |(array, index)| sizes::bytes(array, index, 1))
     }
 
     /// Returns a string value.

@@ -203,10 +203,7 @@ impl ScalarUDFImpl for SizeLimitedFunction {
         if amount.number <= limit {
             return self.inner.invoke_with_args(args);
         }
-        let has_rows = args
-            .args
-            .iter()
-            .any(|arg| matches!(arg, ColumnarValue::Array(_)));
+        let has_rows = args.args.iter().any(|arg| matches!(arg, ColumnarValue::Array(_)));
         if self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
             self.invoke_in_parts(&args, amount)
         } else {

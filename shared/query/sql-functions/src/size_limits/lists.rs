@@ -23,10 +23,7 @@ pub(super) fn compare(row: &ArgumentRow) -> u64 {
 
 pub(super) fn repeat(row: &ArgumentRow) -> u64 {
     let elements = row.elements(0).saturating_mul(INDEX_BYTES);
-    let one = row
-        .bytes(0)
-        .saturating_add(elements)
-        .saturating_add(INDEX_BYTES);
+    let one = row.bytes(0).saturating_add(elements).saturating_add(INDEX_BYTES);
     row.count(1).saturating_mul(one)
 }
 

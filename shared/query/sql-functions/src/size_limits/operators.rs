@@ -57,10 +57,7 @@ impl ScalarUDFImpl for ConcatOperator {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types = args
-            .arg_fields
-            .iter()
-            .map(|field| field.data_type().clone());
+        let types = args.arg_fields.iter().map(|field| field.data_type().clone());
         let result = self.return_type(&types.collect::<Vec<_>>())?;
         let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(CONCATENATION, result, nullable)))

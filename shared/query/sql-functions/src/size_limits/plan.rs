@@ -58,9 +58,7 @@ pub(crate) fn execution_functions(limits: CallLimits) -> Vec<Arc<ScalarUDF>> {
     ];
     let limited = functions.into_iter().map(|function| {
         let call = ScalarFunction::new_udf(function, Vec::new());
-        limit_call(call, EvaluationStage::Execution, limits)
-            .data
-            .func
+        limit_call(call, EvaluationStage::Execution, limits).data.func
     });
     limited.collect()
 }

@@ -82,14 +82,11 @@ fn steps(args: &CallArguments, times: TimeArguments) -> Result<u64> {
     let at = |array: &ArrayRef, index| match times {
         TimeArguments::Dates => {
             let days = array.as_primitive_opt::<Date32Type>()?;
-            days.is_valid(index)
-                .then(|| i128::from(days.value(index)) * DAY_NANOS)
+            days.is_valid(index).then(|| i128::from(days.value(index)) * DAY_NANOS)
         }
         TimeArguments::Timestamps => {
             let nanos = array.as_primitive_opt::<TimestampNanosecondType>()?;
-            nanos
-                .is_valid(index)
-                .then(|| i128::from(nanos.value(index)))
+            nanos.is_valid(index).then(|| i128::from(nanos.value(index)))
         }
     };
     Ok(args.sum(|row| {

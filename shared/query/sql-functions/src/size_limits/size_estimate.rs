@@ -118,9 +118,9 @@ impl SizeEstimator {
             Self::Pad => args.sum(texts::pad),
             Self::Range { inclusive } => ranges::bytes(&args, inclusive)?,
             Self::Patterns(argument) => texts::patterns(&args, argument),
-            Self::RegexpReplace => args
-                .sum(texts::regexp_replace)
-                .saturating_add(texts::patterns(&args, 1)),
+            Self::RegexpReplace => {
+                args.sum(texts::regexp_replace).saturating_add(texts::patterns(&args, 1))
+            }
             Self::Repeat => args.sum(texts::repeat),
             Self::Replace => texts::replace(&args),
             Self::StringToArray => args.sum(texts::split),

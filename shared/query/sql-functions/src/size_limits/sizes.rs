@@ -17,10 +17,9 @@ pub(super) fn width(data_type: &DataType) -> u64 {
         DataType::FixedSizeList(field, length) => {
             width(field.data_type()).saturating_mul(u64::try_from(*length).unwrap_or(0))
         }
-        DataType::Struct(fields) => fields
-            .iter()
-            .map(|field| width(field.data_type()))
-            .fold(0, u64::saturating_add),
+        DataType::Struct(fields) => {
+            fields.iter().map(|field| width(field.data_type())).fold(0, u64::saturating_add)
+        }
         DataType::Dictionary(keys, _) => width(keys),
         other => other.primitive_width().unwrap_or(16) as u64,
     }
@@ -46,9 +45,7 @@ pub(super) fn bytes(array: &dyn Array, from: usize, length: usize) -> u64 {
         }
         DataType::Struct(_) => {
             let columns = array.as_struct().columns().iter();
-            return columns
-                .map(|column| bytes(column, from, length))
-                .fold(0, u64::saturating_add);
+            return columns.map(|column| bytes(column, from, length)).fold(0, u64::saturating_add);
         }
         DataType::Dictionary(..) => dictionary_bytes(array, from, length),
         DataType::Union(..)
@@ -98,9 +95,7 @@ pub(super) fn child(array: &dyn Array) -> Option<&dyn Array> {
 
 fn offset<T: Copy + TryInto<usize>>(offsets: &[T], index: usize) -> usize {
     let offset = offsets.get(index).copied();
-    offset
-        .and_then(|offset| offset.try_into().ok())
-        .unwrap_or(0)
+    offset.and_then(|offset| offset.try_into().ok()).unwrap_or(0)
 }
 
 fn text_bytes<T: ByteArrayType>(array: &dyn Array, from: usize, length: usize) -> u64

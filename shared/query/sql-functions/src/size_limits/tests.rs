@@ -95,9 +95,7 @@ fn session_with_catalog() -> SessionContext {
 }
 
 async fn answer(session: &SessionContext, call: &str) -> Result<Vec<RecordBatch>> {
-    let frame = session
-        .sql(&format!("SELECT {call} FROM arguments"))
-        .await?;
+    let frame = session.sql(&format!("SELECT {call} FROM arguments")).await?;
     frame.collect().await
 }
 
@@ -108,9 +106,7 @@ async fn amount(call: &str) -> (u64, String) {
     };
     let text = error.find_root().strip_backtrace();
     let (_, made) = text.split_once(" would produce ").expect(&text);
-    let (made, _) = made
-        .split_once(" in one batch; the limit is 0")
-        .expect(&text);
+    let (made, _) = made.split_once(" in one batch; the limit is 0").expect(&text);
     let number = made.split(' ').next().unwrap().replace(',', "");
     (number.parse().unwrap(), made.to_owned())
 }
@@ -185,12 +181,7 @@ async fn calls_succeed_at_their_estimated_size_and_fail_below_it() {
 #[tokio::test]
 async fn size_limited_functions_are_listed() {
     let session = session();
-    let mut names: Vec<_> = session
-        .state()
-        .scalar_functions()
-        .values()
-        .cloned()
-        .collect();
+    let mut names: Vec<_> = session.state().scalar_functions().values().cloned().collect();
     names.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     names.dedup();
     let (bounded, others): (Vec<_>, Vec<_>) = names
@@ -258,10 +249,7 @@ async fn a_batch_over_the_worst_case_limit_is_computed_in_parts() {
 
 #[tokio::test]
 async fn list_literals_become_constants() {
-    let names = (0..5_000)
-        .map(|n| format!("'name {n}'"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let names = (0..5_000).map(|n| format!("'name {n}'")).collect::<Vec<_>>().join(", ");
     insta::assert_snapshot!(table(&session(), &format!(
         "SELECT count(*) FROM home WHERE room = ANY(ARRAY[{names}, 'Kitchen']) OR array_has(make_array({names}), room)")).await, @r#"
     +----------+

@@ -96,9 +96,7 @@ fn percentiles(states: &ArrayRef, shares: &ArrayRef) -> Result<Float64Array> {
 fn distinct_counts(states: &ArrayRef) -> Result<UInt64Array> {
     let states = texts(states)?.iter();
     let estimate = |state| Ok(from_text::<DistinctSketch>(state)?.estimate());
-    states
-        .map(|state| state.map(estimate).transpose())
-        .collect()
+    states.map(|state| state.map(estimate).transpose()).collect()
 }
 
 fn texts(states: &ArrayRef) -> Result<&StringArray> {

@@ -84,9 +84,7 @@ impl Buckets {
     }
 
     fn total(&self) -> u64 {
-        self.0
-            .values()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     fn decode(keys: &[i32], counts: &[u64]) -> Option<Self> {
@@ -127,9 +125,7 @@ impl PercentileSketch {
     /// Estimates the number below which a share of the numbers is, from 0 to 1; `None` if there are no numbers.
     pub(super) fn estimate(&self, share: f64) -> Option<f64> {
         let below_zero = self.negative.total();
-        let total = below_zero
-            .saturating_add(self.zero)
-            .saturating_add(self.positive.total());
+        let total = below_zero.saturating_add(self.zero).saturating_add(self.positive.total());
         let last = total.checked_sub(1)?;
         #[allow(
             clippy::cast_possible_truncation,
@@ -138,18 +134,9 @@ impl PercentileSketch {
             reason = "a rank is an estimate beyond 2^53 numbers, and casts saturate"
         )]
         let rank = ((share * last as f64) as u64).min(last);
-        let negative = self
-            .negative
-            .0
-            .iter()
-            .rev()
-            .map(|(key, count)| (-number_of(*key), *count));
+        let negative = self.negative.0.iter().rev().map(|(key, count)| (-number_of(*key), *count));
         let zero = std::iter::once((0.0, self.zero));
-        let positive = self
-            .positive
-            .0
-            .iter()
-            .map(|(key, count)| (number_of(*key), *count));
+        let positive = self.positive.0.iter().map(|(key, count)| (number_of(*key), *count));
         let mut passed = 0_u64;
         let mut all = negative.chain(zero).chain(positive);
         let found = all.find(|(_, count)| {
@@ -172,10 +159,7 @@ impl Sketch for PercentileSketch {
         let numbers = values
             .as_primitive_opt::<Float64Type>()
             .ok_or_else(|| internal_datafusion_err!("the values are not floats"))?;
-        numbers
-            .iter()
-            .flatten()
-            .for_each(|number| self.add_number(number));
+        numbers.iter().flatten().for_each(|number| self.add_number(number));
         Ok(())
     }
 

@@ -43,16 +43,11 @@ impl BaseLayerBuild {
     pub(super) async fn run(self) -> Result<Result<CacheLayer, CacheError>> {
         let schema = self.sections.schema();
         let columns = self.shape.columns();
-        let projection: Vec<usize> = columns
-            .iter()
-            .filter_map(|name| schema.index_of(name).ok())
-            .collect();
+        let projection: Vec<usize> =
+            columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let from = ScalarValue::TimestampNanosecond(Some(self.from), None);
         let young = time().gt_eq(lit(from));
-        let plan = self
-            .sections
-            .scan(&self.session, Some(&projection), &[young], None)
-            .await?;
+        let plan = self.sections.scan(&self.session, Some(&projection), &[young], None).await?;
         let mut rows = execute_stream(plan, self.session.task_ctx())?;
         let mut builder = CacheLayerBuilder::new(&self.shape, self.from, self.limit_bytes);
         while let Some(batch) = rows.next().await {

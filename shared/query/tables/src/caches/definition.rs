@@ -46,9 +46,7 @@ pub(super) fn last_schema(table: &Table, cache: &LastCacheDefinition) -> SchemaR
     let time = TIME_COLUMN.to_owned();
     let values = value_names.iter().chain([&time]).filter_map(find);
     Arc::new(Schema::new(
-        keys.chain(values)
-            .map(FieldRef::new)
-            .collect::<Vec<FieldRef>>(),
+        keys.chain(values).map(FieldRef::new).collect::<Vec<FieldRef>>(),
     ))
 }
 
@@ -120,9 +118,8 @@ impl CacheDefinitionPlan {
         let latest_first = last_column(&groups).sort(false, false);
         let order: Vec<SortExpr> = std::iter::once(latest_first).chain(by_value()).collect();
         let most = usize::try_from(cache.max_cardinality).ok();
-        let groups = groups
-            .sort(order)?
-            .limit(0, most.filter(|most| i64::try_from(*most).is_ok()))?;
+        let groups =
+            groups.sort(order)?.limit(0, most.filter(|most| i64::try_from(*most).is_ok()))?;
         let cells = shown.fields().iter().map(cast_to_shown_type);
         Ok(Self {
             rows: groups.project(cells.collect::<Vec<_>>())?,
@@ -158,10 +155,7 @@ fn rows_since(rows: Arc<SnapshotTable>, from: i64) -> Result<LogicalPlanBuilder>
 /// Returns the column that the last plan node has added.
 fn last_column(plan: &LogicalPlanBuilder) -> Expr {
     let columns = plan.schema().columns();
-    columns
-        .into_iter()
-        .next_back()
-        .map_or_else(|| lit(true), Expr::Column)
+    columns.into_iter().next_back().map_or_else(|| lit(true), Expr::Column)
 }
 
 /// Returns a column with exactly this name.

@@ -231,11 +231,8 @@ impl DisplayAs for CacheReadExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CacheNodeLabel { name, text } = &self.label;
         let schema = self.schema();
-        let columns: Vec<&str> = schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
+        let columns: Vec<&str> =
+            schema.fields().iter().map(|field| field.name().as_str()).collect();
         write!(f, "{name}: {text}, projection=[{}]", columns.join(", "))
     }
 }

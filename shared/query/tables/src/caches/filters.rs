@@ -195,9 +195,7 @@ struct TagExprPredicate {
 impl TagPredicate for TagExprPredicate {
     fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
         let shown = self.schema.fields().iter().map(|field| field.data_type());
-        let columns = shown
-            .map(|shown| cast(values, shown))
-            .collect::<Result<_, _>>()?;
+        let columns = shown.map(|shown| cast(values, shown)).collect::<Result<_, _>>()?;
         let nullable = self
             .schema
             .fields()

@@ -234,11 +234,7 @@ impl CacheTable {
             }
         };
         let logical_plan = definition.plan(filters, limit)?;
-        let plan = self
-            .scope
-            .planning_session()
-            .create_physical_plan(&logical_plan)
-            .await?;
+        let plan = self.scope.planning_session().create_physical_plan(&logical_plan).await?;
         Ok(Arc::new(CacheFromTableExec::try_new(
             label,
             plan,
@@ -296,16 +292,10 @@ impl TableProvider for CacheTable {
             in_place_of_table: false,
         };
         let label = CacheNodeLabel::new(&self.cache, filters, limit);
-        self.scope
-            .tables
-            .cache_layers
-            .note(&self.rows, self.cache.id());
+        self.scope.tables.cache_layers.note(&self.rows, self.cache.id());
         match self.read_layers(&request).await? {
             Some(contents) => Ok(Arc::new(CacheReadExec::new(label, contents))),
-            None => {
-                self.plan_definition(label, &projection, filters, limit)
-                    .await
-            }
+            None => self.plan_definition(label, &projection, filters, limit).await,
         }
     }
 }

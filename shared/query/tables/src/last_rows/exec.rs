@@ -191,11 +191,7 @@ impl LastRowsStream {
     /// needs it. Then nothing is charged, and the groups are forgotten, so that more rows come out.
     fn charge_memory(&mut self) -> Result<bool> {
         let groups = self.groups.as_ref().map_or(0, GroupTimes::size_bytes);
-        if self
-            .memory
-            .try_resize(groups + self.pending.size_bytes())
-            .is_ok()
-        {
+        if self.memory.try_resize(groups + self.pending.size_bytes()).is_ok() {
             return Ok(true);
         }
         if self.groups.is_some() {

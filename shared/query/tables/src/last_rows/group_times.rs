@@ -54,12 +54,8 @@ impl GroupTimes {
             .column(self.parameters.time)
             .as_primitive_opt::<TimestampNanosecondType>()
             .ok_or_else(|| internal_datafusion_err!("a time is no timestamp"))?;
-        let keys: Vec<ArrayRef> = self
-            .parameters
-            .keys
-            .iter()
-            .map(|key| Arc::clone(batch.column(*key)))
-            .collect();
+        let keys: Vec<ArrayRef> =
+            self.parameters.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
         if let Some(groups) = &mut self.groups {
             groups.assign(&keys, batch.num_rows())?;
         }

@@ -60,30 +60,28 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let schema = &aggregate.schema;
     let keys = schema.fields().len().saturating_sub(changed.len());
     let names = schema.fields().iter().skip(keys);
-    let functions = functions
-        .zip(&changed)
-        .zip(names)
-        .map(|((function, changed), field)| match changed {
-            Some(changed) => changed.function.clone().alias(field.name()),
-            None => function.clone(),
-        });
+    let functions =
+        functions
+            .zip(&changed)
+            .zip(names)
+            .map(|((function, changed), field)| match changed {
+                Some(changed) => changed.function.clone().alias(field.name()),
+                None => function.clone(),
+            });
     let groups = aggregate.group_expr.clone();
     let input = Arc::clone(&aggregate.input);
     let aggregate = Aggregate::try_new(input, groups, functions.collect())?;
     let is_text = |changed: &Option<ChangedFunction>| changed.as_ref().is_some_and(|it| it.is_text);
     let are_texts = std::iter::repeat_n(false, keys).chain(changed.iter().map(is_text));
-    let columns = schema
-        .iter()
-        .zip(are_texts)
-        .map(|((qualifier, field), is_text)| {
-            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            if is_text {
-                cast(column, field.data_type().clone())
-                    .alias_qualified(qualifier.cloned(), field.name())
-            } else {
-                column
-            }
-        });
+    let columns = schema.iter().zip(are_texts).map(|((qualifier, field), is_text)| {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        if is_text {
+            cast(column, field.data_type().clone())
+                .alias_qualified(qualifier.cloned(), field.name())
+        } else {
+            column
+        }
+    });
     let projection = Projection::try_new_with_schema(
         columns.collect(),
         Arc::new(LogicalPlan::Aggregate(aggregate)),

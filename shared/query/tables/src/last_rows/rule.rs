@@ -66,20 +66,15 @@ fn parameters_of(aggregate: &AggregateExec) -> Option<LastRowsParameters> {
     if !is_raw || !is_plain || is_filtered || aggregate.limit_options().is_some() {
         return None;
     }
-    let keys: Vec<usize> = groups
-        .expr()
-        .iter()
-        .map(|(key, _)| index_of(key))
-        .collect::<Option<_>>()?;
+    let keys: Vec<usize> =
+        groups.expr().iter().map(|(key, _)| index_of(key)).collect::<Option<_>>()?;
     let functions = aggregate.aggr_expr().iter();
     let needs: Vec<FunctionNeeds> = functions
         .map(|function| FunctionNeeds::from_aggregate(function, &keys))
         .collect::<Option<_>>()?;
     let first = needs.iter().find(|needs| needs.selects_values)?;
     let (time, end) = (first.time, first.end);
-    let is_same = needs
-        .iter()
-        .all(|needs| (needs.time, needs.end) == (time, end));
+    let is_same = needs.iter().all(|needs| (needs.time, needs.end) == (time, end));
     let required: BTreeSet<usize> = needs.iter().filter_map(|needs| needs.required).collect();
     let parameters = LastRowsParameters {
         keys,

@@ -112,9 +112,7 @@ fn filtered(mut needed: NewestRows, predicate: &Arc<dyn PhysicalExpr>) -> Option
             Some(_) => return None,
             None if let Some(columns) = columns_with_a_value(condition) => {
                 // A row that has values of all required columns meets the condition.
-                let is_met = columns
-                    .iter()
-                    .any(|column| needed.required.contains(column));
+                let is_met = columns.iter().any(|column| needed.required.contains(column));
                 let first = columns.first().copied();
                 needed.required.extend(first.filter(|_| !is_met));
             }

@@ -44,9 +44,7 @@ fn schema() -> SchemaRef {
 
 /// Returns rows whose times are all different: the first row has the lowest one if `order` is 1.
 fn batch(rows: &[Row], first: i64, order: i64) -> RecordBatch {
-    let hosts = rows
-        .iter()
-        .map(|(host, ..)| host.map(|host| format!("h{host}")));
+    let hosts = rows.iter().map(|(host, ..)| host.map(|host| format!("h{host}")));
     let zones = rows.iter().map(|(_, a, ..)| match a {
         Some(0) => Some("north"),
         Some(1) => Some("south"),
@@ -97,13 +95,7 @@ async fn answer(context: &SessionContext, sql: &str) -> String {
 
 async fn plan(sql: &str) -> String {
     let context = session(true, vec![vec![]]);
-    let plan = context
-        .sql(sql)
-        .await
-        .unwrap()
-        .create_physical_plan()
-        .await
-        .unwrap();
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     displayable(plan.as_ref()).indent(false).to_string()
 }
 
@@ -236,9 +228,7 @@ fn batch_of_runs(runs: &[(Option<u8>, Option<u8>, i64)], texts: bool) -> RecordB
             Arc::new(values.collect::<DictionaryArray<Int32Type>>())
         }
     };
-    let times = rows()
-        .enumerate()
-        .map(|(at, run)| (at as i64 * 7919 + run.2) % 97);
+    let times = rows().enumerate().map(|(at, run)| (at as i64 * 7919 + run.2) % 97);
     RecordBatch::try_from_iter([
         ("host", column(rows().map(|run| text(run.0)).collect())),
         ("zone", column(rows().map(|run| text(run.1)).collect())),
@@ -325,9 +315,7 @@ async fn needed_batches(batches: Vec<RecordBatch>, memory: usize) -> Vec<RecordB
     let runtime =
         RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)));
     let context = TaskContext::default().with_runtime(Arc::new(runtime.build().unwrap()));
-    collect(Arc::new(operator), Arc::new(context))
-        .await
-        .unwrap()
+    collect(Arc::new(operator), Arc::new(context)).await.unwrap()
 }
 
 #[tokio::test]

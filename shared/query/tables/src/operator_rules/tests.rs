@@ -105,9 +105,7 @@ async fn plans_are_those_of_all_rules() {
 async fn a_rule_is_left_out_only_if_it_can_change_nothing() {
     let needs = async |statement: &str, partitions| {
         let rules = PhysicalOptimizer::new().rules;
-        let before = rules
-            .into_iter()
-            .take_while(|rule| rule.name() != "EnsureRequirements");
+        let before = rules.into_iter().take_while(|rule| rule.name() != "EnsureRequirements");
         let context = context(before.collect(), partitions);
         let rows = context.sql(statement).await.unwrap();
         let plan = rows.create_physical_plan().await.unwrap();

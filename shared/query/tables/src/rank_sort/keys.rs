@@ -160,9 +160,7 @@ fn ranks(rows: &RecordBatch, tags: &[(usize, SortOptions)]) -> Result<Vec<u32>, 
     let ends = starts.iter().skip(1).copied().chain([rows.num_rows()]);
     let lengths = starts.iter().zip(ends).map(|(start, end)| end - start);
     let ranks = rank_of_run.into_iter().zip(lengths);
-    Ok(ranks
-        .flat_map(|(rank, length)| std::iter::repeat_n(rank, length))
-        .collect())
+    Ok(ranks.flat_map(|(rank, length)| std::iter::repeat_n(rank, length)).collect())
 }
 
 /// Returns the rank of the tag of each row.

@@ -95,9 +95,7 @@ fn numbered(partitions: &[Vec<Vec<Row>>]) -> Vec<Vec<RecordBatch>> {
         batch
     };
     let partitions = partitions.iter();
-    partitions
-        .map(|batches| batches.iter().map(&mut next).collect())
-        .collect()
+    partitions.map(|batches| batches.iter().map(&mut next).collect()).collect()
 }
 
 fn order(parts: &[Part]) -> LexOrdering {
@@ -140,9 +138,7 @@ fn row() -> impl Strategy<Value = Row> {
 
 fn runtime(is_multi_threaded: bool) -> tokio::runtime::Runtime {
     let builder = if is_multi_threaded {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .build()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()
     } else {
         tokio::runtime::Builder::new_current_thread().build()
     };
@@ -226,9 +222,7 @@ proptest! {
 
 /// Returns rows as text, because equal tags may have different keys.
 fn shown(rows: &RecordBatch) -> String {
-    pretty_format_batches(std::slice::from_ref(rows))
-        .unwrap()
-        .to_string()
+    pretty_format_batches(std::slice::from_ref(rows)).unwrap().to_string()
 }
 
 fn stream(

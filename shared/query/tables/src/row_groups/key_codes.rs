@@ -76,13 +76,10 @@ impl KeyCodes {
         };
         let dictionaries: Vec<Option<ArrayRef>> = keys.iter().map(dictionary).collect();
         let is_same = dictionaries.len() == self.dictionaries.len()
-            && dictionaries
-                .iter()
-                .zip(&self.dictionaries)
-                .all(|pair| match pair {
-                    (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                    (one, other) => one.is_none() && other.is_none(),
-                });
+            && dictionaries.iter().zip(&self.dictionaries).all(|pair| match pair {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            });
         if !is_same {
             self.numbers.clear();
             self.groups.clear();
@@ -92,10 +89,8 @@ impl KeyCodes {
 
     /// Sets the codes of the rows; `None` if a key has a type without codes, no key is a tag, or the codes are too wide.
     fn encode(&mut self, keys: &[ArrayRef], rows: usize) -> Option<()> {
-        let widths: Vec<u32> = keys
-            .iter()
-            .map(|key| width_of(key.data_type()))
-            .collect::<Option<_>>()?;
+        let widths: Vec<u32> =
+            keys.iter().map(|key| width_of(key.data_type())).collect::<Option<_>>()?;
         if widths.iter().sum::<u32>() > WIDTH || !keys.iter().any(is_tag) {
             return None;
         }

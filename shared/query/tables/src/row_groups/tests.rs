@@ -79,9 +79,7 @@ fn keys_strategy() -> impl Strategy<Value = Vec<Key>> {
     );
     let run = (key, prop_oneof![1..3usize, 20..60usize]);
     prop::collection::vec(run, 1..6).prop_map(|runs| {
-        let rows = runs
-            .iter()
-            .flat_map(|(key, rows)| std::iter::repeat_n(*key, *rows));
+        let rows = runs.iter().flat_map(|(key, rows)| std::iter::repeat_n(*key, *rows));
         rows.collect()
     })
 }
@@ -121,12 +119,7 @@ proptest! {
 #[test]
 fn codes_are_those_of_their_dictionary() {
     let tags = |texts: &[&str]| -> ArrayRef {
-        Arc::new(
-            texts
-                .iter()
-                .copied()
-                .collect::<DictionaryArray<Int32Type>>(),
-        )
+        Arc::new(texts.iter().copied().collect::<DictionaryArray<Int32Type>>())
     };
     let batches = [tags(&["a", "b", "a"]), tags(&["b", "c", "b"])];
     let schema = Schema::new(vec![Field::new(
@@ -145,9 +138,7 @@ fn codes_are_those_of_their_dictionary() {
 
 /// Returns batches of one dictionary, which have hosts in no order.
 fn shuffled_batches(hosts: usize) -> Vec<ArrayRef> {
-    let texts: Vec<String> = (0..3_000)
-        .map(|row| format!("h{}", row * 7 % hosts))
-        .collect();
+    let texts: Vec<String> = (0..3_000).map(|row| format!("h{}", row * 7 % hosts)).collect();
     let tags: DictionaryArray<Int32Type> = texts.iter().map(String::as_str).collect();
     let tags: ArrayRef = Arc::new(tags);
     (0..3).map(|at| tags.slice(at * 1_000, 1_000)).collect()

@@ -60,8 +60,7 @@ impl RunAggregateExec {
     /// Whether a plan is an aggregate that this operator can compute: partial, with one set of groups, whose functions have states
     /// of many groups, and without a limit.
     pub fn supports(plan: &Arc<dyn ExecutionPlan>) -> bool {
-        plan.downcast_ref::<AggregateExec>()
-            .is_some_and(is_supported)
+        plan.downcast_ref::<AggregateExec>().is_some_and(is_supported)
     }
 }
 
@@ -194,8 +193,7 @@ impl RunAggregateStream {
         self.probe.groups = self.probe.groups.saturating_add(self.states.len());
         self.output = self.states.take()?;
         let output = self.output.as_ref();
-        self.memory
-            .resize(output.map_or(0, RecordBatch::get_array_memory_size));
+        self.memory.resize(output.map_or(0, RecordBatch::get_array_memory_size));
         Ok(())
     }
 

@@ -62,18 +62,16 @@ impl PartialStates {
         let ordering = GroupOrdering::try_new(aggregate.input_order_mode())?;
         let functions = aggregate.aggr_expr();
         let arguments = aggregate_expressions(functions, &AggregateMode::Partial, 0)?;
-        let functions = functions
-            .iter()
-            .zip(arguments)
-            .zip(aggregate.filter_expr().iter())
-            .map(|((function, arguments), filter)| {
+        let functions = functions.iter().zip(arguments).zip(aggregate.filter_expr().iter()).map(
+            |((function, arguments), filter)| {
                 Ok(GroupFunction {
                     arguments,
                     filter: filter.clone(),
                     states: function.create_groups_accumulator()?,
                     of_runs: RunFunction::from_aggregate(function).filter(|_| filter.is_none()),
                 })
-            });
+            },
+        );
         Ok(Self {
             groups: RowGroups::new(schema, &ordering)?,
             functions: functions.collect::<Result<_>>()?,
@@ -124,9 +122,7 @@ impl PartialStates {
         let mut columns = self.keys_of(batch)?;
         for function in &self.functions {
             let input = function.input(batch)?;
-            let states = function
-                .states
-                .convert_to_state(&input.values, input.filter()?);
+            let states = function.states.convert_to_state(&input.values, input.filter()?);
             columns.extend(states?);
         }
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
@@ -144,9 +140,7 @@ impl GroupKey {
         {
             return Ok(starts);
         }
-        self.expression
-            .evaluate(batch)?
-            .into_array(batch.num_rows())
+        self.expression.evaluate(batch)?.into_array(batch.num_rows())
     }
 }
 
@@ -167,8 +161,7 @@ impl GroupFunction {
             _ => self.input(batch)?,
         };
         let (groups, filter) = (groups.assigned(), input.filter()?);
-        self.states
-            .update_batch(&input.values, groups, filter, count)
+        self.states.update_batch(&input.values, groups, filter, count)
     }
 
     fn input(&self, batch: &RecordBatch) -> Result<FunctionInput> {

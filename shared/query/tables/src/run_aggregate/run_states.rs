@@ -126,18 +126,14 @@ fn reduced<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
     reduce: fn(&[T::Native]) -> R::Native,
 ) -> Option<PrimitiveArray<R>> {
     let values: &[T::Native] = values.as_primitive_opt::<T>()?.values();
-    let results: Vec<R::Native> = runs
-        .ranges()
-        .map(|run| values.get(run).map(reduce))
-        .collect::<Option<_>>()?;
+    let results: Vec<R::Native> =
+        runs.ranges().map(|run| values.get(run).map(reduce)).collect::<Option<_>>()?;
     Some(PrimitiveArray::new(results.into(), None))
 }
 
 fn sum<T: ArrowNativeTypeOp>(values: &[T]) -> T {
     let zero = T::default();
-    values
-        .iter()
-        .fold(zero, |sum, value| sum.add_wrapping(*value))
+    values.iter().fold(zero, |sum, value| sum.add_wrapping(*value))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "as in the cast of the argument")]

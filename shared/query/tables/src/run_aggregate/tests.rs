@@ -45,10 +45,8 @@ fn schema() -> SchemaRef {
 
 fn batch(rows: &[Row]) -> RecordBatch {
     let tags = |tag: fn(&Row) -> Option<u8>| -> ArrayRef {
-        let texts: Vec<Option<String>> = rows
-            .iter()
-            .map(|row| tag(row).map(|tag| format!("t{tag}")))
-            .collect();
+        let texts: Vec<Option<String>> =
+            rows.iter().map(|row| tag(row).map(|tag| format!("t{tag}"))).collect();
         let values = texts.iter().map(Option::as_deref);
         Arc::new(values.collect::<DictionaryArray<Int32Type>>())
     };
@@ -80,9 +78,7 @@ fn session(setting: Setting, partitions: Vec<Vec<RecordBatch>>) -> SessionContex
     if setting.with_rule {
         rules.push(Arc::new(RunAggregateExec::RULE));
     }
-    let mut config = SessionConfig::new()
-        .with_target_partitions(2)
-        .with_batch_size(16);
+    let mut config = SessionConfig::new().with_target_partitions(2).with_batch_size(16);
     let options = &mut config.options_mut().execution;
     options.skip_partial_aggregation_probe_rows_threshold = setting.probe_rows;
     let builder = SessionStateBuilder::new()

@@ -43,10 +43,7 @@ pub(super) struct WeightedRegion {
 
 /// Returns the bytes of a region: the share of its sections and of the tail, by time.
 pub(super) fn region_bytes(fragment: &ScanFragment, region: &ScanRegion, tail_bytes: u64) -> u64 {
-    let sections = region
-        .sections
-        .iter()
-        .filter_map(|at| fragment.sections.get(*at));
+    let sections = region.sections.iter().filter_map(|at| fragment.sections.get(*at));
     let of_sections = sections.map(|section| share(section.length, interval(section), region.time));
     let of_tail = fragment
         .tail
@@ -81,10 +78,8 @@ pub(super) fn assign(
     let total: u64 = regions.iter().map(|region| region.bytes).sum();
     let mean = total / workers.len() as u64;
     let part = (mean / PARTS_PER_WORKER).max(min_part_bytes.max(1));
-    let mut parts: Vec<WeightedRegion> = regions
-        .iter()
-        .flat_map(|region| divide(region, part))
-        .collect();
+    let mut parts: Vec<WeightedRegion> =
+        regions.iter().flat_map(|region| divide(region, part)).collect();
     // The largest first, so that the small ones fill the gaps. The sort is stable: equal parts keep their order.
     parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
     let room = (mean.saturating_mul(ROOM_PERCENT) / 100).max(1);
@@ -108,10 +103,7 @@ pub(super) fn assign(
 
 /// Divides a region by series into parts of about this many bytes.
 fn divide(weighted: &WeightedRegion, part_bytes: u64) -> Vec<WeightedRegion> {
-    let cuts = weighted
-        .cuts
-        .as_ref()
-        .filter(|cuts| !cuts.values.is_empty());
+    let cuts = weighted.cuts.as_ref().filter(|cuts| !cuts.values.is_empty());
     let Some(cuts) = cuts.filter(|_| weighted.bytes > part_bytes) else {
         return vec![weighted.clone()];
     };
@@ -307,9 +299,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_leaves_moves_few_regions_of_the_others() {
-        let sections: Vec<_> = (0..400)
-            .map(|day| (day * 10, day * 10 + 9, 4 << 20))
-            .collect();
+        let sections: Vec<_> = (0..400).map(|day| (day * 10, day * 10 + 9, 4 << 20)).collect();
         let fragment = fragment(&sections);
         let regions = weighted(&fragment, &[]);
         let before = assign(

@@ -274,10 +274,8 @@ impl SectionData {
             let start = file.object_range(range).start;
             (file.key.clone(), start, range.end)
         };
-        let mut found: Vec<Option<Bytes>> = ranges
-            .iter()
-            .map(|range| self.chunks.get(&id(range)))
-            .collect();
+        let mut found: Vec<Option<Bytes>> =
+            ranges.iter().map(|range| self.chunks.get(&id(range))).collect();
         let ahead: Vec<_> = ahead
             .into_iter()
             .filter(|range| !self.chunks.contains_key(&id(range)))
@@ -291,9 +289,7 @@ impl SectionData {
         let hits = ranges.len().saturating_sub(missing.len());
         self.looks.hits.fetch_add(hits as u64, Ordering::Relaxed);
         let misses = missing.len() + ahead.len();
-        self.looks
-            .misses
-            .fetch_add(misses as u64, Ordering::Relaxed);
+        self.looks.misses.fetch_add(misses as u64, Ordering::Relaxed);
         let reads = coalesce([missing.as_slice(), ahead.as_slice()].concat());
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
@@ -377,9 +373,7 @@ fn coalesce(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 
 /// Returns one range of the blocks that were read. The blocks are sorted by their start.
 fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
-    let block = blocks
-        .partition_point(|(start, _)| *start <= range.start)
-        .checked_sub(1)?;
+    let block = blocks.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
     let (start, bytes) = blocks.get(block)?;
     let from = usize::try_from(range.start - start).ok()?;
     let to = usize::try_from(range.end - start).ok()?;

@@ -52,10 +52,7 @@ fn section_bytes(plan: &dyn ExecutionPlan) -> u64 {
     };
     let all = table_columns(plan).max(1) as u64;
     let projected = plan.schema().fields().len().max(1) as u64;
-    let bytes = files
-        .iter()
-        .map(|file| file.length())
-        .fold(0, u64::saturating_add);
+    let bytes = files.iter().map(|file| file.length()).fold(0, u64::saturating_add);
     bytes.saturating_mul(projected.min(all)) / all
 }
 
@@ -77,9 +74,7 @@ pub(super) fn files(plan: &dyn ExecutionPlan) -> Option<Vec<&SectionFile>> {
 
 /// The number of columns of the table of a scan.
 fn table_columns(plan: &dyn ExecutionPlan) -> usize {
-    let of_sections = plan
-        .downcast_ref::<SectionScanExec>()
-        .map(SectionScanExec::table_columns);
+    let of_sections = plan.downcast_ref::<SectionScanExec>().map(SectionScanExec::table_columns);
     let of_files = || file_scan(plan).map(|files| files.file_schema().fields().len());
     of_sections.or_else(of_files).unwrap_or_default()
 }

@@ -206,10 +206,7 @@ pub(super) fn divide(
         intervals.push(interval);
     }
     let region = |time, of: &[usize]| {
-        let of: Vec<Option<usize>> = of
-            .iter()
-            .filter_map(|at| sources.get(*at).copied())
-            .collect();
+        let of: Vec<Option<usize>> = of.iter().filter_map(|at| sources.get(*at).copied()).collect();
         ScanRegion {
             time,
             series: None,
@@ -223,14 +220,8 @@ pub(super) fn divide(
         .iter()
         .enumerate()
         .flat_map(|(at, ranges)| ranges.iter().map(move |range| (*range, vec![at])));
-    let overlaps = regions
-        .overlaps
-        .iter()
-        .map(|overlap| (overlap.range, overlap.sources.clone()));
-    direct
-        .chain(overlaps)
-        .map(|(range, of)| region(range, &of))
-        .collect()
+    let overlaps = regions.overlaps.iter().map(|overlap| (overlap.range, overlap.sources.clone()));
+    direct.chain(overlaps).map(|(range, of)| region(range, &of)).collect()
 }
 
 /// The times of the rows of a section.

@@ -50,10 +50,8 @@ impl FragmentPlanner<'_> {
         );
         let tail = self.tail_view().await?;
         let regions = fragment.regions.iter();
-        let of_all_series: Vec<&ScanRegion> = regions
-            .clone()
-            .filter(|region| region.series.is_none())
-            .collect();
+        let of_all_series: Vec<&ScanRegion> =
+            regions.clone().filter(|region| region.series.is_none()).collect();
         let mut plans = Vec::new();
         for region in regions.filter(|region| region.series.is_some()) {
             plans.push(self.plan_regions(&[region], tail.as_ref(), &hiding)?);
@@ -114,9 +112,8 @@ impl FragmentPlanner<'_> {
         condition: Expr,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema: SchemaRef = plan.schema();
-        let condition = self
-            .session
-            .create_physical_expr(condition, &DFSchema::try_from(schema)?)?;
+        let condition =
+            self.session.create_physical_expr(condition, &DFSchema::try_from(schema)?)?;
         filter(self.session, condition, plan)
     }
 
@@ -147,14 +144,12 @@ impl FragmentPlanner<'_> {
             let file = SectionFile::new(self.fragment.database, Arc::clone(&table), &loaded);
             let whole = file.time().intersection(time);
             sources.extend(
-                joined(ranges.into_iter())
-                    .into_iter()
-                    .map(|range| ScanSource {
-                        time: range,
-                        is_clipped: Some(range) != whole,
-                        rows: SourceRows::Section(file.clone()),
-                        hidden: hiding.of_section(section),
-                    }),
+                joined(ranges.into_iter()).into_iter().map(|range| ScanSource {
+                    time: range,
+                    is_clipped: Some(range) != whole,
+                    rows: SourceRows::Section(file.clone()),
+                    hidden: hiding.of_section(section),
+                }),
             );
         }
         if let Some(tail) = tail {
@@ -188,10 +183,7 @@ impl FragmentPlanner<'_> {
         };
         let (scan, table) = (Arc::clone(self.scan), fragment.table.clone());
         let schema = table.arrow_schema();
-        let series = fragment
-            .regions
-            .iter()
-            .filter_map(|region| region.series.as_ref());
+        let series = fragment.regions.iter().filter_map(|region| region.series.as_ref());
         let tags = series.filter_map(|series| schema.index_of(&series.tag).ok());
         let columns: Vec<usize> = fragment.projection.iter().copied().chain(tags).collect();
         let view = move || {

@@ -358,9 +358,7 @@ impl ScanPlanner<'_> {
             nulls_first: true,
         };
         let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
-        let keys = names
-            .map(|name| schema.index_of(name))
-            .collect::<Result<Vec<_>, _>>()?;
+        let keys = names.map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
         let sorts = keys.iter().map(|at| {
             let column = Column::new(schema.field(*at).name(), *at);
             PhysicalSortExpr::new(Arc::new(column), options)
@@ -390,10 +388,7 @@ fn within(ranges: &[TimeInterval], schema: &SchemaRef) -> Result<Arc<dyn Physica
         );
         join(from, Operator::And, to)
     };
-    let any = ranges
-        .iter()
-        .map(in_range)
-        .reduce(|one, other| join(one, Operator::Or, other));
+    let any = ranges.iter().map(in_range).reduce(|one, other| join(one, Operator::Or, other));
     Ok(any.unwrap_or_else(|| Arc::new(Literal::new(ScalarValue::Boolean(Some(false))))))
 }
 

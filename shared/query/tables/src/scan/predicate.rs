@@ -101,9 +101,7 @@ impl ScanPredicates {
 
     /// Returns the series of an image that may have selected points; `None`: all.
     pub(super) fn select(&self, image: &TailImage) -> Option<SelectedSeries> {
-        let required = self
-            .requires_tags()
-            .then(|| image.select(&self.selected_keys.tags));
+        let required = self.requires_tags().then(|| image.select(&self.selected_keys.tags));
         let are_few = required.as_ref().is_some_and(SelectedSeries::are_few);
         if are_few || self.conditions_on_tags.is_empty() {
             return required;
@@ -149,9 +147,7 @@ impl ScanPredicates {
         }
         if let Some(keys) = self.selecting_keys() {
             let sections = sections.into_iter();
-            return Ok(sections
-                .filter(|loaded| keys.may_be_in(&loaded.section))
-                .collect());
+            return Ok(sections.filter(|loaded| keys.may_be_in(&loaded.section)).collect());
         }
         let predicate = PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(schema))
@@ -287,12 +283,7 @@ impl SectionStatistics<'_> {
             ));
         }
         let of = |loaded: &SectionWithFooter| {
-            loaded
-                .section
-                .tags
-                .get(&column.name)
-                .and_then(&tag)
-                .map(str::to_owned)
+            loaded.section.tags.get(&column.name).and_then(&tag).map(str::to_owned)
         };
         Arc::new(self.0.iter().map(of).collect::<StringArray>())
     }
@@ -336,10 +327,7 @@ impl PruningStatistics for SectionStatistics<'_> {
 
     fn row_counts(&self) -> Option<ArrayRef> {
         Some(Arc::new(
-            self.0
-                .iter()
-                .map(|loaded| Some(loaded.section.rows))
-                .collect::<UInt64Array>(),
+            self.0.iter().map(|loaded| Some(loaded.section.rows)).collect::<UInt64Array>(),
         ))
     }
 

@@ -72,10 +72,7 @@ impl ReadAhead {
             let Some(chunks) = chunks.filter(|_| self.is_of_reader(group)) else {
                 break;
             };
-            bytes += chunks
-                .iter()
-                .map(|chunk| chunk.end - chunk.start)
-                .sum::<u64>();
+            bytes += chunks.iter().map(|chunk| chunk.end - chunk.start).sum::<u64>();
             if bytes > self.max_bytes {
                 break;
             }
@@ -136,17 +133,13 @@ mod tests {
         let values =
             || Arc::new(Int64Array::from_iter_values(0..row_groups as i64 * 10)) as ArrayRef;
         let batch = RecordBatch::try_from_iter([("a", values()), ("b", values())]).unwrap();
-        let properties = WriterProperties::builder()
-            .set_max_row_group_row_count(Some(10))
-            .build();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(10)).build();
         let mut file = Vec::new();
         let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let file = bytes::Bytes::from(file);
-        ParquetMetaDataReader::new()
-            .parse_and_finish(&file)
-            .unwrap()
+        ParquetMetaDataReader::new().parse_and_finish(&file).unwrap()
     }
 
     fn chunk(metadata: &ParquetMetaData, row_group: usize, column: usize) -> Range<u64> {

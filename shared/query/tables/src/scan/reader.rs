@@ -140,8 +140,7 @@ impl AsyncFileReader for SectionReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
         Box::pin(async move {
             let mut all = self.get_byte_ranges(vec![range]).await?;
-            all.pop()
-                .ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
+            all.pop().ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
         })
     }
 
@@ -263,9 +262,7 @@ mod tests {
     #[test]
     fn operators_that_spill_make_room_for_a_quarter_of_the_limit() {
         let pool = pool();
-        let sort = MemoryConsumer::new("sort")
-            .with_can_spill(true)
-            .register(&pool);
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
         sort.try_grow(1_000).unwrap();
         let held = HeldBytes::new(&pool);
         let charge = held.charge(250).unwrap();

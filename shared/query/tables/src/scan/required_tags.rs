@@ -14,9 +14,8 @@ pub(super) fn tag_filters(key: &Arc<dyn PhysicalExpr>) -> Vec<TagFilter> {
     let of_tags = required.filter_map(|required| {
         let texts = required.literals.iter().map(|value| value.try_as_str());
         // Times are no texts.
-        let values: BTreeSet<String> = texts
-            .map(|value| value.flatten().map(str::to_owned))
-            .collect::<Option<_>>()?;
+        let values: BTreeSet<String> =
+            texts.map(|value| value.flatten().map(str::to_owned)).collect::<Option<_>>()?;
         (required.guarantee == Guarantee::In).then_some(TagFilter {
             tag: required.column.name,
             values,

@@ -47,12 +47,10 @@ impl SnapshotTable {
         });
         let segments = self.snapshot().tail.iter();
         let streams = segments.flat_map(|segment| segment.directory());
-        let of_tail = streams
-            .filter(|stream| stream.table == table)
-            .map(|stream| {
-                let times = (stream.min_time, stream.max_time);
-                rows_between(u64::from(stream.rows), times, time)
-            });
+        let of_tail = streams.filter(|stream| stream.table == table).map(|stream| {
+            let times = (stream.min_time, stream.max_time);
+            rows_between(u64::from(stream.rows), times, time)
+        });
         Some(of_sections.sum::<u64>() + of_tail.sum::<u64>() / selectivity)
     }
 

@@ -114,11 +114,7 @@ impl SnapshotScanExec {
             return plan_err!("a fragment has more than {MAX_PARTITIONS} partitions");
         }
         let columns = fragment.table.arrow_schema().fields().len();
-        if let Some(column) = fragment
-            .projection
-            .iter()
-            .find(|column| **column >= columns)
-        {
+        if let Some(column) = fragment.projection.iter().find(|column| **column >= columns) {
             return plan_err!("table '{}' has no column {column}", fragment.table_name());
         }
         let properties = PlanProperties::new(
@@ -372,7 +368,5 @@ fn scanned_bytes(plan: &dyn ExecutionPlan) -> usize {
         .and_then(|metrics| metrics.sum_by_name(BYTES_SCANNED))
         .map_or(0, |value| value.as_usize());
     let inputs = plan.children().into_iter();
-    own + inputs
-        .map(|input| scanned_bytes(input.as_ref()))
-        .sum::<usize>()
+    own + inputs.map(|input| scanned_bytes(input.as_ref())).sum::<usize>()
 }

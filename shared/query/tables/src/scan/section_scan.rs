@@ -295,10 +295,7 @@ impl ExecutionPlan for SectionScanExec {
         _: &[Arc<Statistics>],
         _: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let statistics = self
-            .sections
-            .statistics()
-            .project(Some(&self.sections.projection));
+        let statistics = self.sections.statistics().project(Some(&self.sections.projection));
         Ok(Arc::new(statistics.to_inexact()))
     }
 

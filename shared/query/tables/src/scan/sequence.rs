@@ -95,9 +95,7 @@ impl ExecutionPlan for SequenceExec {
     ) -> Result<SendableRecordBatchStream> {
         let of_partition = self.inputs.iter().skip(partition).step_by(self.partitions);
         let inputs: Vec<Arc<dyn ExecutionPlan>> = of_partition.cloned().collect();
-        let streams = inputs
-            .into_iter()
-            .map(move |input| input.execute(0, Arc::clone(&context)));
+        let streams = inputs.into_iter().map(move |input| input.execute(0, Arc::clone(&context)));
         let rows = stream::iter(streams).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }

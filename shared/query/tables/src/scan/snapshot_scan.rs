@@ -48,12 +48,7 @@ impl SnapshotTable {
             // A segment without its damaged parts has the name of the damaged one.
             return plan_err!("the tail of table '{}' was repaired", self.table().name());
         }
-        let Some(time) = request
-            .predicates
-            .selected_keys
-            .time
-            .intersection(hiding.seen)
-        else {
+        let Some(time) = request.predicates.selected_keys.time.intersection(hiding.seen) else {
             let schema = Arc::new(columns.project(&projection)?);
             return Ok(Arc::new(EmptyExec::new(schema)));
         };
@@ -81,9 +76,7 @@ impl SnapshotTable {
             partitions: request.partitions.max(1),
         };
         fragment.regions = divide(&fragment.sections, fragment.tail.time, time);
-        let regions = self
-            .weighted(&fragment, &sections, share, scans.min_part_bytes)
-            .await?;
+        let regions = self.weighted(&fragment, &sections, share, scans.min_part_bytes).await?;
         let filters = request.filters.to_vec().into();
         let environment = Arc::clone(&scans.environment);
         let scan = SnapshotScanExec::new(Arc::new(fragment), &regions, filters, environment)?;
@@ -151,12 +144,8 @@ impl SnapshotTable {
         let files: Vec<(usize, SectionFile)> = large
             .into_iter()
             .filter_map(|at| {
-                let of_region = regions
-                    .get(at)?
-                    .region
-                    .sections
-                    .iter()
-                    .filter_map(|at| sections.get(*at));
+                let of_region =
+                    regions.get(at)?.region.sections.iter().filter_map(|at| sections.get(*at));
                 let largest = of_region.max_by_key(|one| one.section.length)?;
                 let file = SectionFile::new(fragment.database, Arc::clone(&table), largest);
                 Some((at, file))

@@ -177,10 +177,7 @@ impl SnapshotTable {
                 }
             })
             .collect();
-        sources.extend(
-            tail.iter()
-                .flat_map(|tail| ScanSource::of_tail(tail, predicates, hiding)),
-        );
+        sources.extend(tail.iter().flat_map(|tail| ScanSource::of_tail(tail, predicates, hiding)));
         let within = |source: ScanSource| {
             let time = source.time.intersection(time)?;
             Some(ScanSource { time, ..source })

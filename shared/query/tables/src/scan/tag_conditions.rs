@@ -40,9 +40,7 @@ pub(super) fn conditions_on_tags(
     let mut conditions = Vec::new();
     for condition in split_conjunction(conjunction) {
         let columns = collect_columns(condition);
-        let mut tag = columns
-            .iter()
-            .filter(|column| tags.iter().any(|tag| tag == column.name()));
+        let mut tag = columns.iter().filter(|column| tags.iter().any(|tag| tag == column.name()));
         let (Some(tag), 1) = (tag.next(), columns.len()) else {
             continue;
         };

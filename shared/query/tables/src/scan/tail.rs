@@ -160,7 +160,5 @@ fn columns_of(shape: &CacheShape, table: &Table) -> Vec<usize> {
     let schema = table.arrow_schema();
     let is_tag = |name: &str| table.tags().any(|tag| tag.name == name);
     let columns = shape.columns().into_iter().filter(|name| !is_tag(name));
-    columns
-        .filter_map(|name| schema.index_of(name).ok())
-        .collect()
+    columns.filter_map(|name| schema.index_of(name).ok()).collect()
 }

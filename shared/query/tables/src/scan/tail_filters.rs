@@ -42,9 +42,7 @@ fn filtered_scans(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execut
     let mut is_changed = false;
     let mut scans = Vec::new();
     for input in inputs.iter().filter(|_| has_tail(inputs)) {
-        let filter = FilterExecBuilder::from(filter)
-            .with_input(Arc::clone(input))
-            .build()?;
+        let filter = FilterExecBuilder::from(filter).with_input(Arc::clone(input)).build()?;
         let tail = filtered_tail(input, &filter)?;
         is_changed |= tail.is_some();
         scans.push(tail.unwrap_or_else(|| Arc::new(filter)));

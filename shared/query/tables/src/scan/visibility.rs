@@ -128,9 +128,7 @@ impl RowVisibility {
     /// Returns the causes that hide rows of a section.
     pub(crate) fn of_section(&self, section: &Section) -> DeletedRows {
         let clean_upto = section.clean_upto();
-        let from = self
-            .deletes
-            .partition_point(|delete| delete.stamp <= clean_upto);
+        let from = self.deletes.partition_point(|delete| delete.stamp <= clean_upto);
         let applies = |delete: &RecordedDelete| delete.applies_to(section);
         let is_met = self.index.meets(section.min_time, section.max_time)
             && self.later(from).iter().any(applies);

@@ -24,9 +24,7 @@ pub(super) fn by_name<'a, C>(
     let tables = snapshot.catalog.value.tables();
     let of_table = |table: &'a Arc<Table>| {
         let table: &'a Table = table;
-        caches(table)
-            .iter()
-            .map(move |cache| (table, cache.as_ref()))
+        caches(table).iter().map(move |cache| (table, cache.as_ref()))
     };
     let mut found: Vec<(&Table, &C)> = tables.flat_map(of_table).collect();
     found.sort_by_key(|(table, cache)| (table.name(), name(cache).to_owned()));

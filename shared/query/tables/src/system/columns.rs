@@ -101,8 +101,7 @@ pub(super) fn millis_or_null(times: impl Iterator<Item = Option<StoreTime>>) -> 
 
 /// `Timestamp(s, "UTC")` with nulls.
 pub(super) fn seconds_or_null(times: impl Iterator<Item = Option<StoreTime>>) -> ArrayRef {
-    let seconds: TimestampSecondArray = times
-        .map(|time| Some(time?.micros().div_euclid(1_000_000)))
-        .collect();
+    let seconds: TimestampSecondArray =
+        times.map(|time| Some(time?.micros().div_euclid(1_000_000))).collect();
     Arc::new(seconds.with_timezone("UTC"))
 }

@@ -64,11 +64,7 @@ pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
         (
             "kind",
             false,
-            text(
-                rows.iter()
-                    .map(|row| Some(row.kind.as_str().to_owned()))
-                    .collect(),
-            ),
+            text(rows.iter().map(|row| Some(row.kind.as_str().to_owned())).collect()),
         ),
         ("table_name", true, text(rows.iter().map(name).collect())),
         (
@@ -85,11 +81,7 @@ pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
         (
             "finished",
             true,
-            Arc::new(
-                rows.iter()
-                    .map(finished)
-                    .collect::<TimestampNanosecondArray>(),
-            ),
+            Arc::new(rows.iter().map(finished).collect::<TimestampNanosecondArray>()),
         ),
     ];
     table(columns)

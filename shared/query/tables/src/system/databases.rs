@@ -54,14 +54,13 @@ impl SystemTableSource for DatabasesSource {
         let wanted = NameFilter::new(DATABASE_NAME, filters);
         let root = self.0.root(Duration::ZERO).await.map_err(external)?;
         let found = databases(&self.0, &root.value, &wanted).await?;
-        let there = found
-            .into_iter()
-            .filter(|database| !is_gone(database.entry.deletion))
-            .map(|database| DatabaseRow {
+        let there = found.into_iter().filter(|database| !is_gone(database.entry.deletion)).map(
+            |database| DatabaseRow {
                 retention: database.catalog.retention(),
                 deletion: database.entry.deletion,
                 name: database.entry.name,
-            });
+            },
+        );
         let mut databases: Vec<DatabaseRow> = there.collect();
         databases.push(DatabaseRow {
             name: INTERNAL_DATABASE.to_owned(),

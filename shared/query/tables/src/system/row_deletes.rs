@@ -87,14 +87,9 @@ impl SystemTableSource for RowDeletesSource {
         let exists = |database| root.value.databases().contains_key(&database);
         let is_shown = |database| self.database.is_none_or(|own| own == database);
         let log = RowDeleteLog::new(self.catalog.bucket());
-        let requests = log
-            .read_progress(exists, is_shown)
-            .await
-            .map_err(external)?;
-        let shown: Vec<_> = requests
-            .iter()
-            .filter(|request| is_shown(request.delete.database))
-            .collect();
+        let requests = log.read_progress(exists, is_shown).await.map_err(external)?;
+        let shown: Vec<_> =
+            requests.iter().filter(|request| is_shown(request.delete.database)).collect();
         rows(&shown)
     }
 

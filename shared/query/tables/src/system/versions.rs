@@ -73,8 +73,6 @@ fn quarantined(snapshot: &Snapshot, versions: &[u64]) -> Vec<Option<String>> {
             names.push(record.name(snapshot.database));
         }
     }
-    let joined = all
-        .into_iter()
-        .map(|names| (!names.is_empty()).then(|| names.join(", ")));
+    let joined = all.into_iter().map(|names| (!names.is_empty()).then(|| names.join(", ")));
     joined.collect()
 }

@@ -56,10 +56,7 @@ pub(super) fn is_annotated(header: &[&str], annotations: &Annotations) -> bool {
 fn typed_label(label: &str) -> Option<(&str, ColumnRole, &str)> {
     let (name, rest) = label.split_once('|')?;
     let (type_name, default) = rest.split_once('|').unwrap_or((rest, ""));
-    ColumnRole::of_type(type_name)
-        .ok()
-        .flatten()
-        .map(|role| (name, role, default))
+    ColumnRole::of_type(type_name).ok().flatten().map(|role| (name, role, default))
 }
 
 impl AnnotatedSection {
@@ -173,14 +170,15 @@ impl AnnotatedSection {
             return Ok(());
         }
         let end = run.start + run.length;
-        let refused = chunk
-            .refused
-            .iter()
-            .filter(|row| (run.start..end).contains(&row.index))
-            .map(|row| UnreadableRow {
-                index: row.index - run.start,
-                message: row.message.clone(),
-            });
+        let refused =
+            chunk
+                .refused
+                .iter()
+                .filter(|row| (run.start..end).contains(&row.index))
+                .map(|row| UnreadableRow {
+                    index: row.index - run.start,
+                    message: row.message.clone(),
+                });
         let mut batch = RunBatch {
             rows: run.length,
             refused: refused.collect(),
@@ -255,13 +253,8 @@ fn role_of(
 /// Ignores columns of times beside `_time`.
 fn ignore_other_times(columns: &mut [SectionColumn]) -> Result<(), String> {
     let is_time = |column: &SectionColumn| matches!(column.role, ColumnRole::Time(_));
-    let has_time = columns
-        .iter()
-        .any(|column| is_time(column) && column.name == "_time");
-    let mut times: Vec<_> = columns
-        .iter_mut()
-        .filter(|column| is_time(column))
-        .collect();
+    let has_time = columns.iter().any(|column| is_time(column) && column.name == "_time");
+    let mut times: Vec<_> = columns.iter_mut().filter(|column| is_time(column)).collect();
     match (times.as_slice(), has_time) {
         ([] | [_], _) => {}
         (_, true) => {
@@ -370,8 +363,7 @@ impl RunBatch {
     }
 
     fn push(&mut self, name: &str, array: ArrayRef) {
-        self.fields
-            .push(Field::new(name, array.data_type().clone(), true));
+        self.fields.push(Field::new(name, array.data_type().clone(), true));
         self.arrays.push(array);
     }
 

@@ -95,9 +95,8 @@ impl Annotations {
         match name {
             "#datatype" => self.types = values.map(|value| value.trim().to_owned()).collect(),
             "#group" => {
-                self.groups = values
-                    .map(|value| value.trim().eq_ignore_ascii_case("true"))
-                    .collect();
+                self.groups =
+                    values.map(|value| value.trim().eq_ignore_ascii_case("true")).collect();
             }
             "#default" => self.defaults = values.map(str::to_owned).collect(),
             "#constant" => {
@@ -126,16 +125,13 @@ impl Annotations {
 
 /// Returns a zone by its name or its offset, such as `+0100`.
 fn parse_zone(text: &str) -> Result<TimeZone, String> {
-    text.parse()
-        .map_err(|_| format!("unknown time zone '{text}'"))
+    text.parse().map_err(|_| format!("unknown time zone '{text}'"))
 }
 
 impl ConstantColumn {
     /// Parses the type, the name and the value of a constant. A measurement and a time need no name.
     fn parse(values: &[&str]) -> Result<Self, String> {
-        let (kind, rest) = values
-            .split_first()
-            .ok_or("#constant needs a type and a value")?;
+        let (kind, rest) = values.split_first().ok_or("#constant needs a type and a value")?;
         let role = ColumnRole::of_type(kind)?.unwrap_or(ColumnRole::Field(None));
         let (name, value) = match (rest, &role) {
             ([value], ColumnRole::Measurement | ColumnRole::Time(_)) => ("", *value),

@@ -131,16 +131,12 @@ impl CsvFile {
                 self.annotation_error(format!("the header is not UTF-8: {error}"))
             })?;
             if is_annotation(&self.record)
-                && annotations
-                    .read(&record)
-                    .map_err(|message| self.annotation_error(message))?
+                && annotations.read(&record).map_err(|message| self.annotation_error(message))?
             {
                 continue;
             }
-            let header: Vec<&str> = record
-                .iter()
-                .map(|name| name.trim_start_matches('\u{feff}').trim())
-                .collect();
+            let header: Vec<&str> =
+                record.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
             if annotated::is_annotated(&header, &annotations) {
                 let section = AnnotatedSection::new(&header, annotations, &self.mapping)
                     .map_err(|message| self.annotation_error(message))?;
@@ -186,10 +182,7 @@ impl CsvFile {
             chunk.rows += 1;
             self.rows += 1;
         }
-        chunk.columns = columns
-            .into_iter()
-            .map(|mut column| column.finish())
-            .collect();
+        chunk.columns = columns.into_iter().map(|mut column| column.finish()).collect();
         Ok(chunk)
     }
 }

@@ -26,10 +26,7 @@ impl PlainSection {
             TagColumns::ByType => name == time,
         };
         Self {
-            types: header
-                .iter()
-                .map(|name| is_text(name).then_some(CellType::Text))
-                .collect(),
+            types: header.iter().map(|name| is_text(name).then_some(CellType::Text)).collect(),
             names: header.iter().map(|name| (*name).to_owned()).collect(),
             mapping,
         }

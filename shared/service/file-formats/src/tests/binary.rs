@@ -22,18 +22,13 @@ use crate::{MAX_BATCH_ROWS, MAX_COLUMNS, limits::MAX_PART_BYTES};
 
 /// Returns rows with a tag, a field and a time.
 fn rows(count: i64) -> RecordBatch {
-    let hosts: DictionaryArray<Int32Type> = (0..count)
-        .map(|row| if row % 2 == 0 { "a" } else { "b" })
-        .collect();
+    let hosts: DictionaryArray<Int32Type> =
+        (0..count).map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("host", Arc::new(hosts)),
         (
             "v",
-            Arc::new(
-                (0..count)
-                    .map(|row| Some(row as f64))
-                    .collect::<Float64Array>(),
-            ),
+            Arc::new((0..count).map(|row| Some(row as f64)).collect::<Float64Array>()),
         ),
         (
             "time",
@@ -44,18 +39,14 @@ fn rows(count: i64) -> RecordBatch {
 }
 
 fn parquet_file(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
-    let properties = WriterProperties::builder()
-        .set_compression(compression)
-        .build();
+    let properties = WriterProperties::builder().set_compression(compression).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.into_inner().unwrap()
 }
 
 fn arrow_file(batch: &RecordBatch, compression: Option<CompressionType>) -> Vec<u8> {
-    let options = IpcWriteOptions::default()
-        .try_with_compression(compression)
-        .unwrap();
+    let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
     let mut writer =
         FileWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
     writer.write(batch).unwrap();
@@ -119,11 +110,7 @@ fn large_batches_are_split_and_rows_skipped() {
         };
         let parts = read_parts(file, options).unwrap();
         let numbered = parts.iter().map(|part| &part.batches[0]);
-        assert!(
-            numbered
-                .clone()
-                .all(|batch| batch.batch.num_rows() <= MAX_BATCH_ROWS)
-        );
+        assert!(numbered.clone().all(|batch| batch.batch.num_rows() <= MAX_BATCH_ROWS));
         assert_eq!(numbered.clone().next().unwrap().first_row, 10_001);
         let rows: usize = numbered.map(|batch| batch.batch.num_rows()).sum();
         assert_eq!(rows, 10_000);
@@ -150,8 +137,7 @@ fn files_compressed_as_a_whole_are_decompressed() {
 #[test]
 fn files_read_from_disk_report_their_progress() {
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&parquet_file(&rows(20_000), Compression::SNAPPY))
-        .unwrap();
+    file.write_all(&parquet_file(&rows(20_000), Compression::SNAPPY)).unwrap();
     let length = file.metadata().unwrap().len();
     let mut reader = FileReader::open(FileInput::File(file), sniffed_parquet()).unwrap();
     let mut consumed = Vec::new();
@@ -374,9 +360,8 @@ fn large_pages_count_as_memory_before_they_are_decompressed() {
 fn files_with_too_many_columns_are_refused() {
     let columns = MAX_COLUMNS + 1;
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
-    let values: Vec<ArrayRef> = (0..columns)
-        .map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef)
-        .collect();
+    let values: Vec<ArrayRef> =
+        (0..columns).map(|_| Arc::new(Int64Array::from(vec![1])) as ArrayRef).collect();
     let batch = RecordBatch::try_from_iter(names.iter().zip(values)).unwrap();
     let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":1")).collect();
     let (first, second) = members.split_at(columns / 2);

@@ -125,10 +125,7 @@ fn parts_are_bounded_by_bytes_and_by_cells() {
         .chain((0..20).map(|_| format!("{long}\n")))
         .collect();
     let parts = read_parts(csv, options(Format::Csv, "m", &[])).unwrap();
-    let rows: Vec<_> = parts
-        .iter()
-        .map(|part| part.batches[0].batch.num_rows())
-        .collect();
+    let rows: Vec<_> = parts.iter().map(|part| part.batches[0].batch.num_rows()).collect();
     assert_eq!(rows, [8, 8, 4]);
     let json: String = (0..5000).map(|row| format!("{{\"c{row}\":1}}\n")).collect();
     let parts = read_parts(json, options(Format::JsonLines, "m", &[])).unwrap();

@@ -47,8 +47,7 @@ struct AttemptTable {
 impl AttemptTable {
     /// Returns the attempts of an address.
     fn of(&mut self, address: Option<IpAddr>) -> &mut AddressAttempts {
-        self.addresses
-            .value_mut(ClientNetwork::from_address(address))
+        self.addresses.value_mut(ClientNetwork::from_address(address))
     }
 }
 
@@ -182,11 +181,7 @@ mod tests {
     #[test]
     fn lookups_of_all_addresses_are_limited_together() {
         let attempts = AttemptLimit::new(1, SECOND);
-        let passed = |now| {
-            (0..100)
-                .filter(|_| attempts.take_lookup_permit(now).is_ok())
-                .count()
-        };
+        let passed = |now| (0..100).filter(|_| attempts.take_lookup_permit(now).is_ok()).count();
         assert_eq!(passed(SECOND), 50);
         assert_eq!(attempts.take_lookup_permit(SECOND), Err(LOOKUPS.interval));
         assert_eq!(passed(SECOND + LOOKUPS.interval * 3), 3);

@@ -156,8 +156,7 @@ impl Authenticator {
             Err(TokenRejection::Expired) => "expired",
             Err(TokenRejection::Unknown | TokenRejection::Invalid) => "unknown",
         };
-        self.attempts
-            .record_wrong_token(address, &hash, self.monotonic());
+        self.attempts.record_wrong_token(address, &hash, self.monotonic());
         Err(self.refuse(reason, error_answers::unauthenticated()))
     }
 
@@ -170,10 +169,7 @@ impl Authenticator {
     ) -> Result<Result<Arc<TokenHolder>, TokenRejection>, CatalogError> {
         let verified = verify_access_token(root, issuer, token.reveal(), self.now()?);
         Ok(verified.and_then(|verified| {
-            let user = root
-                .users()
-                .get(&verified.user)
-                .ok_or(TokenRejection::Unknown)?;
+            let user = root.users().get(&verified.user).ok_or(TokenRejection::Unknown)?;
             Ok(Arc::new(TokenHolder {
                 actor: Actor::User(verified.user),
                 authority: Actor::User(verified.user),
@@ -208,8 +204,7 @@ impl Authenticator {
             Some(_) => "expired",
             None => "unknown",
         };
-        self.attempts
-            .record_wrong_token(address, &hash, self.monotonic());
+        self.attempts.record_wrong_token(address, &hash, self.monotonic());
         Err(self.refuse(reason, error_answers::unauthenticated()))
     }
 

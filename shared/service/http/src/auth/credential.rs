@@ -73,9 +73,7 @@ mod tests {
     use super::*;
 
     fn of(uri: &str, headers: &[&'static str]) -> Result<Option<String>, MalformedHeader> {
-        let headers = headers
-            .iter()
-            .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
+        let headers = headers.iter().map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, value);

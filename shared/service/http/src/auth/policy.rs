@@ -54,13 +54,12 @@ pub(super) fn is_first_credential(method: &Method, path: &str) -> bool {
 
 /// Returns whether another request requires no token.
 pub(super) fn is_open(method: &Method, path: &str, unguarded: &[ExemptEndpoint]) -> bool {
-    ENDPOINTS
-        .iter()
-        .filter(|endpoint| endpoint.has_path(path))
-        .any(|endpoint| match endpoint.access {
+    ENDPOINTS.iter().filter(|endpoint| endpoint.has_path(path)).any(|endpoint| {
+        match endpoint.access {
             EndpointAccess::Public => endpoint.serves(method.as_str()),
             access => exemption(access).is_some_and(|exemption| unguarded.contains(&exemption)),
-        })
+        }
+    })
 }
 
 /// Returns the exemption that opens an endpoint, with all methods of its path.
@@ -77,9 +76,7 @@ fn exemption(access: EndpointAccess) -> Option<ExemptEndpoint> {
 
 /// Returns whether a path is an endpoint for tokens or users.
 pub(super) fn is_about_credentials(path: &str) -> bool {
-    CREDENTIAL_PATHS
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    CREDENTIAL_PATHS.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Returns whether web pages of other servers must not read the answers of a path: those about tokens and users,

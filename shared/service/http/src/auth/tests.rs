@@ -110,9 +110,7 @@ impl AuthFixture {
 
     async fn resource(&self, name: &str, permission: &str) -> String {
         let permissions = [permission.parse().unwrap()];
-        let created = self
-            .elsewhere
-            .create_resource_token(name, &permissions, None, None);
+        let created = self.elsewhere.create_resource_token(name, &permissions, None, None);
         created.await.unwrap().secret.reveal().to_owned()
     }
 
@@ -159,11 +157,7 @@ impl AuthFixture {
     }
 
     fn gets(&self) -> u64 {
-        self.counting
-            .counts()
-            .iter()
-            .map(|(_, _, count)| count.requests)
-            .sum()
+        self.counting.counts().iter().map(|(_, _, count)| count.requests).sum()
     }
 
     fn failures(&self, reason: &str) -> String {
@@ -219,12 +213,7 @@ async fn refusals_have_the_texts_of_influxdb_and_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn preflights_and_the_first_token_take_no_token() {
     let stage = AuthFixture::new().await;
-    assert!(
-        stage
-            .send("OPTIONS", "/write", None)
-            .await
-            .starts_with("204")
-    );
+    assert!(stage.send("OPTIONS", "/write", None).await.starts_with("204"));
     let first = "/api/v3/configure/token/admin";
     assert_eq!(stage.send("POST", first, None).await, "200 nobody");
     assert_eq!(stage.send("GET", first, None).await, UNAUTHENTICATED);
@@ -372,11 +361,7 @@ async fn a_token_of_another_instance_is_accepted_at_once() {
 async fn an_expired_token_is_refused() {
     let stage = AuthFixture::new().await;
     let lifetime = Some(Duration::from_secs(2));
-    let brief = stage
-        .elsewhere
-        .create_named_admin("brief", lifetime, None)
-        .await
-        .unwrap();
+    let brief = stage.elsewhere.create_named_admin("brief", lifetime, None).await.unwrap();
     assert_eq!(stage.query(brief.secret.reveal()).await, "200 brief");
     stage.sleep(Duration::from_secs(2)).await;
     assert_eq!(stage.query(brief.secret.reveal()).await, UNAUTHENTICATED);
@@ -431,9 +416,7 @@ async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
         "200 _admin"
     );
     assert_eq!(
-        stage
-            .send_from(guesser, "POST", SQL, Some(&neighbour))
-            .await,
+        stage.send_from(guesser, "POST", SQL, Some(&neighbour)).await,
         "200 neighbour",
         "it never came from there before"
     );

@@ -35,10 +35,7 @@ impl<V> LabeledSeries<V> {
     fn get(&self, values: &[&str], new: impl FnOnce() -> V) -> Arc<V> {
         debug_assert_eq!(values.len(), self.labels.len());
         let mut key: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
-        let mut series = self
-            .by_values
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut series = self.by_values.lock().unwrap_or_else(PoisonError::into_inner);
         if series.len() >= MAX_SERIES && !series.contains_key(&key) {
             key = vec![OTHER.to_owned(); values.len()];
         }
@@ -46,10 +43,7 @@ impl<V> LabeledSeries<V> {
     }
 
     fn for_each(&self, mut show: impl FnMut(&[(&str, &str)], &V)) {
-        let series = self
-            .by_values
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let series = self.by_values.lock().unwrap_or_else(PoisonError::into_inner);
         for (values, value) in series.iter() {
             let values = values.iter().map(String::as_str);
             let labels: Vec<_> = self.labels.iter().copied().zip(values).collect();
@@ -125,11 +119,7 @@ impl HistogramFamily {
             let mut total = 0;
             for (end, count) in ends.chain(["+Inf".to_owned()]).zip(&histogram.counts) {
                 total += count;
-                let labels: Vec<_> = labels
-                    .iter()
-                    .copied()
-                    .chain([("le", end.as_str())])
-                    .collect();
+                let labels: Vec<_> = labels.iter().copied().chain([("le", end.as_str())]).collect();
                 samples.add_part("_bucket", &labels, total);
             }
             samples.add_part("_sum", labels, histogram.sum);

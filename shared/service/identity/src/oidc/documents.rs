@@ -76,9 +76,7 @@ impl<T> CachedDocument<T> {
 
     /// Returns whether the last attempt began less than `interval` ago.
     fn was_attempted_within(&self, interval: Duration, now: Duration) -> bool {
-        let age = self
-            .attempted
-            .map(|started_at| now.saturating_sub(started_at));
+        let age = self.attempted.map(|started_at| now.saturating_sub(started_at));
         age.is_some_and(|age| age < interval)
     }
 

@@ -29,9 +29,7 @@ impl ProviderHttp {
         if is_this_machine(issuer) {
             client = client.no_proxy();
         }
-        let client = client
-            .build()
-            .map_err(|error| unusable(error.to_string()))?;
+        let client = client.build().map_err(|error| unusable(error.to_string()))?;
         Ok(Self(client))
     }
 
@@ -58,9 +56,7 @@ impl ProviderHttp {
         fields: &[(&str, &str)],
     ) -> Result<T, IdentityError> {
         require_secure(url)?;
-        let form = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .0
             .post(url.clone())

@@ -164,11 +164,7 @@ async fn a_required_reset_prevents_the_sign_in_until_the_password_is_replaced() 
         requires_reset: Some(true),
         ..UserChange::default()
     };
-    fixture
-        .catalog
-        .update_user(ann, &change, None)
-        .await
-        .unwrap();
+    fixture.catalog.update_user(ann, &change, None).await.unwrap();
     let ended = fixture.verify(&token, Duration::ZERO).await;
     assert_eq!(ended, Err(TokenRejection::Unknown));
     let refused = fixture.sign_in("ann", PASSWORD).await;
@@ -198,11 +194,7 @@ async fn disabled_and_expired_users_do_not_sign_in() {
         disabled: Some(true),
         ..UserChange::default()
     };
-    fixture
-        .catalog
-        .update_user(ann, &change, None)
-        .await
-        .unwrap();
+    fixture.catalog.update_user(ann, &change, None).await.unwrap();
     let refused = fixture.sign_in("ann", PASSWORD).await;
     assert!(matches!(refused, Err(IdentityError::WrongCredentials)));
     let now = fixture.catalog.bucket().clock().now();

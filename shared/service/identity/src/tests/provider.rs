@@ -104,9 +104,8 @@ const PAGE: &str = "http://127.0.0.1:8181/";
 /// Gives a token for the code, if the form is that of the page to which the code was sent.
 async fn token(State(state): State<Arc<ProviderState>>, form: String) -> Answer {
     state.check()?;
-    let form: BTreeMap<String, String> = url::form_urlencoded::parse(form.as_bytes())
-        .into_owned()
-        .collect();
+    let form: BTreeMap<String, String> =
+        url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
     let expected = [
         ("grant_type", "authorization_code"),
         ("client_id", "cli"),
@@ -166,9 +165,7 @@ fn jwk(kid: &str, key: &SigningKey) -> Value {
 impl ProviderFixture {
     async fn new() -> Self {
         let state = Arc::new(ProviderState::default());
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .await
-            .unwrap();
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         *state.issuer.lock().unwrap() = issuer.clone();
         *state.keys.lock().unwrap() = vec![jwk("one", &key_of("one"))];
@@ -254,43 +251,20 @@ async fn a_token_of_the_provider_begins_a_session_with_the_roles_of_the_groups()
     let token = provider.token("one", &provider.claims());
     let tokens = provider.sign_in(&token).await.unwrap();
     assert_eq!(tokens.username, "ann");
-    let verified = provider
-        .fixture
-        .verify(&tokens.access_token, Duration::ZERO)
-        .await;
+    let verified = provider.fixture.verify(&tokens.access_token, Duration::ZERO).await;
     assert_eq!(verified, Ok(tokens.user_id));
-    let root = provider
-        .fixture
-        .catalog
-        .root(Duration::ZERO)
-        .await
-        .unwrap()
-        .value;
+    let root = provider.fixture.catalog.root(Duration::ZERO).await.unwrap().value;
     let user = &root.users()[&tokens.user_id];
     assert_eq!(user.oauth_id.as_deref(), Some("user-1"));
     assert!(root.user_permissions(user).is_admin());
     let mut claims = provider.claims();
     claims["groups"] = json!("audit");
-    provider
-        .sign_in(&provider.token("one", &claims))
-        .await
-        .unwrap();
-    let root = provider
-        .fixture
-        .catalog
-        .root(Duration::ZERO)
-        .await
-        .unwrap()
-        .value;
+    provider.sign_in(&provider.token("one", &claims)).await.unwrap();
+    let root = provider.fixture.catalog.root(Duration::ZERO).await.unwrap().value;
     let permissions = root.user_permissions(&root.users()[&tokens.user_id]);
     assert!(!permissions.is_admin() && permissions.allow_audit());
     assert_eq!(provider.key_requests(), 1, "the keys are cached");
-    let description = provider
-        .fixture
-        .identity
-        .provider_description()
-        .await
-        .unwrap();
+    let description = provider.fixture.identity.provider_description().await.unwrap();
     assert_eq!(description.issuer, provider.issuer);
     assert!(description.device_authorization_endpoint.is_some());
 }
@@ -363,9 +337,7 @@ async fn tokens_for_others_or_of_others_are_refused() {
         let mut claims = provider.claims();
         claims[claim] = value.clone();
         let token = provider.token("one", &claims);
-        provider
-            .check_refused(&token, &format!("{claim} {value}"))
-            .await;
+        provider.check_refused(&token, &format!("{claim} {value}")).await;
     }
 }
 
@@ -406,12 +378,8 @@ async fn the_algorithm_is_that_of_the_key() {
         let header = URL_SAFE_NO_PAD.encode(header);
         format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
-    provider
-        .check_refused(&with("none", "rsa", b""), "none")
-        .await;
-    provider
-        .check_refused(&with("none", "one", b"x"), "none")
-        .await;
+    provider.check_refused(&with("none", "rsa", b""), "none").await;
+    provider.check_refused(&with("none", "one", b"x"), "none").await;
     // The public key as the secret of an HMAC.
     let unsigned = with("HS256", "rsa", b"");
     let message = unsigned.trim_end_matches('.');
@@ -430,9 +398,7 @@ async fn the_algorithm_is_that_of_the_key() {
     let wrong = key_of("another").sign("one", "JWT", &provider.claims());
     provider.check_refused(&wrong.unwrap(), "wrong key").await;
     let mixed = rsa.key.sign("one", "JWT", &provider.claims());
-    provider
-        .check_refused(&mixed.unwrap(), "algorithm of another key")
-        .await;
+    provider.check_refused(&mixed.unwrap(), "algorithm of another key").await;
 }
 
 #[tokio::test]
@@ -460,10 +426,7 @@ async fn a_rotated_key_is_found_at_a_bounded_rate() {
 #[tokio::test]
 async fn known_keys_serve_while_the_provider_is_down_for_a_while() {
     let provider = ProviderFixture::new().await;
-    provider
-        .sign_in(&provider.token("one", &provider.claims()))
-        .await
-        .unwrap();
+    provider.sign_in(&provider.token("one", &provider.claims())).await.unwrap();
     *provider.state.is_down.lock().unwrap() = true;
     provider.clock.advance(Duration::from_secs(30 * 60));
     let token = provider.token("one", &provider.claims());

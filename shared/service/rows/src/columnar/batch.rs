@@ -131,9 +131,7 @@ impl BatchColumns {
         row: usize,
         time: Option<&RowRefusal>,
     ) -> Result<(), RowRefusal> {
-        if let Ok(found) = self
-            .unread
-            .binary_search_by_key(&row, |unread| unread.index)
+        if let Ok(found) = self.unread.binary_search_by_key(&row, |unread| unread.index)
             && let Some(unread) = self.unread.get(found)
         {
             return Err(RowRefusal::Unreadable(unread.message.clone()));

@@ -173,9 +173,7 @@ fn find_not_finite(array: &PrimitiveArray<Float64Type>) -> Option<BooleanBuffer>
 fn find_long_texts(texts: &StringArray) -> Option<BooleanBuffer> {
     let is_long = |length: usize| length > MAX_STRING_BYTES;
     texts.offsets().lengths().any(is_long).then(|| {
-        let is_long = texts
-            .iter()
-            .map(|text| text.is_some_and(|text| is_long(text.len())));
+        let is_long = texts.iter().map(|text| text.is_some_and(|text| is_long(text.len())));
         is_long.collect()
     })
 }

@@ -107,10 +107,7 @@ fn selected_rows(part: &ColumnPart<'_>) -> impl Iterator<Item = usize> {
         None => 0..part.rows,
         Some(_) => 0..0,
     };
-    let selected = part
-        .selection
-        .into_iter()
-        .flat_map(BooleanBuffer::set_indices);
+    let selected = part.selection.into_iter().flat_map(BooleanBuffer::set_indices);
     all.chain(selected)
 }
 

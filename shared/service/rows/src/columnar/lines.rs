@@ -197,13 +197,9 @@ fn tag_value(values: &dyn Array, row: usize) -> &str {
     if let Some(dictionary) = values.as_dictionary_opt::<Int32Type>() {
         let key = dictionary.key(row).unwrap_or_default();
         let texts = dictionary.values().as_string_opt::<i32>();
-        return texts
-            .filter(|texts| key < texts.len())
-            .map_or("", |texts| texts.value(key));
+        return texts.filter(|texts| key < texts.len()).map_or("", |texts| texts.value(key));
     }
-    values
-        .as_string_opt::<i32>()
-        .map_or("", |texts| texts.value(row))
+    values.as_string_opt::<i32>().map_or("", |texts| texts.value(row))
 }
 
 fn push_field(text: &mut String, values: &dyn Array, row: usize) {

@@ -115,8 +115,7 @@ impl PointBatches {
         let previous = std::mem::replace(&mut self.current, next);
         if !previous.is_empty() {
             self.other_bytes = self.other_bytes.saturating_add(previous.size_bytes());
-            self.others
-                .insert_unique(previous.hash(), previous, TableBatch::hash);
+            self.others.insert_unique(previous.hash(), previous, TableBatch::hash);
         }
     }
 
@@ -127,11 +126,7 @@ impl PointBatches {
 
     /// Returns the memory of the points, in bytes. It includes that of absent values.
     pub fn size_bytes(&self) -> usize {
-        let bytes = self
-            .current
-            .tags
-            .size_bytes()
-            .saturating_add(self.current.size_bytes());
+        let bytes = self.current.tags.size_bytes().saturating_add(self.current.size_bytes());
         bytes.saturating_add(self.other_bytes)
     }
 

@@ -30,18 +30,13 @@ impl RecentSchemas {
         if let Some(known) = self.recent.iter().find(|known| known.has(columns)) {
             return Arc::clone(&known.schema);
         }
-        let fields = columns
-            .iter()
-            .map(|(name, column_type)| column_type.arrow_field(name));
+        let fields = columns.iter().map(|(name, column_type)| column_type.arrow_field(name));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         if self.recent.len() >= MAX_SCHEMAS {
             self.recent.pop_back();
         }
         self.recent.push_front(RecentSchema {
-            types: columns
-                .iter()
-                .map(|(_, column_type)| *column_type)
-                .collect(),
+            types: columns.iter().map(|(_, column_type)| *column_type).collect(),
             schema: Arc::clone(&schema),
         });
         schema

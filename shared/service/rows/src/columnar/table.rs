@@ -64,13 +64,8 @@ struct AcceptedRows {
 impl AcceptedRows {
     /// Returns the values of a column of the table.
     fn column(&self, index: usize) -> Option<&ConvertedColumn> {
-        let found = self
-            .columns
-            .binary_search_by_key(&index, |(index, _)| *index);
-        found
-            .ok()
-            .and_then(|at| self.columns.get(at))
-            .map(|(_, column)| column)
+        let found = self.columns.binary_search_by_key(&index, |(index, _)| *index);
+        found.ok().and_then(|at| self.columns.get(at)).map(|(_, column)| column)
     }
 }
 
@@ -285,11 +280,9 @@ impl TableBuilder {
         let mut times = Vec::with_capacity(self.rows);
         for batch in &self.batches {
             match &batch.selection {
-                Some(selection) => times.extend(
-                    selection
-                        .set_indices()
-                        .filter_map(|row| batch.times.get(row)),
-                ),
+                Some(selection) => {
+                    times.extend(selection.set_indices().filter_map(|row| batch.times.get(row)))
+                }
                 None => times.extend_from_slice(&batch.times),
             }
         }

@@ -81,11 +81,7 @@ impl TagValues {
 /// Returns the value of a key; nothing if there is none.
 #[inline]
 fn get<'a>(bytes: &'a [u8], offsets: &[i32], key: i32) -> &'a [u8] {
-    let offset = |at: usize| {
-        offsets
-            .get(at)
-            .and_then(|offset| usize::try_from(*offset).ok())
-    };
+    let offset = |at: usize| offsets.get(at).and_then(|offset| usize::try_from(*offset).ok());
     let at = usize::try_from(key).unwrap_or(usize::MAX - 1);
     match (offset(at), offset(at + 1)) {
         (Some(start), Some(end)) => bytes.get(start..end).unwrap_or_default(),

@@ -264,12 +264,10 @@ impl TimeValues {
             }
         }
         let nanos = match self.zone {
-            Some(zone) => string_to_datetime(&zone, text)
-                .ok()
-                .and_then(|time| time.timestamp_nanos_opt()),
-            None => string_to_datetime(&Utc, text)
-                .ok()
-                .and_then(|time| time.timestamp_nanos_opt()),
+            Some(zone) => {
+                string_to_datetime(&zone, text).ok().and_then(|time| time.timestamp_nanos_opt())
+            }
+            None => string_to_datetime(&Utc, text).ok().and_then(|time| time.timestamp_nanos_opt()),
         };
         nanos.ok_or_else(refusal)
     }
@@ -294,10 +292,7 @@ impl TimeValues {
     /// Returns a time of the zone in nanoseconds; `None` if the zone skips or repeats it, or if it does not fit.
     fn to_utc(&self, local: NaiveDateTime) -> Option<i64> {
         match self.zone {
-            Some(zone) => zone
-                .from_local_datetime(&local)
-                .single()?
-                .timestamp_nanos_opt(),
+            Some(zone) => zone.from_local_datetime(&local).single()?.timestamp_nanos_opt(),
             None => local.and_utc().timestamp_nanos_opt(),
         }
     }
@@ -379,9 +374,7 @@ impl Decimal {
         };
         let extra = scale.saturating_sub(Self::MAX_SCALE);
         // A divisor that does not fit is larger than all digits.
-        let digits = 10i128
-            .checked_pow(extra)
-            .map_or(0, |divisor| self.digits / divisor);
+        let digits = 10i128.checked_pow(extra).map_or(0, |divisor| self.digits / divisor);
         let divisor = 10i128.checked_pow(scale - extra)?;
         let whole = i64::try_from(digits / divisor).ok()?;
         let unit = precision.unit_nanos(whole);

@@ -146,9 +146,7 @@ fn scan_fraction(
 fn signed(input: &[u8], negative: bool, digits: Digits) -> Option<i64> {
     if digits.length > MAX_EXACT_DIGITS {
         // There may be leading zeros.
-        return lexeme(input, usize::from(negative) + digits.length)
-            .parse()
-            .ok();
+        return lexeme(input, usize::from(negative) + digits.length).parse().ok();
     }
     if negative {
         0i64.checked_sub_unsigned(digits.value)

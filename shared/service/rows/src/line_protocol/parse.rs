@@ -225,11 +225,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
     }
 
     fn report(&mut self, line: &[u8], refusal: LineRefusal) {
-        if self
-            .options
-            .max_errors
-            .is_some_and(|limit| self.errors.len() >= limit)
-        {
+        if self.options.max_errors.is_some_and(|limit| self.errors.len() >= limit) {
             return;
         }
         let original_line = match self.options.dialect {
@@ -318,20 +314,12 @@ impl<'a, 'o> BodyParser<'a, 'o> {
 
     /// Returns the table of the measurement in the scratch, if the body named it before.
     fn find_table(&self) -> Option<usize> {
-        let name = self
-            .scratch
-            .series
-            .measurement
-            .unescape(TokenKind::Measurement);
+        let name = self.scratch.series.measurement.unescape(TokenKind::Measurement);
         self.tables_by_name.get(name.as_ref()).copied()
     }
 
     fn add_table(&mut self) -> usize {
-        let name = self
-            .scratch
-            .series
-            .measurement
-            .unescape(TokenKind::Measurement);
+        let name = self.scratch.series.measurement.unescape(TokenKind::Measurement);
         let view = self.schema.table(&text(&name));
         let index = self.tables.len();
         self.tables_by_name.insert(name.clone(), index);
@@ -398,10 +386,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             skipped: self.skipped,
             next_default_time_ns: self.default_time,
         };
-        let tables = self
-            .tables
-            .into_iter()
-            .filter_map(|table| table.finish().transpose());
+        let tables = self.tables.into_iter().filter_map(|table| table.finish().transpose());
         let parsed = ParsedBody {
             tables: tables.collect::<Result<_, _>>()?,
             errors: self.errors,

@@ -51,9 +51,7 @@ impl<'a> SeriesCache<'a> {
             }
         };
         self.last = found;
-        self.entries
-            .get(found)
-            .map(|entry| (entry.id, entry.text.len()))
+        self.entries.get(found).map(|entry| (entry.id, entry.text.len()))
     }
 
     /// Adds a new series.
@@ -95,9 +93,7 @@ mod tests {
         }
         for line in [&b"a,t=1"[..], b"a,t=1\tv=1", b"b v=1", b""] {
             assert!(
-                index
-                    .find(line)
-                    .is_none_or(|(_, length)| length == line.len()),
+                index.find(line).is_none_or(|(_, length)| length == line.len()),
                 "{line:?}"
             );
         }

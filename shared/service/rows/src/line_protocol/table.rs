@@ -152,14 +152,12 @@ impl<'a> TableBuilder<'a> {
 
     #[inline]
     fn column_mut(&mut self, index: u32) -> Option<&mut ColumnBuilder<'a>> {
-        self.columns
-            .get_mut(usize::try_from(index).unwrap_or(usize::MAX))
+        self.columns.get_mut(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
     #[inline]
     fn column(&self, index: u32) -> Option<&ColumnBuilder<'a>> {
-        self.columns
-            .get(usize::try_from(index).unwrap_or(usize::MAX))
+        self.columns.get(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
     #[inline]

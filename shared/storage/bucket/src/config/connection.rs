@@ -80,12 +80,8 @@ impl ConnectionConfig {
             connection_limit: self
                 .object_store_connection_limit
                 .unwrap_or(defaults.connection_limit),
-            max_retries: self
-                .object_store_max_retries
-                .unwrap_or(defaults.max_retries),
-            retry_timeout: self
-                .object_store_retry_timeout
-                .unwrap_or(defaults.retry_timeout),
+            max_retries: self.object_store_max_retries.unwrap_or(defaults.max_retries),
+            retry_timeout: self.object_store_retry_timeout.unwrap_or(defaults.retry_timeout),
             http2_only: self.object_store_http2_only,
             http2_max_frame_size: self.object_store_http2_max_frame_size,
             tls_allow_insecure: self.object_store_tls_allow_insecure,

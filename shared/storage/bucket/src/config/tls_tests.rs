@@ -89,9 +89,7 @@ impl TlsServer {
 
 async fn write_and_read(config: &StoreConfig) -> Result<Get, StoreError> {
     let store = config.open(&World::system(), None).unwrap().main;
-    store
-        .put("catalog", "body".into(), PutMode::Overwrite)
-        .await?;
+    store.put("catalog", "body".into(), PutMode::Overwrite).await?;
     Ok(store.get("catalog", GetOptions::default()).await?.value)
 }
 

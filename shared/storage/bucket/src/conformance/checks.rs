@@ -303,27 +303,21 @@ impl<'a> ConformanceSuite<'a> {
         let key = self.key("listed/one");
         self.write(&key, "12345", PutMode::Overwrite).await?;
         let entries = self.list(&self.key("listed/"), None).await?;
-        let found: Vec<_> = entries
-            .iter()
-            .map(|entry| (&entry.key, entry.size_bytes))
-            .collect();
+        let found: Vec<_> = entries.iter().map(|entry| (&entry.key, entry.size_bytes)).collect();
         ensure(found == [(&key, 5)], || format!("the listing is {found:?}"))
     }
 
     pub(super) async fn listing(&self) -> CheckResult {
         let mut expected = BTreeSet::new();
-        self.write(&self.key("listing.beside"), "", PutMode::Create)
-            .await?;
+        self.write(&self.key("listing.beside"), "", PutMode::Create).await?;
         for round in 0..10 {
             let key = self.key(format!("listing/{}/{round}", round % 3));
             self.write(&key, vec![0; round], PutMode::Create).await?;
             expected.insert((key, round as u64));
             let entries = self.list(&self.key("listing/"), None).await?;
             let count = entries.len();
-            let found: BTreeSet<_> = entries
-                .into_iter()
-                .map(|entry| (entry.key, entry.size_bytes))
-                .collect();
+            let found: BTreeSet<_> =
+                entries.into_iter().map(|entry| (entry.key, entry.size_bytes)).collect();
             ensure(found == expected && count == expected.len(), || {
                 format!("after {} puts, {count} objects are listed", expected.len())
             })?;
@@ -336,12 +330,10 @@ impl<'a> ConformanceSuite<'a> {
         // In the order of keys, '.' is before '/': directories must not be sorted by their names.
         let names = ["a.b", "a/b", "a/c", "aa", "b"];
         for name in names {
-            self.write(&format!("{prefix}{name}"), name, PutMode::Create)
-                .await?;
+            self.write(&format!("{prefix}{name}"), name, PutMode::Create).await?;
         }
         for (from, marker) in names.into_iter().enumerate() {
-            self.expect_after(&prefix, marker, names.get(from + 1..))
-                .await?;
+            self.expect_after(&prefix, marker, names.get(from + 1..)).await?;
         }
         self.expect_after(&prefix, "a/", names.get(1..)).await?;
         self.expect_after(&prefix, "", Some(&names)).await
@@ -353,13 +345,9 @@ impl<'a> ConformanceSuite<'a> {
         marker: &str,
         expected: Option<&[&str]>,
     ) -> CheckResult {
-        let entries = self
-            .list(prefix, Some(&format!("{prefix}{marker}")))
-            .await?;
-        let found: BTreeSet<_> = entries
-            .iter()
-            .filter_map(|entry| entry.key.strip_prefix(prefix))
-            .collect();
+        let entries = self.list(prefix, Some(&format!("{prefix}{marker}"))).await?;
+        let found: BTreeSet<_> =
+            entries.iter().filter_map(|entry| entry.key.strip_prefix(prefix)).collect();
         let expected: BTreeSet<_> = expected.unwrap_or_default().iter().copied().collect();
         ensure(found == expected, || {
             format!("after '{marker}', {found:?} are listed instead of {expected:?}")
@@ -474,8 +462,7 @@ impl<'a> ConformanceSuite<'a> {
 
 fn number(object: &Object) -> CheckResult<u32> {
     let text = String::from_utf8_lossy(&object.bytes);
-    text.parse()
-        .map_err(|_| format!("the counter was read as '{text}'"))
+    text.parse().map_err(|_| format!("the counter was read as '{text}'"))
 }
 
 fn present(dates: &[ObservedDate]) -> CheckResult {

@@ -160,13 +160,12 @@ enum MissingProperty {
 impl Store for DeficientStore {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
         let answer = self.inner.get(key, options).await?;
-        let date = answer
-            .date
-            .filter(|_| self.lacks != MissingProperty::Dates)
-            .map(|date| match self.lacks {
+        let date = answer.date.filter(|_| self.lacks != MissingProperty::Dates).map(|date| {
+            match self.lacks {
                 MissingProperty::Clock => date.plus(std::time::Duration::from_secs(60)),
                 _ => date,
-            });
+            }
+        });
         Ok(StoreResponse { date, ..answer })
     }
 
@@ -184,9 +183,7 @@ impl Store for DeficientStore {
     }
 
     async fn list(&self, request: ListRequest<'_>) -> Result<StoreResponse<ListPage>, StoreError> {
-        let start_after = request
-            .start_after
-            .filter(|_| self.lacks != MissingProperty::StartAfter);
+        let start_after = request.start_after.filter(|_| self.lacks != MissingProperty::StartAfter);
         let mut answer = self
             .inner
             .list(ListRequest {
@@ -262,9 +259,6 @@ async fn the_probe_takes_few_requests() {
     let store: Arc<dyn Store> = Arc::<CountingStore>::clone(&counting);
     assert!(probe(&store, &world, 1).await.passed());
     let counts = counting.counts();
-    let requests: u64 = Operation::ALL
-        .iter()
-        .map(|operation| counts.requests(*operation))
-        .sum();
+    let requests: u64 = Operation::ALL.iter().map(|operation| counts.requests(*operation)).sum();
     assert!(requests <= 10, "{counts}");
 }

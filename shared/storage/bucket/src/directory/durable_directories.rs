@@ -43,9 +43,7 @@ impl DurableDirectories {
             return Ok(());
         }
         let above = directory.ancestors().skip(1);
-        above
-            .take_while(|above| above.starts_with(root))
-            .try_for_each(sync_directory)?;
+        above.take_while(|above| above.starts_with(root)).try_for_each(sync_directory)?;
         self.add(KnownDirectory {
             path: directory.to_owned(),
             inode,
@@ -57,9 +55,7 @@ impl DurableDirectories {
     /// Returns whether a directory is known, and makes it the last one to be forgotten.
     fn is_known(&self, path: &Path, inode: (u64, u64)) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = known
-            .iter()
-            .position(|entry| entry.inode == inode && entry.path == path);
+        let place = known.iter().position(|entry| entry.inode == inode && entry.path == path);
         if let Some(place) = place {
             known[place..].rotate_left(1);
         }

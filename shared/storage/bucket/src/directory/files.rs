@@ -173,9 +173,7 @@ pub(super) fn remove(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Waits until the entries of the directories are on the disk.
 pub(super) fn sync(directories: &BTreeSet<PathBuf>) -> io::Result<()> {
-    directories
-        .iter()
-        .try_for_each(|directory| sync_directory(directory))
+    directories.iter().try_for_each(|directory| sync_directory(directory))
 }
 
 /// Waits until the entries of a directory are on the disk. A directory that is gone needs no sync.

@@ -38,10 +38,7 @@ pub(super) fn page(
     let mut entries = walk.entries;
     let more = entries.len() > page_keys;
     entries.truncate(page_keys);
-    let next_page_token = entries
-        .last()
-        .filter(|_| more)
-        .map(|entry| entry.key.clone());
+    let next_page_token = entries.last().filter(|_| more).map(|entry| entry.key.clone());
     Ok(ListPage {
         entries,
         next_page_token,

@@ -212,10 +212,7 @@ mod tests {
 
     /// A runtime with one thread that may block, and what keeps that thread from running anything until it is dropped.
     fn busy_runtime() -> (Runtime, mpsc::Sender<()>) {
-        let runtime = Builder::new_current_thread()
-            .max_blocking_threads(1)
-            .build()
-            .unwrap();
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let (sender, receiver) = mpsc::channel();
         drop(runtime.spawn_blocking(move || receiver.recv()));
         (runtime, sender)

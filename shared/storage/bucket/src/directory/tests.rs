@@ -27,10 +27,7 @@ async fn put(
     body: &'static str,
     mode: PutMode,
 ) -> StoreResponse<Put> {
-    store
-        .put(key, Bytes::from_static(body.as_bytes()), mode)
-        .await
-        .unwrap()
+    store.put(key, Bytes::from_static(body.as_bytes()), mode).await.unwrap()
 }
 
 async fn read(store: &dyn Store, key: &str) -> Option<Object> {
@@ -112,12 +109,7 @@ async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes()
     let one = DirectoryStore::open(directory.path(), &world).unwrap();
     put(&one, "a", "", PutMode::Overwrite).await;
     clock.wall.store(begin + 3_600_000_000, Ordering::Relaxed);
-    let late = one
-        .get("a", GetOptions::default())
-        .await
-        .unwrap()
-        .date
-        .unwrap();
+    let late = one.get("a", GetOptions::default()).await.unwrap().date.unwrap();
     assert_eq!(late.micros(), begin + 3_600_000_000);
 
     clock.wall.store(begin, Ordering::Relaxed);
@@ -133,12 +125,7 @@ async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes()
     }
     let moment = one.world.clock_reading();
     world.clock.sleep(Duration::ZERO).await;
-    let date = one
-        .get("a", GetOptions::default())
-        .await
-        .unwrap()
-        .date
-        .unwrap();
+    let date = one.get("a", GetOptions::default()).await.unwrap().date.unwrap();
     let passed = one.world.elapsed(&moment);
     assert!(
         date.since(newest) >= passed / 2,
@@ -173,12 +160,7 @@ async fn abandoned_temporary_files_are_removed_when_they_are_old_and_never_liste
     }
     let hours_ago = World::system().clock.wall_micros() - 2 * 3_600_000_000;
     let time = std::time::UNIX_EPOCH + Duration::from_micros(hours_ago.try_into().unwrap());
-    File::options()
-        .write(true)
-        .open(&old)
-        .unwrap()
-        .set_modified(time)
-        .unwrap();
+    File::options().write(true).open(&old).unwrap().set_modified(time).unwrap();
     let store = open(&directory);
     assert!(!old.exists() && young.exists());
     assert_eq!(keys(&store).await, Vec::<String>::new());
@@ -429,9 +411,7 @@ async fn increment(store: &DirectoryStore) -> u32 {
         let (count, mode) = match read(store, "counter").await {
             None => (0, PutMode::Create),
             Some(object) => (
-                String::from_utf8_lossy(&object.bytes)
-                    .parse::<u32>()
-                    .unwrap(),
+                String::from_utf8_lossy(&object.bytes).parse::<u32>().unwrap(),
                 PutMode::Update(object.etag),
             ),
         };
@@ -474,9 +454,7 @@ async fn processes_that_count_together_lose_nothing() {
 
 /// Sends a signal to a process.
 fn signal(process: &std::process::Child, name: &str) {
-    let sent = Command::new("kill")
-        .args([name, &process.id().to_string()])
-        .status();
+    let sent = Command::new("kill").args([name, &process.id().to_string()]).status();
     assert!(sent.unwrap().success());
 }
 

@@ -89,12 +89,7 @@ impl DirectoryUpload {
 
 /// Returns why no file can have a path below `root`; `None` if nothing is in the way.
 fn obstacle(root: &Path, path: &Path) -> io::Result<Option<String>> {
-    let shown = |path: &Path| {
-        path.strip_prefix(root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
-    };
+    let shown = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             return Ok(Some(format!("'{}' is a directory", shown(path))));
@@ -105,10 +100,7 @@ fn obstacle(root: &Path, path: &Path) -> io::Result<Option<String>> {
             _ => return Err(error),
         },
     }
-    let mut above = path
-        .ancestors()
-        .skip(1)
-        .take_while(|directory| directory.starts_with(root));
+    let mut above = path.ancestors().skip(1).take_while(|directory| directory.starts_with(root));
     let file = above.find(|directory| directory.is_file());
     Ok(file.map(|file| format!("'{}' is a file, not a directory", shown(file))))
 }

@@ -124,10 +124,7 @@ async fn a_hook_sees_every_call_twice_in_order() {
     put(&store).await.unwrap();
     store.delete(&["k".to_owned()]).await.unwrap();
     let seen = seen.lock().unwrap();
-    let short: Vec<_> = seen
-        .iter()
-        .map(|call| (call.number, call.operation, call.phase))
-        .collect();
+    let short: Vec<_> = seen.iter().map(|call| (call.number, call.operation, call.phase)).collect();
     assert_eq!(
         short,
         [

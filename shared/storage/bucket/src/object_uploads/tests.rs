@@ -137,11 +137,7 @@ async fn an_upload_that_creates_leaves_an_existing_object_alone() {
 async fn an_aborted_or_dropped_upload_leaves_nothing() {
     for target in Target::all().await {
         for is_aborted in [true, false] {
-            let mut upload = target
-                .uploads
-                .begin(&key(), csv(), UploadMode::Create)
-                .await
-                .unwrap();
+            let mut upload = target.uploads.begin(&key(), csv(), UploadMode::Create).await.unwrap();
             upload.put(bytes(PART_BYTES + 1, 0)).await.unwrap();
             if is_aborted {
                 upload.abort().await
@@ -204,11 +200,7 @@ async fn a_directory_refuses_names_in_whose_way_something_is_before_any_bytes() 
 async fn an_upload_tells_the_memory_of_its_bytes() {
     for target in Target::all().await {
         let key = key();
-        let mut upload = target
-            .uploads
-            .begin(&key, csv(), UploadMode::Create)
-            .await
-            .unwrap();
+        let mut upload = target.uploads.begin(&key, csv(), UploadMode::Create).await.unwrap();
         upload.put(bytes(PART_BYTES + 1000, 0)).await.unwrap();
         let held = upload.memory_bytes();
         match target.uploads.target {

@@ -75,10 +75,7 @@ async fn an_aborted_upload_creates_no_object() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let links = adapter(&server, S3Server::SECRET_KEY).links("");
     let mut upload = links.upload(&key(), csv()).unwrap();
-    upload
-        .put(Bytes::from(vec![0; PART_BYTES + 1]))
-        .await
-        .unwrap();
+    upload.put(Bytes::from(vec![0; PART_BYTES + 1])).await.unwrap();
     upload.abort().await;
     let url = links.url(&key(), Duration::from_secs(60)).await.unwrap();
     assert_eq!(fetch(&url).await.0, StatusCode::NOT_FOUND);

@@ -452,10 +452,7 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
             "'catalog' is damaged: it is not a counter",
         ),
     ] {
-        store
-            .put("catalog", object, PutMode::Overwrite)
-            .await
-            .unwrap();
+        store.put("catalog", object, PutMode::Overwrite).await.unwrap();
         let register = register(Arc::clone(&store), &world);
         let error = register.read(None).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
@@ -463,10 +460,7 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
         assert_eq!(error.to_string(), expected);
     }
     let payload = TestCounter::FORMAT.encode(1, b"not compressed");
-    store
-        .put("catalog", payload, PutMode::Overwrite)
-        .await
-        .unwrap();
+    store.put("catalog", payload, PutMode::Overwrite).await.unwrap();
     let error = register(store, &world).read(None).await.unwrap_err();
     assert!(
         error.to_string().starts_with("'catalog' is damaged: "),
@@ -486,10 +480,7 @@ async fn a_register_whose_version_got_another_etag_can_be_changed() {
     let Get::Found(object) = answer.value else {
         panic!("the register is gone");
     };
-    store
-        .put("catalog", object.bytes, PutMode::Overwrite)
-        .await
-        .unwrap();
+    store.put("catalog", object.bytes, PutMode::Overwrite).await.unwrap();
     let change = |base: &VersionedValue<TestCounter>| {
         let count = base.value.count + 1;
         Ok::<_, String>(RegisterChange::Put(TestCounter { count }, count))

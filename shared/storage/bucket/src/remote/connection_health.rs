@@ -98,9 +98,7 @@ impl ConnectionHealth {
     fn discard_connections(&self, made_after: u64) {
         let next = made_after.wrapping_add(1);
         let order = Ordering::Relaxed;
-        let changed = self
-            .given_up
-            .compare_exchange(made_after, next, order, order);
+        let changed = self.given_up.compare_exchange(made_after, next, order, order);
         if changed.is_ok() {
             tracing::warn!("the store did not answer in time; its connections are replaced");
         }
@@ -169,9 +167,7 @@ impl HttpService for ReconnectingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let made = self.client();
         let asked = (self.silence.clock)();
-        let limit = self
-            .silence
-            .first_answer_limit(request.body().content_length(), asked);
+        let limit = self.silence.first_answer_limit(request.body().content_length(), asked);
         let execute = made.client.execute(request);
         let answer = match limit {
             None => execute.await,

@@ -55,8 +55,7 @@ pub(crate) fn error_without_exchange(
     error: object_store::Error,
 ) -> StoreError {
     let task = OperationContext(operation, key);
-    task.failure(error, &HttpExchange::default())
-        .into_error(task)
+    task.failure(error, &HttpExchange::default()).into_error(task)
 }
 
 /// A running operation and its key, for error messages.

@@ -12,9 +12,7 @@ async fn server() -> S3Server {
 }
 
 fn adapter(server: &S3Server, bucket: &str, secret: &str) -> ObjectStoreAdapter {
-    let builder = s3_builder(server)
-        .with_bucket_name(bucket)
-        .with_secret_access_key(secret);
+    let builder = s3_builder(server).with_bucket_name(bucket).with_secret_access_key(secret);
     let options = RemoteOptions {
         max_retries: 1,
         ..RemoteOptions::default()
@@ -27,9 +25,7 @@ fn good(server: &S3Server) -> ObjectStoreAdapter {
 }
 
 async fn put(store: &ObjectStoreAdapter, mode: PutMode) -> Result<Put, StoreError> {
-    let answer = store
-        .put("catalog", Bytes::from_static(b"body"), mode)
-        .await?;
+    let answer = store.put("catalog", Bytes::from_static(b"body"), mode).await?;
     Ok(answer.value)
 }
 
@@ -118,10 +114,7 @@ async fn an_unreachable_store_is_unavailable() {
     let server = server().await;
     let store = good(&server);
     drop(server);
-    let error = store
-        .get("catalog", GetOptions::default())
-        .await
-        .unwrap_err();
+    let error = store.get("catalog", GetOptions::default()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
 }
 
@@ -135,10 +128,8 @@ async fn each_of_many_concurrent_calls_has_the_date_of_its_own_answer() {
     });
     let gets = (0..16).map(|_| store.get("catalog", GetOptions::default()));
     let answers = futures::future::join_all(gets).await;
-    let dates: std::collections::BTreeSet<_> = answers
-        .into_iter()
-        .map(|answer| answer.unwrap().date.unwrap())
-        .collect();
+    let dates: std::collections::BTreeSet<_> =
+        answers.into_iter().map(|answer| answer.unwrap().date.unwrap()).collect();
     assert!(dates.len() > 8, "{dates:?}");
 }
 

@@ -58,11 +58,7 @@ impl DistinctValuesBuilder {
             }
         }
         self.scratch = numbers;
-        let room = self
-            .shape
-            .max_cardinality()
-            .saturating_mul(4)
-            .saturating_add(SLACK);
+        let room = self.shape.max_cardinality().saturating_mul(4).saturating_add(SLACK);
         if self.seen.len() > room || self.size_bytes() > self.limit {
             self.clear()?;
         }
@@ -112,9 +108,7 @@ impl DistinctValuesBuilder {
             };
             let code = |number: &u32| {
                 let numbers = self.combinations.value_numbers(*number);
-                numbers
-                    .get(tag)
-                    .map_or(MISSING, |number| sorted.code(*number))
+                numbers.get(tag).map_or(MISSING, |number| sorted.code(*number))
             };
             codes.push(order.iter().map(code).collect());
             values.push(sorted.values().as_ref().clone());

@@ -118,8 +118,5 @@ fn coded(layer: &DistinctValues, rows: &LayerSelection) -> Result<CodedRows, Cac
 
 fn seen(layer: &DistinctValues, rows: &LayerSelection) -> Result<Vec<i64>, CacheError> {
     let seen = layer.seen()?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| seen.get(row).copied())
-        .collect())
+    Ok(rows.iter().filter_map(|row| seen.get(row).copied()).collect())
 }

@@ -45,14 +45,8 @@ impl DistinctValues {
         let codes = |column: &TagColumn<'_>| left.iter().map(|row| column.code(*row)).collect();
         let combinations = ValueCombinations {
             codes: columns.iter().map(codes).collect(),
-            values: columns
-                .iter()
-                .map(|column| column.values().clone())
-                .collect(),
-            seen: left
-                .iter()
-                .filter_map(|row| seen.get(*row).copied())
-                .collect(),
+            values: columns.iter().map(|column| column.values().clone()).collect(),
+            seen: left.iter().filter_map(|row| seen.get(*row).copied()).collect(),
         };
         Self::newest(shape, combinations, from)
     }
@@ -75,11 +69,7 @@ fn of_combination(
             None => KnownTagValue::Unknown,
         }
     };
-    let of = |times| {
-        deletes
-            .iter()
-            .map(move |delete| coverage(delete, &tag, times))
-    };
+    let of = |times| deletes.iter().map(move |delete| coverage(delete, &tag, times));
     if of((seen, seen)).all(|coverage| coverage == DeleteCoverage::None) {
         return DeleteCoverage::None;
     }

@@ -33,10 +33,8 @@ impl DistinctCacheShape {
     }
 
     pub(crate) fn new(columns: Vec<String>, max_cardinality: usize, max_age: Duration) -> Self {
-        let mut fields: Vec<_> = columns
-            .iter()
-            .map(|column| ColumnType::Tag.arrow_field(column))
-            .collect();
+        let mut fields: Vec<_> =
+            columns.iter().map(|column| ColumnType::Tag.arrow_field(column)).collect();
         let seen = Field::new(SEEN_COLUMN, ColumnType::Time.data_type(), false);
         fields.push(Arc::new(seen));
         Self {

@@ -29,9 +29,7 @@ fn combinations(
     let mut seen = BTreeMap::new();
     for (tags, time) in points.keys().filter(|(_, time)| *time >= from) {
         let tag = |name: &String| tags[TAGS.iter().position(|tag| tag == name).unwrap()].clone();
-        let latest = seen
-            .entry(columns.iter().map(tag).collect())
-            .or_insert(*time);
+        let latest = seen.entry(columns.iter().map(tag).collect()).or_insert(*time);
         *latest = (*latest).max(*time);
     }
     seen
@@ -44,19 +42,11 @@ fn expected(
     filters: &[TestFilter],
     wanted: &DistinctCacheQuery<'_>,
 ) -> Vec<Vec<Option<String>>> {
-    let mut all: Vec<_> = combinations(points, shape.columns(), wanted.from)
-        .into_iter()
-        .collect();
+    let mut all: Vec<_> = combinations(points, shape.columns(), wanted.from).into_iter().collect();
     all.sort_by_key(|(columns, seen)| (-seen, columns.clone()));
     all.truncate(shape.max_cardinality());
     all.sort();
-    let column = |name: &String| {
-        shape
-            .columns()
-            .iter()
-            .position(|column| column == name)
-            .unwrap()
-    };
+    let column = |name: &String| shape.columns().iter().position(|column| column == name).unwrap();
     all.retain(|(columns, _)| {
         filters
             .iter()
@@ -65,11 +55,7 @@ fn expected(
     all.truncate(wanted.limit.unwrap_or(usize::MAX));
     let row = |(mut columns, seen): (Vec<Option<String>>, i64)| {
         columns.push(Some(seen.to_string()));
-        wanted
-            .projection
-            .iter()
-            .map(|column| columns[*column].clone())
-            .collect()
+        wanted.projection.iter().map(|column| columns[*column].clone()).collect()
     };
     all.into_iter().map(row).collect()
 }

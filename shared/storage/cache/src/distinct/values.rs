@@ -107,12 +107,7 @@ impl DistinctValues {
 
     /// The columns without `seen`.
     pub(crate) fn columns(&self) -> Result<Vec<TagColumn<'_>>, CacheError> {
-        let columns = self
-            .0
-            .rows
-            .columns()
-            .split_last()
-            .map_or(&[][..], |(_, rest)| rest);
+        let columns = self.0.rows.columns().split_last().map_or(&[][..], |(_, rest)| rest);
         columns.iter().map(TagColumn::from_column).collect()
     }
 

@@ -69,9 +69,7 @@ impl LastRowsBuilder {
             shape: shape.clone(),
             complete_from,
             limit: limit_bytes,
-            kept: columns
-                .filter(|column| !shape.key_columns().contains(column))
-                .collect(),
+            kept: columns.filter(|column| !shape.key_columns().contains(column)).collect(),
             keys: SeriesIndex::new(shape.keys()),
             rings: Vec::new(),
             ring_bytes: 0,
@@ -214,10 +212,8 @@ impl LastRowsBuilder {
         self.chunk_bytes = rows.get_array_memory_size();
         self.chunks = vec![RowChunk { first_row: 0, rows }];
         let held = self.size_bytes();
-        let left = self
-            .limit
-            .checked_sub(held)
-            .ok_or(CacheError::TooLarge { limit: self.limit })?;
+        let left =
+            self.limit.checked_sub(held).ok_or(CacheError::TooLarge { limit: self.limit })?;
         // At least a quarter, so that the rows are not copied again after every few new rows.
         let room = left.max(self.chunk_bytes / 4);
         self.clear_at = held + room.min(self.chunk_bytes + SLACK_BYTES);
@@ -236,32 +232,20 @@ impl LastRowsBuilder {
         let mut keys = Vec::with_capacity(order.len());
         let mut rows = Vec::with_capacity(order.len());
         for key in order {
-            let entries = self
-                .rings
-                .get(key as usize)
-                .map_or(&[][..], NewestEntries::as_slice);
+            let entries = self.rings.get(key as usize).map_or(&[][..], NewestEntries::as_slice);
             keys.extend(entries.iter().map(|_| key));
             rows.extend(entries.iter().rev().map(|entry| entry.row));
         }
-        let mut kept = self
-            .gather_columns(&self.chunks, &self.places(&rows))?
-            .into_iter();
+        let mut kept = self.gather_columns(&self.chunks, &self.places(&rows))?.into_iter();
         let columns = (0..self.shape.schema().fields().len()).map(|column| {
-            let key = self
-                .shape
-                .key_columns()
-                .iter()
-                .position(|key| *key == column);
+            let key = self.shape.key_columns().iter().position(|key| *key == column);
             match key {
                 Some(key) => self.key_column(key, &keys).map(Some),
                 None => Ok(kept.next()),
             }
         });
-        let columns = columns
-            .collect::<Result<Vec<_>, CacheError>>()?
-            .into_iter()
-            .flatten()
-            .collect();
+        let columns =
+            columns.collect::<Result<Vec<_>, CacheError>>()?.into_iter().flatten().collect();
         let sorted = RecordBatch::try_new(Arc::clone(self.shape.schema()), columns)?;
         let layer = LastRows::new(&self.shape, sorted, self.complete_from)?;
         if layer.size_bytes() > self.limit {
@@ -278,9 +262,7 @@ impl LastRowsBuilder {
         };
         let code = |number: &u32| {
             let numbers = self.keys.value_numbers(*number);
-            numbers
-                .get(key)
-                .map_or(MISSING, |number| sorted.code(*number))
+            numbers.get(key).map_or(MISSING, |number| sorted.code(*number))
         };
         compacted_column(keys.iter().map(code).collect(), sorted.values())
     }
@@ -332,14 +314,9 @@ fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef
             rows.push(*row);
         }
     }
-    let selected = columns
-        .iter()
-        .zip(rows)
-        .map(|(column, rows)| column.selected(rows.into_iter()));
-    let (codes, values): (Vec<_>, Vec<_>) = selected
-        .collect::<Result<Vec<_>, CacheError>>()?
-        .into_iter()
-        .unzip();
+    let selected = columns.iter().zip(rows).map(|(column, rows)| column.selected(rows.into_iter()));
+    let (codes, values): (Vec<_>, Vec<_>) =
+        selected.collect::<Result<Vec<_>, CacheError>>()?.into_iter().unzip();
     let (places_of_values, values) = sorted_values(&values);
     let mut next = vec![0; codes.len()];
     let mut code = |(part, _): &(usize, usize)| {
@@ -397,24 +374,18 @@ impl<'a> EntryOrder<'a> {
         // If all tags are in the key, no two points have the same key and time.
         let chunks_with_ties = if others.is_empty() { &[] } else { chunks };
         let of_chunk = |chunk: &'a RowChunk| {
-            let columns = others
-                .iter()
-                .map(|column| TagColumn::from_column(chunk.rows.column(*column)));
+            let columns =
+                others.iter().map(|column| TagColumn::from_column(chunk.rows.column(*column)));
             columns.collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
             chunks,
-            tags: chunks_with_ties
-                .iter()
-                .map(of_chunk)
-                .collect::<Result<_, _>>()?,
+            tags: chunks_with_ties.iter().map(of_chunk).collect::<Result<_, _>>()?,
         })
     }
 
     fn compare(&self, one: &RowEntry, other: &RowEntry) -> Ordering {
-        one.time
-            .cmp(&other.time)
-            .then_with(|| self.compare_tags(one.row, other.row))
+        one.time.cmp(&other.time).then_with(|| self.compare_tags(one.row, other.row))
     }
 
     /// Of rows with the same time, the one that sorts first by its tags counts as the newest.

@@ -170,14 +170,8 @@ impl<'a> LayerMerge<'a> {
             if taken < count && side.time(place) >= from {
                 taken += 1;
                 pairs.push(MergedPoint {
-                    older: order
-                        .is_le()
-                        .then_some(at)
-                        .and_then(|at| u32::try_from(at).ok()),
-                    newer: order
-                        .is_ge()
-                        .then_some(newer_at)
-                        .and_then(|at| u32::try_from(at).ok()),
+                    older: order.is_le().then_some(at).and_then(|at| u32::try_from(at).ok()),
+                    newer: order.is_ge().then_some(newer_at).and_then(|at| u32::try_from(at).ok()),
                 });
             }
             at += usize::from(order.is_le());
@@ -212,9 +206,7 @@ impl<'a> LayerMerge<'a> {
                 |side: &MergeSide<'_>, at: u32| side.codes.get(tag)?.get(at as usize).copied();
             let of_pair = |pair: &MergedPoint| {
                 let older = pair.older.and_then(|at| code(&self.older, at));
-                older
-                    .or_else(|| code(&self.newer, pair.newer?))
-                    .unwrap_or(-1)
+                older.or_else(|| code(&self.newer, pair.newer?)).unwrap_or(-1)
             };
             return compacted_column(pairs.iter().map(of_pair).collect(), values);
         }

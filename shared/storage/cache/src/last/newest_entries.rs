@@ -57,9 +57,8 @@ impl<T: Copy> NewestEntries<T> {
     ) -> InsertOutcome {
         let entries = self.as_mut_slice();
         let mut place = entries.len();
-        while let Some((before, slot)) = place
-            .checked_sub(1)
-            .and_then(|at| Some((at, entries.get_mut(at)?)))
+        while let Some((before, slot)) =
+            place.checked_sub(1).and_then(|at| Some((at, entries.get_mut(at)?)))
         {
             match compare(slot, &entry) {
                 Ordering::Less => break,

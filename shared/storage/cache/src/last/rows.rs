@@ -56,10 +56,7 @@ impl LastRows {
         let count = rows.num_rows();
         let columns = tag_columns(&rows, shape.key_columns())?;
         let is_first = |row: usize| {
-            row == 0
-                || columns
-                    .iter()
-                    .any(|column| column.code(row) != column.code(row - 1))
+            row == 0 || columns.iter().any(|column| column.code(row) != column.code(row - 1))
         };
         let firsts = BooleanBuffer::collect_bool(count, is_first);
         let keys = firsts.count_set_bits();
@@ -152,10 +149,7 @@ impl LastRows {
 
     /// Whether a row is the first of its key.
     pub(crate) fn is_first(&self, row: usize) -> bool {
-        self.0
-            .firsts
-            .as_ref()
-            .is_none_or(|firsts| firsts.value(row))
+        self.0.firsts.as_ref().is_none_or(|firsts| firsts.value(row))
     }
 
     /// The columns of the key.
@@ -201,9 +195,7 @@ fn tag_columns<'a>(
     rows: &'a RecordBatch,
     columns: &[usize],
 ) -> Result<Vec<TagColumn<'a>>, CacheError> {
-    let columns = columns
-        .iter()
-        .map(|column| TagColumn::from_column(column_of(rows, *column)?));
+    let columns = columns.iter().map(|column| TagColumn::from_column(column_of(rows, *column)?));
     columns.collect()
 }
 

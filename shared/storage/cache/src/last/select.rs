@@ -79,9 +79,7 @@ impl LastRows {
         wanted: &LastCacheQuery<'_>,
     ) -> Result<RecordBatch, CacheError> {
         let times = self.times(shape)?;
-        let all_fresh = self
-            .time_range()
-            .is_none_or(|(first, _)| wanted.from <= first);
+        let all_fresh = self.time_range().is_none_or(|(first, _)| wanted.from <= first);
         let is_fresh = |row: usize| times.get(row).is_some_and(|time| *time >= wanted.from);
         let mut kept = kept.clone();
         if wanted.count < shape.count() {

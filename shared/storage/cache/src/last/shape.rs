@@ -58,9 +58,7 @@ impl LastCacheShape {
     ) -> Result<Self, ArrowError> {
         let others = tags.iter().filter(|tag| !keys.contains(tag));
         let sorted = keys.iter().chain(others);
-        let sort_columns = sorted
-            .map(|tag| schema.index_of(tag))
-            .collect::<Result<_, _>>()?;
+        let sort_columns = sorted.map(|tag| schema.index_of(tag)).collect::<Result<_, _>>()?;
         let time_column = schema.index_of(TIME_COLUMN)?;
         let count = count.max(1);
         Ok(Self {

@@ -87,9 +87,7 @@ impl LastTailIndex {
         from: i64,
     ) -> Result<LastRows, CacheError> {
         let groups = self.groups.matching(&tail.index(), filters)?;
-        let rings = groups
-            .iter()
-            .filter_map(|group| self.rings.get(*group as usize));
+        let rings = groups.iter().filter_map(|group| self.rings.get(*group as usize));
         let fresh = |row: &&u32| tail.row(**row).is_some_and(|row| row.time >= from);
         let rows: Vec<u32> = rings
             .flat_map(|ring| ring.as_slice().iter().rev())

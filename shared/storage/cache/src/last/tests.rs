@@ -54,9 +54,7 @@ fn expected(
         .flat_map(|key| key.iter().take(wanted.count))
         .collect();
     taken.retain(|(_, _, tags, _)| {
-        filters
-            .iter()
-            .all(|filter| filter.passes(&tags[tag(&filter.filter.column)]))
+        filters.iter().all(|filter| filter.passes(&tags[tag(&filter.filter.column)]))
     });
     let value = |(_, time, tags, fields): &(_, i64, [_; 3], &[Option<String>; 3]),
                  column: usize| {
@@ -69,13 +67,7 @@ fn expected(
             None => fields[FIELDS.iter().position(|field| field == name).unwrap()].clone(),
         }
     };
-    let row = |row| {
-        wanted
-            .projection
-            .iter()
-            .map(|column| value(row, *column))
-            .collect()
-    };
+    let row = |row| wanted.projection.iter().map(|column| value(row, *column)).collect();
     taken.into_iter().map(row).collect()
 }
 
@@ -237,10 +229,7 @@ proptest! {
 /// Rows of hosts by number, in descending order of their names: the tag, the same float in three columns, and the time.
 fn hosts(numbers: std::ops::Range<i32>) -> RecordBatch {
     let names = StringArray::from_iter_values(
-        numbers
-            .clone()
-            .rev()
-            .map(|number| format!("host_{number:07}")),
+        numbers.clone().rev().map(|number| format!("host_{number:07}")),
     );
     let codes = Int32Array::from_iter_values(0..i32::try_from(names.len()).unwrap());
     let floats: ArrayRef = Arc::new(Float64Array::from_iter_values(
@@ -275,9 +264,7 @@ fn an_entry_takes_less_than_fifty_bytes_besides_its_values() {
     let shape = host_shape(&rows);
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     for start in (0..100_000).step_by(8192) {
-        builder
-            .push(&rows.slice(start, 8192.min(100_000 - start)))
-            .unwrap();
+        builder.push(&rows.slice(start, 8192.min(100_000 - start))).unwrap();
     }
     let layer = builder.finish().unwrap();
     assert_eq!((layer.num_keys(), layer.num_rows()), (100_000, 100_000));
@@ -345,10 +332,7 @@ fn a_builder_holds_the_newest_rows_and_refuses_more() {
     assert!(peak < limit * 5 / 4, "{peak} of {limit}");
     assert_eq!(builder.finish().unwrap().num_rows(), 20_000);
     let mut builder = LastRowsBuilder::new(&shape, 0, 1 << 20);
-    let error = builder
-        .push(&rows)
-        .and_then(|()| builder.finish())
-        .unwrap_err();
+    let error = builder.push(&rows).and_then(|()| builder.finish()).unwrap_err();
     assert!(
         matches!(error, CacheError::TooLarge { limit: 1_048_576 }),
         "{error}"
@@ -416,9 +400,7 @@ fn a_delete_of_some_points_of_a_full_key_leaves_a_gap() {
     };
     let shape = shape(&["host".to_owned()], false, 1);
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
-    builder
-        .push(&batch(&[row(Some("z"), 1), row(None, 2)]))
-        .unwrap();
+    builder.push(&batch(&[row(Some("z"), 1), row(None, 2)])).unwrap();
     let layer = builder.finish().unwrap();
     let without_zone = Condition::Tag {
         name: "zone".to_owned(),

@@ -22,9 +22,7 @@ fn weather() -> TableAddition {
     ];
     TableAddition {
         table: "weather".to_owned(),
-        columns: columns
-            .map(|(name, column_type)| (name.to_owned(), column_type))
-            .to_vec(),
+        columns: columns.map(|(name, column_type)| (name.to_owned(), column_type)).to_vec(),
     }
 }
 
@@ -37,9 +35,7 @@ fn catalog() -> DatabaseCatalog {
             columns: Vec::new(),
         },
     ];
-    catalog
-        .add(&additions, 0, &CatalogLimits::default())
-        .unwrap();
+    catalog.add(&additions, 0, &CatalogLimits::default()).unwrap();
     catalog
 }
 
@@ -305,9 +301,7 @@ fn ids_are_not_reused_and_survive_a_drop_of_the_table() {
     let again = catalog.add_last_cache(&last("a")).unwrap().id;
     assert_eq!((again.get(), catalog.next_cache().get()), (3, 4));
 
-    catalog
-        .delete_table("weather", now, HardDelete::Never)
-        .unwrap();
+    catalog.delete_table("weather", now, HardDelete::Never).unwrap();
     assert!(has_cache(&catalog, second) && has_cache(&catalog, again));
     let gone = catalog.add_last_cache(&last("b")).unwrap_err();
     assert!(matches!(gone, CatalogError::NoSuchTable { .. }));
@@ -318,9 +312,7 @@ fn format() {
     let mut catalog = DatabaseCatalog::default();
     let without = serde_json::to_value(&catalog).unwrap();
     assert!(without.get("next_cache").is_none());
-    catalog
-        .add(&[weather()], 0, &CatalogLimits::default())
-        .unwrap();
+    catalog.add(&[weather()], 0, &CatalogLimits::default()).unwrap();
     catalog.add_last_cache(&last("all")).unwrap();
     let explicit = NewLastCache {
         value_columns: Some(names(&["temp"])),
@@ -352,10 +344,7 @@ async fn caches_created_concurrently_by_two_instances_all_exist() {
         async move { instance.create_last_cache(id, &last(&n.to_string())).await }
     });
     let created = join_all(creations).await;
-    let mut ids: Vec<_> = created
-        .into_iter()
-        .map(|created| created.unwrap().1.id.get())
-        .collect();
+    let mut ids: Vec<_> = created.into_iter().map(|created| created.unwrap().1.id.get()).collect();
     ids.sort_unstable();
     assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
 
@@ -386,10 +375,7 @@ async fn a_deleted_cache_is_gone_for_every_instance_and_its_name_is_free() {
     assert_eq!(again.to_string(), "the requested resource was not found: a");
     let (catalog, _) = one.create_last_cache(id, &last("a")).await.unwrap();
     assert_eq!(catalog.value.next_cache(), CacheId::new(4));
-    other
-        .delete_distinct_cache(id, "weather", "a")
-        .await
-        .unwrap();
+    other.delete_distinct_cache(id, "weather", "a").await.unwrap();
     let nowhere = other.delete_distinct_cache(id, "nope", "a").await;
     assert!(matches!(nowhere, Err(CatalogError::NoSuchTable { .. })));
     let catalog = one.database(id, NOW).await.unwrap().value;

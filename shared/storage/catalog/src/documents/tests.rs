@@ -92,9 +92,7 @@ fn names_sizes_and_numbers_are_limited() {
     let refused = create(&mut documents, fitting, named("a", "1")).unwrap_err();
     assert!(matches!(refused, DocumentError::TooMuch), "{refused}");
     // A document replaces itself within the limit.
-    documents
-        .replace(Ulid(0), 1, named("a", &largest), now)
-        .unwrap();
+    documents.replace(Ulid(0), 1, named("a", &largest), now).unwrap();
 
     let mut many = DatabaseDocuments::default();
     for number in 0..MAX_DOCUMENTS as u128 {

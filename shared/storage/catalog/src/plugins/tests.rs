@@ -47,10 +47,7 @@ async fn replacing_a_plugin_requires_its_present_code() {
     same.await.unwrap();
     assert_eq!(stage.taken().puts, 0);
     let second = plugin(2, &[("p.py", 9)]);
-    catalog
-        .put_plugin("p", second, Some(there.code))
-        .await
-        .unwrap();
+    catalog.put_plugin("p", second, Some(there.code)).await.unwrap();
     assert_eq!(entry(&catalog, "p").await.unwrap().code, CodeHash([2; 32]));
 
     catalog.delete_plugin("p").await.unwrap();
@@ -111,9 +108,7 @@ async fn oversized_plugins_are_refused() {
         "Adding these files would exceed limit of 5000 files of all plugins"
     );
     assert!(check_number(&root, "0", 200).is_ok());
-    root.plugins = (0..MAX_PLUGINS)
-        .map(|number| (number.to_string(), entry(1)))
-        .collect();
+    root.plugins = (0..MAX_PLUGINS).map(|number| (number.to_string(), entry(1))).collect();
     let error = check_number(&root, "more", 0).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -139,9 +134,7 @@ fn format() {
         root.plugins.insert(name.to_owned(), entry);
     }
     let created = Some(modified);
-    let id = root
-        .add("db", created, &crate::CatalogLimits::default())
-        .unwrap();
+    let id = root.add("db", created, &crate::CatalogLimits::default()).unwrap();
     assert!(root.set_has_triggers(id).unwrap());
     assert!(!root.set_has_triggers(id).unwrap());
     insta::assert_json_snapshot!(root, @r#"

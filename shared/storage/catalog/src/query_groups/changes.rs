@@ -51,18 +51,12 @@ impl Catalog {
         change: QueryGroupChange,
     ) -> Result<QueryGroup, CatalogError> {
         let apply = |root: &mut RootCatalog| {
-            let before = root
-                .query_groups
-                .get(id)
-                .cloned()
-                .ok_or_else(|| no_group(id))?;
+            let before = root.query_groups.get(id).cloned().ok_or_else(|| no_group(id))?;
             let change = change.clone();
             let after = QueryGroup {
                 name: change.name.unwrap_or(before.name),
                 nodes: change.nodes.unwrap_or(before.nodes),
-                replication_factor: change
-                    .replication_factor
-                    .unwrap_or(before.replication_factor),
+                replication_factor: change.replication_factor.unwrap_or(before.replication_factor),
             };
             root.query_groups.check(id, &after)?;
             root.query_groups.groups.insert(id, after.clone());
@@ -78,11 +72,7 @@ impl Catalog {
     /// `NotFound`, or an error of the commit.
     pub async fn delete_query_group(&self, id: u64) -> Result<(), CatalogError> {
         let delete = |root: &mut RootCatalog| {
-            let group = root
-                .query_groups
-                .groups
-                .remove(&id)
-                .ok_or_else(|| no_group(id))?;
+            let group = root.query_groups.groups.remove(&id).ok_or_else(|| no_group(id))?;
             root.note(self.now()?, "delete query group", &group.name, None);
             Ok((true, ()))
         };

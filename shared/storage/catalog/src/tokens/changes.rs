@@ -111,9 +111,7 @@ impl Catalog {
             .change_root(|root| {
                 let now = self.now()?;
                 require_admin(&root.caller_permissions(by, now)?.permissions)?;
-                let replaced = root
-                    .tokens
-                    .replace_operator(hash.clone(), now, recorded_token(by));
+                let replaced = root.tokens.replace_operator(hash.clone(), now, recorded_token(by));
                 let entry = replaced.ok_or_else(|| not_found(OPERATOR_TOKEN_NAME))?;
                 root.rotate_cluster_secret(&cluster_secret, now);
                 root.note(now, "regenerate token", OPERATOR_TOKEN_NAME, None);
@@ -271,8 +269,7 @@ impl Catalog {
         name: &str,
         by: Option<Actor>,
     ) -> Result<Vec<String>, CatalogError> {
-        self.revoke(name, RevocationScope::TokenAndCreated, by)
-            .await
+        self.revoke(name, RevocationScope::TokenAndCreated, by).await
     }
 
     async fn revoke(

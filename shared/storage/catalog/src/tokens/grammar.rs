@@ -190,9 +190,7 @@ impl PermissionRequest {
                     expected: one_of(all),
                 };
                 let actions = actions.iter();
-                actions
-                    .map(|word| of(word).ok_or_else(|| wrong(word)))
-                    .collect()
+                actions.map(|word| of(word).ok_or_else(|| wrong(word))).collect()
             }
         }
     }

@@ -270,11 +270,8 @@ impl Permissions {
             (Self::Admin, _) => {}
             (_, Self::Admin) => *self = Self::Admin,
             (Self::Of(own), Self::Of(others)) => {
-                let new: Vec<_> = others
-                    .iter()
-                    .filter(|other| !own.contains(other))
-                    .cloned()
-                    .collect();
+                let new: Vec<_> =
+                    others.iter().filter(|other| !own.contains(other)).cloned().collect();
                 own.extend(new);
             }
         }

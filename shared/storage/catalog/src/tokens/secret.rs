@@ -133,9 +133,8 @@ mod tests {
     #[test]
     fn tokens_have_the_form_of_influxdb_and_differ() {
         let world = World::system();
-        let tokens: HashSet<String> = (0..100)
-            .map(|_| generate_token(&world).reveal().to_owned())
-            .collect();
+        let tokens: HashSet<String> =
+            (0..100).map(|_| generate_token(&world).reveal().to_owned()).collect();
         assert_eq!(tokens.len(), 100);
         for token in tokens {
             assert_eq!(token.len(), 92);

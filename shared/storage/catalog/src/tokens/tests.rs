@@ -76,12 +76,7 @@ async fn a_precomputed_token_is_installed_only_without_an_administrator() {
     let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let hash = |token: &str| SecretToken::new(token).hash();
-    let install = async |token| {
-        catalog
-            .install_admin_token(hash(token), None)
-            .await
-            .unwrap()
-    };
+    let install = async |token| catalog.install_admin_token(hash(token), None).await.unwrap();
     assert!(!root(&catalog).await.has_admin_token());
     assert!(install("apiv3_a").await);
     assert!(root(&catalog).await.has_admin_token());
@@ -115,22 +110,14 @@ async fn a_permission_survives_a_rename_and_does_not_pass_to_a_namesake() {
     let may = async |database: &str| {
         let root = root(&catalog).await;
         let database = root.database(database);
-        root.tokens()[&id]
-            .permissions
-            .allow(DatabaseAction::Read, database)
+        root.tokens()[&id].permissions.allow(DatabaseAction::Read, database)
     };
     assert!(may("one").await);
-    catalog
-        .delete_database("one", HardDelete::Never)
-        .await
-        .unwrap();
+    catalog.delete_database("one", HardDelete::Never).await.unwrap();
     catalog.create_database("one", None).await.unwrap();
     assert!(!may("one").await, "a namesake");
     let dropped = root(&catalog).await.databases()[&one].name.clone();
-    catalog
-        .undelete_database(&dropped, Some("renamed"))
-        .await
-        .unwrap();
+    catalog.undelete_database(&dropped, Some("renamed")).await.unwrap();
     assert!(may("renamed").await);
     let entry = root(&catalog).await;
     let shown = entry.tokens()[&id].permissions.named(&entry);
@@ -183,9 +170,7 @@ async fn only_held_permissions_can_be_granted() {
     .enumerate()
     {
         let (name, wanted) = (format!("t{number}"), [asked(wanted)]);
-        let created = catalog
-            .create_resource_token(&name, &wanted, None, maker)
-            .await;
+        let created = catalog.create_resource_token(&name, &wanted, None, maker).await;
         match created {
             Ok(created) => {
                 assert!(allowed, "{}", wanted[0]);
@@ -196,9 +181,7 @@ async fn only_held_permissions_can_be_granted() {
         }
     }
     let wanted = [asked("db:one:read")];
-    let created = catalog
-        .create_resource_token("y", &wanted, None, without)
-        .await;
+    let created = catalog.create_resource_token("y", &wanted, None, without).await;
     assert!(matches!(created, Err(CatalogError::Forbidden)));
     let admin = catalog.create_named_admin("z", None, maker).await;
     assert!(matches!(admin, Err(CatalogError::Forbidden)));
@@ -215,10 +198,7 @@ async fn a_stronger_token_cannot_be_revoked() {
     holder(&catalog, "stronger", &["db:one,two:read"]).await;
     let stronger = catalog.delete_token("stronger", revoker).await;
     assert!(matches!(stronger, Err(CatalogError::Forbidden)));
-    catalog
-        .create_named_admin("boss", None, None)
-        .await
-        .unwrap();
+    catalog.create_named_admin("boss", None, None).await.unwrap();
     let boss = catalog.delete_token("boss", revoker).await;
     assert!(matches!(boss, Err(CatalogError::Forbidden)));
     catalog.delete_token("reader", revoker).await.unwrap();
@@ -232,14 +212,8 @@ async fn a_created_token_does_not_outlive_that_of_a_non_administrator() {
     let (_, catalog) = stage().await;
     let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
     let own = [asked("token:*:create"), asked("db:one:read")];
-    let maker = catalog
-        .create_resource_token("maker", &own, hours(2), None)
-        .await
-        .unwrap();
-    let boss = catalog
-        .create_named_admin("boss", hours(2), None)
-        .await
-        .unwrap();
+    let maker = catalog.create_resource_token("maker", &own, hours(2), None).await.unwrap();
+    let boss = catalog.create_named_admin("boss", hours(2), None).await.unwrap();
     let wanted = [asked("db:one:read")];
     let mut number = 0;
     let mut expiry = async |lifetime, by: &IssuedToken| {
@@ -444,9 +418,7 @@ fn grammar_errors_name_the_reason() {
         "*:a:*",
         "*:*:read",
     ];
-    let shown: Vec<_> = cases
-        .map(|text| format!("{text} -> {}", error(text)))
-        .into();
+    let shown: Vec<_> = cases.map(|text| format!("{text} -> {}", error(text))).into();
     insta::assert_snapshot!(shown.join("\n"), @r"
     db:a,b:read -> ok db:a,b:read
     db:*:* -> ok db:*:*
@@ -518,16 +490,8 @@ fn answers(permissions: &Permissions) -> Vec<bool> {
     for action in DatabaseAction::ALL {
         answers.extend(databases.iter().map(|id| permissions.allow(*action, *id)));
     }
-    answers.extend(
-        SystemEndpoint::ALL
-            .iter()
-            .map(|it| permissions.allow_endpoint(*it)),
-    );
-    answers.extend(
-        TokenAction::ALL
-            .iter()
-            .map(|it| permissions.allow_tokens(*it)),
-    );
+    answers.extend(SystemEndpoint::ALL.iter().map(|it| permissions.allow_endpoint(*it)));
+    answers.extend(TokenAction::ALL.iter().map(|it| permissions.allow_tokens(*it)));
     answers
 }
 

@@ -87,9 +87,7 @@ impl TokenSet {
 
     /// Returns the permissions of all tokens.
     pub(crate) fn permissions_mut(&mut self) -> impl Iterator<Item = &mut Permissions> {
-        self.entries
-            .values_mut()
-            .map(|entry| &mut entry.permissions)
+        self.entries.values_mut().map(|entry| &mut entry.permissions)
     }
 
     /// Removes a token. Tokens that it created stay, as if its own creator had created them.

@@ -29,9 +29,7 @@ async fn database(catalog: &Catalog) -> DatabaseId {
 
 async fn names(catalog: &Catalog, database: DatabaseId) -> Vec<String> {
     let read = catalog.database(database, NOW).await.unwrap().value;
-    read.triggers()
-        .map(|trigger| trigger.name.clone())
-        .collect()
+    read.triggers().map(|trigger| trigger.name.clone()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,10 +58,7 @@ async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
     catalog.delete_trigger(db, "t", false).await.unwrap();
     assert!(names(&catalog, db).await.is_empty());
     let database = catalog.database(db, NOW).await.unwrap().value;
-    let audit: Vec<_> = database
-        .audit()
-        .map(|entry| entry.action.as_str())
-        .collect();
+    let audit: Vec<_> = database.audit().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
         audit,
         [
@@ -89,30 +84,19 @@ async fn switching_is_idempotent_and_enabling_resets_since() {
     let disabled = catalog.set_trigger_enabled(db, "t", false).await.unwrap();
     assert!(disabled.disabled);
     assert_eq!(disabled.since, created.since);
-    let same = catalog
-        .disable_failed_trigger(db, created.id, created.since)
-        .await
-        .unwrap();
+    let same = catalog.disable_failed_trigger(db, created.id, created.since).await.unwrap();
     assert_eq!(same, disabled);
     stage.sleep(SECOND).await;
     let enabled = catalog.set_trigger_enabled(db, "t", true).await.unwrap();
     assert!(!enabled.disabled && enabled.since > created.since);
-    let late = catalog
-        .disable_failed_trigger(db, created.id, created.since)
-        .await
-        .unwrap();
+    let late = catalog.disable_failed_trigger(db, created.id, created.since).await.unwrap();
     assert_eq!(late, enabled, "a failure from before does not count");
-    let failed = catalog
-        .disable_failed_trigger(db, created.id, enabled.since)
-        .await
-        .unwrap();
+    let failed = catalog.disable_failed_trigger(db, created.id, enabled.since).await.unwrap();
     assert!(failed.disabled);
 
     catalog.delete_trigger(db, "t", false).await.unwrap();
     catalog.create_trigger(db, &new("t")).await.unwrap();
-    let namesake = catalog
-        .disable_failed_trigger(db, created.id, enabled.since)
-        .await;
+    let namesake = catalog.disable_failed_trigger(db, created.id, enabled.since).await;
     assert!(matches!(namesake, Err(CatalogError::NotFound { .. })));
     let none = catalog.set_trigger_enabled(db, "none", true).await;
     assert!(matches!(none, Err(CatalogError::NotFound { .. })));
@@ -157,10 +141,7 @@ async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
         catalog.delete_trigger(db, name, true).await.unwrap();
     }
     assert_eq!(with_triggers().await, [db]);
-    catalog
-        .delete_database("db", HardDelete::Never)
-        .await
-        .unwrap();
+    catalog.delete_database("db", HardDelete::Never).await.unwrap();
     assert!(with_triggers().await.is_empty());
     let unknown = catalog.create_trigger(DatabaseId::new(77), &new("a")).await;
     assert!(matches!(unknown, Err(CatalogError::NotFound { .. })));
@@ -181,11 +162,7 @@ async fn only_one_of_two_instances_creates_a_trigger_of_a_name() {
     assert_eq!(ids.len(), 3);
     assert_eq!(names(&instances[0], db).await.len(), 3);
     let refused = made.iter().filter_map(|made| made.as_ref().err());
-    assert!(
-        refused
-            .clone()
-            .all(|error| matches!(error, CatalogError::AlreadyExists { .. }))
-    );
+    assert!(refused.clone().all(|error| matches!(error, CatalogError::AlreadyExists { .. })));
     assert_eq!(refused.count(), 3);
 }
 
@@ -250,16 +227,9 @@ async fn a_copy_of_a_database_has_its_triggers_disabled() {
     let stage = CatalogFixture::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
-    let plain = catalog
-        .create_copy(db, "plain", CopyOptions::default())
-        .await
-        .unwrap()
-        .id;
+    let plain = catalog.create_copy(db, "plain", CopyOptions::default()).await.unwrap().id;
     catalog.create_trigger(db, &new("t")).await.unwrap();
-    let copy = catalog
-        .create_copy(db, "copy", CopyOptions::default())
-        .await
-        .unwrap();
+    let copy = catalog.create_copy(db, "copy", CopyOptions::default()).await.unwrap();
     let trigger = copy.catalog.value.trigger("t").unwrap();
     assert!(trigger.disabled);
     let root = catalog.root(NOW).await.unwrap().value;
@@ -288,9 +258,8 @@ fn format() {
             path: "hook".to_owned(),
         },
     ];
-    for (specification, name) in specifications
-        .into_iter()
-        .zip(["table", "cron", "every", "request"])
+    for (specification, name) in
+        specifications.into_iter().zip(["table", "cron", "every", "request"])
     {
         let full = NewTrigger {
             code: Some(CodeHash([0xab; 32])),

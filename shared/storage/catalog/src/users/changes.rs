@@ -176,10 +176,7 @@ impl Catalog {
         change: &UserChange,
         by: Option<Actor>,
     ) -> Result<UserEntry, CatalogError> {
-        for text in [&change.display_name, &change.oauth_id]
-            .into_iter()
-            .flatten()
-        {
+        for text in [&change.display_name, &change.oauth_id].into_iter().flatten() {
             check_text("user", text)?;
         }
         self.change_root(|root| {
@@ -308,12 +305,9 @@ impl RootCatalog {
         if !own.permissions.allow_users(action) {
             return Err(CatalogError::Forbidden);
         }
-        let entry = self
-            .users()
-            .get(&id)
-            .ok_or_else(|| CatalogError::NotFound {
-                name: format!("user {id}"),
-            })?;
+        let entry = self.users().get(&id).ok_or_else(|| CatalogError::NotFound {
+            name: format!("user {id}"),
+        })?;
         if own.permissions.cover(&self.user_permissions(entry)) {
             Ok(entry.clone())
         } else {

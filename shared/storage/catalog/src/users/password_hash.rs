@@ -53,10 +53,7 @@ fn encode<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 
 fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let bytes = STANDARD_NO_PAD
-        .decode(text)
-        .ok()
-        .filter(|bytes| bytes.len() <= MAX_BYTES);
+    let bytes = STANDARD_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() <= MAX_BYTES);
     // The message omits the text, because it may be a large part of a hash.
     bytes.ok_or_else(|| D::Error::custom("not a hash in base64"))
 }

@@ -84,10 +84,7 @@ async fn renew(catalog: &Catalog, session: SessionId, generation: u64) -> Renewe
 #[tokio::test]
 async fn the_first_user_and_the_operator_token_are_created_once() {
     let (_, catalog) = stage().await;
-    let first = catalog
-        .create_first_user(&new_user("ann", &[]))
-        .await
-        .unwrap();
+    let first = catalog.create_first_user(&new_user("ann", &[])).await.unwrap();
     let root = root(&catalog).await;
     assert!(root.user_permissions(&first.entry).is_admin());
     assert_eq!(root.user_by_name("ann").unwrap().0, first.id);
@@ -183,11 +180,7 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
             "{outcome:?}"
         );
     };
-    let created = catalog
-        .create_user(&new_user("a", &[reader]), by)
-        .await
-        .unwrap()
-        .0;
+    let created = catalog.create_user(&new_user("a", &[reader]), by).await.unwrap().0;
     for roles in [[writer], [RoleId::ADMIN], [RoleId::AUDITOR]] {
         let new = new_user("b", &roles);
         forbidden(catalog.create_user(&new, by).await.map(drop));
@@ -211,20 +204,12 @@ async fn a_user_grants_and_takes_no_more_rights_than_its_own() {
     };
     forbidden(catalog.create_role(&more, by).await.map(drop));
     let widened = asked(&["db:one:read,write"]);
-    forbidden(
-        catalog
-            .set_role_permissions(reader, &widened, by)
-            .await
-            .map(drop),
-    );
+    forbidden(catalog.set_role_permissions(reader, &widened, by).await.map(drop));
     forbidden(catalog.delete_role(writer, by).await);
     let token = catalog.create_resource_token("t", &widened, None, by).await;
     assert!(matches!(token, Err(CatalogError::Forbidden)));
     let own = asked(&["db:one:read"]);
-    let token = catalog
-        .create_resource_token("t", &own, None, by)
-        .await
-        .unwrap();
+    let token = catalog.create_resource_token("t", &own, None, by).await.unwrap();
     assert_eq!(token.entry.created_by_user.map(Actor::User), by);
     catalog.delete_user(created, by).await.unwrap();
 }
@@ -292,17 +277,11 @@ async fn a_session_ends_by_sign_out_and_by_changes_of_its_user() {
     assert!(matches!(ended, RenewedSession::Ended));
 
     let session = begin(&catalog, ann).await.unwrap();
-    catalog
-        .replace_password(ann, &hash(1), &hash(2))
-        .await
-        .unwrap();
+    catalog.replace_password(ann, &hash(1), &hash(2)).await.unwrap();
     assert!(!exists(session.id).await);
     let stale = begin(&catalog, ann).await;
     assert!(matches!(stale, Err(CatalogError::Revoked)), "old password");
-    catalog
-        .replace_password(ann, &hash(2), &hash(1))
-        .await
-        .unwrap();
+    catalog.replace_password(ann, &hash(2), &hash(1)).await.unwrap();
 
     for change in [
         UserChange {
@@ -381,11 +360,7 @@ async fn sessions_expire_and_old_keys_leave_with_their_tokens() {
     let started = catalog.begin_session(ann, &hash(1), LIFETIME, &new).await;
     assert_eq!(started.unwrap().key.id, "new");
     let root = root(&catalog).await;
-    let ids: Vec<&str> = root
-        .signing_keys()
-        .iter()
-        .map(|key| key.id.as_str())
-        .collect();
+    let ids: Vec<&str> = root.signing_keys().iter().map(|key| key.id.as_str()).collect();
     assert_eq!(ids, ["new"]);
 }
 
@@ -400,14 +375,10 @@ async fn a_rotated_key_stays_until_its_tokens_expire() {
     };
     assert_eq!(begin("a").await, "a");
     assert_eq!(begin("b").await, "a", "a generated key is shared");
-    stage
-        .sleep(signing_keys::ROTATION_AGE - LIFETIME.idle / 2)
-        .await;
+    stage.sleep(signing_keys::ROTATION_AGE - LIFETIME.idle / 2).await;
     user(&catalog, "bob", &[]).await;
     assert_eq!(begin("c").await, "c", "the key has left with its tokens");
-    stage
-        .sleep(signing_keys::ROTATION_AGE - LIFETIME.idle / 2)
-        .await;
+    stage.sleep(signing_keys::ROTATION_AGE - LIFETIME.idle / 2).await;
     user(&catalog, "eve", &[]).await;
     let configured = SigningKeyRequest::Configured(NewSigningKey {
         id: "file".to_owned(),
@@ -419,11 +390,7 @@ async fn a_rotated_key_stays_until_its_tokens_expire() {
     assert_eq!(started.await.unwrap().key.id, "file");
     assert_eq!(begin("d").await, "d");
     let root = root(&catalog).await;
-    let ids: Vec<&str> = root
-        .signing_keys()
-        .iter()
-        .map(|key| key.id.as_str())
-        .collect();
+    let ids: Vec<&str> = root.signing_keys().iter().map(|key| key.id.as_str()).collect();
     assert_eq!(
         ids,
         ["file", "d"],
@@ -457,9 +424,7 @@ async fn a_name_that_looks_like_another_one_is_refused() {
             group_roles: ["reader".to_owned()].into(),
         };
         let key = key("k");
-        let refused = catalog
-            .begin_external_session(&external, LIFETIME, &key)
-            .await;
+        let refused = catalog.begin_external_session(&external, LIFETIME, &key).await;
         assert!(
             matches!(refused, Err(CatalogError::InvalidUser { .. })),
             "{name:?}: {refused:?}"
@@ -480,9 +445,7 @@ async fn users_of_a_provider_are_created_by_their_groups_alone() {
             group_roles: roles.iter().map(ToString::to_string).collect(),
         };
         let key = key("k");
-        catalog
-            .begin_external_session(&external, LIFETIME, &key)
-            .await
+        catalog.begin_external_session(&external, LIFETIME, &key).await
     };
     let refused = begin("1", "ann", &[]).await;
     assert!(matches!(refused, Err(CatalogError::Revoked)));

@@ -146,10 +146,7 @@ async fn a_database_of_the_same_name_is_a_target_only_if_it_was_restored() {
     databases(&catalog, ["target"]).await;
     assert_eq!(found().await, None);
     drop().await;
-    let copy = catalog
-        .create_copy(target, "target", CopyOptions::default())
-        .await
-        .unwrap();
+    let copy = catalog.create_copy(target, "target", CopyOptions::default()).await.unwrap();
     catalog.publish_copy(copy.id).await.unwrap();
     assert_eq!(found().await, Some(copy.id));
 }
@@ -161,10 +158,7 @@ async fn a_copy_of_a_database_reserves_no_tables() {
     let [one, target] = databases(&catalog, ["one", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     catalog.create_view(one, &foreign).await.unwrap();
-    let copy = catalog
-        .create_copy(target, "copy", CopyOptions::default())
-        .await
-        .unwrap();
+    let copy = catalog.create_copy(target, "copy", CopyOptions::default()).await.unwrap();
     assert!(copy.catalog.value.foreign_views.is_empty());
 }
 

@@ -36,8 +36,7 @@ impl CacheEntry {
 
     /// Returns the time from which on the object has all rows of the sections.
     pub fn reaches_back_to(&self) -> i64 {
-        self.floor
-            .map_or(self.complete_from, |floor| floor.max(self.complete_from))
+        self.floor.map_or(self.complete_from, |floor| floor.max(self.complete_from))
     }
 
     /// Records that rows before a time have expired, if the object may have any.

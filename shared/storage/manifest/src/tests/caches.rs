@@ -57,9 +57,7 @@ async fn commit(
     base: VersionedValue<Manifest>,
     commit: &CacheCommit,
 ) -> CacheOutcome {
-    let outcome = fixture
-        .store()
-        .commit_caches(fixture.database, base, commit);
+    let outcome = fixture.store().commit_caches(fixture.database, base, commit);
     outcome.await.unwrap()
 }
 
@@ -191,19 +189,13 @@ async fn a_flush_keeps_a_concurrent_floor_and_drops_concurrent_objects() {
 async fn a_flush_is_committed_without_a_cache_object_whose_name_is_old() {
     let (fixture, base) = filled().await;
     let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
-    fixture
-        .stage
-        .sleep(OBJECT_NAME_AGE + Duration::from_secs(1))
-        .await;
+    fixture.stage.sleep(OBJECT_NAME_AGE + Duration::from_secs(1)).await;
     let base = fixture.read().await;
     let flushed = flush(&fixture, &base, &[(1, 0)], &[], updates).await;
     assert_eq!(flushed.caches, [entry(TWO, 2, 1)]);
     let base = fixture.read().await;
     let mut late = backfill(&base, &[entry(ONE, 1, 3)]);
-    fixture
-        .stage
-        .sleep(OBJECT_NAME_AGE + Duration::from_secs(1))
-        .await;
+    fixture.stage.sleep(OBJECT_NAME_AGE + Duration::from_secs(1)).await;
     let base = fixture.read().await;
     assert_eq!(
         refused(&fixture, base.clone(), &late).await,
@@ -305,9 +297,7 @@ async fn a_backfill_from_wrong_statistics_is_refused() {
         }],
         pages: Vec::new(),
     };
-    let corrected = fixture
-        .store()
-        .correct(fixture.database, base, &corrections);
+    let corrected = fixture.store().correct(fixture.database, base, &corrections);
     let current = corrected.await.unwrap().current;
     let refusal = refused(&fixture, current.clone(), &late).await;
     assert_eq!(refusal, CacheRefusal::Expired);
@@ -363,9 +353,7 @@ async fn dropping_a_table_and_correcting_statistics_remove_cache_objects() {
         }],
         pages: Vec::new(),
     };
-    let corrected = fixture
-        .store()
-        .correct(fixture.database, current, &corrections);
+    let corrected = fixture.store().correct(fixture.database, current, &corrections);
     assert_eq!(corrected.await.unwrap().current.value.caches, []);
 }
 
@@ -414,9 +402,7 @@ async fn earlier_versions_and_restored_databases_have_no_objects_of_caches() {
     assert_eq!(view.caches, []);
     let restored = DatabaseId::new(2);
     let store = fixture.store();
-    let pinned = store
-        .pin(fixture.database, current, version, restored)
-        .await;
+    let pinned = store.pin(fixture.database, current, version, restored).await;
     pinned.unwrap();
     let adopted = store.adopt(fixture.database, &view, restored, 0, &[]).await;
     assert_eq!(adopted.unwrap().value.caches, []);

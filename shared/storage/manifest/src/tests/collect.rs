@@ -243,10 +243,7 @@ async fn pins_keep_only_the_objects_of_their_version() {
     let (fixture, inputs) = merged().await;
     let base = fixture.read().await;
     let (version, _) = Manifest::at(&fixture.flush(&[(2, 0)]).await, mark(2)).unwrap();
-    let pinned = fixture
-        .store()
-        .pin(fixture.database, base, version, RESTORED)
-        .await;
+    let pinned = fixture.store().pin(fixture.database, base, version, RESTORED).await;
     pinned.unwrap();
     // A section that is added after the pinned version, and dropped again.
     let removal = ManifestFixture::removal(&fixture.table(2).await);
@@ -279,14 +276,10 @@ async fn a_version_that_is_gone_cannot_be_pinned() {
     fixture.stage.sleep(HOUR).await;
     fixture.collect(HOUR).await;
     for version in [1, before.version - 1, before.version + 10] {
-        let pin = fixture
-            .store()
-            .pin(fixture.database, before.clone(), version, RESTORED);
+        let pin = fixture.store().pin(fixture.database, before.clone(), version, RESTORED);
         assert!(matches!(pin.await, Err(crate::RestoreError::Gone(_))));
     }
-    let pin = fixture
-        .store()
-        .pin(fixture.database, before.clone(), before.version, RESTORED);
+    let pin = fixture.store().pin(fixture.database, before.clone(), before.version, RESTORED);
     pin.await.unwrap();
 }
 
@@ -344,10 +337,8 @@ async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
     let fixture = fixture_with_dropped_pages().await;
     fixture.stage.sleep(HOUR).await;
     let current = fixture.collect(HOUR).await;
-    let pages: BTreeSet<_> = graves(&current)
-        .into_iter()
-        .map(|page| ObjectName::Page(page.object))
-        .collect();
+    let pages: BTreeSet<_> =
+        graves(&current).into_iter().map(|page| ObjectName::Page(page.object)).collect();
     fixture.delete(&pages).await;
     let cold = ManifestFixture::on(&fixture.stage, 2, 16);
     let current = cold.collect(HOUR).await;
@@ -366,9 +357,7 @@ async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
     let fixture = ManifestFixture::new(16);
     let base = fixture.flush(&[(1, 0)]).await;
     let version = base.version;
-    let pin = fixture
-        .store()
-        .pin(fixture.database, base, version, RESTORED);
+    let pin = fixture.store().pin(fixture.database, base, version, RESTORED);
     pin.await.unwrap();
     for _ in 0..40 {
         let removal = ManifestFixture::removal(&fixture.table(1).await);
@@ -420,11 +409,7 @@ async fn finding_references_reads_page_heads_without_footers() {
     let referenced = cold.referenced_objects(&current.value).await;
     assert_eq!(cold.stage.taken().gets, 1);
     assert_eq!(referenced.live.len(), 33 + 1);
-    let found = cold
-        .store()
-        .all_sections(cold.database, &current.value)
-        .await
-        .unwrap();
+    let found = cold.store().all_sections(cold.database, &current.value).await.unwrap();
     assert_eq!(cold.stage.taken().gets, 1);
     assert_eq!(found.iter().filter(|one| one.footer.is_some()).count(), 16);
     // A cached page needs no read of its head.

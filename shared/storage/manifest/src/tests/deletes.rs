@@ -20,9 +20,7 @@ fn pending(manifest: &Manifest) -> usize {
 async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_match() {
     let fixture = ManifestFixture::new(100);
     fixture.flush(&[(1, 0), (1, 1), (2, 0)]).await;
-    let current = fixture
-        .flush_with(&[(1, 0)], vec![delete_of(1, 0, 1)])
-        .await;
+    let current = fixture.flush_with(&[(1, 0)], vec![delete_of(1, 0, 1)]).await;
     assert_eq!(pending(&current.value), 1);
     let recorded = current.value.deletes[0].clone();
     assert_eq!((recorded.stamp, recorded.added), (mark(2), current.version));
@@ -152,11 +150,8 @@ async fn a_collection_drops_the_delete_of_one_table_and_keeps_that_of_another_wi
     assert_eq!(one.stamp, two.stamp);
 
     let current = fixture.collect(Duration::ZERO).await;
-    let tables: Vec<_> = current
-        .value
-        .pending_deletes()
-        .map(|recorded| recorded.delete.table)
-        .collect();
+    let tables: Vec<_> =
+        current.value.pending_deletes().map(|recorded| recorded.delete.table).collect();
     assert_eq!(tables, [TableId::new(2)]);
 }
 
@@ -167,11 +162,8 @@ async fn a_collection_tells_deletes_of_one_table_with_the_same_stamp_apart_by_th
     let current = fixture.flush_with(&[], deletes).await;
     assert_eq!(pending(&current.value), 2);
     let current = fixture.collect(Duration::ZERO).await;
-    let conditions: Vec<_> = current
-        .value
-        .pending_deletes()
-        .map(|one| one.delete.clone())
-        .collect();
+    let conditions: Vec<_> =
+        current.value.pending_deletes().map(|one| one.delete.clone()).collect();
     assert_eq!(conditions, [delete_of(1, 10, 10)]);
 }
 
@@ -194,10 +186,7 @@ async fn a_collection_keeps_an_expiry_whose_stamp_is_that_of_a_delete_that_it_dr
 
     let current = fixture.collect(Duration::ZERO).await;
     let mut left = current.value.pending_deletes();
-    assert!(
-        left.next()
-            .is_some_and(|one| one.expiry && one.applies_to(&old[1]))
-    );
+    assert!(left.next().is_some_and(|one| one.expiry && one.applies_to(&old[1])));
     assert!(left.next().is_none());
 }
 
@@ -215,9 +204,7 @@ async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes()
     // An orphan, so that the collection commits.
     let orphan = ObjectName::Parquet(Ulid::from_parts(1, 1));
     collection.orphans.insert(orphan);
-    let current = fixture
-        .flush_with(&[(1, 0)], vec![delete_of(1, 0, 0)])
-        .await;
+    let current = fixture.flush_with(&[(1, 0)], vec![delete_of(1, 0, 0)]).await;
     assert_eq!(current.value.pages.len(), 1);
     let current = fixture.commit_collection(base, &collection).await;
     assert_eq!(pending(&current.value), 1);
@@ -260,10 +247,7 @@ async fn deletes_outside_of_the_interval_of_their_flush_are_refused() {
     for stamp in [mark(1), mark(3)] {
         let mut flush = fixture.next_flush(&base, &[]).await;
         flush.deletes = vec![(stamp, delete_of(1, 0, 0))];
-        let outcome = fixture
-            .store()
-            .commit_flush(fixture.database, base.clone(), flush)
-            .await;
+        let outcome = fixture.store().commit_flush(fixture.database, base.clone(), flush).await;
         assert!(matches!(outcome, Err(ManifestError::InvalidCommit { .. })));
     }
 }

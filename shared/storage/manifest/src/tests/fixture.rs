@@ -71,12 +71,7 @@ impl ManifestFixture {
 
     /// Returns all sections of a manifest.
     pub(super) async fn sections_of(&self, manifest: &Manifest) -> Vec<Arc<Section>> {
-        let found = self
-            .store()
-            .all_sections(self.database, manifest)
-            .await
-            .unwrap()
-            .into_iter();
+        let found = self.store().all_sections(self.database, manifest).await.unwrap().into_iter();
         found.map(|found| found.section).collect()
     }
 
@@ -111,10 +106,7 @@ impl ManifestFixture {
             bundle.extend_from_slice(&[0; 32]);
         }
         let key = sections[0].key(self.database);
-        let put = self
-            .instance
-            .bucket
-            .put(&key, bundle.into(), PutMode::Overwrite);
+        let put = self.instance.bucket.put(&key, bundle.into(), PutMode::Overwrite);
         put.await.unwrap();
         object
     }
@@ -132,10 +124,8 @@ impl ManifestFixture {
             _ => mark(u64::try_from(number).unwrap() + 2),
         };
         let (above, upto) = (read_mark.as_u64(), cut.as_u64());
-        let mut sections: Vec<_> = sections
-            .iter()
-            .map(|(table, day)| section(*table, *day, above, upto))
-            .collect();
+        let mut sections: Vec<_> =
+            sections.iter().map(|(table, day)| section(*table, *day, above, upto)).collect();
         let object = if sections.is_empty() {
             None
         } else {
@@ -259,10 +249,7 @@ impl ManifestFixture {
     }
 
     pub(super) async fn referenced_objects(&self, manifest: &Manifest) -> ReferencedObjects {
-        let referenced = self
-            .store()
-            .referenced_objects(self.database, manifest)
-            .await;
+        let referenced = self.store().referenced_objects(self.database, manifest).await;
         referenced.unwrap()
     }
 
@@ -296,10 +283,8 @@ impl ManifestFixture {
     }
 
     pub(super) async fn delete(&self, objects: &BTreeSet<ObjectName>) {
-        let keys: Vec<_> = objects
-            .iter()
-            .map(|object| object.key(self.database).to_string())
-            .collect();
+        let keys: Vec<_> =
+            objects.iter().map(|object| object.key(self.database).to_string()).collect();
         self.instance.bucket.delete(&keys).await.unwrap();
     }
 
@@ -332,9 +317,7 @@ impl ManifestFixture {
         base: VersionedValue<Manifest>,
         collection: &GarbageCollection,
     ) -> VersionedValue<Manifest> {
-        let commit = self
-            .store()
-            .commit_collection(self.database, base, collection);
+        let commit = self.store().commit_collection(self.database, base, collection);
         commit.await.unwrap()
     }
 

@@ -154,10 +154,7 @@ async fn sections_of_another_interval_or_bundle_are_refused() {
     let mut bundle = flush(&instance, Stamp::ZERO, at(10));
     bundle.object = None;
     for impossible in [interval, bundle] {
-        let outcome = instance
-            .manifests
-            .commit_flush(DATABASE, base.clone(), impossible)
-            .await;
+        let outcome = instance.manifests.commit_flush(DATABASE, base.clone(), impossible).await;
         assert!(matches!(outcome, Err(ManifestError::InvalidCommit { .. })));
     }
 }
@@ -182,9 +179,7 @@ async fn rivals_flush_once() {
     }
     let flushes = instances.iter().map(|instance| instance.flush(at(10)));
     let outcomes = futures::future::join_all(flushes).await;
-    let committed = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, FlushOutcome::Committed(_)));
+    let committed = outcomes.iter().filter(|outcome| matches!(outcome, FlushOutcome::Committed(_)));
     assert_eq!(committed.count(), 1);
     assert_eq!(read(&instances[0]).await.value.section_count(), 1);
 }

@@ -36,9 +36,7 @@ struct ExpectedVersion {
 impl ExpectedVersion {
     fn of_table(&self, table: u32) -> Vec<Arc<Section>> {
         let sections = self.sections.values().cloned();
-        let mut found: Vec<_> = sections
-            .filter(|one| one.table == TableId::new(table))
-            .collect();
+        let mut found: Vec<_> = sections.filter(|one| one.table == TableId::new(table)).collect();
         found.sort_by_key(|section| section.order());
         found
     }
@@ -127,10 +125,7 @@ fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>
     loop {
         let inputs = chosen.iter().map(|at| &all[*at]);
         let table = all[*chosen.first().unwrap()].table;
-        let bounds = inputs
-            .map(|section| section.bounds())
-            .reduce(SectionBounds::union)
-            .unwrap();
+        let bounds = inputs.map(|section| section.bounds()).reduce(SectionBounds::union).unwrap();
         let met: BTreeSet<_> = (0..all.len())
             .filter(|at| all[*at].table == table && bounds.overlaps(&all[*at].bounds()))
             .collect();
@@ -144,10 +139,7 @@ fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>
 impl VersionHistory {
     /// Records the contents after the commit of `current`. All versions since the last recorded one have them.
     fn write_down(&mut self, current: &VersionedValue<Manifest>) {
-        let last = self
-            .versions
-            .last_key_value()
-            .map_or(0, |(version, _)| *version);
+        let last = self.versions.last_key_value().map_or(0, |(version, _)| *version);
         assert!(current.version <= last + 1);
         if current.version > last {
             self.versions.insert(current.version, self.state.clone());
@@ -162,9 +154,7 @@ impl VersionHistory {
         self.state.deletes.extend(deletes);
         for section in &current.value.sections {
             if section.added == current.version {
-                self.state
-                    .sections
-                    .insert(section.place(), Arc::clone(section));
+                self.state.sections.insert(section.place(), Arc::clone(section));
             }
         }
         self.write_down(&current);
@@ -178,9 +168,7 @@ impl VersionHistory {
         for section in &replacement.add {
             let mut section = section.clone();
             section.added = current.version;
-            self.state
-                .sections
-                .insert(section.place(), Arc::new(section));
+            self.state.sections.insert(section.place(), Arc::new(section));
         }
         if let Some(floor) = replacement.floor {
             let table = replacement.table;
@@ -220,9 +208,8 @@ impl VersionHistory {
                 moved,
             } => {
                 let all = self.state.of_table(table);
-                let chosen: BTreeSet<_> = (first..first + count)
-                    .filter(|at| *at < all.len())
-                    .collect();
+                let chosen: BTreeSet<_> =
+                    (first..first + count).filter(|at| *at < all.len()).collect();
                 if chosen.is_empty() {
                     return;
                 }
@@ -277,10 +264,7 @@ impl VersionHistory {
                 self.write_down(&current);
             }
             HistoryStep::Sleep { minutes } => {
-                self.fixture
-                    .stage
-                    .sleep(Duration::from_secs(minutes * 60))
-                    .await;
+                self.fixture.stage.sleep(Duration::from_secs(minutes * 60)).await;
             }
         }
     }
@@ -296,9 +280,7 @@ impl VersionHistory {
         let found = fixture.sections_of(view).await;
         let places = |sections: &[Arc<Section>]| -> Vec<_> {
             let sections = sections.iter();
-            sections
-                .map(|one| (one.order(), one.place(), one.added))
-                .collect()
+            sections.map(|one| (one.order(), one.place(), one.added)).collect()
         };
         let mut wanted: Vec<_> = expected.sections.values().cloned().collect();
         wanted.sort_by_key(|section| section.order());
@@ -317,16 +299,13 @@ impl VersionHistory {
             assert_eq!(places(&loaded), places(&expected.of_table(table)));
         }
         // A delete that is removed too early, or never, changes the set of sections to which deletes apply.
-        let all = expected
-            .deletes
-            .iter()
-            .map(|(stamp, delete)| RecordedDelete {
-                stamp: *stamp,
-                delete: delete.clone(),
-                added: 0,
-                dropped: None,
-                expiry: false,
-            });
+        let all = expected.deletes.iter().map(|(stamp, delete)| RecordedDelete {
+            stamp: *stamp,
+            delete: delete.clone(),
+            added: 0,
+            dropped: None,
+            expiry: false,
+        });
         let applied = |deletes: &[RecordedDelete]| -> BTreeSet<_> {
             let pairs = deletes.iter().flat_map(|recorded| {
                 let sections = wanted.iter().filter(|section| recorded.applies_to(section));
@@ -345,12 +324,8 @@ impl VersionHistory {
         self.check_view(&current.value, &self.state).await;
         let referenced = fixture.referenced_objects(&current.value).await;
         let deletable = referenced.deletable();
-        let there: BTreeSet<_> = fixture
-            .objects()
-            .await
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let there: BTreeSet<_> =
+            fixture.objects().await.into_iter().map(|(name, _)| name).collect();
         let readable = Manifest::versions(&current);
         for info in &readable {
             let expected = &self.versions[&info.version];
@@ -368,9 +343,7 @@ impl VersionHistory {
                 assert!(there.contains(&object) && !deletable.contains(&object));
             }
         }
-        let before = readable
-            .first()
-            .map(|oldest| oldest.mark.as_u64().saturating_sub(1));
+        let before = readable.first().map(|oldest| oldest.mark.as_u64().saturating_sub(1));
         if let Some(before) = before {
             let found = Manifest::at(&current, Stamp::from_u64(before));
             match current.value.oldest_readable {

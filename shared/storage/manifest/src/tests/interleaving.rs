@@ -212,12 +212,8 @@ impl InterleavedRun {
         let fixture = ManifestFixture::on(&self.fixture.stage, self.instances, 100);
         let current = fixture.read().await;
         assert_eq!(current.value.check(), Ok(()));
-        let there: BTreeSet<_> = fixture
-            .objects()
-            .await
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let there: BTreeSet<_> =
+            fixture.objects().await.into_iter().map(|(name, _)| name).collect();
         let referenced = fixture.referenced_objects(&current.value).await;
         for object in referenced.live.iter().chain(&referenced.readable) {
             assert!(there.contains(object), "{object:?} is named and gone");

@@ -42,11 +42,7 @@ async fn ranges_that_overlap_are_claimed_once() {
         other_table,
     ];
     fixture.stage.taken();
-    let claimed = fixture
-        .store()
-        .claim(fixture.database, base, &claims, now)
-        .await
-        .unwrap();
+    let claimed = fixture.store().claim(fixture.database, base, &claims, now).await.unwrap();
     assert_eq!(claimed.jobs, jobs(&[1, 3, 4, 5]));
     assert_eq!(fixture.stage.taken().puts, 1);
     let live = claimed.current.value.live_claims(now);
@@ -72,11 +68,7 @@ async fn claims_expire_and_can_be_released() {
         claim(1, (0, 0), (0, 10), later),
         claim(2, (1, 1), (0, 10), later),
     ];
-    let claimed = fixture
-        .store()
-        .claim(fixture.database, base, &first, now)
-        .await
-        .unwrap();
+    let claimed = fixture.store().claim(fixture.database, base, &first, now).await.unwrap();
     assert_eq!(claimed.current.value.live_claims(later).count(), 0);
     let second = [claim(
         3,
@@ -85,29 +77,17 @@ async fn claims_expire_and_can_be_released() {
         later.plus(Duration::from_secs(60)),
     )];
     let store = fixture.store();
-    let refused = store
-        .claim(fixture.database, claimed.current, &second, now)
-        .await
-        .unwrap();
+    let refused = store.claim(fixture.database, claimed.current, &second, now).await.unwrap();
     assert_eq!(refused.jobs, []);
-    let taken = store
-        .claim(fixture.database, refused.current, &second, later)
-        .await
-        .unwrap();
+    let taken = store.claim(fixture.database, refused.current, &second, later).await.unwrap();
     assert_eq!(taken.jobs, jobs(&[3]));
     // The expired claims are gone.
     assert_eq!(taken.current.value.claims, second);
-    store
-        .release(fixture.database, taken.current, &jobs(&[3]))
-        .await
-        .unwrap();
+    store.release(fixture.database, taken.current, &jobs(&[3])).await.unwrap();
     let current = fixture.read().await;
     assert_eq!(current.value.claims, []);
     // A second release commits nothing.
-    store
-        .release(fixture.database, current.clone(), &jobs(&[3]))
-        .await
-        .unwrap();
+    store.release(fixture.database, current.clone(), &jobs(&[3])).await.unwrap();
     assert_eq!(fixture.read().await.version, current.version);
 }
 
@@ -121,22 +101,14 @@ async fn rivals_claim_a_range_once() {
     let known = base.clone();
     let act = async move {
         let claims = [claim(1, (0, 0), (0, 10), expires)];
-        rival
-            .store()
-            .claim(rival.database, known, &claims, now)
-            .await
-            .unwrap();
+        rival.store().claim(rival.database, known, &claims, now).await.unwrap();
     };
     fixture.stage.before(Operation::Put, "db/1/manifest", act);
     let claims = [
         claim(2, (0, 0), (0, 10), expires),
         claim(3, (1, 1), (0, 10), expires),
     ];
-    let claimed = fixture
-        .store()
-        .claim(fixture.database, base, &claims, now)
-        .await
-        .unwrap();
+    let claimed = fixture.store().claim(fixture.database, base, &claims, now).await.unwrap();
     assert_eq!(claimed.jobs, jobs(&[3]));
 }
 

@@ -52,12 +52,7 @@ impl Actor {
         for _ in 0..self.rounds {
             self.pause(6).await;
             let store = &self.instance.manifests;
-            let mark = store
-                .read(DATABASE, None)
-                .await
-                .unwrap()
-                .value
-                .low_water_mark;
+            let mark = store.read(DATABASE, None).await.unwrap().value.low_water_mark;
             let listing = self.instance.tail.list(DATABASE, mark).await.unwrap();
             let date = listing.first_page_date.unwrap();
             let cut = Stamp::end_of(date.minus(self.instance.rules.flush_lag));
@@ -67,11 +62,7 @@ impl Actor {
                 continue;
             }
             let object = PendingObject::draw(&self.instance.bucket).unwrap();
-            self.oracle
-                .lock()
-                .unwrap()
-                .taken_in
-                .insert(object.ulid, taken);
+            self.oracle.lock().unwrap().taken_in.insert(object.ulid, taken);
             self.instance.flush_from(mark, cut, object).await;
         }
     }

@@ -30,9 +30,7 @@ async fn publish(fixture: &ManifestFixture, base: VersionedValue<Manifest>, vers
 /// Returns the numbers of the publications that have ended after an hour of grace.
 fn ended(current: &VersionedValue<Manifest>) -> Vec<u64> {
     let now = current.current_at.unwrap();
-    let ended = current
-        .value
-        .ended_publications(now, HOUR, &BTreeSet::new());
+    let ended = current.value.ended_publications(now, HOUR, &BTreeSet::new());
     ended.into_iter().map(|(_, number)| number).collect()
 }
 
@@ -110,9 +108,7 @@ async fn a_publication_ends_after_its_second_successor_and_the_newest_one_with_i
     let current = fixture.read().await;
     let now = current.current_at.unwrap();
     let withdrawn = BTreeSet::from([TABLE]);
-    let all = current
-        .value
-        .ended_publications(now, PUBLICATION_LIFETIME * 9, &withdrawn);
+    let all = current.value.ended_publications(now, PUBLICATION_LIFETIME * 9, &withdrawn);
     assert_eq!(all.len(), 3);
     let identities = current.value.publications.iter().map(|one| one.identity);
     assert_eq!(identities.collect::<BTreeSet<_>>().len(), 1);

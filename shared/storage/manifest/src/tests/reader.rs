@@ -457,11 +457,7 @@ async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
     stage.slow_down(Duration::from_millis(10));
     stage.taken();
     let reads = join_all((0..5).map(|_| process.read())).await;
-    assert!(
-        reads
-            .iter()
-            .all(|read| read.as_ref().unwrap().tail.len() == 30)
-    );
+    assert!(reads.iter().all(|read| read.as_ref().unwrap().tail.len() == 30));
     assert_eq!(
         stage.taken().lists,
         10 * 2,
@@ -520,10 +516,7 @@ async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
         writer.rules,
         SnapshotSettings::default(),
     );
-    let error = reader
-        .read(DATABASE, SnapshotOptions::default())
-        .await
-        .unwrap_err();
+    let error = reader.read(DATABASE, SnapshotOptions::default()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "more than 2 segments are unflushed, the maximum that a query reads; the oldest is 180 s old"
@@ -596,11 +589,7 @@ async fn a_snapshot_of_the_present_version_has_the_tail_up_to_the_stamp() {
     for _ in 0..3 {
         written.push(writer.write(0).await.unwrap());
     }
-    let snapshot = reader
-        .reader
-        .read(DATABASE, as_of(written[1]))
-        .await
-        .unwrap();
+    let snapshot = reader.reader.read(DATABASE, as_of(written[1])).await.unwrap();
     assert_eq!(stamps_of(&snapshot), written[..2]);
     assert_eq!(snapshot.as_of, Some(written[1]));
     // Snapshots of other readers are unchanged.
@@ -645,10 +634,7 @@ async fn a_snapshot_of_a_version_that_is_gone_is_an_error() {
     };
     let register = writer.manifests.register(DATABASE);
     register.commit(None, change).await.unwrap();
-    let gone = reader
-        .reader
-        .read(DATABASE, as_of(Stamp::from_u64(1 << 40)))
-        .await;
+    let gone = reader.reader.read(DATABASE, as_of(Stamp::from_u64(1 << 40))).await;
     assert!(matches!(
         gone,
         Err(SnapshotError::VersionGone(gone)) if gone.oldest == Some(Stamp::from_u64(5 << 40))

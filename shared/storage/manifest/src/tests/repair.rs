@@ -28,10 +28,7 @@ async fn sections_are_corrected_after_they_have_moved_to_a_page() {
     };
     // Correct on a manifest from before the move.
     let store = fixture.store();
-    let corrected = store
-        .correct(fixture.database, base, &corrections)
-        .await
-        .unwrap();
+    let corrected = store.correct(fixture.database, base, &corrections).await.unwrap();
     assert_eq!((corrected.sections, corrected.pages), (0, 1));
     let sections = fixture.table(1).await;
     assert_eq!(sections.len(), 21);
@@ -56,11 +53,7 @@ async fn replaced_sections_are_not_corrected() {
         sections: vec![with_rows(&inputs[0], 5)],
         pages: Vec::new(),
     };
-    let corrected = fixture
-        .store()
-        .correct(fixture.database, base, &corrections)
-        .await
-        .unwrap();
+    let corrected = fixture.store().correct(fixture.database, base, &corrections).await.unwrap();
     assert_eq!(corrected.sections, 0);
     assert_eq!(corrected.current.version, merged.version, "no commit");
 }

@@ -37,9 +37,7 @@ fn intervals(sections: &[Arc<Section>]) -> Vec<(u64, u64)> {
 
 fn dropped_sections(manifest: &Manifest) -> usize {
     let condemned = manifest.condemned.iter();
-    condemned
-        .filter(|entry| matches!(entry.what, DroppedItem::Section(_)))
-        .count()
+    condemned.filter(|entry| matches!(entry.what, DroppedItem::Section(_))).count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,10 +56,7 @@ async fn a_merge_replaces_its_inputs_by_one_section_and_condemns_them() {
         expires: base.current_at.unwrap().plus(Duration::from_secs(600)),
     };
     let now = base.current_at.unwrap();
-    let claimed = fixture
-        .store()
-        .claim(fixture.database, base, &[claim], now)
-        .await;
+    let claimed = fixture.store().claim(fixture.database, base, &[claim], now).await;
     let base = claimed.unwrap().current;
     assert_eq!(base.value.claims, [claim]);
     merge.claim = Some(claim.job);
@@ -88,12 +83,7 @@ async fn a_merge_replaces_its_inputs_by_one_section_and_condemns_them() {
     }));
     // The next commit records the commit time.
     let next = fixture.flush(&[]).await;
-    assert!(
-        next.value
-            .condemned
-            .iter()
-            .all(|entry| entry.committed == current.committed)
-    );
+    assert!(next.value.condemned.iter().all(|entry| entry.committed == current.committed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,9 +106,7 @@ async fn inputs_that_leave_a_section_out_between_them_are_not_closed() {
     let fixture = flushed(100, 3).await;
     let base = fixture.read().await;
     let inputs = fixture.table(1).await;
-    let merge = fixture
-        .merge(&base, &[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])])
-        .await;
+    let merge = fixture.merge(&base, &[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]).await;
     assert_eq!(
         fixture.refused(base.clone(), &merge).await,
         ReplaceRefusal::NotClosed
@@ -135,12 +123,8 @@ async fn a_section_of_another_day_or_table_between_the_inputs_does_not_matter() 
     fixture.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     fixture.flush(&[(1, 1), (2, 0)]).await;
     let base = fixture.flush(&[(1, 0)]).await;
-    let inputs: Vec<_> = fixture
-        .table(1)
-        .await
-        .into_iter()
-        .filter(|one| one.first_day == 0)
-        .collect();
+    let inputs: Vec<_> =
+        fixture.table(1).await.into_iter().filter(|one| one.first_day == 0).collect();
     let merge = fixture.merge(&base, &inputs).await;
     let current = fixture.replaced(base, &merge).await;
     assert_eq!(current.value.section_count(), 5);
@@ -154,9 +138,7 @@ async fn a_section_between_the_inputs_is_found_in_a_page_too() {
     let sections = fixture.table(1).await;
     let inline = &base.value.sections;
     // The first input is in the page and the last one is inline; the page has the section between them.
-    let merge = fixture
-        .merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])])
-        .await;
+    let merge = fixture.merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])]).await;
     assert_eq!(
         fixture.refused(base, &merge).await,
         ReplaceRefusal::NotClosed
@@ -217,12 +199,8 @@ async fn removals_that_rewrite_one_page_both_succeed() {
     let fixture = flushed(32, 33).await;
     let base = fixture.read().await;
     let all = fixture.table(1).await;
-    fixture
-        .replaced(base.clone(), &ManifestFixture::removal(&all[..2]))
-        .await;
-    let current = fixture
-        .replaced(base, &ManifestFixture::removal(&all[2..4]))
-        .await;
+    fixture.replaced(base.clone(), &ManifestFixture::removal(&all[..2])).await;
+    let current = fixture.replaced(base, &ManifestFixture::removal(&all[2..4])).await;
     assert_eq!(current.value.section_count(), 29);
     assert_eq!(fixture.table(1).await.len(), 29);
 }
@@ -249,13 +227,7 @@ async fn inputs_in_pages_leave_and_the_rest_becomes_a_new_page() {
     assert_eq!(fixture.table(1).await.len(), 33 - 6 + 1);
     assert_eq!(dropped_sections(&current.value), 6);
     let old = DroppedItem::Object(ObjectName::Page(page.object));
-    assert!(
-        current
-            .value
-            .condemned
-            .iter()
-            .any(|entry| entry.what == old)
-    );
+    assert!(current.value.condemned.iter().any(|entry| entry.what == old));
     // A reader of the previous version finds all sections, although the page is no longer referenced.
     let (_, view) = Manifest::at(&fixture.flush(&[]).await, base.value.low_water_mark).unwrap();
     assert_eq!(fixture.sections_of(&view).await.len(), 28);
@@ -339,10 +311,7 @@ async fn merges_of_two_days_that_rewrite_one_page_both_succeed() {
         let (fixture, base) = (&fixture, &base);
         async move {
             let sections = fixture.table(1).await.into_iter();
-            let inputs: Vec<_> = sections
-                .filter(|one| one.first_day == day)
-                .take(5)
-                .collect();
+            let inputs: Vec<_> = sections.filter(|one| one.first_day == day).take(5).collect();
             fixture.merge(base, &inputs).await
         }
     };
@@ -426,9 +395,7 @@ async fn a_merge_whose_inputs_always_move_is_refused() {
     let base = fixture.read().await;
     let merge = fixture.merge(&base, &fixture.table(1).await).await;
     let rival = ManifestFixture::on(&fixture.stage, 2, 100);
-    fixture
-        .stage
-        .before(Operation::Put, "db/1/manifest", move_again(rival, 8));
+    fixture.stage.before(Operation::Put, "db/1/manifest", move_again(rival, 8));
     assert_eq!(fixture.refused(base, &merge).await, ReplaceRefusal::Busy);
     assert_eq!(fixture.table(1).await.len(), 2);
 }
@@ -441,15 +408,9 @@ fn move_again(fixture: ManifestFixture, times: usize) -> BoxFuture<'static, ()> 
         let object = PendingObject::draw(&fixture.instance.bucket).unwrap();
         let found = store.all_sections(fixture.database, &base.value).await;
         let mut body = BytesMut::new();
-        let page = store
-            .append_page(&mut body, object, &found.unwrap())
-            .unwrap()
-            .unwrap();
+        let page = store.append_page(&mut body, object, &found.unwrap()).unwrap().unwrap();
         let key = Key::Page(fixture.database, object.ulid);
-        let put = fixture
-            .instance
-            .bucket
-            .put(&key, body.freeze(), PutMode::Overwrite);
+        let put = fixture.instance.bucket.put(&key, body.freeze(), PutMode::Overwrite);
         put.await.unwrap();
         let change = |base: &VersionedValue<Manifest>| {
             let mut next = Manifest::successor(base);
@@ -506,10 +467,7 @@ async fn inconsistent_parts_are_rejected() {
         of_two_tables,
     ];
     for bad in impossible {
-        let outcome = fixture
-            .store()
-            .replace(fixture.database, base.clone(), &bad)
-            .await;
+        let outcome = fixture.store().replace(fixture.database, base.clone(), &bad).await;
         assert!(
             matches!(outcome, Err(ManifestError::InvalidCommit { .. })),
             "{bad:?}"

@@ -41,9 +41,7 @@ async fn replaced(
     replacements: &[Replacement],
     release: &[Ulid],
 ) -> ReplacementResults {
-    let outcome = fixture
-        .store()
-        .replace_all(fixture.database, base, replacements, release);
+    let outcome = fixture.store().replace_all(fixture.database, base, replacements, release);
     match outcome.await.unwrap() {
         ReplaceAllOutcome::Completed(replaced) => replaced,
         other => panic!("{other:?}"),
@@ -107,9 +105,7 @@ async fn a_merge_whose_input_a_rival_has_taken_is_left_out_and_the_others_are_co
     let act = async move {
         let base = rival.read().await;
         let inputs = rival.table(2).await;
-        rival
-            .replaced(base, &ManifestFixture::removal(&inputs[..1]))
-            .await;
+        rival.replaced(base, &ManifestFixture::removal(&inputs[..1])).await;
     };
     fixture.stage.before(Operation::Put, "db/1/manifest", act);
     let replaced = replaced(&fixture, base, &merges, &[]).await;
@@ -178,9 +174,7 @@ async fn many_removed_sections_are_listed_in_pages_and_earlier_versions_still_re
     assert!(condemned.len() <= 2, "{}", condemned.len());
     let (_, then) = Manifest::at(&current, as_of).unwrap();
     let places = |sections: Vec<Arc<Section>>| {
-        let places = sections
-            .iter()
-            .map(|section| (section.object, section.offset));
+        let places = sections.iter().map(|section| (section.object, section.offset));
         (places.collect::<BTreeSet<_>>(), sections.len())
     };
     let expected = places(fixture.sections_of(&before.value).await);
@@ -202,9 +196,7 @@ async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
     let fixture = flushed(1_000, 50, 4).await;
     let base = fixture.read().await;
     let version = base.version;
-    let pinned = fixture
-        .store()
-        .pin(fixture.database, base, version, super::DATABASE);
+    let pinned = fixture.store().pin(fixture.database, base, version, super::DATABASE);
     pinned.await.unwrap();
     let sections: Vec<_> = (1..=50).map(|table| (table, 0)).collect();
     fixture.flush(&sections).await;
@@ -233,12 +225,7 @@ async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
 async fn shared_pages_are_rewritten_without_the_inputs_of_all_merges() {
     let fixture = flushed(40, 50, 6).await;
     let base = fixture.read().await;
-    assert!(
-        base.value
-            .pages
-            .iter()
-            .any(|page| page.last_table.is_some())
-    );
+    assert!(base.value.pages.iter().any(|page| page.last_table.is_some()));
     let merges = merges(&fixture, &base, 20).await;
     let replaced = replaced(&fixture, base, &merges, &[]).await;
     assert_eq!(replaced.refused, [None; 20]);

@@ -82,11 +82,7 @@ async fn a_restored_database_has_the_contents_of_the_version() {
             places(&found, fixture.database),
             places(&expected, fixture.database)
         );
-        assert!(
-            found
-                .iter()
-                .all(|one| one.origin == Some(fixture.database) && one.added == 1)
-        );
+        assert!(found.iter().all(|one| one.origin == Some(fixture.database) && one.added == 1));
         // Only the source has the earlier states.
         assert!(Manifest::at(&restored, mark(1)).is_err());
     }
@@ -125,9 +121,7 @@ async fn a_restore_copies_damage_records_and_each_database_quarantines_separatel
     let [copied] = &restored.value.damage[..] else {
         panic!("{:?}", restored.value.damage);
     };
-    let set_aside = fixture
-        .store()
-        .quarantine(RESTORED, restored.clone(), copied);
+    let set_aside = fixture.store().quarantine(RESTORED, restored.clone(), copied);
     let restored = set_aside.await.unwrap();
     assert_eq!(check(&restored.value, RESTORED), Ok(()));
     assert_eq!(restored.value.damage.len(), 1);
@@ -145,14 +139,8 @@ async fn a_restore_copies_footers() {
     }
     let current = fixture.flush(&[]).await;
     let restored = restore(&fixture, current, 17).await;
-    let found = fixture
-        .store()
-        .all_sections(RESTORED, &restored.value)
-        .await
-        .unwrap();
-    let with_footer = found
-        .iter()
-        .filter(|one| one.footer == Some(Bytes::from_static(&[0; 8])));
+    let found = fixture.store().all_sections(RESTORED, &restored.value).await.unwrap();
+    let with_footer = found.iter().filter(|one| one.footer == Some(Bytes::from_static(&[0; 8])));
     assert_eq!(with_footer.count(), 8);
 }
 
@@ -206,26 +194,16 @@ async fn a_restored_database_outlives_its_source() {
         assert!(fixture.exists(section.object_name()).await);
     }
     // A restore of the restored database references the source, too.
-    let pin = copy
-        .store()
-        .pin(RESTORED, restored.clone(), 1, DatabaseId::new(3));
+    let pin = copy.store().pin(RESTORED, restored.clone(), 1, DatabaseId::new(3));
     pin.await.unwrap();
     let third = copy
         .store()
         .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0, &[])
         .await
         .unwrap();
-    let found = fixture
-        .store()
-        .all_sections(DatabaseId::new(3), &third.value)
-        .await
-        .unwrap();
+    let found = fixture.store().all_sections(DatabaseId::new(3), &third.value).await.unwrap();
     assert_eq!(found.len(), 20);
-    assert!(
-        found
-            .iter()
-            .all(|one| one.section.origin == Some(fixture.database))
-    );
+    assert!(found.iter().all(|one| one.section.origin == Some(fixture.database)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,14 +252,9 @@ async fn a_database_with_a_manifest_is_not_overwritten() {
     let current = fixture.flush(&[(1, 0)]).await;
     of_restored(&fixture).flush(&[(1, 0)]).await;
     let (version, view) = Manifest::at(&current, mark(1)).unwrap();
-    let pin = fixture
-        .store()
-        .pin(fixture.database, current, version, RESTORED);
+    let pin = fixture.store().pin(fixture.database, current, version, RESTORED);
     pin.await.unwrap();
-    let adopted = fixture
-        .store()
-        .adopt(fixture.database, &view, RESTORED, 0, &[])
-        .await;
+    let adopted = fixture.store().adopt(fixture.database, &view, RESTORED, 0, &[]).await;
     assert!(matches!(adopted, Err(RestoreError::NotEmpty)));
 }
 
@@ -290,10 +263,8 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
     let fixture = ManifestFixture::new(100);
     let current = fixture.flush(&[(1, 0)]).await;
     let fails = || async {
-        let adopted = fixture
-            .store()
-            .adopt(fixture.database, &current.value, RESTORED, 0, &[])
-            .await;
+        let adopted =
+            fixture.store().adopt(fixture.database, &current.value, RESTORED, 0, &[]).await;
         matches!(
             adopted,
             Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))
@@ -304,15 +275,10 @@ async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
     assert_eq!(register.read(None).await.unwrap().version, 1);
 
     let other = DatabaseId::new(3);
-    let pin = fixture
-        .store()
-        .pin(fixture.database, current.clone(), current.version, other);
+    let pin = fixture.store().pin(fixture.database, current.clone(), current.version, other);
     pin.await.unwrap();
     fixture.stage.sleep(12 * HOUR).await;
-    let adopted = fixture
-        .store()
-        .adopt(fixture.database, &current.value, other, 0, &[])
-        .await;
+    let adopted = fixture.store().adopt(fixture.database, &current.value, other, 0, &[]).await;
     assert!(matches!(
         adopted,
         Err(RestoreError::Manifest(ManifestError::InvalidCommit { .. }))

@@ -70,9 +70,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
 async fn load(instance: &Instance, table: u32, times: TimeRange) -> Vec<SectionWithFooter> {
     let manifest = read(instance).await.value;
     let table = TableId::new(table);
-    let loaded = instance
-        .manifests
-        .load_sections(DATABASE, &manifest, table, times);
+    let loaded = instance.manifests.load_sections(DATABASE, &manifest, table, times);
     loaded.await.unwrap()
 }
 
@@ -90,10 +88,7 @@ async fn old_sections_move_to_pages_with_their_footers_and_are_found_again() {
     let mut footers = 0;
     for table in 1..=3 {
         let sections = load(&instance, table, TimeRange::ALL).await;
-        let uptos: Vec<_> = sections
-            .iter()
-            .map(|found| found.section.upto.as_u64())
-            .collect();
+        let uptos: Vec<_> = sections.iter().map(|found| found.section.upto.as_u64()).collect();
         assert_eq!(uptos, (1..=50).collect::<Vec<_>>());
         for found in sections {
             if let Some(footer) = found.footer {
@@ -135,12 +130,8 @@ async fn only_pages_whose_times_meet_are_read_and_only_once() {
     }
     let manifest = read(&instance).await.value;
     let table = TableId::new(2);
-    let pages: Vec<_> = manifest
-        .pages
-        .iter()
-        .filter(|page| page.may_hold(table))
-        .cloned()
-        .collect();
+    let pages: Vec<_> =
+        manifest.pages.iter().filter(|page| page.may_hold(table)).cloned().collect();
     assert!(pages.len() > 1);
     let load = |times| {
         let (manifest, instance) = (&manifest, &instance);
@@ -412,9 +403,7 @@ async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others()
         let all = rival.table(1).await;
         // The newest section that is in a page.
         let newest = &all[all.len() - inline - 1..all.len() - inline];
-        rival
-            .replaced(current, &ManifestFixture::removal(newest))
-            .await;
+        rival.replaced(current, &ManifestFixture::removal(newest)).await;
     };
     let before = fixture.read().await.value.pages.len();
     fixture.stage.before(Operation::Put, "db/1/manifest", act);

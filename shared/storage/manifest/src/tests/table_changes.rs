@@ -73,10 +73,7 @@ async fn sections_in_pages_are_changes() {
         panic!("the version is readable");
     };
     assert!(!fixture.read().await.value.pages.is_empty());
-    let days: Vec<i64> = written
-        .iter()
-        .map(|times| times.first / DAY_NANOS)
-        .collect();
+    let days: Vec<i64> = written.iter().map(|times| times.first / DAY_NANOS).collect();
     assert_eq!(days, (1..30).collect::<Vec<_>>());
 }
 
@@ -84,9 +81,7 @@ async fn sections_in_pages_are_changes() {
 async fn row_deletes_are_changes_before_and_after_they_are_applied() {
     let fixture = ManifestFixture::new(100);
     let since = ManifestPoint::from_manifest(&fixture.flush(&[(1, 0), (1, 4)]).await);
-    fixture
-        .flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)])
-        .await;
+    fixture.flush_with(&[], vec![delete_of(1, 0, 2), delete_of(2, 0, 9)]).await;
     let deleted = TableChanges::Times {
         written: Vec::new(),
         deleted: vec![TimeRange {

@@ -51,11 +51,7 @@ async fn a_sweep_of_recent_days_reads_only_pages_of_these_days() {
     let fixture = flushed(30).await;
     let manifest = fixture.read().await.value;
     let mut sweep = sweep(&fixture, &manifest);
-    let days: BTreeSet<_> = manifest
-        .sections
-        .iter()
-        .map(|section| section.first_day)
-        .collect();
+    let days: BTreeSet<_> = manifest.sections.iter().map(|section| section.first_day).collect();
     let touched = manifest.pages.iter().filter(|page| {
         let mut days = days.iter();
         days.any(|day| page.first_day <= *day && *day <= page.last_day)
@@ -80,10 +76,7 @@ async fn a_damaged_page_fails_only_the_tables_that_it_spans() {
     alone.pages.retain(|other| other.object == page.object);
     let key = page.key(fixture.database);
     let damaged = Bytes::from_static(b"damaged");
-    let put = fixture
-        .instance
-        .bucket
-        .put(&key, damaged, PutMode::Overwrite);
+    let put = fixture.instance.bucket.put(&key, damaged, PutMode::Overwrite);
     put.await.unwrap();
     let mut sweep = sweep(&fixture, &alone);
     for table in 1..=TABLES {
@@ -110,9 +103,7 @@ async fn a_shared_page_does_not_reference_a_table_without_sections() {
     let table = TableId::new(30);
     assert!(manifest.pages.iter().any(|page| page.may_hold(table)));
     let asked = [29, 30, 31, 99].map(TableId::new);
-    let unnamed = fixture
-        .store()
-        .unnamed_tables(fixture.database, &manifest, asked);
+    let unnamed = fixture.store().unnamed_tables(fixture.database, &manifest, asked);
     assert_eq!(
         unnamed.await.unwrap(),
         BTreeSet::from([table, TableId::new(99)])

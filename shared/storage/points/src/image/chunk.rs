@@ -62,10 +62,7 @@ impl ImageChunk {
 
     /// Returns the number of rows, live or not, without a value of a column of the table; `None` if it was not loaded.
     pub fn null_count(&self, at: usize) -> Option<usize> {
-        self.columns
-            .get(at)?
-            .as_ref()
-            .map(Array::logical_null_count)
+        self.columns.get(at)?.as_ref().map(Array::logical_null_count)
     }
 
     /// Returns about the size of a chunk of a table with so many columns, without the values of its rows, in bytes. Chunks of
@@ -101,12 +98,11 @@ impl ImageChunk {
     /// Returns all rows, live or not.
     pub(super) fn rows(&self) -> impl Iterator<Item = TailRow> {
         let rows = self.series.iter().zip(self.times.iter());
-        rows.zip(self.first_row..)
-            .map(|((series, time), row)| TailRow {
-                row,
-                series: *series,
-                time: *time,
-            })
+        rows.zip(self.first_row..).map(|((series, time), row)| TailRow {
+            row,
+            series: *series,
+            time: *time,
+        })
     }
 
     /// Replaces the values of columns of the table, or adds them, in the types in which chunks keep them.

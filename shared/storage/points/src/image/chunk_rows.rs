@@ -117,12 +117,7 @@ impl<'a> CopiedRows<'a> {
 
     /// Appends the number of the series of each row.
     fn append_series(&self, all: &mut Vec<u32>) {
-        let series = self
-            .rows
-            .chunk
-            .series
-            .get(self.rows.range.clone())
-            .unwrap_or(&[]);
+        let series = self.rows.chunk.series.get(self.rows.range.clone()).unwrap_or(&[]);
         match &self.rows.mask {
             Some(mask) => all.extend(mask.set_indices().filter_map(|row| series.get(row))),
             None => all.extend_from_slice(series),
@@ -143,10 +138,7 @@ impl TailImage {
         schema: &SchemaRef,
     ) -> Result<RecordBatch, PointsError> {
         let rows = parts.iter().map(ChunkRows::count).sum();
-        let parts: Vec<_> = parts
-            .iter()
-            .map(|part| CopiedRows::new(part, columns.len()))
-            .collect();
+        let parts: Vec<_> = parts.iter().map(|part| CopiedRows::new(part, columns.len())).collect();
         let mut series = Vec::new();
         let values = |column: &usize| {
             let tag = self.tag_to_look_up(*column);
@@ -155,9 +147,7 @@ impl TailImage {
             };
             if series.is_empty() {
                 series.reserve_exact(rows);
-                parts
-                    .iter()
-                    .for_each(|part| part.append_series(&mut series));
+                parts.iter().for_each(|part| part.append_series(&mut series));
             }
             read(&self.index).tag_column_of(tag, &series)
         };
@@ -179,10 +169,8 @@ impl TailImage {
 
 /// Returns a column of the table for the rows of all parts.
 fn column_of(parts: &[CopiedRows<'_>], column: usize) -> Result<ArrayRef, PointsError> {
-    let pieces: Vec<ArrayRef> = parts
-        .iter()
-        .map(|part| part.column(column))
-        .collect::<Result<_, _>>()?;
+    let pieces: Vec<ArrayRef> =
+        parts.iter().map(|part| part.column(column)).collect::<Result<_, _>>()?;
     let values = match pieces.as_slice() {
         [piece] => Arc::clone(piece),
         pieces => {

@@ -174,10 +174,8 @@ impl<'a> RowLookup<'a> {
         let mut tags = required.tags.iter().map(|tag| set.get(*tag));
         let has_tags = tags.all(|number| number.is_some_and(|number| *number != MISSING));
         let has_values = |(chunk, at): RowPosition| {
-            let mut values = required
-                .fields
-                .iter()
-                .map(|column| chunks.get(chunk)?.column(*column).ok());
+            let mut values =
+                required.fields.iter().map(|column| chunks.get(chunk)?.column(*column).ok());
             values.all(|column| column.is_some_and(|column| column.is_valid(at)))
         };
         let mut newest = i64::MIN;

@@ -26,7 +26,6 @@ pub(super) fn live_rows(chunks: &[ImageChunk], first: usize) -> impl Iterator<It
     chunks.iter().flat_map(move |chunk| {
         let skipped = first.saturating_sub(chunk.first_row as usize);
         let rows = chunk.rows().enumerate().skip(skipped);
-        rows.filter(|(at, _)| chunk.is_live(*at))
-            .map(|(_, row)| row)
+        rows.filter(|(at, _)| chunk.is_live(*at)).map(|(_, row)| row)
     })
 }

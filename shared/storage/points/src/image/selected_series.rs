@@ -28,10 +28,8 @@ pub struct SelectedSeries {
 impl SelectedSeries {
     /// Selects series by their numbers.
     pub(crate) fn new(is_selected: BooleanBuffer) -> Self {
-        let numbers: Vec<u32> = is_selected
-            .set_indices_u32()
-            .take(MAX_LOOKED_UP_SERIES + 1)
-            .collect();
+        let numbers: Vec<u32> =
+            is_selected.set_indices_u32().take(MAX_LOOKED_UP_SERIES + 1).collect();
         let are_few = numbers.len() <= MAX_LOOKED_UP_SERIES;
         Self {
             few: are_few.then(|| numbers.into()),

@@ -113,12 +113,8 @@ impl TailImage {
             Some((*sorted.ranks.get(row.series as usize)?, row.time))
         };
         let ranges = ranks.into_iter().map(|rank| {
-            let start = sorted
-                .rows
-                .partition_point(|row| key(row) < Some((rank, min)));
-            let end = sorted
-                .rows
-                .partition_point(|row| key(row) <= Some((rank, max)));
+            let start = sorted.rows.partition_point(|row| key(row) < Some((rank, min)));
+            let end = sorted.rows.partition_point(|row| key(row) <= Some((rank, max)));
             start..end
         });
         Some(ranges.filter(|range| !range.is_empty()).collect())

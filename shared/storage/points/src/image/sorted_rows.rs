@@ -153,9 +153,7 @@ impl SortedRows {
         }
         let sources = SourceChunks::from_positions(&places, self.image.chunks.len());
         let rows = places.iter().map(|place| self.image.row_at(*place));
-        let series: Vec<u32> = rows
-            .map(|row| row.map_or(NO_SERIES, |row| row.series))
-            .collect();
+        let series: Vec<u32> = rows.map(|row| row.map_or(NO_SERIES, |row| row.series)).collect();
         let index = read(&self.image.index);
         let columns = self
             .columns

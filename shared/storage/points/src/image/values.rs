@@ -18,24 +18,14 @@ impl TailImageBuilder {
     /// # Errors
     /// The rows are not those of the tail, or a column has another type than in the table. Then the tail is not usable.
     pub fn load(&mut self, columns: &[usize], batches: &[RecordBatch]) -> Result<(), PointsError> {
-        let missing: BTreeSet<usize> = columns
-            .iter()
-            .copied()
-            .filter(|column| !self.has_columns(&[*column]))
-            .collect();
-        let sizes = batches
-            .iter()
-            .map(RecordBatch::num_rows)
-            .filter(|rows| *rows > 0);
+        let missing: BTreeSet<usize> =
+            columns.iter().copied().filter(|column| !self.has_columns(&[*column])).collect();
+        let sizes = batches.iter().map(RecordBatch::num_rows).filter(|rows| *rows > 0);
         if !sizes.eq(self.chunks.iter().map(ImageChunk::num_rows)) {
             return Err(PointsError::OtherRows);
         }
         let schema = Arc::clone(&self.schema);
-        let fields = || {
-            missing
-                .iter()
-                .filter_map(|at| Some((*at, schema.fields().get(*at)?)))
-        };
+        let fields = || missing.iter().filter_map(|at| Some((*at, schema.fields().get(*at)?)));
         let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
         for (chunk, batch) in self.chunks.iter_mut().zip(batches) {
             let values = fields().map(|(at, field)| Ok((at, conform_narrow_column(batch, field)?)));
@@ -76,10 +66,7 @@ impl TailImageBuilder {
     pub(super) fn merge_older_versions(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
         let places = self.places(pairs);
         let is_loaded = Arc::clone(&self.is_loaded);
-        let loaded = is_loaded
-            .iter()
-            .enumerate()
-            .filter(|(_, is_loaded)| **is_loaded);
+        let loaded = is_loaded.iter().enumerate().filter(|(_, is_loaded)| **is_loaded);
         let last = self.chunks.len().saturating_sub(1);
         self.fill_chunk(last, loaded.map(|(column, _)| column), &places)?;
         if is_loaded.iter().any(|is_loaded| !is_loaded) {
@@ -88,10 +75,7 @@ impl TailImageBuilder {
         let mut masked: Vec<RowPosition> = places.into_iter().map(|(_, older)| older).collect();
         masked.sort_unstable();
         for run in masked.chunk_by(|a, b| a.0 == b.0) {
-            let Some(chunk) = run
-                .first()
-                .and_then(|(chunk, _)| self.chunks.get_mut(*chunk))
-            else {
+            let Some(chunk) = run.first().and_then(|(chunk, _)| self.chunks.get_mut(*chunk)) else {
                 continue;
             };
             let mut live = BooleanBufferBuilder::new(chunk.num_rows());
@@ -122,10 +106,7 @@ impl TailImageBuilder {
     ) -> Result<(), PointsError> {
         let mut filled = Vec::new();
         for column in columns {
-            filled.extend(
-                self.fill_nulls(chunk, column, places)?
-                    .map(|values| (column, values)),
-            );
+            filled.extend(self.fill_nulls(chunk, column, places)?.map(|values| (column, values)));
         }
         if let Some(chunk) = self.chunks.get_mut(chunk).filter(|_| !filled.is_empty()) {
             chunk.set_columns(filled);

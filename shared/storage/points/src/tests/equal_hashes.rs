@@ -8,9 +8,7 @@ const VALUES: i32 = 300_000;
 /// Returns rows with a value of each tag, in ascending or descending order.
 fn rows(order: impl Iterator<Item = i32>) -> RecordBatch {
     let keys: Vec<i32> = order.collect();
-    let values: StringArray = (0..VALUES)
-        .map(|value| Some(format!("{value:x}")))
-        .collect();
+    let values: StringArray = (0..VALUES).map(|value| Some(format!("{value:x}"))).collect();
     let values: ArrayRef = Arc::new(values);
     let tag = |offset: i32| -> ArrayRef {
         let keys = keys.iter().map(|key| (key + offset) % VALUES);
@@ -29,9 +27,7 @@ fn values_and_tag_sets_with_alike_hashes_have_their_own_numbers() {
     let mut index = SeriesIndex::new(&tags());
     let mut series = Vec::new();
     index.resolve(&rows(0..VALUES), &mut series).unwrap();
-    index
-        .resolve(&rows((0..VALUES).rev()), &mut series)
-        .unwrap();
+    index.resolve(&rows((0..VALUES).rev()), &mut series).unwrap();
     let count = u32::try_from(VALUES).unwrap();
     assert!(series.into_iter().eq((0..count).chain((0..count).rev())));
     let values = index.sorted_values(0).unwrap();

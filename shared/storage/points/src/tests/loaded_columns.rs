@@ -83,10 +83,7 @@ fn an_image_has_the_columns_that_were_loaded_before() {
     assert!(among(&["a", "b", "time"]) && among(&["b", "time"]));
     assert!(!among(&["a", "time"]) && !among(&[]));
     let project = |image: &TailImage, columns: &[usize]| {
-        let schema = image
-            .schema()
-            .project(columns)
-            .unwrap_or_else(|_| Schema::empty());
+        let schema = image.schema().project(columns).unwrap_or_else(|_| Schema::empty());
         first_rows(image, columns, &Arc::new(schema))
     };
     let refused = |image, column| project(image, &[3, column]).unwrap_err();
@@ -126,9 +123,7 @@ fn a_scan_of_chunks_is_noted_for_later_images() {
         |builder: &TailImageBuilder| [0, 2, 3, 4, 5].map(|at| builder.is_unscanned_tag(at));
     assert_eq!(unscanned(&builder), [false, true, false, true, false]);
     let image = builder.image();
-    builder
-        .push(&batch(&[([Some(1), None], 7, [None; 2])]))
-        .unwrap();
+    builder.push(&batch(&[([Some(1), None], 7, [None; 2])])).unwrap();
     image.note_scan(&[3, 4, 9]);
     assert_eq!(unscanned(&builder), [false, true, false, false, false]);
 }
@@ -165,9 +160,7 @@ fn columns_that_are_not_loaded_take_no_memory() {
     let keys = size(&builder);
     // The floats take eight bytes, the integers four.
     for (column, bytes) in [(0, 8_000), (0, 8_000), (1, 12_000)] {
-        builder
-            .load(&[column], std::slice::from_ref(&rows))
-            .unwrap();
+        builder.load(&[column], std::slice::from_ref(&rows)).unwrap();
         let values = keys + bytes;
         assert!(
             (values..values + 1_000).contains(&size(&builder)),
@@ -202,12 +195,8 @@ fn rows_may_lack_tags_of_which_a_series_has_no_value() {
         ["host", "zone", "a"].map(|tag| image.lacks_tag(tag))
     };
     assert_eq!(lacks(&mut builder), [false, false, true]);
-    builder
-        .push(&batch(&[([Some(1), Some(2)], 7, [None; 2])]))
-        .unwrap();
+    builder.push(&batch(&[([Some(1), Some(2)], 7, [None; 2])])).unwrap();
     assert_eq!(lacks(&mut builder), [false, false, true]);
-    builder
-        .push(&batch(&[([None, Some(2)], 7, [None; 2])]))
-        .unwrap();
+    builder.push(&batch(&[([None, Some(2)], 7, [None; 2])])).unwrap();
     assert_eq!(lacks(&mut builder), [true, false, true]);
 }

@@ -14,11 +14,8 @@ fn rows_of_parts(points: &DividedPoints, batches: &[RecordBatch]) -> Vec<RecordB
         let mut fields = FieldColumns::new(&tags());
         for batch in batches {
             let names = batch.schema();
-            let wanted = |at: &usize| {
-                group
-                    .iter()
-                    .any(|field| field.name() == names.field(*at).name())
-            };
+            let wanted =
+                |at: &usize| group.iter().any(|field| field.name() == names.field(*at).name());
             let wanted: Vec<usize> = (0..batch.num_columns()).filter(wanted).collect();
             fields.add(batch.project(&wanted).unwrap());
         }

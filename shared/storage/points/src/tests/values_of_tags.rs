@@ -12,9 +12,7 @@ fn series_are_chosen_by_the_numbers_of_values() {
         (None, Some(2)),
         (Some(1), Some(2)),
     ];
-    builder
-        .push(&batch(&rows.map(|(host, zone)| row(host, zone))))
-        .unwrap();
+    builder.push(&batch(&rows.map(|(host, zone)| row(host, zone)))).unwrap();
     let image = builder.image();
     assert_eq!(
         ["host", "zone", "a"].map(|tag| image.value_count(tag)),
@@ -35,9 +33,7 @@ fn series_are_chosen_by_the_numbers_of_values() {
     assert_eq!(values("a").null_count(), 3);
     let chosen = |selected: Option<&SelectedSeries>, tag, values: [bool; 3]| {
         let chosen = image.with_values(selected, tag, &values.to_vec().into());
-        let series = (0..4)
-            .filter(|series| chosen.contains(*series))
-            .collect::<Vec<u32>>();
+        let series = (0..4).filter(|series| chosen.contains(*series)).collect::<Vec<u32>>();
         (series, chosen.are_most(), chosen)
     };
     let (series, are_most, first) = chosen(None, "host", [false, true, false]);

@@ -41,9 +41,7 @@ pub(super) fn cells_of_newest(
     };
     let written = history.cells(table, tag);
     let shown = written.filter(|cell| cell.time >= oldest(cell.tag));
-    let unwritten = values
-        .keys()
-        .filter(|cell| history.writes_of(cell).is_empty());
+    let unwritten = values.keys().filter(|cell| history.writes_of(cell).is_empty());
     shown.chain(unwritten).copied().collect()
 }
 

@@ -11,11 +11,7 @@ pub(super) fn check(history: &History, answer: &ReadAnswer, report: &mut CheckRe
         return;
     };
     report.count("delivered cells", delivered.len() as u64);
-    for event in history
-        .events
-        .iter()
-        .filter(|event| event.is_acknowledged())
-    {
+    for event in history.events.iter().filter(|event| event.is_acknowledged()) {
         let missing: Vec<_> = rows_of(event)
             .filter(|(cell, value)| delivered.get(cell) != Some(value))
             .collect();

@@ -121,11 +121,7 @@ fn search(requests: &[CellRequest]) -> OrderSearch {
     };
     // Beginnings come before ends at the same time, so that requests which touch may have either order.
     let mut steps: Vec<(Duration, bool, usize)> = Vec::new();
-    for (place, request) in requests
-        .iter()
-        .enumerate()
-        .filter(|(_, request)| matters(request))
-    {
+    for (place, request) in requests.iter().enumerate().filter(|(_, request)| matters(request)) {
         steps.push((request.begin, false, place));
         steps.extend(request.end.map(|end| (end, true, place)));
     }
@@ -215,10 +211,7 @@ fn without_dominated(
         one.value == other.value
             && one.done.len() < other.done.len()
             && one.done.is_subset(&other.done)
-            && other
-                .done
-                .difference(&one.done)
-                .all(|place| is_unknown(*place))
+            && other.done.difference(&one.done).all(|place| is_unknown(*place))
     };
     let is_kept = |state: &&CellState| !states.iter().any(|one| dominates(one, state));
     states.iter().filter(is_kept).cloned().collect()

@@ -290,8 +290,6 @@ fn cells_of_all(
     values: &CellValues,
 ) -> Vec<Cell> {
     let written = history.cells(table, tag);
-    let unwritten = values
-        .keys()
-        .filter(|cell| history.writes_of(cell).is_empty());
+    let unwritten = values.keys().filter(|cell| history.writes_of(cell).is_empty());
     written.chain(unwritten).copied().collect()
 }

@@ -12,9 +12,8 @@ struct NewestStamps(Vec<(Duration, Stamp)>);
 
 impl NewestStamps {
     fn new<'a>(changes: impl Iterator<Item = &'a Event>) -> Self {
-        let mut stamps: Vec<_> = changes
-            .filter_map(|change| Some((change.end, change.stamp()?)))
-            .collect();
+        let mut stamps: Vec<_> =
+            changes.filter_map(|change| Some((change.end, change.stamp()?))).collect();
         stamps.sort_unstable();
         let mut newest = 0;
         for (_, stamp) in &mut stamps {

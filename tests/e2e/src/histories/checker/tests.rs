@@ -28,9 +28,7 @@ fn cell(table: Table, time: u64) -> Cell {
 
 fn values(table: Table, values: &[(u64, i64)]) -> CellValues {
     let values = values.iter();
-    values
-        .map(|(time, value)| (cell(table, *time), *value))
-        .collect()
+    values.map(|(time, value)| (cell(table, *time), *value)).collect()
 }
 
 impl HistoryBuilder {

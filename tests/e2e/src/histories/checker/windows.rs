@@ -44,11 +44,8 @@ impl WindowsOfRead<'_> {
         let ReadSelection::Windows(seconds) = selection else {
             return Vec::new();
         };
-        let mut cells: BTreeMap<TagWindow, Vec<Cell>> = self
-            .windows
-            .keys()
-            .map(|window| (*window, Vec::new()))
-            .collect();
+        let mut cells: BTreeMap<TagWindow, Vec<Cell>> =
+            self.windows.keys().map(|window| (*window, Vec::new())).collect();
         let (table, tag) = self.scope;
         for cell in history.cells(table, tag).filter(|cell| cell.field == FIELD) {
             let window = TagWindow {
@@ -90,10 +87,7 @@ fn possible_aggregates(
 ) -> Option<PossibleAggregates> {
     let mut possible = PossibleAggregates::from([None]);
     for cell in cells {
-        let written = history
-            .writes_of(cell)
-            .iter()
-            .map(|(_, value)| Some(*value));
+        let written = history.writes_of(cell).iter().map(|(_, value)| Some(*value));
         let values: BTreeSet<Option<i64>> = written
             .chain([None])
             .filter(|value| explain(history, *cell, *value, visible).is_ok())

@@ -48,9 +48,7 @@ fn deadman_check_alerts_when_a_table_gets_no_rows() {
         .with(&[("measurement", "begin"), ("window_seconds", "8")])
         .create(&stage);
     stage.wait_for_rows(state, json!([{ "state": "dead" }]));
-    stage
-        .server
-        .write(DB, &format!("begin value=2i {}", stage.now()));
+    stage.server.write(DB, &format!("begin value=2i {}", stage.now()));
     let all = json!([{ "state": "dead" }, { "state": "alive" }, { "state": "dead" }]);
     stage.wait_for_rows(state, all);
 }
@@ -94,10 +92,7 @@ fn outliers_are_far_from_the_median_of_the_last_values() {
     TriggerDefinition::new("mad", &plugin("outliers"), "table:cpu")
         .with(&[("measurement", "cpu"), ("mad_thresholds", "load:3:5:2")])
         .create(&stage);
-    for (at, load) in [10.0, 11.0, 10.0, 11.0, 10.0, 50.0, 60.0, 10.0, 90.0]
-        .iter()
-        .enumerate()
-    {
+    for (at, load) in [10.0, 11.0, 10.0, 11.0, 10.0, 50.0, 60.0, 10.0, 90.0].iter().enumerate() {
         stage.server.write(
             DB,
             &format!("cpu,host=a load={load} {at}\ncpu,host=b load=1 {at}"),

@@ -130,18 +130,12 @@ fn transformation_changes_names_and_values() {
     ]);
     stage.shows_in("other", sql, expected.clone());
     assert_eq!(
-        stage
-            .wait_for_log("writes", "WARN")
-            .split_once("] ")
-            .unwrap()
-            .1,
+        stage.wait_for_log("writes", "WARN").split_once("] ").unwrap().1,
         "no transformation: no_such"
     );
     let path = "/api/v3/configure/table?db=other&table=clean";
     assert_eq!(
-        Reply::receive(stage.server.request("DELETE", path))
-            .unwrap()
-            .status,
+        Reply::receive(stage.server.request("DELETE", path)).unwrap().status,
         200
     );
 
@@ -236,9 +230,7 @@ fn replicator_forwards_rows_and_keeps_refused_ones() {
             ("unique_file_suffix", "one"),
         ])
         .create(&stage);
-    stage
-        .server
-        .write(DB, "home,room=a v=1i,f=2,s=\"x y\",b=true 1");
+    stage.server.write(DB, "home,room=a v=1i,f=2,s=\"x y\",b=true 1");
     stage.wait_for_log("send", "WARN kept 1 lines: HTTPError");
     let drop = remote.request("DELETE", "/api/v3/configure/table?db=far&table=home");
     assert_eq!(Reply::receive(drop).unwrap().status, 200);

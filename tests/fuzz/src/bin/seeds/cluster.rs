@@ -96,31 +96,26 @@ impl Cluster {
 
     /// Writes, deletes and flushes rows, and adds the segments of the tail before each flush.
     async fn fill(&self, seeds: &mut Seeds) {
-        self.write("bed,zone=a,host=x moisture=0.5,pump=3i,on=true 1")
-            .await;
+        self.write("bed,zone=a,host=x moisture=0.5,pump=3i,on=true 1").await;
         let database = self.database().await;
         self.define(database).await;
         for day in 0..5_i64 {
             let time = START_NS + day * 86_400_000_000_000;
             let bed = format!("bed,zone=a,host=x moisture={day}.25,note=\"wet\" {time}");
             let sky = format!("sky,station=s{day} rain={day}u,clouds=f {time}");
-            self.write(&format!("{bed}\nbed,zone=b moisture=0.75 {time}\n{sky}"))
-                .await;
+            self.write(&format!("{bed}\nbed,zone=b moisture=0.75 {time}\n{sky}")).await;
             // Enough rows for narrow columns.
             let plot = |plot: i64| {
                 let (count, level) = (plot * 7 - day * 1_000, plot * 1_000);
                 format!("plots,plot=p{plot} count={count}i,level={level}u {time}\n")
             };
             self.write(&(0..400).map(plot).collect::<String>()).await;
-            self.delete(&format!("zone='b' AND host='h{day}'"), time)
-                .await;
-            self.add_objects(seeds, |key| matches!(key, Key::Segment(..)))
-                .await;
+            self.delete(&format!("zone='b' AND host='h{day}'"), time).await;
+            self.add_objects(seeds, |key| matches!(key, Key::Segment(..))).await;
             self.clock.advance(Duration::from_secs(60));
             self.flusher.flush(database).await.expect("a flush");
         }
-        self.write(&format!("bed,zone=c moisture=1 {START_NS}"))
-            .await;
+        self.write(&format!("bed,zone=c moisture=1 {START_NS}")).await;
     }
 
     /// Creates caches, a trigger, a token, a document, and an entry of the log of deletes.
@@ -133,10 +128,7 @@ impl Cluster {
             count: 2,
             ttl_s: 600,
         };
-        self.catalog
-            .create_last_cache(database, &last)
-            .await
-            .expect("a cache");
+        self.catalog.create_last_cache(database, &last).await.expect("a cache");
         let distinct = NewDistinctCache {
             table: "bed".to_owned(),
             name: Some("hosts".to_owned()),
@@ -144,10 +136,7 @@ impl Cluster {
             max_cardinality: 10,
             max_age_s: 600,
         };
-        self.catalog
-            .create_distinct_cache(database, &distinct)
-            .await
-            .expect("a cache");
+        self.catalog.create_distinct_cache(database, &distinct).await.expect("a cache");
         let trigger = NewTrigger {
             name: "water".to_owned(),
             plugin: "water.py".to_owned(),
@@ -161,30 +150,18 @@ impl Cluster {
             cancel_on_disconnect: false,
             disabled: false,
         };
-        self.catalog
-            .create_trigger(database, &trigger)
-            .await
-            .expect("a trigger");
+        self.catalog.create_trigger(database, &trigger).await.expect("a trigger");
         self.catalog.create_admin_token().await.expect("a token");
         let retention = Some(Duration::from_secs(86_400));
-        self.catalog
-            .set_retention(database, retention)
-            .await
-            .expect("a retention");
-        self.catalog
-            .create_database("empty", None)
-            .await
-            .expect("a database");
+        self.catalog.set_retention(database, retention).await.expect("a retention");
+        self.catalog.create_database("empty", None).await.expect("a database");
         let document = NewDocument {
             name: "rain".to_owned(),
             content: "{}".to_owned(),
             updated_by: None,
         };
         let documents = DocumentStore::new(&self.bucket, database);
-        documents
-            .create(DocumentKind::Query, document)
-            .await
-            .expect("a document");
+        documents.create(DocumentKind::Query, document).await.expect("a document");
         self.log_delete(database).await;
     }
 
@@ -199,19 +176,13 @@ impl Cluster {
             predicate: "zone='b'".to_owned(),
             stamp: None,
         };
-        RowDeleteLog::new(&self.bucket)
-            .add(delete)
-            .await
-            .expect("a log of deletes");
+        RowDeleteLog::new(&self.bucket).add(delete).await.expect("a log of deletes");
     }
 
     async fn write(&self, lines: &str) {
         self.clock.advance(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
-        let written = self
-            .writer
-            .write(DATABASE, body, WriteOptions::default())
-            .await;
+        let written = self.writer.write(DATABASE, body, WriteOptions::default()).await;
         written.expect("rows are stored");
     }
 

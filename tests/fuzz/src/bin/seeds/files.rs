@@ -65,9 +65,7 @@ fn rows() -> RecordBatch {
 
 fn add_arrow_files(seeds: &mut Seeds, rows: &RecordBatch) {
     let plain = IpcWriteOptions::default();
-    let compressed = plain
-        .clone()
-        .try_with_compression(Some(CompressionType::ZSTD));
+    let compressed = plain.clone().try_with_compression(Some(CompressionType::ZSTD));
     for options in [plain, compressed.expect("zstd is enabled")] {
         let mut stream =
             StreamWriter::try_new_with_options(Vec::new(), &rows.schema(), options.clone())

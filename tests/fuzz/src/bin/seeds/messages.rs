@@ -55,18 +55,12 @@ fn proto() -> Proto {
 
 fn add_prometheus(seeds: &mut Seeds) {
     let label = |name: &str, value: &str| proto().bytes(1, name).bytes(2, value);
-    let sample = proto()
-        .fixed(1, 1.5_f64.to_bits())
-        .number(2, 1_700_000_000_000);
+    let sample = proto().fixed(1, 1.5_f64.to_bits()).number(2, 1_700_000_000_000);
     let series = proto()
         .message(1, label("__name__", "up"))
         .message(1, label("job", "api"))
         .message(2, sample);
-    let metadata = proto()
-        .number(1, 1)
-        .bytes(2, "up")
-        .bytes(4, "Up.")
-        .bytes(5, "s");
+    let metadata = proto().number(1, 1).bytes(2, "up").bytes(4, "Up.").bytes(5, "s");
     let first = proto().message(1, series).message(3, metadata);
     seeds.add("prometheus-write", first.0);
     let histogram = proto()
@@ -83,11 +77,7 @@ fn add_prometheus(seeds: &mut Seeds) {
         .message(2, proto().fixed(1, 2.5_f64.to_bits()).number(2, 5))
         .message(3, histogram)
         .message(5, proto().number(1, 1).number(3, 2));
-    let second = proto()
-        .bytes(4, "")
-        .bytes(4, "__name__")
-        .bytes(4, "up")
-        .message(5, series);
+    let second = proto().bytes(4, "").bytes(4, "__name__").bytes(4, "up").message(5, series);
     seeds.add("prometheus-write", second.0);
     let matcher = |kind: MatcherType, name: &str, value: &str| LabelMatcher {
         kind: kind.into(),
@@ -125,22 +115,15 @@ fn add_otlp(seeds: &mut Seeds) {
         .fixed(3, 2)
         .fixed(4, 1.5_f64.to_bits())
         .message(7, attribute("core", proto().number(3, 2)));
-    let gauge = proto()
-        .bytes(1, "load")
-        .message(5, proto().message(1, number));
+    let gauge = proto().bytes(1, "load").message(5, proto().message(1, number));
     let histogram = proto()
         .fixed(3, 2)
         .fixed(4, 3)
         .fixed(5, 1.5_f64.to_bits())
         .bytes(6, [1_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat())
         .bytes(7, 0.5_f64.to_le_bytes());
-    let histogram = proto()
-        .bytes(1, "wait")
-        .message(9, proto().message(1, histogram).number(2, 2));
-    let metrics = proto()
-        .message(1, scope())
-        .message(2, gauge)
-        .message(2, histogram);
+    let histogram = proto().bytes(1, "wait").message(9, proto().message(1, histogram).number(2, 2));
+    let metrics = proto().message(1, scope()).message(2, gauge).message(2, histogram);
     let metrics = proto().message(1, resource()).message(2, metrics);
     seeds.add("otlp-protobuf", proto().message(1, metrics).0);
     let record = proto()

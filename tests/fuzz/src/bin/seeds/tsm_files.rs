@@ -144,10 +144,7 @@ fn floats(points: &[(i64, f64)]) -> Vec<u8> {
 }
 
 fn booleans(points: &[(i64, bool)]) -> Vec<u8> {
-    let bits: String = points
-        .iter()
-        .map(|point| if point.1 { '1' } else { '0' })
-        .collect();
+    let bits: String = points.iter().map(|point| if point.1 { '1' } else { '0' }).collect();
     let count = u8::try_from(points.len()).expect("few values");
     [vec![0x10, count], bytes_of(&bits)].concat()
 }
@@ -223,9 +220,7 @@ fn add_logs(seeds: &mut Seeds) {
     let mut all = Vec::new();
     for (kind, body) in entries {
         let body = snappy(&body);
-        let length = u32::try_from(body.len())
-            .expect("a short body")
-            .to_be_bytes();
+        let length = u32::try_from(body.len()).expect("a short body").to_be_bytes();
         let entry = [&[kind][..], &length, &body].concat();
         seeds.add("tsm-log", entry.clone());
         all.splice(0..0, entry);

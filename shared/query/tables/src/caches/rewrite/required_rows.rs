@@ -104,11 +104,8 @@ fn of_function(
     if params.filter.is_some() || params.distinct {
         return None;
     }
-    let columns: Vec<String> = params
-        .args
-        .iter()
-        .map(|arg| base_column(arg, input))
-        .collect::<Option<_>>()?;
+    let columns: Vec<String> =
+        params.args.iter().map(|arg| base_column(arg, input)).collect::<Option<_>>()?;
     let arguments: Vec<&str> = columns.iter().map(String::as_str).collect();
     let keeps_nulls = params.null_treatment != Some(NullTreatment::IgnoreNulls);
     match (func.name(), arguments.as_slice()) {

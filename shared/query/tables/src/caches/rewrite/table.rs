@@ -203,23 +203,18 @@ impl RewrittenTable {
     /// Returns the caches that may contain the required rows and columns.
     fn candidates(&self, asked: &ScanRequest<'_>) -> Vec<TableCacheDefinition> {
         let (table, schema) = (self.rows.table(), self.rows.schema());
-        let read: Vec<&String> = asked
-            .projection
-            .iter()
-            .map(|at| schema.field(*at).name())
-            .collect();
+        let read: Vec<&String> =
+            asked.projection.iter().map(|at| schema.field(*at).name()).collect();
         let time = TIME_COLUMN.to_owned();
         let last_caches = || {
             let caches = table.last_caches().iter();
-            caches
-                .filter(|cache| !cache.is_keyed_by_fields(table))
-                .filter(|cache| {
-                    let (keys, mut known) = (cache.key_names(table), cache.value_names(table));
-                    known.extend(self.tags.iter().cloned().chain([time.clone()]));
-                    read.iter().all(|column| known.contains(column))
-                        && asked.is_on(&keys)
-                        && self.is_unambiguous(&keys, &read)
-                })
+            caches.filter(|cache| !cache.is_keyed_by_fields(table)).filter(|cache| {
+                let (keys, mut known) = (cache.key_names(table), cache.value_names(table));
+                known.extend(self.tags.iter().cloned().chain([time.clone()]));
+                read.iter().all(|column| known.contains(column))
+                    && asked.is_on(&keys)
+                    && self.is_unambiguous(&keys, &read)
+            })
         };
         match &self.need {
             RequiredRows::TagValues(wanted) => {
@@ -228,17 +223,13 @@ impl RewrittenTable {
                     let columns = cache.column_names(table);
                     !cache.is_keyed_by_fields(table)
                         && wanted.iter().all(|column| columns.contains(column))
-                        && read
-                            .iter()
-                            .all(|column| columns.contains(column) || **column == time)
+                        && read.iter().all(|column| columns.contains(column) || **column == time)
                         && asked.is_on(&columns)
                 });
                 let mut fitting: Vec<_> = fitting.collect();
                 fitting.sort_by_key(|cache| cache.columns.len());
                 let fitting = fitting.into_iter();
-                fitting
-                    .map(|cache| TableCacheDefinition::Distinct(Arc::clone(cache)))
-                    .collect()
+                fitting.map(|cache| TableCacheDefinition::Distinct(Arc::clone(cache))).collect()
             }
             RequiredRows::NewestPerKey { keys, by_one, .. } => {
                 let all_tags: BTreeSet<&String> = self.tags.iter().collect();
@@ -249,18 +240,14 @@ impl RewrittenTable {
                     let names: BTreeSet<String> = cache.key_names(table).into_iter().collect();
                     names == *keys
                 });
-                of_keys
-                    .map(|cache| TableCacheDefinition::Last(Arc::clone(cache)))
-                    .collect()
+                of_keys.map(|cache| TableCacheDefinition::Last(Arc::clone(cache))).collect()
             }
             RequiredRows::NewestRows(count) => {
                 let pinned = last_caches().filter(|cache| {
                     let is_enough = usize::try_from(cache.count).is_ok_and(|has| has >= *count);
                     is_enough && cache.key_names(table).iter().all(|key| asked.pins(key))
                 });
-                pinned
-                    .map(|cache| TableCacheDefinition::Last(Arc::clone(cache)))
-                    .collect()
+                pinned.map(|cache| TableCacheDefinition::Last(Arc::clone(cache))).collect()
             }
         }
     }
@@ -269,19 +256,14 @@ impl RewrittenTable {
     /// there is only one such row; if the query reads only key columns and the time, such rows are equal.
     fn is_unambiguous(&self, keys: &[String], read: &[&String]) -> bool {
         self.tags.iter().all(|tag| keys.contains(tag))
-            || read
-                .iter()
-                .all(|column| keys.contains(column) || *column == TIME_COLUMN)
+            || read.iter().all(|column| keys.contains(column) || *column == TIME_COLUMN)
     }
 
     /// Whether the table has no rows before a time.
     fn has_no_rows_before(&self, from: i64) -> bool {
         let (table, snapshot) = (self.rows.table().id(), self.rows.snapshot());
         let manifest = &snapshot.manifest.value;
-        let mut sections = manifest
-            .sections
-            .iter()
-            .filter(|section| section.table == table);
+        let mut sections = manifest.sections.iter().filter(|section| section.table == table);
         let mut pages = manifest.pages.iter().filter(|page| page.may_hold(table));
         let mut segments = snapshot
             .tail

@@ -43,11 +43,7 @@ fn ranges_with_small_gaps_are_read_with_one_request() {
 fn a_read_is_never_larger_than_the_limit() {
     let reads = coalesce((0..40).map(|at| at << 20..(at + 1) << 20).collect());
     assert_eq!(reads.len(), 3);
-    assert!(
-        reads
-            .iter()
-            .all(|read| read.end - read.start <= MAX_READ_BYTES)
-    );
+    assert!(reads.iter().all(|read| read.end - read.start <= MAX_READ_BYTES));
 }
 
 #[test]
@@ -114,14 +110,11 @@ fn chunks_of_sections_that_a_newer_manifest_replaces_are_dropped_once() {
     let id = |section: &Section| (section.key(DATABASE), section.offset + 20, 50);
     let fill = || {
         for section in &sections {
-            data.chunks
-                .insert(id(section), Bytes::from_static(b"chunk"));
+            data.chunks.insert(id(section), Bytes::from_static(b"chunk"));
         }
     };
     let cached = || {
-        let chunks = sections
-            .iter()
-            .map(|one| data.chunks.contains_key(&id(one)));
+        let chunks = sections.iter().map(|one| data.chunks.contains_key(&id(one)));
         chunks.collect::<Vec<_>>()
     };
     let [first, second, _] = &sections;

@@ -22,10 +22,7 @@ pub(in crate::scan) struct MergeMemory {
 impl MergeMemory {
     /// Returns the bytes of all inputs.
     pub(in crate::scan) fn total_bytes(&self) -> u64 {
-        self.input_bytes
-            .iter()
-            .copied()
-            .fold(0, u64::saturating_add)
+        self.input_bytes.iter().copied().fold(0, u64::saturating_add)
     }
 
     /// Divides the inputs into groups of adjacent ones that are read at once.

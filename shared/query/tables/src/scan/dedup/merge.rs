@@ -77,8 +77,6 @@ pub(super) fn execute_all(
     inputs: &[Arc<dyn ExecutionPlan>],
     context: &Arc<TaskContext>,
 ) -> Result<Vec<SendableRecordBatchStream>> {
-    let streams = inputs
-        .iter()
-        .map(|input| input.execute(0, Arc::clone(context)));
+    let streams = inputs.iter().map(|input| input.execute(0, Arc::clone(context)));
     streams.collect()
 }

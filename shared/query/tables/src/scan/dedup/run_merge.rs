@@ -185,10 +185,7 @@ impl RunMerge {
             .map(|(number, _)| number)
             .collect();
         // Inputs wait for the store at the same time.
-        let cursors = self
-            .cursors
-            .iter_mut()
-            .filter(|cursor| cursor.needs_batch());
+        let cursors = self.cursors.iter_mut().filter(|cursor| cursor.needs_batch());
         try_join_all(cursors.map(|cursor| cursor.read(&self.keys))).await?;
         for number in waiting {
             let cursor = self.cursors.get(number);

@@ -91,9 +91,7 @@ impl SourceBatch {
     pub(super) fn compare_tags(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         let pairs = self.tags.iter().zip(&other.tags);
         let mut orders = pairs.map(|(one, other)| one.text(row).cmp(&other.text(other_row)));
-        orders
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
+        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
     /// Returns the end of the rows from `row` on that have its tag set.

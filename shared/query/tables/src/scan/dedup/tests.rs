@@ -76,9 +76,7 @@ fn points(batches: &[RecordBatch]) -> Vec<PointRow> {
         let names = host.values().as_string::<i32>();
         let time = batch.column(3).as_primitive::<TimestampNanosecondType>();
         for row in 0..batch.num_rows() {
-            let host = host
-                .key(row)
-                .map(|key| names.value(key)[1..].parse().unwrap());
+            let host = host.key(row).map(|key| names.value(key)[1..].parse().unwrap());
             all.push(((host, time.value(row)), [field(0, row), field(1, row)]));
         }
     }
@@ -119,12 +117,8 @@ fn merged_columns(
     let plan = DedupExec::try_new(inputs, order(), keys, output.into(), memory).unwrap();
     let config = SessionConfig::new().with_batch_size(batch_size);
     let context = SessionContext::new_with_config(config).task_ctx();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime
-        .block_on(plan.execute(0, context).unwrap().try_collect())
-        .unwrap()
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(plan.execute(0, context).unwrap().try_collect()).unwrap()
 }
 
 fn source() -> impl Strategy<Value = PointMap> {
@@ -153,14 +147,10 @@ fn long_source() -> impl Strategy<Value = PointMap> {
     let stretches = proptest::collection::vec(stretch, 0..4);
     let singles = proptest::collection::vec(single, 0..20);
     (stretches, singles).prop_map(|(stretches, singles)| {
-        let stretches = stretches
-            .into_iter()
-            .flat_map(|(host, first, length, fields)| {
-                (first..first + length).map(move |time| ((host, time), fields))
-            });
-        let singles = singles
-            .into_iter()
-            .map(|(host, time, fields)| ((host, time), fields));
+        let stretches = stretches.into_iter().flat_map(|(host, first, length, fields)| {
+            (first..first + length).map(move |time| ((host, time), fields))
+        });
+        let singles = singles.into_iter().map(|(host, time, fields)| ((host, time), fields));
         stretches.chain(singles).collect()
     })
 }

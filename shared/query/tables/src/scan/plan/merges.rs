@@ -81,11 +81,7 @@ impl ScanPlanner<'_> {
         let schema = Arc::new(self.schema.project(wide)?);
         let (order, keys) = self.order(&schema)?;
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        for source in overlap
-            .sources
-            .iter()
-            .filter_map(|source| sources.get(*source))
-        {
+        for source in overlap.sources.iter().filter_map(|source| sources.get(*source)) {
             match &source.rows {
                 SourceRows::Section(file) => {
                     inputs.push(self.sorted_section(file, source, overlap, wide, &order)?);

@@ -47,9 +47,7 @@ impl ScanPlanner<'_> {
                 ranges.iter().any(meets)
             })
             .collect();
-        let is_whole = chunks
-            .iter()
-            .all(|chunk| self.has_all_selected(ranges, time(chunk)));
+        let is_whole = chunks.iter().all(|chunk| self.has_all_selected(ranges, time(chunk)));
         if chunks.is_empty() {
             return Ok(None);
         }
@@ -58,9 +56,7 @@ impl ScanPlanner<'_> {
             return Ok(Some(Arc::new(scan)));
         }
         let columns = self.with_time(projection);
-        let scan = self
-            .chunks(rows, &chunks, &columns, wanted)?
-            .not_replaceable();
+        let scan = self.chunks(rows, &chunks, &columns, wanted)?.not_replaceable();
         let bounded = self.within(Arc::new(scan), ranges)?;
         self.project(bounded, &columns, projection).map(Some)
     }

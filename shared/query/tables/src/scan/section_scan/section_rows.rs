@@ -130,9 +130,7 @@ impl SectionColumns {
             .collect();
         let mut read: Vec<usize> = found.iter().copied().flatten().collect();
         read.sort_unstable();
-        let sources = found
-            .into_iter()
-            .map(|column| read.binary_search(&column?).ok());
+        let sources = found.into_iter().map(|column| read.binary_search(&column?).ok());
         Self {
             sources: sources.collect(),
             table,
@@ -143,19 +141,14 @@ impl SectionColumns {
     /// Returns the rows with the columns of the table.
     fn of_table(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let count = rows.num_rows();
-        let columns = self
-            .table
-            .fields()
-            .iter()
-            .zip(&self.sources)
-            .map(|(field, source)| {
-                let column = source.and_then(|source| rows.columns().get(source));
-                Ok(match column {
-                    Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
-                    Some(column) => cast_with_options(column, field.data_type(), &EXACT)?,
-                    None => new_null_array(field.data_type(), count),
-                })
-            });
+        let columns = self.table.fields().iter().zip(&self.sources).map(|(field, source)| {
+            let column = source.and_then(|source| rows.columns().get(source));
+            Ok(match column {
+                Some(column) if column.data_type() == field.data_type() => Arc::clone(column),
+                Some(column) => cast_with_options(column, field.data_type(), &EXACT)?,
+                None => new_null_array(field.data_type(), count),
+            })
+        });
         let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let schema = Arc::clone(&self.table);

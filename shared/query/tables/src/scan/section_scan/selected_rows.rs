@@ -102,9 +102,7 @@ impl SelectedKeys {
             columns.extend(time);
         }
         let groups = 0..metadata.num_row_groups();
-        groups
-            .filter_map(|number| select_rows(metadata, number, &columns))
-            .collect()
+        groups.filter_map(|number| select_rows(metadata, number, &columns)).collect()
     }
 }
 
@@ -216,11 +214,7 @@ fn select_pages(
     rows: usize,
 ) -> Option<(Option<RowSelection>, bool)> {
     let index = metadata.column_index()?.get(group)?.get(at)?;
-    let locations = metadata
-        .offset_index()?
-        .get(group)?
-        .get(at)?
-        .page_locations();
+    let locations = metadata.offset_index()?.get(group)?.get(at)?.page_locations();
     if matches!(index, ColumnIndexMetaData::NONE) || index.num_pages() != locations.len() as u64 {
         return None;
     }

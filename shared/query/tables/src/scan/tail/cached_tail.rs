@@ -156,10 +156,8 @@ impl CachedTail {
         if self.without_room.contains(&cache) || !self.runs.is_empty() {
             return Err(CacheError::TooLarge { limit });
         }
-        let mut overlay = self
-            .overlays
-            .remove(&cache)
-            .unwrap_or_else(|| CacheTailIndex::new(shape));
+        let mut overlay =
+            self.overlays.remove(&cache).unwrap_or_else(|| CacheTailIndex::new(shape));
         overlay.update(&self.builder)?;
         if self.size_bytes() + overlay.size_bytes() > limit {
             self.without_room.insert(cache);
@@ -211,11 +209,7 @@ impl CachedTail {
     fn matches_table(&self, snapshot: &TailSnapshot, table: &Table) -> bool {
         self.quarantine == snapshot.quarantine
             && *self.builder.schema() == table.arrow_schema()
-            && self
-                .builder
-                .tags()
-                .iter()
-                .eq(table.tags().map(|tag| &tag.name))
+            && self.builder.tags().iter().eq(table.tags().map(|tag| &tag.name))
     }
 
     /// Returns the segments above a mark that the runs and the image contain.
@@ -233,9 +227,7 @@ impl CachedTail {
     pub(super) fn is_prefix_of(&self, snapshot: &TailSnapshot, table: &Table) -> bool {
         let mut tail = snapshot.segments.iter().map(|segment| segment.name());
         self.matches_table(snapshot, table)
-            && self
-                .segments_above(snapshot.mark)
-                .all(|name| tail.next() == Some(name))
+            && self.segments_above(snapshot.mark).all(|name| tail.next() == Some(name))
     }
 
     /// Whether this is the tail of the snapshot.
@@ -296,9 +288,7 @@ impl CachedTail {
     /// Returns those of some columns whose values are kept if a query needs them: all but tags that no query has scanned.
     fn kept_columns(&self, columns: &[usize]) -> Vec<usize> {
         let columns = columns.iter().copied();
-        columns
-            .filter(|column| !self.builder.is_unscanned_tag(*column))
-            .collect()
+        columns.filter(|column| !self.builder.is_unscanned_tag(*column)).collect()
     }
 
     /// The columns that queries needed since the last restart, of tags those that they scanned. Queries will need them again.
@@ -357,10 +347,7 @@ impl CachedTail {
 
     /// Remembers that a query needs these columns of the table.
     fn note_use(&self, columns: &[usize]) {
-        for is_used in columns
-            .iter()
-            .filter_map(|column| self.is_used.get(*column))
-        {
+        for is_used in columns.iter().filter_map(|column| self.is_used.get(*column)) {
             is_used.store(true, Ordering::Relaxed);
         }
     }
@@ -473,11 +460,7 @@ impl CachedTail {
         self.runs.retain(|run| run.last().stamp > snapshot.mark);
         let was_empty = self.runs.is_empty() && self.taken.is_empty();
         let mut count = self.segments_above(snapshot.mark).count();
-        while let Some(added) = snapshot
-            .segments
-            .get(count..)
-            .filter(|added| !added.is_empty())
-        {
+        while let Some(added) = snapshot.segments.get(count..).filter(|added| !added.is_empty()) {
             let mut columns = self.builder.loaded_columns();
             columns.extend(table.tag_names());
             let appended = decode_segments(added, table.id(), &columns, |segment, rows| {

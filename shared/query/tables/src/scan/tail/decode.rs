@@ -41,8 +41,7 @@ pub(super) fn decode_segments<E>(
         if is_parallel && part.iter().all(|segment| is_small(segment)) {
             decode_ahead(part, threads.min(part.len()), &decode, &mut take)?
         } else {
-            part.iter()
-                .try_for_each(|segment| take(segment, decode(segment)))?
+            part.iter().try_for_each(|segment| take(segment, decode(segment)))?
         }
     }
     Ok(())

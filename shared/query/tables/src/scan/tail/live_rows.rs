@@ -63,10 +63,8 @@ impl TailCondition {
         columns: &[usize],
         schema: &Schema,
     ) -> Result<Self> {
-        let indexes: BTreeSet<usize> = collect_columns(predicate)
-            .iter()
-            .map(Column::index)
-            .collect();
+        let indexes: BTreeSet<usize> =
+            collect_columns(predicate).iter().map(Column::index).collect();
         let read: Vec<usize> = indexes.into_iter().collect();
         let schema = Arc::new(schema.project(&read)?);
         Ok(Self {
@@ -83,13 +81,8 @@ impl TailCondition {
 
     /// Returns the rows that meet the condition.
     fn filter(&self, image: &TailImage, parts: Vec<ChunkRows>) -> Result<Vec<ChunkRows>> {
-        let rows = image
-            .rows_of(&parts, &self.columns, &self.schema)
-            .map_err(external)?;
-        let evaluated = self
-            .predicate
-            .evaluate(&rows)?
-            .into_array(rows.num_rows())?;
+        let rows = image.rows_of(&parts, &self.columns, &self.schema).map_err(external)?;
+        let evaluated = self.predicate.evaluate(&rows)?.into_array(rows.num_rows())?;
         let condition = evaluated.as_boolean();
         // Rows for which the condition is null do not meet it.
         let is_met: BooleanBuffer = match condition.nulls() {
@@ -139,9 +132,7 @@ impl<I: Iterator<Item = ChunkRows>> Iterator for PartGroups<I> {
         let mut group = vec![first];
         while rows < self.min_rows
             && group.len() < MAX_PARTS
-            && let Some(part) = self
-                .parts
-                .next_if(|part| rows + part.count() <= self.max_rows)
+            && let Some(part) = self.parts.next_if(|part| rows + part.count() <= self.max_rows)
         {
             rows += part.count();
             group.push(part);

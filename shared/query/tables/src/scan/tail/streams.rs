@@ -86,10 +86,8 @@ impl PartitionStream for SortedTailRows {
         let sort = move || image.sorted(range.min..=range.max, selected, &columns, batch_rows);
         let rows = stream::once(async move {
             // The sort is CPU-bound.
-            let rows: SortedRows = tokio::task::spawn_blocking(sort)
-                .await
-                .map_err(external)?
-                .map_err(external)?;
+            let rows: SortedRows =
+                tokio::task::spawn_blocking(sort).await.map_err(external)?.map_err(external)?;
             let batches = rows.map(|batch| batch.map_err(external));
             Ok::<_, DataFusionError>(stream::iter(batches))
         });

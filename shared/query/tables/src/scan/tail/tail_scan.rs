@@ -189,10 +189,7 @@ impl TailScanExec {
         if !self.is_replaceable || !needed.keys.iter().all(is_tag) || !is_time || !are_all_before {
             return Ok(None);
         }
-        let required = needed
-            .required
-            .iter()
-            .map(|at| self.columns.get(*at).copied());
+        let required = needed.required.iter().map(|at| self.columns.get(*at).copied());
         let Some(required) = required.collect::<Option<Vec<usize>>>() else {
             return Ok(None);
         };

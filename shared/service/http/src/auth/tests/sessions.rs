@@ -44,12 +44,7 @@ impl UserFixture {
             roles: roles.iter().copied().collect(),
             ..NewUser::default()
         };
-        self.stage
-            .elsewhere
-            .create_user(&new, None)
-            .await
-            .unwrap()
-            .0
+        self.stage.elsewhere.create_user(&new, None).await.unwrap().0
     }
 
     async fn sign_in(&self, name: &str) -> TokenPair {

@@ -245,11 +245,7 @@ impl TableBatch {
         if value.is_empty() {
             return Ok(());
         }
-        let expected = self
-            .rows
-            .columns
-            .get(self.expected)
-            .filter(|column| *column.name == *key);
+        let expected = self.rows.columns.get(self.expected).filter(|column| *column.name == *key);
         let tag = match expected.and_then(PointColumn::tag) {
             Some(tag) => tag,
             None => self.tags.tag(key, &self.hasher),
@@ -272,9 +268,7 @@ impl TableBatch {
         };
         let column = self.rows.columns.get_mut(index);
         if let Some(column) = column.filter(|column| !column.ends_with(value)) {
-            let used = self
-                .tags
-                .use_value(value, self.batch, column.dictionary_bytes);
+            let used = self.tags.use_value(value, self.batch, column.dictionary_bytes);
             let bytes = used.ok_or(ColumnConflict::ForeignTag)?;
             column.dictionary_bytes += bytes;
             self.bytes = self.bytes.saturating_add(bytes);

@@ -41,9 +41,7 @@ fn validate(points: PointBatches) -> ParsedBody {
 
 fn messages(parsed: &ParsedBody) -> Vec<(usize, &str)> {
     let errors = parsed.errors.iter();
-    errors
-        .map(|error| (error.line_number, error.error_message.as_str()))
-        .collect()
+    errors.map(|error| (error.line_number, error.error_message.as_str())).collect()
 }
 
 /// Returns a batch with its columns in the order of their names.

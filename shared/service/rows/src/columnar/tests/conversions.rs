@@ -18,11 +18,7 @@ fn numbers_of_all_widths_are_stored_in_64_bits() {
             ("f", Arc::new(Float32Array::from(vec![0.5]))),
             (
                 "d",
-                Arc::new(
-                    Decimal128Array::from(vec![125])
-                        .with_precision_and_scale(5, 2)
-                        .unwrap(),
-                ),
+                Arc::new(Decimal128Array::from(vec![125]).with_precision_and_scale(5, 2).unwrap()),
             ),
             ("b", Arc::new(BooleanArray::from(vec![true]))),
             ("s", Arc::new(LargeStringArray::from(vec!["x"]))),
@@ -40,12 +36,7 @@ fn numbers_of_all_widths_are_stored_in_64_bits() {
         ("s", ColumnType::String),
     ];
     let new_columns = &parsed.tables[0].new_columns;
-    assert!(
-        new_columns
-            .iter()
-            .map(|(name, kind)| (name.as_str(), *kind))
-            .eq(expected)
-    );
+    assert!(new_columns.iter().map(|(name, kind)| (name.as_str(), *kind)).eq(expected));
     assert_eq!(
         column(&parsed, "d").as_primitive::<Float64Type>().value(0),
         1.25
@@ -161,11 +152,7 @@ fn values_that_cannot_be_stored_refuse_their_row() {
             (5, "No fields were provided"),
         ]
     );
-    let rendered: Vec<_> = parsed
-        .errors
-        .iter()
-        .map(|error| error.original_line.len())
-        .collect();
+    let rendered: Vec<_> = parsed.errors.iter().map(|error| error.original_line.len()).collect();
     assert_eq!(
         rendered,
         ["f=NaN".len(), "f=inf".len(), "s=...".len() + 64, 0]

@@ -153,11 +153,7 @@ fn a_column_whose_type_changes_in_a_later_batch_refuses_only_the_rows_that_have_
     let first = batch(vec![
         (
             "host",
-            Arc::new(
-                vec!["a"]
-                    .into_iter()
-                    .collect::<DictionaryArray<Int32Type>>(),
-            ),
+            Arc::new(vec!["a"].into_iter().collect::<DictionaryArray<Int32Type>>()),
         ),
         ("v", Arc::new(Float64Array::from(vec![1.5]))),
     ]);
@@ -174,16 +170,10 @@ fn a_column_whose_type_changes_in_a_later_batch_refuses_only_the_rows_that_have_
     ]);
     let mapping = mapping(TagColumns::ByType, TimeColumn::default());
     let rows = ColumnarRows::new(mapping, vec![first, second]).unwrap();
-    let parsed = rows
-        .validate(&TestDatabase::default(), &Options::default())
-        .unwrap();
+    let parsed = rows.validate(&TestDatabase::default(), &Options::default()).unwrap();
     assert_eq!((parsed.lines, parsed.rows), (4, 2));
     assert_eq!(
-        parsed
-            .errors
-            .iter()
-            .map(|error| error.line_number)
-            .collect::<Vec<_>>(),
+        parsed.errors.iter().map(|error| error.line_number).collect::<Vec<_>>(),
         [2, 3]
     );
     assert_eq!(column(&parsed, "v").null_count(), 1);

@@ -31,10 +31,7 @@ impl SchemaView for TestDatabase {
 
 impl TestDatabase {
     fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
-        let columns = columns
-            .iter()
-            .map(|(name, kind)| ((*name).to_owned(), *kind))
-            .collect();
+        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         Self {
             tables: BTreeMap::from([(name.to_owned(), columns)]),
         }
@@ -86,9 +83,7 @@ fn validate_with(
 /// Returns the numbers and messages of the refused rows.
 fn messages(parsed: &ParsedBody) -> Vec<(usize, &str)> {
     let errors = parsed.errors.iter();
-    errors
-        .map(|error| (error.line_number, error.error_message.as_str()))
-        .collect()
+    errors.map(|error| (error.line_number, error.error_message.as_str())).collect()
 }
 
 /// Returns a column of the only table.

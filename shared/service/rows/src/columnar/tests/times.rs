@@ -34,10 +34,7 @@ fn times(time: ArrayRef, format: &str, zone: Option<&str>) -> (Vec<i64>, Vec<Str
     let messages = messages(&parsed);
     (
         times,
-        messages
-            .iter()
-            .map(|(_, text)| (*text).to_owned())
-            .collect(),
+        messages.iter().map(|(_, text)| (*text).to_owned()).collect(),
     )
 }
 
@@ -176,10 +173,7 @@ fn decimals_and_texts_with_a_fraction_stay_exact() {
         );
         assert_eq!(messages(&parsed), []);
         let times = column(&parsed, "time");
-        times
-            .as_primitive::<TimestampNanosecondType>()
-            .values()
-            .to_vec()
+        times.as_primitive::<TimestampNanosecondType>().values().to_vec()
     };
     let texts = [
         "1700000000.123456",

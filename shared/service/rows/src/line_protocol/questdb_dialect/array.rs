@@ -115,9 +115,7 @@ impl<'a> Shape<'a> {
 
     fn lengths(self) -> impl Iterator<Item = usize> + use<'a> {
         let length = |bytes: &[u8; DIMENSION_BYTES]| usize::try_from(u32::from_le_bytes(*bytes));
-        self.0
-            .iter()
-            .map(move |bytes| length(bytes).unwrap_or(usize::MAX))
+        self.0.iter().map(move |bytes| length(bytes).unwrap_or(usize::MAX))
     }
 
     /// Returns whether an array of this shape has no values.
@@ -262,9 +260,7 @@ mod tests {
     /// Returns the bits of the numbers of a JSON array; `None` is null.
     fn bits_of(text: &str) -> Vec<Option<u64>> {
         let items = text.split(['[', ']', ',']).filter(|item| !item.is_empty());
-        items
-            .map(|item| item.parse::<f64>().ok().map(f64::to_bits))
-            .collect()
+        items.map(|item| item.parse::<f64>().ok().map(f64::to_bits)).collect()
     }
 
     proptest! {

@@ -68,9 +68,7 @@ impl<'a> BinaryDecimal<'a> {
             }
             _ => {}
         }
-        Ok(input
-            .get(2)
-            .map(|length| HEADER_BYTES + usize::from(*length)))
+        Ok(input.get(2).map(|length| HEADER_BYTES + usize::from(*length)))
     }
 
     /// Returns the decimal in `bytes`, which have the length of a decimal; `None` if it is null.

@@ -38,10 +38,7 @@ enum FirstLine {
 /// assert_eq!(questdb_line_length(&received[13..]), None);
 /// ```
 pub fn questdb_line_length(input: &[u8]) -> Option<usize> {
-    let blanks = input
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t'))
-        .count();
+    let blanks = input.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let line = bytes_from(input, blanks);
     if line.first() == Some(&b'#') {
         return memchr(b'\n', line).map(|end| blanks + end + 1);

@@ -23,10 +23,7 @@ impl Long256<'_> {
 pub(super) fn scan_long256(input: &[u8]) -> Result<Long256<'_>, LineRefusal> {
     let prefix = b"0x".len();
     let digits = bytes_from(input, prefix);
-    let count = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
+    let count = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let end = prefix + count;
     match (input.get(..end), input.get(end)) {
         (Some(number), Some(b'i')) if (1..=MAX_LONG256_DIGITS).contains(&count) => {

@@ -84,9 +84,7 @@ fn scan_suffix<'a>(
 }
 
 fn parse_integer(digits: &[u8]) -> Result<i64, LineRefusal> {
-    let value = str::from_utf8(digits)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let value = str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
     value.ok_or_else(|| LineRefusal::Integer(text(digits).into_owned()))
 }
 

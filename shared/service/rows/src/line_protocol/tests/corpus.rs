@@ -51,10 +51,8 @@ fn corpus_cases_are_decoded_alike() {
             );
         }
     }
-    let expected: BTreeSet<&str> = DIFFERENCES
-        .iter()
-        .flat_map(|(_, keys)| keys.iter().copied())
-        .collect();
+    let expected: BTreeSet<&str> =
+        DIFFERENCES.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
     for (key, (text, got, want)) in &differing {
         assert!(
             expected.contains(key.as_str()),
@@ -73,9 +71,7 @@ fn is_control(byte: &u8) -> bool {
 fn body(text: &Value) -> Vec<u8> {
     match text {
         Value::String(text) => text.clone().into_bytes(),
-        _ => BASE64_STANDARD
-            .decode(text["binary"].as_str().unwrap())
-            .unwrap(),
+        _ => BASE64_STANDARD.decode(text["binary"].as_str().unwrap()).unwrap(),
     }
 }
 
@@ -105,12 +101,8 @@ fn expected(output: &Value) -> Option<Points> {
     for point in output["result"].as_array()? {
         let point = Point {
             table: text(&point["name"]),
-            tags: pairs(&point["tags"])
-                .map(|(key, value)| (key, text(value)))
-                .collect(),
-            fields: pairs(&point["fields"])
-                .map(|(key, value)| (key, field(value)))
-                .collect(),
+            tags: pairs(&point["tags"]).map(|(key, value)| (key, text(value))).collect(),
+            fields: pairs(&point["fields"]).map(|(key, value)| (key, field(value))).collect(),
             time: point["time"].as_i64().unwrap(),
         };
         points.entry(point.table.clone()).or_default().push(point);

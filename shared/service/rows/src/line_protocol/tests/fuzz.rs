@@ -24,11 +24,7 @@ fn check(body: &[u8]) {
         return;
     };
     assert_eq!(parsed.rows + parsed.errors.len(), parsed.lines);
-    let rows: usize = parsed
-        .tables
-        .iter()
-        .map(|table| table.batch.num_rows())
-        .sum();
+    let rows: usize = parsed.tables.iter().map(|table| table.batch.num_rows()).sum();
     assert_eq!(rows, parsed.rows);
     TestDatabase::default().apply(&parsed);
     for (name, points) in points_by_table(&parsed) {
@@ -71,9 +67,7 @@ fn any_bytes_are_stored_or_reported() {
 
 #[test]
 fn any_bytes_of_questdb_are_stored_or_reported() {
-    bolero::check!()
-        .with_iterations(10_000)
-        .for_each(check_questdb);
+    bolero::check!().with_iterations(10_000).for_each(check_questdb);
 }
 
 #[test]
@@ -112,16 +106,14 @@ fn any_sequence_of_questdb_values_is_stored_or_reported() {
         b"0x1i",
         b"d",
     ];
-    bolero::check!()
-        .with_iterations(20_000)
-        .for_each(|choices: &[u8]| {
-            let body: Vec<u8> = choices
-                .iter()
-                .flat_map(|choice| PIECES[usize::from(*choice) % PIECES.len()])
-                .copied()
-                .collect();
-            check_questdb(&body);
-        });
+    bolero::check!().with_iterations(20_000).for_each(|choices: &[u8]| {
+        let body: Vec<u8> = choices
+            .iter()
+            .flat_map(|choice| PIECES[usize::from(*choice) % PIECES.len()])
+            .copied()
+            .collect();
+        check_questdb(&body);
+    });
 }
 
 #[test]
@@ -131,13 +123,11 @@ fn any_sequence_of_tokens_is_stored_or_reported() {
         "\\", "#", "1", "-2", "3i", "4u", "5.5e1", "t", "FALSE", "\"x\"", "\t", "\r", "\0", "é",
         "m,a=1 b=",
     ];
-    bolero::check!()
-        .with_iterations(20_000)
-        .for_each(|choices: &[u8]| {
-            let body: String = choices
-                .iter()
-                .map(|choice| TOKENS[usize::from(*choice) % TOKENS.len()])
-                .collect();
-            check(body.as_bytes());
-        });
+    bolero::check!().with_iterations(20_000).for_each(|choices: &[u8]| {
+        let body: String = choices
+            .iter()
+            .map(|choice| TOKENS[usize::from(*choice) % TOKENS.len()])
+            .collect();
+        check(body.as_bytes());
+    });
 }

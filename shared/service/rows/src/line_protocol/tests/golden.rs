@@ -53,10 +53,7 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, TestDatabas
         _ => return false,
     };
     let query = &case["query"];
-    let name = query["db"]
-        .as_str()
-        .or(query["bucket"].as_str())
-        .unwrap_or_default();
+    let name = query["db"].as_str().or(query["bucket"].as_str()).unwrap_or_default();
     let is_partial = path == "/api/v3/write_lp" && query["accept_partial"] != "false";
     let options = Options {
         precision: match query["precision"].as_str() {
@@ -83,9 +80,7 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, TestDatabas
         .collect();
     if path == "/api/v2/write" {
         // This answer has no line number.
-        errors
-            .iter_mut()
-            .for_each(|error| error["number"] = Value::Null);
+        errors.iter_mut().for_each(|error| error["number"] = Value::Null);
     }
     if case["id"] == CARRIAGE_RETURNS {
         assert!(errors.is_empty());
@@ -105,10 +100,7 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, TestDatabas
 fn recorded_errors(answer: &str) -> Option<Vec<Value>> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let v2 = "write buffer error: line protocol parse failed: ";
-    if let Some(message) = answer["message"]
-        .as_str()
-        .and_then(|text| text.strip_prefix(v2))
-    {
+    if let Some(message) = answer["message"].as_str().and_then(|text| text.strip_prefix(v2)) {
         return Some(vec![json!({"number": null, "message": message})]);
     }
     let data = match &answer["data"] {
@@ -129,8 +121,6 @@ fn body(case: &Value) -> Option<String> {
     let repeat = case["repeat"].as_object()?;
     let text = |name| repeat.get(name).and_then(Value::as_str).unwrap_or_default();
     let times = repeat.get("times")?.as_u64()?;
-    let copies: Vec<_> = (0..times)
-        .map(|i| text("text").replace("{i}", &i.to_string()))
-        .collect();
+    let copies: Vec<_> = (0..times).map(|i| text("text").replace("{i}", &i.to_string())).collect();
     Some(text("before").to_owned() + &copies.join(text("separator")) + text("after"))
 }

@@ -38,10 +38,7 @@ impl SchemaView for TestDatabase {
 
 impl TestDatabase {
     fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
-        let columns = columns
-            .iter()
-            .map(|(name, kind)| ((*name).to_owned(), *kind))
-            .collect();
+        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         Self {
             tables: BTreeMap::from([(name.to_owned(), columns)]),
         }
@@ -87,9 +84,7 @@ fn read_outside(path: &str) -> Option<serde_json::Value> {
 /// Reads a file next to the repository, if it exists.
 fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
     let name = std::path::Path::new("shared").join(path);
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../../shared")
-        .join(path);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared").join(path);
     std::fs::read(&path)
         .inspect_err(|error| {
             skip(

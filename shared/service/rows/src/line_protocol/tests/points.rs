@@ -31,11 +31,8 @@ pub(super) enum Field {
 /// Returns the rows of a table as points. Checks that the batch is consistent.
 pub(super) fn of_table(table: &TableRows) -> Vec<Point> {
     let batch = &table.batch;
-    let time: &TimestampNanosecondArray = batch
-        .column(batch.num_columns() - 1)
-        .as_any()
-        .downcast_ref()
-        .unwrap();
+    let time: &TimestampNanosecondArray =
+        batch.column(batch.num_columns() - 1).as_any().downcast_ref().unwrap();
     let mut points: Vec<_> = time
         .values()
         .iter()
@@ -56,19 +53,12 @@ pub(super) fn of_table(table: &TableRows) -> Vec<Point> {
         );
         let kind = field.metadata().get(COLUMN_TYPE_METADATA_KEY).unwrap();
         assert!(kind.starts_with("iox::column_type::"));
-        for (row, point) in points
-            .iter_mut()
-            .enumerate()
-            .filter(|(row, _)| column.is_valid(*row))
-        {
+        for (row, point) in points.iter_mut().enumerate().filter(|(row, _)| column.is_valid(*row)) {
             if field.name() == "time" {
                 continue;
             }
             match value(column.as_ref(), row) {
-                Ok(field_value) => point
-                    .fields
-                    .insert(field.name().clone(), field_value)
-                    .is_none(),
+                Ok(field_value) => point.fields.insert(field.name().clone(), field_value).is_none(),
                 Err(tag) => point.tags.insert(field.name().clone(), tag).is_none(),
             };
         }

@@ -45,10 +45,7 @@ fn without_conflicts(points: Vec<Point>) -> Vec<Point> {
             let mut all = point.fields.iter();
             let is_consistent = all.clone().all(|(name, field)| {
                 let type_of = std::mem::discriminant(field);
-                *types
-                    .get(&(point.table.clone(), name.clone()))
-                    .unwrap_or(&type_of)
-                    == type_of
+                *types.get(&(point.table.clone(), name.clone())).unwrap_or(&type_of) == type_of
             });
             if is_consistent {
                 types.extend(all.by_ref().map(|(name, field)| {

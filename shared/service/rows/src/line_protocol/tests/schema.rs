@@ -9,20 +9,11 @@ use crate::{
 };
 
 fn column_names(table: &crate::line_protocol::TableRows) -> Vec<String> {
-    table
-        .batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .collect()
+    table.batch.schema().fields().iter().map(|field| field.name().clone()).collect()
 }
 
 fn named(columns: &[(&str, ColumnType)]) -> Vec<(String, ColumnType)> {
-    columns
-        .iter()
-        .map(|(name, kind)| ((*name).to_owned(), *kind))
-        .collect()
+    columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
 }
 
 #[test]
@@ -84,20 +75,11 @@ fn rows_keep_the_order_of_their_lines_and_absent_values_are_null() {
         "m,t=a s=\"x\",b=t 1\nm i=1i 2\nm,t=b,u=c f=1.5 3\nm,t=a s=\"\",b=f 1\nm,u=c n=7u 5",
     );
     let points = &points_by_table(&parsed)["m"];
-    let times: Vec<_> = points
-        .iter()
-        .map(|point| point.time / 1_000_000_000)
-        .collect();
+    let times: Vec<_> = points.iter().map(|point| point.time / 1_000_000_000).collect();
     assert_eq!(times, [1, 2, 3, 1, 5]);
     let tags: Vec<_> = points
         .iter()
-        .map(|point| {
-            point
-                .tags
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect()
-        })
+        .map(|point| point.tags.iter().map(|(key, value)| format!("{key}={value}")).collect())
         .map(|tags: Vec<_>| tags.join(","))
         .collect();
     assert_eq!(tags, ["t=a", "", "t=b,u=c", "t=a", "u=c"]);
@@ -175,12 +157,7 @@ fn the_first_line_decides_on_the_type_of_a_new_column() {
             (5, conflict("k", ColumnType::Tag, ColumnType::Float)),
         ]
     );
-    assert!(
-        parsed
-            .errors
-            .iter()
-            .all(|error| error.kind == LineErrorKind::Schema)
-    );
+    assert!(parsed.errors.iter().all(|error| error.kind == LineErrorKind::Schema));
 }
 
 #[test]
@@ -255,11 +232,7 @@ fn tables_beyond_the_limit_are_refused_line_by_line() {
         [(4, refused.to_owned()), (6, refused.to_owned())]
     );
     assert_eq!(parsed.rows, 4);
-    let names: Vec<_> = parsed
-        .tables
-        .iter()
-        .map(|table| table.name.as_str())
-        .collect();
+    let names: Vec<_> = parsed.tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["old", "a"]);
 }
 
@@ -291,12 +264,7 @@ fn limits_count_the_columns_that_exist() {
             (7, tags)
         ]
     );
-    assert!(
-        parsed
-            .errors
-            .iter()
-            .all(|error| error.kind == LineErrorKind::Limit)
-    );
+    assert!(parsed.errors.iter().all(|error| error.kind == LineErrorKind::Limit));
 }
 
 #[test]
@@ -325,10 +293,7 @@ fn lines_without_timestamp_get_the_default_time() {
             ..Options::default()
         };
         let parsed = parse(b"m v=1\nm v=2 3", &TestDatabase::default(), &options).unwrap();
-        let times: Vec<_> = points_by_table(&parsed)["m"]
-            .iter()
-            .map(|point| point.time)
-            .collect();
+        let times: Vec<_> = points_by_table(&parsed)["m"].iter().map(|point| point.time).collect();
         assert_eq!(times, [time, 3_000_000_000]);
     }
 }
@@ -357,10 +322,7 @@ fn reported_errors_can_be_limited() {
     let parsed = parse(b"bad\nm v=1\nbad\nbad", &TestDatabase::default(), &options).unwrap();
     assert_eq!((parsed.lines, parsed.rows), (4, 1));
     assert_eq!(
-        messages(&parsed)
-            .iter()
-            .map(|(number, _)| *number)
-            .collect::<Vec<_>>(),
+        messages(&parsed).iter().map(|(number, _)| *number).collect::<Vec<_>>(),
         [1, 3]
     );
 }

@@ -13,17 +13,11 @@ async fn a_key_is_a_token_without_a_secret() {
     let write = [asked("db:one:write")];
     let hour = Some(Duration::from_secs(3600));
     let key = new_key("sensors");
-    let registered = catalog
-        .register_client_key(&key, &write, hour, None)
-        .await
-        .unwrap();
+    let registered = catalog.register_client_key(&key, &write, hour, None).await.unwrap();
     let expiry = registered.entry.created.plus(Duration::from_secs(3600));
     assert_eq!(registered.entry.expiry, Some(expiry));
     let other = new_key("other");
-    let other = catalog
-        .register_client_key(&other, &write, None, None)
-        .await
-        .unwrap();
+    let other = catalog.register_client_key(&other, &write, None, None).await.unwrap();
     assert_ne!(registered.entry.hash, other.entry.hash);
     let root = root(&catalog).await;
     let (id, entry, public_key) = root.client_key("sensors").unwrap();
@@ -39,12 +33,7 @@ async fn a_key_is_a_token_without_a_secret() {
     let again = catalog.register_client_key(&key, &write, None, None).await;
     assert!(matches!(again, Err(CatalogError::TokenExists { .. })));
     catalog.delete_token("sensors", None).await.unwrap();
-    assert!(
-        catalog
-            .register_client_key(&key, &write, None, None)
-            .await
-            .is_ok()
-    );
+    assert!(catalog.register_client_key(&key, &write, None, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -55,9 +44,7 @@ async fn keys_are_registered_with_the_permissions_of_the_caller() {
     let register = async |name: &str, permission: &str, by| {
         let permissions = [asked(permission)];
         let key = new_key(name);
-        catalog
-            .register_client_key(&key, &permissions, None, by)
-            .await
+        catalog.register_client_key(&key, &permissions, None, by).await
     };
     assert!(register("a", "db:one:write", maker).await.is_ok());
     for (permission, by) in [("db:two:write", maker), ("db:one:write", writer)] {
@@ -77,9 +64,5 @@ fn tokens_of_earlier_releases_have_no_key() {
     let hash = SecretToken::new("a").hash().to_hex();
     let entry: TokenEntry = serde_json::from_str(&json.replace("HASH", &hash)).unwrap();
     assert_eq!(entry.public_key, None);
-    assert!(
-        !serde_json::to_string(&entry)
-            .unwrap()
-            .contains("public_key")
-    );
+    assert!(!serde_json::to_string(&entry).unwrap().contains("public_key"));
 }

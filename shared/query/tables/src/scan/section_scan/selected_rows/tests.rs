@@ -154,9 +154,7 @@ proptest! {
 
 /// A row of each of 40 hosts, each in its own zone of four.
 fn hosts() -> Vec<Key> {
-    (0..40)
-        .map(|host| (Some(host), Some(host % 4), 0))
-        .collect()
+    (0..40).map(|host| (Some(host), Some(host % 4), 0)).collect()
 }
 
 /// Selects values of a tag at all times.

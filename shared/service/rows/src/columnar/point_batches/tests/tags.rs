@@ -101,11 +101,7 @@ fn a_table_with_some_of_the_values_has_those_in_the_order_of_its_rows() {
         }
     }
     let parsed = validate(points);
-    let all: Vec<_> = parsed
-        .tables
-        .iter()
-        .map(|table| hosts(&table.batch))
-        .collect();
+    let all: Vec<_> = parsed.tables.iter().map(|table| hosts(&table.batch)).collect();
     let expected = [
         (vec!["x", "y", "z", "x"], vec!["x", "y", "z"]),
         (vec!["z", "x", "z", "x"], vec!["z", "x"]),
@@ -146,11 +142,7 @@ fn a_value_is_added_by_its_number() {
     assert!(matches!(conflict, ColumnConflict::Type { .. }));
     points.table("a").discard_row();
     let parsed = validate(points);
-    let all: Vec<_> = parsed
-        .tables
-        .iter()
-        .map(|table| hosts(&table.batch).0)
-        .collect();
+    let all: Vec<_> = parsed.tables.iter().map(|table| hosts(&table.batch).0).collect();
     assert_eq!(all, [vec!["x", "y", "x"], vec!["y"]]);
 }
 
@@ -251,11 +243,7 @@ fn dictionaries_have_the_values_of_the_rows_and_none_of_discarded_ones() {
             .as_dictionary::<Int32Type>()
             .values()
             .as_string::<i32>();
-        hosts
-            .iter()
-            .flatten()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        hosts.iter().flatten().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(values(false), ["a", "b", "c"]);
     assert_eq!(values(true), ["a", "c"]);
