@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Number of manifest pages for one slot. A database with enough pages for all slots is processed alone, because its
-/// census covers all of them.
+/// list of referenced objects covers all of them.
 const PAGES_OF_SLOT: u64 = 64;
 
 impl Compactor {

@@ -41,7 +41,7 @@ pub enum EndpointAccess {
 /// The function that serves an endpoint on AWS Lambda. `neap serve` serves all endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointFunction {
-    /// Every function.
+    /// Every function that answers HTTP requests.
     Every,
     /// The write function.
     Write,

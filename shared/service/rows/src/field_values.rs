@@ -173,7 +173,7 @@ impl TextValues {
         self.texts.len()
     }
 
-    /// Sets the text of a row after all others: that which `append` appends to the bytes of all texts.
+    /// Sets the text of a row after all others. `append` appends it to the bytes of all texts.
     #[inline]
     pub(crate) fn set_with(&mut self, row: usize, append: impl FnOnce(&mut Vec<u8>)) {
         self.pad(row);

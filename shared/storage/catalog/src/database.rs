@@ -76,7 +76,8 @@ impl RegisterValue for DatabaseCatalog {
     const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NDCT",
         kind: "database catalog",
-        // The version increases with each new field, because an older release would lose fields that it does not know.
+        // After 0.1.0, the version increases with each new field, because an earlier release would lose fields that it
+        // does not know.
         version: 1,
     };
 }

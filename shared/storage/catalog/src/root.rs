@@ -77,7 +77,8 @@ impl RegisterValue for RootCatalog {
     const FORMAT: ObjectFormat = ObjectFormat {
         magic: *b"NRCT",
         kind: "root catalog",
-        // The version increases with each new field, because an older release would lose fields that it does not know.
+        // After 0.1.0, the version increases with each new field, because an earlier release would lose fields that it
+        // does not know.
         version: 1,
     };
 }
