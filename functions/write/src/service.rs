@@ -110,7 +110,7 @@ pub struct WriteService {
     pub(crate) settings: WriteSettings,
     pub(crate) world: World,
     pub(crate) marks: LowWaterMarks,
-    pub(crate) turns: CatalogLocks,
+    pub(crate) locks: CatalogLocks,
     /// Maximum age of the catalogs that a request begins with.
     pub(crate) max_age: Duration,
     pub(crate) writer: TailWriter,
@@ -159,7 +159,7 @@ impl WriteService {
             marks: LowWaterMarks::new(bucket.clone(), parts.rules.recent_put_ids),
             budget: RequestMemory::new(settings.max_bytes_in_flight, world.clone()),
             metrics: WriteMetrics::new(&parts.metrics, &parts.writer),
-            turns: CatalogLocks::new(parts.rules.wait_limit, world.clone()),
+            locks: CatalogLocks::new(parts.rules.wait_limit, world.clone()),
             max_age: freshness::max_age(&parts.rules),
             catalog: parts.catalog,
             writer: parts.writer,

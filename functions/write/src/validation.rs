@@ -156,7 +156,7 @@ impl WriteService {
         known: VersionedValue<DatabaseCatalog>,
         missing: &MissingTables,
     ) -> Result<RoundOutcome<VersionedValue<DatabaseCatalog>>, WriteFailure> {
-        let _turn = self.turns.take(database).await?;
+        let _lock = self.locks.take(database).await?;
         // The previous holder of the lock may have added the same tables or columns.
         let known = self.catalog.known_database(database).unwrap_or(known);
         let added = self.catalog.add(database, known, &missing.additions);

@@ -13,8 +13,8 @@
 mod client;
 mod directory;
 mod distributor;
+mod event_interval;
 mod known_workers;
-mod rate_limit;
 mod server;
 mod stats;
 

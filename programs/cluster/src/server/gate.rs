@@ -24,7 +24,7 @@ use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{answer_body::ThreadMonitor, connection::Peer, worker_threads::WorkerThreads};
-use crate::{WorkerPortStats, rate_limit::RateLimit};
+use crate::{WorkerPortStats, event_interval::EventInterval};
 
 /// The path of requests that set a task. Their bodies last as long as their queries.
 const SET_TASK_PATH: &str = "/worker.WorkerService/CoordinatorChannel";
@@ -49,7 +49,7 @@ pub(super) struct Admission {
     runtime: Handle,
     monitor: ThreadMonitor,
     stats: Arc<WorkerPortStats>,
-    refusal_log: RateLimit,
+    refusal_log: EventInterval,
     /// Cancelled when the worker takes no new tasks.
     stop: CancellationToken,
 }
@@ -67,7 +67,7 @@ impl Admission {
             runtime: threads.handle.clone(),
             monitor: threads.monitor.clone(),
             stats,
-            refusal_log: RateLimit::new(world, REFUSAL_LOG_INTERVAL),
+            refusal_log: EventInterval::new(world, REFUSAL_LOG_INTERVAL),
             stop,
         }
     }

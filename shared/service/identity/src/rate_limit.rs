@@ -30,15 +30,15 @@ impl RateUsage {
     /// Returns the time until a permit is available; `None` if one is available.
     pub fn wait(&self, rate: RateLimit, now: Duration) -> Option<Duration> {
         // A permit is available if at most `number - 1` intervals are owed.
-        let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
-        let wait = self.owed(now).saturating_sub(most);
+        let max_owed = rate.interval.saturating_mul(rate.number.saturating_sub(1));
+        let wait = self.owed(now).saturating_sub(max_owed);
         (!wait.is_zero()).then_some(wait)
     }
 
     /// Takes a permit. If none is available, the wait for the next one starts anew.
     pub fn take(&mut self, rate: RateLimit, now: Duration) {
-        let most = rate.interval.saturating_mul(rate.number);
-        self.owed = self.owed(now).saturating_add(rate.interval).min(most);
+        let max_owed = rate.interval.saturating_mul(rate.number);
+        self.owed = self.owed(now).saturating_add(rate.interval).min(max_owed);
         self.as_of = now;
     }
 
@@ -52,15 +52,15 @@ impl RateUsage {
 /// Values of the keys that were used most recently: at least `MAX_KEYS` of them, and at most twice as many.
 #[derive(Debug)]
 pub struct RecentKeys<K, V, const MAX_KEYS: usize> {
-    young: BTreeMap<K, V>,
-    old: BTreeMap<K, V>,
+    recent: BTreeMap<K, V>,
+    older: BTreeMap<K, V>,
 }
 
 impl<K, V, const MAX_KEYS: usize> Default for RecentKeys<K, V, MAX_KEYS> {
     fn default() -> Self {
         Self {
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            older: BTreeMap::new(),
         }
     }
 }
@@ -68,11 +68,13 @@ impl<K, V, const MAX_KEYS: usize> Default for RecentKeys<K, V, MAX_KEYS> {
 impl<K: Copy + Ord, V: Default, const MAX_KEYS: usize> RecentKeys<K, V, MAX_KEYS> {
     /// Returns the value of a key, and marks the key as recently used.
     pub fn value_mut(&mut self, key: K) -> &mut V {
-        if !self.young.contains_key(&key) && self.young.len() >= MAX_KEYS {
-            self.old = mem::take(&mut self.young);
+        if !self.recent.contains_key(&key) && self.recent.len() >= MAX_KEYS {
+            self.older = mem::take(&mut self.recent);
         }
-        let before = &mut self.old;
-        self.young.entry(key).or_insert_with(|| before.remove(&key).unwrap_or_default())
+        let before = &mut self.older;
+        self.recent
+            .entry(key)
+            .or_insert_with(|| before.remove(&key).unwrap_or_default())
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
             if key % 10 == 0 {
                 assert_eq!(*keys.value_mut(0), 1);
             }
-            assert!(keys.young.len() <= 100 && keys.old.len() <= 100);
+            assert!(keys.recent.len() <= 100 && keys.older.len() <= 100);
         }
         assert_eq!(*keys.value_mut(0), 1);
     }

@@ -68,8 +68,8 @@ pub(crate) fn overlapping_conditions<'a>(
     (min, max): (i64, i64),
 ) -> Vec<&'a Condition> {
     let meets = |condition: &&&Condition| {
-        let hull = condition.time_bounds();
-        hull.is_some_and(|(first, last)| first <= max && min <= last)
+        let bounds = condition.time_bounds();
+        bounds.is_some_and(|(first, last)| first <= max && min <= last)
     };
     deletes.iter().filter(meets).copied().collect()
 }

@@ -319,11 +319,11 @@ impl TailImageBuilder {
         let columns: Vec<usize> =
             names.into_iter().filter_map(|name| self.schema.index_of(name).ok()).collect();
         let schema = Arc::new(self.schema.project(&columns)?);
-        let hull = condition.time_bounds();
+        let bounds = condition.time_bounds();
         let mut masks = Vec::new();
         for (at, chunk) in self.chunks.iter().enumerate() {
             let meets = |(min, max): (i64, i64)| min <= chunk.max_time && chunk.min_time <= max;
-            if !hull.is_some_and(meets) {
+            if !bounds.is_some_and(meets) {
                 continue;
             }
             let rows = RecordBatch::try_new(Arc::clone(&schema), self.keys(chunk, &columns)?)?;

@@ -142,8 +142,8 @@ impl Condition {
             Self::Tag { .. } => Some((i64::MIN, i64::MAX)),
             Self::All(all) => all.iter().try_fold((i64::MIN, i64::MAX), |(min, max), part| {
                 let (first, last) = part.time_bounds()?;
-                let hull = (min.max(first), max.min(last));
-                (hull.0 <= hull.1).then_some(hull)
+                let bounds = (min.max(first), max.min(last));
+                (bounds.0 <= bounds.1).then_some(bounds)
             }),
             Self::Any(any) => {
                 let hulls = any.iter().filter_map(Self::time_bounds);
@@ -263,7 +263,7 @@ pub(crate) mod tests {
     #[test]
     fn time_bounds_cover_the_rows_that_can_match() {
         let time = |min, max| Condition::Time { min, max };
-        for (condition, hull) in [
+        for (condition, bounds) in [
             (Condition::EVERYTHING, Some((i64::MIN, i64::MAX))),
             (Condition::NOTHING, None),
             (time(3, 2), None),
@@ -272,7 +272,7 @@ pub(crate) mod tests {
             (time(1, 2).or(time(4, 9)), Some((1, 9))),
             (time(1, 2).or(tag("t", "a")), Some((i64::MIN, i64::MAX))),
         ] {
-            assert_eq!(condition.time_bounds(), hull, "{condition}");
+            assert_eq!(condition.time_bounds(), bounds, "{condition}");
         }
     }
 

@@ -192,8 +192,8 @@ pub(crate) mod tests {
             prop_assert_eq!(&resolved.mask(&batch(&rows, with_u)).unwrap(), &mask);
             let times = rows.iter().zip(&mask).filter(|(_, gone)| *gone).map(|(row, _)| row.0);
             for time in times {
-                let hull = condition.time_bounds();
-                prop_assert!(hull.is_some_and(|(min, max)| min <= time && time <= max));
+                let bounds = condition.time_bounds();
+                prop_assert!(bounds.is_some_and(|(min, max)| min <= time && time <= max));
             }
         }
     }

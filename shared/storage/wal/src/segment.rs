@@ -326,7 +326,7 @@ impl Segment {
         }
         // The checksum does not cover the envelope itself.
         if !object.starts_with(&magic_and_version()) {
-            return Err(damaged("its envelope does not match its version"));
+            return Err(damaged("its reserved bytes are not zero"));
         }
         if (header.stamp, header.nonce) != (name.stamp, name.nonce)
             || object.get(8..24) != Some(&put_id(name).to_le_bytes())

@@ -196,7 +196,7 @@ fn segments_of_deletes_round_trip() {
 fn all_segments_have_version_1_and_no_other() {
     for segment in [small(), small_deletes(), small_of_plugins(), narrow()] {
         assert_eq!(segment.object()[4..8], [1, 0, 0, 0]);
-        for (at, other, reason) in [(4, 0, "format version 0"), (6, 1, "its envelope")] {
+        for (at, other, reason) in [(4, 0, "format version 0"), (6, 1, "reserved bytes")] {
             let mut bytes = segment.object().to_vec();
             bytes[at] = other;
             let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();

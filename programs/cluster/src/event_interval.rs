@@ -9,13 +9,13 @@ use neap_bucket::World;
 
 /// Allows one event in each interval.
 #[derive(Debug)]
-pub(crate) struct RateLimit {
+pub(crate) struct EventInterval {
     world: World,
     interval: Duration,
     last: Mutex<Option<Duration>>,
 }
 
-impl RateLimit {
+impl EventInterval {
     pub(crate) fn new(world: World, interval: Duration) -> Self {
         Self {
             world,
