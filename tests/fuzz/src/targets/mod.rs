@@ -6,6 +6,7 @@ mod influxql;
 mod lambda_events;
 mod line_protocol;
 mod manifest_pages;
+mod multipart;
 mod otlp;
 mod plugin_frames;
 mod predicates;
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     target("prometheus-read", 4096, prometheus::read),
     target("otlp-protobuf", 4096, otlp::protobuf),
     target("otlp-json", 4096, otlp::json),
+    target("multipart", 4096, multipart::run),
     target("lambda-event", 4096, lambda_events::run),
     // Files of users.
     target("csv-file", 4096, files::csv),
