@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import time
 import zipfile
 
@@ -11,12 +12,21 @@ from release import LICENSES, ROOT, readme
 COMMAND = b'#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/neap" "$@"\n'
 
 
+def python_version(version):
+    """The version as Python writes it (PEP 440): `0.1.0-rc.1` is `0.1.0rc1`. Installers refuse other files."""
+    match = re.fullmatch(r"(\d+\.\d+\.\d+)(?:-(alpha|beta|rc)\.?(\d+))?", version)
+    if not match:
+        raise ValueError(f"{version} is neither MAJOR.MINOR.PATCH nor one with -alpha.N, -beta.N or -rc.N after it")
+    number, stage, count = match.groups()
+    return number if stage is None else number + {"alpha": "a", "beta": "b", "rc": "rc"}[stage] + count
+
+
 def metadata(release):
     """The metadata, whose body is the page that the registry shows."""
     fields = [
         ("Metadata-Version", "2.4"),
         ("Name", "neapdb"),
-        ("Version", release.version),
+        ("Version", python_version(release.version)),
         ("Summary", release.summary),
         ("License-Expression", release.license),
         *(("License-File", name) for name in LICENSES),
@@ -39,7 +49,7 @@ def record(files, path):
 
 def build(release, architecture):
     """Makes the wheel for one architecture."""
-    name = f"neapdb-{release.version}"
+    name = f"neapdb-{python_version(release.version)}"
     tag = f"py3-none-manylinux_{release.glibc.replace('.', '_')}_{architecture}"
     info = f"{name}.dist-info"
     wheel = f"Wheel-Version: 1.0\nGenerator: neap-release\nRoot-Is-Purelib: false\nTag: {tag}\n"
