@@ -199,7 +199,7 @@ impl QueryEngine {
     /// Returns the state with which this process executes scans for distributed queries: the engine's caches, functions
     /// and memory pool. `tail` reads segments.
     pub fn scan_environment(&self, tail: TailReader) -> Arc<ScanEnvironment> {
-        Arc::new(ScanEnvironment::new(&self.sessions, tail))
+        Arc::new(self.sessions.scan_environment(tail))
     }
 
     /// Counters of distributed queries since the process started.

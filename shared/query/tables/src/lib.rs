@@ -15,6 +15,7 @@
 //!
 //! A module uses only modules below it. All state in memory is a cache of immutable objects, bounded in bytes.
 
+mod aggregate_split;
 mod background;
 mod cache_layers;
 mod caches;

@@ -24,11 +24,12 @@ use datafusion::{
 };
 
 use crate::{
+    aggregate_split::AggregateSplit,
     grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
-    scan::{AggregateSplit, DedupExec, REDUNDANT_TIME_BOUNDS, TAIL_FILTERS},
+    scan::{DedupExec, with_filtered_tails, without_redundant_time_bounds},
     substitution_rule::SubstitutionRule,
 };
 
@@ -73,6 +74,18 @@ pub(crate) fn operator_rules() -> Vec<Rule> {
     all.push(Arc::new(RankSortExec::RULE));
     all
 }
+
+/// Removes bounds of times from filters above scans, if all rows meet them.
+const REDUNDANT_TIME_BOUNDS: SubstitutionRule = SubstitutionRule {
+    name: "redundant_time_bounds",
+    substitute: without_redundant_time_bounds,
+};
+
+/// Moves filters into scans of tails.
+const TAIL_FILTERS: SubstitutionRule = SubstitutionRule {
+    name: "tail_filters",
+    substitute: with_filtered_tails,
+};
 
 /// Removes limits that an aggregate can't obey any more: that of groups in any order, if another rule has sorted its rows since.
 /// The rows above it are limited, too. DataFusion 55.2 fails otherwise (<https://github.com/apache/datafusion/issues/25350>).

@@ -165,16 +165,11 @@ impl Sessions {
     pub fn reserved_bytes(&self) -> usize {
         self.templates.full.runtime_env().memory_pool.reserved()
     }
-}
 
-impl ScanEnvironment {
-    /// Executes fragments with the stores, caches and functions of `sessions`. `tail` reads segments.
-    pub fn new(sessions: &Sessions, tail: TailReader) -> Self {
-        Self {
-            scan: Arc::clone(&sessions.tables.scan),
-            tail,
-            session: sessions.templates.full.clone(),
-        }
+    /// Executes fragments of scans with the stores, caches and functions of these sessions. `tail` reads segments.
+    pub fn scan_environment(&self, tail: TailReader) -> ScanEnvironment {
+        let scan = Arc::clone(&self.tables.scan);
+        ScanEnvironment::new(scan, tail, self.templates.full.clone())
     }
 }
 

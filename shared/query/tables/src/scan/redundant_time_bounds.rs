@@ -1,4 +1,4 @@
-//! An optimizer rule that removes bounds of times that all rows of a scan meet.
+//! Removes bounds of times that all rows of a scan meet, for an optimizer rule.
 //!
 //! ```text
 //!   FilterExec (time >= 1, time < 9, v > 0)   ->   FilterExec (time < 9, v > 0)
@@ -23,19 +23,15 @@ use datafusion::{
 };
 
 use super::{
-    TailScanExec, data::SectionFile, file_scans::files, predicate::times_that_meet,
-    regions::TimeInterval,
-};
-use crate::substitution_rule::SubstitutionRule;
-
-/// Removes bounds of times from filters above scans, if all rows meet them.
-pub(crate) const REDUNDANT_TIME_BOUNDS: SubstitutionRule = SubstitutionRule {
-    name: "redundant_time_bounds",
-    substitute: without_redundant_bounds,
+    data::SectionFile, file_scans::files, predicate::times_that_meet, regions::TimeInterval,
+    tail::TailScanExec,
 };
 
-/// Returns a filter without bounds of times that all rows of its input meet; `None` if there are none.
-fn without_redundant_bounds(
+/// Returns a filter without bounds of times that all rows of its input meet; `None` if there are none, and for other operators.
+///
+/// # Errors
+/// DataFusion can't create the filter.
+pub(crate) fn without_redundant_time_bounds(
     node: &Arc<dyn ExecutionPlan>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(filter) = node.downcast_ref::<FilterExec>() else {

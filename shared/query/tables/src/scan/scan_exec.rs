@@ -47,12 +47,21 @@ const MAX_PARTITIONS: usize = 4096;
 /// The state with which a process executes fragments of scans.
 #[derive(Debug)]
 pub struct ScanEnvironment {
-    pub(crate) scan: Arc<ScanContext>,
-    pub(crate) tail: TailReader,
-    pub(crate) session: SessionState,
+    scan: Arc<ScanContext>,
+    tail: TailReader,
+    session: SessionState,
 }
 
 impl ScanEnvironment {
+    /// Executes fragments with the state of scans and the functions of `session`. `tail` reads segments.
+    pub fn new(scan: Arc<ScanContext>, tail: TailReader, session: SessionState) -> Self {
+        Self {
+            scan,
+            tail,
+            session,
+        }
+    }
+
     /// A session with the functions and limits of queries, which resolves no table names.
     pub fn session(&self) -> &SessionState {
         &self.session

@@ -1,4 +1,4 @@
-//! An optimizer rule that lets scans of tails evaluate the filters above them.
+//! Lets scans of tails evaluate the filters above them, for an optimizer rule.
 //!
 //! ```text
 //!   FilterExec (v > 90)    ->   UnionExec
@@ -20,18 +20,16 @@ use datafusion::{
     },
 };
 
-use super::{TailScanExec, redundant_time_bounds::inputs_of};
-use crate::substitution_rule::SubstitutionRule;
-
-/// Moves filters into scans of tails.
-pub(crate) const TAIL_FILTERS: SubstitutionRule = SubstitutionRule {
-    name: "tail_filters",
-    substitute: filtered_scans,
-};
+use super::{redundant_time_bounds::inputs_of, tail::TailScanExec};
 
 /// Returns the replacement of a filter above scans: scans of tails that evaluate it, and filters above the others. `None` if no scan is
 /// of a tail, and for other operators.
-fn filtered_scans(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+///
+/// # Errors
+/// DataFusion can't create an operator.
+pub(crate) fn with_filtered_tails(
+    node: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(filter) = node.downcast_ref::<FilterExec>() else {
         return Ok(None);
     };
