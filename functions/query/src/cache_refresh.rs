@@ -1,8 +1,10 @@
 //! Refreshes the last and distinct value caches that queries use, so that a query does not have to.
 
 use neap_manifest::SnapshotOptions;
+use neap_operators::Cancellation;
+use neap_scan::StaleTail;
 use neap_schema::{CacheId, DatabaseId, TableId};
-use neap_tables::{Cancellation, QueryContext, StaleTail};
+use neap_tables::QueryContext;
 
 use crate::{QueryEngine, QueryError, QueryRequest};
 

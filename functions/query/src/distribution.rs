@@ -25,8 +25,8 @@ use datafusion::{
     error::DataFusionError, execution::SessionState, logical_expr::LogicalPlan,
     physical_plan::ExecutionPlan, prelude::SessionConfig,
 };
+use neap_operators::Cancellation;
 use neap_schema::DatabaseId;
-use neap_tables::Cancellation;
 use uuid::Uuid;
 
 /// Plans queries over workers.

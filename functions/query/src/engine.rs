@@ -14,13 +14,17 @@ use arrow::{
 use neap_bucket::{Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, TRACE_TARGET, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
+use neap_operators::Cancellation;
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_rows::columnar::RowWriter;
+use neap_scan::{
+    DataCacheLimits, DataCacheStats, ScanContext, ScanEnvironment, SectionData, StaleTail,
+    TailImages, is_stale_snapshot,
+};
 use neap_schema::DatabaseId;
 use neap_tables::{
-    CacheLayers, CacheStats, Cancellation, DataCacheLimits, DataCacheStats, PluginFiles,
-    ScanContext, ScanEnvironment, SectionData, SessionSettings, Sessions, SharedTables, StaleTail,
-    StoreRequests, SystemSources, TailImages, is_stale_snapshot, runtime,
+    CacheLayers, CacheStats, PluginFiles, SessionSettings, Sessions, SharedTables, StoreRequests,
+    SystemSources, runtime,
 };
 use neap_wal::TailReader;
 use tracing::{Instrument, trace_span};

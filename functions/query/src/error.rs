@@ -8,8 +8,9 @@ use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
 use neap_formats::FormatError;
 use neap_manifest::{ManifestError, SnapshotError, VersionGone};
+use neap_operators::is_of_statement;
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
-use neap_tables::{is_of_statement, is_temporary};
+use neap_scan::is_temporary;
 use neap_wal::{StampError, TailError};
 
 use crate::{CopyError, QueryErrorKind};

@@ -30,7 +30,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use neap_tables::{Cancellation, IoRuntime, RunningGuard, run_on};
+use neap_operators::{Cancellation, RunningGuard};
+use neap_scan::{IoRuntime, run_on};
 use tracing::Instrument;
 
 use crate::{QueryError, query_permits::HeldPermit};

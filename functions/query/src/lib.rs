@@ -68,9 +68,8 @@ pub use export::export_router;
 pub use http::router;
 pub use http_request::query_request;
 pub use http_response::WORKERS_HEADER;
-pub use neap_tables::{
-    CacheStats, DataCacheStats, PluginFile, PluginFiles, PluginFilesError, StoreRequests,
-};
+pub use neap_scan::DataCacheStats;
+pub use neap_tables::{CacheStats, PluginFile, PluginFiles, PluginFilesError, StoreRequests};
 pub use parameters::{ParameterError, Parameters};
 pub use placeholders::number_placeholders;
 pub use query_counters::QueryStats;

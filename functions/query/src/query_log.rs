@@ -16,8 +16,9 @@ use std::{
 
 use datafusion::{execution::memory_pool::PeakRecordingPool, physical_plan::ExecutionPlan};
 use neap_bucket::World;
+use neap_scan::FileScans;
 use neap_schema::DatabaseId;
-use neap_tables::{FileScans, QueryHistory, QueryRecord};
+use neap_tables::{QueryHistory, QueryRecord};
 use tokio::sync::watch;
 use uuid::{Builder, Uuid};
 

@@ -23,10 +23,9 @@ use datafusion::{
 };
 use futures::{StreamExt, stream};
 use neap_bucket::{ClockReading, TRACE_TARGET, World};
+use neap_operators::{interruptible, with_cancellation};
 use neap_row_delete::RowDelete;
-use neap_tables::{
-    QueryContext, create_optimized_plan, create_physical_plan, interruptible, with_cancellation,
-};
+use neap_tables::{QueryContext, create_optimized_plan, create_physical_plan};
 use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 

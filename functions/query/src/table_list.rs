@@ -7,8 +7,10 @@ use datafusion::{
     catalog::{SchemaProvider, information_schema::InformationSchemaProvider},
     logical_expr::TableType,
 };
+use neap_operators::Cancellation;
+use neap_scan::StaleTail;
 use neap_schema::DatabaseId;
-use neap_tables::{CATALOG, Cancellation, QueryContext, StaleTail};
+use neap_tables::{CATALOG, QueryContext};
 
 use crate::{QueryEngine, QueryError, QueryRequest};
 

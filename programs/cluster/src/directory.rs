@@ -21,7 +21,7 @@ use http::{HeaderName, HeaderValue};
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog, INTERNAL_DATABASE_ID, Node, NodeReader};
 use neap_distributed::{ClusterTickets, TICKET_HEADER, TicketIssuer, WorkerAddress, WorkerSet};
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use url::Url;
 
 use crate::{

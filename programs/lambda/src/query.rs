@@ -22,7 +22,7 @@ use neap_distributed::{
 };
 use neap_http::{ApiError, EndpointFunction, Kind};
 use neap_query::QueryEngine;
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use neap_wal::TailReader;
 use serde_json::value::RawValue;
 use tokio::{runtime::Handle, sync::OnceCell};

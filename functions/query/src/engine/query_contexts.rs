@@ -6,8 +6,10 @@ use futures::{StreamExt, TryStreamExt, future, stream};
 use neap_bucket::{Stamp, StoreTime, TRACE_TARGET, VersionedValue};
 use neap_catalog::INTERNAL_DATABASE_ID;
 use neap_manifest::{Snapshot, SnapshotOptions};
+use neap_operators::Cancellation;
+use neap_scan::StaleTail;
 use neap_schema::DatabaseId;
-use neap_tables::{Cancellation, QueryContext, QueryTimes, StaleTail};
+use neap_tables::{QueryContext, QueryTimes};
 use tracing::{Instrument, trace_span};
 
 use super::QueryEngine;

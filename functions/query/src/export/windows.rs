@@ -11,8 +11,10 @@ use chrono::{DateTime, NaiveDate, SecondsFormat};
 use datafusion::execution::memory_pool::MemoryPool;
 use futures::TryStreamExt;
 use neap_manifest::{TimeRange, day_of};
+use neap_operators::Cancellation;
+use neap_scan::StaleTail;
 use neap_schema::{DatabaseId, TableId};
-use neap_tables::{Cancellation, QueryContext, StaleTail};
+use neap_tables::QueryContext;
 
 use crate::{QueryEngine, QueryError, QueryRequest};
 

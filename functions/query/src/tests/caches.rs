@@ -6,7 +6,8 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_catalog::{NewDistinctCache, NewLastCache};
-use neap_tables::{QueryContext, StaleTail, TailSnapshot, is_stale_snapshot};
+use neap_scan::{StaleTail, TailSnapshot, is_stale_snapshot};
+use neap_tables::QueryContext;
 
 use super::{DATABASE, QueryTestInstance};
 

@@ -28,9 +28,11 @@ use neap_http::{Caller, Metrics};
 use neap_manifest::{
     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
 };
+use neap_operators::Cancellation;
 use neap_row_delete::RowDeleter;
+use neap_scan::StaleTail;
 use neap_schema::DatabaseId;
-use neap_tables::{Cancellation, QueryContext, StaleTail};
+use neap_tables::QueryContext;
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
 use tokio::sync::watch;

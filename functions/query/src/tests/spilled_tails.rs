@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
-use neap_tables::TailSnapshot;
+use neap_scan::TailSnapshot;
 use serde_json::json;
 
 use super::{QueryTestInstance, SelfAdvancingClock};

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::MemoryStore;
 use neap_compact::FlushResult;
-use neap_tables::{QueryContext, StaleTail, TailSnapshot, TailView};
+use neap_scan::{StaleTail, TailSnapshot, TailView};
+use neap_tables::QueryContext;
 
 use super::{QueryTestInstance, SelfAdvancingClock, instance::DATABASE};
 use crate::QuerySettings;

@@ -19,7 +19,7 @@ use datafusion_distributed::{
 use http::{HeaderName, HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use neap_bucket::World;
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::{ServiceBuilder, util::MapRequestLayer};

@@ -17,7 +17,7 @@ use neap_bucket::World;
 use neap_catalog::CatalogError;
 use neap_distributed::{ClusterTickets, Ticket, TicketError};
 use neap_http::GuardedBody;
-use neap_tables::run_on;
+use neap_scan::run_on;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};

@@ -17,8 +17,8 @@ use neap_bucket::{
 };
 use neap_catalog::{Catalog, NodeReader, NodeRecord, NodeState};
 use neap_distributed::{ClusterTickets, TICKET_HEADER, Ticket, TicketKey};
+use neap_scan::IoRuntime;
 use neap_schema::DatabaseId;
-use neap_tables::IoRuntime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ulid::Ulid;
 use url::Url;

@@ -19,7 +19,7 @@ use neap_distributed::{
 use neap_query::{
     DistributedPlan, Distribution, DistributionAttempt, PlanDistributor, WorkerFailure,
 };
-use neap_tables::{IoRuntime, ScanEnvironment};
+use neap_scan::{IoRuntime, ScanEnvironment};
 use url::Url;
 
 use super::worker_version::version_of_workers;
@@ -189,7 +189,7 @@ impl PlanDistributor for InvocationDistributor {
         if !attempt.excluded.is_empty() {
             return Ok(Distribution::Local("an invocation failed".into()));
         }
-        if neap_tables::read_bytes(local) >= self.threshold {
+        if neap_scan::read_bytes(local) >= self.threshold {
             let prepared = self.tickets.refresh_or_create().await;
             prepared.map_err(|error| DataFusionError::External(Box::new(error)))?;
         }

@@ -11,7 +11,7 @@ use neap_distributed::{
     invocation::{TaskFailureKind, TaskReply, TaskRequest, TaskRunner},
     worker,
 };
-use neap_tables::ScanEnvironment;
+use neap_scan::ScanEnvironment;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 

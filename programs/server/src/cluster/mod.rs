@@ -15,7 +15,7 @@ use neap_distributed::{
     ClusterTickets, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange,
     TaskCounters, WorkerSettings, worker,
 };
-use neap_tables::{IoRuntime, ScanEnvironment};
+use neap_scan::{IoRuntime, ScanEnvironment};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use url::Url;

@@ -22,7 +22,7 @@ use datafusion_distributed::{
     BroadcastExec, DistributedExec, NetworkBoundaryExt, WorkerPlanRewriteEvent,
     WorkerPlanRewriteEventResponse, WorkerPlanRewriteHandler,
 };
-use neap_tables::{Cancellation, with_cancellation};
+use neap_operators::{Cancellation, with_cancellation};
 
 /// Adds checks to the operators above the stages of a distributed plan.
 pub(crate) fn interrupt_head(

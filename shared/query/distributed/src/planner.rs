@@ -26,8 +26,9 @@ use datafusion::{
 use datafusion_distributed::{DistributedExt, SessionStateBuilderExt, display_plan_ascii};
 use http::{HeaderMap, HeaderName};
 use neap_bucket::World;
+use neap_operators::Cancellation;
+use neap_scan::{DistributedScans, ScanEnvironment, SnapshotScanExec, read_bytes};
 use neap_schema::DatabaseId;
-use neap_tables::{Cancellation, DistributedScans, ScanEnvironment, SnapshotScanExec, read_bytes};
 use url::Url;
 
 use crate::{

@@ -32,9 +32,10 @@ use datafusion::{
     },
 };
 use datafusion_distributed::{BroadcastExec, DistributedLeafExec, NetworkBoundaryExt};
-use neap_tables::{
-    LastRowsExec, RankSortExec, RunAggregateExec, SmallBatchesExec, SnapshotScanExec, UnorderedExec,
+use neap_operators::{
+    LastRowsExec, RankSortExec, RunAggregateExec, SmallBatchesExec, UnorderedExec,
 };
+use neap_scan::SnapshotScanExec;
 
 /// Knows the functions of the sessions of workers.
 #[derive(Clone, Debug)]

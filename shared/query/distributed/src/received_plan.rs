@@ -31,7 +31,7 @@ use datafusion::{
     },
 };
 use datafusion_distributed::NetworkBoundaryExt;
-use neap_tables::SnapshotScanExec;
+use neap_scan::SnapshotScanExec;
 
 use crate::portability::{is_encoded_completely, window_aggregate, window_function};
 

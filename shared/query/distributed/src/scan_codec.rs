@@ -1,5 +1,5 @@
-//! The encoding of the operators of `neap-tables`: scans by name, the selection of last rows, aggregates by runs, sorts by
-//! ranks, rows without declared orders, and small batches.
+//! The encoding of the operators of `neap-scan` and `neap-operators`: scans by name, the selection of last rows, aggregates
+//! by runs, sorts by ranks, rows without declared orders, and small batches.
 
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use datafusion_proto::{
     physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension},
     protobuf::LogicalExprNode,
 };
-use neap_schema::DatabaseId;
-use neap_tables::{
-    LastRowsExec, LastRowsParameters, RankSortExec, RunAggregateExec, ScanEnvironment,
-    ScanFragment, SmallBatchesExec, SnapshotScanExec, UnorderedExec,
+use neap_operators::{
+    LastRowsExec, LastRowsParameters, RankSortExec, RunAggregateExec, SmallBatchesExec,
+    UnorderedExec,
 };
+use neap_scan::{ScanEnvironment, ScanFragment, SnapshotScanExec};
+use neap_schema::DatabaseId;
 use prost::Message;
 
 use crate::ticket::TicketError;

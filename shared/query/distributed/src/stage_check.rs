@@ -27,7 +27,7 @@ use datafusion_proto::{
     },
     physical_plan::DeduplicatingProtoConverter,
 };
-use neap_tables::SnapshotScanExec;
+use neap_scan::SnapshotScanExec;
 
 use crate::{exchange::Exchange, portability::Portability, received_plan::changed_operator};
 

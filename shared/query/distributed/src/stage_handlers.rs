@@ -14,7 +14,7 @@ use datafusion_distributed::{
     DistributedLeafExec, RouteTasksEvent, RouteTasksEventResponse, RouteTasksHandler,
     ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse, ScaleUpLeafNodeHandler, WorkerResolver,
 };
-use neap_tables::SnapshotScanExec;
+use neap_scan::SnapshotScanExec;
 use url::Url;
 
 use crate::{exchange::Exchange, portability::Portability, worker_set::WorkerAddress};

@@ -9,8 +9,8 @@ use std::{
 
 use http::{HeaderMap, HeaderValue};
 use neap_bucket::World;
+use neap_operators::Cancellation;
 use neap_schema::DatabaseId;
-use neap_tables::Cancellation;
 use tokio::sync::watch;
 
 use crate::ticket::{Ticket, TicketError, TicketKey, ticket_header};

@@ -2,7 +2,7 @@
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use neap_tables::CANCELLED;
+use neap_operators::CANCELLED;
 
 /// A worker that did not do its part of a query. Another worker may succeed.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub(crate) fn worker_error(source: DataFusionError, worker: &str) -> DataFusionE
 /// Whether the statement causes the error, on any process: a value that can't be computed, or too little memory.
 fn is_caused_by_statement(error: &DataFusionError) -> bool {
     match error.find_root() {
-        DataFusionError::ArrowError(error, _) => neap_tables::is_of_statement(error),
+        DataFusionError::ArrowError(error, _) => neap_operators::is_of_statement(error),
         // A worker cancels its part if it loses the coordinator, or if the ticket expires.
         DataFusionError::Execution(text) => !text.contains(NO_PLAN) && !text.contains(CANCELLED),
         DataFusionError::ResourcesExhausted(_) => true,

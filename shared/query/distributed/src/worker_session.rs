@@ -23,7 +23,8 @@ use datafusion_distributed::{
 use futures::future::BoxFuture;
 use http::HeaderMap;
 use neap_bucket::World;
-use neap_tables::{Cancellation, ScanEnvironment};
+use neap_operators::Cancellation;
+use neap_scan::ScanEnvironment;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{

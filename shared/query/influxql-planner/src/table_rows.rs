@@ -13,7 +13,8 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_formats::series::SeriesLayout;
 use neap_influxql::Condition;
-use neap_tables::{QueryContext, with_cancellation};
+use neap_operators::with_cancellation;
+use neap_tables::QueryContext;
 
 use crate::select;
 

@@ -1,8 +1,7 @@
 //! CPU-bound work on blocking threads.
 
 use datafusion::common::Result;
-
-use crate::scan::external;
+use neap_scan::external;
 
 /// Runs CPU-bound work on a blocking thread, because it would delay requests on an async worker thread.
 pub(crate) async fn in_background<T: Send + 'static>(

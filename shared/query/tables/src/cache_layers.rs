@@ -24,6 +24,7 @@ use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, SegmentName, Stamp}
 use neap_cache::{CLOCK_SLACK, CacheError, CacheLayer, CacheShape};
 use neap_manifest::CacheEntry;
 use neap_row_delete::Condition;
+use neap_scan::{IoRuntime, SectionDataError, SnapshotTable, external, is_temporary};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use tokio::sync::Semaphore;
 use ulid::Ulid;
@@ -32,11 +33,7 @@ mod build;
 
 use build::{BaseLayerBuild, BaseLayerBuildError};
 
-use crate::{
-    background::in_background,
-    io_runtime::IoRuntime,
-    scan::{self, SectionDataError, SnapshotTable, external},
-};
+use crate::background::in_background;
 
 /// The time for which a cache is refreshed after its last use.
 const REFRESH_AFTER_USE: Duration = Duration::from_secs(120);
@@ -301,7 +298,7 @@ impl CacheLayers {
             match self.load_entry(wanted, entry, deletes).await {
                 Ok(Some(base)) if base.complete_from() <= wanted.from => return Ok(Some(base)),
                 // No scan: it would send more requests to a store that does not answer.
-                Err(error) if scan::is_temporary(&error) => return Err(error),
+                Err(error) if is_temporary(&error) => return Err(error),
                 // If the object is unusable for another reason, the sections have the same rows.
                 Ok(_) | Err(_) => {}
             }

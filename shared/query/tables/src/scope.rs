@@ -7,12 +7,10 @@ use datafusion::execution::SessionState;
 use neap_bucket::StoreTime;
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
+use neap_operators::Cancellation;
+use neap_scan::{ScanContext, SnapshotTable, StaleTail};
 
-use crate::{
-    cache_layers::CacheLayers,
-    cancellation::Cancellation,
-    scan::{ScanContext, SnapshotTable, StaleTail},
-};
+use crate::cache_layers::CacheLayers;
 
 /// The state that the tables of all queries share.
 #[derive(Debug)]

@@ -30,6 +30,11 @@ use datafusion::{
 };
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
+use neap_operators::{
+    Cancellation, LastValuesRule, RegexBackslashRule, RenamedColumnsRule, SubqueryRule,
+    TimeRangeRule, interruptible_rules, operator_rules,
+};
+use neap_scan::{STORE_URL, ScanEnvironment, StaleTail};
 use neap_schema::{CacheId, TableId};
 use neap_sql_functions::{GapFillLimit, SqlFunctionsPlanner};
 use neap_wal::TailReader;
@@ -39,17 +44,8 @@ use crate::{
     caches::{
         self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
     },
-    cancellation::Cancellation,
-    last_rows::LastValuesRule,
-    operator_rules::operator_rules,
-    planning_interrupts::interruptible_rules,
-    regex_backslashes::RegexBackslashRule,
-    renamed_columns::RenamedColumnsRule,
-    scan::{self, ScanEnvironment, StaleTail},
     scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
-    subqueries::SubqueryRule,
     system::{SystemSchema, SystemSources},
-    time_range::TimeRangeRule,
 };
 
 /// The catalog of all tables.
@@ -221,7 +217,7 @@ pub fn runtime(settings: &SessionSettings) -> Result<RuntimeEnv> {
         .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_pool_bytes)))
         .with_disk_manager_builder(disk)
         .build()?;
-    let url = ObjectStoreUrl::parse(scan::STORE_URL)?;
+    let url = ObjectStoreUrl::parse(STORE_URL)?;
     runtime.register_object_store(url.as_ref(), Arc::new(InMemory::new()));
     Ok(runtime)
 }

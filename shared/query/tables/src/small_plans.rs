@@ -14,9 +14,10 @@ use datafusion::{
     logical_expr::{LogicalPlan, TableScan},
     physical_plan::ExecutionPlan,
 };
+use neap_scan::SnapshotTable;
 use neap_sql_functions::is_gap_fill;
 
-use crate::{caches::CachedTable, scan::SnapshotTable};
+use crate::caches::CachedTable;
 
 /// Maximum number of rows of a plan that is executed in one partition.
 const MAX_SMALL_ROWS: u64 = 1 << 16;

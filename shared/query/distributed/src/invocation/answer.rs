@@ -27,7 +27,7 @@ use arrow_ipc::{
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use datafusion_distributed::TaskMetrics;
-use neap_tables::release_unused_values;
+use neap_operators::release_unused_values;
 
 use super::metrics::TaskMetricsDocument;
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use neap_bucket::World;
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use tokio::sync::Semaphore;
 
 use super::{InvokeError, TaskFailureKind, TaskInvoker, TaskReply, TaskRequest, TaskRequestError};

@@ -29,7 +29,7 @@ use datafusion_distributed::{
 use futures::{StreamExt, stream, stream::BoxStream};
 use http::{HeaderMap, HeaderValue};
 use neap_bucket::{Bucket, World};
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use tokio::sync::{Notify, oneshot};
 use url::Url;
 

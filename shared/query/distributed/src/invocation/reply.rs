@@ -46,7 +46,7 @@ impl TaskFailureKind {
         if is_refusal(error) {
             return (Self::Refused, text());
         }
-        if neap_tables::is_temporary(error) {
+        if neap_scan::is_temporary(error) {
             return (Self::Temporary, text());
         }
         match error.find_root() {

@@ -26,7 +26,7 @@ use datafusion::{
 use datafusion_distributed::TaskMetrics;
 use futures::{StreamExt, stream, stream::BoxStream};
 use neap_bucket::{Bucket, Get, GetOptions, Key};
-use neap_tables::IoRuntime;
+use neap_scan::IoRuntime;
 use tokio::sync::oneshot;
 
 use super::{

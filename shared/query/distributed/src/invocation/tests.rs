@@ -31,8 +31,8 @@ use datafusion_distributed::{
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use http::HeaderMap;
 use neap_bucket::{Bucket, Key, MemoryStore, ObjectUploads, PutMode, Store, World};
+use neap_scan::IoRuntime;
 use neap_schema::DatabaseId;
-use neap_tables::IoRuntime;
 use tokio::{runtime::Handle, sync::oneshot};
 use url::Url;
 use uuid::Uuid;

@@ -9,9 +9,10 @@ use datafusion::{
 };
 use futures::StreamExt;
 use neap_cache::{CacheError, CacheLayer, CacheLayerBuilder, CacheShape};
+use neap_scan::SnapshotTable;
 use neap_schema::TIME_COLUMN;
 
-use crate::{background::in_background, scan::SnapshotTable};
+use crate::background::in_background;
 
 /// The reason why a base layer was not built. A later attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,10 +11,11 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 use neap_catalog::Table;
+use neap_scan::SnapshotTable;
 use neap_schema::{CacheId, TableId};
 
 use super::{CacheTable, TableCacheDefinition};
-use crate::{scan::SnapshotTable, scope::QueryScope};
+use crate::scope::QueryScope;
 
 /// Returns the provider of a table. If the table has caches and the query may use them,
 /// [`CacheRewrite`](super::CacheRewrite) can replace it by a cache.

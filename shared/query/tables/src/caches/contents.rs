@@ -10,11 +10,9 @@ use arrow::{
 };
 use datafusion::{common::Result, error::DataFusionError};
 use neap_cache::{CacheError, CacheLayer, CacheQuery, CacheShape, KeyFilter};
+use neap_scan::{external, is_lookup};
 
-use crate::{
-    background::in_background,
-    scan::{external, is_lookup},
-};
+use crate::background::in_background;
 
 /// Maximum size of both layers, in bytes, that are read on the thread of the request.
 const MAX_INLINE_READ_BYTES: usize = 256 << 10;

@@ -26,9 +26,8 @@ use datafusion::{
     logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, lit},
 };
 use neap_catalog::{DistinctCacheDefinition, LastCacheDefinition, Table};
+use neap_scan::SnapshotTable;
 use neap_schema::TIME_COLUMN;
-
-use crate::scan::SnapshotTable;
 
 /// Returns the schema of a last value cache: key columns with tags as plain text, value columns, time.
 pub(super) fn last_schema(table: &Table, cache: &LastCacheDefinition) -> SchemaRef {

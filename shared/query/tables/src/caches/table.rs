@@ -13,6 +13,7 @@ use datafusion::{
 use neap_cache::{CacheLayer, CacheShape, KeyFilter};
 use neap_catalog::Table;
 use neap_manifest::TimeRange;
+use neap_scan::{OverlayRequest, SnapshotTable, external};
 use neap_schema::TIME_COLUMN;
 
 use super::{
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     background::in_background,
     cache_layers::{BaseLayerRequest, ScanPolicy},
-    scan::{OverlayRequest, SnapshotTable, external},
     scope::QueryScope,
 };
 

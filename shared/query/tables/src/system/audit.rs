@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{AuditEntry, Catalog};
 use neap_manifest::Snapshot;
+use neap_scan::external;
 
 use super::{
     catalogs::{DATABASE_NAME, databases},
     columns::{NamedColumn, counts_or_null, store_times, table, utf8, utf8_or_null, views_or_null},
     source::{NameFilter, SystemTableSource},
 };
-use crate::scan::external;
 
 /// The changes to one database.
 #[derive(Debug)]

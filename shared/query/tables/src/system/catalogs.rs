@@ -7,10 +7,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use neap_catalog::{
     Catalog, CatalogError, DatabaseCatalog, DatabaseEntry, Deletion, PurgeState, RootCatalog,
 };
+use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::source::NameFilter;
-use crate::scan::external;
 
 /// The column whose filters limit the lookup to some databases.
 pub(super) const DATABASE_NAME: &str = "database_name";

@@ -6,13 +6,13 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{Catalog, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
+use neap_scan::external;
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
     columns::{booleans, counts_or_null, seconds_or_null, table, views},
     source::{NameFilter, SystemTableSource},
 };
-use crate::scan::external;
 
 /// The databases of a cluster.
 #[derive(Debug)]

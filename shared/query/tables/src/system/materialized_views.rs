@@ -12,13 +12,13 @@ use neap_bucket::{Bucket, Stamp, StoreTime};
 use neap_catalog::MaterializedView;
 use neap_manifest::{ManifestError, Snapshot, TableChanges};
 use neap_rollup::{ViewState, view_progress};
+use neap_scan::{ScanContext, external};
 use neap_schema::ViewId;
 
 use super::{
     columns::{counts, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::SystemTableSource,
 };
-use crate::scan::{ScanContext, external};
 
 /// The target of a view whose rows go to another database, which the reader of this one may not know.
 const ANOTHER_DATABASE: &str = "(another database)";

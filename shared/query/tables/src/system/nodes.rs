@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_bucket::Bucket;
 use neap_catalog::{Node, nodes};
+use neap_scan::external;
 use serde_json::json;
 
 use super::{
     columns::{counts, millis, table, views, views_or_null},
     source::SystemTableSource,
 };
-use crate::scan::external;
 
 /// The processes on a bucket.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_manifest::{Section, SectionWithFooter, Snapshot, TimeRange};
+use neap_scan::{ScanContext, external};
 
 use super::{
     columns::{counts, table, utf8},
     source::{NameFilter, SystemTableSource},
 };
-use crate::scan::{ScanContext, external};
 
 /// The column whose filters limit the lookup to some tables.
 const TABLE_NAME: &str = "table_name";

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
+use neap_scan::external;
 
 use super::{
     columns::{table, utf8},
     source::SystemTableSource,
     system_sources::SystemSources,
 };
-use crate::{plugin_files::PluginFile, scan::external};
+use crate::plugin_files::PluginFile;
 
 /// The files of all plugins.
 #[derive(Debug)]

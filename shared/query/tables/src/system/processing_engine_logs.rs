@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{EngineLogLine, EngineLogs, keep_log_lines};
+use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
     source::SystemTableSource,
     system_sources::SystemSources,
 };
-use crate::scan::external;
 
 /// The name of the column `time` before InfluxDB 3.11.
 pub const FORMER_TIME_COLUMN: &str = "event_time";

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use neap_catalog::{DatabaseCatalog, Trigger};
+use neap_scan::external;
 
 use super::columns::{booleans, table, utf8};
-use crate::scan::external;
 
 /// The triggers of a database, by name.
 fn by_name(catalog: &DatabaseCatalog) -> Vec<&Trigger> {

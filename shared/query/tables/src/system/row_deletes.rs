@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::Catalog;
 use neap_manifest::{RowDeleteLog, RowDeleteRequest};
+use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::{
     columns::{counts, seconds_or_null, table, views},
     source::SystemTableSource,
 };
-use crate::scan::external;
 
 /// The requests to delete rows of a database; `None`: of all databases.
 #[derive(Debug)]

@@ -15,8 +15,7 @@ use datafusion::{
     },
     physical_plan::ExecutionPlan,
 };
-
-use crate::io_runtime::IoRuntime;
+use neap_scan::IoRuntime;
 
 /// The source of the rows of a table.
 #[async_trait]

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_bucket::{MAX_CATALOG_AGE, OperationCount, OperationCounts};
 use neap_catalog::{INTERNAL_DATABASE, INTERNAL_DATABASE_ID, RootCatalog};
+use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     source::SystemTableSource,
     system_sources::SystemSources,
 };
-use crate::scan::external;
 
 /// The rows of the table.
 #[derive(Debug)]

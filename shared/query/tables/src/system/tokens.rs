@@ -7,13 +7,13 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{RootCatalog, TokenEntry, TokenId};
+use neap_scan::external;
 
 use super::{
     columns::{counts, counts_or_null, millis, millis_or_null, table, views, views_or_null},
     source::SystemTableSource,
     system_sources::SystemSources,
 };
-use crate::scan::external;
 
 /// The number of characters of a hash that are shown.
 const SHOWN_HASH_CHARS: usize = 9;

@@ -15,6 +15,7 @@ use datafusion::{
 };
 use neap_cache::{KeyFilter, KeyPredicate};
 use neap_manifest::TimeRange;
+use neap_scan::{SnapshotTable, is_stale_snapshot};
 use neap_schema::TIME_COLUMN;
 
 use super::RequiredRows;
@@ -25,7 +26,6 @@ use crate::{
         filters::{is_infallible_on_one_column, key_filter},
         table::CacheRequest,
     },
-    scan::{SnapshotTable, is_stale_snapshot},
     scope::QueryScope,
 };
 
