@@ -63,12 +63,12 @@ const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// # let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
 /// # let times = Arc::new(TimestampNanosecondArray::from(vec![30, 10]));
 /// # let rows = EncodedRows::encode(table, &RecordBatch::try_new(schema, vec![times])?)?;
-/// # let asked = bucket.world().moment();
+/// # let asked = bucket.world().clock_reading();
 /// # let answer = bucket.get(&Key::RootCatalog, GetOptions::default()).await?;
 /// # let proof = FreshnessProof {
 /// #     catalog_version: 1,
 /// #     mark: Stamp::ZERO,
-/// #     proven: answer.date.ok_or("the store gives no time")?,
+/// #     current_at: answer.date.ok_or("the store gives no time")?,
 /// #     tail: None,
 /// #     asked,
 /// # };
