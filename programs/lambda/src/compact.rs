@@ -26,7 +26,10 @@ pub use self::{
     queue::OrderQueue,
 };
 use crate::{
-    interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
+    interface::{
+        EventSource, Interface, PrefixAccess, ScheduleInput,
+        StoreAction::{Delete, Get, List, Put},
+    },
     options::{CommonOptions, OptionsError, parse_count, parse_duration},
     runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
     store::FunctionStore,
@@ -412,64 +415,16 @@ impl Program for CompactProgram {
 }
 
 const COMPACT_ACCESS: &[PrefixAccess] = &[
-    PrefixAccess {
-        prefix: "catalog",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "db/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Delete],
-    },
-    PrefixAccess {
-        prefix: "backups/",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "tail/",
-        actions: &[
-            StoreAction::List,
-            StoreAction::Get,
-            StoreAction::Put,
-            StoreAction::Delete,
-        ],
-    },
-    PrefixAccess {
-        prefix: "data/",
-        actions: &[
-            StoreAction::List,
-            StoreAction::Get,
-            StoreAction::Put,
-            StoreAction::Delete,
-        ],
-    },
-    PrefixAccess {
-        prefix: "cache/",
-        actions: &[
-            StoreAction::List,
-            StoreAction::Get,
-            StoreAction::Put,
-            StoreAction::Delete,
-        ],
-    },
-    PrefixAccess {
-        prefix: "engine/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Delete],
-    },
-    PrefixAccess {
-        prefix: "plugins/",
-        actions: &[StoreAction::List, StoreAction::Delete],
-    },
-    PrefixAccess {
-        prefix: "results/",
-        actions: &[StoreAction::List, StoreAction::Delete],
-    },
-    PrefixAccess {
-        prefix: "nodes/",
-        actions: &[StoreAction::List, StoreAction::Delete],
-    },
+    PrefixAccess::new("catalog", &[Get, Put]),
+    PrefixAccess::new("db/", &[Get, Put, Delete]),
+    PrefixAccess::new("backups/", &[Get, Put]),
+    PrefixAccess::new("tail/", &[List, Get, Put, Delete]),
+    PrefixAccess::new("data/", &[List, Get, Put, Delete]),
+    PrefixAccess::new("cache/", &[List, Get, Put, Delete]),
+    PrefixAccess::new("engine/", &[List, Get, Delete]),
+    PrefixAccess::new("plugins/", &[List, Delete]),
+    PrefixAccess::new("results/", &[List, Delete]),
+    PrefixAccess::new("nodes/", &[List, Delete]),
     // `neap compact` publishes tables, and every collector removes outdated ones.
-    PrefixAccess {
-        prefix: "published/",
-        actions: &[StoreAction::List, StoreAction::Delete],
-    },
+    PrefixAccess::new("published/", &[List, Delete]),
 ];

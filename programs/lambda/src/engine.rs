@@ -21,7 +21,10 @@ use tokio::sync::OnceCell;
 pub use self::events::{EngineEvent, NotificationMessage, SegmentRef, TailLocation};
 use crate::{
     http::{HttpFunction, RouteProvider},
-    interface::{EventSource, Interface, PrefixAccess, ScheduleInput, StoreAction},
+    interface::{
+        EventSource, Interface, PrefixAccess, ScheduleInput,
+        StoreAction::{Abort, Get, List, Put},
+    },
     options::{CommonOptions, OptionsError, PluginOptions},
     query::{QueryService, QueryServiceOptions},
     runtime::{BufferedReply, EventFailure, EventReply, Function, Program},
@@ -384,40 +387,13 @@ impl Program for EngineProgram {
 }
 
 const ENGINE_ACCESS: &[PrefixAccess] = &[
-    PrefixAccess {
-        prefix: "catalog",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "db/",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "tail/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "data/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "cache/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "engine/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "plugins/",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "nodes/",
-        actions: &[StoreAction::List, StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "results/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-    },
+    PrefixAccess::new("catalog", &[Get, Put]),
+    PrefixAccess::new("db/", &[Get, Put]),
+    PrefixAccess::new("tail/", &[List, Get, Put]),
+    PrefixAccess::new("data/", &[Get]),
+    PrefixAccess::new("cache/", &[Get]),
+    PrefixAccess::new("engine/", &[List, Get, Put]),
+    PrefixAccess::new("plugins/", &[Get, Put]),
+    PrefixAccess::new("nodes/", &[List, Get]),
+    PrefixAccess::new("results/", &[Get, Put, Abort]),
 ];

@@ -77,6 +77,12 @@ pub struct PrefixAccess {
     pub actions: &'static [StoreAction],
 }
 
+impl PrefixAccess {
+    pub(crate) const fn new(prefix: &'static str, actions: &'static [StoreAction]) -> Self {
+        Self { prefix, actions }
+    }
+}
+
 /// The interface that a binary declares.
 #[derive(Clone, Copy, Debug)]
 pub struct Interface {

@@ -24,7 +24,10 @@ use crate::{
     http_service::{
         HttpOnlyFunction, catalog_unavailable, complete_routes, fault_of_body, http_function,
     },
-    interface::{EventSource, Interface, PrefixAccess, StoreAction},
+    interface::{
+        EventSource, Interface, PrefixAccess,
+        StoreAction::{Abort, Get, List, Put},
+    },
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
@@ -253,26 +256,11 @@ impl Program for WriteProgram {
         endpoints: &[EndpointFunction::Every, EndpointFunction::Write],
         events: &[EventSource::Http],
         store: &[
-            PrefixAccess {
-                prefix: "catalog",
-                actions: &[StoreAction::Get, StoreAction::Put],
-            },
-            PrefixAccess {
-                prefix: "console/",
-                actions: &[StoreAction::Get],
-            },
-            PrefixAccess {
-                prefix: "db/",
-                actions: &[StoreAction::Get, StoreAction::Put],
-            },
-            PrefixAccess {
-                prefix: "tail/",
-                actions: &[StoreAction::List, StoreAction::Put],
-            },
-            PrefixAccess {
-                prefix: "results/",
-                actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-            },
+            PrefixAccess::new("catalog", &[Get, Put]),
+            PrefixAccess::new("console/", &[Get]),
+            PrefixAccess::new("db/", &[Get, Put]),
+            PrefixAccess::new("tail/", &[List, Put]),
+            PrefixAccess::new("results/", &[Get, Put, Abort]),
         ],
         calls: &["s3express:CreateSession"],
     };

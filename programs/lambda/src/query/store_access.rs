@@ -1,44 +1,20 @@
 //! The store access that the query function declares.
 
-use crate::interface::{PrefixAccess, StoreAction};
+use crate::interface::{
+    PrefixAccess,
+    StoreAction::{Abort, Get, List, Put},
+};
 
 /// Store access of the query function. It puts segments into the tail because it deletes rows and refreshes views, and
 /// exports because of `COPY` statements. Large answers of tasks are results, too.
 pub(super) const QUERY_ACCESS: &[PrefixAccess] = &[
-    PrefixAccess {
-        prefix: "catalog",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "db/",
-        actions: &[StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "tail/",
-        actions: &[StoreAction::List, StoreAction::Get, StoreAction::Put],
-    },
-    PrefixAccess {
-        prefix: "data/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "cache/",
-        actions: &[StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "engine/",
-        actions: &[StoreAction::List, StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "exports/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-    },
-    PrefixAccess {
-        prefix: "nodes/",
-        actions: &[StoreAction::List, StoreAction::Get],
-    },
-    PrefixAccess {
-        prefix: "results/",
-        actions: &[StoreAction::Get, StoreAction::Put, StoreAction::Abort],
-    },
+    PrefixAccess::new("catalog", &[Get, Put]),
+    PrefixAccess::new("db/", &[Get, Put]),
+    PrefixAccess::new("tail/", &[List, Get, Put]),
+    PrefixAccess::new("data/", &[Get]),
+    PrefixAccess::new("cache/", &[Get]),
+    PrefixAccess::new("engine/", &[List, Get]),
+    PrefixAccess::new("exports/", &[Get, Put, Abort]),
+    PrefixAccess::new("nodes/", &[List, Get]),
+    PrefixAccess::new("results/", &[Get, Put, Abort]),
 ];
