@@ -5,7 +5,10 @@
 //! server can send, even one that can't send trailers.
 
 use axum::{body::Body, response::Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
@@ -75,6 +78,8 @@ pub(crate) fn into_grpc(response: Response, has_route: bool) -> Response {
     // Encoded text is ASCII, so the other branch is never taken.
     let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static(""));
     head.status = StatusCode::OK;
+    // The answer has no body. Clients refuse one whose announced length is another.
+    head.headers.remove(CONTENT_LENGTH);
     head.headers.insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
     head.headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code)));
     head.headers.insert(GRPC_MESSAGE, message);
@@ -89,7 +94,11 @@ mod tests {
     use crate::ApiError;
 
     fn answer(error: ApiError, has_route: bool) -> (u16, String, String) {
-        let response = into_grpc(error.into_response(), has_route);
+        let mut refusal = error.into_response();
+        // As the router does.
+        refusal.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(68));
+        let response = into_grpc(refusal, has_route);
+        assert!(!response.headers().contains_key(CONTENT_LENGTH));
         let header = |name| response.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "application/grpc");
         (

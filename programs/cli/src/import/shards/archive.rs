@@ -98,15 +98,21 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
         if header.as_bytes().iter().all(|byte| *byte == 0) {
             return Ok(true);
         }
+        if !is_intact(&header) {
+            return Err(io::Error::other("a header of the archive is damaged"));
+        }
         let size = header.entry_size()?;
         let mut contents = archive.by_ref().take(size);
         match header.entry_type() {
-            kind @ (EntryType::GNULongName | EntryType::XHeader) if size <= MAX_NAME_BYTES => {
+            kind @ (EntryType::GNULongName | EntryType::XHeader) => {
+                if size > MAX_NAME_BYTES {
+                    return Err(io::Error::other("a name in the archive is too long"));
+                }
                 let mut extension = Vec::new();
                 contents.read_to_end(&mut extension)?;
                 long_name = name_of_extension(kind, &extension).or(long_name);
             }
-            EntryType::Regular => {
+            EntryType::Regular | EntryType::Continuous => {
                 let name = long_name.take().unwrap_or_else(|| text(&header.path_bytes()));
                 match file_name(&name) {
                     Some(name) => {
@@ -116,7 +122,13 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
                     None => drop(io::copy(&mut contents, &mut io::sink())?),
                 }
             }
-            _ => drop(io::copy(&mut contents, &mut io::sink())?),
+            kind => {
+                io::copy(&mut contents, &mut io::sink())?;
+                // The long name of a folder is not that of the next file.
+                if !matches!(kind, EntryType::GNULongLink | EntryType::XGlobalHeader) {
+                    long_name = None;
+                }
+            }
         }
         if contents.limit() > 0 {
             return Err(io::Error::other("a file of the archive ends early"));
@@ -124,6 +136,15 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
         let padding = size.next_multiple_of(RECORD_BYTES) - size;
         io::copy(&mut archive.by_ref().take(padding), &mut io::sink())?;
     }
+}
+
+/// Returns whether a header has the checksum of its bytes, of which those of the checksum count as blanks.
+fn is_intact(header: &Header) -> bool {
+    let blanks = 148..156;
+    let bytes = header.as_bytes().iter().enumerate();
+    let counted = bytes.map(|(at, byte)| if blanks.contains(&at) { b' ' } else { *byte });
+    let sum: u32 = counted.map(u32::from).sum();
+    header.cksum().is_ok_and(|stored| stored == sum)
 }
 
 /// Returns the name in a GNU or PAX header.
@@ -217,6 +238,27 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_damaged_header_is_an_error() {
+        let archive = tar(&[("1.tsm", b"x")]);
+        for at in [0, 100, 150] {
+            let mut damaged = archive.clone();
+            damaged[at] ^= 1;
+            assert!(extracted(&damaged).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn the_long_name_of_a_folder_is_not_that_of_the_next_file() {
+        let mut archive = Builder::new(Vec::new());
+        let mut folder = header(b"");
+        folder.set_entry_type(EntryType::Directory);
+        archive.append_data(&mut folder, "autogen/".repeat(20), &b""[..]).unwrap();
+        archive.append_data(&mut header(b"x"), "2/1.tsm", &b"x"[..]).unwrap();
+        let files = extracted(&archive.into_inner().unwrap()).unwrap();
+        assert_eq!(files, [("1.tsm".to_owned(), b"x".to_vec())]);
     }
 
     #[test]
