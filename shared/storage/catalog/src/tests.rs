@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation,
-    ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
+    PausedClock, ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
 };
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use neap_test_inputs::cases;
@@ -25,24 +25,31 @@ use crate::{
 
 /// The paused clock of tokio, with an adjustable wall clock.
 #[derive(Debug)]
-struct PausedClock {
-    start: tokio::time::Instant,
+struct AdjustableClock {
+    paused: PausedClock,
     step_micros: AtomicI64,
 }
 
-impl Clock for PausedClock {
+impl AdjustableClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            paused: PausedClock::new(1_757_510_705_000_000),
+            step_micros: AtomicI64::new(0),
+        })
+    }
+}
+
+impl Clock for AdjustableClock {
     fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
-        1_757_510_705_000_000 + elapsed + self.step_micros.load(Ordering::Relaxed)
+        self.paused.wall_micros() + self.step_micros.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        self.paused.monotonic()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        self.paused.sleep(duration)
     }
 }
 
@@ -56,7 +63,7 @@ pub(crate) struct RequestCounts {
 #[derive(Debug)]
 struct InstrumentedStore {
     inner: MemoryStore,
-    clock: Arc<PausedClock>,
+    clock: Arc<AdjustableClock>,
     delay_micros: AtomicU64,
     failing: AtomicBool,
     gets: AtomicUsize,
@@ -118,16 +125,9 @@ pub(crate) struct CatalogFixture {
 
 impl CatalogFixture {
     pub(crate) fn new() -> Self {
-        let clock = Arc::new(PausedClock {
-            start: tokio::time::Instant::now(),
-            step_micros: AtomicI64::new(0),
-        });
-        let store_clock: Arc<PausedClock> = Arc::new(PausedClock {
-            start: clock.start,
-            step_micros: AtomicI64::new(0),
-        });
+        let clock = AdjustableClock::new();
         let store = Arc::new(InstrumentedStore {
-            inner: MemoryStore::new(store_clock),
+            inner: MemoryStore::new(AdjustableClock::new()),
             clock: Arc::clone(&clock),
             delay_micros: AtomicU64::new(0),
             failing: AtomicBool::new(false),

@@ -40,8 +40,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, MemoryStore, Operation,
-    ProtocolMargins, ProtocolRules, Put, PutMode, Stamp, Store, StoreError, StoreResponse,
-    StoreTime, World, WriteOrder,
+    PausedClock, ProtocolMargins, ProtocolRules, Put, PutMode, Stamp, Store, StoreError,
+    StoreResponse, StoreTime, World, WriteOrder,
 };
 use neap_catalog::Catalog;
 use neap_schema::{ColumnType, DatabaseId, TableId};
@@ -109,14 +109,14 @@ pub(crate) fn job(kind: JobKind) -> JobRecord {
 /// A clock over Tokio's paused time that can be set forward.
 #[derive(Debug)]
 pub(crate) struct TestClock {
-    start: tokio::time::Instant,
+    paused: PausedClock,
     step_micros: AtomicI64,
 }
 
 impl TestClock {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            start: tokio::time::Instant::now(),
+            paused: PausedClock::new(1_757_510_705_000_000),
             step_micros: AtomicI64::new(0),
         })
     }
@@ -129,17 +129,15 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
-        1_757_510_705_000_000 + elapsed + self.step_micros.load(Ordering::Relaxed)
+        self.paused.wall_micros() + self.step_micros.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        self.paused.monotonic()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        self.paused.sleep(duration)
     }
 }
 
