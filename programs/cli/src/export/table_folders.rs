@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use sha2::{Digest, Sha256};
+
 use super::{TimeRange, manifest::PartRecord};
 
 /// Names in the directory of an export that no table can have.
@@ -14,6 +16,12 @@ const RESERVED: [&str; 4] = [
 
 /// The number of digits of the offset in the name of a part: that of the nanoseconds of a day.
 const OFFSET_DIGITS: usize = 14;
+
+/// Maximum bytes of a folder's name without a suffix such as `~2`. File systems allow 255 bytes with it.
+const MAX_FOLDER_BYTES: usize = 230;
+
+/// The number of hexadecimal digits of the checksum that stands for the end of a long name.
+const CHECKSUM_DIGITS: usize = 16;
 
 /// A table and the folder of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +55,7 @@ pub(super) fn table_folders(mut names: Vec<String>, finished: &[PartRecord]) -> 
     let tables = names.into_iter().map(|name| {
         let folder = match kept.get(name.as_str()) {
             Some(folder) => (*folder).to_owned(),
-            None => unused(&escape(&name), &mut used),
+            None => unused(&folder_name(&name), &mut used),
         };
         ExportTable { name, folder }
     });
@@ -77,6 +85,23 @@ pub(super) fn is_part_path(path: &str, extension: &str) -> bool {
     let is_offset =
         |text: &str| text.len() == OFFSET_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     day.starts_with("day=") && offset.is_some_and(is_offset)
+}
+
+/// Returns the escaped name of a table. If it is too long for a file system, `~` and a checksum of the name replace its
+/// end, so that the same table has the same folder in each export.
+fn folder_name(name: &str) -> String {
+    let escaped = escape(name);
+    if escaped.len() <= MAX_FOLDER_BYTES {
+        return escaped;
+    }
+    let begin: String = escaped.chars().take(MAX_FOLDER_BYTES - CHECKSUM_DIGITS - 1).collect();
+    // An escape that is cut through would be another character, or none.
+    let whole: &str = match begin.rfind('%') {
+        Some(at) if at + 3 > begin.len() => begin.get(..at).unwrap_or_default(),
+        _ => &begin,
+    };
+    let checksum = hex::encode(Sha256::digest(name));
+    format!("{whole}~{checksum:.CHECKSUM_DIGITS$}")
 }
 
 /// Returns a name that is a plain file name on every system: letters, digits, `-`, `_` and inner dots as they are, and
@@ -116,6 +141,28 @@ mod tests {
         assert_eq!(escape("../a/b"), "%2E.%2Fa%2Fb");
         assert_eq!(escape(".."), "%2E.");
         assert_eq!(escape("%41 ä"), "%2541%20%C3%A4");
+    }
+
+    #[test]
+    fn a_folder_fits_into_a_file_system_however_long_the_name_of_its_table_is() {
+        for unit in ["a", "é", "表", "😀"] {
+            for length in [1, 29, 76, 77, 229, 230, 231, 5_000] {
+                let name = format!("x{}", unit.repeat(length));
+                let folder = folder_name(&name);
+                assert!(folder.len() <= MAX_FOLDER_BYTES, "{folder}");
+                assert_eq!(folder, folder_name(&name));
+                let begin = folder.split('~').next().unwrap();
+                assert!(escape(&name).starts_with(begin), "{folder}");
+                assert!(
+                    begin.split('%').skip(1).all(|digits| digits.len() == 2),
+                    "{folder}"
+                );
+                assert_ne!(folder, folder_name(&format!("{name}{unit}")));
+            }
+        }
+        let [one, other] = ["A", "a"].map(|end| format!("{}{end}", "a".repeat(300)));
+        assert_ne!(folder_name(&one), folder_name(&other));
+        assert!(folder_name(&"表".repeat(29)).contains('~'));
     }
 
     #[test]
