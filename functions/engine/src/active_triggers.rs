@@ -85,7 +85,8 @@ impl ActiveTriggers {
         last.map(Arc::clone)
     }
 
-    /// Reads the triggers from catalogs validated at most `max_age` ago.
+    /// Reads the triggers from catalogs validated at most `max_age` ago. The triggers of a database whose catalog is
+    /// damaged stay as last read.
     pub(crate) async fn refresh(
         &self,
         catalog: &Catalog,
@@ -96,7 +97,17 @@ impl ActiveTriggers {
         let mut foreign = BTreeSet::new();
         let databases = root.value.databases_with_triggers();
         for (database, entry) in databases {
-            let of_database = catalog.database(database, max_age).await?;
+            let of_database = match catalog.database(database, max_age).await {
+                Ok(of_database) => of_database,
+                Err(CatalogError::Format(error)) => {
+                    tracing::warn!(%database, %error, "the triggers of a database can't be read");
+                    let held = self.all();
+                    let kept = held.range(TriggerRef::of_database(database));
+                    triggers.extend(kept.map(|(key, known)| (*key, Arc::clone(known))));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let database_name: Arc<str> = Arc::from(entry.name.as_str());
             let enabled = of_database.value.triggers();
             for trigger in enabled.filter(|trigger| !trigger.disabled) {
@@ -152,5 +163,55 @@ impl ActiveTriggers {
         };
         *held = Arc::new(triggers);
         changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::{Bucket, Key, MemoryStore, ProtocolMargins, PutMode, Store, World};
+    use neap_catalog::{ErrorBehavior, NewTrigger};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_catalog_stops_no_triggers() {
+        let world = World::system();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let bucket = Bucket::new(Arc::clone(&store) as _, world);
+        let process = || Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
+        let catalog = process();
+        catalog.rules().await.unwrap();
+        let new = NewTrigger {
+            name: "t".to_owned(),
+            plugin: "t.py".to_owned(),
+            code: None,
+            specification: TriggerSpecification::AllTablesWalWrite,
+            arguments: None,
+            run_async: false,
+            error_behavior: ErrorBehavior::Log,
+            cancel_on_disconnect: false,
+            disabled: false,
+        };
+        let one = catalog.create_database("one", None).await.unwrap();
+        let other = catalog.create_database("other", None).await.unwrap();
+        for database in [one, other] {
+            catalog.create_trigger(database, &new).await.unwrap();
+        }
+        let triggers = ActiveTriggers::default();
+        triggers.refresh(&catalog, Duration::ZERO).await.unwrap();
+        assert_eq!(triggers.all().len(), 2);
+
+        let key = Key::DatabaseCatalog(one).to_string();
+        store.put(&key, "damage".into(), PutMode::Overwrite).await.unwrap();
+        let changes = triggers.refresh(&process(), Duration::ZERO).await.unwrap();
+        assert!(changes.gone.is_empty());
+        assert_eq!(triggers.all().len(), 2);
+        let of_new_process = ActiveTriggers::default();
+        of_new_process.refresh(&process(), Duration::ZERO).await.unwrap();
+        let all = of_new_process.all();
+        assert_eq!(
+            all.keys().map(|key| key.database).collect::<Vec<_>>(),
+            [other]
+        );
     }
 }

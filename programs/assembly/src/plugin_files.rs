@@ -60,6 +60,16 @@ impl PluginFileLister {
             ) => {
                 return Ok(Vec::new());
             }
+            // The files of other triggers are shown.
+            Err(
+                error @ (PluginCodeError::Missing(_)
+                | PluginCodeError::Format(_)
+                | PluginCodeError::Invalid(_)
+                | PluginCodeError::Io(_)),
+            ) => {
+                tracing::warn!(trigger = trigger.name, %error, "the code of a trigger can't be read");
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         };
         let found = tokio::task::spawn_blocking(move || found(&laid_down.path))

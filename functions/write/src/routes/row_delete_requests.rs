@@ -14,7 +14,7 @@ use axum::{
 };
 use http::HeaderValue;
 use neap_bucket::{Stamp, StoreTime};
-use neap_catalog::{ANY_AGE, DatabaseAction, RootCatalog};
+use neap_catalog::{ANY_AGE, CatalogError, DatabaseAction, RootCatalog};
 use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER, parse_query};
 use neap_manifest::{
     LoggedRowDelete, MAX_PENDING_ROW_DELETES, ManifestError, RowDeleteLog, RowDeleteRequest,
@@ -432,7 +432,15 @@ impl CurrentNames {
                 continue;
             }
             names.databases.insert(database, entry.name.clone());
-            let catalog = service.catalog.database(database, ANY_AGE).await?.value;
+            let catalog = match service.catalog.database(database, ANY_AGE).await {
+                Ok(catalog) => catalog.value,
+                // The names of its tables are unknown, and the requests of other databases are shown.
+                Err(CatalogError::Format(error)) => {
+                    tracing::warn!(%database, %error, "the names in row delete requests are unknown");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             for table in catalog.tables() {
                 let key = (database, table.id());
                 names.tables.insert(key, table.name().to_owned());

@@ -1,8 +1,10 @@
 //! Tests of row delete requests: their answers, their log, and what is refused.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
-use neap_bucket::Stamp;
+use neap_bucket::{Key, PutMode, Stamp, Store};
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_schema::{DatabaseId, TableId};
 use serde_json::{Value, json};
@@ -107,6 +109,29 @@ async fn requests_are_listed_by_database_table_state_and_sequence() {
             "{query}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_a_database_that_cannot_be_read_hide_no_others() {
+    let bed = WriteTestBed::new();
+    let instance = written(&bed).await;
+    assert_eq!(instance.write("garden", "beds v=1 1").await.status, 204);
+    for (db, table) in [("garden", "beds"), ("home", "rooms")] {
+        let body = json!({ "db": db, "table": table, "all_time": true });
+        let reply = instance.post_json(REQUESTS, &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+    let garden = instance.catalog.database_by_name("garden", Duration::ZERO).await;
+    let garden = garden.unwrap().unwrap();
+    for key in [Key::DatabaseCatalog(garden), Key::Manifest(garden)] {
+        let key = key.to_string();
+        let damage = bed.memory.put(&key, "damage".into(), PutMode::Overwrite);
+        damage.await.unwrap();
+    }
+    let requests = bed.instance().requests("").await;
+    assert_eq!(sequences(&requests), [1, 2]);
+    let stale: Vec<_> = requests.iter().map(|request| &request["table_name_stale"]).collect();
+    assert_eq!(stale, [&json!(true), &json!(false)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,6 +115,15 @@ async fn the_plugin_folder_lists_only_files_that_triggers_run() {
 }
 
 #[tokio::test]
+async fn a_trigger_whose_code_is_lost_hides_no_others() {
+    let stage = PluginFolderFixture::new().await;
+    stage.plugin("a.py", "123");
+    stage.trigger("lost", "lost.py", Some(CodeHash([7; 32]))).await;
+    stage.trigger("one", "a.py", None).await;
+    insta::assert_snapshot!(stage.listed().await, @"one | a.py | /plugins/a.py | 3");
+}
+
+#[tokio::test]
 async fn files_in_the_bucket_are_those_of_the_pinned_code() {
     let stage = PluginFolderFixture::new().await;
     let code = &stage.files.code;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::{ObjectFormat, RegisterValue, StoreTime};
+use neap_bucket::{FormatError, ObjectFormat, RegisterValue, StoreTime};
 use neap_schema::{DatabaseId, TableId};
 use neap_write::{IMPORT_RETENTION, SettledImport};
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,22 @@ pub(crate) enum ImportAttemptEnd {
 }
 
 impl ImportJob {
+    /// Returns a job to show in place of one whose register can't be read.
+    pub(crate) fn unreadable(id: Ulid, error: &FormatError) -> Self {
+        let created_ms = i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX);
+        let status = match error {
+            // Processes of the newer release continue the job.
+            FormatError::Newer { .. } => ImportStatus::Failed,
+            FormatError::Magic { .. } | FormatError::Damaged { .. } => ImportStatus::TerminalFailed,
+        };
+        Self {
+            status,
+            created: Some(StoreTime::from_micros(created_ms.saturating_mul(1_000))),
+            message: Some(truncated(format!("the job can't be read: {error}"))),
+            ..Self::default()
+        }
+    }
+
     /// Returns whether the job is over.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(

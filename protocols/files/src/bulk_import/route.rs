@@ -46,18 +46,25 @@ pub fn import_router(worker: Arc<ImportWorker>) -> Router {
         .with_state(worker)
 }
 
-/// `GET`: the jobs of databases that the caller may write to, oldest first.
+/// `GET`: the jobs of databases that the caller may write to, oldest first. Callers who may write to all databases also
+/// see jobs that can't be read.
 async fn list(
     State(worker): WorkerState,
     caller: Caller,
 ) -> Result<Json<Vec<ImportInfo>>, ApiError> {
     let jobs = worker.store.jobs(|_| false).await.map_err(unavailable)?;
-    let shown = jobs
-        .iter()
-        .filter(|(_, job)| caller.may(DatabaseAction::Write, Some(job.file.database)));
-    Ok(Json(
-        shown.map(|(id, job)| ImportInfo::new(*id, job)).collect(),
-    ))
+    let shown = jobs.iter().filter_map(|(id, job)| {
+        let (database, info) = match job {
+            Ok(job) => (Some(job.file.database), ImportInfo::new(*id, job)),
+            // It is unknown whose job it is.
+            Err(error) => {
+                let job = ImportJob::unreadable(*id, error);
+                (None, ImportInfo::new(*id, &job))
+            }
+        };
+        caller.may(DatabaseAction::Write, database).then_some(info)
+    });
+    Ok(Json(shown.collect()))
 }
 
 /// `POST`: stores a file, and answers with its job.

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, CommitOutcome, Get, GetOptions, Key, ListRequest, ObjectHeaders, ObjectUploads,
-    PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp, StoreError,
-    StoreTime, UploadMode, VersionedValue,
+    Bucket, CommitOutcome, FormatError, Get, GetOptions, Key, ListRequest, ObjectHeaders,
+    ObjectUploads, PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp,
+    StoreError, StoreTime, UploadMode, VersionedValue,
 };
 use neap_write::SettledImport;
 use ulid::Ulid;
@@ -48,6 +48,9 @@ pub(crate) enum ImportStoreError {
     #[error("the file of the job is gone")]
     NoFile,
 }
+
+/// A job, or the reason why its register can't be read.
+pub(crate) type ListedJob = (Ulid, Result<ImportJob, FormatError>);
 
 /// The jobs and files of imports.
 #[derive(Clone, Debug)]
@@ -114,11 +117,11 @@ impl ImportStore {
     /// Returns all jobs except those that `known` is true for, oldest first: 1 LIST, and 1 GET for each.
     ///
     /// # Errors
-    /// A job can't be read, or the store does not answer.
+    /// The store does not answer.
     pub(crate) async fn jobs(
         &self,
         known: impl Fn(Ulid) -> bool,
-    ) -> Result<Vec<(Ulid, ImportJob)>, ImportStoreError> {
+    ) -> Result<Vec<ListedJob>, ImportStoreError> {
         let listed = self.list().await?;
         self.read_all(listed.jobs.into_iter().filter(|id| !known(*id))).await
     }
@@ -126,14 +129,19 @@ impl ImportStore {
     async fn read_all(
         &self,
         ids: impl Iterator<Item = Ulid>,
-    ) -> Result<Vec<(Ulid, ImportJob)>, ImportStoreError> {
+    ) -> Result<Vec<ListedJob>, ImportStoreError> {
         let reads = ids.map(|id| async move {
-            let job = self.register(id).read(None).await?;
-            Ok::<_, ImportStoreError>((id, ImportJob::clone(&job.value)))
+            match self.register(id).read(None).await {
+                Ok(job) => Ok((id, Ok(ImportJob::clone(&job.value)))),
+                Err(RegisterError::Format(error)) => Ok((id, Err(error))),
+                Err(error) => Err(ImportStoreError::from(error)),
+            }
         });
-        let jobs: Vec<_> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+        let mut jobs: Vec<ListedJob> =
+            stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
         // A job that was deleted meanwhile is empty.
-        Ok(jobs.into_iter().filter(|(_, job)| job.created.is_some()).collect())
+        jobs.retain(|(_, job)| !job.as_ref().is_ok_and(|job| job.created.is_none()));
+        Ok(jobs)
     }
 
     /// Begins to store the file of a new job.
@@ -271,7 +279,7 @@ impl ImportStore {
     /// Deletes jobs that ended long ago, and old files without job: 1 LIST, 1 GET for each job, and DELETEs.
     ///
     /// # Errors
-    /// A job can't be read, or the store does not answer.
+    /// The store does not answer.
     pub(crate) async fn collect_garbage(&self) -> Result<(), ImportStoreError> {
         let mut listed = self.list().await?;
         let jobs = self.read_all(listed.jobs.iter().copied()).await?;
@@ -280,9 +288,15 @@ impl ImportStore {
         };
         let mut garbage = Vec::new();
         for (id, job) in &jobs {
-            if !job.has_ended() {
-                listed.files.remove(id);
-            } else if job.ended.is_some_and(|ended| now.since(ended) >= ENDED_JOB_AGE) {
+            let ended = match job {
+                Ok(job) if job.has_ended() => job.ended,
+                // An unreadable job may be one of a newer release, which continues it.
+                Ok(_) | Err(_) => {
+                    listed.files.remove(id);
+                    continue;
+                }
+            };
+            if ended.is_some_and(|ended| now.since(ended) >= ENDED_JOB_AGE) {
                 garbage.push(Key::ImportJob(*id).to_string());
             }
         }

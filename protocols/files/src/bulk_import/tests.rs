@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, Key, ListRequest, MemoryStore, ObjectUploads,
-    PausedClock, ProtocolMargins, ProtocolRules, Store, World,
+    PausedClock, ProtocolMargins, ProtocolRules, PutMode, Store, World,
 };
 use neap_catalog::Catalog;
 use neap_http::{Caller, Metrics};
@@ -300,6 +300,35 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
         Vec::<String>::new()
     );
     assert_eq!(fixture.jobs().await, Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_read_hides_no_others() {
+    let fixture = ImportTestBed::new().await;
+    let (damaged, upload) = fixture.worker.store.begin_file().await.unwrap();
+    upload.finish().await.unwrap();
+    let key = Key::ImportJob(damaged).to_string();
+    let damage = fixture.memory.put(&key, "damage".into(), PutMode::Create);
+    damage.await.unwrap();
+    assert_eq!(fixture.upload(&TARGET, &file(10)).await.0, 200);
+
+    assert!(fixture.import_all().await);
+    assert_eq!(fixture.rows().await, 10);
+    let jobs = fixture.jobs().await;
+    let status = |job: &Value| job["status"].as_str().unwrap().to_owned();
+    let mut shown: Vec<String> = jobs.iter().map(status).collect();
+    shown.sort();
+    assert_eq!(shown, ["imported", "terminal_failed"]);
+    let failed = jobs.iter().find(|job| job["status"] == "terminal_failed").unwrap();
+    let message = failed["last_message"].as_str().unwrap();
+    assert!(message.starts_with("the job can't be read: "), "{message}");
+    assert!(message.contains(&key), "{message}");
+
+    let clock = &fixture.worker.service.world().clock;
+    clock.sleep(Duration::from_secs(8 * 24 * 60 * 60)).await;
+    fixture.worker.store.collect_garbage().await.unwrap();
+    let file = Key::ImportFile(damaged).to_string();
+    assert_eq!(fixture.keys(Key::IMPORTS_PREFIX).await, [file, key]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,8 +155,8 @@ impl ImportWorker {
         self.world().timeout(time, self.new_job.notified()).await;
     }
 
-    /// Imports the files of all jobs that no other worker has claimed. Returns whether all jobs have ended; `ended` has
-    /// their ids.
+    /// Imports the files of all jobs that no other worker has claimed. Returns whether all readable jobs have ended;
+    /// `ended` has their ids.
     pub(crate) async fn import_all(
         &self,
         ended: &mut BTreeSet<Ulid>,
@@ -164,6 +164,13 @@ impl ImportWorker {
         let jobs = self.store.jobs(|id| ended.contains(&id)).await?;
         let mut have_all_ended = true;
         for (id, job) in jobs {
+            let job = match job {
+                Ok(job) => job,
+                Err(error) => {
+                    tracing::warn!(%id, %error, "an import job can't be read");
+                    continue;
+                }
+            };
             if job.has_ended() || self.import(id, &job.file).await {
                 ended.insert(id);
             } else {

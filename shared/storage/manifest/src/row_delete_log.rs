@@ -252,7 +252,15 @@ impl RowDeleteLog {
             .collect();
         for database in databases {
             let progress = if exists(database) {
-                Some(delete_progress(&self.bucket, database).await?)
+                match delete_progress(&self.bucket, database).await {
+                    Ok(progress) => Some(progress),
+                    // Its requests stay pending, and those of other databases progress.
+                    Err(ManifestError::Format(error)) => {
+                        tracing::warn!(%database, %error, "the progress of row deletes is unknown");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             } else {
                 // Nothing is left of the database.
                 None
