@@ -210,6 +210,13 @@ async fn answers_match_influxdb() {
             400,
             "table name cannot be empty",
         ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"a\u0000b","tags":["a"],"fields":[]}"#,
+            400,
+            r"the name of the table 'a\0b' contains a NUL character",
+        ),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
         (
             "DELETE",

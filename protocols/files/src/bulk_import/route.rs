@@ -13,7 +13,7 @@ use neap_bucket::StoreTime;
 use neap_catalog::{CatalogError, DatabaseAction, Table, validate_database_name};
 use neap_file_formats::{PARQUET_TAIL_BYTES, ParquetSummary, ReadError, parquet_footer_bytes};
 use neap_http::{ApiError, Caller, ErrorBody, Kind};
-use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, DatabaseId};
+use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, DatabaseId, validate_table_name};
 use neap_write::{WriteService, authorize_write};
 use serde::Serialize;
 use ulid::Ulid;
@@ -146,7 +146,11 @@ async fn receive(
                 authorize_write(&worker.service, caller, &database).await?;
                 upload.database = Some(database);
             }
-            "table" => upload.table = Some(body.text(name, MAX_NAME_BYTES).await?),
+            "table" => {
+                let table = body.text(name, MAX_NAME_BYTES).await?;
+                validate_table_name(&table).map_err(refused)?;
+                upload.table = Some(table);
+            }
             "column_metadata" => {
                 let text = body.text(name, MAX_METADATA_BYTES).await?;
                 upload.columns = text.parse().map_err(refused)?;

@@ -269,12 +269,19 @@ async fn uploads_that_do_not_fit_are_refused_and_leave_nothing() {
     let fixture = ImportTestBed::new().await;
     let good = file(10);
     let missing = [("database", "nope"), TARGET[1], TARGET[2]];
+    let with_nul = [TARGET[0], ("table", "a\0b"), TARGET[2]];
     /// Parts, file, status, message.
     type RefusedUpload<'a> = (&'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
-    let cases: [RefusedUpload<'_>; 6] = [
+    let cases: [RefusedUpload<'_>; 7] = [
         (&TARGET[1..], &good, 400, "missing database"),
         (&TARGET[..1], &good, 400, "missing table"),
         (&missing, &good, 404, "Database not found nope"),
+        (
+            &with_nul,
+            &good,
+            400,
+            r"the name of the table 'a\0b' contains a NUL character",
+        ),
         (
             &TARGET[..2],
             &good,

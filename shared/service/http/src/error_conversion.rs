@@ -40,6 +40,7 @@ impl From<CatalogError> for ApiError {
                 Self::json(Kind::Invalid, message)
             }
             CatalogError::EmptyName { .. }
+            | CatalogError::InvalidTableName(_)
             | CatalogError::ReservedColumn { .. }
             | CatalogError::DuplicateColumn { .. }
             | CatalogError::TypeConflict { .. }

@@ -103,7 +103,7 @@ impl Catalog {
     /// that the caller has validated against. Additions by other instances since then are not a conflict.
     ///
     /// # Errors
-    /// `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of the commit.
+    /// `TypeConflict`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an error of the commit.
     pub async fn add(
         &self,
         database: DatabaseId,
@@ -124,8 +124,8 @@ impl Catalog {
     /// Creates a table with these tags, in the order of the series key, and fields.
     ///
     /// # Errors
-    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `EmptyName`, `Limit`,
-    /// or an error of the commit.
+    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an
+    /// error of the commit.
     pub async fn create_table(
         &self,
         database: DatabaseId,

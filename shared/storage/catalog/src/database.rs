@@ -7,7 +7,7 @@ use std::{
 };
 
 use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder};
-use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId};
+use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId, validate_table_name};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -237,9 +237,7 @@ impl DatabaseCatalog {
 
     /// Adds a table with the single column `time`.
     fn add_table(&mut self, name: &str) -> Result<TableId, CatalogError> {
-        if name.is_empty() {
-            return Err(CatalogError::EmptyName { what: "table" });
-        }
+        validate_table_name(name)?;
         let id = self.next_table;
         let no_more = CatalogError::NoMoreIds { what: "table" };
         self.next_table = id.next().ok_or(no_more)?;
@@ -312,10 +310,8 @@ impl DatabaseCatalog {
         });
         let id = find_dropped(all, dropped, now)?;
         let original = self.tables.get(&id).map(|table| table.original_name());
+        name.map_or(Ok(()), validate_table_name)?;
         let name = name.or(original).unwrap_or_default().to_owned();
-        if name.is_empty() {
-            return Err(CatalogError::EmptyName { what: "table" });
-        }
         if self.table(&name).is_some() {
             return Err(CatalogError::AlreadyExists { name });
         }

@@ -176,8 +176,8 @@ impl Catalog {
     /// Undeletes a table, given by a name as in [`undelete_database`](Self::undelete_database).
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another table has the name, `EmptyName`, `Limit`, or an
-    /// error of the commit.
+    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another table has the name, `InvalidTableName`, `Limit`,
+    /// or an error of the commit.
     pub async fn undelete_table(
         &self,
         database: DatabaseId,

@@ -1,7 +1,7 @@
 //! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
 use neap_bucket::{FormatError, RegisterError, StoreError};
-use neap_schema::ColumnType;
+use neap_schema::{ColumnType, TableNameError};
 
 use crate::{
     DatabaseNameError, LimitError, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, PermissionRequestError,
@@ -15,10 +15,13 @@ pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
     InvalidName(#[from] DatabaseNameError),
-    /// The name of a table, column, cache, trigger, plugin, user or role is empty.
+    /// The name of a table is not allowed.
+    #[error(transparent)]
+    InvalidTableName(#[from] TableNameError),
+    /// The name of a column, cache, trigger, plugin, user or role is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table`, `column`, `cache`, `trigger`, `plugin`, `user` or `role`.
+        /// `column`, `cache`, `trigger`, `plugin`, `user` or `role`.
         what: &'static str,
     },
     /// The name of a column is reserved by Neap.

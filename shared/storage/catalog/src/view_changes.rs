@@ -10,7 +10,7 @@ use std::{
 };
 
 use neap_bucket::StoreTime;
-use neap_schema::{DatabaseId, ViewId};
+use neap_schema::{DatabaseId, ViewId, validate_table_name};
 
 use crate::{
     Actor, Catalog, CatalogError, DatabaseCatalog, LimitError, MaterializedView, ViewLanguage,
@@ -57,7 +57,7 @@ impl Catalog {
     /// Creates a view. If its rows go to another database, its table there is reserved first.
     ///
     /// # Errors
-    /// `AlreadyExists`, `EmptyName`, `InvalidView`, `Limit`, or an error of a commit.
+    /// `AlreadyExists`, `EmptyName`, `InvalidTableName`, `InvalidView`, `Limit`, or an error of a commit.
     pub async fn create_view(
         &self,
         database: DatabaseId,
@@ -233,6 +233,7 @@ fn check(new: &NewView) -> Result<(), CatalogError> {
             what: "materialized view",
         });
     }
+    validate_table_name(&new.target.table)?;
     let invalid = |reason: String| Err(CatalogError::InvalidView { reason });
     if new.name.len() > MAX_VIEW_NAME_BYTES || new.name.chars().any(char::is_control) {
         return invalid(format!(

@@ -14,6 +14,7 @@
 
 mod ids;
 pub mod narrow_integers;
+mod table_name;
 mod table_view;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -22,6 +23,7 @@ use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
+pub use table_name::{MAX_TABLE_NAME_BYTES, TableNameError, validate_table_name};
 pub use table_view::{ColumnView, TableView};
 
 /// The name of the column that holds the timestamp of a row.

@@ -1,7 +1,7 @@
 //! Errors of a mapping, and reasons why a row is refused.
 
 use arrow_schema::{ArrowError, DataType};
-use neap_schema::ColumnType;
+use neap_schema::{ColumnType, TableNameError};
 use thiserror::Error;
 
 use crate::{
@@ -15,9 +15,9 @@ pub enum MappingError {
     /// The name of the table is empty.
     #[error("the rows need the name of a table")]
     NoTable,
-    /// Line protocol cannot start with the name of the table: it would be a comment or a blank.
-    #[error("the name of the table '{}' starts with '#', a tab or a line break, which line protocol cannot", .0.escape_debug())]
-    TableStart(String),
+    /// A table can't have the name.
+    #[error(transparent)]
+    TableName(#[from] TableNameError),
     /// The values of the rows are too large, each counted as often as it occurs.
     #[error(
         "the rows have {bytes} bytes when they are decoded, more than {limit}: use smaller parts"

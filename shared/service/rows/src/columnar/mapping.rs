@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use arrow_array::timezone::Tz;
 use chrono::format::{Item, StrftimeItems};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{TIME_COLUMN, TableNameError, validate_table_name};
 
 use crate::{columnar::error::MappingError, line_protocol::Precision};
 
@@ -98,12 +98,9 @@ fn has_unknown_items(pattern: &str) -> bool {
 impl ColumnMapping {
     /// Checks the parts that do not depend on the columns.
     pub(crate) fn check(&self) -> Result<(), MappingError> {
-        if self.table.is_empty() {
-            return Err(MappingError::NoTable);
-        }
-        // A carriage return is a blank only before a newline.
-        if self.table.starts_with(['#', '\t']) || self.table.starts_with("\r\n") {
-            return Err(MappingError::TableStart(self.table.clone()));
+        match validate_table_name(&self.table) {
+            Err(TableNameError::Empty) => return Err(MappingError::NoTable),
+            named => named?,
         }
         match &self.time.format {
             TimeFormat::Strftime(pattern) if has_unknown_items(pattern) => {

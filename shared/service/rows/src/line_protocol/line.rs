@@ -33,7 +33,9 @@ impl<'a> SeriesText<'a> {
     pub(crate) fn scan(&mut self, line: &'a [u8]) -> Result<usize, LineRefusal> {
         self.tags.clear();
         self.measurement = Token::scan(line, TokenKind::Measurement)?;
-        if self.measurement.raw.is_empty() {
+        // An unescaped NUL ends the measurement.
+        let has_nul = self.measurement.escaped && self.measurement.raw.contains(&b'\0');
+        if self.measurement.raw.is_empty() || has_nul {
             return Err(LineRefusal::InvalidMeasurement);
         }
         let mut at = self.measurement.raw.len();

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memchr3};
+use neap_schema::MAX_TABLE_NAME_BYTES;
 
 use crate::line_protocol::error::LineRefusal;
 
 /// Maximum length of a name, tag value or string without its escapes, in bytes (as in InfluxDB 3).
-pub const MAX_STRING_BYTES: usize = 1 << 20;
+pub const MAX_STRING_BYTES: usize = MAX_TABLE_NAME_BYTES;
 
 /// Returns the bytes from `at` on; empty if `at` is beyond the end.
 #[inline]

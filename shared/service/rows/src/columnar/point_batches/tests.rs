@@ -121,13 +121,13 @@ fn a_discarded_row_leaves_nothing_but_its_number() {
 fn a_table_without_a_usable_name_refuses_only_its_rows() {
     let mut points = PointBatches::new();
     // A carriage return is a line break only before a newline.
-    for name in ["old", "", "#m", "\rm", "\r\nm", "old"] {
+    for name in ["old", "", "#m", "\rm", "\r\nm", "old", "m\0"] {
         let table = points.table(name);
         table.begin_row(1);
         table.float("value", 1.0).unwrap();
     }
     let parsed = validate(points);
-    assert_eq!((parsed.lines, parsed.rows), (6, 3));
+    assert_eq!((parsed.lines, parsed.rows), (7, 3));
     assert_eq!(
         messages(&parsed),
         [
@@ -140,6 +140,7 @@ fn a_table_without_a_usable_name_refuses_only_its_rows() {
                 5,
                 r"the name of the table '\r\nm' starts with '#', a tab or a line break, which line protocol cannot"
             ),
+            (7, r"the name of the table 'm\0' contains a NUL character"),
         ]
     );
 }

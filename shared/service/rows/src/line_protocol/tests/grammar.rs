@@ -33,6 +33,7 @@ fn malformed_series_are_refused() {
         (",t=1 v=1", "Invalid measurement was provided"),
         (",", "Invalid measurement was provided"),
         ("\0 v=1", "Invalid measurement was provided"),
+        ("m\\\0 v=1", "Invalid measurement was provided"),
         ("m", NEED_SPACE),
         ("m,t=1", NEED_SPACE),
         (
