@@ -16,8 +16,14 @@ const MAX_HEADER_BYTES: usize = 8 << 10;
 /// Maximum number of parts.
 const MAX_PARTS: usize = 16;
 
-/// How long a client may send nothing.
-const MAX_SILENCE: Duration = Duration::from_secs(30);
+/// The time of waiting for a client over which its speed is averaged.
+const SPAN: Duration = Duration::from_secs(30);
+
+/// Minimum bytes that a client must send in a [`SPAN`]: 1 KiB/s, as it must read answers.
+const MIN_SPAN_BYTES: u64 = SPAN.as_secs() << 10;
+
+/// Maximum time from the first to the last byte of a body: 4 GiB at 50 kB/s.
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The reason why a body can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,9 +42,12 @@ pub(crate) enum MultipartError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The client sent nothing for too long.
-    #[error("no part of the request body arrived for {} s", MAX_SILENCE.as_secs())]
+    /// The client sends too slowly.
+    #[error("less than 1 KiB/s of the request body arrived for {} s", SPAN.as_secs())]
     TooSlow,
+    /// The body takes too long.
+    #[error("the request body did not arrive within {} s", MAX_TIME.as_secs())]
+    TooLong,
     /// The connection broke.
     #[error("client hung up while sending body: {0}")]
     Broken(String),
@@ -48,7 +57,7 @@ impl From<MultipartError> for ApiError {
     fn from(error: MultipartError) -> Self {
         let kind = match error {
             MultipartError::TooLarge { .. } => Kind::TooLarge,
-            MultipartError::TooSlow => Kind::RequestTimeout,
+            MultipartError::TooSlow | MultipartError::TooLong => Kind::RequestTimeout,
             _ => Kind::Invalid,
         };
         Self::json(kind, error.to_string())
@@ -65,6 +74,11 @@ pub(crate) struct Multipart {
     delimiter: Vec<u8>,
     parts: usize,
     is_over: bool,
+    /// The monotonic time at which reading began.
+    started_at: Duration,
+    /// The time of waiting and the bytes in the present span. The time in which the server is busy does not count.
+    waited: Duration,
+    span_bytes: u64,
 }
 
 impl Multipart {
@@ -86,6 +100,9 @@ impl Multipart {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             parts: 0,
             is_over: false,
+            started_at: world.clock.monotonic(),
+            waited: Duration::ZERO,
+            span_bytes: 0,
         })
     }
 
@@ -174,15 +191,44 @@ impl Multipart {
 
     /// Waits for more bytes.
     async fn fill(&mut self) -> Result<(), MultipartError> {
-        let next = self.world.timeout(MAX_SILENCE, self.stream.next()).await;
-        match next.ok_or(MultipartError::TooSlow)? {
+        let arrived = loop {
+            let now = self.world.clock.monotonic();
+            self.check_speed(now)?;
+            let left = SPAN.saturating_sub(self.waited);
+            let next = self.world.timeout(left, self.stream.next()).await;
+            let elapsed = self.world.clock.monotonic().saturating_sub(now);
+            match next {
+                Some(next) => {
+                    self.waited = self.waited.saturating_add(elapsed);
+                    break next;
+                }
+                None => self.waited = SPAN,
+            }
+        };
+        match arrived {
             Some(Ok(bytes)) => {
+                self.span_bytes = self.span_bytes.saturating_add(bytes.len() as u64);
                 self.buffer.extend_from_slice(&bytes);
                 Ok(())
             }
             Some(Err(error)) => Err(MultipartError::Broken(error.to_string())),
             None => Err(MultipartError::Malformed("its end is missing")),
         }
+    }
+
+    /// Refuses a client that holds its place among the uploads with a few bytes now and then.
+    fn check_speed(&mut self, now: Duration) -> Result<(), MultipartError> {
+        if now.saturating_sub(self.started_at) >= MAX_TIME {
+            return Err(MultipartError::TooLong);
+        }
+        if self.waited < SPAN {
+            return Ok(());
+        }
+        if self.span_bytes < MIN_SPAN_BYTES {
+            return Err(MultipartError::TooSlow);
+        }
+        (self.waited, self.span_bytes) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 
@@ -196,8 +242,11 @@ fn parse_head(head: &[u8]) -> Result<PartHead, MultipartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures::stream;
     use http::{HeaderValue, header::CONTENT_TYPE};
+    use neap_bucket::{Clock, Entropy, PausedClock};
 
     use super::*;
 
@@ -206,15 +255,53 @@ mod tests {
         content-disposition: form-data; name=file_bytes; filename=\"a \\\"b\\\".parquet\"\r\nContent-Type: x\r\n\r\n\
         PAR1\r\n--x\r\n\x00PAR1\r\n--x-1\r\nContent-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--x-1--\r\n";
 
+    fn headers(content_type: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))])
+    }
+
     fn reader(content_type: &'static str, chunks: &[&[u8]]) -> Result<Multipart, MultipartError> {
-        let headers =
-            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         let chunks: Vec<_> = chunks
             .iter()
             .map(|chunk| Ok::<_, std::io::Error>(Bytes::copy_from_slice(chunk)))
             .collect();
         let body = Body::from_stream(stream::iter(chunks));
-        Multipart::new(&headers, body, &World::system())
+        Multipart::new(&headers(content_type), body, &World::system())
+    }
+
+    /// Reads a part of which `bytes` arrive after each pause, until an error.
+    async fn read_slow_part(pause: Duration, bytes: usize) -> MultipartError {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::new(0));
+        let world = World {
+            clock: Arc::clone(&clock),
+            entropy: Arc::new(Entropy::from_seed(1)),
+        };
+        let head = &b"--x-1\r\nContent-Disposition: form-data; name=\"db\"\r\n\r\n"[..];
+        let pieces = stream::repeat(Bytes::from(vec![b'a'; bytes])).then(move |piece| {
+            let sleep = clock.sleep(pause);
+            async move {
+                sleep.await;
+                piece
+            }
+        });
+        let body = stream::iter([Bytes::from_static(head)]).chain(pieces);
+        let body = Body::from_stream(body.map(Ok::<_, std::io::Error>));
+        let mut reader = Multipart::new(&headers(TYPE), body, &world).unwrap();
+        reader.next_part().await.unwrap();
+        loop {
+            if let Err(error) = reader.next_chunk().await {
+                return error;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_cannot_hold_its_place_with_a_few_bytes_now_and_then() {
+        let second = Duration::from_secs(1);
+        for (pause, bytes) in [(second * 5, 1), (second, 1_000), (second * 40, 1 << 20)] {
+            assert_eq!(read_slow_part(pause, bytes).await, MultipartError::TooSlow);
+        }
+        let error = read_slow_part(second * 10, 16 << 10).await;
+        assert_eq!(error, MultipartError::TooLong);
     }
 
     async fn read_all(chunks: &[&[u8]]) -> Result<Vec<(PartHead, Vec<u8>)>, MultipartError> {
