@@ -98,13 +98,16 @@ impl<'a> Node<'a> {
     ) -> Result<[Option<Self>; N], DecodeError> {
         let mut children = [None; N];
         match self {
-            Self::Protobuf(bytes) => wire::for_each(bytes, |number, message| {
-                let found = fields.iter().zip(&mut children);
-                for (_, child) in found.filter(|(field, _)| field.number == number) {
-                    *child = Some(Self::Protobuf(message));
-                }
-                Ok(())
-            })?,
+            Self::Protobuf(bytes) => {
+                let is_wanted = |number: u32| fields.iter().any(|field| field.number == number);
+                wire::for_each(bytes, is_wanted, |number, message| {
+                    let found = fields.iter().zip(&mut children);
+                    for (_, child) in found.filter(|(field, _)| field.number == number) {
+                        *child = Some(Self::Protobuf(message));
+                    }
+                    Ok(())
+                })?;
+            }
             Self::Json(value) => {
                 let values = json_fields::find(value, fields.map(|field| field.name))?;
                 children = values.map(|value| value.map(Self::Json));
@@ -130,13 +133,12 @@ impl<'a> Node<'a> {
             visited
         };
         match self {
-            Self::Protobuf(bytes) => wire::for_each(bytes, |number, message| {
-                if number == field.number {
+            Self::Protobuf(bytes) => {
+                let is_wanted = |number: u32| number == field.number;
+                wire::for_each(bytes, is_wanted, |_, message| {
                     visit(Self::Protobuf(message))
-                } else {
-                    Ok(())
-                }
-            }),
+                })
+            }
             Self::Json(value) => match json_fields::find(value, [field.name])? {
                 [Some(list)] => {
                     json_fields::for_each(list, field.name, |value| visit(Self::Json(value)))

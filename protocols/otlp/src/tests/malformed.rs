@@ -155,6 +155,33 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn fields_of_a_wrong_wire_type_are_errors() {
+    // A varint, eight bytes, and four bytes.
+    for (wire_type, value) in [(0, &[7][..]), (1, &[7; 8][..]), (5, &[7; 4][..])] {
+        let wrong = |number: u8| [&[number << 3 | wire_type][..], value].concat();
+        for signal in [Signal::Metrics, Signal::Logs, Signal::Traces] {
+            for body in [
+                wrong(1),
+                field(1, &wrong(1)),
+                field(1, &wrong(2)),
+                field(1, &field(2, &wrong(1))),
+                field(1, &field(2, &wrong(2))),
+            ] {
+                let refused = outcome(signal, Encoding::Protobuf, &body).unwrap_err();
+                assert!(refused.contains("invalid wire type"), "{refused}");
+            }
+        }
+        // Gauge, sum, histogram, exponential histogram and summary, and their points.
+        for number in [5, 7, 9, 10, 11] {
+            for metric in [wrong(number), field(number, &wrong(1))] {
+                let body = field(1, &field(2, &field(2, &metric)));
+                assert_refused(Signal::Metrics, Encoding::Protobuf, &body);
+            }
+        }
+    }
+}
+
+#[test]
 fn deep_values_are_refused() {
     for depth in [40, 1_000, 20_000] {
         let mut value = field(1, b"leaf");

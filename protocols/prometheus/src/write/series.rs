@@ -168,8 +168,10 @@ impl<'a> SeriesWriter<'a> {
         }
     }
 
-    pub(super) fn add_exemplar(&mut self) {
+    pub(super) fn add_exemplar(&mut self, field: &WireField<'a>) -> Result<(), DecodeError> {
+        field.bytes()?;
         self.write.exemplars += 1;
+        Ok(())
     }
 
     /// Adds the description of a metric, unless the request has one already.

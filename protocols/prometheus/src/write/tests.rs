@@ -419,6 +419,35 @@ fn damaged_messages_are_refused() {
     }
 }
 
+#[test]
+fn fields_of_a_wrong_wire_type_are_refused() {
+    let block = |number: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[number << 3 | 2, length][..], content].concat()
+    };
+    // A varint, eight bytes, and four bytes.
+    for (wire_type, value) in [(0, &[7][..]), (1, &[7; 8][..]), (5, &[7; 4][..])] {
+        let wrong = |number: u8| [&[number << 3 | wire_type][..], value].concat();
+        let refuse = |version, message: &[u8]| {
+            let refused = decode_write(message, version, LIMIT).map(|_| ());
+            assert!(refused.is_err(), "{version:?} {message:?}");
+        };
+        for number in [1, 3] {
+            refuse(WriteVersion::One, &wrong(number));
+        }
+        for number in 1..=4 {
+            refuse(WriteVersion::One, &block(1, &wrong(number)));
+        }
+        for number in [4, 5] {
+            refuse(WriteVersion::Two, &wrong(number));
+        }
+        // References may be packed or not.
+        for number in if wire_type == 0 { 2..=5 } else { 1..=5 } {
+            refuse(WriteVersion::Two, &block(5, &wrong(number)));
+        }
+    }
+}
+
 /// Returns a length in four bytes, more than it needs.
 fn padded(length: usize) -> Vec<u8> {
     let low = u8::try_from(length & 0x7f).unwrap() | 0x80;

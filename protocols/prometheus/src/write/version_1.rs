@@ -33,7 +33,7 @@ fn add_series<'a>(
         match field.number {
             1 => writer.read_label(&field)?,
             2 => writer.add_sample(&field)?,
-            3 => writer.add_exemplar(),
+            3 => writer.add_exemplar(&field)?,
             4 => writer.add_histogram(&field)?,
             _ => {}
         }

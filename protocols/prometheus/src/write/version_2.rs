@@ -69,8 +69,11 @@ fn add_series<'a>(
             1 => {}
             2 => writer.add_sample(&field)?,
             3 => writer.add_histogram(&field)?,
-            4 => writer.add_exemplar(),
-            5 => metadata = Some(field),
+            4 => writer.add_exemplar(&field)?,
+            5 => {
+                field.bytes()?;
+                metadata = Some(field);
+            }
             _ => {}
         }
     }
