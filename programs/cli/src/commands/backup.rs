@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     CommandError, confirm,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
+    name_argument::{BackupName, NameArgument},
     options::ConnectionArgs,
 };
 
@@ -18,8 +19,12 @@ const BACKUPS: &str = "/api/v3/enterprise/backup";
 #[derive(Debug, Args)]
 pub(super) struct CreateBackupArgs {
     /// The name of the backup; made from the time by default.
-    #[arg(long, value_name = "NAME")]
+    #[arg(value_name = "NAME")]
     name: Option<String>,
+
+    /// The same as the argument NAME.
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
+    name_option: Option<String>,
 
     /// Replace a backup of the same name when the new one is completed.
     #[arg(long)]
@@ -49,9 +54,8 @@ pub(super) struct CreateBackupArgs {
 /// The options of `neap status backup` and `neap cancel backup`.
 #[derive(Debug, Args)]
 pub(super) struct NamedBackupArgs {
-    /// The name of the backup.
-    #[arg(long, value_name = "NAME")]
-    name: String,
+    #[command(flatten)]
+    name: NameArgument<BackupName>,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -60,9 +64,8 @@ pub(super) struct NamedBackupArgs {
 /// The options of `neap delete backup`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteBackupArgs {
-    /// The name of the backup.
-    #[arg(long, value_name = "NAME")]
-    name: String,
+    #[command(flatten)]
+    name: NameArgument<BackupName>,
 
     /// Delete all incremental backups that continue it, too.
     #[arg(long)]
@@ -151,7 +154,7 @@ pub(super) async fn create(
         } else {
             "full"
         },
-        name: args.name.as_deref(),
+        name: args.name.as_deref().or(args.name_option.as_deref()),
         force: args.force,
         parent: args.parent.as_deref(),
         database: args.database.as_deref(),
@@ -160,7 +163,7 @@ pub(super) async fn create(
     let client = args.connection.client(None)?;
     let started: StartedBackup = client.ask_json(BACKUPS, &body).await?;
     let text = format!(
-        "Backup {:?} started: `neap status backup --name` shows when it is completed",
+        "Backup {0:?} started: `neap status backup {0:?}` shows when it is completed",
         started.backup_name
     );
     console.print(text).map_err(CommandError::Output)
@@ -175,7 +178,7 @@ pub(super) async fn status(
     args: &NamedBackupArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let path = format!("{BACKUPS}/{}", args.name);
+    let path = format!("{BACKUPS}/{}", args.name.as_str());
     print_status::<Backup>(&args.connection, &path, console).await
 }
 
@@ -198,9 +201,9 @@ pub(super) async fn cancel(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
-    let body = json!({ "name": args.name });
+    let body = json!({ "name": args.name.as_str() });
     client.delete_json(BACKUPS, &body).await?;
-    let text = format!("Backup {:?} is cancelled", args.name);
+    let text = format!("Backup {:?} is cancelled", args.name.as_str());
     console.print(text).map_err(CommandError::Output)
 }
 
@@ -214,12 +217,12 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     if !args.yes {
-        confirm::deletion(&format!("backup {:?}", args.name), console)?;
+        confirm::deletion(&format!("backup {:?}", args.name.as_str()), console)?;
     }
     let client = args.connection.client(None)?;
-    let path = format!("{BACKUPS}/{}", args.name);
+    let path = format!("{BACKUPS}/{}", args.name.as_str());
     let incremental = args.incremental.to_string();
     client.delete(&path, &[("incremental", &incremental)]).await?;
-    let text = format!("Backup {:?} deleted successfully", args.name);
+    let text = format!("Backup {:?} deleted successfully", args.name.as_str());
     console.print(text).map_err(CommandError::Output)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    name_argument::{CacheName, NameArgument},
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -83,13 +84,8 @@ pub(super) struct CreateDistinctCacheArgs {
 /// The options of `neap delete last_cache` and `neap delete distinct_cache`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteCacheArgs {
-    /// The name of the cache.
-    #[arg(value_name = "NAME", required_unless_present = "cache_name")]
-    name: Option<String>,
-
-    /// Alias of NAME, used by some guides.
-    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "name")]
-    cache_name: Option<String>,
+    #[command(flatten)]
+    name: NameArgument<CacheName>,
 
     #[command(flatten)]
     table: CacheTableArgs,
@@ -205,11 +201,10 @@ pub(super) async fn delete(
         CacheKind::Last => (LAST, "last"),
         CacheKind::Distinct => (DISTINCT, "distinct"),
     };
-    let name = args.name.as_deref().or(args.cache_name.as_deref());
     let query = [
         ("db", args.table.database.database.as_str()),
         ("table", args.table.table.as_str()),
-        ("name", name.unwrap_or_default()),
+        ("name", args.name.as_str()),
     ];
     let client = args.connection.client(None)?;
     client.delete(path, &query).await?;

@@ -142,7 +142,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "delete distinct_cache",
         &["delete distinct_cache rooms -d home -t temperature"],
     ),
-    ("delete token", &["delete token --token-name sensors --yes"]),
+    ("delete token", &["delete token sensors --yes"]),
     (
         "delete trigger",
         &[
@@ -190,7 +190,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "update trigger",
-        &["update trigger -d home --trigger-name alarm --path ./alarm.py"],
+        &["update trigger -d home alarm --path ./alarm.py"],
     ),
     ("enable trigger", &["enable trigger alarm -d home"]),
     ("disable trigger", &["disable trigger alarm -d home"]),
@@ -224,27 +224,24 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "create user",
         &[
-            "create user --username bob --roles Member,sensors",
-            "create user --username eve --roles Auditor --oauth-id 00u1abcd",
+            "create user bob --roles Member,sensors",
+            "create user eve --roles Auditor --oauth-id 00u1abcd",
         ],
     ),
     (
         "create role",
-        &["create role --name sensors --permission 'db:home:read,write'"],
+        &["create role sensors --permission 'db:home:read,write'"],
     ),
-    (
-        "update user",
-        &["update user --username bob --disabled true"],
-    ),
+    ("update user", &["update user bob --disabled true"]),
     (
         "update user-roles",
-        &["update user-roles --username bob --roles Auditor"],
+        &["update user-roles bob --roles Auditor"],
     ),
-    ("delete user", &["delete user --username bob"]),
-    ("delete role", &["delete role --name sensors"]),
+    ("delete user", &["delete user bob"]),
+    ("delete role", &["delete role sensors"]),
     (
         "user require-password-reset",
-        &["user require-password-reset --username bob"],
+        &["user require-password-reset bob"],
     ),
     ("show plugins", &["show plugins"]),
     ("show nodes", &["show nodes"]),
@@ -297,8 +294,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["update query_group near --nodes host01,host02,host03"],
     ),
     ("delete query_group", &["delete query_group near --yes"]),
-    ("stop node", &["stop node --node-id host01"]),
-    ("remove node", &["remove node --node-id host01"]),
+    ("stop node", &["stop node host01"]),
+    ("remove node", &["remove node host01"]),
     (
         "compact",
         &[
@@ -353,21 +350,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "create backup",
         &[
-            "create backup --name monday",
-            "create backup --name monday --to /backup/neap",
-            "create backup --name tuesday --incremental --parent monday",
+            "create backup monday",
+            "create backup monday --to /backup/neap",
+            "create backup tuesday --incremental --parent monday",
         ],
     ),
-    ("status backup", &["status backup --name monday"]),
+    ("status backup", &["status backup monday"]),
     ("show backups", &["show backups --format json"]),
     (
         "delete backup",
         &[
-            "delete backup --name tuesday",
-            "delete backup --name monday --incremental",
+            "delete backup tuesday",
+            "delete backup monday --incremental",
         ],
     ),
-    ("cancel backup", &["cancel backup --name monday"]),
+    ("cancel backup", &["cancel backup monday"]),
     (
         "create restore",
         &[
@@ -492,7 +489,7 @@ pub(super) mod tests {
         let token = delete.find_subcommand_mut("token").unwrap();
         let help = token.render_help().to_string();
         assert!(
-            help.ends_with("\nExamples:\n  neap delete token --token-name sensors --yes\n"),
+            help.ends_with("\nExamples:\n  neap delete token sensors --yes\n"),
             "{help}"
         );
     }

@@ -32,6 +32,7 @@ mod jobs;
 mod manual;
 mod materialized_view;
 mod mcp;
+mod name_argument;
 mod node;
 mod open_cluster;
 mod options;

@@ -20,7 +20,11 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{CommandError, options::ConnectionArgs};
+use super::{
+    CommandError,
+    name_argument::{NameArgument, NodeName},
+    options::ConnectionArgs,
+};
 use crate::client::{Client, ClientError};
 
 /// The endpoint that requests a stop, and that shows its progress.
@@ -46,9 +50,8 @@ pub(super) enum RemoveCommand {
 /// The options of `neap stop node`.
 #[derive(Debug, Args)]
 pub(super) struct StopNodeArgs {
-    /// The name of the node.
-    #[arg(long, value_name = "NAME")]
-    node_id: String,
+    #[command(flatten)]
+    node_id: NameArgument<NodeName>,
 
     /// Accepted without effect: there is no confirmation.
     #[arg(long = "force")]
@@ -69,9 +72,8 @@ pub(super) struct StopNodeArgs {
 /// The options of `neap remove node`.
 #[derive(Debug, Args)]
 pub(super) struct RemoveNodeArgs {
-    /// The name of the node.
-    #[arg(long, value_name = "NAME")]
-    node_id: String,
+    #[command(flatten)]
+    node_id: NameArgument<NodeName>,
 
     /// Accepted without effect: there is no confirmation.
     #[arg(long = "no-confirm")]
@@ -117,27 +119,27 @@ pub(super) async fn stop(
 ) -> Result<(), CommandError> {
     let StopCommand::Node(args) = command;
     let client = args.connection.client(None)?;
-    let body = json!({ "node_id": args.node_id });
+    let body = json!({ "node_id": args.node_id.as_str() });
     let mut status: NodeStopStatus = client.ask_json(STOP_PATH, &body).await?;
     // Processes that a supervisor starts under the same name in the meantime are not waited for.
     status.instances.retain(|instance| !instance.is_stopped());
     if args.no_wait && !status.instances.is_empty() {
-        let text = format!("Node {:?} is asked to stop", args.node_id);
+        let text = format!("Node {:?} is asked to stop", args.node_id.as_str());
         return console.print(text).map_err(CommandError::Output);
     }
     let deadline = world.clock.monotonic() + args.timeout;
     while let Some(waiting) = status.instances.first() {
         if world.clock.monotonic() >= deadline {
             return Err(CommandError::NodeNotStopped {
-                node: args.node_id.clone(),
+                node: args.node_id.as_str().to_owned(),
                 state: waiting.state.clone(),
                 timeout: args.timeout,
             });
         }
         world.clock.sleep(POLL_INTERVAL).await;
-        status.instances = refresh(&client, &args.node_id, status.instances).await?;
+        status.instances = refresh(&client, args.node_id.as_str(), status.instances).await?;
     }
-    let text = format!("Node {:?} is stopped", args.node_id);
+    let text = format!("Node {:?} is stopped", args.node_id.as_str());
     console.print(text).map_err(CommandError::Output)
 }
 
@@ -186,9 +188,9 @@ pub(super) async fn remove(
 ) -> Result<(), CommandError> {
     let RemoveCommand::Node(args) = command;
     let client = args.connection.client(None)?;
-    let body = json!({ "node_id": args.node_id, "force_finalize": args.force_finalize });
+    let body = json!({ "node_id": args.node_id.as_str(), "force_finalize": args.force_finalize });
     let path = "/api/v3/enterprise/configure/node/remove";
     client.post_json(path, &body).await?;
-    let text = format!("Node {:?} is removed", args.node_id);
+    let text = format!("Node {:?} is removed", args.node_id.as_str());
     console.print(text).map_err(CommandError::Output)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, confirm,
+    name_argument::{NameArgument, RoleName},
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
 };
@@ -19,9 +20,8 @@ const ROLES: &str = "/api/v3/roles";
 /// The options of `neap create role`.
 #[derive(Debug, Args)]
 pub(super) struct CreateRoleArgs {
-    /// The name of the role.
-    #[arg(long, value_name = "NAME")]
-    name: String,
+    #[command(flatten)]
+    name: NameArgument<RoleName>,
 
     /// What the role is for.
     #[arg(long, value_name = "TEXT")]
@@ -53,9 +53,8 @@ pub(super) struct ShowRolesArgs {
 /// The options of `neap delete role`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteRoleArgs {
-    /// The name of the role.
-    #[arg(long, value_name = "NAME")]
-    name: String,
+    #[command(flatten)]
+    name: NameArgument<RoleName>,
 
     /// Don't ask.
     #[arg(short = 'y', long)]
@@ -120,14 +119,14 @@ pub(super) async fn create(
 ) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
     let body = json!({
-        "name": args.name,
+        "name": args.name.as_str(),
         "description": args.description,
         "permissions": args.permissions,
     });
     client.post_json(ROLES, &body).await?;
     tell(
         console,
-        &format!("Role {:?} created successfully", args.name),
+        &format!("Role {:?} created successfully", args.name.as_str()),
     )
 }
 
@@ -166,12 +165,12 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     if !args.yes {
-        confirm::deletion(&format!("role {:?}", args.name), console)?;
+        confirm::deletion(&format!("role {:?}", args.name.as_str()), console)?;
     }
     let client = args.connection.client(None)?;
-    let ids = ids(&client, std::slice::from_ref(&args.name)).await?;
+    let ids = ids(&client, &[args.name.as_str().to_owned()]).await?;
     for id in ids {
         client.delete(&format!("{ROLES}/{id}"), &[]).await?;
     }
-    tell(console, &format!("Role {:?} deleted", args.name))
+    tell(console, &format!("Role {:?} deleted", args.name.as_str()))
 }

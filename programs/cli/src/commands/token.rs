@@ -11,7 +11,12 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{CommandError, confirm, options::ConnectionArgs, token_file};
+use super::{
+    CommandError, confirm,
+    name_argument::{NameArgument, TokenName},
+    options::ConnectionArgs,
+    token_file,
+};
 use crate::client::{Client, ClientError};
 
 const ADMIN: &str = "/api/v3/configure/token/admin";
@@ -82,9 +87,8 @@ pub(super) struct CreateTokenArgs {
 /// The options of `neap delete token`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteTokenArgs {
-    /// The name of the token.
-    #[arg(long, value_name = "NAME")]
-    token_name: String,
+    #[command(flatten)]
+    token_name: NameArgument<TokenName>,
 
     /// Delete also the tokens that it created, and those that they created.
     #[arg(long)]
@@ -310,7 +314,7 @@ pub(super) async fn delete(
     args: &DeleteTokenArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let name = &args.token_name;
+    let name = args.token_name.as_str();
     if name == OPERATOR_TOKEN_NAME {
         let text = format!(
             "The operator token {name:?} can't be deleted. To replace it: neap create token --admin --regenerate --token TOKEN"
@@ -327,7 +331,7 @@ pub(super) async fn delete(
     }
     let client = args.connection.client(None)?;
     if args.with_created {
-        let parameters = [("token_name", name.as_str()), ("with_created", "true")];
+        let parameters = [("token_name", name), ("with_created", "true")];
         let answer = client.fetch_json(Method::DELETE, TOKEN, &parameters).await;
         let answer: Value = match answer {
             // A server that does not know the parameter answers with an empty body.

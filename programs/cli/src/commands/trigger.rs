@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    name_argument::{NameArgument, TriggerName},
     options::{ConnectionArgs, DatabaseArgs, parse_pair},
     plugin_files::{LocalPlugin, PluginFile},
 };
@@ -90,9 +91,8 @@ pub(super) struct UpdateTriggerArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// The name of the trigger.
-    #[arg(short = 't', long, value_name = "NAME")]
-    trigger_name: String,
+    #[command(flatten)]
+    trigger_name: NameArgument<TriggerName>,
 
     /// The new Python file or package, which is here. A package replaces the old one as a whole.
     #[arg(short = 'p', long, value_name = "PATH")]
@@ -277,7 +277,7 @@ async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
 ///
 /// The request failed or was refused, or the plugin can't be read.
 pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandError> {
-    let name = &args.trigger_name;
+    let name = args.trigger_name.as_str();
     let plugin = LocalPlugin::read(&args.path)?;
     let client = args.connection.client(None)?;
     // The server identifies a plugin in use by the name of its trigger.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError, confirm,
+    name_argument::{NameArgument, UserName},
     options::ConnectionArgs,
     password::PasswordArgs,
     roles,
@@ -67,9 +68,8 @@ pub(super) struct AddAdminTokenArgs {
 /// The options of `neap create user`.
 #[derive(Debug, Args)]
 pub(super) struct CreateUserArgs {
-    /// The name for signing in.
-    #[arg(short = 'u', long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    username: NameArgument<UserName>,
 
     /// The name to show.
     #[arg(long, value_name = "NAME")]
@@ -113,9 +113,8 @@ pub(super) struct ShowUsersArgs {
 /// The options of `neap update user`.
 #[derive(Debug, Args)]
 pub(super) struct UpdateUserArgs {
-    /// The name of the user.
-    #[arg(short = 'u', long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    username: NameArgument<UserName>,
 
     /// The name to show; an empty one removes it.
     #[arg(long, value_name = "NAME")]
@@ -136,9 +135,8 @@ pub(super) struct UpdateUserArgs {
 /// The options of `neap update user-roles`.
 #[derive(Debug, Args)]
 pub(super) struct UpdateUserRolesArgs {
-    /// The name of the user.
-    #[arg(short = 'u', long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    username: NameArgument<UserName>,
 
     /// The names of all roles that the user has from now on.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0..)]
@@ -151,9 +149,8 @@ pub(super) struct UpdateUserRolesArgs {
 /// The options of `neap delete user`.
 #[derive(Debug, Args)]
 pub(super) struct DeleteUserArgs {
-    /// The name of the user.
-    #[arg(short = 'u', long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    username: NameArgument<UserName>,
 
     /// Don't ask.
     #[arg(short = 'y', long)]
@@ -166,9 +163,8 @@ pub(super) struct DeleteUserArgs {
 /// The options of a command for a user.
 #[derive(Debug, Args)]
 pub(super) struct NamedUserArgs {
-    /// The name of the user.
-    #[arg(short = 'u', long, value_name = "NAME")]
-    username: String,
+    #[command(flatten)]
+    username: NameArgument<UserName>,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -262,7 +258,7 @@ pub(super) async fn create(
         None => Some(args.password.read_new(console)?),
     };
     let body = json!({
-        "username": args.username,
+        "username": args.username.as_str(),
         "displayName": args.display_name,
         "password": password,
         "oauthId": args.oauth_id,
@@ -272,7 +268,7 @@ pub(super) async fn create(
     client.post_json(USERS, &body).await?;
     tell(
         console,
-        &format!("User {:?} created successfully", args.username),
+        &format!("User {:?} created successfully", args.username.as_str()),
     )
 }
 
@@ -330,14 +326,17 @@ pub(super) async fn update(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
-    let path = path_of(&client, &args.username).await?;
+    let path = path_of(&client, args.username.as_str()).await?;
     let body = json!({
         "displayName": args.display_name,
         "oauthId": args.oauth_id,
         "disabled": args.disabled,
     });
     client.patch_json(&path, &body).await?;
-    tell(console, &format!("User {:?} updated", args.username))
+    tell(
+        console,
+        &format!("User {:?} updated", args.username.as_str()),
+    )
 }
 
 /// Executes `neap update user-roles`.
@@ -351,12 +350,12 @@ pub(super) async fn update_roles(
 ) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
     let roles = roles::ids(&client, &args.roles).await?;
-    let path = path_of(&client, &args.username).await?;
+    let path = path_of(&client, args.username.as_str()).await?;
     let body = json!({ "roleIds": roles });
     client.put_json(&format!("{path}/roles"), &body).await?;
     tell(
         console,
-        &format!("Roles of user {:?} updated", args.username),
+        &format!("Roles of user {:?} updated", args.username.as_str()),
     )
 }
 
@@ -370,12 +369,15 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     if !args.yes {
-        confirm::deletion(&format!("user {:?}", args.username), console)?;
+        confirm::deletion(&format!("user {:?}", args.username.as_str()), console)?;
     }
     let client = args.connection.client(None)?;
-    let path = path_of(&client, &args.username).await?;
+    let path = path_of(&client, args.username.as_str()).await?;
     client.delete(&path, &[]).await?;
-    tell(console, &format!("User {:?} deleted", args.username))
+    tell(
+        console,
+        &format!("User {:?} deleted", args.username.as_str()),
+    )
 }
 
 /// Executes `neap user`.
@@ -386,9 +388,12 @@ pub(super) async fn delete(
 pub(super) async fn run(command: &UserCommand, console: &mut Console) -> Result<(), CommandError> {
     let UserCommand::RequirePasswordReset(args) = command;
     let client = args.connection.client(None)?;
-    let path = path_of(&client, &args.username).await?;
+    let path = path_of(&client, args.username.as_str()).await?;
     let path = format!("{path}/require-password-reset");
     client.post(&path, &[]).await?;
-    let text = format!("User {:?} must set another password", args.username);
+    let text = format!(
+        "User {:?} must set another password",
+        args.username.as_str()
+    );
     tell(console, &text)
 }
