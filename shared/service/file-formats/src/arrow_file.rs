@@ -73,12 +73,10 @@ impl ArrowFile {
         })
     }
 
-    /// Checks that a file has its end after the marker of the end of the stream. The reader also ends if the input does,
-    /// without the marker: nothing follows then.
+    /// Reads the rest of the input, which has the checksum of a compressed one, and checks that a file has its end after
+    /// the marker of the end of the stream. The reader also ends if the input does, without the marker: nothing follows
+    /// then.
     fn check_end(&mut self) -> Result<(), ReadError> {
-        if !std::mem::take(&mut self.needs_end) {
-            return Ok(());
-        }
         let mut end = Vec::new();
         let mut chunk = [0; 4096];
         loop {
@@ -91,11 +89,10 @@ impl ArrowFile {
             end.extend_from_slice(chunk.get(..read).unwrap_or_default());
             end.drain(..end.len().saturating_sub(FILE_MAGIC.len()));
         }
-        if end == FILE_MAGIC {
-            Ok(())
-        } else {
-            Err(ReadError::CutOff { row: self.rows })
+        if std::mem::take(&mut self.needs_end) && end != FILE_MAGIC {
+            return Err(ReadError::CutOff { row: self.rows });
         }
+        Ok(())
     }
 }
 

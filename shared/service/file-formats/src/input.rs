@@ -83,13 +83,14 @@ impl FileInput {
             Compression::Gzip => Box::new(MultiGzDecoder::new(counted)),
             _ => Box::new(zstd::Decoder::new(counted)?),
         };
+        let whole: Box<dyn Read + Send> = Box::new(DecompressedReader(plain));
         Ok(Self::Stream(match limit {
             Some(limit) => Box::new(LimitedReader {
-                reader: plain,
+                reader: whole,
                 limit,
                 left: limit,
             }),
-            None => plain,
+            None => whole,
         }))
     }
 
@@ -128,6 +129,22 @@ impl Read for CountingReader {
         let read = self.reader.read(buffer)?;
         self.consumed.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+/// Decompressed bytes. The early end of a compressed file is damage, and not an early end of the decompressed file, which
+/// readers of Arrow streams take for a regular one.
+struct DecompressedReader(Box<dyn Read + Send>);
+
+impl Read for DecompressedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                io::Error::new(io::ErrorKind::InvalidData, "the compressed file is cut off")
+            } else {
+                error
+            }
+        })
     }
 }
 

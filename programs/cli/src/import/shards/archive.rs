@@ -96,7 +96,11 @@ fn extract_records(archive: &mut impl Read, folder: &Path) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
         if header.as_bytes().iter().all(|byte| *byte == 0) {
-            return Ok(true);
+            // The rest has the checksum of a compressed archive.
+            return match io::copy(archive, &mut io::sink()) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+                read => read.map(|_| true),
+            };
         }
         if !is_intact(&header) {
             return Err(io::Error::other("a header of the archive is damaged"));
@@ -237,6 +241,22 @@ mod tests {
                     ("000000001-000000001.tsm".to_owned(), long.clone()),
                 ]
             );
+        }
+    }
+
+    #[test]
+    fn a_compressed_archive_is_read_to_its_checksum() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&tar(&[("1.tsm", b"x")])).unwrap();
+        let archive = gzip.finish().unwrap();
+        assert!(extracted(&archive).is_ok());
+        for length in 2..archive.len() {
+            assert!(extracted(&archive[..length]).is_err(), "{length}");
+        }
+        for from_end in 1..=8 {
+            let mut damaged = archive.clone();
+            damaged[archive.len() - from_end] ^= 1;
+            assert!(extracted(&damaged).is_err(), "{from_end}");
         }
     }
 

@@ -135,6 +135,36 @@ fn files_compressed_as_a_whole_are_decompressed() {
 }
 
 #[test]
+fn compressed_files_that_are_cut_off_are_errors() {
+    let csv = b"host,v\na,1\n".to_vec();
+    for (format, file) in [
+        (Format::Csv, csv),
+        (Format::JsonLines, b"{\"v\":1}\n{\"v\":2}\n".to_vec()),
+        (Format::Arrow, arrow_stream(&rows(2_000))),
+        (
+            Format::Parquet,
+            parquet_file(&rows(10), Compression::UNCOMPRESSED),
+        ),
+    ] {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&file).unwrap();
+        for whole in [
+            gzip.finish().unwrap(),
+            zstd::encode_all(&file[..], 1).unwrap(),
+        ] {
+            let read = |file: &[u8]| read_parts(file.to_vec(), options(format, "m", &[]));
+            assert!(read(&whole).is_ok(), "{format:?}");
+            let size = whole.len();
+            // Fewer than four bytes do not show that the file is compressed.
+            let lengths = (4..size).step_by(size.div_ceil(50)).chain(size - 12..size);
+            for length in lengths {
+                assert!(read(&whole[..length]).is_err(), "{format:?} {length}");
+            }
+        }
+    }
+}
+
+#[test]
 fn files_read_from_disk_report_their_progress() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&parquet_file(&rows(20_000), Compression::SNAPPY)).unwrap();
