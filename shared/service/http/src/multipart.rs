@@ -35,9 +35,11 @@ pub struct PartHead {
 }
 
 impl PartHead {
-    /// Parses the headers of a part, of which only `Content-Disposition` counts. Returns `None` if it has no name.
+    /// Parses the headers of a part, of which only `Content-Disposition` counts. A header may be folded: a line that
+    /// begins with a blank continues the one before it. Returns `None` if the part has no name.
     pub fn parse(headers: &str) -> Option<Self> {
-        let disposition = headers.lines().find_map(|line| {
+        let unfolded = headers.replace("\r\n ", " ").replace("\r\n\t", " ");
+        let disposition = unfolded.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             let is_it = name.trim().eq_ignore_ascii_case("content-disposition");
             is_it.then_some(value)
@@ -168,6 +170,24 @@ mod tests {
                 "{content_type}"
             );
         }
+    }
+
+    #[test]
+    fn headers_may_be_folded() {
+        for head in [
+            "Content-Disposition: form-data; name=\"a b\"; filename=c",
+            "Content-Disposition: form-data;\r\n name=\"a b\";\r\n\tfilename=c",
+            "X-Note: one\r\n two: three\r\nContent-Disposition:\r\n  form-data; name=\"a\r\n b\"; filename=c",
+        ] {
+            let expected = PartHead {
+                name: "a b".to_owned(),
+                filename: Some("c".to_owned()),
+            };
+            assert_eq!(PartHead::parse(head), Some(expected), "{head:?}");
+        }
+        // A continuation is no header of its own.
+        let continued = "X-Note: one\r\n Content-Disposition: form-data; name=a";
+        assert_eq!(PartHead::parse(continued), None);
     }
 
     #[test]
