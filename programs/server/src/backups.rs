@@ -45,8 +45,8 @@ impl BackupPlaces for PermittedPlaces {
             return Ok(Arc::clone(store));
         }
         let config = store_location::parse(place, &self.store)?;
-        if store_location::is_same(&self.store, &config) {
-            return Err("it is the bucket itself".to_owned());
+        if store_location::is_within(&config, &self.store) {
+            return Err("it is the bucket itself, or inside of it".to_owned());
         }
         let store = stores::open(&config, &self.world).map_err(|error| error.to_string())?;
         opened.insert(place.to_owned(), Arc::clone(&store.main));
@@ -142,13 +142,15 @@ mod tests {
     #[test]
     fn only_permitted_places_are_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join("data");
+        let data = folder.path().join("data");
+        let own = data.display().to_string();
+        let inside = data.join("backup").display().to_string();
         let place = folder.path().join("backup").display().to_string();
         let places = PermittedPlaces {
-            permitted: vec![place.clone(), own.display().to_string()],
+            permitted: vec![place.clone(), own.clone(), inside.clone()],
             store: StoreConfig {
                 object_store: Some(neap_bucket::ObjectStoreKind::File),
-                data_dir: Some(own.clone()),
+                data_dir: Some(data),
                 ..StoreConfig::default()
             },
             world: World::system(),
@@ -157,7 +159,9 @@ mod tests {
         places.open(&place).unwrap();
         let refused = places.open("/etc").unwrap_err();
         assert!(refused.contains("--backup-to"), "{refused}");
-        let same = places.open(&own.display().to_string()).unwrap_err();
-        assert_eq!(same, "it is the bucket itself");
+        for same in [own, inside] {
+            let refused = places.open(&same).unwrap_err();
+            assert_eq!(refused, "it is the bucket itself, or inside of it");
+        }
     }
 }

@@ -41,22 +41,27 @@ pub fn parse(text: &str, like: &StoreConfig) -> Result<StoreConfig, String> {
     }
 }
 
-/// Returns whether two configurations name the same store.
-pub fn is_same(one: &StoreConfig, other: &StoreConfig) -> bool {
-    let directory = |config: &StoreConfig| {
-        let path = config.data_dir.as_deref();
-        path.map(|path: &Path| path.canonicalize().unwrap_or(path.to_owned()))
+/// Returns whether a place is a store itself or inside of it, where it would be lost with the store.
+pub fn is_within(place: &StoreConfig, store: &StoreConfig) -> bool {
+    let folder = |config: &StoreConfig| {
+        let root = match config.kind() {
+            ObjectStoreKind::File => resolve(config.data_dir.as_deref().unwrap_or(Path::new(""))),
+            _ => PathBuf::from(config.bucket.as_deref().unwrap_or_default()),
+        };
+        let prefix = config.key_prefix.as_deref().unwrap_or_default();
+        root.join(prefix.trim_matches('/'))
     };
-    let prefix = |config: &StoreConfig| {
-        let prefix = config.key_prefix.clone().unwrap_or_default();
-        prefix.trim_matches('/').to_owned()
-    };
-    one.kind() == other.kind()
-        && prefix(one) == prefix(other)
-        && match one.kind() {
-            ObjectStoreKind::File => directory(one) == directory(other),
-            _ => one.bucket == other.bucket,
-        }
+    place.kind() == store.kind() && folder(place).starts_with(folder(store))
+}
+
+/// Returns a path without symbolic links, of which the last parts need not exist.
+fn resolve(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = absolute.ancestors().find_map(|existing| {
+        let rest = absolute.strip_prefix(existing).ok()?;
+        Some(existing.canonicalize().ok()?.join(rest))
+    });
+    resolved.unwrap_or(absolute)
 }
 
 #[cfg(test)]
@@ -92,16 +97,46 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_not_copied_onto_itself() {
+    fn a_place_may_be_inside_of_a_store() {
         let live = bucket("live", Some("a/"));
-        let same = |text: &str| is_same(&live, &parse(text, &live).unwrap());
-        assert!(same("s3://live/a"));
-        assert!(!same("s3://live/b"));
-        assert!(!same("s3://other/a"));
-        assert!(!same("gs://live/a"));
-        let here = parse(".", &StoreConfig::default()).unwrap();
-        let there = parse("./../", &StoreConfig::default()).unwrap();
-        assert!(is_same(&here, &here));
-        assert!(!is_same(&here, &there));
+        let is_within = |text: &str| is_within(&parse(text, &live).unwrap(), &live);
+        for inside in ["s3://live/a", "s3://live/a/", "s3://live/a/b"] {
+            assert!(is_within(inside), "{inside}");
+        }
+        for outside in [
+            "s3://live",
+            "s3://live/b",
+            "s3://live/ab",
+            "s3://other/a",
+            "gs://live/a",
+        ] {
+            assert!(!is_within(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_inside_of_another_one_whatever_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("data/db")).unwrap();
+        std::os::unix::fs::symlink(root.join("data"), root.join("link")).unwrap();
+        let config = |path: &str| {
+            let path = root.join(path);
+            parse(path.to_str().unwrap(), &StoreConfig::default()).unwrap()
+        };
+        let data = config("data");
+        for inside in [
+            "data",
+            "data/",
+            "data/new/copy",
+            "link/copy",
+            "data/db/..",
+            "link",
+        ] {
+            assert!(is_within(&config(inside), &data), "{inside}");
+        }
+        for outside in ["", "data2", "data-copy", "data/../copy"] {
+            assert!(!is_within(&config(outside), &data), "{outside}");
+        }
     }
 }

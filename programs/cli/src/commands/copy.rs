@@ -39,8 +39,8 @@ pub(super) async fn run(
     let from = open_existing(&args.store, &world)?;
     check_used(&from).await?;
     let config = store_location::parse(&args.to, &args.store).map_err(CommandError::Destination)?;
-    if store_location::is_same(&args.store, &config) {
-        let reason = "it is also the source".to_owned();
+    if store_location::is_within(&config, &args.store) {
+        let reason = "it is the source itself, or inside of it".to_owned();
         return Err(CommandError::Destination(reason));
     }
     let to = Stores::open(&config, &world)?;

@@ -390,12 +390,15 @@ fn a_copy_is_complete_and_the_next_copy_updates_it() {
         "{out}"
     );
 
-    let (status, _, err) = run_on(
-        folder.path(),
-        &["copy", "--to", folder.path().to_str().unwrap()],
-    );
-    assert_eq!(status, FAILED);
-    insta::assert_snapshot!(err, @"Copy command failed: --to: it is also the source");
+    for inside in ["", "copies/one"] {
+        let to = folder.path().join(inside);
+        let (status, _, err) = run_on(folder.path(), &["copy", "--to", to.to_str().unwrap()]);
+        assert_eq!(status, FAILED);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(err, @"Copy command failed: --to: it is the source itself, or inside of it");
+        }
+    }
+    assert!(!folder.path().join("copies").exists());
 }
 
 #[test]

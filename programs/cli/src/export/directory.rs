@@ -320,7 +320,7 @@ fn remove(path: &Path) -> Result<(), ExportError> {
 }
 
 /// Returns the checksums of all files in the format of `sha256sum`.
-fn checksums(parts: &[PartRecord]) -> String {
+pub(super) fn checksums(parts: &[PartRecord]) -> String {
     let lines = parts.iter().filter_map(|part| {
         let path = part.path.as_ref()?;
         Some(format!("{}  {path}\n", part.sha256))

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     ExportError, ExportFormat,
-    directory::{CHECKSUMS, MANIFEST, PARTIAL, read_manifest},
+    directory::{CHECKSUMS, MANIFEST, PARTIAL, checksums, read_manifest},
     encode::parquet_rows,
     manifest::PartRecord,
     part_file::digest,
@@ -25,8 +25,8 @@ pub(crate) struct VerifyStats {
     pub(crate) bytes: u64,
 }
 
-/// Compares each file of an export with its checksum, its size and its number of rows, and reports differences and files
-/// that do not belong to the export.
+/// Compares each file of an export with its checksum, its size and its number of rows, and the list of checksums with that
+/// of the export. Reports differences and files that do not belong to the export.
 ///
 /// # Errors
 /// There is no complete export, a directory can't be read, or there are differences.
@@ -55,6 +55,10 @@ pub(crate) fn verify(
         stats.files += 1;
         stats.rows = stats.rows.saturating_add(part.rows);
         stats.bytes = stats.bytes.saturating_add(part.bytes);
+    }
+    for difference in list_differences(root, &manifest.parts) {
+        differences += 1;
+        report(&format!("{CHECKSUMS}: {difference}"));
     }
     for name in [MANIFEST, CHECKSUMS] {
         expected.insert(root.join(name));
@@ -95,6 +99,26 @@ fn difference(file: &Path, part: &PartRecord, is_parquet: bool) -> Option<String
     }
 }
 
+/// Returns how the list of checksums, with which others verify the export, differs from the manifest.
+fn list_differences(root: &Path, parts: &[PartRecord]) -> BTreeSet<String> {
+    let list = match fs::read_to_string(root.join(CHECKSUMS)) {
+        Ok(list) => list,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return BTreeSet::from(["it is missing".to_owned()]);
+        }
+        Err(error) => return BTreeSet::from([error.to_string()]),
+    };
+    let expected_list = checksums(parts);
+    let listed: BTreeSet<&str> = list.lines().collect();
+    let exported: BTreeSet<&str> = expected_list.lines().collect();
+    let differing = listed.symmetric_difference(&exported);
+    let described = differing.map(|line| {
+        let path = line.split_once("  ").map_or(*line, |(_, path)| path);
+        format!("the checksum of '{path}' is another one, or missing")
+    });
+    described.collect()
+}
+
 /// Visits all files below a directory. Symbolic links are not followed.
 fn visit_files(
     root: &Path,
@@ -112,4 +136,68 @@ fn visit_files(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::export::{
+        TimeRange,
+        manifest::{ExportManifest, request},
+    };
+
+    /// Creates an export of two files.
+    fn export(root: &Path) {
+        let mut manifest = ExportManifest::new(request());
+        manifest.request.format = ExportFormat::Lp;
+        for name in ["a.lp", "b.lp"] {
+            fs::write(root.join(name), name).unwrap();
+            let part = PartRecord {
+                table: None,
+                times: TimeRange::ALL,
+                path: Some(name.to_owned()),
+                rows: 1,
+                bytes: 4,
+                sha256: hex::encode(Sha256::digest(name)),
+            };
+            manifest.add(part).unwrap();
+        }
+        manifest.complete = true;
+        fs::write(root.join(MANIFEST), manifest.encode().unwrap()).unwrap();
+        fs::write(root.join(CHECKSUMS), checksums(&manifest.parts)).unwrap();
+    }
+
+    fn differences(root: &Path) -> Vec<String> {
+        let mut reported = Vec::new();
+        let verified = verify(root, |difference| reported.push(difference.to_owned()));
+        assert_eq!(verified.is_ok(), reported.is_empty());
+        reported
+    }
+
+    #[test]
+    fn the_list_of_checksums_is_part_of_the_export() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        export(root);
+        assert!(differences(root).is_empty());
+        let list = root.join(CHECKSUMS);
+        let sums = fs::read_to_string(&list).unwrap();
+        let second = sums.lines().nth(1).unwrap();
+        let of =
+            |path: &str| format!("SHA256SUMS: the checksum of '{path}' is another one, or missing");
+        let zeros = "0".repeat(64);
+        for (changed, expected) in [
+            (second.to_owned(), vec![of("a.lp")]),
+            (format!("{zeros}  a.lp\n{second}\n"), vec![of("a.lp")]),
+            (format!("{sums}{zeros}  c.lp\n"), vec![of("c.lp")]),
+            (String::new(), vec![of("a.lp"), of("b.lp")]),
+        ] {
+            fs::write(&list, &changed).unwrap();
+            assert_eq!(differences(root), expected, "{changed}");
+        }
+        fs::remove_file(&list).unwrap();
+        assert_eq!(differences(root), ["SHA256SUMS: it is missing"]);
+    }
 }
