@@ -121,8 +121,8 @@ async fn requests_of_a_database_that_cannot_be_read_hide_no_others() {
         let reply = instance.post_json(REQUESTS, &body).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
-    let garden = instance.catalog.database_by_name("garden", Duration::ZERO).await;
-    let garden = garden.unwrap().unwrap();
+    let found = instance.catalog.database_by_name("garden", Duration::ZERO).await;
+    let garden = found.unwrap().unwrap();
     for key in [Key::DatabaseCatalog(garden), Key::Manifest(garden)] {
         let key = key.to_string();
         let damage = bed.memory.put(&key, "damage".into(), PutMode::Overwrite);

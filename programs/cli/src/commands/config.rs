@@ -30,12 +30,12 @@ use neap_server::Variables;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use self::check::{ConfigCommand, run};
-use super::client_flags::CLIENT_FLAGS;
+use super::{client_flags::CLIENT_FLAGS, nearest_name::nearest_name};
 
 /// File name in the searched folders.
 const FILE: &str = "neap.toml";
 /// Environment variable that names another file.
-const VARIABLE: &str = "NEAP_CONFIG";
+pub(super) const CONFIG_VARIABLE: &str = "NEAP_CONFIG";
 /// Folder of the system-wide configuration.
 const SYSTEM_FOLDER: &str = "/etc/neap";
 /// Maximum size of a configuration file: 1 MiB.
@@ -174,6 +174,13 @@ impl Options {
         }
     }
 
+    /// Returns the names of the options of a section.
+    fn names(&self, section: ConfigSection) -> impl Iterator<Item = &str> {
+        let all = self.of_serve.keys().chain(self.of_clients.keys());
+        all.filter(move |flag| section.holds(flag, self.of_serve.contains_key(*flag)))
+            .map(String::as_str)
+    }
+
     fn find(&self, section: ConfigSection, flag: &str) -> Option<&Arg> {
         let is_of_serve = self.of_serve.contains_key(flag);
         if !section.holds(flag, is_of_serve) {
@@ -253,7 +260,9 @@ impl ConfigReader<'_> {
             ConfigSection::Serve => " of serve",
             ConfigSection::Client => " of clients",
         };
-        format!("unknown option {name}{place}")
+        let nearest = nearest_name(&name.replace('_', "-"), self.options.names(section));
+        let meant = nearest.map_or(String::new(), |nearest| format!(": is {nearest} meant?"));
+        format!("unknown option {name}{place}{meant}")
     }
 }
 
@@ -282,7 +291,7 @@ pub(super) fn find(
     variables: &impl Variables,
     definition: &Command,
 ) -> Result<Option<ConfigFile>, ConfigError> {
-    if let Some(path) = named.or_else(|| variables.get(VARIABLE).map(PathBuf::from)) {
+    if let Some(path) = named.or_else(|| variables.get(CONFIG_VARIABLE).map(PathBuf::from)) {
         return match read(&path) {
             Ok(text) => ConfigFile::parse(&path, &text, definition).map(Some),
             Err(error) => Err(unreadable(&path, error)),

@@ -5,6 +5,8 @@
 //! (such as `INFLUXDB3_ENTERPRISE_<NAME>`), the configuration file, its default. A variable of the process takes precedence over the same variable in `.env`. The values are passed to the parser as
 //! defaults, so the process's own environment is never changed.
 
+mod warnings;
+
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use clap::{
@@ -56,6 +58,8 @@ const STORE_COMMANDS: [&str; 4] = ["serve", "compact", "check-store", "object-st
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// The numbers of the lines of the `.env` file that assign nothing.
+    invalid_lines: Vec<usize>,
     config: Option<Arc<ConfigFile>>,
 }
 
@@ -95,7 +99,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
         let variables = variables.into_iter();
         Self {
             variables: variables.map(|(n, v)| (n.into(), v.into())).collect(),
-            config: None,
+            ..Self::default()
         }
     }
 }
@@ -121,8 +125,16 @@ impl Environment {
     /// Adds the variables of a `.env` file that are not set yet.
     #[must_use]
     pub fn with_file(mut self, text: &str) -> Self {
-        for (name, value) in text.lines().filter_map(parse_assignment) {
-            self.variables.entry(name.to_owned()).or_insert(value);
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match parse_assignment(line) {
+                Some((name, value)) => {
+                    self.variables.entry(name.to_owned()).or_insert(value);
+                }
+                None => self.invalid_lines.push(number),
+            }
         }
         self
     }
@@ -142,18 +154,10 @@ impl Environment {
     /// Returns the command with the variables' values as defaults of its options, and the variables' names in its help.
     pub fn apply(&self, command: Command) -> Command {
         let name = command.get_name().to_owned();
-        let all_flags = STORE_COMMANDS.contains(&name.as_str());
         command
-            .mut_args(|arg| {
-                let is_of_store = arg.get_help_heading() == Some(STORE_HEADING);
-                match arg.get_long().map(str::to_owned) {
-                    Some(flag)
-                        if all_flags || is_of_store || CLIENT_FLAGS.contains(&flag.as_str()) =>
-                    {
-                        self.apply_to_flag(arg, &flag, &name)
-                    }
-                    _ => arg,
-                }
+            .mut_args(|arg| match settable_flag(&arg, &name).map(str::to_owned) {
+                Some(flag) => self.apply_to_flag(arg, &flag, &name),
+                None => arg,
             })
             .mut_subcommands(|subcommand| self.apply(subcommand))
     }
@@ -194,6 +198,15 @@ impl Environment {
         // Hide the value in help, because it may be a secret.
         arg.required(false).default_values(values).hide_default_value(true)
     }
+}
+
+/// Returns the name of an option of a command that variables can set.
+fn settable_flag<'a>(arg: &'a Arg, command: &str) -> Option<&'a str> {
+    let flag = arg.get_long()?;
+    let is_settable = STORE_COMMANDS.contains(&command)
+        || arg.get_help_heading() == Some(STORE_HEADING)
+        || CLIENT_FLAGS.contains(&flag);
+    is_settable.then_some(flag)
 }
 
 /// Returns whether the value of a switch's variable turns the switch on.
@@ -270,25 +283,25 @@ fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
 
 /// Parses a line of a `.env` file: `NAME=value`, optionally after `export`, with an optionally quoted value.
 fn parse_assignment(line: &str) -> Option<(&str, String)> {
-    let line = line.trim();
-    if line.starts_with('#') {
-        return None;
-    }
-    let line = line.strip_prefix("export ").unwrap_or(line);
-    let (name, value) = line.split_once('=')?;
-    Some((name.trim(), parse_value(value.trim())))
+    let assignment = line.strip_prefix("export ").unwrap_or(line);
+    let (left, right) = assignment.split_once('=')?;
+    let name = left.trim();
+    let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
+    let value = parse_value(right.trim()).filter(|_| is_name)?;
+    Some((name, value))
 }
 
-fn parse_value(text: &str) -> String {
+/// Parses a value; `None` if it has no closing quote.
+fn parse_value(text: &str) -> Option<String> {
     for quote in ['"', '\''] {
-        let quoted = text.strip_prefix(quote).and_then(|rest| rest.split_once(quote));
-        if let Some((value, _)) = quoted {
-            return value.to_owned();
+        if let Some(quoted) = text.strip_prefix(quote) {
+            let (value, _) = quoted.split_once(quote)?;
+            return Some(value.to_owned());
         }
     }
     // A comment after a value begins with a space, because `#` may be part of a password.
     let end = text.find(" #").unwrap_or(text.len());
-    text.get(..end).unwrap_or(text).trim_end().to_owned()
+    Some(text.get(..end).unwrap_or(text).trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -447,5 +460,15 @@ mod tests {
         assert_eq!(environment.get("D"), Some("#"));
         assert_eq!(environment.get("E"), Some("p#w"));
         assert_eq!(environment.get("F"), None);
+        assert_eq!(environment.invalid_lines, [9]);
+    }
+
+    #[test]
+    fn lines_that_assign_nothing_are_known() {
+        let text = "A=1\n\n  # comment\nB\n=2\nC D=3\nexport E=4\nF='5\nG=\"6\n H = 7 \n";
+        let environment = Environment::default().with_file(text);
+        assert_eq!(environment.invalid_lines, [4, 5, 6, 8, 9]);
+        let names: Vec<_> = environment.variables.keys().collect();
+        assert_eq!(names, ["A", "E", "H"]);
     }
 }

@@ -33,6 +33,7 @@ mod manual;
 mod materialized_view;
 mod mcp;
 mod name_argument;
+mod nearest_name;
 mod node;
 mod open_cluster;
 mod options;
@@ -311,6 +312,10 @@ pub fn run(
         }
     };
     let command = command_line.command;
+    let is_check = matches!(command, CliCommand::Config(_));
+    for warning in environment.warnings(&definition(), is_check) {
+        console.report(format_args!("warning: {warning}"));
+    }
     let outcome = runtime().map_err(CommandError::Runtime).and_then(|runtime| {
         let command = command.run(environment, console, World::system());
         // Changes that a command makes directly on the store are attributed to the local origin.

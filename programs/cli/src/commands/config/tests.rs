@@ -77,7 +77,7 @@ fn errors_name_their_lines() {
          [query]\n\
          a = 1\n"
     ), @"
-    neap.toml:1: unknown option htp-bind
+    neap.toml:1: unknown option htp-bind: is http-bind meant?
     neap.toml:2: max-databases: invalid value 'many': a number of at least 1 is expected
     neap.toml:3: http-timeout: invalid value '0s': a duration longer than 0s is expected
     neap.toml:4: mode: invalid value 'everything' [possible values: all, ingest, query, compact, process]
@@ -237,6 +237,31 @@ fn conflicting_options_are_found_before_the_start() {
         err.contains("--bucket is needed with --object-store s3"),
         "{err}"
     );
+}
+
+#[test]
+fn probable_mistakes_in_variables_are_warned_of() {
+    let process: Environment = [
+        ("NEAP_HTP_BIND", "localhost:1"),
+        ("NEAP_SERVICE_HOST", "10.0.0.1"),
+        ("NEAP_CONFIG", ""),
+        ("NEAP_MAX_TABLES", "5"),
+        ("NEAP_HOST_URL", "http://127.0.0.1:1"),
+    ]
+    .into_iter()
+    .collect();
+    let environment = process.with_file("# comment\nNEAP_BUCKET\nNEAP_AUTH_TOKN=secret\n");
+    let (_, out, err) = run_with(&["config", "check"], &environment, "");
+    assert!(!out.contains("secret") && !err.contains("secret"));
+    insta::assert_snapshot!(err, @"
+    warning: line 2 of .env is not NAME=value
+    warning: no option has the variable NEAP_AUTH_TOKN: is NEAP_AUTH_TOKEN meant?
+    warning: no option has the variable NEAP_HTP_BIND: is NEAP_HTTP_BIND meant?
+    warning: no option has the variable NEAP_SERVICE_HOST
+    ");
+    let (_, _, err) = run_with(&["query", "-d", "d", "SELECT 1"], &environment, "");
+    assert!(err.contains("is NEAP_HTTP_BIND meant?"), "{err}");
+    assert!(!err.contains("NEAP_SERVICE_HOST"), "{err}");
 }
 
 #[test]
