@@ -8,6 +8,7 @@
 //! | `shell` | the interactive query shell |
 //! | [`client`] | a client of a server |
 //! | `owner_only` | files and directories that only their owner may read |
+//! | `times` | times in options |
 
 pub mod client;
 pub mod commands;
@@ -15,5 +16,6 @@ pub mod export;
 pub mod import;
 mod owner_only;
 mod shell;
+mod times;
 
 pub use commands::{Environment, run};

@@ -9,6 +9,7 @@ use super::{
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     options::ConnectionArgs,
 };
+use crate::times::as_of_for_server;
 
 /// Path of InfluxDB 3 Enterprise.
 const RESTORES: &str = "/api/v3/enterprise/restore";
@@ -29,7 +30,7 @@ pub(super) struct CreateRestoreArgs {
     from: Option<String>,
 
     /// Restore --database to this time or stamp, in place of a backup: 2026-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME|STAMP", requires = "database")]
+    #[arg(long, value_name = "TIME|STAMP", value_parser = as_of_for_server, requires = "database")]
     as_of: Option<String>,
 
     /// Restore only this database; all of the backup by default.

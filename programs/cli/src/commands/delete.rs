@@ -14,6 +14,7 @@ use super::{
     row_deletes::{self, DeleteRowsArgs},
     token, trigger, users,
 };
+use crate::times::time_for_server;
 
 /// The subcommands of `neap delete`.
 #[derive(Debug, Subcommand)]
@@ -64,12 +65,12 @@ struct DeletionArgs {
     yes: bool,
 }
 
-/// Parses a time, which the server interprets, or a keyword in any case.
+/// Parses a date or another time, which the server interprets, or a keyword in any case.
 fn parse_when(text: &str) -> Result<String, Infallible> {
     let word = text.to_lowercase();
     Ok(match word.as_str() {
         "now" | "never" | "default" => word,
-        _ => text.to_owned(),
+        _ => time_for_server(text).unwrap_or_else(|_| text.to_owned()),
     })
 }
 

@@ -8,9 +8,12 @@ use neap_bucket::World;
 use neap_server::console::Console;
 
 use super::{CommandError, options::ConnectionArgs};
-use crate::export::{
-    self, ExportCompression, ExportFormat, ExportRequest, ExportSource, ExportStats, Exporter,
-    TimeRange, VerifyStats, parse_time,
+use crate::{
+    export::{
+        self, ExportCompression, ExportFormat, ExportRequest, ExportSource, ExportStats, Exporter,
+        TimeRange, VerifyStats,
+    },
+    times::{as_of_for_server, parse_time},
 };
 
 /// The options of `neap export`.
@@ -57,7 +60,7 @@ pub(super) struct ExportArgs {
 
     /// Export the database as it was at a time such as 2026-01-31T12:00:00Z, or as of a stamp that a write was given.
     /// The default is the state at the start of the export.
-    #[arg(long, value_name = "TIME|STAMP", conflicts_with = "verify")]
+    #[arg(long, value_name = "TIME|STAMP", value_parser = as_of_for_server, conflicts_with = "verify")]
     as_of: Option<String>,
 
     /// Maximum number of concurrent requests.

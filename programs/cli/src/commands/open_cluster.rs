@@ -10,6 +10,7 @@ use neap_schema::DatabaseId;
 use neap_server::stores::{Stores, StoresError, data_directory};
 
 use super::CommandError;
+use crate::times::{NO_STATE, parse_moment};
 
 /// An open cluster: its catalogs and manifests.
 #[derive(Debug)]
@@ -89,13 +90,12 @@ pub(super) fn time_text(time: StoreTime) -> String {
         .to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// Parses a stamp, or a time (RFC 3339), which means the last stamp of its microsecond.
+/// Parses a stamp, or a date or a time, which mean the last stamp of their microsecond.
 pub(super) fn parse_as_of(text: &str) -> Result<Stamp, String> {
     if let Ok(stamp) = text.parse() {
         return Ok(stamp);
     }
-    let time = DateTime::parse_from_rfc3339(text)
-        .map_err(|_| "a time such as 2026-01-31T12:00:00Z or a stamp is expected".to_owned())?;
+    let time = parse_moment(text).ok_or(NO_STATE)?;
     Ok(Stamp::end_of(StoreTime::from_micros(
         time.timestamp_micros(),
     )))
@@ -116,6 +116,8 @@ mod tests {
         ] {
             assert_eq!(parse_as_of(text), Ok(Stamp::end_of(time)));
         }
+        let midnight = parse_as_of("2026-01-31T00:00:00Z").unwrap();
+        assert_eq!(parse_as_of("2026-01-31"), Ok(midnight));
         assert!(parse_as_of("yesterday").is_err());
     }
 }

@@ -16,7 +16,10 @@ use super::{
     options::{ConnectionArgs, OutputFormat, parse_url},
     output,
 };
-use crate::shell::{self, QueryLanguage, ShellSettings, StatementRequest, TerminalFormat};
+use crate::{
+    shell::{self, QueryLanguage, ShellSettings, StatementRequest, TerminalFormat},
+    times::as_of_for_server,
+};
 
 /// The options of `neap query`.
 #[derive(Debug, Args)]
@@ -47,7 +50,7 @@ pub(super) struct QueryArgs {
 
     /// Answer as the database was at a time such as 2026-01-31T12:00:00Z, or as of a stamp that a write was
     /// given. `neap show versions` tells how far back that goes.
-    #[arg(long, value_name = "TIME|STAMP")]
+    #[arg(long, value_name = "TIME|STAMP", value_parser = as_of_for_server)]
     as_of: Option<String>,
 
     /// The server to query, if it is not that of --host.

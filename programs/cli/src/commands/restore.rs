@@ -23,8 +23,8 @@ pub(super) struct RestoreArgs {
     #[arg(short = 'd', long = "database", value_name = "NAME")]
     database: String,
 
-    /// The time or stamp as of which it is wanted: 2026-01-31T12:00:00Z. `neap show versions` tells how far
-    /// back that goes.
+    /// The time or stamp as of which it is wanted: 2026-01-31T12:00:00Z, or 2026-01-31 for its first moment (UTC).
+    /// `neap show versions` tells how far back that goes.
     #[arg(long, value_name = "TIME|STAMP", value_parser = parse_as_of)]
     as_of: Stamp,
 

@@ -1,6 +1,5 @@
 //! `neap delete rows` and `neap cancel row-delete`.
 
-use chrono::DateTime;
 use clap::Args;
 use neap_server::console::Console;
 use reqwest::Method;
@@ -10,6 +9,7 @@ use super::{
     CommandError, confirm,
     options::{ConnectionArgs, DatabaseArgs},
 };
+use crate::times::{parse_time, time_for_server};
 
 /// The options of `neap delete rows`.
 #[derive(Debug, Args)]
@@ -28,12 +28,12 @@ pub(super) struct DeleteRowsArgs {
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
 
-    /// The first time of the rows, such as 2026-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    /// The first time of the rows: a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time_for_server)]
     start: Option<String>,
 
-    /// The last time of the rows.
-    #[arg(long, value_name = "TIME")]
+    /// The last time of the rows. A date means its first moment.
+    #[arg(long, value_name = "TIME", value_parser = time_for_server)]
     stop: Option<String>,
 
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(super) struct DeleteRowsArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "As in InfluxDB 3 Enterprise")]
 struct RequestArgs {
-    /// The first time of the rows: a time such as 2026-01-31T12:00:00Z, or nanoseconds since 1970.
+    /// The first time of the rows: a date, a time such as 2026-01-31T12:00:00Z, or nanoseconds since 1970.
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true, conflicts_with_all = ["condition", "start", "stop"])]
     min_time: Option<i64>,
 
@@ -67,17 +67,6 @@ struct RequestArgs {
     /// --min-time, --max-time and --all-time.
     #[arg(long, value_name = "CONDITION", conflicts_with_all = ["condition", "start", "stop"])]
     predicate: Option<String>,
-}
-
-/// Parses a time as nanoseconds since the Unix epoch.
-fn parse_time(text: &str) -> Result<i64, String> {
-    if let Ok(nanoseconds) = text.parse() {
-        return Ok(nanoseconds);
-    }
-    DateTime::parse_from_rfc3339(text)
-        .map_err(|error| error.to_string())?
-        .timestamp_nanos_opt()
-        .ok_or_else(|| "the time is out of range".to_owned())
 }
 
 impl RequestArgs {
@@ -208,17 +197,4 @@ pub(super) async fn cancel(
         args.sequence, aborted.disposition
     );
     console.print(text).map_err(CommandError::Output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_nanoseconds_or_rfc_3339() {
-        assert_eq!(parse_time("-5"), Ok(-5));
-        assert_eq!(parse_time("1970-01-01T00:00:01+00:00"), Ok(1_000_000_000));
-        assert!(parse_time("today").is_err());
-        assert!(parse_time("3000-01-01T00:00:00Z").is_err());
-    }
 }

@@ -45,6 +45,6 @@ pub(crate) use self::{
     exporter::{ExportStats, Exporter},
     format::{ExportCompression, ExportFormat},
     manifest::{ExportRequest, ExportSource},
-    time_range::{TimeRange, parse_time},
+    time_range::TimeRange,
     verify::{VerifyStats, verify},
 };

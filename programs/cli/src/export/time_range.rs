@@ -1,6 +1,6 @@
 //! Ranges of time, and their division into days.
 
-use chrono::{DateTime, NaiveDate};
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds of a day.
@@ -94,18 +94,6 @@ impl TimeRange {
     }
 }
 
-/// Parses a time in RFC 3339, or a date, which means its first moment in UTC. Returns nanoseconds since the Unix epoch.
-pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
-    let time = match text.parse::<NaiveDate>() {
-        Ok(date) => date.and_time(chrono::NaiveTime::MIN).and_utc(),
-        Err(_) => DateTime::parse_from_rfc3339(text)
-            .map_err(|_| "use a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z")?
-            .to_utc(),
-    };
-    let nanos = time.timestamp_nanos_opt();
-    nanos.ok_or_else(|| "the time is not between the years 1677 and 2262".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -129,16 +117,6 @@ mod tests {
         for extreme in [i64::MIN, i64::MAX] {
             let day = TimeRange::ALL.day_of(extreme).unwrap();
             assert!(day.first <= extreme && extreme <= day.last);
-        }
-    }
-
-    #[test]
-    fn times_are_dates_or_rfc_3339() {
-        assert_eq!(parse_time("1970-01-02"), Ok(DAY_NANOS));
-        assert_eq!(parse_time("1970-01-01T01:00:00+01:00"), Ok(0));
-        assert_eq!(parse_time("1970-01-01T00:00:00.000000001Z"), Ok(1));
-        for malformed in ["", "yesterday", "1970-13-01", "1500-01-01", "12345"] {
-            assert!(parse_time(malformed).is_err(), "{malformed}");
         }
     }
 

@@ -38,7 +38,7 @@ mod verify;
 
 pub use annotated_csv::{CsvFiles, import_csv};
 pub use error::ImportError;
-pub use filter::{ImportFilter, parse_time};
+pub use filter::ImportFilter;
 pub use line_protocol::{LineFile, import_lines};
 pub use live::{LiveImport, SourceSettings, SourceToken, SourceVersion, import_live};
 pub use names::{DatabaseNames, Rename};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{printer::TerminalFormat, tokens::QueryLanguage};
+use crate::times::as_of_for_server;
 
 /// Output of `\?`.
 pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of InfluxQL with their line.
@@ -89,7 +90,10 @@ impl MetaCommand {
             "\\c" | "use" => return given("the name of a database").map(Self::Use),
             "\\i" => return Ok(Self::Include(given("a file")?.into())),
             "\\o" => return Ok(Self::Output(optional.map(PathBuf::from))),
-            "\\asof" => return Ok(Self::AsOf(optional)),
+            "\\asof" => {
+                let as_of = optional.map(|text| as_of_for_server(&text)).transpose();
+                return as_of.map(Self::AsOf).map_err(|_| needs("a date, a time or a stamp"));
+            }
             "\\f" => {
                 let form = TerminalFormat::from_str(argument, true);
                 return form
@@ -167,6 +171,10 @@ mod tests {
                 "\\asof 2026-01-31T12:00:00Z",
                 MetaCommand::AsOf(Some("2026-01-31T12:00:00Z".to_owned())),
             ),
+            (
+                "\\asof 2026-01-31",
+                MetaCommand::AsOf(Some("2026-01-31T00:00:00Z".to_owned())),
+            ),
             ("\\asof", MetaCommand::AsOf(None)),
         ] {
             assert_eq!(MetaCommand::parse(line), Ok(expected), "{line}");
@@ -177,6 +185,7 @@ mod tests {
     fn invalid_commands_return_errors() {
         let error = |line| MetaCommand::parse(line).unwrap_err().to_string();
         insta::assert_snapshot!(error("\\frobnicate x"), @r"unknown command \frobnicate: \? lists the commands");
+        insta::assert_snapshot!(error("\\asof yesterday"), @r"\asof needs a date, a time or a stamp");
         insta::assert_snapshot!(error("\\c"), @r"\c needs the name of a database");
         insta::assert_snapshot!(error("\\f parquet"), @r"\f needs one of pretty, json, jsonl and csv");
         insta::assert_snapshot!(error("\\lang"), @r"\lang needs one of sql and influxql");

@@ -19,8 +19,9 @@ use crate::{
         BodySender, ConflictPolicy, CsvFiles, DatabaseNames, FoundShards, ImportError,
         ImportFilter, ImportState, ImportSummary, LineFile, LiveImport, Rename, SenderSettings,
         ShardImport, SourceSettings, SourceToken, SourceVersion, StateFile, find_shards,
-        import_csv, import_lines, import_live, import_shards, parse_time, verify_counts,
+        import_csv, import_lines, import_live, import_shards, verify_counts,
     },
+    times::parse_time,
 };
 
 /// Maximum size of a file with a token in bytes.
@@ -146,7 +147,7 @@ struct FilterArgs {
     #[arg(long, value_name = "NAME")]
     measurement: Vec<String>,
 
-    /// Import only rows of this time or later: RFC 3339, a date, or nanoseconds.
+    /// Import only rows of this time or later: a date, a time in RFC 3339, or nanoseconds.
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_negative_numbers = true)]
     start: Option<i64>,
 

@@ -272,6 +272,33 @@ fn requests_to_a_busy_server_are_retried() {
     );
 }
 
+/// Returns the options of a command and of its subcommands that take times, with their names.
+fn time_options(command: &clap::Command) -> Vec<(String, clap::Arg)> {
+    let takes_time = |arg: &&clap::Arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        names.iter().any(|name| matches!(name.as_str(), "TIME" | "TIME|STAMP"))
+    };
+    let named = |arg: &clap::Arg| (format!("{} {arg}", command.get_name()), arg.clone());
+    let own = command.get_arguments().filter(takes_time).map(named);
+    own.chain(command.get_subcommands().flat_map(time_options)).collect()
+}
+
+#[test]
+fn every_option_for_a_time_takes_dates() {
+    let options = time_options(&definition());
+    assert!(options.len() >= 11, "{options:?}");
+    for (name, option) in options {
+        let parser = option.get_value_parser().clone();
+        let value = clap::Arg::new("value").value_parser(parser);
+        let command = clap::Command::new("test").no_binary_name(true).arg(value);
+        let is_accepted = |text: &str| command.clone().try_get_matches_from([text]).is_ok();
+        for time in ["2026-11-01", "2026-11-01T12:00:00Z"] {
+            assert!(is_accepted(time), "{name} {time}");
+        }
+        assert!(!is_accepted("yesterday"), "{name}");
+    }
+}
+
 #[test]
 fn a_query_can_ask_for_an_earlier_time() {
     let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
