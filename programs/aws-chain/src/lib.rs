@@ -5,7 +5,7 @@
 
 mod bucket_settings;
 
-use std::time::UNIX_EPOCH;
+use std::{error::Error, iter, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region};
@@ -22,7 +22,7 @@ use aws_smithy_runtime_api::client::{
 };
 use neap_bucket::{AwsCredentialSource, AwsLease};
 use object_store::aws::AwsCredential;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 pub use bucket_settings::{
     BucketCreation, BucketSettings, CreateBucketError, FindingLevel, SettingFinding, create_bucket,
@@ -32,7 +32,9 @@ pub use bucket_settings::{
 #[derive(Debug)]
 pub struct AwsCredentialChain {
     region: Option<String>,
-    provider: OnceCell<SharedCredentialsProvider>,
+    /// `None` before the first request, and after a failure: the sources of a chain do not begin again, so that another
+    /// attempt would fail for another reason.
+    provider: Mutex<Option<SharedCredentialsProvider>>,
 }
 
 impl AwsCredentialChain {
@@ -41,24 +43,26 @@ impl AwsCredentialChain {
     pub fn new(region: Option<String>) -> Self {
         Self {
             region,
-            provider: OnceCell::new(),
+            provider: Mutex::default(),
         }
     }
 
-    async fn provider(&self) -> Result<&SharedCredentialsProvider, object_store::Error> {
-        let load = async || {
-            let mut loader =
-                aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
-            if let Some(region) = &self.region {
-                loader = loader.region(Region::new(region.clone()));
-            }
-            loader
-                .load()
-                .await
-                .credentials_provider()
-                .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))
-        };
-        self.provider.get_or_try_init(load).await
+    async fn provider(&self) -> Result<SharedCredentialsProvider, object_store::Error> {
+        let mut kept = self.provider.lock().await;
+        if let Some(provider) = &*kept {
+            return Ok(provider.clone());
+        }
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let provider = loader
+            .load()
+            .await
+            .credentials_provider()
+            .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))?;
+        Ok(kept.insert(provider).clone())
     }
 }
 
@@ -66,14 +70,14 @@ impl AwsCredentialChain {
 impl AwsCredentialSource for AwsCredentialChain {
     async fn lease(&self) -> Result<AwsLease, object_store::Error> {
         let provider = self.provider().await?;
-        let found = provider.provide_credentials().await.map_err(|error| match error {
-            CredentialsError::CredentialsNotLoaded(_)
-            | CredentialsError::InvalidConfiguration(_) => unusable(error),
-            _ => object_store::Error::Generic {
-                store: "AWS credentials",
-                source: error.into(),
-            },
-        })?;
+        let found = match provider.provide_credentials().await {
+            Ok(found) => found,
+            Err(error) => {
+                *self.provider.lock().await = None;
+                let profile = profile_source(|name| std::env::var(name).ok());
+                return Err(failure(&error, &profile));
+            }
+        };
         let ends_micros = found
             .expiry()
             .and_then(|expiry| expiry.duration_since(UNIX_EPOCH).ok())
@@ -101,6 +105,38 @@ fn https_client() -> SharedHttpClient {
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
     })
+}
+
+/// Converts an error of the SDK. Its text has all causes, which name what is missing, and the profile that was searched for.
+fn failure(error: &CredentialsError, profile: &str) -> object_store::Error {
+    let causes = iter::successors(Some(error as &(dyn Error + 'static)), |cause| {
+        cause.source()
+    });
+    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    // The SDK lists the sources that it has tried in lines.
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let reason = format!("{} ({profile})", lines.join("; "));
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            unusable(reason)
+        }
+        _ => object_store::Error::Generic {
+            store: "AWS credentials",
+            source: reason.into(),
+        },
+    }
+}
+
+/// Names the profile that the SDK uses, and its files, by the variables of the process.
+fn profile_source(variable: impl Fn(&str) -> Option<String>) -> String {
+    let value = |name: &str, default: &str| {
+        let set = variable(name).filter(|value| !value.is_empty());
+        set.unwrap_or_else(|| default.to_owned())
+    };
+    let profile = value("AWS_PROFILE", "default");
+    let config = value("AWS_CONFIG_FILE", "~/.aws/config");
+    let credentials = value("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
+    format!("profile '{profile}' of {config} and {credentials}")
 }
 
 /// Converts the reason why there are no credentials, or invalid ones, to an error that a retry cannot resolve.
@@ -139,9 +175,11 @@ mod tests {
         let provider = SharedCredentialsProvider::new(StubProvider(of));
         let chain = AwsCredentialChain {
             region: None,
-            provider: OnceCell::new_with(Some(provider)),
+            provider: Mutex::new(Some(provider)),
         };
-        chain.lease().await
+        let leased = chain.lease().await;
+        assert_eq!(chain.provider.lock().await.is_some(), leased.is_ok());
+        leased
     }
 
     #[tokio::test]
@@ -167,6 +205,24 @@ mod tests {
         assert!(
             matches!(failed, object_store::Error::Generic { .. }),
             "{failed:?}"
+        );
+    }
+
+    #[test]
+    fn errors_name_the_cause_the_profile_and_its_files() {
+        let missing = CredentialsError::not_loaded("two\n  sources");
+        let variables = |name: &str| match name {
+            "AWS_PROFILE" => Some("prod".to_owned()),
+            "AWS_CONFIG_FILE" => Some("/etc/aws".to_owned()),
+            _ => Some(String::new()),
+        };
+        let error = failure(&missing, &profile_source(variables)).to_string();
+        let expected = "the credential provider was not enabled: two; sources (profile 'prod' of /etc/aws and ~/.aws/credentials)";
+        assert!(error.contains(expected), "{error}");
+        let usual = profile_source(|_| None);
+        assert_eq!(
+            usual,
+            "profile 'default' of ~/.aws/config and ~/.aws/credentials"
         );
     }
 }

@@ -28,6 +28,9 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after a failed renewal while the old credentials are valid.
 const RENEWAL_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
+/// Time after a failure without valid credentials in which all requests get its error, without another attempt.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
 /// Credentials and their expiry.
 #[derive(Clone, Debug)]
 pub struct AwsLease {
@@ -55,11 +58,47 @@ pub trait AwsCredentialSource: fmt::Debug + Send + Sync + 'static {
     async fn lease(&self) -> Result<AwsLease, object_store::Error>;
 }
 
-/// The newest credentials, and the time of the last failed renewal since they were fetched.
+/// The newest credentials, and the last failure to renew them since they were fetched.
 #[derive(Debug, Default)]
 struct CachedLease {
     lease: Option<AwsLease>,
-    failed: Option<ClockReading>,
+    failed: Option<LeaseFailure>,
+}
+
+/// A failure to fetch credentials.
+#[derive(Debug)]
+struct LeaseFailure {
+    at: ClockReading,
+    reason: String,
+    /// Whether a retry cannot help.
+    is_final: bool,
+}
+
+impl LeaseFailure {
+    fn new(error: &object_store::Error, at: ClockReading) -> Self {
+        let (reason, is_final) = match error {
+            object_store::Error::Unauthenticated { source, .. } => (source.to_string(), true),
+            object_store::Error::Generic { source, .. } => (source.to_string(), false),
+            error => (error.to_string(), false),
+        };
+        Self {
+            at,
+            reason,
+            is_final,
+        }
+    }
+
+    fn error(&self) -> object_store::Error {
+        let reason = self.reason.clone();
+        if self.is_final {
+            unusable(reason)
+        } else {
+            object_store::Error::Generic {
+                store: "AWS credentials",
+                source: reason.into(),
+            }
+        }
+    }
 }
 
 /// A provider of AWS credentials that renews them from five minutes before they expire.
@@ -105,9 +144,17 @@ impl AwsCredentials {
         let Some(lease) = kept.lease.as_ref().filter(|it| it.lasts(now, Duration::ZERO)) else {
             return (None, true);
         };
-        let paused = |failed: &ClockReading| self.world.elapsed(failed) < RENEWAL_RETRY_PAUSE;
+        let paused = |failed: &LeaseFailure| self.world.elapsed(&failed.at) < RENEWAL_RETRY_PAUSE;
         let due = !lease.lasts(now, RENEWAL_MARGIN) && !kept.failed.as_ref().is_some_and(paused);
         (Some(Arc::clone(&lease.credential)), due)
+    }
+
+    /// Returns the error of a failure that was a moment ago. Otherwise, requests that wait for each other would wait for the
+    /// same failure again, one after the other.
+    fn recent_failure(&self) -> Option<object_store::Error> {
+        let kept = self.kept();
+        let failed = kept.failed.as_ref()?;
+        (self.world.elapsed(&failed.at) < FAILURE_PAUSE).then(|| failed.error())
     }
 
     async fn renew(&self, limit: Duration) -> Result<AwsLease, object_store::Error> {
@@ -140,9 +187,17 @@ impl CredentialProvider for AwsCredentials {
         let limit = match &old {
             Some(credential) if !due => return Ok(Arc::clone(credential)),
             Some(_) => RENEWAL_TIMEOUT,
-            None => TIMEOUT,
+            None => match self.recent_failure() {
+                Some(error) => return Err(error),
+                None => TIMEOUT,
+            },
         };
-        match (self.renew(limit).await, old) {
+        let renewed = self.renew(limit).await;
+        if let Err(error) = &renewed {
+            let failure = LeaseFailure::new(error, self.world.clock_reading());
+            self.kept().failed = Some(failure);
+        }
+        match (renewed, old) {
             (Ok(lease), _) => {
                 let credential = Arc::clone(&lease.credential);
                 *self.kept() = CachedLease {
@@ -153,7 +208,6 @@ impl CredentialProvider for AwsCredentials {
             }
             (Err(error), Some(credential)) => {
                 tracing::warn!(%error, "AWS credentials could not be renewed and will expire soon");
-                self.kept().failed = Some(self.world.clock_reading());
                 Ok(credential)
             }
             (Err(error), None) => Err(error),
@@ -281,6 +335,55 @@ mod tests {
             "{error}"
         );
         assert!(!error.contains("secret_access"), "{error}");
+    }
+
+    /// A source that has no credentials, or never answers.
+    #[derive(Debug)]
+    struct EmptySource {
+        asked: Arc<AtomicUsize>,
+        answers: bool,
+    }
+
+    #[async_trait]
+    impl AwsCredentialSource for EmptySource {
+        async fn lease(&self) -> Result<AwsLease, object_store::Error> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if !self.answers {
+                std::future::pending::<()>().await;
+            }
+            Err(unusable("no profile"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_do_not_wait_for_the_same_failure_one_after_the_other() {
+        for answers in [true, false] {
+            let clock = Arc::new(StoppedClock(0.into()));
+            let world = World {
+                clock: Arc::<StoppedClock>::clone(&clock),
+                ..World::system()
+            };
+            let asked = Arc::new(AtomicUsize::new(0));
+            let source = EmptySource {
+                asked: Arc::clone(&asked),
+                answers,
+            };
+            let credentials = AwsCredentials::new(Arc::new(source), world);
+            let requests = (0..3).map(|_| credentials.get_credential());
+            let first = futures::future::join_all(requests).await;
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            clock.0.store(4_999_999, Ordering::Relaxed);
+            let again = credentials.get_credential().await;
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            for failed in first.into_iter().chain([again]) {
+                let error = failed.unwrap_err();
+                let is_final = matches!(error, object_store::Error::Unauthenticated { .. });
+                assert_eq!(is_final, answers, "{error}");
+            }
+            clock.0.store(5_000_000, Ordering::Relaxed);
+            assert!(credentials.get_credential().await.is_err());
+            assert_eq!(asked.load(Ordering::Relaxed), 2);
+        }
     }
 
     /// A source whose first credentials expire at second 1000 and that never answers again.
