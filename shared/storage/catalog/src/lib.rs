@@ -36,6 +36,7 @@ mod drops;
 mod engine_logs;
 mod error;
 mod file_index;
+mod influxdb2_id;
 mod limits;
 mod name_index;
 mod names;
@@ -78,6 +79,7 @@ pub use documents::{
 };
 pub use engine_logs::{ENGINE_LOG_RETENTION, EngineLogLine, EngineLogs, keep_log_lines};
 pub use error::CatalogError;
+pub use influxdb2_id::{InfluxDb2Id, InfluxDb2IdError};
 pub use limits::{CatalogLimits, LimitError};
 pub use names::{
     DatabaseNameError, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION,
