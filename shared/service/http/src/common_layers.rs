@@ -34,6 +34,7 @@ use crate::{
     auth::{AdmittedRequest, admit, check_route, is_for_own_pages},
     error::AnsweredError,
     grpc,
+    influxdb2_errors::{into_influxdb2, is_of_influxdb2},
     request_trace::{RequestTracer, open_span, record_outcome},
 };
 
@@ -133,6 +134,7 @@ async fn handle_request(
     let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
     let is_for_all_pages = !is_for_own_pages(request.uri().path());
+    let is_influxdb2 = is_of_influxdb2(request.uri().path());
     let mut trace = Span::none();
     let mut response = if method == Method::OPTIONS {
         preflight()
@@ -154,6 +156,9 @@ async fn handle_request(
             Err(error) => error.into_response(),
         }
     };
+    if is_influxdb2 {
+        response = into_influxdb2(response);
+    }
     let status = response.status();
     let is_forbidden = status == StatusCode::FORBIDDEN || grpc::is_permission_denied(&response);
     if let (true, AccessControl::Tokens(authenticator)) = (is_forbidden, &shared.access) {

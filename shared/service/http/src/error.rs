@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns the status of answers of this kind. No other code maps errors to statuses.
+    /// Returns the status of answers of this kind. No code outside of this type maps errors to statuses.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
@@ -70,6 +70,14 @@ impl Kind {
             Self::Limit => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable | Self::Unknown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Corrupt | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the status of answers of this kind in the interface of InfluxDB 2, which has no status for conflicts.
+    pub(crate) fn v2_status(self) -> StatusCode {
+        match self {
+            Self::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => self.status(),
         }
     }
 

@@ -35,6 +35,7 @@ mod grpc;
 mod grpc_messages;
 mod guarded_body;
 mod health;
+mod influxdb2_errors;
 mod metrics;
 mod multipart;
 mod order_headers;

@@ -32,7 +32,7 @@ const CONSOLE_ASSETS: &str = "/console/assets/";
 const CONSOLE_API: &str = "/api/v3/console/";
 
 /// The prefixes of the endpoints for tokens and users, which a server without authentication does not have.
-const CREDENTIAL_PATHS: [&str; 8] = [
+const CREDENTIAL_PATHS: [&str; 10] = [
     "/api/v3/configure/token",
     "/api/v3/enterprise/configure/token",
     "/api/v3/configure/user",
@@ -41,6 +41,8 @@ const CREDENTIAL_PATHS: [&str; 8] = [
     "/api/v3/users",
     "/api/v3/roles",
     "/.well-known/jwks.json",
+    "/api/v2/authorizations",
+    "/api/v2/setup",
 ];
 
 /// Returns whether a request creates the first token or user, which requires no token.
