@@ -1,6 +1,7 @@
 //! The routes of the write function.
 
 mod authorization;
+mod bucket_name;
 mod caches;
 mod configure;
 mod delete;

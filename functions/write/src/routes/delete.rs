@@ -25,7 +25,7 @@ use neap_http::{
 use neap_row_delete::Predicate;
 use serde::Deserialize;
 
-use super::{configure::allowed_database, error_response, write::stored};
+use super::{bucket_name::bucket_name, configure::allowed_database, error_response, write::stored};
 use crate::{AcknowledgedDelete, DeleteOptions, RowSelection, WriteService};
 
 /// The permissions that allow deleting rows.
@@ -36,6 +36,8 @@ pub(super) const DELETE_ACTIONS: [DatabaseAction; 2] =
 struct DeleteV2Params {
     #[serde(default)]
     bucket: String,
+    #[serde(default, rename = "bucketID")]
+    bucket_id: String,
     #[serde(default)]
     db: String,
 }
@@ -62,11 +64,12 @@ async fn delete_v2(
     request: Request,
 ) -> Result<AcknowledgedDelete, ApiError> {
     let (head, body) = request.into_parts();
-    let database = bucket(&head.uri)?;
+    let bucket = bucket(&head.uri)?;
     // Check the name before the body is read.
-    validate_database_name(&database).map_err(CatalogError::from)?;
+    validate_database_name(&bucket).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
     let caller = Caller::from_head(&head)?;
+    let database = bucket_name(service, &caller, bucket, &DELETE_ACTIONS).await?;
     let only = allowed_database(service, &caller, &database, &DELETE_ACTIONS).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
@@ -90,12 +93,14 @@ async fn delete_v2(
     deleted.map_err(error_response::of_delete)
 }
 
-/// Returns the database in a query string: `bucket` as in InfluxDB 2, or `db`.
+/// Returns the bucket in a query string: `bucket` or `bucketID` as in InfluxDB 2, or `db`.
 fn bucket(uri: &Uri) -> Result<String, ApiError> {
     let query = uri.query().unwrap_or_default();
     let params: DeleteV2Params = serde_urlencoded::from_str(query)
         .map_err(|error| refused(format!("failed to deserialize bucket in request: {error}")))?;
-    let mut named = [params.bucket, params.db].into_iter().filter(|name| !name.is_empty());
+    let mut named = [params.bucket_id, params.bucket, params.db]
+        .into_iter()
+        .filter(|name| !name.is_empty());
     named.next().ok_or_else(|| refused("missing bucket value"))
 }
 

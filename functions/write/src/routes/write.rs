@@ -6,15 +6,17 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
 use neap_bucket::Stamp;
-use neap_catalog::{CatalogError, validate_database_name};
+use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
 use neap_http::{
     ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_order,
     requested_stamp,
 };
 
-use super::{authorize_write, error_response, params, questdb::QuestDbError};
+use super::{
+    authorize_write, bucket_name::bucket_name, error_response, params, questdb::QuestDbError,
+};
 use crate::{
     AcceptedWrite, Dialect, LegacyWrites, WriteFailure, WriteOptions, WriteService, WriteSettings,
 };
@@ -29,12 +31,26 @@ pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Reques
 }
 
 /// `POST /api/v2/write`
-pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
-    let params = params::v2(request.uri()).map(|it| legacy(it, &service.settings));
+pub(super) async fn v2(
+    State(service): State<Arc<WriteService>>,
+    caller: Caller,
+    request: Request,
+) -> Response {
+    let params = v2_params(&service, &caller, request.uri()).await;
     match accept(&service, request, params, error_response::of_v2).await {
         Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
+}
+
+async fn v2_params(
+    service: &WriteService,
+    caller: &Caller,
+    uri: &Uri,
+) -> Result<(String, WriteOptions), ApiError> {
+    let (bucket, options) = legacy(params::v2(uri)?, &service.settings);
+    let database = bucket_name(service, caller, bucket, &[DatabaseAction::Write]).await?;
+    Ok((database, options))
 }
 
 /// `POST /write`
