@@ -226,6 +226,7 @@ impl RouteProvider for WriteRouteProvider {
             .merge(page)
             .merge(session)
             .merge(document_routes(Arc::clone(&self.catalog)))
+            .merge(neap_influxdb2::router(Arc::clone(service)))
             .merge(neap_prometheus::remote_write::router(
                 Arc::clone(service),
                 metrics,

@@ -237,9 +237,13 @@ async fn other_requests_follow_the_access_rules() {
 async fn the_first_token_is_created_without_authentication_and_only_once() {
     let guarded = AuthTestServer::new().await;
     for token in [Some("admin"), Some("db:own,gone:read"), None] {
-        let path = "/api/v3/configure/token/admin";
-        let (status, _) = guarded.send(token, "POST", path, "").await;
-        assert_eq!(status, 409, "{token:?}");
+        for (path, expected) in [
+            ("/api/v3/configure/token/admin", 409),
+            ("/api/v2/setup", 422),
+        ] {
+            let (status, _) = guarded.send(token, "POST", path, "").await;
+            assert_eq!(status, expected, "{path} {token:?}");
+        }
     }
 }
 

@@ -1,0 +1,258 @@
+//! Buckets: live databases. Permissions are those of the endpoints of InfluxDB 3.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::future::try_join_all;
+use http::{StatusCode, Uri};
+use neap_bucket::{MAX_CATALOG_AGE, StoreTime};
+use neap_catalog::{
+    ANY_AGE, CatalogError, DatabaseAction, DatabaseEntry, InfluxDb2Id, RootCatalog,
+};
+use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_schema::DatabaseId;
+use neap_write::WriteService;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    page::Page,
+    requests::{ServiceState, given, invalid, json_body, not_found, parse_id, rfc3339, root},
+    retention_rules::{self, RetentionChange, RetentionRule},
+};
+
+const PATH: &str = "/api/v2/buckets";
+
+pub(crate) fn routes() -> Router<Arc<WriteService>> {
+    let bucket = get(show).patch(update).delete(delete);
+    Router::new()
+        .route(PATH, get(list).post(create))
+        .route("/api/v2/buckets/{id}", bucket)
+}
+
+/// A live database.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    pub(crate) database: DatabaseId,
+    pub(crate) name: String,
+    created: Option<StoreTime>,
+}
+
+impl Bucket {
+    fn new(database: DatabaseId, entry: &DatabaseEntry) -> Self {
+        Self {
+            database,
+            name: entry.name.clone(),
+            created: entry.created,
+        }
+    }
+
+    /// Returns a bucket of a root catalog, if it exists.
+    pub(crate) fn find(root: &RootCatalog, database: DatabaseId) -> Option<Self> {
+        let entry = root.databases().get(&database);
+        let live = entry.filter(|entry| entry.deletion.is_none())?;
+        Some(Self::new(database, live))
+    }
+
+    pub(crate) fn id(&self) -> InfluxDb2Id {
+        self.database.into()
+    }
+
+    pub(crate) fn answer(&self, retention: Option<Duration>) -> Value {
+        let (id, org) = (self.id(), InfluxDb2Id::ORGANIZATION);
+        let created = self.created.and_then(rfc3339);
+        json!({
+            "id": id,
+            "orgID": org,
+            "type": "user",
+            "name": self.name,
+            "retentionRules": retention_rules::shown(retention),
+            "createdAt": created,
+            "updatedAt": created,
+            "labels": [],
+            "links": {
+                "self": format!("{PATH}/{id}"),
+                "org": format!("/api/v2/orgs/{org}"),
+                "write": format!("/api/v2/write?org={org}&bucket={id}"),
+            },
+        })
+    }
+
+    /// Answers with the retention as of a moment ago.
+    pub(crate) async fn current_answer(&self, service: &WriteService) -> Result<Value, ApiError> {
+        let catalog = service.catalog().database(self.database, MAX_CATALOG_AGE).await?.value;
+        Ok(self.answer(catalog.retention()))
+    }
+}
+
+/// Returns the buckets that a caller may see, by id.
+pub(crate) async fn visible(
+    service: &WriteService,
+    caller: &Caller,
+) -> Result<Vec<Bucket>, ApiError> {
+    let root = root(service).await?;
+    let live = root.live_databases().filter(|(id, _)| caller.can_see(*id));
+    Ok(live.map(|(id, entry)| Bucket::new(id, entry)).collect())
+}
+
+/// Returns the bucket of an id. A bucket that the caller may not see does not exist for it.
+pub(crate) async fn find(
+    service: &WriteService,
+    caller: &Caller,
+    id: &str,
+) -> Result<Bucket, ApiError> {
+    let database = parse_id(id)?.database().filter(|database| caller.can_see(*database));
+    let root = root(service).await?;
+    let found = database.and_then(|database| Bucket::find(&root, database));
+    found.ok_or_else(|| not_found("bucket not found"))
+}
+
+/// Creates a database.
+///
+/// # Errors
+/// `Conflict`: a database has the name.
+pub(crate) async fn create_database(
+    service: &WriteService,
+    name: &str,
+    retention: Option<Duration>,
+) -> Result<Bucket, ApiError> {
+    let catalog = service.catalog();
+    let id = catalog.create_database(name, retention).await.map_err(|error| match error {
+        CatalogError::AlreadyExists { name } => {
+            let text = format!("bucket with name {name} already exists");
+            ApiError::v2(Kind::Conflict, text)
+        }
+        error => error.into(),
+    })?;
+    // The commit has left it in the cached catalog.
+    let root = catalog.root(ANY_AGE).await?.value;
+    Bucket::find(&root, id).ok_or_else(|| not_found("bucket not found"))
+}
+
+#[derive(Debug, Deserialize)]
+struct BucketParams {
+    id: Option<String>,
+    name: Option<String>,
+    org: Option<String>,
+    #[serde(rename = "orgID")]
+    org_id: Option<String>,
+}
+
+/// `GET /api/v2/buckets`
+async fn list(
+    State(service): ServiceState,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
+    let params: BucketParams = parse_query(&uri)?;
+    let page = Page::from_uri(&uri)?;
+    let names_org = given(params.org).or(given(params.org_id)).is_some();
+    let name = given(params.name);
+    let mut buckets = match given(params.id) {
+        Some(id) => vec![find(&service, &caller, &id).await?],
+        None => visible(&service, &caller).await?,
+    };
+    if let Some(name) = &name {
+        buckets.retain(|bucket| bucket.name == *name);
+        // As in InfluxDB 2, which looks the name up only if it knows the organization.
+        if buckets.is_empty() && names_org {
+            return Err(not_found(format!("bucket \"{name}\" not found")));
+        }
+    }
+    let (shown, has_next) = page.select(buckets, Bucket::id);
+    let pending = shown.iter().map(|bucket| bucket.current_answer(&service));
+    let answers: Vec<Value> = try_join_all(pending).await?;
+    let filters: Vec<_> = name.iter().map(|name| ("name", name.as_str())).collect();
+    Ok(Json(json!({
+        "buckets": answers,
+        "links": page.links(PATH, &filters, has_next),
+    })))
+}
+
+/// A new bucket, or a change of one.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BucketBody {
+    name: Option<String>,
+    description: Option<String>,
+    retention_rules: Option<Vec<RetentionRule>>,
+    schema_type: Option<String>,
+}
+
+/// `POST /api/v2/buckets`: the description has no effect, because databases have none.
+async fn create(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require(DatabaseAction::Create, None)?;
+    let body: BucketBody = json_body(&service, request).await?;
+    if body.schema_type.is_some_and(|kind| kind != "implicit") {
+        return Err(invalid(
+            "a bucket has an implicit schema: create its tables with /api/v3/configure/table",
+        ));
+    }
+    let rules = body.retention_rules.unwrap_or_default();
+    let retention = match retention_rules::requested(&rules)? {
+        RetentionChange::Set(retention) => retention,
+        RetentionChange::Keep => None,
+    };
+    let name = body.name.unwrap_or_default();
+    let bucket = create_database(&service, &name, retention).await?;
+    Ok((StatusCode::CREATED, Json(bucket.answer(retention))).into_response())
+}
+
+/// `GET /api/v2/buckets/{id}`
+async fn show(
+    State(service): ServiceState,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let bucket = find(&service, &caller, &id).await?;
+    Ok(Json(bucket.current_answer(&service).await?))
+}
+
+/// `PATCH /api/v2/buckets/{id}`
+async fn update(
+    State(service): ServiceState,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    caller.require_admin()?;
+    let body: BucketBody = json_body(&service, request).await?;
+    let bucket = find(&service, &caller, &id).await?;
+    if body.name.is_some_and(|name| name != bucket.name) {
+        return Err(invalid(
+            "a bucket can't be renamed: its name is that of the database",
+        ));
+    }
+    if given(body.description).is_some() {
+        return Err(invalid("a bucket has no description"));
+    }
+    let rules = body.retention_rules.unwrap_or_default();
+    if let RetentionChange::Set(retention) = retention_rules::requested(&rules)? {
+        service.catalog().set_retention(bucket.database, retention).await?;
+    }
+    Ok(Json(bucket.current_answer(&service).await?))
+}
+
+/// `DELETE /api/v2/buckets/{id}`
+async fn delete(
+    State(service): ServiceState,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let bucket = find(&service, &caller, &id).await?;
+    let may = |database: Option<DatabaseId>| {
+        database == Some(bucket.database) && caller.may(DatabaseAction::Delete, database)
+    };
+    let hard_delete = service.settings().hard_delete;
+    service.catalog().delete_database_if(&bucket.name, hard_delete, may).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,7 @@
+//! Tests of the resources over HTTP, on a server that requires tokens.
+
+mod authorizations;
+mod buckets;
+mod others;
+mod setup;
+mod test_bed;
