@@ -186,8 +186,7 @@ class Asking(TestCase):
 
     def test_what_is_not_there_is_not_found(self):
         calls = [
-            self.client.buckets_api().find_buckets,
-            self.client.organizations_api().find_organizations,
+            self.client.tasks_api().find_tasks,
             lambda: self.client.query_api().query('from(bucket: "b") |> range(start: 0)'),
         ]
         for call in calls:

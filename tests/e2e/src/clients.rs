@@ -134,6 +134,11 @@ fn influxdb_client_writes_and_deletes() {
 }
 
 #[test]
+fn influxdb_client_administers_buckets_and_tokens() {
+    run(TestProgram::python("test_influxdb_client_resources"));
+}
+
+#[test]
 fn influxdb_writes_queries_and_drops() {
     run(TestProgram::python("test_influxdb"));
 }

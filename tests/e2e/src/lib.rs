@@ -39,6 +39,7 @@
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | refused requests, with status and body |
 //! | `clients` | common client libraries, and requests as Telegraf sends them |
+//! | `influxdb2` | resources of InfluxDB 2, as its tools request them |
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
@@ -100,6 +101,8 @@ mod guides;
 mod harness;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod influxdb2;
 #[cfg(test)]
 mod lambda;
 #[cfg(test)]
