@@ -94,6 +94,17 @@ impl<'a> ColumnBuilder<'a> {
         }
     }
 
+    /// Returns whether the column is a tag that a tag set has.
+    pub(crate) fn has_tag(&self, tag_set: u32) -> bool {
+        let position = usize::try_from(tag_set).unwrap_or(usize::MAX);
+        match &self.data {
+            ColumnData::Tag(column) => {
+                column.key_in_tag_set.get(position).is_some_and(|key| *key != ABSENT)
+            }
+            _ => false,
+        }
+    }
+
     /// Builds the array of the column, with one value for each row. Tags are looked up by the row's tag set.
     pub(crate) fn finish(self, tag_set_of_row: &[u32]) -> Result<ArrayRef, ArrowError> {
         let rows = tag_set_of_row.len();

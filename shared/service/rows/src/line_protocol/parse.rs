@@ -15,7 +15,7 @@ use crate::{
         scan::{TokenKind, bytes_from, line_length, skip_blank_lines},
         schema::SchemaView,
         series::{SeriesCache, SeriesId},
-        table::{TableBuilder, TableRows},
+        table::{RepeatedNames, TableBuilder, TableRows},
     },
     schema_limits::LimitExceeded,
 };
@@ -155,7 +155,7 @@ enum LineEffect {
 /// The parts of the current line. Reused to avoid allocations.
 struct LineScratch<'a> {
     series: SeriesText<'a>,
-    tag_columns: Vec<u32>,
+    tag_columns: Vec<Option<u32>>,
     fields: Vec<FieldText<'a>>,
 }
 
@@ -282,7 +282,7 @@ impl<'a, 'o> BodyParser<'a, 'o> {
 
         let table = table.unwrap_or_else(|| self.add_table());
         let checkpoint = self.tables[table].checkpoint();
-        match self.validate(table, series.is_none(), timestamp) {
+        match self.validate(table, series.map(|id| id.tag_set), timestamp) {
             Ok((time, cells)) => {
                 let id = series.unwrap_or_else(|| self.add_series(line, length, table));
                 self.new_tables += usize::from(self.tables[table].is_to_be_created());
@@ -340,13 +340,13 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         id
     }
 
-    /// Checks the line in the scratch against its table and resolves its columns. Returns the time in nanoseconds, and
-    /// the number of cells of all tables including this line.
+    /// Checks the line in the scratch against its table and resolves its columns. `tag_set` is that of a known series.
+    /// Returns the time in nanoseconds, and the number of cells of all tables including this line.
     #[inline]
     fn validate(
         &mut self,
         table: usize,
-        is_new_series: bool,
+        tag_set: Option<u32>,
         timestamp: Option<(i64, Precision)>,
     ) -> Result<(i64, usize), LineRefusal> {
         let LineScratch {
@@ -362,10 +362,19 @@ impl<'a, 'o> BodyParser<'a, 'o> {
             limit.check(self.new_tables)?;
         }
         let cells_before = table.cells(0);
-        if is_new_series {
-            table.resolve_tags(&series.tags, self.lines, limits, tag_columns)?;
+        let repeated = match self.options.dialect {
+            Dialect::InfluxDb | Dialect::LegacyInfluxDb => RepeatedNames::Refused,
+            Dialect::QuestDb => RepeatedNames::Ignored,
+        };
+        if tag_set.is_none() {
+            table.resolve_tags(&series.tags, self.lines, limits, repeated, tag_columns)?;
         }
-        table.resolve_fields(fields, self.lines, limits)?;
+        match repeated {
+            RepeatedNames::Refused => table.resolve_fields(fields, self.lines, limits)?,
+            RepeatedNames::Ignored => {
+                table.resolve_first_fields(fields, self.lines, limits, tag_set)?;
+            }
+        }
 
         let time = match timestamp {
             None => self.default_time,

@@ -39,6 +39,15 @@ pub struct TableRows {
 /// The number of rows that a column counts for besides its values.
 pub const ROWS_PER_COLUMN: usize = 32;
 
+/// What happens to a name that a line repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RepeatedNames {
+    /// The line is refused.
+    Refused,
+    /// The first value counts, as in QuestDB. Tags come before fields.
+    Ignored,
+}
+
 /// The number of columns of a table before a line. Used to roll back a refused line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RollbackPoint(usize);
@@ -97,24 +106,60 @@ impl<'a> TableBuilder<'a> {
         }
     }
 
-    /// Resolves the columns of the tags of a line, and adds missing ones.
+    /// Resolves the columns of the tags of a line, and adds missing ones. A tag that is ignored has none.
     pub(crate) fn resolve_tags(
         &mut self,
         tags: &[(Token<'a>, Token<'a>)],
         line: usize,
         limits: &SchemaLimits,
-        columns: &mut Vec<u32>,
+        repeated: RepeatedNames,
+        columns: &mut Vec<Option<u32>>,
     ) -> Result<(), LineRefusal> {
         columns.clear();
         for (key, _) in tags {
             let index = self.resolve(key.unescape(TokenKind::Key), ColumnType::Tag, limits)?;
-            if self.mark_seen(index, line) {
+            let is_repeated = self.mark_seen(index, line);
+            if is_repeated && repeated == RepeatedNames::Refused {
                 let name = text(&key.unescape(TokenKind::Key)).into_owned();
                 return Err(LineRefusal::DuplicateTag(name));
             }
-            columns.push(index);
+            columns.push((!is_repeated).then_some(index));
         }
         Ok(())
+    }
+
+    /// Removes the columns of the fields whose names their line has before, as a tag or as another field, and resolves
+    /// those of the others like [`resolve_fields`](Self::resolve_fields). `tag_set` is that of the line; `None` if the
+    /// tags were resolved for this line.
+    pub(crate) fn resolve_first_fields(
+        &mut self,
+        fields: &mut [FieldText<'a>],
+        line: usize,
+        limits: &SchemaLimits,
+        tag_set: Option<u32>,
+    ) -> Result<(), LineRefusal> {
+        let mut is_empty = true;
+        for field in fields {
+            if self.is_repeated(field, line, tag_set) {
+                field.column = None;
+            } else {
+                self.resolve_fields(std::slice::from_mut(field), line, limits)?;
+                is_empty = false;
+            }
+        }
+        if is_empty {
+            Err(LineRefusal::SymbolsOnly)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_repeated(&self, field: &FieldText<'a>, line: usize, tag_set: Option<u32>) -> bool {
+        let known = || self.columns_by_name.get(field.name().as_ref()).copied();
+        let column = field.column.or_else(known).and_then(|index| self.column(index));
+        column.is_some_and(|column| {
+            column.seen_in_line == line || tag_set.is_some_and(|tag_set| column.has_tag(tag_set))
+        })
     }
 
     /// Resolves the columns of the fields of a line, and adds missing ones.
@@ -239,11 +284,15 @@ impl<'a> TableBuilder<'a> {
     }
 
     /// Adds a tag set whose columns are resolved. Returns its number.
-    pub(crate) fn add_tag_set(&mut self, tags: &[(Token<'a>, Token<'a>)], columns: &[u32]) -> u32 {
+    pub(crate) fn add_tag_set(
+        &mut self,
+        tags: &[(Token<'a>, Token<'a>)],
+        columns: &[Option<u32>],
+    ) -> u32 {
         let tag_set = self.tag_sets;
         let position = usize::try_from(tag_set).unwrap_or(usize::MAX);
         for ((_, value), index) in tags.iter().zip(columns) {
-            if let Some(column) = self.column_mut(*index) {
+            if let Some(column) = index.and_then(|index| self.column_mut(index)) {
                 column.set_tag(position, *value);
             }
         }

@@ -21,6 +21,7 @@
 //! | the same in a symbol | the character alone | a carriage return: the character alone; a newline: refused |
 //! | a row with symbols only | a row | refused |
 //! | a row whose values are all null | a row | skipped |
+//! | a name that a line has before, as a symbol or as a column | skipped | skipped |
 //! | several rows without a timestamp | rows | rows whose times differ by a nanosecond |
 //!
 //! # Lines and text

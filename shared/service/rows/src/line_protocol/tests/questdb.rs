@@ -351,6 +351,54 @@ fn text_must_be_utf8() {
 }
 
 #[test]
+fn the_first_value_of_a_repeated_name_counts() {
+    for (line, tags, expected) in [
+        (
+            "m,s=a,s=b v=1 5",
+            [("s", "a")].as_slice(),
+            Field::Float(1.0),
+        ),
+        ("m,s=a v=1,s=2i 5", &[("s", "a")], Field::Float(1.0)),
+        (
+            "m,s=a,t=b,s=c s=t,v=1,t=\"x\" 5",
+            &[("s", "a"), ("t", "b")],
+            Field::Float(1.0),
+        ),
+        ("m v=1,v=2i 5", &[], Field::Float(1.0)),
+        ("m v=\"x\",v=1,v=2i 5", &[], string("x")),
+    ] {
+        // Series and fields are recognised when the line is repeated.
+        let body = format!("{line}\n{line}\n{line}");
+        let points = accepted(body.as_bytes());
+        assert_eq!(points.len(), 3, "{line}");
+        for point in points {
+            let stored = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            assert_eq!(point.tags, stored.collect(), "{line}");
+            assert_eq!(
+                point.fields,
+                [("v".to_owned(), expected.clone())].into(),
+                "{line}"
+            );
+        }
+    }
+    assert_eq!(
+        refusal("m,s=a s=1 5"),
+        "a row needs a column besides its symbols and its timestamp"
+    );
+}
+
+#[test]
+fn a_symbol_of_another_row_is_no_repeated_name() {
+    let parsed = parse_questdb(b"m,s=a v=1 5\nm,t=b s=\"x\",v=1 6");
+    assert_eq!((parsed.rows, parsed.errors.len()), (1, 1));
+    let message = &parsed.errors[0].error_message;
+    assert!(
+        message.starts_with("invalid column type for column 's'"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_influxdb_dialect_refuses_questdb_extensions() {
     for line in [
         "m v=5t 5",
