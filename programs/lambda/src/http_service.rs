@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::{BoxError, Router};
 use neap_catalog::{Catalog, CatalogError};
 use neap_http::{
-    ApiError, ClusterId, Kind, ServerInfo, ServiceContext, health_routes, metrics_routes,
-    with_common_layers,
+    ApiError, ClusterId, Kind, PingAnswer, ServerInfo, ServiceContext, health_routes,
+    metrics_routes, with_common_layers,
 };
 use serde_json::value::RawValue;
 
@@ -22,7 +22,7 @@ use crate::{
 /// Returns the monitoring routes: health checks and metrics.
 pub(crate) fn monitoring_routes(opened: &FunctionStore) -> Router {
     let server = ServerInfo::new(VERSION, REVISION, opened.bucket.world());
-    health_routes(server).merge(metrics_routes(opened.metrics.clone()))
+    health_routes(server, PingAnswer::default()).merge(metrics_routes(opened.metrics.clone()))
 }
 
 /// Adds the monitoring routes and the layers that apply to every response.

@@ -468,12 +468,16 @@ fn all_routes(
     // Health endpoints and the page are outside the limit, so that they answer under load.
     concurrency_limit::limit_concurrency(routes, limits, metrics, world)
         .merge(web_console::page_routes(args))
-        .merge(health_routes(ServerInfo::new(VERSION, REVISION, world)))
+        .merge(health_routes(
+            ServerInfo::new(VERSION, REVISION, world),
+            args.ping,
+        ))
         .merge(metrics_routes(metrics.clone()))
         .merge(profiles::routes(stop.clone(), world.clone()))
         .merge(readiness::routes(Readiness {
             catalog: Arc::clone(&base.catalog),
             stop: stop.clone(),
+            started_micros: world.clock.wall_micros(),
             world: world.clone(),
             conditions: vec![
                 Arc::new(ClockCondition(base.bucket.clone())),

@@ -9,6 +9,7 @@ use neap_assembly::{
 };
 use neap_bucket::StoreConfig;
 use neap_catalog::{DatabaseNameError, validate_database_name};
+use neap_http::PingAnswer;
 use neap_wal::TailWriterSettings;
 use neap_write::LegacyWrites;
 
@@ -88,6 +89,11 @@ pub struct ServeArgs {
     /// and 2 do (partial), or refuse them as well, as InfluxDB 3 does (strict).
     #[arg(long, value_name = "MODE", default_value = "partial")]
     pub(super) legacy_writes: LegacyWrites,
+
+    /// How /ping is answered: with 204 to clients that show that they are of InfluxDB 1, and with 200 and JSON to others
+    /// (auto), or with 204 to all, as InfluxDB 1 does (v1).
+    #[arg(long, value_name = "VERSION", default_value = "auto")]
+    pub(super) ping: PingAnswer,
 
     /// The address to listen on for QuestDB's clients over TCP, such as 0.0.0.0:9009; with TLS if the server has a
     /// certificate. Their rows go to --default-database.

@@ -10,9 +10,13 @@ use neap_catalog::Catalog;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{ServerInfo, health_routes, metrics_routes};
+use crate::{PingAnswer, ServerInfo, health_routes, metrics_routes};
 
 fn routes() -> Router {
+    routes_with(PingAnswer::default())
+}
+
+fn routes_with(answer: PingAnswer) -> Router {
     let world = World::system();
     let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
     let bucket = Bucket::new(store, world.clone());
@@ -32,14 +36,28 @@ fn routes() -> Router {
             "/fails",
             get(async || ApiError::json(Kind::Unavailable, "busy")),
         )
-        .merge(health_routes(server))
+        .merge(health_routes(server, answer))
         .merge(metrics_routes(metrics));
     with_common_layers(routes, common)
 }
 
 /// Returns status, headers except the content length, and body. Values that differ each time are masked.
 async fn send(routes: &Router, method: &str, path: &str) -> String {
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    send_as(routes, method, path, &[]).await
+}
+
+/// Sends a request with headers.
+async fn send_as(
+    routes: &Router,
+    method: &str,
+    path: &str,
+    sent_headers: &[(&str, &str)],
+) -> String {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in sent_headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
     let (head, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let mut lines = vec![head.status.as_u16().to_string()];
@@ -107,6 +125,44 @@ async fn ping_has_the_headers_and_body_that_clients_check() {
         head.starts_with("200\n") && !head.contains("product_name"),
         "{head}"
     );
+}
+
+#[tokio::test]
+async fn clients_of_influxdb_1_get_no_content_with_the_same_headers() {
+    let routes = routes();
+    let expected = send_as(&routes, "GET", "/ping", &[("user-agent", "InfluxDBClient")]).await;
+    insta::assert_snapshot!(expected, @r"
+    204
+    access-control-allow-origin: *
+    cluster-uuid: <uuid>
+    request-id: <uuid>
+    x-influxdb-build: Core
+    x-influxdb-version: 3.10.0
+    x-neap-request-id: <uuid>
+    x-neap-version: 0.1.0
+    x-request-id: <uuid>
+    ");
+    for (method, name, value) in [
+        ("GET", "accept", "application/x-msgpack"),
+        ("HEAD", "user-agent", "KapacitorInfluxDBClient"),
+        ("POST", "user-agent", "InfluxDBShell/1.8.10"),
+    ] {
+        let answer = send_as(&routes, method, "/ping", &[(name, value)]).await;
+        assert_eq!(answer, expected, "{method} {value}");
+    }
+    let always = routes_with(PingAnswer::NoContent);
+    assert_eq!(send(&always, "GET", "/ping").await, expected);
+}
+
+#[tokio::test]
+async fn health_is_json_for_clients_of_influxdb_2() {
+    let agent = [("user-agent", "influxdb-client-python/1.50.0")];
+    for path in ["/health", "/api/v1/health"] {
+        let answer = send_as(&routes(), "GET", path, &agent).await;
+        assert!(answer.contains(r#""status":"pass""#), "{answer}");
+        let answer = send_as(&routes(), "GET", path, &[("accept", "*/*")]).await;
+        assert!(answer.ends_with("\nOK"), "{answer}");
+    }
 }
 
 #[tokio::test]

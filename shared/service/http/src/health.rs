@@ -4,8 +4,10 @@
 //! by its body. They derive the supported features from the version. Therefore the version is that of the InfluxDB 3
 //! Core with which Neap is compatible, without a suffix that a parser might not accept, and the product name and build
 //! are those of InfluxDB 3 Core. The version of Neap is in `x-neap-version`.
+//!
+//! InfluxDB 1 answers `/ping` with 204, and many of its clients accept nothing else: they get 204 with the same headers.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -13,12 +15,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use neap_bucket::World;
 use serde_json::json;
 use uuid::{Builder, Uuid};
 
-use crate::RequestId;
+use crate::{
+    RequestId,
+    known_clients::{expects_v2_json, is_v1_client},
+};
 
 /// The version of InfluxDB 3 Core that Neap is compatible with.
 pub const COMPATIBLE_VERSION: &str = "3.10.0";
@@ -55,19 +60,52 @@ impl ServerInfo {
     }
 }
 
+/// How `/ping` is answered (`--ping`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PingAnswer {
+    /// With 204 to clients that show that they are of InfluxDB 1, and with 200 and JSON to others.
+    #[default]
+    ByClient,
+    /// With 204, as InfluxDB 1 does.
+    NoContent,
+}
+
+/// A value that names no [`PingAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is neither auto nor v1")]
+pub struct PingAnswerError(String);
+
+impl FromStr for PingAnswer {
+    type Err = PingAnswerError;
+
+    fn from_str(text: &str) -> Result<Self, PingAnswerError> {
+        match text {
+            "auto" => Ok(Self::ByClient),
+            "v1" => Ok(Self::NoContent),
+            _ => Err(PingAnswerError(text.to_owned())),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct PingState {
+    server: ServerInfo,
+    answer: PingAnswer,
+}
+
 /// Creates the routes `/health`, `/api/v1/health` (GET) and `/ping` (GET, POST). All of them answer HEAD, too.
-pub fn health_routes(server: ServerInfo) -> Router {
+pub fn health_routes(server: ServerInfo, answer: PingAnswer) -> Router {
     let health = get(health);
     Router::new()
         .route("/health", health.clone())
         .route("/api/v1/health", health)
         .route("/ping", get(ping).post(ping))
-        .with_state(Arc::new(server))
+        .with_state(Arc::new(PingState { server, answer }))
 }
 
-/// Answers `OK`, or the JSON of InfluxDB 2 if `Accept` lists `application/json`, as clients and tools of InfluxDB 2 do.
+/// Answers `OK`, or the JSON of InfluxDB 2 to clients that expect it.
 async fn health(headers: HeaderMap) -> Response {
-    if lists_json(&headers) {
+    if expects_v2_json(&headers) {
         return Json(json!({
             "name": "influxdb",
             "message": "ready for queries and writes",
@@ -80,26 +118,23 @@ async fn health(headers: HeaderMap) -> Response {
     "OK".into_response()
 }
 
-/// Whether a client names JSON among the types that it accepts.
-fn lists_json(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT).iter();
-    let mut ranges = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    ranges.any(|range| {
-        let media_type = range.split(';').next().unwrap_or_default();
-        media_type.trim().eq_ignore_ascii_case("application/json")
-    })
-}
-
-async fn ping(State(server): State<Arc<ServerInfo>>, id: Option<Extension<RequestId>>) -> Response {
-    let body = Json(json!({
-        "product_name": PRODUCT,
-        "version": COMPATIBLE_VERSION,
-        "revision": server.revision,
-        "process_id": server.process.hyphenated().to_string(),
-    }));
-    let mut response = body.into_response();
+async fn ping(
+    State(state): State<Arc<PingState>>,
+    headers: HeaderMap,
+    id: Option<Extension<RequestId>>,
+) -> Response {
+    let server = &state.server;
+    let mut response = if state.answer == PingAnswer::NoContent || is_v1_client(&headers) {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        Json(json!({
+            "product_name": PRODUCT,
+            "version": COMPATIBLE_VERSION,
+            "revision": server.revision,
+            "process_id": server.process.hyphenated().to_string(),
+        }))
+        .into_response()
+    };
     let headers = response.headers_mut();
     headers.insert(VERSION_HEADER, HeaderValue::from_static(COMPATIBLE_VERSION));
     headers.insert(BUILD_HEADER, HeaderValue::from_static("Core"));
@@ -117,29 +152,13 @@ async fn ping(State(server): State<Arc<ServerInfo>>, id: Option<Extension<Reques
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
 
-    async fn said(accept: Option<&'static str>) -> String {
-        let accept = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
-        let response = health(accept.into_iter().collect()).await;
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(body.to_vec()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn health_is_json_if_accept_lists_json() {
-        for accept in [None, Some("*/*"), Some("text/html, */*;q=0.8")] {
-            assert_eq!(said(accept).await, "OK");
-        }
-        for accept in [
-            "application/json",
-            "text/plain, application/json",
-            "application/json; charset=utf-8, text/plain, */*",
-        ] {
-            let body = said(Some(accept)).await;
-            assert!(body.contains(r#""status":"pass""#), "{accept}");
-        }
+    #[test]
+    fn the_option_has_two_values() {
+        assert_eq!("auto".parse(), Ok(PingAnswer::ByClient));
+        assert_eq!("v1".parse(), Ok(PingAnswer::NoContent));
+        let error = "v3".parse::<PingAnswer>().unwrap_err();
+        assert_eq!(error.to_string(), "'v3' is neither auto nor v1");
     }
 }

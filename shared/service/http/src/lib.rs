@@ -16,6 +16,7 @@
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
+//! | [`expects_v2_json`] | recognizes clients of InfluxDB 2 |
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
 //! | [`multipart_boundary`], [`multipart_parts`], [`PartHead`] | parse forms with files |
 //! | [`GuardedBody`] | a body that holds a permit or a count until it ends |
@@ -36,6 +37,7 @@ mod grpc_messages;
 mod guarded_body;
 mod health;
 mod influxdb2_errors;
+mod known_clients;
 mod metrics;
 mod multipart;
 mod order_headers;
@@ -62,7 +64,8 @@ pub use error::{ApiError, ErrorBody, Kind, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
 pub use guarded_body::GuardedBody;
-pub use health::{COMPATIBLE_VERSION, ServerInfo, health_routes};
+pub use health::{COMPATIBLE_VERSION, PingAnswer, PingAnswerError, ServerInfo, health_routes};
+pub use known_clients::expects_v2_json;
 pub use metrics::{
     CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, SampleWriter,
     metrics_routes,

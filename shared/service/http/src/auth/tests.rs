@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    ClusterId, Metrics, ServerInfo, ServiceContext, health_routes, metrics_routes,
+    ClusterId, Metrics, PingAnswer, ServerInfo, ServiceContext, health_routes, metrics_routes,
     with_common_layers,
 };
 
@@ -57,7 +57,7 @@ fn routes(metrics: &Metrics, world: &World) -> Router {
             "/api/v3/configure/database/retention_period",
             post(async |caller: Caller| caller.require_admin()),
         )
-        .merge(health_routes(server))
+        .merge(health_routes(server, PingAnswer::default()))
         .merge(metrics_routes(metrics.clone()))
 }
 
