@@ -355,7 +355,7 @@ class Errors(AdbcTest):
         with connect("adbc-nothing") as connection, connection.cursor() as cursor:
             with self.assertRaises(dbapi.ProgrammingError) as caught:
                 cursor.execute(QUERY)
-            self.assertIn("Database 'adbc-nothing' not found", str(caught.exception))
+            self.assertIn("database not found: adbc-nothing", str(caught.exception))
         with connect(None) as connection, connection.cursor() as cursor:
             with self.assertRaises(dbapi.ProgrammingError) as caught:
                 cursor.execute(QUERY)

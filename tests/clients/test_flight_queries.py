@@ -180,7 +180,7 @@ class Errors(FlightTest):
     def test_an_unknown_database(self):
         with self.assertRaises(pyarrow.ArrowKeyError) as caught:
             self.connection.query("no-such-database", "SELECT 1")
-        self.assertIn("Database 'no-such-database' not found", str(caught.exception))
+        self.assertIn("database not found: no-such-database", str(caught.exception))
 
     def test_tickets_that_are_none(self):
         no_ticket = [b"", b"\xff\xff", b"no ticket", b"[]", b"{}", b'{"database": "tickets"}']

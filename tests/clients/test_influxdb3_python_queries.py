@@ -328,7 +328,7 @@ class Errors(ClientTest):
         self.check(self.client, "SELEC 1", language="influxql")
 
     def test_databases(self):
-        self.check(self.client, QUERY, "Database 'py3-nothing' not found", database="py3-nothing")
+        self.check(self.client, QUERY, "database not found: py3-nothing", database="py3-nothing")
 
     def test_languages(self):
         self.check(self.client, QUERY, "Invalid ticket", language="promql")

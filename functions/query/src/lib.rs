@@ -27,6 +27,7 @@ mod error;
 mod error_kind;
 mod executor;
 mod export;
+mod former_column;
 mod http;
 mod http_request;
 mod http_response;

@@ -19,11 +19,12 @@ use datafusion::{
     },
 };
 
-use neap_tables::{CacheTable, FORMER_TIME_COLUMN, QueryContext};
+use neap_tables::{CacheTable, QueryContext};
 
 use crate::{
     Parameters,
     copy::{CopyTarget, is_copy, plan_copy},
+    former_column::{hide_former_column, names_former_column},
     unsupported,
 };
 
@@ -72,12 +73,6 @@ fn check_length(tokens: &[Token]) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether a statement may name a column of a system table by its former name.
-fn names_former_column(tokens: &[Token]) -> bool {
-    let names = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case(FORMER_TIME_COLUMN));
-    tokens.iter().any(names)
-}
-
 /// A planned statement and its session.
 #[derive(Debug)]
 pub(crate) enum PlannedStatement {
@@ -104,7 +99,8 @@ pub(crate) async fn plan(
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let with_former_columns;
-    let context = if names_former_column(&tokens) {
+    let has_former_column = names_former_column(&tokens);
+    let context = if has_former_column {
         with_former_columns = context.with_former_columns();
         &with_former_columns
     } else {
@@ -123,7 +119,7 @@ pub(crate) async fn plan(
         return Ok(planned);
     }
     let state = context.full_session();
-    let plan = logical_plan(&state, sql).await?;
+    let plan = logical_plan(&state, sql, has_former_column).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     only_queries().with_allow_dml(is_delete).verify_plan(&plan)?;
     Ok(match bind_parameters(plan, parameters)? {
@@ -148,7 +144,7 @@ async fn plan_simple(
     parameters: &Parameters,
 ) -> Option<PlannedStatement> {
     let state = context.simple_session();
-    let plan = logical_plan(&state, sql).await.ok()?;
+    let plan = logical_plan(&state, sql, false).await.ok()?;
     let plan = bind_parameters(plan, parameters.clone()).ok()?;
     is_simple(&plan).then_some(PlannedStatement::Query(state, plan))
 }
@@ -190,9 +186,16 @@ fn is_subquery(expr: &Expr) -> bool {
     )
 }
 
-async fn logical_plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+async fn logical_plan(
+    state: &SessionState,
+    sql: &str,
+    has_former_column: bool,
+) -> Result<LogicalPlan> {
     let dialect = state.config().options().sql_parser.dialect;
-    let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
+    let mut statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
+    if has_former_column {
+        hide_former_column(&mut statement);
+    }
     let plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Statement(statement) = &plan
         && !matches!(

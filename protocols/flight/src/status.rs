@@ -21,7 +21,7 @@ pub(crate) fn of_client_query(error: ClientQueryError) -> Status {
 pub(crate) fn of_query(error: QueryError) -> Status {
     match &error {
         QueryError::DatabaseNotFound(name) => {
-            status(Kind::NotFound, &format!("Database '{name}' not found"))
+            status(Kind::NotFound, &format!("database not found: {name}"))
         }
         QueryError::Planning(cause) => {
             let kind = match error.kind() {
@@ -87,6 +87,6 @@ mod tests {
     fn a_missing_database_has_the_text_of_influxdb() {
         let status = of_query(QueryError::DatabaseNotFound("d".to_owned()));
         assert_eq!(status.code(), Code::NotFound);
-        assert_eq!(status.message(), "Database 'd' not found");
+        assert_eq!(status.message(), "database not found: d");
     }
 }

@@ -111,16 +111,13 @@ impl ChangeExecutor<'_> {
         }
     }
 
+    /// Drops a table as the configuration API does. A missing table is no error, as in InfluxDB 1.x.
     pub(super) async fn drop_measurement(&self, database: DatabaseId, table: &str) -> ChangeResult {
         self.caller.require(DatabaseAction::Delete, Some(database))?;
         let hard_delete = self.engine.settings().hard_delete;
         let catalog = self.engine.catalog();
         match catalog.delete_table(database, table, hard_delete).await {
-            Ok(_) => Ok(()),
-            Err(CatalogError::NotFound { .. }) => {
-                let text = format!("measurement not found: {table}");
-                Err(InfluxqlError::Invalid(text))
-            }
+            Ok(_) | Err(CatalogError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -151,7 +151,7 @@ impl InfluxqlSession {
         prepared: &PreparedStatement,
     ) -> Result<StatementAnswer, InfluxqlError> {
         if let Some(name) = changes::name(&prepared.statement) {
-            self.check_changes(name)?;
+            self.check_changes(name, &prepared.statement)?;
             return self.change_in_task(prepared).await;
         }
         if let Statement::Server(statement) = &prepared.statement {
@@ -301,12 +301,20 @@ impl InfluxqlSession {
         Ok(root.database(name))
     }
 
-    fn check_changes(&self, name: &'static str) -> Result<(), InfluxqlError> {
+    fn check_changes(
+        &self,
+        name: &'static str,
+        statement: &Statement,
+    ) -> Result<(), InfluxqlError> {
+        // The library of InfluxDB 1 for Python sends these statements by GET.
+        let may_be_get = matches!(statement, Statement::ContinuousQuery(_));
         match self.interface {
             AnswerInterface::V3 if name == SELECT_INTO => Err(InfluxqlError::OnlyV1(name)),
             // As in InfluxDB 3, which has separate endpoints for these statements.
             AnswerInterface::V3 => Err(InfluxqlError::NotImplemented(name)),
-            AnswerInterface::V1 if !self.request.may_delete => Err(InfluxqlError::ReadOnly(name)),
+            AnswerInterface::V1 if !self.request.may_delete && !may_be_get => {
+                Err(InfluxqlError::ReadOnly(name))
+            }
             AnswerInterface::V1 => Ok(()),
         }
     }

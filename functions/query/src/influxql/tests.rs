@@ -337,7 +337,6 @@ async fn databases_and_policies_are_created_changed_and_dropped() {
         "ALTER RETENTION POLICY one ON db DURATION 1d",
         "DROP RETENTION POLICY autogen ON db",
         "DROP DATABASE _internal",
-        "DROP MEASUREMENT nothing",
         "CREATE DATABASE \"a/b/c d\"",
     ] {
         let (status, body) = one.change(refused).await;
@@ -393,7 +392,10 @@ async fn rows_and_tables_are_deleted() {
     one.pass(Duration::from_secs(1));
     insta::assert_snapshot!(one.ask(count).await, @r#""series":[{"name":"home","columns":["time","count"],"values":[["1970-01-01T00:00:00Z",2]]}]"#);
     insta::assert_snapshot!(one.change("DELETE FROM home WHERE temp > 3").await.1, @r#"{"results":[{"statement_id":0,"error":"DELETE can't filter by the field 'temp', only by time and tags"}]}"#);
-    one.changes("DROP MEASUREMENT home").await;
+    // A repeated drop is no error.
+    for table in ["home", "home", "nothing"] {
+        one.changes(&format!("DROP MEASUREMENT {table}")).await;
+    }
     one.pass(Duration::from_secs(10));
     insta::assert_snapshot!(one.ask("SHOW MEASUREMENTS").await, @r#""series":[{"name":"measurements","columns":["name"],"values":[["units"]]}]"#);
 }
@@ -411,6 +413,21 @@ async fn get_requests_and_the_v3_interface_reject_changes() {
         );
     }
     insta::assert_snapshot!(one.ask("SHOW DATABASES").await, @r#""series":[{"name":"databases","columns":["name"],"values":[["_internal"],["db"]]}]"#);
+}
+
+#[tokio::test]
+async fn continuous_queries_are_created_and_dropped_by_get_requests() {
+    let one = home().await;
+    let create = "CREATE CONTINUOUS QUERY \"cq\" ON \"db\" BEGIN SELECT mean(temp) INTO hourly FROM home \
+                  GROUP BY time(1h) END";
+    assert_eq!(one.ask(create).await, "");
+    let shown = one.ask("SHOW CONTINUOUS QUERIES").await;
+    assert!(shown.contains(r#"["cq","#), "{shown}");
+    assert_eq!(one.ask("DROP CONTINUOUS QUERY \"cq\" ON \"db\"").await, "");
+    let shown = one.ask("SHOW CONTINUOUS QUERIES").await;
+    assert!(!shown.contains(r#"["cq","#), "{shown}");
+    let (status, body) = one.v3(json!({"db": "db", "q": create})).await;
+    assert_eq!(status, 405, "{body}");
 }
 
 #[tokio::test]

@@ -170,6 +170,17 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
     event_time,log_level
     1970-01-01T00:00:03.000000001,ERROR
     ");
+    for select in ["SELECT *", "SELECT l.*"] {
+        let newest_first = format!(
+            "{select} FROM system.processing_engine_logs l WHERE log_level = 'INFO' ORDER BY event_time DESC"
+        );
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(one.sql(&newest_first).await, @"
+            time,trigger_name,log_level,log_text
+            1970-01-01T00:00:01.000000001,echo,INFO,echo called
+            ");
+        }
+    }
     let filtered = "SELECT log_level FROM system.processing_engine_logs \
                     WHERE trigger_name = 'echo' AND log_text LIKE 'echo%'";
     assert_eq!(one.sql(filtered).await, "log_level\nINFO\n");

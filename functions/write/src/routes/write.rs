@@ -10,21 +10,38 @@ use http::{HeaderValue, StatusCode, Uri};
 use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
 use neap_http::{
-    ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_order,
+    ApiError, Caller, ErrorBody, Kind, STAMP_HEADER, expected_bytes, read_body, requested_order,
     requested_stamp,
 };
 
 use super::{
-    authorize_write, bucket_name::bucket_name, error_response, params, questdb::QuestDbError,
+    authorize_write, bucket_name::bucket_name, configure, error_response, params,
+    questdb::QuestDbError,
 };
 use crate::{
     AcceptedWrite, Dialect, LegacyWrites, WriteFailure, WriteOptions, WriteService, WriteSettings,
 };
 
+/// A request that is answered with 204 and stores nothing.
+const NO_ROWS: AcceptedWrite = AcceptedWrite {
+    rows: 0,
+    stamp: None,
+};
+
+/// How a request without lines is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EmptyRequest {
+    /// With an error.
+    Refused,
+    /// With 204 if the database exists, as in InfluxDB 1, whose clients test their settings so.
+    FindsDatabase,
+}
+
 /// `POST /api/v3/write_lp`
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let params = params::v3(request.uri());
-    match accept(&service, request, params, error_response::of).await {
+    let empty = EmptyRequest::Refused;
+    match accept(&service, request, params, empty, error_response::of).await {
         Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.into_response(),
     }
@@ -37,7 +54,9 @@ pub(super) async fn v2(
     request: Request,
 ) -> Response {
     let params = v2_params(&service, &caller, request.uri()).await;
-    match accept(&service, request, params, error_response::of_v2).await {
+    // Clients of InfluxDB 2 expect an error.
+    let empty = EmptyRequest::Refused;
+    match accept(&service, request, params, empty, error_response::of_v2).await {
         Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.with_body(ErrorBody::V2).into_response(),
     }
@@ -60,14 +79,20 @@ pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Reques
     match &params {
         Ok((_, options)) if options.dialect == Dialect::QuestDb => {
             let id = request.extensions().get().copied();
-            match accept(&service, request, params, QuestDbError::from).await {
+            let empty = EmptyRequest::Refused;
+            match accept(&service, request, params, empty, QuestDbError::from).await {
                 Ok(accepted) => stored(accepted.stamp),
                 Err(error) => error.into_response(id),
             }
         }
         _ => {
             let is_partial = params.as_ref().is_ok_and(|(_, it)| it.accept_partial);
-            match accept(&service, request, params, error_response::of_v1).await {
+            let empty = if is_partial {
+                EmptyRequest::FindsDatabase
+            } else {
+                EmptyRequest::Refused
+            };
+            match accept(&service, request, params, empty, error_response::of_v1).await {
                 Ok(accepted) => stored(accepted.stamp),
                 // As in InfluxDB 1: Telegraf repeats a request for ever if the error is not JSON.
                 Err(error) if is_partial => error.text_into_json().into_response(),
@@ -104,6 +129,7 @@ async fn accept<E: From<ApiError>>(
     service: &WriteService,
     request: Request,
     params: Result<(String, WriteOptions), ApiError>,
+    empty: EmptyRequest,
     failed: fn(WriteFailure) -> E,
 ) -> Result<AcceptedWrite, E> {
     let (database, mut options) = params?;
@@ -124,10 +150,20 @@ async fn accept<E: From<ApiError>>(
     let may_have_no_rows = options.dialect == Dialect::QuestDb && !body.is_empty();
     let written = service.write_within(room, service.arrival(), &database, body, options).await;
     match written {
-        Err(WriteFailure::Empty) if may_have_no_rows => Ok(AcceptedWrite {
-            rows: 0,
-            stamp: None,
-        }),
+        Err(WriteFailure::Empty) if may_have_no_rows => Ok(NO_ROWS),
+        Err(WriteFailure::Empty) if empty == EmptyRequest::FindsDatabase => {
+            require_database(service, &database).await?;
+            Ok(NO_ROWS)
+        }
         written => written.map_err(failed),
     }
+}
+
+/// Returns the error of InfluxDB 1 if there is no database of this name.
+async fn require_database(service: &WriteService, name: &str) -> Result<(), ApiError> {
+    if configure::find(service, name).await?.is_some() {
+        return Ok(());
+    }
+    let text = format!("database not found: \"{name}\"");
+    Err(ApiError::json(Kind::NotFound, text))
 }

@@ -1,6 +1,8 @@
 //! Tests of `/write` and `/api/v2/write`, which treat lines as InfluxDB 1 and 2 do: refused lines do not take the others
 //! with them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
@@ -129,6 +131,38 @@ async fn bytes_that_are_not_utf8_refuse_only_their_line() {
         );
         assert_eq!(stage.rows().await, stored);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_lines_finds_a_database_of_influxdb_1() {
+    let stage = WriteTestBed::new();
+    let (partial, strict) = (stage.instance(), strict_instance(&stage));
+    partial.post(V1, "m v=1 1").await;
+    for lines in ["", "\n", "  \n\n", "# a comment\n"] {
+        let reply = partial.post(V1, lines).await;
+        assert_eq!((reply.status, reply.body.as_str()), (204, ""), "{lines:?}");
+        let reply = partial.post("/write?db=d&rp=weekly", lines).await;
+        assert_eq!(reply.status, 404, "{lines:?}");
+        assert_eq!(
+            body(&reply),
+            json!({"error": "database not found: \"d/weekly\""})
+        );
+        for (instance, path) in [
+            (&partial, "/write?db=d&accept_partial=false"),
+            (&strict, V1),
+            (&partial, V2),
+        ] {
+            let reply = instance.post(path, lines).await;
+            assert_eq!(reply.status, 400, "{path}");
+            assert!(reply.body.contains("incoming write was empty"), "{path}");
+        }
+    }
+    assert_eq!(stage.rows().await, 1);
+    let catalog = &partial.catalog;
+    assert_eq!(
+        catalog.database_by_name("d/weekly", Duration::ZERO).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]

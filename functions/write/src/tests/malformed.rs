@@ -230,12 +230,13 @@ fn lines() -> Vec<RefusedRequest> {
 /// Invalid bodies.
 fn bodies() -> Vec<RefusedRequest> {
     let empty = "incoming write was empty";
+    let no_database = error("database not found: \"unknown\"");
     let v2_empty = v2("write buffer error: incoming write was empty");
     let mut cases = Vec::new();
     for body in ["", "\n\n   \n", "# only\n# comments\n"] {
         cases.push(case(V3, "db=w", body, 400, empty));
         cases.push(case(V3, "db=unknown", body, 400, empty));
-        cases.push(case(V1, "db=w", body, 400, &error(empty)));
+        cases.push(case(V1, "db=unknown", body, 404, &no_database));
         cases.push(case(V1, "db=w&accept_partial=false", body, 400, empty));
         cases.push(case(V2, "bucket=w", body, 400, &v2_empty));
     }

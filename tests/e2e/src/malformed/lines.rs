@@ -180,12 +180,19 @@ fn lines() -> Vec<MalformedRequest> {
 /// Errors of a complete body.
 fn bodies() -> Vec<MalformedRequest> {
     let empty = "incoming write was empty";
+    let no_database = error("database not found: \"unknown\"");
     let v2_empty = v2("write buffer error: incoming write was empty");
     let mut cases = Vec::new();
     for body in ["", "\n\n   \n", "# only\n# comments\n"] {
         cases.push(case("POST", format!("{V3}?db=w"), body, 400, empty));
         cases.push(case("POST", format!("{V3}?db=unknown"), body, 400, empty));
-        cases.push(case("POST", format!("{V1}?db=w"), body, 400, error(empty)));
+        cases.push(case(
+            "POST",
+            format!("{V1}?db=unknown"),
+            body,
+            404,
+            no_database.clone(),
+        ));
         cases.push(case(
             "POST",
             format!("{V2}?bucket=w"),

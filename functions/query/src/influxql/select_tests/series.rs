@@ -34,6 +34,7 @@ async fn rows_without_a_value_are_skipped() {
     let rows = instance.selected("SELECT elapsed(hum, 1m) FROM home").await;
     insta::assert_snapshot!(rows, @"
     m,time,elapsed
+    home,08:00:00,0
     home,11:00:00,180
     ");
 }
@@ -44,7 +45,7 @@ async fn running_functions() {
     let rows = instance.selected("SELECT cumulative_sum(co), moving_average(co, 2), elapsed(co, 1s) FROM home WHERE room = 'Kitchen'").await;
     insta::assert_snapshot!(rows, @"
     m,time,cumulative_sum,moving_average,elapsed
-    home,08:00:00,0,,
+    home,08:00:00,0,,0
     home,09:00:00,1,0.5,3600
     home,10:00:00,4,2.0,3600
     home,11:00:00,12,5.5,3600
@@ -62,9 +63,10 @@ async fn running_functions() {
 #[tokio::test]
 async fn calls_that_differ_only_in_a_default_have_the_same_values() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT derivative(temp), derivative(temp, 1s), elapsed(temp), elapsed(temp, 1ns) FROM home WHERE room = 'Kitchen' LIMIT 1").await;
+    let rows = instance.selected("SELECT derivative(temp), derivative(temp, 1s), elapsed(temp), elapsed(temp, 1ns) FROM home WHERE room = 'Kitchen' LIMIT 2").await;
     insta::assert_snapshot!(rows, @"
     m,time,derivative,derivative_1,elapsed,elapsed_1
+    home,08:00:00,,,0,0
     home,09:00:00,0.0005555555555555556,0.0005555555555555556,3600000000000,3600000000000
     ");
     let rows = instance

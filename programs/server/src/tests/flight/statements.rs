@@ -146,7 +146,7 @@ async fn errors_have_the_codes_and_texts_of_influxdb() {
         (
             json!({"database": "x", "sql_query": "SELECT 1"}).to_string(),
             Code::NotFound,
-            "Database 'x' not found",
+            "database not found: x",
         ),
         (
             json!({"database": "d", "sql_query": "SELECT nothing FROM home"}).to_string(),

@@ -27,8 +27,13 @@ pub(super) enum RunningFunction {
     CumulativeSum,
     /// The mean of this number of values, ending with the current one.
     MovingAverage(usize),
-    /// The time since the previous value, in units of this many nanoseconds.
-    Elapsed(i64),
+    /// The time since the previous value.
+    Elapsed {
+        /// The unit, in nanoseconds.
+        unit: i64,
+        /// The result of the first value.
+        first: Option<i64>,
+    },
 }
 
 /// Creates the window function.
@@ -50,7 +55,7 @@ impl WindowUDFImpl for RunningUdf {
         match self.what {
             RunningFunction::CumulativeSum => "cumulative_sum",
             RunningFunction::MovingAverage(_) => "moving_average",
-            RunningFunction::Elapsed(_) => "elapsed",
+            RunningFunction::Elapsed { .. } => "elapsed",
         }
     }
 
@@ -65,7 +70,7 @@ impl WindowUDFImpl for RunningUdf {
         let data_type = match self.what {
             RunningFunction::CumulativeSum => value.data_type().clone(),
             RunningFunction::MovingAverage(_) => DataType::Float64,
-            RunningFunction::Elapsed(_) => DataType::Int64,
+            RunningFunction::Elapsed { .. } => DataType::Int64,
         };
         Ok(Arc::new(Field::new(args.name(), data_type, true)))
     }
@@ -89,7 +94,7 @@ impl PartitionEvaluator for RunningEvaluator {
         match self.0 {
             RunningFunction::CumulativeSum => cumulative_sum(values),
             RunningFunction::MovingAverage(count) => moving_average(values, count),
-            RunningFunction::Elapsed(unit) => elapsed(values, times, unit),
+            RunningFunction::Elapsed { unit, first } => elapsed(values, times, unit, first),
         }
     }
 }
@@ -134,7 +139,7 @@ fn moving_average(values: &ArrayRef, count: usize) -> Result<ArrayRef> {
     Ok(Arc::new(averages))
 }
 
-fn elapsed(values: &ArrayRef, times: &ArrayRef, unit: i64) -> Result<ArrayRef> {
+fn elapsed(values: &ArrayRef, times: &ArrayRef, unit: i64, first: Option<i64>) -> Result<ArrayRef> {
     let integers = cast(times, &DataType::Int64)?;
     let times = integers.as_primitive::<Int64Type>();
     let mut before = None;
@@ -144,8 +149,10 @@ fn elapsed(values: &ArrayRef, times: &ArrayRef, unit: i64) -> Result<ArrayRef> {
                 return None;
             }
             let now = times.value(row);
-            let before = before.replace(now)?;
-            now.checked_sub(before)?.checked_div(unit)
+            match before.replace(now) {
+                None => first,
+                Some(before) => now.checked_sub(before)?.checked_div(unit),
+            }
         })
         .collect();
     Ok(Arc::new(elapsed))

@@ -168,7 +168,11 @@ fn step(
             (running(function), vec![x, time], ColumnType::Float)
         }
         "elapsed" => {
-            let function = RunningFunction::Elapsed(named.unwrap_or(1));
+            let function = RunningFunction::Elapsed {
+                unit: named.unwrap_or(1),
+                // InfluxDB 1 has no row for the first value.
+                first: (query.interface == AnswerInterface::V3).then_some(0),
+            };
             (running(function), vec![x, time], ColumnType::Integer)
         }
         _ => (running(RunningFunction::CumulativeSum), vec![x, time], kind),
