@@ -183,6 +183,7 @@ class Asking(TestCase):
             warnings.simplefilter("ignore")
             health = self.client.health()
         self.assertEqual((health.name, health.status), ("influxdb", "pass"))
+        self.assertEqual(self.client.ready().status, "ready")
 
     def test_what_is_not_there_is_not_found(self):
         calls = [

@@ -9,7 +9,9 @@
 //! | `NEAP_ICEBERG_PYTHON` | an interpreter with readers of Iceberg tables |
 //! | `NEAP_CLIENTS_NODE` | a Node.js; the libraries are in `tests/clients/node` |
 
+mod exchange;
 mod iceberg;
+mod integrations;
 mod other_databases;
 mod recorded_agents;
 mod rust_client;

@@ -38,7 +38,7 @@
 //! | `private_files` | permissions of files on disk |
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | refused requests, with status and body |
-//! | `clients` | common client libraries, and requests as Telegraf sends them |
+//! | `clients` | common client libraries, and requests as Telegraf and other integrations send them |
 //! | `influxdb2` | resources of InfluxDB 2, as its tools request them |
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
