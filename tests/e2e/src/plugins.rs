@@ -14,6 +14,7 @@
 //! | `code` | files, packages, uploads, and pinned code |
 //! | `dry_runs` | runs without effects |
 //! | `misbehaviour` | plugins that loop, allocate, exit, fork and flood affect only themselves; errors name limits |
+//! | `kapacitor` | the plugin that sends rows to Kapacitor |
 //! | `loops` | plugins that trigger themselves |
 //! | `crashes` | `kill -9` of the server and of Python under load |
 //! | `two_servers` | two servers on one bucket |
@@ -30,6 +31,7 @@ mod dry_runs;
 mod failures;
 mod fixture;
 mod interface;
+mod kapacitor;
 mod loops;
 mod misbehaviour;
 mod processes;
