@@ -1,6 +1,7 @@
 """The files that packages are made of, and the programs that check them."""
 
 import functools
+import json
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEBIAN_PACKAGES = ("ruby", "skopeo", "umoci")
-PYTHON_TOOLS = ("pipx==1.18.4", "uv==0.13.9", "wheel==0.48.0")
+PYTHON_TOOLS = ("kubernetes-validate==1.37.0", "pipx==1.18.4", "uv==0.13.9", "wheel==0.48.0")
 
 
 def text(path):
@@ -79,16 +80,27 @@ def debian_program(name):
 
 @functools.cache
 def python_tools():
-    """The folder with `uvx`, `pipx` and `wheel`, in a virtual environment; skips the test where they can't be installed."""
+    """The folder with `kubernetes-validate`, `uvx`, `pipx` and `wheel`, in a virtual environment; skips the test where they can't be installed."""
     folder = ROOT / ".venv-packages"
     if not is_installed(folder, PYTHON_TOOLS):
         shutil.rmtree(folder, ignore_errors=True)
         for call in ([sys.executable, "-m", "venv", folder], [folder / "bin/pip", "install", "--quiet", *PYTHON_TOOLS]):
             done = subprocess.run(call, capture_output=True, text=True, timeout=300)
             if done.returncode:
-                skip_or_fail(f"uv can't be installed: {done.stdout}{done.stderr}")
+                skip_or_fail(f"Python's tools can't be installed: {done.stdout}{done.stderr}")
         note_installed(folder, PYTHON_TOOLS)
     return folder / "bin"
+
+
+def yaml_documents(path):
+    """The documents of a file in YAML; skips the test where no reader of YAML can be installed."""
+    script = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))"
+    read = subprocess.run(
+        [python_tools() / "python", "-c", script], input=path.read_text(), capture_output=True, text=True, timeout=60
+    )
+    if read.returncode:
+        raise ValueError(f"{path}: {read.stderr}")
+    return json.loads(read.stdout)
 
 
 def neap():
