@@ -141,6 +141,11 @@ fn influxdb_client_administers_buckets_and_tokens() {
 }
 
 #[test]
+fn dashboards_of_grafana_query() {
+    run(TestProgram::python("test_grafana_dashboards"));
+}
+
+#[test]
 fn influxdb_writes_queries_and_drops() {
     run(TestProgram::python("test_influxdb"));
 }

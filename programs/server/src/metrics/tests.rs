@@ -241,7 +241,7 @@ fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 
 #[tokio::test]
 async fn the_dashboard_uses_existing_metrics() {
-    let dashboard = include_str!("../../../../infra/grafana/neap-dashboard.json");
+    let dashboard = include_str!("../../../../infra/grafana/provisioning/dashboards/neap.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let mut expressions = Vec::new();
     collect(&dashboard["panels"], "expr", &mut expressions);
