@@ -8,6 +8,7 @@ mod cache_histories;
 mod cache_rewrite;
 mod caches;
 mod cancellation;
+mod compared_columns;
 mod counts;
 mod damaged_segments;
 mod delete_statements;

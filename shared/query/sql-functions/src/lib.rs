@@ -31,6 +31,7 @@ mod bins;
 mod conditional_rule;
 mod gapfill;
 mod lazy_conditions;
+mod literals_last;
 mod pushed_filters;
 mod rates;
 mod regex_match;

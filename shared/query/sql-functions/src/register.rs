@@ -20,6 +20,7 @@ use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
 use crate::lazy_conditions::has_no_guard;
+use crate::literals_last::LiteralsLast;
 use crate::pushed_filters::stays_small;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
@@ -78,11 +79,14 @@ pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
 }
 
 /// Restricts rules of DataFusion: common expressions are not extracted from filters that guard what can fail, and filters are not
-/// moved to where they become very large.
+/// moved to where they become very large. Filters that are moved have their literals on the right.
 pub fn restrict_rules(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
     ConditionalRule::restrict(rules, "common_sub_expression_eliminate", has_no_guard);
     for rule in ["push_down_filter", "eliminate_outer_join"] {
         ConditionalRule::restrict(rules, rule, stays_small);
+    }
+    for rule in rules.iter_mut().filter(|rule| rule.name() == "push_down_filter") {
+        *rule = Arc::new(LiteralsLast(Arc::clone(rule)));
     }
 }
 
