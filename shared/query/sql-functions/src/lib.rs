@@ -29,6 +29,7 @@
 mod arrays;
 mod bins;
 mod conditional_rule;
+mod distinct_orders;
 mod gapfill;
 mod lazy_conditions;
 mod literals_last;

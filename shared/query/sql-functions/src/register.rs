@@ -16,6 +16,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use crate::arrays::{ArrayFunction, ArrayFunctionKind};
 use crate::conditional_rule::ConditionalRule;
+use crate::distinct_orders::ordered_distincts;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
@@ -52,7 +53,10 @@ static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| 
     let accumulate =
         SketchKind::ALL.map(|kind| AggregateUDF::from(SketchAggregate::accumulate(kind)));
     let functions = selectors.into_iter().chain(accumulate).map(Arc::new);
-    functions.chain(COMBINE_FUNCTIONS.iter().cloned()).collect()
+    functions
+        .chain(COMBINE_FUNCTIONS.iter().cloned())
+        .chain(ordered_distincts())
+        .collect()
 });
 
 static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
@@ -72,8 +76,9 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
 /// an optimizer rule.
 ///
 /// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
-/// of them are replaced: `to_timestamp`, `lag`, `lead`, and those that need a size limit. The query planner of the builder is
-/// replaced, too. To use more extension planners, set a planner created with [`SqlFunctionsPlanner::new`] afterwards.
+/// of them are replaced: `to_timestamp`, `lag`, `lead`, `array_agg`, `string_agg`, and those that need a size limit. The query
+/// planner of the builder is replaced, too. To use more extension planners, set a planner created with
+/// [`SqlFunctionsPlanner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     register_with_limits(builder, CallLimits::default())
 }
