@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
-use datafusion::{arrow::error::ArrowError, error::DataFusionError};
+use datafusion::error::DataFusionError;
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
 use neap_formats::FormatError;
 use neap_manifest::{ManifestError, SnapshotError, VersionGone};
-use neap_operators::is_of_statement;
+use neap_operators::{is_of_pattern, is_of_statement};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
 use neap_scan::is_temporary;
 use neap_wal::{StampError, TailError};
@@ -146,7 +146,7 @@ impl QueryError {
             Self::Planning(error) | Self::Execution(error) if is_temporary(error) => {
                 QueryErrorKind::Unavailable
             }
-            Self::Planning(error) => planning_kind(error.find_root()),
+            Self::Planning(error) => planning_kind(error),
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
@@ -164,9 +164,8 @@ impl QueryError {
             Self::Busy | Self::OutOfMemory | Self::Stopped | Self::WorkerFailed(_) => {
                 QueryErrorKind::Unavailable
             }
-            // A value that the format can't have.
-            Self::Format(FormatError::Arrow(ArrowError::CastError(_))) => QueryErrorKind::Invalid,
-            Self::Format(_) | Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
+            Self::Format(error) => format_kind(error),
+            Self::Timeout(_) | Self::ThreadStart(_) => QueryErrorKind::Internal,
         }
     }
 }
@@ -202,11 +201,27 @@ fn without_rule(error: &DataFusionError) -> &DataFusionError {
 
 /// InfluxDB 3 answers an unknown column with 500. Clients rely on it, so we keep it.
 fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
-    match error {
+    match error.find_root() {
         DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
-        DataFusionError::SchemaError(..) | DataFusionError::Internal(_) => QueryErrorKind::Internal,
-        DataFusionError::External(_) => QueryErrorKind::Internal,
+        DataFusionError::SchemaError(..) => QueryErrorKind::Internal,
+        DataFusionError::Internal(_) | DataFusionError::External(_) if !is_of_rule(error) => {
+            QueryErrorKind::Internal
+        }
         _ => QueryErrorKind::Invalid,
+    }
+}
+
+/// The contexts of errors that the optimizer finds in statements, although some are internal errors for it: types that can't be
+/// compared, as in `BETWEEN`, and patterns.
+const CONTEXTS_OF_STATEMENTS: [&str; 2] = ["type_coercion", "Invalid regex"];
+
+/// Whether a rule of the optimizer has found an error in a statement.
+fn is_of_rule(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::Context(context, cause) => {
+            CONTEXTS_OF_STATEMENTS.contains(&context.as_str()) || is_of_rule(cause)
+        }
+        _ => false,
     }
 }
 
@@ -214,15 +229,91 @@ fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
 fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
     match error {
         DataFusionError::ArrowError(error, _) if is_of_statement(error) => QueryErrorKind::Invalid,
-        DataFusionError::Execution(_) => QueryErrorKind::Invalid,
+        DataFusionError::Internal(text) if is_of_pattern(text) => QueryErrorKind::Invalid,
+        // Some functions check their arguments only when they are evaluated.
+        DataFusionError::Execution(_) | DataFusionError::Plan(_) => QueryErrorKind::Invalid,
+        DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
         DataFusionError::ResourcesExhausted(_) => QueryErrorKind::Unavailable,
         _ => QueryErrorKind::Internal,
     }
 }
 
+/// Classifies an encoding error: a value or a type that the format can't have, or a result that is too large for it.
+fn format_kind(error: &FormatError) -> QueryErrorKind {
+    match error {
+        FormatError::Arrow(error) if !is_of_statement(error) => QueryErrorKind::Internal,
+        FormatError::Columns { .. } => QueryErrorKind::Internal,
+        FormatError::Arrow(_) | FormatError::Parquet(_) | FormatError::TooLarge { .. } => {
+            QueryErrorKind::Invalid
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use datafusion::{
+        arrow::error::ArrowError,
+        common::{
+            exec_datafusion_err, internal_datafusion_err, not_impl_datafusion_err,
+            plan_datafusion_err,
+        },
+    };
+
     use super::*;
+
+    #[test]
+    fn errors_that_a_statement_causes_are_its_own() {
+        use QueryErrorKind::{Internal, Invalid, NotImplemented};
+        let unsupported = ArrowError::NotYetImplemented("a type".to_owned());
+        let pattern = DataFusionError::External("unclosed group".into()).context("Invalid regex");
+        let types = internal_datafusion_err!("no common type").context("type_coercion");
+        for (error, kind) in [
+            (
+                QueryError::Execution(exec_datafusion_err!("no value")),
+                Invalid,
+            ),
+            (
+                QueryError::Execution(plan_datafusion_err!("unknown encoding")),
+                Invalid,
+            ),
+            (
+                QueryError::Execution(not_impl_datafusion_err!("months")),
+                NotImplemented,
+            ),
+            (QueryError::Execution(unsupported.into()), Invalid),
+            (
+                QueryError::Execution(internal_datafusion_err!("no partition")),
+                Internal,
+            ),
+            (
+                QueryError::Execution(DataFusionError::External("disk".into())),
+                Internal,
+            ),
+            (QueryError::Planning(types), Invalid),
+            (QueryError::Planning(pattern), Invalid),
+            (
+                QueryError::Planning(internal_datafusion_err!("no plan")),
+                Internal,
+            ),
+            (
+                QueryError::Format(ArrowError::CastError("a time".to_owned()).into()),
+                Invalid,
+            ),
+            (
+                QueryError::Format(ArrowError::MemoryError("moved".to_owned()).into()),
+                Internal,
+            ),
+            (
+                QueryError::Format(FormatError::TooLarge {
+                    format: neap_formats::Format::Pretty,
+                    limit: 1,
+                }),
+                Invalid,
+            ),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
 
     #[test]
     fn a_column_with_more_text_than_arrow_can_address_is_an_error_of_the_statement() {

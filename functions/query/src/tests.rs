@@ -21,6 +21,7 @@ mod exports;
 mod histories;
 pub(crate) mod instance;
 mod internal;
+mod invalid_arguments;
 mod narrow_integers;
 mod newest_rows;
 mod objects;

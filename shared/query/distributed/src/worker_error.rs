@@ -45,6 +45,7 @@ pub(crate) fn worker_error(source: DataFusionError, worker: &str) -> DataFusionE
 fn is_caused_by_statement(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ArrowError(error, _) => neap_operators::is_of_statement(error),
+        DataFusionError::Internal(text) => neap_operators::is_of_pattern(text),
         // A worker cancels its part if it loses the coordinator, or if the ticket expires.
         DataFusionError::Execution(text) => !text.contains(NO_PLAN) && !text.contains(CANCELLED),
         DataFusionError::ResourcesExhausted(_) => true,

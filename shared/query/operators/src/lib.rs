@@ -43,7 +43,7 @@ pub use rank_sort::RankSortExec;
 pub use regex_backslashes::RegexBackslashRule;
 pub use renamed_columns::RenamedColumnsRule;
 pub use run_aggregate::RunAggregateExec;
-pub use statement_errors::is_of_statement;
+pub use statement_errors::{is_of_pattern, is_of_statement};
 pub use subqueries::SubqueryRule;
 pub use time_range::TimeRangeRule;
 pub use unused_values::release_unused_values;

@@ -6,7 +6,7 @@ use arrow::array::Array;
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::interval_arithmetic::Interval;
@@ -97,6 +97,18 @@ impl SizeLimitedFunction {
         )
     }
 
+    /// Evaluates the function. All of its errors are errors of its arguments.
+    fn invoke_inner(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let evaluated = self.inner.invoke_with_args(args);
+        evaluated.map_err(|error| match error {
+            // A pattern that can't be compiled.
+            DataFusionError::External(reason) => DataFusionError::Execution(reason.to_string()),
+            // A size or a time that is out of range.
+            DataFusionError::Internal(reason) => DataFusionError::Execution(reason),
+            error => error,
+        })
+    }
+
     /// Splits the rows until the worst case of each part is within the limit, evaluates the parts, and checks the total
     /// size of the results against the limit.
     fn invoke_in_parts(
@@ -119,7 +131,7 @@ impl SizeLimitedFunction {
             if amount.number > limit || made > limit {
                 return self.refuse(worst, limit);
             }
-            let result = self.inner.invoke_with_args(part)?.into_array(rows)?;
+            let result = self.invoke_inner(part)?.into_array(rows)?;
             made = made.saturating_add(sizes::bytes(&result, 0, result.len()));
             results.push(result);
         }
@@ -201,7 +213,7 @@ impl ScalarUDFImpl for SizeLimitedFunction {
         let amount = self.growth.amount(&args)?;
         let limit = self.limit(&args, amount.unit);
         if amount.number <= limit {
-            return self.inner.invoke_with_args(args);
+            return self.invoke_inner(args);
         }
         let has_rows = args.args.iter().any(|arg| matches!(arg, ColumnarValue::Array(_)));
         if self.growth.is_worst_case() && has_rows && args.number_rows > 1 {
