@@ -21,6 +21,7 @@ mod concurrency_limit;
 mod copy;
 mod databases;
 mod delete;
+mod dialect;
 mod distribution;
 mod engine;
 mod error;

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use datafusion::{
     execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
-    sql::sqlparser::{
-        dialect::GenericDialect,
-        tokenizer::{Token, Tokenizer},
-    },
+    sql::sqlparser::tokenizer::Token,
 };
 
-use crate::{QueryError, request::Language, statement_size::added_expressions};
+use crate::{QueryError, dialect::tokenize, request::Language, statement_size::added_expressions};
 
 /// Bytes that a statement reserves for each of its tokens. At the peak of planning, a literal in a list with its comma
 /// took 2 kB, a row of `VALUES` 2.7 kB, and a column of a `SELECT` 8 kB (release build, November 2026).
@@ -71,8 +68,8 @@ fn count_tokens(statement: &str) -> usize {
         return 0;
     }
     let is_token = |token: &&Token| !matches!(token, Token::Whitespace(_));
-    match Tokenizer::new(&GenericDialect {}, statement).tokenize() {
-        Ok(tokens) => tokens.iter().filter(is_token).count(),
+    match tokenize(statement) {
+        Ok((_, tokens)) => tokens.iter().filter(is_token).count(),
         Err(_) => statement.len() / 2,
     }
 }

@@ -6,16 +6,13 @@ use datafusion::{
         ParamValues, Result, not_impl_err, plan_err,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
+    config::Dialect,
     datasource::source_as_provider,
     execution::{SessionState, context::SQLOptions},
     logical_expr::{DmlStatement, Expr, LogicalPlan, Statement, WriteOp},
     sql::{
         parser::Statement as SqlStatement,
-        sqlparser::{
-            dialect::GenericDialect,
-            keywords::Keyword,
-            tokenizer::{Token, Tokenizer},
-        },
+        sqlparser::{keywords::Keyword, tokenizer::Token},
     },
 };
 
@@ -24,6 +21,7 @@ use neap_tables::{CacheTable, QueryContext};
 use crate::{
     Parameters,
     copy::{CopyTarget, is_copy, plan_copy},
+    dialect::tokenize,
     former_column::{hide_former_column, names_former_column},
     unsupported,
 };
@@ -95,7 +93,7 @@ pub(crate) async fn plan(
     parameters: Parameters,
 ) -> Result<PlannedStatement> {
     // Text that can't be tokenized is rejected by the parser, which gives the reason.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap_or_default();
+    let (dialect, tokens) = tokenize(sql).unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let with_former_columns;
@@ -108,18 +106,18 @@ pub(crate) async fn plan(
     };
     if is_copy(&tokens) {
         let state = context.full_session();
-        let (query, target) = plan_copy(&state, sql).await?;
+        let (query, target) = plan_copy(&state, sql, dialect).await?;
         only_queries().verify_plan(&query)?;
         let query = bind_parameters(query, parameters)?;
         return Ok(PlannedStatement::Copy(state, query, target));
     }
     if sql.contains("_cache")
-        && let Some(planned) = plan_simple(context, sql, &parameters).await
+        && let Some(planned) = plan_simple(context, sql, dialect, &parameters).await
     {
         return Ok(planned);
     }
     let state = context.full_session();
-    let plan = logical_plan(&state, sql, has_former_column).await?;
+    let plan = logical_plan(&state, sql, dialect, has_former_column).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     only_queries().with_allow_dml(is_delete).verify_plan(&plan)?;
     Ok(match bind_parameters(plan, parameters)? {
@@ -141,10 +139,11 @@ fn only_queries() -> SQLOptions {
 async fn plan_simple(
     context: &QueryContext,
     sql: &str,
+    dialect: Dialect,
     parameters: &Parameters,
 ) -> Option<PlannedStatement> {
     let state = context.simple_session();
-    let plan = logical_plan(&state, sql, false).await.ok()?;
+    let plan = logical_plan(&state, sql, dialect, false).await.ok()?;
     let plan = bind_parameters(plan, parameters.clone()).ok()?;
     is_simple(&plan).then_some(PlannedStatement::Query(state, plan))
 }
@@ -189,9 +188,9 @@ fn is_subquery(expr: &Expr) -> bool {
 async fn logical_plan(
     state: &SessionState,
     sql: &str,
+    dialect: Dialect,
     has_former_column: bool,
 ) -> Result<LogicalPlan> {
-    let dialect = state.config().options().sql_parser.dialect;
     let mut statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
     if has_former_column {
         hide_former_column(&mut statement);

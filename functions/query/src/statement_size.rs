@@ -9,14 +9,17 @@ use std::{collections::BTreeMap, ops::ControlFlow, ptr::NonNull};
 
 use datafusion::{
     common::{DataFusionError, Result, not_impl_err, plan_err},
+    config::Dialect,
     sql::{
         parser::{CopyToSource, DFParser, Statement},
         sqlparser::{
             ast::{Expr, GroupByExpr, Ident, ObjectName, Query, Select, Visit, Visitor},
-            dialect::GenericDialect,
+            dialect::{GenericDialect, PostgreSqlDialect},
         },
     },
 };
+
+use crate::dialect::tokenize;
 
 /// Maximum number of tables of a statement, counting those of a common table expression at each reference.
 const MAX_TABLES: u64 = 1_000;
@@ -49,7 +52,12 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     {
         return Ok(0);
     }
-    let parsed = DFParser::parse_sql_with_dialect(sql, &GenericDialect {});
+    let parsed = match tokenize(sql) {
+        Ok((Dialect::PostgreSQL, _)) => {
+            DFParser::parse_sql_with_dialect(sql, &PostgreSqlDialect {})
+        }
+        _ => DFParser::parse_sql_with_dialect(sql, &GenericDialect {}),
+    };
     let mut meter = SizeMeter::default();
     for statement in parsed.iter().flatten() {
         meter.measure(statement)?;

@@ -22,6 +22,7 @@ mod histories;
 pub(crate) mod instance;
 mod internal;
 mod invalid_arguments;
+mod json;
 mod narrow_integers;
 mod newest_rows;
 mod objects;

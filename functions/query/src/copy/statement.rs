@@ -2,6 +2,7 @@
 
 use datafusion::{
     common::{Result, plan_err},
+    config::Dialect,
     execution::SessionState,
     logical_expr::LogicalPlan,
     sql::{
@@ -28,8 +29,8 @@ pub(crate) fn is_copy(tokens: &[Token]) -> bool {
 pub(crate) async fn plan_copy(
     state: &SessionState,
     sql: &str,
+    dialect: Dialect,
 ) -> Result<(LogicalPlan, CopyTarget)> {
-    let dialect = state.config().options().sql_parser.dialect;
     let SqlStatement::CopyTo(copy) = state.sql_to_statement(sql, &dialect)? else {
         return plan_err!("COPY is written as COPY (query) TO 'name' or COPY table TO 'name'");
     };

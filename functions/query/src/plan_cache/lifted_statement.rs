@@ -2,14 +2,11 @@
 
 use datafusion::{
     common::ScalarValue,
-    sql::sqlparser::{
-        dialect::GenericDialect,
-        keywords::Keyword,
-        tokenizer::{Token, Tokenizer},
-    },
+    sql::sqlparser::{keywords::Keyword, tokenizer::Token},
 };
 
 use super::placeholder_times::placeholder;
+use crate::dialect::tokenize;
 
 /// Maximum length of a statement whose plan is kept, in bytes. In InfluxQL, that of the shape.
 pub(super) const MAX_STATEMENT_BYTES: usize = 4 << 10;
@@ -29,7 +26,7 @@ impl LiftedStatement {
         if sql.len() > MAX_STATEMENT_BYTES {
             return None;
         }
-        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().ok()?;
+        let (_, tokens) = tokenize(sql).ok()?;
         let is_space = |token: &Token| matches!(token, Token::Whitespace(_));
         let tokens: Vec<Token> = tokens.into_iter().filter(|token| !is_space(token)).collect();
         let first = tokens.first()?;

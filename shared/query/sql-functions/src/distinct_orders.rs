@@ -46,8 +46,8 @@ impl AggregateUDFImpl for OrderedDistinct {
         if !args.is_distinct {
             return self.0.accumulator(args);
         }
-        let order = args.order_bys.iter().map(|sort| order_of_values(sort, &args));
-        let order = order.collect::<Result<Vec<_>>>()?;
+        let sorts = args.order_bys.iter();
+        let order = sorts.map(|sort| order_of_values(sort, &args)).collect::<Result<Vec<_>>>()?;
         self.0.accumulator(AccumulatorArgs {
             order_bys: &order,
             is_reversed: false,

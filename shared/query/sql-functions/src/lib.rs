@@ -1,4 +1,4 @@
-//! The SQL functions that InfluxDB 3 adds to DataFusion, and functions of arrays that QuestDB's clients write.
+//! The SQL functions that InfluxDB 3 adds to DataFusion, functions of arrays that QuestDB's clients write, and functions of JSON.
 //!
 //! [`register()`] adds them to a session:
 //!
@@ -17,6 +17,9 @@
 //! | `approx_percentile_accumulate(x)`, `…_combine(state)`, `…_estimate(state, p)` | a sketch of percentiles, its union, an estimate |
 //! | `hll_accumulate(x)`, `hll_combine(state)`, `hll_estimate(state)` | a sketch of distinct values, its union, an estimate |
 //! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
+//! | `json_get_json(text, key…)`, `…_str`, `…_int`, `…_float`, `…_bool`, `…_array` | a value of JSON text; `->` returns JSON text |
+//! | `json_as_text(text, key…)`, `json_contains(text, key…)` | `->>` and `?` |
+//! | `json_length(text, key…)`, `json_object_keys(text, key…)` | the number of elements or keys, the keys |
 //!
 //! DataFusion's functions whose results can be much larger than their arguments, such as `repeat` and `range`, are
 //! replaced with size-limited versions: the result size for one batch is estimated before evaluation, and a size
@@ -31,6 +34,7 @@ mod bins;
 mod conditional_rule;
 mod distinct_orders;
 mod gapfill;
+mod json;
 mod lazy_conditions;
 mod literals_last;
 mod pushed_filters;

@@ -20,6 +20,7 @@ use crate::distinct_orders::ordered_distincts;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
+use crate::json::{JsonCastRule, JsonOperatorPlanner, json_functions};
 use crate::lazy_conditions::has_no_guard;
 use crate::literals_last::LiteralsLast;
 use crate::pushed_filters::stays_small;
@@ -44,7 +45,7 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     functions.extend(GapFillPlaceholder::all().map(ScalarUDF::from));
     functions.extend(ArrayFunctionKind::ALL.map(|kind| ArrayFunction::new(kind).into()));
     functions.extend(SketchKind::ALL.map(|kind| SketchEstimate::new(kind).into()));
-    functions.into_iter().map(Arc::new).collect()
+    functions.into_iter().map(Arc::new).chain(json_functions()).collect()
 });
 
 static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
@@ -72,7 +73,7 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Adds the functions, analyzer rules, expression planner and query planner ([`SqlFunctionsPlanner`]) to a builder, and replaces
+/// Adds the functions, analyzer rules, expression planners and query planner ([`SqlFunctionsPlanner`]) to a builder, and replaces
 /// an optimizer rule.
 ///
 /// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
@@ -111,10 +112,11 @@ pub(crate) fn register_with_limits(
         .window_functions()
         .get_or_insert_default()
         .extend(WINDOW_FUNCTIONS.iter().map(Arc::clone));
-    builder
-        .expr_planners()
-        .get_or_insert_default()
-        .push(Arc::new(DerivativeTimePlanner));
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.push(Arc::new(DerivativeTimePlanner));
+    planners.push(Arc::new(JsonOperatorPlanner));
+    let analyzer = builder.analyzer().get_or_insert_default();
+    analyzer.rules.insert(0, Arc::new(JsonCastRule));
     restrict_rules(&mut builder.optimizer().get_or_insert_default().rules);
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
