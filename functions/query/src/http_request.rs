@@ -24,6 +24,17 @@ const CACHE_HEADER: &str = "x-neap-cache";
 /// of floats over several windows. `off`: read tables only.
 const ROLLUPS_HEADER: &str = "x-neap-rollups";
 
+/// `columns`: a table without rows (`pretty`) has its columns. By default it is that of InfluxDB 3, which has none.
+const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
+
+/// The format of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerFormat {
+    pub(crate) format: Format,
+    /// Whether a table without rows has its columns.
+    pub(crate) has_empty_columns: bool,
+}
+
 /// Builds a query request without a statement from the headers and extensions of an HTTP request.
 ///
 /// # Errors
@@ -48,7 +59,7 @@ pub fn query_request(
 pub(crate) fn chosen_format(
     parameter: Option<Format>,
     headers: &HeaderMap,
-) -> Result<Format, ApiError> {
+) -> Result<AnswerFormat, ApiError> {
     let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
     let accepted = match accept {
         None => None,
@@ -58,7 +69,21 @@ pub(crate) fn chosen_format(
         ),
         Some(Err(_)) => return Err(ApiError::text(Kind::Invalid, "invalid mime type")),
     };
-    Ok(parameter.or(accepted).unwrap_or(Format::Json))
+    Ok(AnswerFormat {
+        format: parameter.or(accepted).unwrap_or(Format::Json),
+        has_empty_columns: has_empty_columns(headers)?,
+    })
+}
+
+fn has_empty_columns(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match headers.get(EMPTY_TABLE_HEADER).map(HeaderValue::as_bytes) {
+        None => Ok(false),
+        Some(b"columns") => Ok(true),
+        Some(_) => {
+            let text = format!("header {EMPTY_TABLE_HEADER} is not columns");
+            Err(ApiError::text(Kind::Invalid, text))
+        }
+    }
 }
 
 fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {

@@ -419,3 +419,39 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
         "iox::database\n_internal\ndb\n"
     );
 }
+
+#[tokio::test]
+async fn a_table_without_rows_has_its_columns_on_request() {
+    let one = QueryTestInstance::alone().await;
+    one.write(WEATHER).await;
+    let empty = "SELECT city, temp FROM weather WHERE city = 'Bonn'";
+    for (sql, format, header, expected) in [
+        (empty, "pretty", None, "++\n++"),
+        (
+            empty,
+            "pretty",
+            Some("columns"),
+            "+------+------+\n| city | temp |\n+------+------+\n+------+------+",
+        ),
+        (empty, "csv", Some("columns"), ""),
+        (
+            "SELECT wind FROM weather WHERE wind = 3",
+            "pretty",
+            Some("columns"),
+            "+------+\n| wind |\n+------+\n| 3    |\n+------+",
+        ),
+    ] {
+        let body = serde_json::json!({"db": "db", "q": sql, "format": format});
+        let mut request = Request::post("/api/v3/query_sql");
+        if let Some(header) = header {
+            request = request.header("x-neap-empty-table", header);
+        }
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        assert_eq!(one.send(request).await, (200, expected.to_owned()), "{sql}");
+    }
+    let body = serde_json::json!({"db": "db", "q": empty, "format": "pretty"});
+    let request = Request::post("/api/v3/query_sql")
+        .header("x-neap-empty-table", "rows")
+        .body(Body::from(body.to_string()));
+    assert_eq!(one.send(request.unwrap()).await.0, 400);
+}

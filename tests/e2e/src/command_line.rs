@@ -149,7 +149,7 @@ fn databases_are_created_shown_and_deleted() {
     let with_retention = ["create", "database", "two", "--retention-period", "30d"];
     stage.run(&with_retention).succeeded();
     insta::assert_snapshot!(stage.run(&["create", "database", "one"]).failed(1), @"Create command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
-    insta::assert_snapshot!(stage.run(&["create", "database", "-"]).failed(1), @r#"Create command failed: server responded with error [400 Bad Request]: {"error":"db name did not start with a number or letter"}"#);
+    insta::assert_snapshot!(stage.run(&["create", "database", "-"]).failed(1), @"Create command failed: server responded with error [400 Bad Request]: db name did not start with a number or letter");
 
     let show = |format| stage.run(&["show", "databases", "--format", format]).succeeded();
     insta::assert_snapshot!(show("pretty"), @r"
@@ -380,7 +380,7 @@ fn queries_come_from_arguments_files_and_the_standard_input() {
     let by_input = stage.run_with_input(&arguments, "SELECT max(usage) AS m FROM cpu");
     assert_eq!(by_input.succeeded(), "m\n1.5\n");
     insta::assert_snapshot!(stage.run(&["query", "-d", "db"]).failed(1), @"Query command failed: no query given: pass it as an argument, in a file with --file, or to standard input");
-    insta::assert_snapshot!(stage.run(&["query", "-d", "nodb", "SELECT 1"]).failed(1), @r#"Query command failed: server responded with error [404 Not Found]: {"error":"query error: database not found: nodb"}"#);
+    insta::assert_snapshot!(stage.run(&["query", "-d", "nodb", "SELECT 1"]).failed(1), @"Query command failed: server responded with error [404 Not Found]: query error: database not found: nodb");
     insta::assert_snapshot!(stage.run(&["query", "-d", "db", "--format", "xml", "SELECT 1"]).failed(2), @r"
     error: invalid value 'xml' for '--format <FORMAT>'
       [possible values: pretty, json, jsonl, csv, parquet]

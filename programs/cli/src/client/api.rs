@@ -19,6 +19,8 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the next bytes of a response: longer than any query should take to start.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// Header with which the table of a result without rows has its columns.
+const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
 /// Maximum size of a response that is buffered: a refusal may list every line of a request.
 const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
@@ -112,7 +114,7 @@ impl Client {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}{path}"));
-        self.http.request(method, url)
+        self.http.request(method, url).header(EMPTY_TABLE_HEADER, "columns")
     }
 
     /// Sends a request; a response with an error status is an error.

@@ -1,14 +1,15 @@
 //! Errors of requests to a server.
 
-use std::{error::Error, fmt::Write, time::Duration};
+use std::{borrow::Cow, error::Error, fmt::Write, time::Duration};
 
 use reqwest::StatusCode;
+use serde_json::Value;
 
 /// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server refused the request.
-    #[error("server responded with error [{status}]: {body}")]
+    #[error("server responded with error [{status}]: {message}", message = refusal_message(.body))]
     Refused {
         /// HTTP status of the response.
         status: StatusCode,
@@ -58,6 +59,21 @@ impl ClientError {
     }
 }
 
+/// Returns the message of a refusal, which servers wrap in JSON as `error`, and InfluxDB 2 as `message`. A body with more than
+/// that is returned as it is.
+pub(crate) fn refusal_message(body: &str) -> Cow<'_, str> {
+    let Ok(Value::Object(members)) = serde_json::from_str(body) else {
+        return Cow::Borrowed(body);
+    };
+    let message = members.get("error").or_else(|| members.get("message"));
+    match message {
+        Some(Value::String(message)) if !members.contains_key("data") => {
+            Cow::Owned(message.clone())
+        }
+        _ => Cow::Borrowed(body),
+    }
+}
+
 /// Returns the address of a server without the user and the password that it may contain.
 pub(super) fn address(url: &reqwest::Url) -> String {
     let mut address = url.clone();
@@ -80,5 +96,35 @@ fn innermost_reasons(error: &reqwest::Error) -> String {
         (_, true) => "the time is over".to_owned(),
         (true, false) => error.to_string(),
         (false, false) => reasons,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_shown_without_the_json_around_its_message() {
+        for (body, message) in [
+            (
+                r#"{"error":"database not found: x"}"#,
+                "database not found: x",
+            ),
+            (r#"{"error": "no token"}"#, "no token"),
+            (
+                r#"{"code":"invalid","message":"no \"org\""}"#,
+                r#"no "org""#,
+            ),
+            ("table not found", "table not found"),
+            ("", ""),
+            (r#"{"error":5}"#, r#"{"error":5}"#),
+            (r#"["error"]"#, r#"["error"]"#),
+            (
+                r#"{"error":"partial write","data":[{"line_number":1}]}"#,
+                r#"{"error":"partial write","data":[{"line_number":1}]}"#,
+            ),
+        ] {
+            assert_eq!(refusal_message(body), message);
+        }
     }
 }

@@ -21,6 +21,7 @@ mod upload_progress;
 pub use api::{Client, ClientSettings, Token};
 pub use credentials::{CredentialsFile, SignInResponse, StoredSession};
 pub use error::ClientError;
+pub(crate) use error::refusal_message;
 pub use file_rows::{FileRows, FileRowsError};
 pub(crate) use line_splitter::line_length;
 pub use line_splitter::{LineBatch, LineSplitter, SplitError};

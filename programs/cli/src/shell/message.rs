@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use neap_server::terminal;
 use reqwest::StatusCode;
-use serde_json::Value;
 
-use crate::client::ClientError;
+use crate::client::{ClientError, refusal_message};
 
 /// Style of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,11 +40,10 @@ pub(super) fn of_client(error: &ClientError) -> String {
     }
 }
 
-/// Extracts the message of a response, which may be wrapped in JSON; `None` if it is empty.
+/// Returns the message of a response; `None` if it is empty.
 fn reason(body: &str) -> Option<String> {
-    let value: Option<Value> = serde_json::from_str(body).ok();
-    let error = value.as_ref().and_then(|value| value.get("error")?.as_str());
-    let text = error.unwrap_or(body).trim();
+    let message = refusal_message(body);
+    let text = message.trim();
     (!text.is_empty()).then(|| terminal::shown(text))
 }
 

@@ -18,7 +18,7 @@
 //! | duration | `"PT0.001S"` | unquoted | unquoted |
 //!
 //! The text of a result without rows is `[]` in JSON, `++\n++` in the table, and empty in JSON lines, CSV and Parquet,
-//! whether the plan produced no batch or only empty ones.
+//! whether the plan produced no batch or only empty ones. [`empty_table_with_columns`] replaces the table by one with columns.
 //!
 //! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`FormatLimits::table_bytes`], because its
 //! first line depends on every cell. A Parquet file is streamed by row group, each of about
@@ -51,3 +51,4 @@ pub use encoder::{Encoder, FormatLimits};
 pub use error::FormatError;
 pub use format::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;
+pub use table::empty_table_with_columns;

@@ -13,6 +13,21 @@ use super::text::Dialect;
 /// The number of lines drawn above and below the header and below the rows.
 const BORDERS: usize = 3;
 
+/// The table of a result without rows.
+const NO_ROWS: &[u8] = b"++\n++";
+
+/// Returns the table of a result without rows with its columns; `None` if `table` has rows, or if there are no columns.
+///
+/// InfluxDB 3 leaves the columns out, so [`Format::Pretty`] does, too.
+pub fn empty_table_with_columns(table: &[u8], schema: &Schema) -> Option<Vec<u8>> {
+    if table != NO_ROWS || schema.fields().is_empty() {
+        return None;
+    }
+    let mut out = Vec::new();
+    TableWriter::new(schema, usize::MAX).cells.lay_out(&mut out);
+    Some(out)
+}
+
 /// Collects the texts of all cells and lays them out at the end.
 ///
 /// The layout is that of arrow's `pretty_format_batches`: lines of a cell below each other, columns aligned left by
@@ -84,7 +99,7 @@ impl TableWriter {
     /// The table is too large.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FormatError> {
         if self.rows == 0 {
-            out.extend_from_slice(b"++\n++");
+            out.extend_from_slice(NO_ROWS);
             return Ok(());
         }
         check(self.cells.layout_bytes(), self.limit)?;

@@ -5,9 +5,10 @@ use tempfile::TempDir;
 
 use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_input};
 
-const REFUSED: &str = r#"server responded with error [401 Unauthorized]: {"error": "the request was not authenticated"}
+const REFUSED: &str =
+    "server responded with error [401 Unauthorized]: the request was not authenticated
 The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
-"#;
+";
 
 /// A server that requires tokens.
 struct AuthenticatedServer(NeapProcess);
@@ -91,7 +92,7 @@ fn a_token_has_its_permissions_until_it_is_deleted() {
     let permission = ["--permission", "db:home:read"];
     let reader = server.create(&admin, &[&permission[..], &named[..]].concat());
     assert_eq!(server.run(&reader, &query).succeeded(), "v\n1.0\n");
-    insta::assert_snapshot!(server.run(&reader, &write).failed(1), @r#"Write command failed: server responded with error [403 Forbidden]: {"error": "unauthorized to perform requested action with the token"}"#);
+    insta::assert_snapshot!(server.run(&reader, &write).failed(1), @"Write command failed: server responded with error [403 Forbidden]: unauthorized to perform requested action with the token");
     let deputy = server.create(&admin, &["--admin", "--name", "deputy"]);
 
     let list = ["show", "tokens", "--format", "csv"];

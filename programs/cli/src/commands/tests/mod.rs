@@ -145,6 +145,7 @@ fn a_query_is_sent_and_its_result_printed() {
         body(&requests[0]),
         r#"{"db":"db","q":"SELECT a","format":"pretty"}"#
     );
+    assert!(requests[0].contains("x-neap-empty-table: columns\r\n"));
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn refusals_are_shown_with_status_and_text() {
     let args = ["query", "--host", &url, "-d", "db", "SELECT 1"];
     let (status, out, err) = run_with(&args, &Environment::default(), "");
     assert_eq!((status, out.as_str()), (FAILED, ""));
-    insta::assert_snapshot!(err, @r#"Query command failed: server responded with error [404 Not Found]: {"error":"query error: database not found: db"}"#);
+    insta::assert_snapshot!(err, @"Query command failed: server responded with error [404 Not Found]: query error: database not found: db");
     requests.join().unwrap();
 }
 

@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
     RecordBatch, RecordBatchReader, StringArray, TimestampNanosecondArray, UInt64Array,
 };
-use arrow::datatypes::{Field, Int32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use bytes::Bytes;
 
 use super::*;
@@ -193,6 +193,29 @@ fn results_without_rows_are_the_same_for_no_batch_and_empty_batches() {
             assert_eq!(String::from_utf8(out).unwrap(), answer, "{format}");
         }
     }
+}
+
+#[test]
+fn a_table_without_rows_can_have_its_columns() {
+    let schema = Schema::new(vec![
+        Field::new("host", DataType::Utf8, true),
+        Field::new("v", DataType::Int64, true),
+    ]);
+    let table = crate::empty_table_with_columns(b"++\n++", &schema).unwrap();
+    insta::assert_snapshot!(String::from_utf8(table).unwrap(), @r"
+    +------+---+
+    | host | v |
+    +------+---+
+    +------+---+
+    ");
+    assert_eq!(
+        crate::empty_table_with_columns(b"++\n++", &Schema::empty()),
+        None
+    );
+    assert_eq!(
+        crate::empty_table_with_columns(b"+---+\n| v |", &schema),
+        None
+    );
 }
 
 #[test]
