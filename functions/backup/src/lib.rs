@@ -22,11 +22,13 @@
 //! | [`BackupMetrics`] | the numbers of backups for operators |
 //! | [`BackupRegister`] | the backups and restores of a cluster, or the backups at a place |
 //! | [`check_backups`], [`check_place`] | check the backups in a bucket and at a place |
+//! | [`ClusterCopier`] | copies a whole cluster to another bucket, for `neap copy` |
 //! | [`backup_routes`] | the HTTP endpoints |
 
 mod backing_up;
 mod backup_contents;
 mod chain_store;
+mod cluster_copy;
 mod copying;
 mod engine;
 mod error;
@@ -48,6 +50,7 @@ mod tests;
 mod uploading;
 mod verification;
 
+pub use cluster_copy::{ClusterCopier, CopyError, CopyProgress, CopyStats};
 pub use engine::{BackupEngine, BackupParts};
 pub use error::BackupError;
 pub use keeper::{BackupKeeper, JobReport};

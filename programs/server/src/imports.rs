@@ -16,6 +16,7 @@ pub(super) fn worker(
 ) -> Arc<ImportWorker> {
     let settings = ImportSettings {
         spool_dir: args.spill_dir.clone(),
+        ..ImportSettings::default()
     };
     Arc::new(ImportWorker::new(
         Arc::clone(service),

@@ -2,14 +2,13 @@
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use neap_bucket::{StoreConfig, World};
+use neap_backup::{ClusterCopier, CopyProgress, CopyStats};
+use neap_bucket::{CopyStage, StoreConfig, World};
 use neap_fsck::{Fsck, FsckOptions};
 use neap_server::{console::Console, store_location, stores::Stores};
 
 use super::{
-    CommandError,
-    copier::{Copier, CopyStats},
-    fsck,
+    CommandError, fsck,
     open_cluster::{check_used, open_existing},
 };
 
@@ -49,10 +48,13 @@ pub(super) async fn run(
     } else {
         ProgressBar::hidden()
     };
-    let copied = Copier {
+    let copied = ClusterCopier {
         from: &from.bucket,
         to: &to.bucket,
-        progress: &progress,
+        progress: &|step| match step {
+            CopyProgress::Stage(stage) => progress.set_message(message(stage)),
+            CopyProgress::Bytes(bytes) => progress.inc(bytes),
+        },
     }
     .run()
     .await;
@@ -80,6 +82,18 @@ pub(super) async fn run(
     match report.errors.max(damaged.len() as u64) {
         0 if report.clean => Ok(()),
         errors => Err(CommandError::CopyNotWhole { errors }),
+    }
+}
+
+/// Returns the name of a stage for the progress bar.
+fn message(stage: CopyStage) -> &'static str {
+    match stage {
+        CopyStage::Progress => "progress",
+        CopyStage::Tail => "new data",
+        CopyStage::Manifests => "manifests",
+        CopyStage::Objects => "data",
+        CopyStage::Catalogs | CopyStage::Backups | CopyStage::Root => "catalogs",
+        CopyStage::Code => "code of plugins",
     }
 }
 

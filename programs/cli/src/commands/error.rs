@@ -3,7 +3,7 @@
 use std::{io, path::Path, time::Duration};
 
 use neap_aws_chain::CreateBucketError;
-use neap_backup::BackupError;
+use neap_backup::{BackupError, CopyError};
 use neap_bucket::S3RequestError;
 use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
@@ -11,7 +11,7 @@ use neap_manifest::{ManifestError, RestoreError};
 use neap_mcp::StdioError;
 use reqwest::StatusCode;
 
-use super::{config::ConfigError, copier::CopyError, import::SourceError};
+use super::{config::ConfigError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
 use neap_server::{ServeError, stores::StoresError};
 

@@ -15,7 +15,6 @@ mod client_flags;
 mod compact;
 mod config;
 mod confirm;
-mod copier;
 mod copy;
 mod create;
 mod delete;
@@ -66,8 +65,7 @@ use neap_server::{ServeArgs, Variables, console::Console, legacy_flags};
 use tokio::runtime::Runtime;
 
 pub use self::{
-    config::ConfigError, copier::CopyError, environment::Environment, error::CommandError,
-    import::SourceError,
+    config::ConfigError, environment::Environment, error::CommandError, import::SourceError,
 };
 
 /// Stack size of a thread. Planning a long SQL statement recurses once per operator, and the query function accepts

@@ -13,7 +13,7 @@ use std::{
 
 use axum::body::Body;
 use futures::{StreamExt, future::BoxFuture, stream};
-use indicatif::ProgressBar;
+use neap_backup::{ClusterCopier, CopyError, CopyStats};
 use neap_bucket::{
     Bucket, CallHook, CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, Get, GetOptions, Key,
     KeyClass, ListRequest, MemoryStore, ObjectFormat, Operation, ProtocolMargins, ProtocolRules,
@@ -28,12 +28,7 @@ use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tower::ServiceExt;
 
-use super::{
-    CopyError, FAILED,
-    copier::{Copier, CopyStats},
-    environment::Environment,
-    tests::run_with,
-};
+use super::{FAILED, environment::Environment, tests::run_with};
 
 /// A clock that starts in 2025 and can be advanced.
 #[derive(Debug)]
@@ -482,10 +477,10 @@ async fn copied_with_stats(
     let (_, world) = past_world();
     let store = FaultyStore::new(Arc::clone(&to.store), world.clone(), StoreFaults::default())
         .with_hook(hook);
-    let copier = Copier {
+    let copier = ClusterCopier {
         from: &from.bucket,
         to: &Bucket::new(Arc::new(store), world),
-        progress: &ProgressBar::hidden(),
+        progress: &|_| {},
     };
     let stats = copier.run().await?;
     let put = put.lock().unwrap().clone();

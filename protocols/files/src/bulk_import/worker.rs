@@ -42,9 +42,6 @@ const WRITE_MARGIN: Duration = Duration::from_secs(30);
 /// The size of the parts in which a file is read from the store, in bytes.
 const DOWNLOAD_BYTES: u64 = 8 << 20;
 
-/// Maximum size of the rows of a write, in bytes.
-const MAX_BATCH_BYTES: usize = 8 << 20;
-
 /// The share of the memory of all requests that decoding a file may take.
 const MAX_DECODING_SHARE: usize = 2;
 
@@ -60,10 +57,22 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(10);
 const CONCURRENT_UPLOADS: usize = 8;
 
 /// The settings of imports.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ImportSettings {
     /// The folder for the file of a running job; the system's temporary directory by default.
     pub spool_dir: Option<PathBuf>,
+    /// Maximum size of the rows of a write, in bytes. A larger row is written alone.
+    pub max_batch_bytes: usize,
+}
+
+impl Default for ImportSettings {
+    /// The system's temporary directory, and 8 MiB for a write.
+    fn default() -> Self {
+        Self {
+            spool_dir: None,
+            max_batch_bytes: 8 << 20,
+        }
+    }
 }
 
 /// Imports the files of jobs, one after the other.
@@ -289,8 +298,8 @@ impl AttemptError {
 impl ImportAttempt<'_> {
     async fn run(&mut self) -> Result<(), AttemptError> {
         let file = self.download().await?;
-        let settings = self.worker.service.settings();
-        let batch_bytes = MAX_BATCH_BYTES.min(settings.max_bytes_in_flight / MAX_BATCH_SHARE);
+        let share = self.worker.service.settings().max_bytes_in_flight / MAX_BATCH_SHARE;
+        let batch_bytes = self.worker.settings.max_batch_bytes.min(share);
         let selection = RowSelection {
             table: self.job.file.table_name.clone(),
             columns: self.job.file.columns.clone(),

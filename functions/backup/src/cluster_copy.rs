@@ -10,11 +10,17 @@
 //! Objects are compared with their checksums. Damage is reported, and never replaces an object of an earlier run: damaged
 //! registers are not copied, and objects that never change are copied only if the destination lacks them. Other parts of
 //! such an object may be intact.
+//!
+//! A run that was suspended replaces nothing that a later run has put: it reads the version of an object at the destination
+//! before it reads the source, and puts the object on the condition that this version is still there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use indicatif::ProgressBar;
 use neap_bucket::{
     Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, ProtocolMargins,
     ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError, RegisterValue,
@@ -59,6 +65,12 @@ pub enum CopyError {
         /// The object.
         key: Key,
     },
+    /// Another run has replaced the object meanwhile.
+    #[error("another copy to the same destination has replaced '{key}'")]
+    Replaced {
+        /// The object.
+        key: Key,
+    },
     /// A page of a manifest can't be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -81,37 +93,56 @@ impl From<RegisterError> for CopyError {
 
 /// Counts of a finished copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct CopyStats {
+pub struct CopyStats {
     /// Number of copied objects.
-    pub(super) objects: u64,
+    pub objects: u64,
     /// Size of the copied objects in bytes.
-    pub(super) bytes: u64,
+    pub bytes: u64,
     /// Objects that already existed with the same contents.
-    pub(super) kept: u64,
+    pub kept: u64,
     /// Damaged objects, and how they are damaged.
-    pub(super) damaged: BTreeMap<Key, String>,
+    pub damaged: BTreeMap<Key, String>,
+}
+
+/// The progress of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyProgress {
+    /// The objects of this stage come next.
+    Stage(CopyStage),
+    /// This many bytes were copied.
+    Bytes(u64),
 }
 
 /// Copies a cluster from one bucket to another.
-#[derive(Debug)]
-pub(super) struct Copier<'a> {
-    pub(super) from: &'a Bucket,
-    pub(super) to: &'a Bucket,
-    pub(super) progress: &'a ProgressBar,
+pub struct ClusterCopier<'a> {
+    /// The bucket of the cluster.
+    pub from: &'a Bucket,
+    /// The destination.
+    pub to: &'a Bucket,
+    /// Receives the progress.
+    pub progress: &'a (dyn Fn(CopyProgress) + Sync),
 }
 
-impl Copier<'_> {
+impl fmt::Debug for ClusterCopier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterCopier")
+            .field("from", self.from)
+            .field("to", self.to)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClusterCopier<'_> {
     /// Copies everything that is missing at the destination.
     ///
     /// # Errors
-    ///
-    /// A store does not answer, or the destination holds another cluster or a newer copy.
-    pub(super) async fn run(&self) -> Result<CopyStats, CopyError> {
+    /// A store does not answer, the destination holds another cluster or a newer copy, or another run copies to it.
+    pub async fn run(&self) -> Result<CopyStats, CopyError> {
         self.check_root().await?;
         let mut databases = self.databases().await?;
         let mut copied = CopyStats::default();
         for stage in CopyStage::ALL {
-            self.progress.set_message(message(stage));
+            (self.progress)(CopyProgress::Stage(stage));
             if stage == CopyStage::Manifests {
                 self.check_manifests().await?;
             }
@@ -240,12 +271,17 @@ impl Copier<'_> {
         key: &Key,
         contents: &ReferencedContents,
     ) -> Result<ObjectOutcome, CopyError> {
+        let may_replace = matches!(key.policy().copy, CopyPolicy::Replaced(_));
+        let unchanged = if may_replace {
+            self.unchanged(key).await?
+        } else {
+            PutMode::Overwrite
+        };
         let got = self.from.get(key, GetOptions::default()).await?;
         let Get::Found(object) = got.value else {
             return Ok(ObjectOutcome::default());
         };
         let damage = contents.verify(key, &object.bytes).err();
-        let may_replace = matches!(key.policy().copy, CopyPolicy::Replaced(_));
         if may_replace && damage.is_some() {
             return Ok(ObjectOutcome {
                 copied: None,
@@ -256,15 +292,37 @@ impl Copier<'_> {
         let mode = if damage.is_some() {
             PutMode::Create
         } else {
-            PutMode::Overwrite
+            unchanged
         };
-        let put = self.to.put(key, object.bytes, mode).await?;
-        self.progress.inc(size_bytes);
+        let put = self.to.put(key, object.bytes.clone(), mode).await?;
         let is_put = matches!(put.value, Put::Done(_));
+        if !is_put && may_replace && !self.has(key, &object.bytes).await? {
+            return Err(CopyError::Replaced { key: key.clone() });
+        }
+        (self.progress)(CopyProgress::Bytes(size_bytes));
         Ok(ObjectOutcome {
-            copied: is_put.then_some(size_bytes),
+            copied: (is_put || may_replace).then_some(size_bytes),
             damage,
         })
+    }
+
+    /// Returns the condition that the destination still has the present version of an object. Files of clients, which are
+    /// read by no protocol and may be large, are replaced without a condition.
+    async fn unchanged(&self, key: &Key) -> Result<PutMode, CopyError> {
+        if matches!(key, Key::Export(..)) {
+            return Ok(PutMode::Overwrite);
+        }
+        let there = self.to.get(key, GetOptions::default()).await?;
+        Ok(match there.value {
+            Get::Found(object) => PutMode::Update(object.etag),
+            Get::Missing | Get::Unchanged => PutMode::Create,
+        })
+    }
+
+    /// Returns whether the destination has an object with these bytes, because a put took effect whose answer was lost.
+    async fn has(&self, key: &Key, bytes: &Bytes) -> Result<bool, CopyError> {
+        let there = self.to.get(key, GetOptions::default()).await?;
+        Ok(matches!(there.value, Get::Found(object) if object.bytes == *bytes))
     }
 }
 
@@ -275,18 +333,6 @@ struct ObjectOutcome {
     copied: Option<u64>,
     /// How it is damaged.
     damage: Option<String>,
-}
-
-/// Returns the name of a stage for the progress bar.
-fn message(stage: CopyStage) -> &'static str {
-    match stage {
-        CopyStage::Progress => "progress",
-        CopyStage::Tail => "new data",
-        CopyStage::Manifests => "manifests",
-        CopyStage::Objects => "data",
-        CopyStage::Catalogs | CopyStage::Backups | CopyStage::Root => "catalogs",
-        CopyStage::Code => "code of plugins",
-    }
 }
 
 fn check_not_ahead<T>(
