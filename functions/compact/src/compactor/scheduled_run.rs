@@ -72,11 +72,13 @@ impl Compactor {
         Ok(self.visit_all(databases.collect(), None, time).await)
     }
 
-    /// Returns the databases whose data is not being removed.
+    /// Returns the databases whose data is not being removed, without hidden copies, of which a backup or a restore may
+    /// have copied only a part.
     async fn kept_databases(&self) -> Result<BTreeSet<DatabaseId>, CompactError> {
-        let root = self.collector.catalog().root(Duration::ZERO).await?;
-        let databases = root.value.databases().iter();
-        let kept = databases.filter(|(_, entry)| !is_being_removed(entry.deletion));
+        let root = self.collector.catalog().root(Duration::ZERO).await?.value;
+        let kept = root.databases().iter().filter(|(database, entry)| {
+            !is_being_removed(entry.deletion) && !root.is_hidden_copy(**database)
+        });
         Ok(kept.map(|(database, _)| *database).collect())
     }
 

@@ -2,8 +2,10 @@
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
-use neap_bucket::{KeyClass, Operation};
+use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PutMode};
 use neap_row_delete::Condition;
+use neap_wal::Segment;
+use ulid::Ulid;
 
 use super::test_bed::{CompactTestBed, DAY, EventQueue, NOW};
 use crate::CompactorEvent;
@@ -52,6 +54,34 @@ async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
     let report = stage.scheduled(12 * MINUTE).await;
     assert_eq!(report.collected.segments, 1);
     assert_eq!(stage.keys("tail/").await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_tail_of_a_hidden_copy_is_left_to_its_backup() {
+    let stage = CompactTestBed::new().await;
+    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let source = stage.id("db").await;
+    let copies = stage.catalog.add_backup_copies(Ulid(7), "b", &[source]).await;
+    let copy = copies.unwrap()[0].copy;
+    let keys = stage.keys("tail/").await;
+    let Ok(key @ Key::Segment(_, name)) = keys[0].parse() else {
+        panic!("{keys:?}");
+    };
+    let got = stage.bucket.get(&key, GetOptions::default()).await.unwrap();
+    let Get::Found(object) = got.value else {
+        panic!("{key}");
+    };
+    let segment = Segment::decode(source, name, object.bytes).unwrap();
+    let moved = segment.moved_to(copy, 1).unwrap();
+    let put = stage.bucket.put(
+        &Key::Segment(copy, name),
+        moved.object().clone(),
+        PutMode::Overwrite,
+    );
+    put.await.unwrap();
+    assert_eq!(stage.scheduled(20 * MINUTE).await.flushes, 1);
+    let manifest = stage.manifests.read(copy, None).await.unwrap();
+    assert_eq!(manifest.version, 0);
 }
 
 #[tokio::test]

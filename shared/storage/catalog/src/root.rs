@@ -289,6 +289,15 @@ impl RootCatalog {
         })
     }
 
+    /// Returns whether a database is a copy that was never live: one that a backup holds, or one that is being restored.
+    /// Only its job changes it.
+    pub fn is_hidden_copy(&self, id: DatabaseId) -> bool {
+        let entry = self.databases.get(&id);
+        entry.is_some_and(|entry| {
+            entry.backup.is_some() || (entry.is_restored && !self.was_published(id))
+        })
+    }
+
     /// Returns whether a database that was [hidden](Self::add_hidden) at first has been live.
     pub(crate) fn was_published(&self, id: DatabaseId) -> bool {
         self.databases.get(&id).is_some_and(|entry| {
