@@ -4,6 +4,89 @@ use std::time::Duration;
 
 use crate::{disabled_rule::DisabledRule, random::SeededRandom};
 
+/// The probabilities of actors that act later or elsewhere than the request that started them. They are drawn as late
+/// actors are: see [`ScheduleParameters::with_late_actors`](crate::schedule::ScheduleParameters::with_late_actors).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobMix {
+    /// Probability of two processes that accept files and import them.
+    pub(crate) importing: f64,
+    /// Probability of two processes that make backups and restore them.
+    pub(crate) backing_up: f64,
+    /// Probability of two processes that copy the cluster to the same destination.
+    pub(crate) copying: f64,
+    /// Probability of damaged objects, and of two processes that mend them from backups. Only with backups.
+    pub(crate) scrubbing: f64,
+    /// Probability of two processes that delete rows on request and report when no object has them any more.
+    pub(crate) erasing: f64,
+    /// Probability of clients that repeat requests that were not acknowledged.
+    pub(crate) retrying: f64,
+    /// Probability of a view whose rows go to another database. Only with views.
+    pub(crate) forwarding: f64,
+}
+
+impl JobMix {
+    /// No such actors.
+    pub(crate) const NONE: Self = Self {
+        importing: 0.0,
+        backing_up: 0.0,
+        copying: 0.0,
+        scrubbing: 0.0,
+        erasing: 0.0,
+        retrying: 0.0,
+        forwarding: 0.0,
+    };
+}
+
+/// The actors of one schedule that act later or elsewhere than the request that started them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobSelection {
+    pub(crate) importing: bool,
+    pub(crate) backing_up: bool,
+    pub(crate) copying: bool,
+    pub(crate) scrubbing: bool,
+    pub(crate) erasing: bool,
+    pub(crate) retrying: bool,
+    pub(crate) forwarding: bool,
+}
+
+impl JobSelection {
+    /// No such actors.
+    pub(crate) const NONE: Self = Self {
+        importing: false,
+        backing_up: false,
+        copying: false,
+        scrubbing: false,
+        erasing: false,
+        retrying: false,
+        forwarding: false,
+    };
+
+    pub(crate) fn draw(mix: &JobMix, chance: &SeededRandom) -> Self {
+        let backing_up = chance.happens(mix.backing_up);
+        Self {
+            importing: chance.happens(mix.importing),
+            backing_up,
+            copying: chance.happens(mix.copying),
+            scrubbing: chance.happens(mix.scrubbing) && backing_up,
+            erasing: chance.happens(mix.erasing),
+            retrying: chance.happens(mix.retrying),
+            forwarding: chance.happens(mix.forwarding),
+        }
+    }
+
+    /// Number of kinds of actors that send requests of their own.
+    pub(crate) fn kinds(self) -> usize {
+        let kinds = [
+            self.importing,
+            self.backing_up,
+            self.copying,
+            self.scrubbing,
+            self.erasing,
+        ];
+        kinds.into_iter().filter(|is_there| *is_there).count()
+    }
+}
+
 /// The probability distribution of optional actors. A schedule draws one value from each list; each probability decides
 /// once per schedule.
 #[derive(Clone, Debug)]
@@ -35,6 +118,7 @@ pub(crate) struct ActorMix {
     pub(crate) viewing: f64,
     /// Probability of triggers on writes with two engines.
     pub(crate) triggering: f64,
+    pub(crate) jobs: JobMix,
     /// Probability of queries of earlier states; the second number is their share among all queries.
     pub(crate) looking_back: (f64, f64),
     /// Probability that each write has a row on each of the days.
@@ -80,6 +164,7 @@ impl ActorMix {
         caching: 0.0,
         viewing: 0.0,
         triggering: 0.0,
+        jobs: JobMix::NONE,
         looking_back: (0.5, 0.3),
         wide: 0.25,
         days: &[1, 2, 2, 4, 6],
@@ -164,6 +249,57 @@ impl ActorMix {
         ..Self::WITH_OPTIONAL_ACTORS
     };
 
+    /// Views of which one stores its rows in another database.
+    pub(crate) const FORWARDED_VIEWS: Self = Self {
+        jobs: JobMix {
+            forwarding: 1.0,
+            ..JobMix::NONE
+        },
+        dropping: 0.0,
+        restoring: 0.0,
+        destroying: 0.0,
+        ..Self::VIEWS
+    };
+
+    /// Jobs beside everything that changes rows.
+    pub(crate) const JOBS: Self = Self {
+        jobs: JobMix {
+            importing: 0.5,
+            backing_up: 0.6,
+            copying: 0.4,
+            scrubbing: 0.4,
+            erasing: 0.5,
+            retrying: 0.5,
+            forwarding: 0.0,
+        },
+        compacting: 0.3,
+        expiring: 0.2,
+        dropping: 0.0,
+        restoring: 0.1,
+        destroying: 0.0,
+        days: &[2, 4],
+        time_travel: &[200, 1000],
+        merge_pauses: &[5.0, 30.0, 100.0],
+        operator_pauses: &[20.0, 100.0],
+        refresh_pauses: &[5.0, 30.0],
+        calls: &[300],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Everything that depends on ages.
+    pub(crate) const AGES: Self = Self {
+        expiring: 1.0,
+        dropping: 0.3,
+        restoring: 0.0,
+        destroying: 0.0,
+        looking_back: (0.0, 0.0),
+        planning: 1.0,
+        collecting: 1.0,
+        days: &[2, 4],
+        operator_pauses: &[20.0, 100.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
     /// Databases that are restored from an earlier version of another one.
     pub(crate) const RESTORES: Self = Self {
         restoring: 1.0,
@@ -190,6 +326,7 @@ pub(crate) struct ActorSelection {
     pub(crate) caching: bool,
     pub(crate) viewing: bool,
     pub(crate) triggering: bool,
+    pub(crate) jobs: JobSelection,
     pub(crate) past_queries: f64,
     pub(crate) wide: bool,
     pub(crate) days: usize,
@@ -215,6 +352,7 @@ impl ActorSelection {
         caching: false,
         viewing: false,
         triggering: false,
+        jobs: JobSelection::NONE,
         past_queries: 0.0,
         wide: false,
         days: 2,
@@ -244,6 +382,7 @@ impl ActorSelection {
             caching: false,
             viewing: false,
             triggering: false,
+            jobs: JobSelection::NONE,
             past_queries: share(mix.looking_back),
             wide: chance.happens(mix.wide),
             days: chance.pick(mix.days),

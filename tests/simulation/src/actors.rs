@@ -64,6 +64,15 @@ impl ClientRequest {
         }
     }
 
+    /// Returns the request that repeats this one. It has a number of its own, so that the data show which of them they
+    /// contain.
+    fn repeated(self, request: u64) -> Self {
+        match self {
+            Self::Write(content) => Self::Write(GeneratedWrite { request, ..content }),
+            Self::Delete(erasure) => Self::Delete(GeneratedDelete { request, ..erasure }),
+        }
+    }
+
     /// Whether the request must be ordered after everything that was acknowledged before it.
     fn is_strict(&self) -> bool {
         match self {
@@ -146,7 +155,7 @@ impl ActorContext {
         }
     }
 
-    fn draw_delete(&self) -> GeneratedDelete {
+    pub(crate) fn draw_delete(&self) -> GeneratedDelete {
         let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
         let day = |days: usize| BEGIN_NANOS - i64::try_from(days).unwrap_or(0) * DAY;
         let (first, last) = (chance.below(cast.days), chance.below(cast.days));
@@ -284,16 +293,21 @@ async fn report_panic(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     }
 }
 
-/// Sends writes and deletes. Some clients pass the returned stamps back with the next request.
+/// Sends writes and deletes. Some clients pass the returned stamps back with the next request, and some repeat requests
+/// that were not acknowledged.
 pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<InstanceSlot>>) {
     let world = &stage.world;
     let passes_back = world.chance.happens(0.6);
     let mut token: Option<Stamp> = None;
+    let mut refused: Option<((DatabaseId, String), ClientRequest)> = None;
     loop {
         world.pause(stage.mix.write_pauses).await;
         let instance = places[world.chance.below(places.len())].instance();
-        let target = stage.random_database();
-        let demand = stage.draw_client_request();
+        let (target, demand) = match refused.take() {
+            Some((target, demand)) => (target, demand.repeated(stage.draw_request())),
+            None => (stage.random_database(), stage.draw_client_request()),
+        };
+        let repeatable = world.choices.cast.jobs.retrying.then(|| (target.clone(), demand.clone()));
         let (request, begin) = (demand.request(), world.time.now());
         world.trace(
             &format!("client {number}"),
@@ -346,6 +360,7 @@ pub(crate) async fn client(stage: ActorContext, number: usize, places: Vec<Arc<I
                 write.deceived |= instance.machine.undetectable_time_jumps() != deceptions;
             }
         });
+        refused = repeatable.filter(|_| !acknowledged);
         if passes_back {
             token = token.max(outcome.and_then(|told| told.stamp));
         }

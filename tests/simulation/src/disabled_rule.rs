@@ -4,7 +4,7 @@
 //! the same rules except one ([`crate::mutant_merger`], [`crate::mutant_collector`]). A test without a disabled rule shows
 //! that they follow all others. Views are refreshed by the product; their rules are disabled in what the simulation
 //! gives to it: the store of their progress ([`crate::mutant_progress`]), and the interface to their rows
-//! ([`crate::view_data`]).
+//! ([`crate::view_data`]). The same is true for jobs ([`crate::job_mutants`]).
 
 /// The disabled rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,4 +47,10 @@ pub(crate) enum DisabledRule {
     CollectAfterDelivery,
     /// Rule V5: a query reads no windows of a view that are listed or claimed.
     CurrentWindows,
+    /// Rule: a put that was not answered may have taken effect.
+    UnknownOutcome,
+    /// Rule: a copy replaces a register only if nobody else has replaced it.
+    ConditionalCopy,
+    /// Rule: only intact copies replace damaged objects.
+    IntactCopies,
 }

@@ -40,12 +40,13 @@ pub(crate) const DATABASE_NAME: &str = "db";
 pub(crate) struct Instance {
     pub(crate) world: Arc<SimulationContext>,
     pub(crate) machine: Arc<Machine>,
+    pub(crate) network: SimulatedNetwork,
     pub(crate) bucket: Bucket,
     pub(crate) rules: ProtocolRules,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) manifests: ManifestStore,
     pub(crate) tail: TailReader,
-    pub(crate) writer: WriteService,
+    pub(crate) writer: Arc<WriteService>,
     pub(crate) snapshots: Arc<SnapshotReader>,
     pub(crate) flusher: Flusher,
     pub(crate) merger: Merger,
@@ -99,10 +100,11 @@ impl Instance {
         machine: Arc<Machine>,
         start: InstanceOptions,
     ) -> Arc<Self> {
-        let mut connection =
-            SimulatedNetwork::new(Arc::clone(world), Arc::clone(&machine), start.faulty);
+        let mut network =
+            SimulatedNetwork::new(Arc::clone(world), Arc::clone(&machine), start.faulty)
+                .with_weakness(start.weakness);
         if let Some(script) = start.script {
-            connection = connection.with_script(script);
+            network = network.with_script(script);
         }
         let seed = start.entropy.unwrap_or_else(|| world.chance.number());
         let surroundings = World {
@@ -111,7 +113,7 @@ impl Instance {
         };
         let rules = start.rules;
         let bucket = Bucket::new(
-            with_progress_of(connection, start.weakness, world.time),
+            with_progress_of(network.clone(), start.weakness, world.time),
             surroundings,
         )
         .trusting_store_clock(start.trusts_store_clock);
@@ -139,13 +141,13 @@ impl Instance {
         ));
         let observer =
             start.sole_writer.then(|| Arc::clone(&snapshots) as Arc<dyn SegmentObserver>);
-        let writer = WriteService::new(WriteServiceParts {
+        let writer = Arc::new(WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::NETWORK, observer),
             rules,
             metrics: Metrics::default(),
             settings: WriteSettings::default(),
-        });
+        }));
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),
@@ -186,6 +188,7 @@ impl Instance {
         Arc::new(Self {
             world: Arc::clone(world),
             machine,
+            network,
             bucket,
             rules,
             catalog,

@@ -1,13 +1,14 @@
 //! A deterministic simulation of the product on a faulty store, network and machines, driven by one seed.
 //!
 //! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication, refreshes of
-//! views, delivery to plugins, `fsck`. The simulation replaces the environment (`neap_bucket::World` and
+//! views, delivery to plugins, import jobs, backups, copies, scrubbing, `fsck`. The simulation replaces the environment (`neap_bucket::World` and
 //! `neap_bucket::Store`), the plugins, and the query engine, which computes the rows of views:
 //!
 //! ```text
 //!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own
-//!      |       refreshers of views,   |              |
-//!      |       engines of plugins     |              |
+//!      |       refreshers of views,   |        backups, copies, scrubbers
+//!      |       engines of plugins,    |              |
+//!      |       importers              |              |
 //!      |              |               |              |
 //!   instance       instance        instance       instance             the product
 //!      |              |               |              |
@@ -43,6 +44,8 @@ mod actor_mix;
 #[cfg(test)]
 mod actors;
 #[cfg(test)]
+mod backup_actor;
+#[cfg(test)]
 mod cache_actor;
 #[cfg(test)]
 mod compaction_interleavings;
@@ -57,7 +60,13 @@ mod disabled_rule;
 #[cfg(test)]
 mod final_checks;
 #[cfg(test)]
+mod import_actor;
+#[cfg(test)]
 mod instance;
+#[cfg(test)]
+mod job_mutants;
+#[cfg(test)]
+mod jobs;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     coverage::CoverageRecorder,
+    disabled_rule::DisabledRule,
     machine::{Machine, VirtualTime},
     random::SeededRandom,
     schedule::ScheduleParameters,
@@ -34,6 +35,9 @@ pub(crate) struct SimulationContext {
     pub(crate) chance: SeededRandom,
     pub(crate) choices: ScheduleParameters,
     pub(crate) truth: SimulatedStore,
+    /// The store of a place for backups, and that of a copy of the cluster. The oracle does not see their effects.
+    pub(crate) place: SimulatedStore,
+    pub(crate) copy: SimulatedStore,
     pub(crate) tracing: bool,
     pub(crate) coverage: CoverageRecorder,
     calls: AtomicUsize,
@@ -48,11 +52,15 @@ impl SimulationContext {
         tracing: bool,
     ) -> Arc<Self> {
         let truth = SimulatedStore::new(time, chance.number(), choices.store.clone());
+        let other = |seed| SimulatedStore::new(time, seed, choices.store.clone()).unobserved();
+        let (place, copy) = (other(1), other(2));
         Arc::new(Self {
             time,
             chance,
             choices,
             truth,
+            place,
+            copy,
             tracing,
             coverage: CoverageRecorder::default(),
             calls: AtomicUsize::new(0),
@@ -72,6 +80,14 @@ impl SimulationContext {
         self.over.notified().await;
     }
 
+    fn store(&self, role: StoreRole) -> &SimulatedStore {
+        match role {
+            StoreRole::Cluster => &self.truth,
+            StoreRole::Place => &self.place,
+            StoreRole::Copy => &self.copy,
+        }
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -88,6 +104,17 @@ impl SimulationContext {
         let seconds = self.chance.pick(of) * self.choices.pace;
         self.time.sleep(Duration::from_secs_f64(seconds)).await;
     }
+}
+
+/// A store that instances access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreRole {
+    /// The store of the cluster.
+    Cluster,
+    /// A place for backups.
+    Place,
+    /// The destination of copies of the cluster.
+    Copy,
 }
 
 /// The phase of a call in which a script may intervene.
@@ -115,13 +142,16 @@ pub(crate) type CallScript = Arc<
     dyn Fn(InterceptionPoint, Operation, &str) -> BoxFuture<'static, ScriptDecision> + Send + Sync,
 >;
 
-/// The network of one instance. Implements the product's store interface.
+/// The network between one instance and a store. Implements the product's store interface.
+#[derive(Clone)]
 pub(crate) struct SimulatedNetwork {
     world: Arc<SimulationContext>,
     machine: Arc<Machine>,
+    role: StoreRole,
     /// Whether random faults occur.
     faulty: bool,
     script: Option<CallScript>,
+    weakness: Option<DisabledRule>,
 }
 
 impl fmt::Debug for SimulatedNetwork {
@@ -146,9 +176,23 @@ impl SimulatedNetwork {
         Self {
             world,
             machine,
+            role: StoreRole::Cluster,
             faulty,
             script: None,
+            weakness: None,
         }
+    }
+
+    /// Returns the network between the same instance and another store.
+    pub(crate) fn to(&self, role: StoreRole) -> Self {
+        Self {
+            role,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn with_weakness(self, weakness: Option<DisabledRule>) -> Self {
+        Self { weakness, ..self }
     }
 
     pub(crate) fn with_script(self, script: CallScript) -> Self {
@@ -215,6 +259,20 @@ impl SimulatedNetwork {
         self.world.time.sleep(self.latency()).await;
     }
 
+    /// Returns the error of a change that was not answered. Without the rule of unknown outcomes, it says that the change
+    /// had no effect.
+    fn unanswered(&self, operation: Operation, key: &str) -> StoreError {
+        let reason = "no attempt was answered";
+        if self.weakness == Some(DisabledRule::UnknownOutcome) {
+            return StoreError::Rejected {
+                operation,
+                key: key.to_owned(),
+                reason: reason.to_owned(),
+            };
+        }
+        Self::unavailable(operation, key, reason)
+    }
+
     fn unavailable(operation: Operation, key: &str, reason: &str) -> StoreError {
         StoreError::Unavailable {
             operation,
@@ -233,7 +291,7 @@ impl SimulatedNetwork {
         self.machine.pass().await;
         self.inject_faults(InterceptionPoint::Before, operation, key).await;
         self.simulate_latency().await;
-        let answer = look(&self.world.truth);
+        let answer = look(self.world.store(self.role));
         let coverage = &self.world.coverage;
         coverage.read(self.machine.name(), operation, key);
         self.world.trace(
@@ -299,7 +357,7 @@ impl SimulatedNetwork {
                 return Ok(answer);
             }
         }
-        Err(Self::unavailable(operation, key, "no attempt was answered"))
+        Err(self.unanswered(operation, key))
     }
 
     async fn attempt<T: fmt::Debug + Send + 'static>(
@@ -319,12 +377,12 @@ impl SimulatedNetwork {
             fate,
             AttemptFate::Done | AttemptFate::LandsLate(_) | AttemptFate::Unanswered
         ) {
-            let world = Arc::clone(&self.world);
+            let (world, role) = (Arc::clone(&self.world), self.role);
             let who = self.machine.name().to_owned();
             let key = key.to_owned();
             tokio::spawn(async move {
                 world.time.sleep(landing).await;
-                let answer = effect(&world.truth);
+                let answer = effect(world.store(role));
                 let outcome = format!("{:?}, {fate:?}", answer.value);
                 world.coverage.changed(&who, operation, &key, &outcome);
                 world.trace(
@@ -356,7 +414,7 @@ impl SimulatedNetwork {
             }
             AttemptFate::Refused => {
                 self.simulate_latency().await;
-                refusal.map(|refuse| refuse(&self.world.truth))
+                refusal.map(|refuse| refuse(self.world.store(self.role)))
             }
             _ => {
                 self.world.time.sleep(patience).await;
@@ -379,6 +437,10 @@ impl Store for SimulatedNetwork {
         body: Bytes,
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
+        let mode = match self.weakness {
+            Some(DisabledRule::ConditionalCopy) => PutMode::Overwrite,
+            _ => mode,
+        };
         let conditional = mode != PutMode::Overwrite;
         let refusal = conditional
             .then_some(SimulatedStore::refuse as fn(&SimulatedStore) -> StoreResponse<Put>);
@@ -400,6 +462,6 @@ impl Store for SimulatedNetwork {
     }
 
     fn is_sorted(&self) -> bool {
-        self.world.truth.is_sorted()
+        self.world.store(self.role).is_sorted()
     }
 }

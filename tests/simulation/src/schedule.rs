@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    actor_mix::{ActorMix, ActorSelection},
+    actor_mix::{ActorMix, ActorSelection, JobSelection},
     machine::Suspension,
     random::SeededRandom,
     simulated_store::StoreBehavior,
@@ -115,6 +115,27 @@ impl ScheduleMix {
         ..Self::ALL
     };
 
+    /// A distribution in which jobs of minutes have time, because all others pause for longer.
+    pub(crate) const JOBS: Self = Self {
+        pace: &[1.0, 4.0],
+        write_pauses: &[5.0, 20.0, 60.0],
+        flush_pauses: &[10.0, 60.0],
+        query_pauses: &[40.0, 300.0],
+        sole_writer: 0.0,
+        cast: ActorMix::JOBS,
+        ..Self::COMPACTION
+    };
+
+    /// The store's clock is an hour ahead for a while, as that of a directory until an operator sets it back.
+    pub(crate) const LEAPS: Self = Self {
+        store_steps: true,
+        wall_steps: false,
+        wall_skew: &[0.0, 1.9, -1.9, 14.0, -14.0],
+        pace: &[1.0, 4.0],
+        cast: ActorMix::AGES,
+        ..Self::COMPACTION
+    };
+
     /// Only writes, flushes and queries.
     pub(crate) const WITHOUT_COMPACTION: Self = Self {
         cast: ActorMix::NO_OPTIONAL_ACTORS,
@@ -194,7 +215,7 @@ impl ScheduleParameters {
         }
     }
 
-    /// Decides whether the schedule has caches, materialized views and triggers. The decisions are not drawn from the
+    /// Decides whether the schedule has caches, materialized views, triggers and jobs. The decisions are not drawn from the
     /// numbers of the schedule, so that the seeds without them have the schedules that they have without this
     /// distribution.
     pub(crate) fn with_late_actors(mut self, mix: &ScheduleMix, seed: u64) -> Self {
@@ -202,11 +223,13 @@ impl ScheduleParameters {
         cast.viewing = chance.happens(mix.cast.viewing);
         cast.caching = chance.happens(mix.cast.caching);
         cast.triggering = chance.happens(mix.cast.triggering);
+        cast.jobs = JobSelection::draw(&mix.cast.jobs, &chance);
         let kinds = [cast.viewing, cast.caching, cast.triggering]
             .into_iter()
             .filter(|is_there| *is_there)
             .count();
-        self.calls = self.calls * (100 + CALLS_OF_LATE_ACTORS * kinds) / 100;
+        let percent = 100 + CALLS_OF_LATE_ACTORS * (kinds + cast.jobs.kinds());
+        self.calls = self.calls * percent / 100;
         self
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     coverage::ProtocolStates,
     final_checks::finish,
     instance::{DATABASE, DATABASE_NAME, Instance, InstanceSlot},
+    jobs::{create_code, spawn_jobs},
     ledger::{ReportedOutcomes, ledger_writer},
     machine::VirtualTime,
     network::SimulationContext,
@@ -32,6 +33,7 @@ use crate::{
     rows::{TAG, WITNESSES},
     schedule::{ScheduleMix, ScheduleParameters},
     view_actor::refresher,
+    view_rows::{VIEW_DATABASE, VIEW_DATABASE_NAME},
 };
 
 /// The result of a schedule.
@@ -55,11 +57,14 @@ pub(crate) fn simulate(
     run(async { schedule(seed, rules, mix, tracing).await })
 }
 
-/// Runs a future in virtual time.
+/// Runs a future in virtual time. Files are read on one other thread, and what it has read is taken only when nothing else
+/// can run. So the order of events does not depend on how fast the thread is.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .max_blocking_threads(1)
+        .global_queue_interval(u32::MAX)
         .build()
         .unwrap();
     runtime.block_on(future)
@@ -89,6 +94,14 @@ pub(crate) async fn create_world(
         .unwrap();
     if world.choices.cast.triggering {
         create_triggers(&founder).await;
+    }
+    let jobs = &world.choices.cast.jobs;
+    if jobs.backing_up || jobs.copying {
+        create_code(&founder).await;
+    }
+    if jobs.forwarding {
+        let other = founder.catalog.create_database(VIEW_DATABASE_NAME, None).await;
+        assert_eq!(other.unwrap(), VIEW_DATABASE);
     }
     let kept = world.choices.cast.kept();
     world.truth.oracle(|oracle| oracle.time_travel = kept);
@@ -160,6 +173,12 @@ async fn schedule(
     }
     if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));
+    }
+    spawn_jobs(&mut actors, &stage, |name, mix| {
+        InstanceSlot::new(name, &world, mix, rules)
+    });
+    if cast.jobs.forwarding {
+        stage.add_copy(VIEW_DATABASE, VIEW_DATABASE_NAME.to_owned());
     }
     tokio::select! {
         biased;

@@ -15,7 +15,7 @@ use neap_bucket::{
 
 use crate::{
     machine::{VirtualTime, signed_micros},
-    oracle::SimulationOracle,
+    oracle::{Invariant, SimulationOracle, StoredObjects},
     random::SeededRandom,
 };
 
@@ -23,6 +23,13 @@ use crate::{
 pub(crate) fn cut(bytes: &Bytes, range: &Range<u64>) -> Bytes {
     let at = |place: u64| usize::try_from(place).unwrap().min(bytes.len());
     bytes.slice(at(range.start)..at(range.end))
+}
+
+/// Returns the bytes with another value at a place.
+fn flipped(bytes: &Bytes, place: usize) -> Bytes {
+    let mut flipped = bytes.to_vec();
+    flipped[place] ^= 1;
+    flipped.into()
 }
 
 /// The behavior of the store apart from failures.
@@ -44,12 +51,18 @@ pub(crate) struct SimulatedStore {
     time: VirtualTime,
     chance: SeededRandom,
     habits: StoreBehavior,
+    /// Whether the oracle sees the effects.
+    is_observed: bool,
     state: Mutex<StoreState>,
 }
 
 #[derive(Debug)]
 struct StoreState {
-    objects: BTreeMap<String, Object>,
+    objects: StoredObjects,
+    /// The place of a damaged byte of objects. Reads return another value of it.
+    damaged: BTreeMap<String, usize>,
+    /// Number of objects that were damaged at any time.
+    damages: usize,
     versions: u64,
     oracle: SimulationOracle,
     /// The error of the host that answers next, if a script sets it.
@@ -60,6 +73,8 @@ impl SimulatedStore {
     pub(crate) fn new(time: VirtualTime, seed: u64, habits: StoreBehavior) -> Self {
         let state = StoreState {
             objects: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            damages: 0,
             versions: 0,
             oracle: SimulationOracle::default(),
             skew: None,
@@ -68,7 +83,16 @@ impl SimulatedStore {
             time,
             chance: SeededRandom::new(seed),
             habits,
+            is_observed: true,
             state: Mutex::new(state),
+        }
+    }
+
+    /// Hides the effects from the oracle.
+    pub(crate) fn unobserved(self) -> Self {
+        Self {
+            is_observed: false,
+            ..self
         }
     }
 
@@ -91,6 +115,39 @@ impl SimulatedStore {
         let state = self.state();
         let keys = state.objects.keys();
         keys.filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    /// Looks at all objects as they were put.
+    pub(crate) fn with_objects<R>(&self, look: impl FnOnce(&StoredObjects) -> R) -> R {
+        look(&self.state().objects)
+    }
+
+    /// Replaces the bytes of an object, unseen by the oracle, as no request does.
+    pub(crate) fn replace(&self, key: &str, bytes: Bytes) {
+        let mut state = self.state();
+        let etag = ETag::new(format!("\"replaced {}\"", state.versions));
+        if let Some(object) = state.objects.get_mut(key) {
+            (object.bytes, object.etag) = (bytes, etag);
+        }
+    }
+
+    /// Damages a byte of an object until it is put again, unless the object is damaged already.
+    pub(crate) fn damage(&self, key: &str, place: usize) {
+        let mut state = self.state();
+        if state.objects.contains_key(key) && !state.damaged.contains_key(key) {
+            state.damaged.insert(key.to_owned(), place);
+            state.damages += 1;
+        }
+    }
+
+    /// Number of objects that were damaged so far.
+    pub(crate) fn damages(&self) -> usize {
+        self.state().damages
+    }
+
+    /// Ends all damage. Returns the keys of the objects that were damaged until now, and the places of their bytes.
+    pub(crate) fn heal(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.state().damaged)
     }
 
     /// Returns the `Date` of the answering host, in whole seconds.
@@ -116,6 +173,9 @@ impl SimulatedStore {
             Some(object) if options.if_none_match.as_ref() == Some(&object.etag) => Get::Unchanged,
             Some(object) => {
                 let mut object = object.clone();
+                if let Some(place) = state.damaged.get(key) {
+                    object.bytes = flipped(&object.bytes, *place);
+                }
                 if let Some(range) = &options.range {
                     object.bytes = cut(&object.bytes, range);
                 }
@@ -141,6 +201,9 @@ impl SimulatedStore {
         if !allowed {
             return self.answer(&state, Put::Refused);
         }
+        let changes_data =
+            key.starts_with("data/") && there.is_some_and(|object| object.bytes != *body);
+        state.damaged.remove(key);
         state.versions += 1;
         let etag = ETag::new(format!("\"{}\"", state.versions));
         let object = Object {
@@ -152,7 +215,12 @@ impl SimulatedStore {
         let StoreState {
             objects, oracle, ..
         } = &mut *state;
-        oracle.object_put(key, body, objects, self.time.now());
+        if self.is_observed {
+            if changes_data {
+                oracle.fail(Invariant::DataNeverChanges, key);
+            }
+            oracle.object_put(key, body, objects, self.time.now());
+        }
         self.answer(&state, Put::Done(etag))
     }
 
@@ -200,7 +268,8 @@ impl SimulatedStore {
     pub(crate) fn delete(&self, keys: &[String]) -> StoreResponse<()> {
         let mut state = self.state();
         for key in keys {
-            if state.objects.remove(key).is_some() {
+            state.damaged.remove(key);
+            if state.objects.remove(key).is_some() && self.is_observed {
                 state.oracle.object_deleted(key, self.time.now());
             }
         }

@@ -11,12 +11,12 @@ use neap_schema::DatabaseId;
 
 use crate::{
     actors::{ActorContext, run_on},
-    instance::{Instance, InstanceSlot},
+    instance::{DATABASE, Instance, InstanceSlot},
     oracle::Invariant,
     query::QueryConsistency,
     view_checks::read_views,
     view_data::SimulatedViewData,
-    view_rows::{VIEW, VIEW_OF_VIEW, new_view},
+    view_rows::{VIEW, VIEW_OF_VIEW, new_forwarded_view, new_view},
 };
 
 /// The views of a database were not refreshed.
@@ -52,6 +52,11 @@ pub(crate) async fn refresher(stage: ActorContext, place: Arc<InstanceSlot>) {
 async fn create(instance: &Instance, database: DatabaseId) -> Option<()> {
     let catalog = instance.catalog.database(database, ANY_AGE).await.ok()?;
     let catalog = &catalog.value;
+    let is_forwarded = instance.world.choices.cast.jobs.forwarding;
+    // No other database has a view with rows in that database, which has none itself.
+    if is_forwarded && database != DATABASE {
+        return None;
+    }
     let name = match catalog.view(VIEW) {
         None => VIEW,
         Some(_) => {
@@ -62,11 +67,12 @@ async fn create(instance: &Instance, database: DatabaseId) -> Option<()> {
             VIEW_OF_VIEW
         }
     };
-    let created = instance
-        .catalog
-        .create_view(database, &new_view(name))
-        .await
-        .map(|view| view.id);
+    let view = if is_forwarded {
+        new_forwarded_view()
+    } else {
+        new_view(name)
+    };
+    let created = instance.catalog.create_view(database, &view).await.map(|view| view.id);
     instance.trace(format_args!("view {name} of {database}: {created:?}"));
     Some(())
 }

@@ -11,7 +11,7 @@ use crate::{
     oracle::{Invariant, SimulationOracle},
     query::{QueryConsistency, SnapshotAnswer},
     view_actor::refresh,
-    view_rows::ALL_TIMES,
+    view_rows::{ALL_TIMES, VIEW_DATABASE},
 };
 
 /// Maximum number of ranges of changed windows in a query.
@@ -53,7 +53,8 @@ pub(crate) async fn read_views(
     let Ok(progress) = register.read(None).await else {
         return;
     };
-    for view in catalog.views() {
+    // No statement is answered from rows in another database.
+    for view in catalog.views().filter(|view| view.target.database.is_none()) {
         let tables = [&view.source, &view.target.table];
         let [Some(source), Some(target)] = tables.map(|name| catalog.table(name)) else {
             continue;
@@ -127,23 +128,44 @@ fn is_idle(report: &RefreshReport) -> bool {
 /// request of the schedule has changed the database meanwhile.
 async fn compare(stage: &ActorContext, instance: &Instance, database: DatabaseId) -> Option<()> {
     let truth = &instance.world.truth;
-    let versions = truth.oracle(|oracle| oracle.versions(database));
-    check_costs(stage, instance, database).await;
+    let is_forwarded = stage.world.choices.cast.jobs.forwarding;
+    let other = if is_forwarded {
+        VIEW_DATABASE
+    } else {
+        database
+    };
+    let versions = || [database, other].map(|one| truth.oracle(|oracle| oracle.versions(one)));
+    let before = versions();
+    if !is_forwarded {
+        check_costs(stage, instance, database).await;
+    }
     let strong = QueryConsistency::Strong;
     let answer = instance.ask_with_snapshot(database, strong).await?;
-    if truth.oracle(|oracle| oracle.versions(database)) != versions {
+    let forwarded = if is_forwarded {
+        Some(instance.ask_with_snapshot(VIEW_DATABASE, strong).await?)
+    } else {
+        None
+    };
+    if versions() != before {
         return None;
     }
     let catalog = &answer.snapshot.catalog.value;
     let now = instance.world.time.now();
     for view in catalog.views() {
-        let tables = [&view.source, &view.target.table].map(|name| catalog.table(name));
-        let Some(source) = tables[0].map(|table| table.id()) else {
+        let Some(source) = catalog.table(&view.source).map(|table| table.id()) else {
             continue;
         };
-        let target = tables[1].map(|table| table.id());
-        let stored =
-            target.and_then(|target| answer.rows.get(&target)).cloned().unwrap_or_default();
+        let of_target = match view.target.database {
+            None => Some(&answer),
+            Some(_) => forwarded.as_ref(),
+        };
+        let target = of_target
+            .and_then(|answer| answer.snapshot.catalog.value.table(&view.target.table))
+            .map(|table| table.id());
+        let stored = of_target
+            .and_then(|answer| answer.rows.get(&target?))
+            .cloned()
+            .unwrap_or_default();
         truth.oracle(|oracle| {
             oracle.check_view(database, view, (source, target), &stored, now);
         });

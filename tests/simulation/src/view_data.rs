@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use neap_bucket::{ClockReading, MAX_CATALOG_AGE, Stamp};
-use neap_catalog::{CatalogError, MaterializedView};
+use neap_catalog::{CatalogError, MaterializedView, ViewReference};
 use neap_manifest::TimeRange;
 use neap_rollup::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
@@ -94,18 +94,40 @@ impl<'a> SimulatedViewData<'a> {
         }
     }
 
-    /// Returns the name of the database, if it exists.
-    async fn database_name(&self) -> Result<String, ViewDataError> {
-        let root = self
-            .instance
-            .catalog
-            .root(MAX_CATALOG_AGE)
-            .await
-            .map_err(|error| catalog_error(&error))?;
+    /// Returns the database of the table of a view, and its name, if it exists. If it is not that of the view, the view
+    /// must still have the table.
+    async fn target(&self, view: &MaterializedView) -> Result<(DatabaseId, String), ViewDataError> {
+        let catalog = &self.instance.catalog;
+        let root = catalog.root(MAX_CATALOG_AGE).await.map_err(|error| catalog_error(&error))?;
+        let target = match &view.target.database {
+            None => Some(self.database),
+            Some(target) => root.value.target_database(target),
+        };
         let mut live = root.value.live_databases();
-        let found = live.find(|(id, _)| *id == self.database);
-        let (_, entry) = found.ok_or_else(|| failed("the database does not exist"))?;
-        Ok(entry.name.clone())
+        let found = live.find(|(id, _)| Some(*id) == target);
+        let (database, entry) = found.ok_or_else(|| failed("the database does not exist"))?;
+        if view.target.database.is_some() {
+            let reference = ViewReference {
+                database: self.database,
+                view: view.name.clone(),
+            };
+            let table = &view.target.table;
+            let reserved =
+                catalog.reserve_view_target(database, table, &reference, MAX_CATALOG_AGE);
+            reserved.await.map_err(|error| catalog_error(&error))?;
+        }
+        Ok((database, entry.name.clone()))
+    }
+
+    /// Returns the database of the table of a view. Costs no request if it is that of the view.
+    async fn database_of_target(
+        &self,
+        view: &MaterializedView,
+    ) -> Result<DatabaseId, ViewDataError> {
+        match view.target.database {
+            None => Ok(self.database),
+            Some(_) => Ok(self.target(view).await?.0),
+        }
     }
 
     /// Returns the arrival time of a write. Without the rule of the end of a claim, it is the time of the write, however
@@ -142,8 +164,8 @@ impl<'a> SimulatedViewData<'a> {
     }
 
     /// Returns the id of the table of a view, which this process has just written to.
-    async fn target_table(&self, view: &MaterializedView) -> Option<TableId> {
-        let catalog = self.instance.catalog.database(self.database, TABLE_LIST_AGE).await.ok()?;
+    async fn target_table(&self, view: &MaterializedView, database: DatabaseId) -> Option<TableId> {
+        let catalog = self.instance.catalog.database(database, TABLE_LIST_AGE).await.ok()?;
         let table = catalog.value.table(&view.target.table)?;
         Some(table.id())
     }
@@ -191,19 +213,19 @@ impl ViewData for SimulatedViewData<'_> {
         view: &MaterializedView,
         times: TimeRange,
     ) -> Result<ViewRows, ViewDataError> {
-        let (database, target) = (self.database, &view.target.table);
-        let read = self.instance.read_table(database, target, None);
+        let database = self.database_of_target(view).await?;
+        let read = self.instance.read_table(database, &view.target.table, None);
         let rows = read.await.map_err(failed)?.map(|read| read.rows);
         to_view_rows(&within(&rows.unwrap_or_default(), times))
     }
 
-    async fn target_database(&self, _view: &MaterializedView) -> Result<DatabaseId, ViewDataError> {
-        Ok(self.database)
+    async fn target_database(&self, view: &MaterializedView) -> Result<DatabaseId, ViewDataError> {
+        self.database_of_target(view).await
     }
 
     async fn bounds(&self, view: &MaterializedView) -> Result<Option<TimeRange>, ViewDataError> {
-        let (database, target) = (self.database, &view.target.table);
-        let read = self.instance.read_table(database, target, None);
+        let database = self.database_of_target(view).await?;
+        let read = self.instance.read_table(database, &view.target.table, None);
         let rows = read.await.map_err(failed)?.map(|read| read.rows).unwrap_or_default();
         let times = || rows.keys().map(|(_, time)| *time);
         let bounds = times().min().zip(times().max());
@@ -218,11 +240,11 @@ impl ViewData for SimulatedViewData<'_> {
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, ViewDataError> {
         let _watched = WatchedWrite(self);
-        self.database_name().await?;
+        let (database, _) = self.target(view).await?;
         let catalog = self
             .instance
             .catalog
-            .database(self.database, Duration::ZERO)
+            .database(database, Duration::ZERO)
             .await
             .map_err(|error| catalog_error(&error))?;
         let Some(table) = catalog.value.table(&view.target.table) else {
@@ -234,8 +256,8 @@ impl ViewData for SimulatedViewData<'_> {
             condition: ranges(times, request),
         };
         let arrived = self.arrival(arrived);
-        let deleter: &dyn RowDeleter = &self.instance.writer;
-        let deleted = deleter.delete_rows(self.database, vec![delete], arrived, after).await;
+        let deleter: &dyn RowDeleter = &*self.instance.writer;
+        let deleted = deleter.delete_rows(database, vec![delete], arrived, after).await;
         self.instance.trace(format_args!(
             "delete {request} of {} at {times:?} after {after:?}: {deleted:?}",
             view.name
@@ -262,12 +284,12 @@ impl ViewData for SimulatedViewData<'_> {
         after: Option<Stamp>,
     ) -> Result<StoredViewRows, ViewDataError> {
         let _watched = WatchedWrite(self);
-        let name = match self.database_name().await {
+        let (database, name) = match self.target(view).await {
             // Without the rule, a refresher repeats a request that took too long.
             Err(_) if self.instance.weakness == Some(DisabledRule::ClaimEnd) => {
-                self.database_name().await?
+                self.target(view).await?
             }
-            name => name?,
+            target => target?,
         };
         let request = self.stage.draw_request();
         let rows = to_rows(rows);
@@ -278,7 +300,7 @@ impl ViewData for SimulatedViewData<'_> {
             precision: Precision::Nanosecond,
             accept_partial: false,
             after,
-            only: Some(self.database),
+            only: Some(database),
             ..WriteOptions::default()
         };
         let arrived = self.arrival(arrived);
@@ -299,7 +321,7 @@ impl ViewData for SimulatedViewData<'_> {
                 self.acknowledge(request);
                 Ok(StoredViewRows {
                     stamp: accepted.stamp,
-                    table: self.target_table(view).await,
+                    table: self.target_table(view, database).await,
                 })
             }
             Err(failure) => {

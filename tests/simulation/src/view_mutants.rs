@@ -13,7 +13,7 @@ use neap_bucket::Operation;
 use neap_catalog::ANY_AGE;
 
 use crate::{
-    actor_mix::{ActorMix, ActorSelection},
+    actor_mix::{ActorMix, ActorSelection, JobMix},
     compaction_mutants::{BUSY, OWN_COMPACTORS, matters},
     disabled_rule::DisabledRule,
     instance::{DATABASE, InstanceOptions},
@@ -56,6 +56,22 @@ fn windows_that_are_not_listed_until_their_rows_are_stored_stay_outdated() {
         Invariant::CurrentWindowsMatchSources,
     ];
     matters(DisabledRule::PendingWindows, &VIEWS, &expected);
+}
+
+#[test]
+fn windows_of_another_database_that_are_not_listed_until_their_rows_are_stored_stay_outdated() {
+    let mix = ScheduleMix {
+        cast: ActorMix {
+            jobs: JobMix {
+                forwarding: 1.0,
+                ..JobMix::NONE
+            },
+            ..VIEWS_CAST
+        },
+        ..VIEWS
+    };
+    let expected = [Invariant::ViewsMatchSources];
+    matters(DisabledRule::PendingWindows, &mix, &expected);
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! | [`VIEW`] | [`TABLE`] | hours |
 //! | [`VIEW_OF_VIEW`] | the rows of [`VIEW`] | pairs of days |
 //!
-//! Both group by the tag, and have a count, a sum, a maximum and the last value of each group.
+//! Both group by the tag, and have a count, a sum, a maximum and the last value of each group. In some schedules, [`VIEW`]
+//! stores its rows in [`VIEW_DATABASE`], as continuous queries may do.
 
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use arrow_array::{
     cast::AsArray,
     types::{Int64Type, TimestampNanosecondType},
 };
-use neap_catalog::{MaterializedView, NewView, ViewLanguage, ViewTarget, ViewWindows};
+use neap_catalog::{
+    MaterializedView, NewView, ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
+};
 use neap_manifest::TimeRange;
 use neap_rollup::{ViewDataError, ViewRows, normalize};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{DatabaseId, TIME_COLUMN};
 
 use crate::rows::{BEGIN_NANOS, DAY, Fields, Row, Rows, SECOND, TABLE, TAG};
 
@@ -26,6 +29,12 @@ pub(crate) const VIEW: &str = "hourly";
 
 /// The view of the rows of [`VIEW`], and its own table.
 pub(crate) const VIEW_OF_VIEW: &str = "daily";
+
+/// The database that has the rows of [`VIEW`] in some schedules.
+pub(crate) const VIEW_DATABASE: DatabaseId = DatabaseId::new(2);
+
+/// The name of [`VIEW_DATABASE`].
+pub(crate) const VIEW_DATABASE_NAME: &str = "views";
 
 /// A range that contains the times of all rows of clients.
 pub(crate) const ALL_TIMES: TimeRange = TimeRange {
@@ -63,6 +72,21 @@ pub(crate) fn new_view(name: &str) -> NewView {
         every: None,
         resampled_period: None,
         needs_new_table: true,
+    }
+}
+
+/// Returns the definition of [`VIEW`] with rows in [`VIEW_DATABASE`].
+pub(crate) fn new_forwarded_view() -> NewView {
+    let view = new_view(VIEW);
+    NewView {
+        target: ViewTarget {
+            database: Some(ViewTargetDatabase {
+                id: VIEW_DATABASE,
+                name: VIEW_DATABASE_NAME.to_owned(),
+            }),
+            ..view.target
+        },
+        ..view
     }
 }
 
@@ -164,7 +188,7 @@ pub(crate) fn to_rows(rows: &ViewRows) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use neap_bucket::StoreTime;
-    use neap_schema::{DatabaseId, ViewId};
+    use neap_schema::ViewId;
 
     use super::*;
     use crate::rows::shared_point;

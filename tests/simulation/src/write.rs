@@ -242,7 +242,7 @@ impl Instance {
             return Ok(None);
         }
         // The trait method for conditions, not the service's own method for selections.
-        let deleter: &dyn RowDeleter = &self.writer;
+        let deleter: &dyn RowDeleter = &*self.writer;
         let stamp = deleter.delete_rows(database, deletes, arrived, after);
         Ok(Some(stamp.await?))
     }

@@ -15,7 +15,7 @@ use neap_bucket::SegmentName;
 use neap_manifest::{Manifest, Section};
 use neap_schema::{DatabaseId, TableId};
 
-use super::{Invariant, ManifestCommit, SegmentNames, SimulationOracle};
+use super::{Invariant, ManifestCommit, OracleSegment, SegmentNames, SimulationOracle};
 use crate::rows::{Rows, SECOND, TableRows, holds, merge_rows};
 
 /// Maximum number of uncertain deletes whose combinations are tried.
@@ -48,7 +48,8 @@ impl SimulationOracle {
         let before = &step.before.taken;
         let writes = step.witnesses.iter().filter(|name| !before.contains(name));
         let (certain, doubtful) = self.deletes_of(step);
-        let new: SegmentNames = writes.copied().chain(certain).collect();
+        let new: SegmentNames =
+            writes.copied().chain(certain).chain(self.flushed_imports(step)).collect();
         let mut reason = None;
         for choice in (0..1_usize << doubtful.len()).rev() {
             let places = doubtful.iter().enumerate();
@@ -83,6 +84,18 @@ impl SimulationOracle {
         }
     }
 
+    /// Returns the segments of the database that the mark passes.
+    pub(super) fn due_segments<'a>(
+        &'a self,
+        step: &'a VersionTransition<'_>,
+    ) -> impl Iterator<Item = (&'a SegmentName, &'a OracleSegment)> {
+        self.segments.iter().filter(move |(name, segment)| {
+            step.before.mark() < name.stamp
+                && name.stamp <= step.value.low_water_mark
+                && segment.is_in(step.database)
+        })
+    }
+
     /// Returns the deletes that the transition certainly flushed, and those that it may have flushed.
     fn deletes_of(&self, step: &VersionTransition<'_>) -> (SegmentNames, Vec<SegmentName>) {
         let recorded: BTreeSet<_> = step
@@ -92,14 +105,10 @@ impl SimulationOracle {
             .filter(|recorded| recorded.added == step.version)
             .map(|recorded| recorded.stamp)
             .collect();
+        let requests = self.acknowledged.iter();
         let acknowledged: SegmentNames =
-            self.acknowledged_of(step.database).map(|(_, name)| name).collect();
-        let due = self.segments.iter().filter(|(name, segment)| {
-            step.before.mark() < name.stamp
-                && name.stamp <= step.value.low_water_mark
-                && segment.database == step.database
-                && !segment.deletes.is_empty()
-        });
+            requests.filter_map(|request| self.of_request.get(request)).copied().collect();
+        let due = self.due_segments(step).filter(|(_, segment)| !segment.deletes.is_empty());
         let (certain, mut doubtful): (Vec<_>, Vec<_>) = due
             .map(|(name, _)| *name)
             .partition(|name| recorded.contains(&name.stamp) || acknowledged.contains(name));
@@ -171,7 +180,14 @@ impl SimulationOracle {
         last: i64,
     ) -> Result<(), (Invariant, String)> {
         let is_flush = step.value.low_water_mark > step.before.mark();
-        let due = self.expired_until(step.database, table, step.now);
+        // What has expired in a source is not in a copy.
+        let known = self.databases.get(&step.database).filter(|_| step.version == 1);
+        let source = known.and_then(|known| known.source);
+        let due = [Some(step.database), source]
+            .into_iter()
+            .flatten()
+            .filter_map(|database| self.expired_until(database, table, step.now))
+            .max();
         let Some(due) = due.filter(|_| !is_flush) else {
             let text = format!("table {table} lost rows at {last}");
             return Err((Invariant::AnswerMatchesSegments, text));

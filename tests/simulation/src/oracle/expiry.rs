@@ -57,13 +57,21 @@ impl SimulationOracle {
         let removed = value.databases().iter().filter(|(_, entry)| is_removed(entry.deletion));
         self.removed = removed.map(|(id, _)| *id).collect();
         self.counts.removed = self.removed.len();
+        for (database, _) in value.live_databases() {
+            if self.published.insert(database) {
+                self.check_published(database);
+            }
+        }
+        let published = &self.published;
+        let hidden = value.databases().iter().filter(|(id, _)| !published.contains(id));
+        self.hidden_names = hidden.map(|(_, entry)| entry.name.clone()).collect();
     }
 
-    /// Whether the removal of a table has begun. From then on, the oracle does not check the table.
+    /// Whether the removal of a table has begun, or its database is damaged. Then the oracle does not check the table.
     pub(super) fn is_removed(&self, database: DatabaseId, table: TableId) -> bool {
         let known = self.databases.get(&database);
         let catalog = known.and_then(|known| known.catalogs.last());
-        self.removed.contains(&database)
+        self.is_unchecked(database)
             || catalog.is_some_and(|catalog| catalog.removed.contains(&table))
     }
 

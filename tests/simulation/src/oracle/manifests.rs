@@ -96,7 +96,10 @@ impl SimulationOracle {
         now: Duration,
     ) {
         let DecodedRegister { version, value } = decode::<Manifest>(Manifest::FORMAT, body);
-        let before = self.predecessor(database, version);
+        if !value.damage.is_empty() {
+            self.damaged.insert(database);
+        }
+        let before = self.predecessor(database, version, &value);
         self.check_manifest(version, &before, &value);
         let sections = self.sections_of(database, version, &value, all);
         self.check_sections(version, &before, &sections);
@@ -124,7 +127,7 @@ impl SimulationOracle {
         let acknowledged = self.acknowledged_of(database);
         let passed: Vec<_> =
             acknowledged.filter(|(_, name)| Self::is_passed(name, &commit)).collect();
-        if !passed.is_empty() && !self.removed.contains(&database) {
+        if !passed.is_empty() && !self.is_unchecked(database) {
             let text = format!("the mark passed {passed:?} in version {version}");
             self.fail(Invariant::AcknowledgedIsVisible, text);
         }
@@ -133,18 +136,31 @@ impl SimulationOracle {
     }
 
     /// Returns the previous version; that of the first version of a copy is the version that was copied.
-    fn predecessor(&mut self, database: DatabaseId, version: u64) -> ManifestCommit {
+    fn predecessor(
+        &mut self,
+        database: DatabaseId,
+        version: u64,
+        value: &Manifest,
+    ) -> ManifestCommit {
         if version > 1 {
             return self.database(database).commits[&(version - 1)].clone();
         }
-        let sources = self.databases.values().find_map(|source| {
+        // If a flush makes the first version, also of a hidden copy, nothing was copied.
+        if !value.jobs.is_empty() {
+            return ManifestCommit::default();
+        }
+        let pinned = self.databases.iter().find_map(|(id, source)| {
             let current = source.current();
             let mut pins = current.value.pins.iter();
             let pin = pins.find(|pin| pin.database == database)?;
-            source.commit(pin.version)
+            Some((*id, source.commit(pin.version)?))
         });
-        self.counts.copies += usize::from(sources.is_some());
-        sources.unwrap_or_default()
+        let Some((source, commit)) = pinned else {
+            return self.backups.restored_contents(database);
+        };
+        self.counts.copies += 1;
+        self.database(database).source = Some(source);
+        commit
     }
 
     fn check_manifest(&mut self, version: u64, before: &ManifestCommit, value: &Manifest) {
@@ -235,16 +251,19 @@ impl SimulationOracle {
     /// Returns the segments that a manifest has flushed, and its rows.
     fn taken(&mut self, step: &VersionTransition<'_>) -> (SegmentNames, TableRows) {
         let (before, mark) = (step.before, step.value.low_water_mark);
-        let has_rows = |name: &&SegmentName| self.segments[name].deletes.is_empty();
+        let has_witness = |name: &&SegmentName| {
+            let segment = &self.segments[name];
+            segment.deletes.is_empty() && segment.progress.is_empty()
+        };
         let left: Vec<_> = before
             .taken
             .iter()
-            .filter(has_rows)
+            .filter(has_witness)
             .filter(|name| !step.witnesses.contains(name))
             .copied()
             .collect();
         let mut taken: SegmentNames = before.taken.as_ref().clone();
-        if self.removed.contains(&step.database) {
+        if self.is_unchecked(step.database) {
             taken.retain(|name| !left.contains(name));
         } else if !left.is_empty() {
             let text = format!("{left:?} disappeared in version {}", step.version);
@@ -285,6 +304,7 @@ impl SimulationOracle {
             self.fail(Invariant::StatisticsAreCorrect, text);
         }
         let decoded = Arc::new(DecodedSection {
+            table: section.table,
             requests: requests(rows.iter().map(|(point, _)| point)),
             rows,
             batches,

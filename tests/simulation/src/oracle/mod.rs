@@ -2,12 +2,15 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `backups` | the contents of backups, of restored databases, and of copies of the cluster |
 //! | `segments` | the content of segments, and which of them were acknowledged |
 //! | `manifests` | each committed manifest |
 //! | `contents` | the segments that a manifest has flushed, and its rows |
 //! | `caches` | the objects of caches |
 //! | `deliveries` | the segments that triggers have processed |
+//! | `erasures` | the requests to delete rows that are reported as completed |
 //! | `expiry` | which rows may expire |
+//! | `imports` | the rows of import jobs |
 //! | `objects` | which objects may be deleted, and when |
 //! | `answers` | the answers of queries |
 //! | `drops` | requests that act on dropped tables and databases |
@@ -15,11 +18,14 @@
 //! | `views` | the rows of materialized views, and their progress |
 
 mod answers;
+mod backups;
 mod caches;
 mod contents;
 mod deliveries;
 mod drops;
+mod erasures;
 mod expiry;
+mod imports;
 mod manifests;
 mod objects;
 mod order;
@@ -41,11 +47,13 @@ use neap_manifest::{Manifest, Section};
 use neap_rollup::ViewProgress;
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
+use neap_wal::ImportProgress;
 use serde::Deserialize;
 
 use crate::rows::{Row, TableRows};
 
 pub(crate) use answers::{ObservedAnswer, QueryBaseline};
+pub(crate) use imports::EndedImport;
 
 /// The invariants of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +108,21 @@ pub(crate) enum Invariant {
     RefusalIsNotApplied,
     /// Each trigger processes every acknowledged segment with all its rows, before the segment is deleted.
     DeliveryIsComplete,
+    /// Each row of an imported file is stored once, so that it never wins over what clients write or delete after they have
+    /// seen it; and all of them are stored when the job says so.
+    ImportIsExact,
+    /// A completed backup has all writes and deletes up to its stamp, no others, and no damage.
+    BackupIsComplete,
+    /// A restored database has the contents of its backup, or no writes after its moment.
+    RestoreIsComplete,
+    /// A copy of the cluster has every write that was acknowledged before the copy began.
+    CopyIsComplete,
+    /// An object with rows never gets other bytes.
+    DataNeverChanges,
+    /// Damage is mended if an intact copy exists.
+    DamageIsMended,
+    /// No object has rows of a delete that is reported as completed.
+    ErasureIsComplete,
     /// `fsck` finds no error.
     CheckIsClean,
     /// No panic and no unexpected error.
@@ -138,10 +161,20 @@ pub(crate) struct ClientWrite {
 
 #[derive(Debug)]
 struct OracleSegment {
+    /// The database that it was written to.
     database: DatabaseId,
+    /// The hidden copies of the database that got it from a backup.
+    copies: BTreeSet<DatabaseId>,
+    progress: Vec<ImportProgress>,
     rows: BTreeMap<TableId, Vec<Row>>,
     deletes: Vec<RowDelete>,
     columns: BTreeMap<TableId, BTreeSet<String>>,
+}
+
+impl OracleSegment {
+    fn is_in(&self, database: DatabaseId) -> bool {
+        self.database == database || self.copies.contains(&database)
+    }
 }
 
 type SegmentNames = BTreeSet<SegmentName>;
@@ -172,6 +205,8 @@ impl ManifestCommit {
 /// The oracle's knowledge of one database.
 #[derive(Debug, Default)]
 struct OracleDatabase {
+    /// The database whose version it began with.
+    source: Option<DatabaseId>,
     commits: BTreeMap<u64, ManifestCommit>,
     catalogs: Vec<expiry::CatalogRetention>,
     /// The newest catalog.
@@ -204,6 +239,7 @@ impl OracleDatabase {
 /// The rows of a section, decoded once.
 #[derive(Debug)]
 pub(crate) struct DecodedSection {
+    table: TableId,
     pub(crate) batches: Vec<RecordBatch>,
     rows: Vec<Row>,
     requests: BTreeSet<u64>,
@@ -224,6 +260,17 @@ pub(crate) struct SimulationOracle {
     databases: BTreeMap<DatabaseId, OracleDatabase>,
     /// The databases whose removal has begun. From then on, the oracle does not check them.
     removed: BTreeSet<DatabaseId>,
+    /// The databases whose manifests record damage, so that rows are missing.
+    damaged: BTreeSet<DatabaseId>,
+    /// The databases that were live at any time.
+    published: BTreeSet<DatabaseId>,
+    /// The names of the other ones: copies of backups, and databases that are being restored.
+    pub(crate) hidden_names: BTreeSet<String>,
+    /// Objects that were deleted. A late put may bring one of them back.
+    deleted_objects: BTreeSet<String>,
+    backups: backups::BackupHistory,
+    /// The requests to delete rows that were reported as completed.
+    erasures: BTreeSet<u64>,
     /// Sections by the key of their object and their offset in it.
     sections: BTreeMap<(String, u64), Arc<DecodedSection>>,
     /// All cache objects that were ever put.
@@ -276,6 +323,14 @@ pub(crate) struct EventCounts {
     pub(crate) deliveries: usize,
     /// Rows that `fsck` has read.
     pub(crate) checked_rows: usize,
+    /// Import jobs that have stored all rows.
+    pub(crate) imports: usize,
+    pub(crate) backups: usize,
+    pub(crate) restores: usize,
+    /// Copies of the cluster that have all objects.
+    pub(crate) cluster_copies: usize,
+    pub(crate) mended: usize,
+    pub(crate) erasures: usize,
 }
 
 impl EventCounts {
@@ -306,6 +361,12 @@ impl EventCounts {
             views_compared: self.views_compared + other.views_compared,
             deliveries: self.deliveries + other.deliveries,
             checked_rows: self.checked_rows + other.checked_rows,
+            imports: self.imports + other.imports,
+            backups: self.backups + other.backups,
+            restores: self.restores + other.restores,
+            cluster_copies: self.cluster_copies + other.cluster_copies,
+            mended: self.mended + other.mended,
+            erasures: self.erasures + other.erasures,
         }
     }
 }
@@ -334,8 +395,15 @@ impl SimulationOracle {
             Ok(Key::RootCatalog) => self.root_put(body),
             Ok(Key::ViewProgress(database)) => self.progress_put(database, body, now),
             Ok(Key::Cache(..)) => self.cache_put(key, body),
+            Ok(Key::Backups) => self.backups_put(body),
+            Ok(Key::RowDeletes) => self.erasures_put(body, all),
             _ => {}
         }
+    }
+
+    /// Whether the rows of a database are not checked, because some may be missing.
+    fn is_unchecked(&self, database: DatabaseId) -> bool {
+        self.removed.contains(&database) || self.damaged.contains(&database)
     }
 
     fn database(&mut self, database: DatabaseId) -> &mut OracleDatabase {

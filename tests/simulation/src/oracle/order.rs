@@ -8,7 +8,7 @@ use super::{ClientWrite, Invariant, SimulationOracle};
 
 impl SimulationOracle {
     /// Whether queries after the end of the schedule include the segment.
-    fn is_live(&self, name: &SegmentName) -> bool {
+    pub(super) fn is_live(&self, name: &SegmentName) -> bool {
         let commit = self.current(self.segments[name].database);
         commit.taken.contains(name) || name.stamp > commit.mark()
     }

@@ -15,7 +15,8 @@ use crate::{
 
 impl SimulationOracle {
     pub(super) fn segment_put(&mut self, database: DatabaseId, name: SegmentName, body: &Bytes) {
-        if self.segments.contains_key(&name) {
+        if let Some(known) = self.segments.get_mut(&name) {
+            known.copies.insert(database);
             return;
         }
         let segment = Segment::decode(database, name, body.clone()).unwrap();
@@ -43,6 +44,8 @@ impl SimulationOracle {
         }
         let segment = OracleSegment {
             database,
+            copies: BTreeSet::new(),
+            progress: segment.progress().to_vec(),
             rows,
             deletes,
             columns,
@@ -67,6 +70,7 @@ impl SimulationOracle {
             let text = format!("request {request} was acknowledged and is void");
             self.fail(Invariant::AcknowledgedIsVisible, text);
         }
+        self.check_backups_of(&name);
         self.record_write_to_dropped(request, &name);
     }
 

@@ -1,0 +1,457 @@
+//! Mutation tests of jobs: imports, backups, restores, copies, scrubbing, requests to delete rows. Each of their rules is
+//! necessary. A job without it breaks an invariant that it protects; with all rules, the same schedule keeps all.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{Either, select},
+};
+use neap_backup::{BackupRequest, RestoreRequest};
+use neap_bucket::{Key, ObjectFormat, Operation, ProtocolMargins, ProtocolRules, RegisterValue};
+use neap_catalog::RestoredDatabase;
+use neap_compact::FlushResult;
+use neap_manifest::Manifest;
+use serde_json::Value;
+
+use crate::{
+    backup_actor::{PLACE, backup_engine, backup_engine_with, scrub},
+    compactors::collect,
+    disabled_rule::DisabledRule,
+    import_actor::{import_all, start_worker, upload},
+    instance::{DATABASE, DATABASE_NAME, Instance, InstanceOptions},
+    jobs::{copy, erase, report_erasures},
+    machine::Suspension,
+    network::{CallScript, InterceptionPoint, ScriptDecision},
+    oracle::{EventCounts, Invariant},
+    rows::{HOSTS, TABLE},
+    scenario::{ScriptedScenario, freeze, once},
+    schedule::ScheduleMix,
+    simulate::{run, simulate_all},
+    simulated_store::SimulatedStore,
+    write::GeneratedDelete,
+};
+
+/// The number of the first request of a file or a delete, above those of the writes of a script.
+const REQUEST: u64 = 1_000;
+
+/// Checks that a schedule breaks this invariant and no other.
+fn assert_breaks(theatre: &ScriptedScenario, invariant: Invariant) {
+    let broken = theatre.violations();
+    let is_it = !broken.is_empty() && broken.iter().all(|one| one.invariant == invariant);
+    assert!(is_it, "{broken:?}");
+}
+
+/// Checks that a schedule keeps all invariants. Returns the numbers of its events.
+fn assert_keeps_all(theatre: &ScriptedScenario) -> EventCounts {
+    let broken = theatre.violations();
+    assert!(broken.is_empty(), "{broken:?}");
+    theatre.world.truth.oracle(|oracle| oracle.counts)
+}
+
+/// Changes the value of a register, as no process does.
+fn edit_register(
+    store: &SimulatedStore,
+    key: &str,
+    format: ObjectFormat,
+    edit: impl FnOnce(&mut Value),
+) {
+    let object = store.with_objects(|objects| objects[key].bytes.clone());
+    let (put_id, payload) = format.decode(key, &object).unwrap();
+    let json = zstd::decode_all(payload.as_ref()).unwrap();
+    let mut register: Value = serde_json::from_slice(&json).unwrap();
+    edit(&mut register["value"]);
+    let edited = serde_json::to_vec(&register).unwrap();
+    let compressed = zstd::encode_all(edited.as_slice(), 0).unwrap();
+    store.replace(key, format.encode(put_id, &compressed));
+}
+
+/// Writes a row, and flushes it a minute later.
+async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance) {
+    theatre.write(instance, &theatre.content(), None).await.unwrap();
+    theatre.sleep(60.0).await;
+    let flushed = instance.flusher.flush(DATABASE).await;
+    assert!(
+        matches!(flushed, Ok(FlushResult::Done { .. })),
+        "{flushed:?}"
+    );
+}
+
+/// Merges and collects until nothing is left to collect.
+async fn settle(theatre: &ScriptedScenario, instance: &Instance) {
+    for _ in 0..5 {
+        theatre.sleep(4_000.0).await;
+        instance.flusher.flush(DATABASE).await.unwrap();
+        instance.compactor.settle(DATABASE, None).await.unwrap();
+    }
+}
+
+/// Imports a file of four rows, one in each segment, with a worker of which the answer to the second segment is lost.
+///
+/// ```text
+///   seconds   0                               20                30                40 ..
+///   worker    row 1, row 2 without answer                       searches again
+///   test                                      forgets the claim
+///   flusher                                                                       flushes
+/// ```
+async fn import_with_a_lost_answer(
+    weakness: Option<DisabledRule>,
+    forgets_claim: bool,
+) -> ScriptedScenario {
+    const NIMP: ObjectFormat = ObjectFormat {
+        magic: *b"NIMP",
+        kind: "import job",
+        version: 1,
+    };
+    let theatre = ScriptedScenario::open().await;
+    let segments = AtomicUsize::new(0);
+    let script: CallScript = Arc::new(move |at, called, key| {
+        let is_segment = at == InterceptionPoint::After
+            && called == Operation::Put
+            && key.starts_with(Key::TAIL_PREFIX);
+        let is_second = is_segment && segments.fetch_add(1, Ordering::Relaxed) == 1;
+        let decision = if is_second {
+            ScriptDecision::LoseAnswer
+        } else {
+            ScriptDecision::Proceed
+        };
+        std::future::ready(decision).boxed()
+    });
+    let start = InstanceOptions {
+        script: Some(script),
+        weakness,
+        ..InstanceOptions::healthy(theatre.rules)
+    };
+    let machine = theatre.machine("importer", Suspension::NoClockStops);
+    let importer = theatre.start(&machine, start);
+    let other = theatre.instance("other");
+    let worker = start_worker(&importer, 1);
+    upload(&worker, REQUEST, 4).await.unwrap();
+    let rest = async {
+        theatre.sleep(20.0).await;
+        if forgets_claim {
+            let truth = &theatre.world.truth;
+            let keys = truth.keys(Key::IMPORTS_PREFIX);
+            let is_job = |key: &&String| matches!(key.parse(), Ok(Key::ImportJob(_)));
+            let key = keys.iter().find(is_job).unwrap();
+            edit_register(truth, key, NIMP, |job| {
+                job["claimed_until"] = Value::Null;
+            });
+        }
+        import_all(&other).await;
+    };
+    match select(Box::pin(rest), Box::pin(worker.run())).await {
+        Either::Left(((), _)) => {}
+        Either::Right(((), _)) => panic!("a worker never ends"),
+    }
+    theatre
+}
+
+#[test]
+fn rows_are_stored_twice_if_a_claim_begins_before_the_segments_of_the_last_one_are_settled() {
+    run(async {
+        let theatre = import_with_a_lost_answer(None, true).await;
+        assert_breaks(&theatre, Invariant::ImportIsExact);
+        let theatre = import_with_a_lost_answer(None, false).await;
+        assert_eq!(assert_keeps_all(&theatre).imports, 1);
+    });
+}
+
+#[test]
+fn rows_are_stored_twice_if_a_put_without_answer_counts_as_failed_and_is_repeated() {
+    run(async {
+        let lying = Some(DisabledRule::UnknownOutcome);
+        let theatre = import_with_a_lost_answer(lying, false).await;
+        assert_breaks(&theatre, Invariant::ImportIsExact);
+    });
+}
+
+/// Makes a backup while the put of a segment takes 4.5 s.
+async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let time = theatre.world.time;
+    let slow = move || {
+        async move {
+            time.sleep(Duration::from_millis(4_500)).await;
+            ScriptDecision::Proceed
+        }
+        .boxed()
+    };
+    let script = once(
+        InterceptionPoint::Before,
+        Operation::Put,
+        Key::TAIL_PREFIX,
+        slow,
+    );
+    let machine = theatre.machine("writer", Suspension::NoClockStops);
+    let (writer, owner) = (
+        theatre.scripted(&machine, script),
+        theatre.instance("owner"),
+    );
+    theatre.sleep_until(100.0).await;
+    let content = theatre.content();
+    let backup = async {
+        theatre.sleep(0.1).await;
+        let engine = backup_engine_with(&owner, rules);
+        let begun = engine.begin_backup(&BackupRequest::default()).await;
+        engine.run_backup(begun.unwrap()).await
+    };
+    let (written, failure) = futures::join!(theatre.write(&writer, &content, None), backup);
+    written.unwrap();
+    assert_eq!(failure, None);
+    theatre
+}
+
+#[test]
+fn a_backup_that_does_not_wait_for_slow_writes_lacks_them() {
+    run(async {
+        let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
+        let weakened = ProtocolRules {
+            acknowledgement_limit: Duration::ZERO,
+            flush_lag: Duration::ZERO,
+            ..rules
+        };
+        let theatre = back_up_beside_a_slow_write(weakened).await;
+        assert_breaks(&theatre, Invariant::BackupIsComplete);
+        let theatre = back_up_beside_a_slow_write(rules).await;
+        assert_eq!(assert_keeps_all(&theatre).backups, 1);
+    });
+}
+
+/// Merges and collects the source of a backup in the bucket.
+async fn collect_beside_a_backup(is_pinned: bool) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let owner = theatre.instance("owner");
+    for _ in 0..2 {
+        write_and_flush(&theatre, &owner).await;
+    }
+    let engine = backup_engine(&owner);
+    let begun = engine.begin_backup(&BackupRequest::default()).await;
+    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    if !is_pinned {
+        let key = Key::Manifest(DATABASE).to_string();
+        edit_register(&theatre.world.truth, &key, Manifest::FORMAT, |manifest| {
+            manifest["pins"] = Value::Array(Vec::new());
+        });
+    }
+    settle(&theatre, &theatre.instance("compactor")).await;
+    theatre
+}
+
+#[test]
+fn a_backup_without_pins_loses_its_objects() {
+    run(async {
+        let theatre = collect_beside_a_backup(false).await;
+        assert_breaks(&theatre, Invariant::ObjectsExist);
+        let theatre = collect_beside_a_backup(true).await;
+        assert!(assert_keeps_all(&theatre).merged > 0);
+    });
+}
+
+/// Restores a database from a place with a process that is frozen before it puts the first object. Meanwhile, another
+/// process publishes what the register names, if it does not wait until that has contents.
+async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let owner = theatre.instance("owner");
+    write_and_flush(&theatre, &owner).await;
+    let engine = backup_engine(&owner);
+    let request = BackupRequest {
+        name: Some("b".to_owned()),
+        place: Some(PLACE.to_owned()),
+        ..BackupRequest::default()
+    };
+    let begun = engine.begin_backup(&request).await;
+    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    let machine = theatre.machine("restorer", Suspension::NoClockStops);
+    let script = once(
+        InterceptionPoint::Before,
+        Operation::Put,
+        "data/",
+        freeze(&machine, 30),
+    );
+    let restorer = backup_engine(&theatre.scripted(&machine, script));
+    let request = RestoreRequest {
+        backup: Some("b".to_owned()),
+        database: Some(DATABASE_NAME.to_owned()),
+        to: Some("restored".to_owned()),
+        ..RestoreRequest::default()
+    };
+    let restore = async {
+        let begun = restorer.begin_restore(&request).await;
+        restorer.run_restore(begun.unwrap()).await
+    };
+    let publish = async {
+        theatre.sleep(10.0).await;
+        let (register, _) = engine.read().await.unwrap();
+        let [copy] = register.restores().next().unwrap().copies[..] else {
+            panic!("one database is expected");
+        };
+        let restored = RestoredDatabase {
+            copy,
+            name: "restored".to_owned(),
+            source: None,
+        };
+        if !waits {
+            owner.catalog.publish_restored(&[restored], &[], false).await.unwrap();
+        }
+    };
+    let (failure, ()) = futures::join!(restore, publish);
+    assert_eq!(failure, None);
+    theatre
+}
+
+#[test]
+fn a_restored_database_that_is_published_before_it_has_contents_lacks_rows() {
+    run(async {
+        let theatre = publish_beside_a_frozen_restore(false).await;
+        assert_breaks(&theatre, Invariant::RestoreIsComplete);
+        let theatre = publish_beside_a_frozen_restore(true).await;
+        assert_eq!(assert_keeps_all(&theatre).restores, 1);
+    });
+}
+
+/// Copies the cluster twice. The first run is frozen before it puts the manifest, until the second one has ended.
+///
+/// ```text
+///   seconds   0     60     61                     66     126    276            661
+///   a                      tail, manifest, frozen ............................ puts the manifest
+///   b         row   flush                         row    flush  collects, copies
+/// ```
+async fn copy_beside_a_frozen_copy(weakness: Option<DisabledRule>) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let b = theatre.instance("b");
+    write_and_flush(&theatre, &b).await;
+    let machine = theatre.machine("a", Suspension::NoClockStops);
+    let script = once(
+        InterceptionPoint::Before,
+        Operation::Put,
+        "manifest",
+        freeze(&machine, 600),
+    );
+    let start = InstanceOptions {
+        script: Some(script),
+        weakness,
+        ..InstanceOptions::healthy(theatre.rules)
+    };
+    let a = theatre.start(&machine, start);
+    let of_b = async {
+        theatre.sleep(5.0).await;
+        write_and_flush(&theatre, &b).await;
+        theatre.sleep(150.0).await;
+        collect(&b, DATABASE).await;
+        assert_eq!(theatre.segments(), Vec::<String>::new());
+        copy(&b).await
+    };
+    let (_, copied) = futures::join!(copy(&a), of_b);
+    assert_eq!(copied, Some(()));
+    let world = &theatre.world;
+    let is_whole = world.copy.with_objects(|objects| {
+        world.truth.oracle(|oracle| {
+            let acknowledged = oracle.acknowledged_segments();
+            oracle.check_copy(objects, &acknowledged)
+        })
+    });
+    assert_eq!(is_whole, Some(()));
+    theatre
+}
+
+#[test]
+fn a_frozen_copy_that_replaces_a_newer_manifest_loses_rows() {
+    run(async {
+        let unconditional = Some(DisabledRule::ConditionalCopy);
+        let theatre = copy_beside_a_frozen_copy(unconditional).await;
+        assert_breaks(&theatre, Invariant::CopyIsComplete);
+        let theatre = copy_beside_a_frozen_copy(None).await;
+        assert_eq!(assert_keeps_all(&theatre).cluster_copies, 2);
+    });
+}
+
+/// Mends a damaged section from a backup at a place.
+async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let machine = theatre.machine("owner", Suspension::NoClockStops);
+    let start = InstanceOptions {
+        weakness,
+        ..InstanceOptions::healthy(theatre.rules)
+    };
+    let owner = theatre.start(&machine, start);
+    write_and_flush(&theatre, &owner).await;
+    let engine = backup_engine(&owner);
+    let request = BackupRequest {
+        place: Some(PLACE.to_owned()),
+        ..BackupRequest::default()
+    };
+    let begun = engine.begin_backup(&request).await;
+    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    let truth = &theatre.world.truth;
+    let byte = truth.oracle(|oracle| oracle.some_live_byte(DATABASE, 10));
+    let (key, place) = byte.unwrap();
+    truth.damage(&key, place);
+    scrub(&owner).await;
+    theatre
+}
+
+#[test]
+fn a_damaged_copy_that_counts_as_intact_replaces_data() {
+    run(async {
+        let theatre = mend(Some(DisabledRule::IntactCopies)).await;
+        assert_breaks(&theatre, Invariant::DataNeverChanges);
+        let theatre = mend(None).await;
+        assert_eq!(assert_keeps_all(&theatre).mended, 1);
+        assert!(theatre.world.truth.heal().is_empty());
+    });
+}
+
+/// Deletes a flushed row on request, and reports whether the request is completed. A database that does not exist has no
+/// rows.
+async fn erase_and_report(exists: bool) -> ScriptedScenario {
+    let theatre = ScriptedScenario::open().await;
+    let owner = theatre.instance("owner");
+    write_and_flush(&theatre, &owner).await;
+    let erasure = GeneratedDelete {
+        request: REQUEST,
+        table: Some(TABLE),
+        hosts: HOSTS.to_vec(),
+        times: (i64::MIN, i64::MAX),
+    };
+    erase(&owner, &erasure).await.unwrap();
+    report_erasures(&owner, |_| exists).await;
+    settle(&theatre, &owner).await;
+    report_erasures(&owner, |_| true).await;
+    theatre
+}
+
+#[test]
+fn a_delete_request_is_completed_too_early_if_its_database_counts_as_gone() {
+    run(async {
+        let theatre = erase_and_report(false).await;
+        assert_breaks(&theatre, Invariant::ErasureIsComplete);
+        assert_keeps_all(&erase_and_report(true).await);
+    });
+}
+
+/// The store's clock is an hour ahead for a while.
+#[test]
+fn a_store_whose_clock_leaps_destroys_data_early_if_it_is_trusted() {
+    let mix = ScheduleMix {
+        trust_store_clock: true,
+        ..ScheduleMix::LEAPS
+    };
+    let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
+    let tally = simulate_all(0..300, rules, &mix, 1);
+    println!("{} seeds, broken: {:?}", tally.seeds, tally.broken);
+    let (_, violation) = tally.broken.first().unwrap();
+    let expected = [
+        Invariant::ExpiryIsJustified,
+        Invariant::ObjectsExist,
+        Invariant::HistoryIsRetained,
+        Invariant::AcknowledgedIsVisible,
+    ];
+    assert!(expected.contains(&violation.invariant), "{violation}");
+}
