@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use neap_bucket::{Get, GetOptions, Key, ObjectFormat, PutMode};
+use neap_bucket::{Get, GetOptions, Key, ObjectFormat, PutMode, formats};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
@@ -11,11 +11,7 @@ use ulid::Ulid;
 use crate::{Backup, BackupError, listing::list_sizes, place::BackupPlace};
 
 /// The format of the list.
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NBKM",
-    kind: "list of the objects of a backup",
-    version: 1,
-};
+const FORMAT: ObjectFormat = formats::BACKUP_MANIFEST;
 
 /// Level of compression.
 const ZSTD_LEVEL: i32 = 3;
@@ -97,11 +93,7 @@ impl PlaceManifest {
 }
 
 /// The format of a list of objects that a backup in progress has put.
-const PROGRESS_FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NBKP",
-    kind: "progress of a backup",
-    version: 1,
-};
+const PROGRESS_FORMAT: ObjectFormat = formats::BACKUP_PROGRESS;
 
 /// Objects that a backup in progress has put at a place, by the keys that they have in the cluster. A process that
 /// continues the backup does not copy them again.

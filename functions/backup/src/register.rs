@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime};
+use neap_bucket::{ObjectFormat, RegisterValue, Stamp, StoreTime, formats};
 use neap_catalog::RootCatalog;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
@@ -202,11 +202,7 @@ pub struct BackupRegister {
 }
 
 impl RegisterValue for BackupRegister {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NBKR",
-        kind: "register of backups",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::BACKUPS;
 }
 
 impl Restore {

@@ -8,18 +8,14 @@ use std::io::Read;
 
 use neap_bucket::{
     Bucket, CodeHash, FormatError, Get, GetOptions, Key, ObjectFormat, Operation, Put, PutMode,
-    StoreError,
+    StoreError, formats,
 };
 use neap_catalog::MAX_PLUGIN_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::{PluginCodeError, PluginSource, PluginSourceFile};
 
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NPLG",
-    kind: "code of a plugin",
-    version: 1,
-};
+const FORMAT: ObjectFormat = formats::PLUGIN_CODE;
 
 const ZSTD_LEVEL: i32 = 3;
 

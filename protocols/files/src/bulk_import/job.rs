@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::{FormatError, ObjectFormat, RegisterValue, StoreTime};
+use neap_bucket::{FormatError, ObjectFormat, RegisterValue, StoreTime, formats};
 use neap_schema::{DatabaseId, TableId};
 use neap_write::{IMPORT_RETENTION, SettledImport};
 use serde::{Deserialize, Serialize};
@@ -97,11 +97,7 @@ pub(crate) struct ImportJob {
 }
 
 impl RegisterValue for ImportJob {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NIMP",
-        kind: "import job",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::IMPORT_JOB;
 }
 
 /// The reason why a worker must not continue a job.

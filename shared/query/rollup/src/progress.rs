@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use neap_bucket::{
-    Bucket, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterValue, Stamp, StoreTime,
+    Bucket, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterValue, Stamp, StoreTime, formats,
 };
 use neap_manifest::ManifestPoint;
 use neap_schema::{DatabaseId, TableId, ViewId};
@@ -103,11 +103,7 @@ pub struct ViewProgress {
 }
 
 impl RegisterValue for ViewProgress {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NVPR",
-        kind: "progress of materialized views",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::VIEW_PROGRESS;
 }
 
 /// Returns the register with the progress of the views of a database.

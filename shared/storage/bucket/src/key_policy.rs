@@ -98,8 +98,8 @@ pub enum PurgePolicy {
 pub enum CheckPolicy {
     /// It decodes them together with the objects that reference them.
     Decoded,
-    /// A full check compares each object with the checksum in its header.
-    Checksum,
+    /// A full check verifies the header of each object: magic, version and checksum, and the frame of a register.
+    Header,
     /// It lists them.
     Listed,
 }
@@ -162,7 +162,7 @@ impl CopyStage {
 impl Key {
     /// Returns the decisions about objects with keys of this kind.
     pub fn policy(&self) -> KeyPolicy {
-        use CheckPolicy::{Checksum, Decoded, Listed};
+        use CheckPolicy::{Decoded, Header, Listed};
         use CopyPolicy::{Added, Replaced};
         use PurgePolicy::{DatabaseRegister, Expired, Kept, Unreferenced, WithDatabase};
         use RestorePolicy::{Copied, Rewritten};
@@ -233,7 +233,7 @@ impl Key {
                 restore: RestorePolicy::Excluded,
                 copy: Replaced(CopyStage::Progress),
                 purge: WithDatabase,
-                check: Checksum,
+                check: Header,
             },
             Self::EngineLog(..) => KeyPolicy {
                 backup: BackupPolicy::Excluded,
@@ -255,7 +255,7 @@ impl Key {
                 restore: Copied,
                 copy: Added(CopyStage::Code),
                 purge: Unreferenced,
-                check: Checksum,
+                check: Header,
             },
             // A client may replace an exported file.
             Self::Export(..) => KeyPolicy {
@@ -270,14 +270,14 @@ impl Key {
                 restore: RestorePolicy::Excluded,
                 copy: Replaced(CopyStage::Progress),
                 purge: Kept,
-                check: Checksum,
+                check: Header,
             },
             Self::ImportJob(_) => KeyPolicy {
                 backup: BackupPolicy::Excluded,
                 restore: RestorePolicy::Excluded,
                 copy: Replaced(CopyStage::Progress),
                 purge: Expired,
-                check: Checksum,
+                check: Header,
             },
             Self::ImportFile(_) => KeyPolicy {
                 backup: BackupPolicy::Excluded,
@@ -291,7 +291,7 @@ impl Key {
                 restore: RestorePolicy::Excluded,
                 copy: Replaced(CopyStage::Backups),
                 purge: Kept,
-                check: Checksum,
+                check: Header,
             },
             // Objects of a place for backups, and files that a deployment puts.
             Self::BackupManifest(_) | Self::BackupProgress(..) | Self::Console(_) => KeyPolicy {

@@ -324,7 +324,7 @@ pub enum KeyClass {
     RowDeletes,
     /// Import jobs and their files, and listings of them.
     Import,
-    /// Database catalogs.
+    /// Database catalogs, and listings of the registers of databases.
     DatabaseCatalog,
     /// Manifests.
     Manifest,
@@ -392,6 +392,7 @@ impl KeyClass {
     pub fn from_key(key: &str) -> Self {
         match key.parse::<Key>() {
             Ok(key) => key.class(),
+            Err(_) if key.starts_with(Key::DATABASES_PREFIX) => Self::DatabaseCatalog,
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
             Err(_) if key.starts_with("data/") => Self::Data,
             Err(_) if key.starts_with("cache/") => Self::Cache,

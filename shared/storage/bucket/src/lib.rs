@@ -9,7 +9,8 @@
 //! | [`Store`] | get, conditional put, list one page, delete; each answer carries the store's time |
 //! | [`Bucket`] | the stores of a cluster and their clock |
 //! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
-//! | [`ObjectFormat`] | magic, version, `put_id` and checksum of Neap's own objects |
+//! | [`ObjectFormat`], [`formats`] | magic, version, `put_id` and checksum of Neap's own objects; the formats of all kinds |
+//! | [`AbsencePolicy`] | what it means that an object is missing |
 //! | [`ProtocolRules`] | the time limits and margins of the storage protocol |
 //! | [`StoreConfig`] | the command-line flags that locate a database, and the code that opens its stores |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
@@ -19,6 +20,7 @@
 //! | [`compression`] | zstd for small objects |
 //! | [`conformance`] | checks that a store has the properties that Neap requires |
 
+mod absence;
 mod bucket;
 mod clock_check;
 mod code_hash;
@@ -32,6 +34,7 @@ mod directory;
 mod environment;
 mod export_name;
 mod faulty_store;
+pub mod formats;
 mod key_policy;
 mod keys;
 mod memory;
@@ -57,6 +60,7 @@ mod trace_target;
 mod wall_clock;
 mod world;
 
+pub use absence::{AbsencePolicy, MissingObject};
 pub use bucket::Bucket;
 pub use clock_check::{ClockDoubt, MAX_CLOCK_DIFFERENCE};
 pub use code_hash::{CodeHash, CodeHashError};
@@ -78,7 +82,7 @@ pub use key_policy::{
 };
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
 pub use memory::MemoryStore;
-pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat, verify_checksum};
+pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
 pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome};
 pub use paused_clock::PausedClock;
 pub use prefixed_store::PrefixedStore;

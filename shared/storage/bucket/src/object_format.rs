@@ -81,7 +81,7 @@ pub struct ObjectFormat {
 }
 
 /// Verifies the checksum of an object of any kind. The error describes the damage.
-pub fn verify_checksum(object: &[u8]) -> Result<(), String> {
+fn verify_checksum(object: &[u8]) -> Result<(), String> {
     let Some((header, payload)) = object.split_first_chunk::<HEADER_BYTES>() else {
         return Err(format!("it has only {} bytes", object.len()));
     };

@@ -11,6 +11,7 @@
 //!     |        our put_id among the last 64   ->  committed
 //!     |        the base, unchanged            ->  put the same bytes again
 //!     |        more than 64 versions past ours->  unknown
+//!     |        missing, but the base existed  ->  the register is lost: it is not created again
 //!     |        else                           ->  lost race: apply the closure to the new value
 //! ```
 //!
@@ -21,11 +22,14 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use crate::{
-    Bucket, ClockReading, ETag, FormatError, Get, GetOptions, Key, Object, ObjectFormat, Put,
-    PutMode, StoreError, StoreResponse, StoreTime, compression,
+    Bucket, ClockReading, ETag, FormatError, Get, GetOptions, Key, MissingObject, Object,
+    ObjectFormat, Put, PutMode, StoreError, StoreResponse, StoreTime, compression,
 };
 
 /// The value type of a register.
@@ -57,6 +61,9 @@ pub enum RegisterError {
     /// The object is damaged or too new.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The object is lost.
+    #[error(transparent)]
+    Missing(#[from] MissingObject),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -265,14 +272,7 @@ impl<T: RegisterRead> Register<T> {
         current_at: Option<StoreTime>,
     ) -> Result<VersionedValue<T>, FormatError> {
         let key = self.key.to_string();
-        let (put_id, payload) = T::READ_FORMAT.decode(&key, &object.bytes)?;
-        let damaged = |reason: String| FormatError::Damaged {
-            key: key.clone(),
-            reason,
-        };
-        let json = compression::decompress(&payload).map_err(|error| damaged(error.to_string()))?;
-        let body: RegisterBody<T> =
-            serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+        let (put_id, body) = decode_body::<T>(T::READ_FORMAT, &key, &object.bytes)?;
         Ok(VersionedValue {
             value: Arc::new(body.value),
             version: body.version,
@@ -284,6 +284,31 @@ impl<T: RegisterRead> Register<T> {
             recent: Arc::new(body.recent),
         })
     }
+}
+
+/// Decodes the object of a register. Returns its `put_id` and its body.
+fn decode_body<T: DeserializeOwned>(
+    format: ObjectFormat,
+    key: &str,
+    object: &Bytes,
+) -> Result<(u128, RegisterBody<T>), FormatError> {
+    let (put_id, payload) = format.decode(key, object)?;
+    let damaged = |reason: String| FormatError::Damaged {
+        key: key.to_owned(),
+        reason,
+    };
+    let json = compression::decompress(&payload).map_err(|error| damaged(error.to_string()))?;
+    let body = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    Ok((put_id, body))
+}
+
+/// Verifies the object of a register of any type as a reader does, apart from the fields of its value.
+pub(crate) fn verify_register(
+    format: ObjectFormat,
+    key: &str,
+    object: &Bytes,
+) -> Result<(), FormatError> {
+    decode_body::<IgnoredAny>(format, key, object).map(|_| ())
 }
 
 impl<T: RegisterValue> Register<T> {
@@ -340,7 +365,8 @@ impl<T: RegisterValue> Register<T> {
                     ChangeStep::Keep => return Ok(CommitEnd::Decided(base)),
                     ChangeStep::Refuse if fresh => return Ok(CommitEnd::Decided(base)),
                     ChangeStep::Refuse => {
-                        base = self.read(Some(&base)).await?;
+                        let found = self.read(Some(&base)).await?;
+                        base = self.successor(&base, found)?;
                         fresh = true;
                         continue;
                     }
@@ -412,13 +438,14 @@ impl<T: RegisterValue> Register<T> {
                 return Ok(PutAttempt::Committed(found));
             }
             if found.put_id != base.put_id {
-                let reached = next.version + found.recent.len() as u64;
-                return Ok(if found.version > reached {
+                let newer = self.successor(base, found)?;
+                let reached = next.version + newer.recent.len() as u64;
+                return Ok(if newer.version > reached {
                     PutAttempt::Unknown(
                         "too many later commits to tell whether it took effect".to_owned(),
                     )
                 } else {
-                    PutAttempt::Lost(found)
+                    PutAttempt::Lost(newer)
                 });
             }
             if self.bucket.world().elapsed(started_at) >= self.deadline {
@@ -431,6 +458,18 @@ impl<T: RegisterValue> Register<T> {
         Ok(PutAttempt::Unknown(
             "the store did not confirm the commit before the deadline".to_owned(),
         ))
+    }
+
+    /// Returns a value that was read after `base`. A register that existed is not created again: it is lost.
+    fn successor(
+        &self,
+        base: &VersionedValue<T>,
+        found: VersionedValue<T>,
+    ) -> Result<VersionedValue<T>, MissingObject> {
+        if base.version > 0 && found.version == 0 {
+            return Err(MissingObject::new(&self.key, "it existed before"));
+        }
+        Ok(found)
     }
 
     fn encode(

@@ -21,7 +21,7 @@ use arrow_ipc::{
 };
 use arrow_schema::ArrowError;
 use bytes::Bytes;
-use neap_bucket::{FormatError, ObjectFormat};
+use neap_bucket::{FormatError, ObjectFormat, formats};
 use neap_schema::CacheId;
 
 use crate::{
@@ -30,11 +30,7 @@ use crate::{
     definition::{DefinitionChecksum, LayerKind},
 };
 
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NCAC",
-    kind: "cache",
-    version: 1,
-};
+const FORMAT: ObjectFormat = formats::CACHE;
 
 /// Number of bytes of the payload before the stream.
 const PREFIX_BYTES: usize = 20;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder};
+use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder, formats};
 use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId, validate_table_name};
 use serde::{Deserialize, Serialize};
 
@@ -73,13 +73,7 @@ pub struct DatabaseCatalog {
 }
 
 impl RegisterValue for DatabaseCatalog {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NDCT",
-        kind: "database catalog",
-        // After 0.1.0, the version increases with each new field, because an earlier release would lose fields that it
-        // does not know.
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::DATABASE_CATALOG;
 }
 
 impl Default for DatabaseCatalog {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use neap_bucket::{
     Bucket, CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
-    RegisterError, RegisterValue, StoreTime, VersionedValue,
+    RegisterError, RegisterValue, StoreTime, VersionedValue, formats,
 };
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
@@ -75,11 +75,7 @@ pub struct DatabaseDocuments {
 }
 
 impl RegisterValue for DatabaseDocuments {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NDOC",
-        kind: "list of documents",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::DOCUMENTS;
 }
 
 /// Error of a read or change of documents.

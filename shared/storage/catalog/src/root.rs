@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime};
+use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime, formats};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -74,13 +74,7 @@ pub struct RootCatalog {
 }
 
 impl RegisterValue for RootCatalog {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NRCT",
-        kind: "root catalog",
-        // After 0.1.0, the version increases with each new field, because an earlier release would lose fields that it
-        // does not know.
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::ROOT_CATALOG;
 }
 
 impl Default for RootCatalog {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use neap_bucket::{ObjectFormat, RegisterValue, Stamp, VersionedValue};
+use neap_bucket::{ObjectFormat, RegisterValue, Stamp, VersionedValue, formats};
 use neap_schema::TableId;
 use neap_wal::TailState;
 use serde::{Deserialize, Serialize};
@@ -72,11 +72,7 @@ pub struct Manifest {
 }
 
 impl RegisterValue for Manifest {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NMAN",
-        kind: "manifest",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::MANIFEST;
 }
 
 /// A manifest violates an invariant.

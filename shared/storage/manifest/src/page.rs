@@ -19,18 +19,14 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, Stamp, compression};
+use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, Stamp, compression, formats};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{Section, SectionBounds, TimeRange};
 
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NPAG",
-    kind: "manifest page",
-    version: 1,
-};
+const FORMAT: ObjectFormat = formats::PAGE;
 
 /// A reference to a page: its location, and the bounds of its sections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use neap_bucket::{
     Bucket, CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
-    RegisterValue, Stamp, StoreTime, VersionedValue,
+    RegisterValue, Stamp, StoreTime, VersionedValue, formats,
 };
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -87,11 +87,7 @@ pub struct RowDeleteRequests {
 }
 
 impl RegisterValue for RowDeleteRequests {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NRDL",
-        kind: "log of row deletes",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::ROW_DELETES;
 }
 
 impl RowDeleteRequests {

@@ -12,7 +12,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{ObjectFormat, ProtocolRules, RegisterValue, SegmentName, Stamp, StoreTime};
+use neap_bucket::{
+    ObjectFormat, ProtocolRules, RegisterValue, SegmentName, Stamp, StoreTime, formats,
+};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -46,11 +48,7 @@ pub struct TriggerCheckpoint {
 }
 
 impl RegisterValue for TriggerCheckpoint {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"NECP",
-        kind: "checkpoint",
-        version: 1,
-    };
+    const FORMAT: ObjectFormat = formats::CHECKPOINT;
 }
 
 impl TriggerCheckpoint {

@@ -26,7 +26,7 @@ use std::{fmt::Display, ops::Range};
 
 use arrow_array::RecordBatch;
 use bytes::{Buf, Bytes};
-use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, SegmentName, Stamp};
+use neap_bucket::{FormatError, HEADER_BYTES, Key, ObjectFormat, SegmentName, Stamp, formats};
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -37,11 +37,7 @@ use crate::{
     stream_reader::{WantedColumns, read_stream},
 };
 
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"NWAL",
-    kind: "segment",
-    version: 1,
-};
+const FORMAT: ObjectFormat = formats::SEGMENT;
 
 /// Maximum size of a segment, in bytes, and of the encoded rows of a request, because a request is never divided. The
 /// PUT must end within the acknowledgement limit: 5 s are enough for this size at 13 MB/s.

@@ -492,6 +492,29 @@ async fn a_register_whose_version_got_another_etag_can_be_changed() {
     );
 }
 
+#[tokio::test]
+async fn a_register_that_was_lost_is_not_created_again_by_a_commit_that_knew_it() {
+    let world = World::system();
+    let store = memory(&world);
+    let register = register(Arc::clone(&store), &world);
+    increment(&register).await.unwrap();
+    let known = register.read(None).await.unwrap();
+    store.delete(&["catalog".to_owned()]).await.unwrap();
+    for is_refused_at_first in [false, true] {
+        let change = |base: &VersionedValue<TestCounter>| {
+            if is_refused_at_first && base.version > 0 {
+                return Err("no".to_owned());
+            }
+            let count = base.value.count + 1;
+            Ok(RegisterChange::Put(TestCounter { count }, count))
+        };
+        let error = register.commit(Some(known.clone()), change).await.unwrap_err();
+        assert!(matches!(error, RegisterError::Missing(_)), "{error}");
+        let answer = store.get("catalog", GetOptions::default()).await.unwrap();
+        assert!(matches!(answer.value, Get::Missing));
+    }
+}
+
 /// A clock that advances only while all tasks wait.
 #[derive(Debug)]
 struct VirtualClock(tokio::time::Instant);
