@@ -22,9 +22,9 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, ProtocolMargins,
-    ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError, RegisterValue,
-    StoreError, VersionedValue,
+    Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, MissingObject,
+    ProtocolMargins, ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError,
+    RegisterValue, StoreError, VersionedValue,
 };
 use neap_catalog::RootCatalog;
 use neap_fsck::ReferencedContents;
@@ -53,6 +53,9 @@ pub enum CopyError {
     /// The source's root catalog or a manifest can't be read.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A register of the source is lost.
+    #[error(transparent)]
+    Missing(#[from] MissingObject),
     /// The destination holds another cluster.
     #[error("the destination holds another cluster, {cluster}")]
     OtherCluster {
@@ -87,6 +90,7 @@ impl From<RegisterError> for CopyError {
         match error {
             RegisterError::Store(error) => Self::Store(error),
             RegisterError::Format(error) => Self::Format(error),
+            RegisterError::Missing(error) => Self::Missing(error),
         }
     }
 }

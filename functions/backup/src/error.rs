@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use neap_bucket::{FormatError, Key, RegisterError, StoreError};
+use neap_bucket::{FormatError, Key, MissingObject, RegisterError, StoreError};
 use neap_catalog::CatalogError;
 use neap_compact::{CompactError, FlushSkipped};
 use neap_fsck::FsckError;
@@ -104,6 +104,9 @@ pub enum BackupError {
     /// An object can't be decoded.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A register is lost.
+    #[error(transparent)]
+    Missing(#[from] MissingObject),
 }
 
 impl BackupError {
@@ -130,6 +133,7 @@ impl From<RegisterError> for BackupError {
         match error {
             RegisterError::Store(error) => Self::Store(error),
             RegisterError::Format(error) => Self::Format(error),
+            RegisterError::Missing(error) => Self::Missing(error),
         }
     }
 }

@@ -170,10 +170,10 @@ impl QueryError {
     }
 }
 
-/// All catalog errors except corruption are temporary.
+/// All catalog errors except corruption and loss are temporary.
 fn catalog_kind(error: &CatalogError) -> QueryErrorKind {
     match error {
-        CatalogError::Format(_) => QueryErrorKind::Internal,
+        CatalogError::Format(_) | CatalogError::Missing(_) => QueryErrorKind::Internal,
         _ => QueryErrorKind::Unavailable,
     }
 }
@@ -181,7 +181,7 @@ fn catalog_kind(error: &CatalogError) -> QueryErrorKind {
 fn snapshot_kind(error: &SnapshotError) -> QueryErrorKind {
     match error {
         SnapshotError::Catalog(error) => catalog_kind(error),
-        SnapshotError::Manifest(ManifestError::Format(_))
+        SnapshotError::Manifest(ManifestError::Format(_) | ManifestError::Missing(_))
         | SnapshotError::Tail(TailError::Segment(_)) => QueryErrorKind::Internal,
         SnapshotError::VersionGone(_) => QueryErrorKind::Gone,
         SnapshotError::Stamp(StampError::FarAhead { .. }) => QueryErrorKind::Invalid,

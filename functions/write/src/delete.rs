@@ -90,6 +90,8 @@ impl WriteService {
             let deletes = deletes(&fresh_catalog.catalog.value)?;
             let tables = deletes.len();
             if deletes.is_empty() {
+                // A lost catalog has no tables, either.
+                self.catalog.verified_database(id, ANY_AGE).await?;
                 let stamp = None;
                 return Ok(AcknowledgedDelete { tables, stamp });
             }

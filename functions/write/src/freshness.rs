@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::TryFutureExt;
-use neap_bucket::{ClockReading, ProtocolRules, StoreTime, VersionedValue};
-use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RootCatalog};
+use neap_bucket::{ClockReading, Key, MissingObject, ProtocolRules, StoreTime, VersionedValue};
+use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RecordedRegister, RootCatalog};
 use neap_manifest::ManifestHead;
 use neap_schema::DatabaseId;
 use neap_wal::FreshnessProof;
@@ -47,19 +47,34 @@ pub(crate) fn max_age(rules: &ProtocolRules) -> Duration {
 
 /// Returns the catalogs and the manifest head, each revalidated at most `max_age` ago. Younger copies cost no
 /// request; the others are revalidated concurrently.
+///
+/// # Errors
+/// `Missing` if the manifest or the catalog of the database is lost, or an error of a read.
 pub(crate) async fn revalidate(
-    catalog: &Catalog,
+    catalogs: &Catalog,
     marks: &LowWaterMarks,
     database: DatabaseId,
     max_age: Duration,
 ) -> Result<FreshCatalog, CatalogError> {
-    let manifest = marks.head(database, max_age).map_err(CatalogError::from);
-    let world = catalog.bucket().world();
-    let (root, catalog, manifest) = futures::try_join!(
-        catalog.root(max_age),
-        catalog.database(database, max_age),
-        manifest
+    let head = marks.head(database, max_age).map_err(CatalogError::from);
+    let world = catalogs.bucket().world();
+    let (root, read_catalog, read_head) = futures::try_join!(
+        catalogs.root(max_age),
+        catalogs.database(database, max_age),
+        head
     )?;
+    // Absent registers may have been created since they were read.
+    let manifest =
+        if read_head.version == 0 && read_catalog.value.has_recorded(RecordedRegister::Manifest) {
+            existing_head(marks, database).await?
+        } else {
+            read_head
+        };
+    let catalog = if read_catalog.version == 0 && manifest.value.needs_catalog > 0 {
+        existing_catalog(catalogs, database).await?
+    } else {
+        read_catalog
+    };
     let times = [root.current_at, catalog.current_at, manifest.current_at];
     let earliest = times.into_iter().min().flatten();
     let moments = [root.asked, catalog.asked, manifest.asked];
@@ -73,4 +88,29 @@ pub(crate) async fn revalidate(
         catalog,
         manifest,
     })
+}
+
+/// Reads the head of a manifest that the catalog records.
+async fn existing_head(
+    marks: &LowWaterMarks,
+    database: DatabaseId,
+) -> Result<VersionedValue<ManifestHead>, CatalogError> {
+    let head = marks.head(database, Duration::ZERO).await?;
+    if head.version == 0 {
+        return Err(MissingObject::recorded(&Key::Manifest(database)).into());
+    }
+    Ok(head)
+}
+
+/// Reads the catalog that a manifest needs.
+async fn existing_catalog(
+    catalogs: &Catalog,
+    database: DatabaseId,
+) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
+    let catalog = catalogs.database(database, Duration::ZERO).await?;
+    if catalog.version == 0 {
+        let key = Key::DatabaseCatalog(database);
+        return Err(MissingObject::needed_by(&key, &Key::Manifest(database)).into());
+    }
+    Ok(catalog)
 }

@@ -6,6 +6,7 @@ mod delete;
 mod delete_refused;
 mod file_index;
 mod legacy_writes;
+mod lost_registers;
 mod malformed;
 mod new_tables;
 mod pressure;

@@ -106,7 +106,7 @@ async fn a_new_database_costs_a_commit_to_the_root_as_well() {
     assert_eq!(
         counts.to_string(),
         "1 get root_catalog, 1 get database_catalog, 1 get manifest, \
-         1 put root_catalog, 1 put database_catalog, 1 put tail"
+         1 put root_catalog, 1 put database_catalog, 1 put tail, 1 list tail, 1 list data"
     );
 }
 

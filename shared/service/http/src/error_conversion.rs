@@ -28,6 +28,7 @@ impl From<RegisterError> for ApiError {
         match error {
             RegisterError::Store(error) => error.into(),
             RegisterError::Format(error) => Self::text(Kind::Corrupt, error.to_string()),
+            RegisterError::Missing(error) => Self::text(Kind::Corrupt, error.to_string()),
         }
     }
 }
@@ -79,7 +80,9 @@ impl From<CatalogError> for ApiError {
             CatalogError::Store(error) => error.into(),
             CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
             CatalogError::Unknown { .. } => retry(Kind::Unknown, message),
-            CatalogError::Format(_) => Self::text(Kind::Corrupt, message),
+            CatalogError::Format(_) | CatalogError::Missing(_) => {
+                Self::text(Kind::Corrupt, message)
+            }
         }
     }
 }

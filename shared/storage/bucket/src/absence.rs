@@ -47,11 +47,25 @@ pub struct MissingObject {
 }
 
 impl MissingObject {
-    /// Creates the error. The evidence follows "although" in its message.
-    pub fn new(key: &Key, evidence: impl Into<String>) -> Self {
+    /// A catalog records that the object was created.
+    pub fn recorded(key: &Key) -> Self {
+        Self::new(key, "a catalog records it".to_owned())
+    }
+
+    /// Another object exists that needs this one.
+    pub fn needed_by(key: &Key, other: &Key) -> Self {
+        Self::new(key, format!("'{other}' needs it"))
+    }
+
+    /// This process has read the object before.
+    pub(crate) fn vanished(key: &Key) -> Self {
+        Self::new(key, "it existed before".to_owned())
+    }
+
+    fn new(key: &Key, evidence: String) -> Self {
         Self {
             key: key.to_string(),
-            evidence: evidence.into(),
+            evidence,
         }
     }
 }

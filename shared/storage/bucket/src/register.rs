@@ -467,7 +467,7 @@ impl<T: RegisterValue> Register<T> {
         found: VersionedValue<T>,
     ) -> Result<VersionedValue<T>, MissingObject> {
         if base.version > 0 && found.version == 0 {
-            return Err(MissingObject::new(&self.key, "it existed before"));
+            return Err(MissingObject::vanished(&self.key));
         }
         Ok(found)
     }

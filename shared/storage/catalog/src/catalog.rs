@@ -105,15 +105,19 @@ impl Catalog {
 
     /// Returns the root catalog, confirmed current at most `max_age` ago by the store's clock and by this machine's
     /// clocks. With `max_age` zero, the confirming request begins after this call. Creates the cluster in an unused
-    /// bucket.
+    /// bucket, which costs 1 LIST more.
+    ///
+    /// # Errors
+    /// `Missing` if the root catalog is lost, or an error of the commit.
     pub async fn root(
         &self,
         max_age: Duration,
     ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
-        let root = self.root.get(max_age).await?;
-        if root.version > 0 {
-            return Ok(root);
+        let found_root = self.root.get(max_age).await?;
+        if found_root.version > 0 {
+            return Ok(found_root);
         }
+        let base = self.root.verify_unused(found_root).await?;
         let cluster = Builder::from_random_bytes(self.draw_bytes()).into_uuid();
         let found = RootCatalog::new(cluster.to_string(), self.margins);
         let change = |base: &VersionedValue<RootCatalog>| {
@@ -123,7 +127,7 @@ impl Catalog {
                 RegisterChange::Put(found.clone(), ())
             })
         };
-        let (root, ()) = commit_result(self.root.commit(Some(root), change).await?)?;
+        let (root, ()) = commit_result(self.root.commit(Some(base), change).await?)?;
         Ok(root)
     }
 

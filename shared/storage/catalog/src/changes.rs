@@ -277,7 +277,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Commits a change to a database catalog. The closure returns whether it changed anything.
+    /// Commits a change to a database catalog. The closure returns whether it changed anything. If the catalog does not
+    /// exist yet, 2 LISTs verify that it never did.
     pub(crate) async fn change<R: Send>(
         &self,
         database: DatabaseId,
@@ -295,7 +296,18 @@ impl Catalog {
                 RegisterChange::Keep(result)
             })
         };
-        let outcome = self.register(database).commit(known, change).await?;
+        let register = self.register(database);
+        let base = match known.or_else(|| register.cached_value()) {
+            Some(known) => known,
+            None => register.get(ANY_AGE).await?,
+        };
+        // Tables of a new catalog get the ids of tables of a lost one.
+        let verified = if base.version == 0 {
+            register.verify_unused(base).await?
+        } else {
+            base
+        };
+        let outcome = register.commit(Some(verified), change).await?;
         let (catalog, result) = commit_result(outcome)?;
         audit::log_change(noted, Some(database));
         self.cache().note(database, catalog.version, &catalog.value);

@@ -1,6 +1,6 @@
 //! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
-use neap_bucket::{FormatError, RegisterError, StoreError};
+use neap_bucket::{FormatError, MissingObject, RegisterError, StoreError};
 use neap_schema::{ColumnType, TableNameError};
 
 use crate::{
@@ -9,7 +9,8 @@ use crate::{
 
 /// Why a catalog could not be read or changed.
 ///
-/// The documentation of operations says "an error of the commit" for `Store`, `Format`, `NoStoreTime` and `Unknown`.
+/// The documentation of operations says "an error of the commit" for `Store`, `Format`, `Missing`, `NoStoreTime` and
+/// `Unknown`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The name of a database is not allowed.
@@ -215,6 +216,9 @@ pub enum CatalogError {
     /// The object is damaged, or was written by a newer release.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A register is lost.
+    #[error(transparent)]
+    Missing(#[from] MissingObject),
 }
 
 impl From<RegisterError> for CatalogError {
@@ -222,6 +226,7 @@ impl From<RegisterError> for CatalogError {
         match error {
             RegisterError::Store(error) => Self::Store(error),
             RegisterError::Format(error) => Self::Format(error),
+            RegisterError::Missing(error) => Self::Missing(error),
         }
     }
 }

@@ -20,6 +20,7 @@
 //! An instance holds one [`Catalog`]. It caches the catalogs that it has read, knows their age by the store's clock,
 //! and lets concurrent callers share a request.
 
+mod absence;
 mod audit;
 mod backup_copies;
 mod cache_changes;
@@ -45,6 +46,7 @@ mod nodes;
 pub mod origin;
 mod plugins;
 mod query_groups;
+mod recorded_register;
 mod register;
 mod retention_policies;
 mod root;
@@ -99,6 +101,7 @@ pub use query_groups::{
     MAX_QUERY_GROUP_NAME_BYTES, MAX_QUERY_GROUP_NODES, MAX_QUERY_GROUPS, QueryGroup,
     QueryGroupChange, QueryGroups,
 };
+pub use recorded_register::RecordedRegister;
 pub use register::CachedRegister;
 pub use retention_policies::{is_or_is_policy_of, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};

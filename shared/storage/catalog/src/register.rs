@@ -16,8 +16,8 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, ClockReading, CommitOutcome, Key, Operation, Register, RegisterChange, RegisterError,
-    RegisterRead, RegisterValue, StoreError, VersionedValue,
+    Bucket, ClockReading, CommitOutcome, Key, MissingObject, Operation, Register, RegisterChange,
+    RegisterError, RegisterRead, RegisterValue, StoreError, VersionedValue,
 };
 
 /// Timeout of a read: longer than a store's own timeout.
@@ -139,6 +139,26 @@ impl<T: RegisterRead> CachedRegister<T> {
         state.asked = start.ticket;
         state.error = outcome.as_ref().err().cloned();
         outcome
+    }
+
+    /// Verifies that an absent register was never created, before it is created: 1 LIST for each kind of object that
+    /// needs it. Returns its value, which may have been committed since.
+    ///
+    /// # Errors
+    /// `Missing` if an object needs the register, or the store does not answer.
+    pub(crate) async fn verify_unused(
+        &self,
+        absent: VersionedValue<T>,
+    ) -> Result<VersionedValue<T>, RegisterError> {
+        let Some(dependent) = self.bucket.find_dependent(self.register.key()).await? else {
+            return Ok(absent);
+        };
+        // Another process may have created the register and the object since it was read.
+        let current = self.get(Duration::ZERO).await?;
+        if current.version > 0 {
+            return Ok(current);
+        }
+        Err(MissingObject::needed_by(self.register.key(), &dependent).into())
     }
 
     async fn read(&self) -> Result<VersionedValue<T>, RegisterError> {

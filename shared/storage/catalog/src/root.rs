@@ -1,6 +1,9 @@
 //! The root catalog: the databases of a cluster, and the settings shared by its instances.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime, formats};
 use neap_schema::DatabaseId;
@@ -9,7 +12,8 @@ use ulid::Ulid;
 
 use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
-    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, TokenEntry, TokenId,
+    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegister, TokenEntry,
+    TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge},
     limits::exceeded_limit,
@@ -65,6 +69,9 @@ pub struct RootCatalog {
     pub(crate) plugins: BTreeMap<String, PluginEntry>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
+    /// The registers of the cluster that were created, if that is recorded.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    registers: BTreeSet<RecordedRegister>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_secrets: Option<ClusterSecrets>,
     #[serde(default, skip_serializing_if = "QueryGroups::is_unused")]
@@ -95,6 +102,7 @@ impl RootCatalog {
             users: UserSet::default(),
             plugins: BTreeMap::new(),
             audit: AuditLog::default(),
+            registers: BTreeSet::new(),
             cluster_secrets: None,
             query_groups: QueryGroups::default(),
             live: NameIndex::default(),
@@ -169,6 +177,21 @@ impl RootCatalog {
     /// Returns the latest administrative changes of this register, oldest first.
     pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
         self.audit.entries()
+    }
+
+    /// Returns whether the creation of a register is recorded.
+    pub fn has_recorded(&self, register: RecordedRegister) -> bool {
+        self.registers.contains(&register)
+    }
+
+    /// Records that a register was created. Returns whether this changes the catalog.
+    pub(crate) fn record(&mut self, register: RecordedRegister) -> bool {
+        self.registers.insert(register)
+    }
+
+    /// Forgets that a register was created. Returns whether this changes the catalog.
+    pub(crate) fn forget(&mut self, register: RecordedRegister) -> bool {
+        self.registers.remove(&register)
     }
 
     /// Adds an entry to the audit log, to be committed with the change that it describes.

@@ -1,6 +1,6 @@
 //! Errors of manifests and their pages.
 
-use neap_bucket::{FormatError, Key, RegisterError, StoreError};
+use neap_bucket::{FormatError, Key, MissingObject, RegisterError, StoreError};
 
 /// A manifest or one of its pages could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum ManifestError {
     /// The object is damaged, or its format is too new for this release.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The manifest is lost.
+    #[error(transparent)]
+    Missing(#[from] MissingObject),
     /// A page that the manifest references is gone: the manifest is outdated, and a newer version must be read.
     #[error("the page '{key}' is gone")]
     PageGone {
@@ -46,6 +49,7 @@ impl From<RegisterError> for ManifestError {
         match error {
             RegisterError::Store(error) => Self::Store(error),
             RegisterError::Format(error) => Self::Format(error),
+            RegisterError::Missing(error) => Self::Missing(error),
         }
     }
 }

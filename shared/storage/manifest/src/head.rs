@@ -22,6 +22,8 @@ use crate::{ImportedRows, Manifest};
 pub struct ManifestHead {
     /// The stamp up to which all segments are in sections. Segments above it form the tail.
     pub low_water_mark: Stamp,
+    /// The lowest version of the database catalog that has all tables and columns of the sections.
+    pub needs_catalog: u64,
     /// The state of the tail above the mark, as the last flusher published it.
     #[serde(default)]
     pub tail: Option<TailState>,
@@ -107,6 +109,7 @@ mod tests {
         };
         let manifest = Manifest {
             low_water_mark: stamp(30),
+            needs_catalog: 4,
             sections: vec![Arc::new(section(1, 0, 0, 10))],
             deletes: vec![
                 delete(None, false),
@@ -129,6 +132,7 @@ mod tests {
         let json = serde_json::to_string(&manifest).unwrap();
         let head: ManifestHead = serde_json::from_str(&json).unwrap();
         assert_eq!(head.low_water_mark, manifest.low_water_mark);
+        assert_eq!(head.needs_catalog, manifest.needs_catalog);
         assert_eq!(head.tail, manifest.tail);
         assert_eq!(head.deletes, manifest.delete_bytes());
         let one = delete(None, false).delete.stored_bytes();

@@ -25,9 +25,10 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, ClockReading, Key, ProtocolRules, SegmentName, Stamp, StoreTime, VersionedValue,
+    Bucket, ClockReading, Key, MissingObject, ProtocolRules, SegmentName, Stamp, StoreTime,
+    VersionedValue,
 };
-use neap_catalog::{Catalog, DatabaseCatalog};
+use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RecordedRegister};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver, StampSource, TailError, TailListing, TailReader};
 
@@ -427,6 +428,11 @@ impl SnapshotReader {
             held.forget();
             return Ok(Err(ResponseMismatch::MarkWentBack));
         }
+        if manifest.version == 0 && catalog.value.has_recorded(RecordedRegister::Manifest) {
+            let register = self.manifests.register(database);
+            self.catalog.verify_absence(&register, manifest).await?;
+            return Ok(Err(ResponseMismatch::ManifestCreated));
+        }
         let tail = match listing {
             Some(listing) => {
                 self.check_size(&listing, manifest.value.low_water_mark)?;
@@ -450,6 +456,9 @@ impl SnapshotReader {
         if catalog.version < needs {
             catalog = self.catalog.database(database, Duration::ZERO).await?;
         }
+        if catalog.version == 0 && needs > 0 {
+            return Err(Self::missing_catalog(database, &manifest, &tail).into());
+        }
         if catalog.version < needs {
             return Ok(Err(ResponseMismatch::CatalogOutdated));
         }
@@ -462,6 +471,22 @@ impl SnapshotReader {
             shown,
             as_of: None,
         }))
+    }
+
+    /// Returns the error of a catalog that is lost, although the manifest or a segment needs it.
+    fn missing_catalog(
+        database: DatabaseId,
+        manifest: &VersionedValue<Manifest>,
+        tail: &[Arc<Segment>],
+    ) -> CatalogError {
+        let segment = tail.iter().find(|segment| segment.needs_catalog() > 0);
+        let dependent = match segment {
+            Some(segment) if manifest.value.needs_catalog == 0 => {
+                Key::Segment(database, segment.name())
+            }
+            _ => Key::Manifest(database),
+        };
+        MissingObject::needed_by(&Key::DatabaseCatalog(database), &dependent).into()
     }
 
     /// Returns the earliest time of the responses, if they lie within the allowed span.

@@ -89,7 +89,7 @@ pub struct SnapshotOptions {
     pub as_of: Option<Stamp>,
 }
 
-/// A snapshot could not be read. All errors except damage and `Stamp(FarAhead)` are transient.
+/// A snapshot could not be read. All errors except damage, loss and `Stamp(FarAhead)` are transient.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The catalog could not be read.
@@ -187,6 +187,9 @@ pub enum ResponseMismatch {
     /// The mark is below the mark that the listing started from.
     #[error("the low-water mark went back")]
     MarkWentBack,
+    /// The manifest was created after it was read.
+    #[error("the manifest was created meanwhile")]
+    ManifestCreated,
     /// A listed segment above the newest mark is gone.
     #[error("a segment is gone")]
     SegmentGone,

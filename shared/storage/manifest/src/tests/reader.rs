@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use neap_bucket::{Operation, Stamp, StoreTime};
-use neap_catalog::{ANY_AGE, TableAddition};
+use neap_bucket::{Key, Operation, Stamp, StoreTime};
+use neap_catalog::{ANY_AGE, CatalogError, TableAddition};
 use neap_schema::ColumnType;
 use neap_wal::{SegmentObserver, StampError, TailReader, TailReaderSettings};
 
@@ -275,6 +275,7 @@ async fn data_that_needs_a_newer_catalog_causes_another_catalog_read() {
 #[tokio::test(start_paused = true)]
 async fn data_whose_catalog_never_appears_is_an_error() {
     let (_, writer, reader) = stage();
+    add_table(&writer, "old").await;
     writer.write(7).await.unwrap();
     assert!(matches!(
         reader.read().await,
@@ -282,6 +283,60 @@ async fn data_whose_catalog_never_appears_is_an_error() {
             reason: ResponseMismatch::CatalogOutdated
         })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_catalog_is_an_error_that_names_it() {
+    let (_, writer, reader) = stage();
+    writer.write(7).await.unwrap();
+    let error = reader.read().await.unwrap_err();
+    assert!(
+        matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))),
+        "{error:?}"
+    );
+    let text = format!("'db/{DATABASE}/catalog' is missing, although 'tail/{DATABASE}/");
+    assert!(error.to_string().starts_with(&text), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_manifest_is_an_error_that_names_it_for_readers_that_knew_it_and_others() {
+    let (stage, writer, reader) = stage();
+    let version = add_table(&writer, "t").await;
+    let first = writer.write(version).await.unwrap();
+    stage.sleep(MINUTE).await;
+    writer.flush(first).await;
+    let key = Key::Manifest(DATABASE);
+    writer.catalog.record_register(&key).await.unwrap();
+    assert_eq!(reader.read().await.unwrap().mark(), first);
+    let deleted = [key.to_string()];
+    stage.bucket(3).delete(&deleted).await.unwrap();
+    for reader in [reader, stage.instance(4, SnapshotSettings::default())] {
+        for _ in 0..2 {
+            let error = reader.read().await.unwrap_err();
+            assert!(
+                matches!(error, SnapshotError::Catalog(CatalogError::Missing(_))),
+                "{error:?}"
+            );
+            let text = format!("'{key}' is missing, although a catalog records it");
+            assert!(error.to_string().starts_with(&text), "{error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_is_created_after_it_was_read_is_not_lost() {
+    let (stage, writer, reader) = stage();
+    let version = add_table(&writer, "t").await;
+    let first = writer.write(version).await.unwrap();
+    stage.sleep(MINUTE).await;
+    let late = stage.clone();
+    stage.before(Operation::Get, "db/1/catalog", async move {
+        // The response for the manifest has arrived.
+        late.sleep(Duration::from_secs(1)).await;
+        writer.flush(first).await;
+        writer.catalog.record_register(&Key::Manifest(DATABASE)).await.unwrap();
+    });
+    assert_eq!(reader.read().await.unwrap().mark(), first);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,105 @@
+//! Tells registers that were never created apart from registers that are lost, as [`neap_bucket::AbsencePolicy`] says.
+//!
+//! ```text
+//!   first flush                                     store
+//!     |-- PUT the manifest ------------------------>  |   crash after: the next flush or plan records it
+//!     |-- PUT the catalog: a manifest was created ->  |   from now on, a missing manifest is lost
+//! ```
+//!
+//! Until the record, nothing depends on the register: no segment of the database was deleted.
+
+use std::time::Duration;
+
+use neap_bucket::{Key, MissingObject, Register, RegisterRead, VersionedValue};
+use neap_schema::DatabaseId;
+
+use crate::{Catalog, CatalogError, DatabaseCatalog, RecordedRegister};
+
+impl Catalog {
+    /// Returns the catalog of a database as [`database`](Self::database) does, and verifies that an absent one was never
+    /// created: 2 LISTs.
+    ///
+    /// # Errors
+    /// `Missing` if objects exist that need the catalog, or it can't be read.
+    pub async fn verified_database(
+        &self,
+        database: DatabaseId,
+        max_age: Duration,
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
+        let catalog = self.database(database, max_age).await?;
+        if catalog.version > 0 {
+            return Ok(catalog);
+        }
+        Ok(self.register(database).verify_unused(catalog).await?)
+    }
+
+    /// Verifies that a register that was read and is absent was never created. Returns its value, which may have been
+    /// committed since. Costs nothing if the register exists.
+    ///
+    /// # Errors
+    /// `Missing` if a catalog records the register, or it can't be read.
+    pub async fn verify_absence<T: RegisterRead>(
+        &self,
+        register: &Register<T>,
+        read: VersionedValue<T>,
+    ) -> Result<VersionedValue<T>, CatalogError> {
+        if read.version > 0 || !self.is_recorded(register.key()).await? {
+            return Ok(read);
+        }
+        // It may have been created and recorded since it was read.
+        let current = register.read(None).await?;
+        if current.version > 0 {
+            return Ok(current);
+        }
+        Err(MissingObject::recorded(register.key()).into())
+    }
+
+    async fn is_recorded(&self, key: &Key) -> Result<bool, CatalogError> {
+        let Some(register) = RecordedRegister::from_key(key) else {
+            return Ok(false);
+        };
+        Ok(match key.database() {
+            Some(database) => {
+                let catalog = self.database(database, Duration::ZERO).await?;
+                catalog.value.has_recorded(register)
+            }
+            None => self.root(Duration::ZERO).await?.value.has_recorded(register),
+        })
+    }
+
+    /// Records that a register was created, unless that is known: 1 PUT.
+    ///
+    /// # Errors
+    /// An error of the commit.
+    pub async fn record_register(&self, key: &Key) -> Result<(), CatalogError> {
+        let Some(register) = RecordedRegister::from_key(key) else {
+            return Ok(());
+        };
+        match key.database() {
+            Some(database) => {
+                let record = |catalog: &mut DatabaseCatalog| Ok((catalog.record(register), ()));
+                self.change(database, None, record).await?;
+            }
+            None => self.change_root(|root| Ok((root.record(register), ()))).await?,
+        }
+        Ok(())
+    }
+
+    /// Forgets that a register was created, because an operator accepts its loss.
+    ///
+    /// # Errors
+    /// An error of the commit.
+    pub async fn forget_register(&self, key: &Key) -> Result<(), CatalogError> {
+        let Some(register) = RecordedRegister::from_key(key) else {
+            return Ok(());
+        };
+        match key.database() {
+            Some(database) => {
+                let forget = |catalog: &mut DatabaseCatalog| Ok((catalog.forget(register), ()));
+                self.change(database, None, forget).await?;
+            }
+            None => self.change_root(|root| Ok((root.forget(register), ()))).await?,
+        }
+        Ok(())
+    }
+}

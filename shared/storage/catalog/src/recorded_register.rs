@@ -1,0 +1,49 @@
+//! The registers whose creation a catalog records.
+
+use neap_bucket::Key;
+use serde::{Deserialize, Serialize};
+
+/// A register whose creation is recorded in the catalog of its database, or in the root catalog if it belongs to the
+/// cluster. If it is recorded and missing, it is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedRegister {
+    /// The manifest of a database.
+    Manifest,
+    /// The documents of a database.
+    Documents,
+    /// The log of requests to delete rows.
+    RowDeletes,
+}
+
+impl RecordedRegister {
+    /// Returns the register with this key, if its creation is recorded.
+    pub fn from_key(key: &Key) -> Option<Self> {
+        match key {
+            Key::Manifest(_) => Some(Self::Manifest),
+            Key::Documents(_) => Some(Self::Documents),
+            Key::RowDeletes => Some(Self::RowDeletes),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::AbsencePolicy;
+    use neap_schema::DatabaseId;
+
+    use super::*;
+
+    #[test]
+    fn the_registers_that_a_record_proves_are_recorded() {
+        for key in Key::one_of_each_kind(DatabaseId::new(1)) {
+            let is_proven = key.absence() == AbsencePolicy::Recorded;
+            assert_eq!(
+                RecordedRegister::from_key(&key).is_some(),
+                is_proven,
+                "{key}"
+            );
+        }
+    }
+}
