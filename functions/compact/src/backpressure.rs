@@ -2,6 +2,7 @@
 //! flusher that cannot flush.
 
 use neap_bucket::VersionedValue;
+use neap_catalog::Catalog;
 use neap_manifest::{Manifest, ManifestStore};
 use neap_schema::DatabaseId;
 use neap_wal::{BackpressureLimits, TailListing};
@@ -16,7 +17,7 @@ pub(crate) fn listing_limit(taken: usize, limits: &BackpressureLimits) -> usize 
 /// Publishes the length of a tail that is not flushed, if it changes the pressure on writers. A failure is only logged,
 /// because the next flush attempt publishes again.
 pub(crate) async fn publish_tail(
-    manifests: &ManifestStore,
+    (manifests, catalog): (&ManifestStore, &Catalog),
     limits: &BackpressureLimits,
     database: DatabaseId,
     manifest: VersionedValue<Manifest>,
@@ -35,7 +36,16 @@ pub(crate) async fn publish_tail(
         return;
     }
     let segments = state.segments;
-    let published = manifests.commit_tail_state(database, manifest, mark, state);
+    // A lost manifest is not created again.
+    let register = manifests.register(database);
+    let base = match catalog.verify_absence(&register, manifest).await {
+        Ok(base) => base,
+        Err(error) => {
+            tracing::warn!(%database, %error, "failed to publish the tail length to writers");
+            return;
+        }
+    };
+    let published = manifests.commit_tail_state(database, base, mark, state);
     match published.await {
         Ok(true) => {
             tracing::warn!(%database, segments, ?now, "the pressure on writers has changed")

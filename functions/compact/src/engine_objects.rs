@@ -75,7 +75,7 @@ pub(crate) async fn superseded(
     if !checkpoints.is_empty() {
         // Read the catalog after the listing: the trigger of a listed checkpoint is either in the catalog or
         // permanently deleted.
-        let catalog = catalog.database(database, Duration::ZERO).await?;
+        let catalog = catalog.verified_database(database, Duration::ZERO).await?;
         let gone = checkpoints
             .into_iter()
             .filter(|(trigger, _)| catalog.value.trigger_by_id(*trigger).is_none());
@@ -135,7 +135,7 @@ async fn referenced_code(
     let mut named: BTreeSet<CodeHash> = plugins.map(|plugin| plugin.code).collect();
     for (database, entry) in root.databases() {
         if entry.has_triggers {
-            let catalog = catalog.database(*database, Duration::ZERO).await?;
+            let catalog = catalog.verified_database(*database, Duration::ZERO).await?;
             let triggers = catalog.value.triggers();
             named.extend(triggers.filter_map(|trigger| trigger.code));
         }

@@ -199,7 +199,8 @@ impl Flusher {
             ) => {}
             Ok(FlushResult::Skipped(_)) | Err(_) => {
                 let limits = &limits.pressure;
-                publish_tail(&self.manifests, limits, database, manifest, &listing).await;
+                let parts = (&self.manifests, self.catalog.as_ref());
+                publish_tail(parts, limits, database, manifest, &listing).await;
             }
         }
         flushed
@@ -230,6 +231,10 @@ impl Flusher {
         } else {
             needs_catalog.max(value.needs_catalog)
         };
+        let is_first = manifest.version == 0;
+        if is_first && self.has_manifest(database, &manifest).await? {
+            return Ok(FlushResult::Skipped(FlushSkipped::Overtaken));
+        }
         let catalog = self.catalog_of(database, wanted).await?;
         if catalog.version < needs_catalog {
             return Ok(FlushResult::Skipped(FlushSkipped::CatalogOutdated {
@@ -304,6 +309,9 @@ impl Flusher {
         Ok(
             match self.manifests.commit_flush(database, manifest, commit).await? {
                 FlushOutcome::Committed(current) => {
+                    if is_first {
+                        self.record_manifest(database).await;
+                    }
                     self.damaged.record_manifest(database, &current.value);
                     self.tail.evict(database, plan.names.iter().copied());
                     done
@@ -314,6 +322,28 @@ impl Flusher {
                 }
             },
         )
+    }
+
+    /// Returns whether a manifest that was absent has been committed since.
+    ///
+    /// # Errors
+    /// It is lost, or a register can't be read.
+    async fn has_manifest(
+        &self,
+        database: DatabaseId,
+        absent: &VersionedValue<Manifest>,
+    ) -> Result<bool, CompactError> {
+        let register = self.manifests.register(database);
+        let current = self.catalog.verify_absence(&register, absent.clone()).await?;
+        Ok(current.version > 0)
+    }
+
+    /// Records in the catalog that the database has a manifest. If that fails, the next plan does it.
+    async fn record_manifest(&self, database: DatabaseId) {
+        let recorded = self.catalog.record_register(&Key::Manifest(database)).await;
+        if let Err(error) = recorded {
+            tracing::warn!(%database, %error, "the catalog does not record the manifest yet");
+        }
     }
 
     /// Reads the segments of a plan and removes damaged streams, with a damage record for each. A plan ends below a

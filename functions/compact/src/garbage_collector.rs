@@ -15,7 +15,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, StoreTime, VersionedValue};
-use neap_catalog::{ANY_AGE, Catalog, NODE_RECORD_AGE};
+use neap_catalog::{ANY_AGE, Catalog, CatalogError, NODE_RECORD_AGE};
 use neap_manifest::{
     CacheCommit, CacheOutcome, GarbageCollection, Manifest, ManifestStore, OBJECT_NAME_AGE,
     ObjectName, ReferencedObjects, VersionPin,
@@ -197,6 +197,10 @@ impl GarbageCollector {
         manifest: VersionedValue<Manifest>,
     ) -> Result<CollectionReport, CompactError> {
         self.bucket.removal_time(manifest.value.low_water_mark)?;
+        if manifest.version == 0 {
+            // Nothing tells which objects are needed: the manifest may be lost.
+            return self.collect_engine(database, false).await;
+        }
         // Collect caches first: an object that is referenced after the manifest was read must not become old in the
         // meantime.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
@@ -508,7 +512,14 @@ impl GarbageCollector {
     ) -> Result<bool, CompactError> {
         let age = manifest.current_at.map(|now| now.since(pin.created));
         let is_late = age.is_some_and(|age| age >= RESTORE_TIMEOUT);
-        let restored = self.manifests.read(pin.database, None).await?;
+        let read = self.manifests.read(pin.database, None).await?;
+        let register = self.manifests.register(pin.database);
+        let restored = match self.catalog.verify_absence(&register, read).await {
+            Ok(restored) => restored,
+            // It is unknown which objects it needs.
+            Err(CatalogError::Missing(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
         if restored.version == 0 {
             return Ok(is_late);
         }
@@ -528,7 +539,10 @@ impl GarbageCollector {
         database: DatabaseId,
     ) -> Result<(CollectionReport, bool), CompactError> {
         let collected = self.collect(database).await?;
-        let manifest = self.manifests.read(database, None).await?.value;
+        let read = self.manifests.read(database, None).await?;
+        // A lost manifest tells neither what is left nor which restored databases need it.
+        let register = self.manifests.register(database);
+        let manifest = self.catalog.verify_absence(&register, read).await?.value;
         let is_empty = manifest.section_count() == 0
             && manifest.condemned.is_empty()
             && manifest.pins.is_empty();

@@ -16,8 +16,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, StoreTime, VersionedValue};
-use neap_catalog::{Catalog, DatabaseCatalog};
+use neap_bucket::{Bucket, Key, StoreTime, VersionedValue};
+use neap_catalog::{Catalog, DatabaseCatalog, RecordedRegister};
 use neap_manifest::{Claim, Manifest, ManifestStore, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -238,12 +238,27 @@ impl Maintainer {
         limits: PlanLimits,
         known: &mut Option<VersionedValue<Manifest>>,
     ) -> Result<MaintenancePlan, CompactError> {
-        let mut manifest = self.manifests.read(database, known.as_ref()).await?;
+        let read = self.manifests.read(database, known.as_ref()).await?;
         *known = None;
-        let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
+        let catalog = if read.value.needs_catalog > 0 {
+            let dependent = Key::Manifest(database);
+            self.catalog.needed_database(database, Duration::ZERO, &dependent).await?.value
+        } else {
+            self.catalog.database(database, Duration::ZERO).await?.value
+        };
+        let mut manifest = if catalog.has_recorded(RecordedRegister::Manifest) {
+            let register = self.manifests.register(database);
+            self.catalog.verify_absence(&register, read).await?
+        } else {
+            read
+        };
         let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
             return Ok(MaintenancePlan::default());
         };
+        if !catalog.has_recorded(RecordedRegister::Manifest) {
+            // The process that committed it first was interrupted.
+            self.catalog.record_register(&Key::Manifest(database)).await?;
+        }
         self.damaged.record_manifest(database, &manifest.value);
         let mut failures = Vec::new();
         let mut removed = 0;

@@ -8,6 +8,7 @@ mod damage;
 mod flush_dispatch;
 mod garbage_collection;
 mod long_tails;
+mod lost_registers;
 mod many_databases;
 mod many_tables;
 mod publications;

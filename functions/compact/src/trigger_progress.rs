@@ -63,7 +63,7 @@ impl TriggerProgress {
         }
         let is_dropped = entry.is_some_and(|entry| entry.deletion.is_some());
         let rules = catalog.rules().await?;
-        let of_database = catalog.database(database, max_age).await?;
+        let of_database = catalog.verified_database(database, max_age).await?;
         let mut triggers = Vec::new();
         for trigger in of_database.value.triggers() {
             if trigger.disabled || !trigger.specification.runs_on_writes() {

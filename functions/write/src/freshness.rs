@@ -71,7 +71,8 @@ pub(crate) async fn revalidate(
             read_head
         };
     let catalog = if read_catalog.version == 0 && manifest.value.needs_catalog > 0 {
-        existing_catalog(catalogs, database).await?
+        let dependent = Key::Manifest(database);
+        catalogs.needed_database(database, Duration::ZERO, &dependent).await?
     } else {
         read_catalog
     };
@@ -100,17 +101,4 @@ async fn existing_head(
         return Err(MissingObject::recorded(&Key::Manifest(database)).into());
     }
     Ok(head)
-}
-
-/// Reads the catalog that a manifest needs.
-async fn existing_catalog(
-    catalogs: &Catalog,
-    database: DatabaseId,
-) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-    let catalog = catalogs.database(database, Duration::ZERO).await?;
-    if catalog.version == 0 {
-        let key = Key::DatabaseCatalog(database);
-        return Err(MissingObject::needed_by(&key, &Key::Manifest(database)).into());
-    }
-    Ok(catalog)
 }

@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use neap_catalog::CatalogError;
 use neap_compact::{CompactError, FlushResult, FlushSkipped};
 use neap_schema::DatabaseId;
 use neap_wal::TailError;
@@ -18,7 +19,7 @@ pub(super) enum BlockReason {
     Clocks,
     /// The catalog lacks definitions that the segments need.
     Catalog,
-    /// A segment or another object is damaged.
+    /// A segment or another object is damaged or lost.
     Damage,
     /// The store does not answer, or something else failed.
     Failure,
@@ -52,6 +53,7 @@ impl BlockReason {
             | Err(
                 CompactError::Segment(_)
                 | CompactError::Format(_)
+                | CompactError::Catalog(CatalogError::Missing(_))
                 | CompactError::Tail(TailError::Segment(_)),
             ) => Some(Self::Damage),
             Ok(FlushResult::Skipped(_)) | Err(_) => Some(Self::Failure),

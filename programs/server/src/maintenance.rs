@@ -230,7 +230,7 @@ impl MaintenanceTask {
     async fn refresh_row_deletes(&self) {
         let refreshed = async {
             let root = self.catalog.root(MAX_CATALOG_AGE).await?.value;
-            let log = RowDeleteLog::new(self.catalog.bucket());
+            let log = RowDeleteLog::new(&self.catalog);
             let exists = |database| root.databases().contains_key(&database);
             Ok::<_, RowDeleteRefreshError>(log.refresh(exists).await?)
         };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use neap_bucket::Stamp;
+use neap_bucket::{Key, Stamp};
+use neap_catalog::ANY_AGE;
 use neap_schema::DatabaseId;
 
 use super::Compactor;
@@ -98,6 +99,11 @@ impl Compactor {
         report: &mut CompactionReport,
     ) -> Result<(), CompactError> {
         let manifest = self.maintainer.read(database).await?;
+        if manifest.value.needs_catalog > 0 {
+            // With a lost catalog, whatever it names looks like garbage.
+            let (catalog, dependent) = (self.collector.catalog(), Key::Manifest(database));
+            catalog.needed_database(database, ANY_AGE, &dependent).await?;
+        }
         let pages = manifest.value.pages.len() as u64;
         let whole = PAGES_OF_SLOT.saturating_mul(self.slots.total() as u64);
         let _permit = self.slots.acquire(self.slots.needed(pages, whole)).await;

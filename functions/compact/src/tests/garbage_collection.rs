@@ -179,7 +179,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
         content: "{}".to_owned(),
         updated_by: None,
     };
-    let documents = DocumentStore::new(&stage.bucket, id);
+    let documents = DocumentStore::new(&stage.catalog, id);
     documents.create(DocumentKind::Query, document).await.unwrap();
     assert_eq!(stage.keys("db/").await.len(), 2);
     let catalog = &stage.catalog;

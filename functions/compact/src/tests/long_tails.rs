@@ -135,7 +135,8 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
     assert_eq!(counts.requests(Operation::List), 11);
     assert_eq!(counts.of(Operation::Get, KeyClass::Tail).requests, 10);
     assert_eq!(counts.requests(Operation::Get), 12);
-    assert_eq!(counts.requests(Operation::Put), 2);
+    // The bundle, the manifest, and the record of the first manifest.
+    assert_eq!(counts.requests(Operation::Put), 3);
 
     stage.pass(Duration::from_secs(5));
     let line = format!("m,host=a v=1 {NOW}");

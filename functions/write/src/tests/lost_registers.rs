@@ -19,8 +19,8 @@ impl WriteTestBed {
     }
 }
 
-async fn configure(instance: &WriteInstance, what: &str, body: &'static str) -> HttpReply {
-    let path = format!("/api/v3/configure/{what}");
+async fn send(instance: &WriteInstance, path: &str, body: &'static str) -> HttpReply {
+    let path = format!("/api/v3/{path}");
     let request = Request::post(path).header("content-type", "application/json");
     instance.send(request.body(Body::from(body)).unwrap()).await
 }
@@ -48,7 +48,7 @@ async fn a_lost_root_catalog_is_not_created_again() {
         instance.write("d", "m v=2 2").await,
         instance.write("e", "m v=2 2").await,
         instance.post("/api/v3/configure/token/admin", "").await,
-        configure(&instance, "database", r#"{"db":"f"}"#).await,
+        send(&instance, "configure/database", r#"{"db":"f"}"#).await,
     ] {
         assert_refused(&reply, &Key::RootCatalog);
     }
@@ -83,7 +83,7 @@ async fn a_lost_catalog_of_a_database_is_not_created_again() {
         assert_refused(&instance.write("d", "other v=2 2").await, &key);
         assert_refused(&delete_all(instance).await, &key);
         let table = r#"{"db":"d","table":"t","tags":["a"],"fields":[]}"#;
-        assert_refused(&configure(instance, "table", table).await, &key);
+        assert_refused(&send(instance, "configure/table", table).await, &key);
     }
     assert_eq!(stage.rows().await, 1);
     assert_eq!(old.write("e", "m v=2 2").await.status, 204);
@@ -103,4 +103,24 @@ async fn a_lost_manifest_refuses_writes_and_deletes() {
         assert_refused(&delete_all(instance).await, &key);
     }
     assert_eq!(stage.rows().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_log_of_row_deletes_counts_no_request_twice() {
+    let stage = WriteTestBed::new();
+    let old = stage.instance();
+    old.write("d", "m v=1 1").await;
+    let body = r#"{"db":"d","table":"m","all_time":true}"#;
+    let path = "row_delete_requests";
+    assert_eq!(send(&old, path, body).await.status, 200);
+    stage.lose(&Key::RowDeletes).await;
+    let segments = stage.segments().await.len();
+    for instance in [&old, &stage.instance()] {
+        assert_refused(&send(instance, path, body).await, &Key::RowDeletes);
+        let list = Request::get("/api/v3/row_delete_requests").body(Body::empty());
+        assert_refused(&instance.send(list.unwrap()).await, &Key::RowDeletes);
+    }
+    assert_eq!(stage.segments().await.len(), segments);
+    // The log only reports: rows are deleted without it.
+    assert_eq!(delete_all(&old).await.status, 204);
 }

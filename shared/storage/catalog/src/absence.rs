@@ -33,6 +33,26 @@ impl Catalog {
         Ok(self.register(database).verify_unused(catalog).await?)
     }
 
+    /// Returns the catalog of a database as [`database`](Self::database) does, if an object needs it. A copy from before
+    /// its creation is read again.
+    ///
+    /// # Errors
+    /// `Missing` if it does not exist, or it can't be read.
+    pub async fn needed_database(
+        &self,
+        database: DatabaseId,
+        max_age: Duration,
+        dependent: &Key,
+    ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
+        for age in [max_age, Duration::ZERO] {
+            let catalog = self.database(database, age).await?;
+            if catalog.version > 0 {
+                return Ok(catalog);
+            }
+        }
+        Err(MissingObject::needed_by(&Key::DatabaseCatalog(database), dependent).into())
+    }
+
     /// Verifies that a register that was read and is absent was never created. Returns its value, which may have been
     /// committed since. Costs nothing if the register exists.
     ///
@@ -80,6 +100,7 @@ impl Catalog {
                 let record = |catalog: &mut DatabaseCatalog| Ok((catalog.record(register), ()));
                 self.change(database, None, record).await?;
             }
+            None if self.known_root().is_some_and(|it| it.value.has_recorded(register)) => {}
             None => self.change_root(|root| Ok((root.record(register), ()))).await?,
         }
         Ok(())

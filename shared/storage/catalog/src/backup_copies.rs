@@ -19,7 +19,7 @@ use ulid::Ulid;
 
 use crate::{
     Catalog, CatalogError, CopyOptions, DatabaseCatalog, DatabaseEntry, Deletion, HardDelete,
-    LimitError, Permission, Permissions, PurgeState, ResourceSet, RootCatalog,
+    LimitError, Permission, Permissions, PurgeState, RecordedRegister, ResourceSet, RootCatalog,
     catalog::commit_result, copy::MAX_COPY_TIME,
 };
 
@@ -136,8 +136,8 @@ impl Catalog {
         .await
     }
 
-    /// Commits the catalog of a hidden database: a copy of `catalog` with these options, with disabled triggers. From then
-    /// on, the code of their plugins is kept.
+    /// Commits the catalog of a hidden database that has a manifest: a copy of `catalog` with these options, with disabled
+    /// triggers. From then on, the code of their plugins is kept.
     ///
     /// # Errors
     /// `AlreadyExists` if the hidden database has a catalog, or an error of the commit.
@@ -147,7 +147,8 @@ impl Catalog {
         catalog: &DatabaseCatalog,
         options: CopyOptions,
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        let copied = catalog.copied(options, self.now()?)?;
+        let mut copied = catalog.copied(options, self.now()?)?;
+        copied.record(RecordedRegister::Manifest);
         let change = |base: &VersionedValue<DatabaseCatalog>| match base.version {
             0 => Ok(RegisterChange::Put(copied.clone(), ())),
             _ => Err(CatalogError::AlreadyExists {

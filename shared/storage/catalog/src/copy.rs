@@ -128,6 +128,7 @@ impl DatabaseCatalog {
     ) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
         copy.audit = AuditLog::default();
+        copy.registers.clear();
         copy.foreign_views.clear();
         // Plugins would run twice, and request paths would be ambiguous.
         copy.disable_all_triggers();

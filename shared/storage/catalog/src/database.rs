@@ -70,7 +70,7 @@ pub struct DatabaseCatalog {
     pub(crate) audit: AuditLog,
     /// The registers of the database that were created, if that is recorded.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    registers: BTreeSet<RecordedRegister>,
+    pub(crate) registers: BTreeSet<RecordedRegister>,
     #[serde(skip)]
     live: NameIndex<TableId>,
 }

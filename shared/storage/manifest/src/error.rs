@@ -1,6 +1,7 @@
 //! Errors of manifests and their pages.
 
 use neap_bucket::{FormatError, Key, MissingObject, RegisterError, StoreError};
+use neap_catalog::CatalogError;
 
 /// A manifest or one of its pages could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -11,7 +12,7 @@ pub enum ManifestError {
     /// The object is damaged, or its format is too new for this release.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The manifest is lost.
+    /// The manifest, or the log of row deletes, is lost.
     #[error(transparent)]
     Missing(#[from] MissingObject),
     /// A page that the manifest references is gone: the manifest is outdated, and a newer version must be read.
@@ -50,6 +51,19 @@ impl From<RegisterError> for ManifestError {
             RegisterError::Store(error) => Self::Store(error),
             RegisterError::Format(error) => Self::Format(error),
             RegisterError::Missing(error) => Self::Missing(error),
+        }
+    }
+}
+
+impl From<CatalogError> for ManifestError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Store(error) => Self::Store(error),
+            CatalogError::Format(error) => Self::Format(error),
+            CatalogError::Missing(error) => Self::Missing(error),
+            error => Self::OutcomeUnknown {
+                reason: error.to_string(),
+            },
         }
     }
 }
