@@ -204,12 +204,12 @@ async fn delete(
 ///
 /// # Errors
 /// `Invalid` without a database or with an invalid name, `Forbidden`, `NotFound`, and errors of the catalog.
-async fn open(
-    catalog: &Catalog,
+async fn open<'a>(
+    catalog: &'a Catalog,
     caller: &Caller,
     uri: &Uri,
     action: DatabaseAction,
-) -> Result<DocumentStore, ApiError> {
+) -> Result<DocumentStore<'a>, ApiError> {
     let DatabaseParam { db } = parse_query(uri)?;
     validate_database_name(&db).map_err(CatalogError::from)?;
     let database = catalog.database_by_name(&db, MAX_CATALOG_AGE).await?;
@@ -217,7 +217,7 @@ async fn open(
     caller.require(action, database)?;
     let no_database = || ApiError::json(Kind::NotFound, format!("database not found: {db}"));
     let database = database.ok_or_else(no_database)?;
-    Ok(DocumentStore::new(catalog.bucket(), database))
+    Ok(DocumentStore::new(catalog, database))
 }
 
 async fn body<T: serde::de::DeserializeOwned>(
@@ -258,6 +258,7 @@ fn api_error(error: DocumentError) -> ApiError {
         DocumentError::TooLarge { .. } => Kind::TooLarge,
         DocumentError::TooMany | DocumentError::TooMuch => Kind::Limit,
         DocumentError::Register(error) => return error.into(),
+        DocumentError::Catalog(error) => return error.into(),
         DocumentError::Unknown { .. } => Kind::Unknown,
         DocumentError::NoStoreTime => Kind::Unavailable,
     };

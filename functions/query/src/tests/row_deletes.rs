@@ -28,8 +28,8 @@ impl QueryTestInstance {
         self.row_deletes().add(delete).await.unwrap();
     }
 
-    fn row_deletes(&self) -> RowDeleteLog {
-        RowDeleteLog::new(&self.bucket)
+    fn row_deletes(&self) -> RowDeleteLog<'_> {
+        RowDeleteLog::new(&self.catalog)
     }
 
     async fn dispositions(&self) -> String {

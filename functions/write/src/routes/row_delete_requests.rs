@@ -161,7 +161,7 @@ async fn create_request(
         Predicate::parse(&predicate).map_err(|error| error_response::of_delete(error.into()))?;
     let database = find_for(service, caller, &body.db, &DELETE_ACTIONS).await?;
     let table = find_table(service, database, &body.db, &body.table).await?;
-    let log = RowDeleteLog::new(service.catalog.bucket());
+    let log = RowDeleteLog::new(&service.catalog);
     check_room(service, &log).await?;
     let stamp = match times.range() {
         None => None,
@@ -222,7 +222,7 @@ async fn find_table(
 }
 
 /// Refuses a request if too many are pending.
-async fn check_room(service: &WriteService, log: &RowDeleteLog) -> Result<(), ApiError> {
+async fn check_room(service: &WriteService, log: &RowDeleteLog<'_>) -> Result<(), ApiError> {
     let requests = log.read().await.map_err(|error| unreadable(&error))?;
     if !requests.is_full() || !refreshed(service, log).await?.is_full() {
         return Ok(());
@@ -238,7 +238,7 @@ async fn check_room(service: &WriteService, log: &RowDeleteLog) -> Result<(), Ap
 /// Stores and returns the progress of all requests.
 async fn refreshed(
     service: &WriteService,
-    log: &RowDeleteLog,
+    log: &RowDeleteLog<'_>,
 ) -> Result<RowDeleteRequests, ApiError> {
     let root = service.catalog.root(service.max_age).await?.value;
     let exists = |database| root.databases().contains_key(&database);
@@ -277,7 +277,7 @@ async fn list(
     request: Request,
 ) -> Result<Json<Vec<RequestAnswer>>, ApiError> {
     let params: ListParams = parse_query(request.uri())?;
-    let log = RowDeleteLog::new(service.catalog.bucket());
+    let log = RowDeleteLog::new(&service.catalog);
     let requests = refreshed(&service, &log).await?;
     let root = service.catalog.root(service.max_age).await?.value;
     let shown: Vec<_> = requests
@@ -308,7 +308,7 @@ async fn abort(
         let text = format!("the reason has more than {MAX_REASON_BYTES} bytes");
         return Err(refused(text));
     }
-    let log = RowDeleteLog::new(service.catalog.bucket());
+    let log = RowDeleteLog::new(&service.catalog);
     let requests = refreshed(&service, &log).await?;
     let found = requests.get(sequence);
     caller.require_any(
@@ -465,7 +465,8 @@ fn refused(message: impl Into<String>) -> ApiError {
 fn unreadable(error: &ManifestError) -> ApiError {
     let kind = match error {
         ManifestError::Store(_) | ManifestError::OutcomeUnknown { .. } => Kind::Unavailable,
-        _ => Kind::Internal,
+        ManifestError::Format(_) | ManifestError::Missing(_) => Kind::Corrupt,
+        ManifestError::PageGone { .. } | ManifestError::InvalidCommit { .. } => Kind::Internal,
     };
     let text = format!("the log of row deletes can't be read: {error}");
     ApiError::json(kind, text)

@@ -225,7 +225,7 @@ async fn a_full_log_refuses_requests_before_rows_are_deleted() {
         predicate: "x".repeat(4 << 20),
         stamp: Some(Stamp::from_u64(u64::MAX)),
     };
-    let log = RowDeleteLog::new(instance.catalog.bucket());
+    let log = RowDeleteLog::new(&instance.catalog);
     log.add(pending.clone()).await.unwrap();
     let body = json!({ "db": "home", "table": "rooms", "all_time": true });
     let reply = instance.post_json(REQUESTS, &body).await;

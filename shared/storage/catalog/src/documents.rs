@@ -5,6 +5,7 @@
 //!     |-- GET db/<id>/documents -----------------> |
 //!     |   the version of the document is the one that the client read?  no -> conflict
 //!     |-- PUT if it is still that register ------> |   crash before: nothing happened; after: changed
+//!     |-- PUT the catalog at the first change ---> |   crash before: the next change records that there are documents
 //! ```
 //!
 //! The register is separate from the catalog, because each write and query reads the catalog. A document is text that
@@ -13,12 +14,14 @@
 use std::collections::BTreeMap;
 
 use neap_bucket::{
-    Bucket, CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
-    RegisterError, RegisterValue, StoreTime, VersionedValue, formats,
+    CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange, RegisterError,
+    RegisterValue, StoreTime, VersionedValue, formats,
 };
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
+
+use crate::{Catalog, CatalogError};
 
 /// Maximum number of documents of a database.
 pub const MAX_DOCUMENTS: usize = 256;
@@ -117,6 +120,9 @@ pub enum DocumentError {
     /// The register can't be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// The register is lost, or the catalog can't be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// It is unknown whether the change took effect.
     #[error("it is unknown whether the document was changed: {reason}")]
     Unknown {
@@ -230,29 +236,31 @@ fn check(new: &NewDocument) -> Result<(), DocumentError> {
     }
 }
 
-/// The documents of a database in the bucket. A read costs 1 GET, a change 1 GET and 1 PUT.
+/// The documents of a database in the bucket. A read costs 1 GET, a change 1 GET and 1 PUT. While there are no documents,
+/// both cost 1 GET more, to see that they are not lost, and the first change 1 PUT, which records them in the catalog.
 #[derive(Clone, Debug)]
-pub struct DocumentStore {
-    bucket: Bucket,
+pub struct DocumentStore<'a> {
+    catalog: &'a Catalog,
     register: Register<DatabaseDocuments>,
 }
 
-impl DocumentStore {
+impl<'a> DocumentStore<'a> {
     /// Returns the documents of a database.
-    pub fn new(bucket: &Bucket, database: DatabaseId) -> Self {
-        let key = Key::Documents(database);
+    pub fn new(catalog: &'a Catalog, database: DatabaseId) -> Self {
+        let (bucket, key) = (catalog.bucket().clone(), Key::Documents(database));
         Self {
-            register: Register::new(bucket.clone(), key, RECENT_PUT_IDS),
-            bucket: bucket.clone(),
+            catalog,
+            register: Register::new(bucket, key, RECENT_PUT_IDS),
         }
     }
 
     /// Reads all documents.
     ///
     /// # Errors
-    /// `Register`.
+    /// `Register`, or `Catalog` if they are lost.
     pub async fn read(&self) -> Result<VersionedValue<DatabaseDocuments>, DocumentError> {
-        Ok(self.register.read(None).await?)
+        let read = self.register.read(None).await?;
+        Ok(self.catalog.verify_absence(&self.register, read).await?)
     }
 
     /// Adds a document, and returns it with its id.
@@ -265,7 +273,7 @@ impl DocumentStore {
         new: NewDocument,
     ) -> Result<(Ulid, Document), DocumentError> {
         check(&new)?;
-        let id = self.bucket.draw_ulid();
+        let id = self.catalog.bucket().draw_ulid();
         let change =
             |documents: &mut DatabaseDocuments, now| documents.create(id, kind, new.clone(), now);
         Ok((id, self.change(change).await?))
@@ -301,14 +309,22 @@ impl DocumentStore {
         &self,
         mut change: impl FnMut(&mut DatabaseDocuments, StoreTime) -> Result<R, DocumentError> + Send,
     ) -> Result<R, DocumentError> {
+        let bucket = self.catalog.bucket();
         let commit = |base: &VersionedValue<DatabaseDocuments>| {
-            let now = self.bucket.clock().now();
+            let now = bucket.clock().now();
             let mut documents = DatabaseDocuments::clone(&base.value);
             let result = change(&mut documents, now.ok_or(DocumentError::NoStoreTime)?)?;
             Ok(RegisterChange::Put(documents, result))
         };
-        match self.register.commit(None, commit).await? {
-            CommitOutcome::Committed { result, .. } => Ok(result),
+        let known = self.read().await?;
+        match self.register.commit(Some(known), commit).await? {
+            CommitOutcome::Committed { result, .. } => {
+                let key = self.register.key();
+                if let Err(error) = self.catalog.record_register(key).await {
+                    tracing::warn!(%key, %error, "the catalog does not record the documents yet");
+                }
+                Ok(result)
+            }
             CommitOutcome::Refused(error) => Err(error),
             CommitOutcome::Unknown { reason } => Err(DocumentError::Unknown { reason }),
         }

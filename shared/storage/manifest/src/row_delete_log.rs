@@ -4,6 +4,7 @@
 //!   instance                                      store
 //!     |-- PUT segment with the delete -----------> |   acknowledged: no later snapshot has the rows
 //!     |-- add the request to row_deletes --------> |   crash before: the rows are deleted, the log lacks the request
+//!     |   the first time: record it in the catalog |   from now on, a missing log is lost
 //!     |   ... flushes, merges, collections ...     |
 //!     |-- GET row_deletes, manifests, LIST tails -> |   refresh: no object has the rows any more?
 //!     |-- mark the request as completed ---------> |
@@ -14,9 +15,10 @@
 use std::collections::BTreeSet;
 
 use neap_bucket::{
-    Bucket, CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
-    RegisterValue, Stamp, StoreTime, VersionedValue, formats,
+    CommitOutcome, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange, RegisterValue,
+    Stamp, StoreTime, VersionedValue, formats,
 };
+use neap_catalog::Catalog;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -165,37 +167,48 @@ impl RowDeleteRequest {
     }
 }
 
-/// The log in a bucket. A read costs 1 GET, a change 1 GET and 1 PUT.
+/// The log in a bucket. A read costs 1 GET, a change 1 GET and 1 PUT. While there was no request, both cost 1 GET more, to
+/// see that the log is not lost, and the first request 1 GET and 1 PUT, which record it in the root catalog.
 #[derive(Clone, Debug)]
-pub struct RowDeleteLog {
-    bucket: Bucket,
+pub struct RowDeleteLog<'a> {
+    catalog: &'a Catalog,
     register: Register<RowDeleteRequests>,
 }
 
-impl RowDeleteLog {
-    /// Returns the log in a bucket.
-    pub fn new(bucket: &Bucket) -> Self {
+impl<'a> RowDeleteLog<'a> {
+    /// Returns the log of a cluster.
+    pub fn new(catalog: &'a Catalog) -> Self {
+        let bucket = catalog.bucket().clone();
         Self {
-            register: Register::new(bucket.clone(), Key::RowDeletes, RECENT_PUT_IDS),
-            bucket: bucket.clone(),
+            catalog,
+            register: Register::new(bucket, Key::RowDeletes, RECENT_PUT_IDS),
         }
     }
 
     /// Reads the log, without looking for progress: 1 GET.
     ///
     /// # Errors
-    /// The log can't be read.
+    /// The log is lost or can't be read.
     pub async fn read(&self) -> Result<RowDeleteRequests, ManifestError> {
-        let value = self.register.read(None).await?.value;
+        let value = self.read_register().await?.value;
         Ok(RowDeleteRequests::clone(&value))
+    }
+
+    async fn read_register(&self) -> Result<VersionedValue<RowDeleteRequests>, ManifestError> {
+        let read = self.register.read(None).await?;
+        Ok(self.catalog.verify_absence(&self.register, read).await?)
     }
 
     /// Adds a delete that is in effect.
     ///
     /// # Errors
-    /// The log can't be changed.
+    /// The log is lost or can't be changed.
     pub async fn add(&self, delete: LoggedRowDelete) -> Result<RowDeleteRequest, ManifestError> {
-        self.change(|requests, now| requests.add(delete.clone(), now)).await
+        let added = self.change(|requests, now| requests.add(delete.clone(), now)).await?;
+        if let Err(error) = self.catalog.record_register(&Key::RowDeletes).await {
+            tracing::warn!(%error, "the root catalog does not record the log of row deletes yet");
+        }
+        Ok(added)
     }
 
     /// Returns the log with the progress since it was last stored, for the requests that `shown` selects. `exists` says
@@ -248,7 +261,7 @@ impl RowDeleteLog {
             .collect();
         for database in databases {
             let progress = if exists(database) {
-                match delete_progress(&self.bucket, database).await {
+                match delete_progress(self.catalog.bucket(), database).await {
                     Ok(progress) => Some(progress),
                     // Its requests stay pending, and those of other databases progress.
                     Err(ManifestError::Format(error)) => {
@@ -261,7 +274,7 @@ impl RowDeleteLog {
                 // Nothing is left of the database.
                 None
             };
-            let now = self.bucket.clock().now();
+            let now = self.catalog.bucket().clock().now();
             let pending = requests.requests.iter_mut().filter(|request| {
                 request.delete.database == database && request.completed.is_none()
             });
@@ -299,20 +312,22 @@ impl RowDeleteLog {
             return Ok(false);
         }
         let database = request.delete.database;
-        Ok(!has_segment_up_to(&self.bucket, database, stamp).await?)
+        Ok(!has_segment_up_to(self.catalog.bucket(), database, stamp).await?)
     }
 
     async fn change<R: Send>(
         &self,
         mut change: impl FnMut(&mut RowDeleteRequests, StoreTime) -> R + Send,
     ) -> Result<R, ManifestError> {
+        let known = self.read_register().await?;
+        let clock = self.catalog.bucket().clock();
         let commit = |base: &VersionedValue<RowDeleteRequests>| {
-            let now = base.current_at.or_else(|| self.bucket.clock().now()).ok_or(NoStoreTime)?;
+            let now = base.current_at.or_else(|| clock.now()).ok_or(NoStoreTime)?;
             let mut requests = RowDeleteRequests::clone(&base.value);
             let result = change(&mut requests, now);
             Ok::<_, NoStoreTime>(RegisterChange::Put(requests, result))
         };
-        match self.register.commit(None, commit).await? {
+        match self.register.commit(Some(known), commit).await? {
             CommitOutcome::Committed { result, .. } => Ok(result),
             CommitOutcome::Refused(error) => Err(ManifestError::OutcomeUnknown {
                 reason: error.to_string(),

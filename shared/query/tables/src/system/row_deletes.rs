@@ -86,7 +86,7 @@ impl SystemTableSource for RowDeletesSource {
         let root = self.catalog.root(Duration::ZERO).await.map_err(external)?;
         let exists = |database| root.value.databases().contains_key(&database);
         let is_shown = |database| self.database.is_none_or(|own| own == database);
-        let log = RowDeleteLog::new(self.catalog.bucket());
+        let log = RowDeleteLog::new(&self.catalog);
         let requests = log.read_progress(exists, is_shown).await.map_err(external)?;
         let shown: Vec<_> =
             requests.iter().filter(|request| is_shown(request.delete.database)).collect();

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{MemoryStore, World};
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, Store, World};
 
 use super::*;
 
-fn store() -> DocumentStore {
+const DATABASE: DatabaseId = DatabaseId::new(1);
+
+fn catalog() -> (Arc<MemoryStore>, Catalog) {
     let world = World::system();
     let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-    DocumentStore::new(&Bucket::new(memory, world), DatabaseId::new(1))
+    let bucket = Bucket::new(Arc::clone(&memory) as _, world);
+    let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
+    (memory, catalog)
 }
 
 fn named(name: &str, content: &str) -> NewDocument {
@@ -22,7 +26,8 @@ fn named(name: &str, content: &str) -> NewDocument {
 
 #[tokio::test]
 async fn a_document_is_stored_changed_and_deleted_by_version() {
-    let store = store();
+    let (_, catalog) = catalog();
+    let store = DocumentStore::new(&catalog, DATABASE);
     assert_eq!(store.read().await.unwrap().value.iter().count(), 0);
     let kind = DocumentKind::Query;
     let (id, first) = store.create(kind, named("one", "1")).await.unwrap();
@@ -39,7 +44,8 @@ async fn a_document_is_stored_changed_and_deleted_by_version() {
 
 #[tokio::test]
 async fn of_concurrent_changes_of_a_version_one_takes_effect() {
-    let store = store();
+    let (_, catalog) = catalog();
+    let store = DocumentStore::new(&catalog, DATABASE);
     let kind = DocumentKind::Dashboard;
     let (id, _) = store.create(kind, named("one", "0")).await.unwrap();
     let (one, two) = tokio::join!(
@@ -61,6 +67,25 @@ async fn of_concurrent_changes_of_a_version_one_takes_effect() {
         matches!(late, DocumentError::Conflict { present: 2, .. }),
         "{late}"
     );
+}
+
+#[tokio::test]
+async fn lost_documents_are_no_empty_list() {
+    let (memory, catalog) = catalog();
+    let store = DocumentStore::new(&catalog, DATABASE);
+    let kind = DocumentKind::Query;
+    store.create(kind, named("one", "1")).await.unwrap();
+    let key = Key::Documents(DATABASE);
+    memory.delete(&[key.to_string()]).await.unwrap();
+    let read = store.read().await.unwrap_err();
+    let changed = store.create(kind, named("two", "2")).await.unwrap_err();
+    for error in [read, changed] {
+        let text = format!("'{key}' is missing, although a catalog records it");
+        assert!(error.to_string().starts_with(&text), "{error}");
+    }
+    catalog.forget_register(&key).await.unwrap();
+    assert_eq!(store.read().await.unwrap().value.iter().count(), 0);
+    store.create(kind, named("two", "2")).await.unwrap();
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Cluster {
             content: "{}".to_owned(),
             updated_by: None,
         };
-        let documents = DocumentStore::new(&self.bucket, database);
+        let documents = DocumentStore::new(&self.catalog, database);
         documents.create(DocumentKind::Query, document).await.expect("a document");
         self.log_delete(database).await;
     }
@@ -176,7 +176,7 @@ impl Cluster {
             predicate: "zone='b'".to_owned(),
             stamp: None,
         };
-        RowDeleteLog::new(&self.bucket).add(delete).await.expect("a log of deletes");
+        RowDeleteLog::new(&self.catalog).add(delete).await.expect("a log of deletes");
     }
 
     async fn write(&self, lines: &str) {
