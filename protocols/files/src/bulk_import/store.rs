@@ -47,6 +47,9 @@ pub(crate) enum ImportStoreError {
     TooMany,
     #[error("the file of the job is gone")]
     NoFile,
+    /// The job was deleted or lost. It is not created again.
+    #[error("there is no import job '{0}'")]
+    NoJob(Ulid),
 }
 
 /// A job, or the reason why its register can't be read.
@@ -191,7 +194,7 @@ impl ImportStore {
         id: Ulid,
         file: &ImportedFile,
     ) -> Result<ImportJob, ImportStoreError> {
-        self.change(id, |job, now| {
+        self.commit(id, |job, now| {
             job.file = file.clone();
             job.created = Some(now);
             job.updated = Some(now);
@@ -255,10 +258,25 @@ impl ImportStore {
         .await
     }
 
+    /// Changes a job that exists.
     async fn change(
         &self,
         id: Ulid,
         change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ClaimRefusal> + Sync,
+    ) -> Result<ImportJob, ImportStoreError> {
+        self.commit(id, |job, now| {
+            if job.created.is_none() {
+                return Err(ImportStoreError::NoJob(id));
+            }
+            Ok(change(job, now)?)
+        })
+        .await
+    }
+
+    async fn commit(
+        &self,
+        id: Ulid,
+        change: impl Fn(&mut ImportJob, StoreTime) -> Result<(), ImportStoreError> + Sync,
     ) -> Result<ImportJob, ImportStoreError> {
         let commit = |base: &VersionedValue<ImportJob>| {
             let now = base
