@@ -127,7 +127,7 @@ impl BackupParts {
         database: &'a DatabaseInBackup,
         moment: Option<Stamp>,
     ) -> Result<PinnedDatabase<'a>, BackupError> {
-        let manifest = self.manifests.read(database.source, None).await?;
+        let manifest = self.existing_manifest(database.source).await?;
         let read = manifest.current_at.ok_or(BackupError::NoStoreTime)?;
         let (version, view) = match moment {
             None => (manifest.version, Arc::clone(&manifest.value)),
@@ -249,7 +249,7 @@ impl BackupParts {
     ) -> Result<(), BackupError> {
         let DatabaseInBackup { source, copy, .. } = *pinned.database;
         // The catalog is read after the rows, so it has all their columns.
-        let catalog = self.catalog.database(source, Duration::ZERO).await?;
+        let catalog = self.catalog.verified_database(source, Duration::ZERO).await?;
         let expired_before = match options.as_of.filter(|_| is_present) {
             Some(time) => catalog.value.cutoffs(time),
             None => Vec::new(),
@@ -272,7 +272,7 @@ impl BackupParts {
         copy: DatabaseId,
         options: CopyOptions,
     ) -> Result<(), BackupError> {
-        let manifest = self.manifests.read(held, None).await?;
+        let manifest = self.existing_manifest(held).await?;
         let (version, view) = (manifest.version, Arc::clone(&manifest.value));
         self.manifests.pin(held, manifest, version, copy).await?;
         self.manifests.adopt(held, &view, copy, COPIED_CATALOG, &[]).await?;
@@ -317,7 +317,9 @@ impl BackupParts {
             Ok::<_, RegisterError>(RegisterChange::Put(value.clone(), ()))
         };
         match self.documents(copy).commit(None, change).await? {
-            CommitOutcome::Committed { .. } => Ok(()),
+            CommitOutcome::Committed { .. } => {
+                Ok(self.catalog.record_register(&Key::Documents(copy)).await?)
+            }
             CommitOutcome::Refused(error) => Err(error.into()),
             CommitOutcome::Unknown { reason } => Err(BackupError::Unknown(reason)),
         }
@@ -361,6 +363,19 @@ impl BackupParts {
             }
         }
         Ok(())
+    }
+
+    /// Returns the newest manifest of a database; that of one that was never flushed is empty.
+    ///
+    /// # Errors
+    /// It is lost, or the store does not answer.
+    async fn existing_manifest(
+        &self,
+        database: DatabaseId,
+    ) -> Result<VersionedValue<Manifest>, BackupError> {
+        let register = self.manifests.register(database);
+        let read = self.manifests.read(database, None).await?;
+        Ok(self.catalog.verify_absence(&register, read).await?)
     }
 
     /// Returns the newest manifest of a copy.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
-use neap_bucket::{Bucket, ProtocolRules, StoreTime};
-use neap_catalog::{Catalog, origin, validate_database_name};
+use neap_bucket::{Bucket, Key, MissingObject, ProtocolRules, StoreTime};
+use neap_catalog::{ANY_AGE, Catalog, origin, validate_database_name};
 use neap_compact::Flusher;
 use neap_manifest::ManifestStore;
 use neap_wal::TailReader;
@@ -69,9 +69,15 @@ impl BackupEngine {
     /// Returns the register and the store's time.
     ///
     /// # Errors
-    /// The store does not answer, or the register is damaged.
+    /// The store does not answer, or the register is damaged or lost.
     pub async fn read(&self) -> Result<(Arc<BackupRegister>, StoreTime), BackupError> {
+        // The root catalog is read first: a backup is registered before it gets an entry there.
+        let root = self.parts.catalog.root(ANY_AGE).await?;
         let (register, now) = self.store.read().await?;
+        let is_held = root.value.databases().values().any(|entry| entry.backup.is_some());
+        if register.version == 0 && is_held {
+            return Err(MissingObject::needed_by(&Key::Backups, &Key::RootCatalog).into());
+        }
         Ok((register.value, now))
     }
 
@@ -140,6 +146,8 @@ impl BackupEngine {
                 return Err(BackupError::NotFound(text));
             }
         }
+        // A lost register is not created again.
+        self.read().await?;
         let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
         let begin = self.store.change(|register, now| {
             let name = request.name.clone().unwrap_or_else(|| default_name("backup", now));
@@ -229,6 +237,8 @@ impl BackupEngine {
             (Some(_), None) => return Err(no_backup()),
             (None, _) => None,
         };
+        // A lost register is not created again.
+        self.read().await?;
         let (id, holder) = (self.parts.bucket.draw_ulid(), self.draw_holder());
         let begin = self.store.change(|register, now| {
             let (backup, source) = match (&at_place, request.moment, &request.backup) {

@@ -6,12 +6,12 @@
 //! backups/<id>/objects/<key>   the objects that this backup has put, under the keys that they have in the cluster
 //! ```
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use neap_bucket::{Bucket, Key, PrefixedStore, Store, World};
+use neap_bucket::{Bucket, Key, MissingObject, PrefixedStore, Store, World};
 use ulid::Ulid;
 
-use crate::{BackupError, BackupStore};
+use crate::{BackupError, BackupStore, listing::list_sizes};
 
 /// Opens places for backups.
 pub trait BackupPlaces: fmt::Debug + Send + Sync + 'static {
@@ -66,6 +66,31 @@ impl BackupPlace {
     /// Returns the register of the place.
     pub(crate) fn register(&self) -> BackupStore {
         BackupStore::new(&self.bucket)
+    }
+
+    /// Returns the backups at the place, whether or not the register lists them.
+    pub(crate) async fn backups(&self) -> Result<BTreeSet<Ulid>, BackupError> {
+        let listed = list_sizes(&self.bucket, Key::BACKUPS_PREFIX).await?;
+        let backups = listed.keys().filter_map(|key| match key.parse() {
+            Ok(Key::BackupManifest(backup)) => Some(backup),
+            _ => None,
+        });
+        Ok(backups.collect())
+    }
+
+    /// Checks that the place has no backup except `own`, because its register does not exist.
+    ///
+    /// # Errors
+    /// `Missing` if it has one: the register is lost.
+    pub(crate) async fn check_unused(&self, own: Ulid) -> Result<(), BackupError> {
+        let backups = self.backups().await?;
+        match backups.into_iter().find(|backup| *backup != own) {
+            None => Ok(()),
+            Some(other) => {
+                let dependent = Key::BackupManifest(other);
+                Err(MissingObject::needed_by(&Key::Backups, &dependent).into())
+            }
+        }
     }
 
     /// Returns the objects that a backup has put, under the keys that they have in the cluster.

@@ -26,7 +26,7 @@ use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use crate::{
-    Backup, BackupError, BackupFinding, JobState, PlaceReport,
+    BackupError, BackupFinding, JobState, PlaceReport,
     backup_contents::{BackupContents, code_of},
     chain_store::ChainStore,
     listing::list_sizes,
@@ -42,35 +42,34 @@ const OBJECTS_AT_ONCE: usize = 8;
 type CheckedParts = BTreeMap<(Ulid, String), BTreeSet<u64>>;
 
 /// Checks the objects of all backups at a place: that those that the manifests and catalogs reference exist and have
-/// their sizes; with `full`, also their checksums.
+/// their sizes; with `full`, also their checksums. If the register of the place is damaged or missing, checks all backups
+/// whose lists of objects are there.
 ///
 /// # Errors
-/// The store does not answer, or the register of the place is damaged.
+/// The store does not answer.
 pub async fn check_place(
     store: Arc<dyn Store>,
     world: &World,
     full: bool,
 ) -> Result<PlaceReport, BackupError> {
     let place = BackupPlace::new(store, world);
-    let (register, _) = place.register().read().await?;
     let mut report = PlaceReport::default();
     let mut checked = CheckedParts::new();
-    for backup in register.value.backups() {
+    for (id, name) in backups_at(&place, &mut report.findings).await? {
         report.backups += 1;
-        match PlaceManifest::read(&place, backup.id).await {
+        match PlaceManifest::read(&place, id).await {
             Ok(manifest) => {
                 let check = BackupCheck {
                     place: &place,
-                    backup,
+                    name: &name,
                     manifest: &manifest,
                 };
                 check.run(full, &mut checked, &mut report).await?;
             }
             Err(error) => {
-                let key = Key::BackupManifest(backup.id).to_string();
                 report.findings.push(BackupFinding {
-                    backup: backup.name.clone(),
-                    key,
+                    backup: name,
+                    key: Key::BackupManifest(id).to_string(),
                     message: damage(error)?,
                 });
             }
@@ -78,6 +77,32 @@ pub async fn check_place(
     }
     report.findings.sort();
     Ok(report)
+}
+
+/// Returns the ids and names of the backups at a place. If the register is damaged or missing, reports that, and returns
+/// all backups that have a list of objects, with their ids as names.
+async fn backups_at(
+    place: &BackupPlace,
+    findings: &mut Vec<BackupFinding>,
+) -> Result<Vec<(Ulid, String)>, BackupError> {
+    let error = match place.register().read().await {
+        Ok((register, _)) if register.version > 0 => {
+            let backups = register.value.backups().iter();
+            return Ok(backups.map(|backup| (backup.id, backup.name.clone())).collect());
+        }
+        Ok(_) => None,
+        Err(BackupError::Format(error)) => Some(error),
+        Err(error) => return Err(error),
+    };
+    let backups = place.backups().await?;
+    match error {
+        Some(error) => findings.push(BackupFinding::of_register("", error)),
+        None => findings.extend(backups.iter().map(|backup| {
+            let message = "it is missing: the backup is not listed and can't be restored";
+            BackupFinding::of_register(backup, message)
+        })),
+    }
+    Ok(backups.into_iter().map(|id| (id, id.to_string())).collect())
 }
 
 /// Returns the description of an error that says that an object is damaged or missing.
@@ -99,7 +124,8 @@ fn damage(error: BackupError) -> Result<String, BackupError> {
 #[derive(Clone, Copy)]
 struct BackupCheck<'a> {
     place: &'a BackupPlace,
-    backup: &'a Backup,
+    /// The name of the backup, for findings.
+    name: &'a str,
     manifest: &'a PlaceManifest,
 }
 
@@ -110,9 +136,10 @@ impl BackupCheck<'_> {
         checked: &mut CheckedParts,
         report: &mut PlaceReport,
     ) -> Result<(), BackupError> {
-        if self.backup.job.state == JobState::Incomplete {
-            let message = self.backup.job.error.clone().unwrap_or_default();
-            let key = Key::BackupManifest(self.backup.id).to_string();
+        let backup = &self.manifest.backup;
+        if backup.job.state == JobState::Incomplete {
+            let message = backup.job.error.clone().unwrap_or_default();
+            let key = Key::BackupManifest(backup.id).to_string();
             report.findings.push(self.finding(&key, message));
         }
         let contents = self.contents(&mut report.findings).await?;
@@ -147,7 +174,7 @@ impl BackupCheck<'_> {
         let stored = self.manifest.objects.get(key);
         let prefix = stored.map(|object| Key::backup_objects_prefix(object.put_by));
         BackupFinding {
-            backup: self.backup.name.clone(),
+            backup: self.name.to_owned(),
             key: format!("{}{key}", prefix.unwrap_or_default()),
             message,
         }

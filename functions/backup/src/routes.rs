@@ -420,7 +420,9 @@ fn api_error(error: BackupError) -> ApiError {
         BackupError::NotFound(_) => Kind::NotFound,
         BackupError::Conflict(_) => Kind::Conflict,
         BackupError::Limit(_) => Kind::Limit,
-        BackupError::Damaged { .. } | BackupError::Format(_) => Kind::Corrupt,
+        BackupError::Damaged { .. } | BackupError::Format(_) | BackupError::Missing(_) => {
+            Kind::Corrupt
+        }
         BackupError::Unknown(_) => Kind::Unknown,
         _ => Kind::Unavailable,
     };

@@ -129,6 +129,9 @@ impl BackupParts {
         let place = self.open_place(place_name)?;
         let at_place = place.register();
         let (listed, _) = at_place.read().await?;
+        if listed.version == 0 {
+            place.check_unused(backup.id).await?;
+        }
         listed.value.check_cluster(cluster)?;
         let known = [Some(backup.id), backup.replaces];
         let other = listed.value.find_restorable(&backup.name);

@@ -1,5 +1,7 @@
 //! Checks that backups are complete.
 
+use std::collections::BTreeSet;
+
 use neap_bucket::{Bucket, Key, RECENT_PUT_IDS, Register};
 use neap_catalog::RootCatalog;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use crate::{BackupError, BackupStore};
 /// A damaged or missing part of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct BackupFinding {
-    /// The name of the backup.
+    /// The name of the backup, its id if the register does not name it, or nothing if all backups are affected.
     pub backup: String,
     /// The key of the object, at the place or in the bucket.
     pub key: String,
@@ -30,16 +32,43 @@ pub struct PlaceReport {
     pub findings: Vec<BackupFinding>,
 }
 
-/// Checks that the copies of all completed backups in the bucket of a cluster are held. The check of the bucket checks
-/// their objects, as those of every database.
+impl BackupFinding {
+    /// The register of backups is damaged or missing, and with it the backup.
+    pub(crate) fn of_register(backup: impl ToString, message: impl ToString) -> Self {
+        Self {
+            backup: backup.to_string(),
+            key: Key::Backups.to_string(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// Checks that the register of backups in the bucket of a cluster is intact, and that the copies of all completed backups
+/// in the bucket are held. The check of the bucket checks their objects, as those of every database, and the root catalog.
 ///
 /// # Errors
-/// The store does not answer, or a register is damaged.
+/// The store does not answer.
 pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, BackupError> {
     let roots = Register::<RootCatalog>::new(bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
     // A backup that was deleted in the meantime is not in the register any more.
-    let root = roots.read(None).await?.value;
-    let (register, _) = BackupStore::new(bucket).read().await?;
+    let root = match roots.read(None).await.map_err(BackupError::from) {
+        Ok(root) => root.value,
+        Err(BackupError::Format(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let held: BTreeSet<_> = root.databases().values().filter_map(|entry| entry.backup).collect();
+    let register = match BackupStore::new(bucket).read().await {
+        Ok((register, _)) if register.version > 0 => register,
+        Ok(_) => {
+            let message = "it is missing: the copies of the backup can't be restored by its name";
+            let lost = held.iter().map(|backup| BackupFinding::of_register(backup, message));
+            return Ok(lost.collect());
+        }
+        Err(BackupError::Format(error)) => {
+            return Ok(vec![BackupFinding::of_register("", error)]);
+        }
+        Err(error) => return Err(error),
+    };
     let in_bucket = register
         .value
         .backups()

@@ -7,6 +7,7 @@ mod faulty_engine;
 mod histories;
 mod keeper;
 mod kills;
+mod lost_registers;
 mod plugins;
 mod retention;
 pub(crate) mod test_cluster;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::{BackupPolicy, Bucket, CodeHash, Get, GetOptions, Key, ObjectFormat, PutMode};
+use neap_bucket::{BackupPolicy, Bucket, CodeHash, Get, GetOptions, Key, PutMode, formats};
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
 use super::test_cluster::TestCluster;
@@ -12,12 +12,6 @@ use crate::{
 };
 
 const PLACE: &str = "elsewhere";
-
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"TEST",
-    kind: "code",
-    version: 1,
-};
 
 const CODE: CodeHash = CodeHash([1; 32]);
 
@@ -37,7 +31,7 @@ async fn has_code(bucket: &Bucket) -> bool {
 impl TestCluster {
     /// Creates a trigger of database "one" whose code is in the bucket.
     async fn create_trigger(&self) {
-        let object = FORMAT.encode(1, b"code");
+        let object = formats::PLUGIN_CODE.encode(1, b"code");
         let put = self.bucket.put(&Key::PluginCode(CODE), object, PutMode::Overwrite);
         put.await.unwrap();
         let trigger = NewTrigger {
