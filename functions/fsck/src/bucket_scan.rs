@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neap_bucket::{Bucket, CheckPolicy, Key, ListEntry, PurgePolicy, verify_checksum};
+use neap_bucket::{Bucket, CheckPolicy, Key, ListEntry, PurgePolicy};
 use neap_schema::DatabaseId;
+use ulid::Ulid;
 
 use crate::{
-    Finding, FindingKind, FsckError,
+    Finding, FindingKind, FsckError, messages,
     store::{fetch, list},
 };
 
@@ -24,8 +25,12 @@ pub(crate) struct BucketScan {
     pub(crate) aliens: Vec<Finding>,
     /// The scanned databases, with the number and bytes of their objects.
     pub(crate) databases: BTreeMap<DatabaseId, ObjectTotals>,
-    /// Objects that are compared with the checksums in their headers.
-    checksummed: Vec<Key>,
+    /// The registers of the cluster that exist.
+    pub(crate) registers: BTreeSet<Key>,
+    /// Objects whose headers are verified.
+    with_header: Vec<Key>,
+    /// Imported files.
+    import_files: BTreeSet<Ulid>,
 }
 
 impl BucketScan {
@@ -66,28 +71,45 @@ impl BucketScan {
             found.objects += 1;
             found.bytes += entry.size_bytes;
         }
-        if policy.check == CheckPolicy::Checksum {
-            self.checksummed.push(key);
+        if let Key::ImportFile(job) = key {
+            self.import_files.insert(job);
+        }
+        if key.is_register() && key.database().is_none() {
+            self.registers.insert(key.clone());
+        }
+        if policy.check == CheckPolicy::Header {
+            self.with_header.push(key);
         }
     }
 
-    /// Compares objects with the checksums in their headers. Objects that are gone by now are no finding.
-    pub(crate) async fn verify_checksums(
-        &self,
-        bucket: &Bucket,
-    ) -> Result<Vec<Finding>, FsckError> {
+    /// Verifies objects as their readers do. Objects that are gone by now are no finding.
+    pub(crate) async fn verify_headers(&self, bucket: &Bucket) -> Result<Vec<Finding>, FsckError> {
         let mut findings = Vec::new();
-        for key in &self.checksummed {
+        for key in &self.with_header {
             let object = fetch(bucket, key, None).await?;
-            if let Some(Err(reason)) = object.as_deref().map(verify_checksum) {
-                findings.push(Finding::error(FindingKind::Damaged, reason).at(key));
+            if let Some(Err(error)) = object.map(|object| key.verify(&object)) {
+                findings.push(messages::format_finding(&error));
             }
         }
         Ok(findings)
     }
 
+    /// Returns findings about imported files without a job.
+    fn files_without_jobs(&self) -> Vec<Finding> {
+        let jobs = self.import_files.iter().map(|job| Key::ImportJob(*job));
+        let missing = jobs.filter(|job| !self.registers.contains(job));
+        missing
+            .map(|job| {
+                let message = "it does not exist, but its file does: an upload did not end, or the job is lost; \
+                               the file is deleted after a day";
+                Finding::note(FindingKind::Missing, message).at(job)
+            })
+            .collect()
+    }
+
     /// Returns the findings, without databases that are known by now.
     pub(crate) fn findings(self, known: &BTreeSet<DatabaseId>) -> impl Iterator<Item = Finding> {
+        let files = self.files_without_jobs();
         let unknown = self.databases.into_iter().filter(|(database, _)| !known.contains(database));
         let findings = unknown.map(|(database, ObjectTotals { objects, bytes })| {
             let message = format!(
@@ -96,6 +118,6 @@ impl BucketScan {
             let finding = Finding::warning(FindingKind::UnknownDatabase, message);
             finding.at(format_args!("db/{database}/"))
         });
-        self.aliens.into_iter().chain(findings.collect::<Vec<_>>())
+        self.aliens.into_iter().chain(files).chain(findings.collect::<Vec<_>>())
     }
 }

@@ -21,7 +21,9 @@ use crate::{
     forgotten_deletes,
     fsck::DatabaseTarget,
     manifest_contents::ManifestContents,
-    messages, plugin_code, recorded_damage,
+    messages,
+    missing_registers::DatabaseRegisters,
+    plugin_code, recorded_damage,
     references::{
         catalog_contradictions, missing_data, out_of_order, overlaps, section_contradictions,
         table_name,
@@ -44,6 +46,7 @@ pub(crate) struct DatabaseCheckResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) totals: FsckTotals,
     pub(crate) repairs: RepairPlan,
+    has_lost_manifest: bool,
 }
 
 impl DatabaseTarget<'_> {
@@ -56,6 +59,10 @@ impl DatabaseTarget<'_> {
         for _ in 0..MAX_ATTEMPTS {
             checked = self.check_once(progress).await?;
             let is_wrong = |finding: &Finding| finding.severity > Severity::Note;
+            if checked.has_lost_manifest && self.has_manifest().await? {
+                // It was created and recorded after it was read.
+                continue;
+            }
             let Some(base) = &checked.repairs.base else {
                 break;
             };
@@ -74,6 +81,14 @@ impl DatabaseTarget<'_> {
         Ok(checked)
     }
 
+    async fn has_manifest(&self) -> Result<bool, FsckError> {
+        match self.fsck.manifests.read(self.id, None).await {
+            Ok(manifest) => Ok(manifest.version > 0),
+            Err(ManifestError::Format(_)) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn check_once(
         &self,
         progress: &(dyn Fn(FsckProgress<'_>) + Sync),
@@ -81,7 +96,7 @@ impl DatabaseTarget<'_> {
         let bucket = &self.fsck.bucket;
         let mut checked = DatabaseCheckResult::default();
         checked.totals.databases = 1;
-        let manifest = match self.fsck.manifests.read(self.id, None).await {
+        let read_manifest = match self.fsck.manifests.read(self.id, None).await {
             Ok(manifest) => Some(manifest),
             Err(ManifestError::Format(error)) => {
                 checked.findings.push(messages::format_finding(&error));
@@ -90,32 +105,46 @@ impl DatabaseTarget<'_> {
             Err(error) => return Err(error.into()),
         };
         let mut named = ManifestContents::default();
-        if let Some(manifest) = &manifest {
+        if let Some(manifest) = &read_manifest {
             named = self.load(&manifest.value, &mut checked.findings).await?;
         }
         let inventories = self.inventories(&named).await?;
         let caches = CacheInventory::list(bucket, self.id).await?;
         let own = inventories.get(&self.id);
         checked.findings.extend(named.findings(own));
-        let mark = manifest.as_ref().map(|it| it.value.low_water_mark);
+        let mark = read_manifest.as_ref().map(|it| it.value.low_water_mark);
         let mut tail = match mark {
             Some(mark) => tail::inventory(bucket, self.id, mark).await?,
             None => TailInventory::default(),
         };
-        if let Some(manifest) = &manifest {
+        if let Some(manifest) = &read_manifest {
             tail.exclude(|name| manifest.value.is_quarantined(name));
         }
         // The catalog is read last, so that it includes all tables and columns of the data read before.
         let key = Key::DatabaseCatalog(self.id);
-        let catalog: Option<VersionedValue<DatabaseCatalog>> =
+        let read_catalog: Option<VersionedValue<DatabaseCatalog>> =
             self.register(key, &mut checked.findings).await?;
         let key = Key::Documents(self.id);
-        self.register::<DatabaseDocuments>(key, &mut checked.findings).await?;
+        let documents = self.register::<DatabaseDocuments>(key, &mut checked.findings).await?;
         let key = Key::ViewProgress(self.id);
-        self.register::<ViewProgress>(key, &mut checked.findings).await?;
+        let views = self.register::<ViewProgress>(key, &mut checked.findings).await?;
+        let missing = self.missing_registers(&DatabaseRegisters {
+            manifest: read_manifest.as_ref(),
+            catalog: read_catalog.as_ref(),
+            documents: documents.as_ref(),
+            views: views.as_ref(),
+            tail: &tail,
+            data_objects: own.map_or(0, BTreeMap::len),
+        });
         let now = bucket.clock().now();
-        checked.count(&named, own, &caches, &tail, catalog.as_ref());
+        checked.count(&named, own, &caches, &tail, read_catalog.as_ref());
         checked.findings.extend(tail.findings(self.id, now));
+        checked.findings.extend(missing.findings);
+        checked.repairs.expendable = missing.expendable;
+        checked.has_lost_manifest = missing.manifest;
+        // Without one of them, everything else looks wrong.
+        let manifest = read_manifest.filter(|_| !missing.manifest);
+        let catalog = read_catalog.filter(|_| !missing.catalog);
         if let (Some(manifest), Some(catalog)) = (manifest, catalog) {
             checked.findings.extend(
                 catalog_contradictions(&catalog.value)
@@ -130,6 +159,9 @@ impl DatabaseTarget<'_> {
                     checked.findings.extend(finding);
                 }
             }
+            checked
+                .findings
+                .extend(self.check_checkpoints(&manifest, &catalog.value).await?);
             let known = recorded_damage::recorded_damage(self.id, &manifest.value, &catalog.value);
             checked.findings.extend(known);
             checked.findings.extend(self.mark_ahead(&manifest.value, now));
@@ -152,9 +184,9 @@ impl DatabaseTarget<'_> {
                 let orphans = caches.orphans(self.id, &manifest.value, now);
                 checked.findings.extend(orphans);
             }
-            if let (Some(own), Some(now), false) =
-                (inventories.get(&self.id), now, !named.unreadable.is_empty())
-            {
+            // Without a manifest, nothing tells which objects are unreferenced.
+            let is_known = manifest.version > 0 && named.unreadable.is_empty();
+            if let (Some(own), Some(now), true) = (inventories.get(&self.id), now, is_known) {
                 self.find_orphans(own, &named, now, &mut checked);
             }
             if self.full {
@@ -205,6 +237,7 @@ impl DatabaseTarget<'_> {
                 Ok(None)
             }
             Err(RegisterError::Store(error)) => Err(error.into()),
+            Err(error @ RegisterError::Missing(_)) => Err(error.into()),
         }
     }
 

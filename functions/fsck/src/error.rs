@@ -1,6 +1,7 @@
 //! Errors of a check or a repair.
 
 use neap_bucket::{RegisterError, StoreError};
+use neap_catalog::CatalogError;
 use neap_manifest::{ManifestError, QuarantineError};
 
 /// Why a check or a repair failed. Damage is not an error but a finding.
@@ -27,6 +28,9 @@ pub enum FsckError {
     /// A register could not be written.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A catalog could not be read or changed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// A listing has too many pages.
     #[error("the listing of '{prefix}' has more than {pages} pages")]
     ListingTooLong {

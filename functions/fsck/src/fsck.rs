@@ -6,12 +6,13 @@ use neap_bucket::{
     Bucket, Key, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS, Register, RegisterError,
     VersionedValue,
 };
-use neap_catalog::{PurgeState, RootCatalog};
+use neap_catalog::{Catalog, PurgeState, RootCatalog};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, FsckError, FsckReport, bucket_scan::BucketScan, messages, plugin_code,
+    Finding, FsckError, FsckReport, bucket_scan::BucketScan, cluster_registers, messages,
+    plugin_code, repair::begin_anew,
 };
 
 /// Options of a check.
@@ -49,6 +50,8 @@ pub(crate) struct DatabaseTarget<'a> {
     pub(crate) fsck: &'a Fsck,
     pub(crate) id: DatabaseId,
     pub(crate) name: &'a str,
+    /// Whether it is neither dropped nor a copy that is hidden.
+    pub(crate) is_live: bool,
     pub(crate) full: bool,
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct DatabaseInfo {
     pub(crate) name: String,
     /// Whether it may have data.
     pub(crate) has_data: bool,
+    /// Whether it is neither dropped nor a copy that is hidden.
+    pub(crate) is_live: bool,
 }
 
 impl Fsck {
@@ -89,7 +94,11 @@ impl Fsck {
                     Some(_) => None,
                 };
                 if let Some(sweep) = &sweep {
-                    report_missing_root(root, sweep, &mut report);
+                    let (findings, expendable) = cluster_registers::missing_registers(root, sweep);
+                    findings.into_iter().for_each(|finding| report.add(finding));
+                    if options.repair {
+                        report.repaired = begin_anew(&self.catalog(), &expendable).await?;
+                    }
                 }
                 (entries, sweep)
             }
@@ -100,6 +109,7 @@ impl Fsck {
                     id: *id,
                     name: format!("database {id}"),
                     has_data: true,
+                    is_live: true,
                 });
                 (entries.collect(), Some(sweep))
             }
@@ -117,7 +127,7 @@ impl Fsck {
         }
         if let Some(sweep) = sweep {
             if options.full {
-                for finding in sweep.verify_checksums(&self.bucket).await? {
+                for finding in sweep.verify_headers(&self.bucket).await? {
                     // The users of the object may have been reported with it.
                     if !report.findings.iter().any(|known| known.key == finding.key) {
                         report.add(finding);
@@ -150,6 +160,7 @@ impl Fsck {
             fsck: self,
             id: entry.id,
             name: &entry.name,
+            is_live: entry.is_live,
             full: options.full,
         };
         let checked = target.check(progress).await?;
@@ -157,7 +168,8 @@ impl Fsck {
         checked.findings.into_iter().for_each(|finding| report.add(finding));
         if options.repair {
             let repairs = checked.repairs;
-            let done = repairs.commit(&self.manifests, entry.id, &entry.name).await?;
+            let catalog = self.catalog();
+            let done = repairs.commit(&self.manifests, &catalog, entry.id, &entry.name).await?;
             report.repaired.extend(done);
         }
         Ok(())
@@ -173,7 +185,13 @@ impl Fsck {
             Ok(root) => Ok(Ok(root)),
             Err(RegisterError::Format(error)) => Ok(Err(messages::format_finding(&error))),
             Err(RegisterError::Store(error)) => Err(error.into()),
+            Err(error @ RegisterError::Missing(_)) => Err(error.into()),
         }
+    }
+
+    /// Returns the catalogs, for repairs. The margins are those of a new cluster, which a repair does not create.
+    fn catalog(&self) -> Catalog {
+        Catalog::new(self.bucket.clone(), ProtocolMargins::NETWORK, None)
     }
 }
 
@@ -184,6 +202,7 @@ pub(crate) fn entries(root: &RootCatalog) -> Vec<DatabaseInfo> {
             id: *id,
             name: entry.name.clone(),
             has_data: entry.deletion.is_none_or(|it| it.purge != PurgeState::Done),
+            is_live: entry.deletion.is_none(),
         })
         .collect()
 }
@@ -201,18 +220,5 @@ pub(crate) fn select_databases<'a>(
         Err(FsckError::DatabaseNotFound(name.to_owned()))
     } else {
         Ok(named)
-    }
-}
-
-/// Reports a missing root catalog if there are databases. Without databases, the bucket is unused.
-fn report_missing_root(
-    root: &VersionedValue<RootCatalog>,
-    sweep: &BucketScan,
-    report: &mut FsckReport,
-) {
-    if root.version == 0 && !sweep.databases.is_empty() {
-        let databases = sweep.databases.len();
-        let message = format!("it is gone, and there are objects of {databases} databases");
-        report.add(Finding::error(FindingKind::Missing, message).at(Key::RootCatalog));
     }
 }

@@ -28,6 +28,7 @@
 
 mod bucket_scan;
 mod caches;
+mod cluster_registers;
 mod database;
 mod error;
 mod finding;
@@ -36,6 +37,7 @@ mod fsck;
 mod lost_rows;
 mod manifest_contents;
 mod messages;
+mod missing_registers;
 mod plugin_code;
 mod quarantine;
 mod recorded_damage;

@@ -1,8 +1,8 @@
 //! Checks the code of plugins. Triggers and uploaded plugins refer to it.
 
-use neap_bucket::{Bucket, CodeHash, Key, verify_checksum};
+use neap_bucket::{Bucket, CodeHash, Key};
 
-use crate::{Finding, FindingKind, FsckError, store::fetch};
+use crate::{Finding, FindingKind, FsckError, messages, store::fetch};
 
 /// Checks that code exists and is intact. `user` names the trigger or plugin that needs it.
 pub(crate) async fn check(
@@ -12,10 +12,11 @@ pub(crate) async fn check(
 ) -> Result<Option<Finding>, FsckError> {
     let key = Key::PluginCode(code);
     let flaw = match fetch(bucket, &key, None).await? {
-        None => Some((FindingKind::Missing, "it is gone".to_owned())),
-        Some(object) => verify_checksum(&object).err().map(|reason| (FindingKind::Damaged, reason)),
+        None => Some(Finding::error(FindingKind::Missing, "it is gone").at(&key)),
+        Some(object) => key.verify(&object).err().map(|error| messages::format_finding(&error)),
     };
-    Ok(flaw.map(|(kind, reason)| {
-        Finding::error(kind, format!("{reason}; {user} can't run without it")).at(key)
+    Ok(flaw.map(|finding| Finding {
+        message: format!("{}; {user} can't run without it", finding.message),
+        ..finding
     }))
 }

@@ -17,6 +17,7 @@ use crate::{
     fsck::{DatabaseTarget, entries, select_databases},
     lost_rows::{LostObject, LostTable},
     messages,
+    missing_registers::lost_manifest,
     sections::read_all,
     store::fetch,
 };
@@ -126,6 +127,7 @@ impl Fsck {
                 fsck: self,
                 id: entry.id,
                 name: &entry.name,
+                is_live: entry.is_live,
                 full: false,
             };
             lost.extend(target.quarantine(part, commit).await?);
@@ -152,6 +154,7 @@ impl Fsck {
             fsck: self,
             id: database,
             name: "",
+            is_live: false,
             full: false,
         };
         target.quarantine(object, true).await
@@ -189,6 +192,10 @@ impl DatabaseTarget<'_> {
     ) -> Result<Vec<LostObject>, FsckError> {
         let manifest = self.fsck.manifests.read(self.id, None).await?;
         let catalog = self.known_catalog().await?;
+        let key = Key::Manifest(self.id);
+        if let Some(missing) = lost_manifest(&key, &manifest, &catalog) {
+            return Err(RegisterError::from(missing).into());
+        }
         let mut recorded = manifest.value.damage.iter();
         let found = match recorded.find(|record| part.names(record, self.id)) {
             Some(record) => vec![DamagedObject::from(record.clone())],

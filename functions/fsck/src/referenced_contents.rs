@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use neap_bucket::{CheckPolicy, Key, verify_checksum};
+use neap_bucket::Key;
 use neap_manifest::{Manifest, ManifestError, ManifestStore, PageRef, Section};
 use neap_schema::DatabaseId;
+
+use crate::messages;
 
 /// The sections and pages that a manifest references, by the keys of their objects.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +61,8 @@ impl ReferencedContents {
         sections.chain(pages.map(|page| page.offset))
     }
 
-    /// Verifies the checksums of an object: those of its referenced sections or pages, or that in its header. The error
-    /// describes the damage.
+    /// Verifies an object: the checksums of its referenced sections or pages, or its header. The error describes the
+    /// damage.
     pub fn verify(&self, key: &Key, object: &Bytes) -> Result<(), String> {
         match key {
             Key::Parquet(..) | Key::Bundle(..) => {
@@ -82,8 +84,7 @@ impl ReferencedContents {
             }
             // The manifest has its checksum, and compaction builds it again.
             Key::Cache(..) => Ok(()),
-            _ if key.policy().check == CheckPolicy::Listed => Ok(()),
-            _ => verify_checksum(object),
+            _ => key.verify(object).map_err(|error| messages::format_finding(&error).message),
         }
     }
 }

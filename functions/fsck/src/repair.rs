@@ -1,8 +1,10 @@
-//! Safe repairs: statistics are recomputed from the rows, and unreferenced objects are condemned for the collector.
+//! Safe repairs: statistics are recomputed from the rows, unreferenced objects are condemned for the collector, and lost
+//! registers without rows begin anew.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::VersionedValue;
+use neap_bucket::{Key, VersionedValue};
+use neap_catalog::Catalog;
 use neap_manifest::{
     CacheCommit, CacheOutcome, Corrections, GarbageCollection, Manifest, ManifestError,
     ManifestStore, ObjectName, PageRef, RecordedDelete, Section,
@@ -26,6 +28,8 @@ pub(crate) struct RepairPlan {
     pub(crate) orphans: BTreeSet<ObjectName>,
     /// Caches whose objects are missing or damaged.
     pub(crate) caches: BTreeSet<CacheId>,
+    /// Lost registers that begin anew.
+    pub(crate) expendable: Vec<Key>,
 }
 
 impl RepairPlan {
@@ -33,10 +37,11 @@ impl RepairPlan {
     pub(crate) async fn commit(
         self,
         manifests: &ManifestStore,
+        catalog: &Catalog,
         database: DatabaseId,
         name: &str,
     ) -> Result<Vec<String>, FsckError> {
-        let mut done = Vec::new();
+        let mut done = begin_anew(catalog, &self.expendable).await?;
         let Some(mut base) = self.base else {
             return Ok(done);
         };
@@ -86,6 +91,19 @@ impl RepairPlan {
         }
         Ok(done)
     }
+}
+
+/// Lets lost registers begin anew. Returns descriptions of them.
+pub(crate) async fn begin_anew(
+    catalog: &Catalog,
+    registers: &[Key],
+) -> Result<Vec<String>, FsckError> {
+    let mut done = Vec::new();
+    for key in registers {
+        catalog.forget_register(key).await?;
+        done.push(format!("the lost register {key} begins anew"));
+    }
+    Ok(done)
 }
 
 /// Removes the entries of caches from the manifest, so that the caches are rebuilt.

@@ -163,6 +163,7 @@ impl Scrubber {
             fsck: &self.fsck,
             id: database.id,
             name: &database.name,
+            is_live: database.is_live,
             full: false,
         };
         let finding = match target.page(page).await? {

@@ -5,6 +5,7 @@ mod caches;
 mod clean;
 mod damage;
 mod key_kinds;
+mod lost_registers;
 mod quarantine;
 mod repair;
 mod scrub;

@@ -1,16 +1,10 @@
 //! The check reads the objects of every kind of key as its policy says.
 
-use neap_bucket::{CheckPolicy, CodeHash, ObjectFormat, PurgePolicy};
+use neap_bucket::{CheckPolicy, CodeHash, PurgePolicy, formats};
 use neap_catalog::{ErrorBehavior, NewPlugin, NewTrigger, TriggerSpecification};
 
-use super::*;
-use crate::FindingKind;
-
-const FORMAT: ObjectFormat = ObjectFormat {
-    magic: *b"TEST",
-    kind: "test",
-    version: 1,
-};
+use super::{lost_registers::valid_object, *};
+use crate::{FindingKind, Severity};
 
 fn is_reported(report: &FsckReport, key: &Key, kind: FindingKind) -> bool {
     let text = key.to_string();
@@ -38,22 +32,64 @@ async fn damage_of_every_register_of_a_database_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_check_compares_objects_with_the_checksums_in_their_headers() {
+async fn a_full_check_verifies_the_header_of_each_object_as_its_readers_do() {
     let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let kinds = Key::one_of_each_kind(stage.database)
         .into_iter()
-        .filter(|key| key.policy().check == CheckPolicy::Checksum);
+        .filter(|key| key.policy().check == CheckPolicy::Header);
     for key in kinds {
-        let object = FORMAT.encode(1, b"payload");
-        stage.put(&key.to_string(), object.to_vec()).await;
+        let object = valid_object(&key);
+        let last = object.len() - 1;
+        stage.put(&key.to_string(), object.clone()).await;
         assert_eq!(lines(&stage.full().await), "", "{key}");
-        stage.flip_bit(&key, object.len() - 1).await;
-        assert_eq!(lines(&stage.quick().await), "", "{key}");
-        let report = stage.full().await;
-        assert!(is_reported(&report, &key, FindingKind::Damaged), "{key}");
+        // The checksum does not cover the header.
+        for (at, kind) in [
+            (0, FindingKind::Damaged),
+            (4, FindingKind::Newer),
+            (last, FindingKind::Damaged),
+        ] {
+            stage.flip_bit(&key, at).await;
+            assert_eq!(lines(&stage.quick().await), "", "{key}");
+            let report = stage.full().await;
+            assert!(is_reported(&report, &key, kind), "{key}: {report}");
+            assert_eq!(report.findings.len(), 1, "{key}: {report}");
+            stage.put(&key.to_string(), object.clone()).await;
+        }
         stage.delete(&key).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_version_of_every_register_is_reported_and_the_rest_is_checked() {
+    let (stage, keys) = FsckFixture::with_all_registers().await;
+    let bundle = stage.sections(CPU).await[0].key(stage.database);
+    for key in keys {
+        let object = stage.bytes(&key).await;
+        let mut newer = object.clone();
+        newer[4] = 99;
+        stage.put(&key.to_string(), newer).await;
+        let report = stage.full().await;
+        assert!(
+            is_reported(&report, &key, FindingKind::Newer),
+            "{key}: {report}"
+        );
+        let errors = report.findings.iter().filter(|one| one.severity == Severity::Error);
+        assert_eq!(errors.count(), 1, "{key}: {report}");
+        // The check continues behind it: damage elsewhere is found, too.
+        if !matches!(key, Key::Manifest(_) | Key::DatabaseCatalog(_)) {
+            let intact = stage.bytes(&bundle).await;
+            stage.flip_bit(&bundle, 10).await;
+            let report = stage.full().await;
+            assert!(
+                is_reported(&report, &bundle, FindingKind::Damaged),
+                "{key}: {report}"
+            );
+            stage.put(&bundle.to_string(), intact).await;
+        }
+        stage.put(&key.to_string(), object).await;
+    }
+    assert!(stage.full().await.clean);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +142,12 @@ async fn missing_and_damaged_code_of_plugins_is_reported() {
         assert!(is_reported(&report, &key, FindingKind::Missing), "{key}");
         let text = lines(&report);
         assert!(text.contains(user), "{text}");
-        stage.put(&key.to_string(), FORMAT.encode(1, b"code").to_vec()).await;
+        stage
+            .put(
+                &key.to_string(),
+                formats::PLUGIN_CODE.encode(1, b"code").to_vec(),
+            )
+            .await;
     }
     assert_eq!(lines(&stage.full().await), "");
     let key = Key::PluginCode(of_trigger);
