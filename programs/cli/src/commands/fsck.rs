@@ -87,9 +87,13 @@ pub(super) async fn run(
     let lost = quarantine(args, &fsck, &stores, console).await?;
     let mut report = check(&fsck, &options, console).await?;
     report.lost = lost;
-    if args.database.is_none() && report.clean {
+    if args.database.is_none() {
         for finding in check_backups(&stores.bucket).await? {
-            report.add(damaged_backup(finding));
+            // A full check has verified the register, too.
+            let is_known = |known: &Finding| known.key.as_ref() == Some(&finding.key);
+            if !report.findings.iter().any(is_known) {
+                report.add(damaged_backup(finding));
+            }
         }
     }
     print(&report, args, console)
@@ -131,7 +135,10 @@ async fn check_place(
 }
 
 fn damaged_backup(finding: BackupFinding) -> Finding {
-    let message = format!("backup {:?}: {}", finding.backup, finding.message);
+    let message = match finding.backup.as_str() {
+        "" => finding.message,
+        backup => format!("backup {backup:?}: {}", finding.message),
+    };
     Finding {
         key: Some(finding.key),
         ..Finding::error(FindingKind::DamagedBackup, message)

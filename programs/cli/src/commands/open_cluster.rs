@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat};
-use neap_bucket::{Get, GetOptions, Key, Stamp, StoreConfig, StoreTime, World};
-use neap_catalog::{Catalog, DatabaseEntry, RootCatalog};
+use neap_bucket::{Get, GetOptions, Key, MissingObject, Stamp, StoreConfig, StoreTime, World};
+use neap_catalog::{Catalog, CatalogError, DatabaseEntry, RootCatalog};
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use neap_server::stores::{Stores, StoresError, data_directory};
@@ -69,13 +69,18 @@ pub(super) fn check_directory(config: &StoreConfig) -> Result<(), CommandError> 
     }
 }
 
-/// Refuses an unused store, because it is most likely not the intended one.
+/// Refuses an unused store, because it is most likely not the intended one, and one whose root catalog is lost.
 pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
-    let root = stores.bucket.get(&Key::RootCatalog, GetOptions::default());
-    match root.await.map_err(StoresError::Store)?.value {
-        Get::Missing => Err(CommandError::NoCluster(stores.place.clone())),
-        Get::Found(_) | Get::Unchanged => Ok(()),
+    let key = Key::RootCatalog;
+    let root = stores.bucket.get(&key, GetOptions::default());
+    if !matches!(root.await.map_err(StoresError::Store)?.value, Get::Missing) {
+        return Ok(());
     }
+    let dependent = stores.bucket.find_dependent(&key).await.map_err(StoresError::Store)?;
+    Err(match dependent {
+        None => CommandError::NoCluster(stores.place.clone()),
+        Some(dependent) => CatalogError::from(MissingObject::needed_by(&key, &dependent)).into(),
+    })
 }
 
 fn find<'a>(root: &'a RootCatalog, name: &str) -> Option<(DatabaseId, &'a DatabaseEntry)> {

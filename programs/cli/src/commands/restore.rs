@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use neap_bucket::{Stamp, StoreConfig, World};
+use neap_bucket::{Key, Stamp, StoreConfig, World};
 use neap_catalog::CopyOptions;
 use neap_manifest::{Manifest, RestoreError, VersionGone};
 use neap_server::console::Console;
@@ -56,8 +56,9 @@ pub(super) async fn run(
         catalog, manifests, ..
     } = &opened;
     let source = opened.database(&args.database).await?;
-    let present = catalog.database(source, Duration::ZERO).await?.value;
-    let manifest = manifests.read(source, None).await.map_err(RestoreError::from)?;
+    let present = catalog.verified_database(source, Duration::ZERO).await?.value;
+    let read = manifests.read(source, None).await.map_err(RestoreError::from)?;
+    let manifest = catalog.verify_absence(&manifests.register(source), read).await?;
     let (version, view) = Manifest::at(&manifest, args.as_of).map_err(gone)?;
     let options = CopyOptions {
         as_of: Some(args.as_of.time()),
@@ -72,6 +73,7 @@ pub(super) async fn run(
     })?;
     let needs_catalog = copy.catalog.version;
     let restored = manifests.adopt(source, &view, copy.id, needs_catalog, &[]).await?;
+    catalog.record_register(&Key::Manifest(copy.id)).await?;
     let name = catalog.publish_copy(copy.id).await?;
     let sections = restored.value.section_count();
     let text = format!(

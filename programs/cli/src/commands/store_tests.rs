@@ -16,8 +16,8 @@ use futures::{StreamExt, future::BoxFuture, stream};
 use neap_backup::{ClusterCopier, CopyError, CopyStats};
 use neap_bucket::{
     Bucket, CallHook, CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, Get, GetOptions, Key,
-    KeyClass, ListRequest, MemoryStore, ObjectFormat, Operation, ProtocolMargins, ProtocolRules,
-    PutMode, Store, StoreFaults, SystemClock, World,
+    KeyClass, ListRequest, MemoryStore, Operation, ProtocolMargins, ProtocolRules, PutMode, Store,
+    StoreFaults, SystemClock, World, compression,
 };
 use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
 use neap_compact::{FlushLimits, FlushResult, Flusher};
@@ -489,16 +489,19 @@ async fn copied_with_stats(
 
 #[tokio::test]
 async fn a_copy_has_the_objects_of_each_kind_that_its_policy_names() {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"TEST",
-        kind: "test",
-        version: 1,
-    };
     let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
     from.fill().await;
     for key in Key::one_of_each_kind(DatabaseId::new(1)) {
         // The registers of the cluster and of its database exist.
-        let object = FORMAT.encode(1, b"payload");
+        let payload = if key.is_register() {
+            compression::compress(br#"{"version":1,"recent":[],"value":{}}"#).unwrap()
+        } else {
+            b"payload".to_vec()
+        };
+        let object = match key.format() {
+            Some(format) => format.encode(1, &payload),
+            None => payload.into(),
+        };
         from.bucket.put(&key, object, PutMode::Create).await.unwrap();
     }
     copied(&from, &to).await.unwrap();

@@ -165,7 +165,9 @@ async fn show_versions(
 ) -> Result<(), CommandError> {
     let opened = OpenCluster::open(&args.store, &world).await?;
     let database = opened.database(&args.database).await?;
-    let manifest = opened.manifests.read(database, None).await?;
+    let read = opened.manifests.read(database, None).await?;
+    let register = opened.manifests.register(database);
+    let manifest = opened.catalog.verify_absence(&register, read).await?;
     let versions = Manifest::versions(&manifest).into_iter().map(|version| {
         vec![
             json!(version.version),
