@@ -416,7 +416,7 @@ impl Program for CompactProgram {
 
 const COMPACT_ACCESS: &[PrefixAccess] = &[
     PrefixAccess::new("catalog", &[Get, Put]),
-    PrefixAccess::new("db/", &[Get, Put, Delete]),
+    PrefixAccess::new("db/", &[List, Get, Put, Delete]),
     PrefixAccess::new("backups/", &[Get, Put]),
     PrefixAccess::new("tail/", &[List, Get, Put, Delete]),
     PrefixAccess::new("data/", &[List, Get, Put, Delete]),

@@ -388,9 +388,9 @@ impl Program for EngineProgram {
 
 const ENGINE_ACCESS: &[PrefixAccess] = &[
     PrefixAccess::new("catalog", &[Get, Put]),
-    PrefixAccess::new("db/", &[Get, Put]),
+    PrefixAccess::new("db/", &[List, Get, Put]),
     PrefixAccess::new("tail/", &[List, Get, Put]),
-    PrefixAccess::new("data/", &[Get]),
+    PrefixAccess::new("data/", &[List, Get]),
     PrefixAccess::new("cache/", &[Get]),
     PrefixAccess::new("engine/", &[List, Get, Put]),
     PrefixAccess::new("plugins/", &[Get, Put]),

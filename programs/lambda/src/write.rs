@@ -259,8 +259,10 @@ impl Program for WriteProgram {
         store: &[
             PrefixAccess::new("catalog", &[Get, Put]),
             PrefixAccess::new("console/", &[Get]),
-            PrefixAccess::new("db/", &[Get, Put]),
+            PrefixAccess::new("db/", &[List, Get, Put]),
             PrefixAccess::new("tail/", &[List, Put]),
+            // What lies there tells whether a missing catalog is lost.
+            PrefixAccess::new("data/", &[List]),
             PrefixAccess::new("results/", &[Get, Put, Abort]),
         ],
         calls: &["s3express:CreateSession"],

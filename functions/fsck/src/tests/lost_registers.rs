@@ -110,8 +110,8 @@ impl FsckFixture {
         stage.write(CPU, &[("z", None, 9, 1.0)]).await;
         stage.flush().await;
         stage.write(CPU, &[("z", None, 10, 1.0)]).await;
-        let keys = Key::one_of_each_kind(id).into_iter().filter(Key::is_register);
-        let keys = keys.map(|key| match key {
+        let registers = Key::one_of_each_kind(id).into_iter().filter(Key::is_register);
+        let keys = registers.map(|key| match key {
             Key::Checkpoint(..) => Key::Checkpoint(id, created.id),
             key => key,
         });

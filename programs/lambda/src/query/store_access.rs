@@ -9,9 +9,9 @@ use crate::interface::{
 /// exports because of `COPY` statements. Large answers of tasks are results, too.
 pub(super) const QUERY_ACCESS: &[PrefixAccess] = &[
     PrefixAccess::new("catalog", &[Get, Put]),
-    PrefixAccess::new("db/", &[Get, Put]),
+    PrefixAccess::new("db/", &[List, Get, Put]),
     PrefixAccess::new("tail/", &[List, Get, Put]),
-    PrefixAccess::new("data/", &[Get]),
+    PrefixAccess::new("data/", &[List, Get]),
     PrefixAccess::new("cache/", &[Get]),
     PrefixAccess::new("engine/", &[List, Get]),
     PrefixAccess::new("exports/", &[Get, Put, Abort]),
