@@ -58,9 +58,13 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
     run(async {
         let theatre = ScriptedScenario::open().await;
         let owner = theatre.instance("owner");
+        theatre.write(&owner, &theatre.content(), None).await.unwrap();
+        theatre.sleep_until(60.0).await;
+        // The first flush changes the catalog.
+        flush(&owner).await;
         let content = theatre.content();
         theatre.write(&owner, &content, None).await.unwrap();
-        theatre.sleep_until(10.0).await;
+        theatre.sleep_until(70.0).await;
         let after = HardDelete::After(Duration::from_secs(100));
         owner.catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
         let machine = theatre.machine("operator", Suspension::NoClockStops);
@@ -71,10 +75,10 @@ fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
             freeze(&machine, 300),
         );
         let operator = theatre.scripted(&machine, script);
-        theatre.sleep_until(50.0).await;
+        theatre.sleep_until(110.0).await;
         let undeleted = operator.catalog.undelete_table(DATABASE, TABLE, None);
         let (undeleted, ()) = futures::join!(undeleted, async {
-            theatre.sleep_until(250.0).await;
+            theatre.sleep_until(310.0).await;
             flush(&theatre.instance("flusher")).await;
         });
         undeleted.unwrap();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Stamp, StoreTime, VersionedValue};
+use neap_bucket::{Key, Stamp, StoreTime, VersionedValue};
 use neap_catalog::{CatalogError, CopyOptions, HardDelete};
 use neap_manifest::{Manifest, RestoreError};
 use neap_schema::DatabaseId;
@@ -185,6 +185,7 @@ pub(crate) async fn restore_as(
     manifests.pin(source, manifest, version, copy.id).await?;
     let needs_catalog = copy.catalog.version;
     manifests.adopt(source, &view, copy.id, needs_catalog, &[]).await?;
+    instance.catalog.record_register(&Key::Manifest(copy.id)).await?;
     instance.catalog.publish_copy(copy.id).await?;
     Ok(copy.id)
 }
