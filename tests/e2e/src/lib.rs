@@ -27,6 +27,7 @@
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
+//! | `lost_registers` | registers that are gone from the bucket: nothing takes them for new ones |
 //! | `distributed` | queries over several worker processes, and their faults |
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
 //! | `backups` | backups by name under load, chains at another place, restores, and detection of damage |
@@ -105,6 +106,8 @@ mod histories;
 mod influxdb2;
 #[cfg(test)]
 mod lambda;
+#[cfg(test)]
+mod lost_registers;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]

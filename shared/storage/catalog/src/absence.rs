@@ -124,3 +124,51 @@ impl Catalog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use neap_bucket::PutMode;
+
+    use super::*;
+    use crate::{ANY_AGE, tests::CatalogFixture};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_catalog_created_since_it_was_read_is_not_lost() {
+        let stage = CatalogFixture::new();
+        let (one, other) = (stage.instance(), stage.instance());
+        let id = other.create_database("db", None).await.unwrap();
+        let absent = one.verified_database(id, ANY_AGE).await.unwrap();
+        assert_eq!(absent.version, 0);
+        other.create_table(id, "m", &[], &[]).await.unwrap();
+        let bundle = Key::Bundle(id, ulid::Ulid(1));
+        stage.bucket.put(&bundle, Bytes::new(), PutMode::Create).await.unwrap();
+        let current = one.register(id).verify_unused(absent).await.unwrap();
+        assert_eq!(current.version, 1);
+
+        let key = Key::DatabaseCatalog(id);
+        stage.bucket.delete(&[key.to_string()]).await.unwrap();
+        let cold = stage.instance();
+        let lost = cold.verified_database(id, ANY_AGE).await.unwrap_err();
+        let text = format!("'{key}' is missing, although '{bundle}' needs it");
+        assert!(lost.to_string().starts_with(&text), "{lost}");
+        let created = cold.create_table(id, "other", &[], &[]).await.unwrap_err();
+        assert_eq!(created.to_string(), lost.to_string());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manifest_that_is_recorded_once_stays_recorded() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        let key = Key::Manifest(id);
+        stage.taken();
+        for puts in [1, 0] {
+            catalog.record_register(&key).await.unwrap();
+            assert_eq!(stage.taken().puts, puts);
+        }
+        let recorded = stage.instance().database(id, ANY_AGE).await.unwrap().value;
+        assert!(recorded.has_recorded(RecordedRegister::Manifest));
+        assert!(!recorded.has_recorded(RecordedRegister::Documents));
+    }
+}
