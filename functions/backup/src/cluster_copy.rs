@@ -3,7 +3,8 @@
 //! The stages of [`CopyStage`] make the copy consistent. The progress of views, triggers, imports and row delete requests
 //! comes first, so that it is not ahead of the data in the copy. Segments that a flush removes from the tail after they
 //! were copied are in the manifest, which is copied later. Objects that a manifest names exist when data is listed later,
-//! and the catalogs are at least as new as the data. The check that follows reports objects that the source deleted before
+//! and the catalogs are at least as new as the data. In the copy, a catalog does not record a register that was created
+//! after its stage, so that it does not look lost. The check that follows reports objects that the source deleted before
 //! they were copied; another run starts with newer manifests. The root catalog comes last, so that an incomplete copy is
 //! not a cluster.
 //!
@@ -26,7 +27,7 @@ use neap_bucket::{
     ProtocolMargins, ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError,
     RegisterValue, StoreError, VersionedValue,
 };
-use neap_catalog::RootCatalog;
+use neap_catalog::{RecordedRegister, RootCatalog, without_records};
 use neap_fsck::ReferencedContents;
 use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
@@ -292,15 +293,16 @@ impl ClusterCopier<'_> {
                 damage,
             });
         }
-        let size_bytes = object.bytes.len() as u64;
+        let bytes = self.without_later_registers(key, object.bytes).await?;
+        let size_bytes = bytes.len() as u64;
         let mode = if damage.is_some() {
             PutMode::Create
         } else {
             unchanged
         };
-        let put = self.to.put(key, object.bytes.clone(), mode).await?;
+        let put = self.to.put(key, bytes.clone(), mode).await?;
         let is_put = matches!(put.value, Put::Done(_));
-        if !is_put && may_replace && !self.has(key, &object.bytes).await? {
+        if !is_put && may_replace && !self.has(key, &bytes).await? {
             return Err(CopyError::Replaced { key: key.clone() });
         }
         (self.progress)(CopyProgress::Bytes(size_bytes));
@@ -328,6 +330,21 @@ impl ClusterCopier<'_> {
         let there = self.to.get(key, GetOptions::default()).await?;
         Ok(matches!(there.value, Get::Found(object) if object.bytes == *bytes))
     }
+
+    /// Returns an object as it is in the copy. A catalog does not record registers that the copy lacks, because they were
+    /// created after their stage. What the source lacks, too, is lost and stays recorded.
+    async fn without_later_registers(&self, key: &Key, object: Bytes) -> Result<Bytes, CopyError> {
+        let mut later = Vec::new();
+        for register in RecordedRegister::recorded_by(key) {
+            if !exists(self.to, &register).await? && exists(self.from, &register).await? {
+                later.push(register);
+            }
+        }
+        if later.is_empty() {
+            return Ok(object);
+        }
+        Ok(without_records(key, object, &later)?)
+    }
 }
 
 /// The outcome of the copy of an object.
@@ -349,6 +366,11 @@ fn check_not_ahead<T>(
     } else {
         Ok(())
     }
+}
+
+async fn exists(bucket: &Bucket, key: &Key) -> Result<bool, CopyError> {
+    let found = keys(bucket, &key.to_string(), |found| found == key).await?;
+    Ok(!found.is_empty())
 }
 
 /// Lists the keys below a prefix that pass the filter, with object sizes.

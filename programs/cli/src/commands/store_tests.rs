@@ -1,6 +1,7 @@
 //! Tests of the commands that work directly on a store; each uses a directory with a cluster created in 2025.
 
 mod catalog;
+mod copied_records;
 
 use std::{
     path::Path,

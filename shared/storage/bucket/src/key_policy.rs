@@ -64,11 +64,11 @@ pub enum CopyStage {
     Progress,
     /// Segments. A manifest that is copied later has the rows of segments that are flushed in the meantime.
     Tail,
-    /// Manifests.
+    /// Manifests, and documents: catalogs record whether they exist.
     Manifests,
     /// The objects that manifests reference, and other objects of databases.
     Objects,
-    /// Catalogs and documents, which are at least as new as the data.
+    /// Catalogs, which are at least as new as the data.
     Catalogs,
     /// The code of plugins that catalogs reference.
     Code,
@@ -175,10 +175,17 @@ impl Key {
                 purge: Kept,
                 check: Decoded,
             },
-            Self::DatabaseCatalog(_) | Self::Documents(_) => KeyPolicy {
+            Self::DatabaseCatalog(_) => KeyPolicy {
                 backup: BackupPolicy::Register,
                 restore: Rewritten,
                 copy: Replaced(CopyStage::Catalogs),
+                purge: DatabaseRegister,
+                check: Decoded,
+            },
+            Self::Documents(_) => KeyPolicy {
+                backup: BackupPolicy::Register,
+                restore: Rewritten,
+                copy: Replaced(CopyStage::Manifests),
                 purge: DatabaseRegister,
                 check: Decoded,
             },

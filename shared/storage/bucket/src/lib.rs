@@ -91,7 +91,7 @@ pub use protocol_rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT
 pub use published_object::{PublishedObject, PublishedObjectError};
 pub use register::{
     CommitOutcome, Register, RegisterChange, RegisterError, RegisterRead, RegisterValue,
-    VersionedValue,
+    VersionedValue, rewrite_register,
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
 pub use s3_requests::{S3BucketClient, S3RequestError, S3Response};

@@ -302,6 +302,37 @@ fn decode_body<T: DeserializeOwned>(
     Ok((put_id, body))
 }
 
+fn encode_body<T: RegisterValue>(
+    key: &Key,
+    put_id: u128,
+    body: &RegisterBody<T>,
+) -> Result<Bytes, FormatError> {
+    let damaged = |reason: String| FormatError::Damaged {
+        key: key.to_string(),
+        reason,
+    };
+    let json = serde_json::to_vec(body).map_err(|error| damaged(error.to_string()))?;
+    let payload = compression::compress(&json).map_err(|error| damaged(error.to_string()))?;
+    Ok(T::FORMAT.encode(put_id, &payload))
+}
+
+/// Changes the value in the object of a register for a copy in another bucket, where it has the same version. Returns
+/// `None` if `change` returns that nothing has changed.
+///
+/// # Errors
+/// The object is damaged or too new.
+pub fn rewrite_register<T: RegisterValue>(
+    key: &Key,
+    object: &Bytes,
+    change: impl FnOnce(&mut T) -> bool,
+) -> Result<Option<Bytes>, FormatError> {
+    let (put_id, mut body) = decode_body::<T>(T::FORMAT, &key.to_string(), object)?;
+    if !change(&mut body.value) {
+        return Ok(None);
+    }
+    encode_body(key, put_id, &body).map(Some)
+}
+
 /// Verifies the object of a register of any type as a reader does, apart from the fields of its value.
 pub(crate) fn verify_register(
     format: ObjectFormat,
@@ -489,12 +520,7 @@ impl<T: RegisterValue> Register<T> {
             recent,
             value,
         };
-        let damaged = |reason: String| FormatError::Damaged {
-            key: self.key.to_string(),
-            reason,
-        };
-        let json = serde_json::to_vec(&body).map_err(|error| damaged(error.to_string()))?;
-        let payload = compression::compress(&json).map_err(|error| damaged(error.to_string()))?;
+        let object = encode_body(&self.key, put_id, &body)?;
         let next = VersionedValue {
             value: Arc::new(body.value),
             version: body.version,
@@ -505,7 +531,7 @@ impl<T: RegisterValue> Register<T> {
             put_id,
             recent: Arc::new(body.recent),
         };
-        Ok((T::FORMAT.encode(put_id, &payload), next))
+        Ok((object, next))
     }
 
     /// Reads the register and retries while the store does not answer. Returns the reason if the deadline passes or if

@@ -10,10 +10,13 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Key, MissingObject, Register, RegisterRead, VersionedValue};
+use bytes::Bytes;
+use neap_bucket::{
+    FormatError, Key, MissingObject, Register, RegisterRead, VersionedValue, rewrite_register,
+};
 use neap_schema::DatabaseId;
 
-use crate::{Catalog, CatalogError, DatabaseCatalog, RecordedRegister};
+use crate::{Catalog, CatalogError, DatabaseCatalog, RecordedRegister, RootCatalog};
 
 impl Catalog {
     /// Returns the catalog of a database as [`database`](Self::database) does, and verifies that an absent one was never
@@ -125,9 +128,34 @@ impl Catalog {
     }
 }
 
+/// Returns the object of a catalog without the records of these registers, for a copy of the cluster that lacks them.
+///
+/// # Errors
+/// The object is damaged or too new.
+pub fn without_records(
+    catalog: &Key,
+    object: Bytes,
+    registers: &[Key],
+) -> Result<Bytes, FormatError> {
+    let forgotten = || registers.iter().filter_map(RecordedRegister::from_key);
+    let rewritten = match catalog {
+        Key::RootCatalog => rewrite_register(catalog, &object, |root: &mut RootCatalog| {
+            forgotten().fold(false, |changed, register| root.forget(register) || changed)
+        })?,
+        Key::DatabaseCatalog(_) => {
+            rewrite_register(catalog, &object, |database: &mut DatabaseCatalog| {
+                forgotten().fold(false, |changed, register| {
+                    database.forget(register) || changed
+                })
+            })?
+        }
+        _ => None,
+    };
+    Ok(rewritten.unwrap_or(object))
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use neap_bucket::PutMode;
 
     use super::*;

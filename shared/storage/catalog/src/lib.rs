@@ -61,6 +61,7 @@ mod view_changes;
 mod view_targets;
 mod views;
 
+pub use absence::without_records;
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
 pub use backup_copies::{BackupCopy, MAX_BACKUP_COPIES, RestoredDatabase};
 pub use cache_changes::{

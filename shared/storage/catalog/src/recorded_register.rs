@@ -26,6 +26,17 @@ impl RecordedRegister {
             _ => None,
         }
     }
+
+    /// Returns the keys of the registers that a catalog records; none if the key is not that of a catalog.
+    pub fn recorded_by(catalog: &Key) -> Vec<Key> {
+        match catalog {
+            Key::RootCatalog => vec![Key::RowDeletes],
+            Key::DatabaseCatalog(database) => {
+                vec![Key::Manifest(*database), Key::Documents(*database)]
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -37,13 +48,13 @@ mod tests {
 
     #[test]
     fn the_registers_that_a_record_proves_are_recorded() {
-        for key in Key::one_of_each_kind(DatabaseId::new(1)) {
+        let keys = Key::one_of_each_kind(DatabaseId::new(1));
+        let recorded: Vec<_> = keys.iter().flat_map(RecordedRegister::recorded_by).collect();
+        for key in keys {
             let is_proven = key.absence() == AbsencePolicy::Recorded;
-            assert_eq!(
-                RecordedRegister::from_key(&key).is_some(),
-                is_proven,
-                "{key}"
-            );
+            let register = RecordedRegister::from_key(&key);
+            assert_eq!(register.is_some(), is_proven, "{key}");
+            assert_eq!(recorded.contains(&key), is_proven, "{key}");
         }
     }
 }
