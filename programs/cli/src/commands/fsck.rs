@@ -26,7 +26,8 @@ pub(super) struct FsckArgs {
     #[arg(long)]
     full: bool,
 
-    /// Correct wrong statistics, and mark unreferenced objects for deletion. Nothing is deleted.
+    /// Correct wrong statistics, mark unreferenced objects for deletion, and accept that documents of the console or the log
+    /// of row delete requests are lost. Nothing is deleted.
     #[arg(long)]
     repair: bool,
 

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   first flush                                     store
-//!     |-- PUT the manifest ------------------------>  |   crash after: the next flush or plan records it
+//!     |-- PUT the manifest ------------------------>  |   crash after: the next plan of merges records it
 //!     |-- PUT the catalog: a manifest was created ->  |   from now on, a missing manifest is lost
 //! ```
 //!
-//! Until the record, nothing depends on the register: no segment of the database was deleted.
+//! A register that is lost before it is recorded is not noticed. Segments are deleted two minutes after their flush at the
+//! earliest, so that queries find the rows of a first flush in the tail during this time.
 
 use std::time::Duration;
 
