@@ -82,10 +82,15 @@ impl BucketScan {
         }
     }
 
-    /// Verifies objects as their readers do. Objects that are gone by now are no finding.
-    pub(crate) async fn verify_headers(&self, bucket: &Bucket) -> Result<Vec<Finding>, FsckError> {
+    /// Verifies objects as their readers do: those of all kinds that have a header, or only the registers of the cluster.
+    /// Objects that are gone by now are no finding.
+    pub(crate) async fn verify_headers(
+        &self,
+        bucket: &Bucket,
+        all: bool,
+    ) -> Result<Vec<Finding>, FsckError> {
         let mut findings = Vec::new();
-        for key in &self.with_header {
+        for key in self.with_header.iter().filter(|key| all || self.registers.contains(*key)) {
             let object = fetch(bucket, key, None).await?;
             if let Some(Err(error)) = object.map(|object| key.verify(&object)) {
                 findings.push(messages::format_finding(&error));

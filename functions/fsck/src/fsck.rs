@@ -126,12 +126,10 @@ impl Fsck {
             }
         }
         if let Some(sweep) = sweep {
-            if options.full {
-                for finding in sweep.verify_headers(&self.bucket).await? {
-                    // The users of the object may have been reported with it.
-                    if !report.findings.iter().any(|known| known.key == finding.key) {
-                        report.add(finding);
-                    }
+            for finding in sweep.verify_headers(&self.bucket, options.full).await? {
+                // The users of the object may have been reported with it.
+                if !report.findings.iter().any(|known| known.key == finding.key) {
+                    report.add(finding);
                 }
             }
             let now = match root {

@@ -50,7 +50,10 @@ async fn a_full_check_verifies_the_header_of_each_object_as_its_readers_do() {
             (last, FindingKind::Damaged),
         ] {
             stage.flip_bit(&key, at).await;
-            assert_eq!(lines(&stage.quick().await), "", "{key}");
+            // There are few registers of the cluster, so that every check reads them.
+            let is_read = key.is_register() && key.database().is_none();
+            let quick = stage.quick().await;
+            assert_eq!(is_reported(&quick, &key, kind), is_read, "{key}: {quick}");
             let report = stage.full().await;
             assert!(is_reported(&report, &key, kind), "{key}: {report}");
             assert_eq!(report.findings.len(), 1, "{key}: {report}");

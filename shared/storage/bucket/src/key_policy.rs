@@ -98,7 +98,8 @@ pub enum PurgePolicy {
 pub enum CheckPolicy {
     /// It decodes them together with the objects that reference them.
     Decoded,
-    /// A full check verifies the header of each object: magic, version and checksum, and the frame of a register.
+    /// A full check verifies the header of each object: magic, version and checksum, and the frame of a register. Registers
+    /// of the cluster are verified by every check.
     Header,
     /// It lists them.
     Listed,
