@@ -130,6 +130,9 @@ struct DatabaseListParams {
     format: Option<Format>,
     #[serde(default)]
     show_deleted: bool,
+    /// Specific to Neap.
+    #[serde(default)]
+    show_settings: bool,
 }
 
 async fn list_databases(
@@ -140,9 +143,11 @@ async fn list_databases(
     let DatabaseListParams {
         format,
         show_deleted,
+        show_settings,
     } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
-    let databases = engine.databases(show_deleted, |database| caller.can_see(database)).await?;
+    let sees = |database| caller.can_see(database);
+    let databases = engine.databases(show_deleted, show_settings, sees).await?;
     respond(&engine, format, Rows::from_batch(databases)).await
 }
 

@@ -1,5 +1,6 @@
 //! Tests with instances of the write function over one in-memory store, on a clock that advances only when told to.
 
+mod auto_create;
 mod caches;
 mod configure;
 mod delete;

@@ -104,6 +104,7 @@ impl WriteService {
             limits: SchemaLimits {
                 max_columns_per_table: limits.columns_per_table,
                 max_tags_per_table: limits.tags_per_table,
+                auto_create: catalog.auto_create(),
             },
             tables,
             max_cells: Some(self.settings.max_cells),
@@ -165,6 +166,7 @@ impl WriteService {
             // Another instance was faster. The next round reports the lines refused because of that.
             Err(
                 error @ (CatalogError::TypeConflict { .. }
+                | CatalogError::CreationRefused(_)
                 | CatalogError::Limit(
                     LimitError::Tables { .. }
                     | LimitError::Columns { .. }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod auto_create;
 mod flight;
 mod operations;
 mod store_requests;

@@ -26,6 +26,7 @@ pub(crate) const WRITE_OPTIONS: Options = Options {
     limits: SchemaLimits {
         max_columns_per_table: Some(20),
         max_tags_per_table: Some(10),
+        auto_create: neap_schema::AutoCreate::All,
     },
     tables: None,
     max_cells: Some(100_000),

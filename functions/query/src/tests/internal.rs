@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::{KeyClass, MemoryStore, Operation};
 use neap_catalog::{HardDelete, NewLastCache, NodeRecord, NodeState};
+use neap_schema::AutoCreate;
 
 use super::{
     DATABASE, WEATHER,
@@ -91,15 +92,16 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
         .delete_table(DATABASE, "weather", HardDelete::DEFAULT)
         .await
         .unwrap();
+    one.catalog.set_auto_create(DATABASE, AutoCreate::None).await.unwrap();
     let day = Some(Duration::from_secs(86_400));
     one.catalog.create_database("old", day).await.unwrap();
     one.catalog.delete_database("old", HardDelete::Never).await.unwrap();
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.databases").await,
-        "database_name,retention_period_ns,deleted,hard_deletion_time\n\
-         _internal,604800000000000,false,\n\
-         db,,false,\n\
-         old-20231114T221320,86400000000000,true,\n"
+        "database_name,retention_period_ns,deleted,hard_deletion_time,auto_create\n\
+         _internal,604800000000000,false,,\n\
+         db,,false,,none\n\
+         old-20231114T221320,86400000000000,true,,all\n"
     );
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.tables").await,
@@ -137,6 +139,13 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
             200,
             "iox::database,deleted\n_internal,false\ndb,false\nold-20231114T221320,true\n"
                 .to_owned()
+        )
+    );
+    assert_eq!(
+        get(&one, &format!("{list}?format=csv&show_settings=true")).await,
+        (
+            200,
+            "iox::database,auto_create\n_internal,\ndb,none\n".to_owned()
         )
     );
 }
@@ -233,6 +242,7 @@ async fn columns_are_those_of_influxdb() {
     databases,retention_period_ns,UInt64,YES
     databases,deleted,Boolean,NO
     databases,hard_deletion_time,"Timestamp(s, ""UTC"")",YES
+    databases,auto_create,Utf8View,YES
     generation_durations,level,UInt8,NO
     generation_durations,duration_seconds,UInt64,NO
     influxdb_schema,measurement,Utf8View,NO

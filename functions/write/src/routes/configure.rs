@@ -16,10 +16,10 @@ use http::StatusCode;
 use neap_bucket::{StoreTime, WriteOrder};
 use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
-    validate_database_name,
+    TablePermission, validate_database_name,
 };
 use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
-use neap_schema::{ColumnType, DatabaseId};
+use neap_schema::{AutoCreate, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
@@ -73,10 +73,13 @@ struct CreateDatabaseBody {
     /// Specific to Neap.
     #[serde(default)]
     order: Option<WriteOrder>,
+    /// Specific to Neap.
+    #[serde(default)]
+    auto_create: Option<AutoCreate>,
 }
 
-/// An update with only a write order leaves the retention unchanged. Without a write order, a missing retention means
-/// none, as in InfluxDB 3.
+/// An update with only settings of Neap leaves the retention unchanged. Without them, a missing retention means none, as in
+/// InfluxDB 3.
 #[derive(Debug, Deserialize)]
 struct UpdateDatabaseBody {
     db: String,
@@ -84,6 +87,8 @@ struct UpdateDatabaseBody {
     retention_period: Option<Option<Duration>>,
     #[serde(default)]
     order: Option<WriteOrder>,
+    #[serde(default)]
+    auto_create: Option<AutoCreate>,
 }
 
 /// Deserializes a duration or `null`, and distinguishes both from a missing field.
@@ -133,6 +138,9 @@ async fn create_database(
     if let Some(order) = body.order {
         catalog.set_write_order(database, order).await?;
     }
+    if let Some(auto_create) = body.auto_create {
+        catalog.set_auto_create(database, auto_create).await?;
+    }
     Ok(StatusCode::OK)
 }
 
@@ -146,12 +154,16 @@ async fn update_database(
     let body: UpdateDatabaseBody = json(&service, request).await?;
     let retention = body.retention_period;
     check_retention(retention.flatten())?;
-    if retention.is_some() || body.order.is_none() {
+    if retention.is_some() || (body.order.is_none() && body.auto_create.is_none()) {
         set(&service, &body.db, retention.flatten()).await?;
     }
     if let Some(order) = body.order {
         let database = live(&service, &body.db).await?;
         service.catalog.set_write_order(database, order).await?;
+    }
+    if let Some(auto_create) = body.auto_create {
+        let database = live(&service, &body.db).await?;
+        service.catalog.set_auto_create(database, auto_create).await?;
     }
     Ok(StatusCode::OK)
 }
@@ -456,10 +468,18 @@ async fn create_table(
             catalog.get_or_create_database(&body.db, max_age).await?
         }
     };
+    let permission = if caller.may(DatabaseAction::Create, Some(database)) {
+        TablePermission::Create
+    } else {
+        TablePermission::Write
+    };
     let (table, tags, retention) = (&body.table, &body.tags, body.retention_period);
-    let created = catalog.create_table_with_retention(database, table, tags, &fields, retention);
-    created.await?;
-    Ok(StatusCode::OK)
+    let created =
+        catalog.create_permitted_table(database, permission, table, tags, &fields, retention);
+    match created.await {
+        Err(CatalogError::CreationRefused(_)) => Err(CatalogError::Forbidden.into()),
+        created => created.map(|_| StatusCode::OK).map_err(ApiError::from),
+    }
 }
 
 /// As in an update of a database, a missing retention means that of the database.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::{World, WriteOrder};
+use neap_schema::AutoCreate;
 use neap_server::console::Console;
 use reqwest::StatusCode;
 use serde::Serialize;
@@ -66,6 +67,11 @@ pub(super) struct CreateDatabaseArgs {
     #[arg(long, value_name = "clock|strict")]
     order: Option<WriteOrder>,
 
+    /// What writes create: `all`, tables and columns; `columns`, columns of existing tables; `none`, nothing. `all` by
+    /// default.
+    #[arg(long, value_name = "all|columns|none")]
+    auto_create: Option<AutoCreate>,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -110,6 +116,8 @@ struct CreateDatabase<'a> {
     retention_period: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<WriteOrder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_create: Option<AutoCreate>,
 }
 
 #[derive(Serialize)]
@@ -183,6 +191,7 @@ async fn create_database(
         db: &args.name,
         retention_period: args.retention_period.as_deref(),
         order: args.order,
+        auto_create: args.auto_create,
     };
     let client = args.connection.client(None)?;
     client.post_json("/api/v3/configure/database", &body).await?;

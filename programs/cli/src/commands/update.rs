@@ -1,9 +1,10 @@
-//! `neap update`: changes the retention of databases and tables, the write order of databases, and the plugins of
+//! `neap update`: changes the retention of databases and tables, other settings of databases, and the plugins of
 //! triggers.
 
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::WriteOrder;
+use neap_schema::AutoCreate;
 use neap_server::console::Console;
 use serde::Serialize;
 
@@ -16,7 +17,7 @@ use super::{
 /// The subcommands of `neap update`.
 #[derive(Debug, Subcommand)]
 pub(super) enum UpdateCommand {
-    /// Change how long a database keeps rows, and how its writes are ordered.
+    /// Change how long a database keeps rows, how its writes are ordered, and what they create.
     Database(UpdateDatabaseArgs),
     /// Change how long a table keeps rows, whatever its database says.
     Table(UpdateTableArgs),
@@ -59,13 +60,17 @@ pub(super) struct UpdateDatabaseArgs {
     database: DatabaseArgs,
 
     /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
-    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "order")]
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create"])]
     retention_period: Option<RetentionSetting>,
 
     /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
     /// other closely; `strict` orders by acknowledgement and costs one more store request per put.
     #[arg(long, value_name = "clock|strict")]
     order: Option<WriteOrder>,
+
+    /// What writes create: `all`, tables and columns; `columns`, columns of existing tables; `none`, nothing.
+    #[arg(long, value_name = "all|columns|none")]
+    auto_create: Option<AutoCreate>,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -95,6 +100,8 @@ struct UpdateDatabase<'a> {
     retention_period: Option<Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<WriteOrder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_create: Option<AutoCreate>,
 }
 
 /// Executes `neap update`.
@@ -124,6 +131,7 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
         db,
         retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
         order: args.order,
+        auto_create: args.auto_create,
     };
     let client = args.connection.client(None)?;
     client.put_json("/api/v3/configure/database", &body).await?;

@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, header::CONTENT_ENCODING};
 use neap_bucket::StoreTime;
-use neap_catalog::{CatalogError, DatabaseAction, Table, validate_database_name};
+use neap_catalog::{CatalogError, DatabaseAction, Table, TablePermission, validate_database_name};
 use neap_file_formats::{PARQUET_TAIL_BYTES, ParquetSummary, ReadError, parquet_footer_bytes};
 use neap_http::{ApiError, Caller, ErrorBody, Kind};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, DatabaseId, validate_table_name};
@@ -297,7 +297,10 @@ async fn find_or_create_table(
     let found = match current.value.table(name) {
         Some(found) => Arc::clone(found),
         None => {
-            let database_catalog = match catalog.create_table(database, name, &tags, &[]).await {
+            let permission = TablePermission::Write;
+            let created =
+                catalog.create_permitted_table(database, permission, name, &tags, &[], None);
+            let database_catalog = match created.await {
                 // Another upload has just created it.
                 Err(CatalogError::AlreadyExists { .. }) => {
                     catalog.database(database, Duration::ZERO).await?

@@ -45,6 +45,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::ReservedColumn { .. }
             | CatalogError::DuplicateColumn { .. }
             | CatalogError::TypeConflict { .. }
+            | CatalogError::CreationRefused(_)
             | CatalogError::InvalidCache { .. }
             | CatalogError::InvalidFileIndex { .. }
             | CatalogError::InvalidTrigger { .. }

@@ -1,17 +1,52 @@
 //! The limits on new tables and columns, and on the cells of a request.
 
-use neap_schema::ColumnType;
+use neap_schema::{AutoCreate, ColumnType, CreationRefused};
 use thiserror::Error;
 
 use crate::line_protocol::TableView;
 
-/// Maximum number of columns of a table, including existing columns; `None` is no limit.
+/// The columns that a table may have, including existing columns, and the tables and columns that may be new.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SchemaLimits {
-    /// Maximum number of tags and fields together; `time` does not count.
+    /// Maximum number of tags and fields together; `time` does not count. `None` is no limit.
     pub max_columns_per_table: Option<usize>,
-    /// Maximum number of tags.
+    /// Maximum number of tags; `None` is no limit.
     pub max_tags_per_table: Option<usize>,
+    /// What may be created.
+    pub auto_create: AutoCreate,
+}
+
+impl SchemaLimits {
+    /// Checks whether a table that does not exist may be created.
+    pub(crate) fn check_new_table(
+        &self,
+        table: impl FnOnce() -> String,
+    ) -> Result<(), CreationRefused> {
+        if self.auto_create.allows_tables() {
+            return Ok(());
+        }
+        Err(CreationRefused {
+            table: table(),
+            column: None,
+            auto_create: self.auto_create,
+        })
+    }
+
+    /// Checks whether a column may be added to an existing table.
+    pub(crate) fn check_new_column(
+        &self,
+        table: impl FnOnce() -> String,
+        column: impl FnOnce() -> String,
+    ) -> Result<(), CreationRefused> {
+        if self.auto_create.allows_columns() {
+            return Ok(());
+        }
+        Err(CreationRefused {
+            table: table(),
+            column: Some(column()),
+            auto_create: self.auto_create,
+        })
+    }
 }
 
 /// A limit on the number of tables.

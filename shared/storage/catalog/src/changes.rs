@@ -6,8 +6,8 @@ use neap_bucket::{RegisterChange, VersionedValue, WriteOrder};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
-    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, audit,
-    catalog::commit_result, validate_database_name,
+    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, TablePermission,
+    audit, catalog::commit_result, validate_database_name,
 };
 
 /// Why a database is created: only an explicit creation is recorded in the audit log.
@@ -103,7 +103,8 @@ impl Catalog {
     /// that the caller has validated against. Additions by other instances since then are not a conflict.
     ///
     /// # Errors
-    /// `TypeConflict`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an error of the commit.
+    /// `CreationRefused`, `TypeConflict`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an error of the
+    /// commit.
     pub async fn add(
         &self,
         database: DatabaseId,
@@ -114,6 +115,7 @@ impl Catalog {
             additions.iter().any(|addition| known.value.table(&addition.table).is_none());
         let elsewhere = self.tables_elsewhere(database, new_table).await?;
         let change = |catalog: &mut DatabaseCatalog| {
+            catalog.check_auto_create(additions)?;
             let changed = catalog.add(additions, elsewhere, &self.limits)?;
             Ok((changed, ()))
         };
@@ -133,16 +135,19 @@ impl Catalog {
         tags: &[String],
         fields: &[(String, ColumnType)],
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
-        self.create_table_with_retention(database, name, tags, fields, None).await
+        let permission = TablePermission::Create;
+        self.create_permitted_table(database, permission, name, tags, fields, None)
+            .await
     }
 
-    /// Creates a table with a retention; `None`: the retention of the database applies.
+    /// Creates a table by a permission, with a retention; `None`: the retention of the database applies.
     ///
     /// # Errors
-    /// Those of [`create_table`](Self::create_table).
-    pub async fn create_table_with_retention(
+    /// Those of [`create_table`](Self::create_table), and `CreationRefused`.
+    pub async fn create_permitted_table(
         &self,
         database: DatabaseId,
+        permission: TablePermission,
         name: &str,
         tags: &[String],
         fields: &[(String, ColumnType)],
@@ -172,6 +177,9 @@ impl Catalog {
             if catalog.table(name).is_some() {
                 let name = name.to_owned();
                 return Err(CatalogError::AlreadyExists { name });
+            }
+            if permission == TablePermission::Write {
+                catalog.check_auto_create(&addition)?;
             }
             let changed = catalog.add(&addition, elsewhere, &self.limits)?;
             let created = catalog.table(name).map(|table| table.id());
@@ -260,15 +268,28 @@ impl Catalog {
         database: DatabaseId,
         order: WriteOrder,
     ) -> Result<(), CatalogError> {
+        let (action, shown) = ("set order of writes", order.to_string());
+        let set = |catalog: &mut DatabaseCatalog| catalog.set_write_order(order);
+        self.change_setting(database, action, &shown, set).await
+    }
+
+    /// Changes a setting of a database, and records it in the audit log. `set` returns whether this changes the catalog.
+    /// Returns after every instance uses the setting.
+    pub(crate) async fn change_setting(
+        &self,
+        database: DatabaseId,
+        action: &'static str,
+        shown: &str,
+        mut set: impl FnMut(&mut DatabaseCatalog) -> bool + Send,
+    ) -> Result<(), CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
         let root = self.root(ANY_AGE).await?;
         let entry = root.value.databases().get(&database);
         let name = entry.map(|entry| entry.name.as_str()).unwrap_or_default();
         let change = |catalog: &mut DatabaseCatalog| {
-            let changed = catalog.set_write_order(order);
+            let changed = set(catalog);
             if changed {
-                let detail = Some(order.to_string());
-                catalog.note(self.now()?, "set order of writes", name, detail);
+                catalog.note(self.now()?, action, name, Some(shown.to_owned()));
             }
             Ok((changed, ()))
         };

@@ -7,7 +7,9 @@ use std::{
 };
 
 use neap_bucket::{ObjectFormat, RegisterValue, StoreTime, WriteOrder, formats};
-use neap_schema::{CacheId, ColumnType, TableId, TriggerId, ViewId, validate_table_name};
+use neap_schema::{
+    AutoCreate, CacheId, ColumnType, TableId, TriggerId, ViewId, validate_table_name,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -37,8 +39,10 @@ pub struct DatabaseCatalog {
     pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_default_order")]
+    #[serde(default, skip_serializing_if = "is_default")]
     write_order: WriteOrder,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) auto_create: AutoCreate,
     /// The id of the next cache. Absent if the database never had a cache.
     #[serde(
         default = "cache_definitions::first_id",
@@ -86,6 +90,7 @@ impl Default for DatabaseCatalog {
             tables: BTreeMap::new(),
             retention_ns: None,
             write_order: WriteOrder::default(),
+            auto_create: AutoCreate::default(),
             next_cache: cache_definitions::first_id(),
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
@@ -412,9 +417,8 @@ impl DatabaseCatalog {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_default_order(order: &WriteOrder) -> bool {
-    *order == WriteOrder::default()
+fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
+    *setting == T::default()
 }
 
 /// Converts a retention to nanoseconds; at most 584 years.

@@ -1,7 +1,7 @@
 //! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
 use neap_bucket::{FormatError, MissingObject, RegisterError, StoreError};
-use neap_schema::{ColumnType, TableNameError};
+use neap_schema::{ColumnType, CreationRefused, TableNameError};
 
 use crate::{
     DatabaseNameError, LimitError, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, PermissionRequestError,
@@ -49,6 +49,9 @@ pub enum CatalogError {
         /// The requested type.
         wanted: ColumnType,
     },
+    /// A write, or a request with the permission of one, may not create a table or column.
+    #[error(transparent)]
+    CreationRefused(#[from] CreationRefused),
     /// The table does not exist in the database.
     #[error("there is no table '{table}' in the database")]
     NoSuchTable {

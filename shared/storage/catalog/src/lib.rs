@@ -22,6 +22,7 @@
 
 mod absence;
 mod audit;
+mod auto_create;
 mod backup_copies;
 mod cache_changes;
 mod cache_definitions;
@@ -63,6 +64,7 @@ mod views;
 
 pub use absence::without_records;
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
+pub use auto_create::TablePermission;
 pub use backup_copies::{BackupCopy, MAX_BACKUP_COPIES, RestoredDatabase};
 pub use cache_changes::{
     MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,

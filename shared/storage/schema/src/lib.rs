@@ -12,6 +12,7 @@
 //!
 //! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types.
 
+mod auto_create;
 mod ids;
 pub mod narrow_integers;
 mod table_name;
@@ -22,6 +23,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+pub use auto_create::{AutoCreate, CreationRefused, UnknownAutoCreate};
 pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
 pub use table_name::{MAX_TABLE_NAME_BYTES, TableNameError, validate_table_name};
 pub use table_view::{ColumnView, TableView};

@@ -98,6 +98,7 @@ pub(crate) fn database_catalog(input: &[u8]) {
     catalog.due_tables(now).count();
     catalog.cache_ids().count();
     catalog.write_order();
+    catalog.auto_create();
     catalog.audit().count();
 }
 

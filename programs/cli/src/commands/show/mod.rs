@@ -104,6 +104,10 @@ pub(super) struct ShowDatabasesArgs {
     #[arg(long)]
     show_deleted: bool,
 
+    /// Show which tables and columns writes may create.
+    #[arg(long)]
+    show_settings: bool,
+
     #[command(flatten)]
     output: OutputArgs,
 
@@ -236,10 +240,14 @@ async fn show_databases(
     args.output.check(console)?;
     let client = args.connection.client(None)?;
     let show_deleted = args.show_deleted.to_string();
-    let query = [
+    let mut query = vec![
         ("format", args.output.format.as_str()),
-        ("show_deleted", &show_deleted),
+        ("show_deleted", show_deleted.as_str()),
     ];
+    // Servers of InfluxDB 3 don't know the parameter.
+    if args.show_settings {
+        query.push(("show_settings", "true"));
+    }
     let request = client.request(Method::GET, "/api/v3/configure/database").query(&query);
     let response = client.send(request).await?;
     args.output.deliver(&client, response, console).await

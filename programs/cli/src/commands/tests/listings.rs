@@ -14,6 +14,7 @@ fn databases_are_shown() {
         "--format",
         "csv",
         "--show-deleted",
+        "--show-settings",
     ];
     let (status, out, err) = run_with(&args, &Environment::default(), "");
     assert_eq!(
@@ -21,7 +22,8 @@ fn databases_are_shown() {
         (0, "iox::database\nd\n", "")
     );
     let requests = requests.join().unwrap();
-    let expected = "GET /api/v3/configure/database?format=csv&show_deleted=true HTTP/1.1";
+    let expected =
+        "GET /api/v3/configure/database?format=csv&show_deleted=true&show_settings=true HTTP/1.1";
     assert_eq!(first_line(&requests[0]), expected);
 }
 

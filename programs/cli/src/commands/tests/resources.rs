@@ -285,3 +285,21 @@ fn retention_is_updated_and_shown() {
     assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
     assert_eq!(body(&requests[1]), r#"{"db":"d","retention_period":null}"#);
 }
+
+#[test]
+fn what_writes_create_is_set_for_a_database() {
+    let done = answer("200 OK", "");
+    let (url, requests) = server(&[&done, &done]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let create = ["create", "database", "d", "--auto-create", "columns"];
+    assert_eq!(run_with(&create, &environment, "").0, 0);
+    let update = ["update", "database", "-d", "d", "--auto-create", "none"];
+    assert_eq!(run_with(&update, &environment, "").0, 0);
+    let unknown = ["update", "database", "-d", "d", "--auto-create", "some"];
+    let (status, _, err) = run_with(&unknown, &environment, "");
+    assert_eq!(status, USAGE);
+    assert!(err.contains("`all`, `columns` or `none`"), "{err}");
+    let requests = requests.join().unwrap();
+    assert_eq!(body(&requests[0]), r#"{"db":"d","auto_create":"columns"}"#);
+    assert_eq!(body(&requests[1]), r#"{"db":"d","auto_create":"none"}"#);
+}

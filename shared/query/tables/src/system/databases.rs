@@ -1,4 +1,5 @@
-//! `system.databases` of `_internal`: all databases including dropped ones, with the columns of InfluxDB 3.
+//! `system.databases` of `_internal`: all databases including dropped ones, with the columns of InfluxDB 3, and settings of
+//! Neap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +8,11 @@ use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::{Catalog, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
 use neap_scan::external;
+use neap_schema::AutoCreate;
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
-    columns::{booleans, counts_or_null, seconds_or_null, table, views},
+    columns::{booleans, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::{NameFilter, SystemTableSource},
 };
 
@@ -22,6 +24,8 @@ struct DatabaseRow {
     name: String,
     retention: Option<Duration>,
     deletion: Option<Deletion>,
+    /// `None`: nobody writes to the database.
+    auto_create: Option<AutoCreate>,
 }
 
 fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
@@ -44,6 +48,11 @@ fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
             true,
             seconds_or_null(rows().map(|row| row.deletion?.hard_delete_at)),
         ),
+        (
+            "auto_create",
+            true,
+            views_or_null(rows().map(|row| row.auto_create.map(AutoCreate::as_str))),
+        ),
     ])
 }
 
@@ -58,6 +67,7 @@ impl SystemTableSource for DatabasesSource {
             |database| DatabaseRow {
                 retention: database.catalog.retention(),
                 deletion: database.entry.deletion,
+                auto_create: Some(database.catalog.auto_create()),
                 name: database.entry.name,
             },
         );
@@ -66,6 +76,7 @@ impl SystemTableSource for DatabasesSource {
             name: INTERNAL_DATABASE.to_owned(),
             retention: Some(INTERNAL_RETENTION),
             deletion: None,
+            auto_create: None,
         });
         databases.sort_by(|one, other| one.name.cmp(&other.name));
         rows(&databases)

@@ -1,7 +1,7 @@
 //! Errors of a mapping, and reasons why a row is refused.
 
 use arrow_schema::{ArrowError, DataType};
-use neap_schema::{ColumnType, TableNameError};
+use neap_schema::{ColumnType, CreationRefused, TableNameError};
 use thiserror::Error;
 
 use crate::{
@@ -100,6 +100,8 @@ pub(crate) enum RowRefusal {
     #[error("'{0}' is a reserved column")]
     ReservedColumn(String),
     #[error(transparent)]
+    Creation(#[from] CreationRefused),
+    #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }
 
@@ -116,7 +118,8 @@ impl RowRefusal {
             | Self::UnsupportedType { .. }
             | Self::ColumnType { .. }
             | Self::Inexact { .. }
-            | Self::ReservedColumn(_) => LineErrorKind::Schema,
+            | Self::ReservedColumn(_)
+            | Self::Creation(_) => LineErrorKind::Schema,
             Self::Limit(_) => LineErrorKind::Limit,
         }
     }

@@ -83,6 +83,10 @@ impl TableBuilder {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the type of a column that exists or that an accepted row has named.
     pub(crate) fn column_type(&self, name: &str) -> Option<ColumnType> {
         match self.find(name) {
@@ -155,6 +159,9 @@ impl TableBuilder {
             return Err(RowRefusal::ReservedColumn(name.to_owned()));
         }
         let view = self.view.as_deref();
+        if view.is_some() {
+            limits.check_new_column(|| self.name.clone(), || name.to_owned())?;
+        }
         Ok(self.new_columns.check(view, column_type, limits)?)
     }
 

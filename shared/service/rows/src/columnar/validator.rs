@@ -270,10 +270,11 @@ impl RowLimits<'_> {
     ) -> Result<(), RowRefusal> {
         let time = batch.time_refusal(row);
         batch.check_syntax(row, time.as_ref())?;
-        if let Some(limit) = self.options.tables
-            && table.is_to_be_created()
-        {
-            limit.check(self.new_tables)?;
+        if table.is_to_be_created() {
+            self.options.limits.check_new_table(|| table.name().to_owned())?;
+            if let Some(limit) = self.options.tables {
+                limit.check(self.new_tables)?;
+            }
         }
         for column in &mut batch.columns {
             if !column.has_value(row) {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, str::Utf8Error};
 
 use arrow_schema::ArrowError;
-use neap_schema::ColumnType;
+use neap_schema::{ColumnType, CreationRefused};
 use thiserror::Error;
 
 use crate::{line_protocol::precision::Precision, schema_limits::LimitExceeded};
@@ -145,6 +145,8 @@ pub(crate) enum LineRefusal {
     #[error("timestamp, {0}, out of range for precision: {1:?}")]
     TimestampOutOfRange(i64, Precision),
     #[error(transparent)]
+    Creation(#[from] CreationRefused),
+    #[error(transparent)]
     Limit(#[from] LimitExceeded),
 }
 
@@ -154,7 +156,8 @@ impl LineRefusal {
             Self::ColumnType { .. }
             | Self::ReservedColumn(_)
             | Self::DuplicateField(_)
-            | Self::TimestampOutOfRange(..) => LineErrorKind::Schema,
+            | Self::TimestampOutOfRange(..)
+            | Self::Creation(_) => LineErrorKind::Schema,
             Self::Limit(_) | Self::TextsTooLarge => LineErrorKind::Limit,
             _ => LineErrorKind::Parse,
         }

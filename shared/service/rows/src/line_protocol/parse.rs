@@ -356,10 +356,11 @@ impl<'a, 'o> BodyParser<'a, 'o> {
         } = &mut self.scratch;
         let limits = &self.options.limits;
         let table = &mut self.tables[table];
-        if let Some(limit) = self.options.tables
-            && table.is_to_be_created()
-        {
-            limit.check(self.new_tables)?;
+        if table.is_to_be_created() {
+            limits.check_new_table(|| table.name())?;
+            if let Some(limit) = self.options.tables {
+                limit.check(self.new_tables)?;
+            }
         }
         let cells_before = table.cells(0);
         let repeated = match self.options.dialect {

@@ -86,6 +86,10 @@ impl<'a> TableBuilder<'a> {
         &self.expected_fields
     }
 
+    pub(crate) fn name(&self) -> String {
+        text(&self.name).into_owned()
+    }
+
     /// Returns whether the next accepted line creates the table.
     #[inline]
     pub(crate) fn is_to_be_created(&self) -> bool {
@@ -262,12 +266,15 @@ impl<'a> TableBuilder<'a> {
             return Err(LineRefusal::ReservedColumn(text(name).into_owned()));
         }
         let view = self.view.as_deref();
+        if view.is_some() {
+            limits.check_new_column(|| self.name(), || text(name).into_owned())?;
+        }
         Ok(self.new_columns.check(view, column_type, limits)?)
     }
 
     fn type_conflict(&self, name: &[u8], expected: ColumnType, got: ColumnType) -> LineRefusal {
         LineRefusal::ColumnType {
-            table: text(&self.name).into_owned(),
+            table: self.name(),
             column: text(name).into_owned(),
             expected,
             got,
@@ -357,7 +364,7 @@ impl<'a> TableBuilder<'a> {
         fields.push(ColumnType::Time.arrow_field(TIME_COLUMN));
         arrays.push(Arc::new(TimestampNanosecondArray::from(self.times)));
         Ok(Some(TableRows {
-            name: text(&self.name).into_owned(),
+            name: self.name(),
             is_new: self.view.is_none(),
             new_columns,
             batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,

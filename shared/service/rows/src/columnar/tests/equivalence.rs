@@ -6,6 +6,7 @@ use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, StringArray,
     StringViewArray, TimestampNanosecondArray, UInt64Array, types::Int8Type,
 };
+use neap_schema::AutoCreate;
 use neap_test_inputs::cases;
 use proptest::{collection::vec, option, prelude::*};
 
@@ -158,6 +159,11 @@ fn options() -> impl Strategy<Value = Options> {
         option::of(0..2usize),
         option::of(100..800usize),
         option::of(0..4usize),
+        prop_oneof![
+            4 => Just(AutoCreate::All),
+            1 => Just(AutoCreate::Columns),
+            1 => Just(AutoCreate::None)
+        ],
     )
         .prop_map(
             |(
@@ -169,6 +175,7 @@ fn options() -> impl Strategy<Value = Options> {
                 tables,
                 cells,
                 errors,
+                auto_create,
             )| {
                 Options {
                     precision,
@@ -177,6 +184,7 @@ fn options() -> impl Strategy<Value = Options> {
                     limits: SchemaLimits {
                         max_columns_per_table: columns,
                         max_tags_per_table: tags,
+                        auto_create,
                     },
                     tables: tables.map(|limit| TableLimit { count: 0, limit }),
                     max_cells: cells,

@@ -68,6 +68,7 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, TestDatabas
         limits: SchemaLimits {
             max_columns_per_table: Some(500),
             max_tags_per_table: None,
+            auto_create: neap_schema::AutoCreate::All,
         },
         ..Options::default()
     };

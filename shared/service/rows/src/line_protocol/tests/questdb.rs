@@ -11,6 +11,7 @@ pub(super) const OPTIONS: Options = Options {
     limits: crate::SchemaLimits {
         max_columns_per_table: None,
         max_tags_per_table: None,
+        auto_create: neap_schema::AutoCreate::All,
     },
     tables: None,
     max_cells: Some(1 << 20),

@@ -1,6 +1,6 @@
 //! Tests of schema changes by lines, and of the validation of lines against tables.
 
-use neap_schema::ColumnType;
+use neap_schema::{AutoCreate, ColumnType};
 
 use super::*;
 use crate::{
@@ -237,12 +237,46 @@ fn tables_beyond_the_limit_are_refused_line_by_line() {
 }
 
 #[test]
+fn tables_and_columns_that_may_not_be_created_are_refused_line_by_line() {
+    let database =
+        TestDatabase::with_table("m", &[("t", ColumnType::Tag), ("v", ColumnType::Float)]);
+    let parsed = |auto_create| {
+        let limits = SchemaLimits {
+            auto_create,
+            ..SchemaLimits::default()
+        };
+        let options = Options {
+            limits,
+            ..Options::default()
+        };
+        let body = b"m,t=a v=1 1\nnew v=1 1\nm,t=a v=2,w=3 2\nm,u=b v=3 3\nm v=4 4";
+        parse(body, &database, &options).unwrap()
+    };
+    let end = "does not exist, and writes to this database create no";
+    let table = |setting| format!("table 'new' {end} tables (auto-create: {setting})");
+    let column = |name| format!("column '{name}' of table 'm' {end} columns (auto-create: none)");
+    let locked = parsed(AutoCreate::None);
+    assert_eq!(
+        messages(&locked),
+        [(2, table("none")), (3, column("w")), (4, column("u"))]
+    );
+    assert!(locked.errors.iter().all(|error| error.kind == LineErrorKind::Schema));
+    assert_eq!(locked.rows, 2);
+    assert_eq!(locked.tables[0].new_columns, []);
+    let of_tables = parsed(AutoCreate::Columns);
+    assert_eq!(messages(&of_tables), [(2, table("columns"))]);
+    assert_eq!(of_tables.rows, 4);
+    assert_eq!(parsed(AutoCreate::All).rows, 5);
+}
+
+#[test]
 fn limits_count_the_columns_that_exist() {
     use ColumnType::{Float, Tag, Time};
     let database = TestDatabase::with_table("m", &[("a", Tag), ("time", Time), ("f", Float)]);
     let limits = SchemaLimits {
         max_columns_per_table: Some(4),
         max_tags_per_table: Some(2),
+        auto_create: AutoCreate::All,
     };
     let options = Options {
         limits,
