@@ -7,6 +7,8 @@ use neap_catalog::CatalogError;
 use neap_rows::line_protocol::{LineError, LineErrorKind, ParseError};
 use neap_wal::{EncodeError, WriteError};
 
+use crate::{DuplicateRows, MissingTags};
+
 /// How long a client waits before a retry when the server was busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,12 @@ pub enum WriteFailure {
         rows: usize,
         /// The stamp of the stored lines; `None` if there are none, or if they are not stored yet (`no_sync`).
         stamp: Option<Stamp>,
+        /// The stored rows that replace each other, if a bulk write was checked for them.
+        duplicates: Option<DuplicateRows>,
     },
+    /// Many rows of a bulk write would replace each other in a new table without tags. Nothing is stored.
+    #[error(transparent)]
+    MissingTags(#[from] MissingTags),
     /// The request would create too many tables or columns. Nothing is created or stored.
     #[error("the write would create {count} {what}, more than {limit}: use smaller writes")]
     TooManyAdditions {
@@ -68,6 +75,14 @@ impl WriteFailure {
         match self {
             Self::Partial { stamp, .. } => *stamp,
             Self::Tail(error) => error.stamp(),
+            _ => None,
+        }
+    }
+
+    /// Returns the stored rows that replace each other, if a bulk write was checked for them.
+    pub fn duplicates(&self) -> Option<DuplicateRows> {
+        match self {
+            Self::Partial { duplicates, .. } => *duplicates,
             _ => None,
         }
     }

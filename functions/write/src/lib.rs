@@ -25,6 +25,7 @@
 mod catalog_locks;
 mod delete;
 mod delete_failure;
+mod duplicate_rows;
 mod failure;
 mod freshness;
 mod imports;
@@ -45,6 +46,9 @@ mod validation;
 
 pub use delete::{AcknowledgedDelete, DeleteOptions};
 pub use delete_failure::DeleteFailure;
+pub use duplicate_rows::{
+    ALLOW_DUPLICATES_HEADER, DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER,
+};
 pub use failure::WriteFailure;
 pub use imports::SettledImport;
 pub use neap_manifest::IMPORT_RETENTION;

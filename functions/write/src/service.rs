@@ -17,8 +17,9 @@ use neap_wal::{ImportProgress, InFlightRoom, TailWriter, WriteError, WriteReques
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    WriteFailure, WriteSettings,
+    DuplicateCheck, DuplicateRows, WriteFailure, WriteSettings,
     catalog_locks::CatalogLocks,
+    duplicate_rows::{self, WarningLimit},
     freshness::{self, FreshCatalog, revalidate},
     line_protocol_body::LineProtocolBody,
     low_water_marks::LowWaterMarks,
@@ -72,6 +73,8 @@ pub struct WriteOptions {
     /// The progress of the import job that the rows belong to. Then the write fails with [`WriteError::TooLarge`] if they do
     /// not fit in one segment.
     pub progress: Option<ImportProgress>,
+    /// Whether rows of a table without tags are checked for equal times.
+    pub duplicates: DuplicateCheck,
 }
 
 impl Default for WriteOptions {
@@ -87,6 +90,7 @@ impl Default for WriteOptions {
             only: None,
             depth: 0,
             progress: None,
+            duplicates: DuplicateCheck::Off,
         }
     }
 }
@@ -98,6 +102,8 @@ pub struct AcceptedWrite {
     pub rows: usize,
     /// Its position in the order of all writes; `None` if the rows are put after the answer (`no_sync`).
     pub stamp: Option<Stamp>,
+    /// The rows that replace each other, if a bulk write was checked for them.
+    pub duplicates: Option<DuplicateRows>,
 }
 
 /// Maximum time that a write waits for memory.
@@ -119,6 +125,7 @@ pub struct WriteService {
     pub(crate) identity: Option<Arc<IdentityService>>,
     budget: RequestMemory,
     pressure: MemoryPressure,
+    duplicate_warnings: WarningLimit,
 }
 
 /// A request during validation.
@@ -135,6 +142,7 @@ pub(crate) struct ValidatedWrite {
     pub(crate) database: DatabaseId,
     pub(crate) fresh_catalog: FreshCatalog,
     pub(crate) parsed: ParsedBody,
+    pub(crate) duplicates: Option<DuplicateRows>,
 }
 
 /// The outcome of a validation round.
@@ -167,6 +175,7 @@ impl WriteService {
             world,
             identity: None,
             pressure: MemoryPressure::none(),
+            duplicate_warnings: WarningLimit::default(),
         }
     }
 
@@ -345,6 +354,14 @@ impl WriteService {
         };
         let outcome = self.write_in_rounds(&request, reservation).await;
         self.record_metrics(&request, &outcome);
+        let duplicates = match &outcome {
+            Ok(accepted) => accepted.duplicates,
+            Err(failure) => failure.duplicates(),
+        };
+        if let Some(duplicates) = duplicates {
+            let now = self.world.clock.monotonic();
+            duplicate_rows::log(&self.duplicate_warnings, now, database, duplicates);
+        }
         outcome
     }
 
@@ -454,7 +471,7 @@ impl WriteService {
             };
             Some(acknowledged.stamp)
         };
-        answer(validated.parsed, stamp).map(RoundOutcome::Done)
+        answer(validated.parsed, stamp, validated.duplicates).map(RoundOutcome::Done)
     }
 
     /// Encodes rows. Waits until there is memory for them.
@@ -507,20 +524,33 @@ impl WriteService {
 }
 
 /// Returns the result of a write whose rows are put.
-fn answer(parsed: ParsedBody, stamp: Option<Stamp>) -> Result<AcceptedWrite, WriteFailure> {
+fn answer(
+    parsed: ParsedBody,
+    stamp: Option<Stamp>,
+    duplicates: Option<DuplicateRows>,
+) -> Result<AcceptedWrite, WriteFailure> {
     let rows = parsed.rows;
     if parsed.errors.is_empty() {
-        Ok(AcceptedWrite { rows, stamp })
+        Ok(AcceptedWrite {
+            rows,
+            stamp,
+            duplicates,
+        })
     } else {
-        Err(partial(parsed, stamp))
+        Err(partial(parsed, stamp, duplicates))
     }
 }
 
-pub(crate) fn partial(parsed: ParsedBody, stamp: Option<Stamp>) -> WriteFailure {
+pub(crate) fn partial(
+    parsed: ParsedBody,
+    stamp: Option<Stamp>,
+    duplicates: Option<DuplicateRows>,
+) -> WriteFailure {
     WriteFailure::Partial {
         refused: parsed.lines - parsed.rows,
         rows: parsed.rows,
         errors: parsed.errors,
         stamp,
+        duplicates,
     }
 }

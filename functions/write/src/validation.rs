@@ -12,7 +12,7 @@ use neap_rows::{
 use neap_schema::DatabaseId;
 
 use crate::{
-    WriteFailure, WriteService,
+    WriteFailure, WriteService, duplicate_rows,
     freshness::{FreshCatalog, revalidate},
     schema::{CatalogView, MissingTables},
     service::{PendingWrite, RoundOutcome, ValidatedWrite, partial},
@@ -54,12 +54,15 @@ impl WriteService {
         };
         let parsed = self.within_table_limit(request, database, &fresh_catalog, parsed).await?;
         let parsed = self.check(request, parsed)?;
+        let check = request.options.duplicates;
+        let duplicates = duplicate_rows::check(check, &parsed, &fresh_catalog.catalog.value)?;
         // Check before anything is changed, and before a `no_sync` request is answered.
         self.writer.check_tail(database, &fresh_catalog.proof(&fresh_catalog.catalog))?;
         Ok(RoundOutcome::Done(ValidatedWrite {
             database,
             fresh_catalog,
             parsed,
+            duplicates,
         }))
     }
 
@@ -68,9 +71,14 @@ impl WriteService {
         &self,
         request: &PendingWrite<'_>,
     ) -> Result<RoundOutcome<ValidatedWrite>, WriteFailure> {
-        let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
+        let empty = DatabaseCatalog::default();
+        let parsed = self.parse(request, &empty, None)?;
         let name = request.database;
-        if let Err(refused) = self.check(request, parsed) {
+        let checked = self.check(request, parsed).and_then(|parsed| {
+            let check = request.options.duplicates;
+            duplicate_rows::check(check, &parsed, &empty).map_err(WriteFailure::from)
+        });
+        if let Err(refused) = checked {
             // Lines may be refused against an empty catalog only if the database is really missing.
             if self.catalog.database_by_name(name, self.max_age).await?.is_some() {
                 return Ok(RoundOutcome::Retry(self.max_age, refused));
@@ -196,7 +204,7 @@ impl WriteService {
             return Err(WriteFailure::Rejected(parsed.errors.swap_remove(0)));
         }
         if parsed.rows == 0 {
-            return Err(partial(parsed, None));
+            return Err(partial(parsed, None, None));
         }
         let tables = parsed.tables.iter();
         let new_tables = tables.clone().filter(|table| table.is_new).count();

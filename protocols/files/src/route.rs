@@ -9,13 +9,14 @@ use axum::{
     routing::post,
 };
 use http::{HeaderValue, StatusCode};
-use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, validate_database_name};
 use neap_file_formats::ReadOptions;
 use neap_http::{
     ApiError, Caller, STAMP_HEADER, expected_bytes, read_body, requested_order, requested_stamp,
 };
-use neap_write::{AcceptedWrite, WriteService, WriteSettings, authorize_write};
+use neap_write::{
+    AcceptedWrite, DuplicateCheck, WARNING_HEADER, WriteService, WriteSettings, authorize_write,
+};
 
 use crate::{decode::decode, params::UploadParams};
 
@@ -33,7 +34,7 @@ pub fn router(service: Arc<WriteService>) -> Router {
 
 async fn write_file(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     match accept(&service, request).await {
-        Ok(accepted) => stored(accepted.stamp),
+        Ok(accepted) => stored(accepted),
         Err(error) => error.into_response(),
     }
 }
@@ -50,6 +51,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
+    options.duplicates = DuplicateCheck::requested(&head.headers)?;
     let caller = Caller::from_head(&head)?;
     options.only = authorize_write(service, &caller, &database).await?;
     let limits = service.settings().body_limits();
@@ -74,12 +76,15 @@ fn max_decoded_bytes(settings: &WriteSettings) -> usize {
         .min(share.max(settings.max_request_bytes))
 }
 
-/// Returns 204 with the stamp, if there is one.
-fn stored(stamp: Option<Stamp>) -> Response {
+/// Returns 204 with the stamp, if there is one, and the warning.
+fn stored(accepted: AcceptedWrite) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    if let Some(stamp) = stamp {
-        let stamp = HeaderValue::from(stamp.as_u64());
-        response.headers_mut().insert(STAMP_HEADER, stamp);
+    let stamp = accepted.stamp.map(|stamp| HeaderValue::from(stamp.as_u64()));
+    let warning = accepted.duplicates.and_then(|duplicates| duplicates.to_string().parse().ok());
+    for (name, value) in [(STAMP_HEADER, stamp), (WARNING_HEADER, warning)] {
+        if let Some(value) = value {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

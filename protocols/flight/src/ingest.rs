@@ -19,8 +19,8 @@ use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
 use neap_write::{
-    AcceptedWrite, Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
-    authorize_write, table_exists,
+    AcceptedWrite, DuplicateCheck, DuplicateRows, Precision, RequestMemoryReservation,
+    WARNING_HEADER, WriteFailure, WriteOptions, WriteService, authorize_write, table_exists,
 };
 use prost::Message;
 use serde_json::json;
@@ -29,7 +29,7 @@ use tonic::{Response, Status};
 use crate::{
     message_stream::MessageStream,
     request_metadata::RequestMetadata,
-    row_stream::set_stamps,
+    row_stream::{set_header, set_stamps},
     status,
     upload::{TableExpectation, Upload, UploadAnswer, UploadTarget},
 };
@@ -96,9 +96,13 @@ pub(crate) fn row_count(record_count: i64) -> PutResult {
 
 async fn total(mut ingest: RowIngest) -> Result<Response<MessageStream<PutResult>>, Status> {
     let mut stamp = None;
+    let mut duplicates = None;
     loop {
         match ingest.store_part().await {
-            Ok(Some(part)) => stamp = stamp.max(part.stamp),
+            Ok(Some(part)) => {
+                stamp = stamp.max(part.stamp);
+                duplicates = duplicates.or(part.duplicates);
+            }
             Ok(None) => break,
             Err(error) => return Err(ingest.refuse(error).await),
         }
@@ -107,6 +111,8 @@ async fn total(mut ingest: RowIngest) -> Result<Response<MessageStream<PutResult
     let result = stream::iter([Ok(row_count(count))]);
     let mut response = Response::new(Box::pin(result) as MessageStream<PutResult>);
     set_stamps(&mut response, [(STAMP_HEADER, stamp)]);
+    let warning = duplicates.map(|duplicates| duplicates.to_string());
+    set_header(&mut response, &WARNING_HEADER, warning);
     Ok(response)
 }
 
@@ -118,7 +124,10 @@ fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + S
             Ok(Some(part)) => {
                 // A string, because many readers of JSON lose digits of large numbers.
                 let stamp = part.stamp.map(|stamp| stamp.as_u64().to_string());
-                let json = json!({ "rows": part.rows, "stamp": stamp });
+                let mut json = json!({ "rows": part.rows, "stamp": stamp });
+                if let (Some(duplicates), Some(json)) = (part.duplicates, json.as_object_mut()) {
+                    json.insert("warning".to_owned(), json!(duplicates.to_string()));
+                }
                 let result = PutResult {
                     app_metadata: json.to_string().into(),
                 };
@@ -137,6 +146,7 @@ fn parts(ingest: RowIngest) -> impl Stream<Item = Result<PutResult, Status>> + S
 struct StoredPart {
     rows: usize,
     stamp: Option<Stamp>,
+    duplicates: Option<DuplicateRows>,
 }
 
 /// An upload while its rows are stored.
@@ -180,6 +190,7 @@ impl RowIngest {
         let of_api = |error: ApiError| status::of_api(&error);
         self.options.order = requested_order(headers).map_err(of_api)?;
         self.options.after = requested_stamp(headers).map_err(of_api)?;
+        self.options.duplicates = DuplicateCheck::requested(headers).map_err(of_api)?;
         let caller = metadata.caller();
         let only = authorize_write(&self.service, caller, &target.database).await;
         self.options.only = only.map_err(of_api)?;
@@ -231,6 +242,7 @@ impl RowIngest {
         Ok(Some(StoredPart {
             rows: accepted.rows,
             stamp: accepted.stamp,
+            duplicates: accepted.duplicates,
         }))
     }
 

@@ -103,10 +103,19 @@ pub(crate) fn set_stamps<T, const N: usize>(
     stamps: [(HeaderName, Option<Stamp>); N],
 ) {
     for (name, stamp) in stamps {
-        let value = stamp.and_then(|stamp| stamp.as_u64().to_string().parse().ok());
-        let name = tonic::metadata::AsciiMetadataKey::from_bytes(name.as_str().as_bytes());
-        if let (Some(value), Ok(name)) = (value, name) {
-            response.metadata_mut().insert(name, value);
-        }
+        set_header(
+            response,
+            &name,
+            stamp.map(|stamp| stamp.as_u64().to_string()),
+        );
+    }
+}
+
+/// Sets a header of an answer to a text in ASCII, if there is one.
+pub(crate) fn set_header<T>(response: &mut Response<T>, name: &HeaderName, text: Option<String>) {
+    let value = text.and_then(|text| text.parse().ok());
+    let key = tonic::metadata::AsciiMetadataKey::from_bytes(name.as_str().as_bytes());
+    if let (Some(value), Ok(key)) = (value, key) {
+        response.metadata_mut().insert(key, value);
     }
 }

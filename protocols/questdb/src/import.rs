@@ -23,7 +23,7 @@ use axum::{
 use neap_catalog::{CatalogError, validate_database_name};
 use neap_http::{ApiError, Caller, expected_bytes, read_body};
 use neap_rows::columnar::{ColumnMapping, TagColumns, TimeColumn};
-use neap_write::{WriteFailure, WriteOptions, WriteService, authorize_write};
+use neap_write::{DuplicateCheck, WriteFailure, WriteOptions, WriteService, authorize_write};
 
 use self::{
     answer::{ImportOutcome, respond},
@@ -73,6 +73,7 @@ async fn accept(
     validate_database_name(&database).map_err(CatalogError::from)?;
     let caller = Caller::from_head(&head)?;
     let only = authorize_write(service, &caller, &database).await?;
+    let duplicate_check = DuplicateCheck::requested(&head.headers)?;
     let limits = service.settings().body_limits();
     let mut reservation = service.reserve(expected_bytes(&head.headers, &limits)).await?;
     let body = read_body(&head.headers, body, &limits, service.world()).await?;
@@ -95,9 +96,14 @@ async fn accept(
     let options = WriteOptions {
         only,
         accept_partial: !params.all_or_nothing,
+        duplicates: duplicate_check,
         ..WriteOptions::default()
     };
     let written = service.write_rows(reservation, &database, &rows, options).await;
+    let duplicates = match &written {
+        Ok(accepted) => accepted.duplicates,
+        Err(failure) => failure.duplicates(),
+    };
     let (imported, errors, rejected) = match written {
         Ok(accepted) => (accepted.rows, Vec::new(), 0),
         Err(WriteFailure::Empty) => (0, Vec::new(), 0),
@@ -120,6 +126,7 @@ async fn accept(
         imported,
         rejected,
         errors,
+        duplicates,
         columns: answer::columns(&names, &types, &form.symbols, &time),
         time,
     })

@@ -249,3 +249,45 @@ fn an_upload_needs_the_permission_to_write() {
     }
     assert_eq!(upload(&server, query, None, CSV.as_bytes()).status, 401);
 }
+
+#[test]
+fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
+    let server = NeapProcess::serve(&StoreFixture::memory());
+    let hosts = (0..10).map(|host| format!("2026-01-01T00:00:00Z,h{host},1\n"));
+    let file = "time,host,v\n".to_owned() + &hosts.collect::<String>();
+    let query = "db=d&table=cpu&format=csv";
+    let refused = upload(&server, query, None, file.as_bytes());
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("9 of 10 rows"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        refused.text().contains("columns with texts: 'host'"),
+        "{}",
+        refused.text()
+    );
+    let path = format!("/api/v3/write_file?{query}");
+    let request = server.request("POST", &path).header("x-neap-allow-duplicates", "true");
+    let allowed = Reply::receive(request.body(file.clone())).unwrap();
+    assert_eq!(
+        (allowed.status, allowed.header("x-neap-warning")),
+        (204, None)
+    );
+    // The table exists now.
+    let warned = upload(&server, query, None, file.as_bytes());
+    assert_eq!(warned.status, 204, "{}", warned.text());
+    assert!(warned.header("x-neap-warning").unwrap().starts_with("9 of 10 rows"));
+    let tagged = upload(
+        &server,
+        "db=d&table=tagged&tag=host&format=csv",
+        None,
+        file.as_bytes(),
+    );
+    assert_eq!(
+        (tagged.status, tagged.header("x-neap-warning")),
+        (204, None)
+    );
+    assert_eq!(server.query("d", "SELECT host FROM tagged").len(), 10);
+}

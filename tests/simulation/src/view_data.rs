@@ -153,6 +153,7 @@ impl<'a> SimulatedViewData<'a> {
                 | WriteFailure::Rejected(_)
                 | WriteFailure::Partial { .. }
                 | WriteFailure::TooManyAdditions { .. }
+                | WriteFailure::MissingTags(_)
                 | WriteFailure::Encode(_)
         ) {
             let text = format!("rows of a view: {failure}");

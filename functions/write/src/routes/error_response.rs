@@ -40,6 +40,7 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
         }
         WriteFailure::Parse(ParseError::TooLarge { .. }) => ApiError::text(Kind::TooLarge, message),
         WriteFailure::TooManyAdditions { .. } => ApiError::json(Kind::TooLarge, message),
+        WriteFailure::MissingTags(_) => ApiError::json(Kind::Invalid, message),
         WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
             ApiError::json(Kind::Internal, message)
         }

@@ -26,6 +26,7 @@ use crate::{
 const NO_ROWS: AcceptedWrite = AcceptedWrite {
     rows: 0,
     stamp: None,
+    duplicates: None,
 };
 
 /// How a request without lines is answered.

@@ -97,7 +97,9 @@ impl BodySender {
             BodyContent::Arrow { table, .. } => self
                 .client
                 .request(Method::POST, "/api/v3/write_file")
-                .query(&[database, ("table", table), ("format", "arrow")]),
+                .query(&[database, ("table", table), ("format", "arrow")])
+                // The source has the same rule: rows with equal times and tags are one row.
+                .header("x-neap-allow-duplicates", "true"),
             BodyContent::Lines { precision, .. } => self
                 .client
                 .request(Method::POST, "/api/v3/write_lp")

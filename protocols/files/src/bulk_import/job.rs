@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use neap_bucket::{FormatError, ObjectFormat, RegisterValue, StoreTime, formats};
 use neap_schema::{DatabaseId, TableId};
-use neap_write::{IMPORT_RETENTION, SettledImport};
+use neap_write::{DuplicateCheck, IMPORT_RETENTION, SettledImport};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -61,6 +61,14 @@ pub(crate) struct ImportedFile {
     pub(crate) max_time: i64,
     /// Whether InfluxDB wrote the file, with the roles of its columns.
     pub(crate) is_of_influxdb: bool,
+    /// Whether the rows are checked for equal times if the table has no tags.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub(crate) duplicates: DuplicateCheck,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_off(check: &DuplicateCheck) -> bool {
+    *check == DuplicateCheck::Off
 }
 
 /// An import job.

@@ -14,7 +14,7 @@ use neap_catalog::{CatalogError, DatabaseAction, Table, TablePermission, validat
 use neap_file_formats::{PARQUET_TAIL_BYTES, ParquetSummary, ReadError, parquet_footer_bytes};
 use neap_http::{ApiError, Caller, ErrorBody, Kind};
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, DatabaseId, validate_table_name};
-use neap_write::{WriteService, authorize_write};
+use neap_write::{DuplicateCheck, WriteService, authorize_write};
 use serde::Serialize;
 use ulid::Ulid;
 use uuid::Uuid;
@@ -81,6 +81,7 @@ struct UploadRequest {
     database: Option<String>,
     table: Option<String>,
     columns: ColumnTypes,
+    duplicates: DuplicateCheck,
     file: Option<StoredFile>,
 }
 
@@ -104,7 +105,10 @@ async fn accept(
         return Err(ApiError::json(Kind::Unavailable, text));
     };
     let mut body = Multipart::new(&head.headers, body, worker.service.world())?;
-    let mut upload = UploadRequest::default();
+    let mut upload = UploadRequest {
+        duplicates: DuplicateCheck::requested(&head.headers)?,
+        ..UploadRequest::default()
+    };
     let received = receive(worker, caller, &mut body, &mut upload).await;
     let created = match received {
         Ok(()) => create_job(worker, caller, &upload).await,
@@ -233,7 +237,11 @@ async fn create_job(
         let text = format!("Database not found {database}");
         ApiError::json(Kind::NotFound, text)
     })?;
-    let target = find_or_create_table(service, id, table, columns, &summary).await?;
+    let (target, is_new) = find_or_create_table(service, id, table, columns, &summary).await?;
+    let duplicates = match upload.duplicates {
+        DuplicateCheck::On if is_new => DuplicateCheck::NewTable,
+        check => check,
+    };
     let times = summary.time_range(columns.time_column());
     let (min_time, max_time) = times.unwrap_or_default();
     let described = ImportedFile {
@@ -248,6 +256,7 @@ async fn create_job(
         min_time,
         max_time,
         is_of_influxdb: is_of_influxdb(&summary),
+        duplicates,
     };
     let job = worker.store.create(file.id, &described).await;
     Ok((file.id, job.map_err(unavailable)?))
@@ -283,19 +292,21 @@ async fn read_summary(
     ParquetSummary::decode(footer).map_err(invalid)
 }
 
-/// Returns the table of an import. A missing one is created, with the tags of the file.
+/// Returns the table of an import, and whether it is new. A missing one is created, with the tags of the file.
 async fn find_or_create_table(
     service: &WriteService,
     database: DatabaseId,
     name: &str,
     columns: &ColumnTypes,
     summary: &ParquetSummary,
-) -> Result<Arc<Table>, ApiError> {
+) -> Result<(Arc<Table>, bool), ApiError> {
     let tags = columns.tags(&summary.schema);
     let catalog = service.catalog();
     let current = catalog.database(database, Duration::ZERO).await?;
-    let found = match current.value.table(name) {
-        Some(found) => Arc::clone(found),
+    let existing = current.value.table(name).map(Arc::clone);
+    let is_new = existing.is_none();
+    let found = match existing {
+        Some(existing) => existing,
         None => {
             let permission = TablePermission::Write;
             let created =
@@ -328,7 +339,7 @@ async fn find_or_create_table(
             )));
         }
     }
-    Ok(found)
+    Ok((found, is_new))
 }
 
 /// Returns whether InfluxDB marked the types of the columns.

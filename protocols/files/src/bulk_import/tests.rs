@@ -148,13 +148,17 @@ impl ImportTestBed {
 
 /// Returns a file with a row for each second, of ten rooms.
 fn file(rows: i64) -> Vec<u8> {
+    file_at((0..rows).map(|row| row * 1_000).collect())
+}
+
+/// Returns a file with a row for each of these times in milliseconds.
+fn file_at(times: Vec<i64>) -> Vec<u8> {
+    let rows = i64::try_from(times.len()).unwrap();
     let rooms = (0..rows).map(|row| format!("room {}", row % 10));
     let columns: [(&str, ArrayRef); 3] = [
         (
             "at",
-            Arc::new(TimestampMillisecondArray::from_iter_values(
-                (0..rows).map(|row| row * 1_000),
-            )),
+            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
         ),
         ("room", Arc::new(StringArray::from_iter_values(rooms))),
         (
@@ -237,6 +241,28 @@ async fn rows_that_do_not_fit_end_a_job_with_a_message() {
         "row 1: the value of column 'room' is not of type i64"
     );
     assert_eq!(fixture.rows().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_replace_each_other_in_a_new_table_end_a_job() {
+    let fixture = ImportTestBed::new().await;
+    let without_tags = r#"{"column_mapping":{"at":"time"}}"#;
+    let parts = [TARGET[0], TARGET[1], ("column_metadata", without_tags)];
+    let file = file_at(vec![5_000; 10]);
+    assert_eq!(fixture.upload(&parts, &file).await.0, 200);
+    assert!(fixture.import_all().await);
+    let job = &fixture.jobs().await[0];
+    assert_eq!(job["status"], "terminal_failed");
+    let message = job["last_message"].as_str().unwrap();
+    assert!(
+        message.contains("9 of 10 rows") && message.contains("'room'"),
+        "{message}"
+    );
+    assert_eq!(fixture.rows().await, 0);
+    // Another upload finds the table.
+    assert_eq!(fixture.upload(&parts, &file).await.0, 200);
+    assert!(fixture.import_all().await);
+    assert_eq!(fixture.rows().await, 10);
 }
 
 #[tokio::test(start_paused = true)]

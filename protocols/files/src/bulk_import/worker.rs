@@ -6,7 +6,8 @@ use neap_bucket::{ClockReading, ObjectUploads, World};
 use neap_http::{ApiError, CounterFamily, Kind, Metrics};
 use neap_rows::line_protocol::RowSource;
 use neap_write::{
-    ImportProgress, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService,
+    DuplicateCheck, ImportProgress, RequestMemoryReservation, WriteFailure, WriteOptions,
+    WriteService,
 };
 use tokio::{
     io::{AsyncSeekExt, AsyncWriteExt},
@@ -406,6 +407,11 @@ impl ImportAttempt<'_> {
             return Err(AttemptError::interrupted("the claim of the job has ended"));
         }
         let file = &self.job.file;
+        // Rows of later batches have a table with rows, as those of later uploads have.
+        let duplicates = match file.duplicates {
+            DuplicateCheck::NewTable if self.stored_rows > 0 => DuplicateCheck::On,
+            check => check,
+        };
         let options = WriteOptions {
             accept_partial: false,
             only: Some(file.database),
@@ -413,6 +419,7 @@ impl ImportAttempt<'_> {
                 job: self.id,
                 rows: batch.end_row,
             }),
+            duplicates,
             ..WriteOptions::default()
         };
         let (name, rows) = (&file.database_name, &batch.rows);

@@ -179,6 +179,7 @@ mod tests {
             refused,
             rows: 1,
             stamp: Some(Stamp::from_u64(7)),
+            duplicates: None,
         }
     }
 
@@ -201,6 +202,7 @@ mod tests {
         let accepted = AcceptedWrite {
             rows: 4,
             stamp: Some(Stamp::from_u64(5)),
+            duplicates: None,
         };
         let outcome = WriteOutcome::new(&rows(0), Ok(accepted)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 0 exemplars, stamp 5");

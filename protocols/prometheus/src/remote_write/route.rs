@@ -201,6 +201,7 @@ impl RemoteWriteReceiver {
             let nothing = neap_write::AcceptedWrite {
                 rows: 0,
                 stamp: None,
+                duplicates: None,
             };
             return Ok(WriteOutcome::new(&rows, Ok(nothing))?);
         }

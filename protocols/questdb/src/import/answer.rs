@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use neap_http::{ApiError, Kind};
-use neap_write::LineError;
+use neap_write::{DuplicateRows, LineError};
 use serde_json::{Value, json};
 
 use crate::column_types::type_name;
@@ -26,6 +26,8 @@ pub(crate) struct ImportOutcome {
     pub(crate) rejected: usize,
     /// The refused rows, at most those that the write function reports.
     pub(crate) errors: Vec<LineError>,
+    /// The stored rows that replace each other, if they are many and the table has no tags.
+    pub(crate) duplicates: Option<DuplicateRows>,
     pub(crate) columns: Vec<ImportedColumn>,
 }
 
@@ -104,7 +106,7 @@ impl ImportOutcome {
             .iter()
             .take(MAX_SHOWN_ERRORS)
             .map(|error| json!({ "row": error.line_number, "error": error.error_message }));
-        json!({
+        let mut answer = json!({
             "status": "OK",
             "location": self.table,
             "rowsRejected": self.rejected,
@@ -114,7 +116,11 @@ impl ImportOutcome {
             "timestamp": self.time,
             "columns": columns.collect::<Value>(),
             "errors": errors.collect::<Value>(),
-        })
+        });
+        if let (Some(duplicates), Some(answer)) = (self.duplicates, answer.as_object_mut()) {
+            answer.insert("warning".to_owned(), json!(duplicates.to_string()));
+        }
+        answer
     }
 
     fn as_text(&self) -> String {
@@ -137,6 +143,9 @@ impl ImportOutcome {
             writeln!(text, "| {name:>30} | {value:>31} |").ok();
         }
         text.push_str(&rule);
+        if let Some(duplicates) = self.duplicates {
+            writeln!(text, "warning: {duplicates}").ok();
+        }
         for error in errors {
             writeln!(text, "row {}: {}", error.line_number, error.error_message).ok();
         }

@@ -116,7 +116,8 @@ async fn nothing_is_stored_if_a_row_is_refused_and_the_request_is_to_be_aborted(
 
 /// Returns a file whose decoded rows take more than twice its bytes.
 fn narrow_rows(rows: usize) -> String {
-    "a,b,c,d,e,f,g,h,time\n".to_owned() + &"1,1,1,1,1,1,1,1,2024-01-01\n".repeat(rows)
+    let lines = (0..rows).map(|second| format!("1,1,1,1,1,1,1,1,{second}\n"));
+    "a,b,c,d,e,f,g,h,time\n".to_owned() + &lines.collect::<String>()
 }
 
 #[tokio::test]
@@ -134,4 +135,26 @@ async fn a_file_waits_for_no_memory_that_it_holds_itself() {
     let (status, answer) = fixture.post("/imp?name=t", &body).await;
     assert_eq!(status, 413, "{answer}");
     assert!(answer.contains("more than the 1048576 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn rows_that_replace_each_other_create_no_table_and_get_a_warning_in_an_existing_one() {
+    let fixture = HttpTestBed::new().await;
+    let csv = "host,v,time\n".to_owned() + &"h,1,2024-01-01\n".repeat(10);
+    let twice = form(&[("data", csv.as_str())]);
+    let (status, answer) = fixture.post("/imp?name=t", &twice).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(
+        answer.contains("9 of 10 rows") && answer.contains("'host'"),
+        "{answer}"
+    );
+    let once = form(&[("data", "host,v,time\nh,1,2024-01-01\n")]);
+    assert_eq!(fixture.post("/imp?name=t", &once).await.0, 200);
+    let (status, answer) = fixture.post("/imp?name=t", &twice).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("warning: 9 of 10 rows"), "{answer}");
+    let (_, answer) = fixture.post("/imp?name=t&fmt=json", &twice).await;
+    assert!(answer.contains(r#""warning":"9 of 10 rows"#), "{answer}");
+    let tagged = form(&[("schema", SCHEMA), ("data", csv.as_str())]);
+    assert_eq!(fixture.post("/imp?name=tagged", &tagged).await.0, 200);
 }

@@ -293,9 +293,23 @@ fn what_writes_create_is_set_for_a_database() {
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
     let create = ["create", "database", "d", "--auto-create", "columns"];
     assert_eq!(run_with(&create, &environment, "").0, 0);
-    let update = ["update", "database", "-d", "d", "--auto-create", "none"];
+    let update = [
+        "update",
+        "database",
+        "--database",
+        "d",
+        "--auto-create",
+        "none",
+    ];
     assert_eq!(run_with(&update, &environment, "").0, 0);
-    let unknown = ["update", "database", "-d", "d", "--auto-create", "some"];
+    let unknown = [
+        "update",
+        "database",
+        "--database",
+        "d",
+        "--auto-create",
+        "some",
+    ];
     let (status, _, err) = run_with(&unknown, &environment, "");
     assert_eq!(status, USAGE);
     assert!(err.contains("`all`, `columns` or `none`"), "{err}");

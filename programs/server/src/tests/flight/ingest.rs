@@ -295,3 +295,36 @@ async fn a_message_beyond_the_limit_is_refused_before_it_arrives() {
     assert_eq!(answer.headers()["grpc-status"], "8");
     assert_eq!(reserved_bytes(&served).await, 0);
 }
+
+#[tokio::test]
+async fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
+    let served = server_with_rows().await;
+    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let hosts: Vec<String> = (0..10).map(|host| format!("h{host}")).collect();
+    let columns: [(&str, ArrayRef); 2] = [
+        ("host", Arc::new(StringArray::from(hosts))),
+        (
+            "time",
+            Arc::new(TimestampNanosecondArray::from(vec![7; 10])),
+        ),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let command = descriptor(&ingest("cpu"));
+    let refused = client.put(command.clone(), vec![rows.clone()]).await.err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    for part in ["9 of 10 rows", "'host'"] {
+        assert!(refused.message().contains(part), "{}", refused.message());
+    }
+    let headers = [("database", "d"), ("x-neap-allow-duplicates", "true")];
+    let allowed = FlightTestClient::new(&served, &headers);
+    let (headers, _) = allowed.put(command.clone(), vec![rows.clone()]).await.unwrap();
+    assert!(!headers.contains_key("x-neap-warning"));
+    // The table exists now.
+    let (headers, _) = client.put(command, vec![rows.clone()]).await.unwrap();
+    let warning = headers.get("x-neap-warning").unwrap().to_str().unwrap();
+    assert!(warning.starts_with("9 of 10 rows"), "{warning}");
+    let path = FlightDescriptor::new_path(vec!["d".to_owned(), "cpu".to_owned()]);
+    let (_, results) = client.put(path, vec![rows]).await.unwrap();
+    let result: serde_json::Value = serde_json::from_slice(&results[0].app_metadata).unwrap();
+    assert!(result["warning"].as_str().unwrap().starts_with("9 of 10 rows"));
+}
