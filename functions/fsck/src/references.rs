@@ -185,7 +185,7 @@ pub(crate) fn catalog_contradictions(catalog: &DatabaseCatalog) -> Vec<Finding> 
     let contradiction = |message: String| Finding::error(FindingKind::Contradiction, message);
     let mut names = BTreeSet::new();
     for table in catalog.tables() {
-        if !names.insert(table.name()) {
+        if table.names().any(|name| !names.insert(name)) {
             findings
                 .push(contradiction("two tables have this name".to_owned()).of_table(table.name()));
         }

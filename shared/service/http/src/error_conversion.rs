@@ -52,6 +52,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidView { .. }
             | CatalogError::InvalidPlugin { .. }
             | CatalogError::InvalidQueryGroup { .. }
+            | CatalogError::InvalidRename { .. }
             | CatalogError::LastCacheKeyType
             | CatalogError::DistinctCacheColumnType
             | CatalogError::TokenNameTooLong
@@ -61,6 +62,8 @@ impl From<CatalogError> for ApiError {
                 Self::text(Kind::NotFound, message)
             }
             CatalogError::AlreadyExists { .. }
+            | CatalogError::NameIsAlias { .. }
+            | CatalogError::AliasInUse { .. }
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::TokenExists { .. }
             | CatalogError::UserExists { .. }

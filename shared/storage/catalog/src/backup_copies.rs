@@ -78,6 +78,7 @@ impl Catalog {
                         purged_at: None,
                     }),
                     original_name: None,
+                    aliases: Vec::new(),
                     has_triggers: false,
                     is_restored: false,
                     backup: Some(backup),
@@ -163,7 +164,8 @@ impl Catalog {
     }
 
     /// Publishes restored databases under their names in one commit. With `replaces`, live databases of these names are
-    /// dropped, and so are the databases in `dropped`; they can be undeleted for 72 hours. Answers when every instance
+    /// dropped, and so are the databases in `dropped`; they can be undeleted for 72 hours. A restored database gets the aliases
+    /// of the one that it replaces, and its name if that is an alias of another one. Answers when every instance
     /// knows it. Changes nothing if they were published before, even if they were dropped since, because a process that
     /// was frozen may publish them late.
     ///
@@ -211,7 +213,13 @@ fn publish(
     now: StoreTime,
 ) -> Result<(), CatalogError> {
     let name = &database.name;
+    if replaces {
+        let database = name.split_once('/').map_or(name.as_str(), |(database, _)| database);
+        root.free_alias(database);
+    }
     let present = root.database(name);
+    let before = present.and_then(|id| root.databases().get(&id));
+    let aliases = before.map(|entry| entry.aliases.clone()).unwrap_or_default();
     if present.is_some() {
         if !replaces {
             let name = name.clone();
@@ -220,6 +228,9 @@ fn publish(
         root.delete(name, now, HardDelete::DEFAULT)?;
     }
     root.undelete(database.copy, Some(name), now, &catalog.limits)?;
+    if let Some(entry) = root.names_mut().get_mut(&database.copy) {
+        entry.aliases = aliases;
+    }
     if let Some(before) = present.or(database.source).filter(|_| replaces) {
         let of_tokens = root.tokens.permissions_mut();
         for permissions in of_tokens.chain(root.users.permissions_mut()) {

@@ -32,20 +32,14 @@ impl Catalog {
     /// database that keeps rows forever; the caller has no answer.
     ///
     /// # Errors
-    /// `InvalidName`, `AlreadyExists`, `Limit`, or an error of the commit.
+    /// `InvalidName`, `AlreadyExists`, `NameIsAlias`, `Limit`, or an error of the commit.
     pub async fn create_database(
         &self,
         name: &str,
         retention: Option<Duration>,
     ) -> Result<DatabaseId, CatalogError> {
         validate_database_name(name)?;
-        let exists = |root: &RootCatalog| {
-            root.is_taken(name).then(|| {
-                Err(CatalogError::AlreadyExists {
-                    name: name.to_owned(),
-                })
-            })
-        };
+        let exists = |root: &RootCatalog| root.name_conflict(name).map(Err);
         let id = self.add_database(name, exists, CreationKind::Explicit).await?;
         if retention.is_some() {
             self.set_retention(id, retention).await?;
@@ -126,7 +120,7 @@ impl Catalog {
     /// Creates a table with these tags, in the order of the series key, and fields.
     ///
     /// # Errors
-    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an
+    /// `AlreadyExists`, `NameIsAlias`, `DuplicateColumn`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an
     /// error of the commit.
     pub async fn create_table(
         &self,
@@ -174,9 +168,8 @@ impl Catalog {
         }];
         let elsewhere = self.tables_elsewhere(database, true).await?;
         let change = |catalog: &mut DatabaseCatalog| {
-            if catalog.table(name).is_some() {
-                let name = name.to_owned();
-                return Err(CatalogError::AlreadyExists { name });
+            if let Some(holder) = catalog.table(name).map(|table| table.id()) {
+                return Err(catalog.name_conflict(holder, name));
             }
             if permission == TablePermission::Write {
                 catalog.check_auto_create(&addition)?;
@@ -191,6 +184,28 @@ impl Catalog {
         };
         let (catalog, ()) = self.change(database, None, change).await?;
         Ok(catalog)
+    }
+
+    /// Adds a column to a table, given by its name or an alias.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of the commit.
+    pub async fn add_column(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        column: &str,
+        column_type: ColumnType,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let added = catalog.add_column(table, column, column_type, &self.limits)?;
+            let detail = Some(format!("{column} {column_type}"));
+            catalog.note(self.now()?, "add column", &added, detail);
+            Ok((true, ()))
+        };
+        let (_, ()) = self.change(database, Some(known), change).await?;
+        Ok(())
     }
 
     /// Sets the retention of a table, which overrides that of its database; `None`: the retention of the database

@@ -52,7 +52,7 @@ impl Catalog {
     /// [`publish_copy`](Self::publish_copy), and is removed if that does not happen.
     ///
     /// # Errors
-    /// `InvalidName`, `NotFound` when there is no such source, `AlreadyExists`, `Limit`,
+    /// `InvalidName`, `NotFound` when there is no such source, `AlreadyExists`, `NameIsAlias`, `Limit`,
     /// or an error of the commit.
     pub async fn create_copy(
         &self,
@@ -73,10 +73,8 @@ impl Catalog {
                     let name = entry.name.clone();
                     return Err(CatalogError::Purged { name });
                 }
-                if root.is_taken(name) {
-                    return Err(CatalogError::AlreadyExists {
-                        name: name.to_owned(),
-                    });
+                if let Some(conflict) = root.name_conflict(name) {
+                    return Err(conflict);
                 }
                 let now = self.now()?;
                 let id = root.add_hidden(name, now, MAX_COPY_TIME, &self.limits)?;
@@ -166,6 +164,7 @@ impl DatabaseCatalog {
         name: &str,
         now: StoreTime,
     ) -> Result<(), CatalogError> {
+        self.free_alias(name);
         let holder = self.table(name).map(|table| table.id());
         if holder.is_some_and(|holder| holder > id) {
             // The holder was created after the drop, so it did not exist at that time.

@@ -192,10 +192,11 @@ impl DatabaseCatalog {
         self.tables.get(&id)
     }
 
-    /// Returns the table with this name that is not dropped.
+    /// Returns the table that is not dropped and has this name or alias.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         let id = self.live.get(name, || {
-            self.tables().map(|table| (table.name(), table.id()))
+            self.tables()
+                .flat_map(|table| table.names().map(move |name| (name, table.id())))
         })?;
         self.tables.get(&id)
     }
@@ -253,6 +254,29 @@ impl DatabaseCatalog {
         Ok(changed)
     }
 
+    /// Adds a column to a table. Returns the name of the table.
+    pub(crate) fn add_column(
+        &mut self,
+        table: &str,
+        column: &str,
+        column_type: ColumnType,
+        limits: &CatalogLimits,
+    ) -> Result<String, CatalogError> {
+        let id = self.table(table).map(|table| table.id());
+        let found =
+            id.and_then(|id| self.tables.get_mut(&id)).map(Arc::make_mut).ok_or_else(|| {
+                CatalogError::NotFound {
+                    name: table.to_owned(),
+                }
+            })?;
+        if found.add_column(column, column_type, limits)? {
+            Ok(found.name().to_owned())
+        } else {
+            let name = column.to_owned();
+            Err(CatalogError::AlreadyExists { name })
+        }
+    }
+
     /// Adds a table with the single column `time`.
     fn add_table(&mut self, name: &str) -> Result<TableId, CatalogError> {
         validate_table_name(name)?;
@@ -301,6 +325,9 @@ impl DatabaseCatalog {
         };
         let table = self.table(name).or_else(dropped).ok_or_else(not_found)?;
         let (id, before) = (table.id(), table.deletion());
+        if table.name() != name {
+            return Err(self.name_conflict(id, name));
+        }
         let (name, deletion) = delete(name, before, now, hard_delete)?;
         if let Some(table) = self.tables.get_mut(&id) {
             Arc::make_mut(table).delete(name, deletion);
@@ -330,8 +357,8 @@ impl DatabaseCatalog {
         let original = self.tables.get(&id).map(|table| table.original_name());
         name.map_or(Ok(()), validate_table_name)?;
         let name = name.or(original).unwrap_or_default().to_owned();
-        if self.table(&name).is_some() {
-            return Err(CatalogError::AlreadyExists { name });
+        if let Some(holder) = self.table(&name).map(|table| table.id()) {
+            return Err(self.name_conflict(holder, &name));
         }
         self.check_limit(1, elsewhere, limits)?;
         self.restore_table(id, name.clone());
@@ -340,10 +367,19 @@ impl DatabaseCatalog {
 
     /// Undeletes a table without any checks.
     pub(crate) fn restore_table(&mut self, id: TableId, name: String) {
-        if let Some(table) = self.tables.get_mut(&id) {
-            Arc::make_mut(table).undelete(name);
+        // Aliases that others have got since the drop are none any more.
+        let of_table = self.tables.get(&id).map(|table| table.aliases().to_vec());
+        let mut aliases = of_table.unwrap_or_default();
+        aliases.retain(|alias| *alias != name && self.table(alias).is_none());
+        if let Some(table) = self.table_names_mut(id) {
+            table.undelete(name, aliases);
         }
+    }
+
+    /// Returns a table, to change its names.
+    pub(crate) fn table_names_mut(&mut self, id: TableId) -> Option<&mut Table> {
         self.live.reset();
+        self.tables.get_mut(&id).map(Arc::make_mut)
     }
 
     /// Records the progress of the removal of dropped tables. Returns whether this changes the catalog.

@@ -29,7 +29,7 @@ impl Catalog {
     /// gets another deletion time.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
+    /// `NotFound`, `NameIsAlias`, `AlreadyDeleted`, or an error of the commit.
     pub async fn delete_database(
         &self,
         name: &str,
@@ -53,7 +53,10 @@ impl Catalog {
         let now = self.now()?;
         let change = |root: &mut RootCatalog| {
             let found = root.database(name);
-            check(found.or_else(|| root.deleted_database(name)), &allowed)?;
+            check_permission(found.or_else(|| root.deleted_database(name)), &allowed)?;
+            if let Some(alias) = found.and_then(|id| root.alias_conflict(id, name)) {
+                return Err(alias);
+            }
             let id = root.delete_with_policies(name, now, hard_delete)?;
             root.note(now, "delete database", name, Some(shown(hard_delete, now)));
             Ok((true, id))
@@ -86,7 +89,7 @@ impl Catalog {
     /// Drops a table: renames and hides it. A dropped table, given by its new name, gets another deletion time.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
+    /// `NotFound`, `NameIsAlias`, `AlreadyDeleted`, or an error of the commit.
     pub async fn delete_table(
         &self,
         database: DatabaseId,
@@ -122,7 +125,7 @@ impl Catalog {
     /// Returns its id and name.
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another database has the name, `InvalidName`, `Limit`,
+    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` or `NameIsAlias` when another database has the name, `InvalidName`, `Limit`,
     /// or an error of the commit.
     pub async fn undelete_database(
         &self,
@@ -151,13 +154,13 @@ impl Catalog {
         let change = |root: &mut RootCatalog| {
             let now = self.now()?;
             let id = root.find_dropped(dropped, now);
-            check(id.as_ref().ok().copied(), |found| {
+            check_permission(id.as_ref().ok().copied(), |found| {
                 allowed(DatabaseAction::Delete, found)
             })?;
             let id = id?;
             let before = root.databases().get(&id).map(DatabaseEntry::original_name);
             if name.is_some() && name != before {
-                check(None, |none| allowed(DatabaseAction::Create, none))?;
+                check_permission(None, |none| allowed(DatabaseAction::Create, none))?;
             }
             let name = root.undelete_with_policies(id, name, now, &self.limits)?;
             root.note(
@@ -176,7 +179,7 @@ impl Catalog {
     /// Undeletes a table, given by a name as in [`undelete_database`](Self::undelete_database).
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another table has the name, `InvalidTableName`, `Limit`,
+    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` or `NameIsAlias` when another table has the name, `InvalidTableName`, `Limit`,
     /// or an error of the commit.
     pub async fn undelete_table(
         &self,
@@ -323,7 +326,7 @@ impl Catalog {
 }
 
 /// Refuses an unauthorized caller before any other error reveals whether the database exists.
-fn check(
+pub(crate) fn check_permission(
     found: Option<DatabaseId>,
     allowed: impl Fn(Option<DatabaseId>) -> bool,
 ) -> Result<(), CatalogError> {

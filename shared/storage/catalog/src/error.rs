@@ -124,6 +124,30 @@ pub enum CatalogError {
         /// The name.
         name: String,
     },
+    /// The name is an alias of a database or table, so that no other one can have it, and it can't be dropped.
+    #[error("'{name}' is an alias of '{present_name}': use this name, or delete the alias first")]
+    NameIsAlias {
+        /// The name.
+        name: String,
+        /// The present name of the database or table.
+        present_name: String,
+    },
+    /// The database or table can't have the name.
+    #[error("'{name}' can't be a new name: {reason}")]
+    InvalidRename {
+        /// The name.
+        name: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The alias can't be deleted.
+    #[error("{user} uses the alias '{name}'")]
+    AliasInUse {
+        /// The alias.
+        name: String,
+        /// The view or trigger that refers to the table by the alias.
+        user: String,
+    },
     /// The database or table is already dropped, with the same deletion time.
     #[error("attempted to modify resource that was already deleted: {name}")]
     AlreadyDeleted {

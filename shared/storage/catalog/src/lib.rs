@@ -21,6 +21,7 @@
 //! and lets concurrent callers share a request.
 
 mod absence;
+mod aliases;
 mod audit;
 mod auto_create;
 mod backup_copies;
@@ -38,6 +39,7 @@ mod drops;
 mod engine_logs;
 mod error;
 mod file_index;
+mod former_names;
 mod influxdb2_id;
 mod limits;
 mod name_index;
@@ -84,6 +86,7 @@ pub use documents::{
 };
 pub use engine_logs::{ENGINE_LOG_RETENTION, EngineLogLine, EngineLogs, keep_log_lines};
 pub use error::CatalogError;
+pub use former_names::MAX_ALIASES;
 pub use influxdb2_id::{InfluxDb2Id, InfluxDb2IdError};
 pub use limits::{CatalogLimits, LimitError};
 pub use names::{

@@ -49,6 +49,12 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_ALIASES`](crate::MAX_ALIASES).
+    #[error("Renaming again would exceed limit of {limit} aliases: delete some")]
+    Aliases {
+        /// The limit.
+        limit: usize,
+    },
     /// [`MAX_BACKUP_COPIES`](crate::MAX_BACKUP_COPIES).
     #[error("Adding a new backup would exceed limit of {limit} databases in all backups")]
     BackupCopies {

@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl RootCatalog {
-    /// Returns the live retention policies of a database, by id: the databases named `name/policy`.
+    /// Returns the live retention policies of a database, given by its present name, by id: the databases named
+    /// `name/policy`.
     pub fn policies_of(&self, name: &str) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
         self.live_databases()
             .filter(move |(_, entry)| policy_name(&entry.name, name).is_some())

@@ -36,6 +36,9 @@ pub struct DatabaseEntry {
     /// The name of a dropped database before its drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_name: Option<String>,
+    /// The former names that still stand for it, oldest first. Those of a dropped database stand for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// Whether it has or had triggers. Only then is its own catalog searched for triggers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_triggers: bool,
@@ -51,6 +54,11 @@ impl DatabaseEntry {
     /// Returns the name; of a dropped database, the name before its drop.
     pub fn original_name(&self) -> &str {
         self.original_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Returns the name and the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
     }
 }
 
@@ -211,12 +219,25 @@ impl RootCatalog {
         databases.filter(|(_, entry)| entry.deletion.is_none())
     }
 
-    /// Returns the database with this name that is not dropped.
+    /// Returns the database that is not dropped and has this name or alias. An alias of a database stands for it in the
+    /// names of its retention policies, too.
     pub fn database(&self, name: &str) -> Option<DatabaseId> {
+        self.by_name(name).or_else(|| self.by_name(&self.present_policy_name(name)?))
+    }
+
+    fn by_name(&self, name: &str) -> Option<DatabaseId> {
         self.live.get(name, || {
             let live = self.live_databases();
-            live.map(|(id, entry)| (entry.name.as_str(), id))
+            live.flat_map(|(id, entry)| entry.names().map(move |name| (name, id)))
         })
+    }
+
+    /// Returns the name of a retention policy with the present name of its database instead of an alias; `None` if the
+    /// name has no alias.
+    fn present_policy_name(&self, name: &str) -> Option<String> {
+        let (database, policy) = name.split_once('/')?;
+        let entry = self.databases.get(&self.by_name(database)?)?;
+        (entry.name != database).then(|| format!("{}/{policy}", entry.name))
     }
 
     /// Returns the latest dropped database with this name, such as `db-20250910T132505`.
@@ -254,9 +275,23 @@ impl RootCatalog {
         is_obsolete && self.databases.remove(&id).is_some()
     }
 
-    /// Returns whether a live or a dropped database has this name, so that a new one cannot have it.
-    pub(crate) fn is_taken(&self, name: &str) -> bool {
-        self.database(name).is_some() || self.deleted_database(name).is_some()
+    /// Returns why no other database can have this name: a live or a dropped one has it, or it is an alias.
+    pub(crate) fn name_conflict(&self, name: &str) -> Option<CatalogError> {
+        let id = self.database(name).or_else(|| self.deleted_database(name))?;
+        Some(
+            self.alias_conflict(id, name).unwrap_or_else(|| CatalogError::AlreadyExists {
+                name: name.to_owned(),
+            }),
+        )
+    }
+
+    /// Returns the error of a name that is not that of a database but its alias.
+    pub(crate) fn alias_conflict(&self, id: DatabaseId, name: &str) -> Option<CatalogError> {
+        let entry = self.databases.get(&id).filter(|entry| entry.name != name)?;
+        Some(CatalogError::NameIsAlias {
+            name: name.to_owned(),
+            present_name: entry.name.clone(),
+        })
     }
 
     pub(crate) fn add(
@@ -266,17 +301,19 @@ impl RootCatalog {
         limits: &CatalogLimits,
     ) -> Result<DatabaseId, CatalogError> {
         self.check_limit(limits)?;
+        let present_name = self.present_policy_name(name).unwrap_or_else(|| name.to_owned());
         let entry = DatabaseEntry {
-            name: name.to_owned(),
+            name: present_name.clone(),
             created,
             deletion: None,
             original_name: None,
+            aliases: Vec::new(),
             has_triggers: false,
             is_restored: false,
             backup: None,
         };
         let id = self.insert(entry)?;
-        self.live.insert(name, id);
+        self.live.insert(&present_name, id);
         Ok(id)
     }
 
@@ -300,6 +337,7 @@ impl RootCatalog {
                 purged_at: None,
             }),
             original_name: Some(name.to_owned()),
+            aliases: Vec::new(),
             has_triggers: false,
             is_restored: true,
             backup: None,
@@ -340,6 +378,12 @@ impl RootCatalog {
 
     /// Returns the databases, to change their entries. Names and deletions of live ones must not change.
     pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<DatabaseId, DatabaseEntry> {
+        &mut self.databases
+    }
+
+    /// Returns the databases, to change their names.
+    pub(crate) fn names_mut(&mut self) -> &mut BTreeMap<DatabaseId, DatabaseEntry> {
+        self.live.reset();
         &mut self.databases
     }
 
@@ -403,13 +447,17 @@ impl RootCatalog {
             return Err(CatalogError::Purged { name });
         }
         let name = name.unwrap_or(entry.original_name()).to_owned();
-        let other = self.deleted_database(&name).filter(|other| *other != id);
-        if self.database(&name).is_some() || other.is_some() {
-            return Err(CatalogError::AlreadyExists { name });
+        let is_own = self.database(&name).is_none() && self.deleted_database(&name) == Some(id);
+        if let Some(conflict) = self.name_conflict(&name).filter(|_| !is_own) {
+            return Err(conflict);
         }
         self.check_limit(limits)?;
+        // Aliases that others have got since the drop are none any more.
+        let mut aliases = entry.aliases.clone();
+        aliases.retain(|alias| *alias != name && self.database(alias).is_none());
         let entry = self.databases.get_mut(&id).ok_or_else(not_found)?;
         entry.name.clone_from(&name);
+        entry.aliases = aliases;
         entry.deletion = None;
         entry.original_name = None;
         self.live.reset();

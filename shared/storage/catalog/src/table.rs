@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, limits::exceeded_limit,
+    LimitError, former_names, limits::exceeded_limit,
 };
 
 /// A column of a table.
@@ -38,6 +38,9 @@ pub struct Table {
     /// The name of a dropped table before its drop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_name: Option<String>,
+    /// The former names that still stand for the table, oldest first. Those of a dropped table stand for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +70,7 @@ impl Table {
             next_column: ColumnId::new(1),
             deletion: None,
             original_name: None,
+            aliases: Vec::new(),
             retention_ns: None,
             last_caches: Vec::new(),
             distinct_caches: Vec::new(),
@@ -84,6 +88,21 @@ impl Table {
     /// Returns the name; a dropped table has the name that the drop gave it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the former names that stand for the table unless it is dropped, oldest first.
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    /// Returns the name and the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
+    }
+
+    /// Returns whether the table is not dropped and has this name or alias.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.deletion.is_none() && self.names().any(|own| own == name)
     }
 
     /// Returns the definition without its caches, for readers of its rows alone.
@@ -228,11 +247,22 @@ impl Table {
         }
     }
 
-    /// Undeletes the table.
-    pub(crate) fn undelete(&mut self, name: String) {
+    /// Undeletes the table. `aliases` are those that no other table has.
+    pub(crate) fn undelete(&mut self, name: String, aliases: Vec<String>) {
         self.name = name;
+        self.aliases = aliases;
         self.deletion = None;
         self.original_name = None;
+    }
+
+    /// Renames the table. The present name becomes an alias.
+    pub(crate) fn rename(&mut self, name: &str) -> Result<(), LimitError> {
+        former_names::rename(&mut self.name, &mut self.aliases, name)
+    }
+
+    /// Removes an alias.
+    pub(crate) fn remove_alias(&mut self, alias: &str) {
+        former_names::remove(&mut self.aliases, alias);
     }
 
     pub(crate) fn deletion_mut(&mut self) -> Option<&mut Deletion> {
@@ -253,7 +283,13 @@ impl Table {
         let distinct = self.distinct_caches.iter().map(|cache| cache.size_bytes());
         let caches: usize = caches.chain(distinct).sum();
         let indexed = self.file_index.iter().map(String::len).sum::<usize>();
-        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES + caches + indexed
+        let aliases = self.aliases.iter().map(String::len).sum::<usize>();
+        self.name.len()
+            + aliases
+            + names
+            + (self.columns.len() + 1) * COLUMN_BYTES
+            + caches
+            + indexed
     }
 }
 

@@ -14,7 +14,7 @@ use neap_schema::{DatabaseId, ViewId, validate_table_name};
 
 use crate::{
     Actor, Catalog, CatalogError, DatabaseCatalog, LimitError, MaterializedView, ViewLanguage,
-    ViewTarget, ViewWindows,
+    ViewReference, ViewTarget, ViewWindows,
 };
 
 /// Maximum number of materialized views in a database.
@@ -183,7 +183,11 @@ impl DatabaseCatalog {
     fn check_target(&self, new: &NewView) -> Result<(), CatalogError> {
         let target = &new.target;
         let invalid = |reason: String| Err(CatalogError::InvalidView { reason });
-        if let Some(other) = self.views().find(|view| view.target == *target) {
+        let is_taken = |other: &ViewTarget| match (&other.database, &target.database) {
+            (None, None) => self.is_same_table(&other.table, &target.table),
+            _ => other == target,
+        };
+        if let Some(other) = self.views().find(|view| is_taken(&view.target)) {
             return invalid(format!(
                 "table '{}' gets the rows of materialized view '{}'",
                 target.table, other.name
@@ -192,7 +196,7 @@ impl DatabaseCatalog {
         if target.database.is_some() {
             return Ok(());
         }
-        if let Some(other) = self.foreign_views.get(&target.table) {
+        if let Some((_, other)) = self.foreign_view(&target.table) {
             return Err(other.conflict(&target.table));
         }
         if new.needs_new_table && self.table(&target.table).is_some() {
@@ -201,13 +205,15 @@ impl DatabaseCatalog {
         let mut read_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for view in self.views() {
             if let Some(target) = view.local_target() {
-                read_by.entry(&view.source).or_default().push(target);
+                let source = self.present_table_name(&view.source);
+                read_by.entry(source).or_default().push(self.present_table_name(target));
             }
         }
+        let source = self.present_table_name(&new.source);
         let mut reached = BTreeSet::new();
-        let mut next = vec![target.table.as_str()];
+        let mut next = vec![self.present_table_name(&target.table)];
         while let Some(table) = next.pop() {
-            if table == new.source {
+            if table == source {
                 return invalid(format!(
                     "the rows of table '{}' would depend on themselves",
                     target.table
@@ -218,6 +224,16 @@ impl DatabaseCatalog {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether two names stand for the same table.
+    pub(crate) fn is_same_table(&self, one: &str, other: &str) -> bool {
+        self.present_table_name(one) == self.present_table_name(other)
+    }
+
+    /// Returns the view of another database whose rows go to a table, with the name that it has for the table.
+    pub(crate) fn foreign_view(&self, table: &str) -> Option<(&String, &ViewReference)> {
+        self.foreign_views.iter().find(|(name, _)| self.is_same_table(name, table))
     }
 
     /// Removes the views whose rows go to other databases. Called for a copy that does not replace its source, because

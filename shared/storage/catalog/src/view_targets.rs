@@ -69,24 +69,31 @@ impl Catalog {
         max_age: Duration,
     ) -> Result<(), CatalogError> {
         let known = self.database(target, max_age).await?;
-        if known.value.foreign_views.get(table) == Some(view) {
+        let reserved = known.value.foreign_view(table);
+        if reserved.is_some_and(|(_, holder)| holder == view) {
             return Ok(());
         }
         let abandoned = self.abandoned_reservation(target, table).await?;
         self.change(target, None, |catalog: &mut DatabaseCatalog| {
-            if let Some(local) = catalog.views().find(|it| it.local_target() == Some(table)) {
+            let is_target = |local: &str| catalog.is_same_table(local, table);
+            let local = catalog.views().find(|it| it.local_target().is_some_and(is_target));
+            if let Some(local) = local {
                 let reason = format!(
                     "table '{table}' gets the rows of materialized view '{}' of its database",
                     local.name
                 );
                 return Err(CatalogError::InvalidView { reason });
             }
-            match catalog.foreign_views.get(table) {
-                Some(holder) if holder == view => return Ok((false, ())),
-                Some(holder) if Some(holder) != abandoned.as_ref() => {
+            let replaced = match catalog.foreign_view(table) {
+                Some((_, holder)) if holder == view => return Ok((false, ())),
+                Some((_, holder)) if Some(holder) != abandoned.as_ref() => {
                     return Err(holder.conflict(table));
                 }
-                _ => {}
+                Some((name, _)) => Some(name.clone()),
+                None => None,
+            };
+            if let Some(name) = replaced {
+                catalog.foreign_views.remove(&name);
             }
             catalog.foreign_views.insert(table.to_owned(), view.clone());
             Ok((true, ()))
@@ -154,11 +161,12 @@ impl Catalog {
         view: &ViewReference,
     ) -> Result<(), CatalogError> {
         self.change(target, None, |catalog: &mut DatabaseCatalog| {
-            let is_held = catalog.foreign_views.get(table) == Some(view);
-            if is_held {
-                catalog.foreign_views.remove(table);
-            }
-            Ok((is_held, ()))
+            let reserved = catalog.foreign_view(table).filter(|(_, holder)| *holder == view);
+            let Some(name) = reserved.map(|(name, _)| name.clone()) else {
+                return Ok((false, ()));
+            };
+            catalog.foreign_views.remove(&name);
+            Ok((true, ()))
         })
         .await?;
         Ok(())
@@ -171,9 +179,10 @@ impl Catalog {
         table: &str,
     ) -> Result<Option<ViewReference>, CatalogError> {
         let catalog = self.database(target, Duration::ZERO).await?;
-        let Some(holder) = catalog.value.foreign_views.get(table).cloned() else {
+        let Some((_, reserved_for)) = catalog.value.foreign_view(table) else {
             return Ok(None);
         };
+        let holder = reserved_for.clone();
         let root = self.root(Duration::ZERO).await?.value;
         let is_live = root.live_databases().any(|(id, _)| id == holder.database);
         if !is_live {
@@ -182,7 +191,7 @@ impl Catalog {
         let owner = self.database(holder.database, Duration::ZERO).await?;
         let has_target = owner.value.view(&holder.view).is_some_and(|view| {
             let database = view.target.database.as_ref();
-            view.target.table == table
+            catalog.value.is_same_table(&view.target.table, table)
                 && database.and_then(|it| root.target_database(it)) == Some(target)
         });
         Ok((!has_target).then_some(holder))
