@@ -170,6 +170,11 @@ impl BackupParts {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let not_found = || BackupError::NotFound(format!("there is no database {name:?}"));
         let database = root.database(&name).ok_or_else(not_found)?;
+        let present = root.databases().get(&database).map(|entry| &entry.name);
+        if let Some(present) = present.filter(|present| **present != name) {
+            let text = format!("{name:?} is an alias: the name of the database is {present:?}");
+            return Err(BackupError::NotFound(text));
+        }
         let existed = |entry: &DatabaseEntry| {
             let created = entry.created;
             created.is_none_or(|created| created <= moment.time())

@@ -134,16 +134,17 @@ impl WriteService {
     }
 }
 
-/// Returns the current name of a database; `None` if the requested name now means another database.
+/// Returns the present name of a database; `None` if the requested name now means another database.
 fn live_name<'a>(
     fresh_catalog: &'a FreshCatalog,
     id: DatabaseId,
     database: DatabaseSelector<'_>,
 ) -> Result<Option<&'a str>, DeleteFailure> {
-    let mut live = fresh_catalog.root.value.live_databases();
+    let root = &fresh_catalog.root.value;
+    let mut live = root.live_databases();
     let entry = live.find(|(live, _)| *live == id).map(|(_, entry)| entry);
     match (entry, database) {
-        (Some(entry), DatabaseSelector::Name(name, _)) if entry.name != name => Ok(None),
+        (Some(_), DatabaseSelector::Name(name, _)) if root.database(name) != Some(id) => Ok(None),
         (Some(entry), _) => Ok(Some(&entry.name)),
         (None, DatabaseSelector::Name(..)) => Ok(None),
         (None, DatabaseSelector::Id(id)) => Err(DeleteFailure::NoDatabase(id.to_string())),

@@ -158,7 +158,8 @@ async fn list(
         None => visible(&service, &caller).await?,
     };
     if let Some(name) = &name {
-        buckets.retain(|bucket| bucket.name == *name);
+        let named = root(&service).await?.database(name);
+        buckets.retain(|bucket| Some(bucket.database) == named);
         // As in InfluxDB 2, which looks the name up only if it knows the organization.
         if buckets.is_empty() && names_org {
             return Err(not_found(format!("bucket \"{name}\" not found")));
@@ -227,11 +228,6 @@ async fn update(
     caller.require_admin()?;
     let body: BucketBody = json_body(&service, request).await?;
     let bucket = find(&service, &caller, &id).await?;
-    if body.name.is_some_and(|name| name != bucket.name) {
-        return Err(invalid(
-            "a bucket can't be renamed: its name is that of the database",
-        ));
-    }
     if given(body.description).is_some() {
         return Err(invalid("a bucket has no description"));
     }
@@ -239,7 +235,29 @@ async fn update(
     if let RetentionChange::Set(retention) = retention_rules::requested(&rules)? {
         service.catalog().set_retention(bucket.database, retention).await?;
     }
-    Ok(Json(bucket.current_answer(&service).await?))
+    if let Some(name) = body.name.filter(|name| *name != bucket.name) {
+        rename(&service, &bucket, &name).await?;
+    }
+    let changed = find(&service, &caller, &id).await?;
+    Ok(Json(changed.current_answer(&service).await?))
+}
+
+/// Renames the database of a bucket. Its former name becomes an alias.
+///
+/// # Errors
+/// `Conflict`: a database has the name.
+async fn rename(service: &WriteService, bucket: &Bucket, name: &str) -> Result<(), ApiError> {
+    let is_bucket = |_: DatabaseAction, database: Option<DatabaseId>| {
+        database.is_none_or(|database| database == bucket.database)
+    };
+    let renamed = service.catalog().rename_database_if(&bucket.name, name, is_bucket);
+    renamed.await.map_err(|error| match error {
+        CatalogError::AlreadyExists { .. } => {
+            let text = format!("bucket with name {name} already exists");
+            ApiError::v2(Kind::Conflict, text)
+        }
+        error => error.into(),
+    })
 }
 
 /// `DELETE /api/v2/buckets/{id}`

@@ -105,7 +105,10 @@ impl PublishSettings {
             return Ok(BTreeSet::new());
         };
         let tables = catalog.tables();
-        let published = tables.filter(|table| self.tables.has(&entry.name, table.name()));
+        let published = tables.filter(|table| {
+            let mut names = entry.names();
+            names.any(|database| table.names().any(|table| self.tables.has(database, table)))
+        });
         Ok(published.map(|table| table.id()).collect())
     }
 }

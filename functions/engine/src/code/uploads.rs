@@ -208,7 +208,7 @@ impl PluginCodeStore {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let mut found = None;
         for (id, entry) in root.databases_with_triggers() {
-            if database.is_some_and(|database| database != entry.name) {
+            if database.is_some_and(|database| !entry.names().any(|name| name == database)) {
                 continue;
             }
             let catalog = self.catalog.database(id, Duration::ZERO).await?.value;

@@ -22,7 +22,7 @@ pub(crate) fn tables_for(
             continue;
         };
         let is_wanted = match specification {
-            TriggerSpecification::SingleTableWalWrite { table_name } => table.name() == table_name,
+            TriggerSpecification::SingleTableWalWrite { table_name } => table.is_named(table_name),
             TriggerSpecification::AllTablesWalWrite => true,
             TriggerSpecification::Schedule { .. }
             | TriggerSpecification::Every { .. }

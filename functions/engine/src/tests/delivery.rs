@@ -49,6 +49,29 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_trigger_of_a_renamed_table_gets_its_rows_under_the_present_name() {
+    let stage = TestCluster::new();
+    let process = stage.alone().await;
+    process.start();
+    process.write("db", "a v=1 1\nb v=1 1").await.unwrap();
+    process.create("db", on_table("of_former", "b")).await;
+    let id = process.id("db").await;
+    process.catalog.rename_table(id, "b", "c").await.unwrap();
+    process.create("db", on_table("of_present", "c")).await;
+    process.write("db", "a v=1 2\nb v=1 3").await.unwrap();
+    process.write("db", "c v=1 4").await.unwrap();
+    stage.sleep(SECOND).await;
+    let began = stage.played.take();
+    for trigger in ["of_former", "of_present"] {
+        let runs = began.iter().filter(|run| run.trigger == trigger);
+        let rows: Vec<_> = runs.map(|run| run.rows.clone()).collect();
+        let of_table = |time: i64| vec![("c".to_owned(), vec![time])];
+        assert_eq!(rows, [of_table(3), of_table(4)], "{trigger}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_engine_sends_no_requests() {
     let stage = TestCluster::new();
     let process = stage.alone().await;

@@ -83,7 +83,9 @@ impl ChangeExecutor<'_> {
     async fn create(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
         self.caller.require(DatabaseAction::Create, None)?;
         match self.engine.catalog().create_database(name, kept).await {
-            Ok(_) | Err(CatalogError::AlreadyExists { .. }) => Ok(()),
+            Ok(_) | Err(CatalogError::AlreadyExists { .. } | CatalogError::NameIsAlias { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -160,7 +162,7 @@ impl ChangeExecutor<'_> {
         let catalog = self.engine.catalog();
         match catalog.create_database(name, kept).await {
             Ok(_) => return Ok(()),
-            Err(CatalogError::AlreadyExists { .. }) => {}
+            Err(CatalogError::AlreadyExists { .. } | CatalogError::NameIsAlias { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         if let Some(database) = catalog.database_by_name(name, Duration::ZERO).await? {
@@ -217,7 +219,8 @@ impl ChangeExecutor<'_> {
         for name in from {
             match name {
                 MeasurementName::Name(name) => {
-                    meant.extend(tables.contains(&name.as_str()).then(|| name.clone()))
+                    let table = catalog.value.table(name);
+                    meant.extend(table.map(|table| table.name().to_owned()));
                 }
                 MeasurementName::Regex(regex) => {
                     let regex = compile_pattern(regex).map_err(QueryError::Planning)?;

@@ -62,12 +62,15 @@ fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, D
 pub(super) async fn retention_policies(
     catalog: &Catalog,
     seen: &RequestCatalogs,
-    database: Option<&str>,
+    requested: Option<&str>,
     interface: AnswerInterface,
     sees: impl Fn(DatabaseId) -> bool,
 ) -> Result<RecordBatch, InfluxqlError> {
+    let root = seen.root(catalog).await?;
+    let entry = requested.and_then(|name| root.databases().get(&root.database(name)?));
+    let database = entry.map(|entry| entry.name.as_str()).or(requested);
     let mut policies = Vec::new();
-    for (name, id) in live(&*seen.root(catalog).await?, sees) {
+    for (name, id) in live(&root, sees) {
         let of_database = |database: &str| {
             let rest = name.strip_prefix(database)?.strip_prefix('/')?;
             Some((database.to_owned(), rest.to_owned()))

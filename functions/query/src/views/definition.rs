@@ -17,7 +17,8 @@ use datafusion::{
     },
     execution::SessionState,
     logical_expr::{
-        Aggregate, Expr, LogicalPlan, Volatility, expr::ScalarFunction, simplify::SimplifyContext,
+        Aggregate, Expr, LogicalPlan, TableScan, Volatility, expr::ScalarFunction,
+        simplify::SimplifyContext,
     },
     optimizer::simplify_expressions::ExprSimplifier,
 };
@@ -87,7 +88,8 @@ pub(super) fn define_view(
     }
     let tags = check_output(plan.schema(), &roles, aggregate)?;
     Ok(ViewDefinition {
-        source: source.name().to_owned(),
+        // The name in the query, so that it remains an alias as long as the view needs it.
+        source: source_scan(&aggregate.input)?.table_name.table().to_owned(),
         windows,
         tags,
     })
@@ -131,20 +133,23 @@ fn check_expressions(plan: &LogicalPlan) -> Result<()> {
 /// Returns the table below the aggregate.
 pub(super) fn source_table<'a>(
     catalog: &'a DatabaseCatalog,
-    mut plan: &LogicalPlan,
+    plan: &LogicalPlan,
 ) -> Result<&'a Arc<Table>> {
+    let name = source_scan(plan)?.table_name.clone().resolve(CATALOG, SCHEMA);
+    let is_own = (name.catalog.as_ref(), name.schema.as_ref()) == (CATALOG, SCHEMA);
+    match catalog.table(&name.table).filter(|_| is_own) {
+        Some(table) => Ok(table),
+        None => plan_err!("a materialized view can't read '{name}'"),
+    }
+}
+
+/// Returns the scan below the aggregate.
+fn source_scan(mut plan: &LogicalPlan) -> Result<&TableScan> {
     loop {
         plan = match plan {
             LogicalPlan::Filter(filter) => &filter.input,
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
-            LogicalPlan::TableScan(scan) => {
-                let name = scan.table_name.clone().resolve(CATALOG, SCHEMA);
-                let is_own = (name.catalog.as_ref(), name.schema.as_ref()) == (CATALOG, SCHEMA);
-                return match catalog.table(&name.table).filter(|_| is_own) {
-                    Some(table) => Ok(table),
-                    None => plan_err!("a materialized view can't read '{name}'"),
-                };
-            }
+            LogicalPlan::TableScan(scan) => return Ok(scan),
             _ => return not_of_this_form(plan),
         };
     }

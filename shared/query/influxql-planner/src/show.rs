@@ -40,9 +40,8 @@ fn named(context: &QueryContext, names: &[&MeasurementName]) -> Result<Vec<Arc<T
     let tests: Vec<NameCondition> =
         names.iter().map(|name| NameCondition::from_name(name)).collect::<Result<_>>()?;
     let catalog = &context.snapshot.catalog.value;
-    let is_meant = |table: &&Arc<Table>| {
-        tests.is_empty() || tests.iter().any(|test| test.matches(table.name()))
-    };
+    let is_meant =
+        |table: &&Arc<Table>| tests.is_empty() || tests.iter().any(|test| test.selects(table));
     let mut tables: Vec<_> = catalog.tables().filter(is_meant).cloned().collect();
     tables.sort_unstable_by(|one, other| one.name().cmp(other.name()));
     Ok(tables)
@@ -77,6 +76,14 @@ impl NameCondition {
         };
         let pattern = compile_pattern(pattern)?;
         Ok(Self::Matching { pattern, wanted })
+    }
+
+    /// Whether the name of a table matches, or this is one of its aliases.
+    fn selects(&self, table: &Table) -> bool {
+        match self {
+            Self::Equal(name) => table.is_named(name),
+            _ => self.matches(table.name()),
+        }
     }
 
     fn matches(&self, name: &str) -> bool {

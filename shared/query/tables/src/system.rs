@@ -2,6 +2,7 @@
 //!
 //! | table | a row for each |
 //! |---|---|
+//! | `aliases` | former name that still stands for a table or a database |
 //! | `audit` | recorded administrative change |
 //! | `compactions` | job that recently changed the manifest, or that has claimed sections |
 //! | `distinct_caches` | distinct value cache |
@@ -24,6 +25,7 @@
 //! | `plugin_files` | file of a plugin |
 //! | `store_requests` | kind of request to the store and database |
 
+mod aliases;
 mod audit;
 mod caches;
 mod catalogs;
@@ -69,7 +71,8 @@ use crate::scope::QueryScope;
 use source::SystemTable;
 
 /// The tables of every database, by name.
-const DATABASE_TABLES: [&str; 13] = [
+const DATABASE_TABLES: [&str; 14] = [
+    "aliases",
     "audit",
     "compactions",
     "distinct_caches",
@@ -86,7 +89,8 @@ const DATABASE_TABLES: [&str; 13] = [
 ];
 
 /// The tables of the database `_internal`, by name.
-const CLUSTER_TABLES: [&str; 20] = [
+const CLUSTER_TABLES: [&str; 21] = [
+    "aliases",
     "audit",
     "compactions",
     "databases",
@@ -160,6 +164,13 @@ impl SystemSchema {
         let snapshot = Arc::clone(&scope.snapshot);
         let io_runtime = &scope.tables.scan.io_runtime;
         Some(match name {
+            "aliases" => SystemTable::new(
+                aliases::AliasesSource {
+                    catalog: Arc::clone(&cluster().catalog),
+                    database: self.asked(),
+                },
+                io_runtime,
+            ),
             "audit" if self.is_of_cluster() => SystemTable::new(
                 audit::ClusterAuditSource(Arc::clone(&cluster().catalog)),
                 io_runtime,

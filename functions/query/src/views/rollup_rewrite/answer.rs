@@ -108,7 +108,11 @@ pub(crate) fn reads_source(catalog: &DatabaseCatalog, plan: &LogicalPlan) -> Res
     }
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found = catalog.views().any(|view| view.source == scan.table_name.table());
+            let scanned = scan.table_name.table();
+            let table = catalog.table(scanned);
+            found = catalog.views().any(|view| {
+                view.source == scanned || table.is_some_and(|table| table.is_named(&view.source))
+            });
         }
         Ok(if found {
             TreeNodeRecursion::Stop
@@ -141,7 +145,7 @@ impl RollupAnswer<'_> {
         let mut views: Vec<Arc<MaterializedView>> = catalog
             .views()
             .filter(|view| {
-                view.source == aggregate.source.name()
+                aggregate.source.is_named(&view.source)
                     && view.language == ViewLanguage::Sql
                     && view.target.database.is_none()
             })

@@ -39,7 +39,8 @@ impl MaterializedViewsSource {
         progress: &BTreeMap<ViewId, ViewState>,
         current: &BTreeSet<ViewId>,
     ) -> Result<RecordBatch> {
-        let known: Vec<&Arc<MaterializedView>> = self.snapshot.catalog.value.views().collect();
+        let catalog = &self.snapshot.catalog.value;
+        let known: Vec<&Arc<MaterializedView>> = catalog.views().collect();
         let all = || known.iter();
         let state = |view: &MaterializedView| progress.get(&view.id);
         let states = || all().map(|view| state(view));
@@ -67,7 +68,11 @@ impl MaterializedViewsSource {
                 views(all().map(|view| view.language.as_str())),
             ),
             ("query", false, views(all().map(|view| &view.query))),
-            ("source_table", false, views(all().map(|view| &view.source))),
+            (
+                "source_table",
+                false,
+                views(all().map(|view| catalog.present_table_name(&view.source))),
+            ),
             (
                 "target_database",
                 true,
@@ -80,7 +85,7 @@ impl MaterializedViewsSource {
                 "target_table",
                 false,
                 views(all().map(|view| match &view.target.database {
-                    None => view.target.table.as_str(),
+                    None => catalog.present_table_name(&view.target.table),
                     Some(_) => ANOTHER_DATABASE,
                 })),
             ),

@@ -1,0 +1,91 @@
+//! `system.aliases`: the former names that still stand for tables and databases. A database shows its own, `_internal` shows
+//! all.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_catalog::Catalog;
+use neap_scan::external;
+use neap_schema::DatabaseId;
+
+use super::{
+    catalogs::{DATABASE_NAME, DatabaseWithCatalog, databases},
+    columns::{table, views, views_or_null},
+    source::{NameFilter, SystemTableSource},
+};
+
+/// The aliases of a database and its tables; `None`: of all databases.
+#[derive(Debug)]
+pub(super) struct AliasesSource {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) database: Option<DatabaseId>,
+}
+
+struct AliasRow<'a> {
+    database: &'a str,
+    /// `None`: the alias stands for the database.
+    table: Option<&'a str>,
+    alias: &'a str,
+}
+
+impl<'a> AliasRow<'a> {
+    /// Returns the aliases of a database and of its tables.
+    fn of_database(database: &'a DatabaseWithCatalog) -> impl Iterator<Item = Self> {
+        let row = |table: Option<&'a str>, alias: &'a String| Self {
+            database: &database.entry.name,
+            table,
+            alias,
+        };
+        let own = database.entry.aliases.iter().map(move |alias| row(None, alias));
+        let of_tables = database.catalog.tables().flat_map(move |table| {
+            table.aliases().iter().map(move |alias| row(Some(table.name()), alias))
+        });
+        own.chain(of_tables)
+    }
+}
+
+fn rows(aliases: &[AliasRow<'_>]) -> Result<RecordBatch> {
+    let all = || aliases.iter();
+    table(vec![
+        (DATABASE_NAME, false, views(all().map(|row| row.database))),
+        (
+            "table_name",
+            true,
+            views_or_null(all().map(|row| row.table)),
+        ),
+        ("alias", false, views(all().map(|row| row.alias))),
+    ])
+}
+
+#[async_trait]
+impl SystemTableSource for AliasesSource {
+    /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database that passes the filters.
+    async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
+        let root = self.catalog.root(Duration::ZERO).await.map_err(external)?;
+        let mut found = match self.database {
+            None => {
+                let wanted = NameFilter::new(DATABASE_NAME, filters);
+                databases(&self.catalog, &root.value, &wanted).await?
+            }
+            Some(id) => {
+                let catalog = self.catalog.database(id, Duration::ZERO).await.map_err(external)?;
+                let entry = root.value.databases().get(&id).cloned();
+                let with_catalog = entry.map(|entry| DatabaseWithCatalog {
+                    entry,
+                    catalog: catalog.value,
+                });
+                with_catalog.into_iter().collect()
+            }
+        };
+        found.retain(|database| database.entry.deletion.is_none());
+        let mut aliases: Vec<AliasRow<'_>> = found.iter().flat_map(AliasRow::of_database).collect();
+        aliases.sort_by_key(|row| (row.database, row.table, row.alias));
+        rows(&aliases)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&[])
+    }
+}
