@@ -11,6 +11,7 @@ mod identity;
 mod params;
 mod partial_write;
 mod questdb;
+mod rename;
 mod retention_list;
 mod row_delete_requests;
 mod tokens;
@@ -58,6 +59,7 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .route("/api/v3/delete_rows", post(delete::v3))
         .route("/settings", get(questdb::settings))
         .merge(configure::routes())
+        .merge(rename::routes())
         .merge(retention_list::routes())
         .merge(caches::routes())
         .merge(file_index::routes())

@@ -13,6 +13,7 @@ mod new_tables;
 mod pressure;
 mod questdb;
 mod races;
+mod renames;
 mod request_costs;
 mod row_delete_requests;
 mod test_bed;

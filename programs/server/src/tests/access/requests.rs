@@ -427,6 +427,20 @@ pub(super) fn configuring() -> Vec<AccessCase> {
         ),
         (
             "POST",
+            "/api/v3/configure/database/rename?db=missing&name=x",
+            "",
+            Admin,
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/database/alias?alias=missing",
+            "",
+            All("delete"),
+            404,
+        ),
+        (
+            "POST",
             "/api/v3/configure/database/retention_period?db=missing&duration=1d",
             "",
             Admin,
@@ -464,6 +478,27 @@ pub(super) fn configuring() -> Vec<AccessCase> {
             "/api/v3/configure/table/undelete?db=own&table=missing",
             "",
             Own("delete"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/table/rename?db=own&table=missing&name=x",
+            "",
+            Admin,
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/table/alias?db=own&alias=missing",
+            "",
+            Own("delete"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/table/column",
+            r#"{"db":"own","table":"missing","column":"c","type":"tag"}"#,
+            OwnEither("create", "write"),
             404,
         ),
         (

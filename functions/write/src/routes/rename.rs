@@ -1,0 +1,153 @@
+//! The endpoints that rename databases and tables, delete their aliases, and add columns. They are specific to Neap.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::{delete, post},
+};
+use http::StatusCode;
+use neap_catalog::{CatalogError, DatabaseAction, field_type};
+use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_schema::ColumnType;
+use serde::Deserialize;
+
+use super::configure::{find_for, json, no_table};
+use crate::WriteService;
+
+type StatusResult = Result<StatusCode, ApiError>;
+type ServiceState = State<Arc<WriteService>>;
+
+/// Returns the routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    Router::new()
+        .route("/api/v3/configure/database/rename", post(rename_database))
+        .route(
+            "/api/v3/configure/database/alias",
+            delete(delete_database_alias),
+        )
+        .route("/api/v3/configure/table/rename", post(rename_table))
+        .route("/api/v3/configure/table/alias", delete(delete_table_alias))
+        .route("/api/v3/configure/table/column", post(add_column))
+}
+
+#[derive(Debug, Deserialize)]
+struct RenameDatabaseParams {
+    db: String,
+    name: String,
+}
+
+/// `POST /api/v3/configure/database/rename`: `name` is the new name. The present one becomes an alias. Requires the
+/// permission to create a database of the new name.
+async fn rename_database(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: RenameDatabaseParams = parse_query(request.uri())?;
+    let may = |action, database| caller.may(action, database);
+    service.catalog.rename_database_if(&params.db, &params.name, may).await?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct DatabaseAliasParams {
+    alias: String,
+}
+
+/// `DELETE /api/v3/configure/database/alias`
+async fn delete_database_alias(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: DatabaseAliasParams = parse_query(request.uri())?;
+    let may = |database| caller.may(DatabaseAction::Delete, database);
+    service.catalog.delete_database_alias_if(&params.alias, may).await?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct RenameTableParams {
+    db: String,
+    table: String,
+    name: String,
+}
+
+/// `POST /api/v3/configure/table/rename`: the same for a table. Requires the permission to create a table.
+async fn rename_table(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: RenameTableParams = parse_query(request.uri())?;
+    let (db, table) = (&params.db, &params.table);
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
+    let create = [DatabaseAction::Create, DatabaseAction::Write];
+    caller.require_any(&create, Some(database))?;
+    let renamed = service.catalog.rename_table(database, table, &params.name).await;
+    renamed.map_err(|error| table_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct TableAliasParams {
+    db: String,
+    alias: String,
+}
+
+/// `DELETE /api/v3/configure/table/alias`
+async fn delete_table_alias(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: TableAliasParams = parse_query(request.uri())?;
+    let database = find_for(&service, &caller, &params.db, &[DatabaseAction::Delete]).await?;
+    service.catalog.delete_table_alias(database, &params.alias).await?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct AddColumnBody {
+    db: String,
+    table: String,
+    column: String,
+    #[serde(rename = "type")]
+    column_type: String,
+}
+
+/// `POST /api/v3/configure/table/column`
+async fn add_column(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let body: AddColumnBody = json(&service, request).await?;
+    let (db, table) = (&body.db, &body.table);
+    let actions = [DatabaseAction::Create, DatabaseAction::Write];
+    let database = find_for(&service, &caller, db, &actions).await?;
+    let known_type = match body.column_type.as_str() {
+        "tag" => Some(ColumnType::Tag),
+        name => field_type(name),
+    };
+    let column_type = known_type.ok_or_else(|| {
+        let text = format!(
+            "'{}' is not one of tag, utf8, int64, uint64, float64, bool",
+            body.column_type
+        );
+        ApiError::text(Kind::Invalid, text)
+    })?;
+    let added = service.catalog.add_column(database, table, &body.column, column_type).await;
+    added.map_err(|error| table_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+/// Returns the answer to a failed change of a table.
+fn table_error(error: CatalogError, db: &str, table: &str) -> ApiError {
+    match error {
+        CatalogError::NotFound { .. } => no_table(db, table),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,297 @@
+//! Renamed databases and tables: requests with both names, and the answers of the endpoints.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use neap_bucket::MAX_CATALOG_AGE;
+
+use super::test_bed::{HttpReply, WriteInstance, WriteTestBed};
+
+const DATABASE: &str = "/api/v3/configure/database";
+const TABLE: &str = "/api/v3/configure/table";
+
+async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) -> HttpReply {
+    let mut request = Request::builder().method(method).uri(path);
+    if !body.is_empty() {
+        request = request.header("Content-Type", "application/json");
+    }
+    instance.send(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+async fn sent(instance: &WriteInstance, method: &str, path: &str) {
+    let reply = send(instance, method, path, "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, ""), "{path}");
+}
+
+async fn written(instance: &WriteInstance, db: &str, lines: &'static str) {
+    let reply = instance.write(db, lines).await;
+    assert_eq!(reply.status, 204, "{db}: {}", reply.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_with_the_former_names_go_to_the_renamed_table() {
+    let bed = WriteTestBed::new();
+    let instance = bed.sole_instance();
+    written(&instance, "home", "cpu,host=a v=1 1").await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{DATABASE}/rename?db=home&name=house"),
+    )
+    .await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{TABLE}/rename?db=home&table=cpu&name=processor"),
+    )
+    .await;
+    written(&instance, "home", "cpu,host=a w=2 2").await;
+    written(&instance, "house", "processor,host=a x=3 3").await;
+    written(
+        &instance,
+        "house",
+        "processor,host=b v=4 4\ncpu,zone=c y=5 5",
+    )
+    .await;
+    let columns = ["processor host,v,w,x,zone,y"];
+    assert_eq!(instance.tables("house").await, columns);
+    assert_eq!(instance.tables("home").await, columns);
+    assert_eq!(bed.rows().await, 5);
+    let segments = bed.segments().await;
+    let tables: Vec<_> = segments
+        .iter()
+        .flat_map(|segment| segment.tables())
+        .map(|rows| rows.table)
+        .collect();
+    assert!(tables.iter().all(|table| *table == tables[0]), "{tables:?}");
+
+    sent(
+        &instance,
+        "DELETE",
+        &format!("{TABLE}/alias?db=house&alias=cpu"),
+    )
+    .await;
+    sent(&instance, "DELETE", &format!("{DATABASE}/alias?alias=home")).await;
+    written(&instance, "house", "cpu,host=a v=6 6").await;
+    assert_eq!(instance.tables("house").await, [columns[0], "cpu host,v"]);
+    written(&instance, "home", "m v=7 7").await;
+    assert_eq!(instance.tables("home").await, ["m v"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_deleted_under_the_former_names() {
+    let bed = WriteTestBed::new();
+    let instance = bed.sole_instance();
+    written(&instance, "home", "cpu,host=a v=1 1").await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{DATABASE}/rename?db=home&name=house"),
+    )
+    .await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{TABLE}/rename?db=home&table=cpu&name=processor"),
+    )
+    .await;
+    for (db, table) in [
+        ("home", "cpu"),
+        ("house", "processor"),
+        ("home", "processor"),
+    ] {
+        let body = format!(r#"{{"db":"{db}","table":"{table}","condition":"host=a"}}"#);
+        let reply = send(&instance, "POST", "/api/v3/delete_rows", &body).await;
+        assert_eq!(reply.status, 204, "{db}.{table}: {}", reply.body);
+        let path = format!("/api/v2/delete?bucket={db}");
+        let body = r#"{"start":"1970-01-01T00:00:00Z","stop":"1971-01-01T00:00:00Z","predicate":"host=\"a\""}"#;
+        assert_eq!(send(&instance, "POST", &path, body).await.status, 204);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_instance_writes_to_the_renamed_table_before_and_after_it_knows_the_name() {
+    let bed = WriteTestBed::new();
+    let (one, other) = (bed.instance(), bed.instance());
+    written(&other, "home", "cpu,host=a v=1 1").await;
+    sent(
+        &one,
+        "POST",
+        &format!("{DATABASE}/rename?db=home&name=house"),
+    )
+    .await;
+    sent(
+        &one,
+        "POST",
+        &format!("{TABLE}/rename?db=house&table=cpu&name=processor"),
+    )
+    .await;
+    // The catalogs of the other instance are those from before the rename.
+    written(&other, "home", "cpu,host=a v=2 2").await;
+    written(&other, "house", "processor,host=a v=3 3").await;
+    bed.sleep(MAX_CATALOG_AGE + Duration::from_secs(1)).await;
+    written(&other, "house", "processor,host=a v=4 4").await;
+    assert_eq!(one.tables("house").await, ["processor host,v"]);
+    sent(&one, "DELETE", &format!("{TABLE}/alias?db=house&alias=cpu")).await;
+    written(&other, "house", "cpu,host=a v=5 5").await;
+    assert_eq!(
+        one.tables("house").await,
+        ["processor host,v", "cpu host,v"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_name_the_reason() {
+    let bed = WriteTestBed::new();
+    let instance = bed.sole_instance();
+    written(&instance, "home", "a v=1 1\nb v=1 1").await;
+    written(&instance, "other", "a v=1 1").await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{DATABASE}/rename?db=home&name=house"),
+    )
+    .await;
+    sent(
+        &instance,
+        "POST",
+        &format!("{TABLE}/rename?db=house&table=a&name=c"),
+    )
+    .await;
+    let exists = "attempted to create a resource that already exists";
+    let database_alias = "'home' is an alias of 'house': use this name, or delete the alias first";
+    let table_alias = "'a' is an alias of 'c': use this name, or delete the alias first";
+    let cases = [
+        (
+            "POST",
+            format!("{DATABASE}/rename?db=house&name=other"),
+            409,
+            exists,
+        ),
+        (
+            "POST",
+            format!("{DATABASE}/rename?db=other&name=home"),
+            409,
+            database_alias,
+        ),
+        ("DELETE", format!("{DATABASE}?db=home"), 409, database_alias),
+        (
+            "POST",
+            format!("{DATABASE}/rename?db=house&name=a/b"),
+            400,
+            "'a/b' can't be a new name: a retention policy has the name of its database",
+        ),
+        (
+            "DELETE",
+            format!("{DATABASE}/alias?alias=house"),
+            404,
+            "the requested resource was not found: house",
+        ),
+        (
+            "POST",
+            format!("{TABLE}/rename?db=house&table=b&name=c"),
+            409,
+            exists,
+        ),
+        (
+            "POST",
+            format!("{TABLE}/rename?db=house&table=b&name=a"),
+            409,
+            table_alias,
+        ),
+        (
+            "DELETE",
+            format!("{TABLE}?db=house&table=a"),
+            409,
+            table_alias,
+        ),
+        (
+            "POST",
+            format!("{TABLE}/rename?db=house&table=nope&name=x"),
+            404,
+            "Table nope not in DB schema for house",
+        ),
+        (
+            "POST",
+            format!("{TABLE}/rename?db=nope&table=a&name=x"),
+            404,
+            "Database not found nope",
+        ),
+        (
+            "POST",
+            format!("{TABLE}/rename?db=house&table=b"),
+            400,
+            "serde error: missing field `name`",
+        ),
+    ];
+    for (method, path, status, message) in cases {
+        let reply = send(&instance, method, &path, "").await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (status, message),
+            "{path}"
+        );
+    }
+    let created = send(&instance, "POST", DATABASE, r#"{"db":"home"}"#).await;
+    assert_eq!(
+        (created.status, created.body.as_str()),
+        (409, database_alias)
+    );
+    let body = r#"{"db":"house","table":"a","tags":[],"fields":[]}"#;
+    let created = send(&instance, "POST", TABLE, body).await;
+    assert_eq!((created.status, created.body.as_str()), (409, table_alias));
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_are_added_with_their_types() {
+    let bed = WriteTestBed::new();
+    let instance = bed.sole_instance();
+    written(&instance, "home", "t v=1 1").await;
+    let path = format!("{TABLE}/column");
+    for (column, column_type) in [
+        ("host", "tag"),
+        ("f", "float64"),
+        ("i", "int64"),
+        ("u", "uint64"),
+        ("s", "utf8"),
+        ("b", "bool"),
+    ] {
+        let body =
+            format!(r#"{{"db":"home","table":"t","column":"{column}","type":"{column_type}"}}"#);
+        let reply = send(&instance, "POST", &path, &body).await;
+        assert_eq!((reply.status, reply.body.as_str()), (200, ""), "{column}");
+    }
+    assert_eq!(instance.tables("home").await, ["t v,host,f,i,u,s,b"]);
+    written(&instance, "home", "t,host=a f=1,i=1i,u=1u,s=\"x\",b=true 2").await;
+    for (column, column_type, status, message) in [
+        (
+            "v",
+            "float64",
+            409,
+            "attempted to create a resource that already exists",
+        ),
+        (
+            "v",
+            "int64",
+            400,
+            "invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::integer",
+        ),
+        (
+            "x",
+            "decimal",
+            400,
+            "'decimal' is not one of tag, utf8, int64, uint64, float64, bool",
+        ),
+        ("", "tag", 400, "column name cannot be empty"),
+    ] {
+        let body =
+            format!(r#"{{"db":"home","table":"t","column":"{column}","type":"{column_type}"}}"#);
+        let reply = send(&instance, "POST", &path, &body).await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (status, message),
+            "{column}"
+        );
+    }
+}
