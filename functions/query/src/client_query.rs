@@ -11,6 +11,7 @@ use neap_schema::DatabaseId;
 use crate::{
     ClientQuery, CopyError, Language, QueryEngine, QueryError, QueryRequest, Rows,
     StatementDescription,
+    alter::parse_alter_statement,
     influxql::{InfluxqlError, InfluxqlSession},
     schema_planner::SchemaPlanner,
     sql_planner::SqlPlanner,
@@ -81,12 +82,20 @@ impl QueryEngine {
         if let Some(statement) = parse_view_statement(&query.request.text) {
             let statement = statement.map_err(QueryError::Planning)?;
             if !query.request.may_delete {
-                return Err(QueryError::ReadOnlyView.into());
+                return Err(QueryError::ReadOnlyDefinition.into());
             }
             let change = self.change_view(&query.caller, database, statement);
             origin::scope(query.origin, change).await?;
-            let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
-            return Ok(Rows::from_batch(nothing));
+            return Ok(no_rows());
+        }
+        if let Some(statement) = parse_alter_statement(&query.request.text) {
+            let statement = statement.map_err(QueryError::Planning)?;
+            if !query.request.may_delete {
+                return Err(QueryError::ReadOnlyDefinition.into());
+            }
+            let change = self.alter(&query.caller, database, statement);
+            origin::scope(query.origin, change).await?;
+            return Ok(no_rows());
         }
         let (wants_delete, wants_copy) = (query.request.may_delete, query.request.may_copy);
         let caller = &query.caller;
@@ -151,4 +160,9 @@ impl QueryEngine {
             placeholders: planner.placeholders(),
         })
     }
+}
+
+/// Returns the answer to a statement that changed a definition.
+fn no_rows() -> Rows {
+    Rows::from_batch(RecordBatch::new_empty(Arc::new(Schema::empty())))
 }

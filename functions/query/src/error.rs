@@ -42,9 +42,9 @@ pub enum QueryError {
     /// The request may not change data.
     #[error("DELETE requires a POST request")]
     ReadOnly,
-    /// The request may not change materialized views.
-    #[error("CREATE and DROP MATERIALIZED VIEW require a POST request")]
-    ReadOnlyView,
+    /// The request may not change databases, tables or materialized views.
+    #[error("ALTER, and CREATE and DROP MATERIALIZED VIEW, require a POST request")]
+    ReadOnlyDefinition,
     /// A `DELETE` with an as-of time.
     #[error("DELETE can't have an as-of time")]
     DeleteAsOf,
@@ -150,7 +150,9 @@ impl QueryError {
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
-            Self::ReadOnly | Self::ReadOnlyView | Self::NoWriter => QueryErrorKind::NotImplemented,
+            Self::ReadOnly | Self::ReadOnlyDefinition | Self::NoWriter => {
+                QueryErrorKind::NotImplemented
+            }
             Self::DeleteAsOf | Self::TooManyRows { .. } | Self::Killed => QueryErrorKind::Invalid,
             Self::Delete(error) => match error.kind {
                 DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,

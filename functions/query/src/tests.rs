@@ -30,6 +30,7 @@ mod patterns;
 mod plugins;
 mod query_log;
 mod redundant_time_bounds;
+mod renames;
 mod retention;
 mod rollup_histories;
 mod rollup_influxql;

@@ -48,8 +48,7 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
              `neap create table` do so without rows"
         ),
         Keyword::ALTER => plan_err!(
-            "ALTER is not supported: writes add columns; `neap update table` and `neap update database` change the \
-             retention"
+            "ALTER is supported only as a statement of its own, which is not prepared or explained"
         ),
         Keyword::DROP => plan_err!(
             "DROP is not supported: DELETE /api/v3/configure/table, `neap delete table` and `neap delete database` drop"
