@@ -1,4 +1,4 @@
-//! `neap create`: databases, tables, caches, tokens, triggers and indexes.
+//! `neap create`: databases, tables, columns, caches, tokens, triggers and indexes.
 
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};
@@ -22,6 +22,8 @@ pub(super) enum CreateCommand {
     Database(CreateDatabaseArgs),
     /// Create a table, with the order of its tags. A write to a table that is not there creates it, too.
     Table(CreateTableArgs),
+    /// Add a column to a table. A write of a column that is not there adds it, too.
+    Column(CreateColumnArgs),
     /// Create a last value cache: the newest rows for each combination of values of some columns.
     #[command(name = "last_cache")]
     LastCache(caches::CreateLastCacheArgs),
@@ -102,6 +104,28 @@ pub(super) struct CreateTableArgs {
     connection: ConnectionArgs,
 }
 
+/// The options of `neap create column`.
+#[derive(Debug, Args)]
+pub(super) struct CreateColumnArgs {
+    /// The name of the column.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short, long, value_name = "TABLE")]
+    table: String,
+
+    /// The type: tag, utf8, int64, uint64, float64 or bool.
+    #[arg(long = "type", value_name = "TYPE", value_parser = COLUMN_TYPES)]
+    column_type: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct FieldDefinition {
     name: String,
@@ -129,6 +153,18 @@ struct CreateTable<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_period: Option<&'a str>,
 }
+
+#[derive(Serialize)]
+struct AddColumn<'a> {
+    db: &'a str,
+    table: &'a str,
+    column: &'a str,
+    #[serde(rename = "type")]
+    column_type: &'a str,
+}
+
+/// The types of columns.
+const COLUMN_TYPES: [&str; 6] = ["tag", "utf8", "int64", "uint64", "float64", "bool"];
 
 /// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
@@ -169,6 +205,7 @@ pub(super) async fn run(
     match command {
         CreateCommand::Database(args) => create_database(args, console).await,
         CreateCommand::Table(args) => create_table(args, console).await,
+        CreateCommand::Column(args) => create_column(args, console).await,
         CreateCommand::LastCache(args) => caches::create_last(args, console).await,
         CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
         CreateCommand::Token(args) => token::create(args, console, world).await,
@@ -210,7 +247,9 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
     };
     let client = args.connection.client(None)?;
     match client.post_json("/api/v3/configure/table", &body).await {
-        Err(ClientError::Refused { status, .. }) if status == StatusCode::CONFLICT => {
+        Err(ClientError::Refused {
+            status, ref body, ..
+        }) if status == StatusCode::CONFLICT && !body.contains("is an alias of") => {
             Err(CommandError::TableExists {
                 database: database.clone(),
                 table: table.clone(),
@@ -222,6 +261,20 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
             console.print(text).map_err(CommandError::Output)
         }
     }
+}
+
+async fn create_column(args: &CreateColumnArgs, console: &mut Console) -> Result<(), CommandError> {
+    let (database, table, column) = (&args.database.database, &args.table, &args.name);
+    let body = AddColumn {
+        db: database,
+        table,
+        column,
+        column_type: &args.column_type,
+    };
+    let client = args.connection.client(None)?;
+    client.post_json("/api/v3/configure/table/column", &body).await?;
+    let text = format!("Column {database:?}.{table:?}.{column:?} created successfully");
+    console.print(text).map_err(CommandError::Output)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     caches::{self, CacheKind, DeleteCacheArgs},
     confirm, file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
-    query_group, roles,
+    query_group, rename, roles,
     row_deletes::{self, DeleteRowsArgs},
     token, trigger, users,
 };
@@ -23,6 +23,12 @@ pub(super) enum DeleteCommand {
     Database(DeleteDatabaseArgs),
     /// Delete a table.
     Table(DeleteTableArgs),
+    /// Delete a former name of a database. A write with it creates another database.
+    #[command(name = "database_alias")]
+    DatabaseAlias(rename::DeleteDatabaseAliasArgs),
+    /// Delete a former name of a table. A write with it creates another table.
+    #[command(name = "table_alias")]
+    TableAlias(rename::DeleteTableAliasArgs),
     /// Delete rows of a table by time and tags. Rows written later are not affected.
     Rows(Box<DeleteRowsArgs>),
     /// Delete a last value cache. The rows of its table stay.
@@ -134,6 +140,12 @@ pub(super) async fn run(
             "Table",
             format!("{:?}.{:?}", args.database.database, args.name),
         ),
+        DeleteCommand::DatabaseAlias(args) => {
+            return rename::delete_database_alias(args, console).await;
+        }
+        DeleteCommand::TableAlias(args) => {
+            return rename::delete_table_alias(args, console).await;
+        }
         DeleteCommand::Rows(args) => return row_deletes::delete(args, console).await,
         DeleteCommand::LastCache(args) => {
             return caches::delete(CacheKind::Last, args, console).await;

@@ -67,6 +67,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["create table temperature -d home --tags room,sensor --fields celsius:float64,ok:bool"],
     ),
     (
+        "create column",
+        &["create column pressure -d home -t temperature --type float64"],
+    ),
+    (
         "create last_cache",
         &[
             "create last_cache -d home -t temperature",
@@ -167,6 +171,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "delete file_index",
         &["delete file_index -d home -t temperature"],
+    ),
+    ("delete database_alias", &["delete database_alias home"]),
+    (
+        "delete table_alias",
+        &["delete table_alias temperature -d home"],
+    ),
+    ("rename database", &["rename database home house"]),
+    (
+        "rename table",
+        &["rename table temperature climate -d home"],
     ),
     (
         "undelete database",

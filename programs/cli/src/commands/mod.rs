@@ -42,6 +42,7 @@ mod plugin_files;
 mod plugins;
 mod query;
 mod query_group;
+mod rename;
 mod restore;
 mod roles;
 mod row_deletes;
@@ -116,10 +117,10 @@ enum CliCommand {
     /// Import files as jobs of a server, or the data of another database.
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Create a database, a table, a cache, a token, a user, a role, a trigger, or an index.
+    /// Create a database, a table, a column, a cache, a token, a user, a role, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
-    /// Delete a database, a table, rows, a cache, a token, a trigger, or an index.
+    /// Delete a database, a table, an alias, rows, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
     /// Cancel a request to delete rows, a backup, or a restore.
@@ -128,6 +129,9 @@ enum CliCommand {
     /// Revert the deletion of a database or a table.
     #[command(subcommand)]
     Undelete(undelete::UndeleteCommand),
+    /// Rename a database or a table.
+    #[command(subcommand)]
+    Rename(rename::RenameCommand),
     /// Change how long a database or a table keeps rows, or the plugin of a trigger.
     #[command(subcommand)]
     Update(update::UpdateCommand),
@@ -209,6 +213,7 @@ impl CliCommand {
             Self::Delete(_) => "Delete",
             Self::Cancel(_) => "Cancel",
             Self::Undelete(_) => "Undelete",
+            Self::Rename(_) => "Rename",
             Self::Update(_) => "Update",
             Self::Enable(_) => "Enable",
             Self::Disable(_) => "Disable",
@@ -250,6 +255,7 @@ impl CliCommand {
             Self::Delete(command) => delete::run(command, console).await,
             Self::Cancel(command) => cancel::run(command, console).await,
             Self::Undelete(command) => undelete::run(command, console).await,
+            Self::Rename(command) => rename::run(command, console).await,
             Self::Update(command) => update::run(command, console).await,
             Self::Enable(command) => trigger::enable(command, console).await,
             Self::Disable(command) => trigger::disable(command, console).await,

@@ -317,3 +317,68 @@ fn what_writes_create_is_set_for_a_database() {
     assert_eq!(body(&requests[0]), r#"{"db":"d","auto_create":"columns"}"#);
     assert_eq!(body(&requests[1]), r#"{"db":"d","auto_create":"none"}"#);
 }
+
+#[test]
+fn databases_and_tables_are_renamed_and_columns_are_added() {
+    let done = answer("200 OK", "");
+    let alias = "'t' is an alias of 'u': use this name, or delete the alias first";
+    let (url, requests) = server(&[
+        &done,
+        &done,
+        &done,
+        &done,
+        &done,
+        &answer("409 Conflict", alias),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    for (words, printed) in [
+        (
+            &["rename", "database", "a", "b"][..],
+            r#"Database "a" renamed to "b""#,
+        ),
+        (
+            &["rename", "table", "t", "u", "-d", "b"][..],
+            r#"Table "b"."t" renamed to "u""#,
+        ),
+        (
+            &[
+                "create", "column", "v", "-d", "b", "-t", "u", "--type", "float64",
+            ][..],
+            r#"Column "b"."u"."v" created successfully"#,
+        ),
+        (
+            &["delete", "table_alias", "t", "-d", "b"][..],
+            r#"Alias "b"."t" deleted successfully"#,
+        ),
+        (
+            &["delete", "database_alias", "a"][..],
+            r#"Alias "a" deleted successfully"#,
+        ),
+    ] {
+        let (status, out, err) = run_with(words, &environment, "");
+        assert_eq!((status, err.as_str()), (0, ""), "{words:?}");
+        assert_eq!(out.trim_end(), printed);
+    }
+    let (status, _, err) = run_with(&["create", "table", "t", "-d", "b"], &environment, "");
+    assert_eq!(status, FAILED);
+    assert!(err.contains(alias), "{err}");
+    let wrong = [
+        "create", "column", "v", "-d", "b", "-t", "u", "--type", "decimal",
+    ];
+    assert_eq!(run_with(&wrong, &environment, "").0, USAGE);
+    let requests = requests.join().unwrap();
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /api/v3/configure/database/rename?db=a&name=b HTTP/1.1",
+            "POST /api/v3/configure/table/rename?db=b&table=t&name=u HTTP/1.1",
+            "POST /api/v3/configure/table/column HTTP/1.1",
+            "DELETE /api/v3/configure/table/alias?db=b&alias=t HTTP/1.1",
+            "DELETE /api/v3/configure/database/alias?alias=a HTTP/1.1",
+            "POST /api/v3/configure/table HTTP/1.1",
+        ]
+    );
+    let column = r#"{"db":"b","table":"u","column":"v","type":"float64"}"#;
+    assert_eq!(body(&requests[2]), column);
+}

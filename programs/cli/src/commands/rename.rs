@@ -1,0 +1,141 @@
+//! `neap rename`: databases and tables. Their former names are aliases until `neap delete` deletes them.
+
+use clap::{Args, Subcommand};
+use neap_server::console::Console;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs},
+};
+
+/// The subcommands of `neap rename`.
+#[derive(Debug, Subcommand)]
+pub(super) enum RenameCommand {
+    /// Rename a database, with its retention policies. The former name is an alias from then on.
+    Database(RenameDatabaseArgs),
+    /// Rename a table. The former name is an alias from then on.
+    Table(RenameTableArgs),
+}
+
+/// The options of `neap rename database`.
+#[derive(Debug, Args)]
+pub(super) struct RenameDatabaseArgs {
+    /// The name of the database, or an alias.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The new name.
+    #[arg(value_name = "NEW_NAME")]
+    new_name: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap rename table`.
+#[derive(Debug, Args)]
+pub(super) struct RenameTableArgs {
+    /// The name of the table, or an alias.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The new name.
+    #[arg(value_name = "NEW_NAME")]
+    new_name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete database_alias`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteDatabaseAliasArgs {
+    /// The alias.
+    #[arg(value_name = "ALIAS")]
+    alias: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete table_alias`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteTableAliasArgs {
+    /// The alias.
+    #[arg(value_name = "ALIAS")]
+    alias: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Executes `neap rename`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &RenameCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let text = match command {
+        RenameCommand::Database(args) => {
+            let query = [("db", args.name.as_str()), ("name", args.new_name.as_str())];
+            let client = args.connection.client(None)?;
+            client.post("/api/v3/configure/database/rename", &query).await?;
+            format!("Database {:?} renamed to {:?}", args.name, args.new_name)
+        }
+        RenameCommand::Table(args) => {
+            let database = args.database.database.as_str();
+            let query = [
+                ("db", database),
+                ("table", args.name.as_str()),
+                ("name", args.new_name.as_str()),
+            ];
+            let client = args.connection.client(None)?;
+            client.post("/api/v3/configure/table/rename", &query).await?;
+            let (name, new_name) = (&args.name, &args.new_name);
+            format!("Table {database:?}.{name:?} renamed to {new_name:?}")
+        }
+    };
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap delete database_alias`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn delete_database_alias(
+    args: &DeleteDatabaseAliasArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let query = [("alias", args.alias.as_str())];
+    let client = args.connection.client(None)?;
+    client.delete("/api/v3/configure/database/alias", &query).await?;
+    let text = format!("Alias {:?} deleted successfully", args.alias);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap delete table_alias`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn delete_table_alias(
+    args: &DeleteTableAliasArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (database, alias) = (args.database.database.as_str(), args.alias.as_str());
+    let client = args.connection.client(None)?;
+    let query = [("db", database), ("alias", alias)];
+    client.delete("/api/v3/configure/table/alias", &query).await?;
+    let text = format!("Alias {database:?}.{alias:?} deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}
