@@ -107,6 +107,8 @@ pub(crate) struct ActorMix {
     pub(crate) expiring: f64,
     /// Probability of an operator that drops and undeletes tables.
     pub(crate) dropping: f64,
+    /// Probability of an operator that renames tables and deletes their aliases. Drawn like `caching`.
+    pub(crate) renaming: f64,
     /// Probability of an operator that restores earlier versions.
     pub(crate) restoring: f64,
     /// Probability of an operator that drops databases, mostly restored ones, and undeletes them.
@@ -159,6 +161,7 @@ impl ActorMix {
         deleting: (0.6, 0.2),
         expiring: 0.3,
         dropping: 0.3,
+        renaming: 0.0,
         restoring: 0.3,
         destroying: 0.1,
         caching: 0.0,
@@ -211,6 +214,15 @@ impl ActorMix {
     /// Tables that are dropped and undeleted.
     pub(crate) const DROPS: Self = Self {
         dropping: 1.0,
+        planning: 1.0,
+        operator_pauses: &[2.0, 20.0],
+        ..Self::WITH_OPTIONAL_ACTORS
+    };
+
+    /// Tables that are renamed and lose their former names, are merged and dropped.
+    pub(crate) const RENAMES: Self = Self {
+        renaming: 1.0,
+        dropping: 0.2,
         planning: 1.0,
         operator_pauses: &[2.0, 20.0],
         ..Self::WITH_OPTIONAL_ACTORS
@@ -321,6 +333,7 @@ pub(crate) struct ActorSelection {
     pub(crate) deletes: f64,
     pub(crate) expiring: bool,
     pub(crate) dropping: bool,
+    pub(crate) renaming: bool,
     pub(crate) restoring: bool,
     pub(crate) destroying: bool,
     pub(crate) caching: bool,
@@ -347,6 +360,7 @@ impl ActorSelection {
         deletes: 0.0,
         expiring: false,
         dropping: false,
+        renaming: false,
         restoring: false,
         destroying: false,
         caching: false,
@@ -377,6 +391,7 @@ impl ActorSelection {
             deletes: share(mix.deleting),
             expiring: chance.happens(mix.expiring),
             dropping: chance.happens(mix.dropping),
+            renaming: false,
             restoring: chance.happens(mix.restoring),
             destroying,
             caching: false,

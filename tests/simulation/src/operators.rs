@@ -1,4 +1,4 @@
-//! Operators, who change the retention, drop and undelete tables and databases, and restore earlier versions.
+//! Operators, who change the retention, drop, undelete and rename tables and databases, and restore earlier versions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +20,8 @@ enum OperatorAction {
     SetRetention,
     Drop,
     Undelete,
+    Rename,
+    DeleteAlias,
     Restore,
     DropDatabase,
     UndeleteDatabase,
@@ -34,6 +36,9 @@ pub(crate) async fn operator(stage: ActorContext, place: Arc<InstanceSlot>) {
     }
     if cast.dropping {
         deeds.extend([OperatorAction::Drop, OperatorAction::Undelete]);
+    }
+    if cast.renaming {
+        deeds.extend([OperatorAction::Rename, OperatorAction::DeleteAlias]);
     }
     if cast.restoring {
         deeds.push(OperatorAction::Restore);
@@ -54,6 +59,8 @@ pub(crate) async fn operator(stage: ActorContext, place: Arc<InstanceSlot>) {
             OperatorAction::SetRetention => set_retention(&stage, &instance).await,
             OperatorAction::Drop => drop_table(&instance).await,
             OperatorAction::Undelete => undelete_table(&stage, &instance).await,
+            OperatorAction::Rename => rename_table(&stage, &instance).await,
+            OperatorAction::DeleteAlias => delete_alias(&instance).await,
             OperatorAction::Restore => {
                 let restored = restore(&stage, &instance).await;
                 instance.trace(format_args!("restore: {restored:?}"));
@@ -117,6 +124,28 @@ async fn undelete_table(stage: &ActorContext, instance: &Instance) {
     instance.trace(format_args!("undelete: {undeleted:?}"));
     if undeleted.is_ok() {
         instance.world.truth.oracle(|oracle| oracle.counts.undeleted += 1);
+    }
+}
+
+/// Renames the table that has the name that the clients know. They continue to use this name.
+async fn rename_table(stage: &ActorContext, instance: &Instance) {
+    let name = format!("{TABLE}{}", stage.draw_request());
+    let renamed = instance.catalog.rename_table(DATABASE, TABLE, &name).await;
+    instance.trace(format_args!("rename to {name}: {renamed:?}"));
+}
+
+/// Deletes the name that the clients know, if it is an alias. Their next write creates a table of this name. For the renamed
+/// table, this is a drop: no later write goes there.
+async fn delete_alias(instance: &Instance) {
+    let deleted = instance.catalog.delete_table_alias(DATABASE, TABLE).await;
+    instance.trace(format_args!("delete of the alias: {deleted:?}"));
+    if let Ok(table) = deleted {
+        let now = instance.world.time.now();
+        let truth = &instance.world.truth;
+        truth.oracle(|oracle| {
+            oracle.drop_answered(DATABASE, Some(table), now);
+            oracle.counts.aliases_deleted += 1;
+        });
     }
 }
 

@@ -197,3 +197,23 @@ fn without_the_settling_time_of_drops_rows_go_into_dropped_tables() {
     };
     matters(weakened, &mix, &[Invariant::DropIsObserved]);
 }
+
+#[test]
+fn without_the_settling_time_of_aliases_rows_go_into_renamed_tables() {
+    let weakened = ProtocolRules {
+        settling_time: Duration::ZERO,
+        ..rules()
+    };
+    let mix = ScheduleMix {
+        write_pauses: &[0.05, 0.5],
+        pace: &[1.0],
+        cast: ActorMix {
+            dropping: 0.0,
+            restoring: 0.0,
+            destroying: 0.0,
+            ..ActorMix::RENAMES
+        },
+        ..ScheduleMix::COMPACTION
+    };
+    matters(weakened, &mix, &[Invariant::DropIsObserved]);
+}

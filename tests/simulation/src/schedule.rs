@@ -96,12 +96,14 @@ impl ScheduleMix {
         cast: ActorMix::ALL,
     };
 
-    /// The distribution for the test of all invariants, with caches, materialized views and triggers in some schedules.
+    /// The distribution for the test of all invariants, with caches, materialized views, triggers and renamed tables in some
+    /// schedules.
     pub(crate) const EVERYTHING: Self = Self {
         cast: ActorMix {
             caching: 1.0 / 8.0,
             viewing: 1.0 / 12.0,
             triggering: 1.0 / 8.0,
+            renaming: 1.0 / 8.0,
             ..ActorMix::ALL
         },
         ..Self::ALL
@@ -215,7 +217,7 @@ impl ScheduleParameters {
         }
     }
 
-    /// Decides whether the schedule has caches, materialized views, triggers and jobs. The decisions are not drawn from the
+    /// Decides whether the schedule has caches, materialized views, triggers, jobs and renamed tables. The decisions are not drawn from the
     /// numbers of the schedule, so that the seeds without them have the schedules that they have without this
     /// distribution.
     pub(crate) fn with_late_actors(mut self, mix: &ScheduleMix, seed: u64) -> Self {
@@ -224,6 +226,7 @@ impl ScheduleParameters {
         cast.caching = chance.happens(mix.cast.caching);
         cast.triggering = chance.happens(mix.cast.triggering);
         cast.jobs = JobSelection::draw(&mix.cast.jobs, &chance);
+        cast.renaming = chance.happens(mix.cast.renaming);
         let kinds = [cast.viewing, cast.caching, cast.triggering]
             .into_iter()
             .filter(|is_there| *is_there)

@@ -96,6 +96,7 @@ fn focused(name: &str) -> Option<ScheduleMix> {
         "pages" => ActorMix::PAGES,
         "expiry" => ActorMix::EXPIRY,
         "drops" => ActorMix::DROPS,
+        "renames" => ActorMix::RENAMES,
         "restores" => ActorMix::RESTORES,
         "caches" => ActorMix::CACHES,
         "views" => ActorMix::VIEWS,
@@ -125,6 +126,12 @@ fn changing_retention_keeps_all_invariants() {
 fn drops_and_undeletions_keep_all_invariants() {
     let tally = assert_all_invariants(300, &focused("drops").unwrap(), "NEAP_SIM_MIX=drops ");
     assert!(tally.counts.dropped > 0 && tally.counts.undeleted > 0);
+}
+
+#[test]
+fn renames_keep_all_invariants() {
+    let tally = assert_all_invariants(300, &focused("renames").unwrap(), "NEAP_SIM_MIX=renames ");
+    assert!(tally.counts.aliases_deleted > 0);
 }
 
 #[test]

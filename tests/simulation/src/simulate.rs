@@ -171,7 +171,7 @@ async fn schedule(
             place(&format!("engine {number}")),
         ));
     }
-    if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
+    if cast.expiring || cast.dropping || cast.renaming || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));
     }
     spawn_jobs(&mut actors, &stage, |name, mix| {

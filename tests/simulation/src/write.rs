@@ -230,7 +230,7 @@ impl Instance {
         let tables = catalog
             .value
             .tables()
-            .filter(|table| erasure.table.is_none_or(|name| table.name() == name));
+            .filter(|table| erasure.table.is_none_or(|name| table.is_named(name)));
         let deletes: Vec<_> = tables
             .filter(|table| table.column(TAG).is_some())
             .map(|table| RowDelete {

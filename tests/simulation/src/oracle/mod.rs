@@ -304,6 +304,8 @@ pub(crate) struct EventCounts {
     pub(crate) objects_deleted: usize,
     pub(crate) orphans: usize,
     pub(crate) undeleted: usize,
+    /// Deleted former names of renamed tables.
+    pub(crate) aliases_deleted: usize,
     pub(crate) removed: usize,
     /// Checked objects of caches, counted once for each version that references them.
     pub(crate) caches: usize,
@@ -351,6 +353,7 @@ impl EventCounts {
             objects_deleted: self.objects_deleted + other.objects_deleted,
             orphans: self.orphans + other.orphans,
             undeleted: self.undeleted + other.undeleted,
+            aliases_deleted: self.aliases_deleted + other.aliases_deleted,
             removed: self.removed + other.removed,
             caches: self.caches + other.caches,
             refreshes: self.refreshes + other.refreshes,
