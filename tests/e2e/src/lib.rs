@@ -26,6 +26,7 @@
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
+//! | `renames` | renamed databases and tables through two processes, with their caches and views |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `lost_registers` | registers that are gone from the bucket: nothing takes them for new ones |
 //! | `distributed` | queries over several worker processes, and their faults |
@@ -126,6 +127,8 @@ mod plugins;
 mod private_files;
 #[cfg(test)]
 mod real_input;
+#[cfg(test)]
+mod renames;
 #[cfg(test)]
 mod request_budget;
 #[cfg(test)]
