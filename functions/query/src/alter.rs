@@ -95,10 +95,15 @@ impl QueryEngine {
                 name,
                 column_type,
                 if_not_exists,
-            } => match catalog.add_column(database, table, &name, column_type).await {
-                Err(CatalogError::AlreadyExists { .. }) if if_not_exists => Ok(()),
-                added => added,
-            },
+            } => {
+                let permission = caller.table_permission(database);
+                let added =
+                    catalog.add_column(database, permission, table, &name, column_type).await;
+                match added {
+                    Err(CatalogError::AlreadyExists { .. }) if if_not_exists => Ok(()),
+                    added => added,
+                }
+            }
         };
         Ok(changed.map_err(ApiError::from)?)
     }

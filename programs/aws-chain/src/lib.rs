@@ -110,7 +110,7 @@ fn https_client() -> SharedHttpClient {
 /// Converts an error of the SDK. Its text has all causes, which name what is missing, and the profile that was searched for.
 fn failure(error: &CredentialsError, profile: &str) -> object_store::Error {
     let causes = iter::successors(Some(error as &(dyn Error + 'static)), |cause| {
-        cause.source()
+        (**cause).source()
     });
     let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     // The SDK lists the sources that it has tried in lines.
@@ -140,7 +140,7 @@ fn profile_source(variable: impl Fn(&str) -> Option<String>) -> String {
 }
 
 /// Converts the reason why there are no credentials, or invalid ones, to an error that a retry cannot resolve.
-fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+fn unusable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> object_store::Error {
     object_store::Error::Unauthenticated {
         path: "AWS credentials".to_owned(),
         source: reason.into(),

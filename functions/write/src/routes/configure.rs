@@ -16,7 +16,7 @@ use http::StatusCode;
 use neap_bucket::{StoreTime, WriteOrder};
 use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
-    TablePermission, validate_database_name,
+    validate_database_name,
 };
 use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
 use neap_schema::{AutoCreate, ColumnType, DatabaseId};
@@ -468,11 +468,7 @@ async fn create_table(
             catalog.get_or_create_database(&body.db, max_age).await?
         }
     };
-    let permission = if caller.may(DatabaseAction::Create, Some(database)) {
-        TablePermission::Create
-    } else {
-        TablePermission::Write
-    };
+    let permission = caller.table_permission(database);
     let (table, tags, retention) = (&body.table, &body.tags, body.retention_period);
     let created =
         catalog.create_permitted_table(database, permission, table, tags, &fields, retention);

@@ -139,8 +139,10 @@ async fn add_column(
         );
         ApiError::text(Kind::Invalid, text)
     })?;
-    let added = service.catalog.add_column(database, table, &body.column, column_type).await;
-    added.map_err(|error| table_error(error, db, table))?;
+    let permission = caller.table_permission(database);
+    let catalog = &service.catalog;
+    let added = catalog.add_column(database, permission, table, &body.column, column_type);
+    added.await.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 

@@ -141,13 +141,11 @@ pub fn without_records(
     let forgotten = || registers.iter().filter_map(RecordedRegister::from_key);
     let rewritten = match catalog {
         Key::RootCatalog => rewrite_register(catalog, &object, |root: &mut RootCatalog| {
-            forgotten().fold(false, |changed, register| root.forget(register) || changed)
+            forgotten().filter(|register| root.forget(*register)).count() > 0
         })?,
         Key::DatabaseCatalog(_) => {
             rewrite_register(catalog, &object, |database: &mut DatabaseCatalog| {
-                forgotten().fold(false, |changed, register| {
-                    database.forget(register) || changed
-                })
+                forgotten().filter(|register| database.forget(*register)).count() > 0
             })?
         }
         _ => None,

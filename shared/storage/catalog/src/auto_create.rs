@@ -8,12 +8,12 @@ use neap_schema::{AutoCreate, CreationRefused, DatabaseId};
 
 use crate::{Catalog, CatalogError, DatabaseCatalog, TableAddition};
 
-/// The permission by which a request creates a table.
+/// The permission by which a request creates a table or a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TablePermission {
-    /// The permission to create tables.
+    /// The permission to create tables and columns.
     Create,
-    /// The permission to write, which suffices if writes may create tables.
+    /// The permission to write, which suffices for what writes may create.
     Write,
 }
 
@@ -153,5 +153,24 @@ mod tests {
         assert_eq!(json["auto_create"], "none");
         let read: DatabaseCatalog = serde_json::from_value(json).unwrap();
         assert_eq!(read.auto_create(), AutoCreate::None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_only_write_adds_no_columns_to_a_locked_database() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        catalog
+            .create_table(id, "t", &[], &[("v".to_owned(), ColumnType::Float)])
+            .await
+            .unwrap();
+        catalog.set_auto_create(id, AutoCreate::None).await.unwrap();
+        let add = |permission| catalog.add_column(id, permission, "t", "new", ColumnType::Float);
+        let refused = add(TablePermission::Write).await.unwrap_err();
+        assert!(
+            matches!(refused, CatalogError::CreationRefused(_)),
+            "{refused}"
+        );
+        add(TablePermission::Create).await.unwrap();
     }
 }

@@ -189,16 +189,25 @@ impl Catalog {
     /// Adds a column to a table, given by its name or an alias.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyExists`, `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of the commit.
+    /// `NotFound`, `AlreadyExists`, `CreationRefused`, `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of
+    /// the commit.
     pub async fn add_column(
         &self,
         database: DatabaseId,
+        permission: TablePermission,
         table: &str,
         column: &str,
         column_type: ColumnType,
     ) -> Result<(), CatalogError> {
         let known = self.database(database, Duration::ZERO).await?;
+        let addition = TableAddition {
+            table: table.to_owned(),
+            columns: vec![(column.to_owned(), column_type)],
+        };
         let change = |catalog: &mut DatabaseCatalog| {
+            if permission == TablePermission::Write {
+                catalog.check_auto_create(std::slice::from_ref(&addition))?;
+            }
             let added = catalog.add_column(table, column, column_type, &self.limits)?;
             let detail = Some(format!("{column} {column_type}"));
             catalog.note(self.now()?, "add column", &added, detail);

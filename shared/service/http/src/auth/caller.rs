@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use neap_catalog::{
-    Actor, DatabaseAction, Permissions, SessionId, SystemEndpoint, TokenAction, UserAction,
+    Actor, DatabaseAction, Permissions, SessionId, SystemEndpoint, TablePermission, TokenAction,
+    UserAction,
 };
 use neap_schema::DatabaseId;
 
@@ -88,6 +89,15 @@ impl Caller {
     /// Returns whether the caller may perform any of these actions on a database; `None` as for [`may`](Self::may).
     pub fn may_any(&self, actions: &[DatabaseAction], database: Option<DatabaseId>) -> bool {
         self.permissions().allow_any(actions, database)
+    }
+
+    /// Returns the permission by which the caller creates tables and columns in a database.
+    pub fn table_permission(&self, database: DatabaseId) -> TablePermission {
+        if self.may(DatabaseAction::Create, Some(database)) {
+            TablePermission::Create
+        } else {
+            TablePermission::Write
+        }
     }
 
     /// Refuses an action that [`may`](Self::may) does not allow.

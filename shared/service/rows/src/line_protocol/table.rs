@@ -342,6 +342,7 @@ impl<'a> TableBuilder<'a> {
         if self.times.is_empty() {
             return Ok(None);
         }
+        let name = self.name();
         let column_name = |column: &ColumnBuilder<'_>| text(&column.name).into_owned();
         let new_columns = self
             .columns
@@ -364,7 +365,7 @@ impl<'a> TableBuilder<'a> {
         fields.push(ColumnType::Time.arrow_field(TIME_COLUMN));
         arrays.push(Arc::new(TimestampNanosecondArray::from(self.times)));
         Ok(Some(TableRows {
-            name: self.name(),
+            name,
             is_new: self.view.is_none(),
             new_columns,
             batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
