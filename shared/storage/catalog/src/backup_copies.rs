@@ -67,7 +67,7 @@ impl Catalog {
             }
             let mut copies = Vec::with_capacity(sources.len());
             for source in sources {
-                let name = live_name(root, *source)?;
+                let name = root.live_name(*source)?;
                 let copy = root.insert(DatabaseEntry {
                     name: format!("backup {backup_name} of {name}"),
                     created: Some(now),
@@ -82,6 +82,7 @@ impl Catalog {
                     has_triggers: false,
                     is_restored: false,
                     backup: Some(backup),
+                    default_policy: None,
                 })?;
                 copies.push(BackupCopy {
                     source: *source,
@@ -218,8 +219,8 @@ fn publish(
         root.free_alias(database);
     }
     let present = root.database(name);
-    let before = present.and_then(|id| root.databases().get(&id));
-    let aliases = before.map(|entry| entry.aliases.clone()).unwrap_or_default();
+    let replaced = present.and_then(|id| root.databases().get(&id));
+    let aliases = replaced.map(|entry| entry.aliases.clone()).unwrap_or_default();
     if present.is_some() {
         if !replaces {
             let name = name.clone();
@@ -228,8 +229,11 @@ fn publish(
         root.delete(name, now, HardDelete::DEFAULT)?;
     }
     root.undelete(database.copy, Some(name), now, &catalog.limits)?;
+    let before = present.or(database.source).and_then(|id| root.databases().get(&id));
+    let default_policy = before.and_then(|entry| entry.default_policy.clone());
     if let Some(entry) = root.names_mut().get_mut(&database.copy) {
         entry.aliases = aliases;
+        entry.default_policy = default_policy;
     }
     if let Some(before) = present.or(database.source).filter(|_| replaces) {
         let of_tokens = root.tokens.permissions_mut();
@@ -239,14 +243,6 @@ fn publish(
     }
     root.note(now, "restore database", name, None);
     Ok(())
-}
-
-fn live_name(root: &RootCatalog, id: DatabaseId) -> Result<String, CatalogError> {
-    let entry = root.databases().get(&id);
-    let live = entry.filter(|entry| entry.deletion.is_none());
-    live.map(|entry| entry.name.clone()).ok_or_else(|| CatalogError::NotFound {
-        name: format!("database {id}"),
-    })
 }
 
 impl Permissions {
@@ -368,6 +364,30 @@ mod tests {
         assert_eq!(after.value.database("late"), None);
         let (id, _) = catalog.undelete_database("one", Some("before")).await.unwrap();
         assert_eq!(id, one);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restored_database_has_the_default_policy_of_the_one_it_replaces() {
+        let stage = CatalogFixture::new();
+        let catalog = stage.instance();
+        let db = catalog.create_database("db", None).await.unwrap();
+        catalog.create_database("db/week", None).await.unwrap();
+        catalog.set_default_policy(db, Some("week")).await.unwrap();
+        let names = ["db".to_owned(), "db/week".to_owned()];
+        let ids = catalog.add_restored_databases(&names).await.unwrap();
+        let restored: Vec<_> = names
+            .iter()
+            .zip(ids)
+            .map(|(name, copy)| RestoredDatabase {
+                copy,
+                name: name.clone(),
+                source: None,
+            })
+            .collect();
+        catalog.publish_restored(&restored, &[], true).await.unwrap();
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        assert_eq!(root.database("db"), Some(restored[0].copy));
+        assert_eq!(root.default_policy("db"), Some("week"));
     }
 
     #[tokio::test(start_paused = true)]

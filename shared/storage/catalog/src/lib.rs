@@ -109,7 +109,7 @@ pub use query_groups::{
 };
 pub use recorded_register::RecordedRegister;
 pub use register::CachedRegister;
-pub use retention_policies::{is_or_is_policy_of, policy_name};
+pub use retention_policies::{AUTOGEN, is_or_is_policy_of, policy_database, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
 pub use tokens::{

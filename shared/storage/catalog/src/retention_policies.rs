@@ -1,6 +1,7 @@
 //! Retention policies of InfluxDB 1: databases named `database/policy`.
 //!
 //! A policy is dropped, undeleted, backed up and restored with its database, and a permission for the database includes it.
+//! The policy `autogen` is the database itself. It is the default policy, unless another one is.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,87 @@ use neap_bucket::StoreTime;
 use neap_schema::DatabaseId;
 
 use crate::{
-    CatalogError, CatalogLimits, DatabaseEntry, HardDelete, Permission, Permissions, ResourceSet,
-    RootCatalog,
+    Catalog, CatalogError, CatalogLimits, DatabaseEntry, HardDelete, Permission, Permissions,
+    ResourceSet, RootCatalog,
 };
 
+/// The retention policy that stands for the database itself.
+pub const AUTOGEN: &str = "autogen";
+
+/// Returns the name of a policy; `None` if the text stands for the default one.
+fn named_policy(policy: Option<&str>) -> Option<String> {
+    let name = policy.unwrap_or_default().to_lowercase();
+    match name.as_str() {
+        "" | "''" | "default" => None,
+        _ => Some(name),
+    }
+}
+
+/// Returns the name of the database that stores a retention policy, if the default policy is the database itself:
+/// `db/policy`, or `db`.
+pub fn policy_database(database: &str, policy: Option<&str>) -> String {
+    match named_policy(policy).as_deref() {
+        None | Some(AUTOGEN) => database.to_owned(),
+        Some(policy) => format!("{database}/{policy}"),
+    }
+}
+
+impl Catalog {
+    /// Sets the retention policy that writes and queries without one use; `None` is the database itself. Answers when every
+    /// instance knows it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such database or policy, or an error of the commit.
+    pub async fn set_default_policy(
+        &self,
+        database: DatabaseId,
+        policy: Option<&str>,
+    ) -> Result<(), CatalogError> {
+        let policy = named_policy(policy).filter(|policy| policy != AUTOGEN);
+        let change = |root: &mut RootCatalog| {
+            let name = root.live_name(database)?;
+            let stored = policy_database(&name, policy.as_deref());
+            if root.database(&stored).is_none() {
+                return Err(CatalogError::NotFound { name: stored });
+            }
+            let known = root.entries_mut().get_mut(&database);
+            let Some(entry) = known.filter(|entry| entry.default_policy != policy) else {
+                return Ok((false, false));
+            };
+            entry.default_policy.clone_from(&policy);
+            let detail = policy.as_deref().unwrap_or(AUTOGEN).to_owned();
+            root.note(
+                self.now()?,
+                "set default retention policy",
+                &name,
+                Some(detail),
+            );
+            Ok((true, true))
+        };
+        if self.change_root(change).await? {
+            self.settle().await;
+        }
+        Ok(())
+    }
+}
+
 impl RootCatalog {
+    /// Returns the retention policy that writes and queries without one use; `None` is the database itself. A policy that was
+    /// dropped is no default.
+    pub fn default_policy(&self, database: &str) -> Option<&str> {
+        let entry = self.databases().get(&self.database(database)?)?;
+        let policy = entry.default_policy.as_deref()?;
+        self.database(&format!("{database}/{policy}")).map(|_| policy)
+    }
+
+    /// Returns the name of the database that stores a retention policy; without a policy, that of the default one.
+    pub fn policy_database(&self, database: &str, policy: Option<&str>) -> String {
+        match named_policy(policy) {
+            None => policy_database(database, self.default_policy(database)),
+            named => policy_database(database, named.as_deref()),
+        }
+    }
+
     /// Returns the live retention policies of a database, given by its present name, by id: the databases named
     /// `name/policy`.
     pub fn policies_of(&self, name: &str) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
@@ -120,7 +197,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Catalog, DatabaseAction, tests::CatalogFixture};
+    use crate::{DatabaseAction, tests::CatalogFixture};
 
     async fn names(catalog: &Catalog) -> Vec<String> {
         let root = catalog.root(Duration::ZERO).await.unwrap().value;
@@ -196,5 +273,61 @@ mod tests {
         assert!(!allowed(DatabaseAction::Write, "db/week"));
         assert!(allowed(DatabaseAction::Write, "other/week"));
         assert!(!allowed(DatabaseAction::Write, "other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_without_a_policy_are_those_of_the_default_policy() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        let db = catalog.create_database("db", None).await.unwrap();
+        catalog.create_database("db/week", None).await.unwrap();
+        let stored = async |policy: Option<&str>| {
+            let root = catalog.root(Duration::ZERO).await.unwrap().value;
+            root.policy_database("db", policy)
+        };
+        assert_eq!(stored(None).await, "db");
+        catalog.set_default_policy(db, Some("Week")).await.unwrap();
+        for (policy, name) in [
+            (None, "db/week"),
+            (Some(""), "db/week"),
+            (Some("''"), "db/week"),
+            (Some("default"), "db/week"),
+            (Some("autogen"), "db"),
+            (Some("Month"), "db/month"),
+        ] {
+            assert_eq!(stored(policy).await, name, "{policy:?}");
+        }
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        assert_eq!(root.policy_database("other", None), "other");
+        assert_eq!(
+            root.audit().next_back().unwrap().action,
+            "set default retention policy"
+        );
+        catalog.set_default_policy(db, Some("autogen")).await.unwrap();
+        assert_eq!(stored(None).await, "db");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_policy_is_no_default_until_it_returns() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        let db = catalog.create_database("db", None).await.unwrap();
+        let missing = catalog.set_default_policy(db, Some("week")).await;
+        assert!(matches!(missing, Err(CatalogError::NotFound { .. })));
+        catalog.create_database("db/week", None).await.unwrap();
+        catalog.set_default_policy(db, Some("week")).await.unwrap();
+        let default = async |database: &str| {
+            let root = catalog.root(Duration::ZERO).await.unwrap().value;
+            root.default_policy(database).map(str::to_owned)
+        };
+        catalog.delete_database("db/week", HardDelete::DEFAULT).await.unwrap();
+        assert_eq!(default("db").await, None);
+        catalog.undelete_database("db/week", None).await.unwrap();
+        assert_eq!(default("db").await.as_deref(), Some("week"));
+        catalog.delete_database("db", HardDelete::DEFAULT).await.unwrap();
+        let dropped = catalog.set_default_policy(db, None).await;
+        assert!(matches!(dropped, Err(CatalogError::NotFound { .. })));
+        catalog.undelete_database("db", Some("new")).await.unwrap();
+        assert_eq!(default("new").await.as_deref(), Some("week"));
     }
 }

@@ -48,6 +48,9 @@ pub struct DatabaseEntry {
     /// The backup that holds this database, a hidden copy that can't be undeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Ulid>,
+    /// The retention policy that writes and queries without one use, if it is not the database itself. It may be dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_policy: Option<String>,
 }
 
 impl DatabaseEntry {
@@ -240,6 +243,15 @@ impl RootCatalog {
         (entry.name != database).then(|| format!("{}/{policy}", entry.name))
     }
 
+    /// Returns the name of a database that is not dropped.
+    pub(crate) fn live_name(&self, id: DatabaseId) -> Result<String, CatalogError> {
+        let entry = self.databases.get(&id);
+        let live = entry.filter(|entry| entry.deletion.is_none());
+        live.map(|entry| entry.name.clone()).ok_or_else(|| CatalogError::NotFound {
+            name: format!("database {id}"),
+        })
+    }
+
     /// Returns the latest dropped database with this name, such as `db-20250910T132505`.
     pub fn deleted_database(&self, name: &str) -> Option<DatabaseId> {
         let mut databases = self.databases.iter().rev();
@@ -311,6 +323,7 @@ impl RootCatalog {
             has_triggers: false,
             is_restored: false,
             backup: None,
+            default_policy: None,
         };
         let id = self.insert(entry)?;
         self.live.insert(&present_name, id);
@@ -341,6 +354,7 @@ impl RootCatalog {
             has_triggers: false,
             is_restored: true,
             backup: None,
+            default_policy: None,
         })
     }
 

@@ -233,7 +233,7 @@ impl Permissions {
 
 /// Returns the error of a database that does not exist. A caller who may not know the databases of others gets the error of a
 /// database that exists.
-fn missing_database(name: String, own: &Permissions) -> CatalogError {
+pub(crate) fn missing_database(name: String, own: &Permissions) -> CatalogError {
     if own.allow_any(DatabaseAction::ALL, None) {
         CatalogError::NotFound { name }
     } else {

@@ -177,7 +177,7 @@ impl<T: Ord> ResourceSet<T> {
 
 impl Permission {
     /// Returns the number of resources that it names.
-    pub(super) fn names(&self) -> usize {
+    pub(crate) fn names(&self) -> usize {
         match self {
             Self::Database { databases, .. } => databases.len(),
             Self::System { endpoints } => endpoints.len(),

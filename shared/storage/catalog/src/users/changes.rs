@@ -274,7 +274,7 @@ impl Catalog {
         .await
     }
 
-    /// Deletes a user and ends all sessions. Tokens that the user created stay. A caller that is not an administrator
+    /// Deletes a user with the grants, and ends all sessions. Tokens that the user created stay. A caller that is not an administrator
     /// needs `user:*:delete` and all permissions of the user. `by` as for [`create_user`](Self::create_user).
     ///
     /// # Errors
@@ -283,6 +283,7 @@ impl Catalog {
         self.change_root(|root| {
             let now = self.now()?;
             let entry = root.changeable_user(id, UserAction::Delete, by, now)?;
+            root.remove_grants(id, &entry);
             root.users.users.remove(&id);
             root.users.end_sessions_of(id);
             root.note(now, "delete user", &entry.name, None);
@@ -294,7 +295,7 @@ impl Catalog {
 
 impl RootCatalog {
     /// Returns a user whom the caller may change in this way.
-    fn changeable_user(
+    pub(super) fn changeable_user(
         &self,
         id: UserId,
         action: UserAction,
@@ -332,7 +333,7 @@ fn shown(roles: &BTreeSet<RoleId>) -> String {
     ids.join(",")
 }
 
-fn too_many_roles() -> CatalogError {
+pub(super) fn too_many_roles() -> CatalogError {
     let reason = format!("a user has at most {MAX_ROLES_PER_USER} roles");
     CatalogError::InvalidUser { reason }
 }

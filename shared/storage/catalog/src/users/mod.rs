@@ -12,6 +12,7 @@
 
 mod actor;
 mod changes;
+mod grants;
 mod lookup;
 mod password_hash;
 mod role_changes;

@@ -109,7 +109,7 @@ impl Catalog {
 
 impl RootCatalog {
     /// Refuses a caller that may not perform this action on roles, or does not have these permissions.
-    fn check_role_change(
+    pub(super) fn check_role_change(
         &self,
         action: UserAction,
         permissions: &Permissions,
