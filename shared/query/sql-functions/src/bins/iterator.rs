@@ -2,7 +2,7 @@
 
 use arrow::array::timezone::Tz;
 
-use super::{Binning, Stride, floor, months_from, zone};
+use super::{Binning, Stride, floor, zone};
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -69,7 +69,7 @@ impl Iterator for BinIterator {
     type Item = i64;
 
     fn next(&mut self) -> Option<i64> {
-        let (upper, origin) = (self.upper, self.binning.origin);
+        let (binning, upper) = (self.binning, self.upper);
         let bin = match (&mut self.next, self.binning.stride) {
             (BinIteratorState::Nanos(next), Stride::Nanos(stride)) => {
                 let bin = next.filter(|bin| *bin <= upper);
@@ -77,11 +77,11 @@ impl Iterator for BinIterator {
                 bin
             }
             (BinIteratorState::Months(next), Stride::Months(stride)) => {
-                let bin = next.and_then(|index| months_from(origin, index * i64::from(stride)));
+                let bin = next.and_then(|index| binning.month_start(index, stride));
                 *next = next.map(|index| index + 1);
                 bin.filter(|bin| *bin <= upper)
             }
-            (BinIteratorState::Wallclock(wallclock), _) => wallclock.next(origin, upper),
+            (BinIteratorState::Wallclock(wallclock), _) => wallclock.next(binning.origin, upper),
             _ => None,
         };
         if bin.is_none() {

@@ -85,20 +85,11 @@ impl Binning {
     }
 
     /// Returns bins as in `date_bin_wallclock`: aligned with the clock of `zone`, where `origin` is a local time.
-    ///
-    /// # Errors
-    ///
-    /// Returns a planning error for strides of months, which InfluxDB 3 does not support for wall clock bins either.
-    pub(crate) fn wallclock(stride: Stride, origin: i64, zone: Tz, function: &str) -> Result<Self> {
-        match stride {
-            Stride::Nanos(_) => Ok(Self {
-                stride,
-                origin,
-                zone: Some(zone),
-            }),
-            Stride::Months(_) => {
-                plan_err!("{function} does not support intervals of months or years")
-            }
+    pub(crate) fn wallclock(stride: Stride, origin: i64, zone: Tz) -> Self {
+        Self {
+            stride,
+            origin,
+            zone: Some(zone),
         }
     }
 
@@ -113,10 +104,18 @@ impl Binning {
                 let local = floor(time.checked_add(offset)?, stride, self.origin)?;
                 zone::instant_of(zone, local, offset, stride)
             }
-            (Stride::Months(stride), _) => months_from(
-                self.origin,
-                self.month_index(time, stride)? * i64::from(stride),
-            ),
+            (Stride::Months(stride), _) => {
+                self.month_start(self.month_index(time, stride)?, stride)
+            }
+        }
+    }
+
+    /// Returns the start of a bin of months. A local time that is shown twice is the earlier one.
+    fn month_start(&self, index: i64, stride: u32) -> Option<i64> {
+        let start = months_from(self.origin, index.checked_mul(stride.into())?)?;
+        match self.zone {
+            Some(zone) => zone::instant_of(zone, start, 0, i64::MAX),
+            None => Some(start),
         }
     }
 
@@ -144,14 +143,16 @@ impl Binning {
 
     /// Returns the number of month strides between the origin and the bin of `time`.
     fn month_index(&self, time: i64, stride: u32) -> Option<i64> {
-        let (date, origin) = (utc(time), utc(self.origin));
+        let offset = self.zone.map_or(0, |zone| zone::offset_at(zone, time));
+        let local = time.checked_add(offset)?;
+        let (date, origin) = (utc(local), utc(self.origin));
         let months = i64::from(date.year() - origin.year()) * 12 + i64::from(date.month())
             - i64::from(origin.month());
         let index = months.div_euclid(i64::from(stride));
         let start = months_from(self.origin, index * i64::from(stride));
         match start {
             // The origin's day of the month is later than that of `time`.
-            Some(start) if start > time => Some(index - 1),
+            Some(start) if start > local => Some(index - 1),
             _ => Some(index),
         }
     }

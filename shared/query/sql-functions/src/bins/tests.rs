@@ -17,7 +17,7 @@ fn at(time: &str) -> i64 {
 }
 
 fn wall(stride: i64, zone: &str) -> Binning {
-    Binning::wallclock(Stride::Nanos(stride), 0, zone.parse().unwrap(), "f").unwrap()
+    Binning::wallclock(Stride::Nanos(stride), 0, zone.parse().unwrap())
 }
 
 fn show(bins: impl Iterator<Item = i64>, zone: &str) -> Vec<String> {
@@ -131,10 +131,79 @@ fn months_keep_the_day_of_their_origin() {
 }
 
 #[test]
+fn months_and_years_start_at_local_midnight() {
+    let months =
+        |count, zone: &str| Binning::wallclock(Stride::Months(count), 0, zone.parse().unwrap());
+    let bins = months(1, "Europe/Paris");
+    let all = bins.between(at("2024-02-29T23:00:00Z"), at("2024-12-01T00:00:00Z"));
+    let shown = show(all, "Europe/Paris");
+    assert_eq!(shown.first().unwrap(), "2024-03-01T00:00:00+01:00");
+    assert_eq!(shown[1], "2024-04-01T00:00:00+02:00");
+    assert_eq!(shown.last().unwrap(), "2024-12-01T00:00:00+01:00");
+    assert_eq!(shown.len(), 10);
+    assert_eq!(
+        bins.count_between(at("2024-02-29T23:00:00Z"), at("2024-12-01T00:00:00Z")),
+        10
+    );
+    for (time, start) in [
+        ("2024-02-29T22:59:59Z", "2024-01-31T23:00:00Z"),
+        ("2024-03-31T21:59:59Z", "2024-02-29T23:00:00Z"),
+        ("2024-03-31T22:00:00Z", "2024-03-31T22:00:00Z"),
+    ] {
+        assert_eq!(bins.start(at(time)), Some(at(start)), "{time}");
+    }
+    let quarters = months(3, "America/New_York");
+    let all = quarters.between(at("2024-01-01T04:59:59Z"), at("2024-07-01T04:00:00Z"));
+    insta::assert_debug_snapshot!(show(all, "America/New_York"), @r#"
+    [
+        "2023-10-01T00:00:00-04:00",
+        "2024-01-01T00:00:00-05:00",
+        "2024-04-01T00:00:00-04:00",
+        "2024-07-01T00:00:00-04:00",
+    ]
+    "#);
+    let years = months(12, "Asia/Kathmandu");
+    assert_eq!(
+        years.start(at("2024-12-31T18:14:59Z")),
+        Some(at("2023-12-31T18:15:00Z"))
+    );
+    assert_eq!(
+        years.start(at("2024-12-31T18:15:00Z")),
+        Some(at("2024-12-31T18:15:00Z"))
+    );
+}
+
+#[test]
+fn weeks_begin_on_the_local_day_of_their_origin() {
+    // The local days have 23 hours on 2020-03-29, when Rome sets its clock forward.
+    let weeks = wall(168 * HOUR, "Europe/Rome");
+    let from_monday = Binning {
+        origin: 96 * HOUR,
+        ..weeks
+    };
+    let range = (at("2020-03-23T12:00:00Z"), at("2020-04-06T12:00:00Z"));
+    insta::assert_debug_snapshot!(show(weeks.between(range.0, range.1), "Europe/Rome"), @r#"
+    [
+        "2020-03-19T00:00:00+01:00",
+        "2020-03-26T00:00:00+01:00",
+        "2020-04-02T00:00:00+02:00",
+    ]
+    "#);
+    insta::assert_debug_snapshot!(show(from_monday.between(range.0, range.1), "Europe/Rome"), @r#"
+    [
+        "2020-03-23T00:00:00+01:00",
+        "2020-03-30T00:00:00+02:00",
+        "2020-04-06T00:00:00+02:00",
+    ]
+    "#);
+}
+
+#[test]
 fn extreme_times_do_not_panic_or_loop() {
     for binning in [
         Binning::instants(Stride::Nanos(HOUR), 0),
         Binning::instants(Stride::Months(1), 0),
+        Binning::wallclock(Stride::Months(1), 0, "Europe/Paris".parse().unwrap()),
         wall(HOUR, "Europe/Paris"),
     ] {
         assert!(binning.between(i64::MAX - 2 * HOUR, i64::MAX).count() <= 4);
