@@ -36,7 +36,8 @@ impl Statement {
             | Self::AlterRetentionPolicy(_)
             | Self::DropRetentionPolicy { .. }
             | Self::Server(_)
-            | Self::ContinuousQuery(_) => Ok(()),
+            | Self::ContinuousQuery(_)
+            | Self::User(_) => Ok(()),
         }
     }
 }

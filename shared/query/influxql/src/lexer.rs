@@ -19,6 +19,12 @@ const UNITS: [(&str, u64); 9] = [
 /// Nanoseconds per week. No other unit name begins with `w`.
 const WEEK: u64 = 7 * 86_400_000_000_000;
 
+/// The units of calendar durations and their lengths in months.
+const CALENDAR_UNITS: [(&str, u32); 2] = [("mo", 1), ("y", 12)];
+
+/// Maximum months of a calendar duration: 1,000 years.
+const MAX_MONTHS: u32 = 12_000;
+
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
@@ -36,6 +42,8 @@ pub(crate) enum Token<'a> {
     Float(f64),
     /// A duration in nanoseconds.
     Duration(u64),
+    /// A calendar duration in months.
+    Months(u32),
     /// `$name`
     Parameter(String),
     /// Punctuation and operators.
@@ -219,6 +227,9 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), ParseError> {
             return Ok((Token::Float(number), length));
         }
     }
+    if let Some(months) = months(text, start)? {
+        return Ok(months);
+    }
     if let Some(duration) = duration(text, start)? {
         return Ok(duration);
     }
@@ -226,6 +237,26 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), ParseError> {
         .parse::<u64>()
         .map_err(|_| ParseError::new("unable to parse integer", start))?;
     Ok((Token::Integer(number), whole.len()))
+}
+
+/// Parses one or more numbers with calendar units.
+fn months(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, ParseError> {
+    let overflow = || ParseError::new("overflow in duration literal", start);
+    let (mut total, mut length) = (0_u32, 0);
+    loop {
+        let rest = text.get(length..).unwrap_or_default();
+        let whole = digits(rest);
+        let after = rest.get(whole.len()..).unwrap_or_default();
+        let mut units = CALENDAR_UNITS.iter().filter(|(name, _)| after.starts_with(name));
+        let Some((unit, months)) = units.next().filter(|_| !whole.is_empty()) else {
+            break;
+        };
+        let part = whole.parse::<u32>().map_err(|_| overflow())?.checked_mul(*months);
+        let sum = part.and_then(|part| total.checked_add(part));
+        total = sum.filter(|sum| *sum <= MAX_MONTHS).ok_or_else(overflow)?;
+        length += whole.len() + unit.len();
+    }
+    Ok((length > 0).then_some((Token::Months(total), length)))
 }
 
 /// Parses one or more numbers with units.

@@ -21,6 +21,7 @@ mod parser;
 mod select;
 mod server_statement;
 mod statement;
+mod user_statement;
 
 pub use bind::BindError;
 pub use continuous_query::{ContinuousQuery, ContinuousQueryStatement};
@@ -33,7 +34,7 @@ pub use named_database::{MultipleDatabasesError, NamedDatabase};
 pub use parser::{MAX_DEPTH, MAX_STATEMENT_BYTES, parse, unknown_show_error};
 pub use select::{
     Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectInto,
-    SelectSource, TimeOrder,
+    SelectSource, TimeOrder, WindowLength,
 };
 pub use server_statement::ServerStatement;
 pub use statement::{
@@ -41,6 +42,7 @@ pub use statement::{
     RetentionPolicy, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys, ShowTagValues,
     Statement,
 };
+pub use user_statement::{Password, Privilege, UserPrivilege, UserStatement};
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,8 @@ impl Statement {
             | Self::AlterRetentionPolicy(_)
             | Self::DropRetentionPolicy { .. }
             | Self::Server(_)
-            | Self::ContinuousQuery(_) => {}
+            | Self::ContinuousQuery(_)
+            | Self::User(_) => {}
         }
         Ok(found)
     }

@@ -93,8 +93,8 @@ pub struct IntoTarget {
 pub enum Dimension {
     /// `time(every[, offset])`.
     Time {
-        /// The length of a window in nanoseconds, above zero.
-        every: i64,
+        /// The length of a window.
+        every: WindowLength,
         /// The shift of the windows: a duration, or a time (a string, `now()`, a sum of these).
         offset: Option<Expr>,
     },
@@ -104,6 +104,15 @@ pub enum Dimension {
     Regex(Regex),
     /// All tags: `*`.
     Wildcard,
+}
+
+/// The length of the windows of `GROUP BY time(...)`, above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowLength {
+    /// Nanoseconds.
+    Nanos(i64),
+    /// Months of the calendar, of which a year has twelve.
+    Months(u32),
 }
 
 /// The values of windows without rows.

@@ -2,7 +2,7 @@
 
 use crate::{
     Condition, ContinuousQueryStatement, Measurement, MeasurementName, Regex, Select, SelectInto,
-    ServerStatement,
+    ServerStatement, UserStatement,
 };
 
 /// One statement.
@@ -63,6 +63,8 @@ pub enum Statement {
     Server(ServerStatement),
     /// A statement about continuous queries.
     ContinuousQuery(ContinuousQueryStatement),
+    /// A statement that changes a user.
+    User(UserStatement),
 }
 
 /// `EXPLAIN`.

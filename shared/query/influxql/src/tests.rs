@@ -4,7 +4,7 @@ mod property_tests;
 
 use crate::{
     Condition, Dimension, Expr, Fill, Literal, MAX_DEPTH, Measurement, MeasurementName, NameMatch,
-    NamedDatabase, Regex, SelectSource, Statement, TimeOrder, parse,
+    NamedDatabase, Regex, SelectSource, Statement, TimeOrder, UserStatement, WindowLength, parse,
 };
 
 fn one(text: &str) -> Statement {
@@ -151,13 +151,25 @@ fn errors_name_the_expected_token_and_the_position() {
         "DELETE",
         "SHOW TAG VALUES",
         "CREATE RETENTION POLICY a ON b",
-        "GRANT ALL TO x",
+        "GRANT READ TO x",
+        "GRANT ALL PRIVILEGES ON db FROM x",
+        "REVOKE SELECT ON db FROM x",
+        "CREATE USER x",
+        "CREATE USER x WITH PASSWORD secret",
+        "CREATE USER x WITH PASSWORD 'p' WITH ALL",
+        "SET PASSWORD FOR x 'p'",
+        "SELECT mean(a) FROM home GROUP BY time(0mo)",
+        "SELECT mean(a) FROM home GROUP BY time(1y2d)",
+        "SELECT mean(a) FROM home GROUP BY time(1001y)",
+        "SELECT mean(a) FROM home GROUP BY time(1d, 1mo)",
+        "SELECT a FROM home WHERE time > now() - 1mo",
+        "CREATE RETENTION POLICY a ON b DURATION 1y",
         "INSERT cpu,host=a usage=1",
     ];
     insta::assert_snapshot!(texts.map(error).join("\n"), @"
     parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
     parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
-    parsing error: invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY or CONTINUOUS QUERY at pos 5
+    parsing error: invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY, CONTINUOUS QUERY or USER at pos 5
     parsing error: invalid TIME call, expected ')' at pos 43
     parsing error: invalid TIME call, expected a duration above zero at pos 42
     parsing error: invalid InfluxQL statement at pos 0
@@ -186,9 +198,86 @@ fn errors_name_the_expected_token_and_the_position() {
     parsing error: invalid DELETE statement, expected FROM or WHERE at pos 6
     parsing error: invalid SHOW TAG VALUES statement, expected WITH KEY clause at pos 15
     parsing error: invalid statement, expected DURATION, REPLICATION or SHARD DURATION at pos 30
-    parsing error: invalid InfluxQL statement at pos 0
+    parsing error: invalid privilege, expected ON and a database at pos 11
+    parsing error: invalid GRANT statement, expected TO at pos 27
+    parsing error: invalid privilege, expected READ, WRITE or ALL PRIVILEGES at pos 7
+    parsing error: invalid CREATE USER statement, expected WITH PASSWORD at pos 13
+    parsing error: invalid password, expected a string at pos 28
+    parsing error: invalid CREATE USER statement, expected ALL PRIVILEGES at pos 40
+    parsing error: invalid SET PASSWORD statement, expected '=' at pos 19
+    parsing error: invalid TIME call, expected a duration above zero at pos 39
+    parsing error: invalid TIME call, expected ')' at pos 41
+    parsing error: overflow in duration literal at pos 39
+    parsing error: months and years have no fixed length: mo and y are units of GROUP BY time(...) only at pos 43
+    parsing error: months and years have no fixed length: mo and y are units of GROUP BY time(...) only at pos 40
+    parsing error: invalid DURATION clause, expected a duration or INF at pos 40
     parsing error: invalid InfluxQL statement: rows are written as line protocol, with POST /write?db=DATABASE or `neap write --database DATABASE 'LINES'` at pos 0
     ");
+}
+
+#[test]
+fn windows_may_be_months_and_years() {
+    let texts = ["1mo", "3MO", "12mo", "1y", "2y18mo", "1000y"];
+    let shown = texts.map(|every| {
+        let text = format!("SELECT mean(x) FROM m GROUP BY time({every}, 1d)");
+        parse(&text).map_or_else(
+            |error| error.to_string(),
+            |statements| {
+                let canonical = statements[0].to_string();
+                assert_eq!(parse(&canonical).unwrap(), statements, "{canonical}");
+                canonical.replace("SELECT mean(x) FROM m GROUP BY ", "")
+            },
+        )
+    });
+    insta::assert_snapshot!(shown.join("\n"), @"
+    TIME(1mo, 1d)
+    parsing error: invalid TIME call, expected ')' at pos 37
+    TIME(1y, 1d)
+    TIME(1y, 1d)
+    TIME(3y6mo, 1d)
+    TIME(1000y, 1d)
+    ");
+}
+
+#[test]
+fn statements_about_users_are_written_without_their_passwords() {
+    let texts = [
+        "CREATE USER \"ann lee\" WITH PASSWORD 'it\\'s a secret'",
+        "create user bob with password 'secret' with all privileges",
+        "SET PASSWORD FOR bob = 'secret'",
+        "DROP USER bob",
+        "GRANT READ ON \"my db\" TO bob",
+        "GRANT ALL ON db TO bob",
+        "GRANT ALL PRIVILEGES TO bob",
+        "GRANT ALL TO bob",
+        "REVOKE WRITE ON db FROM bob",
+        "REVOKE ALL PRIVILEGES ON db FROM bob",
+        "REVOKE ALL FROM bob",
+    ];
+    let shown = texts.map(|text| {
+        let statement = one(text);
+        assert!(!format!("{statement:?}").contains("secret"), "{text}");
+        let written = statement.to_string();
+        assert_eq!(one(&written).to_string(), written, "{text}");
+        written
+    });
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    CREATE USER "ann lee" WITH PASSWORD '[REDACTED]'
+    CREATE USER bob WITH PASSWORD '[REDACTED]' WITH ALL PRIVILEGES
+    SET PASSWORD FOR bob = '[REDACTED]'
+    DROP USER bob
+    GRANT READ ON "my db" TO bob
+    GRANT ALL PRIVILEGES ON db TO bob
+    GRANT ALL PRIVILEGES TO bob
+    GRANT ALL PRIVILEGES TO bob
+    REVOKE WRITE ON db FROM bob
+    REVOKE ALL PRIVILEGES ON db FROM bob
+    REVOKE ALL PRIVILEGES FROM bob
+    "#);
+    let Statement::User(UserStatement::Create { password, .. }) = one(texts[0]) else {
+        panic!("{}", texts[0]);
+    };
+    assert_eq!(password.reveal(), "it's a secret");
 }
 
 #[test]
@@ -331,7 +420,7 @@ fn window_fill_and_order_clauses_are_parsed() {
     else {
         panic!("no SELECT");
     };
-    let every = 5_400_000_000_000;
+    let every = WindowLength::Nanos(5_400_000_000_000);
     assert!(
         matches!(&select.group_by[0], Dimension::Time { every: found, offset: Some(Expr::Call(_)) } if *found == every)
     );

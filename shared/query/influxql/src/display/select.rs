@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use super::{DurationLiteral, Identifier, StringLiteral, write_separated};
 use crate::{
     Dimension, Field, Fill, IntoTarget, Measurement, MeasurementName, Select, SelectInto,
-    SelectSource, TimeOrder,
+    SelectSource, TimeOrder, WindowLength,
 };
 
 impl Display for Select {
@@ -128,7 +128,7 @@ impl Display for Dimension {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Time { every, offset } => {
-                write!(f, "TIME({}", DurationLiteral(*every))?;
+                write!(f, "TIME({every}")?;
                 if let Some(offset) = offset {
                     write!(f, ", {offset}")?;
                 }
@@ -138,6 +138,21 @@ impl Display for Dimension {
             Self::Regex(regex) => regex.fmt(f),
             Self::Wildcard => f.write_char('*'),
         }
+    }
+}
+
+impl Display for WindowLength {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let months = match self {
+            Self::Nanos(nanos) => return DurationLiteral(*nanos).fmt(f),
+            Self::Months(months) => months,
+        };
+        for (number, unit) in [(months / 12, "y"), (months % 12, "mo")] {
+            if number > 0 {
+                write!(f, "{number}{unit}")?;
+            }
+        }
+        Ok(())
     }
 }
 

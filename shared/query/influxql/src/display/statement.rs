@@ -45,6 +45,7 @@ impl Display for Statement {
             }
             Self::Server(statement) => statement.fmt(f),
             Self::ContinuousQuery(statement) => statement.fmt(f),
+            Self::User(statement) => statement.fmt(f),
         }
     }
 }

@@ -26,8 +26,10 @@ impl Parser<'_> {
         if self.take_word("CONTINUOUS")? {
             return self.create_continuous_query();
         }
-        let text =
-            "invalid CREATE statement, expected DATABASE, RETENTION POLICY or CONTINUOUS QUERY";
+        if self.take_word("USER")? {
+            return self.create_user();
+        }
+        let text = "invalid CREATE statement, expected DATABASE, RETENTION POLICY, CONTINUOUS QUERY or USER";
         Err(self.expected(text))
     }
 
@@ -59,8 +61,11 @@ impl Parser<'_> {
         if self.take_word("CONTINUOUS")? {
             return self.drop_continuous_query();
         }
-        let text = "invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY or \
-                    CONTINUOUS QUERY";
+        if self.take_word("USER")? {
+            return self.drop_user();
+        }
+        let text = "invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES, RETENTION POLICY, \
+                    CONTINUOUS QUERY or USER";
         Err(self.expected(text))
     }
 

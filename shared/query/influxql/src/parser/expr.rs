@@ -177,6 +177,10 @@ impl Parser<'_> {
             Token::Float(number) => Literal::Float(*number),
             // The lexer has checked that the value fits.
             Token::Duration(nanos) => Literal::Duration(i64::try_from(*nanos).unwrap_or(i64::MAX)),
+            Token::Months(_) => {
+                let text = "months and years have no fixed length: mo and y are units of GROUP BY time(...) only";
+                return Err(self.expected(text));
+            }
             _ => return Ok(None),
         };
         self.advance()?;

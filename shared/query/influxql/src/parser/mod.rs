@@ -8,6 +8,7 @@ mod limits;
 mod select;
 mod server;
 mod show;
+mod users;
 
 pub(crate) use keywords::is_keyword;
 pub use server::unknown_show_error;
@@ -98,6 +99,9 @@ impl<'a> Parser<'a> {
             Some("DROP") => self.drop_statement()?,
             Some("DELETE") => self.delete()?,
             Some("KILL") => self.kill()?,
+            Some("GRANT") => self.grant()?,
+            Some("REVOKE") => self.revoke()?,
+            Some("SET") => self.set_password()?,
             Some("INSERT") => return Err(ParseError::new(INSERT, start)),
             _ => return Err(ParseError::new("invalid InfluxQL statement", start)),
         })

@@ -3,7 +3,7 @@
 use super::{Parser, Result, limits::StatementElement};
 use crate::{
     Dimension, Explain, Field, Fill, IntoTarget, Literal, Measurement, MeasurementName, Select,
-    SelectInto, SelectSource, Statement, TimeOrder, lexer::Token,
+    SelectInto, SelectSource, Statement, TimeOrder, WindowLength, lexer::Token,
 };
 
 impl Parser<'_> {
@@ -187,7 +187,14 @@ impl Parser<'_> {
     /// Parses the arguments of `time(`.
     fn time_call(&mut self) -> Result<Dimension> {
         let start = self.peeked.start;
-        let every = self.literal()?;
+        let every = if let Token::Months(months) = self.peeked.token {
+            self.advance()?;
+            (months > 0).then_some(WindowLength::Months(months))
+        } else if let Some(Literal::Duration(nanos)) = self.literal()? {
+            (nanos > 0).then_some(WindowLength::Nanos(nanos))
+        } else {
+            None
+        };
         let offset = if self.take_symbol(",")? {
             Some(self.expr()?)
         } else {
@@ -195,8 +202,8 @@ impl Parser<'_> {
         };
         self.expect_symbol(")", "invalid TIME call, expected ')'")?;
         match every {
-            Some(Literal::Duration(every)) if every > 0 => Ok(Dimension::Time { every, offset }),
-            _ => Err(crate::ParseError::new(
+            Some(every) => Ok(Dimension::Time { every, offset }),
+            None => Err(crate::ParseError::new(
                 "invalid TIME call, expected a duration above zero",
                 start,
             )),

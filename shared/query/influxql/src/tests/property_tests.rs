@@ -5,9 +5,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use crate::{
     BinaryOp, CardinalityTarget, Cast, Column, ColumnKind, CompareOp, Condition, DeleteClauses,
     Dimension, Explain, Expr, Field, Fill, IntoTarget, Literal, Measurement, MeasurementName,
-    NameMatch, PolicyOptions, Regex, RetentionDuration, RetentionPolicy, Select, SelectInto,
-    SelectSource, ServerStatement, ShowCardinality, ShowClauses, ShowMeasurements, ShowTagKeys,
-    ShowTagValues, Statement, TimeOrder, parse,
+    NameMatch, PolicyOptions, Privilege, Regex, RetentionDuration, RetentionPolicy, Select,
+    SelectInto, SelectSource, ServerStatement, ShowCardinality, ShowClauses, ShowMeasurements,
+    ShowTagKeys, ShowTagValues, Statement, TimeOrder, UserPrivilege, UserStatement, WindowLength,
+    parse,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -133,8 +134,12 @@ fn measurement() -> impl Strategy<Value = Measurement> {
 }
 
 fn dimensions() -> impl Strategy<Value = Vec<Dimension>> {
-    let time = (1..i64::MAX, option::of(expr()))
-        .prop_map(|(every, offset)| Dimension::Time { every, offset });
+    let every = prop_oneof![
+        (1..i64::MAX).prop_map(WindowLength::Nanos),
+        (1..=12_000_u32).prop_map(WindowLength::Months),
+    ];
+    let time =
+        (every, option::of(expr())).prop_map(|(every, offset)| Dimension::Time { every, offset });
     let other = prop_oneof![
         name().prop_map(Dimension::Tag),
         regex().prop_map(Dimension::Regex),
@@ -335,6 +340,27 @@ fn server_statement() -> impl Strategy<Value = ServerStatement> {
     ]
 }
 
+/// Statements about users, but for those with a password, which their text does not have.
+fn user_statement() -> impl Strategy<Value = UserStatement> {
+    let privilege = || {
+        let of_database = (
+            select(vec![Privilege::Read, Privilege::Write, Privilege::All]),
+            name().prop_map(Some),
+        );
+        let privilege = prop_oneof![of_database, Just((Privilege::All, None))];
+        (privilege, name()).prop_map(|((privilege, database), user)| UserPrivilege {
+            privilege,
+            database,
+            user,
+        })
+    };
+    prop_oneof![
+        name().prop_map(|user| UserStatement::Drop { user }),
+        privilege().prop_map(UserStatement::Grant),
+        privilege().prop_map(UserStatement::Revoke),
+    ]
+}
+
 fn statement() -> impl Strategy<Value = Statement> {
     let explain =
         (any::<bool>(), any::<bool>(), any_select()).prop_map(|(analyze, verbose, select)| {
@@ -363,6 +389,7 @@ fn statement() -> impl Strategy<Value = Statement> {
             .prop_map(|(of, show)| Statement::ShowCardinality(ShowCardinality { of, show })),
         2 => change(),
         1 => server_statement().prop_map(Statement::Server),
+        1 => user_statement().prop_map(Statement::User),
     ]
 }
 
@@ -382,7 +409,7 @@ proptest! {
     fn accepted_word_sequences_survive_a_round_trip(words in vec(select(vec![
         "SELECT", "FROM", "WHERE", "GROUP BY", "time(", "1m", "'x'", "\"y\"", "a", "*", "/", "//", "/a/", "(",
         ")", ",", ".", "..", "::", "::tag", "=~", "!=", "<", "AND", "OR", "-", "--", "/*", "*/", "1", "1.5", "$p",
-        ";", "SHOW", "TAG VALUES", "WITH KEY", "IN", "LIMIT", "fill(", "DISTINCT", "mean(", "DELETE", "ON", "é",
+        ";", "SHOW", "TAG VALUES", "WITH KEY", "IN", "LIMIT", "fill(", "DISTINCT", "mean(", "DELETE", "ON", "é", "1mo", "2y", "GRANT", "READ", "TO",
     ]), 0..20), glue in select(vec!["", " "])) {
         let text = words.join(glue);
         if let Ok(statements) = parse(&text) {
