@@ -16,6 +16,7 @@ use neap_schema::{ColumnType, TIME_COLUMN};
 use super::{
     argument_types::check_type,
     condition::nanos,
+    forecast,
     group_values::{GroupValues, drop_empty_rows},
     integral,
     mode::mode,
@@ -64,12 +65,13 @@ struct AggregateValue {
 impl SelectQuery<'_> {
     /// Plans a query of aggregates.
     pub(super) fn aggregate(&self, rows: LogicalPlan) -> Result<AnswerPart> {
-        let computed = self.groups(rows)?;
-        let computed = if self.survey.series_calls().is_empty() {
-            computed
-        } else {
-            series::over_groups(self, computed)?
-        };
+        let mut computed = self.groups(rows)?;
+        if !self.survey.series_calls().is_empty() {
+            computed = series::over_groups(self, computed)?;
+        }
+        if !self.survey.forecast_calls().is_empty() {
+            computed = forecast::over_groups(self, computed)?;
+        }
         self.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
             let known = computed.values.iter().find(|(call, _)| call == expr);
             known.map(|(_, value)| value.clone())

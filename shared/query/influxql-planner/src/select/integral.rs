@@ -2,13 +2,13 @@
 //!
 //! The area between two points of one window is that of the trapezium below them. Between points of different windows,
 //! the line is cut at the end of the first point's window; the rest belongs to the window of the second point. As in
-//! InfluxDB 1, a last window whose only points lie at its start has no area.
+//! InfluxDB 1, a last window whose only points lie at its start has no area. Points of the same time have the order of other
+//! functions of series, so that the same statement has the same answer.
 
 use datafusion::{
     common::Result,
     functions::expr_fn::coalesce,
     functions_aggregate::expr_fn::{max, sum},
-    functions_window::expr_fn::{lag, lead},
     logical_expr::{
         Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, expr::NullTreatment, ident,
         lit, when,
@@ -71,18 +71,25 @@ pub(super) fn with_neighbours(
         let time = nanos(ident(TIME_COLUMN));
         let time = when(value.clone().is_not_null(), time).end()?;
         let names = NeighbourColumns::from_column(column);
-        shifts.push(over(query, lag(time.clone(), Some(1), None))?.alias(names.time_before));
-        shifts.push(over(query, lag(value.clone(), Some(1), None))?.alias(names.value_before));
-        shifts.push(over(query, lead(time, Some(1), None))?.alias(names.time_after));
-        shifts.push(over(query, lead(value, Some(1), None))?.alias(names.value_after));
+        for (function, of, name) in [
+            ("lag", &time, names.time_before),
+            ("lag", &value, names.value_before),
+            ("lead", &time, names.time_after),
+            ("lead", &value, names.value_after),
+        ] {
+            shifts.push(neighbour(query, function, of.clone())?.alias(name));
+        }
     }
     LogicalPlanBuilder::from(rows).window(shifts)?.build()
 }
 
-fn over(query: &SelectQuery<'_>, shift: Expr) -> Result<Expr> {
+/// Returns the value of the previous or the next row of the series that has one. The functions are those of the session,
+/// because DataFusion's own forget rows past a gap of nulls.
+fn neighbour(query: &SelectQuery<'_>, function: &str, value: Expr) -> Result<Expr> {
+    let shift = query.functions.window(function)?.call(vec![value]);
     shift
         .partition_by(query.tag_columns().collect())
-        .order_by(vec![ident(TIME_COLUMN).sort(true, false)])
+        .order_by(query.series_order())
         .null_treatment(NullTreatment::IgnoreNulls)
         .build()
 }
@@ -127,8 +134,8 @@ pub(super) fn total(
             let own = start(here.time.clone())?;
             let reached = coalesce(vec![after.time.clone(), here.time.clone()]) - own.clone();
             let reached = aggregate(max(when(has_value.clone(), reached).end()?));
-            let end = own.clone() + lit(window.every);
-            let end_before = start(before.time.clone())? + lit(window.every);
+            let end = window.next_start(query.functions, own.clone())?;
+            let end_before = window.next_start(query.functions, start(before.time.clone())?)?;
             let cut_before = before.towards(&here, end_before);
             let cut = here.towards(&after, end.clone());
             let left = when(before.time.clone().is_null(), nothing())

@@ -102,7 +102,8 @@ impl Relation {
             projection.push(lit(number).alias(SOURCE));
         }
         let mut tags = query.read_tags();
-        if !matches!(query.shape, QueryShape::Aggregate | QueryShape::Distinct(_)) {
+        let is_grouped = matches!(query.shape, QueryShape::Aggregate | QueryShape::Distinct(_));
+        if !is_grouped || query.survey.has_integral() {
             tags.extend(query.columns.tags().map(str::to_owned));
         }
         for tag in tags {

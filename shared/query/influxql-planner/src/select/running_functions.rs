@@ -1,4 +1,4 @@
-//! The window functions behind `cumulative_sum`, `moving_average` and `elapsed`.
+//! The window functions behind `cumulative_sum`, `moving_average`, `elapsed` and the technical indicators.
 //!
 //! Each takes a value and a time, over a window that is ordered by time. Rows without a value are skipped: they have no
 //! result and do not affect others.
@@ -20,6 +20,8 @@ use datafusion::{
     },
 };
 
+use super::indicators::Indicator;
+
 /// A running window function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RunningFunction {
@@ -34,6 +36,8 @@ pub(super) enum RunningFunction {
         /// The result of the first value.
         first: Option<i64>,
     },
+    /// A technical indicator.
+    Indicator(Indicator),
 }
 
 /// Creates the window function.
@@ -56,6 +60,7 @@ impl WindowUDFImpl for RunningUdf {
             RunningFunction::CumulativeSum => "cumulative_sum",
             RunningFunction::MovingAverage(_) => "moving_average",
             RunningFunction::Elapsed { .. } => "elapsed",
+            RunningFunction::Indicator(indicator) => indicator.name(),
         }
     }
 
@@ -69,7 +74,7 @@ impl WindowUDFImpl for RunningUdf {
         };
         let data_type = match self.what {
             RunningFunction::CumulativeSum => value.data_type().clone(),
-            RunningFunction::MovingAverage(_) => DataType::Float64,
+            RunningFunction::MovingAverage(_) | RunningFunction::Indicator(_) => DataType::Float64,
             RunningFunction::Elapsed { .. } => DataType::Int64,
         };
         Ok(Arc::new(Field::new(args.name(), data_type, true)))
@@ -95,6 +100,7 @@ impl PartitionEvaluator for RunningEvaluator {
             RunningFunction::CumulativeSum => cumulative_sum(values),
             RunningFunction::MovingAverage(count) => moving_average(values, count),
             RunningFunction::Elapsed { unit, first } => elapsed(values, times, unit, first),
+            RunningFunction::Indicator(indicator) => indicator.results(values),
         }
     }
 }

@@ -121,8 +121,7 @@ fn look_back(
     if windows == 0 {
         return None;
     }
-    let by = window.every.saturating_mul(windows);
-    range.lower = Some(from.saturating_sub(by));
+    range.lower = Some(window.shifted(from, -windows));
     Some(StatementTimeRange {
         lower: Some(from),
         upper: None,
@@ -140,8 +139,7 @@ fn look_ahead(
     if windows == 0 {
         return None;
     }
-    let by = window.every.saturating_mul(windows);
-    range.upper = Some(until.saturating_add(by));
+    range.upper = Some(window.shifted(until, windows));
     Some(StatementTimeRange {
         lower: None,
         upper: Some(until),

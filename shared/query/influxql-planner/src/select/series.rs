@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Result, ScalarValue},
+    common::{Result, ScalarValue, plan_err},
     logical_expr::{
         Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowUDF, cast, ident,
         lit,
@@ -17,10 +17,12 @@ use super::{
     argument_types::check_type,
     condition::{balanced, nanos},
     group_values::{GroupValues, drop_empty_rows},
+    indicators::Indicator,
     query::{AnswerPart, SelectQuery},
     running_functions::{RunningFunction, running},
     shape::{count, duration},
     typed_expr::TypedExpr,
+    window::WindowSpec,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -35,7 +37,7 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
     if let Some(time) = order.first_mut() {
         time.asc = !is_backwards(query);
     }
-    let (plan, steps) = with_steps(query, rows, order, SECOND, &value)?;
+    let (plan, steps) = with_steps(query, rows, order, Some(SECOND), &value)?;
     let plan = drop_empty_rows(plan, &steps)?;
     query.project(plan, ident(TIME_COLUMN), query.other_keys(), &|expr| {
         known(&steps, expr)
@@ -46,10 +48,10 @@ pub(super) fn over_rows(query: &SelectQuery<'_>, rows: LogicalPlan) -> Result<An
 pub(super) fn over_groups(query: &SelectQuery<'_>, computed: GroupValues) -> Result<GroupValues> {
     let GroupValues { plan, mut values } = computed;
     let order = vec![ident(TIME_COLUMN).sort(!is_backwards(query), false)];
-    let unit = query.window.as_ref().map_or(SECOND, |window| window.every);
+    let unit = query.window.as_ref().map_or(Some(SECOND), WindowSpec::nanos);
     let value = |arg: &Ast| known(&values, arg).unwrap_or_else(TypedExpr::null);
     let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
-    if !query.survey.has_plain_groups() {
+    if !query.survey.has_plain_groups() && query.survey.forecast_calls().is_empty() {
         plan = drop_empty_rows(plan, &steps)?;
     }
     if let (Some(shown), Some(window)) = (query.shown, &query.window) {
@@ -88,12 +90,12 @@ fn known(values: &[(Ast, TypedExpr)], expr: &Ast) -> Option<TypedExpr> {
     known.map(|(_, value)| value.clone())
 }
 
-/// Adds a column for each call. `unit` is the default unit of derivatives.
+/// Adds a column for each call. `unit` is the default unit of derivatives; `None`: they need one.
 fn with_steps(
     query: &SelectQuery<'_>,
     plan: LogicalPlan,
     order: Vec<SortExpr>,
-    unit: i64,
+    unit: Option<i64>,
     value: &dyn Fn(&Ast) -> TypedExpr,
 ) -> Result<(LogicalPlan, Vec<(Ast, TypedExpr)>)> {
     let mut columns: Vec<Expr> = Vec::new();
@@ -144,7 +146,7 @@ fn step(
     call: &Call,
     x: Expr,
     kind: ColumnType,
-    unit: i64,
+    unit: Option<i64>,
 ) -> Result<(Arc<WindowUDF>, Vec<Expr>, ColumnType)> {
     let time = ident(TIME_COLUMN);
     let named = duration(call.args.get(1));
@@ -157,10 +159,17 @@ fn step(
             (query.functions.window(&call.name)?, vec![x], kind)
         }
         "derivative" | "non_negative_derivative" => {
-            let unit = ScalarValue::new_interval_mdn(0, 0, named.unwrap_or(unit));
+            let Some(length) = named.or(unit) else {
+                return plan_err!("{} of months and years needs a unit", call.name);
+            };
+            let unit_interval = ScalarValue::new_interval_mdn(0, 0, length);
             let function = query.functions.window(&call.name)?;
             let time = rising_time(query);
-            (function, vec![x, lit(unit), time], ColumnType::Float)
+            (
+                function,
+                vec![x, lit(unit_interval), time],
+                ColumnType::Float,
+            )
         }
         "moving_average" => {
             let values = count(call.args.get(1)).and_then(|n| usize::try_from(n).ok());
@@ -175,6 +184,12 @@ fn step(
             };
             (running(function), vec![x, time], ColumnType::Integer)
         }
-        _ => (running(RunningFunction::CumulativeSum), vec![x, time], kind),
+        _ => match Indicator::from_call(call)? {
+            Some(indicator) => {
+                let function = RunningFunction::Indicator(indicator);
+                (running(function), vec![x, time], ColumnType::Float)
+            }
+            None => (running(RunningFunction::CumulativeSum), vec![x, time], kind),
+        },
     })
 }

@@ -5,7 +5,11 @@ use neap_formats::series::AnswerInterface;
 use neap_influxql::{Call, Column, Expr as Ast, Literal};
 use neap_schema::TIME_COLUMN;
 
-use super::math;
+use super::{
+    holt_winters::{Forecast, is_forecast},
+    indicators::{Indicator, is_indicator},
+    math,
+};
 
 /// How the rows of an answer derive from those of the tables.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +43,8 @@ pub(super) enum FunctionClass {
     Aggregate,
     /// A series.
     Series,
+    /// A series of groups; returns other rows.
+    Forecast,
 }
 
 /// Returns the class of a function; `None` if it is unknown.
@@ -57,29 +63,16 @@ pub(super) fn class(name: &str) -> Option<FunctionClass> {
         | "moving_average"
         | "non_negative_derivative"
         | "non_negative_difference" => FunctionClass::Series,
+        name if is_indicator(name) => FunctionClass::Series,
+        name if is_forecast(name) => FunctionClass::Forecast,
         name if math::is_known(name) => FunctionClass::Math,
         _ => return None,
     })
 }
 
-/// Functions of InfluxDB 1 that InfluxDB 3 parses but does not compute.
-const UNSUPPORTED_FUNCTIONS: [&str; 11] = [
-    "chande_momentum_oscillator",
-    "double_exponential_moving_average",
-    "exponential_moving_average",
-    "holt_winters",
-    "holt_winters_with_fit",
-    "kaufmans_adaptive_moving_average",
-    "kaufmans_efficiency_ratio",
-    "relative_strength_index",
-    "triple_exponential_derivative",
-    "triple_exponential_moving_average",
-    "histogram",
-];
-
-/// Whether InfluxDB 1 has a function that is not computed here.
+/// Whether InfluxDB has a function that is not computed here.
 pub(super) fn is_unsupported(name: &str) -> bool {
-    UNSUPPORTED_FUNCTIONS.contains(&name)
+    name == "histogram"
 }
 
 /// Returns the minimum and maximum number of arguments of a function.
@@ -88,6 +81,8 @@ fn arguments(name: &str) -> (usize, usize) {
         "derivative" | "non_negative_derivative" | "elapsed" | "integral" => (1, 2),
         "percentile" | "moving_average" | "sample" => (2, 2),
         "bottom" | "top" => (2, usize::MAX),
+        // They are checked with the values of the arguments.
+        name if is_indicator(name) || is_forecast(name) => (0, usize::MAX),
         _ => (1, 1),
     }
 }
@@ -104,6 +99,7 @@ pub(super) struct FieldCalls {
     /// Functions of series over rows. Those over groups are in `nested`.
     series: Vec<Call>,
     nested: Vec<Call>,
+    forecasts: Vec<Call>,
     columns: usize,
 }
 
@@ -136,6 +132,16 @@ impl FieldCalls {
         distinct_calls(self.series.iter().chain(&self.nested))
     }
 
+    /// The distinct forecasts.
+    pub(super) fn forecast_calls(&self) -> Vec<Call> {
+        distinct_calls(self.forecasts.iter())
+    }
+
+    /// Whether there is an integral, whose value depends on the order of rows.
+    pub(super) fn has_integral(&self) -> bool {
+        self.aggregates.iter().any(|call| call.name == "integral")
+    }
+
     /// Whether there are integrals, and no other aggregates and selectors.
     pub(super) fn has_only_integrals(&self) -> bool {
         let calls = self.group_calls();
@@ -152,10 +158,10 @@ impl FieldCalls {
         (self.aggregates.is_empty() && is_only).then_some(first)
     }
 
-    /// Whether there are aggregates or selectors that are no arguments of functions of a series.
+    /// Whether there are aggregates or selectors that are no arguments of functions of a series and of forecasts.
     pub(super) fn has_plain_groups(&self) -> bool {
-        // Each function of a series over groups has one of them as its argument.
-        self.nested.len() < self.aggregates.len() + self.selectors.len()
+        // Each function of a series over groups, and each forecast, has one of them as its argument.
+        self.nested.len() + self.forecasts.len() < self.aggregates.len() + self.selectors.len()
     }
 
     fn add(&mut self, expr: &Ast) -> Result<()> {
@@ -193,13 +199,15 @@ impl FieldCalls {
             FunctionClass::Selector => self.selectors.push(call.clone()),
             FunctionClass::Picker => self.pickers.push(call.clone()),
             FunctionClass::Distinct => self.distincts.push(call.clone()),
-            FunctionClass::Series => return self.add_series(call),
+            FunctionClass::Series | FunctionClass::Forecast => {
+                return self.add_series(call, class);
+            }
             FunctionClass::Aggregate | FunctionClass::Math => self.aggregates.push(call.clone()),
         }
         Ok(())
     }
 
-    fn add_series(&mut self, call: &Call) -> Result<()> {
+    fn add_series(&mut self, call: &Call, of_call: FunctionClass) -> Result<()> {
         match call.args.first() {
             Some(Ast::Call(inner)) => {
                 let is_group = matches!(
@@ -211,7 +219,11 @@ impl FieldCalls {
                         .map_err(with_influxdb_context);
                 }
                 self.add_call(inner)?;
-                self.nested.push(call.clone());
+                if of_call == FunctionClass::Forecast {
+                    self.forecasts.push(call.clone());
+                } else {
+                    self.nested.push(call.clone());
+                }
             }
             _ => self.series.push(call.clone()),
         }
@@ -231,18 +243,22 @@ impl FieldCalls {
                 self.series.first().map_or("", |call| &call.name)
             )
             .map_err(with_influxdb_context),
-            QueryShape::Aggregate if !has_windows && !self.nested.is_empty() => plan_err!(
-                "{} aggregate requires a GROUP BY interval",
-                self.nested.first().map_or("", |call| &call.name)
-            )
-            .map_err(with_influxdb_context),
+            QueryShape::Aggregate if !has_windows => {
+                match self.nested.iter().chain(&self.forecasts).next() {
+                    Some(Call { name, .. }) => {
+                        plan_err!("{name} aggregate requires a GROUP BY interval")
+                            .map_err(with_influxdb_context)
+                    }
+                    None => Ok(QueryShape::Aggregate),
+                }
+            }
             shape => Ok(shape),
         }
     }
 
     fn combined(&self) -> Result<QueryShape> {
         let groups = self.aggregates.len() + self.selectors.len();
-        let others = groups + self.series.len() + self.nested.len();
+        let others = groups + self.series.len() + self.nested.len() + self.forecasts.len();
         if let [call] = self.distincts.as_slice()
             && others + self.pickers.len() + self.columns == 0
         {
@@ -332,9 +348,18 @@ fn check_arguments(call: &Call, is_v1: bool) -> Result<()> {
         Some(Ast::Call(inner)) if call.name == "count" && inner.name == "distinct" => {
             matches!(inner.args.as_slice(), [Ast::Column(_)])
         }
-        Some(Ast::Call(_)) => class(&call.name) == Some(FunctionClass::Series),
+        Some(Ast::Call(_)) => matches!(
+            class(&call.name),
+            Some(FunctionClass::Series | FunctionClass::Forecast)
+        ),
         _ => false,
     };
+    Indicator::from_call(call).map_err(with_influxdb_context)?;
+    Forecast::from_call(call, 1).map_err(with_influxdb_context)?;
+    if is_forecast(&call.name) && !matches!(call.args.first(), Some(Ast::Call(_))) {
+        return plan_err!("must use aggregate function with {}", call.name)
+            .map_err(with_influxdb_context);
+    }
     if !is_right {
         return plan_err!("expected field argument in {}()", call.name)
             .map_err(with_influxdb_context);
@@ -420,6 +445,9 @@ fn lookback(expr: &Ast) -> i64 {
                 .and_then(|n| i64::try_from(n).ok())
                 .map_or(0, |n| n.saturating_sub(1)),
             "cumulative_sum" => 0,
+            name if is_indicator(name) => count(call.args.get(1))
+                .and_then(|n| i64::try_from(n).ok())
+                .map_or(1, |n| n.saturating_sub(1).max(1)),
             name if class(name) == Some(FunctionClass::Series) => 1,
             _ => call.args.iter().map(lookback).max().unwrap_or_default(),
         },

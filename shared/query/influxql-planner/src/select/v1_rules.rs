@@ -9,7 +9,9 @@ use neap_influxql::{
 };
 use neap_schema::TIME_COLUMN;
 
-use super::{math, shape, time::is_time, v1_errors::go_type};
+use super::{
+    holt_winters::Forecast, indicators::Indicator, math, shape, time::is_time, v1_errors::go_type,
+};
 
 /// Checks a statement and its subqueries.
 ///
@@ -194,6 +196,7 @@ impl StatementRules {
             }
             name => match shape::class(name) {
                 Some(shape::FunctionClass::Series) => self.add_series(call, may_match),
+                Some(shape::FunctionClass::Forecast) => self.add_forecast(call, may_match),
                 Some(class) => {
                     self.only_selectors &= class == shape::FunctionClass::Selector;
                     check_count(call, 1)?;
@@ -321,6 +324,7 @@ impl StatementRules {
                 );
                 check_optional_unit(call, &text)?;
             }
+            _ if Indicator::from_call(call)?.is_some() => {}
             _ => check_count(call, 1)?,
         }
         match call.args.first() {
@@ -333,6 +337,20 @@ impl StatementRules {
                 plan_err!("aggregate function required inside the call to {name}")
             }
             _ => self.add_field(call, may_match),
+        }
+    }
+
+    fn add_forecast(&mut self, call: &Call, may_match: bool) -> Result<()> {
+        let name = &call.name;
+        self.only_selectors = false;
+        Forecast::from_call(call, 1)?;
+        match call.args.first() {
+            Some(Expr::Call(_)) if !self.has_window => {
+                plan_err!("{name} aggregate requires a GROUP BY interval")
+            }
+            Some(Expr::Call(inner)) if inner.name == "distinct" => self.add_distinct(inner, true),
+            Some(Expr::Call(inner)) => self.add_call(inner, may_match),
+            _ => plan_err!("must use aggregate function with {name}"),
         }
     }
 

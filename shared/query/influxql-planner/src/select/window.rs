@@ -1,10 +1,11 @@
 //! `GROUP BY time(...)`: windows of time.
 
+use chrono::{DateTime, Months};
 use datafusion::{
     common::{Result, ScalarValue, plan_err},
-    logical_expr::{Expr, cast, lit},
+    logical_expr::{Expr, cast, lit, when},
 };
-use neap_influxql::{Dimension, Expr as Ast, Literal};
+use neap_influxql::{Dimension, Expr as Ast, Literal, WindowLength};
 use neap_schema::ColumnType;
 
 use super::{
@@ -13,11 +14,14 @@ use super::{
     time::{StatementTimeRange, TimeContext},
 };
 
+const HOUR: i64 = 3_600_000_000_000;
+const DAY: i64 = 24 * HOUR;
+
 /// The windows of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WindowSpec {
-    /// The length in nanoseconds.
-    pub(super) every: i64,
+    /// The length.
+    every: WindowLength,
     /// The start of one window, in nanoseconds since the Unix epoch. With a zone, it is a local time.
     pub(super) origin: i64,
     /// The zone whose local time aligns the windows.
@@ -41,7 +45,11 @@ impl WindowSpec {
         let Some((every, offset)) = time else {
             return Ok(None);
         };
-        if every <= 0 {
+        let is_positive = match every {
+            WindowLength::Nanos(nanos) => nanos > 0,
+            WindowLength::Months(months) => months > 0,
+        };
+        if !is_positive {
             return plan_err!("duration must be greater than zero");
         }
         let offset = match offset {
@@ -54,9 +62,58 @@ impl WindowSpec {
         };
         Ok(Some(Self {
             every,
-            origin: offset.rem_euclid(every),
+            origin: match every {
+                WindowLength::Nanos(nanos) => offset.rem_euclid(nanos),
+                WindowLength::Months(_) => offset,
+            },
             zone: zone.map(str::to_owned),
         }))
+    }
+
+    /// The length in nanoseconds; `None` for months and years.
+    pub(super) fn nanos(&self) -> Option<i64> {
+        match self.every {
+            WindowLength::Nanos(nanos) => Some(nanos),
+            WindowLength::Months(_) => None,
+        }
+    }
+
+    /// Returns the time that is this number of windows after another one, or before it if the number is negative.
+    pub(super) fn shifted(&self, time: i64, windows: i64) -> i64 {
+        match self.every {
+            WindowLength::Nanos(nanos) => time.saturating_add(nanos.saturating_mul(windows)),
+            WindowLength::Months(months) => {
+                let count = windows.unsigned_abs().saturating_mul(months.into());
+                let by = Months::new(u32::try_from(count).unwrap_or(u32::MAX));
+                let date = DateTime::from_timestamp_nanos(time);
+                let (shifted, limit) = if windows < 0 {
+                    (date.checked_sub_months(by), i64::MIN)
+                } else {
+                    (date.checked_add_months(by), i64::MAX)
+                };
+                shifted.and_then(|date| date.timestamp_nanos_opt()).unwrap_or(limit)
+            }
+        }
+    }
+
+    /// Returns the start of the next window, from the start of a window. Both are nanoseconds.
+    pub(super) fn next_start(&self, functions: SessionFunctions<'_>, start: Expr) -> Result<Expr> {
+        let integer = ColumnType::Integer.data_type();
+        let start_after = |nanos: i64| -> Result<Expr> {
+            let time = cast(start.clone() + lit(nanos), ColumnType::Time.data_type());
+            Ok(cast(self.start(functions, time)?, integer.clone()))
+        };
+        match (self.every, &self.zone) {
+            (WindowLength::Nanos(nanos), None) => Ok(start + lit(nanos)),
+            (WindowLength::Nanos(nanos), Some(_)) => {
+                // A window in which the clock is set back is longer.
+                let next = start_after(nanos)?;
+                let later = nanos.saturating_add(nanos.min(3 * HOUR) - 1);
+                when(next.clone().gt(start.clone()), next).otherwise(start_after(later)?)
+            }
+            // The next window begins a few days before, and no window is that short.
+            (WindowLength::Months(months), _) => start_after((i64::from(months) * 31 + 1) * DAY),
+        }
     }
 
     /// Returns the start of the window that contains a time, as a time without a zone.
@@ -100,7 +157,12 @@ impl WindowSpec {
         suffix: &str,
         bounds: Vec<Expr>,
     ) -> Result<Expr> {
-        let every = lit(ScalarValue::new_interval_mdn(0, 0, self.every));
+        let (months, nanos_of_window) = match self.every {
+            WindowLength::Nanos(nanos) => (0, nanos),
+            // The parser limits their number.
+            WindowLength::Months(months) => (i32::try_from(months).unwrap_or(i32::MAX), 0),
+        };
+        let every = lit(ScalarValue::new_interval_mdn(months, 0, nanos_of_window));
         let (function, time) = match &self.zone {
             None => ("date_bin", time),
             Some(zone) => {
