@@ -13,6 +13,7 @@ use arrow::{
 };
 use neap_bucket::{Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, TRACE_TARGET, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
+use neap_identity::IdentityService;
 use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
 use neap_operators::Cancellation;
 use neap_row_delete::{RowDelete, RowDeleter};
@@ -74,6 +75,7 @@ pub struct QueryEngine {
     row_writer: Option<Arc<dyn RowWriter>>,
     exports: Option<ObjectUploads>,
     distributor: Option<EngineDistributor>,
+    identity: Option<Arc<IdentityService>>,
     /// Whether this process refreshes materialized views.
     keeps_views: bool,
 }
@@ -149,6 +151,7 @@ impl QueryEngine {
             row_writer: None,
             exports: None,
             distributor: None,
+            identity: None,
             keeps_views: false,
         })
     }
@@ -200,6 +203,12 @@ impl QueryEngine {
         }
     }
 
+    /// Adds the sign-in of users, which lets the engine execute statements of InfluxQL that change users.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<Arc<IdentityService>>) -> Self {
+        Self { identity, ..self }
+    }
+
     /// Returns the state with which this process executes scans for distributed queries: the engine's caches, functions
     /// and memory pool. `tail` reads segments.
     pub fn scan_environment(&self, tail: TailReader) -> Arc<ScanEnvironment> {
@@ -211,6 +220,11 @@ impl QueryEngine {
         let distributor = self.distributor.as_ref();
         let stats = distributor.map(|distributor| distributor.counters.stats());
         stats.unwrap_or_default()
+    }
+
+    /// The sign-in of users, if it is enabled.
+    pub(crate) fn identity(&self) -> Option<&Arc<IdentityService>> {
+        self.identity.as_ref()
     }
 
     /// The writer of rows, if the engine may write.

@@ -34,6 +34,7 @@ mod http;
 mod http_request;
 mod http_response;
 mod influxql;
+mod logged_text;
 mod parameters;
 mod placeholders;
 mod plan_cache;

@@ -24,6 +24,7 @@ use uuid::{Builder, Uuid};
 
 use crate::{
     QueryError, QueryRequest,
+    logged_text::logged_text,
     query_counters::{QueryCounters, QueryOutcome},
     request::Language,
 };
@@ -31,14 +32,8 @@ use crate::{
 /// The text that a database shows of a query that also reads other ones.
 const SEVERAL_DATABASES: &str = "(a query of several databases)";
 
-/// The maximum length of a logged query text, in bytes.
-const MAX_TEXT_BYTES: usize = 16 << 10;
-
 /// The maximum memory for the texts of all logged queries, in bytes.
 const MAX_LOG_BYTES: usize = 4 << 20;
-
-/// The prefix of tokens. A query should contain no token; if it does by mistake, the log redacts it.
-const TOKEN_PREFIX: &str = "apiv3_";
 
 /// The phase of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +259,7 @@ impl QueryLog {
                     .into_uuid(),
                 databases,
                 language,
-                text: redact(&request.text),
+                text: logged_text(&request.text),
                 trace_id: request.trace_id.clone(),
                 issued: self.world.clock.wall_micros().saturating_mul(1_000),
             },
@@ -527,28 +522,6 @@ fn compute_time(plan: &Arc<dyn ExecutionPlan>) -> Duration {
     own + inputs.sum::<Duration>()
 }
 
-/// Prepares a text for the log: truncates it and redacts tokens.
-fn redact(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(place) = rest.find(TOKEN_PREFIX) {
-        let (before, token) = rest.split_at(place + TOKEN_PREFIX.len());
-        let is_of_token = |char: char| {
-            char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '+' | '/' | '=')
-        };
-        shown.push_str(before);
-        shown.push('…');
-        rest = token.trim_start_matches(is_of_token);
-    }
-    shown.push_str(rest);
-    if shown.len() > MAX_TEXT_BYTES {
-        shown.truncate(shown.floor_char_boundary(MAX_TEXT_BYTES));
-        shown.push('…');
-    }
-    shown.shrink_to_fit();
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -638,16 +611,5 @@ mod tests {
         drop(begin(&log, HOME, "SELECT 3"));
         let stats = log.totals().stats();
         assert_eq!((stats.succeeded, stats.failed, stats.cancelled), (3, 1, 1));
-    }
-
-    #[test]
-    fn texts_are_truncated_and_tokens_redacted() {
-        let long = "é".repeat(MAX_TEXT_BYTES);
-        assert!(redact(&long).len() <= MAX_TEXT_BYTES + '…'.len_utf8());
-        assert_eq!(redact("SELECT 1"), "SELECT 1");
-        assert_eq!(
-            redact("SELECT 'apiv3_ab+/=_-Z9' AS a, 'apiv3_x'"),
-            "SELECT 'apiv3_…' AS a, 'apiv3_…'"
-        );
     }
 }

@@ -1,11 +1,12 @@
 //! Executes statements that change databases, retention policies, tables or rows.
 //!
-//! A retention policy other than `autogen` is a database named `db/rp`. Writes with `rp` go there.
+//! A retention policy other than `autogen` is a database named `db/rp`. Writes with `rp` go there, and those without go to the
+//! default policy.
 
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Stamp;
-use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
+use neap_catalog::{AUTOGEN, CatalogError, DatabaseAction, INTERNAL_DATABASE, policy_database};
 use neap_http::Caller;
 use neap_influxql::{
     ContinuousQueryStatement, DeleteClauses, MeasurementName, PolicyOptions, RetentionDuration,
@@ -14,12 +15,7 @@ use neap_influxql::{
 use neap_influxql_planner::compile_pattern;
 use neap_schema::DatabaseId;
 
-use super::{
-    error::InfluxqlError,
-    planners::DeletePlanner,
-    prepared_statement::{AUTOGEN, stored_name},
-    request_catalogs::RequestCatalogs,
-};
+use super::{error::InfluxqlError, planners::DeletePlanner, request_catalogs::RequestCatalogs};
 use crate::{QueryEngine, QueryError, QueryRequest};
 
 /// The name of `SELECT ... INTO`.
@@ -40,6 +36,7 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
         Statement::Server(statement @ ServerStatement::KillQuery { .. }) => statement.name(),
         Statement::ContinuousQuery(ContinuousQueryStatement::Show) => return None,
         Statement::ContinuousQuery(statement) => statement.name(),
+        Statement::User(statement) => statement.name(),
         Statement::Select(_)
         | Statement::Explain(_)
         | Statement::ShowDatabases
@@ -66,18 +63,30 @@ pub(super) struct ChangeExecutor<'a> {
 
 impl ChangeExecutor<'_> {
     /// Creates a database. An existing database is no error, as in InfluxDB 1.x, because clients create their database
-    /// at every start.
+    /// at every start. A policy that is named becomes the default one.
     pub(super) async fn create_database(
         &self,
         name: &str,
         options: Option<&PolicyOptions>,
     ) -> ChangeResult {
-        let policy = options.and_then(|options| options.name.as_deref());
-        if policy.is_some_and(|policy| policy != AUTOGEN) {
-            return Err(not_default(policy.unwrap_or_default()));
-        }
         let kept = kept(options.and_then(|options| options.duration));
-        self.create(name, kept).await
+        let policy = options.and_then(|options| options.name.as_deref()).unwrap_or_default();
+        let stored = policy_database(name, Some(policy));
+        if stored == name {
+            return self.create(name, kept).await;
+        }
+        self.caller.require_admin()?;
+        self.create(name, None).await?;
+        self.create_policy(&stored, kept).await?;
+        self.set_default(name, Some(policy)).await
+    }
+
+    /// Makes a retention policy the default one of a database.
+    async fn set_default(&self, database: &str, policy: Option<&str>) -> ChangeResult {
+        let catalog = self.engine.catalog();
+        let found = catalog.database_by_name(database, Duration::ZERO).await?;
+        let id = found.ok_or_else(|| QueryError::DatabaseNotFound(database.to_owned()))?;
+        Ok(catalog.set_default_policy(id, policy).await?)
     }
 
     async fn create(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
@@ -124,14 +133,10 @@ impl ChangeExecutor<'_> {
         }
     }
 
-    /// Sets the retention of `db/rp`, or of the database itself for `autogen`. As in InfluxDB 1.x, creating an
-    /// identical policy again is no error; only `ALTER` changes one.
+    /// Sets the retention of `db/rp`, or of the database itself for `autogen`, and makes the policy the default one if the
+    /// statement asks for it. As in InfluxDB 1.x, creating an identical policy again is no error; only `ALTER` changes one.
     pub(super) async fn set_policy(&self, policy: &RetentionPolicy, creates: bool) -> ChangeResult {
-        let name = stored_name(&policy.database, Some(&policy.name));
-        let is_autogen = name == policy.database;
-        if policy.default && !is_autogen {
-            return Err(not_default(&policy.name));
-        }
+        let name = policy_database(&policy.database, Some(&policy.name));
         let of = self.find(&policy.database).await?;
         // A caller without permission must not learn whether the database exists.
         self.caller.require(DatabaseAction::Read, of)?;
@@ -139,22 +144,27 @@ impl ChangeExecutor<'_> {
             return Err(QueryError::DatabaseNotFound(policy.database.clone()).into());
         }
         let kept = kept(policy.options.duration);
+        let root = self.seen.root(self.engine.catalog()).await?;
+        let sets_default = policy.default && root.policy_database(&policy.database, None) != name;
         if creates {
-            return self.create_policy(&name, kept).await;
-        }
-        match self.find(&name).await? {
-            None => {
-                let text = format!("retention policy not found: {}", policy.name);
-                Err(InfluxqlError::Invalid(text))
-            }
-            Some(database) => {
+            if sets_default {
                 self.caller.require_admin()?;
-                if policy.options.duration.is_some() {
-                    self.engine.catalog().set_retention(database, kept).await?;
-                }
-                Ok(())
+            }
+            self.create_policy(&name, kept).await?;
+        } else {
+            let Some(database) = self.find(&name).await? else {
+                let text = format!("retention policy not found: {}", policy.name);
+                return Err(InfluxqlError::Invalid(text));
+            };
+            self.caller.require_admin()?;
+            if policy.options.duration.is_some() {
+                self.engine.catalog().set_retention(database, kept).await?;
             }
         }
+        if sets_default {
+            self.set_default(&policy.database, Some(&policy.name)).await?;
+        }
+        Ok(())
     }
 
     async fn create_policy(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
@@ -176,7 +186,7 @@ impl ChangeExecutor<'_> {
     }
 
     pub(super) async fn drop_policy(&self, name: &str, database: &str) -> ChangeResult {
-        let stored = stored_name(database, Some(name));
+        let stored = policy_database(database, Some(name));
         if stored == database {
             let text =
                 format!("retention policy {AUTOGEN} is the database itself; use DROP DATABASE");
@@ -246,12 +256,4 @@ fn kept(retention: Option<RetentionDuration>) -> Option<Duration> {
         RetentionDuration::Forever | RetentionDuration::For(0) => None,
         RetentionDuration::For(nanos) => Some(Duration::from_nanos(nanos.unsigned_abs())),
     }
-}
-
-/// Writes and queries without a policy use the database itself, so no other policy can be the default.
-fn not_default(policy: &str) -> InfluxqlError {
-    let text = format!(
-        "the default retention policy of a database is always {AUTOGEN}: '{policy}' can't be the default"
-    );
-    InfluxqlError::Invalid(text)
 }

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::array::{ArrayRef, StringArray};
 use neap_catalog::{
-    CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView, RootCatalog,
-    ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
+    AUTOGEN, CatalogError, DatabaseAction, INTERNAL_DATABASE, MaterializedView, NewView,
+    RootCatalog, ViewLanguage, ViewTarget, ViewTargetDatabase, ViewWindows,
 };
 use neap_formats::series::SeriesLayout;
 use neap_influxql::{
@@ -20,7 +20,6 @@ use neap_schema::{DatabaseId, TIME_COLUMN};
 
 use super::{
     error::InfluxqlError,
-    prepared_statement::{AUTOGEN, stored_name},
     session::{InfluxqlSession, StatementAnswer},
 };
 use crate::{QueryError, Rows, views::check_views_are_kept};
@@ -71,7 +70,8 @@ impl InfluxqlSession {
         let database = self.changed_database(&query.database).await?;
         self.caller.require(DatabaseAction::Read, Some(database))?;
         self.caller.require(DatabaseAction::Write, Some(database))?;
-        let definition = define(query).map_err(InfluxqlError::Invalid)?;
+        let root = self.seen.root(self.engine.catalog()).await?;
+        let definition = define(query, &root).map_err(InfluxqlError::Invalid)?;
         let target = match definition.target_database {
             None => None,
             Some(name) => {
@@ -226,9 +226,9 @@ struct ViewDefinition {
 }
 
 /// Derives the definition of a view. The error is the reason why the query can't be kept.
-fn define(query: &ContinuousQuery) -> Result<ViewDefinition, String> {
+fn define(query: &ContinuousQuery, root: &RootCatalog) -> Result<ViewDefinition, String> {
     let mut select = query.query.select.clone();
-    let source = source_table(&query.database, &mut select)?;
+    let source = source_table(&query.database, root, &mut select)?;
     let windows = windows(&select)?;
     match select.fill {
         None | Some(Fill::Null | Fill::None) => select.fill = Some(Fill::None),
@@ -253,7 +253,7 @@ fn define(query: &ContinuousQuery) -> Result<ViewDefinition, String> {
     let duration = |nanos: i64| Duration::from_nanos(nanos.unsigned_abs());
     let target = &query.query.target;
     let named = target.database.as_deref().unwrap_or(&query.database);
-    let stored = stored_name(named, target.retention_policy.as_deref());
+    let stored = root.policy_database(named, target.retention_policy.as_deref());
     let view = NewView {
         name: query.name.clone(),
         created_by: None,
@@ -277,7 +277,7 @@ fn define(query: &ContinuousQuery) -> Result<ViewDefinition, String> {
 }
 
 /// Returns the only source, which is in the database of the continuous query, and removes the name of the database.
-fn source_table(database: &str, select: &mut Select) -> Result<String, String> {
+fn source_table(database: &str, root: &RootCatalog, select: &mut Select) -> Result<String, String> {
     let [SelectSource::Measurement(measurement)] = select.from.as_mut_slice() else {
         return Err("a continuous query reads one measurement, and no subquery".to_owned());
     };
@@ -287,11 +287,11 @@ fn source_table(database: &str, select: &mut Select) -> Result<String, String> {
         name,
     } = measurement;
     let is_elsewhere = named.take().is_some_and(|named| named != database);
-    let policy = retention_policy.take();
-    if is_elsewhere || policy.is_some_and(|policy| policy != AUTOGEN) {
+    let read = root.policy_database(database, retention_policy.take().as_deref());
+    if is_elsewhere || read != database {
         return Err(format!(
             "a continuous query reads a measurement of its database '{database}'; create it ON the \
-                            database of its source"
+                            database of its source, which for a retention policy is \"database/policy\""
         ));
     }
     match name {
@@ -309,8 +309,11 @@ fn windows(select: &Select) -> Result<ViewWindows, String> {
         Dimension::Time { every, offset } => Some((*every, offset)),
         _ => None,
     });
-    let Some((length_ns, offset)) = times.next() else {
+    let Some((length, offset)) = times.next() else {
         return Err("must have GROUP BY time() in a continuous query".to_owned());
+    };
+    let WindowLength::Nanos(length_ns) = length else {
+        return Err("a continuous query has no windows of months and years".to_owned());
     };
     let origin_ns = match offset {
         None => 0,
@@ -390,7 +393,7 @@ mod tests {
         let text = format!("CREATE CONTINUOUS QUERY cq ON db BEGIN {select} END");
         match parse(&text).unwrap().pop() {
             Some(Statement::ContinuousQuery(ContinuousQueryStatement::Create(query))) => {
-                define(&query)
+                define(&query, &RootCatalog::default())
             }
             other => panic!("{other:?}"),
         }
@@ -435,6 +438,7 @@ mod tests {
             "SELECT mean(v) INTO t FROM (SELECT v FROM s) GROUP BY time(1m)",
             "SELECT mean(v) INTO t FROM rp.s GROUP BY time(1m)",
             "SELECT mean(v) INTO t FROM s GROUP BY time(1m) FILL(previous)",
+            "SELECT mean(v) INTO t FROM s GROUP BY time(1mo)",
             "SELECT mean(v) INTO t FROM s GROUP BY time(1m) LIMIT 3",
             "SELECT mean(v) INTO t FROM s GROUP BY time(1m) TZ('Europe/Berlin')",
             "SELECT mean(v) INTO t FROM s WHERE time > now() - 1h GROUP BY time(1m)",
@@ -477,7 +481,7 @@ mod tests {
         else {
             panic!("{text}");
         };
-        let again = define(&query).unwrap();
+        let again = define(&query, &RootCatalog::default()).unwrap();
         assert_eq!(again.target_database, target_database);
         let again = again.view;
         assert_eq!((&again.query, &again.target), (&new.query, &new.target));

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use datafusion::common::Result;
 use neap_catalog::{
-    Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, RootCatalog,
+    AUTOGEN, Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, RootCatalog,
 };
 use neap_schema::DatabaseId;
 
 use neap_formats::series::AnswerInterface;
 use neap_influxql_planner::batch_of;
 
-use super::{error::InfluxqlError, prepared_statement::AUTOGEN, request_catalogs::RequestCatalogs};
+use super::{error::InfluxqlError, request_catalogs::RequestCatalogs};
 use crate::QueryError;
 
 /// The column with database names, as in InfluxDB 3.
@@ -27,6 +27,7 @@ struct RetentionPolicyRow {
     database: String,
     name: String,
     kept: Option<Duration>,
+    is_default: bool,
 }
 
 /// Answers `SHOW DATABASES` with the databases that the caller may see.
@@ -87,10 +88,12 @@ pub(super) async fn retention_policies(
             INTERNAL_DATABASE_ID => Some(INTERNAL_RETENTION),
             id => seen.retention(catalog, id).await?,
         };
+        let is_default = root.default_policy(&shown).unwrap_or(AUTOGEN) == policy;
         policies.push(RetentionPolicyRow {
             database: shown,
             name: policy,
             kept,
+            is_default,
         });
     }
     if let Some(database) = database
@@ -132,7 +135,7 @@ fn v3(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
 fn v1(policies: &[RetentionPolicyRow]) -> Vec<(&'static str, ArrayRef)> {
     let all = || policies.iter();
     let none = || durations(all().map(|_| Duration::ZERO));
-    let is_default = all().map(|policy| Some(policy.name == AUTOGEN));
+    let is_default = all().map(|policy| Some(policy.is_default));
     vec![
         ("name", texts(all().map(|policy| policy.name.as_str()))),
         (

@@ -3,6 +3,7 @@
 use datafusion::common::DataFusionError;
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
+use neap_identity::IdentityError;
 use neap_influxql::{BindError, MultipleDatabasesError, ParseError};
 
 use crate::{QueryError, QueryErrorKind};
@@ -54,6 +55,9 @@ pub(crate) enum InfluxqlError {
     /// The catalog could not be read or changed.
     #[error("{0}")]
     Catalog(#[from] CatalogError),
+    /// A password can't be used.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
     /// The query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
@@ -112,6 +116,7 @@ impl From<InfluxqlError> for ApiError {
             InfluxqlError::Forbidden(error) => error,
             InfluxqlError::Query(error) => error.into(),
             InfluxqlError::Catalog(error) => error.into(),
+            InfluxqlError::Identity(error) => error.into(),
             // The same statement may be repeated: it stores the same points.
             InfluxqlError::PartlyStored { .. } => Self::text(Kind::Unavailable, text),
             InfluxqlError::NotImplemented(_) | InfluxqlError::ReadOnly(_) => {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `neap-influxql-planner` plans `SELECT`. `SHOW` reads the catalog and the rows of tables. Statements that change
-//! databases or tables go to the catalog; deletes of rows and the rows of `SELECT ... INTO` enter the commit order of
+//! databases, tables or users go to the catalog; deletes of rows and the rows of `SELECT ... INTO` enter the commit order of
 //! writes.
 
 mod changes;
@@ -24,6 +24,7 @@ mod select_into;
 mod select_tests;
 mod server_statements;
 mod session;
+mod users;
 mod v1;
 mod window_rows;
 

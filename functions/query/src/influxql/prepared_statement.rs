@@ -1,13 +1,11 @@
 //! Parses the text of a request into statements, each with its database.
 
 use datafusion::common::ScalarValue;
+use neap_catalog::{RootCatalog, policy_database};
 use neap_influxql::{Literal, Measurement, Statement, parse};
 
 use super::error::InfluxqlError;
 use crate::Parameters;
-
-/// The retention policy that stands for the database itself.
-pub(super) const AUTOGEN: &str = "autogen";
 
 /// The maximum number of statements in a request. It is limited because each statement may read the store.
 const MAX_STATEMENTS: usize = 100;
@@ -18,7 +16,7 @@ pub(super) struct PreparedStatement {
     /// The statement without the name of its database. The sources of a query of several databases have the names of
     /// [`Self::databases`].
     pub(super) statement: Statement,
-    /// The statement as written.
+    /// The statement as written; without the password, if it has one.
     pub(super) text: String,
     /// The names of the databases of its sources; empty if one is unknown.
     pub(super) databases: Vec<String>,
@@ -40,6 +38,19 @@ pub(super) struct RequestedDatabase<'a> {
     pub(super) retention_policy: Option<&'a str>,
     /// Whether a statement may name other databases, which take precedence, as in InfluxDB 1.
     pub(super) is_default: bool,
+    /// The catalog with the default retention policies, which names of databases without a policy stand for. `None`: they
+    /// stand for the databases themselves, as in InfluxDB 3.
+    pub(super) root: Option<&'a RootCatalog>,
+}
+
+impl RequestedDatabase<'_> {
+    /// Returns the name of the database that stores a retention policy.
+    fn stored_name(&self, database: &str, policy: Option<&str>) -> String {
+        match self.root {
+            Some(root) => root.policy_database(database, policy),
+            None => policy_database(database, policy),
+        }
+    }
 }
 
 /// Parses a text into statements.
@@ -58,7 +69,7 @@ pub(super) fn prepare_statements(
     }
     let is_only = statements.len() == 1;
     let shown = |statement: &Statement| {
-        if is_only {
+        if is_only && !matches!(statement, Statement::User(_)) {
             text.trim().to_owned()
         } else {
             statement.to_string()
@@ -99,6 +110,13 @@ fn databases(
     statement: &mut Statement,
     named: RequestedDatabase<'_>,
 ) -> Result<Vec<String>, InfluxqlError> {
+    if let Statement::ShowRetentionPolicies { .. } = statement {
+        let itself = RequestedDatabase {
+            root: None,
+            ..named
+        };
+        return Ok(database(statement, itself)?.into_iter().collect());
+    }
     if named.is_default {
         let sources = statement.query_sources();
         if !sources.is_empty() {
@@ -124,7 +142,7 @@ fn source_databases(
             (_, policy) => policy,
         };
         let database = own.database.as_deref().or(named.database)?;
-        let name = stored_name(database, policy.as_deref());
+        let name = named.stored_name(database, policy.as_deref());
         let known = names.iter().position(|known| *known == name);
         let number = known.unwrap_or_else(|| {
             names.push(name);
@@ -145,7 +163,9 @@ fn database(
     statement: &mut Statement,
     named: RequestedDatabase<'_>,
 ) -> Result<Option<String>, InfluxqlError> {
-    let of_request = named.database.map(|database| stored_name(database, named.retention_policy));
+    let of_request = named
+        .database
+        .map(|database| named.stored_name(database, named.retention_policy));
     let Some(lifted) = statement.extract_database()? else {
         return Ok(of_request);
     };
@@ -157,7 +177,7 @@ fn database(
     let Some(database) = database else {
         return Ok(None);
     };
-    let in_statement = stored_name(database, lifted.retention_policy.as_deref());
+    let in_statement = named.stored_name(database, lifted.retention_policy.as_deref());
     match of_request {
         Some(parameter) if !named.is_default && parameter != in_statement => {
             Err(InfluxqlError::DatabaseMismatch {
@@ -166,15 +186,5 @@ fn database(
             })
         }
         _ => Ok(Some(in_statement)),
-    }
-}
-
-/// Returns the name of the database that stores a retention policy, as in InfluxDB 3: `db/rp`, or `db` for the default
-/// policy.
-pub(super) fn stored_name(database: &str, retention_policy: Option<&str>) -> String {
-    let policy = retention_policy.unwrap_or_default().to_lowercase();
-    match policy.as_str() {
-        "" | "''" | AUTOGEN | "default" => database.to_owned(),
-        policy => format!("{database}/{policy}"),
     }
 }

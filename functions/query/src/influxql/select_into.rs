@@ -32,7 +32,7 @@ use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN};
 use super::{
     changes::SELECT_INTO,
     error::InfluxqlError,
-    prepared_statement::{PreparedStatement, stored_name},
+    prepared_statement::PreparedStatement,
     session::{InfluxqlSession, StatementAnswer},
 };
 use crate::{BatchStream, QueryError, Rows};
@@ -97,11 +97,12 @@ impl InfluxqlSession {
         target: &IntoTarget,
     ) -> Result<TargetDatabase, InfluxqlError> {
         let policy = target.retention_policy.as_deref();
+        let root = self.seen.root(self.engine.catalog()).await?;
         let name = match (&target.database, &prepared.requested) {
-            (Some(database), _) => stored_name(database, policy),
+            (Some(database), _) => root.policy_database(database, policy),
             (None, Some(requested)) => {
                 let policy = policy.or(requested.retention_policy.as_deref());
-                stored_name(&requested.database, policy)
+                root.policy_database(&requested.database, policy)
             }
             (None, None) => return Err(InfluxqlError::NoDatabase),
         };

@@ -1,7 +1,6 @@
 //! Statements of InfluxDB 1 about the server: `SHOW QUERIES`, `KILL QUERY`, `SHOW STATS` and others.
 //!
-//! Neap has no shards, subscriptions and users of InfluxQL, so that the statements about them have answers without
-//! rows.
+//! Neap has no shards and subscriptions, so that the statements about them have answers without rows.
 
 use std::sync::Arc;
 
@@ -34,11 +33,13 @@ impl InfluxqlSession {
         if self.interface == AnswerInterface::V3 {
             return Err(unknown_show_error(text).into());
         }
-        if !matches!(statement, ServerStatement::ShowQueries) {
-            self.caller.require_admin()?;
+        match statement {
+            ServerStatement::ShowQueries => return self.queries().await,
+            ServerStatement::ShowUsers => return self.users().await,
+            ServerStatement::ShowGrants { user } => return self.grants(user).await,
+            _ => self.caller.require_admin()?,
         }
         match statement {
-            ServerStatement::ShowQueries => self.queries().await,
             ServerStatement::ShowStats { module } => {
                 module_answer(QUERY_STATS, module.as_deref(), self.query_stats())
             }
@@ -47,14 +48,7 @@ impl InfluxqlSession {
                 let columns = vec![("Version", Arc::new(version) as ArrayRef)];
                 module_answer(BUILD, module.as_deref(), columns)
             }
-            ServerStatement::ShowGrants { .. } => {
-                Err(InfluxqlError::Invalid("user not found".to_owned()))
-            }
-            ServerStatement::ShowShards
-            | ServerStatement::ShowShardGroups
-            | ServerStatement::ShowSubscriptions
-            | ServerStatement::ShowUsers
-            | ServerStatement::KillQuery { .. } => Ok(StatementAnswer::done(None)),
+            _ => Ok(StatementAnswer::done(None)),
         }
     }
 
@@ -144,7 +138,7 @@ fn module_answer(
     }
 }
 
-fn answer(
+pub(super) fn answer(
     name: Option<&'static str>,
     columns: Vec<(&'static str, ArrayRef)>,
 ) -> Result<StatementAnswer, InfluxqlError> {

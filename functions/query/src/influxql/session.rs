@@ -217,6 +217,7 @@ impl InfluxqlSession {
             Statement::SelectInto(statement) => self.select_into(prepared, statement).await,
             Statement::Server(ServerStatement::KillQuery { id, .. }) => self.kill_query(*id),
             Statement::ContinuousQuery(statement) => self.continuous_query(statement).await,
+            Statement::User(statement) => self.change_user(statement).await,
             _ => Ok(StatementAnswer::done(self.change(prepared).await?)),
         }
     }

@@ -1,10 +1,12 @@
 //! InfluxQL requests in both interfaces, over rows that the test really writes.
 
+mod default_policies;
 mod limits;
 mod permissions;
 mod select_into;
 mod server_statements;
 mod several_databases;
+mod users;
 mod v1_rules;
 mod views_into_databases;
 mod windows;
@@ -332,7 +334,6 @@ async fn databases_and_policies_are_created_changed_and_dropped() {
     one.changes("DROP DATABASE other").await;
     insta::assert_snapshot!(one.ask("SHOW DATABASES").await, @r#""series":[{"name":"databases","columns":["name"],"values":[["_internal"],["db"]]}]"#);
     for refused in [
-        "CREATE RETENTION POLICY one ON db DURATION 1d REPLICATION 1 DEFAULT",
         "CREATE RETENTION POLICY one ON nowhere DURATION 1d REPLICATION 1",
         "ALTER RETENTION POLICY one ON db DURATION 1d",
         "DROP RETENTION POLICY autogen ON db",

@@ -25,6 +25,7 @@ use neap_compact::{
 };
 use neap_distributed::Exchange;
 use neap_http::{Caller, Metrics};
+use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
 use neap_manifest::{
     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
 };
@@ -262,6 +263,14 @@ impl QueryTestInstance {
             merger,
             eager,
         );
+        let settings_of_users = IdentitySettings {
+            password_cost: PasswordCost {
+                memory_kib: 64,
+                passes: 1,
+            },
+            ..IdentitySettings::default()
+        };
+        let identity = IdentityService::new(Arc::clone(&catalog), settings_of_users).unwrap();
         let engine = QueryEngine::new(
             bucket.clone(),
             Arc::clone(&catalog),
@@ -272,6 +281,7 @@ impl QueryTestInstance {
         .unwrap()
         .with_exports(exports)
         .with_row_writer(Arc::clone(&service) as _)
+        .with_identity(Some(Arc::new(identity)))
         .with_views();
         let workers = match workers {
             Some((number, exchange)) => {

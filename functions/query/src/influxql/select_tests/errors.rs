@@ -9,7 +9,7 @@ async fn wrong_statements_are_refused_with_reasons() {
         "SELECT mean(temp), hum FROM home",
         "SELECT max(temp), min(temp), hum FROM home",
         "SELECT nope(temp) FROM home",
-        "SELECT holt_winters(mean(temp), 2, 0) FROM home GROUP BY time(1h)",
+        "SELECT histogram(temp) FROM home",
         "SELECT mean(note) FROM home",
         "SELECT max(note) FROM home",
         "SELECT percentile(temp) FROM home",
@@ -40,8 +40,8 @@ async fn wrong_statements_are_refused_with_reasons() {
         400 rewriting statement | caused by | gather information about select statement | caused by | Error during planning: mixing multiple selector functions with tags or fields is not supported
     SELECT nope(temp) FROM home
         400 rewriting statement | caused by | gather information about select statement | caused by | Error during planning: unsupported function nope()
-    SELECT holt_winters(mean(temp), 2, 0) FROM home GROUP BY time(1h)
-        400 Error during planning: Invalid function 'holt_winters'
+    SELECT histogram(temp) FROM home
+        400 Error during planning: Invalid function 'histogram'
     SELECT mean(note) FROM home
         400 Error during planning: mean() does not support fields of type string
     SELECT max(note) FROM home

@@ -1,8 +1,10 @@
 //! InfluxQL statements over a few rows, with the expected answers.
 
 mod aggregates;
+mod calendar;
 mod conditions;
 mod errors;
+mod forecasts;
 mod golden;
 mod model;
 mod raw;

@@ -95,6 +95,12 @@ async fn a_read_token_reads_one_database_and_sees_no_other() {
         "SHOW DIAGNOSTICS",
         "SHOW USERS",
         "SHOW GRANTS FOR someone",
+        "CREATE USER someone WITH PASSWORD 'battery staple'",
+        "SET PASSWORD FOR someone = 'battery staple'",
+        "DROP USER someone",
+        "GRANT READ ON db TO someone",
+        "GRANT ALL PRIVILEGES TO someone",
+        "REVOKE READ ON db FROM someone",
         "KILL QUERY 1",
     ] {
         assert_eq!(post(refused).await, FORBIDDEN, "{refused}");

@@ -51,7 +51,7 @@ async fn a_running_query_is_listed_and_killed() {
 }
 
 #[tokio::test]
-async fn the_server_is_described_without_shards_and_users() {
+async fn the_server_is_described_without_shards() {
     let one = home().await;
     for q in [
         "SHOW SHARDS",
