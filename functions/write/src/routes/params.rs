@@ -1,6 +1,7 @@
 //! The query strings of the three write endpoints, with the names and error texts of InfluxDB 3.
 
 use http::Uri;
+use neap_catalog::RootCatalog;
 use neap_http::{ApiError, Kind, parse_query};
 use neap_rows::line_protocol::{Dialect, Precision};
 use serde::{Deserialize, Deserializer, de::IntoDeserializer};
@@ -174,35 +175,24 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     Ok((params.bucket, options))
 }
 
-/// The retention policy in a query string of `/write`; `None` for policies that stand for the database itself.
-#[derive(Debug, Default)]
-struct RetentionPolicyParam(Option<String>);
-
-impl<'de> Deserialize<'de> for RetentionPolicyParam {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?.to_lowercase();
-        Ok(match name.as_str() {
-            "" | "''" | "autogen" | "default" => Self(None),
-            _ => Self(Some(name)),
-        })
-    }
-}
-
 #[derive(Debug, Deserialize)]
 struct WriteV1Params {
     db: Option<String>,
-    #[serde(default)]
-    rp: RetentionPolicyParam,
+    rp: Option<String>,
     #[serde(default, deserialize_with = "empty_as_default")]
     precision: V1Precision,
     #[serde(default = "default_true")]
     accept_partial: bool,
 }
 
-/// Parses the database and the options in a query string of `/write`. A retention policy other than the default one
-/// makes another database, `db/rp`. A request without a database is treated as a QuestDB client's if there is a default
-/// database for such requests.
-pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptions), ApiError> {
+/// Parses the database and the options in a query string of `/write`. A retention policy is a database of its own, `db/rp`.
+/// Without one, it is the default policy in `root`. A request without a database is treated as a QuestDB client's if there is
+/// a default database for such requests.
+pub(super) fn v1(
+    uri: &Uri,
+    default: Option<&str>,
+    root: &RootCatalog,
+) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::json(Kind::Invalid, message);
     let query = match (uri.query(), default) {
         (Some(query), _) => query,
@@ -216,12 +206,9 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
     };
     let params: WriteV1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
     let options = legacy_options(params.precision, params.accept_partial);
-    match (params.db, params.rp, default) {
-        (Some(db), RetentionPolicyParam(None), _) => Ok((db, options)),
-        (Some(db), RetentionPolicyParam(Some(policy)), _) => {
-            Ok((format!("{db}/{policy}"), options))
-        }
-        (None, _, Some(default)) => {
+    match (params.db, default) {
+        (Some(db), _) => Ok((root.policy_database(&db, params.rp.as_deref()), options)),
+        (None, Some(default)) => {
             let options = WriteOptions {
                 dialect: Dialect::QuestDb,
                 accept_partial: false,
@@ -229,13 +216,17 @@ pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptio
             };
             Ok((default.to_owned(), options))
         }
-        (None, _, None) => Err(undecipherable(serde::de::Error::missing_field("db"))),
+        (None, None) => Err(undecipherable(serde::de::Error::missing_field("db"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptions), ApiError> {
+        super::v1(uri, default, &RootCatalog::default())
+    }
 
     #[test]
     fn a_retention_policy_is_part_of_the_database() {

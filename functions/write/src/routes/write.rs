@@ -76,7 +76,11 @@ async fn v2_params(
 /// `POST /write`
 pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let default = service.settings.default_database.as_deref();
-    let params = params::v1(request.uri(), default).map(|it| legacy(it, &service.settings));
+    let params = match service.catalog.root(service.max_age).await {
+        Ok(root) => params::v1(request.uri(), default, &root.value),
+        Err(error) => Err(error.into()),
+    }
+    .map(|it| legacy(it, &service.settings));
     match &params {
         Ok((_, options)) if options.dialect == Dialect::QuestDb => {
             let id = request.extensions().get().copied();

@@ -180,3 +180,25 @@ async fn lines_beyond_a_limit_are_400_on_both_endpoints() {
         assert_eq!(body(&reply)[member], message);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_v1_writes_without_a_policy_go_to_the_default_policy() {
+    let stage = WriteTestBed::new();
+    let instance = stage.instance();
+    let database = instance.catalog.create_database("d", None).await.unwrap();
+    instance.catalog.create_database("d/week", None).await.unwrap();
+    let set = instance.catalog.set_default_policy(database, Some("week"));
+    set.await.unwrap();
+    for (table, path) in [
+        ("unnamed", "/write?db=d"),
+        ("named", "/write?db=d&rp=Week"),
+        ("autogen", "/write?db=d&rp=autogen"),
+        ("v2", "/api/v2/write?bucket=d"),
+        ("v3", "/api/v3/write_lp?db=d"),
+    ] {
+        let reply = instance.post(path, format!("{table} v=1 1")).await;
+        assert_eq!(reply.status, 204, "{path}: {}", reply.body);
+    }
+    assert_eq!(instance.tables("d").await, ["autogen v", "v2 v", "v3 v"]);
+    assert_eq!(instance.tables("d/week").await, ["unnamed v", "named v"]);
+}
