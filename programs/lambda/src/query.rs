@@ -21,6 +21,7 @@ use neap_distributed::{
     invocation::{TASK_EVENT_PREFIX, TaskInvoker},
 };
 use neap_http::{ApiError, EndpointFunction, Kind};
+use neap_identity::IdentityService;
 use neap_query::QueryEngine;
 use neap_scan::IoRuntime;
 use neap_wal::TailReader;
@@ -66,6 +67,7 @@ impl AsRef<CommonOptions> for QueryFunctionOptions {
 pub(crate) struct QueryRouteProvider {
     distribution: DistributionOptions,
     service: QueryService,
+    identity: Option<Arc<IdentityService>>,
     /// Invokes this function; `None` if queries are not distributed.
     invoker: Option<Arc<dyn TaskInvoker>>,
     tickets: Arc<ClusterTickets>,
@@ -106,6 +108,7 @@ impl QueryRouteProvider {
             invoker: invoker.transpose()?.map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
             tickets: Arc::new(ClusterTickets::new(catalog, world.clone())),
             distribution: distribution.clone(),
+            identity: service.identity()?,
             service,
             components: OnceCell::new(),
         })
@@ -121,7 +124,8 @@ impl QueryRouteProvider {
             .engine
             .with_row_writer(parts.writes as _)
             .with_views()
-            .with_exports(self.service.opened.uploads.clone());
+            .with_exports(self.service.opened.uploads.clone())
+            .with_identity(self.identity.clone());
         self.with_workers(engine, parts.tail)
     }
 

@@ -374,6 +374,10 @@ fn query_engine(
     base: &ServerContext,
     deleter: Option<&Arc<WriteService>>,
 ) -> Result<(Arc<QueryEngine>, Option<ClusterMember>), ServeError> {
+    let identity = match deleter {
+        Some(writes) => writes.identity().cloned(),
+        None => args.access.identity(&base.catalog)?,
+    };
     let settings = query_settings(args, &base.memory);
     let settings = QuerySettings {
         pressure: base.monitor.pressure(),
@@ -387,7 +391,8 @@ fn query_engine(
         Arc::clone(&base.snapshots),
         settings,
     )?
-    .with_exports(base.uploads.clone());
+    .with_exports(base.uploads.clone())
+    .with_identity(identity);
     let engine = match deleter {
         Some(deleter) => engine
             .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)

@@ -11,6 +11,7 @@ use clap::{Args, builder::BoolishValueParser};
 use neap_bucket::{ProtocolRules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_http::ApiError;
+use neap_identity::IdentityService;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QueryError, QuerySettings, StoreRequests};
 use neap_row_delete::RowDeleter;
@@ -137,6 +138,14 @@ impl QueryService {
             writes: Arc::clone(writes),
             engine: engine.with_deleter(Arc::clone(writes) as Arc<dyn RowDeleter>),
         })
+    }
+
+    /// Returns the service that signs users in; `None` if the options let no users sign in.
+    ///
+    /// # Errors
+    /// An option is invalid.
+    pub(crate) fn identity(&self) -> Result<Option<Arc<IdentityService>>, OptionsError> {
+        self.options.access.identity(&self.catalog)
     }
 
     /// Creates the function that answers the requests of `served`.
