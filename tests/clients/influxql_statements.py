@@ -160,6 +160,7 @@ class Statements:
             (4, self.windowed_subquery),
             (3, self.beside_transformations),
             (2, self.integral),
+            (2, self.forecast),
             (4, self.local),
             (3, self.mixed),
             (1, self.invalid),
@@ -554,6 +555,29 @@ class Statements:
         field = quoted(self.float([table]))
         where = self.where([table], True)
         return f"SELECT integral({field}{unit}) FROM {quoted(table)}{where} GROUP BY time({every})"
+
+    def forecast(self):
+        """`holt_winters` of windows. Seasons are only of values above zero: others can have infinite forecasts, which InfluxDB 1
+        can't return."""
+        table = self.one(list(TABLES))
+        if self.chance(0.5):
+            call = f"count({quoted(self.any_field([table]))})"
+            season = self.one([0, 1, 2, 3, 4])
+        else:
+            call = f"{self.one(['mean', 'sum', 'max'])}({quoted(self.number([table]))})"
+            season = self.one([0, 1])
+        name = self.one(["holt_winters", "holt_winters_with_fit"])
+        fields = f"{name}({call}, {self.rng.randrange(1, 6)}, {season})"
+        fills = ["", " fill(none)", " fill(null)", " fill(0)"] if season < 2 else [" fill(none)"]
+        if self.chance(0.2):
+            fields = f"{fields} * 2"
+        elif self.chance(0.2) and "count" not in call:
+            fields = f"{call}, {fields}"
+            # InfluxDB 1 shows the number next to forecasts, too.
+            fills.remove(" fill(0)")
+        every = self.one(["1m", "2m", "5m"])
+        group = f" GROUP BY time({every}){self.one(['', ', host'])}"
+        return f"SELECT {fields} FROM {quoted(table)}{self.where([table], True)}{group}{self.one(fills)}"
 
     def local(self):
         """Local times around a shift of a clock."""

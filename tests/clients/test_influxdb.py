@@ -71,6 +71,17 @@ class Databases(TestCase):
         self.assertEqual(caught.exception.code, 404)
         self.assertIn("database not found", str(caught.exception))
 
+    def test_the_default_policy_is_written_and_read(self):
+        client = prepared("v1-default")
+        client.create_retention_policy("week", "7d", 1, default=True)
+        defaults = {policy["name"]: policy["default"] for policy in client.get_list_retention_policies()}
+        self.assertEqual(defaults, {"autogen": False, "week": True})
+        client.write_points([{"measurement": "m", "fields": {"v": 1}}])
+        self.assertStored("v1-default/week", "SELECT count(*) AS n FROM m", [{"n": 1}])
+        self.assertEqual(list(client.query("SELECT count(v) FROM m").get_points())[0]["count"], 1)
+        client.alter_retention_policy("autogen", default=True)
+        self.assertEqual(list(client.query("SELECT count(v) FROM m").get_points()), [])
+
     def test_credentials_are_asked_for(self):
         with self.assertRaises(InfluxDBClientError) as caught:
             connect("v1-secret", password="wrong").write_points(points(1))

@@ -222,6 +222,50 @@ fn a_sign_out_at_one_process_is_seen_by_another() {
 }
 
 #[test]
+fn users_that_influxql_creates_sign_in_and_do_what_is_granted() {
+    let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &BASIC);
+    let boss = json!({"username": "boss", "password": "correct horse"});
+    assert_eq!(post(&neap, "/api/v3/configure/user", &boss).0, 200);
+    let token_of = |user: &Value| {
+        let (status, tokens) = post(&neap, "/api/v3/authorize", user);
+        assert_eq!(status, 200, "{tokens}");
+        text(&tokens, "accessToken").to_owned()
+    };
+    let influxql = |token: &str, q: &str| {
+        let request = neap.request("POST", "/query?db=home").body(q.to_owned());
+        Reply::receive(request.bearer_auth(token)).unwrap()
+    };
+    let by_boss = token_of(&boss);
+    for q in [
+        "CREATE DATABASE home; CREATE DATABASE secret",
+        "CREATE USER ann WITH PASSWORD 'battery staple'; GRANT READ ON home TO ann",
+    ] {
+        let done = influxql(&by_boss, q).text();
+        assert!(!done.contains("error"), "{q}: {done}");
+    }
+    let reset = json!({
+        "username": "ann", "password": "battery staple", "newPassword": "purple monkey",
+    });
+    assert_eq!(
+        post(&neap, "/api/v3/authorize/reset-password", &reset).0,
+        200
+    );
+    let by_ann = token_of(&json!({"username": "ann", "password": "purple monkey"}));
+    let databases = influxql(&by_ann, "SHOW DATABASES").text();
+    assert!(
+        databases.contains("home") && !databases.contains("secret"),
+        "{databases}"
+    );
+    for q in ["SHOW MEASUREMENTS ON secret", "DROP USER boss"] {
+        assert_eq!(influxql(&by_ann, q).status, 403, "{q}");
+    }
+    let grants = influxql(&by_boss, "SHOW GRANTS FOR ann").text();
+    assert!(grants.contains(r#"["home","READ"]"#), "{grants}");
+    assert_eq!(influxql(&by_boss, "DROP USER ann").status, 200);
+    assert_eq!(status(&neap, &by_ann), 401);
+}
+
+#[test]
 fn the_endpoints_of_users_are_off_by_default() {
     let neap = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let body = json!({"username": "boss", "password": "correct horse"});
