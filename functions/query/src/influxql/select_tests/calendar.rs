@@ -112,7 +112,7 @@ async fn months_are_no_durations() {
         ),
         (
             "SELECT mean(temp) FROM home GROUP BY time(0mo)",
-            "duration must be greater than zero",
+            "invalid TIME call, expected a duration above zero",
         ),
     ] {
         let refused = instance.refused(statement).await;
