@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::tests::instance::QueryTestInstance;
 
 /// Statements that InfluxDB 3 rejects and Neap answers.
-const ONLY_IN_NEAP: [&str; 1] = ["v3-slimit"];
+const ONLY_IN_NEAP: [&str; 3] = ["v3-slimit", "v3-holt", "v3-ema"];
 
 /// The path of a folder next to the repository.
 fn outside(path: &str) -> PathBuf {
