@@ -1,7 +1,12 @@
 //! Reads the input text of a command from an argument, files, or the standard input.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
+use neap_file_formats::{Compression, FileInput, ReadError};
 use neap_server::console::Console;
 
 use crate::{client::InputSource, commands::CommandError};
@@ -26,7 +31,8 @@ pub(super) struct InputText<'a> {
 }
 
 impl InputText<'_> {
-    /// Opens the sources and returns their total size in bytes, if known.
+    /// Opens the sources and returns their total size in bytes, if known. Files that are compressed with gzip or zstd are
+    /// decompressed.
     pub(super) fn open(
         &self,
         console: &mut Console,
@@ -67,12 +73,8 @@ impl InputText<'_> {
                 path: name.clone(),
                 error,
             };
-            let file = File::open(path).map_err(failed)?;
-            let metadata = file.metadata().map_err(failed)?;
-            // A pipe has no length.
-            let bytes = metadata.is_file().then_some(metadata.len());
+            let (reader, bytes) = open_file(path).map_err(failed)?;
             total = total.zip(bytes).map(|(total, bytes)| total.saturating_add(bytes));
-            let reader = Box::new(file);
             sources.push(InputSource { name, reader });
         }
         Ok((sources, total))
@@ -100,6 +102,23 @@ impl InputText<'_> {
             Ok(text)
         }
     }
+}
+
+/// Opens a file, and returns the number of bytes that it contains, if known.
+fn open_file(path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        // A pipe has no length. Its start isn't examined, because lines are sent as they arrive.
+        return Ok((Box::new(file), None));
+    }
+    let opened = FileInput::File(file).into_reader();
+    let (compression, reader) = opened.map_err(|error| match error {
+        ReadError::Io(error) => error,
+        error => io::Error::other(error),
+    })?;
+    let is_plain = compression == Compression::None;
+    Ok((reader, is_plain.then_some(metadata.len())))
 }
 
 /// Quotes a text as one shell argument; returns a placeholder for a text that would fill the terminal.

@@ -94,6 +94,17 @@ impl FileInput {
         }))
     }
 
+    /// Returns the compression of the input as a whole, and a reader of its decompressed contents.
+    ///
+    /// # Errors
+    ///
+    /// The start of the input can't be read.
+    pub fn into_reader(mut self) -> Result<(Compression, Box<dyn Read + Send>), ReadError> {
+        let compression = Compression::sniff(&self.peek()?);
+        let plain = self.decompress(&Arc::default(), None)?;
+        Ok((compression, plain.into_stream()))
+    }
+
     /// Reads the whole input.
     pub(crate) fn into_bytes(self) -> io::Result<Self> {
         let mut contents = Vec::new();

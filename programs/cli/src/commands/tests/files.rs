@@ -1,4 +1,6 @@
-//! Tests of files of rows.
+//! Tests of files of rows and lines.
+
+use std::io::Write as _;
 
 use super::*;
 
@@ -34,6 +36,33 @@ fn rows_of_a_file_are_written_as_lines_in_nanoseconds() {
         body(&requests[0]),
         "home,room=attic celsius=21.5 1700000000000000000\n"
     );
+}
+
+#[test]
+fn compressed_line_protocol_is_written_as_its_lines() {
+    const LINES: &str = "home,room=attic celsius=21.5 1\nhome,room=attic celsius=22 2\n";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(LINES.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = zstd::encode_all(LINES.as_bytes(), 1).unwrap();
+    let (folder, cut_off) = file("cut.lp.gz", "");
+    std::fs::write(&cut_off, &gzip[..12]).unwrap();
+    for (name, contents) in [
+        ("a.lp.gz", gzip.as_slice()),
+        ("a.lp.zst", &zstd),
+        ("no_extension", &gzip),
+        ("a.lp", LINES.as_bytes()),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, contents).unwrap();
+        let args = ["--file", path.to_str().unwrap()];
+        let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
+        assert_eq!((status, err.as_str()), (0, ""), "{name}");
+        assert_eq!(body(&requests[0]), LINES, "{name}");
+    }
+    let (status, err, _) = write(&["--file", &cut_off], "", &[]);
+    assert_eq!(status, FAILED);
+    assert!(err.contains("the compressed file is cut off"), "{err}");
 }
 
 #[test]
