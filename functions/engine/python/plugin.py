@@ -24,9 +24,13 @@ class PluginError(Exception):
 
 
 def describe(error):
-    """Formats an exception as InfluxDB does: its type and its message."""
+    """Formats an exception as InfluxDB does: its type and its message. The command that installs a missing package follows."""
     try:
         text = str(error)
+        # A name with a dot is that of a module of an installed package.
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if isinstance(name, str) and name.isidentifier():
+            text += f". If it is a Python package, install it with: neap install package {name}"
     except Exception:
         text = "<exception str() failed>"
     return f"{type(error).__qualname__}: {text}"

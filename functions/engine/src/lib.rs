@@ -25,6 +25,8 @@ mod specification;
 mod tests;
 mod worker;
 
+#[doc(hidden)]
+pub use code::decode_registry_files;
 pub use code::{
     PluginCodeError, PluginCodeSettings, PluginCodeStore, PluginRepository, PluginRepositoryError,
     PluginSource, PluginSourceFile, files_on_disk,
@@ -34,7 +36,7 @@ pub use delivery::{SegmentDelivery, WorkReport};
 pub use engine::{Engine, EngineParts};
 pub use packages::{
     MAX_PACKAGE_BYTES, MAX_PACKAGES, PackageError, PackageManager, PackageManagerError,
-    PackageSettings, PythonEnvironment,
+    PackageRequirement, PackageSettings, PythonEnvironment, RequirementError,
 };
 pub use plugin_runtime::{PluginCall, PluginCallError, PluginRuntime, PythonPluginRuntime};
 pub use routes::{EngineRoutes, PluginRequest, RequestDispatcher, RequestTrigger, routes};

@@ -7,7 +7,11 @@ use neap_catalog::{MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, NewPlugin, PluginFileEntr
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{PluginCodeError, path::PluginPath};
+use super::{
+    PluginCodeError,
+    manifest::{MANIFEST, PluginManifest},
+    path::PluginPath,
+};
 
 /// The file that makes a folder a package and holds the functions of the plugin.
 pub(super) const INIT: &str = "__init__.py";
@@ -149,6 +153,39 @@ impl PluginSource {
         })
     }
 
+    /// Returns the manifest of the plugin at `path` below these files, or of these files themselves.
+    ///
+    /// # Errors
+    /// `Invalid`: the manifest can't be parsed.
+    pub(super) fn manifest_of(
+        &self,
+        path: Option<&str>,
+    ) -> Result<Option<PluginManifest>, PluginCodeError> {
+        let manifest = match path {
+            Some(path) if self.files.contains_key(path) => beside(path),
+            Some(folder) => format!("{folder}/{MANIFEST}"),
+            None => MANIFEST.to_owned(),
+        };
+        let text = self.files.get(&manifest);
+        text.map(|text| PluginManifest::parse(text)).transpose()
+    }
+
+    /// Returns the code that runs: a file, a package, or the only Python file of another folder with a manifest.
+    ///
+    /// # Errors
+    /// `NoInit`; `Invalid` if the manifest can't be parsed.
+    pub(super) fn entry_point(self, name: &str) -> Result<Self, PluginCodeError> {
+        if self.require_plugin(name).is_err()
+            && let Some(manifest) = self.manifest_of(None)?
+            && let Some(file) = only_python_file(self.files.keys().map(String::as_str), &manifest)
+            && let Some(single) = self.below(file)
+        {
+            return Ok(single);
+        }
+        self.require_plugin(name)?;
+        Ok(self)
+    }
+
     /// Returns the hash that identifies the code: SHA-256 over the package flag, then each path and content with its
     /// length before it.
     pub fn hash(&self) -> CodeHash {
@@ -175,6 +212,25 @@ impl PluginSource {
             files: files.collect(),
         }
     }
+}
+
+/// Returns the path of the manifest in the folder of a file.
+pub(super) fn beside(path: &str) -> String {
+    path.rsplit_once('/').map_or_else(
+        || MANIFEST.to_owned(),
+        |(folder, _)| format!("{folder}/{MANIFEST}"),
+    )
+}
+
+/// Returns the Python file at the top of a folder, if there is exactly one that the manifest does not exclude.
+pub(super) fn only_python_file<'a>(
+    paths: impl Iterator<Item = &'a str>,
+    manifest: &PluginManifest,
+) -> Option<&'a str> {
+    let is_top = |path: &&str| path.ends_with(".py") && !path.contains('/');
+    let mut files = paths.filter(is_top).filter(|path| !manifest.excludes(path));
+    let first = files.next()?;
+    files.next().is_none().then_some(first)
 }
 
 #[cfg(test)]
@@ -240,6 +296,40 @@ mod tests {
         assert_eq!(all.below("su"), None);
         let deep = PluginSource::single("y.py", "Y".to_owned()).unwrap();
         assert_eq!(all.below("sub/x/y.py"), Some(deep));
+    }
+
+    #[test]
+    fn a_folder_with_a_manifest_runs_its_only_python_file() {
+        let manifest = "manifest_schema_version = \"1.2\"\n[plugin]\nname = \"p\"\nversion = \"1.0.0\"\nexclude = [\"test_*\"]\n";
+        let single = PluginSource::single("a.py", "A".to_owned()).unwrap();
+        let with =
+            |files: &[(&str, &str)]| folder(&[&[(MANIFEST, manifest)], files].concat()).unwrap();
+        let one = with(&[
+            ("a.py", "A"),
+            ("test_a.py", ""),
+            ("data/b.py", ""),
+            ("c.toml", ""),
+        ]);
+        assert_eq!(one.clone().entry_point("p").unwrap(), single);
+        assert!(one.manifest_of(None).unwrap().is_some());
+        assert!(one.manifest_of(Some("a.py")).unwrap().is_some());
+        assert!(one.manifest_of(Some("data/b.py")).unwrap().is_none());
+        let package = with(&[("__init__.py", ""), ("a.py", "A")]);
+        assert_eq!(package.clone().entry_point("p").unwrap(), package);
+        for none in [
+            with(&[("a.py", "A"), ("b.py", "")]),
+            with(&[("data/b.py", "")]),
+            folder(&[("a.py", "A")]).unwrap(),
+        ] {
+            let error = none.entry_point("p");
+            assert!(matches!(error, Err(PluginCodeError::NoInit(name)) if name == "p"));
+        }
+        let broken = folder(&[(MANIFEST, "x"), ("a.py", "")]).unwrap().entry_point("p");
+        assert!(matches!(broken, Err(PluginCodeError::Invalid(_))));
+        let tree = folder(&[("pack/manifest.toml", manifest), ("pack/a.py", "A")]).unwrap();
+        assert!(tree.manifest_of(Some("pack")).unwrap().is_some());
+        assert!(tree.manifest_of(Some("pack/a.py")).unwrap().is_some());
+        assert!(tree.manifest_of(None).unwrap().is_none());
     }
 
     proptest! {

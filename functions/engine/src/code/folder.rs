@@ -12,7 +12,8 @@ use std::{
 use super::{
     PluginCodeError, PluginSource, PluginSourceFile,
     blocking_io::blocking,
-    files::INIT,
+    files::{INIT, only_python_file},
+    manifest::{MANIFEST, PluginManifest},
     path::{PluginPath, existing_below},
 };
 use crate::PluginOnDisk;
@@ -32,6 +33,10 @@ impl PluginFolder {
         Self(Arc::new(path))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Returns a plugin of this folder. Its version changes when one of its files is modified, added or removed.
     ///
     /// # Errors
@@ -39,10 +44,7 @@ impl PluginFolder {
     pub(super) async fn plugin(&self, path: &PluginPath) -> Result<PluginOnDisk, PluginCodeError> {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || {
-            let path = existing_below(&folder, &path)?;
-            if path.is_dir() {
-                require_init(&path)?;
-            }
+            let path = entry_point(existing_below(&folder, &path)?)?;
             let files = files_on_disk(&path)?.into_iter();
             let seen: Vec<FileFingerprint> =
                 files.map(|(path, metadata)| FileFingerprint::new(path, &metadata)).collect();
@@ -52,6 +54,26 @@ impl PluginFolder {
                 path,
                 version: format!("{:016x}", hasher.finish()).into(),
             })
+        })
+        .await
+    }
+
+    /// Reads the manifest of a plugin of this folder. A file at the top of this folder has none.
+    ///
+    /// # Errors
+    /// `PathTraversal`, `NotFound`, `Io`, and `Invalid` if the manifest can't be parsed.
+    pub(super) async fn manifest(
+        &self,
+        path: &PluginPath,
+    ) -> Result<Option<PluginManifest>, PluginCodeError> {
+        let (folder, path) = (Arc::clone(&self.0), path.clone());
+        blocking(move || {
+            let plugin = existing_below(&folder, &path)?;
+            match plugin.parent() {
+                _ if plugin.is_dir() => manifest_in(&plugin),
+                Some(parent) if parent != folder.as_path() => manifest_in(parent),
+                _ => Ok(None),
+            }
         })
         .await
     }
@@ -89,22 +111,103 @@ impl FileFingerprint {
 /// # Errors
 /// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
 pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
-    let found = existing_below(folder, path)?;
+    let found = entry_point(existing_below(folder, path)?)?;
     if !fs::metadata(&found).map_err(failed)?.is_dir() {
         let content = read_text(&found)?;
         let name = found.file_name().unwrap_or_default().to_string_lossy();
         return PluginSource::single(&name, content);
     }
-    require_init(&found)?;
-    let mut files = Vec::new();
-    for (path, _) in files_on_disk(&found)? {
-        let relative = path.strip_prefix(&found).unwrap_or(&path);
-        files.push(PluginSourceFile {
-            path: relative.to_string_lossy().into_owned(),
-            content: read_text(&path)?,
-        });
+    read_files(&found, files_on_disk(&found)?, |_| true)
+}
+
+/// Reads the folder of a plugin at a path below a folder, with all files that belong to the plugin.
+///
+/// # Errors
+/// As [`read`]; `Invalid` if the folder has no manifest, or a file is no text.
+pub(super) fn read_whole(
+    folder: &Path,
+    path: &PluginPath,
+) -> Result<PluginSource, PluginCodeError> {
+    let found = existing_below(folder, path)?;
+    let Some(manifest) = manifest_in(&found)? else {
+        let name = path.as_str();
+        return Err(PluginCodeError::Invalid(format!(
+            "'{name}' has no {MANIFEST}"
+        )));
+    };
+    let belongs = |path: &str| !manifest.excludes(path);
+    read_files(&found, list_files(&found, |_| true)?, belongs)
+}
+
+/// Lists the plugins of a checkout by path: its folders with a manifest, and those of its folders.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn list_plugins(
+    checkout: &Path,
+) -> Result<Vec<(String, PluginManifest)>, PluginCodeError> {
+    let mut folders = folders_in(checkout).map_err(failed)?;
+    for author in folders.clone() {
+        folders.extend(folders_in(&author).map_err(failed)?);
     }
-    PluginSource::folder(files)
+    folders.truncate(MAX_ENTRIES);
+    folders.sort();
+    let mut plugins = Vec::new();
+    for folder in folders {
+        let path = folder.strip_prefix(checkout).unwrap_or(&folder).to_string_lossy();
+        match manifest_in(&folder) {
+            Ok(Some(manifest)) => plugins.push((path.into_owned(), manifest)),
+            Ok(None) => {}
+            // The other plugins are listed.
+            Err(error) => tracing::warn!(%path, %error, "the manifest of a plugin can't be read"),
+        }
+    }
+    Ok(plugins)
+}
+
+fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.take(MAX_ENTRIES).flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(folders.map(|folder| folder.path()).collect())
+}
+
+fn read_files(
+    folder: &Path,
+    files: Vec<(PathBuf, fs::Metadata)>,
+    belongs: impl Fn(&str) -> bool,
+) -> Result<PluginSource, PluginCodeError> {
+    let mut read = Vec::new();
+    for (file, _) in files {
+        let path = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().into_owned();
+        if belongs(&path) {
+            let content = read_text(&file)?;
+            read.push(PluginSourceFile { path, content });
+        }
+    }
+    PluginSource::folder(read)
+}
+
+/// Returns what runs at a path: a file, a package, or the only Python file of another folder with a manifest.
+fn entry_point(path: PathBuf) -> Result<PathBuf, PluginCodeError> {
+    if !path.is_dir() || path.join(INIT).is_file() {
+        return Ok(path);
+    }
+    let manifest = manifest_in(&path)?;
+    let entries = fs::read_dir(&path).map_err(failed)?.take(MAX_ENTRIES).flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let names: Vec<_> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
+    manifest
+        .and_then(|manifest| only_python_file(names.iter().map(String::as_str), &manifest))
+        .map(|name| path.join(name))
+        .ok_or_else(|| PluginCodeError::NoInit(path.display().to_string()))
+}
+
+fn manifest_in(folder: &Path) -> Result<Option<PluginManifest>, PluginCodeError> {
+    let path = folder.join(MANIFEST);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    PluginManifest::parse(&read_text(&path)?).map(Some)
 }
 
 fn read_text(path: &Path) -> Result<String, PluginCodeError> {
@@ -115,17 +218,11 @@ fn read_text(path: &Path) -> Result<String, PluginCodeError> {
             "'{name}' has {bytes} bytes"
         )));
     }
-    fs::read_to_string(path).map_err(failed)
+    fs::read_to_string(path)
+        .map_err(|error| PluginCodeError::Io(format!("{}: {error}", path.display())))
 }
 
-fn require_init(package: &Path) -> Result<(), PluginCodeError> {
-    if package.join(INIT).is_file() {
-        return Ok(());
-    }
-    Err(PluginCodeError::NoInit(package.display().to_string()))
-}
-
-fn failed(error: io::Error) -> PluginCodeError {
+pub(super) fn failed(error: io::Error) -> PluginCodeError {
     PluginCodeError::Io(error.to_string())
 }
 
@@ -135,6 +232,13 @@ fn failed(error: io::Error) -> PluginCodeError {
 /// # Errors
 /// `Io`, and `Invalid` if there are too many files and folders.
 pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, PluginCodeError> {
+    list_files(plugin, |path| path.extension().is_some_and(|it| it == "py"))
+}
+
+fn list_files(
+    plugin: &Path,
+    is_wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<(PathBuf, fs::Metadata)>, PluginCodeError> {
     let metadata = fs::metadata(plugin).map_err(failed)?;
     if !metadata.is_dir() {
         return Ok(vec![(plugin.to_owned(), metadata)]);
@@ -153,7 +257,7 @@ pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, Plug
             let (path, metadata) = (entry.path(), entry.metadata().map_err(failed)?);
             if metadata.is_dir() && entry.file_name() != PYCACHE {
                 folders.push(path);
-            } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
+            } else if metadata.is_file() && is_wanted(&path) {
                 files.push((path, metadata));
             }
         }
@@ -212,6 +316,37 @@ mod tests {
         let files = plugins.files(&path("pack")).await.unwrap();
         let names: Vec<_> = files.iter().map(|(path, _)| path).collect();
         assert_eq!(names, [INIT, "deep/x.py", "deep/y.py"]);
+    }
+
+    const ONE: &str = "manifest_schema_version = \"1.2\"\n[plugin]\nname = \"one\"\nversion = \"1.0.0\"\nexclude = [\"test_*\"]\n";
+
+    #[tokio::test]
+    async fn a_folder_with_a_manifest_runs_its_only_python_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = PluginFolder::new(folder.path().to_owned());
+        for (name, content) in [
+            ("a/one/manifest.toml", ONE),
+            ("a/one/one.py", "1"),
+            ("a/one/test_one.py", "2"),
+            ("manifest.toml", ONE),
+            ("top.py", "3"),
+        ] {
+            touch(&folder.path().join(name), content, 1);
+        }
+        let run = plugins.plugin(&path("a/one")).await.unwrap();
+        assert_eq!(run, plugins.plugin(&path("a/one/one.py")).await.unwrap());
+        let files = plugins.files(&path("a/one")).await.unwrap();
+        assert_eq!(files.iter().collect::<Vec<_>>(), [("one.py", "1")]);
+        for (plugin, has_manifest) in [("a/one", true), ("a/one/one.py", true), ("top.py", false)] {
+            let manifest = plugins.manifest(&path(plugin)).await.unwrap();
+            assert_eq!(manifest.is_some(), has_manifest, "{plugin}");
+        }
+        let whole = read_whole(folder.path(), &path("a/one")).unwrap();
+        let names: Vec<_> = whole.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [MANIFEST, "one.py"]);
+        touch(&folder.path().join("a/one/two.py"), "", 1);
+        let two = plugins.plugin(&path("a/one")).await;
+        assert!(matches!(two, Err(PluginCodeError::NoInit(_))));
     }
 
     #[tokio::test]

@@ -7,6 +7,9 @@
 //!                                                     the trigger names the hash
 //! ```
 //!
+//! A folder with a manifest may be a plugin of one file. An installation copies a plugin of the repository to one of the
+//! first two places.
+//!
 //! Code from outside the plugin folder is an object, named by the hash of its files. A trigger runs the code that it
 //! was created with, on every instance, until its code is updated. Objects never change. The object of a trigger is put
 //! again right before the trigger is committed, because that makes it too young to be collected.
@@ -16,8 +19,12 @@ mod cache;
 mod error;
 mod files;
 mod folder;
+mod install;
+mod installed_folder;
+mod manifest;
 mod object;
 mod path;
+mod registry;
 mod repository;
 mod uploads;
 
@@ -29,11 +36,15 @@ use neap_catalog::Catalog;
 pub use error::PluginCodeError;
 pub use files::{PluginSource, PluginSourceFile};
 pub use folder::files_on_disk;
+pub(crate) use install::InstalledPlugin;
+pub use registry::decode_registry_files;
+pub(crate) use repository::AvailablePlugin;
 pub use repository::{PluginRepository, PluginRepositoryError};
 
 use crate::PluginOnDisk;
 use cache::CodeCache;
 use folder::PluginFolder;
+use manifest::PluginManifest;
 use path::PluginPath;
 use repository::RepositoryClient;
 
@@ -154,6 +165,29 @@ impl PluginCodeStore {
                 Ok(Some(hash))
             }
         }
+    }
+
+    /// Returns the manifest of a plugin by the plugin's name; `None` if it has none.
+    ///
+    /// # Errors
+    /// There is no such plugin, or its manifest can't be read.
+    pub(crate) async fn manifest(
+        &self,
+        plugin: &str,
+    ) -> Result<Option<PluginManifest>, PluginCodeError> {
+        if let Some(path) = plugin.strip_prefix(REPOSITORY_PREFIX) {
+            self.require_other_sources()?;
+            return self.repository.manifest(&PluginPath::parse(path)?).await;
+        }
+        let path = PluginPath::parse(plugin)?;
+        let (first, rest) = path.split_first();
+        if !self.folder_only
+            && let Some((_, files)) = self.upload_of(first).await?
+        {
+            return files.manifest_of(rest);
+        }
+        let folder = self.folder.as_ref().ok_or(PluginCodeError::NoPluginFolder)?;
+        folder.manifest(&path).await
     }
 
     /// Rejects code from outside the plugin folder if only that folder is allowed.

@@ -39,6 +39,16 @@ impl PluginPath {
         &self.0
     }
 
+    /// Returns the last component.
+    pub(super) fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Returns whether the path names a Python file.
+    pub(super) fn is_python_file(&self) -> bool {
+        self.0.ends_with(".py")
+    }
+
     /// Returns the first component, and the rest if there is one.
     pub(super) fn split_first(&self) -> (&str, Option<&str>) {
         match self.0.split_once('/') {

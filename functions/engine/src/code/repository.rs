@@ -1,23 +1,48 @@
-//! The repository of `gh:` plugins: a local checkout, or its files over HTTPS.
+//! The repository of `gh:` plugins: a local checkout, or files and a registry over HTTPS.
+//!
+//! ```text
+//!             checkout             address
+//!   x/a.py    DIR/x/a.py           ADDRESS/x/a.py, manifest ADDRESS/x/manifest.toml
+//!   x/a       DIR/x/a, a folder    a in the registry of ADDRESS/index.json: the files of a folder can't be listed over HTTPS
+//! ```
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use neap_bucket::World;
 use neap_catalog::MAX_PLUGIN_BYTES;
 use reqwest::{Client, Response, Url};
+use semver::{Version, VersionReq};
+use serde::Serialize;
 
-use super::{PluginCodeError, PluginSource, blocking_io::blocking, folder, path::PluginPath};
+use super::{
+    PluginCodeError, PluginSource,
+    blocking_io::blocking,
+    files::beside,
+    folder::{self, PluginFolder},
+    manifest::{
+        PluginDependencies, PluginDependency, PluginDescription, PluginManifest, PluginName,
+    },
+    path::PluginPath,
+    registry::{MAX_ARCHIVE_BYTES, MAX_INDEX_BYTES, RegistryIndex},
+};
+use crate::packages::PackageRequirement;
 
 /// The public plugin repository, which is the default of InfluxDB 3 Core.
 const PUBLIC: &str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/";
+
+/// The index of the registry of these plugins.
+const PUBLIC_INDEX: &str =
+    "https://github.com/influxdata/influxdb3_plugins/releases/download/registry/index.json";
+
+/// The name of the index of a registry.
+const INDEX: &str = "index.json";
 
 /// The location of `gh:` plugins.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PluginRepository {
     /// A checkout of the repository. Its plugins may be packages.
     Folder(PathBuf),
-    /// The base URL; the path of a plugin is appended to it. Each plugin is a single file, because the files of a
-    /// package can't be listed over HTTP.
+    /// The base URL; the path of a file is appended to it. Other plugins are in the registry there.
     Url(String),
 }
 
@@ -80,7 +105,13 @@ impl RepositoryClient {
         Self { place, time, world }
     }
 
-    /// Fetches the current files of a plugin.
+    /// Returns a client of another place, or of the same one.
+    pub(super) fn at(&self, place: Option<PluginRepository>) -> Self {
+        let place = place.unwrap_or_else(|| self.place.clone());
+        Self::new(place, self.time, self.world.clone())
+    }
+
+    /// Fetches the current code of a plugin.
     ///
     /// # Errors
     /// There is no such plugin, the repository answers with an error or not in time, or the plugin is too large.
@@ -90,48 +121,212 @@ impl RepositoryClient {
                 let (checkout, path) = (checkout.clone(), path.clone());
                 blocking(move || folder::read(&checkout, &path)).await
             }
-            PluginRepository::Url(base) => {
-                let fetched = self.world.timeout(self.time, fetch(base, path)).await;
-                let late =
-                    || PluginCodeError::Repository(format!("no answer within {:?}", self.time));
-                let content = fetched.ok_or_else(late)??;
-                let name = path.as_str().rsplit('/').next().unwrap_or_default();
-                PluginSource::single(name, content)
+            PluginRepository::Url(base) if path.is_python_file() => {
+                let url = address(base, path.as_str())?;
+                let content = text(self.get(&url, MAX_PLUGIN_BYTES).await?, &url)?;
+                PluginSource::single(path.name(), content)
             }
+            PluginRepository::Url(_) => self.fetch_whole(path).await?.entry_point(path.as_str()),
+        }
+    }
+
+    /// Fetches the current manifest of a plugin. A file at the top of the repository has none.
+    ///
+    /// # Errors
+    /// Those of [`fetch`](Self::fetch); the manifest can't be parsed.
+    pub(super) async fn manifest(
+        &self,
+        path: &PluginPath,
+    ) -> Result<Option<PluginManifest>, PluginCodeError> {
+        match &self.place {
+            PluginRepository::Folder(checkout) => {
+                PluginFolder::new(checkout.clone()).manifest(path).await
+            }
+            PluginRepository::Url(base) if path.is_python_file() => {
+                if path.split_first().1.is_none() {
+                    return Ok(None);
+                }
+                let url = address(base, &beside(path.as_str()))?;
+                match self.get(&url, MAX_PLUGIN_BYTES).await {
+                    Ok(bytes) => PluginManifest::parse(&text(bytes, &url)?).map(Some),
+                    Err(PluginCodeError::Refused { status, .. }) if status.starts_with('4') => {
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            PluginRepository::Url(_) => self.fetch_whole(path).await?.manifest_of(None),
+        }
+    }
+
+    /// Fetches all files of a plugin that is a folder.
+    ///
+    /// # Errors
+    /// Those of [`fetch`](Self::fetch); the plugin has no manifest, or its archive has another hash than the index names.
+    pub(super) async fn fetch_whole(
+        &self,
+        path: &PluginPath,
+    ) -> Result<PluginSource, PluginCodeError> {
+        match &self.place {
+            PluginRepository::Folder(checkout) => {
+                let (checkout, path) = (checkout.clone(), path.clone());
+                blocking(move || folder::read_whole(&checkout, &path)).await
+            }
+            PluginRepository::Url(base) => {
+                let name = PluginName::try_from(path.name().to_owned())
+                    .map_err(|error| PluginCodeError::Invalid(error.to_string()))?;
+                self.fetch_version(&index_of(base)?, &name, &VersionReq::STAR).await
+            }
+        }
+    }
+
+    /// Fetches all files of a plugin that the plugin at `path` needs: in a checkout, from the folder beside it.
+    ///
+    /// # Errors
+    /// Those of [`fetch_whole`](Self::fetch_whole).
+    pub(super) async fn fetch_dependency(
+        &self,
+        path: &PluginPath,
+        needed: &PluginDependency,
+    ) -> Result<PluginSource, PluginCodeError> {
+        match &self.place {
+            PluginRepository::Folder(_) => {
+                let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+                let beside = PluginPath::parse(&format!("./{folder}/{}", needed.name))?;
+                self.fetch_whole(&beside).await
+            }
+            PluginRepository::Url(base) => {
+                // A copy of the public repository has all of its plugins.
+                let index = if needed.index_url == PUBLIC_INDEX {
+                    index_of(base)?
+                } else {
+                    needed.index_url.parse().map_err(|_| no_address())?
+                };
+                self.fetch_version(&index, &needed.name, &needed.version).await
+            }
+        }
+    }
+
+    /// Lists the plugins of the repository.
+    ///
+    /// # Errors
+    /// The repository answers with an error or not in time, or has no valid index.
+    pub(super) async fn available(&self) -> Result<Vec<AvailablePlugin>, PluginCodeError> {
+        match &self.place {
+            PluginRepository::Folder(checkout) => {
+                let checkout = checkout.clone();
+                let listed = blocking(move || folder::list_plugins(&checkout)).await?;
+                let plugins = listed.into_iter().map(|(path, manifest)| {
+                    AvailablePlugin::new(&path, manifest.plugin, manifest.dependencies)
+                });
+                Ok(plugins.collect())
+            }
+            PluginRepository::Url(base) => {
+                let index = self.index(&index_of(base)?).await?;
+                let plugins = index.newest_of_all().cloned().map(|entry| {
+                    let name = entry.plugin.name.to_string();
+                    AvailablePlugin::new(&name, entry.plugin, entry.dependencies)
+                });
+                Ok(plugins.collect())
+            }
+        }
+    }
+
+    async fn index(&self, url: &Url) -> Result<RegistryIndex, PluginCodeError> {
+        let bytes = self.get(url, MAX_INDEX_BYTES).await?;
+        RegistryIndex::parse(&bytes)
+            .map_err(|reason| PluginCodeError::Repository(format!("{}: {reason}", shown(url))))
+    }
+
+    async fn fetch_version(
+        &self,
+        index_url: &Url,
+        name: &PluginName,
+        version: &VersionReq,
+    ) -> Result<PluginSource, PluginCodeError> {
+        let index = self.index(index_url).await?;
+        let missing =
+            || PluginCodeError::NotFound(format!("{name} {version} in {}", shown(index_url)));
+        let entry = index.newest(name, version).ok_or_else(missing)?.clone();
+        let url = index.artifact(&entry).ok_or_else(no_address)?;
+        let archive = self.get(&url, MAX_ARCHIVE_BYTES).await?;
+        blocking(move || entry.unpack(&archive)).await
+    }
+
+    /// Fetches a file. Only a repository with a plain address refers to plain addresses.
+    async fn get(&self, url: &Url, max_bytes: u64) -> Result<Vec<u8>, PluginCodeError> {
+        let is_plain =
+            matches!(&self.place, PluginRepository::Url(base) if base.starts_with("http://"));
+        let fetched = self.world.timeout(self.time, fetch(url, max_bytes, !is_plain)).await;
+        let late = || {
+            let (url, time) = (shown(url), self.time);
+            PluginCodeError::Repository(format!("{url}: no answer within {time:?}"))
+        };
+        fetched.ok_or_else(late)?
+    }
+}
+
+/// A plugin of the repository.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AvailablePlugin {
+    /// The name with which it is installed.
+    plugin: String,
+    version: Version,
+    triggers: Vec<String>,
+    /// The Python packages that it needs.
+    python: Vec<PackageRequirement>,
+    /// The plugins that it needs.
+    plugins: Vec<PluginName>,
+    description: String,
+}
+
+impl AvailablePlugin {
+    fn new(path: &str, plugin: PluginDescription, dependencies: PluginDependencies) -> Self {
+        let plugins = dependencies.plugins.into_iter().map(|needed| needed.name);
+        Self {
+            plugin: format!("gh:{path}"),
+            version: plugin.version,
+            triggers: plugin.triggers,
+            python: dependencies.python,
+            plugins: plugins.collect(),
+            description: plugin.description,
         }
     }
 }
 
-async fn fetch(base: &str, path: &PluginPath) -> Result<String, PluginCodeError> {
-    let url = address(base, path)?;
+async fn fetch(url: &Url, max_bytes: u64, https_only: bool) -> Result<Vec<u8>, PluginCodeError> {
     let failed = |error: reqwest::Error| {
         // The text of the error holds the URL with its secrets, so the URL is removed.
-        PluginCodeError::Repository(format!("{}: {}", shown(&url), error.without_url()))
+        PluginCodeError::Repository(format!("{}: {}", shown(url), error.without_url()))
     };
-    let client = Client::builder().build().map_err(failed)?;
+    let client = Client::builder().https_only(https_only).build().map_err(failed)?;
     let mut response = client.get(url.clone()).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(PluginCodeError::Refused {
             status: response.status().to_string(),
-            url: shown(&url),
+            url: shown(url),
         });
     }
-    let body = read(&mut response, &url, failed).await?;
-    let no_text = |_| PluginCodeError::Repository(format!("{}: not valid UTF-8", shown(&url)));
-    String::from_utf8(body).map_err(no_text)
+    read(&mut response, url, max_bytes, failed).await
+}
+
+fn text(bytes: Vec<u8>, url: &Url) -> Result<String, PluginCodeError> {
+    let no_text = |_| PluginCodeError::Repository(format!("{}: not valid UTF-8", shown(url)));
+    String::from_utf8(bytes).map_err(no_text)
 }
 
 async fn read(
     response: &mut Response,
     url: &Url,
+    max_bytes: u64,
     failed: impl Fn(reqwest::Error) -> PluginCodeError,
 ) -> Result<Vec<u8>, PluginCodeError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(&failed)? {
-        if body.len() as u64 + chunk.len() as u64 > MAX_PLUGIN_BYTES {
+        if body.len() as u64 + chunk.len() as u64 > max_bytes {
             let url = shown(url);
             return Err(PluginCodeError::Repository(format!(
-                "{url}: more than {MAX_PLUGIN_BYTES} bytes"
+                "{url}: more than {max_bytes} bytes"
             )));
         }
         body.extend_from_slice(&chunk);
@@ -139,93 +334,26 @@ async fn read(
     Ok(body)
 }
 
-fn address(base: &str, path: &PluginPath) -> Result<Url, PluginCodeError> {
-    let no_address =
-        || PluginCodeError::Repository("the repository has no valid address".to_owned());
+fn address(base: &str, path: &str) -> Result<Url, PluginCodeError> {
     let mut url: Url = base.parse().map_err(|_| no_address())?;
     let mut segments = url.path_segments_mut().map_err(|()| no_address())?;
-    segments.pop_if_empty().extend(path.as_str().split('/'));
+    segments.pop_if_empty().extend(path.split('/'));
     drop(segments);
     Ok(url)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use axum::{Router, http::StatusCode, routing::get};
-
-    use super::*;
-
-    fn path(text: &str) -> PluginPath {
-        PluginPath::parse(text).unwrap()
-    }
-
-    fn repository(place: &str) -> RepositoryClient {
-        let time = Duration::from_secs(30);
-        RepositoryClient::new(place.parse().unwrap(), time, World::system())
-    }
-
-    #[test]
-    fn an_address_is_made_of_parts_and_shown_without_secrets() {
-        for base in [
-            "https://u:secret@plugins.example/a",
-            "https://u:secret@plugins.example/a/",
-        ] {
-            let url = address(base, &path("x y/b?.py")).unwrap();
-            assert_eq!(shown(&url), "https://plugins.example/a/x%20y/b%3F.py");
-            let place: PluginRepository = base.parse().unwrap();
-            assert!(!format!("{place:?}").contains("secret"));
-        }
-        let place: PluginRepository = "file:///srv/plugins".parse().unwrap();
-        assert_eq!(place, PluginRepository::Folder("/srv/plugins".into()));
-        let place: PluginRepository = "plugins".parse().unwrap();
-        assert_eq!(place, PluginRepository::Folder("plugins".into()));
-    }
-
-    #[tokio::test]
-    async fn a_checkout_has_files_and_packages() {
-        let checkout = tempfile::tempdir().unwrap();
-        fs::create_dir_all(checkout.path().join("examples/pack/sub")).unwrap();
-        for (name, content) in [
-            ("one.py", "1"),
-            ("pack/__init__.py", "from .sub import x"),
-            ("pack/sub/x.py", "2"),
-            ("pack/README.md", "text"),
-        ] {
-            fs::write(checkout.path().join("examples").join(name), content).unwrap();
-        }
-        let repository = repository(&format!("file://{}", checkout.path().display()));
-        let one = repository.fetch(&path("examples/one.py")).await.unwrap();
-        assert_eq!(one.iter().collect::<Vec<_>>(), [("one.py", "1")]);
-        let pack = repository.fetch(&path("examples/pack")).await.unwrap();
-        let names: Vec<_> = pack.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["__init__.py", "sub/x.py"]);
-        let none = repository.fetch(&path("examples/two.py")).await;
-        assert!(matches!(none, Err(PluginCodeError::NotFound(_))));
-    }
-
-    #[tokio::test]
-    async fn files_are_fetched_over_http_up_to_a_size() {
-        let large = "x".repeat(usize::try_from(MAX_PLUGIN_BYTES).unwrap() + 1);
-        let routes = Router::new()
-            .route("/main/a/one.py", get(async || "x = 1"))
-            .route("/main/large.py", get(async move || large))
-            .route("/main/closed.py", get(async || StatusCode::FORBIDDEN));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/main", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        let repository = repository(&base);
-        let one = repository.fetch(&path("a/one.py")).await.unwrap();
-        assert_eq!(one.iter().collect::<Vec<_>>(), [("one.py", "x = 1")]);
-        let error = async |name| repository.fetch(&path(name)).await.unwrap_err().to_string();
-        assert_eq!(
-            error("none.py").await,
-            format!("error fetching plugin from repository: 404 Not Found {base}/none.py")
-        );
-        assert!(error("closed.py").await.contains("403 Forbidden"));
-        assert!(error("large.py").await.contains("more than 2097152 bytes"));
-        server.abort();
-        assert!(server.await.unwrap_err().is_cancelled());
+/// Returns the address of the index of a repository.
+fn index_of(base: &str) -> Result<Url, PluginCodeError> {
+    if base.trim_end_matches('/') == PUBLIC.trim_end_matches('/') {
+        PUBLIC_INDEX.parse().map_err(|_| no_address())
+    } else {
+        address(base, INDEX)
     }
 }
+
+fn no_address() -> PluginCodeError {
+    PluginCodeError::Repository("the repository has no valid address".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

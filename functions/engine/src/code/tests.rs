@@ -321,3 +321,162 @@ async fn a_process_can_allow_only_plugins_of_its_folder() {
     // Other processes run the stored code, and this one can list it.
     assert!(strict.on_disk("sent.py", trigger.code).await.is_ok());
 }
+
+/// Returns a manifest with the tables of other plugins, by name and version.
+fn manifest(name: &str, version: &str, needed: &[(&str, &str)]) -> String {
+    let head = format!(
+        "manifest_schema_version = \"1.3\"\n[plugin]\nname = \"{name}\"\nversion = \"{version}\"\n[dependencies]\npython = [\"requests\"]\n"
+    );
+    let needed = needed.iter().map(|(name, version)| {
+        format!(
+            "[[dependencies.plugins]]\nindex_url = \"https://r.example/index.json\"\nname = \"{name}\"\nversion = \"{version}\"\n"
+        )
+    });
+    [head].into_iter().chain(needed).collect()
+}
+
+/// Adds a plugin of one file to the checkout.
+fn add_to_checkout(stage: &CodeFixture, name: &str, version: &str, needed: &[(&str, &str)]) {
+    let folder = format!("checkout/influxdata/{name}");
+    stage.file(
+        &format!("{folder}/manifest.toml"),
+        &manifest(name, version, needed),
+    );
+    stage.file(&format!("{folder}/{name}.py"), &format!("{name} {version}"));
+}
+
+/// Returns the names of plugins as JSON has them, with the place of each.
+fn names(installed: &[InstalledPlugin]) -> Vec<(String, String)> {
+    let json = serde_json::to_value(installed).unwrap();
+    let text = |plugin: &serde_json::Value, key: &str| plugin[key].as_str().unwrap().to_owned();
+    let plugins = json.as_array().unwrap().iter();
+    plugins.map(|plugin| (text(plugin, "name"), text(plugin, "place"))).collect()
+}
+
+#[tokio::test]
+async fn a_plugin_is_installed_in_the_plugin_folder_with_the_plugins_that_it_needs() {
+    let stage = CodeFixture::new().await;
+    add_to_checkout(
+        &stage,
+        "one",
+        "1.0.0",
+        &[("two", ">=1.0.0"), ("three", "*")],
+    );
+    add_to_checkout(&stage, "two", "1.5.0", &[("one", "^1"), ("two", "*")]);
+    add_to_checkout(&stage, "three", "3.0.0", &[]);
+    let installed = stage.code.install("gh:influxdata/one", None).await.unwrap();
+    let place = "plugin folder".to_owned();
+    let expected = ["one", "two", "three"].map(|name| (name.to_owned(), place.clone()));
+    assert_eq!(names(&installed), expected);
+    for name in ["one", "one/one.py"] {
+        let trigger = stage.trigger(name, name).await;
+        assert_eq!(trigger.code, None);
+        assert_eq!(stage.run_by(&trigger).await, file("one.py", "one 1.0.0"));
+        let manifest = stage.code.manifest(name).await.unwrap().unwrap();
+        assert_eq!(manifest.dependencies.python.len(), 1);
+    }
+    add_to_checkout(&stage, "three", "3.1.0", &[]);
+    stage.code.install("influxdata/three", None).await.unwrap();
+    let trigger = stage.trigger("three", "three").await;
+    assert_eq!(
+        stage.run_by(&trigger).await,
+        file("three.py", "three 3.1.0")
+    );
+    let available = stage.code.available(None).await.unwrap();
+    let available = serde_json::to_value(&available).unwrap();
+    let plugin = |place: usize, key: &str| available[place][key].clone();
+    assert_eq!(plugin(0, "plugin"), "gh:influxdata/one");
+    assert_eq!(plugin(0, "plugins"), serde_json::json!(["two", "three"]));
+    assert_eq!(plugin(1, "version"), "3.1.0");
+    assert_eq!(plugin(2, "python"), serde_json::json!(["requests"]));
+}
+
+#[tokio::test]
+async fn a_plugin_is_installed_in_the_bucket_without_a_plugin_folder_or_over_an_upload() {
+    let stage = CodeFixture::new().await;
+    add_to_checkout(&stage, "one", "1.0.0", &[]);
+    let without = PluginCodeStore::new(
+        PluginCodeSettings {
+            cache_folder: Some(stage.cache.path().to_owned()),
+            ..PluginCodeSettings::default()
+        },
+        Arc::clone(&stage.catalog),
+    );
+    let checkout = || {
+        Some(PluginRepository::Folder(
+            stage.folder.path().join("checkout"),
+        ))
+    };
+    let installed = without.install("gh:influxdata/one", checkout()).await.unwrap();
+    let expected = [("one".to_owned(), "bucket".to_owned())];
+    assert_eq!(names(&installed), expected);
+    let trigger = stage.trigger("t", "one").await;
+    assert_eq!(stage.run_by(&trigger).await, file("one", "one 1.0.0"));
+    assert!(without.manifest("one").await.unwrap().is_some());
+    assert!(without.manifest("one/one.py").await.unwrap().is_some());
+
+    add_to_checkout(&stage, "one", "2.0.0", &[]);
+    let installed = stage.code.install("gh:influxdata/one", None).await.unwrap();
+    assert_eq!(names(&installed), expected);
+    assert_eq!(stage.run_by(&trigger).await, file("one", "one 1.0.0"));
+    let later = stage.trigger("u", "one").await;
+    assert_eq!(stage.run_by(&later).await, file("one", "one 2.0.0"));
+}
+
+#[tokio::test]
+async fn nothing_is_installed_if_plugins_are_missing_or_do_not_fit() {
+    let stage = CodeFixture::new().await;
+    add_to_checkout(&stage, "other", "1.0.0", &[]);
+    add_to_checkout(&stage, "no_version", "1.0.0", &[("other", ">=2")]);
+    add_to_checkout(
+        &stage,
+        "missing",
+        "1.0.0",
+        &[("other", "*"), ("nowhere", "*")],
+    );
+    add_to_checkout(
+        &stage,
+        "two_versions",
+        "1.0.0",
+        &[("other", "*"), ("other", ">=2")],
+    );
+    add_to_checkout(&stage, "other_name", "1.0.0", &[]);
+    stage.file(
+        "checkout/influxdata/other_name/manifest.toml",
+        &manifest("x", "1.0.0", &[]),
+    );
+    add_to_checkout(&stage, "wrong_name", "1.0.0", &[("other_name", "*")]);
+    stage.file("checkout/influxdata/no_manifest/a.py", "");
+    add_to_checkout(&stage, "no_code", "1.0.0", &[]);
+    fs::remove_file(stage.folder.path().join("checkout/influxdata/no_code/no_code.py")).unwrap();
+    for number in 0..40 {
+        let next = format!("chain{}", number + 1);
+        add_to_checkout(&stage, &format!("chain{number}"), "1.0.0", &[(&next, "*")]);
+    }
+    for (plugin, part) in [
+        ("no_version", "plugin other >=2 is needed, not other 1.0.0"),
+        ("missing", "Plugin not found: "),
+        (
+            "two_versions",
+            "plugin other >=2 is needed, not other 1.0.0",
+        ),
+        ("wrong_name", "plugin other_name * is needed, not x 1.0.0"),
+        (
+            "no_manifest",
+            "'influxdata/no_manifest' has no manifest.toml",
+        ),
+        ("no_code", "must contain __init__.py: no_code"),
+        ("chain0", "more than 32 plugins are needed"),
+        ("..", "Path traversal detected"),
+    ] {
+        let install = stage.code.install(&format!("gh:influxdata/{plugin}"), None);
+        let error = install.await.unwrap_err().to_string();
+        assert!(error.contains(part), "{plugin}: {error}");
+    }
+    assert_eq!(fs::read_dir(stage.folder.path()).unwrap().count(), 1);
+    let strict = stage.with_code(true);
+    let refused = strict.install("gh:influxdata/other", None).await;
+    assert!(matches!(refused, Err(PluginCodeError::FolderOnly)));
+    let refused = strict.available(None).await;
+    assert!(matches!(refused, Err(PluginCodeError::FolderOnly)));
+}

@@ -32,11 +32,10 @@ impl PluginCodeStore {
             Some(rest) => files.below(rest),
         }
         .ok_or_else(|| PluginCodeError::NotFound(path.as_str().to_owned()))?;
-        plugin.require_plugin(path.as_str())?;
-        Ok(Some(plugin))
+        plugin.entry_point(path.as_str()).map(Some)
     }
 
-    async fn upload_of(
+    pub(super) async fn upload_of(
         &self,
         name: &str,
     ) -> Result<Option<(PluginEntry, PluginSource)>, PluginCodeError> {

@@ -43,11 +43,11 @@ impl InstallerCommand {
         self
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end, and returns the end of its output.
     ///
     /// # Errors
     /// The program can't be started, or fails. The error holds the end of its output.
-    pub(super) async fn run(mut self) -> Result<(), String> {
+    pub(super) async fn run(mut self) -> Result<String, String> {
         let program = self.0.as_std().get_program().to_string_lossy().into_owned();
         let started = self.0.spawn();
         let mut child =
@@ -59,10 +59,10 @@ impl InstallerCommand {
         let (_, status) = tokio::join!(read, child.wait());
         let status = status.map_err(|error| format!("'{program}': {error}"))?;
         group.release();
-        if status.success() {
-            return Ok(());
-        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if status.success() {
+            return Ok(text(&said));
+        }
         let texts: Vec<_> = [text(&complained), text(&said)]
             .into_iter()
             .filter(|text| !text.is_empty())

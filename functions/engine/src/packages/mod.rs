@@ -8,6 +8,7 @@
 //! The interpreter of the environment runs plugins as soon as there is one.
 
 mod command;
+mod requirement;
 
 use std::{
     fmt,
@@ -21,11 +22,15 @@ use neap_http::{ApiError, Kind};
 use tokio::sync::Mutex;
 
 use command::InstallerCommand;
+pub use requirement::{MAX_PACKAGE_BYTES, PackageRequirement, RequirementError};
 
 /// Maximum number of packages in one request.
 pub const MAX_PACKAGES: usize = 100;
-/// Maximum length in bytes of the name of a package or a requirements file.
-pub const MAX_PACKAGE_BYTES: usize = 1_024;
+
+/// The script that compares requirements with the installed packages.
+const REQUIREMENTS: &str = include_str!("../../python/requirements.py");
+/// Timeout of this script.
+const CHECK_TIME: Duration = Duration::from_secs(60);
 
 /// The program that installs packages (`--package-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +135,21 @@ pub enum PackageError {
     /// The virtual environment could not be created.
     #[error("Virtual environment error: {0}")]
     Environment(String),
+    /// Packages that a plugin needs are not installed.
+    #[error(
+        "'{plugin}' needs Python packages that are not installed: {}. Install them with: neap install package {}",
+        listed(.packages),
+        shell_words(.packages)
+    )]
+    Missing {
+        /// The plugin.
+        plugin: String,
+        /// The packages.
+        packages: Vec<PackageRequirement>,
+    },
+    /// The interpreter can't say which packages are installed.
+    #[error("the installed Python packages can't be listed: {0}")]
+    Unlisted(String),
     /// The installer failed.
     #[error("installation failed: {0}")]
     Failed(String),
@@ -142,8 +162,9 @@ impl From<PackageError> for ApiError {
     fn from(error: PackageError) -> Self {
         let kind = match error {
             PackageError::Disabled => Kind::Forbidden,
-            PackageError::Invalid(_) => Kind::Invalid,
+            PackageError::Invalid(_) | PackageError::Missing { .. } => Kind::Invalid,
             PackageError::NoEnvironment
+            | PackageError::Unlisted(_)
             | PackageError::NoManager(_)
             | PackageError::Environment(_)
             | PackageError::Failed(_)
@@ -151,6 +172,16 @@ impl From<PackageError> for ApiError {
         };
         Self::text(kind, error.to_string())
     }
+}
+
+fn listed(packages: &[PackageRequirement]) -> String {
+    let texts: Vec<_> = packages.iter().map(PackageRequirement::as_str).collect();
+    texts.join(", ")
+}
+
+fn shell_words(packages: &[PackageRequirement]) -> String {
+    let words: Vec<_> = packages.iter().map(PackageRequirement::quoted).collect();
+    words.join(" ")
 }
 
 /// The installer in use.
@@ -221,6 +252,38 @@ impl PythonEnvironment {
         self.install_with(&["-r".to_owned(), file.to_owned()]).await
     }
 
+    /// Checks that the packages that a plugin needs are installed.
+    ///
+    /// # Errors
+    /// `Missing` names those that are not; `Unlisted`.
+    pub async fn require(
+        &self,
+        plugin: &str,
+        needed: &[PackageRequirement],
+    ) -> Result<(), PackageError> {
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let script = self
+            .command(&self.python())
+            .args(["-I", "-X", "utf8", "-c", REQUIREMENTS])
+            .args(needed.iter().map(PackageRequirement::as_str));
+        let printed = self.world.timeout(CHECK_TIME, script.run()).await;
+        let late = || Err(format!("no answer within {CHECK_TIME:?}"));
+        let positions = printed.unwrap_or_else(late).map_err(PackageError::Unlisted)?;
+        let packages: Vec<_> = positions
+            .split_whitespace()
+            .filter_map(|position| needed.get(position.parse::<usize>().ok()?).cloned())
+            .collect();
+        if packages.is_empty() {
+            return Ok(());
+        }
+        Err(PackageError::Missing {
+            plugin: plugin.to_owned(),
+            packages,
+        })
+    }
+
     fn require_enabled(&self) -> Result<(), PackageError> {
         match self.settings.manager {
             PackageManager::Disabled => Err(PackageError::Disabled),
@@ -246,7 +309,7 @@ impl PythonEnvironment {
                     .args(["pip", "install", "--compile-bytecode", "--python"])
                     .arg(&python),
             };
-            command.args(what).run().await.map_err(PackageError::Failed)
+            command.args(what).run().await.map(drop).map_err(PackageError::Failed)
         };
         let limit = self.settings.time;
         let done = self.world.timeout(limit, work).await;
@@ -270,7 +333,7 @@ impl PythonEnvironment {
             }
         };
         let made = command.arg(environment).run().await;
-        made.map_err(PackageError::Environment)
+        made.map(drop).map_err(PackageError::Environment)
     }
 
     async fn installer(&self) -> Result<Installer, PackageError> {
@@ -280,11 +343,11 @@ impl PythonEnvironment {
             PackageManager::Disabled => Err(PackageError::Disabled),
             PackageManager::Pip => Ok(Installer::Pip),
             PackageManager::Uv => match uv().await {
-                Ok(()) => Ok(Installer::Uv),
+                Ok(_) => Ok(Installer::Uv),
                 Err(reason) => Err(PackageError::NoManager(format!("uv: {reason}"))),
             },
             PackageManager::Discover => Ok(match uv().await {
-                Ok(()) => Installer::Uv,
+                Ok(_) => Installer::Uv,
                 Err(_) => Installer::Pip,
             }),
         }

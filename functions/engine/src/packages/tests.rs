@@ -208,6 +208,49 @@ async fn invalid_package_names_reach_no_installer() {
     assert_eq!(stage.calls(), "");
 }
 
+fn requirements(texts: &[&str]) -> Vec<PackageRequirement> {
+    texts.iter().map(|&text| text.to_owned().try_into().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn missing_packages_are_named_with_the_command_that_installs_them() {
+    let stage = PackagesFixture::new();
+    let python = stage.program("python", "echo 0 2");
+    let environment = packages(stage.settings(python, stage.folder.path().join("no-uv")));
+    environment.require("p", &[]).await.unwrap();
+    assert_eq!(stage.calls(), "");
+    let needed = requirements(&["influxdata-plugin-utils>=0.3.0", "here", "requests"]);
+    let error = environment.require("gh:a/p", &needed).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "'gh:a/p' needs Python packages that are not installed: influxdata-plugin-utils>=0.3.0, requests. \
+         Install them with: neap install package 'influxdata-plugin-utils>=0.3.0' requests"
+    );
+    for (name, script) in [("none", "echo"), ("noise", "echo x 7")] {
+        let python = stage.program(name, script);
+        let environment = packages(stage.settings(python, PathBuf::from("no-uv")));
+        environment.require("p", &needed).await.unwrap();
+    }
+    let python = stage.program("broken", "echo no python >&2; exit 3");
+    let environment = packages(stage.settings(python, PathBuf::from("no-uv")));
+    let error = environment.require("p", &needed).await.unwrap_err();
+    assert!(
+        matches!(&error, PackageError::Unlisted(text) if text.ends_with("no python")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn requirements_are_compared_with_the_packages_of_the_interpreter() {
+    let environment = packages(PackageSettings::default());
+    let needed = requirements(&[
+        "no-such-package-of-neap>=1",
+        "no-such-package-of-neap; python_version < '3'",
+    ]);
+    let error = environment.require("p", &needed).await.unwrap_err();
+    assert!(matches!(error, PackageError::Missing { packages, .. } if packages == needed[..1]));
+}
+
 #[test]
 fn package_managers_round_trip_through_their_names() {
     for manager in ["discover", "pip", "uv", "disabled"] {

@@ -103,6 +103,7 @@ async fn wal(
 ) -> Result<Json<DryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: WalBody = parts.json(request, parts.body.max_bytes).await?;
+    parts.require_dependencies(&body.filename).await?;
     let code = parts.code.on_disk_by_name(&body.filename).await?;
     let tables = match parts.parse(&body.database, &body.input_lp, true).await? {
         Err(error) => {
@@ -133,6 +134,7 @@ async fn schedule(
 ) -> Result<Json<ScheduleDryRunOutcome>, ApiError> {
     caller.require_admin()?;
     let body: ScheduleBody = parts.json(request, parts.body.max_bytes).await?;
+    parts.require_dependencies(&body.filename).await?;
     let code = parts.code.on_disk_by_name(&body.filename).await?;
     let failed = |error: &str| {
         Ok(Json(ScheduleDryRunOutcome {

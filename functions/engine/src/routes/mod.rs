@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/api/v3/configure/processing_engine_trigger`, `…/enable`, `…/disable` | triggers | administrators |
 //! | `/api/v3/plugins/files`, `/api/v3/plugins/directory` | upload plugins, update the code of triggers | administrators |
+//! | `/api/v3/plugins/available`, `/api/v3/plugins/install` | list and install plugins of a repository | administrators |
 //! | `/api/v3/configure/plugin_environment/install_packages`, `…/install_requirements` | packages | administrators |
 //! | `/api/v3/plugin_test/wal`, `/api/v3/plugin_test/schedule` | dry runs | administrators |
 //! | `/api/v3/engine/PATH` | requests to plugins, with any method | callers that may read or write the trigger's database |

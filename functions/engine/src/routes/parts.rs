@@ -56,6 +56,21 @@ impl EngineRoutes {
         read_json(&head.headers, body, &limits, self.world()).await
     }
 
+    /// Checks that the Python packages that a plugin needs are installed. The plugins that it needs may run elsewhere, so
+    /// they are only logged if they are missing here.
+    pub(super) async fn require_dependencies(&self, plugin: &str) -> Result<(), ApiError> {
+        let Some(manifest) = self.code.manifest(plugin).await? else {
+            return Ok(());
+        };
+        self.packages.require(plugin, &manifest.dependencies.python).await?;
+        for needed in &manifest.dependencies.plugins {
+            if self.code.manifest(needed.name.as_str()).await.is_err() {
+                tracing::warn!(plugin, needed = %needed.name, "a plugin needs another one that is not installed here");
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, ApiError> {
         let found = self.catalog.database_by_name(name, self.max_age).await?;
         let text = || format!("Database not found {name}");

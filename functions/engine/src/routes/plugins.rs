@@ -1,21 +1,25 @@
-//! The endpoints that upload plugins and update the code of triggers.
+//! The endpoints that upload and install plugins, and update the code of triggers.
 //!
 //! In InfluxDB 3 these endpoints write into the plugin folder. Here uploads go to the bucket, because instances do not
-//! share a folder. `GET` and `DELETE /api/v3/plugins/files` are extensions of Neap.
+//! share a folder. `GET` and `DELETE /api/v3/plugins/files`, `/api/v3/plugins/available` and `/api/v3/plugins/install` are
+//! extensions of Neap.
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::{Request, State},
-    routing::{post, put},
+    routing::{get, post, put},
 };
 use http::StatusCode;
 use neap_http::{ApiError, Caller, Kind, parse_query};
 use serde::{Deserialize, Serialize};
 
-use super::EngineRoutes;
-use crate::PluginSourceFile;
+use super::{EngineRoutes, parts::MAX_CONFIGURE_BYTES};
+use crate::{
+    PluginRepository, PluginSourceFile,
+    code::{AvailablePlugin, InstalledPlugin},
+};
 
 type ConfigureResult = Result<StatusCode, ApiError>;
 type RoutesState = State<Arc<EngineRoutes>>;
@@ -29,6 +33,8 @@ pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
     Router::new()
         .route("/api/v3/plugins/files", files)
         .route("/api/v3/plugins/directory", put(replace))
+        .route("/api/v3/plugins/available", get(available))
+        .route("/api/v3/plugins/install", post(install))
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,4 +150,50 @@ async fn delete(State(parts): RoutesState, caller: Caller, request: Request) -> 
     let params: DeleteUploadParams = parse_query(request.uri())?;
     parts.code.delete_upload(&params.plugin_name).await?;
     Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct AvailableParams {
+    /// The repository: an address, or a folder of this server. That of the server by default.
+    repository: Option<String>,
+}
+
+/// `GET /api/v3/plugins/available`: lists the plugins of a repository.
+async fn available(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Vec<AvailablePlugin>>, ApiError> {
+    caller.require_admin()?;
+    let params: AvailableParams = parse_query(request.uri())?;
+    let plugins = parts.code.available(params.repository.map(repository_at));
+    Ok(Json(plugins.await?))
+}
+
+#[derive(Debug, Deserialize)]
+struct InstallBody {
+    /// The path of the plugin in the repository, with or without `gh:`.
+    plugin: String,
+    /// As [`AvailableParams::repository`].
+    #[serde(default)]
+    repository: Option<String>,
+}
+
+/// `POST /api/v3/plugins/install`: installs a plugin of a repository with the plugins that it needs. The answer names the
+/// Python packages that they need; installing those is another request.
+async fn install(
+    State(parts): RoutesState,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Vec<InstalledPlugin>>, ApiError> {
+    caller.require_admin()?;
+    let body: InstallBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
+    let repository = body.repository.map(repository_at);
+    let installed = parts.code.install(&body.plugin, repository).await?;
+    Ok(Json(installed))
+}
+
+fn repository_at(text: String) -> PluginRepository {
+    let Ok(repository) = text.parse();
+    repository
 }

@@ -1,6 +1,7 @@
 //! Tests of the endpoints, without the engine that runs triggers.
 
 mod dry_runs;
+mod repositories;
 
 use std::{
     fs,

@@ -73,6 +73,7 @@ async fn create(State(parts): RoutesState, caller: Caller, request: Request) -> 
         );
     }
     let database = parts.database(&body.db).await?;
+    parts.require_dependencies(&body.plugin_filename).await?;
     let new = NewTrigger {
         code: parts.code.pin(&body.plugin_filename).await?,
         name: body.trigger_name,

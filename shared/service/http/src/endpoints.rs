@@ -252,6 +252,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("PUT",    "/api/v3/plugins/files",                                           Admin,               Engine),
     row("DELETE", "/api/v3/plugins/files",                                           Admin,               Engine),
     row("PUT",    "/api/v3/plugins/directory",                                       Admin,               Engine),
+    row("GET",    "/api/v3/plugins/available",                                       Admin,               Engine),
+    row("POST",   "/api/v3/plugins/install",                                         Admin,               Engine),
     row("POST",   "/api/v3/plugin_test/wal",                                         Admin,               Engine),
     row("POST",   "/api/v3/plugin_test/schedule",                                    Admin,               Engine),
     row("ANY",    "/api/v3/engine/{*path}",                                          READ_OR_WRITE,       Engine),

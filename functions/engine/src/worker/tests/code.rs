@@ -96,7 +96,11 @@ async fn an_exception_is_named_in_each_phase_with_the_place_in_the_plugin() {
         ("raise ValueError('at import')", "ValueError: at import"),
         (
             "import no_such_module",
-            "ModuleNotFoundError: No module named 'no_such_module'",
+            "ModuleNotFoundError: No module named 'no_such_module'. If it is a Python package, install it with: neap install package no_such_module",
+        ),
+        (
+            "import json.no_such_module",
+            "ModuleNotFoundError: No module named 'json.no_such_module'",
         ),
         ("def f(:", "SyntaxError: invalid syntax (plugin.py, line 1)"),
         ("import sys\nsys.exit(3)", "SystemExit: 3"),

@@ -868,6 +868,20 @@ pub(super) fn processing() -> Vec<AccessCase> {
         ),
         ("PUT", "/api/v3/plugins/directory", package, Admin, 404),
         (
+            "GET",
+            "/api/v3/plugins/available?repository=/nowhere",
+            "",
+            Admin,
+            500,
+        ),
+        (
+            "POST",
+            "/api/v3/plugins/install",
+            r#"{"plugin":"gh:../x"}"#,
+            Admin,
+            400,
+        ),
+        (
             "POST",
             "/api/v3/configure/plugin_environment/install_packages",
             r#"{"packages":["--option"]}"#,
