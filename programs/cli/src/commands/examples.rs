@@ -257,7 +257,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "user require-password-reset",
         &["user require-password-reset bob"],
     ),
-    ("show plugins", &["show plugins"]),
+    (
+        "show plugins",
+        &["show plugins", "show plugins --available"],
+    ),
     ("show nodes", &["show nodes"]),
     (
         "show system table-list",
@@ -296,6 +299,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "install package pandas requests",
             "install package -r requirements.txt",
+        ],
+    ),
+    (
+        "install plugin",
+        &[
+            "install plugin gh:influxdata/threshold_deadman_checks",
+            "install plugin gh:forecast --plugin-repo https://plugins.example.com/",
         ],
     ),
     (

@@ -150,7 +150,7 @@ enum CliCommand {
     /// Try a plugin, without writing anything.
     #[command(subcommand)]
     Test(plugins::TestCommand),
-    /// Install packages for plugins.
+    /// Install plugins, and packages for them.
     #[command(subcommand)]
     Install(plugins::InstallCommand),
     /// Record that a process was stopped.

@@ -35,6 +35,23 @@ impl OutputArgs {
         check(self.format, self.output.as_deref(), console)
     }
 
+    /// Prints a list that this process has rendered, or writes it into the file.
+    ///
+    /// # Errors
+    ///
+    /// It can't be printed or stored.
+    pub(super) fn deliver_text(
+        &self,
+        text: &str,
+        console: &mut Console,
+    ) -> Result<(), CommandError> {
+        match &self.output {
+            None => console.print_text(text).map_err(CommandError::Output),
+            Some(path) => std::fs::write(path, format!("{text}\n"))
+                .map_err(|error| CommandError::of_file(path, error)),
+        }
+    }
+
     /// Prints a list, or writes it into the file.
     ///
     /// # Errors

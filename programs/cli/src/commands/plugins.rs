@@ -1,7 +1,7 @@
-//! `neap test` and `neap install`: test plugins and install their packages.
+//! `neap test` and `neap install`: test plugins, install them and their packages.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,7 @@ use super::{
 
 const TEST_WAL: &str = "/api/v3/plugin_test/wal";
 const TEST_SCHEDULE: &str = "/api/v3/plugin_test/schedule";
+const INSTALL_PLUGIN: &str = "/api/v3/plugins/install";
 const INSTALL_PACKAGES: &str = "/api/v3/configure/plugin_environment/install_packages";
 const INSTALL_REQUIREMENTS: &str = "/api/v3/configure/plugin_environment/install_requirements";
 
@@ -36,6 +37,8 @@ pub(super) enum TestCommand {
 pub(super) enum InstallCommand {
     /// Install Python packages for the plugins of a server.
     Package(InstallPackageArgs),
+    /// Install a plugin of a repository on a server, with the plugins and the Python packages that it needs.
+    Plugin(InstallPluginArgs),
 }
 
 /// Options of a plugin test.
@@ -111,6 +114,34 @@ pub(super) struct InstallPackageArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+/// The options of `neap install plugin`.
+#[derive(Debug, Args)]
+pub(super) struct InstallPluginArgs {
+    /// The plugin: its path in the repository, or its name there.
+    #[arg(value_name = "gh:PLUGIN")]
+    plugin: String,
+
+    /// The repository: an address, or a folder of the server. That of the server by default.
+    #[arg(long, value_name = "URL|FOLDER")]
+    plugin_repo: Option<String>,
+
+    /// Don't install the Python packages that it needs.
+    #[arg(long)]
+    no_dependencies: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// A plugin that the server has installed.
+#[derive(Deserialize)]
+struct InstalledPlugin {
+    name: String,
+    version: String,
+    place: String,
+    python: Vec<String>,
 }
 
 /// Options that `influxdb3 install package` accepts; here they have no effect, because the installing server has these
@@ -221,16 +252,25 @@ fn read(path: &Path) -> Result<String, CommandError> {
     std::fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))
 }
 
-/// Installs packages on the server.
+/// Installs packages or a plugin on the server.
 ///
 /// # Errors
 ///
-/// The request failed or was refused.
+/// A request failed or was refused.
 pub(super) async fn install(
     command: &InstallCommand,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let InstallCommand::Package(args) = command;
+    match command {
+        InstallCommand::Package(args) => install_packages(args, console).await,
+        InstallCommand::Plugin(args) => install_plugin(args, console).await,
+    }
+}
+
+async fn install_packages(
+    args: &InstallPackageArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
     if let Some(warning) = args.environment.warning() {
         console.report(warning);
     }
@@ -243,4 +283,37 @@ pub(super) async fn install(
         None => (INSTALL_PACKAGES, json!({ "packages": args.packages })),
     };
     Ok(client.post_json(path, &body).await?)
+}
+
+async fn install_plugin(
+    args: &InstallPluginArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let body = json!({ "plugin": args.plugin, "repository": args.plugin_repo });
+    let installed: Vec<InstalledPlugin> = client.ask_json(INSTALL_PLUGIN, &body).await?;
+    for plugin in &installed {
+        let text = format!(
+            "Plugin {} {} installed in the {}",
+            plugin.name, plugin.version, plugin.place
+        );
+        console.print_text(&text).map_err(CommandError::Output)?;
+    }
+    let packages: BTreeSet<&str> = installed
+        .iter()
+        .flat_map(|plugin| plugin.python.iter().map(String::as_str))
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.iter().copied().collect::<Vec<_>>().join(", ");
+    if args.no_dependencies {
+        let text = format!("Python packages needed, but not installed: {names}");
+        return console.print_text(&text).map_err(CommandError::Output);
+    }
+    let text = format!("Installing Python packages: {names}");
+    console.print_text(&text).map_err(CommandError::Output)?;
+    let body = json!({ "packages": packages });
+    client.post_json(INSTALL_PACKAGES, &body).await?;
+    console.print("Python packages installed").map_err(CommandError::Output)
 }

@@ -1,5 +1,7 @@
 //! `neap show`: lists the contents of a server or a store.
 
+mod listing;
+mod plugins;
 mod system;
 
 use std::time::Duration;
@@ -12,6 +14,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::listing::{ListArgs, list};
 use super::{
     CommandError, backup, backup_restore, jobs, materialized_view,
     open_cluster::{OpenCluster, time_text},
@@ -33,8 +36,8 @@ pub(super) enum ShowCommand {
     Users(users::ShowUsersArgs),
     /// List the roles, with what they allow.
     Roles(roles::ShowRolesArgs),
-    /// List the plugins that triggers have.
-    Plugins(ListArgs),
+    /// List the plugins that triggers have, or those that a repository has.
+    Plugins(plugins::ShowPluginsArgs),
     /// List the processes that serve the cluster or recently served it.
     Nodes(ListArgs),
     /// List the query groups: sets of processes that compute queries together.
@@ -115,16 +118,6 @@ pub(super) struct ShowDatabasesArgs {
     connection: ConnectionArgs,
 }
 
-/// The options of commands that list a system table of the database `_internal`.
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    output: OutputArgs,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
 /// The options of `neap show license`.
 #[derive(Debug, Args)]
 pub(super) struct LicenseArgs {
@@ -147,7 +140,7 @@ pub(super) async fn run(
         ShowCommand::Tokens(args) => list("tokens", args, console).await,
         ShowCommand::Users(args) => users::show(args, console).await,
         ShowCommand::Roles(args) => roles::show(args, console).await,
-        ShowCommand::Plugins(args) => list("plugin_files", args, console).await,
+        ShowCommand::Plugins(args) => plugins::run(args, console).await,
         ShowCommand::Nodes(args) => list("nodes", args, console).await,
         ShowCommand::QueryGroups(args) => query_group::show(args, console).await,
         ShowCommand::MaterializedViews(args) => materialized_view::show(args, console).await,
@@ -250,16 +243,6 @@ async fn show_databases(
     }
     let request = client.request(Method::GET, "/api/v3/configure/database").query(&query);
     let response = client.send(request).await?;
-    args.output.deliver(&client, response, console).await
-}
-
-/// Lists a system table that only the database `_internal` has.
-async fn list(table: &str, args: &ListArgs, console: &mut Console) -> Result<(), CommandError> {
-    args.output.check(console)?;
-    let client = args.connection.client(None)?;
-    let sql = format!("SELECT * FROM system.{table}");
-    let format = args.output.format.as_str();
-    let response = client.query_sql("_internal", &sql, format).await?;
     args.output.deliver(&client, response, console).await
 }
 

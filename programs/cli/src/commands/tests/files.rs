@@ -49,8 +49,8 @@ fn compressed_line_protocol_is_written_as_its_lines() {
     std::fs::write(&cut_off, &gzip[..12]).unwrap();
     for (name, contents) in [
         ("a.lp.gz", gzip.as_slice()),
-        ("a.lp.zst", &zstd),
-        ("no_extension", &gzip),
+        ("a.lp.zst", zstd.as_slice()),
+        ("no_extension", gzip.as_slice()),
         ("a.lp", LINES.as_bytes()),
     ] {
         let path = folder.path().join(name);

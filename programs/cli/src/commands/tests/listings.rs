@@ -46,6 +46,50 @@ fn lists_are_system_tables_of_the_servers_own_database() {
 }
 
 #[test]
+fn the_plugins_of_a_repository_are_listed() {
+    let plugins = r#"[{"plugin":"gh:influxdata/state_change","version":"1.3.0","triggers":["process_writes","process_request"],
+        "python":["requests"],"plugins":["notifier"],"description":"Finds changes"}]"#;
+    let plugins = answer("200 OK", plugins);
+    let (url, requests) = server(&[&plugins, &plugins]);
+    let (status, out, err) = run_line("show plugins --available", &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @"
+    +----------------------------+---------+---------------------------------+--------------------+---------------+
+    | plugin                     | version | triggers                        | needs              | description   |
+    +----------------------------+---------+---------------------------------+--------------------+---------------+
+    | gh:influxdata/state_change | 1.3.0   | process_writes, process_request | requests, notifier | Finds changes |
+    +----------------------------+---------+---------------------------------+--------------------+---------------+
+    ");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugins.csv");
+    let line = format!(
+        "show plugins --available --plugin-repo /srv/plugins --format csv --output '{}'",
+        path.display()
+    );
+    assert_eq!(run_line(&line, &url, ""), (0, String::new(), String::new()));
+    let csv = std::fs::read_to_string(path).unwrap();
+    assert!(
+        csv.starts_with("plugin,version,triggers,needs,description\ngh:influxdata/"),
+        "{csv}"
+    );
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "GET /api/v3/plugins/available HTTP/1.1"
+    );
+    assert_eq!(
+        first_line(&requests[1]),
+        "GET /api/v3/plugins/available?repository=%2Fsrv%2Fplugins HTTP/1.1"
+    );
+    for line in [
+        "show plugins --available --format parquet",
+        "show plugins --plugin-repo x",
+    ] {
+        assert_eq!(run_line(line, "http://127.0.0.1:9", "").0, USAGE, "{line}");
+    }
+}
+
+#[test]
 fn a_list_can_go_into_a_file() {
     let (url, requests) = server(&[&answer("200 OK", "PAR1")]);
     let folder = tempfile::tempdir().unwrap();

@@ -44,6 +44,7 @@ fn invalid_trigger_options_are_usage_errors() {
         "test wal_plugin p.py -d d --lp x --file y",
         "test schedule_plugin -d d",
         "install package",
+        "install plugin",
         "create file_index -d d",
     ] {
         let (status, out, _) = run_line(line, "http://127.0.0.1:9", "");
@@ -248,6 +249,66 @@ fn package_installation_prints_nothing() {
     assert_eq!(
         body(&requests[1]),
         r#"{"requirements_location":"requirements.txt"}"#
+    );
+}
+
+#[test]
+fn a_plugin_is_installed_before_the_packages_that_it_and_others_need() {
+    let installed = r#"[
+        {"name":"state_change","version":"1.3.0","place":"plugin folder","triggers":[],"python":["requests","pint>=0.2"]},
+        {"name":"notifier","version":"1.0.0","place":"bucket","triggers":[],"python":["requests"]}]"#;
+    let installed = answer("200 OK", installed);
+    let ok = answer("200 OK", "");
+    let nothing = answer(
+        "200 OK",
+        r#"[{"name":"a","version":"1.0.0","place":"bucket","triggers":[],"python":[]}]"#,
+    );
+    let refused = answer("400 Bad Request", "invalid plugin: no");
+    let (url, requests) = server(&[&installed, &ok, &installed, &nothing, &refused]);
+    let line = "install plugin gh:influxdata/state_change";
+    let (status, out, err) = run_line(line, &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @"
+    Plugin state_change 1.3.0 installed in the plugin folder
+    Plugin notifier 1.0.0 installed in the bucket
+    Installing Python packages: pint>=0.2, requests
+    Python packages installed
+    ");
+    let without = format!("{line} --no-dependencies --plugin-repo https://plugins.example");
+    let (status, out, _) = run_line(&without, &url, "");
+    assert_eq!(status, 0);
+    assert!(
+        out.ends_with("\nPython packages needed, but not installed: pint>=0.2, requests\n"),
+        "{out}"
+    );
+    let (status, out, _) = run_line("install plugin a", &url, "");
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Plugin a 1.0.0 installed in the bucket\n")
+    );
+    let (status, out, err) = run_line("install plugin a", &url, "");
+    assert_eq!((status, out.as_str()), (FAILED, ""));
+    insta::assert_snapshot!(err, @"Install command failed: server responded with error [400 Bad Request]: invalid plugin: no");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/plugins/install HTTP/1.1"
+    );
+    assert_eq!(
+        body(&requests[0]),
+        r#"{"plugin":"gh:influxdata/state_change","repository":null}"#
+    );
+    assert_eq!(
+        first_line(&requests[1]),
+        "POST /api/v3/configure/plugin_environment/install_packages HTTP/1.1"
+    );
+    assert_eq!(
+        body(&requests[1]),
+        r#"{"packages":["pint>=0.2","requests"]}"#
+    );
+    assert_eq!(
+        body(&requests[2]),
+        r#"{"plugin":"gh:influxdata/state_change","repository":"https://plugins.example"}"#
     );
 }
 
