@@ -13,6 +13,7 @@
 //! | `failures` | the error behaviors when a plugin raises |
 //! | `code` | files, packages, uploads, and pinned code |
 //! | `dry_runs` | runs without effects |
+//! | `repositories` | plugins of a registry, a checkout and an address, with what their manifests need |
 //! | `misbehaviour` | plugins that loop, allocate, exit, fork and flood affect only themselves; errors name limits |
 //! | `kapacitor` | the plugin that sends rows to Kapacitor |
 //! | `loops` | plugins that trigger themselves |
@@ -35,6 +36,7 @@ mod kapacitor;
 mod loops;
 mod misbehaviour;
 mod processes;
+mod repositories;
 mod requests;
 mod triggers;
 mod two_servers;

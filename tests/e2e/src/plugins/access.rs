@@ -1,14 +1,12 @@
 //! Permissions for plugins, and restrictions of servers.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use super::fixture::{DB, PluginServerFixture, TriggerDefinition, send};
+use super::fixture::{DB, PluginServerFixture, TriggerDefinition, make_wheel, send};
 use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, repository};
 
 /// Returns the requests that require an administrator.
-fn administration() -> [(&'static str, &'static str, Value); 9] {
+fn administration() -> [(&'static str, &'static str, Value); 11] {
     const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
     let trigger = json!({
         "db": DB, "plugin_filename": "echo.py", "trigger_name": "t", "trigger_specification": "request:t",
@@ -56,6 +54,12 @@ fn administration() -> [(&'static str, &'static str, Value); 9] {
             "/api/v3/configure/plugin_environment/install_packages",
             json!({ "packages": ["x"] }),
         ),
+        (
+            "POST",
+            "/api/v3/plugins/install",
+            json!({ "plugin": "gh:influxdata/notifier" }),
+        ),
+        ("GET", "/api/v3/plugins/available", json!({})),
     ]
 }
 
@@ -192,6 +196,8 @@ fn only_plugins_of_the_folder_are_allowed_with_plugin_dir_only() {
     refused(send(&strict, "PUT", "/api/v3/plugins/directory", &package));
     let public = "gh:influxdata/downsampler/downsampler.py";
     refused(TriggerDefinition::new("public", public, "all_tables").try_create(&strict));
+    let install = json!({ "plugin": "gh:influxdata/downsampler" });
+    refused(send(&strict, "POST", "/api/v3/plugins/install", &install));
     let uploaded = TriggerDefinition::new("again", "sent.py", "request:again").try_create(&strict);
     assert_eq!(uploaded.status, 400, "{}", uploaded.text());
 
@@ -223,16 +229,6 @@ fn package_management_can_be_disabled() {
     assert!(!stage.folder().join(".venv").exists());
 }
 
-/// Builds a package that pip can install without a network.
-const MAKE_A_WHEEL: &str = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel:
-    wheel.writestr("leaves.py", "COUNT = 7\n")
-    wheel.writestr("leaves-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: leaves\nVersion: 1.0\n")
-    wheel.writestr("leaves-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    wheel.writestr("leaves-1.0.dist-info/RECORD", "leaves.py,,\nleaves-1.0.dist-info/METADATA,,\nleaves-1.0.dist-info/WHEEL,,\nleaves-1.0.dist-info/RECORD,,\n")
-"#;
-
 #[test]
 fn packages_are_installed_for_the_next_run() {
     let stage = PluginServerFixture::new();
@@ -249,11 +245,8 @@ fn packages_are_installed_for_the_next_run() {
         reply.text()
     );
 
-    let folder = stage.folder().to_str().unwrap();
-    let made = Command::new("python3").args(["-c", MAKE_A_WHEEL, folder]).status().unwrap();
-    assert!(made.success());
-    let wheel = format!("{folder}/leaves-1.0-py3-none-any.whl");
-    stage.put("needs.txt", &format!("{wheel}\n"));
+    let wheel = make_wheel(stage.folder());
+    stage.put("needs.txt", &format!("{}\n", wheel.display()));
     let needs = stage.folder().join("needs.txt");
     let path = "/api/v3/configure/plugin_environment/install_requirements";
     let body = json!({ "requirements_location": needs.to_str().unwrap() });

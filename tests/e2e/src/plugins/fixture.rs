@@ -4,6 +4,7 @@ use std::{
     fmt::Debug,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -252,6 +253,23 @@ pub(super) fn eventually<T: PartialEq + Debug>(
         seen = look();
     }
     assert_eq!(seen, expected, "{what}");
+}
+
+/// Builds the package `leaves`, which pip can install without a network.
+const MAKE_A_WHEEL: &str = r#"
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("leaves.py", "COUNT = 7\n")
+    wheel.writestr("leaves-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: leaves\nVersion: 1.0\n")
+    wheel.writestr("leaves-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("leaves-1.0.dist-info/RECORD", "leaves.py,,\nleaves-1.0.dist-info/METADATA,,\nleaves-1.0.dist-info/WHEEL,,\nleaves-1.0.dist-info/RECORD,,\n")
+"#;
+
+/// Builds the package `leaves` 1.0 in a folder, and returns its path.
+pub(super) fn make_wheel(folder: &Path) -> PathBuf {
+    let made = Command::new("python3").args(["-c", MAKE_A_WHEEL]).arg(folder).status();
+    assert!(made.unwrap().success());
+    folder.join("leaves-1.0-py3-none-any.whl")
 }
 
 /// The settings of a new trigger.

@@ -9,6 +9,7 @@ mod manifest_pages;
 mod multipart;
 mod otlp;
 mod plugin_frames;
+mod plugin_registry;
 mod predicates;
 mod prometheus;
 mod registers;
@@ -75,8 +76,9 @@ pub const TARGETS: &[Target] = &[
     target("other-register", 8192, registers::others),
     target("register-frame", 1024, registers::frame),
     target("cache-layer", 8192, cache_layers::run),
-    // Processes of plugins.
+    // Plugins and their processes.
     target("plugin-frames", 4096, plugin_frames::run),
+    target("plugin-registry", 4096, plugin_registry::run),
 ];
 
 /// The names of the targets that the feature `sql` enables.

@@ -1,0 +1,1 @@
+raise RuntimeError("a test does not belong to the plugin")
