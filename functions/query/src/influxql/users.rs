@@ -119,9 +119,9 @@ impl InfluxqlSession {
         };
         let (catalog, by) = (self.engine.catalog(), self.caller.actor());
         let changed = if is_grant {
-            catalog.grant(id, database, actions, by).await
+            catalog.grant_actions(id, database, actions, by).await
         } else {
-            catalog.revoke(id, database, actions, by).await
+            catalog.revoke_actions(id, database, actions, by).await
         };
         match changed {
             Err(CatalogError::NotFound { name }) if name == *database => {

@@ -201,21 +201,15 @@ fn a_table_without_rows_can_have_its_columns() {
         Field::new("host", DataType::Utf8, true),
         Field::new("v", DataType::Int64, true),
     ]);
-    let table = crate::empty_table_with_columns(b"++\n++", &schema).unwrap();
+    let table = empty_table_with_columns(b"++\n++", &schema).unwrap();
     insta::assert_snapshot!(String::from_utf8(table).unwrap(), @r"
     +------+---+
     | host | v |
     +------+---+
     +------+---+
     ");
-    assert_eq!(
-        crate::empty_table_with_columns(b"++\n++", &Schema::empty()),
-        None
-    );
-    assert_eq!(
-        crate::empty_table_with_columns(b"+---+\n| v |", &schema),
-        None
-    );
+    assert_eq!(empty_table_with_columns(b"++\n++", &Schema::empty()), None);
+    assert_eq!(empty_table_with_columns(b"+---+\n| v |", &schema), None);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Catalog {
     /// # Errors
     /// `NotFound` when the user or the database does not exist, `RoleExists` when another user has the role of the grants,
     /// `Permission`, `InvalidUser`, `Limit`, `Revoked`, `Forbidden`, or an error of the commit.
-    pub async fn grant(
+    pub async fn grant_actions(
         &self,
         user: UserId,
         database: &str,
@@ -36,11 +36,11 @@ impl Catalog {
         self.change_grants(user, database, &granted, by, |_| granted.clone()).await
     }
 
-    /// Takes actions on a database from the grants of a user. `by` as for [`grant`](Self::grant).
+    /// Takes actions on a database from the grants of a user. `by` as for [`grant_actions`](Self::grant_actions).
     ///
     /// # Errors
-    /// Those of [`grant`](Self::grant), and `InvalidUser` when a role of the user allows one of the actions.
-    pub async fn revoke(
+    /// Those of [`grant_actions`](Self::grant_actions), and `InvalidUser` when a role of the user allows one of the actions.
+    pub async fn revoke_actions(
         &self,
         user: UserId,
         database: &str,

@@ -55,8 +55,8 @@ async fn grants(catalog: &Catalog, name: &str) -> Option<String> {
 #[tokio::test(start_paused = true)]
 async fn grants_are_those_of_a_role_of_the_user() {
     let (_stage, catalog, bob) = stage().await;
-    catalog.grant(bob, "one", READ, None).await.unwrap();
-    catalog.grant(bob, "two", READ, None).await.unwrap();
+    catalog.grant_actions(bob, "one", READ, None).await.unwrap();
+    catalog.grant_actions(bob, "two", READ, None).await.unwrap();
     assert_eq!(
         grants(&catalog, "bob").await.as_deref(),
         Some("db:one,two:read")
@@ -77,22 +77,22 @@ async fn grants_are_those_of_a_role_of_the_user() {
 #[tokio::test(start_paused = true)]
 async fn a_grant_replaces_that_of_the_database_and_a_revocation_takes_part_of_it() {
     let (_stage, catalog, bob) = stage().await;
-    catalog.grant(bob, "one", BOTH, None).await.unwrap();
-    catalog.grant(bob, "two", WRITE, None).await.unwrap();
-    catalog.revoke(bob, "one", WRITE, None).await.unwrap();
+    catalog.grant_actions(bob, "one", BOTH, None).await.unwrap();
+    catalog.grant_actions(bob, "two", WRITE, None).await.unwrap();
+    catalog.revoke_actions(bob, "one", WRITE, None).await.unwrap();
     let both = "db:two:write;db:one:read";
     assert_eq!(grants(&catalog, "bob").await.as_deref(), Some(both));
-    catalog.grant(bob, "one", WRITE, None).await.unwrap();
+    catalog.grant_actions(bob, "one", WRITE, None).await.unwrap();
     assert_eq!(
         grants(&catalog, "bob").await.as_deref(),
         Some("db:one,two:write")
     );
     let version = catalog.root(Duration::ZERO).await.unwrap().version;
-    catalog.grant(bob, "one", WRITE, None).await.unwrap();
-    catalog.revoke(bob, "one", READ, None).await.unwrap();
+    catalog.grant_actions(bob, "one", WRITE, None).await.unwrap();
+    catalog.revoke_actions(bob, "one", READ, None).await.unwrap();
     assert_eq!(catalog.root(Duration::ZERO).await.unwrap().version, version);
     for database in ["one", "two"] {
-        catalog.revoke(bob, database, BOTH, None).await.unwrap();
+        catalog.revoke_actions(bob, database, BOTH, None).await.unwrap();
     }
     assert_eq!(grants(&catalog, "bob").await, None);
     assert_eq!(entry(&catalog, bob).await.roles, [RoleId::MEMBER].into());
@@ -103,14 +103,14 @@ async fn what_another_role_allows_can_not_be_revoked() {
     let (_stage, catalog, bob) = stage().await;
     let reader = role(&catalog, "reader", "db:one:read").await;
     catalog.set_user_roles(bob, &[reader].into(), None).await.unwrap();
-    catalog.grant(bob, "one", BOTH, None).await.unwrap();
-    let refused = catalog.revoke(bob, "one", BOTH, None).await;
+    catalog.grant_actions(bob, "one", BOTH, None).await.unwrap();
+    let refused = catalog.revoke_actions(bob, "one", BOTH, None).await;
     assert!(matches!(refused, Err(CatalogError::InvalidUser { .. })));
     assert_eq!(
         grants(&catalog, "bob").await.as_deref(),
         Some("db:one:read,write")
     );
-    catalog.revoke(bob, "one", WRITE, None).await.unwrap();
+    catalog.revoke_actions(bob, "one", WRITE, None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,10 +118,10 @@ async fn a_role_of_others_is_not_changed() {
     let (_stage, catalog, bob) = stage().await;
     let shared = role(&catalog, "grants of bob", "db:two:write").await;
     let ann = user(&catalog, "ann", &[shared]).await;
-    let refused = catalog.grant(bob, "one", READ, None).await;
+    let refused = catalog.grant_actions(bob, "one", READ, None).await;
     assert!(matches!(refused, Err(CatalogError::RoleExists { .. })));
     catalog.set_user_roles(ann, &BTreeSet::new(), None).await.unwrap();
-    catalog.grant(bob, "one", READ, None).await.unwrap();
+    catalog.grant_actions(bob, "one", READ, None).await.unwrap();
     assert_eq!(
         grants(&catalog, "bob").await.as_deref(),
         Some("db:one:read")
@@ -131,7 +131,7 @@ async fn a_role_of_others_is_not_changed() {
 #[tokio::test(start_paused = true)]
 async fn grants_end_with_the_user() {
     let (_stage, catalog, bob) = stage().await;
-    catalog.grant(bob, "one", READ, None).await.unwrap();
+    catalog.grant_actions(bob, "one", READ, None).await.unwrap();
     catalog.delete_user(bob, None).await.unwrap();
     assert_eq!(grants(&catalog, "bob").await, None);
     let other = user(&catalog, "bob", &[]).await;
@@ -143,9 +143,9 @@ async fn grants_end_with_the_user() {
 async fn grants_of_missing_users_and_databases_are_refused() {
     let (_stage, catalog, bob) = stage().await;
     for refused in [
-        catalog.grant(bob, "three", READ, None).await,
-        catalog.revoke(bob, "three", READ, None).await,
-        catalog.grant(UserId::new(99), "one", READ, None).await,
+        catalog.grant_actions(bob, "three", READ, None).await,
+        catalog.revoke_actions(bob, "three", READ, None).await,
+        catalog.grant_actions(UserId::new(99), "one", READ, None).await,
     ] {
         assert!(
             matches!(refused, Err(CatalogError::NotFound { .. })),
@@ -165,16 +165,16 @@ async fn a_caller_grants_only_what_it_has() {
     let permissions = texts.map(|text| text.parse().unwrap());
     let token = catalog.create_resource_token("t", &permissions, None, None).await.unwrap();
     let by = Some(token.id.into());
-    catalog.grant(bob, "one", READ, by).await.unwrap();
-    catalog.revoke(bob, "one", READ, by).await.unwrap();
+    catalog.grant_actions(bob, "one", READ, by).await.unwrap();
+    catalog.revoke_actions(bob, "one", READ, by).await.unwrap();
     for (database, actions) in [("one", BOTH), ("two", READ), ("missing", READ)] {
-        let refused = catalog.grant(bob, database, actions, by).await;
+        let refused = catalog.grant_actions(bob, database, actions, by).await;
         assert!(
             matches!(refused, Err(CatalogError::Forbidden)),
             "{refused:?}"
         );
     }
     let admin = user(&catalog, "admin", &[RoleId::ADMIN]).await;
-    let refused = catalog.grant(admin, "one", READ, by).await;
+    let refused = catalog.grant_actions(admin, "one", READ, by).await;
     assert!(matches!(refused, Err(CatalogError::Forbidden)));
 }
