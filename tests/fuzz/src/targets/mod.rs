@@ -2,6 +2,7 @@
 
 mod cache_layers;
 mod files;
+mod flux;
 mod influxql;
 mod lambda_events;
 mod line_protocol;
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     target("line-protocol", 4096, line_protocol::influxdb),
     target("questdb-lines", 4096, line_protocol::questdb),
     target("influxql", 4096, influxql::run),
+    target("flux", 4096, flux::run),
     #[cfg(feature = "sql")]
     target("influxql-plan", 1024, sql::influxql),
     #[cfg(feature = "sql")]
