@@ -1,5 +1,5 @@
-//! The answer formats of queries: JSON, JSON lines, CSV, a text table, Parquet and Arrow, and those of the v1 interface
-//! ([`v1`]).
+//! The answer formats of queries: JSON, JSON lines, CSV, a text table, Parquet and Arrow, those of the v1 interface ([`v1`]), and
+//! that of Flux ([`annotated_csv`]).
 //!
 //! [`stream`] turns a stream of record batches into the chunks of a response body; [`Encoder`] is the incremental
 //! writer beneath it, for callers that already have the batches.
@@ -25,6 +25,7 @@
 //! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece. An Arrow stream is sent in messages of
 //! about 256 KiB; without rows, it has the columns only.
 
+pub mod annotated_csv;
 mod arrow_file;
 mod arrow_stream;
 mod column;

@@ -7,7 +7,7 @@ use crate::timestamp::TimestampFormatter;
 
 /// A value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum SeriesValue<'a> {
+pub(crate) enum SeriesValue<'a> {
     /// No value.
     Null,
     /// A boolean.
@@ -30,12 +30,12 @@ pub(super) enum SeriesValue<'a> {
 pub struct InfiniteFloatError(pub(super) f64);
 
 /// Appends an integer.
-pub(super) fn push_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(crate) fn push_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends a finite number. Whole numbers have no decimal point; very large and very small ones have an exponent.
-pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
+pub(crate) fn push_float(number: f64, out: &mut Vec<u8>) {
     const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
     let magnitude = number.abs();
     if number.fract() == 0.0 && magnitude < TWO_TO_63 {
@@ -63,15 +63,15 @@ pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
 
 /// Formats times as RFC 3339, without trailing zeros in the fraction.
 #[derive(Debug)]
-pub(super) struct Rfc3339Formatter(TimestampFormatter);
+pub(crate) struct Rfc3339Formatter(TimestampFormatter);
 
 impl Rfc3339Formatter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TimestampFormatter::new(TimeUnit::Nanosecond, false, false))
     }
 
     /// Appends a time, shown in a zone or in UTC.
-    pub(super) fn push(&mut self, nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
         let offset = zone.map(|zone| {
             let utc = DateTime::from_timestamp_nanos(nanos).naive_utc();
             zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()

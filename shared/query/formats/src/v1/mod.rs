@@ -17,6 +17,7 @@ mod rows;
 mod series_writer;
 
 pub use cell::InfiniteFloatError;
+pub(crate) use cell::{Rfc3339Formatter, SeriesValue, push_float, push_integer};
 pub use encoder::{SeriesEncoder, SeriesKey};
 pub use epoch::Epoch;
 pub use format::{EncodingOptions, V1Format};

@@ -26,7 +26,7 @@ impl<'a> AnswerRows<'a> {
     ///
     /// # Errors
     /// A type has no text form.
-    pub(super) fn new(
+    pub(crate) fn new(
         batch: &RecordBatch,
         shown: &[usize],
         rendered: &'a mut [RenderedValues],
@@ -39,7 +39,7 @@ impl<'a> AnswerRows<'a> {
     }
 
     /// Returns the values of an existing row. With `epoch`, times are counts.
-    pub(super) fn cells(
+    pub(crate) fn cells(
         &self,
         row: usize,
         epoch: Option<Epoch>,
