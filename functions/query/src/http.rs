@@ -29,6 +29,7 @@ pub fn router(engine: Arc<QueryEngine>) -> Router {
         .route("/api/v3/query_sql", get(query_by_url).post(query_by_body))
         .route("/api/v3/configure/database", get(list_databases))
         .merge(crate::influxql::routes())
+        .merge(crate::flux::routes())
         .with_state(engine)
 }
 

@@ -1,4 +1,4 @@
-//! The query function: SQL and InfluxQL over the databases of a bucket.
+//! The query function: SQL, InfluxQL and Flux over the databases of a bucket.
 //!
 //! ```text
 //!   request -> database by name -> snapshot -> plan -> scan -> rows -> JSON, CSV, Parquet, ...
@@ -29,6 +29,7 @@ mod error;
 mod error_kind;
 mod executor;
 mod export;
+mod flux;
 mod former_column;
 mod http;
 mod http_request;

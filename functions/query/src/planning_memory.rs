@@ -7,7 +7,9 @@ use datafusion::{
     sql::sqlparser::tokenizer::Token,
 };
 
-use crate::{QueryError, dialect::tokenize, request::Language, statement_size::added_expressions};
+use crate::{
+    QueryError, dialect::tokenize, request::StatementLanguage, statement_size::added_expressions,
+};
 
 /// Bytes that a statement reserves for each of its tokens. At the peak of planning, a literal in a list with its comma
 /// took 2 kB, a row of `VALUES` 2.7 kB, and a column of a `SELECT` 8 kB (release build, November 2026).
@@ -22,7 +24,7 @@ const FREE_TOKENS: usize = 1_000;
 /// `Planning`: the statement is too large. `Execution` with `ResourcesExhausted`: the memory of queries is used up.
 pub(crate) fn reserve_planning(
     pool: &Arc<dyn MemoryPool>,
-    language: Language,
+    language: StatementLanguage,
     statement: &str,
 ) -> Result<MemoryReservation, QueryError> {
     let reservation = MemoryConsumer::new("planning").register(pool);
@@ -32,7 +34,7 @@ pub(crate) fn reserve_planning(
     }
     let tokens = count_tokens(statement);
     reserve(&reservation, tokens)?;
-    if language == Language::Sql {
+    if language == StatementLanguage::Sql {
         // Parses the statement, for which there is memory now.
         let added = added_expressions(statement).map_err(QueryError::Planning)?;
         let all = usize::try_from(added).map_or(usize::MAX, |added| tokens.saturating_add(added));

@@ -26,7 +26,7 @@ use crate::{
     QueryError, QueryRequest,
     logged_text::logged_text,
     query_counters::{QueryCounters, QueryOutcome},
-    request::Language,
+    request::StatementLanguage,
 };
 
 /// The text that a database shows of a query that also reads other ones.
@@ -97,7 +97,7 @@ pub(crate) struct QueryInfo {
     pub(crate) number: u64,
     /// The databases that it reads.
     pub(crate) databases: Vec<DatabaseId>,
-    pub(crate) language: Language,
+    pub(crate) language: StatementLanguage,
     /// The text, possibly truncated.
     pub(crate) text: String,
     pub(crate) trace_id: Option<String>,
@@ -247,7 +247,7 @@ impl QueryLog {
     pub(crate) fn begin(
         &self,
         databases: Vec<DatabaseId>,
-        language: Language,
+        language: StatementLanguage,
         request: &QueryRequest,
     ) -> RunningQuery {
         let mut ring = self.ring();
@@ -537,7 +537,7 @@ mod tests {
             text: text.to_owned(),
             ..QueryRequest::default()
         };
-        log.begin(vec![database], Language::Sql, &request)
+        log.begin(vec![database], StatementLanguage::Sql, &request)
     }
 
     fn texts(log: &QueryLog, database: Option<DatabaseId>) -> Vec<String> {
@@ -577,7 +577,7 @@ mod tests {
             ..QueryRequest::default()
         };
         let databases = vec![HOME, DatabaseId::new(2)];
-        log.begin(databases, Language::InfluxQl, &request).record_success();
+        log.begin(databases, StatementLanguage::InfluxQl, &request).record_success();
         assert_eq!(texts(&log, Some(HOME)), [SEVERAL_DATABASES]);
         assert_eq!(texts(&log, None), [request.text]);
     }

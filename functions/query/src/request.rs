@@ -49,7 +49,7 @@ pub enum RollupUse {
     On,
 }
 
-/// The language of a statement.
+/// The language of a statement of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// SQL.
@@ -58,12 +58,21 @@ pub enum Language {
     InfluxQl,
 }
 
-impl Language {
+/// The language of a statement that is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatementLanguage {
+    Sql,
+    InfluxQl,
+    Flux,
+}
+
+impl StatementLanguage {
     /// The name of the language in `system.queries`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Sql => "sql",
             Self::InfluxQl => "influxql",
+            Self::Flux => "flux",
         }
     }
 }
@@ -99,7 +108,7 @@ impl From<DatabaseId> for QueryDatabases {
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
     /// The language of the statement.
-    fn language(&self) -> Language;
+    fn language(&self) -> StatementLanguage;
 
     /// Plans a request over a context. The engine may call it again with a newer context.
     async fn plan(

@@ -14,7 +14,7 @@ use crate::{
     QueryRequest,
     copy::copied_schema,
     engine::deleted_schema,
-    request::{Language, Planner},
+    request::{Planner, StatementLanguage},
     statement::PlannedStatement,
 };
 
@@ -54,7 +54,7 @@ impl SchemaPlanner {
 
 #[async_trait]
 impl Planner for SchemaPlanner {
-    fn language(&self) -> Language {
+    fn language(&self) -> StatementLanguage {
         self.planner.language()
     }
 

@@ -7,9 +7,9 @@ use datafusion::common::Result;
 use neap_tables::QueryContext;
 
 use crate::{
-    Language, QueryRequest,
+    QueryRequest,
     plan_cache::PlanCache,
-    request::Planner,
+    request::{Planner, StatementLanguage},
     statement::{self, PlannedStatement},
 };
 
@@ -19,8 +19,8 @@ pub(crate) struct SqlPlanner;
 
 #[async_trait]
 impl Planner for SqlPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
     }
 
     async fn plan(
@@ -38,8 +38,8 @@ pub(crate) struct CachedSqlPlanner(pub(crate) Arc<PlanCache>);
 
 #[async_trait]
 impl Planner for CachedSqlPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
     }
 
     async fn plan(

@@ -23,6 +23,7 @@ fn links() -> Value {
         "labels": "/api/v2/labels",
         "me": "/api/v2/me",
         "orgs": "/api/v2/orgs",
+        "query": { "self": "/api/v2/query" },
         "resources": "/api/v2/resources",
         "setup": "/api/v2/setup",
         "system": { "health": "/health", "metrics": "/metrics" },

@@ -141,6 +141,11 @@ fn influxdb_client_administers_buckets_and_tokens() {
 }
 
 #[test]
+fn influxdb_client_queries_in_flux() {
+    run(TestProgram::python("test_influxdb_client_queries"));
+}
+
+#[test]
 fn dashboards_of_grafana_query() {
     run(TestProgram::python("test_grafana_dashboards"));
 }

@@ -42,6 +42,7 @@
 //! | `malformed` | refused requests, with status and body |
 //! | `clients` | common client libraries, and requests as Telegraf and other integrations send them |
 //! | `influxdb2` | resources of InfluxDB 2, as its tools request them |
+//! | `influxdb2_queries` | queries in Flux, as the clients of InfluxDB 2 send them |
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
@@ -105,6 +106,8 @@ mod harness;
 mod histories;
 #[cfg(test)]
 mod influxdb2;
+#[cfg(test)]
+mod influxdb2_queries;
 #[cfg(test)]
 mod lambda;
 #[cfg(test)]

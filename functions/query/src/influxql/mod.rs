@@ -31,6 +31,7 @@ mod window_rows;
 pub(crate) use error::InfluxqlError;
 pub(crate) use http::routes;
 pub(crate) use session::InfluxqlSession;
+pub(crate) use v1::answer_bucket_query;
 pub(crate) use window_rows::window_rows;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use neap_tables::QueryContext;
 use crate::{
     QueryRequest,
     plan_cache::{PlanCache, PlannedInfluxql},
-    request::{Language, Planner},
+    request::{Planner, StatementLanguage},
     statement::PlannedStatement,
 };
 
@@ -68,8 +68,8 @@ impl RowsPlanner {
 
 #[async_trait]
 impl Planner for RowsPlanner {
-    fn language(&self) -> Language {
-        Language::InfluxQl
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::InfluxQl
     }
 
     async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {
@@ -92,8 +92,8 @@ pub(super) struct DeletePlanner {
 
 #[async_trait]
 impl Planner for DeletePlanner {
-    fn language(&self) -> Language {
-        Language::InfluxQl
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::InfluxQl
     }
 
     async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {

@@ -186,8 +186,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        Language, QueryRequest,
+        QueryRequest,
         query_log::{QueryLog, RunningQuery},
+        request::StatementLanguage,
     };
 
     fn batch(rows: i64) -> RecordBatch {
@@ -197,7 +198,7 @@ mod tests {
 
     fn running() -> RunningQuery {
         let log = QueryLog::new(World::system(), 1);
-        log.begin(Vec::new(), Language::Sql, &QueryRequest::default())
+        log.begin(Vec::new(), StatementLanguage::Sql, &QueryRequest::default())
     }
 
     /// Rows in batches of three.

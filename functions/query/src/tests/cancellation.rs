@@ -21,8 +21,10 @@ use super::{
     instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter, hooked_store},
 };
 use crate::{
-    Executor, Language, QueryError, QueryRequest, QuerySettings, request::Planner,
-    sql_planner::SqlPlanner, statement::PlannedStatement,
+    Executor, QueryError, QueryRequest, QuerySettings,
+    request::{Planner, StatementLanguage},
+    sql_planner::SqlPlanner,
+    statement::PlannedStatement,
 };
 
 /// The maximum duration of any step. It detects work that never ends.
@@ -141,8 +143,8 @@ struct BusyPlanner(Arc<AtomicBool>);
 
 #[async_trait]
 impl Planner for BusyPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
     }
 
     async fn plan(

@@ -10,7 +10,7 @@ use neap_tables::QueryContext;
 
 use crate::{
     Parameters, QueryRequest,
-    request::{Language, Planner},
+    request::{Planner, StatementLanguage},
     statement::{self, PlannedStatement},
 };
 
@@ -35,8 +35,8 @@ impl DefinitionPlanner {
 
 #[async_trait]
 impl Planner for DefinitionPlanner {
-    fn language(&self) -> Language {
-        Language::Sql
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
     }
 
     async fn plan(
@@ -66,8 +66,8 @@ pub(super) struct TimeRangePlanner {
 
 #[async_trait]
 impl Planner for TimeRangePlanner {
-    fn language(&self) -> Language {
-        Language::Sql
+    fn language(&self) -> StatementLanguage {
+        StatementLanguage::Sql
     }
 
     async fn plan(

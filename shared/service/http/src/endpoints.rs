@@ -125,14 +125,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET",    "/api/v3/row_delete_requests",                                     ANY_DATABASE_ACTION, Process),
     row("POST",   "/api/v3/row_delete_requests",                                     DELETE_ROWS,         Process),
     row("POST",   "/api/v3/row_delete_requests/{seq}/abort",                         DELETE_ROWS,         Process),
-    // Queries. The statements of InfluxQL may be of any kind, and the handlers of Flight check the permission for the
-    // database of each command.
+    // Queries. The statements of InfluxQL may be of any kind, Flux lists buckets, and the handlers of Flight check the permission
+    // for the database of each command.
     row("GET",    "/api/v3/query_sql",                                               READ,                Query),
     row("POST",   "/api/v3/query_sql",                                               READ,                Query),
     row("GET",    "/api/v3/query_influxql",                                          ANY_DATABASE_ACTION, Query),
     row("POST",   "/api/v3/query_influxql",                                          ANY_DATABASE_ACTION, Query),
     row("GET",    "/query",                                                          ANY_DATABASE_ACTION, Query),
     row("POST",   "/query",                                                          ANY_DATABASE_ACTION, Query),
+    row("POST",   "/api/v2/query",                                                   ANY_DATABASE_ACTION, Query),
     row("POST",   "/api/v1/read",                                                    READ,                Query),
     row("POST",   "/api/v1/prom/read",                                               READ,                Query),
     row("GET",    "/api/v1/labels",                                                  READ,                Query),

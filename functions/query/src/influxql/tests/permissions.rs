@@ -198,7 +198,7 @@ async fn a_running_query_is_shown_to_those_who_see_all_its_databases() {
         ..crate::QueryRequest::default()
     };
     let log = engine.query_log();
-    let _running = log.begin(ids, crate::Language::InfluxQl, &request);
+    let _running = log.begin(ids, crate::request::StatementLanguage::InfluxQl, &request);
     for (permission, is_shown) in [
         ("db:db:read", false),
         ("db:other:read", false),

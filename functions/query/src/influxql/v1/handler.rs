@@ -60,6 +60,22 @@ async fn by_body(
     })
 }
 
+/// Answers statements that only read, in the interface of InfluxDB 2: a bucket in the place of the database.
+pub(crate) async fn answer_bucket_query(
+    engine: Arc<QueryEngine>,
+    caller: Caller,
+    head: &Parts,
+    q: String,
+    bucket: Option<String>,
+) -> Result<Response, ApiError> {
+    let params = V1QueryParams {
+        q: Some(q),
+        db: bucket.filter(|bucket| !bucket.is_empty()),
+        ..V1QueryParams::default()
+    };
+    answer(engine, caller, head, params, false).await
+}
+
 /// Allows scripts of all origins to read the response, including errors, as InfluxDB 3 does for this interface. All
 /// errors are JSON.
 fn allow_all_origins(answer: Result<Response, ApiError>) -> Response {

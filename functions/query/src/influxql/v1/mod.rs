@@ -12,4 +12,5 @@ mod body;
 mod handler;
 mod params;
 
+pub(crate) use handler::answer_bucket_query;
 pub(super) use handler::routes;

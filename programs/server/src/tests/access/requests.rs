@@ -260,6 +260,7 @@ pub(super) fn querying() -> Vec<AccessCase> {
     use AccessRule::{All, Audit, Databases, Own, OwnBoth};
     let sql = "/api/v3/query_sql";
     let influxql = "/api/v3/query_influxql";
+    let influxdb2 = "/api/v2/query";
     vec![
         (
             "GET",
@@ -332,6 +333,34 @@ pub(super) fn querying() -> Vec<AccessCase> {
             200,
         ),
         ("GET", "/query?q=SHOW+DATABASES", "", Databases, 200),
+        (
+            "POST",
+            influxdb2,
+            r#"{"query":"from(bucket: \"own\") |> range(start: -1h)"}"#,
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            influxdb2,
+            r#"{"query":"from(bucket: \"missing\") |> range(start: -1h)"}"#,
+            All("read"),
+            404,
+        ),
+        (
+            "POST",
+            influxdb2,
+            r#"{"query":"buckets()"}"#,
+            Databases,
+            200,
+        ),
+        (
+            "POST",
+            influxdb2,
+            r#"{"query":"SHOW MEASUREMENTS","type":"influxql","bucket":"own"}"#,
+            Own("read"),
+            200,
+        ),
         ("GET", "/api/v3/export/databases", "", Databases, 200),
         ("GET", "/api/v3/export/tables?db=own", "", Own("read"), 200),
         (
