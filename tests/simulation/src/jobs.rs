@@ -206,7 +206,7 @@ pub(crate) async fn erase(instance: &Instance, erasure: &GeneratedDelete) -> Opt
         predicate: String::new(),
         stamp: Some(stamp),
     };
-    let added = RowDeleteLog::new(&instance.bucket).add(delete).await;
+    let added = RowDeleteLog::new(&instance.catalog).add(delete).await;
     instance.trace(format_args!("erasure: {added:?}"));
     Some(())
 }
@@ -217,6 +217,6 @@ pub(crate) async fn report_erasures(instance: &Instance, is_there: impl Fn(Datab
         return;
     };
     let exists = |database| is_there(database) && root.value.databases().contains_key(&database);
-    let refreshed = RowDeleteLog::new(&instance.bucket).refresh(exists).await;
+    let refreshed = RowDeleteLog::new(&instance.catalog).refresh(exists).await;
     instance.trace(format_args!("erasures: {refreshed:?}"));
 }

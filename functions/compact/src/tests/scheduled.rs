@@ -73,11 +73,8 @@ async fn the_tail_of_a_hidden_copy_is_left_to_its_backup() {
     };
     let segment = Segment::decode(source, name, object.bytes).unwrap();
     let moved = segment.moved_to(copy, 1).unwrap();
-    let put = stage.bucket.put(
-        &Key::Segment(copy, name),
-        moved.object().clone(),
-        PutMode::Overwrite,
-    );
+    let moved_key = Key::Segment(copy, name);
+    let put = stage.bucket.put(&moved_key, moved.object().clone(), PutMode::Overwrite);
     put.await.unwrap();
     assert_eq!(stage.scheduled(20 * MINUTE).await.flushes, 1);
     let manifest = stage.manifests.read(copy, None).await.unwrap();

@@ -469,8 +469,9 @@ async fn nothing_is_installed_if_plugins_are_missing_or_do_not_fit() {
         ("chain0", "more than 32 plugins are needed"),
         ("..", "Path traversal detected"),
     ] {
-        let install = stage.code.install(&format!("gh:influxdata/{plugin}"), None);
-        let error = install.await.unwrap_err().to_string();
+        let plugin_name = format!("gh:influxdata/{plugin}");
+        let installed = stage.code.install(&plugin_name, None).await;
+        let error = installed.unwrap_err().to_string();
         assert!(error.contains(part), "{plugin}: {error}");
     }
     assert_eq!(fs::read_dir(stage.folder.path()).unwrap().count(), 1);

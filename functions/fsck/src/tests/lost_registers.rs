@@ -75,7 +75,7 @@ impl FsckFixture {
     }
 
     /// Creates a fixture with every register of a cluster and a database. Returns their keys.
-    async fn with_all_registers() -> (Self, Vec<Key>) {
+    pub(super) async fn with_all_registers() -> (Self, Vec<Key>) {
         let stage = Self::in_memory().await;
         stage.fill().await;
         let id = stage.database;

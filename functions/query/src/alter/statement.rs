@@ -80,7 +80,7 @@ fn parse(sql: &str) -> Result<AlterStatement, ParserError> {
         },
         None => return unexpected(&parser, "DATABASE or TABLE"),
     };
-    parser.consume_token(&Token::SemiColon);
+    let _has_semicolon = parser.consume_token(&Token::SemiColon);
     parser.expect_token(&Token::EOF)?;
     Ok(statement)
 }

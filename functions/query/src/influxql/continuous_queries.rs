@@ -13,7 +13,7 @@ use neap_catalog::{
 use neap_formats::series::SeriesLayout;
 use neap_influxql::{
     Condition, ContinuousQuery, ContinuousQueryStatement, Dimension, Expr, Fill, IntoTarget,
-    Measurement, MeasurementName, Select, SelectSource, Statement, parse,
+    Measurement, MeasurementName, Select, SelectSource, Statement, WindowLength, parse,
 };
 use neap_influxql_planner::batch_of;
 use neap_schema::{DatabaseId, TIME_COLUMN};

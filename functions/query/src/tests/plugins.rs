@@ -174,8 +174,9 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
         let newest_first = format!(
             "{select} FROM system.processing_engine_logs l WHERE log_level = 'INFO' ORDER BY event_time DESC"
         );
+        let answer = one.sql(&newest_first).await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(one.sql(&newest_first).await, @"
+            insta::assert_snapshot!(answer, @"
             time,trigger_name,log_level,log_text
             1970-01-01T00:00:01.000000001,echo,INFO,echo called
             ");

@@ -41,7 +41,7 @@ impl InputText<'_> {
             [] => {}
             [text] if text != STANDARD_INPUT => {
                 let bytes = text.len() as u64;
-                let reader = Box::new(std::io::Cursor::new(text.clone().into_bytes()));
+                let reader = Box::new(io::Cursor::new(text.clone().into_bytes()));
                 let name = String::new();
                 return Ok((vec![InputSource { name, reader }], Some(bytes)));
             }

@@ -12,7 +12,7 @@
 //! Rows with the same values of the columns of the group key are a table. A text of the group key that is null is a column that
 //! the table does not have. An empty line follows each result. Lines end with a carriage return and a line feed.
 
-use std::{io::Write, ops::Range};
+use std::{io::Write, ops::Range, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -232,7 +232,7 @@ impl AnnotatedCsvWriter {
         let keys: Vec<ArrayRef> = self
             .batch_columns()
             .filter(|(place, _)| is_key(*place))
-            .map(|(_, index)| batch.column(index).clone())
+            .map(|(_, index)| Arc::clone(batch.column(index)))
             .collect();
         if keys.is_empty() {
             return Ok(std::iter::once(0..batch.num_rows()).collect());

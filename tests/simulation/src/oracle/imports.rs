@@ -34,7 +34,8 @@ impl SimulationOracle {
     pub(crate) fn check_imports(&mut self, jobs: &[EndedImport]) {
         for job in jobs {
             let mut stored: Vec<(u64, u64)> = Vec::new();
-            for (name, segment) in self.segments.iter().filter(|(name, _)| self.is_live(name)) {
+            let live = self.segments.iter().filter(|(name, _)| self.is_live(name));
+            for (_, segment) in live {
                 let rows: usize = segment.rows.values().map(Vec::len).sum();
                 let progress = segment.progress.iter().find(|it| it.job == job.id && it.rows > 0);
                 stored.extend(progress.map(|it| (it.rows - rows as u64, it.rows)));

@@ -96,7 +96,7 @@ async fn maps_compute_columns() {
 async fn pivots_make_columns_of_fields_of_all_types() {
     let one = home().await;
     let pivot = "pivot(rowKey: [\"_time\"], columnKey: [\"_field\"], valueColumn: \"_value\")";
-    insta::assert_snapshot!(one.home_flux(&pivot).await, @r#"
+    insta::assert_snapshot!(one.home_flux(pivot).await, @r#"
     ,result,table,_time,_measurement,floor,room,clean,note
     ,_result,0,2024-01-01T08:00:00Z,air,1,Kitchen,true,"ok, so"
 

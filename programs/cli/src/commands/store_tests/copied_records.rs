@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::ProgressBar;
+use neap_backup::ClusterCopier;
 use neap_bucket::{
     Bucket, CallHook, CallPhase, FaultyStore, Key, KeyClass, Operation, StoreFaults,
 };
@@ -17,7 +17,7 @@ use neap_fsck::{FindingKind, Fsck, FsckOptions, FsckReport};
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_schema::{DatabaseId, TableId};
 
-use super::{ClusterFixture, Copier, copied};
+use super::{ClusterFixture, copied};
 
 const DATABASE: DatabaseId = DatabaseId::new(1);
 
@@ -67,10 +67,10 @@ async fn copy_while_registers_are_created(from: &Arc<ClusterFixture>, to: &Clust
         StoreFaults::default(),
     )
     .with_hook(hook);
-    let copier = Copier {
+    let copier = ClusterCopier {
         from: &Bucket::new(Arc::new(store), world),
         to: &to.bucket,
-        progress: &ProgressBar::hidden(),
+        progress: &|_| {},
     };
     copier.run().await.unwrap();
 }

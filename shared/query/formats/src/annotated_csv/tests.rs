@@ -55,7 +55,10 @@ fn layout() -> TableLayout {
     }
 }
 
-fn batch(rows: &[(i64, Option<f64>, Option<&str>, Option<&str>)]) -> RecordBatch {
+/// The seconds, temperature, host and room of a row.
+type TestRow<'a> = (i64, Option<f64>, Option<&'a str>, Option<&'a str>);
+
+fn batch(rows: &[TestRow<'_>]) -> RecordBatch {
     let times = rows.iter().map(|row| EIGHT + row.0);
     let host: DictionaryArray<Int32Type> = rows.iter().map(|row| row.2).collect();
     let room: DictionaryArray<Int32Type> = rows.iter().map(|row| row.3).collect();

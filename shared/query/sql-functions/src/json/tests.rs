@@ -172,7 +172,10 @@ impl Step {
 }
 
 /// The functions, with the text of their results for a value.
-const FUNCTIONS: [(&str, fn(&Value) -> Option<String>); 9] = [
+/// What a function returns for a value, as text.
+type Expected = fn(&Value) -> Option<String>;
+
+const FUNCTIONS: [(&str, Expected); 9] = [
     ("json_get_json", |value| Some(value.to_string())),
     ("json_as_text", |value| match value {
         Value::Null => None,
