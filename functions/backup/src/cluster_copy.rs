@@ -159,6 +159,11 @@ impl ClusterCopier<'_> {
                 self.copy_prefix(stage, &prefix, &mut copied).await?;
             }
         }
+        // The first backup may have begun after the stage of its register, which the copied root catalog needs.
+        if !exists(self.to, &Key::Backups).await? {
+            let register = Key::Backups.to_string();
+            self.copy_prefix(CopyStage::Backups, &register, &mut copied).await?;
+        }
         Ok(copied)
     }
 
@@ -331,12 +336,18 @@ impl ClusterCopier<'_> {
         Ok(matches!(there.value, Get::Found(object) if object.bytes == *bytes))
     }
 
+    /// Returns whether the source has a register, and it is intact. A damaged one was not copied, and is lost in the copy.
+    async fn is_intact(&self, register: &Key) -> Result<bool, CopyError> {
+        let got = self.from.get(register, GetOptions::default()).await?;
+        Ok(matches!(got.value, Get::Found(object) if register.verify(&object.bytes).is_ok()))
+    }
+
     /// Returns an object as it is in the copy. A catalog does not record registers that the copy lacks, because they were
-    /// created after their stage. What the source lacks, too, is lost and stays recorded.
+    /// created after their stage. What the source lacks, too, or has damaged, is lost and stays recorded.
     async fn without_later_registers(&self, key: &Key, object: Bytes) -> Result<Bytes, CopyError> {
         let mut later = Vec::new();
         for register in RecordedRegister::recorded_by(key) {
-            if !exists(self.to, &register).await? && exists(self.from, &register).await? {
+            if !exists(self.to, &register).await? && self.is_intact(&register).await? {
                 later.push(register);
             }
         }

@@ -290,8 +290,10 @@ impl BackupParts {
         source: DatabaseId,
         copy: DatabaseId,
     ) -> Result<(), BackupError> {
-        let read = self.documents(source).read(None).await?;
-        self.put_documents(copy, &read).await
+        let register = self.documents(source);
+        let read = register.read(None).await?;
+        let existing = self.catalog.verify_absence(&register, read).await?;
+        self.put_documents(copy, &existing).await
     }
 
     /// Returns the register of documents of a database.

@@ -82,9 +82,9 @@ impl BackupPlace {
     ///
     /// # Errors
     /// `Missing` if it has one: the register is lost.
-    pub(crate) async fn check_unused(&self, own: Ulid) -> Result<(), BackupError> {
+    pub(crate) async fn check_unused(&self, own: &[Option<Ulid>]) -> Result<(), BackupError> {
         let backups = self.backups().await?;
-        match backups.into_iter().find(|backup| *backup != own) {
+        match backups.into_iter().find(|backup| !own.contains(&Some(*backup))) {
             None => Ok(()),
             Some(other) => {
                 let dependent = Key::BackupManifest(other);

@@ -358,7 +358,8 @@ impl BackupParts {
             Err(error) => return Err(error.into()),
         }
         if self.documents(copy).read(None).await?.version > 0 {
-            return Ok(());
+            // The process may have ended before it recorded them.
+            return Ok(self.catalog.record_register(&Key::Documents(copy)).await?);
         }
         let key = Key::Documents(held.copy);
         let documents = Register::<DatabaseDocuments>::new(chain, key, RECENT_PUT_IDS)

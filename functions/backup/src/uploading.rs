@@ -129,11 +129,11 @@ impl BackupParts {
         let place = self.open_place(place_name)?;
         let at_place = place.register();
         let (listed, _) = at_place.read().await?;
+        let known = [Some(backup.id), backup.replaces];
         if listed.version == 0 {
-            place.check_unused(backup.id).await?;
+            place.check_unused(&known).await?;
         }
         listed.value.check_cluster(cluster)?;
-        let known = [Some(backup.id), backup.replaces];
         let other = listed.value.find_restorable(&backup.name);
         if other.is_some_and(|other| !known.contains(&Some(other.id))) {
             let text = format!("the place has another backup {:?}", backup.name);

@@ -10,7 +10,7 @@ use std::{
 use neap_bucket::{
     Bucket, ClockReading, CodeHash, Get, GetOptions, Key, ListEntry, StoreTime, World,
 };
-use neap_catalog::{ANY_AGE, Catalog, ENGINE_LOG_RETENTION, RootCatalog};
+use neap_catalog::{ANY_AGE, Catalog, CatalogError, ENGINE_LOG_RETENTION, RootCatalog};
 use neap_schema::{DatabaseId, TriggerId};
 
 use crate::{CompactError, listing::ListingPages};
@@ -116,7 +116,14 @@ pub(crate) async fn unreferenced_code(
         return Ok(Vec::new());
     }
     let root = catalog.root(Duration::ZERO).await?;
-    let named = referenced_code(catalog, &root.value).await?;
+    let named = match referenced_code(catalog, &root.value).await {
+        // It is unknown which code its triggers need. Other databases are maintained.
+        Err(CompactError::Catalog(CatalogError::Missing(missing))) => {
+            tracing::warn!(%missing, "unreferenced code is kept");
+            return Ok(Vec::new());
+        }
+        named => named?,
+    };
     let mut unnamed = Vec::new();
     for (hash, key) in old {
         if !named.contains(&hash) && is_still_old(bucket, hash).await? {

@@ -46,7 +46,7 @@ pub(crate) struct DatabaseCheckResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) totals: FsckTotals,
     pub(crate) repairs: RepairPlan,
-    has_lost_manifest: bool,
+    lacks_manifest: bool,
 }
 
 impl DatabaseTarget<'_> {
@@ -59,7 +59,7 @@ impl DatabaseTarget<'_> {
         for _ in 0..MAX_ATTEMPTS {
             checked = self.check_once(progress).await?;
             let is_wrong = |finding: &Finding| finding.severity > Severity::Note;
-            if checked.has_lost_manifest && self.has_manifest().await? {
+            if checked.lacks_manifest && self.has_manifest().await? {
                 // It was created and recorded after it was read.
                 continue;
             }
@@ -141,7 +141,7 @@ impl DatabaseTarget<'_> {
         checked.findings.extend(tail.findings(self.id, now));
         checked.findings.extend(missing.findings);
         checked.repairs.expendable = missing.expendable;
-        checked.has_lost_manifest = missing.manifest;
+        checked.lacks_manifest = missing.lacks_manifest;
         // Without one of them, everything else looks wrong.
         let manifest = read_manifest.filter(|_| !missing.manifest);
         let catalog = read_catalog.filter(|_| !missing.catalog);

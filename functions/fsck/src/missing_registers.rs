@@ -30,6 +30,8 @@ pub(crate) struct MissingRegisters {
     pub(crate) findings: Vec<Finding>,
     /// Whether the manifest is lost: nothing tells which objects are needed.
     pub(crate) manifest: bool,
+    /// Whether the manifest is lost, or may be: there are objects with rows.
+    pub(crate) lacks_manifest: bool,
     /// Whether the catalog is lost: nothing tells what the rows mean.
     pub(crate) catalog: bool,
     /// Lost registers without which the database can be used again, if an operator accepts their loss.
@@ -75,6 +77,7 @@ impl DatabaseTarget<'_> {
                 );
                 missing.add(&key, message);
                 missing.manifest = true;
+                missing.lacks_manifest = true;
             } else if objects > 0 && self.is_live {
                 let message = format!(
                     "it does not exist, but there are {objects} objects with rows: the first flush was \
@@ -82,6 +85,7 @@ impl DatabaseTarget<'_> {
                 );
                 let finding = Finding::warning(FindingKind::Missing, message);
                 missing.findings.push(finding.at(key));
+                missing.lacks_manifest = true;
             }
         }
         if is_absent(read.documents) && is_recorded(RecordedRegister::Documents) {

@@ -42,9 +42,13 @@ fn without_passwords(text: &str) -> String {
     for (place, word) in lower.match_indices("password") {
         let after = place + word.len();
         let rest = lower.get(after..).unwrap_or_default();
-        let Some((between, _)) = rest.split_once('\'') else {
+        // The name of a user may have quotes.
+        let is_of_user = rest.trim_start().starts_with("for");
+        let from = rest.find('=').filter(|_| is_of_user).unwrap_or(0);
+        let Some(quote) = rest.get(from..).and_then(|rest| rest.find('\'')) else {
             break;
         };
+        let between = rest.get(..from + quote).unwrap_or_default();
         let between_words = between.trim();
         let is_assigned = between_words.starts_with("for") && between_words.ends_with('=');
         if place < copied || !(between_words.is_empty() || is_assigned) {
@@ -104,6 +108,10 @@ mod tests {
             (
                 "CREATE USER a WITH PASSWORD 'password ''secret",
                 "CREATE USER a WITH PASSWORD '[REDACTED]'",
+            ),
+            (
+                "SET PASSWORD FOR \"o'neil\" = 'secret'",
+                "SET PASSWORD FOR \"o'neil\" = '[REDACTED]'",
             ),
             (
                 "SELECT password FROM t WHERE host = 'a'",

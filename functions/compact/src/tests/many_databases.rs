@@ -362,8 +362,8 @@ async fn collections_that_have_no_time_for_all_rotate() {
     for _ in 0..20 {
         let (seen, pass) = (Arc::clone(&looked), stage.clock_hand());
         let compactor = stage.hooked(move |call: &StoreCall| {
-            let is_look = call.operation == Operation::List && call.phase == CallPhase::Before;
-            if is_look && call.key.starts_with("data/") {
+            let is_read = call.operation == Operation::Get && call.phase == CallPhase::Before;
+            if is_read && KeyClass::from_key(&call.key) == KeyClass::Manifest {
                 seen.lock().unwrap().insert(call.key.clone());
                 pass(Duration::from_secs(1));
             }

@@ -52,11 +52,14 @@ pub(super) fn write(root: &Path, name: &str, files: &PluginSource) -> Result<(),
 /// Writes a file atomically, below a folder that links must not leave.
 fn replace_file(root: &Path, file: &Path, content: &str) -> Result<(), PluginCodeError> {
     let parent = file.parent().unwrap_or(root);
-    fs::create_dir_all(parent).map_err(failed)?;
+    fs::create_dir_all(root).map_err(failed)?;
     let real_root = root.canonicalize().map_err(failed)?;
-    if !parent.canonicalize().map_err(failed)?.starts_with(real_root) {
+    // A link may lead out of the folder, and nothing is created behind it.
+    let existing = parent.ancestors().find(|folder| folder.exists()).unwrap_or(root);
+    if !existing.canonicalize().map_err(failed)?.starts_with(&real_root) {
         return Err(PluginCodeError::PathTraversal(file.display().to_string()));
     }
+    fs::create_dir_all(parent).map_err(failed)?;
     let mut new = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(parent)

@@ -362,7 +362,7 @@ async fn a_catalog_older_than_the_data_is_found() {
             insta::assert_snapshot!(found, @r#"
             error    <data> ("db"."table 2"): its section at byte 1911 is of table 2, which the catalog lacks
             error    <manifest> ("db"): it needs version 2 of the catalog, which has version 1
-            error    <tail> ("db"): it needs version 2 of the catalog, which has version 1
+            error    <tail> ("db"): it needs version 3 of the catalog, which has version 1
             "#);
         }
     }

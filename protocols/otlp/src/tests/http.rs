@@ -129,7 +129,7 @@ async fn malformed_requests_name_the_field() {
     assert_eq!(reply.header("content-type"), "application/x-protobuf");
     let status = status(&reply);
     assert_eq!(status.code, 3);
-    insta::assert_snapshot!(status.message, @"resourceLogs[0]: the message ends within a field");
+    insta::assert_snapshot!(status.message, @"resourceLogs[0]: failed to decode Protobuf message: buffer underflow");
     let detail = BadRequest::decode(status.details[0].value.as_slice()).unwrap();
     assert_eq!(detail.field_violations[0].field, "resourceLogs[0]");
 }

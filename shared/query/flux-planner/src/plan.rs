@@ -20,6 +20,10 @@ use crate::{
     typed_value::null_of,
 };
 
+/// Maximum operations of a plan. Those of each field and type count, because each has operators of its own, which no memory
+/// pool counts.
+const MAX_PLANNED: usize = 20_000;
+
 /// The buckets that `buckets()` lists.
 #[derive(Clone, Debug, Default)]
 pub struct BucketList {
@@ -55,7 +59,14 @@ pub fn plan_tables(
         Source::Buckets => (vec![listed(buckets)?], pipeline.steps.as_slice()),
         Source::Bucket(name) => series(context, name, &pipeline.steps)?,
     };
+    let mut planned = 0_usize;
     for step in steps {
+        planned = planned.saturating_add(branches.len());
+        if planned > MAX_PLANNED {
+            return plan_err!(
+                "the query has more than {MAX_PLANNED} operations on fields: select measurements and fields by filter()"
+            );
+        }
         let planner = StepPlanner {
             state: &state,
             span: step.span,

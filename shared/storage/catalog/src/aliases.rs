@@ -138,6 +138,28 @@ impl Catalog {
 }
 
 impl RootCatalog {
+    /// Refuses a new name under which a database would become a retention policy of another one, or the policies of others
+    /// its own: permissions for a database include its policies.
+    pub(crate) fn check_policies_of_name(
+        &self,
+        before: &str,
+        new_name: &str,
+    ) -> Result<(), CatalogError> {
+        let database_of = |name: &str| name.split_once('/').map(|(name, _)| name.to_owned());
+        let is_moved = |database: String| database_of(before) != Some(database);
+        if database_of(new_name).is_some_and(is_moved) {
+            let reason = "a retention policy has the name of its database";
+            return Err(invalid(new_name, reason.to_owned()));
+        }
+        match self.policies_of(new_name).next() {
+            Some((_, policy)) => {
+                let reason = format!("the retention policy '{}' would be its own", policy.name);
+                Err(invalid(new_name, reason))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Renames a database and its retention policies. Returns whether this changes the catalog.
     fn rename(&mut self, id: DatabaseId, new_name: &str) -> Result<bool, CatalogError> {
         let entry = self.databases().get(&id).ok_or_else(|| not_found(&id.to_string()))?;
@@ -153,12 +175,7 @@ impl RootCatalog {
         if let Some(conflict) = self.name_conflict(new_name).filter(|_| !is_own) {
             return Err(conflict);
         }
-        let is_policy = |name: &str| policy_name(name, new_name).is_some();
-        let policy = self.live_databases().find(|(_, other)| is_policy(&other.name));
-        if let Some((_, policy)) = policy {
-            let reason = format!("the retention policy '{}' would be its own", policy.name);
-            return Err(invalid(new_name, reason));
-        }
+        self.check_policies_of_name(&entry.name, new_name)?;
         let before = entry.name.clone();
         let mut policies = Vec::new();
         for (policy, entry) in self.policies_of(&before) {

@@ -141,7 +141,7 @@ impl Catalog {
     /// meant for others.
     ///
     /// # Errors
-    /// `Forbidden`, and those of [`undelete_database`](Self::undelete_database).
+    /// `Forbidden`, `InvalidRename`, and those of [`undelete_database`](Self::undelete_database).
     pub async fn undelete_database_if(
         &self,
         dropped: &str,
@@ -161,6 +161,9 @@ impl Catalog {
             let before = root.databases().get(&id).map(DatabaseEntry::original_name);
             if name.is_some() && name != before {
                 check_permission(None, |none| allowed(DatabaseAction::Create, none))?;
+                if let (Some(name), Some(before)) = (name, before) {
+                    root.check_policies_of_name(before, name)?;
+                }
             }
             let name = root.undelete_with_policies(id, name, now, &self.limits)?;
             root.note(
@@ -354,7 +357,7 @@ fn shown(hard_delete: HardDelete, now: StoreTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::CatalogFixture;
+    use crate::{ANY_AGE, tests::CatalogFixture};
 
     #[tokio::test]
     async fn undeleting_under_another_name_requires_the_permission_to_create() {
@@ -373,6 +376,15 @@ mod tests {
         let other = catalog.undelete_database_if("own", Some("new"), both);
         assert_eq!(other.await.unwrap(), (id, "new".to_owned()));
         catalog.delete_database("new", hard_delete).await.unwrap();
+        // Who may read `mine` may read `mine/own`.
+        for name in ["mine/own", "theirs"] {
+            catalog.get_or_create_database("theirs/week", ANY_AGE).await.unwrap();
+            let policy = catalog.undelete_database_if("new", Some(name), both).await;
+            assert!(
+                matches!(policy, Err(CatalogError::InvalidRename { .. })),
+                "{name}"
+            );
+        }
         let plain = catalog.undelete_database_if("new", None, delete);
         assert_eq!(plain.await.unwrap(), (id, "new".to_owned()));
     }

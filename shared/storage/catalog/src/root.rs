@@ -20,6 +20,7 @@ use crate::{
     name_index::NameIndex,
     tokens::TokenSet,
     users::UserSet,
+    validate_database_name,
 };
 
 /// The entry of a database in the root catalog.
@@ -314,6 +315,7 @@ impl RootCatalog {
     ) -> Result<DatabaseId, CatalogError> {
         self.check_limit(limits)?;
         let present_name = self.present_policy_name(name).unwrap_or_else(|| name.to_owned());
+        validate_database_name(&present_name)?;
         let entry = DatabaseEntry {
             name: present_name.clone(),
             created,
@@ -460,7 +462,10 @@ impl RootCatalog {
             let name = entry.name.clone();
             return Err(CatalogError::Purged { name });
         }
-        let name = name.unwrap_or(entry.original_name()).to_owned();
+        let asked = name.unwrap_or(entry.original_name());
+        // As for a new one: a retention policy has the present name of its database.
+        let name = self.present_policy_name(asked).unwrap_or_else(|| asked.to_owned());
+        validate_database_name(&name)?;
         let is_own = self.database(&name).is_none() && self.deleted_database(&name) == Some(id);
         if let Some(conflict) = self.name_conflict(&name).filter(|_| !is_own) {
             return Err(conflict);

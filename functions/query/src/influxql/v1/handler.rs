@@ -60,7 +60,7 @@ async fn by_body(
     })
 }
 
-/// Answers statements that only read, in the interface of InfluxDB 2: a bucket in the place of the database.
+/// Answers statements that only read, and those about continuous queries, in the interface of InfluxDB 2: a bucket in the place of the database.
 pub(crate) async fn answer_bucket_query(
     engine: Arc<QueryEngine>,
     caller: Caller,

@@ -286,7 +286,9 @@ fn time_options(command: &clap::Command) -> Vec<(String, clap::Arg)> {
 
 #[test]
 fn every_option_for_a_time_takes_dates() {
-    let options = time_options(&definition());
+    let mut definition = definition();
+    definition.build();
+    let options = time_options(&definition);
     assert!(options.len() >= 11, "{options:?}");
     for (name, option) in options {
         let parser = option.get_value_parser().clone();

@@ -123,6 +123,13 @@ async fn retention_policies_follow_their_database() {
     assert_eq!(names(&catalog).await, ["b", "b/week", "b/year"]);
     let root = catalog.root(Duration::ZERO).await.unwrap().value;
     assert_eq!(root.policies().into_values().next().unwrap(), [week, year]);
+    // One that was dropped before the rename, too.
+    catalog.delete_database("b/year", NEVER).await.unwrap();
+    rename(&catalog, "b", "c").await.unwrap();
+    rename(&catalog, "c", "b").await.unwrap();
+    let undeleted = catalog.undelete_database("b/year", Some("c/year")).await.unwrap();
+    assert_eq!(undeleted, (year, "b/year".to_owned()));
+    delete_alias(&catalog, "c").await.unwrap();
     for (name, new_name) in [("a/week", "a/month"), ("b", "b/c")] {
         let error = rename(&catalog, name, new_name).await.unwrap_err();
         assert!(

@@ -271,11 +271,11 @@ impl Case {
         self.pipe(&format!("{call}(n: {rows}, offset: {offset})"));
         let (list, tables) = (self.list(), partition(&quoted(&self.key)));
         self.add(&format!(
-            "SELECT {list}, ord, row_number() OVER ({tables} ORDER BY ord {direction}) AS n FROM @"
+            "SELECT {list}, ord, row_number() OVER ({tables} ORDER BY ord {direction}) AS place FROM @"
         ));
         let last = offset + rows;
         self.add(&format!(
-            "SELECT {list}, ord FROM @ WHERE n > {offset} AND n <= {last}"
+            "SELECT {list}, ord FROM @ WHERE place > {offset} AND place <= {last}"
         ));
     }
 
