@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
-use datafusion::error::DataFusionError;
+use datafusion::{common::SchemaError, error::DataFusionError};
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
 use neap_formats::FormatError;
@@ -205,7 +205,11 @@ fn without_rule(error: &DataFusionError) -> &DataFusionError {
 fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
     match error.find_root() {
         DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
-        DataFusionError::SchemaError(..) => QueryErrorKind::Internal,
+        DataFusionError::SchemaError(error, _)
+            if matches!(**error, SchemaError::FieldNotFound { .. }) =>
+        {
+            QueryErrorKind::Internal
+        }
         DataFusionError::Internal(_) | DataFusionError::External(_) if !is_of_rule(error) => {
             QueryErrorKind::Internal
         }

@@ -31,7 +31,7 @@ impl CompactTestBed {
     /// Runs every kind of job for days. Returns the failures.
     async fn run_for_days(&self) -> Vec<(DatabaseId, String)> {
         let mut failures = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..10 {
             self.pass(13 * HOUR);
             for event in [CompactorEvent::Scheduled, CompactorEvent::Collect] {
                 let report = self.compactor().handle(&event, None).await.unwrap();

@@ -99,10 +99,19 @@ impl SimulationOracle {
         }
     }
 
-    /// Checks that all acknowledged segments of a database are delivered.
-    pub(crate) fn check_deliveries(&mut self, database: DatabaseId, now: Duration) {
-        let names: BTreeSet<_> = self.acknowledged_of(database).map(|(_, name)| name).collect();
-        for name in names.into_iter().filter(|name| !is_given_up(*name, now)) {
+    /// Returns the acknowledged segments of a database.
+    pub(crate) fn acknowledged_segments(&self, database: DatabaseId) -> BTreeSet<SegmentName> {
+        self.acknowledged_of(database).map(|(_, name)| name).collect()
+    }
+
+    /// Checks that segments are delivered.
+    pub(crate) fn check_deliveries(
+        &mut self,
+        database: DatabaseId,
+        segments: BTreeSet<SegmentName>,
+        now: Duration,
+    ) {
+        for name in segments.into_iter().filter(|name| !is_given_up(*name, now)) {
             let waiting = self.waiting_for(database, name);
             if !waiting.is_empty() {
                 let text = format!("{waiting:?} have not processed {name:?} in the end");
