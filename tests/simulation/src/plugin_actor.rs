@@ -226,7 +226,7 @@ pub(crate) async fn deliver_all(instance: &Arc<Instance>) {
     let mut acknowledged = BTreeSet::new();
     for _ in 0..LAST_ROUNDS {
         // A writer that was frozen may acknowledge another one after the last round.
-        acknowledged = world.truth.oracle(|oracle| oracle.acknowledged_segments(DATABASE));
+        acknowledged = world.truth.oracle(|oracle| oracle.segments_to_deliver(DATABASE));
         let swept = engine.sweep(Duration::from_secs(600)).await;
         instance.trace(format_args!("last sweep: {swept:?}"));
         world.time.sleep(LAST_PAUSE).await;

@@ -166,7 +166,8 @@ async fn check(rows: Vec<AccessCase>) {
             };
             let words = match got {
                 401 => answer == UNAUTHENTICATED,
-                403 => answer == FORBIDDEN,
+                // That of InfluxDB 2 has a form of its own.
+                403 if path != "/api/v2/query" => answer == FORBIDDEN,
                 _ => true,
             };
             if got != expected || !words {

@@ -100,7 +100,7 @@ impl SimulationOracle {
     }
 
     /// Returns the acknowledged segments of a database.
-    pub(crate) fn acknowledged_segments(&self, database: DatabaseId) -> BTreeSet<SegmentName> {
+    pub(crate) fn segments_to_deliver(&self, database: DatabaseId) -> BTreeSet<SegmentName> {
         self.acknowledged_of(database).map(|(_, name)| name).collect()
     }
 

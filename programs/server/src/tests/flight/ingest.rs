@@ -37,7 +37,7 @@ fn descriptor(command: &CommandStatementIngest) -> FlightDescriptor {
     FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
 }
 
-/// Rows with a column of each type. `room` is a dictionary, so it is a tag.
+/// Rows with a column of each type. The client sends the texts of dictionaries as plain texts.
 fn batch() -> RecordBatch {
     let rooms: DictionaryArray<Int32Type> = vec!["hall", "attic"].into_iter().collect();
     let columns: [(&str, ArrayRef); 7] = [
@@ -66,7 +66,7 @@ async fn table(client: &FlightTestClient, sql: &str) -> String {
 #[tokio::test]
 async fn record_batches_are_rows_of_a_table() {
     let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let client = FlightTestClient::new(&served, &[("database", "d"), ("x-neap-tags", "room")]);
     let (headers, results) =
         client.put(descriptor(&ingest("rooms")), vec![batch(), batch()]).await.unwrap();
     assert!(headers.contains_key("x-neap-stamp"));
