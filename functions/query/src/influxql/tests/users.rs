@@ -151,7 +151,7 @@ async fn a_caller_gives_only_permissions_that_it_has() {
     assert_eq!(post("SET PASSWORD FOR bob = 'purple monkey'").await, DONE);
     assert_eq!(post("REVOKE READ ON db FROM bob").await, DONE);
     assert_eq!(post("DROP USER bob").await, DONE);
-    let reader = guarded.token_with("reader", &["user:*:read"]).await;
+    let reader = guarded.token_with("reader", &["user:*:read", "db:db:read"]).await;
     assert!(guarded.post(&reader, "SHOW USERS").await.starts_with("200 "));
     let refused = guarded.post(&reader, "DROP USER bob").await;
     assert!(refused.starts_with("403 "), "{refused}");
