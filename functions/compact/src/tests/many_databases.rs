@@ -359,7 +359,7 @@ async fn collections_that_have_no_time_for_all_rotate() {
     stage.pass(11 * MINUTE);
     let looked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     // Each run is a new process.
-    for _ in 0..20 {
+    for _ in 0..40 {
         let (seen, pass) = (Arc::clone(&looked), stage.clock_hand());
         let compactor = stage.hooked(move |call: &StoreCall| {
             let is_read = call.operation == Operation::Get && call.phase == CallPhase::Before;

@@ -222,6 +222,12 @@ pub(crate) fn ranked(
     order: Vec<SortExpr>,
     name: &str,
 ) -> Result<LogicalPlan> {
-    let rank = row_number().partition_by(groups).order_by(order).build()?;
+    let ranks = row_number().partition_by(groups);
+    // The single row of a group has no order.
+    let rank = if order.is_empty() {
+        ranks.build()?
+    } else {
+        ranks.order_by(order).build()?
+    };
     LogicalPlanBuilder::from(plan).window([rank.alias(name)])?.build()
 }
