@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use neap_backup::ClusterCopier;
-use neap_bucket::{Bucket, CodeHash, Key, MAX_CATALOG_AGE, ObjectFormat, PutMode};
+use neap_bucket::{Bucket, CodeHash, Key, MAX_CATALOG_AGE, PutMode, formats};
 use neap_catalog::{ANY_AGE, ErrorBehavior, NewTrigger, TriggerSpecification};
 use neap_fsck::{Fsck, FsckOptions, FsckReport, Severity};
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
@@ -80,13 +80,8 @@ pub(crate) async fn finish_jobs(stage: &ActorContext, instance: &Arc<Instance>) 
 
 /// Creates a disabled trigger with code, which backups and copies must have.
 pub(crate) async fn create_code(founder: &Instance) {
-    const FORMAT: ObjectFormat = ObjectFormat {
-        magic: *b"TEST",
-        kind: "code",
-        version: 1,
-    };
     let code = CodeHash([7; 32]);
-    let object = FORMAT.encode(1, b"code");
+    let object = formats::PLUGIN_CODE.encode(1, b"code");
     founder
         .bucket
         .put(&Key::PluginCode(code), object, PutMode::Overwrite)
