@@ -47,7 +47,6 @@ async fn a_lost_root_catalog_is_not_created_again() {
     for reply in [
         instance.write("d", "m v=2 2").await,
         instance.write("e", "m v=2 2").await,
-        instance.post("/api/v3/configure/token/admin", "").await,
         send(&instance, "configure/database", r#"{"db":"f"}"#).await,
     ] {
         assert_refused(&reply, &Key::RootCatalog);
