@@ -244,12 +244,25 @@ async fn influxql_reads_a_bucket() {
         "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"home\",\"columns\":[\"time\",\"temp\"],\
          \"values\":[[\"2024-01-01T08:00:00Z\",21],[\"2024-01-01T09:00:00Z\",23]]}]}]}\n"
     );
-    let body = json!({"type": "influxql", "bucket": "db", "query": "DROP MEASUREMENT home"});
-    let (_, text) = one.v2(body).await;
-    assert!(
-        text.contains("DROP MEASUREMENT requires a POST request"),
-        "{text}"
-    );
+}
+
+#[tokio::test]
+async fn influxql_changes_nothing() {
+    let one = home().await;
+    for (name, rest) in [
+        ("DROP MEASUREMENT", "home"),
+        (
+            "CREATE CONTINUOUS QUERY",
+            "cq ON db BEGIN SELECT mean(temp) INTO hourly FROM home GROUP BY time(1h) END",
+        ),
+        ("DROP CONTINUOUS QUERY", "cq ON db"),
+    ] {
+        let query = format!("{name} {rest}");
+        let body = json!({"type": "influxql", "bucket": "db", "query": query});
+        let (_, text) = one.v2(body).await;
+        let refusal = format!("{name} requires a POST request");
+        assert!(text.contains(&refusal), "{text}");
+    }
 }
 
 #[tokio::test]

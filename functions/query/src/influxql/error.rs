@@ -43,7 +43,8 @@ pub(crate) enum InfluxqlError {
     /// The statement is one of InfluxDB 1.x, and its answer has the form of that interface.
     #[error("{0} is supported only by /query")]
     OnlyV1(&'static str),
-    /// The statement changes something, but came by GET, which clients may repeat, prefetch or link.
+    /// The statement changes something, but came by GET, which clients may repeat, prefetch or link, or as a query of
+    /// InfluxDB 2.
     #[error("{0} requires a POST request")]
     ReadOnly(&'static str),
     /// The statement asks for something impossible.

@@ -27,12 +27,34 @@ use crate::{
 /// The maximum number of databases that a statement reads. It is limited because a query holds a snapshot of each.
 const MAX_DATABASES: usize = 32;
 
+/// The statements that change something and that a request of InfluxDB 1's interface may execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AllowedChanges {
+    /// None.
+    None,
+    /// Those about continuous queries.
+    ContinuousQueries,
+    /// All.
+    All,
+}
+
+impl AllowedChanges {
+    fn allow(self, statement: &Statement) -> bool {
+        match self {
+            Self::None => false,
+            Self::ContinuousQueries => matches!(statement, Statement::ContinuousQuery(_)),
+            Self::All => true,
+        }
+    }
+}
+
 /// The context of a request: the caller, the interface and the common options.
 #[derive(Clone, Debug)]
 pub(crate) struct InfluxqlSession {
     pub(super) engine: Arc<QueryEngine>,
     pub(super) caller: Caller,
     pub(super) interface: AnswerInterface,
+    pub(super) changes: AllowedChanges,
     /// The options shared by all statements.
     pub(super) request: QueryRequest,
     /// The origin recorded with changes.
@@ -118,6 +140,7 @@ impl InfluxqlSession {
             engine: Arc::clone(engine),
             caller: query.caller,
             interface: AnswerInterface::V3,
+            changes: AllowedChanges::None,
             request: QueryRequest {
                 may_delete: false,
                 ..query.request
@@ -307,16 +330,12 @@ impl InfluxqlSession {
         name: &'static str,
         statement: &Statement,
     ) -> Result<(), InfluxqlError> {
-        // The library of InfluxDB 1 for Python sends these statements by GET.
-        let may_be_get = matches!(statement, Statement::ContinuousQuery(_));
         match self.interface {
             AnswerInterface::V3 if name == SELECT_INTO => Err(InfluxqlError::OnlyV1(name)),
             // As in InfluxDB 3, which has separate endpoints for these statements.
             AnswerInterface::V3 => Err(InfluxqlError::NotImplemented(name)),
-            AnswerInterface::V1 if !self.request.may_delete && !may_be_get => {
-                Err(InfluxqlError::ReadOnly(name))
-            }
-            AnswerInterface::V1 => Ok(()),
+            AnswerInterface::V1 if self.changes.allow(statement) => Ok(()),
+            AnswerInterface::V1 => Err(InfluxqlError::ReadOnly(name)),
         }
     }
 

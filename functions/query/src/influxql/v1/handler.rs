@@ -27,7 +27,7 @@ use crate::{
     influxql::{
         error::InfluxqlError,
         prepared_statement::{PreparedStatement, RequestedDatabase, prepare_statements},
-        session::InfluxqlSession,
+        session::{AllowedChanges, InfluxqlSession},
     },
 };
 
@@ -43,7 +43,11 @@ async fn by_url(
 ) -> Response {
     let (head, _) = request.into_parts();
     allow_all_origins(match params_of_url(&head) {
-        Ok(params) => answer(engine, caller, &head, params, false).await,
+        Ok(params) => {
+            // The library of InfluxDB 1 for Python sends statements about continuous queries by GET.
+            let changes = AllowedChanges::ContinuousQueries;
+            answer(engine, caller, &head, params, changes).await
+        }
         Err(error) => Err(error),
     })
 }
@@ -55,12 +59,12 @@ async fn by_body(
 ) -> Response {
     let (head, body) = request.into_parts();
     allow_all_origins(match params_of_body(&engine, &head, body).await {
-        Ok(params) => answer(engine, caller, &head, params, true).await,
+        Ok(params) => answer(engine, caller, &head, params, AllowedChanges::All).await,
         Err(error) => Err(error),
     })
 }
 
-/// Answers statements that only read, and those about continuous queries, in the interface of InfluxDB 2: a bucket in the place of the database.
+/// Answers statements that only read in the interface of InfluxDB 2, with a bucket as their database.
 pub(crate) async fn answer_bucket_query(
     engine: Arc<QueryEngine>,
     caller: Caller,
@@ -73,7 +77,7 @@ pub(crate) async fn answer_bucket_query(
         db: bucket.filter(|bucket| !bucket.is_empty()),
         ..V1QueryParams::default()
     };
-    answer(engine, caller, head, params, false).await
+    answer(engine, caller, head, params, AllowedChanges::None).await
 }
 
 /// Allows scripts of all origins to read the response, including errors, as InfluxDB 3 does for this interface. All
@@ -109,7 +113,7 @@ async fn answer(
     caller: Caller,
     head: &Parts,
     params: V1QueryParams,
-    may_change: bool,
+    changes: AllowedChanges,
 ) -> Result<Response, ApiError> {
     let format = accepted(&head.headers)?.of_request(&params.encoding);
     let text = params.q.as_deref().unwrap_or_default();
@@ -124,8 +128,9 @@ async fn answer(
         engine,
         caller,
         interface: AnswerInterface::V1,
+        changes,
         request: QueryRequest {
-            may_delete: may_change,
+            may_delete: changes == AllowedChanges::All,
             ..query_request(&head.headers, &head.extensions)?
         },
         origin: origin::current(),
