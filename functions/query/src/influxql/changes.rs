@@ -78,15 +78,15 @@ impl ChangeExecutor<'_> {
         self.caller.require_admin()?;
         self.create(name, None).await?;
         self.create_policy(&stored, kept).await?;
-        self.set_default(name, Some(policy)).await
+        self.set_default(name, policy).await
     }
 
     /// Makes a retention policy the default one of a database.
-    async fn set_default(&self, database: &str, policy: Option<&str>) -> ChangeResult {
+    async fn set_default(&self, database: &str, policy: &str) -> ChangeResult {
         let catalog = self.engine.catalog();
         let found = catalog.database_by_name(database, Duration::ZERO).await?;
         let id = found.ok_or_else(|| QueryError::DatabaseNotFound(database.to_owned()))?;
-        Ok(catalog.set_default_policy(id, policy).await?)
+        Ok(catalog.set_default_policy(id, Some(policy)).await?)
     }
 
     async fn create(&self, name: &str, kept: Option<Duration>) -> ChangeResult {
@@ -162,7 +162,7 @@ impl ChangeExecutor<'_> {
             }
         }
         if sets_default {
-            self.set_default(&policy.database, Some(&policy.name)).await?;
+            self.set_default(&policy.database, &policy.name).await?;
         }
         Ok(())
     }

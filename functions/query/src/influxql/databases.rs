@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use datafusion::common::Result;
 use neap_catalog::{
     AUTOGEN, Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, RootCatalog,
+    policy_name,
 };
 use neap_schema::DatabaseId;
 
@@ -72,14 +73,12 @@ pub(super) async fn retention_policies(
     let database = entry.map(|entry| entry.name.as_str()).or(requested);
     let mut policies = Vec::new();
     for (name, id) in live(&root, sees) {
-        let of_database = |database: &str| {
-            let rest = name.strip_prefix(database)?.strip_prefix('/')?;
-            Some((database.to_owned(), rest.to_owned()))
-        };
         let (shown, policy) = match database {
-            Some(database) if name != database => match of_database(database) {
+            Some(database) if name != database => match policy_name(&name, database) {
                 // The v1 interface has no other name for `db/rp`.
-                Some(of_database) if interface == AnswerInterface::V1 => of_database,
+                Some(policy) if interface == AnswerInterface::V1 => {
+                    (database.to_owned(), policy.to_owned())
+                }
                 _ => continue,
             },
             _ => (name.clone(), AUTOGEN.to_owned()),
