@@ -6,6 +6,7 @@ mod conditions;
 mod errors;
 mod forecasts;
 mod golden;
+mod integrals;
 mod model;
 mod raw;
 mod selectors;
