@@ -1,7 +1,8 @@
 //! Mappings of databases and retention policies of InfluxDB 1 to buckets.
 //!
-//! They follow from the names of databases, as in `/write` and `/query`: `db` is the default policy of the database `db`,
-//! and `db/policy` another one. Therefore a mapping can be neither added nor removed.
+//! They follow from the names of databases, as in `/write` and `/query`: `db` is the policy `autogen` of the database `db`,
+//! and `db/policy` another one. Therefore a mapping can be neither added nor removed. Statements of InfluxQL set the
+//! default policy.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, Uri};
-use neap_catalog::InfluxDb2Id;
+use neap_catalog::{AUTOGEN, InfluxDb2Id, RootCatalog};
 use neap_http::{ApiError, Caller, parse_query};
 use neap_write::WriteService;
 use serde::{Deserialize, Serialize};
@@ -20,11 +21,8 @@ use serde_json::{Value, json};
 
 use crate::{
     buckets::{find, visible},
-    requests::{ServiceState, given, invalid, json_body, parse_id},
+    requests::{ServiceState, cached_root, given, invalid, json_body, parse_id},
 };
-
-/// The name of the default policy of a database.
-const DEFAULT_POLICY: &str = "autogen";
 
 pub(crate) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
@@ -48,16 +46,16 @@ struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    fn new(id: InfluxDb2Id, bucket: &'a str) -> Self {
-        let split = bucket.split_once('/');
-        let (database, retention_policy) = split.unwrap_or((bucket, DEFAULT_POLICY));
+    /// Returns the mapping of a bucket. `root` has the default policies.
+    fn new(id: InfluxDb2Id, bucket: &'a str, root: &RootCatalog) -> Self {
+        let (database, retention_policy) = bucket.split_once('/').unwrap_or((bucket, AUTOGEN));
         Self {
             id,
             bucket_id: id,
             org_id: InfluxDb2Id::ORGANIZATION,
             database,
             retention_policy,
-            default: split.is_none(),
+            default: root.default_policy(database).unwrap_or(AUTOGEN) == retention_policy,
             r#virtual: true,
         }
     }
@@ -89,7 +87,8 @@ async fn list(
     let id = id_text.map(|text| parse_id(&text)).transpose()?;
     let (database, policy) = (given(params.db), given(params.rp));
     let buckets = visible(&service, &caller).await?;
-    let mappings = buckets.iter().map(|bucket| Mapping::new(bucket.id(), &bucket.name));
+    let root = cached_root(&service).await?;
+    let mappings = buckets.iter().map(|bucket| Mapping::new(bucket.id(), &bucket.name, &root));
     let matching = mappings.filter(|mapping| {
         id.is_none_or(|id| mapping.id == id)
             && database.as_ref().is_none_or(|name| mapping.database == name)
@@ -106,7 +105,8 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let bucket = find(&service, &caller, &id).await?;
-    let mapping = Mapping::new(bucket.id(), &bucket.name);
+    let root = cached_root(&service).await?;
+    let mapping = Mapping::new(bucket.id(), &bucket.name, &root);
     Ok(Json(json!({ "content": mapping })))
 }
 
@@ -127,7 +127,8 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let body: CreateMappingBody = json_body(&service, request).await?;
     let bucket = find(&service, &caller, &body.bucket_id).await?;
-    let mapping = Mapping::new(bucket.id(), &bucket.name);
+    let root = cached_root(&service).await?;
+    let mapping = Mapping::new(bucket.id(), &bucket.name, &root);
     let is_wanted = mapping.database == body.database
         && mapping.has_policy(&body.retention_policy)
         && (mapping.default || body.default != Some(true));
@@ -166,7 +167,7 @@ mod tests {
             ("db/week", "db", "week", "autogen"),
             ("db/week", "db", "week", ""),
         ] {
-            let mapping = Mapping::new(InfluxDb2Id::ORGANIZATION, name);
+            let mapping = Mapping::new(InfluxDb2Id::ORGANIZATION, name, &RootCatalog::default());
             assert_eq!(mapping.database, database, "{name}");
             assert!(mapping.has_policy(policy) && !mapping.has_policy(other));
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::{Request, State};
 use chrono::{DateTime, SecondsFormat};
 use neap_bucket::StoreTime;
-use neap_catalog::{InfluxDb2Id, InfluxDb2IdError, RootCatalog};
+use neap_catalog::{ANY_AGE, InfluxDb2Id, InfluxDb2IdError, RootCatalog};
 use neap_http::{ApiError, Kind, read_body};
 use neap_write::WriteService;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,11 @@ pub(crate) async fn json_body<T: DeserializeOwned>(
 /// Returns the current root catalog, which has what any process has just created.
 pub(crate) async fn root(service: &WriteService) -> Result<Arc<RootCatalog>, ApiError> {
     Ok(service.catalog().root(Duration::ZERO).await?.value)
+}
+
+/// Returns the root catalog that this process has read or committed last, without a request to the store.
+pub(crate) async fn cached_root(service: &WriteService) -> Result<Arc<RootCatalog>, ApiError> {
+    Ok(service.catalog().root(ANY_AGE).await?.value)
 }
 
 pub(crate) fn parse_id(text: &str) -> Result<InfluxDb2Id, ApiError> {

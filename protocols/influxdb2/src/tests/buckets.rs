@@ -1,5 +1,6 @@
 //! Buckets, and the mappings of InfluxDB 1 to them.
 
+use neap_schema::DatabaseId;
 use serde_json::{Value, json};
 
 use super::test_bed::{NOW, ORG, TestBed, error};
@@ -335,4 +336,8 @@ async fn mappings_follow_from_the_names_of_databases() {
     };
     assert_eq!(delete(week).await, 400);
     assert_eq!(delete("6e656170000000ff").await, 204);
+    bed.catalog.set_default_policy(DatabaseId::new(1), Some("week")).await.unwrap();
+    let defaults = bed.get("/api/v2/dbrps?db=db&rp=default").await;
+    let expected = json!({ "content": [mapping(week, "week", true)] });
+    assert_eq!(defaults, (200, expected));
 }
