@@ -10,8 +10,8 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, Uri, header::CACHE_CONTROL};
 use neap_catalog::{
-    ANY_AGE, Actor, CatalogError, InfluxDb2Id, IssuedToken, PermissionRequest, SecretToken,
-    TokenAction, TokenEntry, TokenId,
+    Actor, CatalogError, InfluxDb2Id, IssuedToken, PermissionRequest, SecretToken, TokenAction,
+    TokenEntry, TokenId,
 };
 use neap_http::{ApiError, Caller, parse_query};
 use neap_write::WriteService;
@@ -21,7 +21,9 @@ use serde_json::{Value, json};
 use crate::{
     organizations::DEFAULT_NAME,
     permissions::{RequestedPermission, TokenScope},
-    requests::{ServiceState, given, invalid, json_body, not_found, parse_id, rfc3339, root},
+    requests::{
+        ServiceState, cached_root, given, invalid, json_body, not_found, parse_id, rfc3339, root,
+    },
     users::User,
 };
 
@@ -136,7 +138,7 @@ async fn create(
     let permissions = TokenScope::new(&service, &known, &caller).resolve(&body.permissions)?;
     let issued = issue(&service, &caller, given(body.description), &permissions).await?;
     // The commit has left the token in the cached catalog.
-    let root = service.catalog().root(ANY_AGE).await?.value;
+    let root = cached_root(&service).await?;
     let scope = TokenScope::new(&service, &root, &caller);
     let answer = answer(scope, (issued.id, &issued.entry), Some(&issued.secret));
     let headers = [(CACHE_CONTROL, NO_STORE)];

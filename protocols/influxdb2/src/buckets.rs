@@ -11,9 +11,7 @@ use axum::{
 use futures::future::try_join_all;
 use http::{StatusCode, Uri};
 use neap_bucket::{MAX_CATALOG_AGE, StoreTime};
-use neap_catalog::{
-    ANY_AGE, CatalogError, DatabaseAction, DatabaseEntry, InfluxDb2Id, RootCatalog,
-};
+use neap_catalog::{CatalogError, DatabaseAction, DatabaseEntry, InfluxDb2Id, RootCatalog};
 use neap_http::{ApiError, Caller, Kind, parse_query};
 use neap_schema::DatabaseId;
 use neap_write::WriteService;
@@ -22,7 +20,9 @@ use serde_json::{Value, json};
 
 use crate::{
     page::Page,
-    requests::{ServiceState, given, invalid, json_body, not_found, parse_id, rfc3339, root},
+    requests::{
+        ServiceState, cached_root, given, invalid, json_body, not_found, parse_id, rfc3339, root,
+    },
     retention_rules::{self, RetentionChange, RetentionRule},
 };
 
@@ -90,6 +90,10 @@ impl Bucket {
     }
 }
 
+pub(crate) fn no_bucket() -> ApiError {
+    not_found("bucket not found")
+}
+
 /// Returns the buckets that a caller may see, by id.
 pub(crate) async fn visible(
     service: &WriteService,
@@ -109,7 +113,7 @@ pub(crate) async fn find(
     let database = parse_id(id)?.database().filter(|database| caller.can_see(*database));
     let root = root(service).await?;
     let found = database.and_then(|database| Bucket::find(&root, database));
-    found.ok_or_else(|| not_found("bucket not found"))
+    found.ok_or_else(no_bucket)
 }
 
 /// Creates a database.
@@ -130,8 +134,8 @@ pub(crate) async fn create_database(
         error => error.into(),
     })?;
     // The commit has left it in the cached catalog.
-    let root = catalog.root(ANY_AGE).await?.value;
-    Bucket::find(&root, id).ok_or_else(|| not_found("bucket not found"))
+    let root = cached_root(service).await?;
+    Bucket::find(&root, id).ok_or_else(no_bucket)
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,7 +162,7 @@ async fn list(
         None => visible(&service, &caller).await?,
     };
     if let Some(name) = &name {
-        let named = root(&service).await?.database(name);
+        let named = cached_root(&service).await?.database(name);
         buckets.retain(|bucket| Some(bucket.database) == named);
         // As in InfluxDB 2, which looks the name up only if it knows the organization.
         if buckets.is_empty() && names_org {
@@ -238,7 +242,9 @@ async fn update(
     if let Some(name) = body.name.filter(|name| *name != bucket.name) {
         rename(&service, &bucket, &name).await?;
     }
-    let changed = find(&service, &caller, &id).await?;
+    // The commits have left their changes in the cached catalogs.
+    let root = cached_root(&service).await?;
+    let changed = Bucket::find(&root, bucket.database).ok_or_else(no_bucket)?;
     Ok(Json(changed.current_answer(&service).await?))
 }
 

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    buckets::Bucket,
+    buckets::{Bucket, no_bucket},
     organizations::DEFAULT_NAME,
-    requests::{invalid, not_found, parse_id},
+    requests::{invalid, parse_id},
     users::User,
 };
 
@@ -137,7 +137,7 @@ impl<'a> TokenScope<'a> {
         match (resource.kind.as_str(), resource.id.as_deref()) {
             (BUCKETS, Some(id)) => {
                 let bucket = parse_id(id)?.database().and_then(|id| self.bucket(id));
-                let name = bucket.ok_or_else(|| not_found("bucket not found"))?.name;
+                let name = bucket.ok_or_else(no_bucket)?.name;
                 let action = action.on_database().as_str();
                 Ok(Some(request("db", &name, &[action])))
             }

@@ -20,7 +20,7 @@ use crate::{
     buckets::{Bucket, create_database},
     organizations,
     permissions::TokenScope,
-    requests::{ServiceState, invalid, json_body},
+    requests::{ServiceState, cached_root, invalid, json_body},
     retention_rules::from_seconds,
     users::User,
 };
@@ -131,7 +131,7 @@ async fn existing_or_new_bucket(
 ) -> Result<Bucket, ApiError> {
     match create_database(service, name, retention).await {
         Err(error) if error.kind() == Kind::Conflict => {
-            let root = service.catalog().root(ANY_AGE).await?.value;
+            let root = cached_root(service).await?;
             let existing = root.database(name).and_then(|id| Bucket::find(&root, id));
             existing.ok_or(error)
         }
@@ -153,7 +153,7 @@ async fn set_up(State(service): ServiceState, request: Request) -> Result<Respon
     let organization = organizations::answer(&body.org);
     let secret = create_operator(&service, body).await?;
     // The commit has left the token in the cached catalog.
-    let root = service.catalog().root(ANY_AGE).await?.value;
+    let root = cached_root(&service).await?;
     let operator = TokenId::OPERATOR;
     let entry = root.tokens().get(&operator).ok_or_else(already_set_up)?;
     let first_user = root.users().iter().next();
