@@ -283,8 +283,8 @@ mod tests {
                 piece
             }
         });
-        let body = stream::iter([Bytes::from_static(head)]).chain(pieces);
-        let body = Body::from_stream(body.map(Ok::<_, std::io::Error>));
+        let chunks = stream::iter([Bytes::from_static(head)]).chain(pieces);
+        let body = Body::from_stream(chunks.map(Ok::<_, std::io::Error>));
         let mut reader = Multipart::new(&headers(TYPE), body, &world).unwrap();
         reader.next_part().await.unwrap();
         loop {
