@@ -261,7 +261,7 @@ impl Program for WriteProgram {
             PrefixAccess::new("console/", &[Get]),
             PrefixAccess::new("db/", &[List, Get, Put]),
             PrefixAccess::new("tail/", &[List, Put]),
-            // What lies there tells whether a missing catalog is lost.
+            // If objects are there, a missing catalog is lost.
             PrefixAccess::new("data/", &[List]),
             PrefixAccess::new("results/", &[Get, Put, Abort]),
         ],

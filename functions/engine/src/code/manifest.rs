@@ -116,7 +116,7 @@ pub(crate) struct PluginDependency {
     pub(crate) version: VersionReq,
 }
 
-/// Whatever a plugin needs.
+/// The Python packages and the plugins that a plugin needs.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct PluginDependencies {
     #[serde(default)]
