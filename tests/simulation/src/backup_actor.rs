@@ -146,9 +146,9 @@ async fn back_up(stage: &ActorContext, instance: &Instance, engine: &BackupEngin
         place: (parent.is_none() && chance.happens(0.6)).then(|| PLACE.to_owned()),
         ..BackupRequest::default()
     };
-    let begun = engine.begin_backup(&request).await;
-    instance.trace(format_args!("backup: {begun:?}"));
-    if let Ok(backup) = begun {
+    let started = engine.begin_backup(&request).await;
+    instance.trace(format_args!("backup: {started:?}"));
+    if let Ok(backup) = started {
         let failure = engine.run_backup(backup).await;
         instance.trace(format_args!("backup {:?}: {failure:?}", request.name));
     }
@@ -276,7 +276,7 @@ pub(crate) async fn finish_backups(stage: &ActorContext, instance: &Instance) {
     for (name, job) in backups.chain(register.restores().map(|one| (&one.backup, &one.job))) {
         let damage = job.error.as_ref().filter(|error| error.contains("damaged"));
         if let Some(error) = damage.filter(|_| truth.damages() == 0) {
-            let text = format!("{name} has found damage that nobody has made: {error}");
+            let text = format!("{name} has found damage without a cause: {error}");
             fail(Invariant::NoUnexpectedError, text);
         }
     }

@@ -43,7 +43,7 @@ impl Instance {
         }
     }
 
-    /// Reports a violation if a job that began at `begun` must not fail with this error.
+    /// Reports a violation if a job that began at `started_at` must not fail with this error.
     pub(crate) fn check_error(&self, what: &str, error: &CompactError, started_at: Duration) {
         self.trace(format_args!("{what}: {error}"));
         match error {

@@ -49,7 +49,7 @@ pub(crate) enum DisabledRule {
     CurrentWindows,
     /// Rule: a put that was not answered may have taken effect.
     UnknownOutcome,
-    /// Rule: a copy replaces a register only if nobody else has replaced it.
+    /// Rule: a copy replaces a register only if no other process has replaced it.
     ConditionalCopy,
     /// Rule: only intact copies replace damaged objects.
     IntactCopies,

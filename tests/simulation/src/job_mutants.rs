@@ -199,8 +199,8 @@ async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
     let backup = async {
         theatre.sleep(0.1).await;
         let engine = backup_engine_with(&owner, rules);
-        let begun = engine.begin_backup(&BackupRequest::default()).await;
-        engine.run_backup(begun.unwrap()).await
+        let started = engine.begin_backup(&BackupRequest::default()).await;
+        engine.run_backup(started.unwrap()).await
     };
     let (written, failure) = futures::join!(theatre.write(&writer, &content, None), backup);
     written.unwrap();
@@ -232,8 +232,8 @@ async fn collect_beside_a_backup(is_pinned: bool) -> ScriptedScenario {
         write_and_flush(&theatre, &owner).await;
     }
     let engine = backup_engine(&owner);
-    let begun = engine.begin_backup(&BackupRequest::default()).await;
-    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    let started = engine.begin_backup(&BackupRequest::default()).await;
+    assert_eq!(engine.run_backup(started.unwrap()).await, None);
     if !is_pinned {
         let key = Key::Manifest(DATABASE).to_string();
         edit_register(&theatre.world.truth, &key, Manifest::FORMAT, |manifest| {
@@ -266,8 +266,8 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
         place: Some(PLACE.to_owned()),
         ..BackupRequest::default()
     };
-    let begun = engine.begin_backup(&request).await;
-    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    let started = engine.begin_backup(&request).await;
+    assert_eq!(engine.run_backup(started.unwrap()).await, None);
     let machine = theatre.machine("restorer", Suspension::NoClockStops);
     let script = once(
         InterceptionPoint::Before,
@@ -283,8 +283,8 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
         ..RestoreRequest::default()
     };
     let restore = async {
-        let begun = restorer.begin_restore(&request).await;
-        restorer.run_restore(begun.unwrap()).await
+        let started = restorer.begin_restore(&request).await;
+        restorer.run_restore(started.unwrap()).await
     };
     let publish = async {
         theatre.sleep(10.0).await;
@@ -387,8 +387,8 @@ async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
         place: Some(PLACE.to_owned()),
         ..BackupRequest::default()
     };
-    let begun = engine.begin_backup(&request).await;
-    assert_eq!(engine.run_backup(begun.unwrap()).await, None);
+    let started = engine.begin_backup(&request).await;
+    assert_eq!(engine.run_backup(started.unwrap()).await, None);
     let truth = &theatre.world.truth;
     let byte = truth.oracle(|oracle| oracle.some_live_byte(DATABASE, 10));
     let (key, place) = byte.unwrap();

@@ -312,7 +312,10 @@ async fn lists_show_only_databases_that_the_token_grants() {
     );
     let all = "/api/v3/configure/retention";
     let (_, kept) = guarded.send(Some("db:*:write"), "GET", all, "").await;
-    assert_eq!(kept, "[]", "who may only write learns no names of tables");
+    assert_eq!(
+        kept, "[]",
+        "a token that only writes sees no names of tables"
+    );
     let path = format!("{all}?db=own");
     let own = guarded.send(Some("db:*:write"), "GET", &path, "").await;
     assert_eq!(own.0, 403);

@@ -39,7 +39,7 @@ use super::{
     window::WindowSpec,
 };
 
-/// The most points in the forecasts that are computed together.
+/// Maximum points in the forecasts that are computed together.
 const MAX_POINTS: usize = 5_000_000;
 
 /// The column with the points of a series, and that with the values of a forecast.

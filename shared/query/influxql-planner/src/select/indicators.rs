@@ -285,7 +285,7 @@ impl ExponentialAverage {
         }
     }
 
-    /// Whether an average of its values has begun.
+    /// Whether an average of its values has started.
     fn feeds_next(&self) -> bool {
         self.count == self.period || self.warmup == Warmup::Exponential
     }
@@ -306,7 +306,7 @@ impl ExponentialAverage {
     }
 }
 
-/// Three averages, each of the values of the one before. An average that has not begun has the value of the one before.
+/// Three averages, each of the values of the one before. An average that has not started has the value of the one before.
 struct ChainedAverages(ExponentialAverage, ExponentialAverage, ExponentialAverage);
 
 impl ChainedAverages {
