@@ -23,7 +23,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, ListRequest, MissingObject,
+    Bucket, CopyPolicy, CopyStage, FormatError, Get, GetOptions, Key, MissingObject,
     ProtocolMargins, ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError,
     RegisterValue, StoreError, VersionedValue,
 };
@@ -33,6 +33,8 @@ use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
+use crate::listing::list_parsed;
+
 /// Number of concurrent copies.
 const OBJECTS_AT_ONCE: usize = 16;
 
@@ -41,9 +43,6 @@ const UNITS: u32 = 256;
 
 /// Bytes per unit of memory (1 MiB).
 const UNIT_BYTES: u64 = 1 << 20;
-
-/// Maximum number of pages of one listing.
-const MAX_PAGES: usize = 1_000_000;
 
 /// Error of a cluster copy.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +77,6 @@ pub enum CopyError {
     /// A page of a manifest can't be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A listing exceeds the page limit.
-    #[error("the listing of '{0}' exceeds the page limit")]
-    ListingTooLong(String),
     /// The process is stopping.
     #[error("the copy was interrupted")]
     Interrupted,
@@ -390,24 +386,6 @@ async fn keys(
     prefix: &str,
     is_wanted: impl Fn(&Key) -> bool,
 ) -> Result<BTreeMap<Key, u64>, CopyError> {
-    let mut keys = BTreeMap::new();
-    let mut page_token = None;
-    for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token,
-        };
-        let page = bucket.list(request).await?.value;
-        let parsed = page.entries.iter().filter_map(|entry| {
-            let key = entry.key.parse::<Key>().ok()?;
-            Some((key, entry.size_bytes))
-        });
-        keys.extend(parsed.filter(|(key, _)| is_wanted(key)));
-        page_token = page.next_page_token;
-        if page_token.is_none() {
-            return Ok(keys);
-        }
-    }
-    Err(CopyError::ListingTooLong(prefix.to_owned()))
+    let parse = move |key: String| key.parse::<Key>().ok().filter(&is_wanted);
+    Ok(list_parsed(bucket, prefix, parse).await?)
 }
