@@ -145,7 +145,10 @@ impl RootCatalog {
         before: &str,
         new_name: &str,
     ) -> Result<(), CatalogError> {
-        let database_of = |name: &str| name.split_once('/').map(|(name, _)| name.to_owned());
+        let database_of = |name: &str| {
+            let stored = self.stored_name(name);
+            stored.split_once('/').map(|(database, _)| database.to_owned())
+        };
         let is_moved = |database: String| database_of(before) != Some(database);
         if database_of(new_name).is_some_and(is_moved) {
             let reason = "a retention policy has the name of its database";

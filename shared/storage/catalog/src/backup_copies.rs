@@ -166,9 +166,9 @@ impl Catalog {
 
     /// Publishes restored databases under their names in one commit. With `replaces`, live databases of these names are
     /// dropped, and so are the databases in `dropped`; they can be undeleted for 72 hours. A restored database gets the aliases
-    /// of the one that it replaces, and its name if that is an alias of another one. Answers when every instance
-    /// knows it. Changes nothing if they were published before, even if they were dropped since, because a process that
-    /// was frozen may publish them late.
+    /// of the one that it replaces, and its name if that is an alias of another one. A policy that is restored without its
+    /// database becomes one of the database that its name means. Answers when every instance knows it. Changes nothing if
+    /// they were published before, even if they were dropped since, because a process that was frozen may publish them late.
     ///
     /// # Errors
     /// `AlreadyExists` without `replaces`, `Purged` a day after the restore began, `Limit`, or an error of the commit.
@@ -194,6 +194,10 @@ impl Catalog {
                     );
                 }
             }
+            // Before any is published, because a policy belongs to the database that its name means.
+            for database in restored.iter().filter(|_| replaces) {
+                root.free_alias(&database.name);
+            }
             for database in restored {
                 publish(self, root, database, replaces, now)?;
             }
@@ -214,10 +218,6 @@ fn publish(
     now: StoreTime,
 ) -> Result<(), CatalogError> {
     let name = &database.name;
-    if replaces {
-        let database = name.split_once('/').map_or(name.as_str(), |(database, _)| database);
-        root.free_alias(database);
-    }
     let present = root.database(name);
     let replaced = present.and_then(|id| root.databases().get(&id));
     let aliases = replaced.map(|entry| entry.aliases.clone()).unwrap_or_default();

@@ -244,6 +244,12 @@ impl RootCatalog {
         (entry.name != database).then(|| format!("{}/{policy}", entry.name))
     }
 
+    /// Returns the name under which a new database of this name is stored: a retention policy has the present name of its
+    /// database.
+    pub(crate) fn stored_name(&self, name: &str) -> String {
+        self.present_policy_name(name).unwrap_or_else(|| name.to_owned())
+    }
+
     /// Returns the name of a database that is not dropped.
     pub(crate) fn live_name(&self, id: DatabaseId) -> Result<String, CatalogError> {
         let entry = self.databases.get(&id);
@@ -314,10 +320,10 @@ impl RootCatalog {
         limits: &CatalogLimits,
     ) -> Result<DatabaseId, CatalogError> {
         self.check_limit(limits)?;
-        let present_name = self.present_policy_name(name).unwrap_or_else(|| name.to_owned());
-        validate_database_name(&present_name)?;
+        let stored_name = self.stored_name(name);
+        validate_database_name(&stored_name)?;
         let entry = DatabaseEntry {
-            name: present_name.clone(),
+            name: stored_name.clone(),
             created,
             deletion: None,
             original_name: None,
@@ -328,7 +334,7 @@ impl RootCatalog {
             default_policy: None,
         };
         let id = self.insert(entry)?;
-        self.live.insert(&present_name, id);
+        self.live.insert(&stored_name, id);
         Ok(id)
     }
 
@@ -462,9 +468,7 @@ impl RootCatalog {
             let name = entry.name.clone();
             return Err(CatalogError::Purged { name });
         }
-        let asked = name.unwrap_or(entry.original_name());
-        // As for a new one: a retention policy has the present name of its database.
-        let name = self.present_policy_name(asked).unwrap_or_else(|| asked.to_owned());
+        let name = self.stored_name(name.unwrap_or(entry.original_name()));
         validate_database_name(&name)?;
         let is_own = self.database(&name).is_none() && self.deleted_database(&name) == Some(id);
         if let Some(conflict) = self.name_conflict(&name).filter(|_| !is_own) {

@@ -27,6 +27,23 @@ async fn names(catalog: &Catalog) -> Vec<String> {
     root.live_databases().map(|(_, entry)| entry.name.clone()).collect()
 }
 
+/// Restores databases without contents. Returns their ids.
+async fn restore(catalog: &Catalog, names: &[&str]) -> Vec<DatabaseId> {
+    let owned: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let copies = catalog.add_restored_databases(&owned).await.unwrap();
+    let restored: Vec<_> = copies
+        .iter()
+        .zip(owned)
+        .map(|(copy, name)| RestoredDatabase {
+            copy: *copy,
+            name,
+            source: None,
+        })
+        .collect();
+    catalog.publish_restored(&restored, &[], true).await.unwrap();
+    copies
+}
+
 async fn table_names(catalog: &Catalog, database: DatabaseId) -> Vec<(String, Vec<String>)> {
     let read = catalog.database(database, Duration::ZERO).await.unwrap().value;
     let tables = read.tables();
@@ -129,6 +146,10 @@ async fn retention_policies_follow_their_database() {
     let undeleted = catalog.undelete_database("b/year", None).await.unwrap();
     assert_eq!(undeleted, (year, "c/year".to_owned()));
     rename(&catalog, "c", "b").await.unwrap();
+    // And one that is undeleted under an alias of its database.
+    catalog.delete_database("b/year", NEVER).await.unwrap();
+    let undeleted = catalog.undelete_database("b/year", Some("c/year")).await.unwrap();
+    assert_eq!(undeleted, (year, "b/year".to_owned()));
     delete_alias(&catalog, "c").await.unwrap();
     for (name, new_name) in [("a/week", "a/month"), ("b", "b/c")] {
         let error = rename(&catalog, name, new_name).await.unwrap_err();
@@ -237,31 +258,33 @@ async fn a_restored_database_gets_its_name_and_the_aliases_of_the_one_that_it_re
     let catalog = CatalogFixture::new().instance();
     let present = catalog.create_database("a", None).await.unwrap();
     rename(&catalog, "a", "b").await.unwrap();
-    let names = ["a".to_owned(), "b".to_owned()];
-    let restore = async |name: &str| {
-        let added = catalog.add_restored_databases(&[name.to_owned()]).await.unwrap();
-        let restored = RestoredDatabase {
-            copy: added[0],
-            name: name.to_owned(),
-            source: None,
-        };
-        (
-            added[0],
-            catalog.publish_restored(&[restored], &[], true).await,
-        )
-    };
-    let (of_b, published) = restore("b").await;
-    published.unwrap();
-    for name in &names {
+    let of_b = restore(&catalog, &["b"]).await[0];
+    for name in ["a", "b"] {
         assert_eq!(find(&catalog, name).await, Some(of_b), "{name}");
     }
-    let (of_a, published) = restore("a").await;
-    published.unwrap();
+    let of_a = restore(&catalog, &["a"]).await[0];
     assert_eq!(find(&catalog, "a").await, Some(of_a));
     assert_eq!(find(&catalog, "b").await, Some(of_b));
     catalog.undelete_database("b", Some("before")).await.unwrap();
     assert_eq!(find(&catalog, "before").await, Some(present));
     assert_eq!(find(&catalog, "a").await, Some(of_a));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_policy_is_one_of_the_database_that_its_name_means() {
+    let catalog = CatalogFixture::new().instance();
+    let present = catalog.create_database("a", None).await.unwrap();
+    catalog.create_database("a/week", None).await.unwrap();
+    rename(&catalog, "a", "b").await.unwrap();
+    let week = restore(&catalog, &["a/week"]).await[0];
+    assert_eq!(names(&catalog).await, ["b", "b/week"]);
+    assert_eq!(find(&catalog, "a").await, Some(present));
+    assert_eq!(find(&catalog, "a/week").await, Some(week));
+    // With its database, in any order.
+    let restored = restore(&catalog, &["a/week", "a"]).await;
+    assert_eq!(names(&catalog).await, ["b", "b/week", "a/week", "a"]);
+    assert_eq!(find(&catalog, "a/week").await, Some(restored[0]));
+    assert_eq!(find(&catalog, "b/week").await, Some(week));
 }
 
 #[tokio::test(start_paused = true)]
