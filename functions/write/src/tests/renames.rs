@@ -24,6 +24,16 @@ async fn sent(instance: &WriteInstance, method: &str, path: &str) {
     assert_eq!((reply.status, reply.body.as_str()), (200, ""), "{path}");
 }
 
+async fn rename_database(instance: &WriteInstance, name: &str, new_name: &str) {
+    let path = format!("{DATABASE}/rename?db={name}&name={new_name}");
+    sent(instance, "POST", &path).await;
+}
+
+async fn rename_table(instance: &WriteInstance, db: &str, name: &str, new_name: &str) {
+    let path = format!("{TABLE}/rename?db={db}&table={name}&name={new_name}");
+    sent(instance, "POST", &path).await;
+}
+
 async fn written(instance: &WriteInstance, db: &str, lines: &'static str) {
     let reply = instance.write(db, lines).await;
     assert_eq!(reply.status, 204, "{db}: {}", reply.body);
@@ -34,18 +44,8 @@ async fn lines_with_the_former_names_go_to_the_renamed_table() {
     let bed = WriteTestBed::new();
     let instance = bed.sole_instance();
     written(&instance, "home", "cpu,host=a v=1 1").await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{DATABASE}/rename?db=home&name=house"),
-    )
-    .await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{TABLE}/rename?db=home&table=cpu&name=processor"),
-    )
-    .await;
+    rename_database(&instance, "home", "house").await;
+    rename_table(&instance, "home", "cpu", "processor").await;
     written(&instance, "home", "cpu,host=a w=2 2").await;
     written(&instance, "house", "processor,host=a x=3 3").await;
     written(
@@ -84,18 +84,8 @@ async fn rows_are_deleted_under_the_former_names() {
     let bed = WriteTestBed::new();
     let instance = bed.sole_instance();
     written(&instance, "home", "cpu,host=a v=1 1").await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{DATABASE}/rename?db=home&name=house"),
-    )
-    .await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{TABLE}/rename?db=home&table=cpu&name=processor"),
-    )
-    .await;
+    rename_database(&instance, "home", "house").await;
+    rename_table(&instance, "home", "cpu", "processor").await;
     for (db, table) in [
         ("home", "cpu"),
         ("house", "processor"),
@@ -104,9 +94,12 @@ async fn rows_are_deleted_under_the_former_names() {
         let body = format!(r#"{{"db":"{db}","table":"{table}","condition":"host=a"}}"#);
         let reply = send(&instance, "POST", "/api/v3/delete_rows", &body).await;
         assert_eq!(reply.status, 204, "{db}.{table}: {}", reply.body);
+        assert!(reply.stamp().is_some(), "{db}.{table}");
         let path = format!("/api/v2/delete?bucket={db}");
         let body = r#"{"start":"1970-01-01T00:00:00Z","stop":"1971-01-01T00:00:00Z","predicate":"host=\"a\""}"#;
-        assert_eq!(send(&instance, "POST", &path, body).await.status, 204);
+        let reply = send(&instance, "POST", &path, body).await;
+        assert_eq!(reply.status, 204, "{db}: {}", reply.body);
+        assert!(reply.stamp().is_some(), "{db}");
     }
 }
 
@@ -115,18 +108,8 @@ async fn another_instance_writes_to_the_renamed_table_before_and_after_it_knows_
     let bed = WriteTestBed::new();
     let (one, other) = (bed.instance(), bed.instance());
     written(&other, "home", "cpu,host=a v=1 1").await;
-    sent(
-        &one,
-        "POST",
-        &format!("{DATABASE}/rename?db=home&name=house"),
-    )
-    .await;
-    sent(
-        &one,
-        "POST",
-        &format!("{TABLE}/rename?db=house&table=cpu&name=processor"),
-    )
-    .await;
+    rename_database(&one, "home", "house").await;
+    rename_table(&one, "house", "cpu", "processor").await;
     // The catalogs of the other instance are those from before the rename.
     written(&other, "home", "cpu,host=a v=2 2").await;
     written(&other, "house", "processor,host=a v=3 3").await;
@@ -147,18 +130,8 @@ async fn refusals_name_the_reason() {
     let instance = bed.sole_instance();
     written(&instance, "home", "a v=1 1\nb v=1 1").await;
     written(&instance, "other", "a v=1 1").await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{DATABASE}/rename?db=home&name=house"),
-    )
-    .await;
-    sent(
-        &instance,
-        "POST",
-        &format!("{TABLE}/rename?db=house&table=a&name=c"),
-    )
-    .await;
+    rename_database(&instance, "home", "house").await;
+    rename_table(&instance, "house", "a", "c").await;
     let exists = "attempted to create a resource that already exists";
     let database_alias = "'home' is an alias of 'house': use this name, or delete the alias first";
     let table_alias = "'a' is an alias of 'c': use this name, or delete the alias first";
