@@ -155,7 +155,7 @@ impl ClusterCopier<'_> {
                 self.copy_prefix(stage, &prefix, &mut copied).await?;
             }
         }
-        // The first backup may have begun after the stage of its register, which the copied root catalog needs.
+        // The first backup may have started after the stage of its register, which the copied root catalog needs.
         if !exists(self.to, &Key::Backups).await? {
             let register = Key::Backups.to_string();
             self.copy_prefix(CopyStage::Backups, &register, &mut copied).await?;
