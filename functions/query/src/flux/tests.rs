@@ -266,6 +266,18 @@ async fn influxql_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_bucket_is_not_the_default_retention_policy() {
+    let one = home().await;
+    one.changes("CREATE RETENTION POLICY week ON db DURATION INF REPLICATION 1 DEFAULT")
+        .await;
+    let query = "SELECT count(temp) FROM home";
+    let body = json!({"type": "influxql", "bucket": "db", "query": query});
+    let (status, text) = one.v2(body).await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("[\"1970-01-01T00:00:00Z\",4]"), "{text}");
+}
+
+#[tokio::test]
 async fn several_results_have_their_names() {
     let one = home().await;
     let query = format!(

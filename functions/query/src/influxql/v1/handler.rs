@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use neap_catalog::origin;
+use neap_catalog::{AUTOGEN, origin};
 use neap_formats::{series::AnswerInterface, v1::V1Format};
 use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
 
@@ -75,6 +75,8 @@ pub(crate) async fn answer_bucket_query(
     let params = V1QueryParams {
         q: Some(q),
         db: bucket.filter(|bucket| !bucket.is_empty()),
+        // A bucket is a database, and not the default retention policy of one.
+        rp: Some(AUTOGEN.to_owned()),
         ..V1QueryParams::default()
     };
     answer(engine, caller, head, params, AllowedChanges::None).await
