@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, new_empty_array, new_null_array};
+use arrow::compute::{is_null, nullif};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
@@ -106,18 +107,44 @@ impl ScalarUDFImpl for JsonFunction {
         if args.number_rows == 0 {
             return Ok(ColumnarValue::Array(new_empty_array(&self.result)));
         }
-        let values = args.args.into_iter().map(with_text_of_null).collect();
+        let values: Vec<ColumnarValue> = args.args.into_iter().map(with_text_of_null).collect();
+        // Without a document, the other functions have no value. This one returns false, except for tags.
+        let is_contains = self.name() == "json_contains";
+        let document = values.first().filter(|_| is_contains).cloned();
         // The wrapper of the implementation would compare its result with the type of this function.
-        let result = self.inner.inner().invoke_with_args(ScalarFunctionArgs {
+        let value = self.inner.inner().invoke_with_args(ScalarFunctionArgs {
             args: values,
             ..args
         })?;
-        match result {
+        let result = match value {
             ColumnarValue::Scalar(ScalarValue::Dictionary(_, value)) => {
                 ColumnarValue::Scalar(*value).cast_to(&self.result, None)
             }
-            result => result.cast_to(&self.result, None),
+            value => value.cast_to(&self.result, None),
+        }?;
+        match document {
+            Some(document) => with_nulls_of(&document, result),
+            None => Ok(result),
         }
+    }
+}
+
+/// Returns booleans that are null where the documents are.
+fn with_nulls_of(documents: &ColumnarValue, booleans: ColumnarValue) -> Result<ColumnarValue> {
+    match (documents, booleans) {
+        (ColumnarValue::Scalar(document), _) if document.is_null() => {
+            Ok(ColumnarValue::Scalar(ScalarValue::Boolean(None)))
+        }
+        (ColumnarValue::Array(documents), ColumnarValue::Array(booleans))
+            if documents.logical_null_count() > 0 =>
+        {
+            let is_missing = is_null(documents.as_ref())?;
+            Ok(ColumnarValue::Array(nullif(
+                booleans.as_ref(),
+                &is_missing,
+            )?))
+        }
+        (_, booleans) => Ok(booleans),
     }
 }
 
