@@ -10,7 +10,7 @@
 use std::{fmt, sync::Arc};
 
 use datafusion::{
-    common::Result,
+    common::{Result, Statistics},
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr, expressions::Column},
     physical_plan::{
@@ -21,6 +21,7 @@ use datafusion::{
         execution_plan::CardinalityEffect,
         metrics::{ExecutionPlanMetricsSet, MetricsSet, SplitMetrics},
         projection::ProjectionExec,
+        statistics::{ChildStats, StatisticsArgs},
         stream::BatchSplitStream,
     },
 };
@@ -138,6 +139,19 @@ impl ExecutionPlan for UnorderedExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let unknown = || Arc::new(Statistics::new_unknown(&self.schema()));
+        Ok(inputs.first().map_or_else(unknown, Arc::clone))
     }
 
     fn execute(

@@ -26,6 +26,7 @@ use neap_scan::{DedupExec, with_filtered_tails, without_redundant_time_bounds};
 
 use crate::{
     aggregate_split::AggregateSplit,
+    derived_orders::DERIVED_ORDERS,
     grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
@@ -55,8 +56,9 @@ pub fn operator_rules() -> Vec<Rule> {
         }
     });
     let mut all: Vec<Rule> = vec![
-        // Before any rule derives orders of groups.
+        // Before any rule derives orders from those of inputs.
         Arc::new(UnorderedExec::RULE),
+        Arc::new(DERIVED_ORDERS),
         // Before any rule moves a filter into a scan.
         Arc::new(AggregateSplit),
         Arc::new(REDUNDANT_TIME_BOUNDS),

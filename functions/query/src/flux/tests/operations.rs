@@ -73,6 +73,18 @@ async fn rows_are_sorted_limited_and_chosen() {
 }
 
 #[tokio::test]
+async fn columns_of_several_fields_may_be_equal() {
+    let one = home().await;
+    let filter = "filter(fn: (r) => r._measurement == \"home\" and exists r.room)";
+    insta::assert_snapshot!(one.home_flux(&format!("{filter} |> distinct(column: \"room\")")).await, @r"
+    ,result,table,_value,_field,_measurement,room
+    ,_result,0,Kitchen,co,home,Kitchen
+    ,_result,1,Kitchen,temp,home,Kitchen
+    ,_result,2,Living Room,temp,home,Living Room
+    ");
+}
+
+#[tokio::test]
 async fn maps_compute_columns() {
     let one = home().await;
     let map = "map(fn: (r) => ({r with _value: r._value * 2.0, warm: r._value > 21.05, \

@@ -1,7 +1,7 @@
 //! Functions of the values of tables, and of windows of time.
 
 use super::{
-    super::columns::{Choices, Column, Kind, timestamp},
+    super::columns::{Choices, Column, FIRST, Kind, timestamp},
     BOUNDS, Case, partition, quoted,
 };
 
@@ -71,7 +71,9 @@ impl Case {
     /// Returns the windows of the range, with their times.
     fn windows(&self, every: i64, offset: i64, is_start: bool) -> String {
         let (start, stop) = self.range;
-        let mut first = offset + (start - offset).div_euclid(every) * every;
+        // Windows are counted from the Unix epoch.
+        let origin = offset - FIRST.rem_euclid(every);
+        let mut first = origin + (start - origin).div_euclid(every) * every;
         let mut windows = Vec::new();
         while first < stop {
             let end = first + every;
@@ -140,7 +142,9 @@ impl Case {
             } else {
                 key.join(", ")
             };
-            let equal = key.iter().map(|key| format!(" AND o.{key} IS NOT DISTINCT FROM k.{key}"));
+            // Without parentheses, the parser takes the rest of the conditions for a part of the right side.
+            let equal =
+                key.iter().map(|key| format!(" AND (o.{key} IS NOT DISTINCT FROM k.{key})"));
             format!(
                 "(SELECT DISTINCT {keys} FROM {before}) AS k CROSS JOIN {windows} AS w(a, b, t) LEFT JOIN @ AS o ON o.wt = \
                  w.t{}",
