@@ -36,7 +36,7 @@ BUDGETS = {
     "scheduled run that deletes what k databases have flushed": "1 LIST for each 1,000 segments of all tails, 1 GET; for each database 1 GET, 1 DELETE for each 1,000 segments",
     "merge of k sections": "1 conditional GET; 1 GET of each (small), or 1 GET of its footer and coalesced reads; 2 PUT",
     "plan of all merges of a database": "1 GET, conditional after the first, 1 GET, 1 GET for each page looked at, 1 PUT if there are any",
-    "flush of n segments, any number of tables": "1 LIST for each 1,000 segments of the tail, but at most 15; 2 GET, n GET, 2 PUT",
+    "flush of n segments, any number of tables": "1 LIST for each 1,000 segments of the tail, but at most 15; 2 GET, n GET, 2 PUT; the first one of a database 1 PUT more, which records the manifest in the catalog",
     "scheduled run, nothing to do, any number of databases": "1 LIST",
     "collection (`--retention-check-interval`), beside what it does for each database": "2 LIST, for query results and [processes](system-tables.md#nodes)",
     "the same for each database with nothing to do": "2 LIST, 4 GET",
