@@ -65,7 +65,7 @@ impl QueryTestInstance {
         self.send(request.unwrap()).await
     }
 
-    async fn changes(&self, q: &str) {
+    pub(crate) async fn changes(&self, q: &str) {
         let done = "{\"results\":[{\"statement_id\":0}]}\n";
         assert_eq!(self.change(q).await, (200, done.to_owned()), "{q}");
     }
