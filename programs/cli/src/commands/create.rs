@@ -1,6 +1,8 @@
 //! `neap create`: databases, tables, columns, caches, tokens, triggers and indexes.
 
-use clap::{Args, Subcommand};
+use std::iter;
+
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::{World, WriteOrder};
 use neap_schema::AutoCreate;
@@ -119,7 +121,7 @@ pub(super) struct CreateColumnArgs {
     table: String,
 
     /// The type: tag, utf8, int64, uint64, float64 or bool.
-    #[arg(long = "type", value_name = "TYPE", value_parser = COLUMN_TYPES)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = column_types())]
     column_type: String,
 
     #[command(flatten)]
@@ -163,11 +165,13 @@ struct AddColumn<'a> {
     column_type: &'a str,
 }
 
-/// The types of columns.
-const COLUMN_TYPES: [&str; 6] = ["tag", "utf8", "int64", "uint64", "float64", "bool"];
-
 /// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
+
+/// Accepts the types of columns.
+fn column_types() -> PossibleValuesParser {
+    PossibleValuesParser::new(iter::once("tag").chain(FIELD_TYPES))
+}
 
 fn parse_field(text: &str) -> Result<FieldDefinition, String> {
     let (name, data_type) = text
