@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     CommandError, confirm,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
-    name_argument::{BackupName, NameArgument},
+    name_argument::{BackupName, NameArgument, NewBackupName},
     options::ConnectionArgs,
 };
 
@@ -18,13 +18,8 @@ const BACKUPS: &str = "/api/v3/enterprise/backup";
 /// The options of `neap create backup`.
 #[derive(Debug, Args)]
 pub(super) struct CreateBackupArgs {
-    /// The name of the backup; made from the time by default.
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
-
-    /// The same as the argument NAME.
-    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
-    name_option: Option<String>,
+    #[command(flatten)]
+    name: NameArgument<NewBackupName, Option<String>>,
 
     /// Replace a backup of the same name when the new one is completed.
     #[arg(long)]
@@ -154,7 +149,7 @@ pub(super) async fn create(
         } else {
             "full"
         },
-        name: args.name.as_deref().or(args.name_option.as_deref()),
+        name: args.name.as_deref(),
         force: args.force,
         parent: args.parent.as_deref(),
         database: args.database.as_deref(),

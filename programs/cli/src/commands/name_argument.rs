@@ -18,10 +18,35 @@ pub(super) trait NameOption {
     const HELP: &'static str;
 }
 
+/// A name that is required (`String`) or optional (`Option<String>`).
+pub(super) trait NameValue: Sized {
+    /// Whether a command without the name is invalid.
+    const IS_REQUIRED: bool;
+
+    /// Converts what a command contains; `None` if it lacks a required name.
+    fn from_parsed(name: Option<String>) -> Option<Self>;
+}
+
+impl NameValue for String {
+    const IS_REQUIRED: bool = true;
+
+    fn from_parsed(name: Option<String>) -> Option<Self> {
+        name
+    }
+}
+
+impl NameValue for Option<String> {
+    const IS_REQUIRED: bool = false;
+
+    fn from_parsed(name: Option<String>) -> Option<Self> {
+        Some(name)
+    }
+}
+
 /// A name, as positional argument or after its option.
 #[derive(Debug)]
-pub(super) struct NameArgument<O> {
-    name: String,
+pub(super) struct NameArgument<O, N = String> {
+    name: N,
     option: PhantomData<O>,
 }
 
@@ -32,12 +57,21 @@ impl<O> NameArgument<O> {
     }
 }
 
-impl<O: NameOption> Args for NameArgument<O> {
+impl<O> NameArgument<O, Option<String>> {
+    /// The name, if there is one.
+    pub(super) fn as_deref(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+impl<O: NameOption, N: NameValue> Args for NameArgument<O, N> {
     fn augment_args(command: Command) -> Command {
-        let positional = Arg::new(POSITIONAL)
-            .value_name("NAME")
-            .help(O::HELP)
-            .required_unless_present(O::LONG);
+        let argument = Arg::new(POSITIONAL).value_name("NAME").help(O::HELP);
+        let positional = if N::IS_REQUIRED {
+            argument.required_unless_present(O::LONG)
+        } else {
+            argument
+        };
         let option = Arg::new(O::LONG)
             .long(O::LONG)
             .short(O::SHORT)
@@ -52,13 +86,13 @@ impl<O: NameOption> Args for NameArgument<O> {
     }
 }
 
-impl<O: NameOption> FromArgMatches for NameArgument<O> {
+impl<O: NameOption, N: NameValue> FromArgMatches for NameArgument<O, N> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let mut names =
             [POSITIONAL, O::LONG].into_iter().filter_map(|id| matches.get_one::<String>(id));
         let missing = || Error::raw(ErrorKind::MissingRequiredArgument, "NAME is missing\n");
         Ok(Self {
-            name: names.next().ok_or_else(missing)?.clone(),
+            name: N::from_parsed(names.next().cloned()).ok_or_else(missing)?,
             option: PhantomData,
         })
     }
@@ -89,6 +123,8 @@ name_options! {
     BackupName: "name", None, "The name of the backup";
     /// A last value cache or a distinct value cache.
     CacheName: "cache-name", None, "The name of the cache";
+    /// A backup that is created.
+    NewBackupName: "name", None, "The name of the backup; made from the time by default";
     /// A process.
     NodeName: "node-id", None, "The name of the node";
     /// A role.
@@ -115,8 +151,14 @@ mod tests {
         roles: Vec<String>,
     }
 
-    fn parse(line: &str) -> Result<Line, Error> {
-        Line::try_parse_from(["neap"].into_iter().chain(line.split_whitespace()))
+    #[derive(Debug, Parser)]
+    struct OptionalLine {
+        #[command(flatten)]
+        name: NameArgument<NewBackupName, Option<String>>,
+    }
+
+    fn parse<L: Parser>(line: &str) -> Result<L, Error> {
+        L::try_parse_from(["neap"].into_iter().chain(line.split_whitespace()))
     }
 
     #[test]
@@ -128,12 +170,29 @@ mod tests {
             "ann --roles a b",
             "--roles a b --username ann",
         ] {
-            assert_eq!(parse(line).unwrap().name.as_str(), "ann", "{line}");
+            assert_eq!(parse::<Line>(line).unwrap().name.as_str(), "ann", "{line}");
         }
-        assert_eq!(parse("ann --roles a b").unwrap().roles, ["a", "b"]);
-        let missing = parse("--roles a").unwrap_err();
+        assert_eq!(parse::<Line>("ann --roles a b").unwrap().roles, ["a", "b"]);
+        let missing = parse::<Line>("--roles a").unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::MissingRequiredArgument);
-        let twice = parse("ann -u bob").unwrap_err();
+        let twice = parse::<Line>("ann -u bob").unwrap_err();
+        assert_eq!(twice.kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn an_optional_name_may_be_missing() {
+        for (line, name) in [
+            ("", None),
+            ("daily", Some("daily")),
+            ("--name daily", Some("daily")),
+        ] {
+            assert_eq!(
+                parse::<OptionalLine>(line).unwrap().name.as_deref(),
+                name,
+                "{line}"
+            );
+        }
+        let twice = parse::<OptionalLine>("daily --name daily").unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::ArgumentConflict);
     }
 }
