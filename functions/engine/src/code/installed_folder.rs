@@ -34,10 +34,12 @@ pub(super) fn write(root: &Path, name: &str, files: &PluginSource) -> Result<(),
     let mut ordered: Vec<_> = files.iter().collect();
     // The manifest is first, so that an interrupted installation can be repeated.
     ordered.sort_by_key(|(path, _)| *path != MANIFEST);
+    fs::create_dir_all(root).map_err(failed)?;
+    let real_root = root.canonicalize().map_err(failed)?;
     for (path, content) in ordered {
         let file = folder.join(path);
         if path.ends_with(".py") || path == MANIFEST || !file.exists() {
-            replace_file(root, &file, content)?;
+            replace_file(&real_root, &file, content)?;
         }
     }
     let current: BTreeSet<_> = files.iter().map(|(path, _)| folder.join(path)).collect();
@@ -49,14 +51,12 @@ pub(super) fn write(root: &Path, name: &str, files: &PluginSource) -> Result<(),
     Ok(())
 }
 
-/// Writes a file atomically, below a folder that links must not leave.
-fn replace_file(root: &Path, file: &Path, content: &str) -> Result<(), PluginCodeError> {
-    let parent = file.parent().unwrap_or(root);
-    fs::create_dir_all(root).map_err(failed)?;
-    let real_root = root.canonicalize().map_err(failed)?;
+/// Writes a file atomically, below a folder that links must not leave. `real_root` is the path of the folder without links.
+fn replace_file(real_root: &Path, file: &Path, content: &str) -> Result<(), PluginCodeError> {
+    let parent = file.parent().unwrap_or(real_root);
     // A link may lead out of the folder, and nothing is created behind it.
-    let existing = parent.ancestors().find(|folder| folder.exists()).unwrap_or(root);
-    if !existing.canonicalize().map_err(failed)?.starts_with(&real_root) {
+    let existing = parent.ancestors().find(|folder| folder.exists()).unwrap_or(real_root);
+    if !existing.canonicalize().map_err(failed)?.starts_with(real_root) {
         return Err(PluginCodeError::PathTraversal(file.display().to_string()));
     }
     fs::create_dir_all(parent).map_err(failed)?;
