@@ -260,7 +260,7 @@ async fn influxql_changes_nothing() {
         let query = format!("{name} {rest}");
         let body = json!({"type": "influxql", "bucket": "db", "query": query});
         let (_, text) = one.v2(body).await;
-        let refusal = format!("{name} requires a POST request");
+        let refusal = format!("{name} is supported only by /query");
         assert!(text.contains(&refusal), "{text}");
     }
 }

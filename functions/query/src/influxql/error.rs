@@ -40,11 +40,11 @@ pub(crate) enum InfluxqlError {
     /// The statement changes something, which this interface does not support.
     #[error("This feature is not implemented: {0}")]
     NotImplemented(&'static str),
-    /// The statement is one of InfluxDB 1.x, and its answer has the form of that interface.
+    /// The statement is one of InfluxDB 1.x, and its answer has the form of that interface, or it changes something and came
+    /// as a query of InfluxDB 2.
     #[error("{0} is supported only by /query")]
     OnlyV1(&'static str),
-    /// The statement changes something, but came by GET, which clients may repeat, prefetch or link, or as a query of
-    /// InfluxDB 2.
+    /// The statement changes something, but came by GET, which clients may repeat, prefetch or link.
     #[error("{0} requires a POST request")]
     ReadOnly(&'static str),
     /// The statement asks for something impossible.

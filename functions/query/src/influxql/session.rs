@@ -335,6 +335,9 @@ impl InfluxqlSession {
             // As in InfluxDB 3, which has separate endpoints for these statements.
             AnswerInterface::V3 => Err(InfluxqlError::NotImplemented(name)),
             AnswerInterface::V1 if self.changes.allow(statement) => Ok(()),
+            AnswerInterface::V1 if self.changes == AllowedChanges::None => {
+                Err(InfluxqlError::OnlyV1(name))
+            }
             AnswerInterface::V1 => Err(InfluxqlError::ReadOnly(name)),
         }
     }
