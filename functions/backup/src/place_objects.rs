@@ -10,9 +10,6 @@ use ulid::Ulid;
 
 use crate::{Backup, BackupError, listing::list_sizes, place::BackupPlace};
 
-/// The format of the list.
-const FORMAT: ObjectFormat = formats::BACKUP_MANIFEST;
-
 /// Level of compression.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -74,7 +71,7 @@ impl PlaceManifest {
     /// Puts the list. The objects are at the place already.
     pub(crate) async fn put(&self, place: &BackupPlace) -> Result<(), BackupError> {
         let key = Key::BackupManifest(self.backup.id);
-        put_encoded(place, &key, FORMAT, self.backup.id, self).await
+        put_encoded(place, &key, formats::BACKUP_MANIFEST, self.backup.id, self).await
     }
 
     /// Reads the list of a backup.
@@ -88,12 +85,9 @@ impl PlaceManifest {
         let Get::Found(object) = got.value else {
             return Err(damaged("it is missing".to_owned()));
         };
-        decode(&key, FORMAT, &object.bytes)
+        decode(&key, formats::BACKUP_MANIFEST, &object.bytes)
     }
 }
-
-/// The format of a list of objects that a backup in progress has put.
-const PROGRESS_FORMAT: ObjectFormat = formats::BACKUP_PROGRESS;
 
 /// Objects that a backup in progress has put at a place, by the keys that they have in the cluster. A process that
 /// continues the backup does not copy them again.
@@ -111,7 +105,7 @@ pub(crate) async fn put_progress(
 ) -> Result<(), BackupError> {
     let part = place.bucket.draw_ulid();
     let key = Key::BackupProgress(backup, part);
-    put_encoded(place, &key, PROGRESS_FORMAT, part, objects).await
+    put_encoded(place, &key, formats::BACKUP_PROGRESS, part, objects).await
 }
 
 /// Returns the objects that a backup in progress is known to have put.
@@ -131,7 +125,11 @@ pub(crate) async fn read_progress(
             continue;
         };
         if let Get::Found(object) = place.bucket.get(&key, GetOptions::default()).await?.value {
-            objects.extend(decode::<PutObjects>(&key, PROGRESS_FORMAT, &object.bytes)?);
+            objects.extend(decode::<PutObjects>(
+                &key,
+                formats::BACKUP_PROGRESS,
+                &object.bytes,
+            )?);
         }
     }
     Ok(objects)
