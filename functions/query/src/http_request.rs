@@ -25,7 +25,7 @@ const CACHE_HEADER: &str = "x-neap-cache";
 const ROLLUPS_HEADER: &str = "x-neap-rollups";
 
 /// `columns`: a table without rows (`pretty`) has its columns. By default it is that of InfluxDB 3, which has none.
-const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
+pub const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
 
 /// The format of an answer.
 #[derive(Clone, Copy, Debug)]

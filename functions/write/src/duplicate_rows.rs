@@ -19,7 +19,7 @@ use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 use serde::{Deserialize, Serialize};
 
 /// The header of a bulk write whose rows may replace each other: `true` or `false`.
-const ALLOW_DUPLICATES_HEADER: HeaderName = HeaderName::from_static("x-neap-allow-duplicates");
+pub const ALLOW_DUPLICATES_HEADER: HeaderName = HeaderName::from_static("x-neap-allow-duplicates");
 
 /// The header of an answer with the warning about rows that have replaced each other.
 pub const WARNING_HEADER: HeaderName = HeaderName::from_static("x-neap-warning");

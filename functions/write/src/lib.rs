@@ -46,7 +46,9 @@ mod validation;
 
 pub use delete::{AcknowledgedDelete, DeleteOptions};
 pub use delete_failure::DeleteFailure;
-pub use duplicate_rows::{DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER};
+pub use duplicate_rows::{
+    ALLOW_DUPLICATES_HEADER, DuplicateCheck, DuplicateRows, MissingTags, WARNING_HEADER,
+};
 pub use failure::WriteFailure;
 pub use imports::SettledImport;
 pub use neap_manifest::IMPORT_RETENTION;

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use neap_bucket::World;
+use neap_query::EMPTY_TABLE_HEADER;
 use neap_server::is_this_machine;
 
 use super::{
@@ -19,8 +20,6 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the next bytes of a response: longer than any query should take to start.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// Header with which the table of a result without rows has its columns.
-const EMPTY_TABLE_HEADER: &str = "x-neap-empty-table";
 /// Maximum size of a response that is buffered: a refusal may list every line of a request.
 const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 

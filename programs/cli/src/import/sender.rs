@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use neap_bucket::World;
 use neap_http::STAMP_HEADER;
+use neap_write::ALLOW_DUPLICATES_HEADER;
 use reqwest::{Method, RequestBuilder, header};
 
 use super::body::{BodyContent, ImportBody, LinePlaces};
@@ -99,7 +100,7 @@ impl BodySender {
                 .request(Method::POST, "/api/v3/write_file")
                 .query(&[database, ("table", table), ("format", "arrow")])
                 // The source has the same rule: rows with equal times and tags are one row.
-                .header("x-neap-allow-duplicates", "true"),
+                .header(ALLOW_DUPLICATES_HEADER, "true"),
             BodyContent::Lines { precision, .. } => self
                 .client
                 .request(Method::POST, "/api/v3/write_lp")

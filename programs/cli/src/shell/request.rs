@@ -1,13 +1,11 @@
 //! Sends a statement to the server.
 
+use neap_query::AS_OF_HEADER;
 use reqwest::{Method, Response, header};
 use serde::Serialize;
 
 use super::tokens::QueryLanguage;
 use crate::client::{Client, ClientError};
-
-/// Header with the time or stamp as of which a query is answered.
-const AS_OF_HEADER: &str = "x-neap-as-of";
 
 /// A statement for a server.
 #[derive(Clone, Copy, Debug)]

@@ -27,7 +27,9 @@ use http::{
 };
 use lambda_runtime::FunctionResponse;
 use neap_bucket::{Bucket, PresignedObjects, World};
-use neap_http::{ApiError, CounterFamily, Kind, Metrics, RequestDeadline, RequestId};
+use neap_http::{
+    ApiError, CLUSTER_HEADER, CounterFamily, Kind, Metrics, RequestDeadline, RequestId,
+};
 use serde_json::{json, value::RawValue};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
@@ -70,9 +72,6 @@ const BODY_HEADERS: [HeaderName; 9] = [
 
 /// Paths of the monitoring routes. They are served even if the store does not answer, as far as they require no token.
 const MONITORING_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
-
-/// Header with the UUID of the cluster.
-const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 
 /// The routes of a function. They are created when the required objects have been read from the store.
 #[async_trait]

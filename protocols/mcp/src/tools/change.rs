@@ -1,5 +1,6 @@
 //! `write` and `create_database`, which only servers that allow writes have.
 
+use neap_http::STAMP_HEADER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -8,9 +9,6 @@ use crate::{ApiRequest, error::ToolError};
 
 /// Maximum bytes of line protocol of a call.
 pub(crate) const MAX_LINE_PROTOCOL_BYTES: usize = 1 << 20;
-
-/// The header with the position of a write in the order of all writes.
-const STAMP_HEADER: &str = "x-neap-stamp";
 
 /// The arguments of `write`.
 #[derive(Debug, Deserialize)]

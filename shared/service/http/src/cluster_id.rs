@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog};
+
+/// The header with the UUID of the cluster.
+pub const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 
 /// Maximum time that an answer waits for the UUID of the cluster.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

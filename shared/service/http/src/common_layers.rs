@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::FutureExt;
 use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
+    HeaderValue, Method, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_MAX_AGE, ALLOW,
@@ -29,8 +29,8 @@ use neap_catalog::origin;
 use tracing::{Instrument, Span};
 
 use crate::{
-    AccessControl, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind,
-    LATENCY_BUCKETS, Metrics, RequestId,
+    AccessControl, ApiError, CLUSTER_HEADER, Caller, ClusterId, CounterFamily, HistogramFamily,
+    Kind, LATENCY_BUCKETS, Metrics, RequestId,
     auth::{AdmittedRequest, admit, check_route, is_for_own_pages},
     error::AnsweredError,
     grpc,
@@ -38,7 +38,6 @@ use crate::{
     request_trace::{RequestTracer, open_span, record_outcome},
 };
 
-const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 

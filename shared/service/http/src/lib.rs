@@ -57,7 +57,7 @@ pub use auth::{
 };
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
-pub use cluster_id::ClusterId;
+pub use cluster_id::{CLUSTER_HEADER, ClusterId};
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
 pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, text_prefix};
