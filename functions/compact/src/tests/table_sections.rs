@@ -49,7 +49,7 @@ fn sections(
 
 #[tokio::test]
 async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
-    let bed = CompactTestBed::new().await;
+    let fixture = CompactTestBed::new().await;
     let (mut points, mut before_delete) = (BTreeSet::new(), 0);
     for round in 0..4 {
         // Segments of so many rows have narrow integers.
@@ -72,19 +72,19 @@ async fn fields_that_are_decoded_one_by_one_give_the_sections_of_whole_rows() {
                 line
             })
             .collect();
-        bed.write("db", &lines.join("\n")).await;
+        fixture.write("db", &lines.join("\n")).await;
         if round == 2 {
             before_delete = points.len();
             let gone = NOW - DAY..=NOW - DAY + 3;
             points.retain(|(time, _)| !gone.contains(time));
             let condition = Condition::between(*gone.start(), *gone.end());
-            bed.delete("db", condition).await;
+            fixture.delete("db", condition).await;
         }
     }
-    let id = bed.id("db").await;
-    let catalog = bed.catalog.database(id, Duration::ZERO).await.unwrap();
+    let id = fixture.id("db").await;
+    let catalog = fixture.catalog.database(id, Duration::ZERO).await.unwrap();
     let table = catalog.value.table("m").unwrap();
-    let segments = bed.segments().await;
+    let segments = fixture.segments().await;
     assert_eq!(segments.len(), 5);
     for (segments, points) in [(&segments[..3], before_delete), (&segments, points.len())] {
         let whole = sections(table, segments, u64::MAX);

@@ -41,8 +41,8 @@ async fn written(instance: &WriteInstance, db: &str, lines: &'static str) {
 
 #[tokio::test(start_paused = true)]
 async fn lines_with_the_former_names_go_to_the_renamed_table() {
-    let bed = WriteTestBed::new();
-    let instance = bed.sole_instance();
+    let fixture = WriteTestBed::new();
+    let instance = fixture.sole_instance();
     written(&instance, "home", "cpu,host=a v=1 1").await;
     rename_database(&instance, "home", "house").await;
     rename_table(&instance, "home", "cpu", "processor").await;
@@ -57,8 +57,8 @@ async fn lines_with_the_former_names_go_to_the_renamed_table() {
     let columns = ["processor host,v,w,x,zone,y"];
     assert_eq!(instance.tables("house").await, columns);
     assert_eq!(instance.tables("home").await, columns);
-    assert_eq!(bed.rows().await, 5);
-    let segments = bed.segments().await;
+    assert_eq!(fixture.rows().await, 5);
+    let segments = fixture.segments().await;
     let tables: Vec<_> = segments
         .iter()
         .flat_map(|segment| segment.tables())
@@ -81,8 +81,8 @@ async fn lines_with_the_former_names_go_to_the_renamed_table() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_are_deleted_under_the_former_names() {
-    let bed = WriteTestBed::new();
-    let instance = bed.sole_instance();
+    let fixture = WriteTestBed::new();
+    let instance = fixture.sole_instance();
     written(&instance, "home", "cpu,host=a v=1 1").await;
     rename_database(&instance, "home", "house").await;
     rename_table(&instance, "home", "cpu", "processor").await;
@@ -105,15 +105,15 @@ async fn rows_are_deleted_under_the_former_names() {
 
 #[tokio::test(start_paused = true)]
 async fn another_instance_writes_to_the_renamed_table_before_and_after_it_knows_the_name() {
-    let bed = WriteTestBed::new();
-    let (one, other) = (bed.instance(), bed.instance());
+    let fixture = WriteTestBed::new();
+    let (one, other) = (fixture.instance(), fixture.instance());
     written(&other, "home", "cpu,host=a v=1 1").await;
     rename_database(&one, "home", "house").await;
     rename_table(&one, "house", "cpu", "processor").await;
     // The catalogs of the other instance are those from before the rename.
     written(&other, "home", "cpu,host=a v=2 2").await;
     written(&other, "house", "processor,host=a v=3 3").await;
-    bed.sleep(MAX_CATALOG_AGE + Duration::from_secs(1)).await;
+    fixture.sleep(MAX_CATALOG_AGE + Duration::from_secs(1)).await;
     written(&other, "house", "processor,host=a v=4 4").await;
     assert_eq!(one.tables("house").await, ["processor host,v"]);
     sent(&one, "DELETE", &format!("{TABLE}/alias?db=house&alias=cpu")).await;
@@ -126,8 +126,8 @@ async fn another_instance_writes_to_the_renamed_table_before_and_after_it_knows_
 
 #[tokio::test(start_paused = true)]
 async fn refusals_name_the_reason() {
-    let bed = WriteTestBed::new();
-    let instance = bed.sole_instance();
+    let fixture = WriteTestBed::new();
+    let instance = fixture.sole_instance();
     written(&instance, "home", "a v=1 1\nb v=1 1").await;
     written(&instance, "other", "a v=1 1").await;
     rename_database(&instance, "home", "house").await;
@@ -218,8 +218,8 @@ async fn refusals_name_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn columns_are_added_with_their_types() {
-    let bed = WriteTestBed::new();
-    let instance = bed.sole_instance();
+    let fixture = WriteTestBed::new();
+    let instance = fixture.sole_instance();
     written(&instance, "home", "t v=1 1").await;
     let path = format!("{TABLE}/column");
     for (column, column_type) in [

@@ -32,8 +32,8 @@ fn sequences(requests: &[Value]) -> Vec<u64> {
     sequences.collect::<Option<_>>().unwrap()
 }
 
-async fn written(bed: &WriteTestBed) -> WriteInstance {
-    let instance = bed.instance();
+async fn written(fixture: &WriteTestBed) -> WriteInstance {
+    let instance = fixture.instance();
     let lines = "rooms,room=a temp=1 1\nrooms,room=b temp=2 2\nother v=1 1";
     assert_eq!(instance.write("home", lines).await.status, 204);
     instance
@@ -41,8 +41,8 @@ async fn written(bed: &WriteTestBed) -> WriteInstance {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_deletes_rows_and_is_logged_with_its_sequence() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     let body = json!({
         "db": "home",
         "table": "rooms",
@@ -53,7 +53,7 @@ async fn a_request_deletes_rows_and_is_logged_with_its_sequence() {
     let reply = instance.post_json(REQUESTS, &body).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert!(reply.stamp().is_some());
-    let segments = bed.segments().await;
+    let segments = fixture.segments().await;
     let deletes = segments.last().unwrap().deletes();
     assert_eq!(deletes.len(), 1);
     insta::assert_snapshot!(deletes[0].condition, @r#""room" = 'a' AND time >= '1970-01-01T00:00:01Z' AND time <= '1970-01-01T00:00:02.999999999Z'"#);
@@ -78,8 +78,8 @@ async fn a_request_deletes_rows_and_is_logged_with_its_sequence() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_listed_by_database_table_state_and_sequence() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     for (table, predicate) in [("rooms", ""), ("other", ""), ("rooms", "room = 'c'")] {
         let body =
             json!({ "db": "home", "table": table, "all_time": true, "predicate": predicate });
@@ -113,8 +113,8 @@ async fn requests_are_listed_by_database_table_state_and_sequence() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_a_database_that_cannot_be_read_hide_no_others() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     assert_eq!(instance.write("garden", "beds v=1 1").await.status, 204);
     for (db, table) in [("garden", "beds"), ("home", "rooms")] {
         let body = json!({ "db": db, "table": table, "all_time": true });
@@ -125,10 +125,10 @@ async fn requests_of_a_database_that_cannot_be_read_hide_no_others() {
     let garden = found.unwrap().unwrap();
     for key in [Key::DatabaseCatalog(garden), Key::Manifest(garden)] {
         let key = key.to_string();
-        let damage = bed.memory.put(&key, "damage".into(), PutMode::Overwrite);
+        let damage = fixture.memory.put(&key, "damage".into(), PutMode::Overwrite);
         damage.await.unwrap();
     }
-    let requests = bed.instance().requests("").await;
+    let requests = fixture.instance().requests("").await;
     assert_eq!(sequences(&requests), [1, 2]);
     let stale: Vec<_> = requests.iter().map(|request| &request["table_name_stale"]).collect();
     assert_eq!(stale, [&json!(true), &json!(false)]);
@@ -136,8 +136,8 @@ async fn requests_of_a_database_that_cannot_be_read_hide_no_others() {
 
 #[tokio::test(start_paused = true)]
 async fn an_abort_is_refused_with_the_state_of_the_request() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     let body = json!({ "db": "home", "table": "rooms", "all_time": true });
     instance.post_json(REQUESTS, &body).await;
     let abort = async |sequence: u64| {
@@ -160,8 +160,8 @@ async fn an_abort_is_refused_with_the_state_of_the_request() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_without_times_or_with_invalid_ones_are_refused() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     for (fields, status, message) in [
         (
             json!({}),
@@ -207,13 +207,13 @@ async fn requests_without_times_or_with_invalid_ones_are_refused() {
     let misspelt =
         json!({ "db": "home", "table": "rooms", "all_time": true, "where": "room = 'a'" });
     assert_eq!(instance.post_json(REQUESTS, &misspelt).await.status, 400);
-    assert_eq!(bed.segments().await.len(), 1, "nothing was deleted");
+    assert_eq!(fixture.segments().await.len(), 1, "nothing was deleted");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_log_refuses_requests_before_rows_are_deleted() {
-    let bed = WriteTestBed::new();
-    let instance = written(&bed).await;
+    let fixture = WriteTestBed::new();
+    let instance = written(&fixture).await;
     let database = instance.catalog.database_by_name("home", neap_catalog::ANY_AGE);
     let pending = LoggedRowDelete {
         database: database.await.unwrap().unwrap(),
@@ -230,7 +230,7 @@ async fn a_full_log_refuses_requests_before_rows_are_deleted() {
     let body = json!({ "db": "home", "table": "rooms", "all_time": true });
     let reply = instance.post_json(REQUESTS, &body).await;
     assert_eq!(reply.status, 503, "{}", reply.body);
-    assert_eq!(bed.segments().await.len(), 1);
+    assert_eq!(fixture.segments().await.len(), 1);
     // A database that is gone has no rows.
     let gone = LoggedRowDelete {
         database: DatabaseId::new(77),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::test_bed::{NOW, ORG, TestBed, error};
+use super::server::{NOW, ORG, TestServer, error};
 
 const PATH: &str = "/api/v2/authorizations";
 
@@ -17,8 +17,8 @@ fn shown(action: &str, kind: &str) -> Value {
 }
 
 /// Returns the permissions of Neap in the token of an answer.
-async fn stored(bed: &TestBed, answer: &Value) -> String {
-    let root = bed.catalog.root(neap_catalog::ANY_AGE).await.unwrap().value;
+async fn stored(server: &TestServer, answer: &Value) -> String {
+    let root = server.catalog.root(neap_catalog::ANY_AGE).await.unwrap().value;
     let hash = neap_catalog::SecretToken::new(answer["token"].as_str().unwrap()).hash();
     let entry = root.tokens().values().find(|entry| entry.hash == hash).unwrap();
     entry.permissions.named(&root)
@@ -32,17 +32,17 @@ fn take_token(answer: &mut Value) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_shown_once_and_works_until_it_is_deleted() {
-    let bed = TestBed::new().await;
-    bed.create_databases(&["home"]).await;
+    let server = TestServer::new().await;
+    server.create_databases(&["home"]).await;
     let home = "6e65617000000001";
     let new = json!({
         "orgID": ORG,
         "description": "sensors",
         "permissions": [permission("read", "buckets", Some(home)), permission("write", "buckets", Some(home))],
     });
-    let (status, mut answer) = bed.send("POST", PATH, new.clone()).await;
+    let (status, mut answer) = server.send("POST", PATH, new.clone()).await;
     assert_eq!(status, 201);
-    assert_eq!(stored(&bed, &answer).await, "db:home:read,write");
+    assert_eq!(stored(&server, &answer).await, "db:home:read,write");
     let token = take_token(&mut answer);
     let on_home = |action: &str| {
         let mut permission = shown(action, "buckets");
@@ -68,36 +68,39 @@ async fn a_token_is_shown_once_and_works_until_it_is_deleted() {
     });
     assert_eq!(answer, expected);
     let one = "/api/v2/authorizations/746f000000000001";
-    assert_eq!(bed.get(one).await, (200, expected.clone()));
+    assert_eq!(server.get(one).await, (200, expected.clone()));
     assert_eq!(
-        bed.send_as(&token, "GET", one, Value::Null).await,
+        server.send_as(&token, "GET", one, Value::Null).await,
         (200, expected.clone())
     );
-    let (_, list) = bed.send_as(&token, "GET", PATH, Value::Null).await;
+    let (_, list) = server.send_as(&token, "GET", PATH, Value::Null).await;
     let links = json!({ "self": PATH });
     assert_eq!(
         list,
         json!({ "authorizations": [expected], "links": links })
     );
     // A description need not be unique, and may be absent.
-    let (_, again) = bed.send("POST", PATH, new).await;
+    let (_, again) = server.send("POST", PATH, new).await;
     let description = again["description"].as_str().unwrap();
     assert!(description.starts_with("sensors-"), "{description}");
     let unnamed = json!({ "permissions": [permission("read", "buckets", None)] });
-    let (_, unnamed) = bed.send("POST", PATH, unnamed).await;
+    let (_, unnamed) = server.send("POST", PATH, unnamed).await;
     let description = unnamed["description"].as_str().unwrap();
     assert!(description.starts_with("authorization-"), "{description}");
-    assert_eq!(bed.send("DELETE", one, Value::Null).await.0, 204);
-    assert_eq!(bed.send_as(&token, "GET", PATH, Value::Null).await.0, 401);
+    assert_eq!(server.send("DELETE", one, Value::Null).await.0, 204);
+    assert_eq!(
+        server.send_as(&token, "GET", PATH, Value::Null).await.0,
+        401
+    );
     let missing = (404, error("not found", "authorization not found"));
-    assert_eq!(bed.get(one).await, missing);
-    assert_eq!(bed.send("DELETE", one, Value::Null).await, missing);
+    assert_eq!(server.get(one).await, missing);
+    assert_eq!(server.send("DELETE", one, Value::Null).await, missing);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_permission_has_its_counterpart() {
-    let bed = TestBed::new().await;
-    bed.create_databases(&["home"]).await;
+    let server = TestServer::new().await;
+    server.create_databases(&["home"]).await;
     let both = |kind: &str| {
         vec![
             permission("read", kind, None),
@@ -140,12 +143,12 @@ async fn each_permission_has_its_counterpart() {
         (operator.concat(), "*:*:*"),
     ] {
         let body = json!({ "permissions": permissions });
-        let (status, answer) = bed.send("POST", PATH, body).await;
+        let (status, answer) = server.send("POST", PATH, body).await;
         assert_eq!(status, 201, "{answer}");
-        assert_eq!(stored(&bed, &answer).await, expected);
+        assert_eq!(stored(&server, &answer).await, expected);
     }
     // The operator token is that of an administrator, which has all types.
-    let (_, operator) = bed.get("/api/v2/authorizations/746f000000000000").await;
+    let (_, operator) = server.get("/api/v2/authorizations/746f000000000000").await;
     let types = ["authorizations", "buckets", "instance", "users"];
     let expected: Vec<_> = types
         .iter()
@@ -156,8 +159,8 @@ async fn each_permission_has_its_counterpart() {
 
 #[tokio::test(start_paused = true)]
 async fn permissions_without_a_counterpart_are_refused_with_the_reason() {
-    let bed = TestBed::new().await;
-    bed.create_databases(&["home"]).await;
+    let server = TestServer::new().await;
+    server.create_databases(&["home"]).await;
     let named = json!({ "action": "read", "resource": { "type": "buckets", "name": "home" } });
     for (permissions, status, code, message) in [
         (
@@ -209,31 +212,31 @@ async fn permissions_without_a_counterpart_are_refused_with_the_reason() {
             "bucket not found",
         ),
     ] {
-        let answer = bed.send("POST", PATH, json!({ "permissions": permissions })).await;
+        let answer = server.send("POST", PATH, json!({ "permissions": permissions })).await;
         assert_eq!(answer, (status, error(code, message)));
     }
     let read = || json!([permission("read", "buckets", None)]);
     let inactive = json!({ "permissions": read(), "status": "inactive" });
-    assert_eq!(bed.send("POST", PATH, inactive).await.0, 400);
+    assert_eq!(server.send("POST", PATH, inactive).await.0, 400);
     let of_another = json!({ "permissions": read(), "userID": "7573000000000009" });
-    assert_eq!(bed.send("POST", PATH, of_another).await.0, 400);
+    assert_eq!(server.send("POST", PATH, of_another).await.0, 400);
     let of_caller = json!({ "permissions": read(), "userID": "746f000000000000" });
-    assert_eq!(bed.send("POST", PATH, of_caller).await.0, 201);
+    assert_eq!(server.send("POST", PATH, of_caller).await.0, 201);
     let operator = "/api/v2/authorizations/746f000000000000";
-    let refused = bed.send("DELETE", operator, Value::Null).await;
+    let refused = server.send("DELETE", operator, Value::Null).await;
     let message = "cannot delete operator token";
     assert_eq!(refused, (405, error("method not allowed", message)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn lists_show_only_tokens_that_the_caller_may_see() {
-    let bed = TestBed::new().await;
-    bed.create_databases(&["home", "secret"]).await;
-    let reader = bed.token("db:home:read").await;
-    let other = bed.token("db:secret:read").await;
-    let lister = bed.token("token:*:read;db:home:read").await;
+    let server = TestServer::new().await;
+    server.create_databases(&["home", "secret"]).await;
+    let reader = server.token("db:home:read").await;
+    let other = server.token("db:secret:read").await;
+    let lister = server.token("token:*:read;db:home:read").await;
     let names = async |token: &str| {
-        let (_, list) = bed.send_as(token, "GET", PATH, Value::Null).await;
+        let (_, list) = server.send_as(token, "GET", PATH, Value::Null).await;
         let all = list["authorizations"].as_array().unwrap().clone();
         assert!(all.iter().all(|one| one.get("token").is_none()));
         let description = |one: &Value| one["description"].as_str().unwrap().to_owned();
@@ -250,7 +253,7 @@ async fn lists_show_only_tokens_that_the_caller_may_see() {
             "token:*:read;db:home:read"
         ]
     );
-    let (_, list) = bed.send_as(&lister, "GET", PATH, Value::Null).await;
+    let (_, list) = server.send_as(&lister, "GET", PATH, Value::Null).await;
     let resource = |place: usize| &list["authorizations"][place]["permissions"][0]["resource"];
     assert_eq!(resource(0)["name"], "home");
     assert_eq!(
@@ -258,24 +261,24 @@ async fn lists_show_only_tokens_that_the_caller_may_see() {
         None,
         "nor the names of other databases"
     );
-    let (_, of_user) = bed.get("/api/v2/authorizations?user=db:home:read").await;
+    let (_, of_user) = server.get("/api/v2/authorizations?user=db:home:read").await;
     assert_eq!(of_user["authorizations"].as_array().unwrap().len(), 1);
     let other_id = "/api/v2/authorizations/746f000000000002";
     assert_eq!(
-        bed.send_as(&reader, "GET", other_id, Value::Null).await.0,
+        server.send_as(&reader, "GET", other_id, Value::Null).await.0,
         404
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_grants_no_more_than_it_has() {
-    let bed = TestBed::new().await;
-    bed.create_databases(&["home"]).await;
-    let reader = bed.token("db:home:read").await;
-    let creator = bed.token("token:*:create;db:home:read").await;
+    let server = TestServer::new().await;
+    server.create_databases(&["home"]).await;
+    let reader = server.token("db:home:read").await;
+    let creator = server.token("token:*:create;db:home:read").await;
     let create = async |token: &str, action: &str, id: Option<&str>| {
         let body = json!({ "permissions": [permission(action, "buckets", id)] });
-        bed.send_as(token, "POST", PATH, body).await.0
+        server.send_as(token, "POST", PATH, body).await.0
     };
     let home = Some("6e65617000000001");
     assert_eq!(create(&reader, "read", home).await, 403);
@@ -284,7 +287,7 @@ async fn a_token_grants_no_more_than_it_has() {
     assert_eq!(create(&creator, "read", None).await, 403);
     let own = "/api/v2/authorizations/746f000000000001";
     assert_eq!(
-        bed.send_as(&creator, "DELETE", own, Value::Null).await.0,
+        server.send_as(&creator, "DELETE", own, Value::Null).await.0,
         403
     );
 }

@@ -2,6 +2,6 @@
 
 mod authorizations;
 mod buckets;
-mod others;
+mod organizations;
+mod server;
 mod setup;
-mod test_bed;

@@ -25,7 +25,7 @@ pub(super) const NOW: &str = "2023-11-14T22:13:20Z";
 pub(super) const ORG: &str = "6e65617000000000";
 
 /// A server. Requests have the operator token, unless they have another one.
-pub(super) struct TestBed {
+pub(super) struct TestServer {
     pub(super) catalog: Arc<Catalog>,
     routes: Router,
     operator: String,
@@ -36,7 +36,7 @@ pub(super) fn error(code: &str, message: &str) -> Value {
     json!({ "code": code, "message": message })
 }
 
-impl TestBed {
+impl TestServer {
     /// Returns a server without a token.
     pub(super) fn without_token() -> Self {
         let clock = Arc::new(PausedClock::new(1_700_000_000_000_000));
@@ -74,11 +74,11 @@ impl TestBed {
     }
 
     pub(super) async fn new() -> Self {
-        let bed = Self::without_token();
-        let operator = bed.catalog.create_admin_token().await.unwrap();
+        let server = Self::without_token();
+        let operator = server.catalog.create_admin_token().await.unwrap();
         Self {
             operator: operator.secret.reveal().to_owned(),
-            ..bed
+            ..server
         }
     }
 

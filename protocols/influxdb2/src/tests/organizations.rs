@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::test_bed::{ORG, TestBed, error};
+use super::server::{ORG, TestServer, error};
 
 fn organization(name: &str) -> Value {
     json!({
@@ -17,36 +17,36 @@ fn organization(name: &str) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn the_organization_has_every_name() {
-    let bed = TestBed::new().await;
-    let token = bed.token("db:*:read").await;
+    let server = TestServer::new().await;
+    let token = server.token("db:*:read").await;
     for (query, name) in [
         ("", "neap"),
         ("?org=", "neap"),
         ("?org=my%20home", "my home"),
     ] {
         let path = format!("/api/v2/orgs{query}");
-        let answer = bed.send_as(&token, "GET", &path, Value::Null).await;
+        let answer = server.send_as(&token, "GET", &path, Value::Null).await;
         let links = json!({ "self": "/api/v2/orgs" });
         let expected = json!({ "links": links, "orgs": [organization(name)] });
         assert_eq!(answer, (200, expected), "{query}");
     }
-    let one = bed.get(&format!("/api/v2/orgs/{ORG}")).await;
+    let one = server.get(&format!("/api/v2/orgs/{ORG}")).await;
     assert_eq!(one, (200, organization("neap")));
-    let other = bed.get("/api/v2/orgs/6e65617000000001").await;
+    let other = server.get("/api/v2/orgs/6e65617000000001").await;
     assert_eq!(other, (404, error("not found", "organization not found")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_caller_is_a_user() {
-    let bed = TestBed::new().await;
-    let token = bed.token("db:*:read").await;
+    let server = TestServer::new().await;
+    let token = server.token("db:*:read").await;
     let me = json!({
         "id": "746f000000000001",
         "name": "db:*:read",
         "status": "active",
         "links": { "self": "/api/v2/users/746f000000000001" },
     });
-    let get = async |path: &str| bed.send_as(&token, "GET", path, Value::Null).await;
+    let get = async |path: &str| server.send_as(&token, "GET", path, Value::Null).await;
     assert_eq!(get("/api/v2/me").await, (200, me.clone()));
     assert_eq!(
         get("/api/v2/users/746f000000000001").await,
@@ -63,16 +63,16 @@ async fn the_caller_is_a_user() {
 
 #[tokio::test(start_paused = true)]
 async fn labels_are_none_and_the_index_is_public() {
-    let bed = TestBed::new().await;
-    let labels = bed.get("/api/v2/labels?orgID=6e65617000000000").await;
+    let server = TestServer::new().await;
+    let labels = server.get("/api/v2/labels?orgID=6e65617000000000").await;
     let expected = json!({ "links": { "self": "/api/v2/labels" }, "labels": [] });
     assert_eq!(labels, (200, expected));
-    let types = bed.get("/api/v2/resources").await;
+    let types = server.get("/api/v2/resources").await;
     let expected = json!(["authorizations", "buckets", "instance", "users"]);
     assert_eq!(types, (200, expected));
-    let (status, index) = bed.send_with(&[], "GET", "/api/v2", Value::Null).await;
+    let (status, index) = server.send_with(&[], "GET", "/api/v2", Value::Null).await;
     assert_eq!(status, 200);
     assert_eq!(index["buckets"], "/api/v2/buckets");
-    let without_token = bed.send_with(&[], "GET", "/api/v2/labels", Value::Null).await;
+    let without_token = server.send_with(&[], "GET", "/api/v2/labels", Value::Null).await;
     assert_eq!(without_token.0, 401);
 }
