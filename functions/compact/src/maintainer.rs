@@ -246,7 +246,7 @@ impl Maintainer {
         } else {
             self.catalog.database(database, Duration::ZERO).await?.value
         };
-        let mut manifest = if catalog.has_recorded(RecordedRegister::Manifest) {
+        let mut manifest = if catalog.registers.contains(RecordedRegister::Manifest) {
             let register = self.manifests.register(database);
             self.catalog.verify_absence(&register, read).await?
         } else {
@@ -255,7 +255,7 @@ impl Maintainer {
         let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
             return Ok(MaintenancePlan::default());
         };
-        if !catalog.has_recorded(RecordedRegister::Manifest) {
+        if !catalog.registers.contains(RecordedRegister::Manifest) {
             // The process that committed it first was interrupted.
             self.catalog.record_register(&Key::Manifest(database)).await?;
         }

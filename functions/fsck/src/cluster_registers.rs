@@ -25,7 +25,7 @@ pub(crate) fn missing_registers(
         add(&Key::RootCatalog, message);
     }
     let is_gone = |key: &Key| !sweep.registers.contains(key);
-    if is_gone(&Key::RowDeletes) && root.value.has_recorded(RecordedRegister::RowDeletes) {
+    if is_gone(&Key::RowDeletes) && root.value.registers.contains(RecordedRegister::RowDeletes) {
         let message = "it is gone, and with it the numbers and the progress of row delete requests";
         add(&Key::RowDeletes, message.to_owned());
         expendable.push(Key::RowDeletes);

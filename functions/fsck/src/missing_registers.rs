@@ -66,8 +66,9 @@ impl DatabaseTarget<'_> {
             missing.add(&Key::DatabaseCatalog(self.id), message);
             missing.catalog = true;
         }
-        let is_recorded =
-            |register| read.catalog.is_some_and(|catalog| catalog.value.has_recorded(register));
+        let is_recorded = |register| {
+            read.catalog.is_some_and(|catalog| catalog.value.registers.contains(register))
+        };
         if is_absent(read.manifest) {
             let key = Key::Manifest(self.id);
             if is_recorded(RecordedRegister::Manifest) {
@@ -149,6 +150,6 @@ pub(crate) fn lost_manifest(
     manifest: &VersionedValue<Manifest>,
     catalog: &DatabaseCatalog,
 ) -> Option<MissingObject> {
-    let is_recorded = catalog.has_recorded(RecordedRegister::Manifest);
+    let is_recorded = catalog.registers.contains(RecordedRegister::Manifest);
     (manifest.version == 0 && is_recorded).then(|| MissingObject::recorded(key))
 }

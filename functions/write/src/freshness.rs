@@ -64,12 +64,13 @@ pub(crate) async fn revalidate(
         head
     )?;
     // Absent registers may have been created since they were read.
-    let manifest =
-        if read_head.version == 0 && read_catalog.value.has_recorded(RecordedRegister::Manifest) {
-            existing_head(marks, database).await?
-        } else {
-            read_head
-        };
+    let manifest = if read_head.version == 0
+        && read_catalog.value.registers.contains(RecordedRegister::Manifest)
+    {
+        existing_head(marks, database).await?
+    } else {
+        read_head
+    };
     let catalog = if read_catalog.version == 0 && manifest.value.needs_catalog > 0 {
         let dependent = Key::Manifest(database);
         catalogs.needed_database(database, Duration::ZERO, &dependent).await?

@@ -49,7 +49,7 @@ async fn the_catalog_records_the_manifest_at_the_first_flush() {
     let id = stage.id("db").await;
     let is_recorded = async || {
         let catalog = stage.catalog.database(id, Duration::ZERO).await.unwrap();
-        catalog.value.has_recorded(RecordedRegister::Manifest)
+        catalog.value.registers.contains(RecordedRegister::Manifest)
     };
     assert!(!is_recorded().await);
     stage.flush("db").await;
@@ -63,7 +63,7 @@ async fn a_plan_records_a_manifest_whose_flush_was_interrupted() {
     stage.catalog.forget_register(&Key::Manifest(id)).await.unwrap();
     stage.look(HOUR).await;
     let catalog = stage.catalog.database(id, Duration::ZERO).await.unwrap();
-    assert!(catalog.value.has_recorded(RecordedRegister::Manifest));
+    assert!(catalog.value.registers.contains(RecordedRegister::Manifest));
 }
 
 #[tokio::test]

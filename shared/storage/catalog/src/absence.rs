@@ -85,9 +85,9 @@ impl Catalog {
         Ok(match key.database() {
             Some(database) => {
                 let catalog = self.database(database, Duration::ZERO).await?;
-                catalog.value.has_recorded(register)
+                catalog.value.registers.contains(register)
             }
-            None => self.root(Duration::ZERO).await?.value.has_recorded(register),
+            None => self.root(Duration::ZERO).await?.value.registers.contains(register),
         })
     }
 
@@ -101,11 +101,12 @@ impl Catalog {
         };
         match key.database() {
             Some(database) => {
-                let record = |catalog: &mut DatabaseCatalog| Ok((catalog.record(register), ()));
+                let record =
+                    |catalog: &mut DatabaseCatalog| Ok((catalog.registers.insert(register), ()));
                 self.change(database, None, record).await?;
             }
-            None if self.known_root().is_some_and(|it| it.value.has_recorded(register)) => {}
-            None => self.change_root(|root| Ok((root.record(register), ()))).await?,
+            None if self.known_root().is_some_and(|it| it.value.registers.contains(register)) => {}
+            None => self.change_root(|root| Ok((root.registers.insert(register), ()))).await?,
         }
         Ok(())
     }
@@ -120,10 +121,11 @@ impl Catalog {
         };
         match key.database() {
             Some(database) => {
-                let forget = |catalog: &mut DatabaseCatalog| Ok((catalog.forget(register), ()));
+                let forget =
+                    |catalog: &mut DatabaseCatalog| Ok((catalog.registers.remove(register), ()));
                 self.change(database, None, forget).await?;
             }
-            None => self.change_root(|root| Ok((root.forget(register), ()))).await?,
+            None => self.change_root(|root| Ok((root.registers.remove(register), ()))).await?,
         }
         Ok(())
     }
@@ -141,11 +143,11 @@ pub fn without_records(
     let forgotten = || registers.iter().filter_map(RecordedRegister::from_key);
     let rewritten = match catalog {
         Key::RootCatalog => rewrite_register(catalog, &object, |root: &mut RootCatalog| {
-            forgotten().filter(|register| root.forget(*register)).count() > 0
+            forgotten().filter(|register| root.registers.remove(*register)).count() > 0
         })?,
         Key::DatabaseCatalog(_) => {
             rewrite_register(catalog, &object, |database: &mut DatabaseCatalog| {
-                forgotten().filter(|register| database.forget(*register)).count() > 0
+                forgotten().filter(|register| database.registers.remove(*register)).count() > 0
             })?
         }
         _ => None,
@@ -195,7 +197,7 @@ mod tests {
             assert_eq!(stage.taken().puts, puts);
         }
         let recorded = stage.instance().database(id, ANY_AGE).await.unwrap().value;
-        assert!(recorded.has_recorded(RecordedRegister::Manifest));
-        assert!(!recorded.has_recorded(RecordedRegister::Documents));
+        assert!(recorded.registers.contains(RecordedRegister::Manifest));
+        assert!(!recorded.registers.contains(RecordedRegister::Documents));
     }
 }

@@ -150,7 +150,7 @@ impl Catalog {
         options: CopyOptions,
     ) -> Result<VersionedValue<DatabaseCatalog>, CatalogError> {
         let mut copied = catalog.copied(options, self.now()?)?;
-        copied.record(RecordedRegister::Manifest);
+        copied.registers.insert(RecordedRegister::Manifest);
         let change = |base: &VersionedValue<DatabaseCatalog>| match base.version {
             0 => Ok(RegisterChange::Put(copied.clone(), ())),
             _ => Err(CatalogError::AlreadyExists {

@@ -16,8 +16,8 @@ use neap_bucket::{RegisterChange, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    Catalog, CatalogError, DatabaseCatalog, HardDelete, PurgeState, Table, audit::AuditLog,
-    catalog::commit_result, validate_database_name,
+    Catalog, CatalogError, DatabaseCatalog, HardDelete, PurgeState, RecordedRegisters, Table,
+    audit::AuditLog, catalog::commit_result, validate_database_name,
 };
 
 /// Maximum time from the creation of a copy to its publication.
@@ -126,7 +126,7 @@ impl DatabaseCatalog {
     ) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
         copy.audit = AuditLog::default();
-        copy.registers.clear();
+        copy.registers = RecordedRegisters::default();
         copy.foreign_views.clear();
         // Plugins would run twice, and request paths would be ambiguous.
         copy.disable_all_triggers();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, MaterializedView, PurgeState,
-    RecordedRegister, Table, Trigger, ViewReference,
+    RecordedRegisters, Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
     deletion::{DroppedEntry, delete, find_dropped, note_purge},
@@ -73,8 +73,8 @@ pub struct DatabaseCatalog {
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     /// The registers of the database that were created, if that is recorded.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub(crate) registers: BTreeSet<RecordedRegister>,
+    #[serde(default, skip_serializing_if = "RecordedRegisters::is_empty")]
+    pub registers: RecordedRegisters,
     #[serde(skip)]
     live: NameIndex<TableId>,
 }
@@ -99,7 +99,7 @@ impl Default for DatabaseCatalog {
             next_view: views::first_id(),
             foreign_views: BTreeMap::new(),
             audit: AuditLog::default(),
-            registers: BTreeSet::new(),
+            registers: RecordedRegisters::default(),
             live: NameIndex::default(),
         }
     }
@@ -120,21 +120,6 @@ impl DatabaseCatalog {
         detail: Option<String>,
     ) {
         self.audit.add(now, action, target, detail);
-    }
-
-    /// Returns whether the creation of a register is recorded.
-    pub fn has_recorded(&self, register: RecordedRegister) -> bool {
-        self.registers.contains(&register)
-    }
-
-    /// Records that a register was created. Returns whether this changes the catalog.
-    pub(crate) fn record(&mut self, register: RecordedRegister) -> bool {
-        self.registers.insert(register)
-    }
-
-    /// Forgets that a register was created. Returns whether this changes the catalog.
-    pub(crate) fn forget(&mut self, register: RecordedRegister) -> bool {
-        self.registers.remove(&register)
     }
 
     /// Returns the retention of a table: its own, otherwise that of the database. `None`: rows are kept forever, or the

@@ -107,7 +107,7 @@ pub use query_groups::{
     MAX_QUERY_GROUP_NAME_BYTES, MAX_QUERY_GROUP_NODES, MAX_QUERY_GROUPS, QueryGroup,
     QueryGroupChange, QueryGroups,
 };
-pub use recorded_register::RecordedRegister;
+pub use recorded_register::{RecordedRegister, RecordedRegisters};
 pub use register::CachedRegister;
 pub use retention_policies::{AUTOGEN, is_or_is_policy_of, policy_database, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};

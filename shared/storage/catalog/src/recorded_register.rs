@@ -1,5 +1,7 @@
 //! The registers whose creation a catalog records.
 
+use std::collections::BTreeSet;
+
 use neap_bucket::Key;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,33 @@ impl RecordedRegister {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// The registers whose creation a catalog records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordedRegisters(BTreeSet<RecordedRegister>);
+
+impl RecordedRegisters {
+    /// Returns whether the creation of a register is recorded.
+    pub fn contains(&self, register: RecordedRegister) -> bool {
+        self.0.contains(&register)
+    }
+
+    /// Returns whether no creation is recorded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Records that a register was created. Returns whether this was not recorded.
+    pub(crate) fn insert(&mut self, register: RecordedRegister) -> bool {
+        self.0.insert(register)
+    }
+
+    /// Removes the record that a register was created. Returns whether there was one.
+    pub(crate) fn remove(&mut self, register: RecordedRegister) -> bool {
+        self.0.remove(&register)
     }
 }
 

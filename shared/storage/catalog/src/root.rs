@@ -1,9 +1,6 @@
 //! The root catalog: the databases of a cluster, and the settings shared by its instances.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use neap_bucket::{ObjectFormat, ProtocolMargins, RegisterValue, StoreTime, formats};
 use neap_schema::DatabaseId;
@@ -12,7 +9,7 @@ use ulid::Ulid;
 
 use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
-    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegister, TokenEntry,
+    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegisters, TokenEntry,
     TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge},
@@ -82,8 +79,8 @@ pub struct RootCatalog {
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     /// The registers of the cluster that were created, if that is recorded.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    registers: BTreeSet<RecordedRegister>,
+    #[serde(default, skip_serializing_if = "RecordedRegisters::is_empty")]
+    pub registers: RecordedRegisters,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_secrets: Option<ClusterSecrets>,
     #[serde(default, skip_serializing_if = "QueryGroups::is_unused")]
@@ -114,7 +111,7 @@ impl RootCatalog {
             users: UserSet::default(),
             plugins: BTreeMap::new(),
             audit: AuditLog::default(),
-            registers: BTreeSet::new(),
+            registers: RecordedRegisters::default(),
             cluster_secrets: None,
             query_groups: QueryGroups::default(),
             live: NameIndex::default(),
@@ -189,21 +186,6 @@ impl RootCatalog {
     /// Returns the latest administrative changes of this register, oldest first.
     pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
         self.audit.entries()
-    }
-
-    /// Returns whether the creation of a register is recorded.
-    pub fn has_recorded(&self, register: RecordedRegister) -> bool {
-        self.registers.contains(&register)
-    }
-
-    /// Records that a register was created. Returns whether this changes the catalog.
-    pub(crate) fn record(&mut self, register: RecordedRegister) -> bool {
-        self.registers.insert(register)
-    }
-
-    /// Forgets that a register was created. Returns whether this changes the catalog.
-    pub(crate) fn forget(&mut self, register: RecordedRegister) -> bool {
-        self.registers.remove(&register)
     }
 
     /// Adds an entry to the audit log, to be committed with the change that it describes.

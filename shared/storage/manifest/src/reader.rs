@@ -428,7 +428,7 @@ impl SnapshotReader {
             held.forget();
             return Ok(Err(ResponseMismatch::MarkWentBack));
         }
-        if manifest.version == 0 && catalog.value.has_recorded(RecordedRegister::Manifest) {
+        if manifest.version == 0 && catalog.value.registers.contains(RecordedRegister::Manifest) {
             let register = self.manifests.register(database);
             self.catalog.verify_absence(&register, manifest).await?;
             return Ok(Err(ResponseMismatch::ManifestCreated));

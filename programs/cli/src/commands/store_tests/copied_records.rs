@@ -85,9 +85,9 @@ async fn recorded(cluster: &ClusterFixture) -> [bool; 3] {
     let root = cluster.catalog.root(Duration::ZERO).await.unwrap().value;
     let database = cluster.catalog.database(DATABASE, Duration::ZERO).await.unwrap().value;
     [
-        database.has_recorded(RecordedRegister::Manifest),
-        database.has_recorded(RecordedRegister::Documents),
-        root.has_recorded(RecordedRegister::RowDeletes),
+        database.registers.contains(RecordedRegister::Manifest),
+        database.registers.contains(RecordedRegister::Documents),
+        root.registers.contains(RecordedRegister::RowDeletes),
     ]
 }
 
