@@ -109,7 +109,7 @@ impl CacheInventory {
 
     fn flaw(&self, entry: &CacheEntry) -> Option<(FindingKind, String)> {
         let Some(listed) = self.0.get(&(entry.cache, entry.object)) else {
-            return Some((FindingKind::Missing, "it is gone".to_owned()));
+            return Some((FindingKind::Missing, "it is missing".to_owned()));
         };
         (listed.size_bytes != entry.length).then(|| {
             let message = format!("it has {} of {} bytes", listed.size_bytes, entry.length);
@@ -128,7 +128,7 @@ async fn read(
     let key = entry.key(database);
     let damaged = |message: String| Ok(Some((FindingKind::Damaged, message)));
     let Some(object) = fetch(bucket, &key, None).await? else {
-        return Ok(Some((FindingKind::Missing, "it is gone".to_owned())));
+        return Ok(Some((FindingKind::Missing, "it is missing".to_owned())));
     };
     if crc32c::crc32c(&object) != entry.crc32c {
         return damaged("its checksum does not match".to_owned());

@@ -21,20 +21,21 @@ pub(crate) fn missing_registers(
     let databases = sweep.databases.len();
     // Without databases, the bucket is unused.
     if root.version == 0 && databases > 0 {
-        let message = format!("it is gone, and there are objects of {databases} databases");
+        let message = format!("it is missing, and there are objects of {databases} databases");
         add(&Key::RootCatalog, message);
     }
-    let is_gone = |key: &Key| !sweep.registers.contains(key);
-    if is_gone(&Key::RowDeletes) && root.value.registers.contains(RecordedRegister::RowDeletes) {
-        let message = "it is gone, and with it the numbers and the progress of row delete requests";
+    let is_missing = |key: &Key| !sweep.registers.contains(key);
+    if is_missing(&Key::RowDeletes) && root.value.registers.contains(RecordedRegister::RowDeletes) {
+        let message =
+            "it is missing, and with it the numbers and the progress of row delete requests";
         add(&Key::RowDeletes, message.to_owned());
         expendable.push(Key::RowDeletes);
     }
     let entries = root.value.databases().values();
     let backups: BTreeSet<_> = entries.filter_map(|entry| entry.backup).collect();
-    if is_gone(&Key::Backups) && !backups.is_empty() {
+    if is_missing(&Key::Backups) && !backups.is_empty() {
         let message = format!(
-            "it is gone, and with it the names and the contents of {} backups, whose copies are kept",
+            "it is missing, and with it the names and the contents of {} backups, whose copies are kept",
             backups.len()
         );
         add(&Key::Backups, message);

@@ -409,7 +409,7 @@ impl DatabaseTarget<'_> {
         let now = self.fsck.manifests.read(self.id, Some(manifest)).await?;
         let lost = gone.into_iter().filter(|name| name.stamp > now.value.low_water_mark);
         checked.findings.extend(lost.map(|name| {
-            let message = "it was listed but is gone, and no flush has merged it";
+            let message = "it was listed but is missing, and no flush has merged it";
             let finding = Finding::error(FindingKind::Missing, message);
             finding.at(Key::Segment(self.id, name))
         }));

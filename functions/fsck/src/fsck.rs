@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     Finding, FsckError, FsckReport, bucket_scan::BucketScan, cluster_registers, messages,
-    plugin_code, repair::begin_anew,
+    plugin_code, repair::accept_losses,
 };
 
 /// Options of a check.
@@ -97,7 +97,7 @@ impl Fsck {
                     let (findings, expendable) = cluster_registers::missing_registers(root, sweep);
                     findings.into_iter().for_each(|finding| report.add(finding));
                     if options.repair {
-                        report.repaired = begin_anew(&self.catalog(), &expendable).await?;
+                        report.repaired = accept_losses(&self.catalog(), &expendable).await?;
                     }
                 }
                 (entries, sweep)

@@ -149,7 +149,7 @@ impl DatabaseTarget<'_> {
         Ok(match found {
             Ok(sections) => Ok(sections),
             Err(ManifestError::PageGone { key }) => {
-                let message = format!("it is gone, and with it the list of {lost}");
+                let message = format!("it is missing, and with it the list of {lost}");
                 Err(Finding::error(FindingKind::Missing, message).at(key))
             }
             Err(ManifestError::Format(error)) => {

@@ -60,7 +60,7 @@ impl DatabaseTarget<'_> {
         let is_needed = self.is_live && (needs_catalog > 0 || segments + objects > 0);
         if is_absent(read.catalog) && is_needed {
             let message = format!(
-                "it is gone, and there are {segments} segments and {objects} objects with rows of its tables: \
+                "it is missing, and there are {segments} segments and {objects} objects with rows of its tables: \
                  queries and writes fail"
             );
             missing.add(&Key::DatabaseCatalog(self.id), message);
@@ -73,7 +73,7 @@ impl DatabaseTarget<'_> {
             let key = Key::Manifest(self.id);
             if is_recorded(RecordedRegister::Manifest) {
                 let message = format!(
-                    "it is gone, and with it the list of what is in {objects} objects: queries and writes fail, \
+                    "it is missing, and with it the list of what is in {objects} objects: queries and writes fail, \
                      and nothing is deleted"
                 );
                 missing.add(&key, message);
@@ -93,7 +93,7 @@ impl DatabaseTarget<'_> {
             let key = Key::Documents(self.id);
             missing.add(
                 &key,
-                "it is gone, and with it the saved queries and dashboards",
+                "it is missing, and with it the saved queries and dashboards",
             );
             missing.expendable.push(key);
         }

@@ -12,7 +12,7 @@ pub(crate) async fn check(
 ) -> Result<Option<Finding>, FsckError> {
     let key = Key::PluginCode(code);
     let flaw = match fetch(bucket, &key, None).await? {
-        None => Some(Finding::error(FindingKind::Missing, "it is gone").at(&key)),
+        None => Some(Finding::error(FindingKind::Missing, "it is missing").at(&key)),
         Some(object) => key.verify(&object).err().map(|error| messages::format_finding(&error)),
     };
     Ok(flaw.map(|finding| Finding {

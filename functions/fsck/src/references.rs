@@ -72,7 +72,7 @@ pub(crate) fn missing_data<'a>(
         let (kind, message) = match size_bytes {
             None => (
                 FindingKind::Missing,
-                format!("it is gone, and with it {lost}"),
+                format!("it is missing, and with it {lost}"),
             ),
             Some(size_bytes) => (
                 FindingKind::Truncated,

@@ -1,5 +1,5 @@
 //! Safe repairs: statistics are recomputed from the rows, unreferenced objects are condemned for the collector, and lost
-//! registers without rows begin anew.
+//! registers without rows are created again.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,7 +28,7 @@ pub(crate) struct RepairPlan {
     pub(crate) orphans: BTreeSet<ObjectName>,
     /// Caches whose objects are missing or damaged.
     pub(crate) caches: BTreeSet<CacheId>,
-    /// Lost registers that begin anew.
+    /// Lost registers that are created again when they are needed.
     pub(crate) expendable: Vec<Key>,
 }
 
@@ -41,7 +41,7 @@ impl RepairPlan {
         database: DatabaseId,
         name: &str,
     ) -> Result<Vec<String>, FsckError> {
-        let mut done = begin_anew(catalog, &self.expendable).await?;
+        let mut done = accept_losses(catalog, &self.expendable).await?;
         let Some(mut base) = self.base else {
             return Ok(done);
         };
@@ -93,15 +93,17 @@ impl RepairPlan {
     }
 }
 
-/// Lets lost registers begin anew. Returns descriptions of them.
-pub(crate) async fn begin_anew(
+/// Accepts the loss of registers, so that they are created again when they are needed. Returns descriptions of them.
+pub(crate) async fn accept_losses(
     catalog: &Catalog,
     registers: &[Key],
 ) -> Result<Vec<String>, FsckError> {
     let mut done = Vec::new();
     for key in registers {
         catalog.forget_register(key).await?;
-        done.push(format!("the lost register {key} begins anew"));
+        done.push(format!(
+            "the lost register {key} is created again when it is needed"
+        ));
     }
     Ok(done)
 }

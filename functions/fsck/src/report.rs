@@ -155,7 +155,7 @@ mod tests {
         report.add(Finding::note(FindingKind::AlienKey, "not Neap's: left alone").at("x/y"));
         report.add(Finding {
             database: Some("db".to_owned()),
-            ..Finding::error(FindingKind::Missing, "it is gone")
+            ..Finding::error(FindingKind::Missing, "it is missing")
                 .at("data/1/a.parquet")
                 .of_table("cpu")
         });
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn text_lists_the_most_severe_findings_first() {
         insta::assert_snapshot!(report(), @r#"
-        error    data/1/a.parquet ("db"."cpu"): it is gone
+        error    data/1/a.parquet ("db"."cpu"): it is missing
         note     x/y: not Neap's: left alone
         repaired nothing
         checked fully: 0 databases, 0 tables, 0 sections with 0 rows, 0 pages, 0 new segments; 0 objects, 0 bytes
@@ -203,7 +203,7 @@ mod tests {
               "key": "data/1/a.parquet",
               "database": "db",
               "table": "cpu",
-              "message": "it is gone"
+              "message": "it is missing"
             },
             {
               "severity": "note",

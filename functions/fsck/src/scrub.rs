@@ -275,7 +275,7 @@ impl Scrubber {
         for _ in 0..2 {
             outcome = match fetch(&self.fsck.bucket, key, Some(section.range())).await? {
                 Some(bytes) => verify_section(&bytes, section),
-                None => Err("it is gone".to_owned()),
+                None => Err("it is missing".to_owned()),
             };
             if outcome.is_ok() {
                 break;

@@ -81,7 +81,7 @@ async fn read_one(
         corrected: None,
     };
     let Some(bytes) = fetch(bucket, &key, Some(section.range())).await? else {
-        return Ok(only(finding(FindingKind::Missing, "it is gone")));
+        return Ok(only(finding(FindingKind::Missing, "it is missing")));
     };
     if (bytes.len() as u64) < section.length {
         return Ok(only(finding(FindingKind::Truncated, "it is truncated")));

@@ -94,7 +94,7 @@ pub(crate) async fn inventory(
     Ok(inventory)
 }
 
-/// Reads an object or a range of it; `None` if it is gone.
+/// Reads an object or a range of it; `None` if it is missing.
 pub(crate) async fn fetch(
     bucket: &Bucket,
     key: &Key,

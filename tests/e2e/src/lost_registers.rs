@@ -46,7 +46,7 @@ fn assert_reported(place: &StoreFixture, key: &str) {
         let report = neap(&place.after(arguments));
         assert_eq!(report.status, Some(1), "{}", report.err);
         let mut lines = report.out.lines();
-        let found = lines.find(|line| line.contains(key) && line.contains("it is gone"));
+        let found = lines.find(|line| line.contains(key) && line.contains("it is missing"));
         assert!(found.is_some(), "{}", report.out);
     }
 }

@@ -79,7 +79,7 @@ async fn missing_or_truncated_cache_objects_are_warnings_and_rebuilt_after_a_rep
     assert_eq!(
         lines(&report),
         format!(
-            "warning  <cache> (\"db\".\"cpu\"): it is gone: queries read the sections instead\n\
+            "warning  <cache> (\"db\".\"cpu\"): it is missing: queries read the sections instead\n\
              warning  <cache> (\"db\".\"cpu\"): it has 10 of {length} bytes: queries read the sections instead"
         )
     );

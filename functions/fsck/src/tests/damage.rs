@@ -31,8 +31,8 @@ async fn a_missing_bundle_is_found() {
         assert_eq!(report.findings[0].key, Some(key.to_string()));
         insta::allow_duplicates! {
             insta::assert_snapshot!(lines(&report), @r#"
-            error    <data> ("db"."cpu"): it is gone, and with it 1 sections with 2 rows
-            error    <data> ("db"."mem"): it is gone, and with it 1 sections with 1 rows
+            error    <data> ("db"."cpu"): it is missing, and with it 1 sections with 2 rows
+            error    <data> ("db"."mem"): it is missing, and with it 1 sections with 1 rows
             "#);
         }
         assert_eq!(report.exit_code(), 1);
@@ -91,7 +91,7 @@ async fn missing_or_damaged_pages_are_found() {
         )
     );
     stage.delete(&key).await;
-    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it is gone, and with it the list of 8 sections with 16 rows"#);
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it is missing, and with it the list of 8 sections with 16 rows"#);
     // Bundles that only the lost page references do not count as orphans.
     stage.advance(Duration::from_secs(30 * 86_400));
     assert_eq!(stage.repair(false).await.notes, 0);
@@ -141,7 +141,10 @@ async fn damaged_newer_or_missing_registers_are_found() {
         let kinds: Vec<_> = found.findings.iter().map(|it| it.kind).collect();
         assert_eq!(kinds, [FindingKind::Missing, FindingKind::UnknownDatabase]);
         let message = &found.findings[0].message;
-        assert_eq!(message, "it is gone, and there are objects of 1 databases");
+        assert_eq!(
+            message,
+            "it is missing, and there are objects of 1 databases"
+        );
         stage.put("catalog", root).await;
         assert!(stage.full().await.clean);
     }

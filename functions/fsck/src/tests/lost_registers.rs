@@ -178,13 +178,18 @@ async fn every_lost_register_is_reported_and_no_repair_deletes_data() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_register_without_rows_begins_anew_when_an_operator_accepts_its_loss() {
+async fn a_register_without_rows_is_created_again_when_an_operator_accepts_its_loss() {
     let (stage, _) = FsckFixture::with_all_registers().await;
     for key in [Key::Documents(stage.database), Key::RowDeletes] {
         stage.delete(&key).await;
         assert!(!stage.quick().await.clean, "{key}");
         let repaired = stage.repair(false).await.repaired;
-        assert_eq!(repaired, [format!("the lost register {key} begins anew")]);
+        assert_eq!(
+            repaired,
+            [format!(
+                "the lost register {key} is created again when it is needed"
+            )]
+        );
         assert!(stage.quick().await.clean, "{key}");
     }
     // Another process, which does not know the record any more.

@@ -83,7 +83,7 @@ async fn a_damaged_section_is_replaced_by_an_intact_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_is_gone_is_put_again() {
+async fn a_missing_object_is_put_again() {
     for stage in FsckFixture::filled().await {
         let (key, _) = bundle(&stage).await;
         let scrubber = with_copies(&stage, &[&key]).await;

@@ -447,7 +447,7 @@ fn objects_missing_in_the_source_are_reported_after_the_copy() {
     assert_eq!(status, FAILED);
     assert!(
         err.starts_with(&format!(
-            "error    {} (\"db\".\"cpu\"): it is gone",
+            "error    {} (\"db\".\"cpu\"): it is missing",
             data[0]
         )),
         "{err}"
