@@ -133,8 +133,8 @@ async fn refusals_name_the_reason() {
     rename_database(&instance, "home", "house").await;
     rename_table(&instance, "house", "a", "c").await;
     let exists = "attempted to create a resource that already exists";
-    let database_alias = "'home' is an alias of 'house': use this name, or delete the alias first";
-    let table_alias = "'a' is an alias of 'c': use this name, or delete the alias first";
+    let database_alias = r#"{"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}"#;
+    let table_alias = r#"{"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}"#;
     let cases = [
         (
             "POST",

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error, fmt::Write, time::Duration};
 
 use reqwest::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Error of a request.
@@ -56,6 +57,20 @@ impl ClientError {
         } else {
             Self::Interrupted { url, reason }
         }
+    }
+
+    /// Returns the code of a refusal, if it has one.
+    pub(crate) fn code(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Refusal {
+            code: String,
+        }
+
+        let Self::Refused { body, .. } = self else {
+            return None;
+        };
+        let refusal: Refusal = serde_json::from_str(body).ok()?;
+        Some(refusal.code)
     }
 }
 
@@ -111,6 +126,10 @@ mod tests {
                 "database not found: x",
             ),
             (r#"{"error": "no token"}"#, "no token"),
+            (
+                r#"{"error":"'t' is an alias of 'u'","code":"name is an alias"}"#,
+                "'t' is an alias of 'u'",
+            ),
             (
                 r#"{"code":"invalid","message":"no \"org\""}"#,
                 r#"no "org""#,

@@ -5,6 +5,7 @@ use std::iter;
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_bucket::{World, WriteOrder};
+use neap_http::NAME_IS_ALIAS;
 use neap_schema::AutoCreate;
 use neap_server::console::Console;
 use reqwest::StatusCode;
@@ -251,14 +252,15 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
     };
     let client = args.connection.client(None)?;
     match client.post_json("/api/v3/configure/table", &body).await {
-        Err(ClientError::Refused {
-            status, ref body, ..
-        }) if status == StatusCode::CONFLICT && !body.contains("is an alias of") => {
-            Err(CommandError::TableExists {
-                database: database.clone(),
-                table: table.clone(),
-            })
-        }
+        Err(
+            ref error @ ClientError::Refused {
+                status: StatusCode::CONFLICT,
+                ..
+            },
+        ) if error.code().as_deref() != Some(NAME_IS_ALIAS) => Err(CommandError::TableExists {
+            database: database.clone(),
+            table: table.clone(),
+        }),
         outcome => {
             outcome?;
             let text = format!("Table {database:?}.{table:?} created successfully");

@@ -1,7 +1,7 @@
 //! Error answers. The kind of the error determines the status, and the endpoint determines the form of the body.
 //!
-//! InfluxDB 3 has four forms: plain text, `{"error"}`, `{"error","data"}`, and on `/api/v2` `{"code","message"}`. None
-//! of them has a `Content-Type`.
+//! InfluxDB 3 has four forms: plain text, `{"error"}`, `{"error","data"}`, and on `/api/v2` `{"code","message"}`. Causes that
+//! InfluxDB 3 does not have may have a fifth, `{"code","error"}`. None of them has a `Content-Type`.
 
 use std::{fmt, time::Duration};
 
@@ -14,6 +14,9 @@ use neap_bucket::Stamp;
 use serde_json::{Value, json};
 
 use crate::STAMP_HEADER;
+
+/// The code of the error that a name is an alias, which is no resource with this name.
+pub const NAME_IS_ALIAS: &str = "name is an alias";
 
 /// The kind of an error, as far as a client needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +131,8 @@ pub enum ErrorBody {
     Text,
     /// `{"error": message}`.
     Json,
+    /// `{"code": …, "error": message}`.
+    Code(&'static str),
     /// `{"error": message}` with a space, as in InfluxDB 3 for errors of authentication and authorization.
     Refusal,
     /// `{"error": message, "data": …}`.
@@ -186,6 +191,11 @@ impl ApiError {
     /// Creates an error with the message in `{"error","data"}`.
     pub fn with_data(kind: Kind, message: impl Into<String>, data: Value) -> Self {
         Self::new(kind, message, ErrorBody::Data(data))
+    }
+
+    /// Creates an error with the message in `{"code","error"}`, for a client that treats the cause in its own way.
+    pub fn with_code(kind: Kind, message: impl Into<String>, code: &'static str) -> Self {
+        Self::new(kind, message, ErrorBody::Code(code))
     }
 
     /// Creates an error with the message in `{"code","message"}`.
@@ -293,6 +303,7 @@ impl IntoResponse for ApiError {
         let body = match self.body {
             ErrorBody::Text => message,
             ErrorBody::Json => json!({ "error": message }).to_string(),
+            ErrorBody::Code(code) => json!({ "code": code, "error": message }).to_string(),
             ErrorBody::Refusal => format!(r#"{{"error": {}}}"#, json!(message)),
             ErrorBody::Data(data) => format!(r#"{{"error":{},"data":{data}}}"#, json!(message)),
             ErrorBody::V2 => json!({ "code": self.kind.v2_code(), "message": message }).to_string(),
@@ -335,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_have_the_four_forms_and_no_content_type() {
+    async fn bodies_have_one_of_the_forms_and_no_content_type() {
         let cases = [
             (ApiError::text(Kind::NotFound, "x"), 404, "x"),
             (
@@ -347,6 +358,11 @@ mod tests {
                 ApiError::with_data(Kind::Invalid, "x", json!([{"line_number": 1}])),
                 400,
                 r#"{"error":"x","data":[{"line_number":1}]}"#,
+            ),
+            (
+                ApiError::with_code(Kind::Conflict, "x", NAME_IS_ALIAS),
+                409,
+                r#"{"code":"name is an alias","error":"x"}"#,
             ),
             (
                 ApiError::v2(Kind::TooLarge, "x"),

@@ -6,7 +6,7 @@ use neap_bucket::{RegisterError, StoreError};
 use neap_catalog::CatalogError;
 use neap_identity::IdentityError;
 
-use crate::{ApiError, Kind};
+use crate::{ApiError, Kind, NAME_IS_ALIAS};
 
 /// The time that a client waits before it repeats a request that the store did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -61,8 +61,10 @@ impl From<CatalogError> for ApiError {
             CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => {
                 Self::text(Kind::NotFound, message)
             }
+            CatalogError::NameIsAlias { .. } => {
+                Self::with_code(Kind::Conflict, message, NAME_IS_ALIAS)
+            }
             CatalogError::AlreadyExists { .. }
-            | CatalogError::NameIsAlias { .. }
             | CatalogError::AliasInUse { .. }
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::TokenExists { .. }

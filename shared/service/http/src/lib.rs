@@ -11,7 +11,7 @@
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] determines its status |
+//! | [`ApiError`] | an error answer in the form of its endpoint; [`Kind`] determines its status |
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
@@ -60,7 +60,7 @@ pub use client_network::ClientNetwork;
 pub use cluster_id::{CLUSTER_HEADER, ClusterId};
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
 pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
-pub use error::{ApiError, ErrorBody, Kind, text_prefix};
+pub use error::{ApiError, ErrorBody, Kind, NAME_IS_ALIAS, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
 pub use grpc_messages::{MessagePrefix, MessageScanner};
 pub use guarded_body::GuardedBody;

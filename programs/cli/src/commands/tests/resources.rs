@@ -322,13 +322,17 @@ fn what_writes_create_is_set_for_a_database() {
 fn databases_and_tables_are_renamed_and_columns_are_added() {
     let done = answer("200 OK", "");
     let alias = "'t' is an alias of 'u': use this name, or delete the alias first";
+    let refusal = format!(
+        r#"{{"error":"{alias}","code":"{}"}}"#,
+        neap_http::NAME_IS_ALIAS
+    );
     let (url, requests) = server(&[
         &done,
         &done,
         &done,
         &done,
         &done,
-        &answer("409 Conflict", alias),
+        &answer("409 Conflict", &refusal),
     ]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
     for (words, printed) in [
@@ -361,7 +365,10 @@ fn databases_and_tables_are_renamed_and_columns_are_added() {
     }
     let (status, _, err) = run_with(&["create", "table", "t", "-d", "b"], &environment, "");
     assert_eq!(status, FAILED);
-    assert!(err.contains(alias), "{err}");
+    assert_eq!(
+        err.trim_end(),
+        format!("Create command failed: server responded with error [409 Conflict]: {alias}")
+    );
     let wrong = [
         "create", "column", "v", "-d", "b", "-t", "u", "--type", "decimal",
     ];
