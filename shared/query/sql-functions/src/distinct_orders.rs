@@ -11,14 +11,15 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::Result;
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::functions_aggregate::string_agg::string_agg_udaf;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::function::{
+    AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs,
+};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF,
-    Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Cast, Documentation, Expr, GroupsAccumulator,
+    ReversedUDAF, Signature,
 };
 use datafusion::physical_expr::PhysicalSortExpr;
-use datafusion::physical_expr::expressions::CastExpr;
 
 /// Returns `array_agg` and `string_agg`.
 pub(crate) fn ordered_distincts() -> [Arc<AggregateUDF>; 2] {
@@ -46,8 +47,14 @@ impl AggregateUDFImpl for OrderedDistinct {
         if !args.is_distinct {
             return self.0.accumulator(args);
         }
-        let sorts = args.order_bys.iter();
-        let order = sorts.map(|sort| order_of_values(sort, &args)).collect::<Result<Vec<_>>>()?;
+        let order_of_statement = |sort: &PhysicalSortExpr| {
+            if args.is_reversed {
+                sort.reverse()
+            } else {
+                sort.clone()
+            }
+        };
+        let order: Vec<_> = args.order_bys.iter().map(order_of_statement).collect();
         self.0.accumulator(AccumulatorArgs {
             order_bys: &order,
             is_reversed: false,
@@ -89,6 +96,24 @@ impl AggregateUDFImpl for OrderedDistinct {
         }
     }
 
+    /// Orders distinct values by the text of a tag if they are this text.
+    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
+        Some(Box::new(|mut call, context| {
+            let params = &mut call.params;
+            // The text of a number has another order than the number.
+            if params.distinct
+                && let Some(text) = params.args.first()
+                && let Expr::Cast(Cast { expr: tag, .. }) = text
+                && matches!(context.get_data_type(tag)?, DataType::Dictionary(..))
+            {
+                for sort in params.order_by.iter_mut().filter(|sort| sort.expr == **tag) {
+                    sort.expr = text.clone();
+                }
+            }
+            Ok(Expr::AggregateFunction(call))
+        }))
+    }
+
     fn supports_null_handling_clause(&self) -> bool {
         self.0.supports_null_handling_clause()
     }
@@ -96,25 +121,6 @@ impl AggregateUDFImpl for OrderedDistinct {
     fn documentation(&self) -> Option<&Documentation> {
         self.0.documentation()
     }
-}
-
-/// Returns the order of distinct values that the statement has.
-fn order_of_values(sort: &PhysicalSortExpr, args: &AccumulatorArgs) -> Result<PhysicalSortExpr> {
-    let mut order = if args.is_reversed {
-        sort.reverse()
-    } else {
-        sort.clone()
-    };
-    // The text of a number has another order than the number.
-    let is_tag = matches!(sort.expr.data_type(args.schema)?, DataType::Dictionary(..));
-    if let Some(argument) = args.exprs.first()
-        && let Some(cast) = argument.downcast_ref::<CastExpr>()
-        && is_tag
-        && cast.expr().eq(&sort.expr)
-    {
-        order.expr = Arc::clone(argument);
-    }
-    Ok(order)
 }
 
 #[cfg(test)]
@@ -160,6 +166,15 @@ mod tests {
         +----------------------+
         | Living Room, Kitchen |
         +----------------------+
+        ");
+        let both = "SELECT string_agg(DISTINCT room, ', ' ORDER BY room) AS up, string_agg(DISTINCT room, ', ' ORDER BY room DESC) AS down,
+            string_agg(DISTINCT room, '/' ORDER BY room) AS path, count(DISTINCT room) AS rooms FROM home";
+        insta::assert_snapshot!(table(&session(), both).await, @r"
+        +----------------------+----------------------+---------------------+-------+
+        | up                   | down                 | path                | rooms |
+        +----------------------+----------------------+---------------------+-------+
+        | Kitchen, Living Room | Living Room, Kitchen | Kitchen/Living Room | 2     |
+        +----------------------+----------------------+---------------------+-------+
         ");
         let sql = "SELECT string_agg(DISTINCT room, ', ' ORDER BY time) FROM home";
         insta::assert_snapshot!(error(&session(), sql).await, @"Execution error: In an aggregate with DISTINCT, ORDER BY expressions must appear in argument list");
