@@ -32,6 +32,7 @@
 mod arrays;
 mod bins;
 mod conditional_rule;
+mod dictionary_arguments;
 mod distinct_orders;
 mod gapfill;
 mod json;

@@ -16,6 +16,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use crate::arrays::{ArrayFunction, ArrayFunctionKind};
 use crate::conditional_rule::ConditionalRule;
+use crate::dictionary_arguments::{DictionaryConcatPlanner, approx_distinct};
 use crate::distinct_orders::ordered_distincts;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
@@ -57,6 +58,7 @@ static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| 
     functions
         .chain(COMBINE_FUNCTIONS.iter().cloned())
         .chain(ordered_distincts())
+        .chain([approx_distinct()])
         .collect()
 });
 
@@ -77,8 +79,8 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
 /// an optimizer rule.
 ///
 /// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
-/// of them are replaced: `to_timestamp`, `lag`, `lead`, `array_agg`, `string_agg`, and those that need a size limit. The query
-/// planner of the builder is replaced, too. To use more extension planners, set a planner created with
+/// of them are replaced: `to_timestamp`, `lag`, `lead`, `array_agg`, `string_agg`, `approx_distinct`, and those that need a
+/// size limit. The query planner of the builder is replaced, too. To use more extension planners, set a planner created with
 /// [`SqlFunctionsPlanner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     register_with_limits(builder, CallLimits::default())
@@ -115,6 +117,7 @@ pub(crate) fn register_with_limits(
     let planners = builder.expr_planners().get_or_insert_default();
     planners.push(Arc::new(DerivativeTimePlanner));
     planners.push(Arc::new(JsonOperatorPlanner));
+    planners.push(Arc::new(DictionaryConcatPlanner));
     let analyzer = builder.analyzer().get_or_insert_default();
     analyzer.rules.insert(0, Arc::new(JsonCastRule));
     restrict_rules(&mut builder.optimizer().get_or_insert_default().rules);

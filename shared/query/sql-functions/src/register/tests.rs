@@ -61,6 +61,51 @@ const WINDOW: &str = "
     non_negative_difference(temp)
 ";
 
+/// Calls that take a tag.
+const TAG_SCALAR: &str = r#"
+    ascii(room) bit_length(room) btrim(room,'K') char_length(room) coalesce(room,'x') concat(room,1) concat_ws('-',room,co)
+    contains(room,'K') digest(room,'md5') encode(room,'hex') ends_with(room,'n') find_in_set(room,'Kitchen,Hall')
+    greatest(room,'L') least(room,'L') ifnull(room,'x') nullif(room,'Kitchen') nvl2(room,room,'x') initcap(room)
+    instr(room,'i') left(room,2) levenshtein(room,'x') lower(room) lpad(room,20,room) ltrim(room,'K') md5(room)
+    octet_length(room) overlay(room,'x',1) position('i',room) regexp_count(room,'i') regexp_like(room,'^K')
+    regexp_match(room,'^K') regexp_replace(room,'^K','k') repeat(room,2) replace(room,'i','x') reverse(room) right(room,2)
+    rpad(room,20,'x') rtrim(room,'n') sha256(room) split_part(room,'i',1) starts_with(room,'K') string_to_array(room,'i')
+    strpos(room,'i') substr(room,2) substr_index(room,'i',1) translate(room,'i','x') trim(room) upper(room)
+    make_array(room,'x') array_append(['x'],room) array_has(['Kitchen'],room) array_position(['Kitchen'],room)
+    array_remove(['Kitchen'],room) array_to_string([room,'x'],',') struct(room,1) influx_regex_match(room,'K')
+    json_get_str('{"Kitchen":"k"}',room) room~'K' room||'x' room||room room||co co||room room||temp room||time room||true
+    room='Kitchen' room<'L'
+"#;
+
+const TAG_AGGREGATE: [&str; 14] = [
+    "approx_distinct(room)",
+    "approx_distinct(room) FILTER (WHERE temp > 22)",
+    "array_agg(room ORDER BY time, temp, co)",
+    "array_agg(DISTINCT room ORDER BY room DESC)",
+    "count(room)",
+    "count(DISTINCT room)",
+    "first_value(room ORDER BY temp, time)",
+    "last_value(room ORDER BY temp, time)",
+    "max(room)",
+    "min(room)",
+    "string_agg(room, ',' ORDER BY time, temp, co)",
+    "string_agg(DISTINCT room, ',' ORDER BY room)",
+    "string_agg(DISTINCT room, ',' ORDER BY room DESC)",
+    "hll_estimate(hll_accumulate(room))",
+];
+
+const TAG_WINDOW: [&str; 9] = [
+    "approx_distinct(room)",
+    "array_agg(room)",
+    "count(room)",
+    "first_value(room)",
+    "lag(room)",
+    "lead(room, 1, 'x')",
+    "max(room)",
+    "nth_value(room, 2)",
+    "string_agg(room, ',')",
+];
+
 /// Splits a list into calls; `_` stands for a required space.
 fn calls(list: &str) -> impl Iterator<Item = String> {
     list.split_whitespace().map(spaced)
@@ -95,6 +140,27 @@ async fn every_documented_function_works() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[tokio::test]
+async fn a_tag_is_taken_as_its_text() {
+    let session = session();
+    let order = "ORDER BY time, temp, co";
+    let scalar = TAG_SCALAR
+        .split_whitespace()
+        .map(|call| format!("SELECT {call} AS r FROM home {order}"));
+    let aggregate = TAG_AGGREGATE
+        .map(|call| format!("SELECT {call} AS r FROM home GROUP BY co > 5 ORDER BY co > 5"));
+    let window =
+        TAG_WINDOW.map(|call| format!("SELECT {call} OVER ({order}) AS r FROM home {order}"));
+    for sql in scalar.chain(aggregate).chain(window) {
+        let with_text = sql.replace("room", "room::varchar");
+        assert_eq!(
+            table(&session, &sql).await,
+            table(&session, &with_text).await,
+            "{sql}"
+        );
+    }
 }
 
 #[tokio::test]
