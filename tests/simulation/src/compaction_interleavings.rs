@@ -25,78 +25,78 @@ async fn flush(instance: &Instance) {
     );
 }
 
-fn assert_whole(theatre: &ScriptedScenario) {
-    let broken = theatre.violations();
+fn assert_whole(scenario: &ScriptedScenario) {
+    let broken = scenario.violations();
     assert!(broken.is_empty(), "{broken:?}");
 }
 
 #[test]
 fn a_flush_with_an_outdated_drop_keeps_the_rows_of_an_undeleted_table() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let operator = theatre.instance("operator");
-        let content = theatre.content();
-        theatre.write(&operator, &content, None).await.unwrap();
-        theatre.sleep_until(10.0).await;
+        let scenario = ScriptedScenario::open().await;
+        let operator = scenario.instance("operator");
+        let content = scenario.content();
+        scenario.write(&operator, &content, None).await.unwrap();
+        scenario.sleep_until(10.0).await;
         let after = HardDelete::After(Duration::from_secs(100));
         let catalog = &operator.catalog;
         catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
-        let flusher = theatre.instance("flusher");
+        let flusher = scenario.instance("flusher");
         flusher.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
-        theatre.sleep_until(50.0).await;
+        scenario.sleep_until(50.0).await;
         catalog.undelete_table(DATABASE, TABLE, None).await.unwrap();
-        theatre.sleep_until(300.0).await;
+        scenario.sleep_until(300.0).await;
         flush(&flusher).await;
-        let answer = theatre.instance("reader").query().await.unwrap();
+        let answer = scenario.instance("reader").query().await.unwrap();
         assert_eq!(first_cell(&answer), Some(content.value(0)));
-        assert_whole(&theatre);
+        assert_whole(&scenario);
     });
 }
 
 #[test]
 fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let owner = theatre.instance("owner");
-        theatre.write(&owner, &theatre.content(), None).await.unwrap();
-        theatre.sleep_until(60.0).await;
+        let scenario = ScriptedScenario::open().await;
+        let owner = scenario.instance("owner");
+        scenario.write(&owner, &scenario.content(), None).await.unwrap();
+        scenario.sleep_until(60.0).await;
         // The first flush changes the catalog.
         flush(&owner).await;
-        let content = theatre.content();
-        theatre.write(&owner, &content, None).await.unwrap();
-        theatre.sleep_until(70.0).await;
+        let content = scenario.content();
+        scenario.write(&owner, &content, None).await.unwrap();
+        scenario.sleep_until(70.0).await;
         let after = HardDelete::After(Duration::from_secs(100));
         owner.catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
-        let machine = theatre.machine("operator", Suspension::NoClockStops);
+        let machine = scenario.machine("operator", Suspension::NoClockStops);
         let script = once(
             InterceptionPoint::Before,
             Operation::Put,
             "catalog",
             freeze(&machine, 300),
         );
-        let operator = theatre.scripted(&machine, script);
-        theatre.sleep_until(110.0).await;
+        let operator = scenario.scripted(&machine, script);
+        scenario.sleep_until(110.0).await;
         let undeleted = operator.catalog.undelete_table(DATABASE, TABLE, None);
         let (undeleted, ()) = futures::join!(undeleted, async {
-            theatre.sleep_until(310.0).await;
-            flush(&theatre.instance("flusher")).await;
+            scenario.sleep_until(310.0).await;
+            flush(&scenario.instance("flusher")).await;
         });
         undeleted.unwrap();
-        let answer = theatre.instance("reader").query().await.unwrap();
+        let answer = scenario.instance("reader").query().await.unwrap();
         assert_eq!(first_cell(&answer), Some(content.value(0)));
-        assert_whole(&theatre);
+        assert_whole(&scenario);
     });
 }
 
 /// Writes rows of four days, and flushes them until their sections are in a page.
-async fn fill_a_page(theatre: &ScriptedScenario, instance: &Instance) {
+async fn fill_a_page(scenario: &ScriptedScenario, instance: &Instance) {
     for round in 1..=3 {
         let content = GeneratedWrite {
             cells: (0..4).map(|day| (2 * day, "a")).collect(),
-            ..theatre.content()
+            ..scenario.content()
         };
-        theatre.write(instance, &content, None).await.unwrap();
-        theatre.sleep_until(f64::from(round) * 60.0).await;
+        scenario.write(instance, &content, None).await.unwrap();
+        scenario.sleep_until(f64::from(round) * 60.0).await;
         flush(instance).await;
     }
     let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
@@ -106,24 +106,27 @@ async fn fill_a_page(theatre: &ScriptedScenario, instance: &Instance) {
 #[test]
 fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
+        let scenario = ScriptedScenario::open().await;
         let start = || InstanceOptions {
             inline_sections: 0,
-            ..InstanceOptions::healthy(theatre.rules)
+            ..InstanceOptions::healthy(scenario.rules)
         };
-        let owner = theatre.start(&theatre.machine("owner", Suspension::NoClockStops), start());
-        fill_a_page(&theatre, &owner).await;
+        let owner = scenario.start(
+            &scenario.machine("owner", Suspension::NoClockStops),
+            start(),
+        );
+        fill_a_page(&scenario, &owner).await;
         // The rows of the previous day would expire in an hour.
         let retention = Duration::from_secs(86_400 + 3600);
         owner.catalog.set_retention(DATABASE, Some(retention)).await.unwrap();
-        let machine = theatre.machine("merger", Suspension::MonotonicClockStops);
+        let machine = scenario.machine("merger", Suspension::MonotonicClockStops);
         let script = once(
             InterceptionPoint::Before,
             Operation::Get,
             ".page",
             freeze(&machine, 7200),
         );
-        let merger = theatre.start(
+        let merger = scenario.start(
             &machine,
             InstanceOptions {
                 script: Some(script),
@@ -149,17 +152,17 @@ fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before
         );
         let merge = merger.merger.run(DATABASE, &job, None, &limits);
         let (merged, ()) = futures::join!(merge, async {
-            theatre.sleep(60.0).await;
+            scenario.sleep(60.0).await;
             owner.catalog.set_retention(DATABASE, None).await.unwrap();
         });
         assert!(
             matches!(merged, Ok(MergeOutcome::Done { .. })),
             "{merged:?}"
         );
-        let answer = theatre.instance("reader").query().await.unwrap();
+        let answer = scenario.instance("reader").query().await.unwrap();
         // Two days before was older than the retention; the previous day was not.
         assert_eq!(answer.len(), 2 + 3, "{answer:?}");
-        assert_whole(&theatre);
+        assert_whole(&scenario);
     });
 }
 
@@ -180,29 +183,29 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
 #[test]
 fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let owner = theatre.instance("owner");
+        let scenario = ScriptedScenario::open().await;
+        let owner = scenario.instance("owner");
         // Two points for each day. The days are 1, 0, 2 and 1 before the first day of the schedule.
         for (point, minute) in [2, 0, 4, 2].into_iter().zip(1..) {
             let content = GeneratedWrite {
                 cells: vec![(point, "a")],
-                ..theatre.content()
+                ..scenario.content()
             };
-            theatre.write(&owner, &content, None).await.unwrap();
-            theatre.sleep_until(60.0 * f64::from(minute)).await;
+            scenario.write(&owner, &content, None).await.unwrap();
+            scenario.sleep_until(60.0 * f64::from(minute)).await;
             flush(&owner).await;
         }
         let [one, other] = merges(&owner, [[0, 3], [1, 2]]).await;
         assert!(one.bounds().overlaps(&other.bounds()));
-        let machine = theatre.machine("slow", Suspension::NoClockStops);
+        let machine = scenario.machine("slow", Suspension::NoClockStops);
         let script = once(
             InterceptionPoint::Before,
             Operation::Put,
             "manifest",
             freeze(&machine, 5),
         );
-        let slow = theatre.scripted(&machine, script);
-        let quick = theatre.instance("quick");
+        let slow = scenario.scripted(&machine, script);
+        let quick = scenario.instance("quick");
         let (one, other, limits) = (one.reference(), other.reference(), JobLimits::default());
         let (refused, done) = futures::join!(
             slow.merger.run(DATABASE, &one, None, &limits),
@@ -213,7 +216,7 @@ fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
             matches!(refused, Ok(MergeOutcome::Skipped(MergeSkipped::Overtaken))),
             "{refused:?}"
         );
-        theatre.instance("reader").query().await.unwrap();
-        assert_whole(&theatre);
+        scenario.instance("reader").query().await.unwrap();
+        assert_whole(&scenario);
     });
 }

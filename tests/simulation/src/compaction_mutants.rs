@@ -133,13 +133,18 @@ fn a_merge_that_is_not_closed_breaks_the_order_of_sections() {
 
 /// Writes a row of the day that is `day` days before the schedule begins, and flushes it when the schedule is `minute`
 /// minutes old.
-async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance, day: usize, minute: u32) {
+async fn write_and_flush(
+    scenario: &ScriptedScenario,
+    instance: &Instance,
+    day: usize,
+    minute: u32,
+) {
     let content = GeneratedWrite {
         cells: vec![(HOSTS.len() * day, "a")],
-        ..theatre.content()
+        ..scenario.content()
     };
-    theatre.write(instance, &content, None).await.unwrap();
-    theatre.sleep_until(60.0 * f64::from(minute)).await;
+    scenario.write(instance, &content, None).await.unwrap();
+    scenario.sleep_until(60.0 * f64::from(minute)).await;
     let flushed = instance.flusher.flush(DATABASE).await;
     assert!(
         matches!(flushed, Ok(FlushResult::Done { .. })),
@@ -193,16 +198,16 @@ fn is_only(broken: &[Violation], invariant: Invariant) -> bool {
 ///   day 2              A           B one of day 1 and flushes 0 to 3
 /// ```
 async fn merge_with_overlapping_bounds(weakness: DisabledRule) -> (Vec<Violation>, bool) {
-    let theatre = ScriptedScenario::open().await;
-    let instance = theatre.instance("merger");
+    let scenario = ScriptedScenario::open().await;
+    let instance = scenario.instance("merger");
     for (day, minute) in [1, 0, 2, 1].into_iter().zip(1..) {
-        write_and_flush(&theatre, &instance, day, minute).await;
+        write_and_flush(&scenario, &instance, day, minute).await;
     }
     let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
     let [b0, a1, a2, b3] = sections_of(&instance, &manifest, TABLE).try_into().unwrap();
     assert!(merge(&instance, &manifest, vec![a1, a2], weakness).await);
     let is_done = merge(&instance, &manifest, vec![b0, b3], weakness).await;
-    (theatre.violations(), is_done)
+    (scenario.violations(), is_done)
 }
 
 #[test]
@@ -323,10 +328,10 @@ fn orphans_that_are_not_condemned_are_deleted_while_a_commit_names_them() {
 /// Restores a version while a collector is frozen before its commit. The collector has found that the time-travel
 /// period of the version is over and that the version is not pinned. Then collects again, and returns the violations.
 async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Violation> {
-    let theatre = ScriptedScenario::open().await;
-    let owner = theatre.instance("owner");
+    let scenario = ScriptedScenario::open().await;
+    let owner = scenario.instance("owner");
     for minute in 1..=2 {
-        write_and_flush(&theatre, &owner, 0, minute).await;
+        write_and_flush(&scenario, &owner, 0, minute).await;
     }
     for table in [TABLE, WITNESSES] {
         let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
@@ -334,19 +339,19 @@ async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Viol
         assert_eq!(inputs.len(), 2);
         assert!(merge(&owner, &manifest, inputs, DisabledRule::None).await);
     }
-    theatre.sleep_until(5_000.0).await;
+    scenario.sleep_until(5_000.0).await;
     let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
     let first = Manifest::versions(&manifest)[0].mark;
-    let machine = theatre.machine("collector", Suspension::NoClockStops);
+    let machine = scenario.machine("collector", Suspension::NoClockStops);
     let script = once(
         InterceptionPoint::Before,
         Operation::Put,
         "manifest",
         freeze(&machine, 5),
     );
-    let collector = theatre.scripted(&machine, script);
+    let collector = scenario.scripted(&machine, script);
     let restored = async {
-        theatre.sleep(1.0).await;
+        scenario.sleep(1.0).await;
         restore_as(&owner, DATABASE, manifest, first, "copy").await
     };
     let (collected, restored) =
@@ -354,7 +359,7 @@ async fn restore_while_a_collector_is_frozen(weakness: DisabledRule) -> Vec<Viol
     assert!(collected.is_some());
     restored.unwrap();
     collector.collect_without_rule(DATABASE, weakness).await.unwrap();
-    theatre.violations()
+    scenario.violations()
 }
 
 #[test]
@@ -374,33 +379,33 @@ async fn compact_while_the_store_is_ahead(trusts_store_clock: bool) -> [Rows; 2]
         fast,
         ..ScheduleParameters::WITHOUT_FAULTS.store
     };
-    let theatre = ScriptedScenario::open_with(ScheduleParameters {
+    let scenario = ScriptedScenario::open_with(ScheduleParameters {
         store,
         ..ScheduleParameters::WITHOUT_FAULTS
     })
     .await;
-    let owner = theatre.instance("owner");
+    let owner = scenario.instance("owner");
     let content = GeneratedWrite {
         cells: (0..4).map(|day| (2 * day, "a")).collect(),
-        ..theatre.content()
+        ..scenario.content()
     };
-    theatre.write(&owner, &content, None).await.unwrap();
-    theatre.sleep_until(60.0).await;
+    scenario.write(&owner, &content, None).await.unwrap();
+    scenario.sleep_until(60.0).await;
     owner.flusher.flush(DATABASE).await.unwrap();
     // The rows of the previous day expire in half an hour.
     let retention = Some(Duration::from_secs(86_400 + 1800));
     owner.catalog.set_retention(DATABASE, retention).await.unwrap();
-    let before = theatre.instance("reader").query().await.unwrap();
-    theatre.sleep_until(310.0).await;
-    let machine = theatre.machine("compactor", Suspension::NoClockStops);
+    let before = scenario.instance("reader").query().await.unwrap();
+    scenario.sleep_until(310.0).await;
+    let machine = scenario.machine("compactor", Suspension::NoClockStops);
     let start = InstanceOptions {
         trusts_store_clock,
-        ..InstanceOptions::healthy(theatre.rules)
+        ..InstanceOptions::healthy(scenario.rules)
     };
-    let compactor = &theatre.start(&machine, start).compactor;
+    let compactor = &scenario.start(&machine, start).compactor;
     compactor.settle(DATABASE, None).await.ok();
-    theatre.sleep_until(500.0).await;
-    let after = theatre.instance("later reader").query().await.unwrap();
+    scenario.sleep_until(500.0).await;
+    let after = scenario.instance("later reader").query().await.unwrap();
     [before, after]
 }
 

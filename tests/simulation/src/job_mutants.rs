@@ -42,17 +42,17 @@ use crate::{
 const REQUEST: u64 = 1_000;
 
 /// Checks that a schedule breaks this invariant and no other.
-fn assert_breaks(theatre: &ScriptedScenario, invariant: Invariant) {
-    let broken = theatre.violations();
+fn assert_breaks(scenario: &ScriptedScenario, invariant: Invariant) {
+    let broken = scenario.violations();
     let is_it = !broken.is_empty() && broken.iter().all(|one| one.invariant == invariant);
     assert!(is_it, "{broken:?}");
 }
 
 /// Checks that a schedule keeps all invariants. Returns the numbers of its events.
-fn assert_keeps_all(theatre: &ScriptedScenario) -> EventCounts {
-    let broken = theatre.violations();
+fn assert_keeps_all(scenario: &ScriptedScenario) -> EventCounts {
+    let broken = scenario.violations();
     assert!(broken.is_empty(), "{broken:?}");
-    theatre.world.truth.oracle(|oracle| oracle.counts)
+    scenario.world.truth.oracle(|oracle| oracle.counts)
 }
 
 /// Changes the value of a register, as no process does.
@@ -73,9 +73,9 @@ fn edit_register(
 }
 
 /// Writes a row, and flushes it a minute later.
-async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance) {
-    theatre.write(instance, &theatre.content(), None).await.unwrap();
-    theatre.sleep(60.0).await;
+async fn write_and_flush(scenario: &ScriptedScenario, instance: &Instance) {
+    scenario.write(instance, &scenario.content(), None).await.unwrap();
+    scenario.sleep(60.0).await;
     let flushed = instance.flusher.flush(DATABASE).await;
     assert!(
         matches!(flushed, Ok(FlushResult::Done { .. })),
@@ -84,9 +84,9 @@ async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance) {
 }
 
 /// Merges and collects until nothing is left to collect.
-async fn settle(theatre: &ScriptedScenario, instance: &Instance) {
+async fn settle(scenario: &ScriptedScenario, instance: &Instance) {
     for _ in 0..5 {
-        theatre.sleep(4_000.0).await;
+        scenario.sleep(4_000.0).await;
         instance.flusher.flush(DATABASE).await.unwrap();
         instance.compactor.settle(DATABASE, None).await.unwrap();
     }
@@ -109,7 +109,7 @@ async fn import_with_a_lost_answer(
         kind: "import job",
         version: 1,
     };
-    let theatre = ScriptedScenario::open().await;
+    let scenario = ScriptedScenario::open().await;
     let segments = AtomicUsize::new(0);
     let script: CallScript = Arc::new(move |at, called, key| {
         let is_segment = at == InterceptionPoint::After
@@ -126,17 +126,17 @@ async fn import_with_a_lost_answer(
     let start = InstanceOptions {
         script: Some(script),
         weakness,
-        ..InstanceOptions::healthy(theatre.rules)
+        ..InstanceOptions::healthy(scenario.rules)
     };
-    let machine = theatre.machine("importer", Suspension::NoClockStops);
-    let importer = theatre.start(&machine, start);
-    let other = theatre.instance("other");
+    let machine = scenario.machine("importer", Suspension::NoClockStops);
+    let importer = scenario.start(&machine, start);
+    let other = scenario.instance("other");
     let worker = start_worker(&importer, 1);
     upload(&worker, REQUEST, 4).await.unwrap();
     let rest = async {
-        theatre.sleep(20.0).await;
+        scenario.sleep(20.0).await;
         if forgets_claim {
-            let truth = &theatre.world.truth;
+            let truth = &scenario.world.truth;
             let keys = truth.keys(Key::IMPORTS_PREFIX);
             let is_job = |key: &&String| matches!(key.parse(), Ok(Key::ImportJob(_)));
             let key = keys.iter().find(is_job).unwrap();
@@ -150,16 +150,16 @@ async fn import_with_a_lost_answer(
         Either::Left(((), _)) => {}
         Either::Right(((), _)) => panic!("a worker never ends"),
     }
-    theatre
+    scenario
 }
 
 #[test]
 fn rows_are_stored_twice_if_a_claim_begins_before_the_segments_of_the_last_one_are_settled() {
     run(async {
-        let theatre = import_with_a_lost_answer(None, true).await;
-        assert_breaks(&theatre, Invariant::ImportIsExact);
-        let theatre = import_with_a_lost_answer(None, false).await;
-        assert_eq!(assert_keeps_all(&theatre).imports, 1);
+        let scenario = import_with_a_lost_answer(None, true).await;
+        assert_breaks(&scenario, Invariant::ImportIsExact);
+        let scenario = import_with_a_lost_answer(None, false).await;
+        assert_eq!(assert_keeps_all(&scenario).imports, 1);
     });
 }
 
@@ -167,15 +167,15 @@ fn rows_are_stored_twice_if_a_claim_begins_before_the_segments_of_the_last_one_a
 fn rows_are_stored_twice_if_a_put_without_answer_counts_as_failed_and_is_repeated() {
     run(async {
         let lying = Some(DisabledRule::UnknownOutcome);
-        let theatre = import_with_a_lost_answer(lying, false).await;
-        assert_breaks(&theatre, Invariant::ImportIsExact);
+        let scenario = import_with_a_lost_answer(lying, false).await;
+        assert_breaks(&scenario, Invariant::ImportIsExact);
     });
 }
 
 /// Makes a backup while the put of a segment takes 4.5 s.
 async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let time = theatre.world.time;
+    let scenario = ScriptedScenario::open().await;
+    let time = scenario.world.time;
     let slow = move || {
         async move {
             time.sleep(Duration::from_millis(4_500)).await;
@@ -189,23 +189,23 @@ async fn back_up_beside_a_slow_write(rules: ProtocolRules) -> ScriptedScenario {
         Key::TAIL_PREFIX,
         slow,
     );
-    let machine = theatre.machine("writer", Suspension::NoClockStops);
+    let machine = scenario.machine("writer", Suspension::NoClockStops);
     let (writer, owner) = (
-        theatre.scripted(&machine, script),
-        theatre.instance("owner"),
+        scenario.scripted(&machine, script),
+        scenario.instance("owner"),
     );
-    theatre.sleep_until(100.0).await;
-    let content = theatre.content();
+    scenario.sleep_until(100.0).await;
+    let content = scenario.content();
     let backup = async {
-        theatre.sleep(0.1).await;
+        scenario.sleep(0.1).await;
         let engine = backup_engine_with(&owner, rules);
         let started = engine.begin_backup(&BackupRequest::default()).await;
         engine.run_backup(started.unwrap()).await
     };
-    let (written, failure) = futures::join!(theatre.write(&writer, &content, None), backup);
+    let (written, failure) = futures::join!(scenario.write(&writer, &content, None), backup);
     written.unwrap();
     assert_eq!(failure, None);
-    theatre
+    scenario
 }
 
 #[test]
@@ -217,49 +217,49 @@ fn a_backup_that_does_not_wait_for_slow_writes_lacks_them() {
             flush_lag: Duration::ZERO,
             ..rules
         };
-        let theatre = back_up_beside_a_slow_write(weakened).await;
-        assert_breaks(&theatre, Invariant::BackupIsComplete);
-        let theatre = back_up_beside_a_slow_write(rules).await;
-        assert_eq!(assert_keeps_all(&theatre).backups, 1);
+        let scenario = back_up_beside_a_slow_write(weakened).await;
+        assert_breaks(&scenario, Invariant::BackupIsComplete);
+        let scenario = back_up_beside_a_slow_write(rules).await;
+        assert_eq!(assert_keeps_all(&scenario).backups, 1);
     });
 }
 
 /// Merges and collects the source of a backup in the bucket.
 async fn collect_beside_a_backup(is_pinned: bool) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let owner = theatre.instance("owner");
+    let scenario = ScriptedScenario::open().await;
+    let owner = scenario.instance("owner");
     for _ in 0..2 {
-        write_and_flush(&theatre, &owner).await;
+        write_and_flush(&scenario, &owner).await;
     }
     let engine = backup_engine(&owner);
     let started = engine.begin_backup(&BackupRequest::default()).await;
     assert_eq!(engine.run_backup(started.unwrap()).await, None);
     if !is_pinned {
         let key = Key::Manifest(DATABASE).to_string();
-        edit_register(&theatre.world.truth, &key, Manifest::FORMAT, |manifest| {
+        edit_register(&scenario.world.truth, &key, Manifest::FORMAT, |manifest| {
             manifest["pins"] = Value::Array(Vec::new());
         });
     }
-    settle(&theatre, &theatre.instance("compactor")).await;
-    theatre
+    settle(&scenario, &scenario.instance("compactor")).await;
+    scenario
 }
 
 #[test]
 fn a_backup_without_pins_loses_its_objects() {
     run(async {
-        let theatre = collect_beside_a_backup(false).await;
-        assert_breaks(&theatre, Invariant::ObjectsExist);
-        let theatre = collect_beside_a_backup(true).await;
-        assert!(assert_keeps_all(&theatre).merged > 0);
+        let scenario = collect_beside_a_backup(false).await;
+        assert_breaks(&scenario, Invariant::ObjectsExist);
+        let scenario = collect_beside_a_backup(true).await;
+        assert!(assert_keeps_all(&scenario).merged > 0);
     });
 }
 
 /// Restores a database from a place with a process that is frozen before it puts the first object. Meanwhile, another
 /// process publishes what the register names, if it does not wait until that has contents.
 async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let owner = theatre.instance("owner");
-    write_and_flush(&theatre, &owner).await;
+    let scenario = ScriptedScenario::open().await;
+    let owner = scenario.instance("owner");
+    write_and_flush(&scenario, &owner).await;
     let engine = backup_engine(&owner);
     let request = BackupRequest {
         name: Some("b".to_owned()),
@@ -268,14 +268,14 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
     };
     let started = engine.begin_backup(&request).await;
     assert_eq!(engine.run_backup(started.unwrap()).await, None);
-    let machine = theatre.machine("restorer", Suspension::NoClockStops);
+    let machine = scenario.machine("restorer", Suspension::NoClockStops);
     let script = once(
         InterceptionPoint::Before,
         Operation::Put,
         "data/",
         freeze(&machine, 30),
     );
-    let restorer = backup_engine(&theatre.scripted(&machine, script));
+    let restorer = backup_engine(&scenario.scripted(&machine, script));
     let request = RestoreRequest {
         backup: Some("b".to_owned()),
         database: Some(DATABASE_NAME.to_owned()),
@@ -287,7 +287,7 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
         restorer.run_restore(started.unwrap()).await
     };
     let publish = async {
-        theatre.sleep(10.0).await;
+        scenario.sleep(10.0).await;
         let (register, _) = engine.read().await.unwrap();
         let [copy] = register.restores().next().unwrap().copies[..] else {
             panic!("one database is expected");
@@ -303,16 +303,16 @@ async fn publish_beside_a_frozen_restore(waits: bool) -> ScriptedScenario {
     };
     let (failure, ()) = futures::join!(restore, publish);
     assert_eq!(failure, None);
-    theatre
+    scenario
 }
 
 #[test]
 fn a_restored_database_that_is_published_before_it_has_contents_lacks_rows() {
     run(async {
-        let theatre = publish_beside_a_frozen_restore(false).await;
-        assert_breaks(&theatre, Invariant::RestoreIsComplete);
-        let theatre = publish_beside_a_frozen_restore(true).await;
-        assert_eq!(assert_keeps_all(&theatre).restores, 1);
+        let scenario = publish_beside_a_frozen_restore(false).await;
+        assert_breaks(&scenario, Invariant::RestoreIsComplete);
+        let scenario = publish_beside_a_frozen_restore(true).await;
+        assert_eq!(assert_keeps_all(&scenario).restores, 1);
     });
 }
 
@@ -324,10 +324,10 @@ fn a_restored_database_that_is_published_before_it_has_contents_lacks_rows() {
 ///   b         row   flush                         row    flush  collects, copies
 /// ```
 async fn copy_beside_a_frozen_copy(weakness: Option<DisabledRule>) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let b = theatre.instance("b");
-    write_and_flush(&theatre, &b).await;
-    let machine = theatre.machine("a", Suspension::NoClockStops);
+    let scenario = ScriptedScenario::open().await;
+    let b = scenario.instance("b");
+    write_and_flush(&scenario, &b).await;
+    let machine = scenario.machine("a", Suspension::NoClockStops);
     let script = once(
         InterceptionPoint::Before,
         Operation::Put,
@@ -337,20 +337,20 @@ async fn copy_beside_a_frozen_copy(weakness: Option<DisabledRule>) -> ScriptedSc
     let start = InstanceOptions {
         script: Some(script),
         weakness,
-        ..InstanceOptions::healthy(theatre.rules)
+        ..InstanceOptions::healthy(scenario.rules)
     };
-    let a = theatre.start(&machine, start);
+    let a = scenario.start(&machine, start);
     let of_b = async {
-        theatre.sleep(5.0).await;
-        write_and_flush(&theatre, &b).await;
-        theatre.sleep(150.0).await;
+        scenario.sleep(5.0).await;
+        write_and_flush(&scenario, &b).await;
+        scenario.sleep(150.0).await;
         collect(&b, DATABASE).await;
-        assert_eq!(theatre.segments(), Vec::<String>::new());
+        assert_eq!(scenario.segments(), Vec::<String>::new());
         copy(&b).await
     };
     let (_, copied) = futures::join!(copy(&a), of_b);
     assert_eq!(copied, Some(()));
-    let world = &theatre.world;
+    let world = &scenario.world;
     let is_whole = world.copy.with_objects(|objects| {
         world.truth.oracle(|oracle| {
             let acknowledged = oracle.acknowledged_segments();
@@ -358,30 +358,30 @@ async fn copy_beside_a_frozen_copy(weakness: Option<DisabledRule>) -> ScriptedSc
         })
     });
     assert_eq!(is_whole, Some(()));
-    theatre
+    scenario
 }
 
 #[test]
 fn a_frozen_copy_that_replaces_a_newer_manifest_loses_rows() {
     run(async {
         let unconditional = Some(DisabledRule::ConditionalCopy);
-        let theatre = copy_beside_a_frozen_copy(unconditional).await;
-        assert_breaks(&theatre, Invariant::CopyIsComplete);
-        let theatre = copy_beside_a_frozen_copy(None).await;
-        assert_eq!(assert_keeps_all(&theatre).cluster_copies, 2);
+        let scenario = copy_beside_a_frozen_copy(unconditional).await;
+        assert_breaks(&scenario, Invariant::CopyIsComplete);
+        let scenario = copy_beside_a_frozen_copy(None).await;
+        assert_eq!(assert_keeps_all(&scenario).cluster_copies, 2);
     });
 }
 
 /// Mends a damaged section from a backup at a place.
 async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let machine = theatre.machine("owner", Suspension::NoClockStops);
+    let scenario = ScriptedScenario::open().await;
+    let machine = scenario.machine("owner", Suspension::NoClockStops);
     let start = InstanceOptions {
         weakness,
-        ..InstanceOptions::healthy(theatre.rules)
+        ..InstanceOptions::healthy(scenario.rules)
     };
-    let owner = theatre.start(&machine, start);
-    write_and_flush(&theatre, &owner).await;
+    let owner = scenario.start(&machine, start);
+    write_and_flush(&scenario, &owner).await;
     let engine = backup_engine(&owner);
     let request = BackupRequest {
         place: Some(PLACE.to_owned()),
@@ -389,31 +389,31 @@ async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
     };
     let started = engine.begin_backup(&request).await;
     assert_eq!(engine.run_backup(started.unwrap()).await, None);
-    let truth = &theatre.world.truth;
+    let truth = &scenario.world.truth;
     let byte = truth.oracle(|oracle| oracle.some_live_byte(DATABASE, 10));
     let (key, place) = byte.unwrap();
     truth.damage(&key, place);
     scrub(&owner).await;
-    theatre
+    scenario
 }
 
 #[test]
 fn a_damaged_copy_that_counts_as_intact_replaces_data() {
     run(async {
-        let theatre = mend(Some(DisabledRule::IntactCopies)).await;
-        assert_breaks(&theatre, Invariant::DataNeverChanges);
-        let theatre = mend(None).await;
-        assert_eq!(assert_keeps_all(&theatre).mended, 1);
-        assert!(theatre.world.truth.heal().is_empty());
+        let scenario = mend(Some(DisabledRule::IntactCopies)).await;
+        assert_breaks(&scenario, Invariant::DataNeverChanges);
+        let scenario = mend(None).await;
+        assert_eq!(assert_keeps_all(&scenario).mended, 1);
+        assert!(scenario.world.truth.heal().is_empty());
     });
 }
 
 /// Deletes a flushed row on request, and reports whether the request is completed. A database that does not exist has no
 /// rows.
 async fn erase_and_report(exists: bool) -> ScriptedScenario {
-    let theatre = ScriptedScenario::open().await;
-    let owner = theatre.instance("owner");
-    write_and_flush(&theatre, &owner).await;
+    let scenario = ScriptedScenario::open().await;
+    let owner = scenario.instance("owner");
+    write_and_flush(&scenario, &owner).await;
     let erasure = GeneratedDelete {
         request: REQUEST,
         table: Some(TABLE),
@@ -422,16 +422,16 @@ async fn erase_and_report(exists: bool) -> ScriptedScenario {
     };
     erase(&owner, &erasure).await.unwrap();
     report_erasures(&owner, |_| exists).await;
-    settle(&theatre, &owner).await;
+    settle(&scenario, &owner).await;
     report_erasures(&owner, |_| true).await;
-    theatre
+    scenario
 }
 
 #[test]
 fn a_delete_request_is_completed_too_early_if_its_database_counts_as_gone() {
     run(async {
-        let theatre = erase_and_report(false).await;
-        assert_breaks(&theatre, Invariant::ErasureIsComplete);
+        let scenario = erase_and_report(false).await;
+        assert_breaks(&scenario, Invariant::ErasureIsComplete);
         assert_keeps_all(&erase_and_report(true).await);
     });
 }

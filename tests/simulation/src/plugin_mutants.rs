@@ -50,16 +50,16 @@ fn a_collector_that_does_not_wait_for_triggers_deletes_what_they_need() {
 #[test]
 fn a_write_right_after_a_trigger_is_delivered_if_hosts_differ_by_ten_seconds() {
     let violations = run(async {
-        let theatre = ScriptedScenario::open().await;
-        let truth = &theatre.world.truth;
+        let scenario = ScriptedScenario::open().await;
+        let truth = &scenario.world.truth;
         truth.set_skew(5.0);
-        create_triggers(&theatre.instance("founder")).await;
+        create_triggers(&scenario.instance("founder")).await;
         truth.set_skew(-5.0);
-        let (writer, content) = (theatre.instance("writer"), theatre.content());
-        theatre.write(&writer, &content, None).await.unwrap();
+        let (writer, content) = (scenario.instance("writer"), scenario.content());
+        scenario.write(&writer, &content, None).await.unwrap();
         truth.set_skew(0.0);
-        deliver_all(&theatre.instance("engine")).await;
-        theatre.violations()
+        deliver_all(&scenario.instance("engine")).await;
+        scenario.violations()
     });
     assert!(violations.is_empty(), "{violations:?}");
 }

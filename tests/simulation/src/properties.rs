@@ -102,8 +102,8 @@ async fn run_operations(steps: Vec<TestOperation>) {
         },
         ..ScheduleParameters::WITHOUT_FAULTS
     };
-    let theatre = ScriptedScenario::open_with(choices).await;
-    let start = |at: usize| theatre.instance(&format!("instance {at}"));
+    let scenario = ScriptedScenario::open_with(choices).await;
+    let start = |at: usize| scenario.instance(&format!("instance {at}"));
     let mut instances: Vec<Arc<Instance>> = (0..INSTANCES).map(start).collect();
     let mut expected = Rows::new();
     let mut last: Option<Stamp> = None;
@@ -122,15 +122,15 @@ async fn run_operations(steps: Vec<TestOperation>) {
                     cells,
                     new_column,
                     order,
-                    ..theatre.content()
+                    ..scenario.content()
                 };
                 let token = last.filter(|_| passes_back);
                 if order == WriteOrder::Clock {
                     // Because a `Date` has whole seconds, writes of two instances within a second may be ordered
                     // differently.
-                    theatre.sleep(1.0).await;
+                    scenario.sleep(1.0).await;
                 }
-                let stamp = theatre.write(&instances[instance], &content, token).await.unwrap();
+                let stamp = scenario.write(&instances[instance], &content, token).await.unwrap();
                 assert!(Some(stamp) > last);
                 last = Some(stamp);
                 let rows = content.rows();
@@ -145,7 +145,7 @@ async fn run_operations(steps: Vec<TestOperation>) {
                 let point = |day: usize| shared_point(HOSTS.len() * day).1;
                 let times = (point(one.max(other)), point(one.min(other)) + 200 * SECOND);
                 let erasure = GeneratedDelete {
-                    request: theatre.content().request,
+                    request: scenario.content().request,
                     table: None,
                     hosts: vec![host],
                     times,
@@ -182,14 +182,14 @@ async fn run_operations(steps: Vec<TestOperation>) {
                 assert_eq!(instances[at].query().await.unwrap(), expected);
             }
             TestOperation::Restart(at) => instances[at] = start(at),
-            TestOperation::Wait(seconds) => theatre.sleep(f64::from(seconds)).await,
+            TestOperation::Wait(seconds) => scenario.sleep(f64::from(seconds)).await,
         }
     }
     assert_eq!(start(INSTANCES).query().await.unwrap(), expected);
     assert!(
-        theatre.violations().is_empty(),
+        scenario.violations().is_empty(),
         "{:?}",
-        theatre.violations()
+        scenario.violations()
     );
 }
 
@@ -205,8 +205,8 @@ proptest! {
 #[test]
 fn a_database_that_was_never_written_to_is_empty() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let reader = theatre.instance("reader");
+        let scenario = ScriptedScenario::open().await;
+        let reader = scenario.instance("reader");
         assert!(reader.query().await.unwrap().is_empty());
         let options = neap_manifest::SnapshotOptions::default();
         let never = reader.snapshots.read(DatabaseId::new(77), options).await.unwrap();

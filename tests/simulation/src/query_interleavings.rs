@@ -21,12 +21,12 @@ use crate::{
 #[test]
 fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let first = theatre.instance("first");
-        theatre.write(&first, &theatre.content(), None).await.unwrap();
-        theatre.sleep_until(60.0).await;
+        let scenario = ScriptedScenario::open().await;
+        let first = scenario.instance("first");
+        scenario.write(&first, &scenario.content(), None).await.unwrap();
+        scenario.sleep_until(60.0).await;
         // The writer gets its time from a slow host. Its put takes as long as an acknowledged one can.
-        theatre.world.truth.set_skew(-5.0);
+        scenario.world.truth.set_skew(-5.0);
         let (sent, landing) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let scene = {
             let (sent, landing) = (Arc::clone(&sent), Arc::clone(&landing));
@@ -38,20 +38,20 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
                 }) as _
             }
         };
-        let machine = theatre.machine("a", Suspension::NoClockStops);
-        let a = theatre.scripted(
+        let machine = scenario.machine("a", Suspension::NoClockStops);
+        let a = scenario.scripted(
             &machine,
             once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
         );
-        let flusher = theatre.instance("flusher");
-        let content = theatre.content();
-        let (written, flushed) = futures::join!(theatre.write(&a, &content, None), async {
+        let flusher = scenario.instance("flusher");
+        let content = scenario.content();
+        let (written, flushed) = futures::join!(scenario.write(&a, &content, None), async {
             sent.notified().await;
-            theatre.sleep(4.9).await;
+            scenario.sleep(4.9).await;
             // A fast host answers the listing, just before the put takes effect on a slow one.
-            theatre.world.truth.set_skew(5.0);
+            scenario.world.truth.set_skew(5.0);
             let flushed = flusher.flusher.flush(DATABASE).await;
-            theatre.world.truth.set_skew(-5.0);
+            scenario.world.truth.set_skew(-5.0);
             landing.notify_one();
             flushed
         });
@@ -60,11 +60,11 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
             FlushResult::Done { segments: 1, .. }
         ));
         written.unwrap();
-        theatre.instance("reader").query().await.unwrap();
+        scenario.instance("reader").query().await.unwrap();
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -72,23 +72,23 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
 #[test]
 fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let flusher = theatre.instance("flusher");
-        theatre.write(&flusher, &theatre.content(), None).await.unwrap();
-        theatre.sleep_until(60.0).await;
-        theatre.world.truth.set_skew(5.0);
+        let scenario = ScriptedScenario::open().await;
+        let flusher = scenario.instance("flusher");
+        scenario.write(&flusher, &scenario.content(), None).await.unwrap();
+        scenario.sleep_until(60.0).await;
+        scenario.world.truth.set_skew(5.0);
         assert!(matches!(
             flusher.flusher.flush(DATABASE).await,
             Ok(FlushResult::Done { .. })
         ));
-        theatre.world.truth.set_skew(-5.0);
+        scenario.world.truth.set_skew(-5.0);
         let (data, manifest) = (
-            theatre.world.truth.keys("data/"),
+            scenario.world.truth.keys("data/"),
             flusher.manifests.read(DATABASE, None).await,
         );
         let again = flusher.flusher.flush(DATABASE).await.unwrap();
         assert_eq!(again, FlushResult::Skipped(FlushSkipped::NothingToFlush));
-        assert_eq!(theatre.world.truth.keys("data/"), data);
+        assert_eq!(scenario.world.truth.keys("data/"), data);
         let unchanged = flusher.manifests.read(DATABASE, None).await.unwrap();
         assert_eq!(unchanged.version, manifest.unwrap().version);
     });
@@ -97,11 +97,11 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
 /// Returns the violations if a reader's listing comes five minutes after its manifest, while a flush takes the only
 /// segment and a collector deletes it.
 async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Violation> {
-    let theatre = ScriptedScenario::open().await;
-    let healthy = theatre.instance("healthy");
-    theatre.write(&healthy, &theatre.content(), None).await.unwrap();
-    theatre.sleep_until(60.0).await;
-    let machine = theatre.machine("reader", suspension);
+    let scenario = ScriptedScenario::open().await;
+    let healthy = scenario.instance("healthy");
+    scenario.write(&healthy, &scenario.content(), None).await.unwrap();
+    scenario.sleep_until(60.0).await;
+    let machine = scenario.machine("reader", suspension);
     let (asked, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let scene = {
         let (asked, goes_on) = (Arc::clone(&asked), Arc::clone(&goes_on));
@@ -122,22 +122,22 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
         )),
         rules: ProtocolRules {
             snapshot_span,
-            ..theatre.rules
+            ..scenario.rules
         },
-        ..InstanceOptions::healthy(theatre.rules)
+        ..InstanceOptions::healthy(scenario.rules)
     };
-    let reader = theatre.start(&machine, start);
+    let reader = scenario.start(&machine, start);
     let (answer, ()) = futures::join!(reader.query(), async {
         asked.notified().await;
         // Manifest and catalog are answered before the freeze.
-        theatre.sleep(1.0).await;
+        scenario.sleep(1.0).await;
         machine.freeze(Duration::from_secs(300));
         goes_on.notify_one();
         assert!(matches!(
             healthy.flusher.flush(DATABASE).await,
             Ok(FlushResult::Done { .. })
         ));
-        theatre.sleep(130.0).await;
+        scenario.sleep(130.0).await;
         let manifest = healthy.manifests.read(DATABASE, None).await.unwrap();
         let grace = Duration::from_secs(120);
         let mark = Manifest::settled_mark(&manifest, manifest.current_at.unwrap(), grace);
@@ -154,7 +154,7 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
     });
     // If the monotonic clock continues, it measures the reader's wait.
     assert_eq!(answer.is_some(), suspension != Suspension::NoClockStops);
-    theatre.violations()
+    scenario.violations()
 }
 
 #[test]
@@ -175,22 +175,22 @@ fn a_snapshot_is_read_again_if_segments_were_collected_during_its_listing() {
 #[test]
 fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let writer = theatre.instance("writer");
-        let kept = theatre.content();
-        theatre.write(&writer, &kept, None).await.unwrap();
-        theatre.sleep(2.0).await;
-        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let scenario = ScriptedScenario::open().await;
+        let writer = scenario.instance("writer");
+        let kept = scenario.content();
+        scenario.write(&writer, &kept, None).await.unwrap();
+        scenario.sleep(2.0).await;
+        let machine = scenario.machine("a", Suspension::NoClockStops);
         let late = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(58)) }) as _;
-        let a = theatre.scripted(
+        let a = scenario.scripted(
             &machine,
             once(InterceptionPoint::Before, Operation::Put, "tail/", late),
         );
-        let failed = theatre.content();
-        theatre.write(&a, &failed, None).await.unwrap_err();
+        let failed = scenario.content();
+        scenario.write(&a, &failed, None).await.unwrap_err();
 
         // The flush has listed the tail and is about to commit.
-        theatre.sleep_until(55.0).await;
+        scenario.sleep_until(55.0).await;
         let (listed, commits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let scene = {
             let (listed, commits) = (Arc::clone(&listed), Arc::clone(&commits));
@@ -202,16 +202,16 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
                 }) as _
             }
         };
-        let machine = theatre.machine("flusher", Suspension::NoClockStops);
-        let flusher = theatre.scripted(
+        let machine = scenario.machine("flusher", Suspension::NoClockStops);
+        let flusher = scenario.scripted(
             &machine,
             once(InterceptionPoint::Before, Operation::Put, "manifest", scene),
         );
-        let reader = theatre.instance("reader");
+        let reader = scenario.instance("reader");
         let (flushed, ()) = futures::join!(flusher.flusher.flush(DATABASE), async {
             listed.notified().await;
-            theatre.sleep_until(65.0).await;
-            assert_eq!(theatre.segments().len(), 2, "it has landed");
+            scenario.sleep_until(65.0).await;
+            assert_eq!(scenario.segments().len(), 2, "it has landed");
             let during = reader.query().await.unwrap();
             assert_eq!(first_cell(&during), Some(failed.value(0)));
             commits.notify_one();
@@ -220,14 +220,14 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
             flushed.unwrap(),
             FlushResult::Done { segments: 1, .. }
         ));
-        for instance in [&reader, &theatre.instance("cold reader")] {
+        for instance in [&reader, &scenario.instance("cold reader")] {
             let after = instance.query().await.unwrap();
             assert_eq!(first_cell(&after), Some(kept.value(0)));
         }
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -235,8 +235,8 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
 #[test]
 fn the_only_writer_reads_its_own_unacknowledged_put() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let machine = theatre.machine("serve", Suspension::NoClockStops);
+        let scenario = ScriptedScenario::open().await;
+        let machine = scenario.machine("serve", Suspension::NoClockStops);
         let start = InstanceOptions {
             sole_writer: true,
             script: Some(once(
@@ -245,12 +245,12 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
                 "tail/",
                 freeze(&machine, 8),
             )),
-            ..InstanceOptions::healthy(theatre.rules)
+            ..InstanceOptions::healthy(scenario.rules)
         };
-        let serve = theatre.start(&machine, start);
+        let serve = scenario.start(&machine, start);
         serve.query().await.unwrap();
-        let content = theatre.content();
-        let doubtful = theatre.write(&serve, &content, None).await.unwrap_err();
+        let content = scenario.content();
+        let doubtful = scenario.write(&serve, &content, None).await.unwrap_err();
         assert!(
             matches!(
                 doubtful,
@@ -262,13 +262,13 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
             "{doubtful:?}"
         );
         let mine = serve.query().await.unwrap();
-        let others = theatre.instance("other").query().await.unwrap();
+        let others = scenario.instance("other").query().await.unwrap();
         assert_eq!(first_cell(&mine), Some(content.value(0)));
         assert_eq!(mine, others);
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -276,7 +276,7 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
 #[test]
 fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
+        let scenario = ScriptedScenario::open().await;
         let twin = |name: &str| {
             let start = InstanceOptions {
                 entropy: Some(7),
@@ -284,24 +284,26 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
                     segments: 1,
                     ..FlushLimits::default()
                 },
-                ..InstanceOptions::healthy(theatre.rules)
+                ..InstanceOptions::healthy(scenario.rules)
             };
-            theatre.start(&theatre.machine(name, Suspension::NoClockStops), start)
+            scenario.start(&scenario.machine(name, Suspension::NoClockStops), start)
         };
         let (a, b) = (twin("a"), twin("b"));
         // The same salt, but different nonces.
         b.bucket.world().entropy.next_u64();
-        let (one, two) = (theatre.content(), theatre.content());
-        theatre
-            .write(&theatre.instance("creator"), &theatre.content(), None)
+        let (one, two) = (scenario.content(), scenario.content());
+        scenario
+            .write(&scenario.instance("creator"), &scenario.content(), None)
             .await
             .unwrap();
-        theatre.sleep(1.0).await;
-        let (first, second) =
-            futures::join!(theatre.write(&a, &one, None), theatre.write(&b, &two, None));
+        scenario.sleep(1.0).await;
+        let (first, second) = futures::join!(
+            scenario.write(&a, &one, None),
+            scenario.write(&b, &two, None)
+        );
         assert_eq!(first.unwrap(), second.unwrap());
-        let before = theatre.instance("reader").query().await.unwrap();
-        theatre.sleep_until(60.0).await;
+        let before = scenario.instance("reader").query().await.unwrap();
+        scenario.sleep_until(60.0).await;
         assert!(matches!(
             a.flusher.flush(DATABASE).await,
             Ok(FlushResult::Done { segments: 1, .. })
@@ -310,12 +312,12 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
             a.flusher.flush(DATABASE).await,
             Ok(FlushResult::Done { segments: 2, .. })
         ));
-        let after = theatre.instance("reader").query().await.unwrap();
+        let after = scenario.instance("reader").query().await.unwrap();
         assert_eq!(before, after);
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }

@@ -22,17 +22,17 @@ use crate::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// Returns the context of actors, whose requests have other numbers than those of the script.
-pub(crate) fn actors(theatre: &ScriptedScenario) -> ActorContext {
-    let stage = ActorContext::new(&theatre.world, &ScheduleMix::ALL);
+pub(crate) fn actors(scenario: &ScriptedScenario) -> ActorContext {
+    let stage = ActorContext::new(&scenario.world, &ScheduleMix::ALL);
     stage.requests.store(1_000, Ordering::Relaxed);
     stage
 }
 
 /// Writes a row, and flushes it a minute later.
-pub(crate) async fn write_and_flush(theatre: &ScriptedScenario, instance: &Instance) {
-    let content = theatre.content();
-    theatre.write(instance, &content, None).await.unwrap();
-    theatre.sleep(60.0).await;
+pub(crate) async fn write_and_flush(scenario: &ScriptedScenario, instance: &Instance) {
+    let content = scenario.content();
+    scenario.write(instance, &content, None).await.unwrap();
+    scenario.sleep(60.0).await;
     let flushed = instance.flusher.flush(DATABASE).await;
     assert!(
         matches!(flushed, Ok(FlushResult::Done { .. })),
@@ -47,27 +47,27 @@ pub(crate) async fn write_and_flush(theatre: &ScriptedScenario, instance: &Insta
 #[test]
 fn a_refresher_whose_manifest_is_older_than_the_progress_computes_no_window_again() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let stage = actors(&theatre);
-        let b = theatre.instance("b");
-        write_and_flush(&theatre, &b).await;
+        let scenario = ScriptedScenario::open().await;
+        let stage = actors(&scenario);
+        let b = scenario.instance("b");
+        write_and_flush(&scenario, &b).await;
         let created = b.catalog.create_view(DATABASE, &new_view(VIEW)).await;
         created.unwrap();
-        let machine = theatre.machine("a", Suspension::NoClockStops);
+        let machine = scenario.machine("a", Suspension::NoClockStops);
         let frozen = freeze(&machine, 200);
         let script = once(InterceptionPoint::Before, Operation::Get, "/views", frozen);
-        let a = theatre.scripted(&machine, script);
+        let a = scenario.scripted(&machine, script);
         let (of_a, of_b) = futures::join!(refresh(&stage, &a, DATABASE, LIMIT), async {
-            theatre.sleep(1.0).await;
-            write_and_flush(&theatre, &b).await;
+            scenario.sleep(1.0).await;
+            write_and_flush(&scenario, &b).await;
             refresh(&stage, &b, DATABASE, LIMIT).await
         });
         assert_eq!(of_b.unwrap().windows, 1);
         assert_eq!(of_a.unwrap().windows, 0);
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -82,35 +82,35 @@ fn a_refresher_whose_manifest_is_older_than_the_progress_computes_no_window_agai
 #[test]
 fn rows_of_a_later_claim_win_if_the_clock_of_the_claim_before_was_ahead() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let stage = actors(&theatre);
-        theatre.world.truth.set_skew(2.0);
-        let a = theatre.instance("a");
+        let scenario = ScriptedScenario::open().await;
+        let stage = actors(&scenario);
+        scenario.world.truth.set_skew(2.0);
+        let a = scenario.instance("a");
         for seconds in [0.0, 45.0] {
-            theatre.sleep_until(seconds).await;
-            let content = theatre.content();
-            theatre.write(&a, &content, None).await.unwrap();
+            scenario.sleep_until(seconds).await;
+            let content = scenario.content();
+            scenario.write(&a, &content, None).await.unwrap();
         }
         let created = a.catalog.create_view(DATABASE, &new_view(VIEW)).await;
         created.unwrap();
-        theatre.sleep_until(60.0).await;
+        scenario.sleep_until(60.0).await;
         a.flusher.flush(DATABASE).await.unwrap();
-        theatre.sleep_until(69.0).await;
+        scenario.sleep_until(69.0).await;
         let of_a = refresh(&stage, &a, DATABASE, LIMIT).await.unwrap();
-        theatre.sleep_until(70.0).await;
+        scenario.sleep_until(70.0).await;
         a.flusher.flush(DATABASE).await.unwrap();
-        theatre.world.truth.set_skew(-2.0);
-        theatre.sleep_until(71.0).await;
-        let b = theatre.instance("b");
+        scenario.world.truth.set_skew(-2.0);
+        scenario.sleep_until(71.0).await;
+        let b = scenario.instance("b");
         let of_b = refresh(&stage, &b, DATABASE, LIMIT).await.unwrap();
         assert_eq!((of_a.rows, of_b.rows), (1, 1));
         let answer = b.ask(DATABASE, QueryConsistency::Strong).await.unwrap();
         let totals = answer.values().flatten().filter_map(|(_, fields)| fields.get("total"));
         assert_eq!(totals.collect::<Vec<_>>(), [&200]);
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }

@@ -113,7 +113,7 @@ async fn continue_after_another_refresh(
     weakness: Option<DisabledRule>,
     call: (Operation, &'static str),
 ) -> Vec<Violation> {
-    let theatre = ScriptedScenario::open_with(ScheduleParameters {
+    let scenario = ScriptedScenario::open_with(ScheduleParameters {
         cast: ActorSelection {
             viewing: true,
             ..ActorSelection::NO_OPTIONAL_ACTORS
@@ -121,40 +121,40 @@ async fn continue_after_another_refresh(
         ..ScheduleParameters::WITHOUT_FAULTS
     })
     .await;
-    let stage = actors(&theatre);
+    let stage = actors(&scenario);
     let start = |name: &str, call: Option<(Operation, &'static str)>| {
-        let machine = theatre.machine(name, Suspension::NoClockStops);
+        let machine = scenario.machine(name, Suspension::NoClockStops);
         let start = InstanceOptions {
             weakness,
             script: call.map(|call| freeze_before(&machine, call)),
-            ..InstanceOptions::healthy(theatre.rules)
+            ..InstanceOptions::healthy(scenario.rules)
         };
-        theatre.start(&machine, start)
+        scenario.start(&machine, start)
     };
     let b = start("b", None);
-    write_and_flush(&theatre, &b).await;
+    write_and_flush(&scenario, &b).await;
     let created = b.catalog.create_view(DATABASE, &new_view(VIEW)).await;
     created.unwrap();
     let erasure = GeneratedDelete {
-        request: theatre.content().request,
+        request: scenario.content().request,
         table: Some(TABLE),
         hosts: HOSTS.to_vec(),
         times: (i64::MIN, i64::MAX),
     };
     b.erase(&erasure, None).await.unwrap();
-    theatre.sleep_until(80.0).await;
+    scenario.sleep_until(80.0).await;
     let a = start("a", Some(call));
     let of_b = async {
-        theatre.sleep_until(90.0).await;
+        scenario.sleep_until(90.0).await;
         b.flusher.flush(DATABASE).await.unwrap();
-        theatre.sleep_until(240.0).await;
+        scenario.sleep_until(240.0).await;
         refresh(&stage, &b, DATABASE, LIMIT).await.unwrap();
     };
     let (of_a, ()) = futures::join!(refresh(&stage, &a, DATABASE, LIMIT), of_b);
     assert!(of_a.is_ok_and(|report| report.failures().next().is_some()));
-    theatre.sleep_until(300.0).await;
+    scenario.sleep_until(300.0).await;
     check_views(&stage, &b).await;
-    theatre.violations()
+    scenario.violations()
 }
 
 /// Checks that rows of a view differ from its source without a rule, and do not differ with it.
@@ -194,10 +194,10 @@ fn listed_windows_differ_from_the_source() {
 /// Computes a view, deletes the rows of its source after they have expired, and refreshes the view again, according to the
 /// present catalog or the one before its source had a retention. Returns the rows of the view before and after.
 async fn refresh_after_expiry(with_present_catalog: bool) -> [Rows; 2] {
-    let theatre = ScriptedScenario::open().await;
-    let stage = actors(&theatre);
-    let instance = theatre.instance("b");
-    write_and_flush(&theatre, &instance).await;
+    let scenario = ScriptedScenario::open().await;
+    let stage = actors(&scenario);
+    let instance = scenario.instance("b");
+    write_and_flush(&scenario, &instance).await;
     let created = instance.catalog.create_view(DATABASE, &new_view(VIEW)).await;
     created.unwrap();
     refresh(&stage, &instance, DATABASE, LIMIT).await.unwrap();
@@ -207,15 +207,15 @@ async fn refresh_after_expiry(with_present_catalog: bool) -> [Rows; 2] {
     let hour = Some(Duration::from_secs(3600));
     let present = instance.catalog.set_table_retention(DATABASE, source, hour).await.unwrap();
     // The rows are at most some days old at the start.
-    theatre.sleep(10.0 * 86_400.0).await;
+    scenario.sleep(10.0 * 86_400.0).await;
     let erasure = GeneratedDelete {
-        request: theatre.content().request,
+        request: scenario.content().request,
         table: Some(TABLE),
         hosts: HOSTS.to_vec(),
         times: (i64::MIN, i64::MAX),
     };
     instance.erase(&erasure, None).await.unwrap();
-    theatre.sleep(60.0).await;
+    scenario.sleep(60.0).await;
     instance.flusher.flush(DATABASE).await.unwrap();
     let catalog = if with_present_catalog {
         present

@@ -35,24 +35,24 @@ fn stamp_at(seconds: i64) -> Stamp {
 #[test]
 fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let machine = theatre.machine("a", Suspension::NoClockStops);
-        let a = theatre.start(&machine, InstanceOptions::healthy(theatre.rules));
-        let b = theatre.instance("b");
-        theatre.write(&a, &theatre.content(), None).await.unwrap();
+        let scenario = ScriptedScenario::open().await;
+        let machine = scenario.machine("a", Suspension::NoClockStops);
+        let a = scenario.start(&machine, InstanceOptions::healthy(scenario.rules));
+        let b = scenario.instance("b");
+        scenario.write(&a, &scenario.content(), None).await.unwrap();
         machine.step_wall(4000.0);
-        theatre.sleep(2.0).await;
-        let stamp = theatre.write(&a, &theatre.content(), None).await.unwrap();
+        scenario.sleep(2.0).await;
+        let stamp = scenario.write(&a, &scenario.content(), None).await.unwrap();
         assert!(seconds_of(stamp) < 4.0);
-        theatre.sleep(2.0).await;
-        let retry = theatre.content();
-        theatre.write(&b, &retry, None).await.unwrap();
-        let answer = theatre.instance("c").query().await.unwrap();
+        scenario.sleep(2.0).await;
+        let retry = scenario.content();
+        scenario.write(&b, &retry, None).await.unwrap();
+        let answer = scenario.instance("c").query().await.unwrap();
         assert_eq!(first_cell(&answer), Some(retry.value(0)));
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -65,25 +65,25 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             fast,
             ..ScheduleParameters::WITHOUT_FAULTS.store
         };
-        let theatre = ScriptedScenario::open_with(ScheduleParameters {
+        let scenario = ScriptedScenario::open_with(ScheduleParameters {
             store,
             ..ScheduleParameters::WITHOUT_FAULTS
         })
         .await;
-        let writer = theatre.instance("writer");
-        theatre.write(&writer, &theatre.content(), None).await.unwrap();
-        theatre.sleep_until(60.0).await;
-        let flushed = theatre.instance("careful flusher").flusher.flush(DATABASE).await.unwrap();
+        let writer = scenario.instance("writer");
+        scenario.write(&writer, &scenario.content(), None).await.unwrap();
+        scenario.sleep_until(60.0).await;
+        let flushed = scenario.instance("careful flusher").flusher.flush(DATABASE).await.unwrap();
         assert!(
             matches!(flushed, FlushResult::Skipped(FlushSkipped::Clock(_))),
             "{flushed:?}"
         );
         let start = InstanceOptions {
             trusts_store_clock: true,
-            ..InstanceOptions::healthy(theatre.rules)
+            ..InstanceOptions::healthy(scenario.rules)
         };
-        let trusting = theatre.start(
-            &theatre.machine("trusting", Suspension::NoClockStops),
+        let trusting = scenario.start(
+            &scenario.machine("trusting", Suspension::NoClockStops),
             start,
         );
         let flushed = trusting.flusher.flush(DATABASE).await.unwrap();
@@ -92,24 +92,24 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             "{flushed:?}"
         );
 
-        theatre.sleep_until(200.0).await;
-        let before = theatre.segments();
-        let fresh = theatre.instance("fresh writer");
-        let refused = theatre.write(&fresh, &theatre.content(), None).await.unwrap_err();
+        scenario.sleep_until(200.0).await;
+        let before = scenario.segments();
+        let fresh = scenario.instance("fresh writer");
+        let refused = scenario.write(&fresh, &scenario.content(), None).await.unwrap_err();
         assert!(
             matches!(refused, WriteFailure::Tail(WriteError::NotAboveMark { .. })),
             "{refused:?}"
         );
         // A writer that has already issued stamps in the future has none for the present.
-        assert!(theatre.write(&writer, &theatre.content(), None).await.is_err());
-        assert_eq!(theatre.segments(), before);
-        theatre.sleep_until(3700.0).await;
-        theatre.write(&writer, &theatre.content(), None).await.unwrap();
-        theatre.instance("reader").query().await.unwrap();
+        assert!(scenario.write(&writer, &scenario.content(), None).await.is_err());
+        assert_eq!(scenario.segments(), before);
+        scenario.sleep_until(3700.0).await;
+        scenario.write(&writer, &scenario.content(), None).await.unwrap();
+        scenario.instance("reader").query().await.unwrap();
         assert!(
-            theatre.violations().is_empty(),
+            scenario.violations().is_empty(),
             "{:?}",
-            theatre.violations()
+            scenario.violations()
         );
     });
 }
@@ -117,21 +117,21 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
 #[test]
 fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let machine = theatre.machine("a", Suspension::MonotonicClockStops);
+        let scenario = ScriptedScenario::open().await;
+        let machine = scenario.machine("a", Suspension::MonotonicClockStops);
         let scene = once(
             InterceptionPoint::Before,
             Operation::Get,
             "manifest",
             freeze(&machine, 3600),
         );
-        let a = theatre.scripted(&machine, scene);
-        let b = theatre.instance("b");
-        let old = theatre.content();
-        let corrected = theatre.content();
-        let (frozen, written) = futures::join!(theatre.write(&a, &old, None), async {
-            theatre.sleep(60.0).await;
-            theatre.write(&b, &corrected, None).await
+        let a = scenario.scripted(&machine, scene);
+        let b = scenario.instance("b");
+        let old = scenario.content();
+        let corrected = scenario.content();
+        let (frozen, written) = futures::join!(scenario.write(&a, &old, None), async {
+            scenario.sleep(60.0).await;
+            scenario.write(&b, &corrected, None).await
         });
         written.unwrap();
         let refused = frozen.unwrap_err();
@@ -142,8 +142,8 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
             ),
             "{refused:?}"
         );
-        assert_eq!(theatre.segments().len(), 1);
-        let answer = theatre.instance("c").query().await.unwrap();
+        assert_eq!(scenario.segments().len(), 1);
+        let answer = scenario.instance("c").query().await.unwrap();
         assert_eq!(first_cell(&answer), Some(corrected.value(0)));
     });
 }
@@ -151,18 +151,18 @@ fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
 #[test]
 fn a_stamp_slightly_ahead_is_refused_until_later() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let b = theatre.instance("b");
-        theatre.write(&b, &theatre.content(), None).await.unwrap();
-        let before = theatre.segments();
-        theatre.sleep_until(10.0).await;
-        let content = theatre.content();
-        let far = theatre.write(&b, &content, Some(stamp_at(80))).await.unwrap_err();
+        let scenario = ScriptedScenario::open().await;
+        let b = scenario.instance("b");
+        scenario.write(&b, &scenario.content(), None).await.unwrap();
+        let before = scenario.segments();
+        scenario.sleep_until(10.0).await;
+        let content = scenario.content();
+        let far = scenario.write(&b, &content, Some(stamp_at(80))).await.unwrap_err();
         let WriteFailure::Tail(far) = far else {
             panic!("{far:?}")
         };
         assert_eq!(far.kind(), WriteErrorKind::BadRequest);
-        let near = theatre.write(&b, &content, Some(stamp_at(18))).await.unwrap_err();
+        let near = scenario.write(&b, &content, Some(stamp_at(18))).await.unwrap_err();
         let WriteFailure::Tail(near) = near else {
             panic!("{near:?}")
         };
@@ -171,8 +171,8 @@ fn a_stamp_slightly_ahead_is_refused_until_later() {
             "{near:?}"
         );
         assert_eq!(near.kind(), WriteErrorKind::Unavailable);
-        assert_eq!(theatre.segments(), before);
-        let stamp = theatre.retry(&b, &content, Some(stamp_at(18)), near).await;
+        assert_eq!(scenario.segments(), before);
+        let stamp = scenario.retry(&b, &content, Some(stamp_at(18)), near).await;
         assert!(stamp > stamp_at(18));
     });
 }
@@ -180,24 +180,24 @@ fn a_stamp_slightly_ahead_is_refused_until_later() {
 #[test]
 fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
+        let scenario = ScriptedScenario::open().await;
         // The host that answers the first write is fast; the host of the second is slow.
-        theatre.world.truth.set_skew(4.0);
-        let machine = theatre.machine("a", Suspension::NoClockStops);
+        scenario.world.truth.set_skew(4.0);
+        let machine = scenario.machine("a", Suspension::NoClockStops);
         let scene = || Box::pin(async { ScriptDecision::LandLate(Duration::from_secs(1)) }) as _;
-        let a = theatre.scripted(
+        let a = scenario.scripted(
             &machine,
             once(InterceptionPoint::Before, Operation::Put, "tail/", scene),
         );
-        let failed = theatre.write(&a, &theatre.content(), None).await.unwrap_err();
+        let failed = scenario.write(&a, &scenario.content(), None).await.unwrap_err();
         let token = failed.stamp().expect("a segment may exist");
-        theatre.world.truth.set_skew(-4.0);
-        let b = theatre.instance("b");
-        let retry = theatre.content();
-        if let Err(WriteFailure::Tail(early)) = theatre.write(&b, &retry, Some(token)).await {
-            theatre.retry(&b, &retry, Some(token), early).await;
+        scenario.world.truth.set_skew(-4.0);
+        let b = scenario.instance("b");
+        let retry = scenario.content();
+        if let Err(WriteFailure::Tail(early)) = scenario.write(&b, &retry, Some(token)).await {
+            scenario.retry(&b, &retry, Some(token), early).await;
         }
-        let answer = theatre.instance("c").query().await.unwrap();
+        let answer = scenario.instance("c").query().await.unwrap();
         assert_eq!(answer.len(), 3, "both are there");
         assert_eq!(first_cell(&answer), Some(retry.value(0)));
     });
@@ -206,8 +206,8 @@ fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
 /// Returns the reported outcome of a commit, and how many times its entry exists, if its answer is lost and `commits`
 /// further ones follow.
 async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
-    let theatre = ScriptedScenario::open().await;
-    let machine = theatre.machine("a", Suspension::NoClockStops);
+    let scenario = ScriptedScenario::open().await;
+    let machine = scenario.machine("a", Suspension::NoClockStops);
     let (frozen, thawed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let scene = {
         let (frozen, thawed) = (Arc::clone(&frozen), Arc::clone(&thawed));
@@ -219,11 +219,11 @@ async fn commit_followed_by(commits: u64) -> (ReportedOutcome, usize) {
             }) as _
         }
     };
-    let a = theatre.scripted(
+    let a = scenario.scripted(
         &machine,
         once(InterceptionPoint::After, Operation::Put, "ledger", scene),
     );
-    let b = theatre.instance("b");
+    let b = scenario.instance("b");
     let (outcome, ()) = futures::join!(
         commit_entry(&a, None, 0, DuplicateEntryMode::Append),
         async {
@@ -258,16 +258,16 @@ fn a_commit_followed_by_more_than_64_others_is_unknown_and_not_applied_again() {
 #[test]
 fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let machine = theatre.machine("a", Suspension::MonotonicClockStops);
+        let scenario = ScriptedScenario::open().await;
+        let machine = scenario.machine("a", Suspension::MonotonicClockStops);
         let scene = once(
             InterceptionPoint::After,
             Operation::Put,
             "tail/",
             freeze(&machine, 11),
         );
-        let a = theatre.scripted(&machine, scene);
-        let doubtful = theatre.write(&a, &theatre.content(), None).await.unwrap_err();
+        let a = scenario.scripted(&machine, scene);
+        let doubtful = scenario.write(&a, &scenario.content(), None).await.unwrap_err();
         assert!(
             matches!(
                 doubtful,
@@ -284,26 +284,26 @@ fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
 #[test]
 fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
     run(async {
-        let theatre = ScriptedScenario::open().await;
-        let machine = theatre.machine("a", Suspension::NoClockStops);
-        let a = theatre.start(&machine, InstanceOptions::healthy(theatre.rules));
-        theatre.write(&a, &theatre.content(), None).await.unwrap();
+        let scenario = ScriptedScenario::open().await;
+        let machine = scenario.machine("a", Suspension::NoClockStops);
+        let a = scenario.start(&machine, InstanceOptions::healthy(scenario.rules));
+        scenario.write(&a, &scenario.content(), None).await.unwrap();
         // A put is in flight for so long that the next request is stamped 6 s after its catalog was validated. The
         // catalog was validated 3 s before that request came.
-        theatre.sleep_until(2.9).await;
-        let (under_way, waiting) = (theatre.content(), theatre.content());
-        let administrator = theatre.instance("administrator");
+        scenario.sleep_until(2.9).await;
+        let (under_way, waiting) = (scenario.content(), scenario.content());
+        let administrator = scenario.instance("administrator");
         let (first, second, ()) = futures::join!(
             async {
                 machine.freeze(Duration::from_millis(3500));
-                theatre.write(&a, &under_way, None).await
+                scenario.write(&a, &under_way, None).await
             },
             async {
-                theatre.sleep(0.1).await;
-                theatre.write(&a, &waiting, None).await
+                scenario.sleep(0.1).await;
+                scenario.write(&a, &waiting, None).await
             },
             async {
-                theatre.sleep(1.1).await;
+                scenario.sleep(1.1).await;
                 let dropped =
                     administrator.catalog.delete_database(DATABASE_NAME, HardDelete::Never);
                 dropped.await.unwrap();
@@ -312,7 +312,7 @@ fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
         first.unwrap();
         second.unwrap();
         let [old, new] = [DATABASE, DatabaseId::new(2)]
-            .map(|database| theatre.world.truth.keys(&Key::tail_prefix(database)).len());
+            .map(|database| scenario.world.truth.keys(&Key::tail_prefix(database)).len());
         assert_eq!(
             (old, new),
             (2, 1),
