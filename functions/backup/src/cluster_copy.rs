@@ -376,8 +376,8 @@ fn check_not_ahead<T>(
 }
 
 async fn exists(bucket: &Bucket, key: &Key) -> Result<bool, CopyError> {
-    let found = keys(bucket, &key.to_string(), |found| found == key).await?;
-    Ok(!found.is_empty())
+    let listed = keys(bucket, &key.to_string(), |candidate| candidate == key).await?;
+    Ok(!listed.is_empty())
 }
 
 /// Lists the keys below a prefix that pass the filter, with object sizes.

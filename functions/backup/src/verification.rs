@@ -56,12 +56,15 @@ pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, Backup
         Err(BackupError::Format(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let held: BTreeSet<_> = root.databases().values().filter_map(|entry| entry.backup).collect();
+    let backups_of_copies: BTreeSet<_> =
+        root.databases().values().filter_map(|entry| entry.backup).collect();
     let register = match BackupStore::new(bucket).read().await {
         Ok((register, _)) if register.version > 0 => register,
         Ok(_) => {
             let message = "it is missing: the copies of the backup can't be restored by its name";
-            let lost = held.iter().map(|backup| BackupFinding::of_register(backup, message));
+            let lost = backups_of_copies
+                .iter()
+                .map(|backup| BackupFinding::of_register(backup, message));
             return Ok(lost.collect());
         }
         Err(BackupError::Format(error)) => {
@@ -76,15 +79,15 @@ pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, Backup
         .filter(|one| one.job.state.has_contents() && one.place.is_none());
     let lost = in_bucket.flat_map(|backup| {
         let copies = backup.databases.iter().filter(|one| {
-            let held =
+            let copy =
                 root.databases().get(&one.copy).filter(|entry| entry.backup == Some(backup.id));
-            let deletion = held.and_then(|entry| entry.deletion);
+            let deletion = copy.and_then(|entry| entry.deletion);
             deletion.is_none_or(|deletion| deletion.hard_delete_at.is_some())
         });
         copies.map(|one| BackupFinding {
             backup: backup.name.clone(),
             key: format!("db/{}/", one.copy),
-            message: format!("the copy of database {:?} is gone", one.name),
+            message: format!("the copy of database {:?} is missing", one.name),
         })
     });
     Ok(lost.collect())

@@ -13,7 +13,7 @@ use crate::{Finding, FindingKind, FsckError, fsck::DatabaseTarget, messages, tai
 /// Time after which a trigger has processed rows, if it runs at all.
 const TRIGGER_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// What was read of a database. A register that can't be decoded is `None`, one that does not exist has version 0.
+/// The registers of a database that were read. A register that can't be decoded is `None`, one that does not exist has version 0.
 pub(crate) struct DatabaseRegisters<'a> {
     pub(crate) manifest: Option<&'a VersionedValue<Manifest>>,
     pub(crate) catalog: Option<&'a VersionedValue<DatabaseCatalog>>,

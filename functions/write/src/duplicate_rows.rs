@@ -147,7 +147,7 @@ pub(crate) fn check(
     if check == DuplicateCheck::Off {
         return Ok(None);
     }
-    let mut found = None;
+    let mut first_duplicates = None;
     for table in &parsed.tables {
         let has_tags = catalog.table(&table.name).is_some_and(|table| table.view().tags() > 0);
         if has_tags || columns_of(table, ColumnType::Tag).next().is_some() {
@@ -163,9 +163,9 @@ pub(crate) fn check(
                 candidates: columns_of(table, ColumnType::String).map(str::to_owned).collect(),
             });
         }
-        found.get_or_insert(duplicates);
+        first_duplicates.get_or_insert(duplicates);
     }
-    Ok(found)
+    Ok(first_duplicates)
 }
 
 /// Logs rows that have replaced each other, unless another write was logged a moment ago.

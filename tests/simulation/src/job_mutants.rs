@@ -84,7 +84,7 @@ async fn write_and_flush(scenario: &ScriptedScenario, instance: &Instance) {
 }
 
 /// Merges and collects until nothing is left to collect.
-async fn settle(scenario: &ScriptedScenario, instance: &Instance) {
+async fn compact_all(scenario: &ScriptedScenario, instance: &Instance) {
     for _ in 0..5 {
         scenario.sleep(4_000.0).await;
         instance.flusher.flush(DATABASE).await.unwrap();
@@ -166,8 +166,8 @@ fn rows_are_stored_twice_if_a_claim_begins_before_the_segments_of_the_last_one_a
 #[test]
 fn rows_are_stored_twice_if_a_put_without_answer_counts_as_failed_and_is_repeated() {
     run(async {
-        let lying = Some(DisabledRule::UnknownOutcome);
-        let scenario = import_with_a_lost_answer(lying, false).await;
+        let weakness = Some(DisabledRule::UnknownOutcome);
+        let scenario = import_with_a_lost_answer(weakness, false).await;
         assert_breaks(&scenario, Invariant::ImportIsExact);
     });
 }
@@ -240,7 +240,7 @@ async fn collect_beside_a_backup(is_pinned: bool) -> ScriptedScenario {
             manifest["pins"] = Value::Array(Vec::new());
         });
     }
-    settle(&scenario, &scenario.instance("compactor")).await;
+    compact_all(&scenario, &scenario.instance("compactor")).await;
     scenario
 }
 
@@ -372,8 +372,8 @@ fn a_frozen_copy_that_replaces_a_newer_manifest_loses_rows() {
     });
 }
 
-/// Mends a damaged section from a backup at a place.
-async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
+/// Restores a damaged section from a backup at a place.
+async fn restore_damaged_section(weakness: Option<DisabledRule>) -> ScriptedScenario {
     let scenario = ScriptedScenario::open().await;
     let machine = scenario.machine("owner", Suspension::NoClockStops);
     let start = InstanceOptions {
@@ -400,9 +400,9 @@ async fn mend(weakness: Option<DisabledRule>) -> ScriptedScenario {
 #[test]
 fn a_damaged_copy_that_counts_as_intact_replaces_data() {
     run(async {
-        let scenario = mend(Some(DisabledRule::IntactCopies)).await;
+        let scenario = restore_damaged_section(Some(DisabledRule::IntactCopies)).await;
         assert_breaks(&scenario, Invariant::DataNeverChanges);
-        let scenario = mend(None).await;
+        let scenario = restore_damaged_section(None).await;
         assert_eq!(assert_keeps_all(&scenario).mended, 1);
         assert!(scenario.world.truth.heal().is_empty());
     });
@@ -422,7 +422,7 @@ async fn erase_and_report(exists: bool) -> ScriptedScenario {
     };
     erase(&owner, &erasure).await.unwrap();
     report_erasures(&owner, |_| exists).await;
-    settle(&scenario, &owner).await;
+    compact_all(&scenario, &owner).await;
     report_erasures(&owner, |_| true).await;
     scenario
 }

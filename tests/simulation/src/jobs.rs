@@ -143,7 +143,7 @@ async fn finish_copy(instance: &Instance) {
         is_whole |= copy(instance).await.is_some();
     }
     let options = FsckOptions {
-        // What was damaged when it was copied stays so in the copy.
+        // A copy of a damaged object is damaged, too.
         full: instance.world.truth.damages() == 0,
         ..FsckOptions::default()
     };

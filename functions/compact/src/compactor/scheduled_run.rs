@@ -76,10 +76,10 @@ impl Compactor {
     /// have copied only a part.
     async fn kept_databases(&self) -> Result<BTreeSet<DatabaseId>, CompactError> {
         let root = self.collector.catalog().root(Duration::ZERO).await?.value;
-        let kept = root.databases().iter().filter(|(database, entry)| {
+        let databases = root.databases().iter().filter(|(database, entry)| {
             !is_being_removed(entry.deletion) && !root.is_hidden_copy(**database)
         });
-        Ok(kept.map(|(database, _)| *database).collect())
+        Ok(databases.map(|(database, _)| *database).collect())
     }
 
     pub(super) fn is_due(&self, tail: TailSize, date: Option<StoreTime>) -> bool {

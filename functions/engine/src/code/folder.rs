@@ -111,13 +111,13 @@ impl FileFingerprint {
 /// # Errors
 /// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
 pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginSource, PluginCodeError> {
-    let found = entry_point(existing_below(folder, path)?)?;
-    if !fs::metadata(&found).map_err(failed)?.is_dir() {
-        let content = read_text(&found)?;
-        let name = found.file_name().unwrap_or_default().to_string_lossy();
+    let entry = entry_point(existing_below(folder, path)?)?;
+    if !fs::metadata(&entry).map_err(failed)?.is_dir() {
+        let content = read_text(&entry)?;
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
         return PluginSource::single(&name, content);
     }
-    read_files(&found, files_on_disk(&found)?, |_| true)
+    read_files(&entry, files_on_disk(&entry)?, |_| true)
 }
 
 /// Reads the folder of a plugin at a path below a folder, with all files that belong to the plugin.
@@ -128,15 +128,15 @@ pub(super) fn read_whole(
     folder: &Path,
     path: &PluginPath,
 ) -> Result<PluginSource, PluginCodeError> {
-    let found = existing_below(folder, path)?;
-    let Some(manifest) = manifest_in(&found)? else {
+    let plugin = existing_below(folder, path)?;
+    let Some(manifest) = manifest_in(&plugin)? else {
         let name = path.as_str();
         return Err(PluginCodeError::Invalid(format!(
             "'{name}' has no {MANIFEST}"
         )));
     };
     let belongs = |path: &str| !manifest.excludes(path);
-    read_files(&found, list_files(&found, |_| true)?, belongs)
+    read_files(&plugin, list_files(&plugin, |_| true)?, belongs)
 }
 
 /// Lists the plugins of a checkout by path: its folders with a manifest, and those of its folders.

@@ -150,12 +150,12 @@ fn check_version(
     plugin: &PluginManifest,
     needed: &PluginDependency,
 ) -> Result<(), PluginCodeError> {
-    let (found, version) = (&plugin.plugin, &needed.version);
-    if found.name.is_same_as(&needed.name) && version.matches(&found.version) {
+    let (available, version) = (&plugin.plugin, &needed.version);
+    if available.name.is_same_as(&needed.name) && version.matches(&available.version) {
         return Ok(());
     }
     Err(PluginCodeError::Invalid(format!(
         "plugin {} {version} is needed, not {} {}",
-        needed.name, found.name, found.version
+        needed.name, available.name, available.version
     )))
 }

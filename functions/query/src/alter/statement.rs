@@ -123,7 +123,7 @@ fn name(parser: &mut Parser<'_>) -> Result<String, ParserError> {
 
 /// Parses the type of a column: a name of InfluxDB 3's API, or the common one of SQL.
 fn column_type(parser: &mut Parser<'_>) -> Result<ColumnType, ParserError> {
-    let found = parser.peek_token();
+    let token = parser.peek_token();
     let word = parser.parse_identifier()?.value.to_ascii_lowercase();
     Ok(match word.as_str() {
         "tag" => ColumnType::Tag,
@@ -133,7 +133,7 @@ fn column_type(parser: &mut Parser<'_>) -> Result<ColumnType, ParserError> {
         "utf8" | "varchar" | "text" | "string" => ColumnType::String,
         "bool" | "boolean" => ColumnType::Boolean,
         _ => {
-            return parser.expected("tag, float64, int64, uint64, utf8 or bool", found);
+            return parser.expected("tag, float64, int64, uint64, utf8 or bool", token);
         }
     })
 }

@@ -40,8 +40,8 @@ pub(super) async fn resolve(
 /// Returns the database of a bucket.
 async fn find(engine: &QueryEngine, caller: &Caller, bucket: &str) -> Result<DatabaseId, ApiError> {
     let name = database_name(engine, bucket).await.map_err(refusal)?;
-    let found = engine.resolve_for_read(caller, &name).await;
-    found.map_err(|error| bucket_refusal(bucket, error))
+    let database = engine.resolve_for_read(caller, &name).await;
+    database.map_err(|error| bucket_refusal(bucket, error))
 }
 
 /// Returns the name of the database of a bucket: that of the bucket, that before the name of the policy `autogen`, or that

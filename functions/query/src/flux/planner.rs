@@ -60,8 +60,8 @@ impl Planner for TablesPlanner {
         *self.layouts.lock().unwrap_or_else(PoisonError::into_inner) = layouts;
         let is_wanted =
             |layout: &TableLayout| self.wanted.as_ref().is_none_or(|wanted| wanted == layout);
-        let found = plans.into_iter().find(|plan| is_wanted(&plan.layout));
-        Ok(match found {
+        let plan_of_table = plans.into_iter().find(|plan| is_wanted(&plan.layout));
+        Ok(match plan_of_table {
             Some(tables) => PlannedStatement::Query(state, tables.plan),
             // The result has no tables, or none with these columns since its first plan.
             None => PlannedStatement::Rows(RecordBatch::new_empty(Arc::new(Schema::empty()))),

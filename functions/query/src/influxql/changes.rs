@@ -84,8 +84,8 @@ impl ChangeExecutor<'_> {
     /// Makes a retention policy the default one of a database.
     async fn set_default(&self, database: &str, policy: &str) -> ChangeResult {
         let catalog = self.engine.catalog();
-        let found = catalog.database_by_name(database, Duration::ZERO).await?;
-        let id = found.ok_or_else(|| QueryError::DatabaseNotFound(database.to_owned()))?;
+        let known = catalog.database_by_name(database, Duration::ZERO).await?;
+        let id = known.ok_or_else(|| QueryError::DatabaseNotFound(database.to_owned()))?;
         Ok(catalog.set_default_policy(id, Some(policy)).await?)
     }
 

@@ -174,8 +174,8 @@ impl InfluxqlSession {
 
     async fn find_user(&self, name: &str) -> Result<(UserId, UserEntry), InfluxqlError> {
         let root = self.seen.root(self.engine.catalog()).await?;
-        let found = root.user_by_name(name).map(|(id, entry)| (id, entry.clone()));
-        found.ok_or_else(|| InfluxqlError::Invalid("user not found".to_owned()))
+        let user = root.user_by_name(name).map(|(id, entry)| (id, entry.clone()));
+        user.ok_or_else(|| InfluxqlError::Invalid("user not found".to_owned()))
     }
 
     /// Answers `SHOW USERS`.

@@ -305,7 +305,7 @@ async fn find_or_create_table(
     let current = catalog.database(database, Duration::ZERO).await?;
     let existing = current.value.table(name).map(Arc::clone);
     let is_new = existing.is_none();
-    let found = match existing {
+    let table = match existing {
         Some(existing) => existing,
         None => {
             let permission = TablePermission::Write;
@@ -324,7 +324,7 @@ async fn find_or_create_table(
         }
     };
     for field in summary.schema.fields() {
-        let Some(column) = found.column(field.name()) else {
+        let Some(column) = table.column(field.name()) else {
             continue;
         };
         let is_tag = tags.contains(field.name());
@@ -339,7 +339,7 @@ async fn find_or_create_table(
             )));
         }
     }
-    Ok((found, is_new))
+    Ok((table, is_new))
 }
 
 /// Returns whether InfluxDB marked the types of the columns.

@@ -49,10 +49,10 @@ pub(crate) fn unite(span: Span, mut branches: Vec<Branch>) -> Result<Option<Bran
     );
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
-        let found: Vec<Option<&Column>> =
+        let inputs: Vec<Option<&Column>> =
             branches.iter().map(|branch| branch.column(&name)).collect();
-        let Some(common) = common_column(&name, &found) else {
-            let mut kinds = found.iter().flatten().map(|column| flux_name(column.kind));
+        let Some(common) = common_column(&name, &inputs) else {
+            let mut kinds = inputs.iter().flatten().map(|column| flux_name(column.kind));
             let one = kinds.next().unwrap_or_default();
             let other = kinds.find(|kind| *kind != one).unwrap_or_default();
             let text = format!(

@@ -92,16 +92,16 @@ impl BucketSeries<'_> {
     fn branches(&self, by_field: bool) -> Result<Vec<Branch>> {
         let mut tables: Vec<&Arc<Table>> = self.context.snapshot.catalog.value.tables().collect();
         tables.sort_unstable_by(|one, other| one.name().cmp(other.name()));
-        let mut asked = Vec::new();
+        let mut measurements = Vec::new();
         for condition in &self.conditions {
-            add_measurements(condition, &mut asked);
+            add_measurements(condition, &mut measurements);
         }
         let mut branches = Vec::new();
         for table in tables {
-            let by_asked_name = asked.iter().copied().find(|name| table.is_named(name));
+            let requested_name = measurements.iter().copied().find(|name| table.is_named(name));
             let series = TableSeries {
                 table,
-                measurement: by_asked_name.unwrap_or(table.name()),
+                measurement: requested_name.unwrap_or(table.name()),
             };
             let of_all = match self.selection(series, None)? {
                 Selection::None => continue,

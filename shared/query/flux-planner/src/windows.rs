@@ -48,7 +48,7 @@ impl StepPlanner<'_> {
         };
         let is_time = |column: &&Column| [START, STOP, TIME].contains(&column.name.as_str());
         let others = columns.iter().filter(|column| !is_time(column));
-        let kept: Vec<NewColumn> = others.map(NewColumn::unchanged).collect();
+        let unchanged: Vec<NewColumn> = others.map(NewColumn::unchanged).collect();
         let times = [
             Column::of_time(START, range.0),
             Column::of_time(STOP, range.1),
@@ -58,7 +58,7 @@ impl StepPlanner<'_> {
             column: Column::new(TIME, ColumnType::Time),
             expr: Some(window_time(spec, range)?),
         });
-        all.extend(kept);
+        all.extend(unchanged);
         let mut key = branch.key.clone();
         key.retain(|name| name != TIME);
         for name in [START, STOP] {

@@ -173,5 +173,5 @@ impl BinaryOperator {
     ];
 
     /// The highest precedence.
-    pub(crate) const TIGHTEST: u8 = 4;
+    pub(crate) const MAX_PRECEDENCE: u8 = 4;
 }

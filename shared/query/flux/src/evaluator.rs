@@ -270,8 +270,8 @@ impl Evaluator {
                 name: name.to_owned(),
             })),
             Value::Record(properties) => {
-                let found = properties.into_iter().find(|(other, _)| other == name);
-                found.map(|(_, value)| value).ok_or_else(|| {
+                let property = properties.into_iter().find(|(other, _)| other == name);
+                property.map(|(_, value)| value).ok_or_else(|| {
                     FluxError::new(span, format!("the record has no property \"{name}\""))
                 })
             }

@@ -46,7 +46,7 @@ fn option(assignment: &Json) -> Option<Statement> {
     })
 }
 
-/// Returns an expression; `None` if it is none that clients send. Integers and times are strings.
+/// Returns an expression; `None` if clients do not send such an expression. Integers and times are strings.
 fn expr(node: &Json) -> Option<Expr> {
     let value = || node.get("value");
     let text = || value()?.as_str();

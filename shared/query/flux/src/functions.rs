@@ -183,7 +183,7 @@ pub(crate) fn unsupported(name: &BuiltinName, span: Span) -> FluxError {
     FluxError::new(span, text)
 }
 
-/// What a function of the subset takes.
+/// The input of a function of the subset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FunctionKind {
     /// Arguments only.

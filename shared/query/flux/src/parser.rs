@@ -54,11 +54,11 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn statement(&mut self) -> Result<Option<Statement>, FluxError> {
         let span = self.current.span;
-        if self.eat_word("package")? {
+        if self.consume_word("package")? {
             self.name()?;
             return Ok(None);
         }
-        if self.eat_word("import")? {
+        if self.consume_word("import")? {
             let alias = match &self.current.token {
                 Token::Word(_) => Some(self.name()?),
                 _ => None,
@@ -73,9 +73,9 @@ impl<'a> Parser<'a> {
                 return Err(FluxError::new(span, text));
             }
         }
-        let is_option = self.eat_word("option")?;
+        let is_option = self.consume_word("option")?;
         let target = self.expression()?;
-        if !self.eat("=")? {
+        if !self.consume("=")? {
             return if is_option {
                 Err(self.unexpected("\"=\""))
             } else {
@@ -101,7 +101,7 @@ impl<'a> Parser<'a> {
     fn expression(&mut self) -> Result<Expr, FluxError> {
         self.nested(|parser| {
             let start = parser.current.span;
-            if !parser.eat_word("if")? {
+            if !parser.consume_word("if")? {
                 return parser.disjunction();
             }
             let test = Box::new(parser.expression()?);
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
     fn disjunction(&mut self) -> Result<Expr, FluxError> {
         let start = self.current.span;
         let mut operands = vec![self.conjunction()?];
-        while self.eat_word("or")? {
+        while self.consume_word("or")? {
             self.ors += 1;
             self.check_count(self.ors, MAX_ORS, "or")?;
             operands.push(self.conjunction()?);
@@ -134,7 +134,7 @@ impl<'a> Parser<'a> {
     fn conjunction(&mut self) -> Result<Expr, FluxError> {
         let start = self.current.span;
         let mut operands = vec![self.negation()?];
-        while self.eat_word("and")? {
+        while self.consume_word("and")? {
             self.ands += 1;
             self.check_count(self.ands, MAX_ANDS, "and")?;
             operands.push(self.negation()?);
@@ -159,11 +159,11 @@ impl<'a> Parser<'a> {
 
     fn negation(&mut self) -> Result<Expr, FluxError> {
         let start = self.current.span;
-        if self.eat_word("not")? {
+        if self.consume_word("not")? {
             let operand = self.nested(Self::negation)?;
             return self.node(start, ExprKind::Not(Box::new(operand)));
         }
-        if self.eat_word("exists")? {
+        if self.consume_word("exists")? {
             let operand = self.nested(Self::negation)?;
             return self.node(start, ExprKind::Exists(Box::new(operand)));
         }
@@ -172,7 +172,7 @@ impl<'a> Parser<'a> {
 
     /// Parses operators of at least this precedence.
     fn binary(&mut self, precedence: u8) -> Result<Expr, FluxError> {
-        if precedence > BinaryOperator::TIGHTEST {
+        if precedence > BinaryOperator::MAX_PRECEDENCE {
             return self.unary();
         }
         let start = self.current.span;
@@ -195,19 +195,19 @@ impl<'a> Parser<'a> {
             return None;
         };
         let mut all = BinaryOperator::ALL.into_iter();
-        let found = all.find(|(other, _, of)| *other == symbol && *of == precedence)?;
-        Some(found.1)
+        let operator = all.find(|(other, _, of)| *other == symbol && *of == precedence)?;
+        Some(operator.1)
     }
 
     fn unary(&mut self) -> Result<Expr, FluxError> {
         let start = self.current.span;
-        if self.eat("-")? {
+        if self.consume("-")? {
             let operand = self.nested(Self::unary)?;
             return self.node(start, ExprKind::Negate(Box::new(operand)));
         }
         let source = self.postfix()?;
         let mut calls = Vec::new();
-        while self.eat("|>")? {
+        while self.consume("|>")? {
             let call = self.postfix()?;
             if !matches!(call.kind, ExprKind::Call { .. }) {
                 return Err(FluxError::new(call.span, "expected a call after |>"));
@@ -225,12 +225,12 @@ impl<'a> Parser<'a> {
         let start = self.current.span;
         let mut expr = self.primary()?;
         loop {
-            let kind = if self.eat(".")? {
+            let kind = if self.consume(".")? {
                 ExprKind::Member {
                     object: Box::new(expr),
                     name: self.name()?,
                 }
-            } else if self.eat("[")? {
+            } else if self.consume("[")? {
                 let index = self.expression()?;
                 self.expect("]")?;
                 let ExprKind::Text(name) = index.kind else {
@@ -239,7 +239,7 @@ impl<'a> Parser<'a> {
                 };
                 let object = Box::new(expr);
                 ExprKind::Member { object, name }
-            } else if self.eat("(")? {
+            } else if self.consume("(")? {
                 let arguments = self.properties(")")?;
                 let callee = Box::new(expr);
                 ExprKind::Call { callee, arguments }
@@ -291,7 +291,7 @@ impl<'a> Parser<'a> {
             return Ok(inner);
         }
         let mut parameters = Vec::new();
-        while !self.eat(")")? {
+        while !self.consume(")")? {
             let span = self.current.span;
             parameters.push(self.name()?);
             if self.is("=") {
@@ -336,7 +336,7 @@ impl<'a> Parser<'a> {
         let start = self.current.span;
         self.advance()?;
         let mut elements = Vec::new();
-        while !self.eat("]")? {
+        while !self.consume("]")? {
             if self.is(":") {
                 let text = "dictionaries are not supported";
                 return Err(FluxError::new(self.current.span, text));
@@ -370,11 +370,11 @@ impl<'a> Parser<'a> {
     /// Parses named expressions until a closing symbol. A name alone stands for the variable with this name.
     fn properties(&mut self, end: &'static str) -> Result<Vec<(String, Expr)>, FluxError> {
         let mut properties = Vec::new();
-        while !self.eat(end)? {
+        while !self.consume(end)? {
             let span = self.current.span;
             let is_text = matches!(self.current.token, Token::Text(_));
             let name = if is_text { self.text()? } else { self.name()? };
-            let value = if self.eat(":")? {
+            let value = if self.consume(":")? {
                 self.expression()?
             } else {
                 Expr::new(span, ExprKind::Identifier(name.clone()))?
@@ -427,7 +427,7 @@ impl<'a> Parser<'a> {
         self.current.token == Token::Symbol(symbol)
     }
 
-    fn eat(&mut self, symbol: &'static str) -> Result<bool, FluxError> {
+    fn consume(&mut self, symbol: &'static str) -> Result<bool, FluxError> {
         let is_next = self.is(symbol);
         if is_next {
             self.advance()?;
@@ -436,7 +436,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, symbol: &'static str) -> Result<(), FluxError> {
-        if self.eat(symbol)? {
+        if self.consume(symbol)? {
             Ok(())
         } else {
             Err(self.unexpected(&format!("\"{symbol}\"")))
@@ -447,7 +447,7 @@ impl<'a> Parser<'a> {
         matches!(self.current.token, Token::Word(current) if current == word)
     }
 
-    fn eat_word(&mut self, word: &str) -> Result<bool, FluxError> {
+    fn consume_word(&mut self, word: &str) -> Result<bool, FluxError> {
         let is_next = self.is_word(word);
         if is_next {
             self.advance()?;
@@ -456,7 +456,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_word(&mut self, word: &str) -> Result<(), FluxError> {
-        if self.eat_word(word)? {
+        if self.consume_word(word)? {
             Ok(())
         } else {
             Err(self.unexpected(&format!("\"{word}\"")))

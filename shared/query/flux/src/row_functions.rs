@@ -197,8 +197,8 @@ impl Evaluator {
         row: Parameter<'_>,
     ) -> Result<RowExprKind, FluxError> {
         let named = |wanted: &str| {
-            let mut found = arguments.iter().filter(|(other, _)| other == wanted);
-            found.next().map(|(_, value)| value)
+            let mut matching = arguments.iter().filter(|(other, _)| other == wanted);
+            matching.next().map(|(_, value)| value)
         };
         let wrong = |expected: &str| FluxError::new(span, format!("{name}() takes {expected}"));
         match function {

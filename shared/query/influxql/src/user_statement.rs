@@ -45,7 +45,7 @@ pub struct UserPrivilege {
     pub user: String,
 }
 
-/// What a user may do.
+/// The actions that a user may perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
     /// `READ`

@@ -12,7 +12,7 @@ pub struct SchemaLimits {
     pub max_columns_per_table: Option<usize>,
     /// Maximum number of tags; `None` is no limit.
     pub max_tags_per_table: Option<usize>,
-    /// What may be created.
+    /// The tables and columns that may be created.
     pub auto_create: AutoCreate,
 }
 

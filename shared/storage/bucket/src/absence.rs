@@ -1,4 +1,4 @@
-//! What it means that an object is missing: it was not needed so far, or it is lost.
+//! The meaning of a missing object: it was not needed so far, or it is lost.
 //!
 //! A register that is missing looks like one that was never created. A process that took a lost register for a new one
 //! would give out ids again, and answer without the rows that the register names. [`Key::absence`] states for each kind of
@@ -25,7 +25,7 @@ pub enum AbsencePolicy {
     Recorded,
     /// It is lost if a register names it.
     Named,
-    /// What it describes begins again: no row and no id depends on it.
+    /// It is created again when it is needed: no row and no id depends on it.
     Restarted,
     /// No object tells that it has existed. The store must not lose it.
     Unnoticed,
@@ -175,8 +175,11 @@ mod tests {
             assert_eq!(bucket.find_dependent(&register).await.unwrap(), None);
             let put = crate::Store::put(&*store, &other, Bytes::new(), PutMode::Create);
             put.await.unwrap();
-            let found = bucket.find_dependent(&register).await.unwrap();
-            assert_eq!(found.map(|key| key.to_string()), is_proof.then_some(other));
+            let dependent = bucket.find_dependent(&register).await.unwrap();
+            assert_eq!(
+                dependent.map(|key| key.to_string()),
+                is_proof.then_some(other)
+            );
         }
     }
 }

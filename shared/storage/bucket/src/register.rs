@@ -396,8 +396,8 @@ impl<T: RegisterValue> Register<T> {
                     ChangeStep::Keep => return Ok(CommitEnd::Decided(base)),
                     ChangeStep::Refuse if fresh => return Ok(CommitEnd::Decided(base)),
                     ChangeStep::Refuse => {
-                        let found = self.read(Some(&base)).await?;
-                        base = self.successor(&base, found)?;
+                        let current = self.read(Some(&base)).await?;
+                        base = self.successor(&base, current)?;
                         fresh = true;
                         continue;
                     }

@@ -248,14 +248,14 @@ impl DatabaseCatalog {
         limits: &CatalogLimits,
     ) -> Result<String, CatalogError> {
         let id = self.table(table).map(|table| table.id());
-        let found =
+        let changed =
             id.and_then(|id| self.tables.get_mut(&id)).map(Arc::make_mut).ok_or_else(|| {
                 CatalogError::NotFound {
                     name: table.to_owned(),
                 }
             })?;
-        if found.add_column(column, column_type, limits)? {
-            Ok(found.name().to_owned())
+        if changed.add_column(column, column_type, limits)? {
+            Ok(changed.name().to_owned())
         } else {
             let name = column.to_owned();
             Err(CatalogError::AlreadyExists { name })

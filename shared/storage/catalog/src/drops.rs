@@ -376,7 +376,7 @@ mod tests {
         let other = catalog.undelete_database_if("own", Some("new"), both);
         assert_eq!(other.await.unwrap(), (id, "new".to_owned()));
         catalog.delete_database("new", hard_delete).await.unwrap();
-        // Who may read `mine` may read `mine/own`.
+        // A permission to read `mine` includes `mine/own`.
         for name in ["mine/own", "theirs"] {
             catalog.get_or_create_database("theirs/week", ANY_AGE).await.unwrap();
             let policy = catalog.undelete_database_if("new", Some(name), both).await;

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What writes to a database may create. It restricts neither the creation of a table by a request of its own nor the
-/// columns of a table that the same write creates.
+/// The tables and columns that writes to a database may create. It restricts neither the creation of a table by a request of
+/// its own nor the columns of a table that the same write creates.
 ///
 /// # Examples
 ///

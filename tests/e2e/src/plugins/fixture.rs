@@ -256,7 +256,7 @@ pub(super) fn eventually<T: PartialEq + Debug>(
 }
 
 /// Builds the package `leaves`, which pip can install without a network.
-const MAKE_A_WHEEL: &str = r#"
+const BUILD_WHEEL: &str = r#"
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel:
     wheel.writestr("leaves.py", "COUNT = 7\n")
@@ -267,7 +267,7 @@ with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel
 
 /// Builds the package `leaves` 1.0 in a folder, and returns its path.
 pub(super) fn make_wheel(folder: &Path) -> PathBuf {
-    let made = Command::new("python3").args(["-c", MAKE_A_WHEEL]).arg(folder).status();
+    let made = Command::new("python3").args(["-c", BUILD_WHEEL]).arg(folder).status();
     assert!(made.unwrap().success());
     folder.join("leaves-1.0-py3-none-any.whl")
 }

@@ -180,7 +180,7 @@ impl SimulationOracle {
         last: i64,
     ) -> Result<(), (Invariant, String)> {
         let is_flush = step.value.low_water_mark > step.before.mark();
-        // What has expired in a source is not in a copy.
+        // A copy lacks the rows that have expired in the source.
         let known = self.databases.get(&step.database).filter(|_| step.version == 1);
         let source = known.and_then(|known| known.source);
         let due = [Some(step.database), source]

@@ -47,7 +47,7 @@ impl SimulationOracle {
             .map(|section| (section.key(database).to_string(), section.offset))
             .collect();
         let prefix = Key::data_prefix(database);
-        let left: Vec<_> = self
+        let remaining: Vec<_> = self
             .sections
             .iter()
             .filter(|(place, section)| {
@@ -66,10 +66,11 @@ impl SimulationOracle {
             })
             .map(|(place, _)| place.clone())
             .collect();
-        let is_wrong = !left.is_empty() && !self.removed.contains(&database);
+        let is_wrong = !remaining.is_empty() && !self.removed.contains(&database);
         self.counts.erasures += 1;
         if is_wrong {
-            let text = format!("{delete:?} is reported as completed, but {left:?} have its rows");
+            let text =
+                format!("{delete:?} is reported as completed, but {remaining:?} have its rows");
             self.fail(Invariant::ErasureIsComplete, text);
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn is_forecast(name: &str) -> bool {
     matches!(name, "holt_winters" | "holt_winters_with_fit")
 }
 
-/// What a forecast is of.
+/// The extent of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Forecast {
     /// The time between two values, in nanoseconds, at least 1.
@@ -43,8 +43,10 @@ impl Forecast {
             return Ok(None);
         }
         let [_, second, third] = call.args.as_slice() else {
-            let given = call.args.len();
-            return plan_err!("invalid number of arguments for {name}, expected 3, got {given}");
+            let argument_count = call.args.len();
+            return plan_err!(
+                "invalid number of arguments for {name}, expected 3, got {argument_count}"
+            );
         };
         let Ast::Literal(Literal::Integer(given_count)) = second else {
             return plan_err!("expected integer argument as second arg in {name}");
@@ -152,9 +154,9 @@ impl Series {
         let mut best: Option<(f64, Vec<f64>)> = None;
         for start in 0..16_u8 {
             let parameters = self.first_parameters(start, season);
-            let found = nelder_mead::minimum(self, &parameters, EPSILON).await;
-            if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
-                best = Some(found);
+            let minimum = nelder_mead::minimum(self, &parameters, EPSILON).await;
+            if best.as_ref().is_none_or(|(least, _)| minimum.0 < *least) {
+                best = Some(minimum);
             }
         }
         best.map(|(_, parameters)| parameters).unwrap_or_default()

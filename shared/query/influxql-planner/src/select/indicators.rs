@@ -118,10 +118,10 @@ impl Indicator {
             return Ok(None);
         };
         let most = if kind.warmups().is_empty() { 3 } else { 4 };
-        let given = call.args.len();
-        if !(2..=most).contains(&given) {
+        let argument_count = call.args.len();
+        if !(2..=most).contains(&argument_count) {
             return plan_err!(
-                "invalid number of arguments for {name}, expected at least 2 but no more than {most}, got {given}"
+                "invalid number of arguments for {name}, expected at least 2 but no more than {most}, got {argument_count}"
             );
         }
         let integer = |index: usize| match call.args.get(index) {

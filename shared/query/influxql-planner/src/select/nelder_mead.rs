@@ -102,10 +102,10 @@ impl Simplex {
 
     /// Halves the distance of each vertex to one of them. The values are still those of before.
     fn shrink_to(&mut self, least: usize) {
-        let kept = self.parameters(least);
+        let center = self.parameters(least);
         for (index, vertex) in self.0.iter_mut().enumerate() {
             if index != least {
-                for (parameter, end) in vertex.parameters.iter_mut().zip(&kept) {
+                for (parameter, end) in vertex.parameters.iter_mut().zip(&center) {
                     *parameter = end + (*parameter - end) / 2.0;
                 }
             }

@@ -177,7 +177,7 @@ impl Step {
     }
 }
 
-/// What a function returns for a value, as text.
+/// Returns the result of a function for a value, as text.
 type Expected = fn(&Value) -> Option<String>;
 
 /// The functions, with the text of their results for a value.

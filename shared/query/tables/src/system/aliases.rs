@@ -64,7 +64,7 @@ impl SystemTableSource for AliasesSource {
     /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database that passes the filters.
     async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
         let root = self.catalog.root(Duration::ZERO).await.map_err(external)?;
-        let mut found = match self.database {
+        let mut live_databases = match self.database {
             None => {
                 let wanted = NameFilter::new(DATABASE_NAME, filters);
                 databases(&self.catalog, &root.value, &wanted).await?
@@ -79,8 +79,9 @@ impl SystemTableSource for AliasesSource {
                 with_catalog.into_iter().collect()
             }
         };
-        found.retain(|database| database.entry.deletion.is_none());
-        let mut aliases: Vec<AliasRow<'_>> = found.iter().flat_map(AliasRow::of_database).collect();
+        live_databases.retain(|database| database.entry.deletion.is_none());
+        let mut aliases: Vec<AliasRow<'_>> =
+            live_databases.iter().flat_map(AliasRow::of_database).collect();
         aliases.sort_by_key(|row| (row.database, row.table, row.alias));
         rows(&aliases)
     }

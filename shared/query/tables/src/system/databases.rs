@@ -24,7 +24,7 @@ struct DatabaseRow {
     name: String,
     retention: Option<Duration>,
     deletion: Option<Deletion>,
-    /// `None`: nobody writes to the database.
+    /// `None`: the database accepts no writes.
     auto_create: Option<AutoCreate>,
 }
 

@@ -39,7 +39,7 @@ pub struct TableRows {
 /// The number of rows that a column counts for besides its values.
 pub const ROWS_PER_COLUMN: usize = 32;
 
-/// What happens to a name that a line repeats.
+/// The treatment of a name that a line repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RepeatedNames {
     /// The line is refused.

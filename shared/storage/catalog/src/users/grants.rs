@@ -66,8 +66,8 @@ impl Catalog {
             let now = self.now()?;
             let entry = root.changeable_user(user, UserAction::Update, by, now)?;
             let own = root.caller_permissions(by, now)?.permissions;
-            let found = root.database(database);
-            let id = found.ok_or_else(|| missing_database(database.to_owned(), &own))?;
+            let known = root.database(database);
+            let id = known.ok_or_else(|| missing_database(database.to_owned(), &own))?;
             let needed = Permissions::Of(vec![of_database(id, wanted.clone())]);
             root.check_role_change(UserAction::Update, &needed, by, now)?;
             let mut permissions = root.grants(&entry);
@@ -179,20 +179,20 @@ fn of_database(id: DatabaseId, actions: BTreeSet<DatabaseAction>) -> Permission 
 
 /// Removes a database from permissions. Returns the actions on it that they allowed.
 fn take(permissions: &mut Vec<Permission>, id: DatabaseId) -> BTreeSet<DatabaseAction> {
-    let mut taken = BTreeSet::new();
+    let mut removed = BTreeSet::new();
     permissions.retain_mut(|permission| match permission {
         Permission::Database {
             databases: ResourceSet::Of(ids),
             actions,
         } => {
             if ids.remove(&id) {
-                taken.extend(actions.iter().copied());
+                removed.extend(actions.iter().copied());
             }
             !ids.is_empty()
         }
         _ => true,
     });
-    taken
+    removed
 }
 
 /// Adds actions on a database to permissions.

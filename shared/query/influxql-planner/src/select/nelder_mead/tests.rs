@@ -1,9 +1,9 @@
 use super::{Objective, minimum};
 
 /// Rosenbrock's function of parameters that are rounded to five digits. Its minimum is 0, at (1, 1).
-struct Valley;
+struct Rosenbrock;
 
-impl Objective for Valley {
+impl Objective for Rosenbrock {
     fn value(&self, parameters: &mut [f64]) -> f64 {
         for parameter in parameters.iter_mut() {
             *parameter = (*parameter * 1e5).round() / 1e5;
@@ -14,9 +14,9 @@ impl Objective for Valley {
 }
 
 /// A function without a value.
-struct Nothing;
+struct NoValue;
 
-impl Objective for Nothing {
+impl Objective for NoValue {
     fn value(&self, _parameters: &mut [f64]) -> f64 {
         f64::NAN
     }
@@ -24,7 +24,7 @@ impl Objective for Nothing {
 
 #[tokio::test]
 async fn the_minimum_of_a_curved_valley_is_found() {
-    let (least, parameters) = minimum(&Valley, &[-1.2, 1.0], 1e-5).await;
+    let (least, parameters) = minimum(&Rosenbrock, &[-1.2, 1.0], 1e-5).await;
     assert!(least < 1e-5, "{least}");
     assert_eq!(parameters.len(), 2);
     for parameter in parameters {
@@ -34,7 +34,7 @@ async fn the_minimum_of_a_curved_valley_is_found() {
 
 #[tokio::test]
 async fn a_search_without_values_ends() {
-    let (least, parameters) = minimum(&Nothing, &[1.0, 2.0, 3.0], 1e-5).await;
+    let (least, parameters) = minimum(&NoValue, &[1.0, 2.0, 3.0], 1e-5).await;
     assert!(least.is_nan());
     assert_eq!(parameters.len(), 3);
 }
