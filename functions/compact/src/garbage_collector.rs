@@ -27,6 +27,7 @@ use crate::{
     caches::{has_had_caches, sweep},
     engine_objects::{self, LastCodeScan},
     iceberg::EndedPublications,
+    listed_objects::ListedObjects,
     listing::{ListingPage, ListingPages, delete},
     trigger_progress::{SegmentDisposition, TriggerProgress},
 };
@@ -407,19 +408,25 @@ impl GarbageCollector {
         manifest: VersionedValue<Manifest>,
         ended_publications: BTreeSet<(TableId, u64)>,
     ) -> Result<CollectionReport, CompactError> {
-        let candidates = self.old_objects(database, &manifest.value).await?;
+        let listed = ListedObjects::list(
+            &self.bucket,
+            database,
+            &manifest.value,
+            self.settings.orphan_age,
+        )
+        .await?;
         let value = &manifest.value;
         let has_pending = value.pending_deletes().next().is_some();
         let is_clean = value.condemned.is_empty()
             && value.pins.is_empty()
             && ended_publications.is_empty()
             && !has_pending;
-        if candidates.is_empty() && is_clean {
+        if listed.old.is_empty() && is_clean {
             return Ok(CollectionReport::default());
         }
         let referenced = self.manifests.referenced_objects(database, value).await?;
         let orphans: BTreeSet<_> =
-            candidates.into_iter().filter(|object| !referenced.names(*object)).collect();
+            listed.old.into_iter().filter(|object| !referenced.names(*object)).collect();
         let deletable = referenced.deletable();
         let mut collected = CollectionReport {
             objects: deletable.len(),
@@ -445,44 +452,12 @@ impl GarbageCollector {
             referenced,
             deleted: deletable,
             orphans,
+            bundle_sizes: listed.bundle_sizes,
             time_travel: self.settings.time_travel,
             ended_publications,
         };
         self.manifests.commit_collection(database, manifest, &collection).await?;
         Ok(collected)
-    }
-
-    /// Returns the objects of a database that are old enough to be orphans and that the register itself does not
-    /// reference. Its pages may still reference them.
-    async fn old_objects(
-        &self,
-        database: DatabaseId,
-        manifest: &Manifest,
-    ) -> Result<BTreeSet<ObjectName>, CompactError> {
-        let inline: BTreeSet<_> = manifest
-            .sections
-            .iter()
-            .map(|section| section.object_name())
-            .chain(manifest.pages.iter().map(|page| ObjectName::Page(page.object)))
-            .collect();
-        let mut found = BTreeSet::new();
-        let prefix = Key::data_prefix(database);
-        let mut pages = ListingPages::new(&self.bucket, &prefix);
-        while let Some(page) = pages.next().await? {
-            let is_old = |entry: &&ListEntry| self.is_old(entry, page.date);
-            let old = page.entries.iter().filter(is_old);
-            let names = old.filter_map(|entry| {
-                let (of, name) = ObjectName::of_key(&entry.key.parse().ok()?)?;
-                (of == database && !inline.contains(&name)).then_some(name)
-            });
-            found.extend(names);
-        }
-        Ok(found)
-    }
-
-    fn is_old(&self, entry: &ListEntry, date: Option<StoreTime>) -> bool {
-        let age = date.map(|date| date.since(entry.last_modified));
-        age.is_some_and(|age| age >= self.settings.orphan_age)
     }
 
     /// Returns the restored databases that no longer need the objects they started with.

@@ -35,6 +35,7 @@ mod flush_plan;
 mod garbage_collector;
 mod iceberg;
 mod job_slots;
+mod listed_objects;
 mod listing;
 mod maintainer;
 mod merge;

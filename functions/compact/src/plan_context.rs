@@ -7,8 +7,9 @@ use std::{
 
 use neap_bucket::StoreTime;
 use neap_catalog::DatabaseCatalog;
-use neap_manifest::{Manifest, RecordedDelete, Section, SectionBounds};
+use neap_manifest::{CondemnedEntry, Manifest, RecordedDelete, Section, SectionBounds};
 use neap_schema::TableId;
+use ulid::Ulid;
 
 use crate::merge::{MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table};
 
@@ -40,6 +41,8 @@ pub(crate) struct PlanContext {
     pub(crate) published: BTreeSet<TableId>,
     /// Row deletes that merges apply now.
     deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
+    /// Bundles whose sections become other objects, because they may have deleted rows in dropped sections.
+    condemned_bundles: BTreeSet<Ulid>,
     /// Bounds of merges that other workers have claimed.
     claimed: BTreeMap<TableId, Vec<SectionBounds>>,
 }
@@ -83,8 +86,20 @@ impl PlanContext {
             policy,
             published,
             deletes,
+            condemned_bundles: manifest
+                .condemned
+                .iter()
+                .filter_map(CondemnedEntry::bundle)
+                .collect(),
             claimed,
         }
+    }
+
+    /// Returns whether a section leaves its bundle, because deleted rows are left there.
+    fn leaves_bundle(&self, section: &Section) -> bool {
+        section.in_bundle
+            && section.origin.is_none()
+            && self.condemned_bundles.contains(&section.object)
     }
 
     /// Returns whether a section of a bundle becomes an object of its own, because its table is published and its days
@@ -108,6 +123,7 @@ impl PlanContext {
         let is_rewritten = |section: &&Arc<Section>| {
             section.length <= policy.max_output_bytes
                 && (deletes.iter().any(|recorded| recorded.applies_to(section))
+                    || self.leaves_bundle(section)
                     || self.is_extracted(section, sections))
         };
         let rewrites: BTreeSet<SectionRef> = sections

@@ -18,7 +18,7 @@ pub enum MergeReason {
     Settled,
     /// Neighbouring days have little data.
     Range,
-    /// The sections contain deleted rows, or they are published and in a bundle.
+    /// The sections contain deleted rows, their bundle does, or they are published and in a bundle.
     Deletes,
 }
 

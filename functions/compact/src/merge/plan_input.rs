@@ -15,7 +15,7 @@ pub struct TablePlanInput<'a> {
     pub table: TableId,
     /// All its sections, in any order.
     pub sections: &'a [Arc<Section>],
-    /// Sections that may hold deleted rows which merges remove now.
+    /// Sections that are rewritten now: they may hold deleted rows, or have to leave their bundle.
     pub rewrites: &'a BTreeSet<SectionRef>,
     /// Bounds of merges that other workers have claimed.
     pub claimed: &'a [SectionBounds],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::Stamp;
+use neap_bucket::{Key, ListRequest, Stamp};
 use neap_compact::CompactorEvent;
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 
@@ -48,6 +48,18 @@ impl QueryTestInstance {
         shown.join(" ")
     }
 
+    /// Returns the keys of the bundles of the database.
+    async fn bundles(&self) -> Vec<String> {
+        let request = ListRequest {
+            prefix: &Key::data_prefix(DATABASE),
+            start_after: None,
+            page_token: None,
+        };
+        let listed = self.bucket.list(request).await.unwrap().value;
+        let keys = listed.entries.into_iter().map(|entry| entry.key);
+        keys.filter(|key| key.ends_with(".bundle")).collect()
+    }
+
     async fn collect(&self) {
         self.pass(Duration::from_secs(2 * 60 * 60));
         let event = CompactorEvent::Collect;
@@ -77,6 +89,35 @@ async fn a_delete_is_completed_when_no_object_has_the_rows() {
     assert_eq!(one.dispositions().await, "completed");
     let objects = one.sql("SELECT count(*) AS n FROM system.parquet_files").await;
     assert_eq!(objects, "n\n1\n");
+}
+
+#[tokio::test]
+async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_have_lost_the_rows()
+{
+    let one = QueryTestInstance::alone().await;
+    // The first section of the table leaves the bundle before the delete.
+    one.write("t,k=a v=1i 0\nu,k=a v=1i 0").await;
+    one.flush().await;
+    one.write("t,k=b v=2i 0").await;
+    one.flush().await;
+    let [bundle] = one.bundles().await.try_into().unwrap();
+    assert_eq!(one.merge().await, 1);
+    for _ in 0..3 {
+        one.collect().await;
+    }
+    one.delete_and_log("a").await;
+    one.flush().await;
+    assert_eq!(one.merge().await, 1);
+    assert_eq!(one.dispositions().await, "pending");
+    for _ in 0..6 {
+        one.collect().await;
+        let is_there = one.bundles().await.contains(&bundle);
+        assert_eq!(one.dispositions().await == "pending", is_there);
+    }
+    assert_eq!(one.dispositions().await, "completed");
+    assert_eq!(one.sql("SELECT k, v FROM u").await, "k,v\na,1\n");
+    let manifest = one.manifests.read(DATABASE, None).await.unwrap();
+    assert_eq!(manifest.value.condemned, []);
 }
 
 #[tokio::test]

@@ -5,13 +5,22 @@
 //!     |-- GET manifest, pages ------------------> |   find the references to each object
 //!     |-- DELETE objects of doomed entries -----> |   crash after: the next collection deletes them again
 //!     |-- commit: remove entries of deleted ----> |
-//!     |           objects, mark old entries as doomed, condemn orphans
+//!     |           objects, mark old entries as doomed, condemn orphans,
+//!     |           condemn bundles that may have deleted rows
 //! ```
+//!
+//! A bundle stays as long as one of its sections is live, and with it the bytes of its dropped sections. If these may have
+//! rows of an applied row delete, the bundle itself is condemned. Its entry stays until the object is deleted, and tells
+//! merges to move the live sections to other objects.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use neap_bucket::{CommitOutcome, RegisterChange, StoreTime, VersionedValue};
+use neap_bucket::{CommitOutcome, RegisterChange, Stamp, StoreTime, VersionedValue};
 use neap_schema::{DatabaseId, TableId};
+use ulid::Ulid;
 
 use crate::{
     CondemnedEntry, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
@@ -27,6 +36,8 @@ pub struct GarbageCollection {
     pub deleted: BTreeSet<ObjectName>,
     /// Unreferenced objects that are so old that no commit will reference them.
     pub orphans: BTreeSet<ObjectName>,
+    /// The sizes of bundles, in bytes. Needed only if the manifest records row deletes.
+    pub bundle_sizes: BTreeMap<Ulid, u64>,
     /// Time for which dropped items can be read (time-travel period).
     pub time_travel: Duration,
     /// Restored databases that no longer need their pins.
@@ -37,13 +48,28 @@ pub struct GarbageCollection {
 
 impl GarbageCollection {
     /// Returns whether an entry can be removed: it was doomed when the references were read, and each of its objects is
-    /// deleted or is needed by an entry that was not doomed then.
+    /// deleted or is needed by an entry that was not doomed then. The entry of a bundle itself stays as long as any
+    /// section of the bundle is known.
     fn is_done(&self, entry: &CondemnedEntry) -> bool {
         let referenced = &self.referenced;
+        let is_emptied =
+            entry.bundle().is_some_and(|bundle| referenced.bundles.contains_key(&bundle));
         let names = || referenced.names_of(entry).into_iter();
+        let is_needed = |name: &ObjectName| !is_emptied && referenced.is_needed(name);
         entry.doomed
             && referenced.doomed_entries.contains(&entry.key())
-            && names().all(|name| self.deleted.contains(&name) || referenced.is_needed(&name))
+            && names().all(|name| self.deleted.contains(&name) || is_needed(&name))
+    }
+
+    /// Returns the bundles that contain dropped sections, with the stamp up to which row deletes were applied to all
+    /// their sections.
+    fn bundles_with_dropped_sections(&self) -> impl Iterator<Item = (Ulid, Stamp)> {
+        let bundles = self.referenced.bundles.iter();
+        bundles.filter_map(|(bundle, sections)| {
+            let size = self.bundle_sizes.get(bundle)?;
+            let is_left = !self.deleted.contains(&ObjectName::Bundle(*bundle));
+            (is_left && sections.live_bytes < *size).then_some((*bundle, sections.clean_upto))
+        })
     }
 }
 
@@ -69,6 +95,7 @@ impl Manifest {
                 by.referenced.unmet.contains(recorded)
             });
         }
+        next.condemn_bundles(by, now);
         next.forget_deletes(now, by.time_travel);
         next.forget_marks();
         debug_assert_eq!(next.check(), Ok(()));
@@ -113,6 +140,30 @@ impl Manifest {
             .map(DroppedItem::Object)
             .collect();
         self.condemn(orphans, version);
+    }
+
+    /// Condemns bundles whose dropped sections may have rows of applied row deletes. The entries have the version that
+    /// applied the first of these deletes, so that its request is not completed before the objects are deleted.
+    fn condemn_bundles(&mut self, by: &GarbageCollection, now: StoreTime) {
+        let requested = self.deletes.iter().filter(|recorded| !recorded.expiry);
+        let applied: Vec<(Stamp, u64)> = requested
+            .filter_map(|recorded| Some((recorded.stamp, recorded.dropped?)))
+            .collect();
+        if applied.is_empty() {
+            return;
+        }
+        let known: BTreeSet<Ulid> =
+            self.condemned.iter().filter_map(CondemnedEntry::bundle).collect();
+        for (bundle, clean_upto) in by.bundles_with_dropped_sections() {
+            let later = applied.iter().filter(|(stamp, _)| clean_upto < *stamp);
+            let version = later.map(|(_, version)| *version).min();
+            if let Some(version) = version.filter(|_| !known.contains(&bundle)) {
+                self.condemned.push(CondemnedEntry {
+                    committed: Some(now),
+                    ..CondemnedEntry::new(DroppedItem::Object(ObjectName::Bundle(bundle)), version)
+                });
+            }
+        }
     }
 
     /// Removes row deletes that no readable version needs.

@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::{ObjectName, PageRef, Section, page::PageLocation, section::SectionLocation};
 
@@ -24,7 +25,8 @@ pub enum DroppedItem {
     Section(Arc<Section>),
     /// A page with all its sections. Sections that were dropped earlier have their own `dropped` version.
     Page(PageRef),
-    /// An object that no version ever referenced, or whose contents were rewritten to another object.
+    /// An object that no version ever referenced, or whose contents were rewritten to another object; or a bundle whose
+    /// live sections merges move to other objects, because its dropped sections may have deleted rows.
     Object(ObjectName),
 }
 
@@ -74,6 +76,14 @@ impl CondemnedEntry {
     pub(crate) fn may_be_in(&self, version: u64) -> bool {
         let added = self.first_added();
         added.is_some_and(|added| added <= version && version < self.version)
+    }
+
+    /// Returns the bundle if the item is a bundle as a whole.
+    pub fn bundle(&self) -> Option<Ulid> {
+        match self.what {
+            DroppedItem::Object(ObjectName::Bundle(bundle)) => Some(bundle),
+            _ => None,
+        }
     }
 
     /// Returns whether the item is the page at this location.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 use ulid::Ulid;
 
@@ -18,6 +19,15 @@ use crate::{
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
+/// The known sections of a bundle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BundleSections {
+    /// The length of its live sections, in bytes.
+    pub(crate) live_bytes: u64,
+    /// Row deletes up to this stamp have been applied to all sections.
+    pub(crate) clean_upto: Stamp,
+}
+
 /// The objects that a manifest references, by the state of their references.
 #[derive(Clone, Debug, Default)]
 pub struct ReferencedObjects {
@@ -29,6 +39,8 @@ pub struct ReferencedObjects {
     pub(crate) doomed_entries: BTreeSet<CondemnedKey>,
     /// The objects that each condemned page references.
     pages_of_dropped: BTreeMap<PageLocation, BTreeSet<ObjectName>>,
+    /// The bundles of this database that contain live or condemned sections.
+    pub(crate) bundles: BTreeMap<Ulid, BundleSections>,
     /// The live pages that have been read.
     pub(crate) examined: BTreeSet<PageLocation>,
     /// Row deletes that apply to no live section.
@@ -93,7 +105,22 @@ impl ReferencedObjects {
         &self.origins
     }
 
+    /// Adds a section to those of its bundle, if it is in a bundle of this database.
+    fn count_in_bundle(&mut self, section: &Section, live_bytes: u64) {
+        if !section.in_bundle || section.origin.is_some() {
+            return;
+        }
+        let clean_upto = section.clean_upto();
+        let bundle = self.bundles.entry(section.object).or_insert(BundleSections {
+            live_bytes: 0,
+            clean_upto,
+        });
+        bundle.live_bytes = bundle.live_bytes.saturating_add(live_bytes);
+        bundle.clean_upto = bundle.clean_upto.min(clean_upto);
+    }
+
     fn count_live(&mut self, section: &Section) {
+        self.count_in_bundle(section, section.length);
         match section.origin {
             None => {
                 self.live.insert(section.object_name());
@@ -111,8 +138,12 @@ impl ReferencedObjects {
                 let names = entry.names(sections());
                 self.pages_of_dropped.insert(page.place(), names);
                 self.origins.extend(sections().filter_map(|section| section.origin));
+                sections().for_each(|section| self.count_in_bundle(section, 0));
             }
-            DroppedItem::Section(section) => self.origins.extend(section.origin),
+            DroppedItem::Section(section) => {
+                self.origins.extend(section.origin);
+                self.count_in_bundle(section, 0);
+            }
             DroppedItem::Object(_) => {}
         }
         let names = self.names_of(entry);

@@ -7,7 +7,7 @@ use neap_bucket::{Key, RegisterValue};
 use neap_manifest::{RowDeleteRequest, RowDeleteRequests};
 
 use super::{DecodedRegister, Invariant, SimulationOracle, StoredObjects, decode};
-use crate::rows::holds;
+use crate::rows::{Point, holds};
 
 impl SimulationOracle {
     /// Processes a change of the log of row deletes.
@@ -22,7 +22,7 @@ impl SimulationOracle {
     }
 
     /// Checks that no object has rows that were written before a delete and match it. An object that live sections are in,
-    /// too, may still have the bytes of sections that were dropped.
+    /// too, may still have rows that were gone from the database when the delete was flushed: expired ones.
     fn check_erasure(&mut self, request: &RowDeleteRequest, all: &StoredObjects) {
         let delete = &request.delete;
         let database = delete.database;
@@ -46,6 +46,13 @@ impl SimulationOracle {
             .iter()
             .map(|section| (section.key(database).to_string(), section.offset))
             .collect();
+        let commits = self.databases.get(&database).map(|known| &known.commits);
+        let flushed = commits.and_then(|commits| {
+            let mut newest_first = commits.values().rev();
+            newest_first.find(|commit| commit.mark() < stamp)
+        });
+        let rows_before = flushed.and_then(|commit| commit.rows.get(&delete.table));
+        let was_there = |point: &Point| rows_before.is_some_and(|rows| rows.contains_key(point));
         let prefix = Key::data_prefix(database);
         let remaining: Vec<_> = self
             .sections
@@ -55,12 +62,13 @@ impl SimulationOracle {
                     && place.0.starts_with(&prefix)
                     && all.contains_key(&place.0)
                     && !self.deleted_objects.contains(&place.0)
-                    && (live.contains(*place) || !current.bundles.contains(&place.0))
             })
-            .filter(|(_, section)| {
+            .filter(|(place, section)| {
+                let is_rest = !live.contains(*place) && current.bundles.contains(&place.0);
                 let mut rows = section.rows.iter();
                 rows.any(|(point, fields)| {
                     deletes().any(|one| holds(&one.condition, point))
+                        && (!is_rest || was_there(point))
                         && fields.values().any(is_earlier)
                 })
             })

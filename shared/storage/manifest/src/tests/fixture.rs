@@ -1,6 +1,10 @@
 //! A test instance that commits flushes, merges and collections, with real bundles.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use neap_bucket::{Get, GetOptions, Key, ListRequest, PutMode, Stamp, StoreTime, VersionedValue};
 use neap_row_delete::{Condition, RowDelete};
@@ -303,6 +307,7 @@ impl ManifestFixture {
             .filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
         let orphans = old.map(|(name, _)| name);
         GarbageCollection {
+            bundle_sizes: BTreeMap::new(),
             orphans: orphans.filter(|name| !referenced.names(*name)).collect(),
             deleted: referenced.deletable(),
             referenced,
