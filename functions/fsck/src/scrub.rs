@@ -10,8 +10,9 @@
 //! The name of a section decides at which moment of each interval it is due. So a pass stores no progress, the load is
 //! even, and each section is read once however often passes run.
 //!
-//! Objects of sections and pages never change. An intact copy therefore has the bytes that the damaged object should
-//! have, and replaces it on the condition that nobody else has.
+//! Objects of sections and pages never change. The part of a copy that is intact therefore has the bytes that the damaged
+//! part should have. It replaces only these, because the copy may be damaged where the object is not, and other databases
+//! and earlier versions may read the rest of the object. The put has the condition that nobody else has replaced the object.
 
 use std::{
     collections::BTreeMap,
@@ -39,8 +40,8 @@ const MAX_DAMAGED: usize = 1_000;
 
 /// Copies of objects outside the bucket, such as those of backups.
 pub trait ObjectCopies: fmt::Debug + Send + Sync {
-    /// Returns the bytes of an object from the first copy that is intact; `None` if no copy is. The error is the reason
-    /// why copies can't be read.
+    /// Returns the bytes of an object from the first copy of which a part is intact, as `is_intact` decides; `None` if no
+    /// copy is. The error is the reason why copies can't be read.
     fn read<'a>(
         &'a self,
         key: &'a Key,
@@ -175,7 +176,7 @@ impl Scrubber {
         }
         let key = Key::Page(database.id, page.object);
         let is_intact = |object: &Bytes| page.verify(database.id, object).is_ok();
-        let replaced = self.replace(&key, &is_intact).await?;
+        let replaced = self.replace(&key, &page.range(), &is_intact).await?;
         // Another process may have replaced it.
         let Ok(sections) = target.page(page).await? else {
             self.report(&key, page.offset, &finding.message);
@@ -239,7 +240,7 @@ impl Scrubber {
             return Ok(());
         }
         let is_intact = |object: &Bytes| verify_section_of(object, section).is_ok();
-        let replaced = self.replace(key, &is_intact).await?;
+        let replaced = self.replace(key, &section.range(), &is_intact).await?;
         // Another process may have replaced it.
         if self.read(key, section).await?.is_err() {
             self.report(key, section.offset, reason);
@@ -284,10 +285,11 @@ impl Scrubber {
         Ok(outcome)
     }
 
-    /// Replaces an object by an intact copy. Returns whether it did.
+    /// Replaces a damaged part of an object by that of a copy in which this part is intact. Returns whether it did.
     async fn replace(
         &self,
         key: &Key,
+        part: &Range<u64>,
         is_intact: &(dyn Fn(&Bytes) -> bool + Sync),
     ) -> Result<bool, FsckError> {
         let Some(copies) = &self.copies else {
@@ -302,11 +304,20 @@ impl Scrubber {
             }
         };
         let bucket = &self.fsck.bucket;
-        let mode = match bucket.get(key, GetOptions::default()).await?.value {
-            Get::Found(object) => PutMode::Update(object.etag),
-            Get::Missing | Get::Unchanged => PutMode::Create,
+        let (mended, mode) = match bucket.get(key, GetOptions::default()).await?.value {
+            Get::Found(object) => {
+                let again = bucket.get(key, GetOptions::default()).await?.value;
+                let is_same = matches!(&again, Get::Found(again) if again.bytes == object.bytes);
+                // Another process has mended it, or bytes were damaged on their way and must not get into the object.
+                if !is_same || is_intact(&object.bytes) {
+                    return Ok(false);
+                }
+                let mended = with_part(object.bytes, part, &copy);
+                (mended, PutMode::Update(object.etag))
+            }
+            Get::Missing | Get::Unchanged => (copy, PutMode::Create),
         };
-        let StoreResponse { value, .. } = bucket.put(key, copy, mode).await?;
+        let StoreResponse { value, .. } = bucket.put(key, mended, mode).await?;
         Ok(matches!(value, Put::Done(_)))
     }
 
@@ -321,6 +332,18 @@ impl Scrubber {
         }
         damaged.insert(name, DamageState::Now);
     }
+}
+
+/// Returns an object with a part of a copy, and with what the copy has beyond the end of the object.
+fn with_part(object: Bytes, part: &Range<u64>, copy: &Bytes) -> Bytes {
+    let mut mended = Vec::from(object);
+    mended.extend_from_slice(copy.get(mended.len()..).unwrap_or_default());
+    if let [Ok(start), Ok(end)] = [part.start, part.end].map(usize::try_from)
+        && let (Some(damaged), Some(intact)) = (mended.get_mut(start..end), copy.get(start..end))
+    {
+        damaged.copy_from_slice(intact);
+    }
+    mended.into()
 }
 
 /// Returns the name of a part of an object, as `neap fsck --quarantine` takes it.

@@ -83,6 +83,35 @@ async fn a_damaged_section_is_replaced_by_an_intact_copy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_is_damaged_elsewhere_changes_only_the_damaged_section() {
+    for stage in FsckFixture::filled().await {
+        let (key, section) = bundle(&stage).await;
+        let mut others = stage.sections(MEM).await.into_iter();
+        let other = others.find(|other| other.object == section.object).unwrap();
+        let whole = stage.bytes(&key).await;
+        stage.flip_bit(&key, first_byte(&other) + 10).await;
+        let scrubber = with_copies(&stage, &[&key]).await;
+        stage.put(&key.to_string(), whole.clone()).await;
+        stage.flip_bit(&key, first_byte(&section) + 10).await;
+        assert_eq!(scrubber.scrub(WHOLE).await.unwrap().mended, 1);
+        assert_eq!(scrubber.damaged_parts(), [""; 0]);
+        assert_eq!(stage.bytes(&key).await, whole);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_truncated_object_gets_its_end_from_a_copy() {
+    for stage in FsckFixture::filled().await {
+        let (key, section) = bundle(&stage).await;
+        let whole = stage.bytes(&key).await;
+        let scrubber = with_copies(&stage, &[&key]).await;
+        stage.truncate(&key, first_byte(&section) + 10).await;
+        assert_eq!(scrubber.scrub(WHOLE).await.unwrap().mended, 1);
+        assert_eq!(stage.bytes(&key).await, whole);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_object_is_put_again() {
     for stage in FsckFixture::filled().await {
         let (key, _) = bundle(&stage).await;
