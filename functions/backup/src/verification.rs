@@ -6,7 +6,7 @@ use neap_bucket::{Bucket, Key, RECENT_PUT_IDS, Register};
 use neap_catalog::RootCatalog;
 use serde::Serialize;
 
-use crate::{BackupError, BackupStore};
+use crate::{BackupError, BackupStore, listing::list_parsed};
 
 /// A damaged or missing part of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -44,7 +44,8 @@ impl BackupFinding {
 }
 
 /// Checks that the register of backups in the bucket of a cluster is intact, and that the copies of all completed backups
-/// in the bucket are held. The check of the bucket checks their objects, as those of every database, and the root catalog.
+/// in the bucket are held and have catalogs. The check of the bucket checks their objects, as those of every database, and
+/// the root catalog.
 ///
 /// # Errors
 /// The store does not answer.
@@ -77,18 +78,29 @@ pub async fn check_backups(bucket: &Bucket) -> Result<Vec<BackupFinding>, Backup
         .backups()
         .iter()
         .filter(|one| one.job.state.has_contents() && one.place.is_none());
-    let lost = in_bucket.flat_map(|backup| {
-        let copies = backup.databases.iter().filter(|one| {
-            let copy =
-                root.databases().get(&one.copy).filter(|entry| entry.backup == Some(backup.id));
-            let deletion = copy.and_then(|entry| entry.deletion);
-            deletion.is_none_or(|deletion| deletion.hard_delete_at.is_some())
-        });
-        copies.map(|one| BackupFinding {
+    let database_of_catalog = |key: String| match key.parse() {
+        Ok(Key::DatabaseCatalog(database)) => Some(database),
+        _ => None,
+    };
+    let catalogs = list_parsed(bucket, Key::DATABASES_PREFIX, database_of_catalog).await?;
+    let mut findings = Vec::new();
+    for (backup, one) in
+        in_bucket.flat_map(|backup| backup.databases.iter().map(move |one| (backup, one)))
+    {
+        let held = root.databases().get(&one.copy).filter(|entry| entry.backup == Some(backup.id));
+        let deletion = held.and_then(|entry| entry.deletion);
+        let finding = |key: String, part: &str| BackupFinding {
             backup: backup.name.clone(),
-            key: format!("db/{}/", one.copy),
-            message: format!("the copy of database {:?} is missing", one.name),
-        })
-    });
-    Ok(lost.collect())
+            key,
+            message: format!("the {part} of database {:?} is missing", one.name),
+        };
+        if deletion.is_none_or(|deletion| deletion.hard_delete_at.is_some()) {
+            findings.push(finding(format!("db/{}/", one.copy), "copy"));
+        } else if !catalogs.contains_key(&one.copy) {
+            // The check of the bucket can't tell it from a copy that is not complete.
+            let key = Key::DatabaseCatalog(one.copy).to_string();
+            findings.push(finding(key, "catalog of the copy"));
+        }
+    }
+    Ok(findings)
 }

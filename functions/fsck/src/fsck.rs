@@ -50,8 +50,8 @@ pub(crate) struct DatabaseTarget<'a> {
     pub(crate) fsck: &'a Fsck,
     pub(crate) id: DatabaseId,
     pub(crate) name: &'a str,
-    /// Whether it is neither dropped nor a copy that is hidden.
-    pub(crate) is_live: bool,
+    /// Whether it is a copy that only its job changes, see [`RootCatalog::is_hidden_copy`].
+    pub(crate) is_hidden_copy: bool,
     pub(crate) full: bool,
 }
 
@@ -61,8 +61,8 @@ pub(crate) struct DatabaseInfo {
     pub(crate) name: String,
     /// Whether it may have data.
     pub(crate) has_data: bool,
-    /// Whether it is neither dropped nor a copy that is hidden.
-    pub(crate) is_live: bool,
+    /// Whether it is a copy that only its job changes.
+    pub(crate) is_hidden_copy: bool,
 }
 
 impl Fsck {
@@ -109,7 +109,7 @@ impl Fsck {
                     id: *id,
                     name: format!("database {id}"),
                     has_data: true,
-                    is_live: true,
+                    is_hidden_copy: false,
                 });
                 (entries.collect(), Some(sweep))
             }
@@ -158,7 +158,7 @@ impl Fsck {
             fsck: self,
             id: entry.id,
             name: &entry.name,
-            is_live: entry.is_live,
+            is_hidden_copy: entry.is_hidden_copy,
             full: options.full,
         };
         let checked = target.check(progress).await?;
@@ -200,7 +200,7 @@ pub(crate) fn entries(root: &RootCatalog) -> Vec<DatabaseInfo> {
             id: *id,
             name: entry.name.clone(),
             has_data: entry.deletion.is_none_or(|it| it.purge != PurgeState::Done),
-            is_live: entry.deletion.is_none(),
+            is_hidden_copy: root.is_hidden_copy(*id),
         })
         .collect()
 }

@@ -32,7 +32,7 @@ pub(crate) struct MissingRegisters {
     pub(crate) manifest: bool,
     /// Whether the manifest is lost, or may be: there are objects with rows.
     pub(crate) lacks_manifest: bool,
-    /// Whether the catalog is lost: nothing tells what the rows mean.
+    /// Whether there is no catalog, but data: nothing tells what the rows mean.
     pub(crate) catalog: bool,
     /// Lost registers without which the database can be used again, if an operator accepts their loss.
     pub(crate) expendable: Vec<Key>,
@@ -56,14 +56,20 @@ impl DatabaseTarget<'_> {
         let segments = read.tail.segments.len();
         let objects = read.data_objects;
         let needs_catalog = read.manifest.map_or(0, |manifest| manifest.value.needs_catalog);
-        // The data of a copy exists before its catalog.
-        let is_needed = self.is_live && (needs_catalog > 0 || segments + objects > 0);
-        if is_absent(read.catalog) && is_needed {
-            let message = format!(
-                "it is missing, and there are {segments} segments and {objects} objects with rows of its tables: \
-                 queries and writes fail"
-            );
-            missing.add(&Key::DatabaseCatalog(self.id), message);
+        let has_data = needs_catalog > 0 || segments + objects > 0;
+        if is_absent(read.catalog) && has_data {
+            let key = Key::DatabaseCatalog(self.id);
+            if self.is_hidden_copy {
+                // The data of a copy exists before its catalog.
+                let message = "it does not exist yet: the database is a copy that is not complete";
+                missing.findings.push(Finding::note(FindingKind::Missing, message).at(key));
+            } else {
+                let message = format!(
+                    "it is missing, and there are {segments} segments and {objects} objects with rows of its tables: \
+                     queries and writes fail"
+                );
+                missing.add(&key, message);
+            }
             missing.catalog = true;
         }
         let is_recorded = |register| {
@@ -79,7 +85,7 @@ impl DatabaseTarget<'_> {
                 missing.add(&key, message);
                 missing.manifest = true;
                 missing.lacks_manifest = true;
-            } else if objects > 0 && self.is_live {
+            } else if objects > 0 && !self.is_hidden_copy {
                 let message = format!(
                     "it does not exist, but there are {objects} objects with rows: the first flush was \
                      interrupted, or the manifest is lost"

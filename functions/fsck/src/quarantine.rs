@@ -127,7 +127,7 @@ impl Fsck {
                 fsck: self,
                 id: entry.id,
                 name: &entry.name,
-                is_live: entry.is_live,
+                is_hidden_copy: entry.is_hidden_copy,
                 full: false,
             };
             lost.extend(target.quarantine(part, commit).await?);
@@ -154,7 +154,7 @@ impl Fsck {
             fsck: self,
             id: database,
             name: "",
-            is_live: false,
+            is_hidden_copy: true,
             full: false,
         };
         target.quarantine(object, true).await

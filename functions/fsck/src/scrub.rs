@@ -164,7 +164,7 @@ impl Scrubber {
             fsck: &self.fsck,
             id: database.id,
             name: &database.name,
-            is_live: database.is_live,
+            is_hidden_copy: database.is_hidden_copy,
             full: false,
         };
         let finding = match target.page(page).await? {

@@ -73,6 +73,19 @@ async fn a_lost_register_releases_no_copy_and_is_not_created_again() {
 }
 
 #[tokio::test]
+async fn a_completed_backup_without_a_catalog_is_a_finding() {
+    let cluster = TestCluster::new().await;
+    cluster.write("one", "a", 1, 1).await;
+    let backup = cluster.back_up(&named("b", None)).await;
+    assert_eq!(check_backups(&cluster.bucket).await.unwrap(), []);
+    let catalog = Key::DatabaseCatalog(backup.databases[0].copy);
+    lose(&cluster.store, &catalog).await;
+    let findings = check_backups(&cluster.bucket).await.unwrap();
+    assert_eq!(keys(&findings), [catalog.to_string()]);
+    assert_eq!(findings[0].backup, "b");
+}
+
+#[tokio::test]
 async fn a_register_of_a_newer_release_is_a_finding() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;

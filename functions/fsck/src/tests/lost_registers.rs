@@ -2,7 +2,7 @@
 
 use neap_bucket::{RECENT_PUT_IDS, Register, RegisterValue, compression::compress};
 use neap_catalog::{
-    DocumentKind, DocumentStore, ErrorBehavior, NewDocument, NewTrigger, NewView,
+    DocumentKind, DocumentStore, ErrorBehavior, HardDelete, NewDocument, NewTrigger, NewView,
     TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
 };
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
@@ -218,6 +218,40 @@ async fn a_first_flush_that_was_interrupted_is_no_error_and_its_bundle_is_kept()
         1,
         "now it is an orphan"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_not_complete_is_no_error() {
+    let stage = FsckFixture::in_memory().await;
+    stage.fill().await;
+    let id = stage.database;
+    let copies = stage.catalog.add_backup_copies(ID, "b", &[id]).await.unwrap();
+    let copy = copies[0].copy;
+    let manifest = stage.manifest().await;
+    let (version, view) = (manifest.version, Arc::clone(&manifest.value));
+    stage.manifests.pin(id, manifest, version, copy).await.unwrap();
+    stage.manifests.adopt(id, &view, copy, 1, &[]).await.unwrap();
+    for report in [stage.quick().await, stage.full().await] {
+        assert!(report.clean, "{report}");
+        let found = missing(&report, &Key::DatabaseCatalog(copy)).unwrap();
+        assert_eq!(found.severity, Severity::Note);
+        let mut kinds = report.findings.iter().map(|one| one.kind);
+        assert!(kinds.all(|kind| kind == FindingKind::Missing), "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_catalog_of_a_dropped_database_is_reported_as_such() {
+    let stage = FsckFixture::in_memory().await;
+    stage.fill().await;
+    let dropped = stage.catalog.delete_database("db", HardDelete::After(48 * HOUR));
+    dropped.await.unwrap();
+    let key = Key::DatabaseCatalog(stage.database);
+    stage.delete(&key).await;
+    let report = stage.full().await;
+    assert_eq!(missing(&report, &key).unwrap().severity, Severity::Error);
+    let mut kinds = report.findings.iter().map(|one| one.kind);
+    assert!(kinds.all(|kind| kind == FindingKind::Missing), "{report}");
 }
 
 #[tokio::test(start_paused = true)]
