@@ -109,17 +109,51 @@ impl RootCatalog {
         policies
     }
 
+    /// Returns the names of the retention policies that were dropped with a database and can still be undeleted, by the ids
+    /// of the databases that store them.
+    fn policies_dropped_with(
+        &self,
+        dropped: &DatabaseEntry,
+        now: StoreTime,
+    ) -> BTreeMap<DatabaseId, String> {
+        let Some(dropped_at) = dropped.deletion.map(|deletion| deletion.deleted_at) else {
+            return BTreeMap::new();
+        };
+        let of_database = self.databases().iter().filter_map(|(id, entry)| {
+            let deletion = entry.deletion.filter(|it| it.can_be_undone(now))?;
+            let policy = policy_name(entry.original_name(), dropped.original_name())?;
+            (deletion.deleted_at == dropped_at).then(|| (*id, policy.to_owned()))
+        });
+        of_database.collect()
+    }
+
     /// Drops a database and its retention policies, whose rows would otherwise be those of a later database of the same
-    /// name. Returns the id of the database.
+    /// name. A dropped database gets another deletion time with the policies that were dropped with it. Returns the id of the
+    /// database.
     pub(crate) fn delete_with_policies(
         &mut self,
         name: &str,
         now: StoreTime,
         hard_delete: HardDelete,
     ) -> Result<DatabaseId, CatalogError> {
-        let policies = self.policies_of(name).map(|(_, entry)| entry.name.clone());
-        for policy in policies.collect::<Vec<_>>() {
-            self.delete(&policy, now, hard_delete)?;
+        let dropped = match self.database(name) {
+            Some(_) => None,
+            None => self.deleted_database(name).and_then(|id| self.databases().get(&id)),
+        };
+        let policies: Vec<String> = match dropped {
+            Some(dropped) => {
+                let policies = self.policies_dropped_with(dropped, now).into_keys();
+                let entries = policies.filter_map(|id| self.databases().get(&id));
+                entries.map(|entry| entry.name.clone()).collect()
+            }
+            None => self.policies_of(name).map(|(_, entry)| entry.name.clone()).collect(),
+        };
+        for policy in policies {
+            match self.delete(&policy, now, hard_delete) {
+                // It has this deletion time.
+                Ok(_) | Err(CatalogError::AlreadyDeleted { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.delete(name, now, hard_delete)
     }
@@ -138,22 +172,8 @@ impl RootCatalog {
         let Some(dropped) = dropped else {
             return Ok(name);
         };
-        let policies: Vec<_> = self
-            .databases()
-            .iter()
-            .filter(|(_, entry)| {
-                let deletion = entry.deletion.filter(|it| it.can_be_undone(now));
-                let deleted_at = deletion.map(|deletion| deletion.deleted_at);
-                deleted_at.is_some()
-                    && deleted_at == dropped.deletion.map(|deletion| deletion.deleted_at)
-            })
-            .filter_map(|(id, entry)| {
-                let policy = policy_name(entry.original_name(), dropped.original_name())?;
-                Some((*id, format!("{name}/{policy}")))
-            })
-            .collect();
-        for (id, policy) in policies {
-            self.undelete(id, Some(&policy), now, limits)?;
+        for (id, policy) in self.policies_dropped_with(&dropped, now) {
+            self.undelete(id, Some(&format!("{name}/{policy}")), now, limits)?;
         }
         Ok(name)
     }
@@ -240,6 +260,43 @@ mod tests {
         fixture.sleep(Duration::from_secs(1)).await;
         catalog.undelete_database("db", None).await.unwrap();
         assert_eq!(names(&catalog).await, ["db", "db/month"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_time_of_a_dropped_database_is_that_of_the_policies_dropped_with_it() {
+        let fixture = CatalogFixture::new();
+        let catalog = fixture.instance();
+        for name in ["db", "db/week", "db/month", "db2/week"] {
+            catalog.create_database(name, None).await.unwrap();
+        }
+        catalog.delete_database("db/month", HardDelete::DEFAULT).await.unwrap();
+        fixture.sleep(Duration::from_secs(1)).await;
+        catalog.delete_database("db", HardDelete::DEFAULT).await.unwrap();
+        let dropped = async || {
+            let root = catalog.root(Duration::ZERO).await.unwrap().value;
+            let entries = root.databases().values().filter(|entry| entry.deletion.is_some());
+            entries.cloned().collect::<Vec<_>>()
+        };
+        let before = dropped().await;
+        let db = before.iter().find(|entry| entry.original_name() == "db").unwrap();
+        fixture.sleep(Duration::from_secs(1)).await;
+        for hard_delete in [HardDelete::Never, HardDelete::NOW] {
+            catalog.delete_database(&db.name, hard_delete).await.unwrap();
+            let after = dropped().await;
+            let times: BTreeMap<_, _> = after
+                .iter()
+                .map(|entry| {
+                    (
+                        entry.original_name(),
+                        entry.deletion.unwrap().hard_delete_at,
+                    )
+                })
+                .collect();
+            assert_eq!(times["db"].is_some(), hard_delete == HardDelete::NOW);
+            assert_eq!(times["db/week"], times["db"]);
+            assert_ne!(times["db/month"], times["db"], "it was dropped before");
+        }
+        assert_eq!(names(&catalog).await, ["db2/week"]);
     }
 
     #[tokio::test(start_paused = true)]
