@@ -120,6 +120,14 @@ pub enum CommandError {
         /// Maximum total size in bytes.
         limit: u64,
     },
+    /// The input exceeds the size limit of one request.
+    #[error("the {what} is too large: it has more than {limit} bytes")]
+    InputTooLarge {
+        /// The kind of text.
+        what: &'static str,
+        /// Maximum size in bytes.
+        limit: u64,
+    },
     /// The system table does not exist.
     #[error("system table '{name}' not found, there are: {}", tables.join(", "))]
     NoSystemTable {

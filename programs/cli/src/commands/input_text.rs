@@ -13,8 +13,8 @@ use crate::{client::InputSource, commands::CommandError};
 
 /// File name for the standard input.
 const STANDARD_INPUT: &str = "-";
-/// Maximum size of a query in bytes.
-const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
+/// Maximum size in bytes of a text that becomes one request, after decompression.
+const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
 /// Maximum size in bytes of a text repeated in a message.
 const MAX_SHOWN_BYTES: usize = 200;
 
@@ -80,21 +80,30 @@ impl InputText<'_> {
         Ok((sources, total))
     }
 
-    /// Reads the whole text.
+    /// Reads the whole text, which becomes one request.
     pub(super) fn read(&self, console: &mut Console) -> Result<String, CommandError> {
         let mut text = String::new();
-        for source in self.open(console)?.0 {
-            let mut reader = source.reader.take(MAX_QUERY_BYTES);
-            reader.read_to_string(&mut text).map_err(|error| {
-                if source.name.is_empty() {
+        for InputSource { name, reader } in self.open(console)?.0 {
+            let failed = |error| {
+                if name.is_empty() {
                     CommandError::Input(error)
                 } else {
-                    CommandError::File {
-                        path: source.name.clone(),
-                        error,
-                    }
+                    let path = name.clone();
+                    CommandError::File { path, error }
                 }
-            })?;
+            };
+            let left = MAX_TEXT_BYTES.saturating_sub(text.len() as u64);
+            let mut bytes = Vec::new();
+            reader.take(left + 1).read_to_end(&mut bytes).map_err(failed)?;
+            if bytes.len() as u64 > left {
+                return Err(CommandError::InputTooLarge {
+                    what: self.what,
+                    limit: MAX_TEXT_BYTES,
+                });
+            }
+            let decoded = String::from_utf8(bytes)
+                .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            text.push_str(&decoded);
         }
         if text.trim().is_empty() {
             Err(CommandError::MissingInput(self.what))
@@ -166,6 +175,25 @@ mod tests {
         assert_eq!(read(&[], &[], "SELECT 3").unwrap(), "SELECT 3");
         assert_eq!(read(&["-"], &files, "SELECT 3").unwrap(), "SELECT 3");
         assert_eq!(read(&[], &["-".into()], "SELECT 3").unwrap(), "SELECT 3");
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_refused_also_if_its_file_is_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.sql.zst");
+        let limit = usize::try_from(MAX_TEXT_BYTES).unwrap();
+        let write = |bytes: usize| {
+            let text = zstd::encode_all("-".repeat(bytes).as_bytes(), 1).unwrap();
+            std::fs::write(&path, text).unwrap();
+        };
+        write(limit);
+        let files = [path.clone()];
+        assert_eq!(read(&[], &files, "").unwrap().len(), limit);
+        write(limit + 1);
+        insta::assert_snapshot!(read(&[], &files, "").unwrap_err(), @"the query is too large: it has more than 16777216 bytes");
+        write(limit / 2 + 1);
+        let twice = [path.clone(), path.clone()];
+        assert!(read(&[], &twice, "").unwrap_err().ends_with("it has more than 16777216 bytes"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::{Args, Subcommand};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     CommandError,
+    input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs, parse_pair},
 };
 
@@ -81,7 +82,7 @@ pub(super) struct TestWalArgs {
     #[arg(long, value_name = "LINE_PROTOCOL")]
     lp: Option<String>,
 
-    /// A file with the line protocol.
+    /// A file with the line protocol, which may be compressed with gzip or zstd; `-` is the standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -218,7 +219,15 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result
     let tested: PluginTestReport = match command {
         TestCommand::Wal(args) => {
             let lines = match &args.file {
-                Some(path) => read(path)?,
+                Some(path) => {
+                    let text = InputText {
+                        what: "line protocol",
+                        command: "neap test wal_plugin",
+                        arguments: &[],
+                        files: std::slice::from_ref(path),
+                    };
+                    text.read(console)?
+                }
                 None => args.lp.clone().unwrap_or_default(),
             };
             let body = TestWal {
@@ -246,10 +255,6 @@ pub(super) async fn test(command: &TestCommand, console: &mut Console) -> Result
     let text = serde_json::to_string_pretty(&tested)
         .map_err(|error| CommandError::Output(error.into()))?;
     console.print(text).map_err(CommandError::Output)
-}
-
-fn read(path: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))
 }
 
 /// Installs packages or a plugin on the server.

@@ -1,5 +1,7 @@
 //! Tests of the commands for triggers, plugins and file indexes: requests and output.
 
+use std::io::Write as _;
+
 use super::{FAILED, USAGE, run_line, server::*};
 
 #[test]
@@ -214,6 +216,34 @@ fn actions_of_a_tested_plugin_are_printed() {
         "POST /api/v3/plugin_test/schedule HTTP/1.1"
     );
     insta::assert_snapshot!(body(&requests[2]), @r#"{"filename":"p.py","database":"d","schedule":"0 0 6 * * *","cache_name":null,"input_arguments":null}"#);
+}
+
+#[test]
+fn a_plugin_is_tested_with_compressed_line_protocol() {
+    const LINES: &str = "m f=1\nm f=2\n";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(LINES.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = zstd::encode_all(LINES.as_bytes(), 1).unwrap();
+    let report = answer(
+        "200 OK",
+        r#"{"log_lines":[],"database_writes":{},"errors":[]}"#,
+    );
+    let (url, requests) = server(&[&report, &report]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines");
+    for contents in [gzip, zstd] {
+        std::fs::write(&path, contents).unwrap();
+        let line = format!("test wal_plugin p.py -d d --file '{}'", path.display());
+        let (status, _, err) = run_line(&line, &url, "");
+        assert_eq!((status, err.as_str()), (0, ""));
+    }
+    for request in requests.join().unwrap() {
+        assert!(
+            body(&request).contains(r#""input_lp":"m f=1\nm f=2\n""#),
+            "{request}"
+        );
+    }
 }
 
 #[test]
