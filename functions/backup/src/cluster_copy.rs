@@ -10,7 +10,10 @@
 //!
 //! Objects are compared with their checksums. Damage is reported, and never replaces an object of an earlier run: damaged
 //! registers are not copied, and objects that never change are copied only if the destination lacks them. Other parts of
-//! such an object may be intact.
+//! such an object may be intact. A later run reads it again, because its copy has another size.
+//!
+//! Only the manifest tells the checksums of sections and pages. So objects that the copied manifest does not reference are
+//! left to a later run, whose manifest does.
 //!
 //! A run that was suspended replaces nothing that a later run has put: it reads the version of an object at the destination
 //! before it reads the source, and puts the object on the condition that this version is still there.
@@ -28,12 +31,11 @@ use neap_bucket::{
     RegisterValue, StoreError, VersionedValue,
 };
 use neap_catalog::{RecordedRegister, RootCatalog, without_records};
-use neap_fsck::ReferencedContents;
 use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
-use crate::listing::list_parsed;
+use crate::{copied_objects::CopiedObjects, listing::list_parsed};
 
 /// Number of concurrent copies.
 const OBJECTS_AT_ONCE: usize = 16;
@@ -210,7 +212,14 @@ impl ClusterCopier<'_> {
         copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
         let is_of_stage = |key: &Key| key.policy().copy.stage() == Some(stage);
+        let objects = match Key::database_in(prefix) {
+            Some(database) if prefix == Key::data_prefix(database) => {
+                self.objects_of(database).await?
+            }
+            _ => CopiedObjects::default(),
+        };
         let mut wanted = keys(self.from, prefix, is_of_stage).await?;
+        wanted.retain(|key, _| objects.may_be_needed(key));
         let is_immutable = |key: &Key| matches!(key.policy().copy, CopyPolicy::Added(_));
         if wanted.keys().any(is_immutable) {
             let there = keys(self.to, prefix, |key| is_of_stage(key) && is_immutable(key)).await?;
@@ -218,45 +227,41 @@ impl ClusterCopier<'_> {
             wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
             copied.kept += (all - wanted.len()) as u64;
         }
-        let contents = match Key::database_in(prefix) {
-            Some(database) if prefix == Key::data_prefix(database) => {
-                self.contents(database).await?
-            }
-            _ => ReferencedContents::default(),
-        };
-        self.copy_all(wanted, &contents, copied).await
+        self.copy_all(wanted, &objects, copied).await
     }
 
-    /// Returns the references of the copied manifest of a database; none if the source has dropped its pages by now.
-    async fn contents(&self, database: DatabaseId) -> Result<ReferencedContents, CopyError> {
-        let manifest: VersionedValue<Manifest> =
-            self.read(self.to, Key::Manifest(database)).await?;
+    /// Returns the objects of a database that the copied manifest references.
+    async fn objects_of(&self, database: DatabaseId) -> Result<CopiedObjects, CopyError> {
+        let key = Key::Manifest(database);
+        let manifest: VersionedValue<Manifest> = self.read(self.to, key.clone()).await?;
+        if manifest.version == 0 {
+            // The source may have created it after its stage.
+            return Ok(if self.is_intact(&key).await? {
+                CopiedObjects::none()
+            } else {
+                CopiedObjects::default()
+            });
+        }
         let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
         let pages = ManifestStore::new(self.from.clone(), &rules, ManifestSettings::default());
-        match ReferencedContents::read(&pages, database, &manifest.value).await {
-            // The check that follows reports the page.
-            Err(ManifestError::PageGone { .. } | ManifestError::Format(_)) => {
-                Ok(ReferencedContents::default())
-            }
-            contents => Ok(contents?),
-        }
+        Ok(CopiedObjects::read(&pages, database, &manifest.value).await?)
     }
 
     /// Copies objects. A missing object was unreferenced, or else the check that follows reports it.
     async fn copy_all(
         &self,
-        objects: BTreeMap<Key, u64>,
-        contents: &ReferencedContents,
+        wanted: BTreeMap<Key, u64>,
+        objects: &CopiedObjects,
         copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
         let memory = Semaphore::new(UNITS as usize);
         let memory = &memory;
-        let mut outcomes = stream::iter(objects)
+        let mut outcomes = stream::iter(wanted)
             .map(|(key, size_bytes)| async move {
                 let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
                 let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
                 let _memory = permit.map_err(|_| CopyError::Interrupted)?;
-                let outcome = self.copy(&key, contents).await?;
+                let outcome = self.copy(&key, objects).await?;
                 Ok::<_, CopyError>((key, outcome))
             })
             .buffer_unordered(OBJECTS_AT_ONCE);
@@ -272,11 +277,7 @@ impl ClusterCopier<'_> {
         Ok(())
     }
 
-    async fn copy(
-        &self,
-        key: &Key,
-        contents: &ReferencedContents,
-    ) -> Result<ObjectOutcome, CopyError> {
+    async fn copy(&self, key: &Key, objects: &CopiedObjects) -> Result<ObjectOutcome, CopyError> {
         let may_replace = matches!(key.policy().copy, CopyPolicy::Replaced(_));
         let unchanged = if may_replace {
             self.unchanged(key).await?
@@ -287,20 +288,20 @@ impl ClusterCopier<'_> {
         let Get::Found(object) = got.value else {
             return Ok(ObjectOutcome::default());
         };
-        let damage = contents.verify(key, &object.bytes).err();
+        let damage = objects.contents.verify(key, &object.bytes).err();
         if may_replace && damage.is_some() {
             return Ok(ObjectOutcome {
                 copied: None,
                 damage,
             });
         }
-        let bytes = self.without_later_registers(key, object.bytes).await?;
-        let size_bytes = bytes.len() as u64;
-        let mode = if damage.is_some() {
-            PutMode::Create
+        let (bytes, mode) = if damage.is_some() {
+            (objects.with_other_size(key, object.bytes), PutMode::Create)
         } else {
-            unchanged
+            let bytes = self.without_later_registers(key, object.bytes).await?;
+            (bytes, unchanged)
         };
+        let size_bytes = bytes.len() as u64;
         let put = self.to.put(key, bytes.clone(), mode).await?;
         let is_put = matches!(put.value, Put::Done(_));
         if !is_put && may_replace && !self.has(key, &bytes).await? {

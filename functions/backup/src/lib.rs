@@ -29,6 +29,7 @@ mod backing_up;
 mod backup_contents;
 mod chain_store;
 mod cluster_copy;
+mod copied_objects;
 mod copying;
 mod engine;
 mod error;

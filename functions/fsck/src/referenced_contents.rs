@@ -61,6 +61,14 @@ impl ReferencedContents {
         sections.chain(pages.map(|page| page.offset))
     }
 
+    /// Returns the end of the last referenced section or page of an object, in bytes.
+    pub fn end(&self, key: &Key) -> u64 {
+        let sections = self.sections.get(key).into_iter().flatten();
+        let pages = self.pages.get(key).into_iter().flatten();
+        let ends = sections.map(|section| section.range().end);
+        ends.chain(pages.map(|page| page.range().end)).max().unwrap_or(0)
+    }
+
     /// Verifies an object: the checksums of its referenced sections or pages, or its header. The error describes the
     /// damage.
     pub fn verify(&self, key: &Key, object: &Bytes) -> Result<(), String> {
