@@ -20,7 +20,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat};
 use http::{StatusCode, Uri};
-use neap_bucket::{MAX_CATALOG_AGE, StoreTime};
+use neap_bucket::StoreTime;
 use neap_catalog::{
     Catalog, CatalogError, DatabaseAction, Document, DocumentError, DocumentKind, DocumentStore,
     MAX_DOCUMENT_BYTES, NewDocument, validate_database_name,
@@ -212,7 +212,7 @@ async fn open<'a>(
 ) -> Result<DocumentStore<'a>, ApiError> {
     let DatabaseParam { db } = parse_query(uri)?;
     validate_database_name(&db).map_err(CatalogError::from)?;
-    let database = catalog.database_by_name(&db, MAX_CATALOG_AGE).await?;
+    let database = catalog.database_by_name(&db, catalog.max_age()).await?;
     // A caller without the permission does not learn which databases exist.
     caller.require(action, database)?;
     let no_database = || ApiError::json(Kind::NotFound, format!("database not found: {db}"));

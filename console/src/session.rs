@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, routing::get};
-use neap_bucket::MAX_CATALOG_AGE;
 use neap_catalog::{
     Catalog, DatabaseAction, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, TokenAction, UserAction,
 };
@@ -73,7 +72,8 @@ async fn session(
     State(server): State<Arc<SessionServer>>,
     caller: Caller,
 ) -> Result<Json<SessionBody>, ApiError> {
-    let root = server.catalog.root(MAX_CATALOG_AGE).await?.value;
+    let catalog = &server.catalog;
+    let root = catalog.root(catalog.max_age()).await?.value;
     let mut databases: Vec<PermittedDatabase> = root
         .databases()
         .iter()

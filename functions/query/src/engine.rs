@@ -11,7 +11,7 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use neap_bucket::{Bucket, MAX_CATALOG_AGE, ObjectUploads, Stamp, TRACE_TARGET, World};
+use neap_bucket::{Bucket, ObjectUploads, Stamp, TRACE_TARGET, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_identity::IdentityService;
 use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
@@ -43,9 +43,6 @@ use crate::{
     sql_planner::CachedSqlPlanner,
     views::ViewReader,
 };
-
-/// The maximum age of the cached catalog that resolves database names. A drop is acknowledged after that time.
-pub(crate) const MAX_NAME_AGE: Duration = MAX_CATALOG_AGE;
 
 /// The maximum time that a query waits for a permit.
 const MAX_PERMIT_WAIT: Duration = Duration::from_secs(30);
@@ -361,7 +358,8 @@ impl QueryEngine {
         if name == INTERNAL_DATABASE {
             return Ok(Some(INTERNAL_DATABASE_ID));
         }
-        Ok(self.catalog.root(MAX_NAME_AGE).await?.value.database(name))
+        let root = self.catalog.root(self.catalog.max_age()).await?;
+        Ok(root.value.database(name))
     }
 
     /// Resolves a database name. A request calls this before it checks the caller's permission.
@@ -372,7 +370,8 @@ impl QueryEngine {
         if name == INTERNAL_DATABASE {
             return Ok(INTERNAL_DATABASE_ID);
         }
-        let database = self.catalog.database_by_name(name, MAX_NAME_AGE).await?;
+        let max_age = self.catalog.max_age();
+        let database = self.catalog.database_by_name(name, max_age).await?;
         database.ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
     }
 

@@ -154,8 +154,8 @@ impl Interface {
     /// # Errors
     /// Serialization failed, which no declared interface causes.
     pub fn to_json(&self, options: &Command) -> Result<String, serde_json::Error> {
-        let flags: Vec<&Arg> =
-            options.get_arguments().filter(|arg| arg.get_long().is_some()).collect();
+        let arguments = options.get_arguments().filter(|arg| !arg.is_hide_set());
+        let flags: Vec<&Arg> = arguments.filter(|arg| arg.get_long().is_some()).collect();
         let store = self.store.iter().map(|access| AccessDocument {
             prefix: access.prefix,
             operations: access.actions,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use neap_bucket::{MAX_CATALOG_AGE, World};
+use neap_bucket::World;
 use neap_catalog::{Catalog, CatalogError, DatabaseCatalog};
 use neap_compact::{CompactError, CompactionReport, Compactor, CompactorEvent};
 use neap_manifest::{ManifestError, RowDeleteLog};
@@ -229,7 +229,7 @@ impl MaintenanceTask {
     /// Records which row deletes are completed: 1 GET, if none is pending.
     async fn refresh_row_deletes(&self) {
         let refreshed = async {
-            let root = self.catalog.root(MAX_CATALOG_AGE).await?.value;
+            let root = self.catalog.root(self.catalog.max_age()).await?.value;
             let log = RowDeleteLog::new(&self.catalog);
             let exists = |database| root.databases().contains_key(&database);
             Ok::<_, RowDeleteRefreshError>(log.refresh(exists).await?)

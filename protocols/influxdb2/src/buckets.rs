@@ -10,7 +10,7 @@ use axum::{
 };
 use futures::future::try_join_all;
 use http::{StatusCode, Uri};
-use neap_bucket::{MAX_CATALOG_AGE, StoreTime};
+use neap_bucket::StoreTime;
 use neap_catalog::{CatalogError, DatabaseAction, DatabaseEntry, InfluxDb2Id, RootCatalog};
 use neap_http::{ApiError, Caller, Kind, parse_query};
 use neap_schema::DatabaseId;
@@ -85,7 +85,8 @@ impl Bucket {
 
     /// Answers with the retention as of a moment ago.
     pub(crate) async fn current_answer(&self, service: &WriteService) -> Result<Value, ApiError> {
-        let catalog = service.catalog().database(self.database, MAX_CATALOG_AGE).await?.value;
+        let catalogs = service.catalog();
+        let catalog = catalogs.database(self.database, catalogs.max_age()).await?.value;
         Ok(self.answer(catalog.retention()))
     }
 }

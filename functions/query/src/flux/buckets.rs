@@ -9,7 +9,7 @@ use neap_http::{ApiError, Caller};
 use neap_schema::DatabaseId;
 
 use super::error::{bucket_refusal, refusal};
-use crate::{QueryEngine, QueryError, engine::MAX_NAME_AGE};
+use crate::{QueryEngine, QueryError};
 
 /// Returns the results of a query, each with the database that it reads.
 ///
@@ -60,7 +60,8 @@ async fn database_name<'a>(
     if let Some((database, _)) = of_policy {
         return Ok(Cow::Borrowed(database));
     }
-    let root = engine.catalog().root(MAX_NAME_AGE).await?.value;
+    let catalog = engine.catalog();
+    let root = catalog.root(catalog.max_age()).await?.value;
     let mut live = root.live_databases();
     let entry = live.find(|(database, _)| Some(*database) == id);
     Ok(entry.map_or(Cow::Borrowed(bucket), |(_, entry)| {
@@ -74,13 +75,14 @@ async fn database_name<'a>(
 /// The catalog can't be read.
 pub(super) async fn list(engine: &QueryEngine, caller: &Caller) -> Result<BucketList, ApiError> {
     let listed = engine.run_with_permit(async {
-        let root = engine.catalog().root(Duration::ZERO).await?;
+        let catalogs = engine.catalog();
+        let root = catalogs.root(Duration::ZERO).await?;
         let mut rows = Vec::new();
         for (id, entry) in root.value.live_databases() {
             if entry.backup.is_some() || !caller.can_see(id) {
                 continue;
             }
-            let catalog = engine.catalog().database(id, MAX_NAME_AGE).await?;
+            let catalog = catalogs.database(id, catalogs.max_age()).await?;
             let retention = catalog.value.retention().unwrap_or_default();
             rows.push(BucketRow {
                 name: entry.name.clone(),

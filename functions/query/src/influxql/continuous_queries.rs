@@ -142,7 +142,8 @@ impl InfluxqlSession {
 
     /// Answers `SHOW CONTINUOUS QUERIES` for the databases that the caller may read: one series for each database.
     async fn continuous_queries(&self) -> Result<StatementAnswer, InfluxqlError> {
-        let root = self.seen.root(self.engine.catalog()).await?;
+        let catalogs = self.engine.catalog();
+        let root = self.seen.root(catalogs).await?;
         let (mut databases, mut names, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         let live: Vec<_> = root
             .live_databases()
@@ -150,7 +151,7 @@ impl InfluxqlSession {
             .filter(|(_, id)| self.caller.may(DatabaseAction::Read, Some(*id)))
             .collect();
         for (database, id) in live {
-            let catalog = self.engine.catalog().database(id, crate::engine::MAX_NAME_AGE);
+            let catalog = catalogs.database(id, catalogs.max_age());
             for view in catalog.await?.value.views() {
                 if view.language == ViewLanguage::InfluxQl {
                     names.push(view.name.clone());

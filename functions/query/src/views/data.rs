@@ -49,7 +49,7 @@ impl EngineViewData<'_> {
     /// table, and that its creator still has the permissions.
     async fn target(&self, view: &MaterializedView) -> Result<TargetTable, ViewDataError> {
         let catalog = self.engine.catalog();
-        let known = catalog.root(crate::engine::MAX_NAME_AGE).await;
+        let known = catalog.root(catalog.max_age()).await;
         let root = known.map_err(|error| catalog_error(&error))?.value;
         let database = match &view.target.database {
             None => Some(self.database),
@@ -68,7 +68,7 @@ impl EngineViewData<'_> {
                 database: self.database,
                 view: view.name.clone(),
             };
-            let (table, max_age) = (&view.target.table, crate::engine::MAX_NAME_AGE);
+            let (table, max_age) = (&view.target.table, catalog.max_age());
             let reserved = catalog.reserve_view_target(database, table, &reference, max_age);
             reserved.await.map_err(|error| catalog_error(&error))?;
         }

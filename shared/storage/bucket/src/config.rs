@@ -18,9 +18,9 @@ use object_store::{
 pub(crate) use self::flag::{given, invalid};
 pub use self::{connection::ConnectionConfig, flag::StoreConfigError, kind::ObjectStoreKind};
 use crate::{
-    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MemoryStore,
-    ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects, ProtocolMargins, Store,
-    World, with_environment,
+    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MarginsPreset,
+    MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects,
+    ProtocolMargins, Store, World, with_environment,
 };
 
 /// Text that `Debug` output redacts.
@@ -81,6 +81,18 @@ pub struct StoreConfig {
     /// Key prefix of all objects, so that several clusters can share a bucket
     #[arg(long, env = "NEAP_KEY_PREFIX", value_name = "PREFIX")]
     pub key_prefix: Option<String>,
+
+    /// Time limits and margins of the storage protocol in a new cluster, which are recorded in it. All its processes use
+    /// the recorded ones. The short ones are for tests on one machine
+    #[arg(
+        long,
+        value_enum,
+        env = "NEAP_PROTOCOL_MARGINS",
+        value_name = "MARGINS",
+        default_value = "standard",
+        hide = true
+    )]
+    pub protocol_margins: MarginsPreset,
 
     /// Settings of Amazon S3 and compatible stores
     #[command(flatten)]
@@ -181,10 +193,12 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Returns the margins of a new cluster on such a store.
-    pub fn margins(self) -> ProtocolMargins {
-        match self {
-            Self::Memory | Self::Directory => ProtocolMargins::LOCAL,
-            Self::Network => ProtocolMargins::NETWORK,
+    pub fn margins(self, preset: MarginsPreset) -> ProtocolMargins {
+        match (self, preset) {
+            (Self::Memory | Self::Directory, MarginsPreset::Standard) => ProtocolMargins::LOCAL,
+            (Self::Memory | Self::Directory, MarginsPreset::Short) => ProtocolMargins::SHORT_LOCAL,
+            (Self::Network, MarginsPreset::Standard) => ProtocolMargins::NETWORK,
+            (Self::Network, MarginsPreset::Short) => ProtocolMargins::SHORT_NETWORK,
         }
     }
 }
@@ -297,7 +311,7 @@ impl StoreConfig {
             tail: tail.unwrap_or_else(|| Arc::clone(&main)),
             main,
             kind: store_kind,
-            margins: store_kind.margins(),
+            margins: store_kind.margins(self.protocol_margins),
             links,
             uploads,
         })

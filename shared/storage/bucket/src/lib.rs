@@ -87,7 +87,9 @@ pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome
 pub use paused_clock::PausedClock;
 pub use prefixed_store::PrefixedStore;
 pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};
-pub use protocol_rules::{MAX_CATALOG_AGE, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS};
+pub use protocol_rules::{
+    MAX_CATALOG_AGE, MarginsPreset, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS,
+};
 pub use published_object::{PublishedObject, PublishedObjectError};
 pub use register::{
     CommitOutcome, Register, RegisterChange, RegisterError, RegisterRead, RegisterValue,

@@ -235,7 +235,7 @@ mod tests {
         Ok(id)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn changes_are_recorded_in_the_register_that_they_modify() {
         let stage = CatalogFixture::new();
         let catalog = stage.instance();

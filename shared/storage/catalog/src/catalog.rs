@@ -103,6 +103,18 @@ impl Catalog {
         }
     }
 
+    /// Returns the margins of the cluster. Until the root catalog is read, these are the standard ones, which are the
+    /// longest.
+    pub(crate) fn known_margins(&self) -> ProtocolMargins {
+        let root = self.root.cached_value().filter(|root| root.version > 0);
+        root.map_or(ProtocolMargins::NETWORK, |root| root.value.margins())
+    }
+
+    /// Returns the maximum age of a catalog by which an instance resolves names. A drop is answered after that time.
+    pub fn max_age(&self) -> Duration {
+        self.known_margins().max_catalog_age()
+    }
+
     /// Returns the root catalog, confirmed current at most `max_age` ago by the store's clock and by this machine's
     /// clocks. With `max_age` zero, the confirming request begins after this call. Creates the cluster in an unused
     /// bucket, which costs 1 LIST more.

@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::{ANY_AGE, tests::CatalogFixture};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn undeleting_under_another_name_requires_the_permission_to_create() {
         let catalog = CatalogFixture::new().instance();
         let id = catalog.create_database("own", None).await.unwrap();

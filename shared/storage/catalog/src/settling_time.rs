@@ -41,7 +41,7 @@ impl Catalog {
     /// Waits until no instance uses a catalog from before this call.
     pub(crate) async fn settle(&self) {
         if !self.is_sole.load(Ordering::Relaxed) {
-            let rules = self.rules.unwrap_or(ProtocolRules::new(self.margins));
+            let rules = self.rules.unwrap_or_else(|| ProtocolRules::new(self.known_margins()));
             let clock = &self.bucket.world().clock;
             clock.sleep(rules.settling_time).await;
         }
@@ -93,7 +93,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use neap_bucket::{MAX_CATALOG_AGE, PutMode, SegmentName, WriteOrder};
+    use neap_bucket::{MAX_CATALOG_AGE, ProtocolMargins, PutMode, SegmentName, WriteOrder};
 
     use super::*;
     use crate::{HardDelete, tests::CatalogFixture};
@@ -127,6 +127,32 @@ mod tests {
         one.set_write_order(id, WriteOrder::Strict).await.unwrap();
         let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
         assert_eq!(catalog.value.write_order(), WriteOrder::Strict);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instances_follow_the_margins_that_the_cluster_was_created_with() {
+        let stage = CatalogFixture::new();
+        let short = ProtocolMargins::SHORT_LOCAL;
+        let creator = Catalog::new(stage.bucket.clone(), short, None);
+        let other = stage.instance();
+        let id = creator.create_database("db", None).await.unwrap();
+        assert_eq!(other.max_age(), MAX_CATALOG_AGE);
+        assert_eq!(other.rules().await.unwrap(), ProtocolRules::new(short));
+        assert_eq!(other.max_age(), short.max_catalog_age());
+
+        creator.create_table(id, "t", &[], &[]).await.unwrap();
+        let has_table = async |max_age: Duration| {
+            let catalog = creator.database(id, max_age).await.unwrap();
+            catalog.value.table("t").is_some()
+        };
+        assert!(has_table(Duration::ZERO).await);
+        let clock = &stage.bucket.world().clock;
+        let started_at = clock.monotonic();
+        other.delete_table(id, "t", NEVER).await.unwrap();
+        let waited = clock.monotonic() - started_at;
+        assert!(waited > short.max_catalog_age());
+        assert!(waited < MAX_CATALOG_AGE);
+        assert!(!has_table(creator.max_age()).await);
     }
 
     #[tokio::test(start_paused = true)]

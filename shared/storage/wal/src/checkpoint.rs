@@ -13,7 +13,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::{
-    ObjectFormat, ProtocolRules, RegisterValue, SegmentName, Stamp, StoreTime, formats,
+    ObjectFormat, ProtocolMargins, ProtocolRules, RegisterValue, SegmentName, Stamp, StoreTime,
+    formats,
 };
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -83,12 +84,12 @@ pub fn trigger_floor(since: StoreTime, rules: &ProtocolRules) -> Stamp {
     Stamp::end_of(since.minus(older))
 }
 
-/// The minimum acknowledgement limit of stores behind a network.
-const NETWORK_LIMIT: Duration = Duration::from_secs(5);
+/// The minimum acknowledgement limit of stores behind a network: that of their short margins.
+const NETWORK_LIMIT: Duration =
+    Duration::from_millis(ProtocolMargins::SHORT_NETWORK.acknowledgement_limit_ms);
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::ProtocolMargins;
     use proptest::prelude::*;
 
     use super::*;
@@ -143,6 +144,10 @@ mod tests {
         let network = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::NETWORK));
         assert_eq!(local.time(), since);
         assert_eq!(network.time().micros(), 10_000_000);
+        let local = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::SHORT_LOCAL));
+        let network = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::SHORT_NETWORK));
+        assert_eq!(local.time(), since);
+        assert_eq!(network.time().micros(), 26_000_000);
     }
 
     #[test]

@@ -22,7 +22,6 @@ use super::{
 use crate::{
     QueryEngine, QueryRequest,
     as_of::AS_OF_HEADER,
-    engine::MAX_NAME_AGE,
     http_request::{body_of, query_request},
     influxql::{
         error::InfluxqlError,
@@ -119,7 +118,8 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let format = accepted(&head.headers)?.of_request(&params.encoding);
     let text = params.q.as_deref().unwrap_or_default();
-    let root = engine.catalog().root(MAX_NAME_AGE).await?.value;
+    let catalog = engine.catalog();
+    let root = catalog.root(catalog.max_age()).await?.value;
     let named = RequestedDatabase {
         database: params.db.as_deref(),
         retention_policy: params.rp.as_deref(),

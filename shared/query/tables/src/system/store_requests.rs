@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_bucket::{MAX_CATALOG_AGE, OperationCount, OperationCounts};
+use neap_bucket::{OperationCount, OperationCounts};
 use neap_catalog::{INTERNAL_DATABASE, INTERNAL_DATABASE_ID, RootCatalog};
 use neap_scan::external;
 use neap_schema::DatabaseId;
@@ -84,7 +84,8 @@ impl SystemTableSource for StoreRequestsSource {
         let Some(requests) = self.0.store_requests.get() else {
             return self.empty();
         };
-        let answer = self.0.catalog.root(MAX_CATALOG_AGE).await;
+        let catalog = &self.0.catalog;
+        let answer = catalog.root(catalog.max_age()).await;
         let root = answer.map_err(external)?.value;
         rows(&named(requests.by_database(), &root), requests.since)
     }

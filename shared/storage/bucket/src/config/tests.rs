@@ -121,6 +121,18 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
             true,
         ),
         (
+            "--object-store memory --protocol-margins short".to_owned(),
+            StoreKind::Memory,
+            ProtocolMargins::SHORT_LOCAL,
+            true,
+        ),
+        (
+            format!("--bucket b --protocol-margins short {keys}"),
+            StoreKind::Network,
+            ProtocolMargins::SHORT_NETWORK,
+            true,
+        ),
+        (
             format!("--bucket b --tail-bucket t--use1-az4--x-s3 {keys}"),
             StoreKind::Network,
             ProtocolMargins::NETWORK,

@@ -100,7 +100,7 @@ async fn a_token_expires_by_the_clock_of_the_store() {
     assert!(chrono::DateTime::from_timestamp_micros(expiry.micros()).is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_permission_survives_a_rename_and_does_not_pass_to_a_namesake() {
     let (_, catalog) = stage().await;
     let Actor::Token(id) = holder(&catalog, "reader", &["db:one:read"]).await else {
