@@ -1,11 +1,10 @@
 """Published Iceberg tables, read with PyIceberg and DuckDB and compared value by value with the answers of the server.
 
-    NEAP_URL=... NEAP_TOKEN=... NEAP_BIN=target/debug/neap NEAP_STORE='["--data-dir", "data"]' NEAP_FLUSH_LAG=9 \
+    NEAP_URL=... NEAP_TOKEN=... NEAP_BIN=target/debug/neap NEAP_STORE='["--data-dir", "data"]' \
         python -m unittest iceberg_tables
 
-`NEAP_STORE` has the options of the server's store, `NEAP_FLUSH_LAG` the seconds after which rows can be flushed, and
-`NEAP_ICEBERG_PROPERTIES` the properties with which PyIceberg reads the store. Without them, the store is a directory, and
-DuckDB reads it, too.
+`NEAP_STORE` has the options of the server's store, and `NEAP_ICEBERG_PROPERTIES` the properties with which PyIceberg reads
+the store. Without them, the store is a directory, and DuckDB reads it, too.
 """
 
 import datetime
@@ -26,7 +25,6 @@ import server
 
 NEAP = os.environ["NEAP_BIN"]
 STORE = json.loads(os.environ["NEAP_STORE"])
-FLUSH_LAG = float(os.environ["NEAP_FLUSH_LAG"])
 PROPERTIES = json.loads(os.environ.get("NEAP_ICEBERG_PROPERTIES", "{}"))
 IS_DIRECTORY = not PROPERTIES
 
@@ -37,7 +35,7 @@ PUBLISHED = re.compile(r"^(.*): table '(.*)' is (published|unchanged) as (.*), n
 
 
 def compact(*options):
-    """Runs `neap compact` on the store of the server, and returns what it prints."""
+    """Runs `neap compact` on the store of the server, and returns what it prints. It waits until all rows can be flushed."""
     done = subprocess.run([NEAP, "compact", *STORE, *options], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -47,11 +45,6 @@ def publish(database, *options, settle_after="0s"):
     """Publishes the tables of a database, and returns their locations by name."""
     text = compact("-d", database, "--publish", "iceberg", "--settle-after", settle_after, *options)
     return {table: location for _, table, _, location, _ in PUBLISHED.findall(text)}
-
-
-def until_flushable():
-    """Waits until everything that is written can be flushed."""
-    time.sleep(FLUSH_LAG)
 
 
 def metadata_of(location):
@@ -157,7 +150,6 @@ class PublishedTables(unittest.TestCase):
         server.write_lines(database, *lines)
         extremes = [f"extremes i={2**63 - 1}i,f=1.7976931348623157e308 {START}", f"extremes i=-{2**63}i,f=5e-324 {START + 1_000}"]
         server.write_lines(database, *extremes)
-        until_flushable()
         compact("-d", database, "--flush-only")
         objects = server.sql(database, "SELECT path FROM system.parquet_files")
         self.assertTrue(all(row["path"].endswith(".bundle") for row in objects), objects)
@@ -191,14 +183,12 @@ class PublishedTables(unittest.TestCase):
         database = "iceberg-growth"
         server.create_database(database)
         server.write_lines(database, f"m,host=a one=1 {START}", f"m,host=b one=2 {START + DAY}")
-        until_flushable()
         first = publish(database)["m"]
         before = metadata_of(first)
         self.assertEqual(publish(database)["m"], first)
         self.assertEqual(metadata_of(first), before)
         columns, _ = self.assert_equal(database, "m", first)
         server.write_lines(database, f'm,host=a,room=x one=3,two="new" {START + 2 * DAY}')
-        until_flushable()
         self.assertEqual(publish(database)["m"], first)
         grown, rows = self.assert_equal(database, "m", first)
         self.assertEqual(set(grown) - set(columns), {"room", "two"})
@@ -214,19 +204,16 @@ class PublishedTables(unittest.TestCase):
         server.write_lines(database, *(f"m,host=a v={minute},w={minute} {START + minute * 10**9}" for minute in minutes))
         server.write_lines(database, *(f"m,host=a v={minute} {START + 3 * DAY + minute * 10**9}" for minute in minutes))
         server.write_lines(database, f"gone v=1 {START}")
-        until_flushable()
         tables = publish(database)
         location = tables["m"]
         columns, settled = self.assert_equal(database, "m", location)
         # Late rows: a new point, and a new value of one field of a point.
         server.write_lines(database, f"m,host=a v=-1 {START + 5 * 10**9}", f"m,host=a v=-2 {START + 20 * 10**9}")
         server.request("DELETE", "/api/v3/configure/table?db=iceberg-late&table=gone")
-        until_flushable()
         publish(database, settle_after="30m")
         self.assertEqual(read(location)[1], settled)
         # The table is published again only if its files change, and then says what is not settled.
         server.write_lines(database, f"m,host=a v=7 {START + 5 * DAY}")
-        until_flushable()
         text = compact("-d", database, "--publish", "iceberg", "--settle-after", "30m")
         self.assertIn("rows in 1 sections are not settled", text)
         publish(database)
@@ -242,12 +229,10 @@ class PublishedTables(unittest.TestCase):
         server.create_database(database)
         rows = [f"m,host=h{row % 4} v={row} {START + row * 10**9}" for row in range(200)]
         server.write_lines(database, *rows, f"m,host=h1 v=-1 {START + 9 * DAY}")
-        until_flushable()
         location = publish(database)["m"]
         before = metadata_of(location)
         self.assert_equal(database, "m", location)
         server.sql(database, "DELETE FROM m WHERE host = 'h2'")
-        until_flushable()
         # Published tables are rewritten without the rows at once.
         self.assertEqual(publish(database, settle_after="30m")["m"], location)
         _, found = self.assert_equal(database, "m", location)
@@ -259,11 +244,9 @@ class PublishedTables(unittest.TestCase):
         database = "iceberg-kept"
         server.create_database(database)
         server.write_lines(database, *(f"m,host=a v={row} {START + row * 10**9}" for row in range(100)))
-        until_flushable()
         location = publish(database)["m"]
         _, before = self.assert_equal(database, "m", location)
         server.write_lines(database, *(f"m,host=a v=-{row} {START + row * 10**9 + 5}" for row in range(100)))
-        until_flushable()
         eager = ["--settle-after", "0s", "--time-travel", "0s", "--query-timeout", "0s"]
         for _ in range(3):
             compact("-d", database, *eager)
@@ -280,7 +263,6 @@ class PublishedTables(unittest.TestCase):
         self.assertEqual(status, 200, text)
         now = time.time_ns()
         server.write_lines(database, *(f"m v={hour} {now - hour * 3_600 * 10**9}" for hour in range(1, 47)))
-        until_flushable()
         location = publish(database)["m"]
         expired_before = summary(location)["neap.expired-before"]
         self.assertRegex(expired_before, r"^\d{4}-\d\d-\d\dT.*Z$")

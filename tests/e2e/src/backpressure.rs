@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, pause, wait_for};
-
-/// The age after which a segment in a directory may be flushed.
-const LAG: Duration = Duration::from_secs(10);
+use crate::harness::{NeapProcess, Reply, ServerClient, StoreFixture, neap, wait_for};
 
 /// Maximum time until writers know the backlog that a flusher has published.
 const MAX_BACKLOG_DELAY: Duration = Duration::from_secs(15);
@@ -61,7 +58,6 @@ fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
     }
     let (tail, names) = segments(&place);
     let ahead = put_ahead(&tail, &names[0], 10_001);
-    pause(LAG);
     // It flushes the written segments, and publishes the remaining backlog.
     neap(&place.after(&["compact"])).succeeded();
     for writer in &writers {

@@ -14,8 +14,9 @@ use crate::{
     parquet_objects::check_readable,
 };
 
-/// How long all workers run: twice the age at which a segment may be flushed (20 s on a network store).
-const RUN: Duration = Duration::from_secs(40);
+/// How long all workers run: several times the age at which a segment may be flushed, after which a compaction waits for
+/// the newest rows.
+const RUN: Duration = Duration::from_secs(20);
 
 /// The time between two rounds of queries or compactions, so that they leave processor time to other tests.
 const BREAK: Duration = Duration::from_millis(200);
@@ -165,7 +166,6 @@ fn check(place: &StoreFixture, queriers: &[NeapProcess], written: &AcknowledgedW
         .enumerate()
         .map(|(writer, n)| json!({ "writer": format!("w{writer}"), "n": n, "late": n }))
         .collect();
-    pause(Duration::from_secs(22));
     compact(place);
     compact(place);
     for querier in queriers {

@@ -4,15 +4,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap, pause};
-
-/// A time after which segments may be flushed: more than 8 s.
-const FLUSH_LAG: Duration = Duration::from_secs(10);
+use crate::harness::{CommandOutput, NeapProcess, Reply, StoreFixture, neap};
 
 /// The bytes of a segment before its header: the envelope, and the length of the header.
 const ENVELOPE: usize = 28;
@@ -120,7 +116,6 @@ fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     let found = stage.damage(&[]);
     assert!(found.contains(&key), "{found}");
 
-    pause(FLUSH_LAG);
     stage.on_store(&["compact"]).succeeded();
     stage.server().write("db", "a,k=z v=9 9\nb,k=z v=9 9\n");
     assert_eq!(stage.count("b"), 3);
@@ -172,7 +167,6 @@ fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
         let error = stage.failure(table);
         assert!(error.contains(&key), "{error}");
     }
-    pause(FLUSH_LAG);
     let stopped = stage.on_store(&["compact"]);
     assert!(stopped.err.contains(&key), "{}", stopped.err);
     let found = stage.damage(&[]);
@@ -189,7 +183,6 @@ fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
 #[test]
 fn a_damaged_section_is_quarantined_alone() {
     let mut stage = DamageFixture::new();
-    pause(FLUSH_LAG);
     stage.on_store(&["compact"]).succeeded();
     let path = stage.objects("data/1").remove(0);
     let key = stage.key(&path);

@@ -1,11 +1,11 @@
 //! Deletes of rows, retention, drops and undeletions, over HTTP and from the command line.
 
-use std::{cell::Cell, ops::Deref, time::Duration};
+use std::{cell::Cell, ops::Deref};
 
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CommandOutput, NeapProcess, Reply, STAMP, ServerClient, StoreFixture, neap, pause,
+    CATALOG_AGE, CommandOutput, NeapProcess, Reply, STAMP, ServerClient, StoreFixture, neap, pause,
 };
 
 const HOUR: u64 = 3_600;
@@ -14,7 +14,6 @@ const HOUR: u64 = 3_600;
 pub(crate) struct DataLifecycleFixture<S> {
     place: StoreFixture,
     server: S,
-    flush_lag: Duration,
     last: Cell<Option<u64>>,
 }
 
@@ -23,17 +22,16 @@ impl DataLifecycleFixture<NeapProcess> {
     fn new() -> Self {
         let place = StoreFixture::directory();
         let server = NeapProcess::serve(&place);
-        Self::with_flush_lag(place, server, Duration::from_secs(8))
+        Self::on(place, server)
     }
 }
 
 impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
-    /// Wraps a server on a store. `flush_lag` is the age at which a segment may be flushed.
-    pub(crate) fn with_flush_lag(place: StoreFixture, server: S, flush_lag: Duration) -> Self {
+    /// Wraps a server on a store.
+    pub(crate) fn on(place: StoreFixture, server: S) -> Self {
         Self {
             place,
             server,
-            flush_lag,
             last: Cell::new(None),
         }
     }
@@ -77,9 +75,8 @@ impl<S: Deref<Target = ServerClient>> DataLifecycleFixture<S> {
         reply
     }
 
-    /// Flushes all writes, which must be older than the flush lag of the store.
+    /// Flushes all writes.
     fn flush(&self) {
-        pause(self.flush_lag + Duration::from_secs(1));
         self.compact(&[]);
     }
 
@@ -204,8 +201,8 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
         "10d",
     ];
     stage.run(&update).succeeded();
-    // An instance may use its copy of the catalog for some seconds.
-    pause(Duration::from_secs(6));
+    // An instance may use its copy of the catalog for a while.
+    pause(CATALOG_AGE);
     assert_eq!((count("m"), count("kept")), (1, 2));
     stage.compact(&[]);
     let update = [
@@ -217,7 +214,7 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
         "none",
     ];
     stage.run(&update).succeeded();
-    pause(Duration::from_secs(6));
+    pause(CATALOG_AGE);
     assert_eq!(
         (count("m"), count("kept")),
         (1, 2),

@@ -161,7 +161,6 @@ fn damage_is_found_and_unaffected_queries_continue() {
         let stage = EarlierStatesFixture::new();
         stage.server.write("db", "m,host=a v=1 10\n");
         stage.server.write("well", "m,host=a v=1 10\n");
-        pause(Duration::from_secs(9));
         stage.on_store(&["compact"]).succeeded();
         stage.on_store(&["fsck", "--full"]).succeeded();
         let [object] = stage.objects(".parquet").try_into().unwrap();

@@ -35,4 +35,4 @@ mod stack;
 mod tokens;
 mod views;
 
-pub(crate) use self::stack::LambdaStack;
+pub(crate) use self::stack::{LambdaStack, use_standard_margins};

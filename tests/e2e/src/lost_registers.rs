@@ -3,15 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde_json::json;
 
-use crate::harness::{NeapProcess, Reply, StoreFixture, neap, neap_binary, pause};
-
-/// A time after which segments may be flushed: more than 8 s.
-const FLUSH_LAG: Duration = Duration::from_secs(10);
+use crate::harness::{NeapProcess, Reply, StoreFixture, neap, neap_binary};
 
 /// Removes an object from a directory, and returns its bytes.
 fn lose(place: &StoreFixture, key: &str) -> Vec<u8> {
@@ -123,7 +119,6 @@ fn a_lost_manifest_refuses_writes_and_queries_and_its_data_is_kept() {
     let place = StoreFixture::directory();
     let server = NeapProcess::serve(&place);
     server.write("garden", "soil v=1 1");
-    pause(FLUSH_LAG);
     neap(&place.after(&["compact"])).succeeded();
     server.write("garden", "soil v=2 2");
     server.kill();
@@ -134,7 +129,6 @@ fn a_lost_manifest_refuses_writes_and_queries_and_its_data_is_kept() {
     assert_refused(&server, key);
     server.kill();
     assert_reported(&place, key);
-    pause(FLUSH_LAG);
     neap(&place.after(&["compact", "--time-travel", "0s", "--query-timeout", "0s"]));
     assert_eq!(files(&place.folder().join("data/1")), data);
     assert!(!place.folder().join(key).exists());

@@ -61,7 +61,7 @@ fn lines(writer: usize, number: usize) -> String {
 #[test]
 fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     let limit = LIMIT.to_string();
-    let place = StoreFixture::directory();
+    let place = StoreFixture::directory().with_standard_margins();
     let neap = NeapProcess::serve_with(&place, &["--memory-limit", &limit]);
     let (writing, asked, most) = (
         AtomicUsize::new(WRITERS),
@@ -134,7 +134,7 @@ const WIDE_ROWS: &str = "WITH RECURSIVE t(n, s) AS (SELECT 1, repeat('x', 100000
 
 #[test]
 fn a_query_that_exhausts_the_memory_is_ended_and_others_are_answered() {
-    let place = StoreFixture::directory();
+    let place = StoreFixture::directory().with_standard_margins();
     let neap = NeapProcess::serve_with(&place, &["--memory-limit", &LIMIT.to_string()]);
     neap.write("d", "m v=1");
     let is_over = AtomicBool::new(false);

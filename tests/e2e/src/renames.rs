@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, StoreFixture, neap, pause, wait_for};
+use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
 
 /// Maximum wait for a refresh of the view, which follows a flush.
 const REFRESH: Duration = Duration::from_secs(90);
-
-/// More than the age at which a segment in a directory may be flushed.
-const FLUSH_LAG: Duration = Duration::from_secs(9);
 
 const VIEW: &str = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(*) AS n FROM cpu GROUP BY 1, host";
 
@@ -36,7 +33,6 @@ impl RenamedStore {
 
     /// Flushes and merges everything.
     fn compact(&self) {
-        pause(FLUSH_LAG);
         neap(&self.place.after(&["compact"])).succeeded();
     }
 

@@ -10,7 +10,7 @@ use crate::harness::{
     NeapProcess, ServerClient, StoreFixture, StoreRequests, now, pause, wait_for,
 };
 
-/// The age at which every copy of a register must be revalidated by a GET.
+/// The age at which every copy of a register must be revalidated by a GET, with standard margins.
 pub(crate) const REVALIDATION_AGE: Duration = Duration::from_secs(6);
 /// Maximum wait for a flush that is due.
 pub(crate) const FLUSH: Duration = Duration::from_secs(60);
@@ -98,9 +98,9 @@ fn query(server: &ServerClient) -> Vec<serde_json::Value> {
     server.query("budget", "SELECT sum(v) AS v FROM m")
 }
 
-/// Counts the requests of all operations on a store that several processes share; `lag` is the age at which a segment
-/// may be flushed.
-fn on(place: &StoreFixture, lag: Duration) {
+/// Counts the requests of all operations on a store that several processes share.
+fn on(store: StoreFixture) {
+    let place = &store.with_standard_margins();
     let first = NeapProcess::serve_with(place, &["--mode", "ingest"]);
     first.write("budget", "m,t=a v=1i 1");
     let writer = NeapProcess::serve_with(place, &["--mode", "ingest"]);
@@ -177,7 +177,7 @@ fn on(place: &StoreFixture, lag: Duration) {
     });
 
     let sum = query(&querier);
-    pause(lag + REVALIDATION_AGE);
+    pause(place.flush_lag() + REVALIDATION_AGE);
     let expected = format!(
         "1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
          1 list tail, 1 put data, 1 put database_catalog, 1 put manifest, 1 put node"
@@ -201,18 +201,18 @@ fn on(place: &StoreFixture, lag: Duration) {
 
 #[test]
 fn operations_on_a_directory_have_the_expected_costs() {
-    on(&StoreFixture::directory(), Duration::from_secs(8));
+    on(StoreFixture::directory());
 }
 
 #[test]
 fn operations_on_an_s3_server_have_the_expected_costs() {
-    on(&StoreFixture::neap_s3_server(), Duration::from_secs(20));
+    on(StoreFixture::neap_s3_server());
 }
 
 #[test]
 fn operations_on_the_other_s3_server_have_the_expected_costs() {
     if let Some(place) = StoreFixture::third_party_s3() {
-        on(&place, Duration::from_secs(20));
+        on(place);
     }
 }
 
@@ -256,7 +256,7 @@ fn writers_on_an_s3_server_put_at_once_until_the_burst_is_used() {
 
 #[test]
 fn a_process_on_a_memory_store_reads_its_own_writes_without_a_list() {
-    let server = NeapProcess::serve(&StoreFixture::memory());
+    let server = NeapProcess::serve(&StoreFixture::memory().with_standard_margins());
     server.write("budget", "m,t=a v=1i 1");
     let mut time = 1;
     costs(&server, "1 put tail", || {

@@ -84,7 +84,7 @@ fn a_statement_reads_the_databases_that_its_token_may_read() {
 
 #[test]
 fn a_statement_costs_the_requests_of_each_of_its_databases() {
-    let place = StoreFixture::directory();
+    let place = StoreFixture::directory().with_standard_margins();
     let writer = NeapProcess::serve_with(&place, &["--mode", "ingest"]);
     fill(&writer);
     pause(REVALIDATION_AGE);

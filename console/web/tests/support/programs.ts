@@ -30,10 +30,13 @@ export class RunningProcess {
     readonly ended: Promise<number | null>,
   ) {}
 
-  /** Starts a program with a clean environment, so that settings of the developer have no effect. */
+  /**
+   * Starts a program with a clean environment, so that settings of the developer have no effect, except for the margins
+   * with which a test of the whole program shortens waits.
+   */
   static start(path: string, args: string[], folder: string): RunningProcess {
     const env: NodeJS.ProcessEnv = {};
-    for (const name of ["PATH", "HOME", "TMPDIR", "LANG"]) {
+    for (const name of ["PATH", "HOME", "TMPDIR", "LANG", "NEAP_PROTOCOL_MARGINS"]) {
       env[name] = process.env[name];
     }
     const child = spawn(path, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });

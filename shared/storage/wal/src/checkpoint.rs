@@ -147,7 +147,7 @@ mod tests {
         let local = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::SHORT_LOCAL));
         let network = trigger_floor(since, &ProtocolRules::new(ProtocolMargins::SHORT_NETWORK));
         assert_eq!(local.time(), since);
-        assert_eq!(network.time().micros(), 26_000_000);
+        assert_eq!(network.time().micros(), 25_500_000);
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Rows that become too old for a cache, or for their table.
 
-use std::time::Duration;
-
 use super::{
     definition::CacheDefinition,
     fixture::{CacheFixture, DB, check, now},
 };
-use crate::harness::pause;
+use crate::harness::{CATALOG_AGE, pause};
 
 /// The maximum age of rows in the caches, in seconds. Longer than the test takes beside others.
 const AGE: u64 = 150;
@@ -104,8 +102,8 @@ fn rows_leave_when_they_exceed_the_retention_of_their_table() {
             period,
         ];
         stage.run(&update).succeeded();
-        // An instance may use its copy of the catalog for some seconds.
-        pause(Duration::from_secs(6));
+        // An instance may use its copy of the catalog for a while.
+        pause(CATALOG_AGE);
     };
     keep("2h");
     assert_eq!(shown("rows are hidden"), [1, 1]);

@@ -15,7 +15,7 @@ use super::{
 use crate::harness::{NeapProcess, Reply, ServerClient, pause};
 
 /// How long all workers run: several times as long as a segment waits before it is flushed.
-const RUN: Duration = Duration::from_secs(24);
+const RUN: Duration = Duration::from_secs(12);
 
 fn caches() -> [CacheDefinition; 3] {
     [

@@ -8,7 +8,10 @@ use super::{
     definition::CacheDefinition,
     fixture::{BYPASS_CACHES, CacheFixture, DB, ask, create, csv, csv_with, listed, shift_times},
 };
-use crate::harness::{ServerClient, pause};
+use crate::harness::{CATALOG_AGE, ServerClient, pause};
+
+/// More than the distance of low-water marks below which they are thinned out.
+const MARK_SPACING: Duration = Duration::from_secs(16);
 
 fn caches() -> [CacheDefinition; 2] {
     [
@@ -50,8 +53,8 @@ fn caches_are_dropped_and_undeleted_with_their_table() {
             assert!(listed(&stage.writer).is_empty());
         }
         stage.run(&[&["undelete"], what].concat()).succeeded();
-        // A query-only process may use its copy of the catalog for some seconds.
-        pause(Duration::from_secs(6));
+        // A query-only process may use its copy of the catalog for a while.
+        pause(CATALOG_AGE);
         stage.check(&caches, "undeleted");
         let shown = caches.each_ref().map(|cache| csv(&stage.writer, &cache.query()));
         assert_eq!(shown, before);
@@ -112,8 +115,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
         shown.push((stamp, rows));
     };
     remember(stage.write("m,host=a,room=y v=2 -50\nm,host=b,room=y v=2 -50"));
-    // Low-water marks closer than 15 s are thinned out.
-    pause(Duration::from_secs(8));
+    pause(MARK_SPACING);
     stage.flush();
     let stamp = stage.write("m,host=a,room=x v=3 -40\nm,host=c,room=z v=2 -50");
     remember(stamp);
@@ -130,7 +132,7 @@ fn queries_of_earlier_states_read_earlier_caches() {
             assert_eq!(&then, rows, "as of {stamp}");
         }
     }
-    pause(Duration::from_secs(8));
+    pause(MARK_SPACING);
     stage.flush();
     let versions = stage.on_store(&["show", "versions", "-d", DB, "--format", "json"]);
     let versions: Vec<serde_json::Value> = serde_json::from_str(&versions.succeeded()).unwrap();

@@ -20,7 +20,6 @@ pub(super) struct CacheFixture {
     pub(super) queriers: Vec<NeapProcess>,
     /// The store's time at the start, in seconds.
     pub(super) started_at: u64,
-    flush_lag: Duration,
 }
 
 impl CacheFixture {
@@ -28,17 +27,17 @@ impl CacheFixture {
     pub(super) fn on_a_directory() -> Self {
         let place = StoreFixture::directory();
         let writer = NeapProcess::serve(&place);
-        Self::new(place, writer, 1, Duration::from_secs(8))
+        Self::new(place, writer, 1)
     }
 
     /// A network store: one process that only writes, and two that only answer queries.
     pub(super) fn on_a_network(place: StoreFixture) -> Self {
         let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
         let writer = NeapProcess::serve_with(&place, &flags);
-        Self::new(place, writer, 2, Duration::from_secs(20))
+        Self::new(place, writer, 2)
     }
 
-    fn new(place: StoreFixture, writer: NeapProcess, queriers: usize, flush_lag: Duration) -> Self {
+    fn new(place: StoreFixture, writer: NeapProcess, queriers: usize) -> Self {
         let queriers: Vec<_> = (0..queriers).map(|_| querier(&place)).collect();
         writer.write(DB, "clock v=1");
         let started_at = now(&queriers[0]);
@@ -47,7 +46,6 @@ impl CacheFixture {
             writer,
             queriers,
             started_at,
-            flush_lag,
         }
     }
 
@@ -77,7 +75,6 @@ impl CacheFixture {
 
     /// Flushes all writes, and fills new caches.
     pub(super) fn flush(&self) {
-        pause(self.flush_lag + Duration::from_secs(1));
         self.on_store(&["compact"]).succeeded();
     }
 

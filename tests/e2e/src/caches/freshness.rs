@@ -57,12 +57,13 @@ fn run(stage: &CacheFixture) {
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_an_s3_server() {
-    run(&CacheFixture::on_a_network(StoreFixture::neap_s3_server()));
+    let place = StoreFixture::neap_s3_server().with_standard_margins();
+    run(&CacheFixture::on_a_network(place));
 }
 
 #[test]
 fn two_processes_return_the_same_rows_after_each_write_on_the_other_s3_server() {
     if let Some(place) = StoreFixture::third_party_s3() {
-        run(&CacheFixture::on_a_network(place));
+        run(&CacheFixture::on_a_network(place.with_standard_margins()));
     }
 }

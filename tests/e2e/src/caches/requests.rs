@@ -1,7 +1,5 @@
 //! The exact requests to the store: the costs and the savings of caches.
 
-use std::time::Duration;
-
 use super::{
     definition::CacheDefinition,
     fixture::{DB, create, csv, now, shift_times},
@@ -21,8 +19,9 @@ fn without_renewals(mut requests: StoreRequests) -> String {
     requests.to_string()
 }
 
-/// Counts the requests of all operations; `lag` is the age at which a segment may be flushed.
-fn on(place: &StoreFixture, lag: Duration) {
+/// Counts the requests of all operations.
+fn on(store: StoreFixture) {
+    let place = &store.with_standard_margins();
     let writer = NeapProcess::serve_with(place, &["--mode", "ingest"]);
     writer.write(DB, "clock v=1");
     let querier = NeapProcess::serve_with(place, &["--mode", "query"]);
@@ -51,7 +50,6 @@ fn on(place: &StoreFixture, lag: Duration) {
     let [latest, two, rooms, other, _] = &caches;
 
     // The existing segments are flushed, and their rows are then read for the new caches.
-    pause(lag + Duration::from_secs(1));
     let compact = place.after(&["compact"]);
     assert!(neap(&compact).succeeded().contains("4 caches filled"));
     write("m,host=a,room=x v=2 -40");
@@ -84,7 +82,7 @@ fn on(place: &StoreFixture, lag: Duration) {
     assert_eq!(fresh.store_requests().of("get data"), 0);
 
     let shown = [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query()));
-    pause(lag + REVALIDATION_AGE);
+    pause(place.flush_lag() + REVALIDATION_AGE);
     // This flush touches three of four caches.
     let expected = format!(
         "3 get cache, 1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
@@ -124,18 +122,18 @@ fn on(place: &StoreFixture, lag: Duration) {
 
 #[test]
 fn caches_on_a_directory_have_the_expected_costs() {
-    on(&StoreFixture::directory(), Duration::from_secs(8));
+    on(StoreFixture::directory());
 }
 
 #[test]
 fn caches_on_an_s3_server_have_the_expected_costs() {
-    on(&StoreFixture::neap_s3_server(), Duration::from_secs(20));
+    on(StoreFixture::neap_s3_server());
 }
 
 #[test]
 fn caches_on_the_other_s3_server_have_the_expected_costs() {
     if let Some(place) = StoreFixture::third_party_s3() {
-        on(&place, Duration::from_secs(20));
+        on(place);
     }
 }
 
@@ -144,7 +142,8 @@ const SEGMENTS: u64 = 301;
 
 #[test]
 fn a_process_reads_no_object_that_it_has_written_itself() {
-    let place = StoreFixture::directory();
+    // No segment of a round is old enough before the last one is written.
+    let place = StoreFixture::directory().with_standard_margins();
     let server = NeapProcess::serve(&place);
     server.write(DB, "m,host=a,room=x v=0");
     create(&server, &CacheDefinition::last("m", "latest", &["host"]));

@@ -1,14 +1,12 @@
 //! Plans, filters, joins and aggregates of caches, and statements over tables that caches answer.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::{
     definition::CacheDefinition,
     fixture::{BYPASS_CACHES, CacheFixture, DB, columns, csv, csv_with},
 };
-use crate::harness::{Reply, ServerClient, pause};
+use crate::harness::{CATALOG_AGE, Reply, ServerClient, pause};
 
 fn latest() -> CacheDefinition {
     CacheDefinition::last("m", "latest", &["host"])
@@ -133,7 +131,7 @@ fn plans_show_the_cache_with_its_predicates_and_projection() {
     insta::assert_snapshot!(shown(sql), @r#"DistinctCacheExec: cache=rooms, predicates=[host != Utf8View(""a"")], limit=3, projection=[room]"#);
     // Caches whose keys include fields are not stored.
     stage.create(&[CacheDefinition::last("m", "of_w", &["w"])]);
-    pause(Duration::from_secs(6));
+    pause(CATALOG_AGE);
     let plan_of_w = shown("SELECT * FROM last_cache('m', 'of_w')");
     assert!(
         plan_of_w.contains("LastCacheExec: cache=of_w, from=table"),

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{TestProgram, serve};
 use crate::harness::{StoreFixture, neap_binary};
 
-/// Runs `tests/clients/iceberg_tables.py` on a store. Rows can be flushed after `lag_seconds`.
-fn read_published(place: &StoreFixture, lag_seconds: &str, properties: &serde_json::Value) {
+/// Runs `tests/clients/iceberg_tables.py` on a store.
+fn read_published(place: &StoreFixture, properties: &serde_json::Value) {
     let Some(program) = TestProgram::iceberg_reader("iceberg_tables") else {
         return;
     };
@@ -16,7 +16,6 @@ fn read_published(place: &StoreFixture, lag_seconds: &str, properties: &serde_js
         .env("NEAP_TOKEN", token)
         .env("NEAP_BIN", neap_binary())
         .env("NEAP_STORE", json!(place.flags).to_string())
-        .env("NEAP_FLUSH_LAG", lag_seconds)
         .env("NEAP_ICEBERG_PROPERTIES", properties.to_string())
         .run(server.folder());
 }
@@ -29,7 +28,7 @@ fn flag<'a>(place: &'a StoreFixture, name: &str) -> &'a str {
 
 #[test]
 fn published_tables_in_a_directory_have_the_rows_of_queries() {
-    read_published(&StoreFixture::directory(), "9", &json!({}));
+    read_published(&StoreFixture::directory(), &json!({}));
 }
 
 #[test]
@@ -41,5 +40,5 @@ fn published_tables_on_an_s3_server_have_the_rows_of_queries() {
         "s3.secret-access-key": flag(&place, "--aws-secret-access-key"),
         "s3.region": "us-east-1",
     });
-    read_published(&place, "22", &properties);
+    read_published(&place, &properties);
 }

@@ -28,10 +28,15 @@ pub(crate) struct CommandOutput {
     pub(crate) err: String,
 }
 
-/// Returns a command with a clean environment: without the caller's options and without `.env`.
+/// The variable with the margins of the storage protocol in the clusters that `neap` creates.
+const MARGINS: &str = "NEAP_PROTOCOL_MARGINS";
+
+/// Returns a command with a clean environment: without the caller's options and without `.env`. Clusters that it creates
+/// have short margins, unless the flags of the store say otherwise ([`super::StoreFixture::with_standard_margins`]).
 pub(crate) fn program(path: &Path, folder: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_clear().current_dir(folder).env("HOME", folder).stdin(Stdio::null());
+    command.env(MARGINS, "short");
     for variable in ["PATH", "TMPDIR"] {
         if let Some(value) = std::env::var_os(variable) {
             command.env(variable, value);

@@ -12,6 +12,6 @@ pub(crate) use self::{
     command::{CommandOutput, neap, neap_with_input, output_of, program},
     http::{Reply, STAMP, ServerClient, StoreRequests},
     neap::NeapProcess,
-    store::StoreFixture,
+    store::{CATALOG_AGE, StoreFixture},
     wait::{now, pause, try_wait_for, wait_for},
 };

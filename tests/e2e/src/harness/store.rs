@@ -5,6 +5,7 @@ use std::{
     path::Path,
     process::{Child, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use neap_test_inputs::{InputOrigin, skip};
@@ -14,6 +15,13 @@ use super::{program, s3_server_binary};
 
 /// The flag with the URL of an S3 server.
 const ENDPOINT: &str = "--aws-endpoint";
+
+/// The flags for the standard margins of the storage protocol.
+const STANDARD_MARGINS: [&str; 2] = ["--protocol-margins", "standard"];
+
+/// A time after which copies of a catalog are no longer used in a directory with short margins: more than their maximum
+/// age of 1 s.
+pub(crate) const CATALOG_AGE: Duration = Duration::from_millis(1_500);
 
 /// A separate store, shared by all processes with its flags.
 #[derive(Clone, Debug)]
@@ -117,6 +125,25 @@ impl StoreFixture {
             folder,
             server: Some(server),
         }
+    }
+
+    /// Gives the cluster the margins that clusters have by default. For tests that count the requests between two
+    /// revalidations of catalogs, that freeze processes or change their clocks, and that load the machine for a while.
+    pub(crate) fn with_standard_margins(mut self) -> Self {
+        self.flags.extend(STANDARD_MARGINS.map(str::to_owned));
+        self
+    }
+
+    /// Returns the age at which a segment may be flushed. `neap compact` itself waits until the newest rows have it.
+    pub(crate) fn flush_lag(&self) -> Duration {
+        let is_network = self.endpoint().is_some();
+        let is_standard = self.flags.iter().any(|flag| flag == STANDARD_MARGINS[0]);
+        Duration::from_millis(match (is_network, is_standard) {
+            (false, false) => 2_500,
+            (false, true) => 8_000,
+            (true, false) => 4_500,
+            (true, true) => 20_000,
+        })
     }
 
     /// Whether [`StoreFixture::folder`] contains the bucket.

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::store_proxy::{ProxyRuntime, StoreFault, StoreProxy};
 use crate::{
     harness::{NeapProcess, ServerClient, StoreFixture, neap_binary, pause},
-    lambda::LambdaStack,
+    lambda::{LambdaStack, use_standard_margins},
 };
 
 /// The size of the file system of a directory, so that it can be filled quickly.
@@ -286,6 +286,7 @@ impl Cluster {
     pub(super) fn start(kind: ClusterKind) -> Option<Self> {
         let runtime = ProxyRuntime::start();
         let (mut disk, mut functions) = (None, None);
+        // Faults last as long as the standard margins, which the promises rely on.
         let store = match kind {
             ClusterKind::Directory => {
                 let mounted = Disk::mount();
@@ -296,12 +297,13 @@ impl Cluster {
             ClusterKind::OwnS3 => StoreFixture::neap_s3_server(),
             ClusterKind::OtherS3 => StoreFixture::third_party_s3()?,
             ClusterKind::Functions => {
-                let stack = LambdaStack::start();
+                let stack = LambdaStack::start_with(use_standard_margins);
                 let store = stack.place.clone();
                 functions = Some(stack);
                 store
             }
-        };
+        }
+        .with_standard_margins();
         let plugins = kind.has_trigger().then(plugin_folder);
         let folder = plugins.as_ref().map(TempDir::path);
         let members = kind.modes().iter().map(|mode| Member::new(mode, &store, &runtime, folder));

@@ -9,7 +9,7 @@ use crate::{
     request_budget::{REVALIDATION_AGE, costs_by},
 };
 
-use super::LambdaStack;
+use super::{LambdaStack, use_standard_margins};
 
 /// Returns the requests that a function sends for an operation.
 fn cost(stack: &LambdaStack, function: &str, operation: impl FnOnce()) -> StoreRequests {
@@ -29,7 +29,7 @@ fn query(stack: &LambdaStack) -> Vec<serde_json::Value> {
 
 #[test]
 fn events_have_the_expected_request_costs() {
-    let stack = LambdaStack::start_alone();
+    let stack = LambdaStack::start_alone_with(use_standard_margins);
     stack.write("budget", "m,t=a v=1i 1");
     stack.kill_all("write");
     let registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";

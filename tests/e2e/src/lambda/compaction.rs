@@ -8,11 +8,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{neap, pause, wait_for};
+use crate::harness::{neap, wait_for};
 
 use super::{
     LambdaStack,
-    schedules::{FLUSH, FLUSH_LAG, add_small, ask_large, scheduled, write_large},
+    schedules::{FLUSH, add_small, ask_large, pause_until_flushable, scheduled, write_large},
 };
 
 /// The number of concurrent compact instances.
@@ -33,7 +33,7 @@ fn stage(change: impl FnOnce(&mut Value)) -> (LambdaStack, Vec<Value>) {
     });
     write_large(&stack);
     let written = ask_large(&stack);
-    pause(FLUSH_LAG);
+    pause_until_flushable(&stack);
     (stack, written)
 }
 

@@ -1,18 +1,14 @@
 //! Queries that several invocations of the query function execute together: the same rows as from one process, and the
 //! exact number of invocations, also if some of them fail.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::harness::{NeapProcess, Reply, ServerClient, neap, pause};
+use crate::harness::{NeapProcess, Reply, ServerClient, neap};
 
 use super::LambdaStack;
 
 /// The number of workers of a query.
 const WORKERS: u64 = 4;
-/// The age at which a segment may be flushed on a network store.
-const FLUSH_LAG: Duration = Duration::from_secs(21);
 /// The database.
 const DB: &str = "fleet";
 /// The header with the number of workers.
@@ -84,7 +80,6 @@ fn write(stack: &LambdaStack) {
 
 /// Flushes the tail. Only queries that read sections are distributed.
 fn flush(stack: &LambdaStack) {
-    pause(FLUSH_LAG);
     neap(&stack.place.after(&["compact"])).succeeded();
 }
 

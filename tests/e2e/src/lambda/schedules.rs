@@ -14,11 +14,14 @@ const FLUSH_DUE_SEGMENTS: usize = 300;
 const WRITERS: usize = 3;
 /// Maximum wait for a flush: the flush lag of a network store, and a margin for a slow machine.
 pub(super) const FLUSH: Duration = Duration::from_secs(120);
-/// The age at which a segment may be flushed on a network store, plus one second.
-pub(super) const FLUSH_LAG: Duration = Duration::from_secs(21);
 /// The number of days with rows.
 const DAYS: usize = 12;
 const DAY: usize = 86_400;
+
+/// Waits until a flush takes all segments that are written. HTTP stores report time in whole seconds.
+pub(super) fn pause_until_flushable(stack: &LambdaStack) {
+    pause(stack.place.flush_lag() + Duration::from_secs(1));
+}
 
 /// Returns the event of a scheduler.
 pub(super) fn scheduled() -> Value {
@@ -47,7 +50,7 @@ fn counts(stack: &LambdaStack) -> Vec<Value> {
 
 /// Invokes a function with the scheduler's event until it flushes the tail of the database, all of it in one flush.
 fn flush(stack: &LambdaStack, function: &str) {
-    pause(FLUSH_LAG);
+    pause_until_flushable(stack);
     let before = stack.requests(function).of("put manifest");
     wait_for("flush", FLUSH, || {
         stack.invoke(function, &scheduled());

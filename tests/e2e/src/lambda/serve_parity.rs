@@ -8,14 +8,12 @@ use crate::{
         fixture::{self, DB},
     },
     data_lifecycle, golden,
-    harness::{neap, pause, wait_for},
+    harness::{neap, wait_for},
     malformed, real_input,
 };
 
 use super::LambdaStack;
 
-/// The age at which a segment may be flushed on a network store.
-const FLUSH_LAG: Duration = Duration::from_secs(20);
 /// Maximum wait for a flush.
 const FLUSH: Duration = Duration::from_secs(120);
 
@@ -58,7 +56,7 @@ fn refused_requests_have_the_same_error_messages() {
 
 fn stage() -> data_lifecycle::DataLifecycleFixture<LambdaStack> {
     let stack = LambdaStack::start();
-    data_lifecycle::DataLifecycleFixture::with_flush_lag(stack.place.clone(), stack, FLUSH_LAG)
+    data_lifecycle::DataLifecycleFixture::on(stack.place.clone(), stack)
 }
 
 #[test]
@@ -129,7 +127,6 @@ fn caches_match_their_definitions() {
         }
     };
     check("in the tail");
-    pause(FLUSH_LAG + Duration::from_secs(1));
     neap(&stack.place.after(&["compact"])).succeeded();
     check("flushed");
     write("m,host=a,room=z w=5i -20\nm,host=d,room=x v=6 -10");

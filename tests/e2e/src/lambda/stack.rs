@@ -42,6 +42,7 @@ fn function(name: &str, max_instances: usize) -> Value {
             "AWS_ENDPOINT": "${STORE_ENDPOINT}",
             "AWS_ALLOW_HTTP": "true",
             "NEAP_WITHOUT_AUTH": "true",
+            "NEAP_PROTOCOL_MARGINS": "short",
             "NEAP_LOG_FILTER": "info",
         },
         "policy": { "deployed": name },
@@ -56,6 +57,13 @@ fn function(name: &str, max_instances: usize) -> Value {
     })
 }
 
+/// Gives the cluster the margins that clusters have by default, as [`StoreFixture::with_standard_margins`] does.
+pub(crate) fn use_standard_margins(configuration: &mut Value) {
+    for function in configuration["functions"].as_object_mut().unwrap().values_mut() {
+        function["environment"]["NEAP_PROTOCOL_MARGINS"] = json!("standard");
+    }
+}
+
 impl LambdaStack {
     /// Starts a stack with at most three writers, two queriers, and one instance of each other function.
     pub(crate) fn start() -> Self {
@@ -64,10 +72,16 @@ impl LambdaStack {
 
     /// Starts a stack with at most one instance of each function.
     pub(crate) fn start_alone() -> Self {
+        Self::start_alone_with(|_| {})
+    }
+
+    /// Starts a stack with at most one instance of each function, and a changed configuration.
+    pub(crate) fn start_alone_with(change: impl FnOnce(&mut Value)) -> Self {
         Self::start_with(|configuration| {
             for name in ["write", "query", "compact"] {
                 configuration["functions"][name]["limits"]["max_instances"] = json!(1);
             }
+            change(configuration);
         })
     }
 

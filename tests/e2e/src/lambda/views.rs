@@ -9,7 +9,7 @@ use crate::{
     rollups::influxql,
 };
 
-use super::{LambdaStack, schedules::FLUSH_LAG};
+use super::{LambdaStack, use_standard_margins};
 
 const DB: &str = "home";
 
@@ -33,7 +33,6 @@ fn row(room: &str, n: u64, temp: f64) -> Value {
 /// Writes rows and flushes them: views contain only flushed rows.
 fn write_flushed(stack: &LambdaStack, lines: &str) {
     stack.write(DB, lines);
-    pause(FLUSH_LAG);
     neap(&stack.place.after(&["compact"])).succeeded();
 }
 
@@ -74,7 +73,7 @@ fn views_are_created_by_requests_and_refreshed_by_events() {
 
 #[test]
 fn an_event_without_changes_reads_catalogs_and_the_registers_of_databases_with_views() {
-    let stack = LambdaStack::start_alone();
+    let stack = LambdaStack::start_alone_with(use_standard_margins);
     stack.write("other", "m v=1 1");
     let cost = || {
         let before = stack.requests("query");
@@ -87,7 +86,6 @@ fn an_event_without_changes_reads_catalogs_and_the_registers_of_databases_with_v
     stack.query(DB, VIEW);
     // The flush of the rows of the view is a new version of the manifest, too.
     stack.invoke("query", &refresh());
-    pause(FLUSH_LAG);
     neap(&stack.place.after(&["compact"])).succeeded();
     stack.invoke("query", &refresh());
     assert_eq!(
