@@ -99,8 +99,10 @@ impl ClusterFixture {
 
     fn on(clock: Arc<PastClock>, world: World, store: Arc<dyn Store>) -> Self {
         let bucket = Bucket::new(Arc::clone(&store), world);
-        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
+        // Commands and settings wait for the settling time in real time.
+        let margins = ProtocolMargins::SHORT_LOCAL;
+        let rules = ProtocolRules::new(margins);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), margins, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let flusher = Flusher::new(
             bucket.clone(),
