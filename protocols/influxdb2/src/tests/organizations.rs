@@ -76,3 +76,27 @@ async fn labels_are_none_and_the_index_is_public() {
     let without_token = server.send_with(&[], "GET", "/api/v2/labels", Value::Null).await;
     assert_eq!(without_token.0, 401);
 }
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_missing_resources_name_what_to_use_instead() {
+    let bed = TestBed::new().await;
+    let organization = format!("/api/v2/orgs/{ORG}");
+    for (method, path, beginning) in [
+        ("GET", "/api/v2/tasks?limit=10", "Neap has no tasks: use "),
+        ("POST", "/api/v2/labels", "Neap has no labels: "),
+        (
+            "PATCH",
+            organization.as_str(),
+            "Neap has one organization, ",
+        ),
+    ] {
+        let (status, answer) = bed.send(method, path, Value::Null).await;
+        assert_eq!(
+            (status, &answer["code"]),
+            (404, &json!("not found")),
+            "{path}"
+        );
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.starts_with(beginning), "{path}: {message}");
+    }
+}

@@ -35,6 +35,7 @@ use crate::{
     error::AnsweredError,
     grpc,
     influxdb2_errors::{into_influxdb2, is_of_influxdb2},
+    influxdb2_missing::no_route,
     request_trace::{RequestTracer, open_span, record_outcome},
 };
 
@@ -96,7 +97,6 @@ pub fn with_traced_layers(
         requests,
         seconds,
     });
-    let no_route = async || ApiError::no_route();
     let routes = routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)

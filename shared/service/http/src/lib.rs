@@ -37,6 +37,7 @@ mod grpc_messages;
 mod guarded_body;
 mod health;
 mod influxdb2_errors;
+mod influxdb2_missing;
 mod known_clients;
 mod metrics;
 mod multipart;
