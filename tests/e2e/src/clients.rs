@@ -12,6 +12,7 @@
 mod exchange;
 mod iceberg;
 mod integrations;
+mod methods;
 mod other_databases;
 mod recorded_agents;
 mod rust_client;
