@@ -15,7 +15,8 @@
 //! | `/setup` | the first token, with a bucket | none, as long as there is no operator token; refused for web pages |
 //! | `/orgs`, `/dbrps`, `/labels`, `/resources`, the index | list | any token; the index needs none |
 //!
-//! The layers around all routes turn errors on these paths into those of InfluxDB 2.
+//! The layers around all routes turn errors on these paths into those of InfluxDB 2. For resources that Neap does not have,
+//! they name what to use instead.
 
 mod authorizations;
 mod buckets;
