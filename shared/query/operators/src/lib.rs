@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   regex_backslashes, time_range, subqueries   rules of the analyzer
-//!   renamed_columns, last_rows                  rules of the optimizer
+//!   last_rows                                   a rule of the optimizer
 //!     planning_interrupts                         end the planning of a cancelled query
 //!   operator_rules   rules that change the operators of a plan
 //!     aggregate_split  aggregates of which the statistics of scans answer a part
@@ -26,7 +26,6 @@ mod operator_rules;
 mod planning_interrupts;
 mod rank_sort;
 mod regex_backslashes;
-mod renamed_columns;
 mod row_groups;
 mod run_aggregate;
 mod single_execution;
@@ -43,7 +42,6 @@ pub use operator_rules::operator_rules;
 pub use planning_interrupts::{interruptible, interruptible_rules};
 pub use rank_sort::RankSortExec;
 pub use regex_backslashes::RegexBackslashRule;
-pub use renamed_columns::RenamedColumnsRule;
 pub use run_aggregate::RunAggregateExec;
 pub use statement_errors::{is_of_pattern, is_of_statement};
 pub use subqueries::SubqueryRule;

@@ -31,8 +31,8 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_operators::{
-    Cancellation, LastValuesRule, RegexBackslashRule, RenamedColumnsRule, SubqueryRule,
-    TimeRangeRule, interruptible_rules, operator_rules,
+    Cancellation, LastValuesRule, RegexBackslashRule, SubqueryRule, TimeRangeRule,
+    interruptible_rules, operator_rules,
 };
 use neap_scan::{STORE_URL, ScanEnvironment, StaleTail};
 use neap_schema::{CacheId, TableId};
@@ -96,11 +96,8 @@ impl Sessions {
         let windows = Arc::new(GapFillLimit(settings.max_windows));
         let usual = config(settings.partitions, settings.memory_pool_bytes).with_extension(windows);
         // The last ones match optimized plans.
-        let own: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
-            Arc::new(CacheRewrite),
-            Arc::new(LastValuesRule),
-            Arc::new(RenamedColumnsRule),
-        ];
+        let own: [Arc<dyn OptimizerRule + Send + Sync>; 2] =
+            [Arc::new(CacheRewrite), Arc::new(LastValuesRule)];
         let all_rules = Optimizer::new().rules.into_iter().chain(own);
         let optimized = SessionStateBuilder::new()
             .with_config(usual.clone())
