@@ -45,7 +45,6 @@ mod system;
 mod tag_conditions;
 mod tail_columns;
 mod tail_counts;
-mod tail_filters;
 mod times_out_of_range;
 mod upstream_answers;
 mod view_histories;

@@ -23,17 +23,15 @@ fn literal(second: i64) -> String {
     format!("'2023-11-14T22:{:02}:{:02}Z'", second / 60, second % 60)
 }
 
-/// Returns the condition of the filter, or of the scan of a tail, of an aggregate with these conditions; `None` if it has none.
+/// Returns the condition of the filter of an aggregate with these conditions; `None` if it has no filter.
 async fn filter(one: &QueryTestInstance, conditions: &str) -> Option<String> {
     let sql = format!("SELECT host, sum(v) FROM t WHERE {conditions} GROUP BY host");
     let plan = one.plan(&sql).await;
     let (_, operators) = plan.split_once("physical_plan").unwrap();
     assert!(operators.contains("AggregateExec"), "{plan}");
-    let (_, filter) = operators
-        .split_once("FilterExec: ")
-        .or_else(|| operators.split_once("condition="))?;
+    let (_, filter) = operators.split_once("FilterExec: ")?;
     let end = filter.find([',', '\n']).unwrap_or(filter.len());
-    // Without the indexes of columns, which depend on the operator.
+    // Without the indexes of columns, which depend on the scan.
     let filter = filter[..end].split('@').enumerate().map(|(at, part)| match at {
         0 => part,
         _ => part.trim_start_matches(char::is_numeric),

@@ -22,7 +22,7 @@ use datafusion::{
         projection::ProjectionExec, scalar_subquery::ScalarSubqueryExec, sorts::sort::SortExec,
     },
 };
-use neap_scan::{DedupExec, with_filtered_tails, without_redundant_time_bounds};
+use neap_scan::{DedupExec, without_redundant_time_bounds};
 
 use crate::{
     aggregate_split::AggregateSplit,
@@ -69,8 +69,6 @@ pub fn operator_rules() -> Vec<Rule> {
     all.push(Arc::new(SmallBatchesExec::RULE));
     // After the rules that move filters, which must not pass the operator.
     all.push(Arc::new(LastRowsRule));
-    // After the rules that look for a filter above a scan.
-    all.push(Arc::new(TAIL_FILTERS));
     // Last, because other rules look for the aggregates and the sorts in their place.
     all.push(Arc::new(RunAggregateExec::RULE));
     all.push(Arc::new(RankSortExec::RULE));
@@ -81,12 +79,6 @@ pub fn operator_rules() -> Vec<Rule> {
 const REDUNDANT_TIME_BOUNDS: SubstitutionRule = SubstitutionRule {
     name: "redundant_time_bounds",
     substitute: without_redundant_time_bounds,
-};
-
-/// Moves filters into scans of tails.
-const TAIL_FILTERS: SubstitutionRule = SubstitutionRule {
-    name: "tail_filters",
-    substitute: with_filtered_tails,
 };
 
 /// Removes limits that an aggregate can't obey any more: that of groups in any order, if another rule has sorted its rows since.

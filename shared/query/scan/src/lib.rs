@@ -11,7 +11,7 @@
 //!         reader, read_ahead, data      their bytes, verified and cached
 //!       tail             the rows of the tail: images in memory, and runs in spill files
 //!       visibility       deleted and expired rows
-//!   redundant_time_bounds, tail_filters   what optimizer rules change in scans
+//!   redundant_time_bounds   what an optimizer rule removes above scans
 //! ```
 
 mod assignment;
@@ -42,7 +42,6 @@ mod snapshot_scan;
 mod snapshot_table;
 mod tag_conditions;
 mod tail;
-mod tail_filters;
 mod temporary_errors;
 mod visibility;
 
@@ -62,5 +61,4 @@ pub use tail::{
     NewestRows, OverlayRequest, StaleTail, TailImageError, TailImages, TailRun, TailScanExec,
     TailSnapshot, TailView, is_stale_snapshot,
 };
-pub use tail_filters::with_filtered_tails;
 pub use temporary_errors::is_temporary;

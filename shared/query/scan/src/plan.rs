@@ -5,8 +5,7 @@
 //!     DataSourceExec   sections without overlap, split for parallel reading
 //!     SectionScanExec  instead, if the query requires values of tags
 //!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
-//!     TailScanExec     tail without overlap, later with the filter above the union; StreamingTableExec if rows of it are looked up
-//!                      or spilled
+//!     TailScanExec     tail without overlap; StreamingTableExec if rows of it are looked up or spilled
 //!     FilterExec       the part of a section outside of its overlaps
 //!     DedupExec        one for each overlap; below a SequenceExec if not all of them fit into memory at once
 //!       SectionScanExec     section, from the oldest ...; only the rows of the wanted series

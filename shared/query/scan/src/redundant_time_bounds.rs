@@ -71,7 +71,7 @@ pub fn without_redundant_time_bounds(
 }
 
 /// Returns the inputs of a union, or the only scan.
-pub(crate) fn inputs_of(scan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn ExecutionPlan>] {
+fn inputs_of(scan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn ExecutionPlan>] {
     match scan.downcast_ref::<UnionExec>() {
         Some(union) => union.inputs(),
         None => std::slice::from_ref(scan),

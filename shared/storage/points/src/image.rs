@@ -17,7 +17,7 @@
 //! number of the tag set of each row is enough to find and to sort rows, and to read few of them. Only scans of whole chunks are
 //! faster with tags that are loaded.
 //!
-//! Most integers are small. They keep the narrow types that they have in segments, and a scan widens those that it returns or compares.
+//! Most integers are small. They keep the narrow types that they have in segments, and a scan widens the rows that it returns.
 
 mod chunk;
 mod chunk_rows;

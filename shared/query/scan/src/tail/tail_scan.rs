@@ -14,7 +14,6 @@ use datafusion::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs,
         empty::EmptyExec,
         execution_plan::{Boundedness, EmissionType, SchedulingType},
-        filter::FilterExec,
         limit::LimitStream,
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
         projection::ProjectionExec,
@@ -24,7 +23,7 @@ use neap_points::ImageChunk;
 use neap_schema::{ColumnType, TIME_COLUMN};
 
 use super::{
-    live_rows::{LiveRows, TailCondition, projected},
+    live_rows::LiveRows,
     streams::{ImageRows, scan_numbered_rows},
 };
 use crate::regions::TimeInterval;
@@ -37,8 +36,6 @@ pub struct TailScanExec {
     partitions: Vec<Arc<[ImageChunk]>>,
     /// The columns of the table that the scan returns.
     columns: Vec<usize>,
-    /// The condition that the returned rows meet.
-    condition: Option<TailCondition>,
     /// Maximum number of rows of each partition.
     fetch: Option<usize>,
     counts: RowCounts,
@@ -117,7 +114,6 @@ impl TailScanExec {
         Self {
             rows: rows.clone(),
             columns: columns.to_vec(),
-            condition: None,
             fetch: None,
             counts: RowCounts::from_rows(rows, &partitions, columns),
             ranges,
@@ -140,32 +136,6 @@ impl TailScanExec {
     pub(crate) fn times(&self) -> Option<TimeInterval> {
         let times = self.rows.image.time_range();
         times.map(|(min, max)| TimeInterval { min, max })
-    }
-
-    /// Returns a scan of the rows of this one that pass the filter above it, with its columns; `None` if this scan has a limit or a
-    /// condition.
-    ///
-    /// # Errors
-    /// The filter has a column that the scan lacks.
-    pub(crate) fn filtered(&self, filter: &FilterExec) -> Result<Option<Self>> {
-        if self.fetch.is_some() || self.condition.is_some() {
-            return Ok(None);
-        }
-        let predicate = filter.predicate();
-        let condition = TailCondition::new(predicate, &self.columns, &self.schema())?;
-        let columns = match filter.projection() {
-            Some(projection) => projected(&self.columns, projection)?,
-            None => self.columns.clone(),
-        };
-        Ok(Some(Self {
-            columns,
-            condition: Some(condition),
-            fetch: filter.fetch(),
-            // They are the same, so the operators above need not be planned again.
-            properties: Arc::clone(filter.properties()),
-            metrics: ExecutionPlanMetricsSet::new(),
-            ..self.clone().not_replaceable()
-        }))
     }
 
     /// Returns a scan of fewer rows, among them all that are needed; `None` if it would not be faster.
@@ -215,9 +185,6 @@ impl DisplayAs for TailScanExec {
             write!(f, "{separator}{}", field.name())?;
         }
         write!(f, "]")?;
-        if let Some(condition) = &self.condition {
-            write!(f, ", condition={condition}")?;
-        }
         match self.fetch {
             Some(fetch) => write!(f, ", fetch={fetch}"),
             None => Ok(()),
@@ -247,12 +214,9 @@ impl ExecutionPlan for TailScanExec {
 
     fn apply_expressions(
         &self,
-        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        match &self.condition {
-            Some(condition) => apply(condition.predicate()),
-            None => Ok(TreeNodeRecursion::Continue),
-        }
+        Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(
@@ -264,16 +228,11 @@ impl ExecutionPlan for TailScanExec {
             .partitions
             .get(partition)
             .ok_or_else(|| exec_datafusion_err!("a scan of a tail has no partition {partition}"))?;
-        let image = &self.rows.image;
-        image.note_scan(&self.columns);
-        if let Some(condition) = &self.condition {
-            image.note_scan(&condition.columns);
-        }
+        self.rows.image.note_scan(&self.columns);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batch_rows = context.session_config().batch_size();
         let columns = (self.columns.as_slice(), self.schema());
-        let rows = LiveRows::new(&self.rows, Arc::clone(chunks), columns, batch_rows)
-            .with_condition(self.condition.clone());
+        let rows = LiveRows::new(&self.rows, Arc::clone(chunks), columns, batch_rows);
         Ok(match self.fetch {
             Some(fetch) => {
                 let rows = rows.with_fetch(fetch).stream(metrics.intermediate());
@@ -310,8 +269,7 @@ impl ExecutionPlan for TailScanExec {
         let statistics = statistics.with_fetch(self.fetch, 0, 1)?;
         // Each partition ends after so many rows.
         let has_all_rows = self.fetch.is_none_or(|fetch| rows <= fetch) || partitions == 1;
-        let is_exact = has_all_rows && self.condition.is_none();
-        Ok(Arc::new(if is_exact {
+        Ok(Arc::new(if has_all_rows {
             statistics
         } else {
             statistics.to_inexact()

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{FilterBuilder, FilterPredicate};
 use neap_schema::narrow_integers::{concat_parts, widened};
@@ -11,9 +11,8 @@ use neap_schema::narrow_integers::{concat_parts, widened};
 use super::{ImageChunk, SelectedSeries, TailImage, lock::read};
 use crate::PointsError;
 
-/// Adjacent rows of a chunk, without rows that are not live, rows of series that are not selected, and rows that a filter left out.
-/// There is at least one row.
-#[derive(Clone, Debug)]
+/// Adjacent rows of a chunk, without rows that are not live and rows of series that are not selected. There is at least one row.
+#[derive(Debug)]
 pub struct ChunkRows {
     chunk: ImageChunk,
     range: Range<usize>,
@@ -38,24 +37,6 @@ impl ChunkRows {
     /// Returns the number of rows.
     pub fn count(&self) -> usize {
         self.count
-    }
-
-    /// Returns the rows whose bit is set; `None` if there are none. `bits` has a bit for each of the rows.
-    #[must_use]
-    pub fn filtered(self, bits: &BooleanBuffer) -> Option<Self> {
-        let mask = match &self.mask {
-            None => bits.clone(),
-            Some(mask) => {
-                let mut both = BooleanBufferBuilder::new(self.range.len());
-                both.append_n(self.range.len(), false);
-                let rows = mask.set_indices().zip(bits);
-                for (row, _) in rows.filter(|(_, is_set)| *is_set) {
-                    both.set_bit(row, true);
-                }
-                both.finish()
-            }
-        };
-        Self::masked(self.chunk, self.range, Some(mask))
     }
 }
 
