@@ -1,6 +1,6 @@
 //! Requests to the query engine, in any language.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::common::Result;
@@ -8,7 +8,7 @@ use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
 
-use crate::{Parameters, statement::PlannedStatement};
+use crate::{Parameters, SessionExtension, statement::PlannedStatement};
 
 /// A query as a client sends it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub struct QueryRequest {
     pub ends: Option<Duration>,
     /// An id that identifies the query in other logs.
     pub trace_id: Option<String>,
+    /// The extension of the session that plans the statement. A statement with one is a query.
+    pub extension: Option<Arc<dyn SessionExtension>>,
 }
 
 /// How materialized views answer queries of their sources.

@@ -28,7 +28,14 @@ impl Planner for SqlPlanner {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
-        statement::plan(context, &request.text, request.parameters.clone()).await
+        let parameters = request.parameters.clone();
+        match &request.extension {
+            Some(extension) => {
+                let extension = extension.as_ref();
+                statement::plan_extended(context, extension, &request.text, parameters).await
+            }
+            None => statement::plan(context, &request.text, parameters).await,
+        }
     }
 }
 
@@ -47,6 +54,9 @@ impl Planner for CachedSqlPlanner {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
+        if request.extension.is_some() {
+            return SqlPlanner.plan(context, request).await;
+        }
         self.0.plan(context, request).await
     }
 }

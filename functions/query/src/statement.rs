@@ -19,10 +19,11 @@ use datafusion::{
 use neap_tables::{CacheTable, QueryContext};
 
 use crate::{
-    Parameters,
+    Parameters, SessionExtension,
     copy::{CopyTarget, is_copy, plan_copy},
     dialect::tokenize,
     former_column::{hide_former_column, names_former_column},
+    statement_size::added_in_dialect,
     unsupported,
 };
 
@@ -124,6 +125,26 @@ pub(crate) async fn plan(
         LogicalPlan::Dml(delete) if is_delete => PlannedStatement::Delete(state, delete),
         query => PlannedStatement::Query(state, query),
     })
+}
+
+/// Plans a query that an extension rewrites, in a session with the extension, and fills its placeholders.
+pub(crate) async fn plan_extended(
+    context: &QueryContext,
+    extension: &dyn SessionExtension,
+    sql: &str,
+    parameters: Parameters,
+) -> Result<PlannedStatement> {
+    let (_, tokens) = tokenize(sql).unwrap_or_default();
+    check_length(&tokens)?;
+    unsupported::check(&tokens)?;
+    let rewritten = extension.rewrite(sql)?;
+    // The text of the client was not measured if only the extension understands it.
+    added_in_dialect(&rewritten, Dialect::PostgreSQL)?;
+    let state = extension.extend(context.full_session())?;
+    let plan = logical_plan(&state, &rewritten, Dialect::PostgreSQL, false).await?;
+    only_queries().verify_plan(&plan)?;
+    let query = bind_parameters(plan, parameters)?;
+    Ok(PlannedStatement::Query(state, query))
 }
 
 /// Allows queries and nothing else.

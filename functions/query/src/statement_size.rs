@@ -52,10 +52,17 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
     {
         return Ok(0);
     }
-    let parsed = match tokenize(sql) {
-        Ok((Dialect::PostgreSQL, _)) => {
-            DFParser::parse_sql_with_dialect(sql, &PostgreSqlDialect {})
-        }
+    let dialect = tokenize(sql).map_or(Dialect::Generic, |(dialect, _)| dialect);
+    added_in_dialect(sql, dialect)
+}
+
+/// Returns the same number for a statement that is planned in this dialect.
+///
+/// # Errors
+/// Same as [`added_expressions`].
+pub(crate) fn added_in_dialect(sql: &str, dialect: Dialect) -> Result<u64> {
+    let parsed = match dialect {
+        Dialect::PostgreSQL => DFParser::parse_sql_with_dialect(sql, &PostgreSqlDialect {}),
         _ => DFParser::parse_sql_with_dialect(sql, &GenericDialect {}),
     };
     let mut meter = SizeMeter::default();

@@ -120,11 +120,23 @@ impl Authenticator {
                 return Err(self.refuse("malformed", error_answers::malformed()));
             }
         };
+        self.token_caller(&token, address).await
+    }
+
+    /// Returns the holder of a token or the user of a session, for a client of another protocol than HTTP.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `TooManyRequests`, and `Unavailable` if the store does not answer.
+    pub async fn token_caller(
+        &self,
+        token: &SecretToken,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, ApiError> {
         let holder = match &self.settings.session_issuer {
-            Some(issuer) if is_signed_token(&token) => {
-                self.session_holder(issuer, &token, address).await
+            Some(issuer) if is_signed_token(token) => {
+                self.session_holder(issuer, token, address).await
             }
-            _ => self.holder(&token, address).await,
+            _ => self.holder(token, address).await,
         };
         holder.map(Caller::holder)
     }

@@ -1,12 +1,12 @@
 //! The sender of a request, and its permissions.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use neap_catalog::{
-    Actor, DatabaseAction, Permissions, SessionId, SystemEndpoint, TablePermission, TokenAction,
-    UserAction,
+    Actor, ChangeOrigin, DatabaseAction, Permissions, SessionId, SystemEndpoint, TablePermission,
+    TokenAction, UserAction,
 };
 use neap_schema::DatabaseId;
 
@@ -179,7 +179,7 @@ impl Caller {
 
     /// Returns the token or user at the start of the chain of creators that leads to the token; `None` as for
     /// [`actor`](Self::actor).
-    pub(super) fn authority(&self) -> Option<Actor> {
+    fn authority(&self) -> Option<Actor> {
         self.known_holder().map(|holder| holder.authority)
     }
 
@@ -191,6 +191,23 @@ impl Caller {
     /// Returns the name of the token or user of the request, for logs; `None` if none was required.
     pub fn token_name(&self) -> Option<&str> {
         self.known_holder().map(|holder| holder.name.as_str())
+    }
+
+    /// Returns the origin of the changes that a request of this caller makes. `request` is the id of the request.
+    pub fn change_origin(&self, address: Option<IpAddr>, request: String) -> ChangeOrigin {
+        let name = self.token_name().map(str::to_owned);
+        let (token, user) = match (self.actor(), name) {
+            (Some(Actor::Token(id)), Some(name)) => (Some((id, name)), None),
+            (Some(Actor::User(id)), Some(name)) => (None, Some((id, name))),
+            _ => (None, None),
+        };
+        ChangeOrigin {
+            token,
+            user,
+            authority: self.authority(),
+            address: address.map(|address| address.to_canonical().to_string()),
+            request,
+        }
     }
 
     fn known_holder(&self) -> Option<&TokenHolder> {

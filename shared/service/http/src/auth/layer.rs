@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use http::request::Parts;
-use neap_catalog::{Actor, ChangeOrigin};
+use neap_catalog::ChangeOrigin;
 
 use super::{AccessControl, Caller, PeerAddress, error_answers, policy};
 use crate::{ApiError, RequestId};
@@ -38,19 +38,7 @@ pub(crate) async fn admit(
             caller.await?
         }
     };
-    let name = caller.token_name().map(str::to_owned);
-    let (token, user) = match (caller.actor(), name) {
-        (Some(Actor::Token(id)), Some(name)) => (Some((id, name)), None),
-        (Some(Actor::User(id)), Some(name)) => (None, Some((id, name))),
-        _ => (None, None),
-    };
-    let origin = ChangeOrigin {
-        token,
-        user,
-        authority: caller.authority(),
-        address: address.map(|address| address.to_canonical().to_string()),
-        request: id.to_string(),
-    };
+    let origin = caller.change_origin(address, id.to_string());
     Ok(AdmittedRequest { caller, origin })
 }
 
