@@ -13,8 +13,8 @@ use neap_compact::{
 use neap_files::ImportWorker;
 use neap_flight::FlightParts;
 use neap_http::{
-    ClusterId, Metrics, RequestTracer, ServerInfo, ServiceContext, health_routes, metrics_routes,
-    with_traced_layers,
+    AccessControl, ClusterId, Metrics, RequestTracer, ServerInfo, ServiceContext, health_routes,
+    metrics_routes, with_traced_layers,
 };
 use neap_mcp::LocalApi;
 use neap_query::{Executor, QueryEngine, QuerySettings};
@@ -40,7 +40,7 @@ use super::{
     metrics::{self, MemoryUsers, MetricSources, register_memory},
     nodes,
     options::{ServeArgs, ServeMode},
-    plugins, profiles, query_groups, questdb,
+    plugins, postgres, profiles, query_groups, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
     scrub::ScrubTask,
@@ -63,6 +63,10 @@ pub(super) struct ServerComponents {
     pub(super) catalog: Arc<Catalog>,
     /// The write function, if this process accepts writes.
     pub(super) writes: Option<Arc<WriteService>>,
+    /// The query function, if this process answers queries.
+    pub(super) queries: Option<Arc<QueryEngine>>,
+    /// Who may use the process.
+    pub(super) access: AccessControl,
     /// Admin token recovery, if this process accepts writes.
     pub(super) recovery: Option<AdminTokenRecovery>,
     /// Background flush, if this process does it.
@@ -134,10 +138,11 @@ impl ServerComponents {
         damage.register(&base.metrics);
         let scrub = ScrubTask::new(args, &base, backups.as_ref(), &damage);
         let routes = functions.routes;
+        let access = args.access.access(&base.catalog, &base.metrics);
         let api = LocalApi::new(|api| {
             let routes = routes.merge(mcp::routes(args, api, world));
             let routes = all_routes(args, &base, this, routes, backups.as_ref(), &damage);
-            add_layers(args, &base, routes, tracer)
+            add_layers(&base, routes, access.clone(), tracer)
         });
         let flushed = Arc::new(FlushedDatabases::default());
         let maintain = |bucket| {
@@ -156,6 +161,8 @@ impl ServerComponents {
         };
         let maintenance = maintained.map(maintain).transpose()?;
         let catalog = Arc::clone(&base.catalog);
+        let served = functions.queries.as_ref().filter(|_| args.does(ServeMode::Query));
+        let queries = served.map(Arc::clone);
         let watching = MemoryWatcher {
             monitor: Arc::clone(&base.monitor),
             queries: functions.queries,
@@ -170,6 +177,8 @@ impl ServerComponents {
             api,
             catalog,
             writes: functions.ingest,
+            queries,
+            access,
             recovery: functions.recovery,
             backups,
             scrub,
@@ -494,16 +503,16 @@ fn all_routes(
 
 /// Wraps all routes in the layers that every answer needs.
 fn add_layers(
-    args: &ServeArgs,
     base: &ServerContext,
     routes: Router,
+    access: AccessControl,
     tracer: Option<Arc<dyn RequestTracer>>,
 ) -> Router {
     let common = ServiceContext {
         cluster: ClusterId::new(Arc::clone(&base.catalog)),
         world: base.world.clone(),
         metrics: base.metrics.clone(),
-        access: args.access.access(&base.catalog, &base.metrics),
+        access,
     };
     with_traced_layers(routes, common, tracer)
 }
@@ -579,14 +588,14 @@ fn compactor(
 }
 
 fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
+    let of_questdb = args.questdb_bind.as_ref().map_or(0, |_| questdb::buffered_bytes(memory));
+    let of_postgres = args.postgres_bind.as_ref().map_or(0, |_| postgres::buffered_bytes(memory));
+    let of_bodies = memory.bodies.saturating_sub(of_questdb + of_postgres);
     WriteSettings {
         max_request_bytes: args.limits.max_http_request_size,
         body_timeout: args.limits.http_timeout,
-        max_bytes_in_flight: if args.questdb_bind.is_some() {
-            memory.bodies.saturating_sub(questdb::buffered_bytes(memory))
-        } else {
-            memory.bodies
-        },
+        // The minima of the listeners may exceed the memory of a small process.
+        max_bytes_in_flight: of_bodies.max(memory.bodies / 2),
         questdb_over_tcp: args.questdb_bind.is_some(),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
         default_database: args.default_database.clone(),

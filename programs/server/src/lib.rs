@@ -46,6 +46,7 @@ mod min_rate_stream;
 mod nodes;
 mod options;
 mod plugins;
+mod postgres;
 mod private_file;
 mod profiles;
 pub mod publish_options;
@@ -80,6 +81,7 @@ use futures::future::OptionFuture;
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::log_panics;
+use neap_postgres::PostgresListener;
 use neap_questdb::QuestDbListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +91,7 @@ use self::{
     components::{ProcessContext, ServerComponents},
     heartbeat::{Heartbeat, OwnNode, ProcessDescription},
     listener::{Listener, ListenerSettings},
+    postgres::PostgresFunctions,
     startup_message::{AuthState, StartupMessage},
     stop_signals::StopSignals,
     stores::{Stores, StoresError},
@@ -161,6 +164,17 @@ pub async fn run(
         tls.clone(),
     )
     .await?;
+    let postgres = postgres::listen(
+        args,
+        PostgresFunctions {
+            queries: app.queries.as_ref(),
+            writes: app.writes.as_ref(),
+            access: &app.access,
+        },
+        &stores.metrics,
+        tls.clone(),
+    )
+    .await?;
     let (listener, address) = listen(args, tls, &world).await?;
     metrics::register_connections(&stores.metrics, &listener.stats());
     let worker = WorkerPort::open(args, app.cluster.as_ref(), &app.catalog, &world).await?;
@@ -181,6 +195,7 @@ pub async fn run(
         place: &stores.place,
         names: [node.as_deref(), args.cluster_id.as_deref()],
         questdb: questdb.as_ref().and_then(|listener| listener.address().ok()),
+        postgres: postgres.as_ref().and_then(|listener| listener.address().ok()),
         worker: worker.as_ref().map(|worker| &worker.url),
         has_console: web_console::has_page(args),
         entry: entry(args, &app.catalog).await?,
@@ -194,6 +209,7 @@ pub async fn run(
     let listeners = Listeners {
         http: listener,
         questdb,
+        postgres,
         worker,
         shutdown_timeout: args.limits.shutdown_timeout,
     };
@@ -231,6 +247,7 @@ async fn listen(
 struct Listeners {
     http: Listener,
     questdb: Option<QuestDbListener>,
+    postgres: Option<PostgresListener>,
     worker: Option<WorkerPort>,
     /// Maximum time for requests in progress after the process was asked to stop.
     shutdown_timeout: Duration,
@@ -241,11 +258,13 @@ impl Listeners {
     async fn serve(self, router: Router, stop: &CancellationToken) {
         let limit = self.shutdown_timeout;
         let questdb = self.questdb.map(|listener| listener.serve(stop.cancelled(), limit));
+        let postgres = self.postgres.map(|listener| listener.serve(stop.cancelled(), limit));
         let worker = self.worker.map(|worker| worker.serve(stop.clone()));
         let http = self.http.serve(router, stop.cancelled(), limit);
         tokio::join!(
             http,
             OptionFuture::from(questdb),
+            OptionFuture::from(postgres),
             OptionFuture::from(worker)
         );
     }

@@ -104,6 +104,11 @@ pub struct ServeArgs {
     #[arg(long, requires = "questdb_bind")]
     pub(super) questdb_without_auth: bool,
 
+    /// The address to listen on for clients of PostgreSQL, such as 127.0.0.1:5432; with TLS if the server has a
+    /// certificate. The password is a token, or the password of a user.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(super) postgres_bind: Option<String>,
+
     /// The memory that this process may use: bytes, or a share of what there is. By default all that its control group
     /// or the machine has.
     #[arg(long, value_name = "BYTES|PERCENT", value_parser = parse_limit)]

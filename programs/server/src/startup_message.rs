@@ -20,6 +20,8 @@ pub(super) struct StartupMessage<'a> {
     pub(super) names: [Option<&'a str>; 2],
     /// Address for QuestDB's clients over TCP, if there is one.
     pub(super) questdb: Option<SocketAddr>,
+    /// Address for clients of PostgreSQL, if there is one.
+    pub(super) postgres: Option<SocketAddr>,
     /// URL at which other processes send parts of queries, if there is one.
     pub(super) worker: Option<&'a Url>,
     /// Whether the server shows a page in browsers.
@@ -102,6 +104,9 @@ impl fmt::Display for StartupMessage<'_> {
             let scheme = if self.is_encrypted { "tcps" } else { "tcp" };
             write!(f, "\n  QuestDB's clients: {scheme}::addr={address};")?;
         }
+        if let Some(address) = self.postgres {
+            write!(f, "\n  PostgreSQL's clients: postgresql://{address}/mydb")?;
+        }
         if let Some(url) = self.worker {
             write!(f, "\n  Worker of the cluster: {url}")?;
         }
@@ -142,6 +147,7 @@ mod tests {
             place: "directory /data",
             names: [None, None],
             questdb: None,
+            postgres: None,
             worker: None,
             has_console: false,
             entry: AuthState::Open,

@@ -140,6 +140,14 @@ impl TlsContext {
         TlsAcceptor::from(Arc::clone(&current))
     }
 
+    /// Returns the acceptor for the next connection of PostgreSQL's protocol, whose clients name it.
+    pub(super) fn postgres_acceptor(&self) -> TlsAcceptor {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let mut config = ServerConfig::clone(&current);
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Checks the files in an endless loop.
     pub(super) async fn watch(self, world: World) {
         let mut seen = self.files.read().ok();

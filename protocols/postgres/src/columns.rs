@@ -1,0 +1,106 @@
+//! The columns of answers: their types and formats.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use arrow_pg::datatypes::arrow_schema_to_pg_fields;
+use pgwire::{
+    api::{
+        Type,
+        portal::Format,
+        results::{FieldFormat, FieldInfo},
+    },
+    messages::data::{FieldDescription, RowDescription},
+};
+
+use crate::sql_error::SqlError;
+
+/// The code of binary values.
+const BINARY: i16 = 1;
+
+/// Returns the columns of an answer. `formats` has a code for each column, one for all, or none for text.
+///
+/// # Errors
+/// PostgreSQL has no type for a column, or the number of formats is another one.
+pub(crate) fn columns(schema: &Schema, formats: &[i16]) -> Result<Arc<Vec<FieldInfo>>, SqlError> {
+    let format = match formats {
+        [] => Format::UnifiedText,
+        [BINARY] => Format::UnifiedBinary,
+        [_] => Format::UnifiedText,
+        codes if codes.len() == schema.fields().len() => Format::Individual(codes.to_vec()),
+        codes => {
+            let message = format!(
+                "the answer has {} columns, but the formats of {} are given",
+                schema.fields().len(),
+                codes.len()
+            );
+            return Err(SqlError::protocol(message));
+        }
+    };
+    let unsized_fields = arrow_schema_to_pg_fields(schema, &format, None)?;
+    let fields = unsized_fields.into_iter().map(|field| {
+        let size = type_size(field.datatype());
+        field.with_type_size(size)
+    });
+    Ok(Arc::new(fields.collect()))
+}
+
+/// Returns the description of columns for clients.
+pub(crate) fn description(columns: &[FieldInfo]) -> RowDescription {
+    RowDescription::new(columns.iter().map(FieldDescription::from).collect())
+}
+
+/// Returns a column of texts.
+pub(crate) fn text_column(name: &str) -> FieldInfo {
+    FieldInfo::new(name.to_owned(), None, None, Type::TEXT, FieldFormat::Text).with_type_size(-1)
+}
+
+/// Returns the bytes of a value of a type; -1 if they differ.
+fn type_size(data_type: &Type) -> i16 {
+    match *data_type {
+        Type::BOOL | Type::CHAR => 1,
+        Type::INT2 => 2,
+        Type::INT4 | Type::FLOAT4 | Type::DATE | Type::OID => 4,
+        Type::INT8 | Type::FLOAT8 | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::TIME => 8,
+        Type::INTERVAL => 16,
+        _ => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_schema::ColumnType;
+
+    use super::*;
+
+    #[test]
+    fn columns_have_types_of_postgresql() {
+        let schema = Schema::new(vec![
+            ColumnType::Time.arrow_field("time"),
+            ColumnType::Tag.arrow_field("host"),
+            ColumnType::Float.arrow_field("v"),
+            ColumnType::UInteger.arrow_field("u"),
+        ]);
+        let fields = columns(&schema, &[]).unwrap();
+        let types: Vec<(Type, i16)> = fields
+            .iter()
+            .map(|field| (field.datatype().clone(), field.type_size()))
+            .collect();
+        let expected = [
+            (Type::TIMESTAMP, 8),
+            (Type::TEXT, -1),
+            (Type::FLOAT8, 8),
+            (Type::NUMERIC, -1),
+        ];
+        assert_eq!(types, expected);
+    }
+
+    #[test]
+    fn the_number_of_formats_is_checked() {
+        let schema = Schema::new(vec![ColumnType::Time.arrow_field("time")]);
+        for formats in [&[0_i16][..], &[1], &[]] {
+            assert!(columns(&schema, formats).is_ok());
+        }
+        assert!(columns(&schema, &[0, 1]).is_err());
+    }
+}

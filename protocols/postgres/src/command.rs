@@ -1,0 +1,475 @@
+//! Recognizes the statements that the engine does not execute: those about the session, the transaction, cursors, and
+//! rows that a client writes or copies.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::{
+    copy_options::CopyOptions,
+    create_table::table_name,
+    definition::Definition,
+    sql_error::SqlError,
+    statement::{StatementText, TokenCursor},
+    tool_catalog::is_of_tools,
+};
+
+/// Words after `SHOW` that the engine understands.
+const ENGINE_SHOWS: [&str; 5] = ["TABLES", "COLUMNS", "FUNCTIONS", "DATABASES", "CREATE"];
+
+/// A statement.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    /// A query.
+    Query {
+        /// Whether it needs `pg_catalog` or its functions.
+        of_tools: bool,
+    },
+    /// A statement of the engine that returns no rows, with the begin of its tag.
+    Change(&'static str),
+    Set {
+        name: String,
+        /// `None`: the default.
+        value: Option<String>,
+    },
+    Reset,
+    Show(String),
+    Begin,
+    Commit,
+    Rollback,
+    /// A statement without an effect, with its tag.
+    Nothing(&'static str),
+    Declare {
+        name: String,
+        query: String,
+    },
+    Fetch {
+        name: String,
+        /// Maximum number of rows; `None`: all.
+        count: Option<u64>,
+    },
+    /// `None`: all cursors.
+    CloseCursor(Option<String>),
+    /// `None`: all prepared statements.
+    Deallocate(Option<String>),
+    Discard,
+    CopyOut {
+        query: String,
+        options: CopyOptions,
+    },
+    CopyIn {
+        target: WriteTarget,
+        options: CopyOptions,
+    },
+    Insert {
+        target: WriteTarget,
+        /// The text of the rows: `VALUES` or a query.
+        source: String,
+    },
+    Define(Definition),
+}
+
+/// The table and columns that a client writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WriteTarget {
+    pub(crate) table: String,
+    /// Empty: all columns in their order.
+    pub(crate) columns: Vec<String>,
+}
+
+impl Command {
+    /// Recognizes a statement by its first words.
+    ///
+    /// # Errors
+    /// The statement is malformed, or not supported.
+    pub(crate) fn parse(statement: &StatementText) -> Result<Self, SqlError> {
+        let mut after = statement.cursor();
+        let first = after.word().unwrap_or_default();
+        after.next();
+        match first.as_str() {
+            "SET" => set(after),
+            "RESET" if after.eat("ALL") => Ok(Self::Reset),
+            "RESET" => Ok(Self::Set {
+                name: variable_name(&mut after)?,
+                value: None,
+            }),
+            "SHOW" if after.word().is_some_and(|word| is_shown_by_engine(&word)) => {
+                Ok(Self::Query { of_tools: false })
+            }
+            "SHOW" => Ok(Self::Show(variable_name(&mut after)?)),
+            "BEGIN" => Ok(Self::Begin),
+            "START" if after.eat("TRANSACTION") => Ok(Self::Begin),
+            "COMMIT" | "END" => Ok(Self::Commit),
+            "ROLLBACK" | "ABORT" if after.word().as_deref() != Some("TO") => Ok(Self::Rollback),
+            "DECLARE" => declare(after),
+            "FETCH" => fetch(after),
+            "CLOSE" => all_or_name(after).map(Self::CloseCursor),
+            "DEALLOCATE" => {
+                after.eat("PREPARE");
+                all_or_name(after).map(Self::Deallocate)
+            }
+            "DISCARD" => Ok(Self::Discard),
+            "LISTEN" | "UNLISTEN" => Ok(Self::Nothing("LISTEN")),
+            "COPY" => copy(after),
+            "INSERT" if after.eat("INTO") => insert(after),
+            "CREATE" if after.eat("DATABASE") => {
+                Definition::create_database(after).map(Self::Define)
+            }
+            "CREATE" if after.eat("TABLE") => Definition::create_table(after).map(Self::Define),
+            "DROP" if after.eat("DATABASE") => Definition::drop_database(after).map(Self::Define),
+            "DROP" if after.eat("TABLE") => Definition::drop_table(after).map(Self::Define),
+            "ALTER" if after.eat("DATABASE") => Ok(Self::Change("ALTER DATABASE")),
+            "ALTER" if after.eat("TABLE") => Ok(Self::Change("ALTER TABLE")),
+            "DELETE" => Ok(Self::Change("DELETE 0")),
+            "CREATE" if after.eat_all(&["MATERIALIZED", "VIEW"]) => {
+                Ok(Self::Change("CREATE MATERIALIZED VIEW"))
+            }
+            "DROP" if after.eat_all(&["MATERIALIZED", "VIEW"]) => {
+                Ok(Self::Change("DROP MATERIALIZED VIEW"))
+            }
+            "SAVEPOINT" | "RELEASE" | "ROLLBACK" | "ABORT" => Err(SqlError::unsupported(
+                "savepoints are not supported: ROLLBACK ends the whole transaction",
+            )),
+            "UPDATE" => Err(SqlError::unsupported("UPDATE is not supported").with_hint(
+                "INSERT a row with the same tags and time: its fields replace those of the row.",
+            )),
+            "MOVE" => Err(SqlError::unsupported(
+                "MOVE is not supported: cursors read forward",
+            )),
+            "PREPARE" | "EXECUTE" => Err(SqlError::unsupported(
+                "PREPARE and EXECUTE are not supported as statements: drivers prepare by the protocol",
+            )),
+            // The engine refuses other statements with the way to do it.
+            _ => Ok(Self::Query {
+                of_tools: is_of_tools(statement),
+            }),
+        }
+    }
+
+    /// Whether the statement may be executed in a transaction that has failed.
+    pub(crate) fn ends_transaction(&self) -> bool {
+        matches!(self, Self::Commit | Self::Rollback)
+    }
+}
+
+fn is_shown_by_engine(word: &str) -> bool {
+    ENGINE_SHOWS.contains(&word)
+}
+
+fn malformed(statement: &str) -> SqlError {
+    SqlError::syntax(format!("malformed {statement} statement"))
+}
+
+/// Takes the name of a variable, which may have parts.
+fn variable_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
+    if cursor.eat_all(&["TIME", "ZONE"]) {
+        return Ok("timezone".to_owned());
+    }
+    if cursor.eat_all(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
+        return Ok("transaction_isolation".to_owned());
+    }
+    let mut name = cursor.name().ok_or_else(|| malformed("SET or SHOW"))?;
+    while cursor.eat_token(&Token::Period) {
+        let part = cursor.name().ok_or_else(|| malformed("SET or SHOW"))?;
+        name = format!("{name}.{part}");
+    }
+    Ok(name)
+}
+
+fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    let is_local = cursor.eat("LOCAL");
+    if cursor.eat_all(&["SESSION", "CHARACTERISTICS"]) || cursor.eat("TRANSACTION") {
+        return Ok(Command::Nothing("SET"));
+    }
+    cursor.eat("SESSION");
+    if cursor.eat("NAMES") {
+        return Ok(Command::Set {
+            name: "client_encoding".to_owned(),
+            value: cursor.string(),
+        });
+    }
+    if is_local {
+        return Err(SqlError::unsupported(
+            "SET LOCAL is not supported: SET lasts until the end of the connection",
+        ));
+    }
+    let name = variable_name(&mut cursor)?;
+    if name != "timezone" && !cursor.eat_token(&Token::Eq) && !cursor.eat("TO") {
+        return Err(malformed("SET"));
+    }
+    if name == "timezone" && !cursor.eat_token(&Token::Eq) {
+        cursor.eat("TO");
+    }
+    if cursor.eat("DEFAULT") {
+        return Ok(Command::Set { name, value: None });
+    }
+    // A string, or a word, a number or a list of names.
+    let value = match cursor.string() {
+        Some(text) => format!("{text}{}", cursor.rest()),
+        None if cursor.is_at_end() => return Err(malformed("SET")),
+        None => cursor.rest().to_owned(),
+    };
+    Ok(Command::Set {
+        name,
+        value: Some(value),
+    })
+}
+
+fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    let name = cursor.name().ok_or_else(|| malformed("DECLARE"))?;
+    if cursor.eat("BINARY") {
+        return Err(SqlError::unsupported("binary cursors are not supported"));
+    }
+    cursor.eat("ASENSITIVE");
+    cursor.eat("INSENSITIVE");
+    if cursor.eat("SCROLL") {
+        return Err(SqlError::unsupported(
+            "SCROLL is not supported: cursors read forward",
+        ));
+    }
+    cursor.eat_all(&["NO", "SCROLL"]);
+    if !cursor.eat("CURSOR") {
+        return Err(malformed("DECLARE"));
+    }
+    if cursor.eat_all(&["WITH", "HOLD"]) {
+        return Err(SqlError::unsupported(
+            "WITH HOLD is not supported: a cursor ends with its transaction",
+        ));
+    }
+    cursor.eat_all(&["WITHOUT", "HOLD"]);
+    if !cursor.eat("FOR") || cursor.is_at_end() {
+        return Err(malformed("DECLARE"));
+    }
+    Ok(Command::Declare {
+        name,
+        query: cursor.rest().to_owned(),
+    })
+}
+
+fn fetch(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    for direction in ["BACKWARD", "PRIOR", "FIRST", "LAST", "ABSOLUTE", "RELATIVE"] {
+        if cursor.eat(direction) {
+            return Err(SqlError::unsupported("cursors read forward"));
+        }
+    }
+    cursor.eat("FORWARD");
+    let count = if cursor.eat("ALL") {
+        None
+    } else if cursor.eat("NEXT") {
+        Some(1)
+    } else {
+        Some(cursor.number().unwrap_or(1))
+    };
+    if !cursor.eat("FROM") {
+        cursor.eat("IN");
+    }
+    let name = cursor.name().ok_or_else(|| malformed("FETCH"))?;
+    if cursor.is_at_end() {
+        Ok(Command::Fetch { name, count })
+    } else {
+        Err(malformed("FETCH"))
+    }
+}
+
+fn all_or_name(mut cursor: TokenCursor<'_>) -> Result<Option<String>, SqlError> {
+    if cursor.eat("ALL") {
+        return Ok(None);
+    }
+    cursor.name().map(Some).ok_or_else(|| malformed("CLOSE or DEALLOCATE"))
+}
+
+/// Takes a list of names in parentheses, if there is one.
+fn name_list(cursor: &mut TokenCursor<'_>) -> Result<Vec<String>, SqlError> {
+    let mut names = Vec::new();
+    let mut ahead = *cursor;
+    if !ahead.eat_token(&Token::LParen) {
+        return Ok(names);
+    }
+    // `INSERT INTO t (SELECT ...)` has no list.
+    if matches!(ahead.word().as_deref(), Some("SELECT" | "WITH" | "VALUES")) {
+        return Ok(names);
+    }
+    loop {
+        names.push(
+            ahead
+                .name()
+                .ok_or_else(|| SqlError::syntax("the name of a column is missing"))?,
+        );
+        if ahead.eat_token(&Token::RParen) {
+            *cursor = ahead;
+            return Ok(names);
+        }
+        if !ahead.eat_token(&Token::Comma) {
+            return Err(SqlError::syntax("malformed list of columns"));
+        }
+    }
+}
+
+fn write_target(cursor: &mut TokenCursor<'_>) -> Result<WriteTarget, SqlError> {
+    Ok(WriteTarget {
+        table: table_name(cursor)?,
+        columns: name_list(cursor)?,
+    })
+}
+
+fn insert(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    let target = write_target(&mut cursor)?;
+    if cursor.is_at_end() {
+        return Err(malformed("INSERT"));
+    }
+    Ok(Command::Insert {
+        target,
+        source: cursor.rest().to_owned(),
+    })
+}
+
+fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    let (query, target) = if cursor.eat_token(&Token::LParen) {
+        let query = cursor;
+        if !cursor.skip_parentheses() {
+            return Err(malformed("COPY"));
+        }
+        let closed = query.text_until(&cursor);
+        let text = closed.strip_suffix(')').unwrap_or(closed);
+        (text.to_owned(), None)
+    } else {
+        let target = write_target(&mut cursor)?;
+        let columns: Vec<String> = target.columns.iter().map(|name| quoted(name)).collect();
+        let columns = if columns.is_empty() {
+            "*".to_owned()
+        } else {
+            columns.join(", ")
+        };
+        let query = format!("SELECT {columns} FROM iox.{}", quoted(&target.table));
+        (query, Some(target))
+    };
+    if cursor.eat_all(&["TO", "STDOUT"]) {
+        let options = CopyOptions::parse(&mut cursor)?;
+        return Ok(Command::CopyOut { query, options });
+    }
+    if cursor.eat_all(&["FROM", "STDIN"])
+        && let Some(target) = target
+    {
+        let options = CopyOptions::parse(&mut cursor)?;
+        if options.is_binary() {
+            let message = "COPY ... FROM STDIN reads text and csv, not binary";
+            return Err(SqlError::unsupported(message));
+        }
+        return Ok(Command::CopyIn { target, options });
+    }
+    // `COPY ... TO 'file'` writes into the exports of the database.
+    Ok(Command::Change("COPY"))
+}
+
+/// Returns a name in quotes.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Command, SqlError> {
+        Command::parse(&StatementText::split(text).unwrap()[0])
+    }
+
+    fn shown(text: &str) -> String {
+        format!("{:?}", parse(text).unwrap())
+    }
+
+    #[test]
+    fn variables_have_values_of_all_forms() {
+        for (text, name, value) in [
+            (
+                "SET statement_timeout = '5s'",
+                "statement_timeout",
+                Some("5s"),
+            ),
+            (
+                "SET SESSION neap.max_staleness TO 5",
+                "neap.max_staleness",
+                Some("5"),
+            ),
+            ("set timezone to 'UTC'", "timezone", Some("UTC")),
+            (
+                "SET TIME ZONE 'Europe/Berlin'",
+                "timezone",
+                Some("Europe/Berlin"),
+            ),
+            ("SET DateStyle = ISO, MDY", "datestyle", Some("ISO, MDY")),
+            ("RESET jit", "jit", None),
+            ("SET jit TO DEFAULT", "jit", None),
+        ] {
+            let Command::Set {
+                name: set,
+                value: to,
+            } = parse(text).unwrap()
+            else {
+                panic!("{text}");
+            };
+            assert_eq!((set.as_str(), to.as_deref()), (name, value), "{text}");
+        }
+        assert_eq!(
+            shown("SHOW TRANSACTION ISOLATION LEVEL"),
+            "Show(\"transaction_isolation\")"
+        );
+        assert_eq!(shown("SHOW TABLES"), "Query { of_tools: false }");
+    }
+
+    #[test]
+    fn cursors_and_transactions_are_recognized() {
+        let declare = parse("DECLARE \"C1\" NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1").unwrap();
+        let Command::Declare { name, query } = declare else {
+            panic!("{declare:?}");
+        };
+        assert_eq!((name.as_str(), query.as_str()), ("C1", "SELECT 1"));
+        for (text, count) in [
+            ("FETCH c", "Some(1)"),
+            ("FETCH FORWARD 100 FROM c", "Some(100)"),
+            ("FETCH ALL IN c", "None"),
+            ("FETCH NEXT FROM c", "Some(1)"),
+        ] {
+            assert_eq!(
+                shown(text),
+                format!("Fetch {{ name: \"c\", count: {count} }}")
+            );
+        }
+        assert_eq!(shown("start transaction read only"), "Begin");
+        assert_eq!(shown("END"), "Commit");
+        for text in [
+            "ROLLBACK TO a",
+            "SAVEPOINT a",
+            "DECLARE c SCROLL CURSOR FOR SELECT 1",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_are_copied_and_inserted() {
+        let Command::CopyOut { query, options } =
+            parse("COPY (SELECT (1), ')' FROM t) TO STDOUT (FORMAT csv)").unwrap()
+        else {
+            panic!("a query");
+        };
+        assert_eq!(query, "SELECT (1), ')' FROM t");
+        assert!(!options.is_binary());
+        let Command::CopyOut { query, .. } = parse("COPY \"T\" (time, v) TO STDOUT").unwrap()
+        else {
+            panic!("a table");
+        };
+        assert_eq!(query, "SELECT \"time\", \"v\" FROM iox.\"T\"");
+        let Command::Insert { target, source } =
+            parse("INSERT INTO iox.t (time, \"V\") VALUES ($1, $2)").unwrap()
+        else {
+            panic!("values");
+        };
+        assert_eq!(target.columns, ["time", "V"]);
+        assert_eq!(source, "VALUES ($1, $2)");
+        let Command::Insert { target, source } = parse("INSERT INTO t (SELECT 1)").unwrap() else {
+            panic!("a query");
+        };
+        assert!(target.columns.is_empty());
+        assert_eq!(source, "(SELECT 1)");
+        assert_eq!(shown("COPY t TO 'm.csv'"), "Change(\"COPY\")");
+    }
+}

@@ -1,0 +1,310 @@
+//! Parses the rows of `COPY ... FROM STDIN`, as they arrive.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringBuilder};
+
+use crate::{
+    copy_options::{CopyLayout, CopyOptions},
+    sql_error::{SqlError, SqlState},
+};
+
+/// Collects rows into columns of texts.
+#[derive(Debug)]
+pub(crate) struct CopyParser {
+    options: CopyOptions,
+    /// Maximum bytes of a row.
+    max_row_bytes: usize,
+    /// Received bytes of an incomplete row.
+    input: Vec<u8>,
+    /// The number of bytes of `input` that are known to have no end of a row.
+    scanned: usize,
+    /// Whether `scanned` is within quotes.
+    is_quoted: bool,
+    /// Whether the end of the data was received. Later bytes are ignored.
+    has_ended: bool,
+    /// The number of received rows, with the header.
+    lines: usize,
+    columns: Vec<StringBuilder>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl CopyParser {
+    pub(crate) fn new(options: CopyOptions, columns: usize, max_row_bytes: usize) -> Self {
+        Self {
+            options,
+            max_row_bytes,
+            input: Vec::new(),
+            scanned: 0,
+            is_quoted: false,
+            has_ended: false,
+            lines: 0,
+            columns: (0..columns).map(|_| StringBuilder::new()).collect(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Returns the bytes of the collected rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the collected rows; `None` if there are none.
+    pub(crate) fn take(&mut self) -> Option<Vec<ArrayRef>> {
+        if self.rows == 0 {
+            return None;
+        }
+        (self.rows, self.bytes) = (0, 0);
+        let columns = self.columns.iter_mut();
+        Some(columns.map(|column| Arc::new(column.finish()) as ArrayRef).collect())
+    }
+
+    /// Parses the rows that end in these bytes.
+    ///
+    /// # Errors
+    /// A row is malformed or too long.
+    pub(crate) fn push(&mut self, data: &[u8]) -> Result<(), SqlError> {
+        self.input.extend_from_slice(data);
+        let mut input = std::mem::take(&mut self.input);
+        let mut start = 0;
+        while let Some(end) = self.row_end(&input) {
+            let line = input.get(start..end).unwrap_or_default();
+            self.parse_line(line)?;
+            start = end + 1;
+        }
+        input.drain(..start);
+        if input.len() > self.max_row_bytes {
+            let message = format!("a row is longer than {} bytes", self.max_row_bytes);
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message));
+        }
+        self.scanned -= start;
+        self.input = input;
+        Ok(())
+    }
+
+    /// Parses the last row, which may lack the end of its line.
+    ///
+    /// # Errors
+    /// The row is malformed.
+    pub(crate) fn finish(&mut self) -> Result<(), SqlError> {
+        let rest = std::mem::take(&mut self.input);
+        if self.is_quoted {
+            return Err(self.malformed("unterminated CSV quoted field"));
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.parse_line(&rest)
+    }
+
+    /// Returns the place of the newline that ends the next row.
+    fn row_end(&mut self, input: &[u8]) -> Option<usize> {
+        let is_csv = self.options.layout == CopyLayout::Csv;
+        while let Some(byte) = input.get(self.scanned) {
+            let at = self.scanned;
+            self.scanned += 1;
+            match byte {
+                b'"' if is_csv => self.is_quoted = !self.is_quoted,
+                b'\n' if !self.is_quoted => return Some(at),
+                // The next byte is escaped, even if it has not arrived yet.
+                b'\\' if !is_csv => {
+                    if input.get(self.scanned).is_none() {
+                        self.scanned = at;
+                        return None;
+                    }
+                    self.scanned += 1;
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn parse_line(&mut self, line: &[u8]) -> Result<(), SqlError> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.has_ended |= line == b"\\.";
+        if self.has_ended {
+            return Ok(());
+        }
+        self.lines += 1;
+        if self.lines == 1 && self.options.has_header {
+            return Ok(());
+        }
+        let values = match self.options.layout {
+            CopyLayout::Csv => self.csv_values(line)?,
+            CopyLayout::Text | CopyLayout::Binary => self.text_values(line)?,
+        };
+        if values.len() != self.columns.len() {
+            let message = if values.len() > self.columns.len() {
+                "extra data after last expected column"
+            } else {
+                "missing data for a column"
+            };
+            return Err(self.malformed(message));
+        }
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            self.bytes += value.as_ref().map_or(0, String::len) + size_of::<i32>();
+            column.append_option(value);
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn text_values(&self, line: &[u8]) -> Result<Vec<Option<String>>, SqlError> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        let (mut raw, mut value) = (Vec::new(), Vec::new());
+        let mut bytes = line.iter().copied();
+        loop {
+            let byte = bytes.next();
+            if byte.is_none_or(|byte| byte == self.options.delimiter) {
+                let is_null = raw == self.options.null.as_bytes();
+                let text = std::mem::take(&mut value);
+                values.push(if is_null {
+                    None
+                } else {
+                    Some(self.utf8(text)?)
+                });
+                raw.clear();
+                if byte.is_none() {
+                    return Ok(values);
+                }
+                continue;
+            }
+            let Some(byte) = byte else { continue };
+            raw.push(byte);
+            if byte != b'\\' {
+                value.push(byte);
+                continue;
+            }
+            let Some(escaped) = bytes.next() else {
+                value.push(byte);
+                continue;
+            };
+            raw.push(escaped);
+            value.push(match escaped {
+                b'b' => 8,
+                b'f' => 12,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'v' => 11,
+                other => other,
+            });
+        }
+    }
+
+    fn csv_values(&self, line: &[u8]) -> Result<Vec<Option<String>>, SqlError> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        let (mut value, mut is_quoted, mut had_quotes) = (Vec::new(), false, false);
+        let mut bytes = line.iter().copied().peekable();
+        loop {
+            let byte = bytes.next();
+            match byte {
+                Some(b'"') if is_quoted && bytes.peek() == Some(&b'"') => {
+                    bytes.next();
+                    value.push(b'"');
+                }
+                Some(b'"') => {
+                    is_quoted = !is_quoted;
+                    had_quotes = true;
+                }
+                Some(byte) if is_quoted || byte != self.options.delimiter => value.push(byte),
+                Some(_) | None => {
+                    let is_null = !had_quotes && value == self.options.null.as_bytes();
+                    let text = std::mem::take(&mut value);
+                    values.push(if is_null {
+                        None
+                    } else {
+                        Some(self.utf8(text)?)
+                    });
+                    had_quotes = false;
+                    if byte.is_none() {
+                        return Ok(values);
+                    }
+                }
+            }
+        }
+    }
+
+    fn utf8(&self, bytes: Vec<u8>) -> Result<String, SqlError> {
+        let text = String::from_utf8(bytes);
+        text.map_err(|_| self.malformed("invalid byte sequence for encoding \"UTF8\""))
+    }
+
+    fn malformed(&self, message: &str) -> SqlError {
+        let message = format!("COPY, line {}: {message}", self.lines);
+        SqlError::new(SqlState::BAD_COPY_FILE, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+
+    use super::*;
+
+    fn parser(layout: CopyLayout, has_header: bool) -> CopyParser {
+        let is_csv = layout == CopyLayout::Csv;
+        let options = CopyOptions {
+            layout,
+            delimiter: if is_csv { b',' } else { b'\t' },
+            null: if is_csv { "" } else { "\\N" }.to_owned(),
+            has_header,
+        };
+        CopyParser::new(options, 2, 1 << 10)
+    }
+
+    fn rows(parser: &mut CopyParser) -> Vec<[Option<String>; 2]> {
+        let columns = parser.take().unwrap();
+        let value = |column: usize, row: usize| {
+            let column = columns[column].as_string::<i32>();
+            column.is_valid(row).then(|| column.value(row).to_owned())
+        };
+        (0..columns[0].len()).map(|row| [value(0, row), value(1, row)]).collect()
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn rows_may_be_cut_at_every_byte() {
+        let text = "a\\tb\t\\N\n\\\\\t\\\nx\nlast\té";
+        let expected = [
+            [some("a\tb"), None],
+            [some("\\"), some("\nx")],
+            [some("last"), some("é")],
+        ];
+        for cut in 0..text.len() {
+            let mut parser = parser(CopyLayout::Text, false);
+            parser.push(&text.as_bytes()[..cut]).unwrap();
+            parser.push(&text.as_bytes()[cut..]).unwrap();
+            parser.finish().unwrap();
+            assert_eq!(rows(&mut parser), expected, "{cut}");
+        }
+        let csv = "h1,h2\r\n\"a,\"\"\n\"\"\",\n\"\",x\n\\.\nignored";
+        let expected = [[some("a,\"\n\""), None], [some(""), some("x")]];
+        for cut in 0..csv.len() {
+            let mut parser = parser(CopyLayout::Csv, true);
+            parser.push(&csv.as_bytes()[..cut]).unwrap();
+            parser.push(&csv.as_bytes()[cut..]).unwrap();
+            parser.finish().unwrap();
+            assert_eq!(rows(&mut parser), expected, "{cut}");
+        }
+    }
+
+    #[test]
+    fn malformed_and_long_rows_are_refused() {
+        for data in [&b"one column\n"[..], b"1\t2\t3\n", b"1\t\xff\n"] {
+            let error = parser(CopyLayout::Text, false).push(data).unwrap_err();
+            assert_eq!(error.state, SqlState::BAD_COPY_FILE, "{error}");
+        }
+        let error = parser(CopyLayout::Text, false).push(&[b'x'; 2 << 10]).unwrap_err();
+        assert_eq!(error.state, SqlState::LIMIT_EXCEEDED);
+        let mut open = parser(CopyLayout::Csv, false);
+        open.push(b"\"open,1\n").unwrap();
+        assert!(open.finish().is_err());
+    }
+}

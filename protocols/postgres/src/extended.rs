@@ -1,0 +1,354 @@
+//! The extended protocol: prepared statements with typed placeholders, and portals with row limits.
+
+use std::sync::Arc;
+
+use neap_query::Parameters;
+use pgwire::{
+    api::results::FieldInfo,
+    messages::{
+        PgWireBackendMessage,
+        data::{NoData, ParameterDescription},
+        extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended},
+        response::EmptyQueryResponse,
+    },
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    columns::{columns, description, text_column},
+    command::Command,
+    connection::{Connection, located},
+    execution::show_columns,
+    failure::Failure,
+    frontend::{BindMessage, NamedTarget},
+    insert::placeholder_types,
+    parameters::{decode_parameters, parameter_type},
+    portal::{Portal, PortalState, PreparedStatement},
+    sql_error::{SqlError, SqlState},
+    statement::StatementText,
+};
+
+/// Maximum bytes of the prepared statements of a connection.
+const MAX_STATEMENT_BYTES: usize = 1 << 20;
+
+/// Maximum number of portals and cursors of a connection.
+pub(crate) const MAX_PORTALS: usize = 64;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+    /// Prepares a statement.
+    pub(crate) async fn parse(
+        &mut self,
+        name: String,
+        text: &str,
+        declared: Vec<u32>,
+    ) -> Result<(), Failure> {
+        if !name.is_empty() && self.statements.contains_key(&name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(SqlError::new(SqlState::DUPLICATE_STATEMENT, message).into());
+        }
+        let mut statements = StatementText::split(text)?;
+        if statements.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(SqlError::syntax(message).into());
+        }
+        let prepared = match statements.pop() {
+            None => None,
+            Some(statement) => match self.prepare(&statement, declared).await {
+                Ok(prepared) => Some(Arc::new(prepared)),
+                Err(error) => return Err(located(error.into(), &statement)),
+            },
+        };
+        let others = self.statements.values().flatten();
+        let held: usize = others.map(|other| other.statement.size_bytes()).sum();
+        let size = prepared.as_ref().map_or(0, |prepared| prepared.statement.size_bytes());
+        if !name.is_empty() && held + size > MAX_STATEMENT_BYTES {
+            let message = "the prepared statements of the connection are too large";
+            return Err(SqlError::new(SqlState::OUT_OF_MEMORY, message).into());
+        }
+        self.statements.insert(name, prepared);
+        let complete = ParseComplete::new();
+        Ok(self.wire.put(&PgWireBackendMessage::ParseComplete(complete))?)
+    }
+
+    async fn prepare(
+        &mut self,
+        statement: &StatementText,
+        declared: Vec<u32>,
+    ) -> Result<PreparedStatement, SqlError> {
+        let command = Command::parse(statement)?;
+        self.begin_statement(&command).await?;
+        let mut prepared = PreparedStatement {
+            inferred: vec![None; statement.placeholders()],
+            statement: statement.clone(),
+            command,
+            declared,
+            schema: None,
+        };
+        // Without placeholders, the first plan is that of the execution.
+        if !prepared.inferred.is_empty() {
+            self.infer(&mut prepared).await?;
+        }
+        Ok(prepared)
+    }
+
+    /// Sets the types of the placeholders and the columns of the answer.
+    async fn infer(&mut self, prepared: &mut PreparedStatement) -> Result<(), SqlError> {
+        match &prepared.command {
+            Command::Insert { target, source } => {
+                let columns = self.written_columns(target).await?;
+                let sources = StatementText::split(source)?;
+                let types = sources.first().map(|source| placeholder_types(source, &columns));
+                prepared.inferred = types.unwrap_or_default();
+            }
+            Command::Query { .. } | Command::Change(_) => {
+                let of_tools = matches!(prepared.command, Command::Query { of_tools: true });
+                let text = &prepared.statement.text;
+                let query = self.client_query(text, of_tools, Parameters::default())?;
+                let described = self.context.queries.describe_as(query).await?;
+                for (name, data_type) in described.placeholders {
+                    let index = name.parse().ok().and_then(|number: usize| number.checked_sub(1));
+                    if let Some(inferred) = index.and_then(|index| prepared.inferred.get_mut(index))
+                    {
+                        *inferred = data_type;
+                    }
+                }
+                if matches!(prepared.command, Command::Query { .. }) {
+                    prepared.schema = Some(described.columns);
+                }
+            }
+            _ => {
+                let message = "placeholders are supported in queries, DELETE and INSERT";
+                return Err(SqlError::unsupported(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a portal: a statement with the values of its placeholders.
+    pub(crate) fn bind(&mut self, message: BindMessage) -> Result<(), Failure> {
+        let prepared = self.statement(&message.statement)?;
+        let parameters = match &prepared {
+            Some(prepared) => decode_parameters(&message, &prepared.declared, &prepared.inferred)?,
+            None => Parameters::default(),
+        };
+        self.check_new_portal(&message.portal)?;
+        let portal = Portal {
+            prepared,
+            parameters,
+            formats: message.result_formats,
+            state: PortalState::New,
+            _memory: self.wire.take_memory(),
+        };
+        self.portals.insert(message.portal, portal);
+        let complete = BindComplete::new();
+        Ok(self.wire.put(&PgWireBackendMessage::BindComplete(complete))?)
+    }
+
+    /// Refuses a portal whose name is in use, or if there are too many.
+    pub(crate) fn check_new_portal(&self, name: &str) -> Result<(), SqlError> {
+        if !name.is_empty() && self.portals.contains_key(name) {
+            let message = format!("cursor \"{name}\" already exists");
+            return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, message));
+        }
+        if self.portals.len() >= MAX_PORTALS {
+            let message = format!("a connection has at most {MAX_PORTALS} portals and cursors");
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message));
+        }
+        Ok(())
+    }
+
+    fn statement(&self, name: &str) -> Result<Option<Arc<PreparedStatement>>, SqlError> {
+        self.statements.get(name).cloned().ok_or_else(|| {
+            let message = format!("prepared statement \"{name}\" does not exist");
+            SqlError::new(SqlState::UNDEFINED_STATEMENT, message)
+        })
+    }
+
+    /// Takes a portal out of the connection.
+    pub(crate) fn take_portal(&mut self, name: &str) -> Result<Portal, SqlError> {
+        self.portals.remove(name).ok_or_else(|| {
+            let message = format!("cursor \"{name}\" does not exist");
+            SqlError::new(SqlState::UNDEFINED_CURSOR, message)
+        })
+    }
+
+    /// Describes the columns of the answer of a statement or portal, and the placeholders of a statement.
+    pub(crate) async fn describe(&mut self, target: NamedTarget) -> Result<(), Failure> {
+        match target {
+            NamedTarget::Statement(name) => {
+                let prepared = self.statement(&name)?;
+                let types = prepared.iter().flat_map(|prepared| {
+                    let inferred = prepared.inferred.iter().enumerate();
+                    inferred.map(move |(index, inferred)| {
+                        let declared = prepared.declared.get(index).copied();
+                        parameter_type(declared, inferred.as_ref())
+                    })
+                });
+                let parameters = ParameterDescription::new(types.collect());
+                self.wire.put(&PgWireBackendMessage::ParameterDescription(parameters))?;
+                let fields = match prepared {
+                    Some(prepared) => self.statement_columns(&prepared).await?,
+                    None => None,
+                };
+                self.put_description(fields.as_deref())
+            }
+            NamedTarget::Portal(name) => {
+                let mut portal = self.take_portal(&name)?;
+                let fields = self.portal_columns(&mut portal).await?;
+                self.portals.insert(name, portal);
+                self.put_description(fields.as_deref())
+            }
+        }
+    }
+
+    fn put_description(&mut self, fields: Option<&Vec<FieldInfo>>) -> Result<(), Failure> {
+        let message = match fields {
+            Some(fields) => PgWireBackendMessage::RowDescription(description(fields)),
+            None => PgWireBackendMessage::NoData(NoData::new()),
+        };
+        Ok(self.wire.put(&message)?)
+    }
+
+    /// Returns the columns of the answer; `None` if there are no rows.
+    async fn statement_columns(
+        &mut self,
+        prepared: &PreparedStatement,
+    ) -> Result<Option<Arc<Vec<FieldInfo>>>, SqlError> {
+        if let Some(schema) = &prepared.schema {
+            return columns(schema, &[]).map(Some);
+        }
+        match &prepared.command {
+            Command::Query { of_tools } => {
+                let text = &prepared.statement.text;
+                let query = self.client_query(text, *of_tools, Parameters::default())?;
+                let described = self.context.queries.describe_as(query).await?;
+                columns(&described.columns, &[]).map(Some)
+            }
+            command => self.command_columns(command, &[]),
+        }
+    }
+
+    /// Returns the columns of the answer of a portal. A query begins, so that it is planned once.
+    async fn portal_columns(
+        &mut self,
+        portal: &mut Portal,
+    ) -> Result<Option<Arc<Vec<FieldInfo>>>, Failure> {
+        if let PortalState::Open(rows) = &portal.state {
+            return Ok(Some(Arc::clone(&rows.fields)));
+        }
+        let Some(prepared) = portal.prepared.clone() else {
+            return Ok(None);
+        };
+        if !matches!(prepared.command, Command::Query { .. }) {
+            return Ok(self.command_columns(&prepared.command, &portal.formats)?);
+        }
+        self.start_portal(portal, &prepared).await?;
+        match &portal.state {
+            PortalState::Open(rows) => Ok(Some(Arc::clone(&rows.fields))),
+            PortalState::New | PortalState::Complete => Ok(None),
+        }
+    }
+
+    /// Returns the columns of statements that are no queries.
+    fn command_columns(
+        &self,
+        command: &Command,
+        formats: &[i16],
+    ) -> Result<Option<Arc<Vec<FieldInfo>>>, SqlError> {
+        match command {
+            Command::Show(name) => {
+                let names = show_columns(name);
+                let fields = names.iter().map(|name| text_column(name));
+                Ok(Some(Arc::new(fields.collect())))
+            }
+            Command::Fetch { name, .. } => match self.portals.get(name).map(|open| &open.state) {
+                Some(PortalState::Open(rows)) => columns(&rows.schema, formats).map(Some),
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// Begins the query of a portal, if it has not begun.
+    async fn start_portal(
+        &mut self,
+        portal: &mut Portal,
+        prepared: &PreparedStatement,
+    ) -> Result<(), Failure> {
+        let (PortalState::New, Command::Query { of_tools }) = (&portal.state, &prepared.command)
+        else {
+            return Ok(());
+        };
+        self.begin_statement(&prepared.command).await?;
+        let parameters = std::mem::take(&mut portal.parameters);
+        let statement = &prepared.statement;
+        let started =
+            self.start_query(&statement.text, *of_tools, parameters, &portal.formats).await;
+        let rows = started.map_err(|error| located(error.into(), statement))?;
+        prepared.check_rows(&rows)?;
+        portal.state = PortalState::Open(Box::new(rows));
+        Ok(())
+    }
+
+    /// Executes a portal, or continues to.
+    pub(crate) async fn execute_portal(
+        &mut self,
+        name: String,
+        max_rows: usize,
+    ) -> Result<(), Failure> {
+        let mut portal = self.take_portal(&name)?;
+        self.run_portal(&mut portal, max_rows).await?;
+        self.portals.insert(name, portal);
+        Ok(())
+    }
+
+    async fn run_portal(&mut self, portal: &mut Portal, max_rows: usize) -> Result<(), Failure> {
+        let prepared = portal.prepared.clone();
+        if let Some(prepared) = &prepared {
+            self.start_portal(portal, prepared).await?;
+        }
+        if let PortalState::Open(rows) = &mut portal.state {
+            self.registered.follow(&rows.cancelled);
+            let (count, has_more) = self.send_rows(rows, max_rows).await?;
+            if has_more {
+                let suspended = PortalSuspended::new();
+                return Ok(self.wire.put(&PgWireBackendMessage::PortalSuspended(suspended))?);
+            }
+            portal.state = PortalState::Complete;
+            return self.complete(&format!("SELECT {count}"));
+        }
+        if matches!(portal.state, PortalState::Complete) {
+            return self.complete("SELECT 0");
+        }
+        let Some(prepared) = prepared else {
+            let empty = EmptyQueryResponse::new();
+            return Ok(self.wire.put(&PgWireBackendMessage::EmptyQueryResponse(empty))?);
+        };
+        self.begin_statement(&prepared.command).await?;
+        let parameters = std::mem::take(&mut portal.parameters);
+        let (command, statement) = (&prepared.command, &prepared.statement);
+        if let Command::Fetch { name, count } = command {
+            let formats = std::mem::take(&mut portal.formats);
+            self.fetch(name, *count, &formats, false).await?;
+        } else {
+            let executed = self.execute(command, statement, parameters, false).await;
+            executed.map_err(|failure| located(failure, statement))?;
+        }
+        portal.state = PortalState::Complete;
+        Ok(())
+    }
+
+    /// Ends a prepared statement or a portal.
+    pub(crate) fn close(&mut self, target: &NamedTarget) -> Result<(), Failure> {
+        match target {
+            NamedTarget::Statement(name) => {
+                self.statements.remove(name);
+            }
+            NamedTarget::Portal(name) => {
+                self.portals.remove(name);
+            }
+        }
+        let complete = CloseComplete::new();
+        Ok(self.wire.put(&PgWireBackendMessage::CloseComplete(complete))?)
+    }
+}

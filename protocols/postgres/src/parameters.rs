@@ -1,0 +1,295 @@
+//! Decodes the values of placeholders.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use bytes::{Buf, Bytes};
+use datafusion::common::ScalarValue;
+use neap_query::Parameters;
+use pgwire::api::Type;
+
+use crate::{
+    frontend::BindMessage,
+    sql_error::{SqlError, SqlState},
+};
+
+/// Microseconds from 1970, the epoch of Arrow, to 2000, that of PostgreSQL.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// Days from 1970 to 2000.
+const EPOCH_DAYS: i32 = 10_957;
+
+/// Decodes the values of a message. `declared` has the types that the client has named, or 0; `inferred` those that the
+/// statement determines.
+///
+/// # Errors
+/// The number of values or formats is wrong, or a value has not the form of its type.
+pub(crate) fn decode_parameters(
+    message: &BindMessage,
+    declared: &[u32],
+    inferred: &[Option<DataType>],
+) -> Result<Parameters, SqlError> {
+    let count = message.parameters.len();
+    if count != inferred.len() {
+        return Err(SqlError::protocol(format!(
+            "bind message supplies {count} parameters, but the prepared statement requires {}",
+            inferred.len()
+        )));
+    }
+    let formats = &message.parameter_formats;
+    if formats.len() > 1 && formats.len() != count {
+        return Err(SqlError::protocol(format!(
+            "bind message has {} parameter formats but {count} parameters",
+            formats.len()
+        )));
+    }
+    let given = message.parameters.iter().zip(inferred).enumerate();
+    let values = given.map(|(index, (value, inferred))| {
+        let format = formats.get(index).or(formats.first()).copied().unwrap_or_default();
+        let declared = declared.get(index).copied().filter(|oid| *oid != 0);
+        let value =
+            decode(value.as_ref(), format == 1, declared, inferred.as_ref()).map_err(|error| {
+                SqlError {
+                    message: format!("parameter ${}: {}", index + 1, error.message),
+                    ..error
+                }
+            })?;
+        Ok(((index + 1).to_string(), value))
+    });
+    values.collect::<Result<_, SqlError>>().map(Parameters)
+}
+
+/// Returns the type that clients are told for a placeholder.
+pub(crate) fn parameter_type(declared: Option<u32>, inferred: Option<&DataType>) -> u32 {
+    match (declared.filter(|oid| *oid != 0), inferred) {
+        (Some(oid), _) => oid,
+        (None, Some(data_type)) => arrow_pg::datatypes::into_pg_type(data_type)
+            .map_or(Type::TEXT.oid(), |data_type| data_type.oid()),
+        (None, None) => Type::TEXT.oid(),
+    }
+}
+
+fn decode(
+    value: Option<&Bytes>,
+    is_binary: bool,
+    declared: Option<u32>,
+    inferred: Option<&DataType>,
+) -> Result<ScalarValue, SqlError> {
+    let Some(value) = value else {
+        let null = inferred.map(ScalarValue::try_from).transpose()?;
+        return Ok(null.unwrap_or(ScalarValue::Null));
+    };
+    let oid = parameter_type(declared, inferred);
+    let decoded = if is_binary {
+        decode_binary(value, oid)?
+    } else {
+        decode_text(value, declared, inferred)?
+    };
+    match inferred {
+        // Conditions on the time of a table are read from its type.
+        Some(data_type @ DataType::Timestamp(..)) => Ok(decoded.cast_to(data_type)?),
+        _ => Ok(decoded),
+    }
+}
+
+fn decode_text(
+    value: &Bytes,
+    declared: Option<u32>,
+    inferred: Option<&DataType>,
+) -> Result<ScalarValue, SqlError> {
+    let text = text(value)?.to_owned();
+    let declared = declared.and_then(Type::from_oid).and_then(|data_type| arrow_type(&data_type));
+    match declared.as_ref().or(inferred) {
+        None | Some(DataType::Utf8 | DataType::Dictionary(..)) => Ok(ScalarValue::from(text)),
+        Some(data_type) => Ok(ScalarValue::try_from_string(text, data_type)?),
+    }
+}
+
+/// Returns the type of Arrow for a type that a client declares for texts; `None`: the statement decides.
+fn arrow_type(data_type: &Type) -> Option<DataType> {
+    let micros = TimeUnit::Microsecond;
+    Some(match *data_type {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 | Type::NUMERIC => DataType::Float64,
+        Type::DATE => DataType::Date32,
+        Type::TIMESTAMP => DataType::Timestamp(micros, None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(micros, Some("+00:00".into())),
+        _ => return None,
+    })
+}
+
+fn decode_binary(value: &Bytes, oid: u32) -> Result<ScalarValue, SqlError> {
+    let data_type = Type::from_oid(oid).unwrap_or(Type::UNKNOWN);
+    let mut bytes: &[u8] = value;
+    let malformed = || {
+        let message = format!("incorrect binary data format of type {data_type}");
+        SqlError::new(SqlState("22P03"), message)
+    };
+    let decoded = match data_type.clone() {
+        Type::BOOL => bytes.try_get_u8().map(|value| ScalarValue::from(value != 0)),
+        Type::INT2 => bytes.try_get_i16().map(ScalarValue::from),
+        Type::INT4 => bytes.try_get_i32().map(ScalarValue::from),
+        Type::OID => bytes.try_get_u32().map(ScalarValue::from),
+        Type::INT8 => bytes.try_get_i64().map(ScalarValue::from),
+        Type::FLOAT4 => bytes.try_get_f32().map(ScalarValue::from),
+        Type::FLOAT8 => bytes.try_get_f64().map(ScalarValue::from),
+        Type::TIMESTAMP => bytes
+            .try_get_i64()
+            .map(|value| ScalarValue::TimestampMicrosecond(value.checked_add(EPOCH_MICROS), None)),
+        Type::TIMESTAMPTZ => bytes.try_get_i64().map(|value| {
+            let zone = Some("+00:00".into());
+            ScalarValue::TimestampMicrosecond(value.checked_add(EPOCH_MICROS), zone)
+        }),
+        Type::DATE => bytes
+            .try_get_i32()
+            .map(|value| ScalarValue::Date32(value.checked_add(EPOCH_DAYS))),
+        Type::BYTEA => return Ok(ScalarValue::Binary(Some(value.to_vec()))),
+        Type::NUMERIC => return decode_numeric(bytes).ok_or_else(malformed),
+        Type::UUID => return uuid_text(bytes).map(ScalarValue::from).ok_or_else(malformed),
+        Type::TEXT
+        | Type::VARCHAR
+        | Type::BPCHAR
+        | Type::NAME
+        | Type::UNKNOWN
+        | Type::JSON
+        | Type::CHAR => return Ok(ScalarValue::from(text(value)?)),
+        other => {
+            let message = format!("values of type {other} are not supported in binary");
+            return Err(SqlError::unsupported(message));
+        }
+    };
+    match decoded {
+        // Infinity is no time that rows have.
+        Ok(ScalarValue::TimestampMicrosecond(None, _) | ScalarValue::Date32(None)) => {
+            Err(SqlError::new(SqlState("22008"), "date/time out of range"))
+        }
+        Ok(decoded) if bytes.is_empty() => Ok(decoded),
+        _ => Err(malformed()),
+    }
+}
+
+fn text(value: &[u8]) -> Result<&str, SqlError> {
+    std::str::from_utf8(value).map_err(|_| {
+        SqlError::new(
+            SqlState("22021"),
+            "invalid byte sequence for encoding \"UTF8\"",
+        )
+    })
+}
+
+/// Decodes digits to the base 10,000 as a float: no column has decimals.
+fn decode_numeric(mut bytes: &[u8]) -> Option<ScalarValue> {
+    const NEGATIVE: u16 = 0x4000;
+    const SPECIAL: u16 = 0xC000;
+    let digits = bytes.try_get_u16().ok()?;
+    let weight = bytes.try_get_i16().ok()?;
+    let sign = bytes.try_get_u16().ok()?;
+    bytes.try_get_u16().ok()?;
+    if sign & SPECIAL == SPECIAL {
+        return (sign == SPECIAL).then(|| ScalarValue::from(f64::NAN));
+    }
+    let mut number = String::new();
+    for _ in 0..digits {
+        number.push_str(&format!("{:04}", bytes.try_get_u16().ok()?));
+    }
+    if number.is_empty() {
+        number.push('0');
+    }
+    let exponent = (i32::from(weight) + 1 - i32::from(digits)) * 4;
+    let value: f64 = format!("{number}e{exponent}").parse().ok()?;
+    Some(ScalarValue::from(if sign == NEGATIVE {
+        -value
+    } else {
+        value
+    }))
+}
+
+fn uuid_text(bytes: &[u8]) -> Option<String> {
+    let bytes: [u8; 16] = bytes.try_into().ok()?;
+    let number = format!("{:032x}", u128::from_be_bytes(bytes));
+    let places = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let parts: Option<Vec<&str>> = places.into_iter().map(|place| number.get(place)).collect();
+    Some(parts?.join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(data_type: &Type, bytes: &[u8]) -> Result<ScalarValue, SqlError> {
+        decode_binary(&Bytes::copy_from_slice(bytes), data_type.oid())
+    }
+
+    #[test]
+    fn binary_values_have_their_types() {
+        assert_eq!(binary(&Type::BOOL, &[1]), Ok(ScalarValue::from(true)));
+        assert_eq!(
+            binary(&Type::INT4, &[0, 0, 0, 7]),
+            Ok(ScalarValue::from(7_i32))
+        );
+        assert_eq!(
+            binary(&Type::FLOAT8, &1.5_f64.to_be_bytes()),
+            Ok(ScalarValue::from(1.5))
+        );
+        assert_eq!(
+            binary(&Type::TIMESTAMP, &0_i64.to_be_bytes()),
+            Ok(ScalarValue::TimestampMicrosecond(Some(EPOCH_MICROS), None))
+        );
+        // 12345.67
+        let digits = [0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44];
+        assert_eq!(
+            binary(&Type::NUMERIC, &digits),
+            Ok(ScalarValue::from(12_345.67))
+        );
+        let uuid = binary(&Type::UUID, &[0xab; 16]).unwrap();
+        assert_eq!(
+            uuid,
+            ScalarValue::from("abababab-abab-abab-abab-abababababab")
+        );
+    }
+
+    #[test]
+    fn malformed_binary_values_are_errors() {
+        for (data_type, bytes) in [
+            (Type::INT8, &[0_u8; 7][..]),
+            (Type::INT8, &[0; 9]),
+            (Type::NUMERIC, &[0, 9]),
+            (Type::UUID, &[0; 3]),
+            (Type::TEXT, &[0xff]),
+            (Type::INT4_ARRAY, &[0; 12]),
+            (Type::TIMESTAMP, &i64::MAX.to_be_bytes()),
+        ] {
+            assert!(binary(&data_type, bytes).is_err(), "{data_type}");
+        }
+    }
+
+    #[test]
+    fn texts_take_the_type_that_the_statement_determines() {
+        let text = |text: &'static str, declared, inferred: Option<DataType>| {
+            let value = Bytes::from_static(text.as_bytes());
+            decode(Some(&value), false, declared, inferred.as_ref())
+        };
+        assert_eq!(
+            text("7", None, Some(DataType::Int64)),
+            Ok(ScalarValue::from(7_i64))
+        );
+        assert_eq!(
+            text("7", Some(Type::INT4.oid()), None),
+            Ok(ScalarValue::from(7_i32))
+        );
+        assert_eq!(text("7", None, None), Ok(ScalarValue::from("7")));
+        let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let time = ScalarValue::TimestampNanosecond(Some(1_000_000_000), None);
+        for form in ["1970-01-01T00:00:01Z", "1970-01-01 00:00:01"] {
+            assert_eq!(
+                text(form, None, Some(nanos.clone())),
+                Ok(time.clone()),
+                "{form}"
+            );
+        }
+        let error = text("soon", None, Some(DataType::Int64)).unwrap_err();
+        assert_eq!(error.state, SqlState::INVALID_TEXT);
+    }
+}

@@ -1,0 +1,82 @@
+//! Prepared statements and portals.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use neap_query::Parameters;
+use pgwire::api::Type;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    columns::columns, command::Command, rows::OpenRows, sql_error::SqlError,
+    statement::StatementText,
+};
+
+/// A statement that a client has prepared.
+#[derive(Debug)]
+pub(crate) struct PreparedStatement {
+    pub(crate) statement: StatementText,
+    pub(crate) command: Command,
+    /// The types of placeholders that the client has declared, or 0.
+    pub(crate) declared: Vec<u32>,
+    /// The types of placeholders that the statement determines.
+    pub(crate) inferred: Vec<Option<DataType>>,
+    /// The columns of the answer, if they were described.
+    pub(crate) schema: Option<SchemaRef>,
+}
+
+impl PreparedStatement {
+    /// Refuses rows of other types than those that were described, because the client decodes them by that description.
+    pub(crate) fn check_rows(&self, rows: &OpenRows) -> Result<(), SqlError> {
+        let Some(schema) = &self.schema else {
+            return Ok(());
+        };
+        let described = columns(schema, &[])?;
+        let types = described.iter().map(|column| column.datatype());
+        let actual: Vec<&Type> = rows.fields.iter().map(|column| column.datatype()).collect();
+        if types.eq(actual) {
+            Ok(())
+        } else {
+            Err(SqlError::unsupported(
+                "cached plan must not change result type",
+            ))
+        }
+    }
+}
+
+/// A statement with the values of its placeholders, or a cursor.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    /// The statement; `None` if it is empty.
+    pub(crate) prepared: Option<Arc<PreparedStatement>>,
+    pub(crate) parameters: Parameters,
+    /// The formats of the columns of the answer.
+    pub(crate) formats: Vec<i16>,
+    pub(crate) state: PortalState,
+    /// The memory of large values.
+    pub(crate) _memory: Option<OwnedSemaphorePermit>,
+}
+
+/// The progress of a portal.
+#[derive(Debug)]
+pub(crate) enum PortalState {
+    /// It was not executed.
+    New,
+    /// The client has not received all rows.
+    Open(Box<OpenRows>),
+    /// The client has received all rows.
+    Complete,
+}
+
+impl Portal {
+    /// Creates the portal of a cursor.
+    pub(crate) fn cursor(rows: OpenRows) -> Self {
+        Self {
+            prepared: None,
+            parameters: Parameters::default(),
+            formats: Vec::new(),
+            state: PortalState::Open(Box::new(rows)),
+            _memory: None,
+        }
+    }
+}

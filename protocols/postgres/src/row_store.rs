@@ -1,0 +1,250 @@
+//! Rows that a client writes: held until they are complete, and stored in one request.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    compute::{CastOptions, cast_with_options},
+    datatypes::{DataType, FieldRef, Schema, SchemaRef},
+};
+use neap_bucket::Stamp;
+use neap_rows::columnar::{
+    ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
+};
+use neap_schema::DatabaseId;
+use neap_write::{Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService};
+
+use crate::{
+    command::WriteTarget,
+    sql_error::{SqlError, SqlState},
+};
+
+/// The columns that a statement writes, with the types of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenColumns {
+    pub(crate) table: String,
+    pub(crate) fields: Vec<FieldRef>,
+}
+
+impl WrittenColumns {
+    /// Finds the columns of a statement in those of the table.
+    ///
+    /// # Errors
+    /// The table has no such column, or the statement names one twice.
+    pub(crate) fn resolve(schema: &Schema, target: &WriteTarget) -> Result<Self, SqlError> {
+        let mut fields: Vec<FieldRef> = Vec::new();
+        for name in &target.columns {
+            let (_, field) = schema.fields().find(name).ok_or_else(|| {
+                let message = format!(
+                    "column \"{name}\" of relation \"{}\" does not exist",
+                    target.table
+                );
+                let hint = "Writes of line protocol add columns.";
+                SqlError::new(SqlState::UNDEFINED_COLUMN, message).with_hint(hint)
+            })?;
+            if fields.iter().any(|known| known.name() == name) {
+                let message = format!("column \"{name}\" specified more than once");
+                return Err(SqlError::new(SqlState("42701"), message));
+            }
+            fields.push(Arc::clone(field));
+        }
+        if target.columns.is_empty() {
+            fields = schema.fields().iter().cloned().collect();
+        }
+        Ok(Self {
+            table: target.table.clone(),
+            fields,
+        })
+    }
+
+    /// Returns rows with the types of the table.
+    ///
+    /// # Errors
+    /// There are more or fewer columns, or a value has not the type of its column.
+    pub(crate) fn batch(&self, columns: &[ArrayRef]) -> Result<RecordBatch, SqlError> {
+        if columns.len() != self.fields.len() {
+            let message = format!(
+                "INSERT has {} expressions for {} target columns",
+                columns.len(),
+                self.fields.len()
+            );
+            return Err(SqlError::syntax(message));
+        }
+        let mut arrays = Vec::with_capacity(columns.len());
+        let mut fields = Vec::with_capacity(columns.len());
+        for (column, field) in columns.iter().zip(&self.fields) {
+            let array = converted(column, field.data_type())?;
+            let field = field.as_ref().clone().with_data_type(array.data_type().clone());
+            fields.push(field.with_nullable(true));
+            arrays.push(array);
+        }
+        let schema: SchemaRef = Arc::new(Schema::new(fields));
+        Ok(RecordBatch::try_new(schema, arrays)?)
+    }
+}
+
+/// Converts a column. Numbers keep their type, because the write function converts them only if no digit is lost.
+fn converted(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, SqlError> {
+    let source = column.data_type();
+    if source == target || (source.is_numeric() && target.is_numeric()) {
+        return Ok(Arc::clone(column));
+    }
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    Ok(cast_with_options(column, target, &options)?)
+}
+
+/// Rows that are not stored yet.
+#[derive(Debug, Default)]
+pub(crate) struct PendingRows {
+    parts: Vec<TablePart>,
+    reservation: Option<RequestMemoryReservation>,
+    bytes: usize,
+    rows: usize,
+    only: Option<DatabaseId>,
+}
+
+impl PendingRows {
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds rows of a table. `only` is the database that the sender may write to.
+    ///
+    /// # Errors
+    /// There are more bytes than allowed, or there is no memory.
+    pub(crate) async fn add(
+        &mut self,
+        writes: &WriteService,
+        table: &str,
+        batch: RecordBatch,
+        max_bytes: usize,
+        only: Option<DatabaseId>,
+    ) -> Result<(), SqlError> {
+        let bytes = batch_bytes(&batch);
+        if self.bytes.saturating_add(bytes) > max_bytes {
+            let message = format!("the rows of the transaction are larger than {max_bytes} bytes");
+            let hint = "Use smaller transactions, or COPY outside of one.";
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint));
+        }
+        let reservation = writes.reserve(bytes).await?;
+        match &mut self.reservation {
+            Some(reserved) => reserved.merge(reservation),
+            None => self.reservation = Some(reservation),
+        }
+        self.bytes += bytes;
+        self.only = only;
+        let numbered = NumberedBatch {
+            first_row: self.rows + 1,
+            batch,
+            refused: Vec::new(),
+            has_tag_dictionaries: false,
+        };
+        self.rows += numbered.batch.num_rows();
+        match self.parts.last_mut() {
+            Some(part) if part.mapping.table == table => part.batches.push(numbered),
+            _ => self.parts.push(TablePart {
+                mapping: ColumnMapping {
+                    table: table.to_owned(),
+                    tags: TagColumns::ByType,
+                    time: TimeColumn::default(),
+                },
+                batches: vec![numbered],
+            }),
+        }
+        Ok(())
+    }
+
+    /// Stores the rows, all or none, and returns the stamp of the write.
+    ///
+    /// # Errors
+    /// A row is refused, or the rows are not stored.
+    pub(crate) async fn store(
+        self,
+        writes: &WriteService,
+        database: &str,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, SqlError> {
+        let Some(reservation) = self.reservation else {
+            return Ok(None);
+        };
+        let rows = ColumnarRows::from_parts(self.parts)
+            .map_err(|error| SqlError::new(SqlState("22000"), error.to_string()))?;
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            accept_partial: false,
+            only: self.only,
+            after,
+            ..WriteOptions::default()
+        };
+        match writes.write_rows(reservation, database, &rows, options).await {
+            Ok(accepted) => Ok(accepted.stamp),
+            Err(WriteFailure::Empty) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, Float64Array, Int64Array, StringArray};
+    use neap_schema::ColumnType;
+
+    use super::*;
+
+    fn target(columns: &[&str]) -> WriteTarget {
+        WriteTarget {
+            table: "t".to_owned(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    fn schema() -> Schema {
+        Schema::new(vec![
+            ColumnType::Tag.arrow_field("host"),
+            ColumnType::Time.arrow_field("time"),
+            ColumnType::Integer.arrow_field("n"),
+        ])
+    }
+
+    #[test]
+    fn columns_are_found_by_name_or_by_position() {
+        let named = WrittenColumns::resolve(&schema(), &target(&["n", "time"])).unwrap();
+        let names: Vec<&str> = named.fields.iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["n", "time"]);
+        assert_eq!(
+            WrittenColumns::resolve(&schema(), &target(&[])).unwrap().fields.len(),
+            3
+        );
+        for (columns, state) in [(&["x"][..], "42703"), (&["n", "n"], "42701")] {
+            let error = WrittenColumns::resolve(&schema(), &target(columns)).unwrap_err();
+            assert_eq!(error.state.0, state);
+        }
+    }
+
+    #[test]
+    fn texts_become_the_types_of_the_table_and_numbers_stay() {
+        let columns = WrittenColumns::resolve(&schema(), &target(&[])).unwrap();
+        let batch = columns
+            .batch(&[
+                Arc::new(StringArray::from(vec![Some("a"), None])),
+                Arc::new(StringArray::from(vec![
+                    "2024-01-01 00:00:00",
+                    "2024-01-01T00:00:01Z",
+                ])),
+                Arc::new(Float64Array::from(vec![1.0, 1.5])),
+            ])
+            .unwrap();
+        assert_eq!(batch.column(1).data_type(), &ColumnType::Time.data_type());
+        assert_eq!(batch.column(2).data_type(), &DataType::Float64);
+        assert_eq!(batch.column(0).null_count(), 1);
+        let error = columns.batch(&[Arc::new(Int64Array::from(vec![1]))]).unwrap_err();
+        assert_eq!(error.state, SqlState::SYNTAX);
+        let words: ArrayRef = Arc::new(StringArray::from(vec!["soon"]));
+        let error = columns.batch(&[Arc::clone(&words), Arc::clone(&words), words]).unwrap_err();
+        assert_eq!(error.state, SqlState::INVALID_TEXT);
+    }
+}

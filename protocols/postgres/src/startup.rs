@@ -1,0 +1,199 @@
+//! The begin of a connection: TLS, the password, and the database.
+//!
+//! ```text
+//!   client                       server
+//!     |-- SSLRequest ------------> |   S: TLS handshake; N without a certificate
+//!     |-- StartupMessage --------> |   user, database, variables
+//!     |<- CleartextPassword ------ |   only over TLS or from the same machine
+//!     |-- PasswordMessage -------> |   a token, or the password of the user
+//!     |<- AuthenticationOk ------- |   then variables, the key for CancelRequest, ReadyForQuery
+//! ```
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use neap_catalog::DatabaseAction;
+use neap_http::Caller;
+use neap_query::QueryError;
+use pgwire::messages::{
+    PgWireBackendMessage,
+    response::{ReadyForQuery, TransactionStatus},
+    startup::{
+        Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
+    },
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    cancel_registry::RegisteredConnection,
+    close_reason::CloseReason,
+    context::ConnectionContext,
+    credential::Credential,
+    frontend::{FrontendMessage, StartupMessage},
+    session::Session,
+    sql_error::{SqlError, SqlState},
+    variables::Variables,
+    wire::Wire,
+};
+
+/// The version of the protocol, as one number.
+const VERSION: i32 = 3 << 16;
+
+/// A connection whose client may send statements.
+#[derive(Debug)]
+pub(crate) struct StartedConnection {
+    pub(crate) session: Session,
+    pub(crate) registered: RegisteredConnection,
+}
+
+/// The reason why a session does not begin: the client gets the error.
+struct Refusal {
+    reason: CloseReason,
+    error: SqlError,
+}
+
+impl From<CloseReason> for Refusal {
+    fn from(reason: CloseReason) -> Self {
+        let error = reason.last_error();
+        Self {
+            error: error.unwrap_or_else(|| SqlError::new(SqlState::INTERNAL, reason.label())),
+            reason,
+        }
+    }
+}
+
+/// Begins a session after the negotiation of TLS.
+pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    wire: &mut Wire<S>,
+    message: StartupMessage,
+    peer: IpAddr,
+    is_encrypted: bool,
+    context: &ConnectionContext,
+) -> Result<StartedConnection, CloseReason> {
+    let (version, parameters) = match message {
+        StartupMessage::Cancel { process, secret } => {
+            context.registry.cancel(process, &secret);
+            return Err(CloseReason::Cancelling);
+        }
+        StartupMessage::Startup {
+            version,
+            parameters,
+        } => (version, parameters),
+        StartupMessage::Tls | StartupMessage::Gss => return Err(CloseReason::Malformed),
+    };
+    let begun = open_session(wire, version, parameters, peer, is_encrypted, context).await;
+    let session = match begun {
+        Ok(session) => session,
+        Err(refusal) => {
+            let error = PgWireBackendMessage::ErrorResponse(refusal.error.info("FATAL").into());
+            wire.put(&error)?;
+            wire.flush().await.ok();
+            return Err(refusal.reason);
+        }
+    };
+    let registered = context.registry.register(&context.world);
+    wire.put(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
+    for (name, value) in session.variables.reported() {
+        let status = ParameterStatus::new(name.to_owned(), value);
+        wire.put(&PgWireBackendMessage::ParameterStatus(status))?;
+    }
+    let secret = SecretKey::I32(registered.secret);
+    let key = BackendKeyData::new(registered.process, secret);
+    wire.put(&PgWireBackendMessage::BackendKeyData(key))?;
+    let ready = ReadyForQuery::new(TransactionStatus::Idle);
+    wire.put(&PgWireBackendMessage::ReadyForQuery(ready))?;
+    wire.flush().await?;
+    Ok(StartedConnection {
+        session,
+        registered,
+    })
+}
+
+async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    wire: &mut Wire<S>,
+    (major, minor): (u16, u16),
+    mut parameters: BTreeMap<String, String>,
+    peer: IpAddr,
+    is_encrypted: bool,
+    context: &ConnectionContext,
+) -> Result<Session, Refusal> {
+    if major != 3 {
+        let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0");
+        return Err(Refusal {
+            reason: CloseReason::Malformed,
+            error: SqlError::protocol(message),
+        });
+    }
+    let unknown: Vec<String> =
+        parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
+    if minor != 0 || !unknown.is_empty() {
+        let negotiate = NegotiateProtocolVersion::new(VERSION, unknown);
+        wire.put(&PgWireBackendMessage::NegotiateProtocolVersion(negotiate))?;
+    }
+    parameters.retain(|name, _| !name.starts_with("_pq_."));
+    let user = parameters.remove("user").unwrap_or_default();
+    let database = parameters.remove("database").unwrap_or_else(|| user.clone());
+    parameters.remove("replication");
+    let variables = Variables::from_startup(&user, parameters).map_err(|error| Refusal {
+        reason: CloseReason::Malformed,
+        error,
+    })?;
+    let (caller, credential) = authenticate(wire, &user, peer, is_encrypted, context).await?;
+    check_database(context, &caller, &database).await.map_err(|error| Refusal {
+        reason: CloseReason::Database,
+        error,
+    })?;
+    Ok(Session::new(
+        user, database, peer, caller, credential, variables,
+    ))
+}
+
+async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    wire: &mut Wire<S>,
+    user: &str,
+    peer: IpAddr,
+    is_encrypted: bool,
+    context: &ConnectionContext,
+) -> Result<(Caller, Credential), Refusal> {
+    let credentials = &context.credentials;
+    if !credentials.needs_password() {
+        return Ok((Caller::unrestricted(), Credential::Open));
+    }
+    if !is_encrypted && !peer.to_canonical().is_loopback() {
+        let message = "this server accepts passwords only over TLS";
+        let hint = "Connect with sslmode=require. The server needs --tls-cert and --tls-key.";
+        return Err(Refusal {
+            reason: CloseReason::Unencrypted,
+            error: SqlError::new(SqlState::INVALID_AUTHORIZATION, message).with_hint(hint),
+        });
+    }
+    let request = Authentication::CleartextPassword;
+    wire.put(&PgWireBackendMessage::Authentication(request))?;
+    wire.flush().await?;
+    let FrontendMessage::Password(password) = wire.receive_password().await? else {
+        return Err(CloseReason::Malformed.into());
+    };
+    let password = std::str::from_utf8(&password).map_err(|_| CloseReason::Malformed)?;
+    let checked = credentials.check(user, password, peer).await;
+    checked.map_err(|error| Refusal {
+        reason: CloseReason::Unauthenticated,
+        error,
+    })
+}
+
+/// Refuses a database that does not exist, or that the client may neither read nor write.
+async fn check_database(
+    context: &ConnectionContext,
+    caller: &Caller,
+    name: &str,
+) -> Result<(), SqlError> {
+    let found = context.queries.find_database(name).await;
+    let actions = [DatabaseAction::Read, DatabaseAction::Write];
+    if let Ok(_) | Err(QueryError::DatabaseNotFound(_)) = found {
+        caller.require_any(&actions, found.as_ref().ok().copied())?;
+    }
+    match found {
+        Ok(_) => Ok(()),
+        Err(QueryError::DatabaseNotFound(_)) => Err(SqlError::undefined_database(name)),
+        Err(error) => Err(error.into()),
+    }
+}

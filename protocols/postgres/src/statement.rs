@@ -1,0 +1,291 @@
+//! Splits the text of a client into statements, and reads the tokens of a statement one by one.
+
+use datafusion::sql::sqlparser::{
+    dialect::PostgreSqlDialect,
+    tokenizer::{Token, TokenWithSpan, Tokenizer},
+};
+
+use crate::sql_error::SqlError;
+
+/// A token and its place in the text, in bytes.
+#[derive(Clone, Debug)]
+struct PlacedToken {
+    token: Token,
+    start: usize,
+}
+
+/// One statement of a text.
+#[derive(Clone, Debug)]
+pub(crate) struct StatementText {
+    /// The text, without the semicolon.
+    pub(crate) text: String,
+    /// The number of characters before it in the text of the client.
+    pub(crate) before: usize,
+    /// The tokens, without white space and comments. Their places are those in `text`.
+    tokens: Vec<PlacedToken>,
+}
+
+impl StatementText {
+    /// Splits a text at its semicolons. Statements without tokens are left out.
+    ///
+    /// # Errors
+    /// The text has an unterminated string, name or comment.
+    pub(crate) fn split(sql: &str) -> Result<Vec<Self>, SqlError> {
+        let tokenized = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
+        let tokens = tokenized.map_err(|error| SqlError::from(error).in_statement(sql, 0))?;
+        let mut statements = Vec::new();
+        let mut open: Vec<PlacedToken> = Vec::new();
+        for placed in place(sql, tokens) {
+            if placed.token == Token::SemiColon {
+                statements.extend(Self::from_tokens(
+                    sql,
+                    std::mem::take(&mut open),
+                    placed.start,
+                ));
+            } else {
+                open.push(placed);
+            }
+        }
+        statements.extend(Self::from_tokens(sql, open, sql.len()));
+        Ok(statements)
+    }
+
+    fn from_tokens(sql: &str, tokens: Vec<PlacedToken>, end: usize) -> Option<Self> {
+        let start = tokens.first()?.start;
+        let placed = tokens.into_iter().map(|placed| PlacedToken {
+            start: placed.start.saturating_sub(start),
+            ..placed
+        });
+        Some(Self {
+            text: sql.get(start..end)?.trim_end().to_owned(),
+            before: sql.get(..start)?.chars().count(),
+            tokens: placed.collect(),
+        })
+    }
+
+    /// Reads the tokens from the first one.
+    pub(crate) fn cursor(&self) -> TokenCursor<'_> {
+        TokenCursor {
+            text: &self.text,
+            tokens: &self.tokens,
+        }
+    }
+
+    /// Returns whether a token meets a condition.
+    pub(crate) fn any_word(&self, mut condition: impl FnMut(&str) -> bool) -> bool {
+        self.tokens
+            .iter()
+            .any(|placed| matches!(&placed.token, Token::Word(word) if condition(&word.value)))
+    }
+
+    /// Returns the largest number of a placeholder such as `$2`; 0 without placeholders.
+    pub(crate) fn placeholders(&self) -> usize {
+        let numbers = self.tokens.iter().filter_map(|placed| match &placed.token {
+            Token::Placeholder(name) => name.strip_prefix('$')?.parse().ok(),
+            _ => None,
+        });
+        numbers.max().unwrap_or(0)
+    }
+
+    /// Returns the bytes that the statement needs in memory, about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.text.len() * 2 + self.tokens.len() * size_of::<PlacedToken>()
+    }
+}
+
+/// Returns the tokens with their places, without white space and comments.
+fn place(sql: &str, tokens: Vec<TokenWithSpan>) -> Vec<PlacedToken> {
+    let mut placed = Vec::with_capacity(tokens.len());
+    let mut characters = sql.char_indices();
+    let (mut line, mut column) = (1, 1);
+    let mut offset = 0;
+    for token in tokens {
+        let start = token.span.start;
+        while (line, column) != (start.line, start.column) {
+            let Some((at, character)) = characters.next() else {
+                break;
+            };
+            offset = at + character.len_utf8();
+            if character == '\n' {
+                (line, column) = (line + 1, 1);
+            } else {
+                column += 1;
+            }
+        }
+        if !matches!(token.token, Token::Whitespace(_) | Token::EOF) {
+            placed.push(PlacedToken {
+                token: token.token,
+                start: offset,
+            });
+        }
+    }
+    placed
+}
+
+/// Reads tokens one by one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenCursor<'a> {
+    text: &'a str,
+    tokens: &'a [PlacedToken],
+}
+
+impl<'a> TokenCursor<'a> {
+    /// Returns whether there are no more tokens.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Returns the text from the next token on.
+    pub(crate) fn rest(&self) -> &'a str {
+        let start = self.tokens.first().map_or(self.text.len(), |placed| placed.start);
+        self.text.get(start..).unwrap_or_default()
+    }
+
+    /// Returns the text from the next token up to the next token of another cursor of the statement.
+    pub(crate) fn text_until(&self, end: &Self) -> &'a str {
+        let length = self.rest().len().saturating_sub(end.rest().len());
+        self.rest().get(..length).unwrap_or_default().trim_end()
+    }
+
+    /// Takes the next token.
+    pub(crate) fn next(&mut self) -> Option<&'a Token> {
+        let (first, rest) = self.tokens.split_first()?;
+        self.tokens = rest;
+        Some(&first.token)
+    }
+
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.first().map(|placed| &placed.token)
+    }
+
+    /// Takes the next token if it is this unquoted word, in any case.
+    pub(crate) fn eat(&mut self, word: &str) -> bool {
+        let is = matches!(self.peek(), Some(Token::Word(next))
+            if next.quote_style.is_none() && next.value.eq_ignore_ascii_case(word));
+        if is {
+            self.next();
+        }
+        is
+    }
+
+    /// Takes the next token if it is this one.
+    pub(crate) fn eat_token(&mut self, token: &Token) -> bool {
+        let is = self.peek() == Some(token);
+        if is {
+            self.next();
+        }
+        is
+    }
+
+    /// Takes the next words if they are these.
+    pub(crate) fn eat_all(&mut self, words: &[&str]) -> bool {
+        let mut ahead = *self;
+        let all = words.iter().all(|word| ahead.eat(word));
+        if all {
+            *self = ahead;
+        }
+        all
+    }
+
+    /// Returns the next unquoted word in upper case, without taking it.
+    pub(crate) fn word(&self) -> Option<String> {
+        match self.peek() {
+            Some(Token::Word(word)) if word.quote_style.is_none() => {
+                Some(word.value.to_ascii_uppercase())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a name. Names without quotes are in lower case.
+    pub(crate) fn name(&mut self) -> Option<String> {
+        let Some(Token::Word(word)) = self.peek() else {
+            return None;
+        };
+        self.next();
+        Some(if word.quote_style.is_none() {
+            word.value.to_ascii_lowercase()
+        } else {
+            word.value.clone()
+        })
+    }
+
+    /// Takes a string.
+    pub(crate) fn string(&mut self) -> Option<String> {
+        let text = match self.peek() {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text,
+            Some(Token::DollarQuotedString(quoted)) => &quoted.value,
+            _ => return None,
+        };
+        self.next();
+        Some(text.clone())
+    }
+
+    /// Takes a whole number.
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let Some(Token::Number(digits, _)) = self.peek() else {
+            return None;
+        };
+        let number = digits.parse().ok()?;
+        self.next();
+        Some(number)
+    }
+
+    /// Skips tokens up to the parenthesis that closes the one before the cursor, and takes it.
+    pub(crate) fn skip_parentheses(&mut self) -> bool {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            match self.next() {
+                Some(Token::LParen) => depth += 1,
+                Some(Token::RParen) => depth -= 1,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(sql: &str) -> Vec<(String, usize)> {
+        let statements = StatementText::split(sql).unwrap();
+        statements
+            .into_iter()
+            .map(|statement| (statement.text, statement.before))
+            .collect()
+    }
+
+    #[test]
+    fn statements_are_split_outside_of_strings_names_and_comments() {
+        let sql = " SELECT ';', \"a;b\" -- x;\n; ;/* ; */ SELECT $$;$$;\nSELECT 'é';SELECT 2";
+        let expected = [
+            ("SELECT ';', \"a;b\" -- x;", 1),
+            ("SELECT $$;$$", 36),
+            ("SELECT 'é'", 50),
+            ("SELECT 2", 61),
+        ];
+        let expected: Vec<_> =
+            expected.map(|(text, before)| (text.to_owned(), before)).into_iter().collect();
+        assert_eq!(texts(sql), expected);
+        assert_eq!(texts(" ; -- nothing"), []);
+        let error = StatementText::split("SELECT 'open").unwrap_err();
+        assert_eq!(error.position, Some(8), "{error}");
+    }
+
+    #[test]
+    fn the_text_after_words_is_that_of_the_statement() {
+        let statement = &StatementText::split("DECLARE c CURSOR FOR SELECT  'x' ;").unwrap()[0];
+        let mut cursor = statement.cursor();
+        assert!(cursor.eat("declare"));
+        assert_eq!(cursor.name().as_deref(), Some("c"));
+        assert!(cursor.eat_all(&["CURSOR", "FOR"]));
+        assert_eq!(cursor.rest(), "SELECT  'x'");
+        assert_eq!(
+            StatementText::split("SELECT $2, $10, '$11'").unwrap()[0].placeholders(),
+            10
+        );
+    }
+}

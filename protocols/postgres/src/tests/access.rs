@@ -1,0 +1,70 @@
+//! Who may connect, and what for.
+
+use neap_catalog::PermissionRequest;
+use tokio_postgres::Config;
+
+use super::test_bed::{ListenerTestBed, connect, state, texts};
+use crate::PostgresSettings;
+
+async fn guarded() -> ListenerTestBed {
+    let bed = ListenerTestBed::with(true, PostgresSettings::default()).await;
+    bed.catalog.create_database("other", None).await.unwrap();
+    bed
+}
+
+/// Creates a token with a permission, and returns the options of a client that presents it.
+async fn config_with(bed: &ListenerTestBed, permission: &str) -> Config {
+    let requested: PermissionRequest = permission.parse().unwrap();
+    let catalog = &bed.catalog;
+    let created = catalog.create_resource_token(permission, &[requested], None, None);
+    let token = created.await.unwrap();
+    let mut config = bed.config();
+    config.password(token.secret.reveal());
+    config
+}
+
+#[tokio::test]
+async fn the_password_is_a_token() {
+    let bed = guarded().await;
+    let error = connect(bed.config().password("apiv3_wrong")).await.unwrap_err();
+    assert_eq!(state(&error), "28P01");
+    let client = connect(&config_with(&bed, "db:home:read").await).await.unwrap();
+    assert_eq!(texts(&client, "SELECT count(*) FROM cpu").await, [["3"]]);
+    assert!(bed.metrics.render().contains("reason=\"unauthenticated\"} 1"));
+}
+
+#[tokio::test]
+async fn a_token_reads_and_writes_what_it_permits() {
+    let bed = guarded().await;
+    let reader = connect(&config_with(&bed, "db:home:read").await).await.unwrap();
+    for sql in [
+        "INSERT INTO cpu (time, usage) VALUES (now(), 1)",
+        "DELETE FROM cpu",
+        "CREATE TABLE t (v DOUBLE)",
+        "DROP TABLE cpu",
+        "ALTER TABLE cpu RENAME TO cpus",
+        "CREATE DATABASE mine",
+        "DROP DATABASE other",
+        "DROP DATABASE missing",
+        "COPY cpu (time, usage) FROM STDIN",
+    ] {
+        let error = reader.simple_query(sql).await.unwrap_err();
+        assert_eq!(state(&error), "42501", "{sql}");
+    }
+    let writer = connect(&config_with(&bed, "db:home:write").await).await.unwrap();
+    let error = writer.simple_query("SELECT * FROM cpu").await.unwrap_err();
+    assert_eq!(state(&error), "42501");
+}
+
+#[tokio::test]
+async fn databases_without_permission_and_unknown_ones_are_refused() {
+    let bed = guarded().await;
+    let mut config = config_with(&bed, "db:home:read").await;
+    for database in ["other", "missing"] {
+        let error = connect(config.dbname(database)).await.unwrap_err();
+        assert_eq!(state(&error), "42501", "{database}");
+    }
+    let open = ListenerTestBed::new().await;
+    let error = connect(open.config().dbname("missing")).await.unwrap_err();
+    assert_eq!(state(&error), "3D000");
+}

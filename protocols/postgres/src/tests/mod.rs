@@ -1,0 +1,8 @@
+//! A listener with the functions behind it, and clients of `tokio-postgres`.
+
+mod access;
+mod malformed;
+mod queries;
+mod test_bed;
+mod transactions;
+mod writes;

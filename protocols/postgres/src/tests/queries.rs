@@ -1,0 +1,250 @@
+//! Queries: the simple and the extended protocol, cancellation, tools.
+
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt;
+use tokio_postgres::{NoTls, error::ErrorPosition, types::Type};
+
+use super::test_bed::{ListenerTestBed, state, texts};
+
+#[tokio::test]
+async fn a_text_of_several_statements_is_answered_one_by_one() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let rows = texts(
+        &client,
+        "SELECT host, usage FROM cpu ORDER BY usage; SHOW search_path; SELECT 'a;b' AS c",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        [
+            vec!["a", "0.5"],
+            vec!["a", "1.5"],
+            vec!["b", "2.5"],
+            vec!["iox"],
+            vec!["a;b"]
+        ]
+    );
+    assert_eq!(
+        texts(&client, "SELECT min(time) FROM cpu").await,
+        [["1970-01-01 00:00:01.000000"]]
+    );
+    assert!(texts(&client, " ; ").await.is_empty());
+}
+
+#[tokio::test]
+async fn placeholders_of_all_types_are_bound_in_binary() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let statement = client
+        .prepare("SELECT usage, n, host FROM cpu WHERE host = $1 AND usage > $2 AND n < $3 AND time >= $4")
+        .await
+        .unwrap();
+    assert_eq!(
+        statement.params(),
+        [Type::TEXT, Type::FLOAT8, Type::INT8, Type::TIMESTAMP]
+    );
+    let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
+    assert_eq!(types, [&Type::FLOAT8, &Type::INT8, &Type::TEXT]);
+    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(2);
+    let rows = client.query(&statement, &[&"a", &1.0_f64, &10_i64, &since]).await.unwrap();
+    let row = &rows[0];
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (
+            row.get::<_, f64>(0),
+            row.get::<_, i64>(1),
+            row.get::<_, &str>(2)
+        ),
+        (1.5, 2, "a")
+    );
+    let time = client.query_one("SELECT max(time) AS t FROM cpu", &[]).await.unwrap();
+    assert_eq!(time.get::<_, SystemTime>(0), since);
+}
+
+#[tokio::test]
+async fn a_portal_returns_its_rows_in_parts() {
+    let bed = ListenerTestBed::new().await;
+    let mut client = bed.connect().await;
+    let transaction = client.transaction().await.unwrap();
+    let statement = transaction.prepare("SELECT n FROM cpu ORDER BY n").await.unwrap();
+    let portal = transaction.bind(&statement, &[]).await.unwrap();
+    for expected in [vec![1_i64, 2], vec![3], vec![]] {
+        let rows = transaction.query_portal(&portal, 2).await.unwrap();
+        let values: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(values, expected);
+    }
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn errors_have_codes_and_positions_and_the_connection_continues() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    for (sql, code) in [
+        ("SELECT * FROM missing", "42P01"),
+        ("SELECT missing FROM cpu", "42703"),
+        ("SELECT 1 +", "42601"),
+        ("SELECT 1/0", "22012"),
+        ("SELECT relname FROM pg_class WHERE", "42601"),
+        ("UPDATE cpu SET usage = 1", "0A000"),
+        ("SAVEPOINT a", "0A000"),
+        ("FETCH missing", "34000"),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(state(&error), code, "{sql}: {error:?}");
+        assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+    }
+    let error = client.simple_query("SELECT 1; SELECT 1 2 3").await.unwrap_err();
+    let position = error.as_db_error().and_then(|error| error.position());
+    assert!(
+        matches!(position, Some(ErrorPosition::Original(20))),
+        "{error:?}"
+    );
+    let error = client.simple_query("UPDATE cpu SET usage = 1").await.unwrap_err();
+    assert!(error.as_db_error().unwrap().hint().is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn rows_are_copied_out_in_three_formats() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let copied = async |sql: &str| {
+        let stream = client.copy_out(sql).await.unwrap();
+        let parts: Vec<_> = stream.map(Result::unwrap).collect().await;
+        parts.concat()
+    };
+    let query = "COPY (SELECT host, n, NULL AS e FROM cpu ORDER BY n LIMIT 2) TO STDOUT";
+    assert_eq!(copied(query).await, b"a\t1\t\\N\na\t2\t\\N\n");
+    let csv = format!("{query} (FORMAT csv, HEADER)");
+    assert_eq!(copied(&csv).await, b"host,n,e\na,1,\na,2,\n");
+    let binary = copied("COPY (SELECT n FROM cpu WHERE n = 3) TO STDOUT (FORMAT binary)").await;
+    assert!(binary.starts_with(b"PGCOPY\n\xff\r\n\0"));
+    assert!(binary.ends_with(b"\0\x01\0\0\0\x08\0\0\0\0\0\0\0\x03\xff\xff"));
+}
+
+#[tokio::test]
+async fn a_cancelled_statement_ends_and_the_connection_continues() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let cancel = client.cancel_token();
+    let endless = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    let query = client.simple_query(endless);
+    let cancelling = async {
+        // A request that arrives before the statement has no effect, so it is repeated.
+        for _ in 0..100_000 {
+            cancel.cancel_query(NoTls).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = tokio::select! {
+        outcome = query => outcome.unwrap_err(),
+        () = cancelling => panic!("the statement was not cancelled"),
+    };
+    assert_eq!(state(&error), "57014");
+    assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+}
+
+#[tokio::test]
+async fn a_statement_has_a_timeout() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    client.batch_execute("SET statement_timeout = '50ms'").await.unwrap();
+    let endless = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    let error = client.simple_query(endless).await.unwrap_err();
+    assert_eq!(state(&error), "57014");
+    client.batch_execute("RESET statement_timeout").await.unwrap();
+    assert_eq!(texts(&client, "SHOW statement_timeout").await, [["0"]]);
+}
+
+#[tokio::test]
+async fn a_huge_statement_of_a_tool_is_refused() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let chain = vec!["true"; 10_000].join(" OR ");
+    let refused = client
+        .simple_query(&format!("SELECT relname FROM pg_class WHERE {chain}"))
+        .await;
+    assert_eq!(state(&refused.unwrap_err()), "42000");
+    let mut nested = "WITH c0 AS (SELECT oid FROM pg_class)".to_owned();
+    for level in 1..30 {
+        let before = level - 1;
+        nested.push_str(&format!(
+            ", c{level} AS (SELECT a.oid FROM c{before} a JOIN c{before} b ON a.oid OPERATOR(pg_catalog.=) b.oid)"
+        ));
+    }
+    let refused = client.simple_query(&format!("{nested} SELECT * FROM c29")).await;
+    assert_eq!(state(&refused.unwrap_err()), "42000");
+    assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+}
+
+#[tokio::test]
+async fn tools_read_the_catalog() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let version = texts(&client, "SELECT version()").await;
+    assert!(version[0][0].starts_with("PostgreSQL 16"), "{version:?}");
+    assert_eq!(
+        texts(&client, "SELECT current_database(), current_schema()").await,
+        [["home", "iox"]]
+    );
+    // The statement of `\dt`.
+    let tables = texts(
+        &client,
+        "SELECT n.nspname as \"Schema\", c.relname as \"Name\", \
+         CASE c.relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' END as \"Type\", \
+         pg_catalog.pg_get_userbyid(c.relowner) as \"Owner\" \
+         FROM pg_catalog.pg_class c \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r','p','') AND n.nspname <> 'pg_catalog' AND n.nspname !~ '^pg_toast' \
+         AND n.nspname <> 'information_schema' AND pg_catalog.pg_table_is_visible(c.oid) \
+         ORDER BY 1,2",
+    )
+    .await;
+    assert!(
+        tables.iter().any(|row| row[0] == "iox" && row[1] == "cpu"),
+        "{tables:?}"
+    );
+    let databases = texts(
+        &client,
+        "SELECT datname FROM pg_catalog.pg_database ORDER BY 1",
+    )
+    .await;
+    assert!(
+        databases.contains(&vec!["home".to_owned()]),
+        "{databases:?}"
+    );
+    let columns = texts(
+        &client,
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'cpu' ORDER BY 1",
+    )
+    .await;
+    assert_eq!(columns.len(), 4);
+    // The statement of `\df`.
+    let functions = texts(
+        &client,
+        "SELECT n.nspname as \"Schema\", p.proname as \"Name\", \
+         pg_catalog.pg_get_function_result(p.oid) as \"Result data type\", \
+         pg_catalog.pg_get_function_arguments(p.oid) as \"Argument data types\", \
+         CASE p.prokind WHEN 'a' THEN 'agg' WHEN 'w' THEN 'window' WHEN 'p' THEN 'proc' ELSE 'func' END as \"Type\" \
+         FROM pg_catalog.pg_proc p LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+         WHERE pg_catalog.pg_function_is_visible(p.oid) \
+         AND n.nspname <> 'pg_catalog' AND n.nspname <> 'information_schema' ORDER BY 1, 2, 4",
+    )
+    .await;
+    assert!(functions.is_empty(), "{functions:?}");
+    client.batch_execute("SET application_name = 'psql'").await.unwrap();
+    assert_eq!(
+        texts(
+            &client,
+            "SELECT current_setting('application_name'), current_schemas(false), to_regtype('hstore')"
+        )
+        .await,
+        [["psql", "{iox}", "NULL"]]
+    );
+    // Object ids are the same in the next statement.
+    let oid = &texts(&client, "SELECT oid FROM pg_class WHERE relname = 'cpu'").await[0][0];
+    let again = format!("SELECT relname FROM pg_class WHERE oid = {oid}");
+    assert_eq!(texts(&client, &again).await, [["cpu"]]);
+}

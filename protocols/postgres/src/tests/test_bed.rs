@@ -1,0 +1,155 @@
+//! A listener on a free port with a query and a write function on a store in memory.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
+use neap_catalog::Catalog;
+use neap_http::{AccessControl, AuthSettings, Authenticator, Metrics};
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::{Executor, QueryEngine, QuerySettings};
+use neap_row_delete::RowDeleter;
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use tokio::sync::oneshot;
+use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
+
+use crate::{PostgresListener, PostgresParts, PostgresSettings};
+
+pub(super) const DATABASE: &str = "home";
+
+/// Maximum time of every wait in these tests.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server with a listener. Its database has the table `cpu` with three rows.
+pub(super) struct ListenerTestBed {
+    pub(super) address: SocketAddr,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) metrics: Metrics,
+    pub(super) writes: Arc<WriteService>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl ListenerTestBed {
+    /// A server without authentication.
+    pub(super) async fn new() -> Self {
+        Self::with(false, PostgresSettings::default()).await
+    }
+
+    pub(super) async fn with(needs_token: bool, settings: PostgresSettings) -> Self {
+        let world = World::system();
+        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let bucket = Bucket::new(memory as Arc<dyn Store>, world.clone());
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Arc::new(
+            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
+        );
+        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = Arc::new(SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail,
+            rules,
+            SnapshotSettings::default(),
+        ));
+        let metrics = Metrics::default();
+        let writes = Arc::new(WriteService::new(WriteServiceParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
+            rules,
+            metrics: metrics.clone(),
+            settings: WriteSettings::default(),
+        }));
+        let queries = QueryEngine::new(
+            bucket,
+            Arc::clone(&catalog),
+            manifests,
+            snapshots,
+            QuerySettings {
+                executor: Executor::with_threads(2).unwrap(),
+                ..QuerySettings::default()
+            },
+        )
+        .unwrap()
+        .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
+        let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
+                     cpu,host=a usage=1.5,n=2i 2000000000\n\
+                     cpu,host=b usage=2.5,n=3i 2000000000";
+        writes.write(DATABASE, lines.into(), WriteOptions::default()).await.unwrap();
+        let access = if needs_token {
+            let settings = AuthSettings {
+                max_age: Duration::ZERO,
+                ..AuthSettings::default()
+            };
+            let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
+            AccessControl::Tokens(Arc::new(authenticator))
+        } else {
+            AccessControl::Open
+        };
+        let parts = PostgresParts {
+            queries: Arc::new(queries),
+            writes: Some(Arc::clone(&writes)),
+            access,
+            metrics: metrics.clone(),
+            tls: None,
+        };
+        let listener = PostgresListener::bind("127.0.0.1:0", settings, parts).await.unwrap();
+        let address = listener.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let stopped = async {
+                stopped.await.ok();
+            };
+            listener.serve(stopped, PATIENCE).await;
+        });
+        Self {
+            address,
+            catalog,
+            metrics,
+            writes,
+            _stop: stop,
+        }
+    }
+
+    /// Returns the options of a client.
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config::new();
+        config
+            .host(self.address.ip().to_string())
+            .port(self.address.port())
+            .user("ann")
+            .dbname(DATABASE);
+        config
+    }
+
+    pub(super) async fn connect(&self) -> Client {
+        connect(&self.config()).await.unwrap()
+    }
+}
+
+/// Connects a client, whose messages another task exchanges.
+pub(super) async fn connect(config: &Config) -> Result<Client, Error> {
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Returns the rows of a statement as texts.
+pub(super) async fn texts(client: &Client, sql: &str) -> Vec<Vec<String>> {
+    let messages = client.simple_query(sql).await.unwrap();
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| {
+        (0..row.len())
+            .map(|index| row.get(index).unwrap_or("NULL").to_owned())
+            .collect()
+    })
+    .collect()
+}
+
+/// Returns the SQLSTATE of an error.
+pub(super) fn state(error: &Error) -> &str {
+    error.code().map_or("none", |code| code.code())
+}

@@ -1,0 +1,110 @@
+//! Transactions: one snapshot, rows that are stored at once, cursors.
+
+use std::time::Duration;
+
+use neap_write::WriteOptions;
+
+use super::test_bed::{DATABASE, ListenerTestBed, state, texts};
+use crate::PostgresSettings;
+
+const COUNT: &str = "SELECT count(*) FROM cpu";
+
+async fn write(bed: &ListenerTestBed, line: &str) {
+    let options = WriteOptions::default();
+    bed.writes.write(DATABASE, line.to_owned().into(), options).await.unwrap();
+}
+
+#[tokio::test]
+async fn queries_of_a_transaction_read_one_snapshot() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+    write(&bed, "cpu,host=c usage=1 3000000000").await;
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["4"]]);
+}
+
+#[tokio::test]
+async fn an_old_snapshot_is_refused() {
+    let settings = PostgresSettings {
+        max_snapshot_age: Duration::ZERO,
+        ..PostgresSettings::default()
+    };
+    let bed = ListenerTestBed::with(false, settings).await;
+    let client = bed.connect().await;
+    client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+    let error = client.simple_query(COUNT).await.unwrap_err();
+    assert_eq!(state(&error), "25P03");
+    let error = client.simple_query(COUNT).await.unwrap_err();
+    assert_eq!(state(&error), "25P02");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+}
+
+#[tokio::test]
+async fn rows_of_a_transaction_are_stored_at_commit_and_dropped_at_rollback() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let insert = "INSERT INTO cpu (time, host, usage) VALUES ('1970-01-01 00:00:05', 'd', 1.5)";
+    for (end, count) in [("ROLLBACK", "3"), ("COMMIT", "4")] {
+        client.batch_execute("BEGIN").await.unwrap();
+        client.batch_execute(insert).await.unwrap();
+        assert_eq!(texts(&client, COUNT).await, [["3"]]);
+        client.batch_execute(end).await.unwrap();
+        assert_eq!(texts(&client, COUNT).await, [[count]]);
+    }
+}
+
+#[tokio::test]
+async fn the_rows_of_a_transaction_are_bounded() {
+    let settings = PostgresSettings {
+        max_transaction_bytes: 1 << 10,
+        ..PostgresSettings::default()
+    };
+    let bed = ListenerTestBed::with(false, settings).await;
+    let client = bed.connect().await;
+    client.batch_execute("BEGIN").await.unwrap();
+    let large =
+        "INSERT INTO cpu (time, host, usage) SELECT now(), 'd', 1.5 FROM generate_series(1, 1000)";
+    let error = client.simple_query(large).await.unwrap_err();
+    assert_eq!(state(&error), "54000");
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+}
+
+#[tokio::test]
+async fn statements_that_take_effect_at_once_are_refused_in_a_transaction() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    for sql in [
+        "DELETE FROM cpu",
+        "CREATE TABLE t (v DOUBLE)",
+        "DROP TABLE cpu",
+        "CREATE DATABASE other",
+    ] {
+        client.batch_execute("BEGIN").await.unwrap();
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(state(&error), "0A000", "{sql}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_read_in_parts_and_ends_with_its_transaction() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let declare = "DECLARE c CURSOR FOR SELECT n FROM cpu ORDER BY n";
+    let error = client.simple_query(declare).await.unwrap_err();
+    assert_eq!(state(&error), "25P01");
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(declare).await.unwrap();
+    assert_eq!(texts(&client, "FETCH 2 FROM c").await, [["1"], ["2"]]);
+    assert_eq!(texts(&client, "FETCH ALL FROM c").await, [["3"]]);
+    assert!(texts(&client, "FETCH c").await.is_empty());
+    client.batch_execute("COMMIT").await.unwrap();
+    let error = client.simple_query("FETCH c").await.unwrap_err();
+    assert_eq!(state(&error), "34000");
+}

@@ -1,0 +1,256 @@
+//! Executes the statements that copy rows or store them.
+
+use arrow::array::ArrayRef;
+use bytes::Bytes;
+use neap_catalog::origin;
+use neap_query::Parameters;
+use neap_schema::DatabaseId;
+use neap_write::{WriteService, authorize_write};
+use pgwire::messages::{
+    PgWireBackendMessage,
+    copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    close_reason::CloseReason,
+    command::{WriteTarget, quoted},
+    connection::Connection,
+    copy_in::CopyParser,
+    copy_options::CopyOptions,
+    copy_out::CopyEncoder,
+    failure::Failure,
+    frontend::FrontendMessage,
+    row_store::{PendingRows, WrittenColumns},
+    session::Transaction,
+    sql_error::{SqlError, SqlState},
+    statement::StatementText,
+    tool_catalog::is_of_tools,
+};
+
+/// The size from which rows of `COPY ... FROM STDIN` are stored, outside of a transaction, in bytes.
+const PART_BYTES: usize = 8 << 20;
+
+/// The rows of a `COPY ... FROM STDIN` in progress.
+struct CopyProgress<'a> {
+    writes: &'a WriteService,
+    columns: WrittenColumns,
+    only: Option<DatabaseId>,
+    parser: CopyParser,
+    rows: usize,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
+    /// Returns the write function.
+    pub(crate) fn writes(&self) -> Result<&'a WriteService, SqlError> {
+        let writes = self.context.writes.as_deref();
+        writes
+            .ok_or_else(|| SqlError::new(SqlState::READ_ONLY, "this server does not accept writes"))
+    }
+
+    /// Returns the columns of the table that a statement writes.
+    pub(crate) async fn written_columns(
+        &mut self,
+        target: &WriteTarget,
+    ) -> Result<WrittenColumns, SqlError> {
+        let text = format!("SELECT * FROM iox.{}", quoted(&target.table));
+        let query = self.client_query(&text, false, Parameters::default())?;
+        let planned = self.context.queries.describe_as(query).await;
+        let described = planned.map_err(|error| {
+            let error = SqlError::from(error);
+            if error.state == SqlState::UNDEFINED_TABLE {
+                let message = format!("relation \"{}\" does not exist", target.table);
+                let hint = "CREATE TABLE creates it, or a write of line protocol.";
+                SqlError { message, ..error }.with_hint(hint)
+            } else {
+                error
+            }
+        })?;
+        WrittenColumns::resolve(&described.columns, target)
+    }
+
+    /// Returns the database that the sender may write to.
+    async fn writable_database(
+        &mut self,
+        writes: &WriteService,
+    ) -> Result<Option<DatabaseId>, SqlError> {
+        let session = &self.session;
+        Ok(authorize_write(writes, &session.caller, &session.database).await?)
+    }
+
+    /// Stores rows in one request.
+    pub(crate) async fn store(&mut self, rows: PendingRows) -> Result<(), SqlError> {
+        if rows.rows() == 0 {
+            return Ok(());
+        }
+        let writes = self.writes()?;
+        let (after, origin) = (
+            self.session.after(),
+            self.session.origin(self.registered.process),
+        );
+        let stored = rows.store(writes, &self.session.database, after);
+        let stamp = origin::scope(origin, stored).await?;
+        self.session.record_write(stamp);
+        Ok(())
+    }
+
+    /// Adds rows to those of the transaction; outside of one, stores them.
+    async fn write(
+        &mut self,
+        mut pending: PendingRows,
+        writes: &WriteService,
+        columns: &WrittenColumns,
+        arrays: &[ArrayRef],
+        only: Option<DatabaseId>,
+    ) -> Result<PendingRows, SqlError> {
+        let batch = columns.batch(arrays)?;
+        let max_bytes = self.context.settings.max_transaction_bytes;
+        let rows = match &mut self.session.transaction {
+            Transaction::Open(open) => &mut open.rows,
+            Transaction::None | Transaction::Failed => &mut pending,
+        };
+        rows.add(writes, &columns.table, batch, max_bytes, only).await?;
+        Ok(pending)
+    }
+
+    /// Executes `INSERT`.
+    pub(crate) async fn insert(
+        &mut self,
+        target: &WriteTarget,
+        source: &str,
+        parameters: Parameters,
+    ) -> Result<(), Failure> {
+        let writes = self.writes()?;
+        let only = self.writable_database(writes).await?;
+        let columns = self.written_columns(target).await?;
+        let mut rows = self.start_query(source, false, parameters, &[]).await?;
+        let mut pending = PendingRows::default();
+        let mut count = 0;
+        while let Some(batch) = rows.next_batch().await? {
+            count += batch.num_rows();
+            pending = self.write(pending, writes, &columns, batch.columns(), only).await?;
+        }
+        self.store(pending).await?;
+        self.complete(&format!("INSERT 0 {count}"))
+    }
+
+    /// Executes `COPY ... TO STDOUT`.
+    pub(crate) async fn copy_out(
+        &mut self,
+        query: &str,
+        options: CopyOptions,
+    ) -> Result<(), Failure> {
+        let format = i16::from(options.is_binary());
+        let statements = StatementText::split(query)?;
+        let of_tools = statements.first().is_some_and(is_of_tools);
+        let mut rows = self.start_query(query, of_tools, Parameters::default(), &[format]).await?;
+        let encoder = CopyEncoder::new(options);
+        let width = rows.fields.len();
+        let head = CopyOutResponse::new(
+            i8::from(format == 1),
+            i16::try_from(width).unwrap_or(i16::MAX),
+            vec![format; width],
+        );
+        self.wire.put(&PgWireBackendMessage::CopyOutResponse(head))?;
+        if let Some(begin) = encoder.begin(&rows.fields) {
+            self.put_copy_data(begin).await?;
+        }
+        let mut count = 0_usize;
+        while let Some(row) = rows.next().await? {
+            self.put_copy_data(encoder.row(&row)).await?;
+            count += 1;
+        }
+        if let Some(end) = encoder.end() {
+            self.put_copy_data(end).await?;
+        }
+        self.wire.put(&PgWireBackendMessage::CopyDone(CopyDone::new()))?;
+        self.complete(&format!("COPY {count}"))
+    }
+
+    async fn put_copy_data(&mut self, data: Bytes) -> Result<(), CloseReason> {
+        self.wire.put(&PgWireBackendMessage::CopyData(CopyData::new(data)))?;
+        self.wire.flush_if_large().await
+    }
+
+    /// Executes `COPY ... FROM STDIN`. Outside of a transaction, rows are stored in parts.
+    pub(crate) async fn copy_in(
+        &mut self,
+        target: &WriteTarget,
+        options: CopyOptions,
+    ) -> Result<(), Failure> {
+        let writes = self.writes()?;
+        let only = self.writable_database(writes).await?;
+        let columns = self.written_columns(target).await?;
+        let width = columns.fields.len();
+        let head = CopyInResponse::new(0, i16::try_from(width).unwrap_or(i16::MAX), vec![0; width]);
+        self.wire.put(&PgWireBackendMessage::CopyInResponse(head))?;
+        self.wire.flush().await?;
+        let max_row_bytes = self.context.settings.max_message_bytes;
+        let mut progress = CopyProgress {
+            writes,
+            columns,
+            only,
+            parser: CopyParser::new(options, width, max_row_bytes),
+            rows: 0,
+        };
+        loop {
+            match self.next_message().await? {
+                FrontendMessage::CopyData(data) => {
+                    let pushed = progress.parser.push(&data);
+                    pushed.map_err(|error| with_stored(error, self, &progress))?;
+                    if progress.parser.bytes() >= PART_BYTES {
+                        self.write_copied(&mut progress).await?;
+                    }
+                }
+                FrontendMessage::CopyDone => break,
+                FrontendMessage::CopyFail(reason) => {
+                    let message = format!("COPY from stdin failed: {reason}");
+                    let error = SqlError::new(SqlState::QUERY_CANCELED, message);
+                    return Err(with_stored(error, self, &progress).into());
+                }
+                // Clients may send them right after `Execute`.
+                FrontendMessage::Flush | FrontendMessage::Sync => {}
+                _ => return Err(CloseReason::Malformed.into()),
+            }
+        }
+        let finished = progress.parser.finish();
+        finished.map_err(|error| with_stored(error, self, &progress))?;
+        self.write_copied(&mut progress).await?;
+        self.complete(&format!("COPY {}", progress.rows))
+    }
+
+    async fn write_copied(&mut self, progress: &mut CopyProgress<'_>) -> Result<(), SqlError> {
+        let Some(arrays) = progress.parser.take() else {
+            return Ok(());
+        };
+        let rows = arrays.first().map_or(0, |column| column.len());
+        let pending = PendingRows::default();
+        let (writes, only) = (progress.writes, progress.only);
+        let written = self.write(pending, writes, &progress.columns, &arrays, only).await;
+        let stored = match written {
+            Ok(pending) => self.store(pending).await,
+            Err(error) => Err(error),
+        };
+        stored.map_err(|error| with_stored(error, self, progress))?;
+        progress.rows += rows;
+        Ok(())
+    }
+}
+
+/// Adds the number of stored rows to an error.
+fn with_stored<S>(
+    error: SqlError,
+    connection: &Connection<'_, S>,
+    progress: &CopyProgress<'_>,
+) -> SqlError {
+    if progress.rows == 0 || connection.session.is_in_transaction() {
+        return error;
+    }
+    SqlError {
+        message: format!(
+            "{}; {} rows before are stored",
+            error.message, progress.rows
+        ),
+        ..error
+    }
+}
