@@ -76,6 +76,10 @@ struct TlsServer {
 
 impl TlsServer {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -98,7 +102,8 @@ impl TlsServer {
             "--admin-token-file",
             token.as_str(),
         ];
-        let process = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &flags);
+        let all = [&flags, more].concat();
+        let process = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &all);
         Self {
             process,
             certificate,

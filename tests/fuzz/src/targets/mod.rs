@@ -11,6 +11,8 @@ mod multipart;
 mod otlp;
 mod plugin_frames;
 mod plugin_registry;
+#[cfg(feature = "sql")]
+mod postgres;
 mod predicates;
 mod prometheus;
 mod registers;
@@ -52,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     target("influxql-plan", 1024, sql::influxql),
     #[cfg(feature = "sql")]
     target("sql", 1024, sql::sql),
+    #[cfg(feature = "sql")]
+    target("postgres-message", 4096, postgres::message),
     target("delete-predicate", 1024, predicates::run),
     target("prometheus-write", 4096, prometheus::write),
     target("prometheus-read", 4096, prometheus::read),
@@ -84,7 +88,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 /// The names of the targets that the feature `sql` enables.
-const SQL_TARGETS: [&str; 2] = ["influxql-plan", "sql"];
+const SQL_TARGETS: [&str; 3] = ["influxql-plan", "postgres-message", "sql"];
 
 /// Returns whether a build with all features has a target with this name.
 pub(crate) fn is_target_of_any_build(name: &str) -> bool {
