@@ -44,6 +44,7 @@ mod spilled_tails;
 mod system;
 mod tag_conditions;
 mod tail_columns;
+mod tail_conditions;
 mod tail_counts;
 mod times_out_of_range;
 mod upstream_answers;
