@@ -97,7 +97,7 @@ class Queries(TestCase):
     def test_with_a_cursor_of_the_server(self):
         with connect() as connection, connection.cursor(name="rows") as cursor:
             cursor.itersize = 1_000
-            cursor.execute("SELECT value FROM generate_series(1, 10000)")
+            cursor.execute("SELECT value FROM generate_series(1, 10000) AS s(value)")
             self.assertEqual(sum(row[0] for row in cursor), 50_005_000)
 
     def test_errors_have_codes_and_positions(self):
@@ -300,7 +300,8 @@ class Asyncpg(TestCase):
             self.assertEqual(tuple(row), ("a", 0.5, datetime.datetime(1970, 1, 1, 0, 0, 1)))
             async with connection.transaction():
                 await connection.execute("INSERT INTO cpu (time, host, usage) VALUES ($1, $2, $3)", TIME, "async", 2.5)
-                numbers = [row["value"] async for row in connection.cursor("SELECT value FROM generate_series(1, 100)")]
+                series = "SELECT value FROM generate_series(1, 100) AS s(value)"
+                numbers = [row["value"] async for row in connection.cursor(series)]
                 self.assertEqual(numbers, list(range(1, 101)))
             self.assertEqual(await connection.fetchval("SELECT usage FROM cpu WHERE host = 'async'"), 2.5)
             with self.assertRaises(asyncpg.UndefinedTableError):

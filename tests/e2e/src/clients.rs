@@ -14,6 +14,7 @@ mod iceberg;
 mod integrations;
 mod methods;
 mod other_databases;
+mod postgres;
 mod recorded_agents;
 mod rust_client;
 mod telegraf;

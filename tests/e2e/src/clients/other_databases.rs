@@ -1,4 +1,4 @@
-//! Clients and programs of other databases: QuestDB over TCP, PostgreSQL, OpenTelemetry, Prometheus, InfluxDB 1; and exports.
+//! Clients and programs of other databases: QuestDB over TCP, OpenTelemetry, Prometheus, InfluxDB 1; and exports.
 //!
 //! `scripts/test --all` installs the programs from Debian's packages, where it can.
 //!
@@ -12,11 +12,11 @@ use std::{ffi::OsString, net::TcpListener};
 
 use neap_test_inputs::{InputOrigin, skip};
 
-use super::{DEFAULT_DATABASE, TestProgram, TlsServer, run, serve};
+use super::{DEFAULT_DATABASE, TestProgram, run, serve};
 use crate::harness::{StoreFixture, neap_binary};
 
 /// Returns the program that a variable names, or skips the test.
-fn installed(variable: &str) -> Option<OsString> {
+pub(super) fn installed(variable: &str) -> Option<OsString> {
     let found = std::env::var_os(variable);
     if found.is_none() {
         skip(
@@ -46,38 +46,6 @@ fn questdb_writes_over_tcp() {
         .env("NEAP_DEFAULT_DATABASE", DEFAULT_DATABASE)
         .env("NEAP_QUESTDB_ADDRESS", address)
         .run(server.folder());
-}
-
-#[test]
-fn postgresql_for_python_queries_and_writes() {
-    let Some(program) = TestProgram::python("test_postgres") else {
-        return;
-    };
-    let address = free_address();
-    let (server, token) = serve(&StoreFixture::memory(), &["--postgres-bind", &address]);
-    program
-        .env("NEAP_URL", server.url())
-        .env("NEAP_TOKEN", token)
-        .env("NEAP_POSTGRES_ADDRESS", address)
-        .run(server.folder());
-}
-
-#[test]
-fn postgresql_for_python_uses_tls() {
-    let Some(program) = TestProgram::python("test_postgres") else {
-        return;
-    };
-    let address = free_address();
-    let server = TlsServer::start_with(&["--postgres-bind", &address]);
-    program
-        .env("NEAP_URL", server.url())
-        .env("NEAP_TOKEN", server.token())
-        .env("NEAP_CA_FILE", server.certificate())
-        .env(
-            "NEAP_POSTGRES_ADDRESS",
-            address.replace("127.0.0.1", "localhost"),
-        )
-        .run(server.process.folder());
 }
 
 #[test]

@@ -25,10 +25,7 @@ pub(crate) struct TestProgram {
 impl TestProgram {
     /// Returns the tests of a Python module; `None` if the libraries are not installed.
     pub(crate) fn python(module: &str) -> Option<Self> {
-        let folder = repository().join("tests/clients");
-        let mut found = Self::installed("NEAP_CLIENTS_PYTHON", &folder, module)?;
-        found.command.args(["-B", "-m", "unittest", "-v", module]);
-        Some(found)
+        Self::python_module("NEAP_CLIENTS_PYTHON", module)
     }
 
     /// Returns a Python program with arguments; `None` if the libraries are not installed.
@@ -41,10 +38,12 @@ impl TestProgram {
 
     /// Returns the tests of a Python module that needs the readers of Iceberg tables; `None` if they are not installed.
     pub(super) fn iceberg_reader(module: &str) -> Option<Self> {
-        let folder = repository().join("tests/clients");
-        let mut found = Self::installed("NEAP_ICEBERG_PYTHON", &folder, module)?;
-        found.command.args(["-B", "-m", "unittest", "-v", module]);
-        Some(found)
+        Self::python_module("NEAP_ICEBERG_PYTHON", module)
+    }
+
+    /// Returns the tests of a Python module that needs SQLAlchemy 2; `None` if it is not installed.
+    pub(super) fn sqlalchemy(module: &str) -> Option<Self> {
+        Self::python_module("NEAP_SQLALCHEMY_PYTHON", module)
     }
 
     /// Returns the tests of a JavaScript module; `None` if the libraries are not installed.
@@ -52,6 +51,14 @@ impl TestProgram {
         let folder = repository().join("tests/clients/node");
         let mut found = Self::installed("NEAP_CLIENTS_NODE", &folder, module)?;
         found.command.args(["--test", module]);
+        Some(found)
+    }
+
+    /// Returns the tests of a Python module for the interpreter in a variable.
+    fn python_module(variable: &str, module: &str) -> Option<Self> {
+        let folder = repository().join("tests/clients");
+        let mut found = Self::installed(variable, &folder, module)?;
+        found.command.args(["-B", "-m", "unittest", "-v", module]);
         Some(found)
     }
 
