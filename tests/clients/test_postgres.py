@@ -103,7 +103,7 @@ class Queries(TestCase):
     def test_errors_have_codes_and_positions(self):
         with connect(autocommit=True) as connection:
             with self.assertRaises(psycopg.errors.SyntaxError) as raised:
-                connection.execute("SELECT 1 FROM WHERE")
+                connection.execute("SELECT 1 + , 2")
             self.assertIsNotNone(raised.exception.diag.statement_position)
             for error, query in (
                 (psycopg.errors.UndefinedTable, "SELECT * FROM missing"),

@@ -140,7 +140,7 @@ class Psql(TestCase):
         status, _, errors = run("-c", "SELECT host FROM missing")
         self.assertEqual(status, 1)
         self.assertIn("42P01", errors)
-        status, _, errors = run("-c", "SELECT 1,\n  FROM WHERE")
+        status, _, errors = run("-c", "SELECT 1,\n  2 + , 3")
         self.assertEqual(status, 1)
         self.assertIn("42601", errors)
         self.assertIn("LINE 2:", errors)

@@ -235,7 +235,7 @@ final class Postgres {
     private static void errorsHaveCodes(Connection connection) throws Exception {
         try (Statement statement = connection.createStatement()) {
             refuses("42P01", () -> statement.executeQuery("SELECT * FROM missing"));
-            refuses("42601", () -> statement.executeQuery("SELECT FROM WHERE"));
+            refuses("42601", () -> statement.executeQuery("SELECT 1 + , 2"));
             check(statement.executeQuery("SELECT 1").next(), "the connection goes on");
         }
     }
