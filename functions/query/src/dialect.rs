@@ -4,13 +4,23 @@
 //! weaker than comparisons: `body ->> 'user' = 'ada'` would be `body ->> ('user' = 'ada')`. A statement with one of these operators has
 //! the dialect of PostgreSQL.
 
+use std::collections::VecDeque;
+
 use datafusion::{
+    common::{Result, not_impl_err, plan_err},
     config::Dialect,
-    sql::sqlparser::{
-        dialect::{GenericDialect, PostgreSqlDialect},
-        tokenizer::{Token, Tokenizer, TokenizerError},
+    sql::{
+        parser::Statement,
+        sqlparser::{
+            dialect::{GenericDialect, PostgreSqlDialect},
+            tokenizer::{Token, Tokenizer, TokenizerError},
+        },
     },
 };
+use neap_sql_functions::parse_sql;
+
+/// The depth of expressions and queries within others that a parser accepts. Deeper ones could overflow its stack.
+const MAX_DEPTH: usize = 50;
 
 /// Returns the dialect of a statement, and its tokens in this dialect.
 ///
@@ -23,6 +33,32 @@ pub(crate) fn tokenize(sql: &str) -> Result<(Dialect, Vec<Token>), TokenizerErro
     }
     let tokens_of_postgres = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize()?;
     Ok((Dialect::PostgreSQL, tokens_of_postgres))
+}
+
+/// Parses the statements of a text.
+///
+/// # Errors
+/// The text is no SQL.
+pub(crate) fn parse_statements(sql: &str, dialect: Dialect) -> Result<VecDeque<Statement>> {
+    match dialect {
+        Dialect::PostgreSQL => parse_sql(sql, &PostgreSqlDialect {}, MAX_DEPTH),
+        _ => parse_sql(sql, &GenericDialect {}, MAX_DEPTH),
+    }
+}
+
+/// Parses a text with one statement.
+///
+/// # Errors
+/// The text is no SQL, or has another number of statements.
+pub(crate) fn parse_statement(sql: &str, dialect: Dialect) -> Result<Statement> {
+    let mut statements = parse_statements(sql, dialect)?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => Ok(statement),
+        (Some(_), false) => {
+            not_impl_err!("The context currently only supports a single SQL statement")
+        }
+        (None, _) => plan_err!("No SQL statements were provided in the query string"),
+    }
 }
 
 /// Whether a token of the generic dialect is an operator of JSON.

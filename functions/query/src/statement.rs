@@ -10,10 +10,7 @@ use datafusion::{
     datasource::source_as_provider,
     execution::{SessionState, context::SQLOptions},
     logical_expr::{DmlStatement, Expr, LogicalPlan, Statement, WriteOp},
-    sql::{
-        parser::Statement as SqlStatement,
-        sqlparser::{keywords::Keyword, tokenizer::Token},
-    },
+    sql::sqlparser::{keywords::Keyword, tokenizer::Token},
 };
 
 use neap_tables::{CacheTable, QueryContext};
@@ -21,7 +18,7 @@ use neap_tables::{CacheTable, QueryContext};
 use crate::{
     Parameters, SessionExtension,
     copy::{CopyTarget, is_copy, plan_copy},
-    dialect::tokenize,
+    dialect::{parse_statement, tokenize},
     former_column::{hide_former_column, names_former_column},
     statement_size::added_in_dialect,
     unsupported,
@@ -212,7 +209,7 @@ async fn logical_plan(
     dialect: Dialect,
     has_former_column: bool,
 ) -> Result<LogicalPlan> {
-    let mut statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
+    let mut statement = parse_statement(sql, dialect)?;
     if has_former_column {
         hide_former_column(&mut statement);
     }

@@ -11,15 +11,12 @@ use datafusion::{
     common::{DataFusionError, Result, not_impl_err, plan_err},
     config::Dialect,
     sql::{
-        parser::{CopyToSource, DFParser, Statement},
-        sqlparser::{
-            ast::{Expr, GroupByExpr, Ident, ObjectName, Query, Select, Visit, Visitor},
-            dialect::{GenericDialect, PostgreSqlDialect},
-        },
+        parser::{CopyToSource, Statement},
+        sqlparser::ast::{Expr, GroupByExpr, Ident, ObjectName, Query, Select, Visit, Visitor},
     },
 };
 
-use crate::dialect::tokenize;
+use crate::dialect::{parse_statements, tokenize};
 
 /// Maximum number of tables of a statement, counting those of a common table expression at each reference.
 const MAX_TABLES: u64 = 1_000;
@@ -61,10 +58,7 @@ pub(crate) fn added_expressions(sql: &str) -> Result<u64> {
 /// # Errors
 /// Same as [`added_expressions`].
 pub(crate) fn added_in_dialect(sql: &str, dialect: Dialect) -> Result<u64> {
-    let parsed = match dialect {
-        Dialect::PostgreSQL => DFParser::parse_sql_with_dialect(sql, &PostgreSqlDialect {}),
-        _ => DFParser::parse_sql_with_dialect(sql, &GenericDialect {}),
-    };
+    let parsed = parse_statements(sql, dialect);
     let mut meter = SizeMeter::default();
     for statement in parsed.iter().flatten() {
         meter.measure(statement)?;

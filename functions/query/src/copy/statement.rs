@@ -12,6 +12,7 @@ use datafusion::{
 };
 
 use super::CopyTarget;
+use crate::dialect::parse_statement;
 
 /// Whether a statement begins with `COPY`.
 pub(crate) fn is_copy(tokens: &[Token]) -> bool {
@@ -31,14 +32,14 @@ pub(crate) async fn plan_copy(
     sql: &str,
     dialect: Dialect,
 ) -> Result<(LogicalPlan, CopyTarget)> {
-    let SqlStatement::CopyTo(copy) = state.sql_to_statement(sql, &dialect)? else {
+    let SqlStatement::CopyTo(copy) = parse_statement(sql, dialect)? else {
         return plan_err!("COPY is written as COPY (query) TO 'name' or COPY table TO 'name'");
     };
     let target = CopyTarget::from_statement(&copy)?;
     let query = match copy.source {
         CopyToSource::Query(query) => SqlStatement::Statement(Box::new(Statement::Query(query))),
         CopyToSource::Relation(table) => {
-            state.sql_to_statement(&format!("SELECT * FROM {table}"), &dialect)?
+            parse_statement(&format!("SELECT * FROM {table}"), dialect)?
         }
     };
     Ok((state.statement_to_plan(query).await?, target))

@@ -1,4 +1,5 @@
-//! The SQL functions that InfluxDB 3 adds to DataFusion, functions of arrays that QuestDB's clients write, and functions of JSON.
+//! The SQL that Neap adds to DataFusion: functions of InfluxDB 3, of JSON, and of arrays that QuestDB's clients write, and
+//! `ASOF JOIN`, `LATEST ON` and `SAMPLE BY`, for which [`parse_sql`] replaces DataFusion's parser.
 //!
 //! [`register()`] adds them to a session:
 //!
@@ -9,6 +10,8 @@
 //! | `date_bin_wallclock_gapfill(interval, time[, origin])` | both |
 //! | `locf(aggregate)`, `interpolate(aggregate)` | fill the gaps of a gap-filling query |
 //! | `selector_first(value, time)`, `…_last`, `…_min`, `…_max` | one row of a group: `{value, time}` |
+//! | `time_bucket(interval, time[, zone][, origin])` | as in TimescaleDB: `date_bin` with bins that begin on Mondays, or by the clock of a zone |
+//! | `first(value, time)`, `last(value, time)` | as in TimescaleDB: the value of the earliest and of the latest row |
 //! | `tz(time[, zone])` | the same instant, shown in a time zone |
 //! | `to_timestamp(x[, format…])` | replaces DataFusion's: numbers are nanoseconds |
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
@@ -30,10 +33,13 @@
 //! analyzer rule.
 
 mod arrays;
+mod asof_join;
 mod bins;
 mod conditional_rule;
+mod dialect;
 mod dictionary_arguments;
 mod distinct_orders;
+mod first_last;
 mod gapfill;
 mod json;
 mod lazy_conditions;
@@ -46,6 +52,8 @@ mod row_shift;
 mod selector;
 mod size_limits;
 mod sketches;
+mod sql_tokens;
+mod time_bucket;
 mod time_zone;
 mod to_timestamp;
 mod wallclock;
@@ -54,6 +62,7 @@ mod wallclock;
 mod testing;
 
 pub use conditional_rule::ConditionalRule;
+pub use dialect::parse_sql;
 pub use gapfill::{GapFillLimit, node::is_gap_fill, rewrite::with_gap_fill_nodes};
 pub use register::{
     SqlFunctionsPlanner, execution_functions, extension_planners, limit_for_execution, register,

@@ -15,9 +15,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::arrays::{ArrayFunction, ArrayFunctionKind};
+use crate::asof_join::filters::AsOfFilterRule;
+use crate::asof_join::node::AsOfJoinPlanner;
+use crate::asof_join::relation::AsOfRelationPlanner;
 use crate::conditional_rule::ConditionalRule;
 use crate::dictionary_arguments::{DictionaryConcatPlanner, approx_distinct};
 use crate::distinct_orders::ordered_distincts;
+use crate::first_last::first_and_last;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
@@ -31,6 +35,7 @@ use crate::row_shift::row_shifts;
 use crate::selector::{Selector, SelectorFunction};
 use crate::size_limits::{self, CallLimits, FunctionSizeLimitRule, for_execution, limit_functions};
 use crate::sketches::{COMBINE_FUNCTIONS, SketchAggregate, SketchEstimate, SketchKind};
+use crate::time_bucket::TimeBucket;
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
 use crate::wallclock::DateBinWallclock;
@@ -40,6 +45,7 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         DateBinWallclock::new().into(),
         RegexMatch::new(false).into(),
         RegexMatch::new(true).into(),
+        TimeBucket::new().into(),
         TimeZoneFunction::new().into(),
         ToTimestamp::new(&ConfigOptions::default()).into(),
     ];
@@ -59,6 +65,7 @@ static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| 
         .chain(COMBINE_FUNCTIONS.iter().cloned())
         .chain(ordered_distincts())
         .chain([approx_distinct()])
+        .chain(first_and_last())
         .collect()
 });
 
@@ -74,6 +81,11 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
     .chain(row_shifts())
     .collect()
 });
+
+/// Returns the aggregate functions that this crate adds.
+pub(crate) fn aggregate_functions() -> &'static [Arc<AggregateUDF>] {
+    &AGGREGATE_FUNCTIONS
+}
 
 /// Adds the functions, analyzer rules, expression planners and query planner ([`SqlFunctionsPlanner`]) to a builder, and replaces
 /// an optimizer rule.
@@ -118,9 +130,15 @@ pub(crate) fn register_with_limits(
     planners.push(Arc::new(DerivativeTimePlanner));
     planners.push(Arc::new(JsonOperatorPlanner));
     planners.push(Arc::new(DictionaryConcatPlanner));
+    let relations = builder.relation_planners().get_or_insert_default();
+    relations.push(Arc::new(AsOfRelationPlanner));
     let analyzer = builder.analyzer().get_or_insert_default();
     analyzer.rules.insert(0, Arc::new(JsonCastRule));
-    restrict_rules(&mut builder.optimizer().get_or_insert_default().rules);
+    let rules = &mut builder.optimizer().get_or_insert_default().rules;
+    restrict_rules(rules);
+    // Before the rules that match optimized plans.
+    let pushed = rules.iter().position(|rule| rule.name() == "push_down_filter");
+    rules.insert(pushed.map_or(0, |rule| rule + 1), Arc::new(AsOfFilterRule));
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
         .with_analyzer_rule(Arc::new(FunctionSizeLimitRule(limits)))
@@ -130,9 +148,9 @@ pub(crate) fn register_with_limits(
         }))
 }
 
-/// Returns the planners of the plan nodes added by this crate's analyzer rule.
+/// Returns the planners of the plan nodes that this crate adds.
 pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-    vec![Arc::new(GapFillPlanner)]
+    vec![Arc::new(GapFillPlanner), Arc::new(AsOfJoinPlanner)]
 }
 
 /// Returns the functions that a physical plan may call besides those of its session. They stand for operators such as

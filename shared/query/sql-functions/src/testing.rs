@@ -7,9 +7,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::Result;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 const HOUR: i64 = 3_600_000_000_000;
 /// 2024-01-01T08:00:00Z.
@@ -100,9 +102,16 @@ fn units() -> Vec<RecordBatch> {
     vec![RecordBatch::try_new(schema, columns).unwrap()]
 }
 
+/// Plans a statement.
+async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let statement = crate::parse_sql(sql, &GenericDialect {}, 50)?.pop_front().unwrap();
+    let plan = session.state().statement_to_plan(statement).await?;
+    session.execute_logical_plan(plan).await
+}
+
 /// Returns the rows of a query.
 pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
-    let frame = session.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let frame = plan(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
@@ -113,7 +122,7 @@ pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
 
 /// Returns the error of a query without DataFusion's context messages.
 pub(crate) async fn error(session: &SessionContext, sql: &str) -> String {
-    let result = match session.sql(sql).await {
+    let result = match plan(session, sql).await {
         Ok(frame) => frame.collect().await,
         Err(error) => Err(error),
     };

@@ -1,0 +1,110 @@
+//! The SQL that Neap answers beyond that of DataFusion's parser.
+//!
+//! ```text
+//!   text ──► tokens ──► asof_join::syntax   conditions of ASOF JOIN     ──► parser ──► asof_join::syntax   tables of ASOF JOIN
+//!                       latest_on           LATEST ON to QUALIFY                       sample_by           select list and groups
+//!                       sample_by           SAMPLE BY to GROUP BY
+//! ```
+//!
+//! Only words outside of quotes and comments are examined, each with the words around it, so that tables and columns may have
+//! the same names.
+
+mod latest_on;
+mod sample_by;
+
+use std::{collections::VecDeque, ops::ControlFlow};
+
+use datafusion::{
+    common::{DataFusionError, Result},
+    sql::{
+        parser::{CopyToSource, DFParserBuilder, Statement},
+        sqlparser::{
+            ast::{Select, VisitMut, VisitorMut},
+            dialect::Dialect,
+            parser::ParserError,
+            tokenizer::{Token, TokenWithSpan, Tokenizer},
+        },
+    },
+};
+
+use crate::{
+    asof_join::syntax::{nest_joins, with_match_conditions},
+    sql_tokens::plain_word,
+};
+
+/// The words that begin what DataFusion's parser does not know.
+const WORDS: [&str; 3] = ["asof", "latest", "sample"];
+
+/// Parses the statements of a text.
+///
+/// # Errors
+/// The text is no SQL.
+pub fn parse_sql(
+    sql: &str,
+    dialect: &dyn Dialect,
+    recursion_limit: usize,
+) -> Result<VecDeque<Statement>> {
+    let tokens = Tokenizer::new(dialect, sql)
+        .tokenize_with_location()
+        .map_err(ParserError::from)?;
+    let is_extended = tokens.iter().any(|token| {
+        let word = plain_word(Some(token));
+        word.is_some_and(|word| WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
+    });
+    let known = if is_extended {
+        in_known_forms(tokens)?
+    } else {
+        tokens
+    };
+    let mut statements = DFParserBuilder::new(known)
+        .with_dialect(dialect)
+        .with_recursion_limit(recursion_limit)
+        .build()?
+        .parse_statements()?;
+    if is_extended {
+        statements.iter_mut().try_for_each(extend)?;
+    }
+    Ok(statements)
+}
+
+/// Returns tokens that the parser knows.
+fn in_known_forms(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let mut dense = tokens;
+    dense.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    let sampled = sample_by::as_groups(&latest_on::as_qualify(&dense))?;
+    with_match_conditions(&sampled)
+}
+
+/// Changes what the parser read in the place of other forms.
+fn extend(statement: &mut Statement) -> Result<()> {
+    let flow = match statement {
+        Statement::Statement(statement) => statement.visit(&mut Extender),
+        Statement::Explain(explain) => return extend(&mut explain.statement),
+        Statement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => query.visit(&mut Extender),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Extender;
+
+impl VisitorMut for Extender {
+    type Break = DataFusionError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        nest_joins(select);
+        match sample_by::rewrite(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

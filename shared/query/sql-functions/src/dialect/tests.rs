@@ -1,0 +1,130 @@
+//! Tests of `LATEST ON` and `SAMPLE BY` through SQL.
+
+use crate::testing::{error, session, table};
+
+#[tokio::test]
+async fn latest_on_returns_the_latest_row_of_each_partition() {
+    let session = session();
+    let sql = "SELECT room, time, co FROM home WHERE co < 5 LATEST ON time PARTITION BY room ORDER BY room";
+    insta::assert_snapshot!(table(&session, sql).await, @r"
+    +-------------+---------------------+----+
+    | room        | time                | co |
+    +-------------+---------------------+----+
+    | Kitchen     | 2024-01-01T15:00:00 | 3  |
+    | Living Room | 2024-01-01T16:00:00 | 4  |
+    +-------------+---------------------+----+
+    ");
+    let sql = "SELECT count(*) AS n FROM (SELECT * FROM home latest on time partition by room, home.co LIMIT 100)";
+    insta::assert_snapshot!(table(&session, sql).await, @r"
+    +----+
+    | n  |
+    +----+
+    | 15 |
+    +----+
+    ");
+}
+
+#[tokio::test]
+async fn a_table_may_have_the_name_of_a_clause() {
+    let session = session();
+    let sql = "WITH latest AS (SELECT * FROM units), sample AS (SELECT 1 AS v) \
+               SELECT latest.v FROM sample JOIN latest ON latest.v = sample.v";
+    insta::assert_snapshot!(table(&session, sql).await, @r"
+    +---+
+    | v |
+    +---+
+    | 1 |
+    +---+
+    ");
+}
+
+#[tokio::test]
+async fn sample_by_groups_by_bins_and_keys() {
+    let sql = "SELECT time, room, max(temp) AS temp, max(co) - min(co) AS range FROM home \
+               WHERE time < '2024-01-01T14:00:00Z' SAMPLE BY 3h ORDER BY room, time";
+    insta::assert_snapshot!(table(&session(), sql).await, @r"
+    +---------------------+-------------+------+-------+
+    | time                | room        | temp | range |
+    +---------------------+-------------+------+-------+
+    | 2024-01-01T06:00:00 | Kitchen     | 21.0 | 0     |
+    | 2024-01-01T09:00:00 | Kitchen     | 23.0 | 0     |
+    | 2024-01-01T12:00:00 | Kitchen     | 22.8 | 1     |
+    | 2024-01-01T06:00:00 | Living Room | 21.1 | 0     |
+    | 2024-01-01T09:00:00 | Living Room | 22.2 | 0     |
+    | 2024-01-01T12:00:00 | Living Room | 22.4 | 0     |
+    +---------------------+-------------+------+-------+
+    ");
+}
+
+#[tokio::test]
+async fn bins_without_rows_are_filled() {
+    let session = session();
+    for (fill, expected) in [
+        ("", ["08:00 21.0", "09:00 23.0"].as_slice()),
+        ("FILL(NONE)", &["08:00 21.0", "09:00 23.0"]),
+        (
+            "FILL(NULL)",
+            &["08:00 21.0", "08:30", "09:00 23.0", "09:30"],
+        ),
+        (
+            "FILL(PREV)",
+            &["08:00 21.0", "08:30 21.0", "09:00 23.0", "09:30 23.0"],
+        ),
+        (
+            "FILL(LINEAR)",
+            &["08:00 21.0", "08:30 22.0", "09:00 23.0", "09:30"],
+        ),
+        (
+            "FILL(7.5)",
+            &["08:00 21.0", "08:30 7.5", "09:00 23.0", "09:30 7.5"],
+        ),
+    ] {
+        let sql = format!(
+            "SELECT time, avg(temp) AS temp FROM home WHERE room = 'Kitchen' AND time >= '2024-01-01T08:00:00Z' \
+             AND time < '2024-01-01T10:00:00Z' SAMPLE BY 30m {fill} ALIGN TO CALENDAR ORDER BY time"
+        );
+        let text = table(&session, &sql).await;
+        let lines = text.lines().skip(3).filter(|line| line.starts_with('|'));
+        let rows: Vec<String> = lines
+            .map(|line| line.replace("2024-01-01T", "").replace(":00 ", " ").replace('|', " "))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(rows, expected, "{fill}");
+    }
+}
+
+#[tokio::test]
+async fn bins_are_those_of_the_clock_of_a_zone() {
+    let sql = "SELECT time, count(*) AS n FROM home SAMPLE BY 1d ALIGN TO CALENDAR TIME ZONE 'Pacific/Auckland' ORDER BY time";
+    insta::assert_snapshot!(table(&session(), sql).await, @r"
+    +---------------------------+----+
+    | time                      | n  |
+    +---------------------------+----+
+    | 2024-01-01T00:00:00+13:00 | 6  |
+    | 2024-01-02T00:00:00+13:00 | 20 |
+    +---------------------------+----+
+    ");
+}
+
+#[tokio::test]
+async fn other_forms_are_refused() {
+    let session = session();
+    for (clause, reason) in [
+        ("SAMPLE BY 1h FILL(NEXT)", "FILL has one of"),
+        ("SAMPLE BY 1h FILL(PREV, NULL)", "FILL has one of"),
+        (
+            "SAMPLE BY 1h ALIGN TO FIRST OBSERVATION",
+            "ALIGN TO CALENDAR",
+        ),
+        (
+            "SAMPLE BY 1h ALIGN TO CALENDAR WITH OFFSET '00:30'",
+            "ALIGN TO CALENDAR",
+        ),
+    ] {
+        let sql = format!("SELECT time, avg(temp) FROM home {clause}");
+        let refusal = error(&session, &sql).await;
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+    let refusal = error(&session, "SELECT * FROM home SAMPLE BY 1h").await;
+    assert!(refusal.contains("lists the time"), "{refusal}");
+}
