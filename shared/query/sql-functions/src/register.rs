@@ -82,11 +82,6 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Returns the aggregate functions that this crate adds.
-pub(crate) fn aggregate_functions() -> &'static [Arc<AggregateUDF>] {
-    &AGGREGATE_FUNCTIONS
-}
-
 /// Adds the functions, analyzer rules, expression planners and query planner ([`SqlFunctionsPlanner`]) to a builder, and replaces
 /// an optimizer rule.
 ///

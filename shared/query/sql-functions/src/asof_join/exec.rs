@@ -2,12 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::{compute::SortOptions, datatypes::SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{JoinType, Result, internal_err, tree_node::TreeNodeRecursion},
+    common::{Result, internal_err, tree_node::TreeNodeRecursion},
     execution::TaskContext,
-    logical_expr::Operator,
-    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr},
+    physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr},
     physical_expr_common::sort_expr::OrderingRequirements,
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
@@ -23,61 +22,7 @@ use datafusion::{
 };
 use futures::{StreamExt, stream};
 
-use super::merge::{AsOfMerge, SideExprs};
-
-/// The conditions of a match.
-#[derive(Debug, Clone)]
-pub(super) struct AsOfConditions {
-    /// The expressions of both inputs that are equal.
-    pub(super) on: Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>,
-    /// The expressions of both inputs that are compared with `operator`.
-    pub(super) times: (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>),
-    pub(super) operator: Operator,
-    pub(super) join_type: JoinType,
-}
-
-impl AsOfConditions {
-    fn left(&self) -> SideExprs {
-        SideExprs {
-            keys: self.on.iter().map(|(left, _)| Arc::clone(left)).collect(),
-            time: Arc::clone(&self.times.0),
-        }
-    }
-
-    fn right(&self) -> SideExprs {
-        SideExprs {
-            keys: self.on.iter().map(|(_, right)| Arc::clone(right)).collect(),
-            time: Arc::clone(&self.times.1),
-        }
-    }
-
-    /// Whether matches are later than their rows. Inputs are sorted from the latest time to the earliest then, so that matches always
-    /// come first.
-    fn is_descending(&self) -> bool {
-        matches!(self.operator, Operator::Lt | Operator::LtEq)
-    }
-
-    /// The order of the times of inputs.
-    fn time_order(&self) -> SortOptions {
-        SortOptions {
-            descending: self.is_descending(),
-            nulls_first: true,
-        }
-    }
-
-    /// Returns the order of an input: keys, then times.
-    fn ordering(&self, side: &SideExprs) -> Result<LexOrdering> {
-        let keys = side
-            .keys
-            .iter()
-            .map(|key| PhysicalSortExpr::new(Arc::clone(key), SideExprs::KEY_ORDER));
-        let time = PhysicalSortExpr::new(Arc::clone(&side.time), self.time_order());
-        match LexOrdering::new(keys.chain([time])) {
-            Some(ordering) => Ok(ordering),
-            None => internal_err!("an ASOF JOIN compares times"),
-        }
-    }
-}
+use super::{conditions::AsOfConditions, merge::AsOfMerge};
 
 /// Merges two inputs that are sorted by keys and times, partition by partition, in bounded memory: it keeps two batches of the right
 /// input, and one of the left input and of the result each.
@@ -95,15 +40,6 @@ pub(super) struct AsOfJoinExec {
 
 impl AsOfJoinExec {
     pub(super) fn try_new(
-        left: Arc<dyn ExecutionPlan>,
-        right: Arc<dyn ExecutionPlan>,
-        schema: SchemaRef,
-        conditions: AsOfConditions,
-    ) -> Result<Self> {
-        Self::from_inputs(left, right, schema, Arc::new(conditions))
-    }
-
-    fn from_inputs(
         left: Arc<dyn ExecutionPlan>,
         right: Arc<dyn ExecutionPlan>,
         schema: SchemaRef,
@@ -207,7 +143,7 @@ impl ExecutionPlan for AsOfJoinExec {
                 metrics: ExecutionPlanMetricsSet::new(),
                 ..self.as_ref().clone()
             },
-            ChildrenPropertiesMode::Recompute => Self::from_inputs(
+            ChildrenPropertiesMode::Recompute => Self::try_new(
                 left,
                 right,
                 Arc::clone(&self.schema),

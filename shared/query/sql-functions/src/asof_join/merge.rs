@@ -19,22 +19,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 
-use super::exec::AsOfConditions;
-
-/// The expressions of one input.
-#[derive(Debug, Clone)]
-pub(super) struct SideExprs {
-    pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
-    pub(super) time: Arc<dyn PhysicalExpr>,
-}
-
-impl SideExprs {
-    /// The order of keys.
-    pub(super) const KEY_ORDER: SortOptions = SortOptions {
-        descending: false,
-        nulls_first: true,
-    };
-}
+use super::conditions::{AsOfConditions, SideExprs};
 
 /// Rows of an input, with the bytes that sort as their keys and times do.
 struct SortedRows {

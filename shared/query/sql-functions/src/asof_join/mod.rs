@@ -18,6 +18,7 @@
 //! A match is the last row of the right table at or before the time of the left row (`>=`), before it (`>`), or the first one at or
 //! after it (`<=`), after it (`<`). If several rows have this time, it is one of them. Nulls match nothing.
 
+mod conditions;
 mod exec;
 pub(crate) mod filters;
 mod merge;

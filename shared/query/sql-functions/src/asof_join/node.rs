@@ -15,7 +15,7 @@ use datafusion::{
     physical_planner::{ExtensionPlanner, PhysicalPlanner},
 };
 
-use super::exec::{AsOfConditions, AsOfJoinExec};
+use super::{conditions::AsOfConditions, exec::AsOfJoinExec};
 
 /// Joins each row of the left input with at most one of the right input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -159,7 +159,7 @@ impl ExtensionPlanner for AsOfJoinPlanner {
             Arc::clone(left),
             Arc::clone(right),
             Arc::new(node.schema.as_arrow().clone()),
-            conditions,
+            Arc::new(conditions),
         )?;
         Ok(Some(Arc::new(exec)))
     }

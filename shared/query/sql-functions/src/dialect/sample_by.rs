@@ -7,41 +7,24 @@
 //!       with bin: date_bin_wallclock_gapfill(INTERVAL '1 hours', tz(time, 'Europe/Berlin'))
 //! ```
 
-use std::{collections::HashSet, ops::ControlFlow, sync::LazyLock};
-
 use datafusion::{
     common::{Result, plan_err},
-    functions_aggregate::all_default_aggregate_functions,
     sql::sqlparser::{
         ast::{
             Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-            GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Value,
-            VisitMut, VisitorMut,
+            GroupByExpr, Ident, ObjectName, ObjectNamePart, Select, SelectItem, Value,
         },
         tokenizer::{Token, TokenWithSpan},
     },
 };
 
-use crate::{
-    register::aggregate_functions,
-    sql_tokens::{duration, has_words, plain_word, sign, text, words},
-};
+use crate::sql_tokens::{duration, has_words, plain_word, sign, text, words};
 
 /// The function that stands for the clause.
 const CLAUSE: &str = "sample_by";
 
 /// The column of times.
 const TIME: &str = "time";
-
-/// The names of aggregates.
-static AGGREGATES: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let functions = all_default_aggregate_functions();
-    let names = functions.iter().chain(aggregate_functions()).flat_map(|function| {
-        let aliases = function.aliases().iter().cloned();
-        aliases.chain([function.name().to_owned()])
-    });
-    names.collect()
-});
 
 /// Returns tokens with `GROUP BY sample_by(…)` in the place of `SAMPLE BY`.
 pub(super) fn as_groups(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
@@ -120,34 +103,33 @@ pub(super) fn rewrite(select: &mut Select) -> Result<()> {
     let [Expr::Function(function)] = clause.as_slice() else {
         return Ok(());
     };
+    let modifiers = modifiers.clone();
     let Some(sample) = Sample::from_call(function)? else {
         return Ok(());
     };
     let mut groups = vec![sample.bin.clone()];
     for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expr) = item
-            && is_time(expr)
-        {
-            *item = SelectItem::ExprWithAlias {
-                expr: expr.clone(),
-                alias: Ident::new(TIME),
-            };
-        }
-        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
-            return plan_err!("a SELECT with SAMPLE BY lists the time, keys and aggregates");
-        };
-        let mut sampler = Sampler {
-            sample: &sample,
-            depth: 0,
-            has_aggregate: false,
-        };
-        let ControlFlow::Continue(()) = expr.visit(&mut sampler);
-        let is_group = !sampler.has_aggregate && !matches!(expr, Expr::Value(_));
-        if is_group && *expr != sample.bin {
-            groups.push(expr.clone());
+        match item {
+            SelectItem::UnnamedExpr(expr) if is_time(expr) => {
+                *item = SelectItem::ExprWithAlias {
+                    expr: sample.bin.clone(),
+                    alias: Ident::new(TIME),
+                };
+            }
+            SelectItem::ExprWithAlias { expr, .. } if is_time(expr) => *expr = sample.bin.clone(),
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                    groups.push(expr.clone());
+                } else {
+                    *expr = sample.filled(expr.clone());
+                }
+            }
+            _ => {
+                return plan_err!("a SELECT with SAMPLE BY lists the time, keys and aggregates");
+            }
         }
     }
-    select.group_by = GroupByExpr::Expressions(groups, modifiers.clone());
+    select.group_by = GroupByExpr::Expressions(groups, modifiers);
     Ok(())
 }
 
@@ -233,46 +215,6 @@ impl Sample {
     }
 }
 
-/// Changes an expression of a select list: times to bins, and aggregates to filled ones.
-struct Sampler<'a> {
-    sample: &'a Sample,
-    /// The number of aggregates and subqueries around the current expression.
-    depth: usize,
-    has_aggregate: bool,
-}
-
-impl VisitorMut for Sampler<'_> {
-    type Break = std::convert::Infallible;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
-        self.depth += usize::from(is_aggregate(expr));
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
-        if is_aggregate(expr) {
-            self.depth -= 1;
-            if self.depth == 0 {
-                self.has_aggregate = true;
-                *expr = self.sample.filled(expr.clone());
-            }
-        } else if self.depth == 0 && is_time(expr) {
-            *expr = self.sample.bin.clone();
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 fn is_time(expr: &Expr) -> bool {
     let column = match expr {
         Expr::Identifier(column) => Some(column),
@@ -280,15 +222,6 @@ fn is_time(expr: &Expr) -> bool {
         _ => None,
     };
     column.is_some_and(|column| column.value.eq_ignore_ascii_case(TIME))
-}
-
-fn is_aggregate(expr: &Expr) -> bool {
-    let Expr::Function(function) = expr else {
-        return false;
-    };
-    let name = function_name(function);
-    function.over.is_none()
-        && name.is_some_and(|name| AGGREGATES.contains(&name.to_ascii_lowercase()))
 }
 
 fn function_name(function: &Function) -> Option<&str> {
