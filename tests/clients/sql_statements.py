@@ -1,7 +1,7 @@
 """Random rows and random SQL statements about them, from a seed.
 
 The statements are those that Neap and DuckDB answer alike: windows in both orders, correlated subqueries, conversions in
-conditions, conditions that guard divisions, grouping sets, and joins. Each has a translation for DuckDB where the dialects
+conditions, conditions that guard divisions, grouping sets, and joins, also by the nearest time. Each has a translation for DuckDB where the dialects
 differ. No two rows of a table have the same time, so that windows and limits over the time are certain.
 """
 
@@ -69,7 +69,7 @@ class Statements:
         return self.rng.choice(options)
 
     def statement(self):
-        return self.one([self.filtered, self.windows, self.windows, self.grouped, self.correlated, self.correlated, self.joined, self.limited])()
+        return self.one([self.filtered, self.windows, self.windows, self.grouped, self.correlated, self.correlated, self.joined, self.nearest, self.limited])()
 
     def time(self):
         """A time as a text, with and without a conversion."""
@@ -220,4 +220,12 @@ class Statements:
         kind = self.one(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
         on = self.one(["p.h = q.h", "p.h = q.h AND p.v < q.v", "p.v = q.v", "(p.h IS NOT DISTINCT FROM q.h) AND p.r = q.r", "p.h = q.h AND q.w <> 0 AND p.v / q.w > 1"])
         where = f" WHERE {self.where('p')}" if self.chance(0.4) else ""
+        return f"SELECT p.time AS t, p.v, q.time AS u, q.w FROM points AS p {kind} names AS q ON {on}{where}"
+
+    def nearest(self):
+        """The row of another table that is nearest in time."""
+        kind = self.one(["ASOF JOIN", "ASOF LEFT JOIN"])
+        keys = self.one(["", "p.h = q.h AND ", "q.h = p.h AND p.r = q.r AND ", "p.v = q.w AND "])
+        where = f" WHERE {self.where(self.one(['p', 'q']))}" if self.chance(0.5) else ""
+        on = f"{keys}p.time {self.one(['>=', '>', '<=', '<'])} q.time"
         return f"SELECT p.time AS t, p.v, q.time AS u, q.w FROM points AS p {kind} names AS q ON {on}{where}"

@@ -395,6 +395,8 @@ mod tests {
         assert!(refusal(&joined(20_000)).unwrap().contains("20000 tables"));
         assert!(refusal(&joined(200)).unwrap().contains("joins 200 tables"));
         assert_eq!(refusal(&joined(60)), None);
+        let nearest = chain(30, "SELECT a.v FROM $ AS a ASOF JOIN $ AS b USING (v)");
+        assert!(refusal(&nearest).unwrap().contains("tables, counting those of WITH"));
         let union = vec!["SELECT v FROM t"; 500].join(" UNION ALL ");
         assert_eq!(refusal(&format!("SELECT count(*) FROM ({union})")), None);
     }

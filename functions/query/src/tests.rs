@@ -46,6 +46,7 @@ mod tag_conditions;
 mod tail_columns;
 mod tail_conditions;
 mod tail_counts;
+mod time_series_syntax;
 mod times_out_of_range;
 mod upstream_answers;
 mod view_histories;

@@ -48,6 +48,58 @@ pub(crate) fn register_table(session: &SessionContext, name: &str, batches: &[Re
     session.register_table(name, Arc::new(table)).unwrap();
 }
 
+/// 2024-01-01T00:00:00Z, in seconds.
+const START: i64 = 1_704_067_200;
+
+/// A row: the second after [`START`], a symbol, and a number.
+pub(crate) type Tick = (i64, Option<&'static str>, f64);
+
+/// Adds a table with the columns `time`, `sym` and a number.
+pub(crate) fn ticks(session: &SessionContext, name: &str, number: &str, ticks: &[Tick]) {
+    let symbol = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let schema = Arc::new(Schema::new(vec![
+        time_field(),
+        Field::new("sym", symbol, true),
+        Field::new(number, DataType::Float64, true),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        time_column(ticks.iter().map(|(second, ..)| (START + second) * 1_000_000_000)),
+        Arc::new(
+            ticks
+                .iter()
+                .map(|(_, symbol, _)| *symbol)
+                .collect::<DictionaryArray<Int32Type>>(),
+        ),
+        Arc::new(Float64Array::from_iter_values(
+            ticks.iter().map(|(.., number)| *number),
+        )),
+    ];
+    let batch = RecordBatch::try_new(schema, columns).unwrap();
+    register_table(session, name, &[batch]);
+}
+
+/// A session with trades, and quotes before and after them.
+pub(crate) fn market() -> SessionContext {
+    let session = session();
+    let trades = [
+        (1, Some("a"), 10.0),
+        (5, Some("a"), 11.0),
+        (5, Some("b"), 20.0),
+        (9, Some("b"), 21.0),
+        (9, None, 30.0),
+    ];
+    let quotes = [
+        (3, Some("a"), 10.5),
+        (5, Some("a"), 10.9),
+        (6, Some("a"), 11.5),
+        (2, Some("b"), 19.0),
+        (1, None, 0.0),
+    ];
+    ticks(&session, "trades", "price", &trades);
+    ticks(&session, "quotes", "bid", &quotes);
+    session
+}
+
 /// Returns times in nanoseconds as the `time` column of a table.
 pub(crate) fn time_column(times: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampNanosecondArray::from_iter_values(times))

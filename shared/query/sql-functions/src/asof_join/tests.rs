@@ -1,65 +1,8 @@
 //! Tests of `ASOF JOIN` through SQL.
 
-use std::sync::Arc;
-
-use arrow::{
-    array::{ArrayRef, DictionaryArray, Float64Array, RecordBatch},
-    datatypes::{DataType, Field, Int32Type, Schema},
-};
 use datafusion::prelude::SessionContext;
 
-use crate::testing::{error, register_table, session, table, time_column, time_field};
-
-/// 2024-01-01T00:00:00Z, in seconds.
-const START: i64 = 1_704_067_200;
-
-/// A row: the second after [`START`], a symbol, and a number.
-type Tick = (i64, Option<&'static str>, f64);
-
-fn ticks(session: &SessionContext, name: &str, number: &str, ticks: &[Tick]) {
-    let symbol = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let schema = Arc::new(Schema::new(vec![
-        time_field(),
-        Field::new("sym", symbol, true),
-        Field::new(number, DataType::Float64, true),
-    ]));
-    let columns: Vec<ArrayRef> = vec![
-        time_column(ticks.iter().map(|(second, ..)| (START + second) * 1_000_000_000)),
-        Arc::new(
-            ticks
-                .iter()
-                .map(|(_, symbol, _)| *symbol)
-                .collect::<DictionaryArray<Int32Type>>(),
-        ),
-        Arc::new(Float64Array::from_iter_values(
-            ticks.iter().map(|(.., number)| *number),
-        )),
-    ];
-    let batch = RecordBatch::try_new(schema, columns).unwrap();
-    register_table(session, name, &[batch]);
-}
-
-/// A session with trades, and quotes before and after them.
-fn market() -> SessionContext {
-    let session = session();
-    let trades = [
-        (1, Some("a"), 10.0),
-        (5, Some("a"), 11.0),
-        (5, Some("b"), 20.0),
-        (9, Some("b"), 21.0),
-        (9, None, 30.0),
-    ];
-    let quotes = [
-        (3, Some("a"), 10.5),
-        (5, Some("a"), 10.9),
-        (6, Some("a"), 11.5),
-        (2, Some("b"), 19.0),
-        (1, None, 0.0),
-    ];
-    ticks(&session, "trades", "price", &trades);
-    ticks(&session, "quotes", "bid", &quotes);
-    session
-}
+use crate::testing::{error, market, table, ticks};
 
 /// Returns the price of each trade with the bid of its quote.
 async fn bids(session: &SessionContext, join: &str) -> Vec<String> {

@@ -1,6 +1,8 @@
-//! Tests of `LATEST ON` and `SAMPLE BY` through SQL.
+//! Tests of `LATEST ON` and `SAMPLE BY` through SQL, and of the examples of the documentation.
 
-use crate::testing::{error, session, table};
+use std::path::Path;
+
+use crate::testing::{error, market, rows, session, table};
 
 #[tokio::test]
 async fn latest_on_returns_the_latest_row_of_each_partition() {
@@ -127,4 +129,52 @@ async fn other_forms_are_refused() {
     }
     let refusal = error(&session, "SELECT * FROM home SAMPLE BY 1h").await;
     assert!(refusal.contains("lists the time"), "{refusal}");
+}
+
+/// Returns the page about SQL.
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/sql.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn the_statements_of_the_documentation_are_answered() {
+    let session = market();
+    let page = page();
+    let mut statements = vec![String::new()];
+    for line in page.lines() {
+        match line.strip_prefix("    ") {
+            Some(code) => *statements.last_mut().unwrap() += &format!("{code}\n"),
+            None => statements.push(String::new()),
+        }
+    }
+    statements.retain(|statement| !statement.is_empty());
+    assert_eq!(statements.len(), 6);
+    for statement in statements {
+        let rows = rows(&session, &statement).await;
+        assert!(rows.iter().any(|batch| batch.num_rows() > 0), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn the_functions_of_the_documentation_have_the_results_of_their_examples() {
+    let session = market();
+    let page = page();
+    let (_, functions) = page.split_once("## Functions").unwrap();
+    let mut examples = 0;
+    for row in functions.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [_, example, expected] = cells.as_slice() else {
+            panic!("{row}");
+        };
+        let sql = format!(
+            "SELECT {} AS result FROM home LIMIT 1",
+            example.trim_matches('`')
+        );
+        let text = table(&session, &sql).await;
+        let result = text.lines().nth(3).unwrap().trim_matches(['|', ' ']);
+        assert_eq!(result, expected.trim_end_matches(" |"), "{sql}");
+        examples += 1;
+    }
+    assert!(examples > 10, "{examples}");
 }

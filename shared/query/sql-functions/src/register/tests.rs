@@ -30,7 +30,7 @@ const SCALAR: &str = "
     datetrunc('hour',time) extract(hour_from_time) from_unixtime(1) make_date(2024,1,2) now() today()
     to_char(time,'%Y') to_date('2024-01-01') to_local_time(tz(time,'Europe/Paris')) to_timestamp(1)
     to_timestamp_seconds(1) to_timestamp_millis(1) to_timestamp_micros(1) to_timestamp_nanos(1) to_unixtime(time)
-    tz(time) to_time('12:00:00')
+    tz(time) to_time('12:00:00') time_bucket(INTERVAL'1_hour',time)
     arrow_cast(temp,'Utf8') arrow_typeof(temp) get_field(struct(1_as_a),'a') named_struct('a',1) struct(1,2) version()
     array_append([1],2) array_concat([1],[2]) array_distinct([1,1]) array_element([1],1) array_except([1],[2])
     array_has([1],1) array_has_all([1],[1]) array_has_any([1],[1]) array_intersect([1],[1]) array_length([1])
@@ -52,7 +52,7 @@ const AGGREGATE: &str = "
     regr_count(temp,co) regr_intercept(temp,co) regr_r2(temp,co) regr_slope(temp,co) regr_sxx(temp,co)
     regr_sxy(temp,co) regr_syy(temp,co) stddev(temp) stddev_pop(temp) stddev_samp(temp) string_agg(room,',') var(temp)
     var_pop(temp) var_samp(temp) selector_first(temp,time) selector_last(temp,time)
-    selector_min(temp,time) selector_max(temp,time)
+    selector_min(temp,time) selector_max(temp,time) first(temp,time) last(temp,time)
 ";
 
 const WINDOW: &str = "
