@@ -46,7 +46,7 @@ const ANSWERS: &[(&str, &str)] = &[
     (
         "SELECT count(*) AS n, sum(price) AS p, sum(bid) AS b FROM trades \
          ASOF JOIN quotes MATCH_CONDITION (trades.time <= quotes.time) USING (sym)",
-        "n,p,b\n60,1770,1750\n",
+        "n,p,b\n60,1770,1635\n",
     ),
     (
         "SELECT sym, price FROM trades WHERE price < 50 LATEST ON time PARTITION BY sym ORDER BY sym",

@@ -294,7 +294,7 @@ struct Sides<'a> {
 impl Sides<'_> {
     /// Returns the column of a name in both tables.
     fn shared(&self, name: &str) -> Result<(Expr, Expr)> {
-        let column = |schema: &DFSchema| {
+        let column = |schema: &DFSchema| -> Result<Expr> {
             let field = schema.qualified_field_with_unqualified_name(name)?;
             Ok(Expr::Column(Column::from(field)))
         };
