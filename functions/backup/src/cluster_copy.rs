@@ -10,7 +10,8 @@
 //!
 //! Objects are compared with their checksums. Damage is reported, and never replaces an object of an earlier run: damaged
 //! registers are not copied, and objects that never change are copied only if the destination lacks them. Other parts of
-//! such an object may be intact. A later run reads it again, because its copy has another size.
+//! such an object may be intact. A later run reads an object with sections or pages again, because its copy has another
+//! size.
 //!
 //! Only the manifest tells the checksums of sections and pages. So objects that the copied manifest does not reference are
 //! left to a later run, whose manifest does.

@@ -55,13 +55,18 @@ impl CopiedObjects {
                 }
                 // The source has dropped it by now, and the objects that it lists. A later run has a newer manifest.
                 Err(ManifestError::PageGone { .. }) => {}
-                // The check that follows reports the page. Nothing tells which objects it lists.
+                // A page is damaged. Nothing tells which objects it lists.
                 Err(ManifestError::Format(_)) => is_complete = false,
                 Err(error) => return Err(error),
             }
         }
+        let contents = if is_complete {
+            ReferencedContents::default()
+        } else {
+            ReferencedContents::from_register(database, manifest)
+        };
         Ok(Self {
-            contents: ReferencedContents::default(),
+            contents,
             set_aside,
             is_complete,
         })
@@ -73,9 +78,9 @@ impl CopiedObjects {
     }
 
     /// Returns a damaged object with another size than the intact one has, so that a later copy does not take it for a copy
-    /// of that. No reader of sections reads beyond them.
+    /// of that. No reader of sections or pages reads beyond them.
     pub(crate) fn with_other_size(&self, key: &Key, object: Bytes) -> Bytes {
-        if !matches!(key, Key::Parquet(..) | Key::Bundle(..)) {
+        if !matches!(key, Key::Parquet(..) | Key::Bundle(..) | Key::Page(..)) {
             return object;
         }
         let mut longer = Vec::from(object);

@@ -17,7 +17,21 @@ pub struct ReferencedContents {
 }
 
 impl ReferencedContents {
-    /// Reads the references of a manifest.
+    /// Returns the references of the register of a manifest, without those of its pages.
+    pub fn from_register(database: DatabaseId, manifest: &Manifest) -> Self {
+        let mut contents = Self::default();
+        for section in &manifest.sections {
+            let of_object = contents.sections.entry(section.key(database)).or_default();
+            of_object.push(Arc::clone(section));
+        }
+        for page in &manifest.pages {
+            let of_object = contents.pages.entry(page.key(database)).or_default();
+            of_object.push(page.clone());
+        }
+        contents
+    }
+
+    /// Reads the references of a manifest and its pages.
     ///
     /// # Errors
     /// A page is damaged or gone, or the store does not answer.
@@ -26,13 +40,12 @@ impl ReferencedContents {
         database: DatabaseId,
         manifest: &Manifest,
     ) -> Result<Self, ManifestError> {
-        let mut pages: BTreeMap<Key, Vec<PageRef>> = BTreeMap::new();
-        for page in &manifest.pages {
-            let of_object = pages.entry(page.key(database)).or_default();
-            of_object.push(page.clone());
-        }
         let sections = manifests.sections_by_object(database, manifest).await?;
-        Ok(Self { sections, pages })
+        let register = Self::from_register(database, manifest);
+        Ok(Self {
+            sections,
+            ..register
+        })
     }
 
     /// Returns the keys of the objects, with the bytes of them that the manifest references.

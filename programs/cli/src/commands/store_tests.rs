@@ -62,6 +62,9 @@ impl Clock for PastClock {
     }
 }
 
+/// Number of sections in a manifest from which on a flush moves older ones to pages.
+const INLINE_SECTIONS: usize = 16;
+
 /// A test cluster with one database, `db`.
 struct ClusterFixture {
     clock: Arc<PastClock>,
@@ -103,7 +106,11 @@ impl ClusterFixture {
         let margins = ProtocolMargins::SHORT_LOCAL;
         let rules = ProtocolRules::new(margins);
         let catalog = Arc::new(Catalog::new(bucket.clone(), margins, None));
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let settings = ManifestSettings {
+            inline_sections: INLINE_SECTIONS,
+            ..ManifestSettings::default()
+        };
+        let manifests = ManifestStore::new(bucket.clone(), &rules, settings);
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),

@@ -6,10 +6,12 @@ use std::sync::{
 };
 
 use neap_backup::ClusterCopier;
-use neap_bucket::{Bucket, CallHook, CallPhase, FaultyStore, Operation, PutMode, StoreFaults};
+use neap_bucket::{
+    Bucket, CallHook, CallPhase, FaultyStore, KeyClass, Operation, PutMode, StoreFaults,
+};
 use neap_fsck::{Fsck, FsckOptions};
 
-use super::{ClusterFixture, bytes_of, copied_with_stats, keys_of};
+use super::{ClusterFixture, INLINE_SECTIONS, bytes_of, copied_with_stats, keys_of};
 
 /// Damages an intact object, or mends it again.
 async fn flip_bit(cluster: &ClusterFixture, key: &str) {
@@ -87,23 +89,36 @@ async fn an_object_is_copied_with_the_manifest_that_tells_its_checksums() {
     assert_intact(&to).await;
 }
 
+/// Damages an object before it is copied, and mends it after two copies.
+async fn check_reported_until_mended(from: &ClusterFixture, key: &str) {
+    let to = ClusterFixture::in_memory();
+    flip_bit(from, key).await;
+    for _ in 0..2 {
+        let (_, stats) = copied_with_stats(from, &to).await.unwrap();
+        let damaged: Vec<_> = stats.damaged.keys().map(ToString::to_string).collect();
+        assert_eq!(damaged, [key]);
+    }
+    flip_bit(from, key).await;
+    let (_, stats) = copied_with_stats(from, &to).await.unwrap();
+    assert_eq!(stats.damaged.len(), 0);
+    assert_eq!(bytes_of(&to, key).await, bytes_of(from, key).await);
+    assert_intact(&to).await;
+}
+
 #[tokio::test]
 async fn a_damaged_object_is_reported_by_each_copy_until_the_source_is_mended() {
-    let (from, to) = (ClusterFixture::in_memory(), ClusterFixture::in_memory());
+    let from = ClusterFixture::in_memory();
     from.fill().await;
-    let data = keys_of(&from, "data/").await;
-    flip_bit(&from, &data[0]).await;
-    for _ in 0..2 {
-        let (_, stats) = copied_with_stats(&from, &to).await.unwrap();
-        let damaged: Vec<_> = stats.damaged.keys().map(ToString::to_string).collect();
-        assert_eq!(damaged, data[..1]);
+    check_reported_until_mended(&from, &keys_of(&from, "data/").await[0]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_reported_by_each_copy_until_the_source_is_mended() {
+    let from = ClusterFixture::in_memory();
+    for value in 0..=INLINE_SECTIONS {
+        from.write(&format!("cpu,host=a usage={value} {value}")).await;
+        from.flush().await;
     }
-    flip_bit(&from, &data[0]).await;
-    let (_, stats) = copied_with_stats(&from, &to).await.unwrap();
-    assert_eq!(stats.damaged.len(), 0);
-    assert_eq!(
-        bytes_of(&to, &data[0]).await,
-        bytes_of(&from, &data[0]).await
-    );
-    assert_intact(&to).await;
+    let [page] = from.keys(KeyClass::Page).await.try_into().unwrap();
+    check_reported_until_mended(&from, &page).await;
 }
