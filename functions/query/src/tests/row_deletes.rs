@@ -5,6 +5,7 @@ use std::time::Duration;
 use neap_bucket::{Key, ListRequest, Stamp};
 use neap_compact::CompactorEvent;
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
+use neap_schema::DatabaseId;
 
 use super::{QueryTestInstance, instance::DATABASE};
 
@@ -118,6 +119,29 @@ async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_h
     assert_eq!(one.sql("SELECT k, v FROM u").await, "k,v\na,1\n");
     let manifest = one.manifests.read(DATABASE, None).await.unwrap();
     assert_eq!(manifest.value.condemned, []);
+}
+
+#[tokio::test]
+async fn a_delete_is_pending_while_a_copy_in_the_bucket_needs_the_rows() {
+    let one = QueryTestInstance::alone().await;
+    one.write("t,k=a v=1i 0\nt,k=b v=2i 0").await;
+    one.flush().await;
+    let manifest = one.manifests.read(DATABASE, None).await.unwrap();
+    let version = manifest.version;
+    // The copy never appears, so a collector removes the pin after a day.
+    let copy = DatabaseId::new(77);
+    one.manifests.pin(DATABASE, manifest, version, copy).await.unwrap();
+    one.delete_and_log("a").await;
+    one.flush().await;
+    assert_eq!(one.merge().await, 1);
+    for _ in 0..6 {
+        one.collect().await;
+        assert_eq!(one.dispositions().await, "pending");
+    }
+    for _ in 0..12 {
+        one.collect().await;
+    }
+    assert_eq!(one.dispositions().await, "completed");
 }
 
 #[tokio::test]
