@@ -52,10 +52,10 @@ impl GarbageCollection {
     /// section of the bundle is known.
     fn is_done(&self, entry: &CondemnedEntry) -> bool {
         let referenced = &self.referenced;
-        let is_emptied =
+        let has_sections =
             entry.bundle().is_some_and(|bundle| referenced.bundles.contains_key(&bundle));
         let names = || referenced.names_of(entry).into_iter();
-        let is_needed = |name: &ObjectName| !is_emptied && referenced.is_needed(name);
+        let is_needed = |name: &ObjectName| !has_sections && referenced.is_needed(name);
         entry.doomed
             && referenced.doomed_entries.contains(&entry.key())
             && names().all(|name| self.deleted.contains(&name) || is_needed(&name))

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Only an object that a *committed* manifest marks as doomed is deleted, and a doomed object is never referenced
-//! again. So a collector may stop between any two steps, and collectors with different settings do no harm.
+//! again. So a collector may stop between any two steps, and collectors with different settings do no harm. The entry of a
+//! bundle as a whole may be doomed while sections of the bundle are live or can be read. These keep the object.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -35,9 +36,11 @@ pub enum DroppedItem {
 pub struct CondemnedEntry {
     /// The dropped item.
     pub what: DroppedItem,
-    /// The version of the manifest that dropped the item.
+    /// The version of the manifest that dropped the item; for a bundle that has to be emptied, the one that applied the row
+    /// delete.
     pub version: u64,
-    /// Commit time of that version, by the store's clock. The next commit fills it in.
+    /// Commit time of that version, by the store's clock. The next commit fills it in. For a bundle that has to be emptied,
+    /// the time at which a collector found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<StoreTime>,
     /// Whether the time-travel period is over: no version can read the item, and its object may be deleted.
