@@ -36,9 +36,6 @@ use super::{
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};
 
-/// Maximum age of the catalog for a backfill.
-const CATALOG_AGE: Duration = Duration::from_secs(5);
-
 /// Maximum number of complete reads, repeated if a delete, an expiry or a new column intervenes.
 const MAX_ATTEMPTS: usize = 3;
 
@@ -107,7 +104,7 @@ impl CacheBackfill {
     /// # Errors
     /// The catalog cannot be read.
     pub(crate) async fn has_had_caches(&self, database: DatabaseId) -> Result<bool, CompactError> {
-        let catalog = self.catalog.database(database, CATALOG_AGE).await?;
+        let catalog = self.catalog.database(database, self.catalog.max_age()).await?;
         Ok(has_had_caches(&catalog.value))
     }
 
@@ -140,7 +137,7 @@ impl CacheBackfill {
         limits: &JobLimits,
         filled: &mut BackfillReport,
     ) -> Result<(), CompactError> {
-        let mut catalog = self.catalog.database(database, CATALOG_AGE).await?;
+        let mut catalog = self.catalog.database(database, self.catalog.max_age()).await?;
         if !has_had_caches(&catalog.value) {
             return Ok(());
         }

@@ -318,7 +318,7 @@ impl Merger {
         version: u64,
     ) -> Result<VersionedValue<DatabaseCatalog>, MergeError> {
         // A catalog from memory is not sufficient, because the retention period must be current.
-        let catalog = self.catalog.database(database, CATALOG_AGE).await?;
+        let catalog = self.catalog.database(database, self.catalog.max_age()).await?;
         if catalog.version >= version {
             return Ok(catalog);
         }
@@ -361,6 +361,3 @@ impl Merger {
         }
     }
 }
-
-/// Maximum age of the catalog for a merge.
-const CATALOG_AGE: Duration = Duration::from_secs(5);
