@@ -188,6 +188,7 @@ impl PreparedCollection {
         next.condemned.extend(orphans.map(|name| CondemnedEntry {
             what: DroppedItem::Object(*name),
             version: base.version + 1,
+            first_version: None,
             committed: None,
             doomed: false,
         }));

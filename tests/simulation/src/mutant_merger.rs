@@ -198,6 +198,7 @@ impl PendingMergeCommit {
         next.condemned.extend(removed.into_iter().map(|section| CondemnedEntry {
             what: DroppedItem::Section(section),
             version,
+            first_version: None,
             committed: None,
             doomed: false,
         }));

@@ -39,6 +39,9 @@ pub struct CondemnedEntry {
     /// The version of the manifest that dropped the item; for a bundle that has to be emptied, the one that applied the row
     /// delete.
     pub version: u64,
+    /// The first version that dropped a section of the item, if it is a page of sections that several versions dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_version: Option<u64>,
     /// Commit time of that version, by the store's clock. The next commit fills it in. For a bundle that has to be emptied,
     /// the time at which a collector found it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,6 +101,7 @@ impl CondemnedEntry {
         Self {
             what,
             version,
+            first_version: None,
             committed: None,
             doomed: false,
         }

@@ -138,6 +138,7 @@ impl ManifestStore {
             if let Some((page, newest)) = page.zip(newest) {
                 dropped_sections.pages.push(CondemnedEntry {
                     what: DroppedItem::Page(page),
+                    first_version: grave.iter().map(|(entry, _)| entry.version).min(),
                     ..newest.clone()
                 });
             }

@@ -45,6 +45,8 @@ struct DeleteTarget {
 #[derive(Clone, Debug, Deserialize)]
 struct CondemnedState {
     version: u64,
+    #[serde(default)]
+    first_version: Option<u64>,
 }
 
 impl RegisterRead for DeleteProgress {
@@ -85,7 +87,8 @@ impl DeleteProgress {
 
     /// Returns whether an object of the database may exist whose rows only versions before this one read.
     pub(crate) fn keeps_objects_before(&self, version: u64) -> bool {
-        self.condemned.iter().any(|entry| entry.version <= version)
+        let mut dropped = self.condemned.iter().map(|it| it.first_version.unwrap_or(it.version));
+        dropped.any(|first| first <= version)
     }
 }
 

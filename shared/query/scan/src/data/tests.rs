@@ -90,6 +90,7 @@ fn version_of(replaced: &[(&Section, u64)], version: u64) -> VersionedValue<Mani
     let condemned = replaced.iter().map(|(section, version)| CondemnedEntry {
         what: DroppedItem::Section(Arc::new(Section::clone(section))),
         version: *version,
+        first_version: None,
         committed: None,
         doomed: false,
     });

@@ -6,7 +6,10 @@ use neap_bucket::{Operation, VersionedValue};
 use neap_schema::DatabaseId;
 
 use super::fixture::{ManifestFixture, ORPHAN_AGE, mark};
-use crate::{CommitAbandoned, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject};
+use crate::{
+    CommitAbandoned, DroppedItem, Manifest, OBJECT_NAME_AGE, ObjectName, PendingObject,
+    row_delete_progress::delete_progress,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const RESTORED: DatabaseId = DatabaseId::new(2);
@@ -330,6 +333,32 @@ async fn pages_of_dropped_sections_are_doomed_with_their_sections() {
     }
     assert_eq!(fixture.read().await.value.condemned, []);
     assert_eq!(fixture.objects().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_delete_is_not_completed_while_a_page_has_a_section_that_its_merge_dropped() {
+    let fixture = ManifestFixture::new(16);
+    let mut versions = Vec::new();
+    for _ in 0..40 {
+        fixture.flush(&[(1, 0)]).await;
+        let removal = ManifestFixture::removal(&fixture.table(1).await);
+        let removed = fixture.replaced(fixture.read().await, &removal).await;
+        versions.push(removed.version);
+    }
+    let first = versions[0];
+    let current = fixture.read().await;
+    assert!(current.value.condemned.iter().all(|entry| entry.version > first));
+    let progress = async || {
+        let read = delete_progress(&fixture.instance.bucket, fixture.database).await;
+        read.unwrap().value
+    };
+    assert!(progress().await.keeps_objects_before(first));
+    assert!(!progress().await.keeps_objects_before(first - 1));
+    for _ in 0..3 {
+        fixture.stage.sleep(HOUR).await;
+        fixture.collect(HOUR).await;
+    }
+    assert!(!progress().await.keeps_objects_before(u64::MAX));
 }
 
 #[tokio::test(start_paused = true)]

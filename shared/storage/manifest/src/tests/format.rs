@@ -115,7 +115,10 @@ fn version_one() {
                 doomed: true,
                 ..condemned(DroppedItem::Section(Arc::new(dropped)), 3)
             },
-            condemned(DroppedItem::Page(page()), 4),
+            CondemnedEntry {
+                first_version: Some(3),
+                ..condemned(DroppedItem::Page(page()), 4)
+            },
             condemned(
                 DroppedItem::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))),
                 4,
@@ -303,7 +306,8 @@ fn version_one() {
               "rows": 90
             }
           },
-          "version": 4
+          "version": 4,
+          "first_version": 3
         },
         {
           "what": {
