@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, StoreTime, VersionedValue};
+use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, VersionedValue};
 use neap_catalog::{ANY_AGE, Catalog, CatalogError, NODE_RECORD_AGE};
 use neap_manifest::{
     CacheCommit, CacheOutcome, GarbageCollection, Manifest, ManifestStore, OBJECT_NAME_AGE,

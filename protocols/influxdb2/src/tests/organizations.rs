@@ -79,7 +79,7 @@ async fn labels_are_none_and_the_index_is_public() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_of_missing_resources_name_what_to_use_instead() {
-    let bed = TestBed::new().await;
+    let server = TestServer::new().await;
     let organization = format!("/api/v2/orgs/{ORG}");
     for (method, path, beginning) in [
         ("GET", "/api/v2/tasks?limit=10", "Neap has no tasks: use "),
@@ -90,7 +90,7 @@ async fn errors_of_missing_resources_name_what_to_use_instead() {
             "Neap has one organization, ",
         ),
     ] {
-        let (status, answer) = bed.send(method, path, Value::Null).await;
+        let (status, answer) = server.send(method, path, Value::Null).await;
         assert_eq!(
             (status, &answer["code"]),
             (404, &json!("not found")),

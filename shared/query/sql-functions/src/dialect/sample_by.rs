@@ -139,7 +139,7 @@ enum Fill {
     Nothing,
     /// The result of a function of the aggregate.
     Function(&'static str),
-    Value(Expr),
+    Value(Box<Expr>),
 }
 
 /// The bins of a `SAMPLE BY`.
@@ -175,9 +175,9 @@ impl Sample {
             "" | "none" | "null" => Fill::Nothing,
             "prev" => Fill::Function("locf"),
             "linear" => Fill::Function("interpolate"),
-            number if number.parse::<f64>().is_ok() => {
-                Fill::Value(Expr::value(Value::Number(number.to_owned(), false)))
-            }
+            number if number.parse::<f64>().is_ok() => Fill::Value(Box::new(Expr::value(
+                Value::Number(number.to_owned(), false),
+            ))),
             other => {
                 return plan_err!(
                     "FILL has one of NONE, NULL, PREV, LINEAR or a number, not {other}"
@@ -210,7 +210,7 @@ impl Sample {
         match &self.fill {
             Fill::Nothing => aggregate,
             Fill::Function(name) => call(name, vec![aggregate]),
-            Fill::Value(value) => call("coalesce", vec![aggregate, value.clone()]),
+            Fill::Value(value) => call("coalesce", vec![aggregate, value.as_ref().clone()]),
         }
     }
 }
