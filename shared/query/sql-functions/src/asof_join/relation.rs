@@ -137,7 +137,8 @@ impl Conditions {
                     conditions.add_shared(name, &sides)?;
                 }
                 if let Some(time) = time {
-                    conditions.compare_shared(&time, &sides)?;
+                    let (left, right) = sides.shared(&time)?;
+                    conditions.comparison = Some((left, Operator::GtEq, right));
                     conditions.shared.push(time);
                 }
             }
@@ -146,7 +147,8 @@ impl Conditions {
         }
         let is_questdb = unmatched.is_some() && conditions.comparison.is_none();
         if is_questdb {
-            conditions.compare_shared(TIME, &sides)?;
+            let (left, right) = sides.times()?;
+            conditions.comparison = Some((left, Operator::GtEq, right));
         }
         conditions.keeps_unmatched = match unmatched {
             None | Some(Unmatched::Kept) => true,
@@ -212,13 +214,6 @@ impl Conditions {
     fn add_shared(&mut self, name: String, sides: &Sides<'_>) -> Result<()> {
         self.on.push(sides.shared(&name)?);
         self.shared.push(name);
-        Ok(())
-    }
-
-    /// Compares the times that both tables have in a column.
-    fn compare_shared(&mut self, name: &str, sides: &Sides<'_>) -> Result<()> {
-        let (left, right) = sides.shared(name)?;
-        self.comparison = Some((left, Operator::GtEq, right));
         Ok(())
     }
 
@@ -297,6 +292,18 @@ impl Sides<'_> {
         let column = |schema: &DFSchema| -> Result<Expr> {
             let field = schema.qualified_field_with_unqualified_name(name)?;
             Ok(Expr::Column(Column::from(field)))
+        };
+        self.coerced(column(self.left)?, column(self.right)?)
+    }
+
+    /// Returns the times of both tables. Those of joined tables are the times of the first one.
+    fn times(&self) -> Result<(Expr, Expr)> {
+        let column = |schema: &DFSchema| -> Result<Expr> {
+            let mut fields = schema.iter();
+            match fields.find(|(_, field)| field.name() == TIME) {
+                Some(field) => Ok(Expr::Column(Column::from(field))),
+                None => plan_err!("a table of the ASOF JOIN has no column {TIME}"),
+            }
         };
         self.coerced(column(self.left)?, column(self.right)?)
     }

@@ -110,9 +110,12 @@ pub(crate) fn with_match_conditions(tokens: &[TokenWithSpan]) -> Result<Vec<Toke
 /// Returns the kind of an `ASOF JOIN` that begins at a position, and the number of its words.
 fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Option<(Unmatched, usize)> {
     let before = at.checked_sub(1).and_then(|before| tokens.get(before))?;
-    // It is the name of a table there.
-    let is_name = matches!(before.token, Token::Comma | Token::Period)
-        || matches!(keyword(Some(before)), Keyword::FROM | Keyword::JOIN);
+    // It is the name or the alias of a table there.
+    let is_name = matches!(before.token, Token::Comma | Token::Period | Token::LParen)
+        || matches!(
+            keyword(Some(before)),
+            Keyword::FROM | Keyword::JOIN | Keyword::AS
+        );
     if is_name {
         return None;
     }
@@ -171,7 +174,14 @@ impl Writer {
     }
 
     fn write(&mut self, token: &TokenWithSpan) -> Result<()> {
-        let next = match (keyword(Some(token)), self.join()) {
+        let follows_period = self.written.last().is_some_and(|last| last.token == Token::Period);
+        let word = if follows_period {
+            // A part of a name.
+            Keyword::NoKeyword
+        } else {
+            keyword(Some(token))
+        };
+        let next = match (word, self.join()) {
             (Keyword::MATCH_CONDITION, ReadJoin::Table(unmatched)) => {
                 if unmatched == Unmatched::LeftOut {
                     return plan_err!("an ASOF INNER JOIN has all its conditions after ON");

@@ -171,6 +171,62 @@ async fn words_of_the_join_remain_names() {
     | 1.0       | 10.0  |
     +-----------+-------+
     ");
+    for from in [
+        "trades AS asof JOIN quotes AS q ON asof.time = q.time AND asof.sym = q.sym",
+        "(asof JOIN trades ON asof.sym = trades.sym)",
+        "trades JOIN asof ON asof.sym = trades.sym",
+    ] {
+        let sql = format!("SELECT count(*) > 0 AS has_rows FROM {from}");
+        let text = table(&session, &sql).await;
+        assert!(text.contains("true"), "{from}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn names_may_have_parts_that_are_words_of_clauses() {
+    let session = market();
+    ticks(
+        &session,
+        "public.using",
+        "window",
+        &[(4, Some("a"), 1.0), (4, Some("b"), 2.0)],
+    );
+    let sql = "SELECT t.price, u.window FROM trades AS t ASOF JOIN public.using AS u ON t.sym = u.sym AND u.window > 0 \
+               TOLERANCE 2s ORDER BY price";
+    let refusal = error(&session, sql).await;
+    assert!(
+        refusal.contains("the conditions of an ASOF JOIN are"),
+        "{refusal}"
+    );
+    let sql = "SELECT t.price, u.window FROM trades AS t ASOF JOIN public.using AS u ON t.sym = u.sym AND t.time >= u.time \
+               TOLERANCE 2s ORDER BY price";
+    insta::assert_snapshot!(table(&session, sql).await, @r"
+    +-------+--------+
+    | price | window |
+    +-------+--------+
+    | 11.0  | 1.0    |
+    | 20.0  | 2.0    |
+    +-------+--------+
+    ");
+}
+
+#[tokio::test]
+async fn times_of_joined_tables_are_those_of_the_first_one() {
+    let session = market();
+    let join = "ASOF JOIN quotes AS p ON (sym) ASOF JOIN quotes AS q ON (sym)";
+    let sql =
+        format!("SELECT t.price, p.bid, q.bid AS same FROM trades AS t {join} ORDER BY price");
+    insta::assert_snapshot!(table(&session, &sql).await, @r"
+    +-------+------+------+
+    | price | bid  | same |
+    +-------+------+------+
+    | 10.0  |      |      |
+    | 11.0  | 10.9 | 10.9 |
+    | 20.0  | 19.0 | 19.0 |
+    | 21.0  | 19.0 | 19.0 |
+    | 30.0  |      |      |
+    +-------+------+------+
+    ");
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ pub(super) fn rewrite(select: &mut Select) -> Result<()> {
         return Ok(());
     };
     let modifiers = modifiers.clone();
-    let Some(sample) = Sample::from_call(function)? else {
+    let Some(sample) = Sample::from_call(function, time_column(&select.projection))? else {
         return Ok(());
     };
     let mut groups = vec![sample.bin.clone()];
@@ -150,8 +150,8 @@ struct Sample {
 }
 
 impl Sample {
-    /// Returns `None` for another function.
-    fn from_call(function: &Function) -> Result<Option<Self>> {
+    /// Returns `None` for another function. `column` has the times of rows.
+    fn from_call(function: &Function, column: Expr) -> Result<Option<Self>> {
         let FunctionArguments::List(list) = &function.args else {
             return Ok(None);
         };
@@ -185,7 +185,6 @@ impl Sample {
             }
         };
         let has_gaps = matches!(fill.as_str(), "" | "none");
-        let column = Expr::Identifier(Ident::new(TIME));
         let (function, time) = match (zone.as_str(), has_gaps) {
             ("", true) => ("date_bin", column),
             ("", false) => ("date_bin_gapfill", column),
@@ -215,13 +214,26 @@ impl Sample {
     }
 }
 
+/// Returns the column of times as the select list names it: those of joined tables have the name of their table.
+fn time_column(projection: &[SelectItem]) -> Expr {
+    let mut listed = projection.iter().filter_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    });
+    let time = listed.find(|expr| is_time(expr)).cloned();
+    time.unwrap_or_else(|| Expr::Identifier(Ident::new(TIME)))
+}
+
 fn is_time(expr: &Expr) -> bool {
     let column = match expr {
         Expr::Identifier(column) => Some(column),
         Expr::CompoundIdentifier(parts) => parts.last(),
         _ => None,
     };
-    column.is_some_and(|column| column.value.eq_ignore_ascii_case(TIME))
+    column.is_some_and(|column| match column.quote_style {
+        Some(_) => column.value == TIME,
+        None => column.value.eq_ignore_ascii_case(TIME),
+    })
 }
 
 fn function_name(function: &Function) -> Option<&str> {

@@ -59,6 +59,20 @@ async fn sample_by_groups_by_bins_and_keys() {
 }
 
 #[tokio::test]
+async fn bins_of_joined_rows_are_those_of_the_listed_time() {
+    let sql = "SELECT t.time, count(q.bid) AS n, avg(t.price) AS price FROM trades AS t ASOF JOIN quotes AS q ON (sym) \
+               SAMPLE BY 5s ORDER BY time";
+    insta::assert_snapshot!(table(&market(), sql).await, @r"
+    +---------------------+---+-------+
+    | time                | n | price |
+    +---------------------+---+-------+
+    | 2024-01-01T00:00:00 | 0 | 10.0  |
+    | 2024-01-01T00:00:05 | 3 | 20.5  |
+    +---------------------+---+-------+
+    ");
+}
+
+#[tokio::test]
 async fn bins_without_rows_are_filled() {
     let session = session();
     for (fill, expected) in [
