@@ -10,7 +10,11 @@ use datafusion::{
     datasource::source_as_provider,
     execution::{SessionState, context::SQLOptions},
     logical_expr::{DmlStatement, Expr, LogicalPlan, Statement, WriteOp},
-    sql::sqlparser::{keywords::Keyword, tokenizer::Token},
+    sql::sqlparser::{
+        dialect::PostgreSqlDialect,
+        keywords::Keyword,
+        tokenizer::{Token, Tokenizer},
+    },
 };
 
 use neap_tables::{CacheTable, QueryContext};
@@ -131,7 +135,9 @@ pub(crate) async fn plan_extended(
     sql: &str,
     parameters: Parameters,
 ) -> Result<PlannedStatement> {
-    let (_, tokens) = tokenize(sql).unwrap_or_default();
+    // Other dialects have other strings and names, which could hide operators. Text that can't be tokenized is rejected by the
+    // parser of the extension, which gives the reason.
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     let rewritten = extension.rewrite(sql)?;
