@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use pgwire::{
     api::{
@@ -13,16 +13,28 @@ use pgwire::{
     messages::data::{FieldDescription, RowDescription},
 };
 
-use crate::sql_error::SqlError;
+use crate::sql_error::{SqlError, SqlState};
 
 /// The code of binary values.
 const BINARY: i16 = 1;
 
+/// Maximum number of digits of decimals in lists.
+const MAX_LISTED_DIGITS: u8 = 28;
+
+/// Maximum number of columns of an answer, which messages have as a number of 16 bits.
+const MAX_COLUMNS: usize = 32_767;
+
 /// Returns the columns of an answer. `formats` has a code for each column, one for all, or none for text.
 ///
 /// # Errors
-/// PostgreSQL has no type for a column, or the number of formats is another one.
+/// PostgreSQL has no type for a column, there are too many, or the number of formats is another one.
 pub(crate) fn columns(schema: &Schema, formats: &[i16]) -> Result<Arc<Vec<FieldInfo>>, SqlError> {
+    let count = schema.fields().len();
+    if count > MAX_COLUMNS {
+        let message = format!("the answer has {count} columns, more than {MAX_COLUMNS}");
+        return Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message));
+    }
+    schema.fields().iter().try_for_each(|field| check_list(field.data_type()))?;
     let format = match formats {
         [] => Format::UnifiedText,
         [BINARY] => Format::UnifiedBinary,
@@ -43,6 +55,24 @@ pub(crate) fn columns(schema: &Schema, formats: &[i16]) -> Result<Arc<Vec<FieldI
         field.with_type_size(size)
     });
     Ok(Arc::new(fields.collect()))
+}
+
+/// Refuses lists of decimals with more digits than their encoder takes: it panics.
+fn check_list(data_type: &DataType) -> Result<(), SqlError> {
+    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) =
+        data_type
+    else {
+        return Ok(());
+    };
+    match item.data_type() {
+        DataType::Decimal128(precision, scale)
+            if *precision > MAX_LISTED_DIGITS || u8::try_from(*scale).is_err() =>
+        {
+            let message = format!("lists of decimals have at most {MAX_LISTED_DIGITS} digits");
+            Err(SqlError::unsupported(message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the description of columns for clients.
@@ -69,6 +99,7 @@ fn type_size(data_type: &Type) -> i16 {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Field;
     use neap_schema::ColumnType;
 
     use super::*;
@@ -93,6 +124,31 @@ mod tests {
             (Type::NUMERIC, -1),
         ];
         assert_eq!(types, expected);
+    }
+
+    #[test]
+    fn the_number_of_columns_is_limited() {
+        let schema = |count: usize| -> Schema {
+            let fields =
+                (0..count).map(|number| ColumnType::Float.arrow_field(&number.to_string()));
+            Schema::new(fields.collect::<Vec<_>>())
+        };
+        assert!(columns(&schema(MAX_COLUMNS), &[]).is_ok());
+        let error = columns(&schema(MAX_COLUMNS + 1), &[]).unwrap_err();
+        assert_eq!(error.state, SqlState::TOO_MANY_COLUMNS);
+    }
+
+    #[test]
+    fn lists_of_long_decimals_are_refused() {
+        let columns_of = |item: DataType| {
+            let list = DataType::new_list(item, true);
+            columns(&Schema::new(vec![Field::new("l", list, true)]), &[])
+        };
+        assert!(columns_of(DataType::Decimal128(28, 28)).is_ok());
+        for item in [DataType::Decimal128(29, 0), DataType::Decimal128(10, -2)] {
+            let error = columns_of(item.clone()).unwrap_err();
+            assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{item}");
+        }
     }
 
     #[test]

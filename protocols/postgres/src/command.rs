@@ -15,6 +15,11 @@ use crate::{
 /// Words after `SHOW` that the engine understands.
 const ENGINE_SHOWS: [&str; 5] = ["TABLES", "COLUMNS", "FUNCTIONS", "DATABASES", "CREATE"];
 
+/// Words with which queries begin.
+const QUERY_WORDS: [&str; 7] = [
+    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "EXPLAIN",
+];
+
 /// A statement.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
@@ -235,7 +240,7 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         ));
     }
     cursor.eat_all(&["WITHOUT", "HOLD"]);
-    if !cursor.eat("FOR") || cursor.is_at_end() {
+    if !cursor.eat("FOR") || !begins_query(&cursor) {
         return Err(malformed("DECLARE"));
     }
     Ok(Command::Declare {
@@ -303,6 +308,15 @@ fn name_list(cursor: &mut TokenCursor<'_>) -> Result<Vec<String>, SqlError> {
     }
 }
 
+/// Whether the next tokens are those of a query, and not those of a statement that changes something.
+fn begins_query(cursor: &TokenCursor<'_>) -> bool {
+    match cursor.word() {
+        Some(word) => QUERY_WORDS.contains(&word.as_str()),
+        // `(SELECT ...)`
+        None => !cursor.is_at_end(),
+    }
+}
+
 fn write_target(cursor: &mut TokenCursor<'_>) -> Result<WriteTarget, SqlError> {
     Ok(WriteTarget {
         table: table_name(cursor)?,
@@ -312,7 +326,7 @@ fn write_target(cursor: &mut TokenCursor<'_>) -> Result<WriteTarget, SqlError> {
 
 fn insert(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     let target = write_target(&mut cursor)?;
-    if cursor.is_at_end() {
+    if !begins_query(&cursor) {
         return Err(malformed("INSERT"));
     }
     Ok(Command::Insert {
@@ -324,7 +338,7 @@ fn insert(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
 fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     let (query, target) = if cursor.eat_token(&Token::LParen) {
         let query = cursor;
-        if !cursor.skip_parentheses() {
+        if !begins_query(&query) || !cursor.skip_parentheses() {
             return Err(malformed("COPY"));
         }
         let closed = query.text_until(&cursor);
@@ -471,5 +485,18 @@ mod tests {
         assert!(target.columns.is_empty());
         assert_eq!(source, "(SELECT 1)");
         assert_eq!(shown("COPY t TO 'm.csv'"), "Change(\"COPY\")");
+    }
+
+    #[test]
+    fn statements_that_change_something_are_no_sources_of_rows() {
+        for text in [
+            "COPY (DELETE FROM t) TO STDOUT",
+            "INSERT INTO t DELETE FROM u",
+            "INSERT INTO t (v) ALTER TABLE t RENAME TO u",
+            "DECLARE c CURSOR FOR DROP MATERIALIZED VIEW v",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.state.0, "42601", "{text}");
+        }
     }
 }

@@ -128,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             }
         };
         match handled {
-            Ok(()) => Ok(()),
+            // A client may send any number of messages before it asks for the answers.
+            Ok(()) => self.wire.flush_if_large().await,
             Err(Failure::Close(reason)) => Err(reason),
             Err(Failure::Statement(error)) => self.report(&error, is_extended).await,
         }
@@ -175,6 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         for statement in &statements {
             let executed = self.simple_statement(statement).await;
             executed.map_err(|failure| located(failure, statement))?;
+            self.wire.flush_if_large().await?;
         }
         self.send_ready().await
     }

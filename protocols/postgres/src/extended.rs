@@ -28,8 +28,11 @@ use crate::{
     statement::StatementText,
 };
 
-/// Maximum bytes of the prepared statements of a connection.
-const MAX_STATEMENT_BYTES: usize = 1 << 20;
+/// Maximum bytes of the prepared statements of a connection, besides the unnamed one: a driver keeps some hundreds.
+const MAX_STATEMENT_BYTES: usize = 4 << 20;
+
+/// Maximum bytes of the name of a portal or cursor.
+const MAX_PORTAL_NAME_BYTES: usize = 1 << 10;
 
 /// Maximum number of portals and cursors of a connection.
 pub(crate) const MAX_PORTALS: usize = 64;
@@ -58,10 +61,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 Err(error) => return Err(located(error.into(), &statement)),
             },
         };
-        let others = self.statements.values().flatten();
-        let held: usize = others.map(|other| other.statement.size_bytes()).sum();
-        let size = prepared.as_ref().map_or(0, |prepared| prepared.statement.size_bytes());
-        if !name.is_empty() && held + size > MAX_STATEMENT_BYTES {
+        let named = self.statements.iter().filter(|(other, _)| !other.is_empty());
+        let held: usize =
+            named.map(|(other, prepared)| size_bytes(other, prepared.as_deref())).sum();
+        if !name.is_empty() && held + size_bytes(&name, prepared.as_deref()) > MAX_STATEMENT_BYTES {
             let message = "the prepared statements of the connection are too large";
             return Err(SqlError::new(SqlState::OUT_OF_MEMORY, message).into());
         }
@@ -78,8 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let command = Command::parse(statement)?;
         self.begin_statement(&command).await?;
         let mut prepared = PreparedStatement {
-            inferred: vec![None; statement.placeholders()],
-            statement: statement.clone(),
+            inferred: vec![None; statement.placeholders()?],
+            statement: statement.without_tokens(),
             command,
             declared,
             schema: None,
@@ -97,8 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             Command::Insert { target, source } => {
                 let columns = self.written_columns(target).await?;
                 let sources = StatementText::split(source)?;
-                let types = sources.first().map(|source| placeholder_types(source, &columns));
-                prepared.inferred = types.unwrap_or_default();
+                if let Some(source) = sources.first() {
+                    prepared.inferred = placeholder_types(source, &columns)?;
+                }
             }
             Command::Query { .. } | Command::Change(_) => {
                 let of_tools = matches!(prepared.command, Command::Query { of_tools: true });
@@ -144,8 +148,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(self.wire.put(&PgWireBackendMessage::BindComplete(complete))?)
     }
 
-    /// Refuses a portal whose name is in use, or if there are too many.
+    /// Refuses a portal whose name is too long or in use, or if there are too many.
     pub(crate) fn check_new_portal(&self, name: &str) -> Result<(), SqlError> {
+        if name.len() > MAX_PORTAL_NAME_BYTES {
+            let message = format!(
+                "the name of the cursor has {} bytes, more than {MAX_PORTAL_NAME_BYTES}",
+                name.len()
+            );
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message));
+        }
         if !name.is_empty() && self.portals.contains_key(name) {
             let message = format!("cursor \"{name}\" already exists");
             return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, message));
@@ -219,6 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
         match &prepared.command {
             Command::Query { of_tools } => {
+                self.begin_statement(&prepared.command).await?;
                 let text = &prepared.statement.text;
                 let query = self.client_query(text, *of_tools, Parameters::default())?;
                 let described = self.context.queries.describe_as(query).await?;
@@ -304,6 +316,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
 
     async fn run_portal(&mut self, portal: &mut Portal, max_rows: usize) -> Result<(), Failure> {
         let prepared = portal.prepared.clone();
+        if matches!(portal.state, PortalState::Open(_)) {
+            // The transaction may have failed since, and the token may have ended.
+            self.begin_statement(&Command::Query { of_tools: false }).await?;
+        }
         if let Some(prepared) = &prepared {
             self.start_portal(portal, prepared).await?;
         }
@@ -351,4 +367,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let complete = CloseComplete::new();
         Ok(self.wire.put(&PgWireBackendMessage::CloseComplete(complete))?)
     }
+}
+
+/// Returns the bytes that a prepared statement needs in memory, about.
+fn size_bytes(name: &str, prepared: Option<&PreparedStatement>) -> usize {
+    let content = prepared.map_or(0, PreparedStatement::content_bytes);
+    name.len() + size_of::<PreparedStatement>() + content
 }

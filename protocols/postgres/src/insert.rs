@@ -3,17 +3,20 @@
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::{row_store::WrittenColumns, statement::StatementText};
+use crate::{row_store::WrittenColumns, sql_error::SqlError, statement::StatementText};
 
 /// Returns the types of the placeholders that stand alone in a row of `VALUES`. Those of others are unknown.
+///
+/// # Errors
+/// The number of a placeholder is too large.
 pub(crate) fn placeholder_types(
     source: &StatementText,
     columns: &WrittenColumns,
-) -> Vec<Option<DataType>> {
-    let mut types = vec![None; source.placeholders()];
+) -> Result<Vec<Option<DataType>>, SqlError> {
+    let mut types = vec![None; source.placeholders()?];
     let mut cursor = source.cursor();
     if !cursor.eat("VALUES") {
-        return types;
+        return Ok(types);
     }
     let (mut depth, mut column) = (0_usize, 0_usize);
     while let Some(token) = cursor.next() {
@@ -38,7 +41,7 @@ pub(crate) fn placeholder_types(
             _ => {}
         }
     }
-    types
+    Ok(types)
 }
 
 #[cfg(test)]
@@ -65,7 +68,7 @@ mod tests {
         let (time, float) = (ColumnType::Time.data_type(), ColumnType::Float.data_type());
         assert_eq!(
             placeholder_types(source, &columns),
-            [Some(time.clone()), Some(float), None, Some(time)]
+            Ok(vec![Some(time.clone()), Some(float), None, Some(time)])
         );
     }
 }

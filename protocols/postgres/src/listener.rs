@@ -159,14 +159,16 @@ async fn serve_connection(
     tls: Option<TlsAcceptorSource>,
     context: &ConnectionContext,
 ) -> CloseReason {
+    let timeout = context.settings.startup_timeout;
+    let deadline = context.world.clock.monotonic().saturating_add(timeout);
     let negotiated = negotiate(stream, tls, context);
-    let negotiated = context.world.timeout(context.settings.startup_timeout, negotiated).await;
+    let negotiated = context.world.timeout(timeout, negotiated).await;
     match negotiated.unwrap_or(Err(CloseReason::SlowStartup)) {
         Ok(Negotiated::Plain(wire, message)) => {
-            serve_session(*wire, message, peer, false, context).await
+            serve_session(*wire, message, peer, (false, deadline), context).await
         }
         Ok(Negotiated::Encrypted(wire, message)) => {
-            serve_session(*wire, message, peer, true, context).await
+            serve_session(*wire, message, peer, (true, deadline), context).await
         }
         Err(reason) => reason,
     }
@@ -227,15 +229,17 @@ async fn accept_tls(
     Ok(Negotiated::Encrypted(Box::new(wire), message))
 }
 
+/// Serves a connection after the negotiation, whose startup must be complete at the deadline, by the monotonic clock.
 async fn serve_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     mut wire: Wire<S>,
     message: StartupMessage,
     peer: SocketAddr,
-    is_encrypted: bool,
+    (is_encrypted, deadline): (bool, Duration),
     context: &ConnectionContext,
 ) -> CloseReason {
+    let remaining = deadline.saturating_sub(context.world.clock.monotonic());
     let begun = startup::begin(&mut wire, message, peer.ip(), is_encrypted, context);
-    let begun = context.world.timeout(context.settings.startup_timeout, begun).await;
+    let begun = context.world.timeout(remaining, begun).await;
     let reason = match begun.unwrap_or(Err(CloseReason::SlowStartup)) {
         Ok(started) => connection::serve(&mut wire, started, context).await,
         Err(reason) => reason,

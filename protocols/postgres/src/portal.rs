@@ -12,6 +12,9 @@ use crate::{
     statement::StatementText,
 };
 
+/// About the bytes of a column of an answer.
+const COLUMN_BYTES: usize = 200;
+
 /// A statement that a client has prepared.
 #[derive(Debug)]
 pub(crate) struct PreparedStatement {
@@ -26,6 +29,15 @@ pub(crate) struct PreparedStatement {
 }
 
 impl PreparedStatement {
+    /// Returns the bytes that the parts of the statement need in memory, about. The command has parts of the text.
+    pub(crate) fn content_bytes(&self) -> usize {
+        let columns = self.schema.as_ref().map_or(0, |schema| schema.fields().len());
+        self.statement.text.len() * 2
+            + self.declared.len() * size_of::<u32>()
+            + self.inferred.len() * size_of::<Option<DataType>>()
+            + columns * COLUMN_BYTES
+    }
+
     /// Refuses rows of other types than those that were described, because the client decodes them by that description.
     pub(crate) fn check_rows(&self, rows: &OpenRows) -> Result<(), SqlError> {
         let Some(schema) = &self.schema else {

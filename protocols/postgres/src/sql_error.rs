@@ -37,6 +37,7 @@ impl SqlState {
     pub(crate) const UNDEFINED_COLUMN: Self = Self("42703");
     pub(crate) const UNDEFINED_OBJECT: Self = Self("42704");
     pub(crate) const UNDEFINED_TABLE: Self = Self("42P01");
+    pub(crate) const UNDEFINED_PARAMETER: Self = Self("42P02");
     pub(crate) const DUPLICATE_CURSOR: Self = Self("42P03");
     pub(crate) const DUPLICATE_DATABASE: Self = Self("42P04");
     pub(crate) const DUPLICATE_STATEMENT: Self = Self("42P05");
@@ -44,6 +45,7 @@ impl SqlState {
     pub(crate) const OUT_OF_MEMORY: Self = Self("53200");
     pub(crate) const TOO_MANY_CONNECTIONS: Self = Self("53300");
     pub(crate) const LIMIT_EXCEEDED: Self = Self("54000");
+    pub(crate) const TOO_MANY_COLUMNS: Self = Self("54011");
     pub(crate) const OBJECT_IN_USE: Self = Self("55006");
     pub(crate) const QUERY_CANCELED: Self = Self("57014");
     pub(crate) const ADMIN_SHUTDOWN: Self = Self("57P01");

@@ -138,10 +138,13 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
         error,
     })?;
     let (caller, credential) = authenticate(wire, &user, peer, is_encrypted, context).await?;
-    check_database(context, &caller, &database).await.map_err(|error| Refusal {
-        reason: CloseReason::Database,
-        error,
-    })?;
+    if let Err(error) = check_database(context, &caller, &database).await {
+        context.credentials.sign_out(&caller).await;
+        return Err(Refusal {
+            reason: CloseReason::Database,
+            error,
+        });
+    }
     Ok(Session::new(
         user, database, peer, caller, credential, variables,
     ))

@@ -5,7 +5,13 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
-use crate::sql_error::SqlError;
+use crate::sql_error::{SqlError, SqlState};
+
+/// Maximum bytes of the statements of a message, as over HTTP. Their tokens need many times as much memory.
+const MAX_TEXT_BYTES: usize = 4 << 20;
+
+/// Maximum number of a placeholder: a message has a value for each number up to the largest one.
+const MAX_PLACEHOLDERS: usize = 65_535;
 
 /// A token and its place in the text, in bytes.
 #[derive(Clone, Debug)]
@@ -29,8 +35,16 @@ impl StatementText {
     /// Splits a text at its semicolons. Statements without tokens are left out.
     ///
     /// # Errors
-    /// The text has an unterminated string, name or comment.
+    /// The text is too long, or has an unterminated string, name or comment.
     pub(crate) fn split(sql: &str) -> Result<Vec<Self>, SqlError> {
+        if sql.len() > MAX_TEXT_BYTES {
+            let message = format!(
+                "the text has {} bytes, more than {MAX_TEXT_BYTES}",
+                sql.len()
+            );
+            let hint = "COPY ... FROM STDIN writes any number of rows.";
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint));
+        }
         let tokenized = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
         let tokens = tokenized.map_err(|error| SqlError::from(error).in_statement(sql, 0))?;
         let mut statements = Vec::new();
@@ -79,17 +93,33 @@ impl StatementText {
     }
 
     /// Returns the largest number of a placeholder such as `$2`; 0 without placeholders.
-    pub(crate) fn placeholders(&self) -> usize {
-        let numbers = self.tokens.iter().filter_map(|placed| match &placed.token {
-            Token::Placeholder(name) => name.strip_prefix('$')?.parse().ok(),
-            _ => None,
-        });
-        numbers.max().unwrap_or(0)
+    ///
+    /// # Errors
+    /// No message could have that many values.
+    pub(crate) fn placeholders(&self) -> Result<usize, SqlError> {
+        let mut largest = 0_usize;
+        for placed in &self.tokens {
+            let Token::Placeholder(name) = &placed.token else {
+                continue;
+            };
+            let number = name.strip_prefix('$').and_then(|digits| digits.parse().ok());
+            largest = largest.max(number.unwrap_or(0));
+            if largest > MAX_PLACEHOLDERS {
+                let message =
+                    format!("there is no parameter {name}: the last one is ${MAX_PLACEHOLDERS}");
+                return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, message));
+            }
+        }
+        Ok(largest)
     }
 
-    /// Returns the bytes that the statement needs in memory, about.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.text.len() * 2 + self.tokens.len() * size_of::<PlacedToken>()
+    /// Returns the statement without its tokens, which need many times the memory of the text.
+    pub(crate) fn without_tokens(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            before: self.before,
+            tokens: Vec::new(),
+        }
     }
 }
 
@@ -285,7 +315,19 @@ mod tests {
         assert_eq!(cursor.rest(), "SELECT  'x'");
         assert_eq!(
             StatementText::split("SELECT $2, $10, '$11'").unwrap()[0].placeholders(),
-            10
+            Ok(10)
         );
+    }
+
+    #[test]
+    fn long_texts_and_large_numbers_of_placeholders_are_refused() {
+        let long = format!("SELECT '{}'", "x".repeat(MAX_TEXT_BYTES));
+        let error = StatementText::split(&long).unwrap_err();
+        assert_eq!(error.state, SqlState::LIMIT_EXCEEDED);
+        for number in ["65536", "18446744073709551615"] {
+            let sql = format!("SELECT $1, ${number}");
+            let error = StatementText::split(&sql).unwrap()[0].placeholders().unwrap_err();
+            assert_eq!(error.state, SqlState::UNDEFINED_PARAMETER, "{number}");
+        }
     }
 }

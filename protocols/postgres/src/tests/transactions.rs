@@ -108,3 +108,16 @@ async fn a_cursor_is_read_in_parts_and_ends_with_its_transaction() {
     let error = client.simple_query("FETCH c").await.unwrap_err();
     assert_eq!(state(&error), "34000");
 }
+
+#[tokio::test]
+async fn an_open_portal_is_not_read_in_a_failed_transaction() {
+    let bed = ListenerTestBed::new().await;
+    let mut client = bed.connect().await;
+    let transaction = client.transaction().await.unwrap();
+    let statement = transaction.prepare("SELECT n FROM cpu ORDER BY n").await.unwrap();
+    let portal = transaction.bind(&statement, &[]).await.unwrap();
+    assert_eq!(transaction.query_portal(&portal, 1).await.unwrap().len(), 1);
+    transaction.batch_execute("SELECT missing FROM cpu").await.unwrap_err();
+    let error = transaction.query_portal(&portal, 1).await.unwrap_err();
+    assert_eq!(state(&error), "25P02");
+}

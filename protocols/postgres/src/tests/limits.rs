@@ -1,0 +1,95 @@
+//! The memory that one client can take.
+
+use neap_bucket::World;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::test_bed::{ListenerTestBed, PATIENCE, state, texts};
+
+/// A client that sends messages as bytes.
+struct RawClient(TcpStream);
+
+impl RawClient {
+    async fn connect(bed: &ListenerTestBed) -> Self {
+        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        let startup = b"\0\x03\0\0user\0ann\0database\0home\0\0";
+        stream.write_all(&with_length(startup)).await.unwrap();
+        Self(stream)
+    }
+
+    async fn send(&mut self, message_type: u8, body: &[u8]) {
+        self.0.write_all(&[message_type]).await.unwrap();
+        self.0.write_all(&with_length(body)).await.unwrap();
+    }
+
+    /// Returns at least this number of bytes of answers; fewer if the connection ends before.
+    async fn receive(&mut self, length: usize) -> Vec<u8> {
+        let mut answer = Vec::new();
+        let received = async {
+            while answer.len() < length && self.0.read_buf(&mut answer).await.unwrap() > 0 {}
+        };
+        World::system().timeout(PATIENCE, received).await.expect("the server answers");
+        answer
+    }
+}
+
+fn with_length(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&length.to_be_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn answers_to_pipelined_messages_are_sent_before_the_client_asks_for_them() {
+    let bed = ListenerTestBed::new().await;
+    let mut client = RawClient::connect(&bed).await;
+    client.send(b'P', b"s\0SELECT * FROM cpu WHERE n > $1\0\0\0").await;
+    for _ in 0..2_000 {
+        client.send(b'D', b"Ss\0").await;
+    }
+    client.receive(64 << 10).await;
+}
+
+#[tokio::test]
+async fn empty_statements_with_long_names_are_bounded() {
+    let bed = ListenerTestBed::new().await;
+    let mut client = RawClient::connect(&bed).await;
+    for letter in b"abcde" {
+        let mut body = vec![*letter; 1 << 20];
+        body.extend(b"\0\0\0\0");
+        client.send(b'P', &body).await;
+    }
+    client.send(b'S', b"").await;
+    client.send(b'X', b"").await;
+    let answer = client.receive(usize::MAX).await;
+    assert!(answer.windows(5).any(|part| part == b"53200"));
+}
+
+#[tokio::test]
+async fn a_large_number_of_a_placeholder_takes_no_memory() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    for sql in [
+        "SELECT $4294967295::BIGINT",
+        "INSERT INTO cpu (n) VALUES ($18446744073709551615)",
+    ] {
+        let error = client.prepare(sql).await.unwrap_err();
+        assert_eq!(state(&error), "42P02", "{sql}");
+    }
+    assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+}
+
+#[tokio::test]
+async fn statements_of_tools_are_as_long_as_others() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    // The dialect that other statements are planned in has a string between the dollars.
+    let conditions = " AND n = 1".repeat(600);
+    let sql = format!(
+        "SELECT pg_is_in_recovery() AS €$$ FROM cpu WHERE n = 1{conditions} AND host <> '$$'"
+    );
+    let error = client.simple_query(&sql).await.unwrap_err();
+    let message = error.as_db_error().unwrap().message();
+    assert!(message.contains("AND operators"), "{message}");
+}
