@@ -19,6 +19,8 @@ pub(crate) enum CloseReason {
     Database,
     /// The client sent nothing for a long time.
     Idle,
+    /// The client sent nothing for some time, while rows that it had sent were held in memory.
+    PendingRows,
     /// The client did not read its answer, or a message did not arrive in time.
     Stalled,
     /// A message is malformed.
@@ -44,6 +46,7 @@ impl CloseReason {
             Self::Unencrypted => "unencrypted",
             Self::Database => "database",
             Self::Idle => "idle",
+            Self::PendingRows => "pending_rows",
             Self::Stalled => "stalled",
             Self::Malformed => "malformed",
             Self::Memory => "memory",
@@ -59,6 +62,10 @@ impl CloseReason {
             Self::Idle => (
                 SqlState::IDLE_SESSION_TIMEOUT,
                 "terminating connection due to idle-session timeout",
+            ),
+            Self::PendingRows => (
+                SqlState::TRANSACTION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout: rows of the transaction or of COPY were held",
             ),
             Self::Malformed => (SqlState::PROTOCOL_VIOLATION, "malformed message"),
             Self::Memory => (

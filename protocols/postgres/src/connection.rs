@@ -76,7 +76,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn run(&mut self) -> CloseReason {
         loop {
-            let handled = match self.next_message().await {
+            let handled = match self.next_message(false).await {
                 Ok(message) => self.handle(message).await,
                 Err(reason) => Err(reason),
             };
@@ -86,13 +86,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
     }
 
-    /// Receives the next message.
-    pub(crate) async fn next_message(&mut self) -> Result<FrontendMessage, CloseReason> {
+    /// Receives the next message. `is_copying`: it is a part of `COPY ... FROM STDIN`.
+    pub(crate) async fn next_message(
+        &mut self,
+        is_copying: bool,
+    ) -> Result<FrontendMessage, CloseReason> {
         let context = self.context;
-        tokio::select! {
+        let holds_rows = is_copying || self.session.has_pending_rows();
+        let timeout = if holds_rows {
+            context.settings.pending_rows_timeout
+        } else {
+            context.settings.idle_timeout
+        };
+        let arrived = tokio::select! {
             biased;
             () = context.stop.cancelled() => return Err(CloseReason::Stopped),
-            arrived = self.wire.wait_for_message(context.settings.idle_timeout) => arrived?,
+            arrived = self.wire.wait_for_message(timeout) => arrived,
+        };
+        match arrived {
+            Err(CloseReason::Idle) if holds_rows => return Err(CloseReason::PendingRows),
+            other => other?,
         }
         match self.wire.receive().await? {
             FrontendMessage::Terminate => Err(CloseReason::Client),

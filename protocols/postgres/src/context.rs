@@ -29,6 +29,9 @@ pub struct PostgresSettings {
     pub startup_timeout: Duration,
     /// Maximum time between two messages.
     pub idle_timeout: Duration,
+    /// Maximum time between two messages while rows of a transaction or of a `COPY` wait in memory, which writes of all clients
+    /// share.
+    pub pending_rows_timeout: Duration,
     /// Maximum time in which a client takes a part of an answer, or completes a message.
     pub transfer_timeout: Duration,
 }
@@ -44,6 +47,7 @@ impl Default for PostgresSettings {
             startup_timeout: Duration::from_secs(30),
             // Pools keep connections open.
             idle_timeout: Duration::from_secs(3600),
+            pending_rows_timeout: Duration::from_secs(300),
             transfer_timeout: Duration::from_secs(30),
         }
     }

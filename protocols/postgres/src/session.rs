@@ -93,6 +93,11 @@ impl Session {
         !matches!(self.transaction, Transaction::None)
     }
 
+    /// Returns whether rows wait for `COMMIT`.
+    pub(crate) fn has_pending_rows(&self) -> bool {
+        matches!(&self.transaction, Transaction::Open(open) if open.rows.rows() > 0)
+    }
+
     /// Marks an open transaction as failed, and drops its rows.
     pub(crate) fn fail_transaction(&mut self) {
         if self.is_in_transaction() {

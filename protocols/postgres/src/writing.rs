@@ -194,7 +194,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
             rows: 0,
         };
         loop {
-            match self.next_message().await? {
+            match self.next_message(true).await? {
                 FrontendMessage::CopyData(data) => {
                     let pushed = progress.parser.push(&data);
                     pushed.map_err(|error| with_stored(error, self, &progress))?;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use neap_bucket::World;
 use neap_write::WriteOptions;
 
-use super::test_bed::{DATABASE, ListenerTestBed, state, texts};
+use super::test_bed::{DATABASE, ListenerTestBed, PATIENCE, state, texts};
 use crate::PostgresSettings;
 
 const COUNT: &str = "SELECT count(*) FROM cpu";
@@ -73,6 +74,30 @@ async fn the_rows_of_a_transaction_are_bounded() {
     assert_eq!(state(&error), "54000");
     client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(texts(&client, COUNT).await, [["3"]]);
+}
+
+#[tokio::test]
+async fn rows_of_a_client_that_does_not_commit_are_dropped() {
+    let settings = PostgresSettings {
+        pending_rows_timeout: Duration::from_millis(50),
+        ..PostgresSettings::default()
+    };
+    let bed = ListenerTestBed::with(false, settings).await;
+    let client = bed.connect().await;
+    let reserved = bed.writes.reserved_bytes();
+    client
+        .batch_execute("BEGIN; INSERT INTO cpu (time, host, usage) VALUES (now(), 'd', 1.5)")
+        .await
+        .unwrap();
+    let is_closed = async {
+        while !bed.metrics.render().contains("reason=\"pending_rows\"} 1") {
+            World::system().clock.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = World::system().timeout(PATIENCE, is_closed).await;
+    assert!(waited.is_some(), "the connection is open");
+    assert_eq!(bed.writes.reserved_bytes(), reserved);
+    assert_eq!(texts(&bed.connect().await, COUNT).await, [["3"]]);
 }
 
 #[tokio::test]
