@@ -9,6 +9,9 @@ use datafusion::{
 const HOW_TO_WRITE: &str = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE \
                             or `neap write --database DATABASE \'LINES\'`";
 
+/// How to execute statements that change something. Functions on AWS Lambda don't.
+const HOW_TO_EXECUTE: &str = "POST /api/v3/execute_sql of `neap serve`";
+
 /// Rejects a statement that begins like one that writes rows or changes tables or databases. The error names the
 /// alternative. Only the first words are examined, because no valid statement begins with them.
 pub(crate) fn check(tokens: &[Token]) -> Result<()> {
@@ -30,7 +33,9 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
     };
     match first {
         Keyword::INSERT | Keyword::REPLACE | Keyword::MERGE => {
-            plan_err!("{first:?} is not supported: rows are written as {HOW_TO_WRITE}")
+            plan_err!(
+                "{first:?} is not supported in queries: {HOW_TO_EXECUTE} executes INSERT. Rows are also written as {HOW_TO_WRITE}"
+            )
         }
         Keyword::UPDATE => plan_err!(
             "UPDATE is not supported: a row is changed by writing it once more, with the same tags and time and the \
@@ -44,14 +49,15 @@ pub(crate) fn check(tokens: &[Token]) -> Result<()> {
              other rows are written as {HOW_TO_WRITE}"
         ),
         Keyword::CREATE => plan_err!(
-            "CREATE is not supported: the first write to a table creates it; POST /api/v3/configure/table and \
-             `neap create table` do so without rows"
+            "CREATE is not supported in queries: {HOW_TO_EXECUTE} executes CREATE TABLE and CREATE DATABASE. The first write \
+             to a table creates it; POST /api/v3/configure/table and `neap create table` do so without rows"
         ),
         Keyword::ALTER => plan_err!(
             "ALTER is supported only as a statement of its own, which is not prepared or explained"
         ),
         Keyword::DROP => plan_err!(
-            "DROP is not supported: DELETE /api/v3/configure/table, `neap delete table` and `neap delete database` drop"
+            "DROP is not supported in queries: {HOW_TO_EXECUTE} executes DROP TABLE and DROP DATABASE; DELETE \
+             /api/v3/configure/table, `neap delete table` and `neap delete database` drop, too"
         ),
         Keyword::TRUNCATE => plan_err!(
             "TRUNCATE is not supported: `DELETE FROM TABLE` without a condition deletes all rows of a table"
@@ -101,6 +107,19 @@ mod tests {
                 refusal.contains("POST /api/v3/write_lp?db=DATABASE or `neap write"),
                 "{refusal}"
             );
+        }
+    }
+
+    #[test]
+    fn statements_that_another_endpoint_executes_name_it() {
+        for sql in [
+            "INSERT INTO m VALUES (1)",
+            "CREATE TABLE m (v DOUBLE)",
+            "CREATE DATABASE d",
+            "DROP TABLE m",
+        ] {
+            let refusal = refusal(sql).unwrap();
+            assert!(refusal.contains("POST /api/v3/execute_sql"), "{refusal}");
         }
     }
 

@@ -20,6 +20,7 @@ use neap_mcp::LocalApi;
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_questdb::QuestDbRoutes;
 use neap_row_delete::RowDeleter;
+use neap_sql_changes::ChangeExecutor;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -243,6 +244,10 @@ impl RequestServices {
         };
         let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
         let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
+        if let Some(queries) = served {
+            let executor = ChangeExecutor::new(Arc::clone(queries), ingest.map(Arc::clone));
+            routes = routes.merge(neap_sql_changes::router(executor));
+        }
         let imports = ingest.map(|service| imports::worker(args, base, service));
         if let Some(imports) = &imports {
             routes = routes.merge(neap_files::import_router(Arc::clone(imports)));

@@ -4,7 +4,7 @@
 //!   POST /arrow.flight.protocol.FlightService/{method}, gRPC over HTTP/2 on the port of all other routes
 //!     DoGet           ticket: JSON or ReadInfo (InfluxDB's clients), or a Flight SQL command ──► rows as Arrow IPC
 //!     GetFlightInfo   Flight SQL command ──► schema and ticket
-//!     DoPut           record batches of a table ──► write; values of placeholders ──► updated handle
+//!     DoPut           record batches of a table ──► write; values of placeholders ──► updated handle; INSERT, CREATE, DROP
 //!     DoAction        prepared statements, cancellation
 //! ```
 //!
@@ -17,6 +17,7 @@
 
 mod cancellable_queries;
 mod catalog_commands;
+mod changes;
 mod command;
 mod ingest;
 mod keep_alive;

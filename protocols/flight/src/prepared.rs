@@ -1,7 +1,5 @@
 //! Prepared statements, and the values of their placeholders.
 
-use std::sync::Arc;
-
 use arrow::{
     array::RecordBatch,
     datatypes::{DataType, Field, Schema, SchemaRef},
@@ -11,9 +9,9 @@ use arrow_flight::{IpcMessage, SchemaAsIpc, sql::ActionCreatePreparedStatementRe
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use neap_query::{
-    Language, ParameterError, Parameters, QueryEngine, QueryRequest, StatementDescription,
-    number_placeholders,
+    Language, ParameterError, Parameters, QueryRequest, StatementDescription, number_placeholders,
 };
+use neap_sql_changes::ChangeExecutor;
 use prost::Message;
 use tonic::Status;
 
@@ -38,14 +36,14 @@ pub(crate) fn planned_text(text: &str, language: Language) -> String {
 /// # Errors
 /// The metadata are malformed, the sender lacks a permission, or the statement is invalid.
 pub(crate) async fn prepare(
-    engine: &Arc<QueryEngine>,
+    executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     text: &str,
 ) -> Result<ActionCreatePreparedStatementResult, Status> {
     let language = metadata.language()?;
     let text = planned_text(text, language);
     let handle = StatementHandle::new(metadata.required_database()?, text, language);
-    let described = describe(engine, metadata, &handle).await?;
+    let described = describe(executor, metadata, &handle).await?;
     let placeholders = described.placeholders.iter().map(|(name, data_type)| {
         let data_type = data_type.clone().unwrap_or(DataType::Null);
         Field::new(name, data_type, true)
@@ -59,11 +57,11 @@ pub(crate) async fn prepare(
 
 /// Describes the statement of a handle, without the values of its placeholders.
 async fn describe(
-    engine: &Arc<QueryEngine>,
+    executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     handle: &StatementHandle,
 ) -> Result<StatementDescription, Status> {
-    describe_with(engine, metadata, handle, Parameters::default()).await
+    describe_with(executor, metadata, handle, Parameters::default()).await
 }
 
 /// Returns the columns of the answer to the statement of a handle. Their types may depend on the values of its
@@ -72,21 +70,21 @@ async fn describe(
 /// # Errors
 /// Same as [`prepare`]; `InvalidArgument` if the values don't fit the placeholders.
 pub(crate) async fn columns(
-    engine: &Arc<QueryEngine>,
+    executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     handle: &StatementHandle,
     values: Option<&Parameters>,
 ) -> Result<SchemaRef, Status> {
     let values = match values {
         Some(values) => values.clone(),
-        None => parameters(engine, metadata, handle).await?,
+        None => parameters(executor, metadata, handle).await?,
     };
-    let described = describe_with(engine, metadata, handle, values).await?;
+    let described = describe_with(executor, metadata, handle, values).await?;
     Ok(visible_columns(&described.columns))
 }
 
 async fn describe_with(
-    engine: &Arc<QueryEngine>,
+    executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     handle: &StatementHandle,
     parameters: Parameters,
@@ -98,8 +96,10 @@ async fn describe_with(
     };
     let language = handle.statement_language()?;
     let query = metadata.client_query(handle.database.clone(), language, request);
-    let described = engine.describe_as(query).await;
-    described.map_err(status::of_client_query)
+    match handle.change()? {
+        Some(change) => executor.describe(&change, query).await.map_err(status::of_change),
+        None => executor.queries().describe_as(query).await.map_err(status::of_client_query),
+    }
 }
 
 /// Returns the values of a statement's placeholders.
@@ -107,7 +107,7 @@ async fn describe_with(
 /// # Errors
 /// Same as [`prepare`]; `InvalidArgument` if the values don't fit the placeholders.
 pub(crate) async fn parameters(
-    engine: &Arc<QueryEngine>,
+    executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     handle: &StatementHandle,
 ) -> Result<Parameters, Status> {
@@ -115,7 +115,7 @@ pub(crate) async fn parameters(
         return Ok(Parameters::default());
     }
     // The permission is checked before the values are decoded.
-    let described = describe(engine, metadata, handle).await?;
+    let described = describe(executor, metadata, handle).await?;
     let Some(values) = handle.parameters().await? else {
         return Ok(Parameters::default());
     };

@@ -17,8 +17,9 @@ use axum::{Router, body::Body, middleware::map_request};
 use futures::StreamExt;
 use http::header::AUTHORIZATION;
 use neap_bucket::World;
-use neap_http::{CounterFamily, Metrics};
+use neap_http::{CounterFamily, Metrics, STAMP_HEADER};
 use neap_query::{Parameters, QueryEngine, QueryRequest};
+use neap_sql_changes::ChangeExecutor;
 use neap_write::WriteService;
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming, codec::CompressionEncoding};
@@ -26,13 +27,14 @@ use uuid::Builder;
 
 use crate::{
     cancellable_queries::CancellableQueries,
+    changes,
     command::{RequestedRows, refuse_transaction, statement_ticket},
     ingest,
     message_limits::{MessageLimits, limit_messages},
     message_stream::{MessageStream, stream_of},
     prepared,
     request_metadata::RequestMetadata,
-    row_stream::{FlightStream, stream_batch, stream_rows, write_options},
+    row_stream::{FlightStream, set_stamps, stream_batch, stream_rows, write_options},
     statement_handle::StatementHandle,
     status,
     ticket::DecodedTicket,
@@ -147,6 +149,11 @@ impl ArrowFlight {
             .ok_or_else(|| Status::unimplemented("this server does not accept writes"))
     }
 
+    fn executor(&self) -> Result<ChangeExecutor, Status> {
+        let queries = Arc::clone(self.queries()?);
+        Ok(ChangeExecutor::new(queries, self.writes.clone()))
+    }
+
     fn metadata<T>(&self, request: &Request<T>) -> Result<RequestMetadata, Status> {
         RequestMetadata::from_request(request, &self.world)
     }
@@ -175,17 +182,25 @@ impl ArrowFlight {
         }
     }
 
-    /// Executes a statement whose rows are of no interest.
-    async fn execute(
+    /// Executes a statement whose rows are of no interest, and returns the number of rows that it changed.
+    async fn update(
         &self,
         handle: &StatementHandle,
         metadata: &RequestMetadata,
-    ) -> Result<(), Status> {
+    ) -> Result<Response<MessageStream<PutResult>>, Status> {
+        let executor = self.executor()?;
+        if let Some(changed) = changes::execute(&executor, handle, None, metadata).await? {
+            let rows = changed.rows.and_then(|rows| i64::try_from(rows).ok());
+            let count = ingest::row_count(rows.unwrap_or(UNKNOWN_COUNT));
+            let mut response = stream_of(vec![count]);
+            set_stamps(&mut response, [(STAMP_HEADER, changed.stamp)]);
+            return Ok(response);
+        }
         let mut rows = self.statement_rows(handle, None, metadata).await?.into_inner();
         while let Some(message) = rows.next().await {
             message?;
         }
-        Ok(())
+        Ok(stream_of(vec![ingest::row_count(UNKNOWN_COUNT)]))
     }
 
     /// Executes a statement with these values of its placeholders, or with those in its handle.
@@ -195,11 +210,15 @@ impl ArrowFlight {
         parameters: Option<Parameters>,
         metadata: &RequestMetadata,
     ) -> Result<Response<FlightStream>, Status> {
-        let engine = self.queries()?;
+        let executor = self.executor()?;
         let options = write_options(metadata.headers())?;
+        let changed = changes::execute(&executor, handle, parameters.as_ref(), metadata).await?;
+        if let Some(changed) = changed {
+            return Ok(changes::no_rows(changed));
+        }
         let parameters = match parameters {
             Some(parameters) => parameters,
-            None => prepared::parameters(engine, metadata, handle).await?,
+            None => prepared::parameters(&executor, metadata, handle).await?,
         };
         let request = QueryRequest {
             text: handle.text.clone(),
@@ -213,7 +232,7 @@ impl ArrowFlight {
         let rows = tokio::select! {
             biased;
             () = running.cancelled() => return Err(Status::cancelled("the query was cancelled")),
-            rows = engine.query_as(query) => rows.map_err(status::of_client_query)?,
+            rows = executor.queries().query_as(query) => rows.map_err(status::of_client_query)?,
         };
         Ok(stream_rows(rows, options, running, self.world.clone()))
     }
@@ -223,14 +242,14 @@ impl ArrowFlight {
         descriptor: FlightDescriptor,
         metadata: &RequestMetadata,
     ) -> Result<FlightInfo, Status> {
-        let engine = self.queries()?;
+        let executor = self.executor()?;
         let (columns, ticket) = match RequestedRows::of_descriptor(&descriptor, metadata)? {
             RequestedRows::Catalog(command, _) => {
                 (command.columns()?, command.ticket().encode_to_vec().into())
             }
             RequestedRows::Statement(handle, parameters) => {
                 let columns =
-                    prepared::columns(engine, metadata, &handle, parameters.as_ref()).await?;
+                    prepared::columns(&executor, metadata, &handle, parameters.as_ref()).await?;
                 let ticket = match parameters {
                     Some(_) => descriptor.cmd.clone(),
                     None => {
@@ -286,7 +305,8 @@ impl ArrowFlight {
             CREATE_PREPARED_STATEMENT => {
                 let request: ActionCreatePreparedStatementRequest = unpack(&action.body)?;
                 refuse_transaction(request.transaction_id.as_deref())?;
-                let prepared = prepared::prepare(self.queries()?, metadata, &request.query).await?;
+                let prepared =
+                    prepared::prepare(&self.executor()?, metadata, &request.query).await?;
                 Ok(answer(prepared.as_any().encode_to_vec()))
             }
             CLOSE_PREPARED_STATEMENT => {
@@ -447,13 +467,9 @@ impl FlightService for ArrowFlight {
                 }
                 UploadPurpose::PreparedUpdate(handle) => {
                     let handle = upload.bind(handle).await?;
-                    self.execute(&handle, &metadata).await?;
-                    Ok(stream_of(vec![ingest::row_count(UNKNOWN_COUNT)]))
+                    self.update(&handle, &metadata).await
                 }
-                UploadPurpose::Update(handle) => {
-                    self.execute(&handle, &metadata).await?;
-                    Ok(stream_of(vec![ingest::row_count(UNKNOWN_COUNT)]))
-                }
+                UploadPurpose::Update(handle) => self.update(&handle, &metadata).await,
             }
         };
         self.count("DoPut", answer.await)

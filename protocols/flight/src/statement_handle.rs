@@ -9,10 +9,11 @@ use arrow::{array::RecordBatch, ipc::root_as_message};
 use arrow_flight::{FlightData, decode::FlightRecordBatchStream, encode::FlightDataEncoderBuilder};
 use futures::{FutureExt, TryStreamExt, stream};
 use neap_query::Language;
+use neap_sql_changes::Change;
 use prost::Message;
 use tonic::Status;
 
-use crate::message_check::check_message;
+use crate::{message_check::check_message, status};
 
 /// Maximum size of the values of placeholders, in bytes, in a handle and when they are decompressed.
 pub(crate) const MAX_PARAMETER_BYTES: usize = 1 << 20;
@@ -70,6 +71,19 @@ impl StatementHandle {
             0 => Ok(Language::Sql),
             1 => Ok(Language::InfluxQl),
             _ => Err(Status::invalid_argument("invalid handle: unknown language")),
+        }
+    }
+
+    /// Returns the change that the statement is; `None`: another statement.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the handle names no known language, or the change is malformed or not supported.
+    pub(crate) fn change(&self) -> Result<Option<Change>, Status> {
+        match self.statement_language()? {
+            Language::Sql => {
+                Change::of_text(&self.text).map_err(|error| status::of_change(error.into()))
+            }
+            Language::InfluxQl => Ok(None),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use neap_http::{ApiError, Kind, MAX_GRPC_MESSAGE_BYTES, grpc_message, text_prefix};
 use neap_query::{ClientQueryError, QueryError, QueryErrorKind};
+use neap_sql_changes::ChangeError;
 use tonic::{Code, Status};
 
 /// Converts an error of the HTTP layer or of a function.
@@ -14,6 +15,14 @@ pub(crate) fn of_client_query(error: ClientQueryError) -> Status {
     match error {
         ClientQueryError::Query(error) => of_query(error),
         ClientQueryError::Request(error) => of_api(&error),
+    }
+}
+
+/// Converts the error of a statement that changes something.
+pub(crate) fn of_change(error: ChangeError) -> Status {
+    match error {
+        ChangeError::Query(error) => of_client_query(*error),
+        other => of_api(&other.into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reasons why connections are closed.
 
-use crate::sql_error::{SqlError, SqlState};
+use neap_sql_changes::{SqlError, SqlState};
 
 /// Why a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

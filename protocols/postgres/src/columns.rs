@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use arrow_pg::datatypes::arrow_schema_to_pg_fields;
+use neap_sql_changes::{SqlError, SqlState};
 use pgwire::{
     api::{
         Type,
@@ -13,7 +14,7 @@ use pgwire::{
     messages::data::{FieldDescription, RowDescription},
 };
 
-use crate::sql_error::{SqlError, SqlState};
+use crate::error_response::encoding_error;
 
 /// The code of binary values.
 const BINARY: i16 = 1;
@@ -49,7 +50,8 @@ pub(crate) fn columns(schema: &Schema, formats: &[i16]) -> Result<Arc<Vec<FieldI
             return Err(SqlError::protocol(message));
         }
     };
-    let unsized_fields = arrow_schema_to_pg_fields(schema, &format, None)?;
+    let unsized_fields =
+        arrow_schema_to_pg_fields(schema, &format, None).map_err(encoding_error)?;
     let fields = unsized_fields.into_iter().map(|field| {
         let size = type_size(field.datatype());
         field.with_type_size(size)

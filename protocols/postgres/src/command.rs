@@ -2,23 +2,12 @@
 //! rows that a client writes or copies.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
+use neap_sql_changes::{Change, SqlError, StatementText, TokenCursor, WriteTarget, quoted};
 
-use crate::{
-    copy_options::CopyOptions,
-    create_table::table_name,
-    definition::Definition,
-    sql_error::SqlError,
-    statement::{StatementText, TokenCursor},
-    tool_catalog::is_of_tools,
-};
+use crate::{copy_options::CopyOptions, tool_catalog::is_of_tools};
 
 /// Words after `SHOW` that the engine understands.
 const ENGINE_SHOWS: [&str; 5] = ["TABLES", "COLUMNS", "FUNCTIONS", "DATABASES", "CREATE"];
-
-/// Words with which queries begin.
-const QUERY_WORDS: [&str; 7] = [
-    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "EXPLAIN",
-];
 
 /// A statement.
 #[derive(Clone, Debug)]
@@ -28,8 +17,8 @@ pub(crate) enum Command {
         /// Whether it needs `pg_catalog` or its functions.
         of_tools: bool,
     },
-    /// A statement of the engine that returns no rows, with the begin of its tag.
-    Change(&'static str),
+    /// A statement that changes rows, tables or databases, or a `COPY` into a file.
+    Change(Change),
     Set {
         name: String,
         /// `None`: the default.
@@ -64,20 +53,6 @@ pub(crate) enum Command {
         target: WriteTarget,
         options: CopyOptions,
     },
-    Insert {
-        target: WriteTarget,
-        /// The text of the rows: `VALUES` or a query.
-        source: String,
-    },
-    Define(Definition),
-}
-
-/// The table and columns that a client writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WriteTarget {
-    pub(crate) table: String,
-    /// Empty: all columns in their order.
-    pub(crate) columns: Vec<String>,
 }
 
 impl Command {
@@ -88,7 +63,7 @@ impl Command {
     pub(crate) fn parse(statement: &StatementText) -> Result<Self, SqlError> {
         let mut after = statement.cursor();
         let first = after.word().unwrap_or_default();
-        after.next();
+        after.take_token();
         match first.as_str() {
             "SET" => set(after),
             "RESET" if after.eat("ALL") => Ok(Self::Reset),
@@ -114,27 +89,8 @@ impl Command {
             "DISCARD" => Ok(Self::Discard),
             "LISTEN" | "UNLISTEN" => Ok(Self::Nothing("LISTEN")),
             "COPY" => copy(after),
-            "INSERT" if after.eat("INTO") => insert(after),
-            "CREATE" if after.eat("DATABASE") => {
-                Definition::create_database(after).map(Self::Define)
-            }
-            "CREATE" if after.eat("TABLE") => Definition::create_table(after).map(Self::Define),
-            "DROP" if after.eat("DATABASE") => Definition::drop_database(after).map(Self::Define),
-            "DROP" if after.eat("TABLE") => Definition::drop_table(after).map(Self::Define),
-            "ALTER" if after.eat("DATABASE") => Ok(Self::Change("ALTER DATABASE")),
-            "ALTER" if after.eat("TABLE") => Ok(Self::Change("ALTER TABLE")),
-            "DELETE" => Ok(Self::Change("DELETE 0")),
-            "CREATE" if after.eat_all(&["MATERIALIZED", "VIEW"]) => {
-                Ok(Self::Change("CREATE MATERIALIZED VIEW"))
-            }
-            "DROP" if after.eat_all(&["MATERIALIZED", "VIEW"]) => {
-                Ok(Self::Change("DROP MATERIALIZED VIEW"))
-            }
             "SAVEPOINT" | "RELEASE" | "ROLLBACK" | "ABORT" => Err(SqlError::unsupported(
                 "savepoints are not supported: ROLLBACK ends the whole transaction",
-            )),
-            "UPDATE" => Err(SqlError::unsupported("UPDATE is not supported").with_hint(
-                "INSERT a row with the same tags and time: its fields replace those of the row.",
             )),
             "MOVE" => Err(SqlError::unsupported(
                 "MOVE is not supported: cursors read forward",
@@ -142,9 +98,12 @@ impl Command {
             "PREPARE" | "EXECUTE" => Err(SqlError::unsupported(
                 "PREPARE and EXECUTE are not supported as statements: drivers prepare by the protocol",
             )),
-            // The engine refuses other statements with the way to do it.
-            _ => Ok(Self::Query {
-                of_tools: is_of_tools(statement),
+            _ => Ok(match Change::parse(statement)? {
+                Some(change) => Self::Change(change),
+                // The engine refuses other statements with the way to do it.
+                None => Self::Query {
+                    of_tools: is_of_tools(statement),
+                },
             }),
         }
     }
@@ -240,7 +199,7 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         ));
     }
     cursor.eat_all(&["WITHOUT", "HOLD"]);
-    if !cursor.eat("FOR") || !begins_query(&cursor) {
+    if !cursor.eat("FOR") || !cursor.begins_query() {
         return Err(malformed("DECLARE"));
     }
     Ok(Command::Declare {
@@ -281,71 +240,17 @@ fn all_or_name(mut cursor: TokenCursor<'_>) -> Result<Option<String>, SqlError> 
     cursor.name().map(Some).ok_or_else(|| malformed("CLOSE or DEALLOCATE"))
 }
 
-/// Takes a list of names in parentheses, if there is one.
-fn name_list(cursor: &mut TokenCursor<'_>) -> Result<Vec<String>, SqlError> {
-    let mut names = Vec::new();
-    let mut ahead = *cursor;
-    if !ahead.eat_token(&Token::LParen) {
-        return Ok(names);
-    }
-    // `INSERT INTO t (SELECT ...)` has no list.
-    if matches!(ahead.word().as_deref(), Some("SELECT" | "WITH" | "VALUES")) {
-        return Ok(names);
-    }
-    loop {
-        names.push(
-            ahead
-                .name()
-                .ok_or_else(|| SqlError::syntax("the name of a column is missing"))?,
-        );
-        if ahead.eat_token(&Token::RParen) {
-            *cursor = ahead;
-            return Ok(names);
-        }
-        if !ahead.eat_token(&Token::Comma) {
-            return Err(SqlError::syntax("malformed list of columns"));
-        }
-    }
-}
-
-/// Whether the next tokens are those of a query, and not those of a statement that changes something.
-fn begins_query(cursor: &TokenCursor<'_>) -> bool {
-    match cursor.word() {
-        Some(word) => QUERY_WORDS.contains(&word.as_str()),
-        // `(SELECT ...)`
-        None => !cursor.is_at_end(),
-    }
-}
-
-fn write_target(cursor: &mut TokenCursor<'_>) -> Result<WriteTarget, SqlError> {
-    Ok(WriteTarget {
-        table: table_name(cursor)?,
-        columns: name_list(cursor)?,
-    })
-}
-
-fn insert(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
-    let target = write_target(&mut cursor)?;
-    if !begins_query(&cursor) {
-        return Err(malformed("INSERT"));
-    }
-    Ok(Command::Insert {
-        target,
-        source: cursor.rest().to_owned(),
-    })
-}
-
 fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     let (query, target) = if cursor.eat_token(&Token::LParen) {
         let query = cursor;
-        if !begins_query(&query) || !cursor.skip_parentheses() {
+        if !query.begins_query() || !cursor.skip_parentheses() {
             return Err(malformed("COPY"));
         }
         let closed = query.text_until(&cursor);
         let text = closed.strip_suffix(')').unwrap_or(closed);
         (text.to_owned(), None)
     } else {
-        let target = write_target(&mut cursor)?;
+        let target = WriteTarget::parse(&mut cursor)?;
         let columns: Vec<String> = target.columns.iter().map(|name| quoted(name)).collect();
         let columns = if columns.is_empty() {
             "*".to_owned()
@@ -370,12 +275,7 @@ fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         return Ok(Command::CopyIn { target, options });
     }
     // `COPY ... TO 'file'` writes into the exports of the database.
-    Ok(Command::Change("COPY"))
-}
-
-/// Returns a name in quotes.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    Ok(Command::Change(Change::Engine("COPY")))
 }
 
 #[cfg(test)]
@@ -459,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_copied_and_inserted() {
+    fn rows_are_copied() {
         let Command::CopyOut { query, options } =
             parse("COPY (SELECT (1), ')' FROM t) TO STDOUT (FORMAT csv)").unwrap()
         else {
@@ -472,19 +372,8 @@ mod tests {
             panic!("a table");
         };
         assert_eq!(query, "SELECT \"time\", \"v\" FROM iox.\"T\"");
-        let Command::Insert { target, source } =
-            parse("INSERT INTO iox.t (time, \"V\") VALUES ($1, $2)").unwrap()
-        else {
-            panic!("values");
-        };
-        assert_eq!(target.columns, ["time", "V"]);
-        assert_eq!(source, "VALUES ($1, $2)");
-        let Command::Insert { target, source } = parse("INSERT INTO t (SELECT 1)").unwrap() else {
-            panic!("a query");
-        };
-        assert!(target.columns.is_empty());
-        assert_eq!(source, "(SELECT 1)");
-        assert_eq!(shown("COPY t TO 'm.csv'"), "Change(\"COPY\")");
+        assert_eq!(shown("COPY t TO 'm.csv'"), "Change(Engine(\"COPY\"))");
+        assert_eq!(shown("DELETE FROM t"), "Change(Delete)");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use neap_query::{ClientQuery, Parameters};
+use neap_sql_changes::{SqlError, SqlState, StatementText};
 use pgwire::messages::{
     PgWireBackendMessage,
     data::DataRow,
@@ -16,14 +17,13 @@ use crate::{
     columns::description,
     command::Command,
     context::ConnectionContext,
+    error_response::error_info,
     failure::Failure,
     frontend::FrontendMessage,
     portal::{Portal, PreparedStatement},
     rows::{OpenRows, canceled},
     session::{Session, Transaction},
-    sql_error::{SqlError, SqlState},
     startup::StartedConnection,
-    statement::StatementText,
     tool_catalog::ToolCatalog,
     wire::Wire,
 };
@@ -62,7 +62,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let reason = connection.run().await;
     if let Some(error) = reason.last_error() {
-        let message = PgWireBackendMessage::ErrorResponse(error.info("FATAL").into());
+        let message = PgWireBackendMessage::ErrorResponse(error_info(&error, "FATAL").into());
         if connection.wire.put(&message).is_ok() {
             connection.wire.flush().await.ok();
         }
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn report(&mut self, error: &SqlError, is_extended: bool) -> Result<(), CloseReason> {
         self.context.metrics.count_statement(error.state.0);
         self.session.fail_transaction();
-        let message = PgWireBackendMessage::ErrorResponse(error.info("ERROR").into());
+        let message = PgWireBackendMessage::ErrorResponse(error_info(error, "ERROR").into());
         self.wire.put(&message)?;
         if is_extended {
             self.is_skipping = true;

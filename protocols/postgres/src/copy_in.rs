@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
+use neap_sql_changes::{SqlError, SqlState};
 
-use crate::{
-    copy_options::{CopyLayout, CopyOptions},
-    sql_error::{SqlError, SqlState},
-};
+use crate::copy_options::{CopyLayout, CopyOptions};
 
 /// Collects rows into columns of texts.
 #[derive(Debug)]

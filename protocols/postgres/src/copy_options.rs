@@ -1,8 +1,7 @@
 //! The options of `COPY`.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
-
-use crate::{sql_error::SqlError, statement::TokenCursor};
+use neap_sql_changes::{SqlError, TokenCursor};
 
 /// The format of the rows of a `COPY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +128,7 @@ fn is_utf8(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statement::StatementText;
+    use neap_sql_changes::StatementText;
 
     fn options(text: &str) -> Result<CopyOptions, SqlError> {
         let statement = &StatementText::split(text).unwrap()[0];
@@ -170,7 +169,7 @@ mod tests {
             let error = options(text).unwrap_err();
             assert_eq!(
                 error.state,
-                crate::sql_error::SqlState::FEATURE_NOT_SUPPORTED
+                neap_sql_changes::SqlState::FEATURE_NOT_SUPPORTED
             );
         }
     }

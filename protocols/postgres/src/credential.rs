@@ -6,8 +6,7 @@ use neap_bucket::World;
 use neap_catalog::SecretToken;
 use neap_http::{AccessControl, Caller, Kind};
 use neap_identity::{IdentityError, IdentityService, TokenPair};
-
-use crate::sql_error::{SqlError, SqlState};
+use neap_sql_changes::{SqlError, SqlState};
 
 /// The time before the end of an access token at which the session is renewed.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(30);

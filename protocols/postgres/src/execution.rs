@@ -1,7 +1,9 @@
 //! Executes the statements that are no queries: variables, transactions, cursors.
 
 use bytes::{BufMut, BytesMut};
+use neap_catalog::origin;
 use neap_query::Parameters;
+use neap_sql_changes::{Change, Definition, Sender, SqlError, SqlState, StatementText, define};
 use pgwire::messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,8 +14,6 @@ use crate::{
     failure::Failure,
     portal::{Portal, PortalState},
     session::{OpenTransaction, Transaction},
-    sql_error::{SqlError, SqlState},
-    statement::StatementText,
     tool_catalog::is_of_tools,
     variables::Variables,
 };
@@ -74,17 +74,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 self.session.variables.reset();
                 self.complete("DISCARD ALL")
             }
-            Command::Change(tag) => {
-                self.refuse_in_transaction(tag)?;
-                self.change(tag, &statement.text, parameters).await
+            Command::Change(Change::Insert { target, source }) => {
+                self.insert(target, source, parameters).await
             }
-            Command::Define(definition) => {
-                self.refuse_in_transaction(definition.tag())?;
-                self.define(definition).await
+            Command::Change(change) => {
+                self.refuse_in_transaction(change.name())?;
+                self.change(change, &statement.text, parameters).await
             }
             Command::CopyOut { query, options } => self.copy_out(query, options.clone()).await,
             Command::CopyIn { target, options } => self.copy_in(target, options.clone()).await,
-            Command::Insert { target, source } => self.insert(target, source, parameters).await,
         }
     }
 
@@ -93,22 +91,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         if !self.session.is_in_transaction() {
             return Ok(());
         }
-        let statement = statement.trim_end_matches(" 0");
         let message = format!("{statement} is not supported in a transaction");
         let hint = "Execute it outside of BEGIN and COMMIT; drivers call this autocommit.";
         Err(SqlError::unsupported(message).with_hint(hint))
     }
 
-    /// Executes a statement of the engine that returns no rows.
+    /// Executes a change that returns no rows.
     async fn change(
         &mut self,
-        tag: &str,
+        change: &Change,
         text: &str,
         parameters: Parameters,
     ) -> Result<(), Failure> {
+        if let Change::Define(definition) = change {
+            return self.define(definition).await;
+        }
         let mut rows = self.start_query(text, false, parameters, &[]).await?;
         while rows.next_batch().await?.is_some() {}
-        self.complete(tag)
+        // The number of deleted rows is not known.
+        self.complete(match change {
+            Change::Delete => "DELETE 0",
+            other => other.name(),
+        })
+    }
+
+    /// Executes a statement that creates or drops a database or a table.
+    async fn define(&mut self, definition: &Definition) -> Result<(), Failure> {
+        let writes = self.writes()?;
+        let origin = self.session.origin(self.registered.process);
+        let sender = Sender {
+            caller: &self.session.caller,
+            database: &self.session.database,
+        };
+        let defined = define(writes, sender, definition);
+        origin::scope(origin, defined).await?;
+        self.complete(definition.tag())
     }
 
     /// Tells the client the value of a variable that it follows.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use neap_query::Parameters;
+use neap_sql_changes::{Change, SqlError, SqlState, StatementText, placeholder_types};
 use pgwire::{
     api::results::FieldInfo,
     messages::{
@@ -21,11 +22,8 @@ use crate::{
     execution::show_columns,
     failure::Failure,
     frontend::{BindMessage, NamedTarget},
-    insert::placeholder_types,
     parameters::{decode_parameters, parameter_type},
     portal::{Portal, PortalState, PreparedStatement},
-    sql_error::{SqlError, SqlState},
-    statement::StatementText,
 };
 
 /// Maximum bytes of the prepared statements of a connection, besides the unnamed one: a driver keeps some hundreds.
@@ -97,14 +95,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     /// Sets the types of the placeholders and the columns of the answer.
     async fn infer(&mut self, prepared: &mut PreparedStatement) -> Result<(), SqlError> {
         match &prepared.command {
-            Command::Insert { target, source } => {
+            Command::Change(Change::Insert { target, source }) => {
                 let columns = self.written_columns(target).await?;
                 let sources = StatementText::split(source)?;
                 if let Some(source) = sources.first() {
                     prepared.inferred = placeholder_types(source, &columns)?;
                 }
             }
-            Command::Query { .. } | Command::Change(_) => {
+            Command::Query { .. } | Command::Change(Change::Delete | Change::Engine(_)) => {
                 let of_tools = matches!(prepared.command, Command::Query { of_tools: true });
                 let text = &prepared.statement.text;
                 let query = self.client_query(text, of_tools, Parameters::default())?;

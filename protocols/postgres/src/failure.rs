@@ -1,6 +1,7 @@
 //! The failure of a message of a client.
+use neap_sql_changes::{ChangeError, SqlError};
 
-use crate::{close_reason::CloseReason, sql_error::SqlError};
+use crate::close_reason::CloseReason;
 
 /// The failure of a message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,12 @@ pub(crate) enum Failure {
 impl From<SqlError> for Failure {
     fn from(error: SqlError) -> Self {
         Self::Statement(Box::new(error))
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        SqlError::from(error).into()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use arrow::array::ArrayRef;
 use bytes::Bytes;
+use neap_sql_changes::{SqlError, StatementText};
 
 use crate::{
     command::Command,
@@ -9,8 +10,6 @@ use crate::{
     copy_options::{CopyLayout, CopyOptions},
     frontend::{BindMessage, FrontendMessage, StartupMessage},
     parameters::decode_parameters,
-    sql_error::SqlError,
-    statement::StatementText,
 };
 
 /// Maximum bytes of a row.

@@ -4,12 +4,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use bytes::{Buf, Bytes};
 use datafusion::common::ScalarValue;
 use neap_query::Parameters;
+use neap_sql_changes::{SqlError, SqlState};
 use pgwire::api::Type;
 
-use crate::{
-    frontend::BindMessage,
-    sql_error::{SqlError, SqlState},
-};
+use crate::frontend::BindMessage;
 
 /// Microseconds from 1970, the epoch of Arrow, to 2000, that of PostgreSQL.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use neap_query::Parameters;
+use neap_sql_changes::{SqlError, StatementText};
 use pgwire::api::Type;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    columns::columns, command::Command, rows::OpenRows, sql_error::SqlError,
-    statement::StatementText,
-};
+use crate::{columns::columns, command::Command, rows::OpenRows};
 
 /// About the bytes of a column of an answer.
 const COLUMN_BYTES: usize = 200;

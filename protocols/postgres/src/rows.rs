@@ -9,6 +9,7 @@ use arrow::{
 use arrow_pg::encoder::encode_value;
 use futures::{StreamExt, stream::Fuse};
 use neap_query::{BatchStream, Rows};
+use neap_sql_changes::{SqlError, SqlState};
 use pgwire::{
     api::results::{DataRowEncoder, FieldInfo},
     messages::data::DataRow,
@@ -16,10 +17,7 @@ use pgwire::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    columns::columns,
-    sql_error::{SqlError, SqlState},
-};
+use crate::{columns::columns, error_response::encoding_error};
 
 /// The rows of a query that a client has not received yet.
 pub(crate) struct OpenRows {
@@ -123,14 +121,16 @@ fn encode_row(
         // The encoder of intervals takes nulls for values.
         if column.is_null(row) {
             let options = FormatOptions::default();
-            encoder.encode_field_with_type_and_format(
-                &None::<bool>,
-                field.datatype(),
-                field.format(),
-                &options,
-            )?;
+            encoder
+                .encode_field_with_type_and_format(
+                    &None::<bool>,
+                    field.datatype(),
+                    field.format(),
+                    &options,
+                )
+                .map_err(encoding_error)?;
         } else {
-            encode_value(encoder, column, row, arrow_field, field)?;
+            encode_value(encoder, column, row, arrow_field, field).map_err(encoding_error)?;
         }
     }
     Ok(())

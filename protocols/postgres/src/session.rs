@@ -6,14 +6,10 @@ use neap_bucket::{Stamp, World};
 use neap_catalog::ChangeOrigin;
 use neap_http::Caller;
 use neap_query::{ClientQuery, Language, Parameters, QueryRequest};
+use neap_sql_changes::{PendingRows, SqlError, SqlState};
 use pgwire::messages::response::TransactionStatus;
 
-use crate::{
-    credential::Credential,
-    row_store::PendingRows,
-    sql_error::{SqlError, SqlState},
-    variables::Variables,
-};
+use crate::{credential::Credential, variables::Variables};
 
 /// The state of a session.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use neap_catalog::DatabaseAction;
 use neap_http::Caller;
 use neap_query::QueryError;
+use neap_sql_changes::{SqlError, SqlState};
 use pgwire::messages::{
     PgWireBackendMessage,
     response::{ReadyForQuery, TransactionStatus},
@@ -28,9 +29,9 @@ use crate::{
     close_reason::CloseReason,
     context::ConnectionContext,
     credential::Credential,
+    error_response::error_info,
     frontend::{FrontendMessage, StartupMessage},
     session::Session,
-    sql_error::{SqlError, SqlState},
     variables::Variables,
     wire::Wire,
 };
@@ -84,7 +85,8 @@ pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let session = match begun {
         Ok(session) => session,
         Err(refusal) => {
-            let error = PgWireBackendMessage::ErrorResponse(refusal.error.info("FATAL").into());
+            let error =
+                PgWireBackendMessage::ErrorResponse(error_info(&refusal.error, "FATAL").into());
             wire.put(&error)?;
             wire.flush().await.ok();
             return Err(refusal.reason);

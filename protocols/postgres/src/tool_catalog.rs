@@ -31,9 +31,9 @@ use datafusion_pg_catalog::{
 };
 use neap_http::Caller;
 use neap_query::{QueryEngine, SessionExtension};
+use neap_sql_changes::StatementText;
 
 use crate::{
-    statement::StatementText,
     tool_functions::{FUNCTION_NAMES, connection_functions},
     variables::Variables,
 };

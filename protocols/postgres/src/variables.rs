@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use neap_bucket::Stamp;
-
-use crate::sql_error::{SqlError, SqlState};
+use neap_sql_changes::{SqlError, SqlState};
 
 /// The version that clients compare with those of PostgreSQL, to choose what they ask for.
 pub(crate) const SERVER_VERSION: &str = "16.6";

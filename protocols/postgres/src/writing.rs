@@ -5,6 +5,9 @@ use bytes::Bytes;
 use neap_catalog::origin;
 use neap_query::Parameters;
 use neap_schema::DatabaseId;
+use neap_sql_changes::{
+    PendingRows, SqlError, SqlState, StatementText, WriteTarget, WrittenColumns,
+};
 use neap_write::{WriteService, authorize_write};
 use pgwire::messages::{
     PgWireBackendMessage,
@@ -13,19 +16,9 @@ use pgwire::messages::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    close_reason::CloseReason,
-    command::{WriteTarget, quoted},
-    connection::Connection,
-    copy_in::CopyParser,
-    copy_options::CopyOptions,
-    copy_out::CopyEncoder,
-    failure::Failure,
-    frontend::FrontendMessage,
-    row_store::{PendingRows, WrittenColumns},
-    session::Transaction,
-    sql_error::{SqlError, SqlState},
-    statement::StatementText,
-    tool_catalog::is_of_tools,
+    close_reason::CloseReason, connection::Connection, copy_in::CopyParser,
+    copy_options::CopyOptions, copy_out::CopyEncoder, failure::Failure, frontend::FrontendMessage,
+    session::Transaction, tool_catalog::is_of_tools,
 };
 
 /// The size from which rows of `COPY ... FROM STDIN` are stored, outside of a transaction, in bytes.
@@ -53,20 +46,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         &mut self,
         target: &WriteTarget,
     ) -> Result<WrittenColumns, SqlError> {
-        let text = format!("SELECT * FROM iox.{}", quoted(&target.table));
+        let text = WrittenColumns::query(target);
         let query = self.client_query(&text, false, Parameters::default())?;
-        let planned = self.context.queries.describe_as(query).await;
-        let described = planned.map_err(|error| {
-            let error = SqlError::from(error);
-            if error.state == SqlState::UNDEFINED_TABLE {
-                let message = format!("relation \"{}\" does not exist", target.table);
-                let hint = "CREATE TABLE creates it, or a write of line protocol.";
-                SqlError { message, ..error }.with_hint(hint)
-            } else {
-                error
-            }
-        })?;
-        WrittenColumns::resolve(&described.columns, target)
+        Ok(WrittenColumns::describe(&self.context.queries, query, target).await?)
     }
 
     /// Returns the database that the sender may write to.

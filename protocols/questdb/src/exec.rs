@@ -1,4 +1,7 @@
-//! `GET /exec`: a query with an answer in QuestDB's JSON.
+//! `GET /exec`: a statement with an answer in QuestDB's JSON.
+//!
+//! Statements that change something are accepted because QuestDB's clients send them so, though not of web pages, which can send a
+//! GET to any server that a browser reaches.
 //!
 //! The database is that of the parameter `db`, which QuestDB does not have, or the default database. An error is
 //! answered with the query, the text and a position, which is always 0.
@@ -19,8 +22,10 @@ use axum::{
 use futures::{StreamExt, stream};
 use http::{HeaderValue, header::CONTENT_TYPE, request::Parts};
 use neap_catalog::origin;
-use neap_http::{ApiError, Caller, Kind};
+use neap_http::{ApiError, Caller, Kind, STAMP_HEADER, refuse_web_pages};
 use neap_query::{ClientQuery, Language, QueryEngine, QueryRequest, query_request};
+use neap_sql_changes::{Change, ChangeExecutor};
+use neap_write::WriteService;
 use serde_json::json;
 
 use self::{
@@ -32,14 +37,18 @@ use self::{
 /// The components of `/exec`.
 #[derive(Debug)]
 struct ExecState {
-    engine: Arc<QueryEngine>,
+    changes: ChangeExecutor,
     default_database: Option<String>,
 }
 
 /// Returns the route `/exec`.
-pub(crate) fn routes(engine: Arc<QueryEngine>, default_database: Option<String>) -> Router {
+pub(crate) fn routes(
+    engine: Arc<QueryEngine>,
+    writes: Option<Arc<WriteService>>,
+    default_database: Option<String>,
+) -> Router {
     let state = ExecState {
-        engine,
+        changes: ChangeExecutor::new(engine, writes),
         default_database,
     };
     Router::new().route("/exec", get(exec)).with_state(Arc::new(state))
@@ -77,7 +86,11 @@ async fn answer(
             ..query_request(&head.headers, &head.extensions)?
         },
     };
-    let engine = &state.engine;
+    if let Some(change) = Change::of_text(&query.request.text)? {
+        refuse_web_pages(&head.headers)?;
+        return execute(state, &change, query).await;
+    }
+    let engine = state.changes.queries();
     let mut timings = QueryTimings::begin(engine.world().clone());
     let rows = engine.query_as(query).await.map_err(ApiError::from)?;
     timings.record_plan();
@@ -86,6 +99,23 @@ async fn answer(
     let first = body.next().await.transpose()?;
     let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
     Ok(with_json(body.into_response()))
+}
+
+/// Executes a change.
+async fn execute(
+    state: &ExecState,
+    change: &Change,
+    query: ClientQuery,
+) -> Result<Response, ApiError> {
+    let changed = state.changes.execute(change, query).await?;
+    let kind = match change {
+        Change::Insert { .. } | Change::Delete => "dml",
+        Change::Define(_) | Change::Engine(_) => "ddl",
+    };
+    let mut response = with_json(json!({ kind: "OK" }).to_string().into_response());
+    let stamp = changed.stamp.map(|stamp| (STAMP_HEADER, HeaderValue::from(stamp.as_u64())));
+    response.headers_mut().extend(stamp);
+    Ok(response)
 }
 
 fn with_json(mut response: Response) -> Response {
@@ -102,7 +132,7 @@ fn refused(query: &str, error: &ApiError) -> Response {
     let body = json!({ "query": query, "error": error.message(), "position": 0 });
     let status = match error.kind() {
         // QuestDB does not distinguish errors of a statement.
-        Kind::NotFound | Kind::NotAllowed => Kind::Invalid.status(),
+        Kind::NotFound | Kind::NotAllowed | Kind::Conflict => Kind::Invalid.status(),
         kind => kind.status(),
     };
     with_json((status, body.to_string()).into_response())

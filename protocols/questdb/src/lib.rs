@@ -4,7 +4,8 @@
 //!   TCP, TLS ── handshake ── ReceiveBuffer ── whole lines ──┐
 //!                challenge, signature                       ├── WriteService
 //!   POST /imp ── multipart ── CSV ── record batches ────────┘
-//!   GET /exec ── statement ── QueryEngine ── rows ── JSON of QuestDB
+//!   GET /exec ── statement ─┬─ QueryEngine ── rows ── JSON of QuestDB
+//!                           └─ ChangeExecutor: INSERT, CREATE TABLE, …
 //! ```
 //!
 //! A client over TCP gets no answers. If a line is refused, the lines before it are stored and the connection is closed;

@@ -20,12 +20,16 @@ pub struct QuestDbRoutes {
 }
 
 /// Returns the routes `GET /exec` and `POST /imp`, for the functions that the server has. Merge them with the routes of
-/// the functions, inside [`with_common_layers`](neap_http::with_common_layers). `/exec` requires the permission to read
-/// some database, and `/imp` that to write to some database; the handlers check the database.
+/// the functions, inside [`with_common_layers`](neap_http::with_common_layers). `/exec` requires a permission for some
+/// database, and `/imp` that to write to some database; the handlers check the database.
 pub fn router(parts: QuestDbRoutes) -> Router {
     let mut routes = Router::new();
     if let Some(engine) = parts.queries {
-        routes = routes.merge(exec::routes(engine, parts.default_database.clone()));
+        routes = routes.merge(exec::routes(
+            engine,
+            parts.writes.clone(),
+            parts.default_database.clone(),
+        ));
     }
     if let Some(writes) = parts.writes {
         routes = routes.merge(import::routes(writes, parts.default_database));

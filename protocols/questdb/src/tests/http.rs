@@ -134,13 +134,66 @@ async fn statements_of_clients_and_tools_are_answered() {
 }
 
 #[tokio::test]
+async fn changes_are_answered_as_by_questdb() {
+    let fixture = HttpTestBed::new().await;
+    for (query, answer) in [
+        (
+            "CREATE TABLE fees (time TIMESTAMP, side SYMBOL, fee DOUBLE)",
+            r#"{"ddl":"OK"}"#,
+        ),
+        (
+            "INSERT INTO fees (time, side, fee) VALUES ('2023-11-14T22:13:20Z', 'buy', 0.5)",
+            r#"{"dml":"OK"}"#,
+        ),
+        ("DROP TABLE fees;", r#"{"ddl":"OK"}"#),
+        (
+            "INSERT INTO trades (time, side, price) SELECT time, 'both', price FROM 'trades' WHERE side = 'buy'",
+            r#"{"dml":"OK"}"#,
+        ),
+    ] {
+        let path = format!("/exec?query={}", query.replace(' ', "%20"));
+        assert_eq!(
+            fixture.get(&path).await,
+            (200, answer.to_owned()),
+            "{query}"
+        );
+    }
+    let (_, answer) = fixture.get("/exec?nm=true&query=select%20count(*)%20from%20trades").await;
+    assert!(answer.starts_with(r#"{"dataset":[[3]],"#), "{answer}");
+}
+
+#[tokio::test]
+async fn changes_of_web_pages_are_refused() {
+    let fixture = HttpTestBed::new().await;
+    let path = "/exec?query=DROP%20TABLE%20trades";
+    let of_page = Request::get(path).header("sec-fetch-site", "cross-site");
+    let (status, _) = fixture.send(of_page.body(Body::empty()).unwrap()).await;
+    assert_eq!(status, 403);
+    let (status, _) = fixture.get("/exec?query=select%20*%20from%20trades").await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn errors_name_the_query_and_a_position() {
     let fixture = HttpTestBed::new().await;
     for (path, status, reason) in [
         ("/exec?query=select%20*%20from%20missing", 400, "missing"),
         ("/exec?query=selec", 400, "selec"),
-        ("/exec?query=delete%20from%20trades", 400, "POST"),
-        ("/exec?query=insert%20into%20trades%20values%20(1)", 400, ""),
+        (
+            "/exec?query=update%20trades%20set%20n%20=%201",
+            400,
+            "UPDATE",
+        ),
+        (
+            "/exec?query=insert%20into%20trades%20values%20(1)",
+            400,
+            "4 target columns",
+        ),
+        (
+            "/exec?query=create%20table%20trades%20(v%20double)",
+            400,
+            "already exists",
+        ),
         ("/exec?query=select%201&limit=x", 400, "'limit'"),
         (
             "/exec?query=select%201&db=missing",

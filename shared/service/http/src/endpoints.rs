@@ -125,10 +125,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET",    "/api/v3/row_delete_requests",                                     ANY_DATABASE_ACTION, Process),
     row("POST",   "/api/v3/row_delete_requests",                                     DELETE_ROWS,         Process),
     row("POST",   "/api/v3/row_delete_requests/{seq}/abort",                         DELETE_ROWS,         Process),
-    // Queries. The statements of InfluxQL may be of any kind, Flux lists buckets, and the handlers of Flight check the permission
+    // Queries. The statements of InfluxQL, of `execute_sql` and of `/exec` may be of any kind, Flux lists buckets, and the handlers of Flight check the permission
     // for the database of each command.
     row("GET",    "/api/v3/query_sql",                                               READ,                Query),
     row("POST",   "/api/v3/query_sql",                                               READ,                Query),
+    row("POST",   "/api/v3/execute_sql",                                             ANY_DATABASE_ACTION, Process),
     row("GET",    "/api/v3/query_influxql",                                          ANY_DATABASE_ACTION, Query),
     row("POST",   "/api/v3/query_influxql",                                          ANY_DATABASE_ACTION, Query),
     row("GET",    "/query",                                                          ANY_DATABASE_ACTION, Query),
@@ -142,7 +143,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET",    "/api/v1/series",                                                  READ,                Query),
     row("POST",   "/api/v1/series",                                                  READ,                Query),
     row("GET",    "/api/v1/metadata",                                                READ,                Query),
-    row("GET",    "/exec",                                                           READ,                Process),
+    row("GET",    "/exec",                                                           ANY_DATABASE_ACTION, Process),
     row("POST",   "/arrow.flight.protocol.FlightService/{method}",                   Token,               Process),
     row("GET",    "/api/v3/export/databases",                                        ANY_DATABASE_ACTION, Query),
     row("GET",    "/api/v3/export/tables",                                           READ,                Query),

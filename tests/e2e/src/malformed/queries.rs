@@ -144,10 +144,16 @@ fn statements() -> Vec<MalformedRequest> {
     };
     let write = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE or \
                  `neap write --database DATABASE 'LINES'`";
-    let insert =
-        format!("Error during planning: INSERT is not supported: rows are written as {write}");
-    let create = "Error during planning: CREATE is not supported: the first write to a table creates it; POST \
-                  /api/v3/configure/table and `neap create table` do so without rows";
+    let execute = "POST /api/v3/execute_sql of `neap serve`";
+    let insert = format!(
+        "Error during planning: INSERT is not supported in queries: {execute} executes INSERT. Rows are also written as \
+         {write}"
+    );
+    let create = format!(
+        "Error during planning: CREATE is not supported in queries: {execute} executes CREATE TABLE and CREATE \
+         DATABASE. The first write to a table creates it; POST /api/v3/configure/table and `neap create table` do so \
+         without rows"
+    );
     let other =
         |name| format!("This feature is not implemented: Unsupported SQL statement: {name}");
     let failed = |reason| format!("query error: error while executing plan: {reason}");
@@ -182,17 +188,19 @@ fn statements() -> Vec<MalformedRequest> {
             500,
             "Schema error: No field named nope.\nValid fields are known.t, known.time, known.v.",
         ),
-        sql("CREATE TABLE x (a INT)", 400, create),
+        sql("CREATE TABLE x (a INT)", 400, &create),
         sql(
             "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
             400,
-            create,
+            &create,
         ),
         sql(
             "DROP TABLE known",
             400,
-            "Error during planning: DROP is not supported: DELETE /api/v3/configure/table, `neap delete table` and \
-             `neap delete database` drop",
+            &format!(
+                "Error during planning: DROP is not supported in queries: {execute} executes DROP TABLE and DROP \
+                 DATABASE; DELETE /api/v3/configure/table, `neap delete table` and `neap delete database` drop, too"
+            ),
         ),
         sql("INSERT INTO known VALUES (1)", 400, &insert),
         sql("INSERT known,t=a v=1", 400, &insert),

@@ -197,8 +197,9 @@ pub(super) fn writing() -> Vec<AccessCase> {
 }
 
 pub(super) fn querying() -> Vec<AccessCase> {
-    use AccessRule::{All, Audit, Databases, Own, OwnBoth};
+    use AccessRule::{All, Audit, Databases, Own, OwnBoth, OwnEither};
     let sql = "/api/v3/query_sql";
+    let execute = "/api/v3/execute_sql";
     let influxql = "/api/v3/query_influxql";
     let influxdb2 = "/api/v2/query";
     vec![
@@ -242,6 +243,55 @@ pub(super) fn querying() -> Vec<AccessCase> {
             sql,
             r#"{"db":"own","q":"DELETE FROM m WHERE time < '2020-01-01'"}"#,
             OwnBoth("read,write"),
+            200,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"db":"own","q":"INSERT INTO m (time) SELECT time FROM m"}"#,
+            OwnBoth("read,write"),
+            200,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"db":"own","q":"DELETE FROM m WHERE time < '2020-01-01'"}"#,
+            OwnBoth("read,write"),
+            200,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"db":"own","q":"CREATE TABLE IF NOT EXISTS m (v DOUBLE)"}"#,
+            OwnEither("create", "write"),
+            200,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"db":"own","q":"DROP TABLE IF EXISTS missing"}"#,
+            Own("delete"),
+            200,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"db":"missing","q":"DELETE FROM m"}"#,
+            All("read"),
+            404,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"q":"CREATE DATABASE own"}"#,
+            All("create"),
+            409,
+        ),
+        (
+            "POST",
+            execute,
+            r#"{"q":"DROP DATABASE IF EXISTS missing"}"#,
+            All("delete"),
             200,
         ),
         (

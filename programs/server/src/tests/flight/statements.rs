@@ -8,6 +8,7 @@ use arrow::{
 };
 use arrow_flight::{
     CancelFlightInfoRequest, Criteria, Empty, FlightDescriptor, FlightInfo, HandshakeRequest,
+    PutResult,
     sql::{
         ActionCancelQueryRequest, ActionClosePreparedStatementRequest,
         ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any,
@@ -15,7 +16,7 @@ use arrow_flight::{
         CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
         CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementQuery,
         CommandStatementSubstraitPlan, CommandStatementUpdate, DoPutPreparedStatementResult,
-        ProstMessageExt,
+        DoPutUpdateResult, ProstMessageExt,
     },
 };
 use futures::{TryStreamExt, stream};
@@ -264,6 +265,73 @@ async fn a_prepared_delete_has_placeholders() {
     let values = RecordBatch::try_from_iter([("1", room)]).unwrap();
     client.put(descriptor, vec![values]).await.unwrap();
     let rows = client.command_rows(&statement("SELECT * FROM home")).await;
+    assert_eq!(rows.unwrap().count(), 1);
+}
+
+/// Returns the number of rows that an update changed.
+fn changed_rows(results: &[PutResult]) -> i64 {
+    assert_eq!(results.len(), 1);
+    DoPutUpdateResult::decode(&*results[0].app_metadata).unwrap().record_count
+}
+
+#[tokio::test]
+async fn updates_create_fill_and_drop_a_table() {
+    let served = server_with_rows().await;
+    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    for (query, rows) in [
+        (
+            "CREATE TABLE fees (time TIMESTAMP, room TAG, fee DOUBLE)",
+            -1,
+        ),
+        (
+            "INSERT INTO fees (time, room, fee) VALUES ('2024-01-01', 'hall', 1.5), ('2024-01-01', 'attic', 2)",
+            2,
+        ),
+        (
+            "INSERT INTO fees (time, room, fee) SELECT time, 'roof', fee FROM fees",
+            2,
+        ),
+    ] {
+        let update = CommandStatementUpdate {
+            query: query.to_owned(),
+            transaction_id: None,
+        };
+        let descriptor = FlightDescriptor::new_cmd(update.as_any().encode_to_vec());
+        let (_, results) = client.put(descriptor, Vec::new()).await.unwrap();
+        assert_eq!(changed_rows(&results), rows, "{query}");
+    }
+    // Both rows of the query have the same tags and time.
+    let rows = client.command_rows(&statement("SELECT * FROM fees")).await;
+    assert_eq!(rows.unwrap().count(), 3);
+    // Drivers request the rows of every statement.
+    let dropped = client.command_rows(&statement("DROP TABLE fees")).await;
+    assert_eq!(dropped.unwrap().count(), 0);
+    assert!(client.command_rows(&statement("SELECT * FROM fees")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_prepared_insert_has_the_types_of_the_columns() {
+    let served = server_with_rows().await;
+    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let insert = "INSERT INTO home (time, room, temp) VALUES (?, ?, ?)";
+    let created = prepare(&client, insert).await;
+    let parameters = schema_of(&created.parameter_schema);
+    assert_eq!(parameters.fields().len(), 3);
+    assert_eq!(parameters.field(2).data_type(), &DataType::Float64);
+    assert!(schema_of(&created.dataset_schema).fields().is_empty());
+    let update = CommandPreparedStatementUpdate {
+        prepared_statement_handle: created.prepared_statement_handle,
+    };
+    let descriptor = FlightDescriptor::new_cmd(update.as_any().encode_to_vec());
+    let values: [(&str, ArrayRef); 3] = [
+        ("1", Arc::new(StringArray::from(vec!["2024-01-01"]))),
+        ("2", Arc::new(StringArray::from(vec!["roof"]))),
+        ("3", Arc::new(Float64Array::from(vec![7.5]))),
+    ];
+    let values = RecordBatch::try_from_iter(values).unwrap();
+    let (_, results) = client.put(descriptor, vec![values]).await.unwrap();
+    assert_eq!(changed_rows(&results), 1);
+    let rows = client.command_rows(&statement("SELECT * FROM home WHERE room = 'roof'")).await;
     assert_eq!(rows.unwrap().count(), 1);
 }
 

@@ -26,6 +26,12 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
         ("GET", "/api/v1/metadata?db=own", "", read),
         ("GET", "/exec?db=own&query=SELECT+1", "", read),
         ("GET", "/exec?db=missing&query=SELECT+1", "", All("read")),
+        (
+            "GET",
+            "/exec?db=own&query=DROP+TABLE+IF+EXISTS+missing",
+            "",
+            Own("delete"),
+        ),
     ];
     rows.extend(influxdb2());
     rows

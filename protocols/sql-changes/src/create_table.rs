@@ -7,13 +7,15 @@ use crate::{sql_error::SqlError, statement::TokenCursor};
 
 /// A new table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NewTable {
-    pub(crate) name: String,
+pub struct NewTable {
+    /// The name.
+    pub name: String,
     /// Whether a table of the name is no error.
-    pub(crate) if_missing: bool,
+    pub if_missing: bool,
     /// The tags, in the order of the series key.
-    pub(crate) tags: Vec<String>,
-    pub(crate) fields: Vec<(String, ColumnType)>,
+    pub tags: Vec<String>,
+    /// The fields with their types.
+    pub fields: Vec<(String, ColumnType)>,
 }
 
 impl NewTable {

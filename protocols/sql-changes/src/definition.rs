@@ -8,19 +8,24 @@ use crate::{
 
 /// A statement that creates or drops a database or a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Definition {
+pub enum Definition {
+    /// `CREATE DATABASE name`
     CreateDatabase(String),
+    /// `CREATE TABLE name (columns)`
     CreateTable(NewTable),
+    /// `DROP DATABASE name`
     DropDatabase(DropTarget),
+    /// `DROP TABLE name`
     DropTable(DropTarget),
 }
 
 /// The database or table that a statement drops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DropTarget {
-    pub(crate) name: String,
+pub struct DropTarget {
+    /// The name.
+    pub name: String,
     /// Whether a missing one is no error.
-    pub(crate) if_exists: bool,
+    pub if_exists: bool,
 }
 
 impl Definition {
@@ -54,7 +59,7 @@ impl Definition {
     }
 
     /// Returns the tag of the statement.
-    pub(crate) fn tag(&self) -> &'static str {
+    pub fn tag(&self) -> &'static str {
         match self {
             Self::CreateDatabase(_) => "CREATE DATABASE",
             Self::CreateTable(_) => "CREATE TABLE",
@@ -82,12 +87,12 @@ fn check_end(cursor: &TokenCursor<'_>, statement: &str) -> Result<(), SqlError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{command::Command, statement::StatementText};
+    use crate::{Change, statement::StatementText};
 
     fn parse(text: &str) -> Result<Definition, SqlError> {
         let statement = &StatementText::split(text).unwrap()[0];
-        match Command::parse(statement)? {
-            Command::Define(definition) => Ok(definition),
+        match Change::parse(statement)? {
+            Some(Change::Define(definition)) => Ok(definition),
             other => panic!("{other:?}"),
         }
     }

@@ -9,7 +9,7 @@ use crate::{row_store::WrittenColumns, sql_error::SqlError, statement::Statement
 ///
 /// # Errors
 /// The number of a placeholder is too large.
-pub(crate) fn placeholder_types(
+pub fn placeholder_types(
     source: &StatementText,
     columns: &WrittenColumns,
 ) -> Result<Vec<Option<DataType>>, SqlError> {
@@ -19,7 +19,7 @@ pub(crate) fn placeholder_types(
         return Ok(types);
     }
     let (mut depth, mut column) = (0_usize, 0_usize);
-    while let Some(token) = cursor.next() {
+    while let Some(token) = cursor.take_token() {
         match token {
             Token::LParen => {
                 depth += 1;
@@ -50,7 +50,7 @@ mod tests {
     use neap_schema::ColumnType;
 
     use super::*;
-    use crate::command::WriteTarget;
+    use crate::WriteTarget;
 
     #[test]
     fn placeholders_have_the_types_of_their_columns() {

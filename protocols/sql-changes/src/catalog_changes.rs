@@ -2,55 +2,56 @@
 
 use std::time::Duration;
 
-use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, origin};
+use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
+use neap_http::Caller;
 use neap_schema::DatabaseId;
 use neap_write::WriteService;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    connection::Connection,
+    change_error::ChangeError,
     create_table::NewTable,
     definition::{Definition, DropTarget},
-    failure::Failure,
-    session::Session,
     sql_error::{SqlError, SqlState},
 };
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
-    /// Executes a statement that creates or drops a database or a table.
-    pub(crate) async fn define(&mut self, definition: &Definition) -> Result<(), Failure> {
-        let writes = self.writes()?;
-        let origin = self.session.origin(self.registered.process);
-        let changed = change(writes, &self.session, definition);
-        origin::scope(origin, changed).await?;
-        self.complete(definition.tag())
-    }
+/// The sender of a statement, and the database of its tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// The sender.
+    pub caller: &'a Caller,
+    /// The name of the database.
+    pub database: &'a str,
 }
 
-async fn change(
+/// Executes a statement that creates or drops a database or a table.
+///
+/// # Errors
+/// The sender lacks the permission that the endpoints of the write function require, what is created exists, what is dropped
+/// does not, or the catalog can't be changed.
+pub async fn define(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     definition: &Definition,
-) -> Result<(), SqlError> {
+) -> Result<(), ChangeError> {
     match definition {
-        Definition::CreateDatabase(name) => create_database(writes, session, name).await,
-        Definition::CreateTable(table) => create_table(writes, session, table).await,
-        Definition::DropDatabase(target) => drop_database(writes, session, target).await,
-        Definition::DropTable(target) => drop_table(writes, session, target).await,
+        Definition::CreateDatabase(name) => create_database(writes, sender, name).await,
+        Definition::CreateTable(table) => create_table(writes, sender, table).await,
+        Definition::DropDatabase(target) => drop_database(writes, sender, target).await,
+        Definition::DropTable(target) => drop_table(writes, sender, target).await,
     }
 }
 
 async fn create_database(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     name: &str,
-) -> Result<(), SqlError> {
-    session.caller.require(DatabaseAction::Create, None)?;
+) -> Result<(), ChangeError> {
+    sender.caller.require(DatabaseAction::Create, None)?;
     match writes.catalog().create_database(name, None).await {
         Ok(_) => Ok(()),
         Err(CatalogError::AlreadyExists { .. }) => {
             let message = format!("database \"{name}\" already exists");
-            Err(SqlError::new(SqlState::DUPLICATE_DATABASE, message))
+            Err(SqlError::new(SqlState::DUPLICATE_DATABASE, message).into())
         }
         Err(error) => Err(error.into()),
     }
@@ -58,36 +59,36 @@ async fn create_database(
 
 async fn drop_database(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     target: &DropTarget,
-) -> Result<(), SqlError> {
+) -> Result<(), ChangeError> {
     let name = &target.name;
-    if *name == session.database {
+    if *name == sender.database {
         let message = "cannot drop the currently open database";
-        return Err(SqlError::new(SqlState::OBJECT_IN_USE, message));
+        return Err(SqlError::new(SqlState::OBJECT_IN_USE, message).into());
     }
     if name == INTERNAL_DATABASE {
-        session.caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
-        return Err(internal_database());
+        sender.caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
+        return Err(internal_database().into());
     }
-    let may = |database| session.caller.may(DatabaseAction::Delete, database);
+    let may = |database| sender.caller.may(DatabaseAction::Delete, database);
     let hard_delete = writes.settings().hard_delete;
     match writes.catalog().delete_database_if(name, hard_delete, may).await {
         Ok(_) => Ok(()),
         Err(CatalogError::NotFound { .. }) if target.if_exists => Ok(()),
-        Err(CatalogError::NotFound { .. }) => Err(SqlError::undefined_database(name)),
+        Err(CatalogError::NotFound { .. }) => Err(SqlError::undefined_database(name).into()),
         Err(error) => Err(error.into()),
     }
 }
 
 async fn create_table(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     table: &NewTable,
-) -> Result<(), SqlError> {
+) -> Result<(), ChangeError> {
     let actions = [DatabaseAction::Create, DatabaseAction::Write];
-    let database = changed_database(writes, session, &actions).await?;
-    let permission = session.caller.table_permission(database);
+    let database = changed_database(writes, sender, &actions).await?;
+    let permission = sender.caller.table_permission(database);
     let (name, tags, fields) = (&table.name, &table.tags, &table.fields);
     let created = writes
         .catalog()
@@ -97,7 +98,7 @@ async fn create_table(
         Err(CatalogError::AlreadyExists { .. }) if table.if_missing => Ok(()),
         Err(CatalogError::AlreadyExists { .. }) => {
             let message = format!("relation \"{name}\" already exists");
-            Err(SqlError::new(SqlState::DUPLICATE_TABLE, message))
+            Err(SqlError::new(SqlState::DUPLICATE_TABLE, message).into())
         }
         Err(CatalogError::CreationRefused(_)) => Err(CatalogError::Forbidden.into()),
         Err(error) => Err(error.into()),
@@ -106,34 +107,34 @@ async fn create_table(
 
 async fn drop_table(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     target: &DropTarget,
-) -> Result<(), SqlError> {
-    let database = changed_database(writes, session, &[DatabaseAction::Delete]).await?;
+) -> Result<(), ChangeError> {
+    let database = changed_database(writes, sender, &[DatabaseAction::Delete]).await?;
     let hard_delete = writes.settings().hard_delete;
     match writes.catalog().delete_table(database, &target.name, hard_delete).await {
         Ok(_) => Ok(()),
         Err(CatalogError::NotFound { .. }) if target.if_exists => Ok(()),
         Err(CatalogError::NotFound { .. }) => {
             let message = format!("table \"{}\" does not exist", target.name);
-            Err(SqlError::new(SqlState::UNDEFINED_TABLE, message))
+            Err(SqlError::new(SqlState::UNDEFINED_TABLE, message).into())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Returns the database of the connection, if the sender may perform any of these actions on it.
+/// Returns the database of the statement, if the sender may perform any of these actions on it.
 async fn changed_database(
     writes: &WriteService,
-    session: &Session,
+    sender: Sender<'_>,
     actions: &[DatabaseAction],
-) -> Result<DatabaseId, SqlError> {
-    let name = &session.database;
+) -> Result<DatabaseId, ChangeError> {
+    let name = sender.database;
     let found = writes.catalog().database_by_name(name, Duration::ZERO).await?;
-    session.caller.require_any(actions, found)?;
+    sender.caller.require_any(actions, found)?;
     let database = found.ok_or_else(|| SqlError::undefined_database(name))?;
     if database == INTERNAL_DATABASE_ID {
-        return Err(internal_database());
+        return Err(internal_database().into());
     }
     Ok(database)
 }

@@ -13,6 +13,11 @@ const MAX_TEXT_BYTES: usize = 4 << 20;
 /// Maximum number of a placeholder: a message has a value for each number up to the largest one.
 const MAX_PLACEHOLDERS: usize = 65_535;
 
+/// Words with which queries begin.
+const QUERY_WORDS: [&str; 7] = [
+    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "EXPLAIN",
+];
+
 /// A token and its place in the text, in bytes.
 #[derive(Clone, Debug)]
 struct PlacedToken {
@@ -22,11 +27,11 @@ struct PlacedToken {
 
 /// One statement of a text.
 #[derive(Clone, Debug)]
-pub(crate) struct StatementText {
+pub struct StatementText {
     /// The text, without the semicolon.
-    pub(crate) text: String,
+    pub text: String,
     /// The number of characters before it in the text of the client.
-    pub(crate) before: usize,
+    pub before: usize,
     /// The tokens, without white space and comments. Their places are those in `text`.
     tokens: Vec<PlacedToken>,
 }
@@ -36,7 +41,7 @@ impl StatementText {
     ///
     /// # Errors
     /// The text is too long, or has an unterminated string, name or comment.
-    pub(crate) fn split(sql: &str) -> Result<Vec<Self>, SqlError> {
+    pub fn split(sql: &str) -> Result<Vec<Self>, SqlError> {
         if sql.len() > MAX_TEXT_BYTES {
             let message = format!(
                 "the text has {} bytes, more than {MAX_TEXT_BYTES}",
@@ -78,7 +83,7 @@ impl StatementText {
     }
 
     /// Reads the tokens from the first one.
-    pub(crate) fn cursor(&self) -> TokenCursor<'_> {
+    pub fn cursor(&self) -> TokenCursor<'_> {
         TokenCursor {
             text: &self.text,
             tokens: &self.tokens,
@@ -86,7 +91,7 @@ impl StatementText {
     }
 
     /// Returns whether a token meets a condition.
-    pub(crate) fn any_word(&self, mut condition: impl FnMut(&str) -> bool) -> bool {
+    pub fn any_word(&self, mut condition: impl FnMut(&str) -> bool) -> bool {
         self.tokens
             .iter()
             .any(|placed| matches!(&placed.token, Token::Word(word) if condition(&word.value)))
@@ -96,7 +101,7 @@ impl StatementText {
     ///
     /// # Errors
     /// No message could have that many values.
-    pub(crate) fn placeholders(&self) -> Result<usize, SqlError> {
+    pub fn placeholders(&self) -> Result<usize, SqlError> {
         let mut largest = 0_usize;
         for placed in &self.tokens {
             let Token::Placeholder(name) = &placed.token else {
@@ -114,7 +119,7 @@ impl StatementText {
     }
 
     /// Returns the statement without its tokens, which need many times the memory of the text.
-    pub(crate) fn without_tokens(&self) -> Self {
+    pub fn without_tokens(&self) -> Self {
         Self {
             text: self.text.clone(),
             before: self.before,
@@ -154,31 +159,31 @@ fn place(sql: &str, tokens: Vec<TokenWithSpan>) -> Vec<PlacedToken> {
 
 /// Reads tokens one by one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TokenCursor<'a> {
+pub struct TokenCursor<'a> {
     text: &'a str,
     tokens: &'a [PlacedToken],
 }
 
 impl<'a> TokenCursor<'a> {
     /// Returns whether there are no more tokens.
-    pub(crate) fn is_at_end(&self) -> bool {
+    pub fn is_at_end(&self) -> bool {
         self.tokens.is_empty()
     }
 
     /// Returns the text from the next token on.
-    pub(crate) fn rest(&self) -> &'a str {
+    pub fn rest(&self) -> &'a str {
         let start = self.tokens.first().map_or(self.text.len(), |placed| placed.start);
         self.text.get(start..).unwrap_or_default()
     }
 
     /// Returns the text from the next token up to the next token of another cursor of the statement.
-    pub(crate) fn text_until(&self, end: &Self) -> &'a str {
+    pub fn text_until(&self, end: &Self) -> &'a str {
         let length = self.rest().len().saturating_sub(end.rest().len());
         self.rest().get(..length).unwrap_or_default().trim_end()
     }
 
     /// Takes the next token.
-    pub(crate) fn next(&mut self) -> Option<&'a Token> {
+    pub fn take_token(&mut self) -> Option<&'a Token> {
         let (first, rest) = self.tokens.split_first()?;
         self.tokens = rest;
         Some(&first.token)
@@ -189,26 +194,26 @@ impl<'a> TokenCursor<'a> {
     }
 
     /// Takes the next token if it is this unquoted word, in any case.
-    pub(crate) fn eat(&mut self, word: &str) -> bool {
+    pub fn eat(&mut self, word: &str) -> bool {
         let is = matches!(self.peek(), Some(Token::Word(next))
             if next.quote_style.is_none() && next.value.eq_ignore_ascii_case(word));
         if is {
-            self.next();
+            self.take_token();
         }
         is
     }
 
     /// Takes the next token if it is this one.
-    pub(crate) fn eat_token(&mut self, token: &Token) -> bool {
+    pub fn eat_token(&mut self, token: &Token) -> bool {
         let is = self.peek() == Some(token);
         if is {
-            self.next();
+            self.take_token();
         }
         is
     }
 
     /// Takes the next words if they are these.
-    pub(crate) fn eat_all(&mut self, words: &[&str]) -> bool {
+    pub fn eat_all(&mut self, words: &[&str]) -> bool {
         let mut ahead = *self;
         let all = words.iter().all(|word| ahead.eat(word));
         if all {
@@ -218,7 +223,7 @@ impl<'a> TokenCursor<'a> {
     }
 
     /// Returns the next unquoted word in upper case, without taking it.
-    pub(crate) fn word(&self) -> Option<String> {
+    pub fn word(&self) -> Option<String> {
         match self.peek() {
             Some(Token::Word(word)) if word.quote_style.is_none() => {
                 Some(word.value.to_ascii_uppercase())
@@ -227,12 +232,21 @@ impl<'a> TokenCursor<'a> {
         }
     }
 
+    /// Whether the next tokens are those of a query, and not those of a statement that changes something.
+    pub fn begins_query(&self) -> bool {
+        match self.word() {
+            Some(word) => QUERY_WORDS.contains(&word.as_str()),
+            // `(SELECT ...)`
+            None => !self.is_at_end(),
+        }
+    }
+
     /// Takes a name. Names without quotes are in lower case.
-    pub(crate) fn name(&mut self) -> Option<String> {
+    pub fn name(&mut self) -> Option<String> {
         let Some(Token::Word(word)) = self.peek() else {
             return None;
         };
-        self.next();
+        self.take_token();
         Some(if word.quote_style.is_none() {
             word.value.to_ascii_lowercase()
         } else {
@@ -241,31 +255,31 @@ impl<'a> TokenCursor<'a> {
     }
 
     /// Takes a string.
-    pub(crate) fn string(&mut self) -> Option<String> {
+    pub fn string(&mut self) -> Option<String> {
         let text = match self.peek() {
             Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text,
             Some(Token::DollarQuotedString(quoted)) => &quoted.value,
             _ => return None,
         };
-        self.next();
+        self.take_token();
         Some(text.clone())
     }
 
     /// Takes a whole number.
-    pub(crate) fn number(&mut self) -> Option<u64> {
+    pub fn number(&mut self) -> Option<u64> {
         let Some(Token::Number(digits, _)) = self.peek() else {
             return None;
         };
         let number = digits.parse().ok()?;
-        self.next();
+        self.take_token();
         Some(number)
     }
 
     /// Skips tokens up to the parenthesis that closes the one before the cursor, and takes it.
-    pub(crate) fn skip_parentheses(&mut self) -> bool {
+    pub fn skip_parentheses(&mut self) -> bool {
         let mut depth = 1_usize;
         while depth > 0 {
-            match self.next() {
+            match self.take_token() {
                 Some(Token::LParen) => depth += 1,
                 Some(Token::RParen) => depth -= 1,
                 Some(_) => {}

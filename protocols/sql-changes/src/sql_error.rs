@@ -5,69 +5,107 @@ use datafusion::{
     common::SchemaError, error::DataFusionError, sql::sqlparser::tokenizer::TokenizerError,
 };
 use neap_catalog::CatalogError;
-use neap_http::{ApiError, Kind, text_prefix};
+use neap_http::{ApiError, Kind};
 use neap_query::{ClientQueryError, QueryError, QueryErrorKind};
 use neap_write::WriteFailure;
-use pgwire::error::{ErrorInfo, PgWireError};
-
-/// Maximum bytes of a message. Encoded errors have a limit.
-const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
 /// A code of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SqlState(pub(crate) &'static str);
+pub struct SqlState(
+    /// The five characters.
+    pub &'static str,
+);
 
 impl SqlState {
-    pub(crate) const PROTOCOL_VIOLATION: Self = Self("08P01");
-    pub(crate) const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
-    pub(crate) const INVALID_PARAMETER_VALUE: Self = Self("22023");
-    pub(crate) const INVALID_TEXT: Self = Self("22P02");
-    pub(crate) const BAD_COPY_FILE: Self = Self("22P04");
-    pub(crate) const READ_ONLY: Self = Self("25006");
-    pub(crate) const NO_ACTIVE_TRANSACTION: Self = Self("25P01");
-    pub(crate) const FAILED_TRANSACTION: Self = Self("25P02");
-    pub(crate) const TRANSACTION_TIMEOUT: Self = Self("25P03");
-    pub(crate) const UNDEFINED_STATEMENT: Self = Self("26000");
-    pub(crate) const INVALID_AUTHORIZATION: Self = Self("28000");
-    pub(crate) const INVALID_PASSWORD: Self = Self("28P01");
-    pub(crate) const UNDEFINED_CURSOR: Self = Self("34000");
-    pub(crate) const UNDEFINED_DATABASE: Self = Self("3D000");
-    pub(crate) const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
-    pub(crate) const SYNTAX: Self = Self("42601");
-    pub(crate) const UNDEFINED_COLUMN: Self = Self("42703");
-    pub(crate) const UNDEFINED_OBJECT: Self = Self("42704");
-    pub(crate) const UNDEFINED_TABLE: Self = Self("42P01");
-    pub(crate) const UNDEFINED_PARAMETER: Self = Self("42P02");
-    pub(crate) const DUPLICATE_CURSOR: Self = Self("42P03");
-    pub(crate) const DUPLICATE_DATABASE: Self = Self("42P04");
-    pub(crate) const DUPLICATE_STATEMENT: Self = Self("42P05");
-    pub(crate) const DUPLICATE_TABLE: Self = Self("42P07");
-    pub(crate) const OUT_OF_MEMORY: Self = Self("53200");
-    pub(crate) const TOO_MANY_CONNECTIONS: Self = Self("53300");
-    pub(crate) const LIMIT_EXCEEDED: Self = Self("54000");
-    pub(crate) const TOO_MANY_COLUMNS: Self = Self("54011");
-    pub(crate) const OBJECT_IN_USE: Self = Self("55006");
-    pub(crate) const QUERY_CANCELED: Self = Self("57014");
-    pub(crate) const ADMIN_SHUTDOWN: Self = Self("57P01");
-    pub(crate) const UNAVAILABLE: Self = Self("57P03");
-    pub(crate) const IDLE_SESSION_TIMEOUT: Self = Self("57P05");
-    pub(crate) const SNAPSHOT_TOO_OLD: Self = Self("72000");
-    pub(crate) const INTERNAL: Self = Self("XX000");
+    /// A message of a client is malformed.
+    pub const PROTOCOL_VIOLATION: Self = Self("08P01");
+    /// The statement or option is not supported.
+    pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    /// A variable has no such value.
+    pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
+    /// A text is no value of its type.
+    pub const INVALID_TEXT: Self = Self("22P02");
+    /// The rows of a `COPY` are malformed.
+    pub const BAD_COPY_FILE: Self = Self("22P04");
+    /// The server or the sender may not change anything.
+    pub const READ_ONLY: Self = Self("25006");
+    /// The statement needs a transaction.
+    pub const NO_ACTIVE_TRANSACTION: Self = Self("25P01");
+    /// An earlier statement of the transaction failed.
+    pub const FAILED_TRANSACTION: Self = Self("25P02");
+    /// The transaction is too old.
+    pub const TRANSACTION_TIMEOUT: Self = Self("25P03");
+    /// The prepared statement does not exist.
+    pub const UNDEFINED_STATEMENT: Self = Self("26000");
+    /// The sender is not known.
+    pub const INVALID_AUTHORIZATION: Self = Self("28000");
+    /// The password is wrong.
+    pub const INVALID_PASSWORD: Self = Self("28P01");
+    /// The cursor does not exist.
+    pub const UNDEFINED_CURSOR: Self = Self("34000");
+    /// The database does not exist.
+    pub const UNDEFINED_DATABASE: Self = Self("3D000");
+    /// The sender lacks a permission.
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// The statement is malformed.
+    pub const SYNTAX: Self = Self("42601");
+    /// The column does not exist.
+    pub const UNDEFINED_COLUMN: Self = Self("42703");
+    /// The object does not exist.
+    pub const UNDEFINED_OBJECT: Self = Self("42704");
+    /// The table does not exist.
+    pub const UNDEFINED_TABLE: Self = Self("42P01");
+    /// The statement has no such placeholder.
+    pub const UNDEFINED_PARAMETER: Self = Self("42P02");
+    /// The cursor exists.
+    pub const DUPLICATE_CURSOR: Self = Self("42P03");
+    /// The database exists.
+    pub const DUPLICATE_DATABASE: Self = Self("42P04");
+    /// The prepared statement exists.
+    pub const DUPLICATE_STATEMENT: Self = Self("42P05");
+    /// The table exists.
+    pub const DUPLICATE_TABLE: Self = Self("42P07");
+    /// There is no memory.
+    pub const OUT_OF_MEMORY: Self = Self("53200");
+    /// There are too many connections or queries.
+    pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
+    /// A limit is exceeded.
+    pub const LIMIT_EXCEEDED: Self = Self("54000");
+    /// There are too many columns.
+    pub const TOO_MANY_COLUMNS: Self = Self("54011");
+    /// The object is in use.
+    pub const OBJECT_IN_USE: Self = Self("55006");
+    /// The query was cancelled, or took too long.
+    pub const QUERY_CANCELED: Self = Self("57014");
+    /// The server stops.
+    pub const ADMIN_SHUTDOWN: Self = Self("57P01");
+    /// The server can't answer now.
+    pub const UNAVAILABLE: Self = Self("57P03");
+    /// The session was idle for too long.
+    pub const IDLE_SESSION_TIMEOUT: Self = Self("57P05");
+    /// The state is not readable any more.
+    pub const SNAPSHOT_TOO_OLD: Self = Self("72000");
+    /// A bug in the server.
+    pub const INTERNAL: Self = Self("XX000");
 }
 
 /// An error of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct SqlError {
-    pub(crate) state: SqlState,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct SqlError {
+    /// The code.
+    pub state: SqlState,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
     /// The character of the statement where the error is, from 1.
-    pub(crate) position: Option<usize>,
+    pub position: Option<usize>,
 }
 
 impl SqlError {
-    pub(crate) fn new(state: SqlState, message: impl Into<String>) -> Self {
+    /// Creates an error without a hint and a position.
+    pub fn new(state: SqlState, message: impl Into<String>) -> Self {
         Self {
             state,
             message: message.into(),
@@ -77,28 +115,29 @@ impl SqlError {
     }
 
     /// Creates the error of a statement or option that is not supported.
-    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+    pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(SqlState::FEATURE_NOT_SUPPORTED, message)
     }
 
     /// Creates the error of a database that does not exist.
-    pub(crate) fn undefined_database(name: &str) -> Self {
+    pub fn undefined_database(name: &str) -> Self {
         let message = format!("database \"{name}\" does not exist");
         Self::new(SqlState::UNDEFINED_DATABASE, message)
     }
 
     /// Creates the error of a malformed statement.
-    pub(crate) fn syntax(message: impl Into<String>) -> Self {
+    pub fn syntax(message: impl Into<String>) -> Self {
         Self::new(SqlState::SYNTAX, message)
     }
 
     /// Creates the error of a malformed message.
-    pub(crate) fn protocol(message: impl Into<String>) -> Self {
+    pub fn protocol(message: impl Into<String>) -> Self {
         Self::new(SqlState::PROTOCOL_VIOLATION, message)
     }
 
+    /// Returns the error with a hint.
     #[must_use]
-    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
             ..self
@@ -108,7 +147,7 @@ impl SqlError {
     /// Returns the error with the position in `statement` that its message names, as the parser writes it. `before` is the
     /// number of characters before the statement in the text of the client.
     #[must_use]
-    pub(crate) fn in_statement(self, statement: &str, before: usize) -> Self {
+    pub fn in_statement(self, statement: &str, before: usize) -> Self {
         let position = self.position.or_else(|| {
             let (_, rest) = self.message.split_once("at Line: ")?;
             let (line, rest) = rest.split_once(", Column: ")?;
@@ -121,16 +160,6 @@ impl SqlError {
             ..self
         }
     }
-
-    /// Returns the error as the fields of a message.
-    pub(crate) fn info(&self, severity: &str) -> ErrorInfo {
-        let message = text_prefix(&self.message, MAX_MESSAGE_BYTES).to_owned();
-        let mut info = ErrorInfo::new(severity.to_owned(), self.state.0.to_owned(), message);
-        info.severity_nonlocalized = Some(severity.to_owned());
-        info.hint = self.hint.clone();
-        info.position = self.position.map(|position| position.to_string());
-        info
-    }
 }
 
 /// Returns the number of the character at a line and a column, all from 1.
@@ -138,19 +167,6 @@ fn character_position(text: &str, line: usize, column: usize) -> Option<usize> {
     let lines = text.split_inclusive('\n').take(line.checked_sub(1)?);
     let before: usize = lines.map(|line| line.chars().count()).sum();
     Some(before + column)
-}
-
-impl From<PgWireError> for SqlError {
-    fn from(error: PgWireError) -> Self {
-        match error {
-            // The type of a column that has none of PostgreSQL, or a value that its type does not have.
-            PgWireError::UserError(info) if info.code == "22003" => {
-                Self::new(SqlState("22003"), info.message)
-            }
-            PgWireError::UserError(info) => Self::unsupported(info.message),
-            other => Self::new(SqlState::INTERNAL, other.to_string()),
-        }
-    }
 }
 
 impl From<ArrowError> for SqlError {
@@ -204,6 +220,12 @@ impl From<QueryError> for SqlError {
         };
         Self::new(state, error.to_string())
     }
+}
+
+/// Returns whether a statement names a table that does not exist.
+pub(crate) fn names_missing_table(error: &ClientQueryError) -> bool {
+    matches!(error, ClientQueryError::Query(QueryError::Planning(cause))
+        if planning_state(cause.find_root()) == SqlState::UNDEFINED_TABLE)
 }
 
 fn kind_state(kind: QueryErrorKind) -> SqlState {

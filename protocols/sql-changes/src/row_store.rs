@@ -8,6 +8,7 @@ use arrow::{
     datatypes::{DataType, FieldRef, Schema, SchemaRef},
 };
 use neap_bucket::Stamp;
+use neap_query::{ClientQuery, QueryEngine};
 use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
@@ -15,23 +16,51 @@ use neap_schema::DatabaseId;
 use neap_write::{Precision, RequestMemoryReservation, WriteFailure, WriteOptions, WriteService};
 
 use crate::{
-    command::WriteTarget,
-    sql_error::{SqlError, SqlState},
+    change::WriteTarget,
+    change_error::ChangeError,
+    sql_error::{SqlError, SqlState, names_missing_table},
 };
 
 /// The columns that a statement writes, with the types of the table.
 #[derive(Clone, Debug)]
-pub(crate) struct WrittenColumns {
-    pub(crate) table: String,
-    pub(crate) fields: Vec<FieldRef>,
+pub struct WrittenColumns {
+    /// The name of the table.
+    pub table: String,
+    /// The columns.
+    pub fields: Vec<FieldRef>,
 }
 
 impl WrittenColumns {
+    /// Returns the query whose answer has the columns of the table.
+    pub fn query(target: &WriteTarget) -> String {
+        format!("SELECT * FROM iox.{}", quoted(&target.table))
+    }
+
+    /// Asks the query function for the columns of the table, with the text of [`query`](Self::query).
+    ///
+    /// # Errors
+    /// The sender may not read the table, or it does not exist; those of [`resolve`](Self::resolve).
+    pub async fn describe(
+        queries: &Arc<QueryEngine>,
+        query: ClientQuery,
+        target: &WriteTarget,
+    ) -> Result<Self, ChangeError> {
+        match queries.describe_as(query).await {
+            Ok(described) => Ok(Self::resolve(&described.columns, target)?),
+            Err(error) if names_missing_table(&error) => {
+                let message = format!("relation \"{}\" does not exist", target.table);
+                let hint = "CREATE TABLE creates it, or a write of line protocol.";
+                Err(SqlError::new(SqlState::UNDEFINED_TABLE, message).with_hint(hint).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Finds the columns of a statement in those of the table.
     ///
     /// # Errors
     /// The table has no such column, or the statement names one twice.
-    pub(crate) fn resolve(schema: &Schema, target: &WriteTarget) -> Result<Self, SqlError> {
+    pub fn resolve(schema: &Schema, target: &WriteTarget) -> Result<Self, SqlError> {
         let mut fields: Vec<FieldRef> = Vec::new();
         for name in &target.columns {
             let (_, field) = schema.fields().find(name).ok_or_else(|| {
@@ -61,7 +90,7 @@ impl WrittenColumns {
     ///
     /// # Errors
     /// There are more or fewer columns, or a value has not the type of its column.
-    pub(crate) fn batch(&self, columns: &[ArrayRef]) -> Result<RecordBatch, SqlError> {
+    pub fn batch(&self, columns: &[ArrayRef]) -> Result<RecordBatch, SqlError> {
         if columns.len() != self.fields.len() {
             let message = format!(
                 "INSERT has {} expressions for {} target columns",
@@ -83,6 +112,11 @@ impl WrittenColumns {
     }
 }
 
+/// Returns a name in quotes.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Converts a column. Numbers keep their type, because the write function converts them only if no digit is lost.
 fn converted(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, SqlError> {
     let source = column.data_type();
@@ -98,7 +132,7 @@ fn converted(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, SqlError>
 
 /// Rows that are not stored yet.
 #[derive(Debug, Default)]
-pub(crate) struct PendingRows {
+pub struct PendingRows {
     parts: Vec<TablePart>,
     reservation: Option<RequestMemoryReservation>,
     bytes: usize,
@@ -108,7 +142,7 @@ pub(crate) struct PendingRows {
 
 impl PendingRows {
     /// Returns the number of rows.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
@@ -116,19 +150,20 @@ impl PendingRows {
     ///
     /// # Errors
     /// There are more bytes than allowed, or there is no memory.
-    pub(crate) async fn add(
+    pub async fn add(
         &mut self,
         writes: &WriteService,
         table: &str,
         batch: RecordBatch,
         max_bytes: usize,
         only: Option<DatabaseId>,
-    ) -> Result<(), SqlError> {
+    ) -> Result<(), ChangeError> {
         let bytes = batch_bytes(&batch);
         if self.bytes.saturating_add(bytes) > max_bytes {
-            let message = format!("the rows of the transaction are larger than {max_bytes} bytes");
-            let hint = "Use smaller transactions, or COPY outside of one.";
-            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint));
+            let message = format!("the rows are larger than {max_bytes} bytes");
+            let hint =
+                "Use smaller statements and transactions, COPY outside of one, or line protocol.";
+            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message).with_hint(hint).into());
         }
         let reservation = writes.reserve(bytes).await?;
         match &mut self.reservation {
@@ -162,12 +197,12 @@ impl PendingRows {
     ///
     /// # Errors
     /// A row is refused, or the rows are not stored.
-    pub(crate) async fn store(
+    pub async fn store(
         self,
         writes: &WriteService,
         database: &str,
         after: Option<Stamp>,
-    ) -> Result<Option<Stamp>, SqlError> {
+    ) -> Result<Option<Stamp>, ChangeError> {
         let Some(reservation) = self.reservation else {
             return Ok(None);
         };

@@ -1,0 +1,45 @@
+//! SQL statements that change rows, tables and databases, over the query and the write function.
+//!
+//! ```text
+//!   POST /api/v3/execute_sql ──┐
+//!   Flight SQL, /exec ─────────┼── Change ── ChangeExecutor ──┬── QueryEngine: DELETE, ALTER, views; the rows of INSERT
+//!   PostgreSQL's protocol ─────┘                              └── WriteService: rows, tables, databases
+//! ```
+//!
+//! PostgreSQL's protocol executes the parts by itself, because its transactions hold rows until `COMMIT`.
+//!
+//! | item | purpose |
+//! |---|---|
+//! | [`StatementText`], [`TokenCursor`] | split a text into statements, and read the tokens of one |
+//! | [`Change`] | a statement that changes something, recognized by its first words |
+//! | [`ChangeExecutor`] | executes a change |
+//! | [`router`] | the route `/api/v3/execute_sql` |
+//! | [`SqlError`], [`ChangeError`] | errors with the codes of PostgreSQL, and those of the functions |
+//! | [`WrittenColumns`], [`PendingRows`], [`placeholder_types`] | the columns, rows and placeholders of `INSERT` |
+//! | [`define`] | creates and drops tables and databases |
+
+mod catalog_changes;
+mod change;
+mod change_error;
+mod create_table;
+mod definition;
+mod executor;
+mod http;
+mod placeholder_types;
+mod row_store;
+mod sql_error;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+pub use catalog_changes::{Sender, define};
+pub use change::{Change, WriteTarget};
+pub use change_error::ChangeError;
+pub use create_table::NewTable;
+pub use definition::{Definition, DropTarget};
+pub use executor::{ChangeExecutor, Changed};
+pub use http::router;
+pub use placeholder_types::placeholder_types;
+pub use row_store::{PendingRows, WrittenColumns, quoted};
+pub use sql_error::{SqlError, SqlState};
+pub use statement::{StatementText, TokenCursor};
