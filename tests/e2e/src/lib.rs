@@ -26,6 +26,7 @@
 //! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
 //! | `compaction` | compactors do not disturb concurrent writers and queriers |
 //! | `data_lifecycle` | deletes of rows, retention, drops and undeletions |
+//! | `changing_statements` | `INSERT`, `DELETE`, `CREATE` and `DROP` over HTTP, as Neap and QuestDB have them |
 //! | `renames` | renamed databases and tables through two processes, with their caches and views |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `lost_registers` | registers that are gone from the bucket: nothing takes them for new ones |
@@ -68,6 +69,8 @@ mod backups;
 mod bulk_data;
 #[cfg(test)]
 mod caches;
+#[cfg(test)]
+mod changing_statements;
 #[cfg(test)]
 mod client_isolation;
 #[cfg(test)]
