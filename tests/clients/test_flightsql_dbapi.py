@@ -278,10 +278,11 @@ class Client(TestCase):
         write_lines("superset-deletes", "m v=1i 1", "m v=2i 2")
         deleting = client("superset-deletes")
         self.assertEqual(deleting.execute_update("DELETE FROM m WHERE time < to_timestamp(2)"), -1)
+        self.assertEqual(deleting.execute_update("INSERT INTO m (time, v) VALUES (to_timestamp(3), 3)"), 1)
         deleting.close()
-        self.assertStored("superset-deletes", "SELECT v FROM m", [{"v": 2}])
+        self.assertStored("superset-deletes", "SELECT v FROM m ORDER BY time", [{"v": 2}, {"v": 3}])
         with self.assertRaises((pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError)):
-            self.client.execute_update("DROP TABLE home")
+            self.client.execute_update("UPDATE home SET co = 1")
 
 
 class Access(TestCase):

@@ -9,7 +9,8 @@ use arrow_flight::{IpcMessage, SchemaAsIpc, sql::ActionCreatePreparedStatementRe
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use neap_query::{
-    Language, ParameterError, Parameters, QueryRequest, StatementDescription, number_placeholders,
+    ClientQuery, Language, ParameterError, Parameters, QueryRequest, StatementDescription,
+    number_placeholders,
 };
 use neap_sql_changes::ChangeExecutor;
 use prost::Message;
@@ -61,7 +62,13 @@ async fn describe(
     metadata: &RequestMetadata,
     handle: &StatementHandle,
 ) -> Result<StatementDescription, Status> {
-    describe_with(executor, metadata, handle, Parameters::default()).await
+    match handle.change()? {
+        Some(change) => {
+            let query = client_query(metadata, handle, Parameters::default())?;
+            executor.describe(&change, query).await.map_err(status::of_change)
+        }
+        None => describe_query(executor, metadata, handle, Parameters::default()).await,
+    }
 }
 
 /// Returns the columns of the answer to the statement of a handle. Their types may depend on the values of its
@@ -79,27 +86,33 @@ pub(crate) async fn columns(
         Some(values) => values.clone(),
         None => parameters(executor, metadata, handle).await?,
     };
-    let described = describe_with(executor, metadata, handle, values).await?;
+    let described = describe_query(executor, metadata, handle, values).await?;
     Ok(visible_columns(&described.columns))
 }
 
-async fn describe_with(
+/// Describes the statement of a handle as a query. An update that the query function does not execute is refused.
+async fn describe_query(
     executor: &ChangeExecutor,
     metadata: &RequestMetadata,
     handle: &StatementHandle,
     parameters: Parameters,
 ) -> Result<StatementDescription, Status> {
+    let query = client_query(metadata, handle, parameters)?;
+    executor.queries().describe_as(query).await.map_err(status::of_client_query)
+}
+
+fn client_query(
+    metadata: &RequestMetadata,
+    handle: &StatementHandle,
+    parameters: Parameters,
+) -> Result<ClientQuery, Status> {
     let request = QueryRequest {
         text: handle.text.clone(),
         parameters,
         ..metadata.query_options().clone()
     };
     let language = handle.statement_language()?;
-    let query = metadata.client_query(handle.database.clone(), language, request);
-    match handle.change()? {
-        Some(change) => executor.describe(&change, query).await.map_err(status::of_change),
-        None => executor.queries().describe_as(query).await.map_err(status::of_client_query),
-    }
+    Ok(metadata.client_query(handle.database.clone(), language, request))
 }
 
 /// Returns the values of a statement's placeholders.

@@ -189,7 +189,7 @@ impl ArrowFlight {
         metadata: &RequestMetadata,
     ) -> Result<Response<MessageStream<PutResult>>, Status> {
         let executor = self.executor()?;
-        if let Some(changed) = changes::execute(&executor, handle, None, metadata).await? {
+        if let Some(changed) = changes::execute(&executor, handle, metadata).await? {
             let rows = changed.rows.and_then(|rows| i64::try_from(rows).ok());
             let count = ingest::row_count(rows.unwrap_or(UNKNOWN_COUNT));
             let mut response = stream_of(vec![count]);
@@ -212,10 +212,6 @@ impl ArrowFlight {
     ) -> Result<Response<FlightStream>, Status> {
         let executor = self.executor()?;
         let options = write_options(metadata.headers())?;
-        let changed = changes::execute(&executor, handle, parameters.as_ref(), metadata).await?;
-        if let Some(changed) = changed {
-            return Ok(changes::no_rows(changed));
-        }
         let parameters = match parameters {
             Some(parameters) => parameters,
             None => prepared::parameters(&executor, metadata, handle).await?,

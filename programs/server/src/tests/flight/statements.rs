@@ -303,9 +303,15 @@ async fn updates_create_fill_and_drop_a_table() {
     // Both rows of the query have the same tags and time.
     let rows = client.command_rows(&statement("SELECT * FROM fees")).await;
     assert_eq!(rows.unwrap().count(), 3);
-    // Drivers request the rows of every statement.
-    let dropped = client.command_rows(&statement("DROP TABLE fees")).await;
-    assert_eq!(dropped.unwrap().count(), 0);
+    let refused = client.command_rows(&statement("DROP TABLE fees")).await;
+    assert!(refused.err().unwrap().message().contains("/api/v3/execute_sql"));
+    let created = prepare(&client, "DROP TABLE fees").await;
+    let update = CommandPreparedStatementUpdate {
+        prepared_statement_handle: created.prepared_statement_handle,
+    };
+    let descriptor = FlightDescriptor::new_cmd(update.as_any().encode_to_vec());
+    let (_, results) = client.put(descriptor, Vec::new()).await.unwrap();
+    assert_eq!(changed_rows(&results), -1);
     assert!(client.command_rows(&statement("SELECT * FROM fees")).await.is_err());
 }
 
