@@ -109,8 +109,7 @@ fn of_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
 fn only_change(text: &str) -> Result<Change, SqlError> {
     match StatementText::split(text)?.as_slice() {
         [statement] => Change::parse(statement)?.ok_or_else(|| {
-            let message =
-                "the statement changes nothing that INSERT, DELETE, CREATE, DROP and ALTER change";
+            let message = "only INSERT, DELETE, CREATE, DROP and ALTER are executed here";
             SqlError::unsupported(message).with_hint("POST /api/v3/query_sql answers queries.")
         }),
         statements => {
