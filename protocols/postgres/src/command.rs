@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Begin,
     Commit,
     Rollback,
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
     /// A statement without an effect, with its tag.
     Nothing(&'static str),
     Declare {
@@ -78,7 +81,12 @@ impl Command {
             "BEGIN" => Ok(Self::Begin),
             "START" if after.eat("TRANSACTION") => Ok(Self::Begin),
             "COMMIT" | "END" => Ok(Self::Commit),
-            "ROLLBACK" | "ABORT" if after.word().as_deref() != Some("TO") => Ok(Self::Rollback),
+            "ROLLBACK" | "ABORT" => rollback(after),
+            "SAVEPOINT" => savepoint_name(&mut after).map(Self::Savepoint),
+            "RELEASE" => {
+                after.eat("SAVEPOINT");
+                savepoint_name(&mut after).map(Self::Release)
+            }
             "DECLARE" => declare(after),
             "FETCH" => fetch(after),
             "CLOSE" => all_or_name(after).map(Self::CloseCursor),
@@ -87,11 +95,9 @@ impl Command {
                 all_or_name(after).map(Self::Deallocate)
             }
             "DISCARD" => Ok(Self::Discard),
-            "LISTEN" | "UNLISTEN" => Ok(Self::Nothing("LISTEN")),
+            "LISTEN" => Ok(Self::Nothing("LISTEN")),
+            "UNLISTEN" => Ok(Self::Nothing("UNLISTEN")),
             "COPY" => copy(after),
-            "SAVEPOINT" | "RELEASE" | "ROLLBACK" | "ABORT" => Err(SqlError::unsupported(
-                "savepoints are not supported: ROLLBACK ends the whole transaction",
-            )),
             "MOVE" => Err(SqlError::unsupported(
                 "MOVE is not supported: cursors read forward",
             )),
@@ -109,8 +115,8 @@ impl Command {
     }
 
     /// Whether the statement may be executed in a transaction that has failed.
-    pub(crate) fn ends_transaction(&self) -> bool {
-        matches!(self, Self::Commit | Self::Rollback)
+    pub(crate) fn ends_failure(&self) -> bool {
+        matches!(self, Self::Commit | Self::Rollback | Self::RollbackTo(_))
     }
 }
 
@@ -175,6 +181,22 @@ fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         name,
         value: Some(value),
     })
+}
+
+fn rollback(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
+    if !cursor.eat("WORK") {
+        cursor.eat("TRANSACTION");
+    }
+    if !cursor.eat("TO") {
+        return Ok(Command::Rollback);
+    }
+    cursor.eat("SAVEPOINT");
+    savepoint_name(&mut cursor).map(Command::RollbackTo)
+}
+
+fn savepoint_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
+    let name = cursor.name().filter(|_| cursor.is_at_end());
+    name.ok_or_else(|| malformed("SAVEPOINT, RELEASE or ROLLBACK"))
 }
 
 fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
@@ -349,12 +371,38 @@ mod tests {
         }
         assert_eq!(shown("start transaction read only"), "Begin");
         assert_eq!(shown("END"), "Commit");
-        for text in [
-            "ROLLBACK TO a",
-            "SAVEPOINT a",
-            "DECLARE c SCROLL CURSOR FOR SELECT 1",
+        assert!(parse("DECLARE c SCROLL CURSOR FOR SELECT 1").is_err());
+    }
+
+    #[test]
+    fn savepoints_have_names() {
+        for (text, command) in [
+            ("SAVEPOINT \"_pg3_1\"", "Savepoint(\"_pg3_1\")"),
+            ("RELEASE A", "Release(\"a\")"),
+            ("RELEASE SAVEPOINT sa_1", "Release(\"sa_1\")"),
+            ("ROLLBACK TO \"A\"", "RollbackTo(\"A\")"),
+            ("ROLLBACK WORK TO SAVEPOINT a", "RollbackTo(\"a\")"),
+            ("ABORT TRANSACTION", "Rollback"),
         ] {
+            assert_eq!(shown(text), command, "{text}");
+        }
+        for text in ["SAVEPOINT", "RELEASE a b", "ROLLBACK TO"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pools_reset_sessions() {
+        for (text, command) in [
+            ("CLOSE ALL", "CloseCursor(None)"),
+            ("UNLISTEN *", "Nothing(\"UNLISTEN\")"),
+            ("RESET ALL", "Reset"),
+            (
+                "SELECT pg_advisory_unlock_all()",
+                "Query { of_tools: true }",
+            ),
+        ] {
+            assert_eq!(shown(text), command, "{text}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! The messages of a connection after the startup.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use neap_query::{ClientQuery, Parameters};
+use neap_bucket::World;
+use neap_query::{ClientQuery, Parameters, QueryError};
 use neap_sql_changes::{SqlError, SqlState, StatementText};
 use pgwire::messages::{
     PgWireBackendMessage,
@@ -10,6 +11,7 @@ use pgwire::messages::{
     response::{CommandComplete, EmptyQueryResponse, ReadyForQuery},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cancel_registry::RegisteredConnection,
@@ -210,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
 
     /// Checks that a statement may be executed now, and who sends it.
     pub(crate) async fn begin_statement(&mut self, command: &Command) -> Result<(), SqlError> {
-        if matches!(self.session.transaction, Transaction::Failed) && !command.ends_transaction() {
+        if matches!(self.session.transaction, Transaction::Failed(_)) && !command.ends_failure() {
             return Err(SqlError::new(
                 SqlState::FAILED_TRANSACTION,
                 "current transaction is aborted, commands ignored until end of transaction block",
@@ -266,11 +268,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     ) -> Result<OpenRows, SqlError> {
         let query = self.client_query(text, of_tools, parameters)?;
         let cancelled = self.registered.begin_query();
-        let rows = tokio::select! {
-            biased;
-            () = cancelled.cancelled() => return Err(canceled()),
-            rows = self.context.queries.query_as(query) => rows?,
-        };
+        let timeout = self.session.variables.statement_timeout();
+        let context = self.context;
+        let begun = async { context.queries.query_as(query).await.map_err(SqlError::from) };
+        let rows = limited(&context.world, timeout, &cancelled, begun).await?;
         let now = self.context.world.clock.monotonic();
         self.session.record_snapshot(rows.as_of, now);
         self.session.record_write(rows.deleted_at);
@@ -307,10 +308,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 }
 
+/// Executes work until the client cancels the statement, or until the statement's time ends.
+pub(crate) async fn limited<T>(
+    world: &World,
+    timeout: Option<Duration>,
+    cancelled: &CancellationToken,
+    work: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    let timed = async {
+        match timeout {
+            Some(timeout) => {
+                let ended = world.timeout(timeout, work).await;
+                ended.unwrap_or_else(|| Err(QueryError::Timeout(timeout).into()))
+            }
+            None => work.await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancelled.cancelled() => Err(canceled()),
+        ended = timed => ended,
+    }
+}
+
 /// Returns the failure with the place of an error in the text of the client.
 pub(crate) fn located(failure: Failure, statement: &StatementText) -> Failure {
     match failure {
         Failure::Statement(error) => error.in_statement(&statement.text, statement.before).into(),
         close @ Failure::Close(_) => close,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_when_it_is_cancelled_or_its_time_ends() {
+        let world = World::system();
+        let endless = || std::future::pending::<Result<(), SqlError>>();
+        let cancelled = CancellationToken::new();
+        let timeout = Some(Duration::from_millis(1));
+        let error = limited(&world, timeout, &cancelled, endless()).await.unwrap_err();
+        assert_eq!(error.state, SqlState::QUERY_CANCELED);
+        cancelled.cancel();
+        let error = limited(&world, None, &cancelled, endless()).await.unwrap_err();
+        assert_eq!(error, canceled());
+        let done = async { Ok(1) };
+        let open = CancellationToken::new();
+        assert_eq!(limited(&world, None, &open, done).await, Ok(1));
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     columns::{description, text_column},
     command::Command,
-    connection::Connection,
+    connection::{Connection, limited},
     failure::Failure,
     portal::{Portal, PortalState},
     session::{OpenTransaction, Transaction},
@@ -50,6 +50,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             Command::Rollback => {
                 self.session.transaction = Transaction::None;
                 self.portals.clear();
+                self.complete("ROLLBACK")
+            }
+            Command::Savepoint(name) => {
+                let open = self.session.open_transaction("SAVEPOINT")?;
+                open.savepoints.add(name, open.rows.rows())?;
+                self.complete("SAVEPOINT")
+            }
+            Command::Release(name) => {
+                let open = self.session.open_transaction("RELEASE SAVEPOINT")?;
+                open.savepoints.release(name)?;
+                self.complete("RELEASE")
+            }
+            Command::RollbackTo(name) => {
+                self.session.roll_back_to(name)?;
                 self.complete("ROLLBACK")
             }
             Command::Declare { name, query } => self.declare(name, query).await,
@@ -119,12 +133,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn define(&mut self, definition: &Definition) -> Result<(), Failure> {
         let writes = self.writes()?;
         let origin = self.session.origin(self.registered.process);
+        let cancelled = self.registered.begin_query();
+        let timeout = self.session.variables.statement_timeout();
         let sender = Sender {
             caller: &self.session.caller,
             database: &self.session.database,
         };
-        let defined = define(writes, sender, definition);
-        origin::scope(origin, defined).await?;
+        let defined = async { define(writes, sender, definition).await.map_err(SqlError::from) };
+        let changed = origin::scope(origin, defined);
+        let ended = limited(&self.context.world, timeout, &cancelled, changed).await;
+        ended.map_err(|error| {
+            if error.state == SqlState::QUERY_CANCELED {
+                error.with_hint("The change may have taken effect.")
+            } else {
+                error
+            }
+        })?;
         self.complete(definition.tag())
     }
 
@@ -162,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let transaction = std::mem::take(&mut self.session.transaction);
         let open = match transaction {
             Transaction::Open(open) => *open,
-            Transaction::Failed => return self.complete("ROLLBACK"),
+            Transaction::Failed(_) => return self.complete("ROLLBACK"),
             Transaction::None => OpenTransaction::default(),
         };
         self.store(open.rows).await?;

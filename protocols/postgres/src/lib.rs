@@ -13,8 +13,8 @@
 //! | `command` | recognizes the statements that the engine does not execute |
 //! | `connection`, `extended` | the messages of a connection: simple queries, prepared statements, portals |
 //! | `execution`, `writing` | the execution of statements |
-//! | `session` | variables, the transaction, and the options of queries |
-//! | `parameters`, `rows`, `copy_out` | values of placeholders, and rows of answers |
+//! | `session`, `savepoints` | variables, the transaction, and the options of queries |
+//! | `parameters`, `numeric`, `rows`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in` | rows that a client copies |
 //! | `tool_catalog`, `tool_functions` | `pg_catalog` and its functions, for statements of tools |
 //!
@@ -42,9 +42,11 @@ mod frontend;
 pub mod fuzzing;
 mod listener;
 mod metrics;
+mod numeric;
 mod parameters;
 mod portal;
 mod rows;
+mod savepoints;
 mod session;
 mod startup;
 mod tool_catalog;

@@ -7,7 +7,10 @@ use neap_query::Parameters;
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::api::Type;
 
-use crate::frontend::BindMessage;
+use crate::{
+    frontend::BindMessage,
+    numeric::{binary_number, decode_number},
+};
 
 /// Microseconds from 1970, the epoch of Arrow, to 2000, that of PostgreSQL.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -76,7 +79,9 @@ fn decode(
         return Ok(null.unwrap_or(ScalarValue::Null));
     };
     let oid = parameter_type(declared, inferred);
-    let decoded = if is_binary {
+    let decoded = if oid == Type::NUMERIC.oid() {
+        decode_numeric(value, is_binary, inferred)?
+    } else if is_binary {
         decode_binary(value, oid)?
     } else {
         decode_text(value, declared, inferred)?
@@ -86,6 +91,28 @@ fn decode(
         Some(data_type @ DataType::Timestamp(..)) => Ok(decoded.cast_to(data_type)?),
         _ => Ok(decoded),
     }
+}
+
+fn decode_numeric(
+    value: &Bytes,
+    is_binary: bool,
+    inferred: Option<&DataType>,
+) -> Result<ScalarValue, SqlError> {
+    if is_binary {
+        let number = binary_number(value);
+        let decoded = number.and_then(|number| decode_number(&number, inferred));
+        return decoded.ok_or_else(|| malformed(&Type::NUMERIC));
+    }
+    let number = text(value)?;
+    decode_number(number, inferred).ok_or_else(|| {
+        let message = format!("invalid input syntax for type numeric: \"{number}\"");
+        SqlError::new(SqlState::INVALID_TEXT, message)
+    })
+}
+
+fn malformed(data_type: &Type) -> SqlError {
+    let message = format!("incorrect binary data format of type {data_type}");
+    SqlError::new(SqlState("22P03"), message)
 }
 
 fn decode_text(
@@ -110,7 +137,7 @@ fn arrow_type(data_type: &Type) -> Option<DataType> {
         Type::INT4 => DataType::Int32,
         Type::INT8 => DataType::Int64,
         Type::FLOAT4 => DataType::Float32,
-        Type::FLOAT8 | Type::NUMERIC => DataType::Float64,
+        Type::FLOAT8 => DataType::Float64,
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(micros, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(micros, Some("+00:00".into())),
@@ -121,10 +148,6 @@ fn arrow_type(data_type: &Type) -> Option<DataType> {
 fn decode_binary(value: &Bytes, oid: u32) -> Result<ScalarValue, SqlError> {
     let data_type = Type::from_oid(oid).unwrap_or(Type::UNKNOWN);
     let mut bytes: &[u8] = value;
-    let malformed = || {
-        let message = format!("incorrect binary data format of type {data_type}");
-        SqlError::new(SqlState("22P03"), message)
-    };
     let decoded = match data_type.clone() {
         Type::BOOL => bytes.try_get_u8().map(|value| ScalarValue::from(value != 0)),
         Type::INT2 => bytes.try_get_i16().map(ScalarValue::from),
@@ -144,8 +167,10 @@ fn decode_binary(value: &Bytes, oid: u32) -> Result<ScalarValue, SqlError> {
             .try_get_i32()
             .map(|value| ScalarValue::Date32(value.checked_add(EPOCH_DAYS))),
         Type::BYTEA => return Ok(ScalarValue::Binary(Some(value.to_vec()))),
-        Type::NUMERIC => return decode_numeric(bytes).ok_or_else(malformed),
-        Type::UUID => return uuid_text(bytes).map(ScalarValue::from).ok_or_else(malformed),
+        Type::UUID => {
+            let uuid = uuid_text(bytes).map(ScalarValue::from);
+            return uuid.ok_or_else(|| malformed(&data_type));
+        }
         Type::TEXT
         | Type::VARCHAR
         | Type::BPCHAR
@@ -164,7 +189,7 @@ fn decode_binary(value: &Bytes, oid: u32) -> Result<ScalarValue, SqlError> {
             Err(SqlError::new(SqlState("22008"), "date/time out of range"))
         }
         Ok(decoded) if bytes.is_empty() => Ok(decoded),
-        _ => Err(malformed()),
+        _ => Err(malformed(&data_type)),
     }
 }
 
@@ -175,33 +200,6 @@ fn text(value: &[u8]) -> Result<&str, SqlError> {
             "invalid byte sequence for encoding \"UTF8\"",
         )
     })
-}
-
-/// Decodes digits to the base 10,000 as a float: no column has decimals.
-fn decode_numeric(mut bytes: &[u8]) -> Option<ScalarValue> {
-    const NEGATIVE: u16 = 0x4000;
-    const SPECIAL: u16 = 0xC000;
-    let digits = bytes.try_get_u16().ok()?;
-    let weight = bytes.try_get_i16().ok()?;
-    let sign = bytes.try_get_u16().ok()?;
-    bytes.try_get_u16().ok()?;
-    if sign & SPECIAL == SPECIAL {
-        return (sign == SPECIAL).then(|| ScalarValue::from(f64::NAN));
-    }
-    let mut number = String::new();
-    for _ in 0..digits {
-        number.push_str(&format!("{:04}", bytes.try_get_u16().ok()?));
-    }
-    if number.is_empty() {
-        number.push('0');
-    }
-    let exponent = (i32::from(weight) + 1 - i32::from(digits)) * 4;
-    let value: f64 = format!("{number}e{exponent}").parse().ok()?;
-    Some(ScalarValue::from(if sign == NEGATIVE {
-        -value
-    } else {
-        value
-    }))
 }
 
 fn uuid_text(bytes: &[u8]) -> Option<String> {
@@ -235,12 +233,6 @@ mod tests {
             binary(&Type::TIMESTAMP, &0_i64.to_be_bytes()),
             Ok(ScalarValue::TimestampMicrosecond(Some(EPOCH_MICROS), None))
         );
-        // 12345.67
-        let digits = [0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44];
-        assert_eq!(
-            binary(&Type::NUMERIC, &digits),
-            Ok(ScalarValue::from(12_345.67))
-        );
         let uuid = binary(&Type::UUID, &[0xab; 16]).unwrap();
         assert_eq!(
             uuid,
@@ -253,13 +245,38 @@ mod tests {
         for (data_type, bytes) in [
             (Type::INT8, &[0_u8; 7][..]),
             (Type::INT8, &[0; 9]),
-            (Type::NUMERIC, &[0, 9]),
             (Type::UUID, &[0; 3]),
             (Type::TEXT, &[0xff]),
             (Type::INT4_ARRAY, &[0; 12]),
             (Type::TIMESTAMP, &i64::MAX.to_be_bytes()),
         ] {
             assert!(binary(&data_type, bytes).is_err(), "{data_type}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_decoded_in_text_and_in_binary() {
+        // 12345.67
+        let digits = Bytes::from_static(&[0, 3, 0, 1, 0, 0, 0, 2, 0, 1, 9, 41, 26, 44]);
+        let numeric = Some(Type::NUMERIC.oid());
+        let decimal = ScalarValue::Decimal128(Some(1_234_567), 7, 2);
+        assert_eq!(
+            decode(Some(&digits), true, numeric, None),
+            Ok(decimal.clone())
+        );
+        let number = Bytes::from_static(b"12345.67");
+        assert_eq!(decode(Some(&number), false, numeric, None), Ok(decimal));
+        // Columns of unsigned numbers are described as NUMERIC.
+        let largest = Bytes::from_static(b"18446744073709551615");
+        let decoded = decode(Some(&largest), false, None, Some(&DataType::UInt64));
+        assert_eq!(decoded, Ok(ScalarValue::from(u64::MAX)));
+        for (malformed, is_binary, state) in [
+            (&b"many"[..], false, SqlState::INVALID_TEXT),
+            (&[0, 9], true, SqlState("22P03")),
+        ] {
+            let value = Bytes::from_static(malformed);
+            let error = decode(Some(&value), is_binary, numeric, None).unwrap_err();
+            assert_eq!(error.state, state);
         }
     }
 

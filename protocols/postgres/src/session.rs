@@ -9,7 +9,11 @@ use neap_query::{ClientQuery, Language, Parameters, QueryRequest};
 use neap_sql_changes::{PendingRows, SqlError, SqlState};
 use pgwire::messages::response::TransactionStatus;
 
-use crate::{credential::Credential, variables::Variables};
+use crate::{
+    credential::Credential,
+    savepoints::{Savepoints, undefined_savepoint},
+    variables::Variables,
+};
 
 /// The state of a session.
 #[derive(Debug)]
@@ -33,8 +37,8 @@ pub(crate) enum Transaction {
     None,
     /// `BEGIN` was executed.
     Open(Box<OpenTransaction>),
-    /// A statement of the transaction failed.
-    Failed,
+    /// A statement of the transaction failed. `ROLLBACK TO` continues one that has savepoints.
+    Failed(Option<Box<OpenTransaction>>),
 }
 
 /// A transaction after `BEGIN`.
@@ -44,6 +48,7 @@ pub(crate) struct OpenTransaction {
     snapshot: Option<TransactionSnapshot>,
     /// The rows that `COMMIT` stores.
     pub(crate) rows: PendingRows,
+    pub(crate) savepoints: Savepoints,
 }
 
 /// The state that the queries of a transaction read.
@@ -80,7 +85,7 @@ impl Session {
         match self.transaction {
             Transaction::None => TransactionStatus::Idle,
             Transaction::Open(_) => TransactionStatus::Transaction,
-            Transaction::Failed => TransactionStatus::Error,
+            Transaction::Failed(_) => TransactionStatus::Error,
         }
     }
 
@@ -94,11 +99,46 @@ impl Session {
         matches!(&self.transaction, Transaction::Open(open) if open.rows.rows() > 0)
     }
 
-    /// Marks an open transaction as failed, and drops its rows.
+    /// Marks an open transaction as failed, and drops its rows if no savepoint keeps them.
     pub(crate) fn fail_transaction(&mut self) {
-        if self.is_in_transaction() {
-            self.transaction = Transaction::Failed;
+        self.transaction = match std::mem::take(&mut self.transaction) {
+            Transaction::Open(open) => {
+                Transaction::Failed(Some(open).filter(|open| !open.savepoints.is_empty()))
+            }
+            unchanged => unchanged,
+        };
+    }
+
+    /// Returns the open transaction.
+    ///
+    /// # Errors
+    /// There is none. `statement` needs one.
+    pub(crate) fn open_transaction(
+        &mut self,
+        statement: &str,
+    ) -> Result<&mut OpenTransaction, SqlError> {
+        match &mut self.transaction {
+            Transaction::Open(open) => Ok(open),
+            Transaction::None | Transaction::Failed(_) => {
+                let message = format!("{statement} can only be used in transaction blocks");
+                Err(SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, message))
+            }
         }
+    }
+
+    /// Drops the rows that were written since a savepoint, and continues the transaction.
+    ///
+    /// # Errors
+    /// There is no such savepoint.
+    pub(crate) fn roll_back_to(&mut self, savepoint: &str) -> Result<(), SqlError> {
+        if let Transaction::Failed(failed) = &mut self.transaction {
+            let open = failed.take().ok_or_else(|| undefined_savepoint(savepoint))?;
+            self.transaction = Transaction::Open(open);
+        }
+        let open = self.open_transaction("ROLLBACK TO SAVEPOINT")?;
+        let rows = open.savepoints.roll_back_to(savepoint)?;
+        open.rows.truncate(rows);
+        Ok(())
     }
 
     /// Returns the origin of changes.
@@ -141,7 +181,7 @@ impl Session {
         let now = world.clock.monotonic();
         let snapshot = match &self.transaction {
             Transaction::Open(open) => open.snapshot,
-            Transaction::None | Transaction::Failed => None,
+            Transaction::None | Transaction::Failed(_) => None,
         };
         let is_old = |snapshot: TransactionSnapshot| {
             now.saturating_sub(snapshot.taken_at) > max_snapshot_age

@@ -163,14 +163,10 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
     if !credentials.needs_password() {
         return Ok((Caller::unrestricted(), Credential::Open));
     }
-    if !is_encrypted && !peer.to_canonical().is_loopback() {
-        let message = "this server accepts passwords only over TLS";
-        let hint = "Connect with sslmode=require. The server needs --tls-cert and --tls-key.";
-        return Err(Refusal {
-            reason: CloseReason::Unencrypted,
-            error: SqlError::new(SqlState::INVALID_AUTHORIZATION, message).with_hint(hint),
-        });
-    }
+    check_encryption(peer, is_encrypted).map_err(|error| Refusal {
+        reason: CloseReason::Unencrypted,
+        error,
+    })?;
     let request = Authentication::CleartextPassword;
     wire.put(&PgWireBackendMessage::Authentication(request))?;
     wire.flush().await?;
@@ -183,6 +179,16 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
         reason: CloseReason::Unauthenticated,
         error,
     })
+}
+
+/// Refuses a password that others in the network could read.
+fn check_encryption(peer: IpAddr, is_encrypted: bool) -> Result<(), SqlError> {
+    if is_encrypted || peer.to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let message = "this server accepts passwords only over TLS";
+    let hint = "Connect with sslmode=require. The server needs --tls-cert and --tls-key.";
+    Err(SqlError::new(SqlState::INVALID_AUTHORIZATION, message).with_hint(hint))
 }
 
 /// Refuses a database that does not exist, or that the client may neither read nor write.
@@ -200,5 +206,31 @@ async fn check_database(
         Ok(_) => Ok(()),
         Err(QueryError::DatabaseNotFound(_)) => Err(SqlError::undefined_database(name)),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_without_tls_is_refused_except_from_the_same_machine() {
+        for (peer, is_encrypted) in [
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("192.0.2.7", true),
+        ] {
+            let peer = peer.parse().unwrap();
+            assert_eq!(check_encryption(peer, is_encrypted), Ok(()), "{peer}");
+        }
+        for peer in ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"] {
+            let error = check_encryption(peer.parse().unwrap(), false).unwrap_err();
+            assert_eq!(error.state, SqlState::INVALID_AUTHORIZATION, "{peer}");
+            assert!(
+                error.hint.is_some_and(|hint| hint.contains("sslmode=require")),
+                "{peer}"
+            );
+        }
     }
 }

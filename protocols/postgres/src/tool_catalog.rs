@@ -2,6 +2,7 @@
 //!
 //! The tables and functions are those of `datafusion-pg-catalog`, over the tables of the connection's database. Statements
 //! that name none of them are planned without: to register the functions takes longer than to plan a small query.
+//! `information_schema` has the name of the database, too, which elsewhere is that of all catalogs.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -14,6 +15,7 @@ use datafusion::{
     catalog::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
         SchemaProvider, TableFunctionImpl,
+        information_schema::{INFORMATION_SCHEMA, InformationSchemaProvider},
     },
     common::{DataFusionError, Result, plan_err},
     datasource::TableType,
@@ -41,11 +43,13 @@ use crate::{
 /// The schema of the catalog.
 const PG_CATALOG: &str = "pg_catalog";
 
-/// Returns whether a statement names `pg_catalog`, one of its tables, or a function of PostgreSQL.
+/// Returns whether a statement names `pg_catalog`, one of its tables, `information_schema`, or a function of PostgreSQL.
 pub(crate) fn is_of_tools(statement: &StatementText) -> bool {
     statement.any_word(|word| {
         let lower = word.to_ascii_lowercase();
-        lower.starts_with("pg_") || FUNCTION_NAMES.contains(&lower.as_str())
+        lower.starts_with("pg_")
+            || lower == INFORMATION_SCHEMA
+            || FUNCTION_NAMES.contains(&lower.as_str())
     })
 }
 
@@ -115,16 +119,26 @@ impl SessionExtension for ToolCatalog {
             state.catalogs = Some(list);
             state.variables.clone()
         };
-        let extended = MemoryCatalogProviderList::new();
+        let described = MemoryCatalogProviderList::new();
         let catalog = ToolCatalogProvider {
             own,
             schema: Arc::clone(&self.schema) as _,
+            information: None,
         };
-        extended.register_catalog(QueryEngine::CATALOG.to_owned(), Arc::new(catalog));
+        described.register_catalog(self.tables.database.clone(), Arc::new(catalog.clone()));
+        let information = InformationSchemaProvider::new(Arc::new(described))
+            .with_table_functions(session.table_functions().clone());
+        let extended = MemoryCatalogProviderList::new();
+        let with_information = ToolCatalogProvider {
+            information: Some(Arc::new(information)),
+            ..catalog
+        };
+        extended.register_catalog(QueryEngine::CATALOG.to_owned(), Arc::new(with_information));
         let mut state = SessionStateBuilder::new_from_existing(session)
             .with_catalog_list(Arc::new(extended))
             .with_type_planner(Arc::new(PgOidTypePlanner))
             .build();
+        state.config_mut().options_mut().catalog.information_schema = false;
         for function in &parts.functions {
             state.register_udf(Arc::clone(function))?;
         }
@@ -183,10 +197,12 @@ impl ToolParts {
 }
 
 /// The catalog of a session with `pg_catalog`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ToolCatalogProvider {
     own: Arc<dyn CatalogProvider>,
     schema: Arc<dyn SchemaProvider>,
+    /// The description of this catalog under the name of the database; `None`: not resolved here.
+    information: Option<Arc<dyn SchemaProvider>>,
 }
 
 impl CatalogProvider for ToolCatalogProvider {
@@ -197,10 +213,11 @@ impl CatalogProvider for ToolCatalogProvider {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        if name == PG_CATALOG {
-            return Some(Arc::clone(&self.schema));
+        match name {
+            PG_CATALOG => Some(Arc::clone(&self.schema)),
+            INFORMATION_SCHEMA => self.information.clone(),
+            _ => self.own.schema(name),
         }
-        self.own.schema(name)
     }
 }
 
@@ -325,14 +342,11 @@ mod tests {
             "SELECT 't'::regclass",
             "SELECT relname FROM pg_class",
             "select current_schema()",
+            "SELECT table_name FROM information_schema.tables",
         ] {
             assert!(is_of_tools(text), "{text}");
         }
-        for text in [
-            "SELECT 'pg_class'",
-            "SELECT * FROM cpu",
-            "SELECT time FROM information_schema.x",
-        ] {
+        for text in ["SELECT 'pg_class'", "SELECT * FROM cpu"] {
             assert!(!is_of_tools(text), "{text}");
         }
     }

@@ -89,7 +89,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         let max_bytes = self.context.settings.max_transaction_bytes;
         let rows = match &mut self.session.transaction {
             Transaction::Open(open) => &mut open.rows,
-            Transaction::None | Transaction::Failed => &mut pending,
+            Transaction::None | Transaction::Failed(_) => &mut pending,
         };
         rows.add(writes, &columns.table, batch, max_bytes, only).await?;
         Ok(pending)

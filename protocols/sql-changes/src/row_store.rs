@@ -146,6 +146,15 @@ impl PendingRows {
         self.rows
     }
 
+    /// Drops the rows after the first `rows`. Their bytes count on, because they stay reserved.
+    pub fn truncate(&mut self, rows: usize) {
+        for part in &mut self.parts {
+            part.batches.retain(|numbered| numbered.first_row <= rows);
+        }
+        self.parts.retain(|part| !part.batches.is_empty());
+        self.rows = rows;
+    }
+
     /// Adds rows of a table. `only` is the database that the sender may write to.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ impl SqlState {
     pub const INVALID_PASSWORD: Self = Self("28P01");
     /// The cursor does not exist.
     pub const UNDEFINED_CURSOR: Self = Self("34000");
+    /// The savepoint does not exist.
+    pub const UNDEFINED_SAVEPOINT: Self = Self("3B001");
     /// The database does not exist.
     pub const UNDEFINED_DATABASE: Self = Self("3D000");
     /// The sender lacks a permission.
@@ -316,7 +318,9 @@ impl From<WriteFailure> for SqlError {
         match failure {
             WriteFailure::Rejected(error) => {
                 let message = format!("row {}: {}", error.line_number, error.error_message);
-                Self::new(SqlState("22000"), message)
+                let is_inexact = error.error_message.contains(" cannot be stored exactly as ");
+                let state = if is_inexact { "22003" } else { "22000" };
+                Self::new(SqlState(state), message)
             }
             other => ApiError::from(other).into(),
         }

@@ -89,7 +89,8 @@ async fn errors_have_codes_and_positions_and_the_connection_continues() {
         ("SELECT 1/0", "22012"),
         ("SELECT relname FROM pg_class WHERE", "42601"),
         ("UPDATE cpu SET usage = 1", "0A000"),
-        ("SAVEPOINT a", "0A000"),
+        ("SAVEPOINT a", "25P01"),
+        ("ROLLBACK TO a", "25P01"),
         ("FETCH missing", "34000"),
     ] {
         let error = client.simple_query(sql).await.unwrap_err();
@@ -221,6 +222,14 @@ async fn tools_read_the_catalog() {
     )
     .await;
     assert_eq!(columns.len(), 4);
+    assert_eq!(
+        texts(
+            &client,
+            "SELECT DISTINCT table_catalog FROM information_schema.tables"
+        )
+        .await,
+        [["home"]]
+    );
     // The statement of `\df`.
     let functions = texts(
         &client,

@@ -60,6 +60,48 @@ async fn rows_of_a_transaction_are_stored_at_commit_and_dropped_at_rollback() {
 }
 
 #[tokio::test]
+async fn a_rollback_to_a_savepoint_drops_later_rows_and_continues_a_failed_transaction() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let insert = |second: u32| {
+        format!(
+            "INSERT INTO cpu (time, host, usage) VALUES ('1970-01-01 00:00:{second:02}', 'd', 1.5)"
+        )
+    };
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(&insert(5)).await.unwrap();
+    client.batch_execute("SAVEPOINT \"_pg3_1\"").await.unwrap();
+    client.batch_execute(&insert(6)).await.unwrap();
+    for failing in ["SELECT * FROM missing", "ROLLBACK TO missing"] {
+        assert!(client.simple_query(failing).await.is_err(), "{failing}");
+        let error = client.simple_query(COUNT).await.unwrap_err();
+        assert_eq!(state(&error), "25P02");
+        client.batch_execute("ROLLBACK TO \"_pg3_1\"").await.unwrap();
+        assert_eq!(texts(&client, COUNT).await, [["3"]]);
+    }
+    client.batch_execute(&insert(7)).await.unwrap();
+    client.batch_execute("RELEASE \"_pg3_1\"").await.unwrap();
+    client.batch_execute("COMMIT").await.unwrap();
+    let seconds = "SELECT date_part('second', time) FROM cpu WHERE host = 'd' ORDER BY 1";
+    assert_eq!(texts(&client, seconds).await, [["5"], ["7"]]);
+}
+
+#[tokio::test]
+async fn savepoints_end_with_their_transaction() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    client.batch_execute("BEGIN; SAVEPOINT a; ROLLBACK").await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let error = client.simple_query("RELEASE SAVEPOINT a").await.unwrap_err();
+    assert_eq!(state(&error), "3B001");
+    // Without a savepoint, only the end of the transaction mends it.
+    let error = client.simple_query("ROLLBACK TO a").await.unwrap_err();
+    assert_eq!(state(&error), "3B001");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(texts(&client, COUNT).await, [["3"]]);
+}
+
+#[tokio::test]
 async fn the_rows_of_a_transaction_are_bounded() {
     let settings = PostgresSettings {
         max_transaction_bytes: 1 << 10,

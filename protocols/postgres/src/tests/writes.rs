@@ -34,6 +34,25 @@ async fn inserted_rows_are_read_by_the_next_statement() {
 }
 
 #[tokio::test]
+async fn decimals_are_stored_as_the_numbers_of_their_columns() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let create = "CREATE TABLE numbers (f DOUBLE PRECISION, i BIGINT, u BIGINT UNSIGNED)";
+    client.batch_execute(create).await.unwrap();
+    let insert = "INSERT INTO numbers (time, f, i, u) VALUES (now(), '0.1'::NUMERIC, \
+                  '-9007199254740993'::NUMERIC, '18446744073709551615'::NUMERIC)";
+    client.batch_execute(insert).await.unwrap();
+    let expected = [["0.1", "-9007199254740993", "18446744073709551615"]];
+    assert_eq!(
+        texts(&client, "SELECT f, i, u FROM numbers").await,
+        expected
+    );
+    let condition =
+        "SELECT f, i, u FROM numbers WHERE u = 18446744073709551615::NUMERIC AND i < -1.5::NUMERIC";
+    assert_eq!(texts(&client, condition).await, expected);
+}
+
+#[tokio::test]
 async fn a_table_is_created_written_and_deleted_from() {
     let bed = ListenerTestBed::new().await;
     let client = bed.connect().await;
@@ -99,7 +118,15 @@ async fn invalid_rows_are_refused_with_a_code() {
         ("INSERT INTO cpu (missing) VALUES (1)", "42703"),
         ("INSERT INTO cpu (time, usage) VALUES (now())", "42601"),
         ("INSERT INTO cpu (time, usage) VALUES ('soon', 1)", "22P02"),
-        ("INSERT INTO cpu (time, n) VALUES (now(), 1.5)", "22000"),
+        ("INSERT INTO cpu (time, n) VALUES (now(), 1.5)", "22003"),
+        (
+            "INSERT INTO cpu (time, n) VALUES (now(), 1.5::NUMERIC)",
+            "22003",
+        ),
+        (
+            "INSERT INTO cpu (time, n) VALUES (now(), '9223372036854775808'::NUMERIC)",
+            "22003",
+        ),
     ] {
         let error = client.simple_query(sql).await.unwrap_err();
         assert_eq!(state(&error), code, "{sql}: {error:?}");
