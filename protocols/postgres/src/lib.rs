@@ -16,7 +16,7 @@
 //! | `session`, `savepoints` | variables, the transaction, and the options of queries |
 //! | `parameters`, `numeric`, `rows`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in` | rows that a client copies |
-//! | `tool_catalog`, `tool_functions` | `pg_catalog` and its functions, for statements of tools |
+//! | `tool_catalog`, `tool_schema`, `tool_functions`, `tool_rewriting` | `pg_catalog` and its functions, for statements of tools |
 //!
 //! `neap-sql-changes` splits texts into statements, and has what changes rows, tables and databases.
 //!
@@ -51,6 +51,8 @@ mod session;
 mod startup;
 mod tool_catalog;
 mod tool_functions;
+mod tool_rewriting;
+mod tool_schema;
 mod variables;
 mod wire;
 mod writing;

@@ -37,6 +37,8 @@ use neap_sql_changes::StatementText;
 
 use crate::{
     tool_functions::{FUNCTION_NAMES, connection_functions},
+    tool_rewriting::{rewrite, without_casts},
+    tool_schema::ToolSchema,
     variables::Variables,
 };
 
@@ -57,7 +59,7 @@ pub(crate) fn is_of_tools(statement: &StatementText) -> bool {
 #[derive(Debug)]
 pub(crate) struct ToolCatalog {
     tables: ConnectionTables,
-    schema: Arc<PgCatalogSchemaProvider<ConnectionTables, EmptyContextProvider>>,
+    schema: Arc<ToolSchema>,
     user: String,
 }
 
@@ -80,7 +82,7 @@ impl ToolCatalog {
         )?;
         Ok(Self {
             tables,
-            schema: Arc::new(schema),
+            schema: Arc::new(ToolSchema(Arc::new(schema))),
             user: user.to_owned(),
         })
     }
@@ -102,8 +104,11 @@ impl SessionExtension for ToolCatalog {
     fn rewrite(&self, statement: &str) -> Result<String> {
         static PARSER: OnceLock<PostgresCompatibilityParser> = OnceLock::new();
         let parser = PARSER.get_or_init(PostgresCompatibilityParser::new);
-        match parser.parse(statement)?.as_slice() {
-            [rewritten] => Ok(rewritten.to_string()),
+        match parser.parse(&without_casts(statement))?.as_mut_slice() {
+            [rewritten] => {
+                rewrite(rewritten);
+                Ok(rewritten.to_string())
+            }
             _ => plan_err!("one statement is expected"),
         }
     }

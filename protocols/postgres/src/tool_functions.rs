@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::{
-    common::{ScalarValue, exec_err},
-    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
+    common::{Result, ScalarValue, exec_err, scalar::ScalarStructBuilder},
+    logical_expr::{
+        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+        Volatility, create_udf,
+    },
 };
 use neap_query::QueryEngine;
 
@@ -43,7 +46,7 @@ pub(crate) const FUNCTION_NAMES: [&str; 24] = [
 const VERSION_TEXT: &str = concat!("PostgreSQL 16.6 (Neap ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Returns the functions whose answers depend on the connection, or are the same for all arguments: Neap has no comments,
-/// functions of users, indexes and triggers.
+/// functions of users, indexes, sequences, locks of clients and triggers.
 pub(crate) fn connection_functions(
     database: &str,
     user: &str,
@@ -53,55 +56,76 @@ pub(crate) fn connection_functions(
     let schemas = ScalarValue::new_list_nullable(&[ScalarValue::from(schema)], &DataType::Utf8);
     let (no_text, no_id) = (ScalarValue::Utf8(None), ScalarValue::Int32(None));
     let (yes, no) = (ScalarValue::from(true), ScalarValue::from(false));
-    let (id, text) = (DataType::Int32, DataType::Utf8);
-    let answers: [(&str, &[&DataType], ScalarValue); 20] = [
-        ("current_database", &[], ScalarValue::from(database)),
-        ("current_schema", &[], ScalarValue::from(schema)),
-        (
-            "current_schemas",
-            &[&DataType::Boolean],
-            ScalarValue::List(schemas),
-        ),
-        ("session_user", &[], ScalarValue::from(user)),
-        ("version", &[], ScalarValue::from(VERSION_TEXT)),
-        ("pg_is_in_recovery", &[], no),
-        ("pg_function_is_visible", &[&id], yes.clone()),
-        ("pg_type_is_visible", &[&id], yes),
-        ("pg_get_function_arguments", &[&id], no_text.clone()),
-        (
-            "pg_get_function_identity_arguments",
-            &[&id],
-            no_text.clone(),
-        ),
-        ("pg_get_function_result", &[&id], no_text.clone()),
-        ("pg_get_functiondef", &[&id], no_text.clone()),
-        ("pg_get_indexdef", &[&id], no_text.clone()),
-        ("pg_get_triggerdef", &[&id], no_text.clone()),
-        ("pg_get_viewdef", &[&id], no_text.clone()),
-        ("obj_description", &[&id, &text], no_text.clone()),
-        ("shobj_description", &[&id, &text], no_text.clone()),
-        ("col_description", &[&id, &id], no_text),
-        ("to_regclass", &[&text], no_id.clone()),
-        ("to_regtype", &[&text], no_id),
+    let numbered = ["x", "n"].map(|name| Field::new(name, DataType::Int32, true));
+    let no_element = ScalarStructBuilder::new_null(numbered.to_vec());
+    let answers = [
+        ("_pg_expandarray", no_element),
+        ("current_database", ScalarValue::from(database)),
+        ("current_schema", ScalarValue::from(schema)),
+        ("current_schemas", ScalarValue::List(schemas)),
+        ("session_user", ScalarValue::from(user)),
+        ("version", ScalarValue::from(VERSION_TEXT)),
+        ("generate_subscripts", no_id.clone()),
+        ("pg_advisory_unlock_all", ScalarValue::from("")),
+        ("pg_is_in_recovery", no),
+        ("pg_collation_is_visible", yes.clone()),
+        ("pg_function_is_visible", yes.clone()),
+        ("pg_type_is_visible", yes),
+        ("pg_get_constraintdef", no_text.clone()),
+        ("pg_get_function_arguments", no_text.clone()),
+        ("pg_get_function_identity_arguments", no_text.clone()),
+        ("pg_get_function_result", no_text.clone()),
+        ("pg_get_functiondef", no_text.clone()),
+        ("pg_get_indexdef", no_text.clone()),
+        ("pg_get_serial_sequence", no_text.clone()),
+        ("pg_get_triggerdef", no_text.clone()),
+        ("pg_get_viewdef", no_text.clone()),
+        ("obj_description", no_text.clone()),
+        ("shobj_description", no_text.clone()),
+        ("col_description", no_text),
+        ("to_regclass", no_id.clone()),
+        ("to_regtype", no_id),
     ];
-    let constants = answers.into_iter().map(|(name, arguments, answer)| {
-        let types = arguments.iter().map(|data_type| (*data_type).clone());
-        constant(name, types.collect(), answer)
-    });
+    let constants =
+        answers.into_iter().map(|(name, answer)| ConstantFunction::create(name, answer));
     constants.chain([current_setting(variables)]).collect()
 }
 
-/// Returns a function with the same answer for all arguments.
-fn constant(name: &str, arguments: Vec<DataType>, answer: ScalarValue) -> ScalarUDF {
-    let data_type = answer.data_type();
-    let function = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(answer.clone()));
-    create_udf(
-        name,
-        arguments,
-        data_type,
-        Volatility::Stable,
-        Arc::new(function),
-    )
+/// A function with the same answer for all arguments, of any number and type.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ConstantFunction {
+    name: &'static str,
+    signature: Signature,
+    answer: ScalarValue,
+}
+
+impl ConstantFunction {
+    fn create(name: &'static str, answer: ScalarValue) -> ScalarUDF {
+        let arguments = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+        ScalarUDF::from(Self {
+            name,
+            signature: Signature::one_of(arguments, Volatility::Stable),
+            answer,
+        })
+    }
+}
+
+impl ScalarUDFImpl for ConstantFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.answer.data_type())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.answer.clone()))
+    }
 }
 
 /// Returns the function that reads a variable of the session.

@@ -20,12 +20,13 @@ const AFTER: &str = "neap.after";
 
 /// The known variables with their defaults. Those with an effect: `statement_timeout`, `neap.max_staleness`, `neap.after`.
 /// Clients set the others and expect them to be known.
-const DEFAULTS: [(&str, &str); 35] = [
+const DEFAULTS: [(&str, &str); 36] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
     ("client_min_messages", "notice"),
     ("datestyle", "ISO, YMD"),
+    ("default_table_access_method", "heap"),
     ("default_transaction_isolation", "repeatable read"),
     ("default_transaction_read_only", "off"),
     ("extra_float_digits", "1"),

@@ -5,5 +5,6 @@ mod limits;
 mod malformed;
 mod queries;
 mod test_bed;
+mod tools;
 mod transactions;
 mod writes;
