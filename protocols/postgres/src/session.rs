@@ -96,7 +96,10 @@ impl Session {
 
     /// Returns whether rows wait for `COMMIT`.
     pub(crate) fn has_pending_rows(&self) -> bool {
-        matches!(&self.transaction, Transaction::Open(open) if open.rows.rows() > 0)
+        match &self.transaction {
+            Transaction::Open(open) | Transaction::Failed(Some(open)) => open.rows.rows() > 0,
+            Transaction::None | Transaction::Failed(None) => false,
+        }
     }
 
     /// Marks an open transaction as failed, and drops its rows if no savepoint keeps them.
