@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, RecordBatch},
-    datatypes::SchemaRef,
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{
+        DataType, Int8Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+        TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    },
 };
 use arrow_pg::encoder::encode_value;
 use futures::{StreamExt, stream::Fuse};
 use neap_query::{BatchStream, Rows};
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::{
-    api::results::{DataRowEncoder, FieldInfo},
+    api::results::{DataRowEncoder, FieldFormat, FieldInfo},
     messages::data::DataRow,
-    types::format::FormatOptions,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -118,29 +120,52 @@ fn encode_row(
 ) -> Result<(), SqlError> {
     let arrow_fields = batch.schema_ref().fields();
     for ((column, arrow_field), field) in batch.columns().iter().zip(arrow_fields).zip(fields) {
-        // The encoder of intervals takes nulls for values.
-        if column.is_null(row) {
-            let options = FormatOptions::default();
-            encoder
-                .encode_field_with_type_and_format(
-                    &None::<bool>,
-                    field.datatype(),
-                    field.format(),
-                    &options,
-                )
-                .map_err(encoding_error)?;
+        let (data_type, format) = (field.datatype(), field.format());
+        let options = field.format_options();
+        // The encoder of intervals takes nulls for values, and that of small numbers writes one byte, not two.
+        let encoded = if column.is_null(row) {
+            encoder.encode_field_with_type_and_format(&None::<bool>, data_type, format, options)
+        } else if let Some(numbers) = column.as_primitive_opt::<Int8Type>() {
+            let number = i16::from(numbers.value(row));
+            encoder.encode_field_with_type_and_format(&number, data_type, format, options)
+        } else if format == FieldFormat::Text
+            && let Some(time) = time_text(column, row)
+        {
+            encoder.encode_field_with_type_and_format(&time, data_type, format, options)
         } else {
-            encode_value(encoder, column, row, arrow_field, field).map_err(encoding_error)?;
-        }
+            encode_value(encoder, column, row, arrow_field, field)
+        };
+        encoded.map_err(encoding_error)?;
     }
     Ok(())
+}
+
+/// Returns a time as PostgreSQL writes it: without zeros at the end of its second. `None` if the column has none.
+fn time_text(column: &ArrayRef, row: usize) -> Option<String> {
+    let DataType::Timestamp(unit, None) = column.data_type() else {
+        return None;
+    };
+    let time = match unit {
+        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().value_as_datetime(row),
+        TimeUnit::Millisecond => {
+            column.as_primitive::<TimestampMillisecondType>().value_as_datetime(row)
+        }
+        TimeUnit::Microsecond => {
+            column.as_primitive::<TimestampMicrosecondType>().value_as_datetime(row)
+        }
+        TimeUnit::Nanosecond => {
+            column.as_primitive::<TimestampNanosecondType>().value_as_datetime(row)
+        }
+    };
+    let text = time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::{
         array::{
-            ArrayRef, DictionaryArray, Float64Array, IntervalMonthDayNanoArray, ListArray,
+            DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray, ListArray,
             StringArray, TimestampNanosecondArray, UInt64Array,
         },
         datatypes::{Int32Type, Int64Type, IntervalMonthDayNano},
@@ -191,19 +216,36 @@ mod tests {
             ),
             ("i", Arc::new(days) as ArrayRef),
             ("l", Arc::new(lists) as ArrayRef),
+            (
+                "small",
+                Arc::new(Int8Array::from(vec![Some(-2), None])) as ArrayRef,
+            ),
         ];
         let text = encoded(&rows, &[]);
         let shown: Vec<String> = text[0]
             .iter()
             .map(|value| String::from_utf8(value.clone().unwrap()).unwrap())
             .collect();
-        assert_eq!(shown[0], "1970-01-01 00:00:00.001500");
+        assert_eq!(shown[0], "1970-01-01 00:00:00.0015");
         assert_eq!(&shown[1..5], ["1.5", "18446744073709551615", "a", "é"]);
-        assert_eq!(shown[6], "{1,NULL}");
+        assert_eq!(&shown[6..], ["{1,NULL}", "-2"]);
         let binary = encoded(&rows, &[1]);
         assert_eq!(binary[0][1].as_deref(), Some(&1.5_f64.to_be_bytes()[..]));
         let micros: i64 = 1_500 - 946_684_800_000_000;
         assert_eq!(binary[0][0].as_deref(), Some(&micros.to_be_bytes()[..]));
+        // 18446744073709551615 to the base 10,000.
+        let numeric = [0, 5, 0, 4, 0, 0, 0, 0, 7, 52, 26, 88, 2, 225, 3, 187, 6, 79];
+        assert_eq!(binary[0][2].as_deref(), Some(&numeric[..]));
+        // Microseconds, days and months.
+        let day = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+        assert_eq!(binary[0][5].as_deref(), Some(&day[..]));
+        // One dimension, with nulls, of the type 20, from the index 1 on.
+        let list = [
+            &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 1][..],
+            &[0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255],
+        ];
+        assert_eq!(binary[0][6].as_deref(), Some(&list.concat()[..]));
+        assert_eq!(binary[0][7].as_deref(), Some(&[255, 254][..]));
         for encoded in [text, binary] {
             assert!(encoded[1].iter().all(Option::is_none));
         }

@@ -28,7 +28,7 @@ async fn inserted_rows_are_read_by_the_next_statement() {
         "SELECT time, host, usage, n FROM cpu WHERE host = 'z'",
     )
     .await;
-    assert_eq!(rows, [["1970-01-01 00:00:09.000000", "z", "7.5", "9"]]);
+    assert_eq!(rows, [["1970-01-01 00:00:09", "z", "7.5", "9"]]);
     let twice = "INSERT INTO cpu (time, host, n) SELECT time, 'y', n FROM cpu WHERE host = 'a'";
     assert_eq!(client.execute(twice, &[]).await.unwrap(), 2);
 }
