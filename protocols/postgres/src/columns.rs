@@ -50,8 +50,13 @@ pub(crate) fn columns(schema: &Schema, formats: &[i16]) -> Result<Arc<Vec<FieldI
             return Err(SqlError::protocol(message));
         }
     };
+    let plain = schema.fields().iter().map(|field| match plain_list(field.data_type()) {
+        Some(list) => Arc::new(field.as_ref().clone().with_data_type(list)),
+        None => Arc::clone(field),
+    });
+    let encoded = Schema::new(plain.collect::<Vec<_>>());
     let unsized_fields =
-        arrow_schema_to_pg_fields(schema, &format, None).map_err(encoding_error)?;
+        arrow_schema_to_pg_fields(&encoded, &format, None).map_err(encoding_error)?;
     let fields = unsized_fields.into_iter().map(|field| {
         let size = type_size(field.datatype());
         field.with_type_size(size)
@@ -75,6 +80,18 @@ fn check_list(data_type: &DataType) -> Result<(), SqlError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns the type of a list of tags without their dictionary, which the encoder does not read; `None` for other types.
+pub(crate) fn plain_list(data_type: &DataType) -> Option<DataType> {
+    let DataType::List(field) = data_type else {
+        return None;
+    };
+    let DataType::Dictionary(_, values) = field.data_type() else {
+        return None;
+    };
+    let plain = field.as_ref().clone().with_data_type(values.as_ref().clone());
+    Some(DataType::List(Arc::new(plain)))
 }
 
 /// Returns the description of columns for clients.

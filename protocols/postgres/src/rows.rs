@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
+    compute::cast,
     datatypes::{
-        DataType, Int8Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+        DataType, Int8Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
         TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     },
 };
@@ -19,7 +20,10 @@ use pgwire::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{columns::columns, error_response::encoding_error};
+use crate::{
+    columns::{columns, plain_list},
+    error_response::encoding_error,
+};
 
 /// The rows of a query that a client has not received yet.
 pub(crate) struct OpenRows {
@@ -83,10 +87,11 @@ impl OpenRows {
                 *row += 1;
                 return Ok(Some(self.encoder.take_row()));
             }
-            self.current = self.next_batch().await?.map(|batch| (batch, 0));
-            if self.current.is_none() {
+            let Some(batch) = self.next_batch().await? else {
+                self.current = None;
                 return Ok(None);
-            }
+            };
+            self.current = Some((with_plain_lists(batch)?, 0));
         }
     }
 
@@ -110,6 +115,23 @@ pub(crate) fn canceled() -> SqlError {
         SqlState::QUERY_CANCELED,
         "canceling statement due to user request",
     )
+}
+
+/// Returns rows whose lists of tags are lists of texts.
+fn with_plain_lists(batch: RecordBatch) -> Result<RecordBatch, SqlError> {
+    let schema = batch.schema();
+    if schema.fields().iter().all(|field| plain_list(field.data_type()).is_none()) {
+        return Ok(batch);
+    }
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut arrays = Vec::with_capacity(batch.num_columns());
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        let list = plain_list(field.data_type());
+        let data_type = list.unwrap_or_else(|| field.data_type().clone());
+        arrays.push(cast(column, &data_type)?);
+        fields.push(field.as_ref().clone().with_data_type(data_type));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 fn encode_row(
@@ -168,7 +190,8 @@ mod tests {
             DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray, ListArray,
             StringArray, TimestampNanosecondArray, UInt64Array,
         },
-        datatypes::{Int32Type, Int64Type, IntervalMonthDayNano},
+        buffer::OffsetBuffer,
+        datatypes::{Field, Int32Type, Int64Type, IntervalMonthDayNano},
     };
 
     use super::*;
@@ -249,5 +272,18 @@ mod tests {
         for encoded in [text, binary] {
             assert!(encoded[1].iter().all(Option::is_none));
         }
+    }
+
+    #[test]
+    fn lists_of_tags_are_lists_of_texts() {
+        let hosts = DictionaryArray::<Int32Type>::from_iter([Some("a"), None, Some("a")]);
+        let field = Arc::new(Field::new_list_field(hosts.data_type().clone(), true));
+        let offsets = OffsetBuffer::from_lengths([2, 1]);
+        let lists = ListArray::new(field, offsets, Arc::new(hosts), None);
+        let column = ("l", Arc::new(lists) as ArrayRef);
+        let batch = with_plain_lists(RecordBatch::try_from_iter([column]).unwrap()).unwrap();
+        let text = encoded(&[("l", Arc::clone(batch.column(0)))], &[]);
+        let shown = text.concat().into_iter().map(|list| String::from_utf8(list.unwrap()).unwrap());
+        assert_eq!(shown.collect::<Vec<_>>(), ["{a,NULL}", "{a}"]);
     }
 }

@@ -30,6 +30,10 @@ async fn a_text_of_several_statements_is_answered_one_by_one() {
         texts(&client, "SELECT min(time) FROM cpu").await,
         [["1970-01-01 00:00:01"]]
     );
+    assert_eq!(
+        texts(&client, "SELECT array_agg(host ORDER BY host) FROM cpu").await,
+        [["{a,a,b}"]]
+    );
     assert!(texts(&client, " ; ").await.is_empty());
 }
 
