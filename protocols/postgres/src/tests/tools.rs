@@ -1,7 +1,8 @@
 //! Statements of tools.
 
+use neap_sql_changes::StatementText;
+
 use super::test_bed::{ListenerTestBed, texts};
-use crate::statement::StatementText;
 
 #[tokio::test]
 async fn statements_of_psql_sqlalchemy_and_jdbc_are_answered() {
