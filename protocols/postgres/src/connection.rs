@@ -79,7 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn run(&mut self) -> CloseReason {
         loop {
             let handled = match self.next_message(false).await {
-                Ok(message) => self.handle(message).await,
+                // Boxed here and below, because the compiler limits the depth of futures.
+                Ok(message) => Box::pin(self.handle(message)).await,
                 Err(reason) => Err(reason),
             };
             if let Err(reason) = handled {
@@ -200,7 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let command = Command::parse(statement)?;
         self.begin_statement(&command).await?;
         let Command::Query { of_tools } = command else {
-            return self.execute(&command, statement, Parameters::default(), true).await;
+            let none = Parameters::default();
+            return Box::pin(self.execute(&command, statement, none, true)).await;
         };
         let none = Parameters::default();
         let mut rows = self.start_query(&statement.text, of_tools, none, &[]).await?;
@@ -270,7 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let cancelled = self.registered.begin_query();
         let timeout = self.session.variables.statement_timeout();
         let context = self.context;
-        let begun = async { context.queries.query_as(query).await.map_err(SqlError::from) };
+        let begun =
+            Box::pin(async { context.queries.query_as(query).await.map_err(SqlError::from) });
         let rows = limited(&context.world, timeout, &cancelled, begun).await?;
         let now = self.context.world.clock.monotonic();
         self.session.record_snapshot(rows.as_of, now);

@@ -45,7 +45,7 @@ impl CopyEncoder {
     /// Returns the bytes after the last row.
     pub(crate) fn end(&self) -> Option<Bytes> {
         let is_binary = self.options.is_binary();
-        is_binary.then(|| Bytes::from_static(&(-1_i16).to_be_bytes()))
+        is_binary.then(|| Bytes::copy_from_slice(&(-1_i16).to_be_bytes()))
     }
 
     fn line<'a>(&self, values: impl Iterator<Item = Option<&'a [u8]>>) -> Bytes {

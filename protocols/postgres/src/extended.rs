@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             let formats = std::mem::take(&mut portal.formats);
             self.fetch(name, *count, &formats, false).await?;
         } else {
-            let executed = self.execute(command, statement, parameters, false).await;
+            let executed = Box::pin(self.execute(command, statement, parameters, false)).await;
             executed.map_err(|failure| located(failure, statement))?;
         }
         portal.state = PortalState::Complete;

@@ -241,7 +241,7 @@ async fn serve_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let begun = startup::begin(&mut wire, message, peer.ip(), is_encrypted, context);
     let begun = context.world.timeout(remaining, begun).await;
     let reason = match begun.unwrap_or(Err(CloseReason::SlowStartup)) {
-        Ok(started) => connection::serve(&mut wire, started, context).await,
+        Ok(started) => Box::pin(connection::serve(&mut wire, started, context)).await,
         Err(reason) => reason,
     };
     wire.close().await;

@@ -59,6 +59,7 @@ fn a_table_is_created_filled_and_emptied_through_two_processes() {
     let reply = execute(
         &restarted,
         "INSERT INTO rooms (time, temp) VALUES (now(), 1)",
+        None,
     );
     assert_eq!(reply.status, 404, "{}", reply.text());
 }

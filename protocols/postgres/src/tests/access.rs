@@ -16,7 +16,8 @@ async fn guarded() -> ListenerTestBed {
 async fn config_with(bed: &ListenerTestBed, permission: &str) -> Config {
     let requested: PermissionRequest = permission.parse().unwrap();
     let catalog = &bed.catalog;
-    let created = catalog.create_resource_token(permission, &[requested], None, None);
+    let requests = [requested];
+    let created = catalog.create_resource_token(permission, &requests, None, None);
     let token = created.await.unwrap();
     let mut config = bed.config();
     config.password(token.secret.reveal());
