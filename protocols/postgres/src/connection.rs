@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use neap_bucket::World;
 use neap_query::{ClientQuery, Parameters, QueryError};
 use neap_sql_changes::{SqlError, SqlState, StatementText};
@@ -272,8 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let cancelled = self.registered.begin_query();
         let timeout = self.session.variables.statement_timeout();
         let context = self.context;
-        let begun =
-            Box::pin(async { context.queries.query_as(query).await.map_err(SqlError::from) });
+        let begun = async { context.queries.query_as(query).await.map_err(SqlError::from) }.boxed();
         let rows = limited(&context.world, timeout, &cancelled, begun).await?;
         let now = self.context.world.clock.monotonic();
         self.session.record_snapshot(rows.as_of, now);
