@@ -221,6 +221,7 @@ async fn the_address_file_is_written_atomically() {
         place: "",
         names: [None, None],
         questdb: None,
+        postgres: None,
         worker: None,
         has_console: false,
         entry: AuthState::Open,
