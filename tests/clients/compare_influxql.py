@@ -111,6 +111,9 @@ def difference(statement, one, two, has_ties):
         return None if one["error"] == two["error"] else f"error text: {one['error']!r} and {two['error']!r}"
     filled = fill_number(statement)
     left, right = one.get("series", []), two.get("series", [])
+    if "holt_winters" in statement:
+        # InfluxDB 1 returns no series after one that has too few windows for a forecast.
+        right = right[: len(left)]
     name = lambda series: (series.get("name"), tuple(sorted(series.get("tags", {}).items())))
     if [name(series) for series in left] != [name(series) for series in right]:
         return f"series: {[name(series) for series in left]} and {[name(series) for series in right]}"

@@ -66,6 +66,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
             return Ok(());
         }
         let writes = self.writes()?;
+        // The rows of a transaction may have waited since their sender was last permitted to write them.
+        self.writable_database(writes).await?;
         let (after, origin) = (
             self.session.after(),
             self.session.origin(self.registered.process),

@@ -7,9 +7,10 @@ use std::{
 };
 
 use neap_bucket::{Key, ProtocolRules};
-use neap_compact::{CompactorEvent, JobLimits, PlanScope};
+use neap_compact::{CompactorEvent, JobLimits, PlanLimits, PlanScope};
 use neap_fsck::{Fsck, FsckOptions};
 use neap_manifest::Manifest;
+use neap_schema::DatabaseId;
 
 use crate::{
     actors::ActorContext,
@@ -142,42 +143,21 @@ async fn check_past_versions(stage: &ActorContext, instance: &Instance) {
 async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
     let time = &stage.world.time;
     for (database, _) in stage.databases() {
-        for _ in 0..MAX_PLAN_ROUNDS {
-            let planned = instance
-                .maintainer
-                .plan(
-                    database,
-                    PlanScope::All,
-                    neap_compact::PlanLimits::with_max_jobs(64),
-                )
-                .await;
-            instance.trace(format_args!("last plan: {planned:?}"));
-            let Ok(planned) = planned else {
-                fail(stage, Invariant::NoUnexpectedError, "no plan".to_owned());
-                break;
-            };
-            for order in &planned.orders {
-                let run = instance.maintainer.run(order, &JobLimits::default()).await;
-                instance.trace(format_args!("last merge: {run:?}"));
-                if let Err(error) = run {
-                    fail(stage, Invariant::NoUnexpectedError, error.to_string());
-                }
-            }
-            if planned.orders.is_empty() {
-                break;
-            }
-        }
+        merge_all(stage, instance, database).await;
     }
     let kept = instance.collects.time_travel + Duration::from_secs(60);
-    // Orphans are condemned, condemned entries are doomed, the objects of doomed entries are deleted, and the entries
-    // are removed. Collecting a copy releases the pins on its source.
-    for wait in [instance.collects.orphan_age, kept, kept, kept] {
+    // Orphans and bundles with deleted rows are condemned, merges empty these bundles, condemned entries are doomed, the
+    // objects of doomed entries are deleted, and the entries are removed. Collecting a copy releases the pins on its source.
+    for wait in [instance.collects.orphan_age, kept, kept, kept, kept] {
         time.sleep(wait).await;
         if stage.world.choices.cast.destroying {
             let removed = instance.compactor.handle(&CompactorEvent::Collect, None).await;
             instance.trace(format_args!("last removal: {removed:?}"));
         }
         for (database, _) in stage.databases().into_iter().rev() {
+            if instance.is_live(database).await == Some(true) {
+                merge_all(stage, instance, database).await;
+            }
             collect(instance, database).await;
             collect(instance, database).await;
         }
@@ -191,6 +171,29 @@ async fn merge_and_collect_all(stage: &ActorContext, instance: &Arc<Instance>) {
         if !garbage.is_empty() {
             let text = format!("garbage of {name} was not deleted: {garbage:?}");
             fail(stage, Invariant::GarbageIsCollected, text);
+        }
+    }
+}
+
+/// Merges until nothing is left to merge.
+async fn merge_all(stage: &ActorContext, instance: &Arc<Instance>, database: DatabaseId) {
+    for _ in 0..MAX_PLAN_ROUNDS {
+        let limits = PlanLimits::with_max_jobs(64);
+        let planned = instance.maintainer.plan(database, PlanScope::All, limits).await;
+        instance.trace(format_args!("last plan: {planned:?}"));
+        let Ok(planned) = planned else {
+            fail(stage, Invariant::NoUnexpectedError, "no plan".to_owned());
+            return;
+        };
+        for order in &planned.orders {
+            let run = instance.maintainer.run(order, &JobLimits::default()).await;
+            instance.trace(format_args!("last merge: {run:?}"));
+            if let Err(error) = run {
+                fail(stage, Invariant::NoUnexpectedError, error.to_string());
+            }
+        }
+        if planned.orders.is_empty() {
+            return;
         }
     }
 }

@@ -56,6 +56,7 @@ mod sql_tokens;
 mod time_bucket;
 mod time_zone;
 mod to_timestamp;
+mod unnested_keys;
 mod wallclock;
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use crate::sketches::{COMBINE_FUNCTIONS, SketchAggregate, SketchEstimate, Sketch
 use crate::time_bucket::TimeBucket;
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
+use crate::unnested_keys::{UnnestedKeysRule, hidden_key};
 use crate::wallclock::DateBinWallclock;
 
 static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
@@ -52,7 +53,12 @@ static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     functions.extend(GapFillPlaceholder::all().map(ScalarUDF::from));
     functions.extend(ArrayFunctionKind::ALL.map(|kind| ArrayFunction::new(kind).into()));
     functions.extend(SketchKind::ALL.map(|kind| SketchEstimate::new(kind).into()));
-    functions.into_iter().map(Arc::new).chain(json_functions()).collect()
+    functions
+        .into_iter()
+        .map(Arc::new)
+        .chain(json_functions())
+        .chain([hidden_key()])
+        .collect()
 });
 
 static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
@@ -129,6 +135,7 @@ pub(crate) fn register_with_limits(
     relations.push(Arc::new(AsOfRelationPlanner));
     let analyzer = builder.analyzer().get_or_insert_default();
     analyzer.rules.insert(0, Arc::new(JsonCastRule));
+    analyzer.rules.insert(0, Arc::new(UnnestedKeysRule));
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     restrict_rules(rules);
     // Before the rules that match optimized plans.
