@@ -1,13 +1,16 @@
 //! Tests that damage does not get into a copy of a cluster without a report, and that a later copy mends it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use neap_backup::ClusterCopier;
 use neap_bucket::{
-    Bucket, CallHook, CallPhase, FaultyStore, KeyClass, Operation, PutMode, StoreFaults,
+    Bucket, CallHook, CallPhase, Clock, FaultyStore, KeyClass, Operation, PutMode, StoreFaults,
 };
 use neap_fsck::{Fsck, FsckOptions};
 
@@ -92,6 +95,9 @@ async fn an_object_is_copied_with_the_manifest_that_tells_its_checksums() {
 /// Damages an object before it is copied, and mends it after two copies.
 async fn check_reported_until_mended(from: &ClusterFixture, key: &str) {
     let to = ClusterFixture::in_memory();
+    // A copy accepts no write before its clock reaches the last flush of the source.
+    let behind = from.clock.wall_micros() - to.clock.wall_micros();
+    to.clock.advance(Duration::from_micros(behind.unsigned_abs()));
     flip_bit(from, key).await;
     for _ in 0..2 {
         let (_, stats) = copied_with_stats(from, &to).await.unwrap();
