@@ -225,6 +225,8 @@ async fn a_copy_that_is_not_complete_is_no_error() {
     let stage = FsckFixture::in_memory().await;
     stage.fill().await;
     let id = stage.database;
+    // A backup is in the register before it has copies.
+    stage.put(&Key::Backups.to_string(), valid_object(&Key::Backups)).await;
     let copies = stage.catalog.add_backup_copies(ID, "b", &[id]).await.unwrap();
     let copy = copies[0].copy;
     let manifest = stage.manifest().await;
