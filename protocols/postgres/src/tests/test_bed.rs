@@ -9,7 +9,7 @@ use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSet
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts, WriteSettings};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
@@ -75,7 +75,11 @@ impl ListenerTestBed {
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
                      cpu,host=a usage=1.5,n=2i 2000000000\n\
                      cpu,host=b usage=2.5,n=3i 2000000000";
-        writes.write(DATABASE, lines.into(), WriteOptions::default()).await.unwrap();
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            ..WriteOptions::default()
+        };
+        writes.write(DATABASE, lines.into(), options).await.unwrap();
         let access = if needs_token {
             let settings = AuthSettings {
                 max_age: Duration::ZERO,
