@@ -110,3 +110,21 @@ async fn modifiers_of_groups_are_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn filled_windows_of_groups_with_one_row_are_sorted_by_time() {
+    let one = QueryTestInstance::alone().await;
+    one.write("m,host=a v=1 1700000000000000000\nm,host=b v=1 1700000000000000000")
+        .await;
+    let windows = "SELECT host, date_bin_gapfill(INTERVAL '1 minute', time) AS t, count(v) AS n FROM (SELECT host, max(time) AS \
+                   time, max(v) AS v FROM m GROUP BY host) AS s WHERE time >= '2023-11-14T22:13:00' AND time < \
+                   '2023-11-14T22:15:00' GROUP BY host, t";
+    let sorted = format!("SELECT host, t FROM ({windows}) AS w ORDER BY host, t DESC");
+    assert_eq!(
+        one.sql(&sorted).await,
+        "host,t\na,2023-11-14T22:14:00\na,2023-11-14T22:13:00\nb,2023-11-14T22:14:00\nb,2023-11-14T22:13:00\n"
+    );
+    let counted =
+        format!("SELECT count(*) AS n FROM (SELECT DISTINCT host FROM ({windows}) AS w) AS d");
+    assert_eq!(one.sql(&counted).await, "n\n2\n");
+}

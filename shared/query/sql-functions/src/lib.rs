@@ -44,6 +44,7 @@ mod gapfill;
 mod json;
 mod lazy_conditions;
 mod literals_last;
+mod plan_schemas;
 mod pushed_filters;
 mod rates;
 mod regex_match;

@@ -12,8 +12,8 @@ use std::{
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{
-        Column, Result, internal_datafusion_err, internal_err,
-        tree_node::{Transformed, TransformedResult, TreeNode},
+        Column, DataFusionError, Result, internal_datafusion_err, internal_err,
+        tree_node::{Transformed, TreeNode},
     },
     config::ConfigOptions,
     logical_expr::{
@@ -22,6 +22,8 @@ use datafusion::{
     },
     optimizer::AnalyzerRule,
 };
+
+use crate::plan_schemas::with_computed_schemas;
 
 /// Returns its argument.
 static HIDDEN_KEY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
@@ -45,14 +47,11 @@ impl AnalyzerRule for UnnestedKeysRule {
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         let hidden = plan.transform_up_with_subqueries(with_hidden_keys)?;
-        if !hidden.transformed {
-            return Ok(hidden.data);
+        if hidden.transformed {
+            with_computed_schemas(hidden.data)
+        } else {
+            Ok(hidden.data)
         }
-        // The operators above have the keys in their schemas.
-        let computed = hidden
-            .data
-            .transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes));
-        computed.data()
     }
 }
 
@@ -114,6 +113,6 @@ impl ScalarUDFImpl for HiddenKey {
     }
 }
 
-fn no_argument() -> datafusion::common::DataFusionError {
+fn no_argument() -> DataFusionError {
     internal_datafusion_err!("hidden_key has an argument")
 }

@@ -14,6 +14,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::functions::{BinAlignment, FillStrategy, GapFillFunction, GapFillPlaceholder};
 use super::node::GapFill;
 use super::time_bounds::{self, BoundSide, TimeBound};
+use crate::plan_schemas::with_computed_schemas;
 use crate::time_zone::TimeZoneFunction;
 
 /// The analyzer rule. It runs after type coercion, and leaves a plan without gap-filling functions unchanged.
@@ -39,7 +40,8 @@ pub fn with_gap_fill_nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
     if first_placeholder(&plan)?.is_none() {
         return Ok(plan);
     }
-    let plan = plan.transform_up_with_subqueries(rewrite_node)?.data;
+    let rewritten = plan.transform_up_with_subqueries(rewrite_node)?.data;
+    let plan = with_computed_schemas(rewritten)?;
     match first_placeholder(&plan)? {
         None => Ok(plan),
         Some(meaning @ GapFillFunction::Bin(_)) => {
