@@ -14,7 +14,7 @@
 //! | `connection`, `extended` | the messages of a connection: simple queries, prepared statements, portals |
 //! | `execution`, `writing` | the execution of statements |
 //! | `session`, `savepoints` | variables, the transaction, and the options of queries |
-//! | `parameters`, `numeric`, `rows`, `copy_out` | values of placeholders, and rows of answers |
+//! | `parameters`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in` | rows that a client copies |
 //! | `tool_catalog`, `tool_schema`, `tool_functions`, `tool_rewriting` | `pg_catalog` and its functions, for statements of tools |
 //!
@@ -53,6 +53,7 @@ mod tool_catalog;
 mod tool_functions;
 mod tool_rewriting;
 mod tool_schema;
+mod value_text;
 mod variables;
 mod wire;
 mod writing;

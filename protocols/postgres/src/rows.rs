@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{Array, AsArray, RecordBatch},
     compute::cast,
-    datatypes::{
-        DataType, Int8Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-        TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    },
+    datatypes::{Int8Type, Schema, SchemaRef},
 };
 use arrow_pg::encoder::encode_value;
 use futures::{StreamExt, stream::Fuse};
@@ -23,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     columns::{columns, plain_list},
     error_response::encoding_error,
+    value_text::{list_texts, value_text},
 };
 
 /// The rows of a query that a client has not received yet.
@@ -151,9 +149,13 @@ fn encode_row(
             let number = i16::from(numbers.value(row));
             encoder.encode_field_with_type_and_format(&number, data_type, format, options)
         } else if format == FieldFormat::Text
-            && let Some(time) = time_text(column, row)
+            && let Some(text) = value_text(column, row)
         {
-            encoder.encode_field_with_type_and_format(&time, data_type, format, options)
+            encoder.encode_field_with_type_and_format(&text, data_type, format, options)
+        } else if format == FieldFormat::Text
+            && let Some(texts) = list_texts(column, row)
+        {
+            encoder.encode_field_with_type_and_format(&texts, data_type, format, options)
         } else {
             encode_value(encoder, column, row, arrow_field, field)
         };
@@ -162,36 +164,17 @@ fn encode_row(
     Ok(())
 }
 
-/// Returns a time as PostgreSQL writes it: without zeros at the end of its second. `None` if the column has none.
-fn time_text(column: &ArrayRef, row: usize) -> Option<String> {
-    let DataType::Timestamp(unit, None) = column.data_type() else {
-        return None;
-    };
-    let time = match unit {
-        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().value_as_datetime(row),
-        TimeUnit::Millisecond => {
-            column.as_primitive::<TimestampMillisecondType>().value_as_datetime(row)
-        }
-        TimeUnit::Microsecond => {
-            column.as_primitive::<TimestampMicrosecondType>().value_as_datetime(row)
-        }
-        TimeUnit::Nanosecond => {
-            column.as_primitive::<TimestampNanosecondType>().value_as_datetime(row)
-        }
-    };
-    let text = time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-    Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::{
         array::{
-            DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray, ListArray,
-            StringArray, TimestampNanosecondArray, UInt64Array,
+            ArrayRef, DictionaryArray, Float64Array, Int8Array, IntervalMonthDayNanoArray,
+            ListArray, StringArray, TimestampNanosecondArray, UInt64Array,
         },
         buffer::OffsetBuffer,
-        datatypes::{Field, Int32Type, Int64Type, IntervalMonthDayNano},
+        datatypes::{
+            Field, Float64Type, Int32Type, Int64Type, IntervalMonthDayNano, TimestampNanosecondType,
+        },
     };
 
     use super::*;
@@ -285,5 +268,22 @@ mod tests {
         let text = encoded(&[("l", Arc::clone(batch.column(0)))], &[]);
         let shown = text.concat().into_iter().map(|list| String::from_utf8(list.unwrap()).unwrap());
         assert_eq!(shown.collect::<Vec<_>>(), ["{a,NULL}", "{a}"]);
+    }
+
+    #[test]
+    fn lists_of_floats_and_times_are_written_as_postgresql_does() {
+        let floats = ListArray::from_iter_primitive::<Float64Type, _, _>([Some([Some(2.0), None])]);
+        let second = [Some([Some(1_000_000_000)])];
+        let times = ListArray::from_iter_primitive::<TimestampNanosecondType, _, _>(second);
+        let rows = [
+            ("floats", Arc::new(floats) as ArrayRef),
+            ("times", Arc::new(times) as ArrayRef),
+        ];
+        let shown = encoded(&rows, &[])
+            .concat()
+            .into_iter()
+            .map(|list| String::from_utf8(list.unwrap()).unwrap());
+        let expected = ["{2,NULL}", "{\"1970-01-01 00:00:01\"}"];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
 }
