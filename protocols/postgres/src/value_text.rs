@@ -8,8 +8,9 @@ use std::{
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::{
-        DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType,
-        TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+        DataType, Float32Type, Float64Type, Time64NanosecondType, TimeUnit,
+        TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+        TimestampSecondType,
     },
 };
 
@@ -29,6 +30,14 @@ pub(crate) fn value_text(column: &ArrayRef, row: usize) -> Option<String> {
             Some(float_text(number, &PLAIN_DOUBLE))
         }
         DataType::Timestamp(unit, None) => time_text(column, *unit, row),
+        // In UTC, because an offset of the encoder lacks its minutes.
+        DataType::Timestamp(unit, Some(_)) => {
+            time_text(column, *unit, row).map(|time| format!("{time}+00"))
+        }
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            let time = column.as_primitive::<Time64NanosecondType>().value_as_time(row)?;
+            Some(without_zeros(&time.format("%H:%M:%S%.6f").to_string()))
+        }
         _ => None,
     }
 }
@@ -38,7 +47,10 @@ pub(crate) fn list_texts(column: &ArrayRef, row: usize) -> Option<Vec<Option<Str
     let values = column.as_list_opt::<i32>()?.value(row);
     if !matches!(
         values.data_type(),
-        DataType::Float32 | DataType::Float64 | DataType::Timestamp(_, None)
+        DataType::Float32
+            | DataType::Float64
+            | DataType::Timestamp(..)
+            | DataType::Time64(TimeUnit::Nanosecond)
     ) {
         return None;
     }
@@ -64,7 +76,7 @@ fn float_text(number: impl Copy + Display + LowerExp, plain: &Range<i32>) -> Str
     }
 }
 
-/// Returns a time without zeros at the end of its second.
+/// Returns a time in UTC.
 fn time_text(column: &ArrayRef, unit: TimeUnit, row: usize) -> Option<String> {
     let time = match unit {
         TimeUnit::Second => column.as_primitive::<TimestampSecondType>().value_as_datetime(row),
@@ -78,8 +90,14 @@ fn time_text(column: &ArrayRef, unit: TimeUnit, row: usize) -> Option<String> {
             column.as_primitive::<TimestampNanosecondType>().value_as_datetime(row)
         }
     };
-    let text = time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-    Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+    Some(without_zeros(
+        &time?.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+    ))
+}
+
+/// Returns a time with decimals without the zeros at the end of its second.
+fn without_zeros(time: &str) -> String {
+    time.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -87,8 +105,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        Float32Array, Float64Array, Int64Array, ListArray, TimestampNanosecondArray,
-        TimestampSecondArray,
+        Float32Array, Float64Array, Int64Array, ListArray, Time64NanosecondArray,
+        TimestampNanosecondArray, TimestampSecondArray,
     };
 
     use super::*;
@@ -121,15 +139,19 @@ mod tests {
 
     #[test]
     fn times_have_no_zeros_at_the_end_of_their_second() {
-        let times = TimestampNanosecondArray::from(vec![0, 1_500_000, 999]);
+        let plain = TimestampNanosecondArray::from(vec![0, 1_500_000, 999]);
         let expected = [
             "1970-01-01 00:00:00",
             "1970-01-01 00:00:00.0015",
             "1970-01-01 00:00:00",
         ];
-        assert_eq!(texts(times), expected);
+        assert_eq!(texts(plain), expected);
         let seconds = TimestampSecondArray::from(vec![600]);
         assert_eq!(texts(seconds), ["1970-01-01 00:10:00"]);
+        let zoned = TimestampSecondArray::from(vec![600]).with_timezone("+05:30");
+        assert_eq!(texts(zoned), ["1970-01-01 00:10:00+00"]);
+        let times = Time64NanosecondArray::from(vec![36_000_000_000_000, 500_000_000]);
+        assert_eq!(texts(times), ["10:00:00", "00:00:00.5"]);
     }
 
     #[test]
