@@ -8,44 +8,62 @@ use crate::copy_options::{CopyLayout, CopyOptions};
 /// The begin of rows in binary: a signature, flags, and the length of an extension.
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
+/// The end of rows in binary: the number of fields of no row.
+const BINARY_END: &[u8] = b"\xff\xff";
+
 /// Encodes rows one by one.
 #[derive(Debug)]
 pub(crate) struct CopyEncoder {
     options: CopyOptions,
+    /// Whether the header of rows in binary has been encoded.
+    has_begun: bool,
 }
 
 impl CopyEncoder {
     pub(crate) fn new(options: CopyOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            has_begun: false,
+        }
     }
 
-    /// Returns the bytes before the first row.
-    pub(crate) fn begin(&self, columns: &[FieldInfo]) -> Option<Bytes> {
+    /// Returns the line with the names of the columns.
+    pub(crate) fn titles(&self, columns: &[FieldInfo]) -> Option<Bytes> {
         match self.options.layout {
-            CopyLayout::Binary => Some(Bytes::from_static(BINARY_HEADER)),
             CopyLayout::Text | CopyLayout::Csv if self.options.has_header => {
                 let names = columns.iter().map(|column| Some(column.name().as_bytes()));
                 Some(self.line(names))
             }
-            CopyLayout::Text | CopyLayout::Csv => None,
+            CopyLayout::Text | CopyLayout::Csv | CopyLayout::Binary => None,
+        }
+    }
+
+    /// Returns the bytes before the next row in binary. They share its message: clients take each message for a row.
+    fn binary_header(&mut self) -> &'static [u8] {
+        if std::mem::replace(&mut self.has_begun, true) {
+            &[]
+        } else {
+            BINARY_HEADER
         }
     }
 
     /// Returns the bytes of a row. Its values are binary if the copy is.
-    pub(crate) fn row(&self, row: &DataRow) -> Bytes {
+    pub(crate) fn row(&mut self, row: &DataRow) -> Bytes {
         if !self.options.is_binary() {
             return self.line(values(row));
         }
-        let mut bytes = BytesMut::with_capacity(2 + row.data.len());
+        let header = self.binary_header();
+        let mut bytes = BytesMut::with_capacity(header.len() + 2 + row.data.len());
+        bytes.extend_from_slice(header);
         bytes.put_i16(row.field_count);
         bytes.extend_from_slice(&row.data);
         bytes.freeze()
     }
 
     /// Returns the bytes after the last row.
-    pub(crate) fn end(&self) -> Option<Bytes> {
+    pub(crate) fn end(&mut self) -> Option<Bytes> {
         let is_binary = self.options.is_binary();
-        is_binary.then(|| Bytes::copy_from_slice(&(-1_i16).to_be_bytes()))
+        is_binary.then(|| Bytes::from([self.binary_header(), BINARY_END].concat()))
     }
 
     fn line<'a>(&self, values: impl Iterator<Item = Option<&'a [u8]>>) -> Bytes {
@@ -167,13 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn binary_rows_have_a_header_and_an_end() {
-        let encoder = encoder(CopyLayout::Binary);
-        assert_eq!(encoder.begin(&[]).unwrap().len(), 19);
-        assert_eq!(
-            encoder.row(&row(&[Some("ab"), None])).as_ref(),
-            b"\0\x02\0\0\0\x02ab\xff\xff\xff\xff"
-        );
-        assert_eq!(encoder.end().unwrap().as_ref(), b"\xff\xff");
+    fn the_header_of_binary_rows_is_in_the_message_of_the_first_row() {
+        let mut rows = encoder(CopyLayout::Binary);
+        let values = row(&[Some("ab"), None]);
+        let encoded = b"\0\x02\0\0\0\x02ab\xff\xff\xff\xff";
+        assert_eq!(rows.titles(&[]), None);
+        assert_eq!(rows.row(&values), [BINARY_HEADER, encoded].concat());
+        assert_eq!(rows.row(&values).as_ref(), encoded);
+        assert_eq!(rows.end().unwrap(), BINARY_END);
+        let empty = encoder(CopyLayout::Binary).end().unwrap();
+        assert_eq!(empty, [BINARY_HEADER, BINARY_END].concat());
+        assert_eq!(encoder(CopyLayout::Csv).end(), None);
     }
 }

@@ -128,7 +128,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         let statements = StatementText::split(query)?;
         let of_tools = statements.first().is_some_and(is_of_tools);
         let mut rows = self.start_query(query, of_tools, Parameters::default(), &[format]).await?;
-        let encoder = CopyEncoder::new(options);
+        let mut encoder = CopyEncoder::new(options);
         let width = rows.fields.len();
         let head = CopyOutResponse::new(
             i8::from(format == 1),
@@ -136,8 +136,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
             vec![format; width],
         );
         self.wire.put(&PgWireBackendMessage::CopyOutResponse(head))?;
-        if let Some(begin) = encoder.begin(&rows.fields) {
-            self.put_copy_data(begin).await?;
+        if let Some(titles) = encoder.titles(&rows.fields) {
+            self.put_copy_data(titles).await?;
         }
         let mut count = 0_usize;
         while let Some(row) = rows.next().await? {
