@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::json;
 
-use super::LambdaStack;
+use super::{LambdaStack, use_standard_margins};
 
 /// A TCP proxy to the store that can silence its existing connections.
 struct SilencingProxy {
@@ -82,6 +82,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_known: impl Fn() -> bool) {
 fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
     let router = SilencingProxy::start();
     let stack = LambdaStack::start_with(|configuration| {
+        // A write after a timeout of a connection takes longer than short margins allow.
+        use_standard_margins(configuration);
         for name in ["write", "query"] {
             let function = &mut configuration["functions"][name];
             function["limits"]["max_instances"] = json!(1);
