@@ -8,10 +8,11 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::Result;
+use datafusion::config;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect};
 
 const HOUR: i64 = 3_600_000_000_000;
 /// 2024-01-01T08:00:00Z.
@@ -156,8 +157,13 @@ fn units() -> Vec<RecordBatch> {
 
 /// Plans a statement.
 async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame> {
-    let statement = crate::parse_sql(sql, &GenericDialect {}, 50)?.pop_front().unwrap();
-    let plan = session.state().statement_to_plan(statement).await?;
+    let state = session.state();
+    let dialect: &dyn Dialect = match state.config().options().sql_parser.dialect {
+        config::Dialect::PostgreSQL => &PostgreSqlDialect {},
+        _ => &GenericDialect {},
+    };
+    let statement = crate::parse_sql(sql, dialect, 50)?.pop_front().unwrap();
+    let plan = state.statement_to_plan(statement).await?;
     session.execute_logical_plan(plan).await
 }
 
