@@ -1,13 +1,22 @@
 //! Plans a statement for its columns and placeholders only.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::{
     array::RecordBatch,
     datatypes::{DataType, Schema},
 };
 use async_trait::async_trait;
-use datafusion::{common::Result, logical_expr::LogicalPlan};
+use datafusion::{
+    common::{
+        Result,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    logical_expr::{Cast, Expr, LogicalPlan, expr::Placeholder},
+};
 use neap_tables::QueryContext;
 
 use crate::{
@@ -34,8 +43,9 @@ impl SchemaPlanner {
     }
 
     fn set_placeholders(&self, plan: &LogicalPlan) -> Result<()> {
-        let mut types: Vec<_> = plan
-            .get_parameter_types()?
+        let mut inferred = plan.get_parameter_types()?;
+        infer_from_casts(plan, &mut inferred)?;
+        let mut types: Vec<_> = inferred
             .into_iter()
             .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type))
             .collect();
@@ -85,6 +95,40 @@ impl Planner for SchemaPlanner {
         };
         Ok(PlannedStatement::Rows(RecordBatch::new_empty(columns)))
     }
+}
+
+/// Adds the types to which a statement converts placeholders of which it determines no other type. Texts and decimals are
+/// left out: their values keep the form in which they arrive until the conversion.
+fn infer_from_casts(
+    plan: &LogicalPlan,
+    types: &mut HashMap<String, Option<DataType>>,
+) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|root| {
+            root.apply(|expr| {
+                if let Expr::Cast(Cast { expr, field }) = expr
+                    && let Expr::Placeholder(Placeholder { id, .. }) = expr.as_ref()
+                    && let Some(inferred) = types.get_mut(id)
+                    && inferred.is_none()
+                    && is_exact(field.data_type())
+                {
+                    *inferred = Some(field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(())
+}
+
+/// Whether values of a type have one form.
+fn is_exact(data_type: &DataType) -> bool {
+    data_type.is_integer()
+        || data_type.is_floating()
+        || matches!(
+            data_type,
+            DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)
+        )
 }
 
 /// Returns the sort key of a placeholder: numbers first, by value.

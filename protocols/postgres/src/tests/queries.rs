@@ -68,6 +68,26 @@ async fn placeholders_of_all_types_are_bound_in_binary() {
 }
 
 #[tokio::test]
+async fn placeholders_have_the_types_to_which_they_are_converted() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let statement = client
+        .prepare("SELECT $1::BIGINT + 1 AS n, CAST($2 AS BOOLEAN) AS b, $3::VARCHAR AS t")
+        .await
+        .unwrap();
+    assert_eq!(statement.params(), [Type::INT8, Type::BOOL, Type::TEXT]);
+    let row = client.query_one(&statement, &[&41_i64, &true, &"a"]).await.unwrap();
+    assert_eq!(
+        (
+            row.get::<_, i64>(0),
+            row.get::<_, bool>(1),
+            row.get::<_, &str>(2)
+        ),
+        (42, true, "a")
+    );
+}
+
+#[tokio::test]
 async fn a_portal_returns_its_rows_in_parts() {
     let bed = ListenerTestBed::new().await;
     let mut client = bed.connect().await;
