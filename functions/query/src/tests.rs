@@ -9,6 +9,7 @@ mod cache_rewrite;
 mod caches;
 mod cancellation;
 mod compared_columns;
+mod compared_texts;
 mod counts;
 mod damaged_segments;
 mod delete_statements;

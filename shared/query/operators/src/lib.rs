@@ -2,7 +2,8 @@
 //! gets wrong, and end cancelled queries.
 //!
 //! ```text
-//!   regex_backslashes, time_range, subqueries   rules of the analyzer
+//!   compared_texts, regex_backslashes,
+//!     time_range, subqueries                    rules of the analyzer
 //!   last_rows                                   a rule of the optimizer
 //!     planning_interrupts                         end the planning of a cancelled query
 //!   operator_rules   rules that change the operators of a plan
@@ -18,6 +19,7 @@
 
 mod aggregate_split;
 mod cancellation;
+mod compared_texts;
 mod derived_orders;
 mod grouping_sets;
 mod last_rows;
@@ -36,6 +38,7 @@ mod time_range;
 mod unused_values;
 
 pub use cancellation::{CANCELLED, Cancellation, RunningGuard, with_cancellation};
+pub use compared_texts::ComparedTextRule;
 pub use grouping_sets::{SmallBatchesExec, UnorderedExec};
 pub use last_rows::{LastRowsExec, LastRowsParameters, LastValuesRule, TimeEnd};
 pub use operator_rules::operator_rules;

@@ -31,8 +31,8 @@ use datafusion::{
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_operators::{
-    Cancellation, LastValuesRule, RegexBackslashRule, SubqueryRule, TimeRangeRule,
-    interruptible_rules, operator_rules,
+    Cancellation, ComparedTextRule, LastValuesRule, RegexBackslashRule, SubqueryRule,
+    TimeRangeRule, interruptible_rules, operator_rules,
 };
 use neap_scan::{STORE_URL, ScanEnvironment, StaleTail};
 use neap_schema::{CacheId, TableId};
@@ -90,6 +90,7 @@ impl Sessions {
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(RegexBackslashRule));
+        analysis.insert(0, Arc::new(ComparedTextRule));
         analysis.push(Arc::new(TimeRangeRule));
         analysis.push(Arc::new(SubqueryRule));
         let planning = operator_rules();
@@ -126,6 +127,7 @@ impl Sessions {
             .with_config(one_pass)
             .with_runtime_env(runtime)
             .with_analyzer_rules(vec![
+                Arc::new(ComparedTextRule),
                 Arc::new(RegexBackslashRule),
                 Arc::new(TypeCoercion::new()),
                 Arc::new(TimeRangeRule),
