@@ -3,7 +3,7 @@
 use datafusion::{
     common::{
         Result,
-        tree_node::{Transformed, TransformedResult, TreeNode},
+        tree_node::{Transformed, TransformedResult},
     },
     logical_expr::LogicalPlan,
 };

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{
         Column, DataFusionError, Result, internal_datafusion_err, internal_err,
-        tree_node::{Transformed, TreeNode},
+        tree_node::Transformed,
     },
     config::ConfigOptions,
     logical_expr::{
