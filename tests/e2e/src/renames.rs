@@ -73,8 +73,8 @@ fn a_renamed_table_has_its_rows_caches_and_views_under_both_names() {
         "home",
         &format!("CREATE MATERIALIZED VIEW hourly AS {VIEW}"),
     );
-    // The other process knows the former names.
-    other.write("home", "cpu,host=a v=2");
+    // The other process knows the former names. Times are whole seconds, so that a point of the same series could replace the first.
+    other.write("home", "cpu,host=a,room=x v=2");
     store.compact();
     // The first refresh creates the table of the view.
     let created = "SELECT table_name FROM information_schema.tables WHERE table_name = 'hourly'";
