@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{NeapProcess, StoreFixture, neap, wait_for};
 
-/// A refresh that the rename interrupts leaves its claim, which others take over after two minutes.
-const REFRESH: Duration = Duration::from_secs(180);
+/// Maximum wait for a refresh of the view, which follows a flush.
+const REFRESH: Duration = Duration::from_secs(90);
 
 const VIEW: &str = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(*) AS n FROM cpu GROUP BY 1, host";
 
