@@ -13,14 +13,16 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::{
     common::{
         Column, DataFusionError, Result, internal_datafusion_err, internal_err,
-        tree_node::Transformed,
+        tree_node::{Transformed, TreeNode},
     },
     config::ConfigOptions,
     logical_expr::{
         ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs,
         ScalarUDF, ScalarUDFImpl, Signature, Unnest, Volatility,
     },
-    optimizer::AnalyzerRule,
+    optimizer::{
+        AnalyzerRule, OptimizerContext, OptimizerRule, optimize_projections::OptimizeProjections,
+    },
 };
 
 use crate::plan_schemas::with_computed_schemas;
@@ -46,12 +48,15 @@ impl AnalyzerRule for UnnestedKeysRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let hidden = plan.transform_up_with_subqueries(with_hidden_keys)?;
-        if hidden.transformed {
-            with_computed_schemas(hidden.data)
-        } else {
-            Ok(hidden.data)
+        let is_affected = plan.exists(|node| {
+            Ok(matches!(node, LogicalPlan::Unnest(unnest) if !keys(unnest).is_empty()))
+        })?;
+        if !is_affected {
+            return Ok(plan);
         }
+        // The planner has added columns that follow from a key to `GROUP BY`. Those that nothing reads go while they still follow.
+        let pruned = OptimizeProjections::new().rewrite(plan, &OptimizerContext::new())?.data;
+        with_computed_schemas(pruned.transform_up_with_subqueries(with_hidden_keys)?.data)
     }
 }
 
@@ -60,9 +65,7 @@ fn with_hidden_keys(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(node));
     };
     let schema = unnest.input.schema();
-    let dependencies = schema.functional_dependencies().iter();
-    let keys: BTreeSet<usize> =
-        dependencies.flat_map(|one| one.source_indices.iter().copied()).collect();
+    let keys = keys(unnest);
     if keys.is_empty() {
         return Ok(Transformed::no(node));
     }
@@ -82,6 +85,12 @@ fn with_hidden_keys(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         ..unnest.clone()
     });
     hidden.recompute_schema().map(Transformed::yes)
+}
+
+/// Returns the indices of the columns of keys.
+fn keys(unnest: &Unnest) -> BTreeSet<usize> {
+    let dependencies = unnest.input.schema().functional_dependencies().iter();
+    dependencies.flat_map(|one| one.source_indices.iter().copied()).collect()
 }
 
 /// A function that returns its argument.
