@@ -282,13 +282,15 @@ fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
         let query = format!("SELECT {columns} FROM iox.{}", quoted(&target.table));
         (query, Some(target))
     };
-    if cursor.eat_all(&["TO", "STDOUT"]) {
+    // PostgreSQL takes both words in both directions, and PHP sends `TO STDIN`.
+    let mut eat_direction =
+        |word| cursor.eat_all(&[word, "STDIN"]) || cursor.eat_all(&[word, "STDOUT"]);
+    let (is_out, is_in) = (eat_direction("TO"), eat_direction("FROM"));
+    if is_out {
         let options = CopyOptions::parse(&mut cursor)?;
         return Ok(Command::CopyOut { query, options });
     }
-    if cursor.eat_all(&["FROM", "STDIN"])
-        && let Some(target) = target
-    {
+    if is_in && let Some(target) = target {
         let options = CopyOptions::parse(&mut cursor)?;
         if options.is_binary() {
             let message = "COPY ... FROM STDIN reads text and csv, not binary";
@@ -420,6 +422,15 @@ mod tests {
             panic!("a table");
         };
         assert_eq!(query, "SELECT \"time\", \"v\" FROM iox.\"T\"");
+        for (sql, expected) in [
+            (
+                "COPY t (v) TO STDIN WITH DELIMITER E'\\t' NULL AS E'\\\\N'",
+                "CopyOut",
+            ),
+            ("COPY t (v) FROM STDOUT", "CopyIn"),
+        ] {
+            assert!(shown(sql).starts_with(expected), "{sql}");
+        }
         assert_eq!(shown("COPY t TO 'm.csv'"), "Change(Engine(\"COPY\"))");
         assert_eq!(shown("DELETE FROM t"), "Change(Delete)");
     }
