@@ -17,7 +17,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, Key, StoreTime, VersionedValue};
-use neap_catalog::{Catalog, DatabaseCatalog, RecordedRegister};
+use neap_catalog::{Catalog, DatabaseCatalog, RecordedRegister, Table};
 use neap_manifest::{Claim, Manifest, ManifestStore, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ use crate::{
     iceberg::IcebergPublisher,
     merge::{JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger},
     plan_context::{PlanContext, PlanScope, PlanTimes},
-    removal::SectionRemover,
+    removal::{SectionRemover, is_being_removed},
 };
 
 /// Maximum number of merges in one commit.
@@ -342,8 +342,8 @@ impl Maintainer {
         }
     }
 
-    /// Plans all tables that are not dropped, reading each page once, and removes expired sections. Returns the number
-    /// of removed sections.
+    /// Plans the tables, reading each page once, and removes expired sections. Of dropped tables, only those that may have
+    /// sections to rewrite. Returns the number of removed sections.
     async fn plan_tables(
         &self,
         database: DatabaseId,
@@ -353,7 +353,12 @@ impl Maintainer {
         failures: &mut Vec<CompactError>,
     ) -> Result<usize, CompactError> {
         let mut sweep = TableSweep::new(&self.manifests, database, &manifest.value);
-        let tables: Vec<TableId> = state.catalog.tables().map(|table| table.id()).collect();
+        let is_planned = |table: &&Arc<Table>| match table.deletion() {
+            None => true,
+            deletion => !is_being_removed(deletion) && state.may_rewrite(table.id()),
+        };
+        let planned = state.catalog.all_tables().filter(is_planned);
+        let tables: Vec<TableId> = planned.map(|table| table.id()).collect();
         let (mut removed, mut count) = (0, 0);
         let mut expired: Vec<Vec<Arc<Section>>> = Vec::new();
         for table in tables {

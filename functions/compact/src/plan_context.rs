@@ -95,6 +95,17 @@ impl PlanContext {
         }
     }
 
+    /// Returns whether sections of a table may have to be rewritten. Those of a dropped table are planned only then, so that
+    /// requests to delete rows don't wait until the table is removed, which may be never.
+    pub(crate) fn may_rewrite(&self, table: TableId) -> bool {
+        !self.condemned_bundles.is_empty() || self.deletes.contains_key(&table)
+    }
+
+    fn is_dropped(&self, table: TableId) -> bool {
+        let found = self.catalog.table_by_id(table);
+        found.is_none_or(|found| found.deletion().is_some())
+    }
+
     /// Returns whether a section leaves its bundle, because deleted rows are left there.
     fn leaves_bundle(&self, section: &Section) -> bool {
         section.in_bundle
@@ -131,12 +142,17 @@ impl PlanContext {
             .filter(is_rewritten)
             .map(|section| SectionRef::from_section(section))
             .collect();
+        let is_dropped = self.is_dropped(table);
+        if is_dropped && rewrites.is_empty() {
+            return TablePlan::default();
+        }
+        let removal = self.times.removal.filter(|_| !is_dropped);
         let table_state = TablePlanInput {
             table,
             sections,
             rewrites: &rewrites,
             claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
-            cutoff: self.times.removal.and_then(|now| self.catalog.cutoff_of(table, now)),
+            cutoff: removal.and_then(|now| self.catalog.cutoff_of(table, now)),
             retention: self.catalog.retention_of(table),
             now: self.times.now,
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use neap_bucket::{Key, ListRequest, Stamp};
+use neap_catalog::HardDelete;
 use neap_compact::CompactorEvent;
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_schema::DatabaseId;
@@ -92,9 +93,8 @@ async fn a_delete_is_completed_when_no_object_has_the_rows() {
     assert_eq!(objects, "n\n1\n");
 }
 
-#[tokio::test]
-async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_have_lost_the_rows()
-{
+/// Deletes rows of a merged section of the table `t`, whose bundle has a live section of the table `u`.
+async fn delete_from_a_shared_bundle(is_other_dropped: bool) -> QueryTestInstance {
     let one = QueryTestInstance::alone().await;
     // The first section of the table leaves the bundle before the delete.
     one.write("t,k=a v=1i 0\nu,k=a v=1i 0").await;
@@ -107,6 +107,10 @@ async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_h
         one.collect().await;
     }
     one.delete_and_log("a").await;
+    if is_other_dropped {
+        let dropped = one.catalog.delete_table(DATABASE, "u", HardDelete::Never);
+        dropped.await.unwrap();
+    }
     one.flush().await;
     assert_eq!(one.merge().await, 1);
     assert_eq!(one.dispositions().await, "pending");
@@ -116,9 +120,26 @@ async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_h
         assert_eq!(one.dispositions().await == "pending", is_there);
     }
     assert_eq!(one.dispositions().await, "completed");
-    assert_eq!(one.sql("SELECT k, v FROM u").await, "k,v\na,1\n");
     let manifest = one.manifests.read(DATABASE, None).await.unwrap();
     assert_eq!(manifest.value.condemned, []);
+    one
+}
+
+#[tokio::test]
+async fn a_delete_is_completed_when_bundles_with_live_sections_of_other_tables_have_lost_the_rows()
+{
+    let one = delete_from_a_shared_bundle(false).await;
+    assert_eq!(one.sql("SELECT k, v FROM u").await, "k,v\na,1\n");
+}
+
+#[tokio::test]
+async fn a_delete_is_completed_although_another_table_of_the_bundle_is_dropped_and_never_removed() {
+    let one = delete_from_a_shared_bundle(true).await;
+    let catalog = one.catalog.database(DATABASE, Duration::ZERO).await.unwrap();
+    let mut dropped = catalog.value.all_tables().filter(|table| table.deletion().is_some());
+    let name = dropped.next().unwrap().name().to_owned();
+    one.catalog.undelete_table(DATABASE, &name, Some("u")).await.unwrap();
+    assert_eq!(one.sql("SELECT k, v FROM u").await, "k,v\na,1\n");
 }
 
 #[tokio::test]

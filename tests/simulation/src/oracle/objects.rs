@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use neap_bucket::{Key, SegmentName, Stamp};
 use neap_schema::DatabaseId;
-use ulid::Ulid;
 
 use super::{Invariant, OracleDatabase, SimulationOracle};
 
@@ -136,15 +135,7 @@ impl SimulationOracle {
             .sections
             .iter()
             .filter(|section| self.is_removed(database, section.table));
-        // A condemned bundle has live sections of dropped tables until these are removed.
-        let has_sections = |bundle: Ulid| {
-            let mut sections = current.sections.iter();
-            sections.any(|section| section.in_bundle && section.object == bundle)
-        };
-        let condemned = current.value.condemned.iter().filter(|entry| {
-            let is_kept = entry.bundle().is_some_and(has_sections);
-            !is_source && !is_kept
-        });
+        let condemned = current.value.condemned.iter().filter(|_| !is_source);
         objects
             .cloned()
             .chain(sections.map(|section| format!("{section:?}")))
