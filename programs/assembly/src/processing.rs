@@ -7,7 +7,7 @@
 //!   ▲ segments, time, requests
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::Router;
 use neap_bucket::ProtocolRules;
@@ -25,7 +25,7 @@ use neap_write::WriteService;
 use crate::{PluginDatabase, plugin_files::PluginFileLister};
 
 /// Settings for storing, running and limiting plugins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProcessingSettings {
     /// Settings for starting runs from segments, schedules and requests.
     pub engine: EngineSettings,
@@ -40,22 +40,6 @@ pub struct ProcessingSettings {
     pub allowed: Vec<TriggerKind>,
     /// Limits on the bodies of requests to plugins.
     pub body: BodyLimits,
-    /// Maximum age of the catalog in which routes look up names.
-    pub max_age: Duration,
-}
-
-impl Default for ProcessingSettings {
-    fn default() -> Self {
-        Self {
-            engine: EngineSettings::default(),
-            workers: WorkerSettings::default(),
-            code: PluginCodeSettings::default(),
-            packages: PackageSettings::default(),
-            allowed: Vec::new(),
-            body: BodyLimits::default(),
-            max_age: Duration::from_secs(5),
-        }
-    }
 }
 
 /// Dependencies of a [`ProcessingEngine`].
@@ -123,7 +107,6 @@ impl ProcessingEngine {
         });
         let routes = EngineRoutes {
             catalog,
-            max_age: settings.max_age,
             code,
             packages,
             workers,

@@ -142,7 +142,7 @@ async fn schedule(
             outcome: DryRunOutcome::failed(error),
         }))
     };
-    let known = parts.catalog.database_by_name(&body.database, parts.max_age);
+    let known = parts.catalog.database_by_name(&body.database, parts.catalog.max_age());
     if known.await?.is_none() {
         return failed("couldn't find db");
     }
@@ -261,9 +261,10 @@ impl EngineRoutes {
         lines: &str,
         stop_at_first_error: bool,
     ) -> Result<Result<ParsedBody, String>, ApiError> {
-        let found = self.catalog.database_by_name(database, self.max_age).await?;
+        let max_age = self.catalog.max_age();
+        let found = self.catalog.database_by_name(database, max_age).await?;
         let catalog = match found {
-            Some(id) => self.catalog.database(id, self.max_age).await?.value,
+            Some(id) => self.catalog.database(id, max_age).await?.value,
             None => match validate_database_name(database) {
                 Ok(()) => Arc::default(),
                 Err(error) => return Ok(Err(error.to_string())),

@@ -1,6 +1,6 @@
 //! The components of the routes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::extract::Request;
 use neap_bucket::World;
@@ -20,8 +20,6 @@ pub(super) const MAX_CONFIGURE_BYTES: usize = 1 << 20;
 pub struct EngineRoutes {
     /// The catalogs.
     pub catalog: Arc<Catalog>,
-    /// Maximum age of a catalog for lookups.
-    pub max_age: Duration,
     /// The code of plugins.
     pub code: Arc<PluginCodeStore>,
     /// The Python environment of plugins.
@@ -72,7 +70,7 @@ impl EngineRoutes {
     }
 
     pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, ApiError> {
-        let found = self.catalog.database_by_name(name, self.max_age).await?;
+        let found = self.catalog.database_by_name(name, self.catalog.max_age()).await?;
         let text = || format!("Database not found {name}");
         found.ok_or_else(|| ApiError::text(Kind::NotFound, text()))
     }

@@ -137,7 +137,6 @@ impl RoutesFixture {
         let routes = routes(EngineRoutes {
             code: Arc::new(PluginCodeStore::new(code, Arc::clone(&catalog))),
             catalog: Arc::clone(&catalog),
-            max_age: Duration::ZERO,
             packages: Arc::new(PythonEnvironment::new(packages, world.clone())),
             workers: Arc::new(WorkerPool::new(WorkerSettings::default(), world.clone())),
             database: Arc::new(StubDatabase),
