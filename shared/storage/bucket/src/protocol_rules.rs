@@ -131,6 +131,11 @@ impl ProtocolRules {
             recent_put_ids: RECENT_PUT_IDS,
         }
     }
+
+    /// Returns whether the flush lag is sufficient only if all processes and the store have one clock.
+    pub fn needs_one_clock(&self) -> bool {
+        self.flush_lag < self.acknowledgement_limit.saturating_mul(4)
+    }
 }
 
 /// The standard maximum age of a catalog that an instance uses to write rows or to resolve the database of a query. The
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn standard_margins_are_serialized_as_in_earlier_releases() {
+    fn standard_margins_allow_several_clocks_and_are_serialized_as_in_earlier_releases() {
         for margins in [ProtocolMargins::LOCAL, ProtocolMargins::NETWORK] {
             let json = serde_json::to_value(margins).unwrap();
             let earlier = serde_json::json!({
@@ -163,13 +168,14 @@ mod tests {
                 margins
             );
             let rules = ProtocolRules::new(margins);
+            assert!(!rules.needs_one_clock());
             assert_eq!(rules.proof_age, MAX_CATALOG_AGE);
             assert_eq!(rules.settling_time, MAX_CATALOG_AGE + SETTLING_SLACK);
         }
     }
 
     #[test]
-    fn short_margins_are_recorded_completely() {
+    fn short_margins_need_one_clock_and_are_recorded_completely() {
         for margins in [ProtocolMargins::SHORT_LOCAL, ProtocolMargins::SHORT_NETWORK] {
             let json = serde_json::to_string(&margins).unwrap();
             assert_eq!(
@@ -177,6 +183,7 @@ mod tests {
                 margins
             );
             let rules = ProtocolRules::new(margins);
+            assert!(rules.needs_one_clock());
             assert_eq!(rules.proof_age, margins.max_catalog_age());
             assert!(rules.settling_time > rules.proof_age);
         }
