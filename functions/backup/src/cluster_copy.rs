@@ -36,7 +36,7 @@ use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
-use crate::{copied_objects::CopiedObjects, listing::list_parsed};
+use crate::{listing::list_parsed, needed_objects::NeededObjects};
 
 /// Number of concurrent copies.
 const OBJECTS_AT_ONCE: usize = 16;
@@ -217,7 +217,7 @@ impl ClusterCopier<'_> {
             Some(database) if prefix == Key::data_prefix(database) => {
                 self.objects_of(database).await?
             }
-            _ => CopiedObjects::default(),
+            _ => NeededObjects::default(),
         };
         let mut wanted = keys(self.from, prefix, is_of_stage).await?;
         wanted.retain(|key, _| objects.may_be_needed(key));
@@ -232,27 +232,27 @@ impl ClusterCopier<'_> {
     }
 
     /// Returns the objects of a database that the copied manifest references.
-    async fn objects_of(&self, database: DatabaseId) -> Result<CopiedObjects, CopyError> {
+    async fn objects_of(&self, database: DatabaseId) -> Result<NeededObjects, CopyError> {
         let key = Key::Manifest(database);
         let manifest: VersionedValue<Manifest> = self.read(self.to, key.clone()).await?;
         if manifest.version == 0 {
             // The source may have created it after its stage.
             return Ok(if self.is_intact(&key).await? {
-                CopiedObjects::none()
+                NeededObjects::none()
             } else {
-                CopiedObjects::default()
+                NeededObjects::default()
             });
         }
         let rules = ProtocolRules::new(ProtocolMargins::NETWORK);
         let pages = ManifestStore::new(self.from.clone(), &rules, ManifestSettings::default());
-        Ok(CopiedObjects::read(&pages, database, &manifest.value).await?)
+        Ok(NeededObjects::read(&pages, database, &manifest.value).await?)
     }
 
     /// Copies objects. A missing object was unreferenced, or else the check that follows reports it.
     async fn copy_all(
         &self,
         wanted: BTreeMap<Key, u64>,
-        objects: &CopiedObjects,
+        objects: &NeededObjects,
         copied: &mut CopyStats,
     ) -> Result<(), CopyError> {
         let memory = Semaphore::new(UNITS as usize);
@@ -278,7 +278,7 @@ impl ClusterCopier<'_> {
         Ok(())
     }
 
-    async fn copy(&self, key: &Key, objects: &CopiedObjects) -> Result<ObjectOutcome, CopyError> {
+    async fn copy(&self, key: &Key, objects: &NeededObjects) -> Result<ObjectOutcome, CopyError> {
         let may_replace = matches!(key.policy().copy, CopyPolicy::Replaced(_));
         let unchanged = if may_replace {
             self.unchanged(key).await?

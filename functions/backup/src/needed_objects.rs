@@ -12,7 +12,7 @@ use neap_schema::DatabaseId;
 
 /// The objects with sections and pages that a copied manifest references.
 #[derive(Debug, Default)]
-pub(crate) struct CopiedObjects {
+pub(crate) struct NeededObjects {
     /// The sections and pages of these objects.
     pub(crate) contents: ReferencedContents,
     /// Objects that are set aside because they are damaged.
@@ -21,7 +21,7 @@ pub(crate) struct CopiedObjects {
     is_complete: bool,
 }
 
-impl CopiedObjects {
+impl NeededObjects {
     /// Returns those of a manifest that references no object.
     pub(crate) fn none() -> Self {
         Self {
@@ -44,8 +44,9 @@ impl CopiedObjects {
         // A page that is set aside may have listed any object.
         let is_page = |record: &DamageRecord| matches!(record.part, DamagedPart::Page(..));
         let mut is_complete = !manifest.damage.iter().any(is_page);
-        for parts in [readable_parts(manifest), Manifest::clone(manifest)] {
-            match ReferencedContents::read(pages, database, &parts).await {
+        let readable = readable_parts(manifest);
+        for parts in [&readable, manifest] {
+            match ReferencedContents::read(pages, database, parts).await {
                 Ok(contents) => {
                     return Ok(Self {
                         contents,
