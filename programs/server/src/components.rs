@@ -66,7 +66,7 @@ pub(super) struct ServerComponents {
     pub(super) writes: Option<Arc<WriteService>>,
     /// The query function, if this process answers queries.
     pub(super) queries: Option<Arc<QueryEngine>>,
-    /// Who may use the process.
+    /// The access control of all listeners.
     pub(super) access: AccessControl,
     /// Admin token recovery, if this process accepts writes.
     pub(super) recovery: Option<AdminTokenRecovery>,
@@ -162,8 +162,6 @@ impl ServerComponents {
         };
         let maintenance = maintained.map(maintain).transpose()?;
         let catalog = Arc::clone(&base.catalog);
-        let served = functions.queries.as_ref().filter(|_| args.does(ServeMode::Query));
-        let queries = served.map(Arc::clone);
         let watching = MemoryWatcher {
             monitor: Arc::clone(&base.monitor),
             queries: functions.queries,
@@ -178,7 +176,7 @@ impl ServerComponents {
             api,
             catalog,
             writes: functions.ingest,
-            queries,
+            queries: functions.served,
             access,
             recovery: functions.recovery,
             backups,
@@ -205,6 +203,8 @@ struct RequestServices {
     views: Option<ViewRefreshTask>,
     processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
+    /// The query function, if it answers queries of clients.
+    served: Option<Arc<QueryEngine>>,
     cluster: Option<ClusterMember>,
     imports: Option<Arc<ImportWorker>>,
 }
@@ -216,7 +216,6 @@ fn flight_parts(
     queries: Option<&Arc<QueryEngine>>,
     writes: Option<&Arc<WriteService>>,
 ) -> FlightParts {
-    let queries = queries.filter(|_| args.does(ServeMode::Query));
     FlightParts {
         queries: queries.map(Arc::clone),
         writes: writes.map(Arc::clone),
@@ -242,9 +241,10 @@ impl RequestServices {
         } else {
             (None, None)
         };
-        let served = queries.as_ref().filter(|_| args.does(ServeMode::Query));
-        let mut routes = write_routes(ingest, &base.metrics).merge(query_routes(args, served));
-        if let Some(queries) = served {
+        let served = queries.clone().filter(|_| args.does(ServeMode::Query));
+        let mut routes =
+            write_routes(ingest, &base.metrics).merge(query_routes(args, served.as_ref()));
+        if let Some(queries) = &served {
             let executor = ChangeExecutor::new(Arc::clone(queries), ingest.map(Arc::clone));
             routes = routes.merge(neap_sql_changes::router(executor));
         }
@@ -253,11 +253,11 @@ impl RequestServices {
             routes = routes.merge(neap_files::import_router(Arc::clone(imports)));
         }
         routes = routes.merge(neap_questdb::router(QuestDbRoutes {
-            queries: served.map(Arc::clone),
+            queries: served.clone(),
             writes: ingest.map(Arc::clone),
             default_database: args.default_database.clone(),
         }));
-        let flight = flight_parts(args, base, queries.as_ref(), ingest);
+        let flight = flight_parts(args, base, served.as_ref(), ingest);
         if flight.queries.is_some() || flight.writes.is_some() {
             routes = routes.merge(neap_flight::router(flight));
         }
@@ -304,6 +304,7 @@ impl RequestServices {
             views,
             processing,
             queries: watched,
+            served,
             cluster,
             imports,
         })
