@@ -65,10 +65,10 @@ impl GarbageCollection {
     /// their sections.
     fn bundles_with_dropped_sections(&self) -> impl Iterator<Item = (Ulid, Stamp)> {
         let bundles = self.referenced.bundles.iter();
-        bundles.filter_map(|(bundle, sections)| {
+        bundles.filter_map(|(bundle, summary)| {
             let size = self.bundle_sizes.get(bundle)?;
             let is_left = !self.deleted.contains(&ObjectName::Bundle(*bundle));
-            (is_left && sections.live_bytes < *size).then_some((*bundle, sections.clean_upto))
+            (is_left && summary.live_bytes < *size).then_some((*bundle, summary.clean_upto))
         })
     }
 }

@@ -111,7 +111,7 @@ impl ManifestStore {
     async fn write_dropped_pages(
         &self,
         database: DatabaseId,
-        graves: Vec<DroppedPageEntries>,
+        pages: Vec<DroppedPageEntries>,
     ) -> Result<Option<DroppedSections>, ManifestError> {
         let Some(object) = PendingObject::draw(&self.bucket) else {
             return Ok(None);
@@ -122,8 +122,8 @@ impl ManifestStore {
             pages: Vec::new(),
             object,
         };
-        for grave in graves {
-            let sections: Vec<_> = grave
+        for entries in pages {
+            let sections: Vec<_> = entries
                 .iter()
                 .map(|(entry, section)| SectionWithFooter {
                     section: Arc::new(Section {
@@ -134,15 +134,15 @@ impl ManifestStore {
                 })
                 .collect();
             let page: Option<PageRef> = self.append_page(&mut body, object, &sections)?;
-            let newest = grave.iter().map(|(entry, _)| entry).max_by_key(|entry| entry.version);
+            let newest = entries.iter().map(|(entry, _)| entry).max_by_key(|entry| entry.version);
             if let Some((page, newest)) = page.zip(newest) {
                 dropped_sections.pages.push(CondemnedEntry {
                     what: DroppedItem::Page(page),
-                    first_version: grave.iter().map(|(entry, _)| entry.version).min(),
+                    first_version: entries.iter().map(|(entry, _)| entry.version).min(),
                     ..newest.clone()
                 });
             }
-            dropped_sections.moved.extend(grave.iter().map(|(entry, _)| entry.key()));
+            dropped_sections.moved.extend(entries.iter().map(|(entry, _)| entry.key()));
         }
         let key = Key::Page(database, object.ulid);
         let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);

@@ -19,9 +19,9 @@ use crate::{
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
-/// The known sections of a bundle.
+/// Totals of the known sections of a bundle.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BundleSections {
+pub(crate) struct BundleSummary {
     /// The length of its live sections, in bytes.
     pub(crate) live_bytes: u64,
     /// Row deletes up to this stamp have been applied to all sections.
@@ -40,7 +40,7 @@ pub struct ReferencedObjects {
     /// The objects that each condemned page references.
     pages_of_dropped: BTreeMap<PageLocation, BTreeSet<ObjectName>>,
     /// The bundles of this database that contain live or condemned sections.
-    pub(crate) bundles: BTreeMap<Ulid, BundleSections>,
+    pub(crate) bundles: BTreeMap<Ulid, BundleSummary>,
     /// The live pages that have been read.
     pub(crate) examined: BTreeSet<PageLocation>,
     /// Row deletes that apply to no live section.
@@ -105,13 +105,13 @@ impl ReferencedObjects {
         &self.origins
     }
 
-    /// Adds a section to those of its bundle, if it is in a bundle of this database.
+    /// Adds a section to the totals of its bundle, if it is in a bundle of this database.
     fn count_in_bundle(&mut self, section: &Section, live_bytes: u64) {
         if !section.in_bundle || section.origin.is_some() {
             return;
         }
         let clean_upto = section.clean_upto();
-        let bundle = self.bundles.entry(section.object).or_insert(BundleSections {
+        let bundle = self.bundles.entry(section.object).or_insert(BundleSummary {
             live_bytes: 0,
             clean_upto,
         });
