@@ -12,7 +12,7 @@
 //!
 //! Objects of sections and pages never change. The part of a copy that is intact therefore has the bytes that the damaged
 //! part should have. It replaces only these, because the copy may be damaged where the object is not, and other databases
-//! and earlier versions may read the rest of the object. The put has the condition that nobody else has replaced the object.
+//! and earlier versions may read the rest of the object. The put succeeds only if no other process has replaced the object.
 
 use std::{
     collections::BTreeMap,

@@ -140,7 +140,7 @@ impl TlsContext {
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Returns the acceptor for the next connection of PostgreSQL's protocol, whose clients name it.
+    /// Returns the acceptor for the next connection of a client of PostgreSQL, whose ALPN protocol is another one.
     pub(super) fn postgres_acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let mut config = ServerConfig::clone(&current);
