@@ -15,8 +15,8 @@
 //! unreferenced objects for the collector; it never deletes objects. Damaged objects are quarantined only if an
 //! operator names them.
 //!
-//! A scrubber reads the same bytes in the background, a few sections at a time, and replaces damaged objects by intact
-//! copies.
+//! A scrubber reads the same bytes in the background, a few sections at a time, and replaces damaged sections and pages by
+//! intact copies.
 //!
 //! | item | purpose |
 //! |---|---|
