@@ -110,9 +110,7 @@ fn tables_of_json(answer: &str, key: &[String]) -> Tables {
     tables
 }
 
-/// DataFusion 55.2 plans not all of the statements that the test builds: it refuses some with equal columns in `ORDER BY`.
 #[test]
-#[ignore = "DataFusion plans not all of the statements that the test builds"]
 fn pipelines_answer_as_the_equal_sql() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let one = runtime.block_on(async {
