@@ -13,9 +13,7 @@ use datafusion::{
         InputDistributionRequirements, PlanProperties, SendableRecordBatchStream,
         apply_expression_roots,
         coop::cooperative,
-        execution_plan::{
-            Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
-        },
+        execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
         stream::RecordBatchStreamAdapter,
     },
@@ -26,7 +24,7 @@ use super::{conditions::AsOfConditions, merge::AsOfMerge};
 
 /// Merges two inputs that are sorted by keys and times, partition by partition, in bounded memory: it keeps two batches of the right
 /// input, and one of the left input and of the result each.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct AsOfJoinExec {
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
@@ -128,38 +126,15 @@ impl ExecutionPlan for AsOfJoinExec {
         apply_expression_roots(pairs.flat_map(|(left, right)| [left, right]), f)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        options: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
-            return internal_err!("an ASOF JOIN has two inputs");
-        };
-        Ok(Arc::new(match options.children_properties {
-            ChildrenPropertiesMode::Keep => Self {
-                left,
-                right,
-                metrics: ExecutionPlanMetricsSet::new(),
-                ..self.as_ref().clone()
-            },
-            ChildrenPropertiesMode::Recompute => Self::try_new(
-                left,
-                right,
-                Arc::clone(&self.schema),
-                Arc::clone(&self.conditions),
-            )?,
-        }))
-    }
-
     fn with_new_children(
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(
-            children,
-            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-        )
+        let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
+            return internal_err!("an ASOF JOIN has two inputs");
+        };
+        let (schema, conditions) = (Arc::clone(&self.schema), Arc::clone(&self.conditions));
+        Ok(Arc::new(Self::try_new(left, right, schema, conditions)?))
     }
 
     fn execute(
