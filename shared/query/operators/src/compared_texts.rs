@@ -1,4 +1,4 @@
-//! An analyzer rule that converts texts to the types of what they are compared with, where DataFusion does not.
+//! An analyzer rule that converts texts to the types of the values that they are compared with, where DataFusion does not.
 //!
 //! * A pattern for a tag: DataFusion keeps the dictionary of the tag, and converts the pattern to the common type of both.
 //!   For a view, such as `'a%'::VARCHAR`, this is not the type of the dictionary's values, and the execution fails.

@@ -19,9 +19,9 @@ use datafusion::{
 
 /// Returns `first` and `last`.
 pub(crate) fn first_and_last() -> [Arc<AggregateUDF>; 2] {
-    [TimeEnd::First, TimeEnd::Last].map(|end| {
-        let function = ValueAtEnd {
-            end,
+    [FirstLastKind::First, FirstLastKind::Last].map(|kind| {
+        let function = FirstLastFunction {
+            kind,
             signature: Signature::any(2, Volatility::Immutable),
         };
         Arc::new(AggregateUDF::from(function))
@@ -30,23 +30,23 @@ pub(crate) fn first_and_last() -> [Arc<AggregateUDF>; 2] {
 
 /// The row whose value is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum TimeEnd {
+enum FirstLastKind {
     First,
     Last,
 }
 
 /// One of the two functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ValueAtEnd {
-    end: TimeEnd,
+struct FirstLastFunction {
+    kind: FirstLastKind,
     signature: Signature,
 }
 
-impl AggregateUDFImpl for ValueAtEnd {
+impl AggregateUDFImpl for FirstLastFunction {
     fn name(&self) -> &str {
-        match self.end {
-            TimeEnd::First => "first",
-            TimeEnd::Last => "last",
+        match self.kind {
+            FirstLastKind::First => "first",
+            FirstLastKind::Last => "last",
         }
     }
 
@@ -77,7 +77,7 @@ impl AggregateUDFImpl for ValueAtEnd {
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        let end = self.end;
+        let kind = self.kind;
         Some(Box::new(
             move |call: AggregateFunction, _: &SimplifyContext| {
                 let AggregateFunctionParams {
@@ -90,9 +90,9 @@ impl AggregateUDFImpl for ValueAtEnd {
                 let Ok([value, time]) = <[Expr; 2]>::try_from(args) else {
                     return internal_err!("a value and a time are two arguments");
                 };
-                let (function, nulls_first) = match end {
-                    TimeEnd::First => (first_value_udaf(), false),
-                    TimeEnd::Last => (last_value_udaf(), true),
+                let (function, nulls_first) = match kind {
+                    FirstLastKind::First => (first_value_udaf(), false),
+                    FirstLastKind::Last => (last_value_udaf(), true),
                 };
                 Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
                     function,

@@ -30,7 +30,7 @@ use crate::plan_schemas::with_computed_schemas;
 /// Returns its argument.
 static HIDDEN_KEY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let signature = Signature::any(1, Volatility::Immutable);
-    Arc::new(HiddenKey { signature }.into())
+    Arc::new(HiddenKeyFunction { signature }.into())
 });
 
 /// Returns the function that the rule adds to plans.
@@ -95,11 +95,11 @@ fn keys(unnest: &Unnest) -> BTreeSet<usize> {
 
 /// A function that returns its argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct HiddenKey {
+struct HiddenKeyFunction {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for HiddenKey {
+impl ScalarUDFImpl for HiddenKeyFunction {
     fn name(&self) -> &'static str {
         "hidden_key"
     }

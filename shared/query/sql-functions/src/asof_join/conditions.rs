@@ -11,12 +11,12 @@ use datafusion::{
 
 /// The expressions of one input.
 #[derive(Debug, Clone)]
-pub(super) struct SideExprs {
+pub(super) struct JoinInputExprs {
     pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) time: Arc<dyn PhysicalExpr>,
 }
 
-impl SideExprs {
+impl JoinInputExprs {
     /// The order of keys.
     pub(super) const KEY_ORDER: SortOptions = SortOptions {
         descending: false,
@@ -36,15 +36,15 @@ pub(super) struct AsOfConditions {
 }
 
 impl AsOfConditions {
-    pub(super) fn left(&self) -> SideExprs {
-        SideExprs {
+    pub(super) fn left(&self) -> JoinInputExprs {
+        JoinInputExprs {
             keys: self.on.iter().map(|(left, _)| Arc::clone(left)).collect(),
             time: Arc::clone(&self.times.0),
         }
     }
 
-    pub(super) fn right(&self) -> SideExprs {
-        SideExprs {
+    pub(super) fn right(&self) -> JoinInputExprs {
+        JoinInputExprs {
             keys: self.on.iter().map(|(_, right)| Arc::clone(right)).collect(),
             time: Arc::clone(&self.times.1),
         }
@@ -59,12 +59,12 @@ impl AsOfConditions {
     }
 
     /// Returns the order of an input: keys, then times.
-    pub(super) fn ordering(&self, side: &SideExprs) -> Result<LexOrdering> {
-        let keys = side
+    pub(super) fn ordering(&self, input: &JoinInputExprs) -> Result<LexOrdering> {
+        let keys = input
             .keys
             .iter()
-            .map(|key| PhysicalSortExpr::new(Arc::clone(key), SideExprs::KEY_ORDER));
-        let time = PhysicalSortExpr::new(Arc::clone(&side.time), self.time_order());
+            .map(|key| PhysicalSortExpr::new(Arc::clone(key), JoinInputExprs::KEY_ORDER));
+        let time = PhysicalSortExpr::new(Arc::clone(&input.time), self.time_order());
         match LexOrdering::new(keys.chain([time])) {
             Some(ordering) => Ok(ordering),
             None => internal_err!("an ASOF JOIN compares times"),

@@ -19,10 +19,10 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 
-use super::conditions::{AsOfConditions, SideExprs};
+use super::conditions::{AsOfConditions, JoinInputExprs};
 
 /// Rows of an input, with the bytes that sort as their keys and times do.
-struct SortedRows {
+struct AsOfInputRows {
     rows: RecordBatch,
     /// `None` if the join has no keys.
     keys: Option<Rows>,
@@ -31,7 +31,7 @@ struct SortedRows {
     nulls: Option<NullBuffer>,
 }
 
-impl SortedRows {
+impl AsOfInputRows {
     fn len(&self) -> usize {
         self.rows.num_rows()
     }
@@ -46,28 +46,28 @@ impl SortedRows {
 }
 
 /// One input.
-struct Side {
+struct AsOfInput {
     input: SendableRecordBatchStream,
-    exprs: SideExprs,
+    exprs: JoinInputExprs,
     keys: Option<RowConverter>,
     times: RowConverter,
-    current: Option<Arc<SortedRows>>,
+    current: Option<Arc<AsOfInputRows>>,
     /// The position in `current`.
     position: usize,
     has_ended: bool,
 }
 
-impl Side {
+impl AsOfInput {
     fn try_new(
         input: SendableRecordBatchStream,
-        exprs: SideExprs,
+        exprs: JoinInputExprs,
         time_order: SortOptions,
     ) -> Result<Self> {
         let schema = input.schema();
         let field = |expr: &Arc<dyn PhysicalExpr>, order| -> Result<SortField> {
             Ok(SortField::new_with_options(expr.data_type(&schema)?, order))
         };
-        let key_fields = exprs.keys.iter().map(|key| field(key, SideExprs::KEY_ORDER));
+        let key_fields = exprs.keys.iter().map(|key| field(key, JoinInputExprs::KEY_ORDER));
         let keys = key_fields.collect::<Result<Vec<_>>>()?;
         let time = field(&exprs.time, time_order)?;
         Ok(Self {
@@ -86,7 +86,7 @@ impl Side {
     }
 
     /// Returns the rows among which the next one is; `None` at the end.
-    async fn current(&mut self) -> Result<Option<Arc<SortedRows>>> {
+    async fn current(&mut self) -> Result<Option<Arc<AsOfInputRows>>> {
         loop {
             if let Some(current) = &self.current
                 && self.position < current.len()
@@ -105,7 +105,7 @@ impl Side {
         }
     }
 
-    fn encode(&self, rows: RecordBatch) -> Result<SortedRows> {
+    fn encode(&self, rows: RecordBatch) -> Result<AsOfInputRows> {
         let evaluate = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
             expr.evaluate(&rows)?.into_array(rows.num_rows())
         };
@@ -113,7 +113,7 @@ impl Side {
         let time = evaluate(&self.exprs.time)?;
         let nulls: Vec<_> = keys.iter().chain([&time]).map(|array| array.logical_nulls()).collect();
         let encoded_keys = self.keys.as_ref().map(|converter| converter.convert_columns(&keys));
-        Ok(SortedRows {
+        Ok(AsOfInputRows {
             keys: encoded_keys.transpose()?,
             times: self.times.convert_columns(&[time])?,
             nulls: NullBuffer::union_many(nulls.iter().map(Option::as_ref)),
@@ -123,14 +123,14 @@ impl Side {
 }
 
 /// A row of the right input.
-struct Candidate {
-    batch: Arc<SortedRows>,
+struct MatchCandidate {
+    batch: Arc<AsOfInputRows>,
     row: usize,
 }
 
 /// The rows of a batch of the left input that are not part of the output yet. They match rows of one batch.
-struct PendingRows<'a> {
-    left: &'a SortedRows,
+struct PendingMatches<'a> {
+    left: &'a AsOfInputRows,
     start: usize,
     /// The row that each matches, from `start` on.
     matches: Vec<Option<u64>>,
@@ -141,30 +141,30 @@ struct PendingRows<'a> {
 /// Inputs are in the order of keys and times, so that the candidate of a row is the last row of the right input that does not follow
 /// it. It is a match if it has the same keys.
 pub(super) struct AsOfMerge {
-    left: Side,
-    right: Side,
+    left: AsOfInput,
+    right: AsOfInput,
     schema: SchemaRef,
     /// Whether a match has another time than its row.
     is_strict: bool,
     /// Whether rows without a match are part of the result.
     keeps_unmatched: bool,
-    candidate: Option<Candidate>,
+    candidate: Option<MatchCandidate>,
     output: BatchCoalescer,
     has_ended: bool,
 }
 
 impl AsOfMerge {
     pub(super) fn try_new(
-        left: (SendableRecordBatchStream, SideExprs),
-        right: (SendableRecordBatchStream, SideExprs),
+        left: (SendableRecordBatchStream, JoinInputExprs),
+        right: (SendableRecordBatchStream, JoinInputExprs),
         schema: SchemaRef,
         conditions: &AsOfConditions,
         batch_size: usize,
     ) -> Result<Self> {
         let time_order = conditions.time_order();
         Ok(Self {
-            left: Side::try_new(left.0, left.1, time_order)?,
-            right: Side::try_new(right.0, right.1, time_order)?,
+            left: AsOfInput::try_new(left.0, left.1, time_order)?,
+            right: AsOfInput::try_new(right.0, right.1, time_order)?,
             output: BatchCoalescer::new(Arc::clone(&schema), batch_size),
             schema,
             is_strict: matches!(conditions.operator, Operator::Gt | Operator::Lt),
@@ -197,8 +197,8 @@ impl AsOfMerge {
     }
 
     /// Joins the rows of a batch of the left input.
-    async fn join(&mut self, left: &SortedRows) -> Result<()> {
-        let mut pending = PendingRows {
+    async fn join(&mut self, left: &AsOfInputRows) -> Result<()> {
+        let mut pending = PendingMatches {
             left,
             start: 0,
             matches: Vec::with_capacity(left.len()),
@@ -211,7 +211,7 @@ impl AsOfMerge {
     }
 
     /// Moves the candidate to that of a row.
-    async fn advance(&mut self, row: usize, pending: &mut PendingRows<'_>) -> Result<()> {
+    async fn advance(&mut self, row: usize, pending: &mut PendingMatches<'_>) -> Result<()> {
         while let Some(right) = self.right.current().await? {
             let mut position = self.right.position;
             let mut latest = None;
@@ -233,7 +233,7 @@ impl AsOfMerge {
     }
 
     /// Whether a row of the right input is at or before the place of a row of the left one.
-    fn precedes(&self, right: &SortedRows, at: usize, left: &SortedRows, row: usize) -> bool {
+    fn precedes(&self, right: &AsOfInputRows, at: usize, left: &AsOfInputRows, row: usize) -> bool {
         let by_key = right.key(at).cmp(&left.key(row));
         let order = by_key.then_with(|| right.times.row(at).cmp(&left.times.row(row)));
         order.is_lt() || (order.is_eq() && !self.is_strict)
@@ -241,15 +241,15 @@ impl AsOfMerge {
 
     fn replace_candidate(
         &mut self,
-        batch: &Arc<SortedRows>,
+        batch: &Arc<AsOfInputRows>,
         row: usize,
-        pending: &mut PendingRows<'_>,
+        pending: &mut PendingMatches<'_>,
     ) -> Result<()> {
         let current = self.candidate.as_ref();
         if !current.is_some_and(|candidate| Arc::ptr_eq(&candidate.batch, batch)) {
             self.flush(pending)?;
         }
-        self.candidate = Some(Candidate {
+        self.candidate = Some(MatchCandidate {
             batch: Arc::clone(batch),
             row,
         });
@@ -257,14 +257,14 @@ impl AsOfMerge {
     }
 
     /// Returns the row of the candidate, if a row of the left input matches it.
-    fn match_of(&self, left: &SortedRows, row: usize) -> Option<u64> {
+    fn match_of(&self, left: &AsOfInputRows, row: usize) -> Option<u64> {
         let candidate = self.candidate.as_ref()?;
         let is_match = !left.has_null(row) && candidate.batch.key(candidate.row) == left.key(row);
         is_match.then(|| u64::try_from(candidate.row).ok()).flatten()
     }
 
     /// Adds pending rows to the output.
-    fn flush(&mut self, pending: &mut PendingRows<'_>) -> Result<()> {
+    fn flush(&mut self, pending: &mut PendingMatches<'_>) -> Result<()> {
         let all = UInt64Array::from(std::mem::take(&mut pending.matches));
         let slice = pending.left.rows.slice(pending.start, all.len());
         pending.start += all.len();

@@ -46,14 +46,14 @@ fn register(session: &SessionContext, name: &str, points: &[Point], parts: usize
 
 /// A random join.
 #[derive(Clone, Copy, Debug)]
-struct Join {
+struct RandomJoin {
     operator: &'static str,
     has_key: bool,
     keeps_unmatched: bool,
     tolerance: Option<i64>,
 }
 
-impl Join {
+impl RandomJoin {
     fn sql(self) -> String {
         let kind = if self.keeps_unmatched {
             "LEFT"
@@ -100,7 +100,7 @@ impl Join {
 }
 
 /// Returns the match of each left row that is part of the answer.
-async fn answer(session: &SessionContext, join: Join) -> BTreeMap<i64, Option<i64>> {
+async fn answer(session: &SessionContext, join: RandomJoin) -> BTreeMap<i64, Option<i64>> {
     let mut found = BTreeMap::new();
     for batch in rows(session, &join.sql()).await {
         let left = batch.column(0).as_primitive::<Int64Type>();
@@ -120,16 +120,18 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
     prop::collection::vec((key, time), 0..40)
 }
 
-fn joins() -> impl Strategy<Value = Join> {
+fn joins() -> impl Strategy<Value = RandomJoin> {
     let operator = prop::sample::select(vec![">=", ">", "<=", "<"]);
     let tolerance = prop::option::weighted(0.3, 0i64..4);
     let parts = (operator, any::<bool>(), any::<bool>(), tolerance);
-    parts.prop_map(|(operator, has_key, keeps_unmatched, tolerance)| Join {
-        operator,
-        has_key,
-        keeps_unmatched,
-        tolerance,
-    })
+    parts.prop_map(
+        |(operator, has_key, keeps_unmatched, tolerance)| RandomJoin {
+            operator,
+            has_key,
+            keeps_unmatched,
+            tolerance,
+        },
+    )
 }
 
 proptest! {

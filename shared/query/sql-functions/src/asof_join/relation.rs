@@ -20,7 +20,7 @@ use datafusion::{
 
 use super::{
     node::AsOfJoin,
-    syntax::{Unmatched, is_asof, nested},
+    syntax::{UnmatchedRows, is_asof, nested},
 };
 
 /// The column of the times of a table, which QuestDB's form does not name.
@@ -79,7 +79,8 @@ impl RelationPlanner for AsOfRelationPlanner {
             nested(first, joins)
         })?;
         let right = context.plan(last)?;
-        let conditions = Conditions::from_sql(&left, &right, match_condition, constraint, context)?;
+        let conditions =
+            JoinConditions::from_sql(&left, &right, match_condition, constraint, context)?;
         let plan = conditions.join(left, right)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
             plan, alias,
@@ -89,7 +90,7 @@ impl RelationPlanner for AsOfRelationPlanner {
 
 /// The conditions of a join.
 #[derive(Debug, Default)]
-struct Conditions {
+struct JoinConditions {
     /// Expressions of the left and the right table that are equal.
     on: Vec<(Expr, Expr)>,
     /// The comparison of an expression of the left table with one of the right one.
@@ -101,7 +102,7 @@ struct Conditions {
     keeps_unmatched: bool,
 }
 
-impl Conditions {
+impl JoinConditions {
     fn from_sql(
         left: &LogicalPlan,
         right: &LogicalPlan,
@@ -109,21 +110,21 @@ impl Conditions {
         constraint: JoinConstraint,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<Self> {
-        let sides = Sides {
+        let schemas = JoinSchemas {
             left: left.schema(),
             right: right.schema(),
             both: left.schema().join(right.schema())?,
         };
         let mut conditions = Self::default();
-        let unmatched = Unmatched::from_marker(&match_condition);
+        let unmatched = UnmatchedRows::from_marker(&match_condition);
         if unmatched.is_none() {
-            conditions.add(match_condition, &sides, context)?;
+            conditions.add(match_condition, &schemas, context)?;
             if conditions.comparison.is_none() {
                 return plan_err!("MATCH_CONDITION compares the times of both tables");
             }
         }
         match constraint {
-            JoinConstraint::On(condition) => conditions.add(condition, &sides, context)?,
+            JoinConstraint::On(condition) => conditions.add(condition, &schemas, context)?,
             JoinConstraint::Using(names_of_columns) => {
                 let columns = names_of_columns.iter().map(|column| column_name(column, context));
                 let mut names = columns.collect::<Result<Vec<_>>>()?;
@@ -134,10 +135,10 @@ impl Conditions {
                     None
                 };
                 for name in names {
-                    conditions.add_shared(name, &sides)?;
+                    conditions.add_shared(name, &schemas)?;
                 }
                 if let Some(time) = time {
-                    let (left, right) = sides.shared(&time)?;
+                    let (left, right) = schemas.shared(&time)?;
                     conditions.comparison = Some((left, Operator::GtEq, right));
                     conditions.shared.push(time);
                 }
@@ -147,13 +148,13 @@ impl Conditions {
         }
         let is_questdb = unmatched.is_some() && conditions.comparison.is_none();
         if is_questdb {
-            let (left, right) = sides.times()?;
+            let (left, right) = schemas.times()?;
             conditions.comparison = Some((left, Operator::GtEq, right));
         }
         conditions.keeps_unmatched = match unmatched {
-            None | Some(Unmatched::Kept) => true,
-            Some(Unmatched::LeftOut) => false,
-            Some(Unmatched::ByForm) => is_questdb,
+            None | Some(UnmatchedRows::Kept) => true,
+            Some(UnmatchedRows::LeftOut) => false,
+            Some(UnmatchedRows::ByForm) => is_questdb,
         };
         Ok(conditions)
     }
@@ -162,7 +163,7 @@ impl Conditions {
     fn add(
         &mut self,
         condition: SqlExpr,
-        sides: &Sides<'_>,
+        schemas: &JoinSchemas<'_>,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<()> {
         match condition {
@@ -171,30 +172,32 @@ impl Conditions {
                 op: BinaryOperator::And,
                 right,
             } => {
-                self.add(*left, sides, context)?;
-                self.add(*right, sides, context)
+                self.add(*left, schemas, context)?;
+                self.add(*right, schemas, context)
             }
-            SqlExpr::Nested(inner) => self.add(*inner, sides, context),
+            SqlExpr::Nested(inner) => self.add(*inner, schemas, context),
             // QuestDB names the columns that are equal.
             SqlExpr::Tuple(columns) => {
-                columns.into_iter().try_for_each(|column| self.add(column, sides, context))
+                columns.into_iter().try_for_each(|column| self.add(column, schemas, context))
             }
-            SqlExpr::Identifier(column) => self.add_shared(context.normalize_ident(column), sides),
+            SqlExpr::Identifier(column) => {
+                self.add_shared(context.normalize_ident(column), schemas)
+            }
             tolerance @ SqlExpr::Interval(_) => {
-                self.tolerance = Some(context.sql_to_expr(tolerance, &sides.both)?);
+                self.tolerance = Some(context.sql_to_expr(tolerance, &schemas.both)?);
                 Ok(())
             }
             comparison => {
-                let expr = context.sql_to_expr(comparison, &sides.both)?;
-                self.add_comparison(expr, sides)
+                let expr = context.sql_to_expr(comparison, &schemas.both)?;
+                self.add_comparison(expr, schemas)
             }
         }
     }
 
-    fn add_comparison(&mut self, condition: Expr, sides: &Sides<'_>) -> Result<()> {
-        let schemas: &[&[&DFSchema]] = &[&[sides.left, sides.right]];
-        let normalized = normalize_col_with_schemas_and_ambiguity_check(condition, schemas, &[])?;
-        let Some((left, operator, right)) = sides.comparison(normalized)? else {
+    fn add_comparison(&mut self, condition: Expr, schemas: &JoinSchemas<'_>) -> Result<()> {
+        let both: &[&[&DFSchema]] = &[&[schemas.left, schemas.right]];
+        let normalized = normalize_col_with_schemas_and_ambiguity_check(condition, both, &[])?;
+        let Some((left, operator, right)) = schemas.comparison(normalized)? else {
             return plan_err!(
                 "the conditions of an ASOF JOIN are l.key = r.key and one of l.time >= r.time, >, <= and <, where each side \
                  has columns of one table"
@@ -211,8 +214,8 @@ impl Conditions {
     }
 
     /// Adds a column that is equal in both tables.
-    fn add_shared(&mut self, name: String, sides: &Sides<'_>) -> Result<()> {
-        self.on.push(sides.shared(&name)?);
+    fn add_shared(&mut self, name: String, schemas: &JoinSchemas<'_>) -> Result<()> {
+        self.on.push(schemas.shared(&name)?);
         self.shared.push(name);
         Ok(())
     }
@@ -280,13 +283,13 @@ fn column_name(column: &ObjectName, context: &dyn RelationPlannerContext) -> Res
 }
 
 /// The columns of both tables.
-struct Sides<'a> {
+struct JoinSchemas<'a> {
     left: &'a DFSchema,
     right: &'a DFSchema,
     both: DFSchema,
 }
 
-impl Sides<'_> {
+impl JoinSchemas<'_> {
     /// Returns the column of a name in both tables.
     fn shared(&self, name: &str) -> Result<(Expr, Expr)> {
         let column = |schema: &DFSchema| -> Result<Expr> {

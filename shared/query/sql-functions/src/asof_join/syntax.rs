@@ -1,7 +1,7 @@
 //! The forms of `ASOF JOIN`, as tokens and as syntax trees.
 //!
 //! The parser knows `ASOF JOIN r MATCH_CONDITION (…) [ON … | USING (…)]`. Other forms get a text in the place of the condition, which
-//! says what becomes of rows without a match, and a `TOLERANCE` becomes an interval among the conditions after `ON`:
+//! says whether rows without a match are part of the result, and a `TOLERANCE` becomes an interval among the conditions after `ON`:
 //!
 //! ```text
 //!   ASOF LEFT JOIN r ON l.k = r.k AND l.time >= r.time    ASOF JOIN r MATCH_CONDITION ('kept') ON l.k = r.k AND l.time >= r.time
@@ -19,9 +19,9 @@ use datafusion::{
 
 use crate::sql_tokens::{duration, has_words, keyword, sign, text, words};
 
-/// What becomes of rows without a match, where a join has no `MATCH_CONDITION`.
+/// Whether rows without a match are part of the result, where a join has no `MATCH_CONDITION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unmatched {
+pub(super) enum UnmatchedRows {
     /// `ASOF LEFT JOIN`: they are part of the result.
     Kept,
     /// `ASOF INNER JOIN`: they are not.
@@ -30,7 +30,7 @@ pub(super) enum Unmatched {
     ByForm,
 }
 
-impl Unmatched {
+impl UnmatchedRows {
     const ALL: [Self; 3] = [Self::Kept, Self::LeftOut, Self::ByForm];
 
     /// The text in the place of the condition.
@@ -54,13 +54,13 @@ impl Unmatched {
     }
 }
 
-/// What was read of a join, at one depth of parentheses.
+/// The last clause that was read of a join, at one depth of parentheses.
 #[derive(Clone, Copy)]
-enum ReadJoin {
+enum JoinProgress {
     /// No `ASOF JOIN`.
     None,
     /// `ASOF JOIN`, and perhaps its table.
-    Table(Unmatched),
+    Table(UnmatchedRows),
     /// Its `MATCH_CONDITION`, or the text in the place of it.
     MatchCondition,
     /// Its `ON`, and perhaps the conditions.
@@ -70,17 +70,17 @@ enum ReadJoin {
 }
 
 /// Writes tokens in the form that the parser knows.
-struct Writer {
+struct JoinTokenWriter {
     written: Vec<TokenWithSpan>,
     /// The joins around the current position, from the outermost parentheses on.
-    joins: Vec<ReadJoin>,
+    joins: Vec<JoinProgress>,
 }
 
 /// Returns tokens in which each `ASOF JOIN` has the form that the parser knows. The tokens have no white space.
 pub(crate) fn with_match_conditions(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
-    let mut writer = Writer {
+    let mut writer = JoinTokenWriter {
         written: Vec::with_capacity(tokens.len()),
-        joins: vec![ReadJoin::None],
+        joins: vec![JoinProgress::None],
     };
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -88,11 +88,11 @@ pub(crate) fn with_match_conditions(tokens: &[TokenWithSpan]) -> Result<Vec<Toke
             Some((unmatched, read)) => {
                 writer.end_table();
                 writer.written.extend(words(&["ASOF", "JOIN"]));
-                writer.set(ReadJoin::Table(unmatched));
+                writer.set(JoinProgress::Table(unmatched));
                 read
             }
             None => match tolerance(tokens, at) {
-                Some(interval) if !matches!(writer.join(), ReadJoin::None) => {
+                Some(interval) if !matches!(writer.join(), JoinProgress::None) => {
                     writer.add_tolerance(interval)?;
                     3
                 }
@@ -108,7 +108,7 @@ pub(crate) fn with_match_conditions(tokens: &[TokenWithSpan]) -> Result<Vec<Toke
 }
 
 /// Returns the kind of an `ASOF JOIN` that begins at a position, and the number of its words.
-fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Option<(Unmatched, usize)> {
+fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Option<(UnmatchedRows, usize)> {
     let before = at.checked_sub(1).and_then(|before| tokens.get(before))?;
     // It is the name or the alias of a table there.
     let is_name = matches!(before.token, Token::Comma | Token::Period | Token::LParen)
@@ -119,11 +119,11 @@ fn asof_join(tokens: &[TokenWithSpan], at: usize) -> Option<(Unmatched, usize)> 
     if is_name {
         return None;
     }
-    let forms: [(&[&str], Unmatched); 4] = [
-        (&["ASOF", "JOIN"], Unmatched::ByForm),
-        (&["ASOF", "LEFT", "JOIN"], Unmatched::Kept),
-        (&["ASOF", "LEFT", "OUTER", "JOIN"], Unmatched::Kept),
-        (&["ASOF", "INNER", "JOIN"], Unmatched::LeftOut),
+    let forms: [(&[&str], UnmatchedRows); 4] = [
+        (&["ASOF", "JOIN"], UnmatchedRows::ByForm),
+        (&["ASOF", "LEFT", "JOIN"], UnmatchedRows::Kept),
+        (&["ASOF", "LEFT", "OUTER", "JOIN"], UnmatchedRows::Kept),
+        (&["ASOF", "INNER", "JOIN"], UnmatchedRows::LeftOut),
     ];
     let form = forms.into_iter().find(|(form, _)| has_words(tokens, at, form));
     form.map(|(form, unmatched)| (unmatched, form.len()))
@@ -135,12 +135,12 @@ fn tolerance(tokens: &[TokenWithSpan], at: usize) -> Option<String> {
     is_tolerance.then(|| duration(tokens, at + 1)).flatten()
 }
 
-impl Writer {
-    fn join(&self) -> ReadJoin {
-        self.joins.last().copied().unwrap_or(ReadJoin::None)
+impl JoinTokenWriter {
+    fn join(&self) -> JoinProgress {
+        self.joins.last().copied().unwrap_or(JoinProgress::None)
     }
 
-    fn set(&mut self, join: ReadJoin) {
+    fn set(&mut self, join: JoinProgress) {
         if let Some(last) = self.joins.last_mut() {
             *last = join;
         }
@@ -148,7 +148,7 @@ impl Writer {
 
     /// Writes the text in the place of a condition, if none was read.
     fn end_table(&mut self) {
-        if let ReadJoin::Table(unmatched) = self.join() {
+        if let JoinProgress::Table(unmatched) = self.join() {
             self.written.extend(words(&["MATCH_CONDITION"]));
             let parts = [
                 sign(Token::LParen),
@@ -156,20 +156,20 @@ impl Writer {
                 sign(Token::RParen),
             ];
             self.written.extend(parts);
-            self.set(ReadJoin::MatchCondition);
+            self.set(JoinProgress::MatchCondition);
         }
     }
 
     fn add_tolerance(&mut self, interval: String) -> Result<()> {
         self.end_table();
         let before = match self.join() {
-            ReadJoin::On => "AND",
-            ReadJoin::MatchCondition => "ON",
+            JoinProgress::On => "AND",
+            JoinProgress::MatchCondition => "ON",
             _ => return plan_err!("TOLERANCE follows the conditions of an ASOF JOIN after ON"),
         };
         self.written.extend(words(&[before, "INTERVAL"]));
         self.written.push(text(interval));
-        self.set(ReadJoin::On);
+        self.set(JoinProgress::On);
         Ok(())
     }
 
@@ -182,28 +182,30 @@ impl Writer {
             keyword(Some(token))
         };
         let next = match (word, self.join()) {
-            (Keyword::MATCH_CONDITION, ReadJoin::Table(unmatched)) => {
-                if unmatched == Unmatched::LeftOut {
+            (Keyword::MATCH_CONDITION, JoinProgress::Table(unmatched)) => {
+                if unmatched == UnmatchedRows::LeftOut {
                     return plan_err!("an ASOF INNER JOIN has all its conditions after ON");
                 }
-                Some(ReadJoin::MatchCondition)
+                Some(JoinProgress::MatchCondition)
             }
-            (Keyword::ON, ReadJoin::Table(_) | ReadJoin::MatchCondition) => Some(ReadJoin::On),
-            (Keyword::USING, ReadJoin::Table(_) | ReadJoin::MatchCondition) => {
-                Some(ReadJoin::Using)
+            (Keyword::ON, JoinProgress::Table(_) | JoinProgress::MatchCondition) => {
+                Some(JoinProgress::On)
             }
-            (word, _) if RESERVED_FOR_TABLE_ALIAS.contains(&word) => Some(ReadJoin::None),
-            _ if matches!(token.token, Token::Comma | Token::SemiColon) => Some(ReadJoin::None),
+            (Keyword::USING, JoinProgress::Table(_) | JoinProgress::MatchCondition) => {
+                Some(JoinProgress::Using)
+            }
+            (word, _) if RESERVED_FOR_TABLE_ALIAS.contains(&word) => Some(JoinProgress::None),
+            _ if matches!(token.token, Token::Comma | Token::SemiColon) => Some(JoinProgress::None),
             _ => None,
         };
         if let Some(next) = next {
-            if !matches!(next, ReadJoin::MatchCondition) {
+            if !matches!(next, JoinProgress::MatchCondition) {
                 self.end_table();
             }
             self.set(next);
         }
         match token.token {
-            Token::LParen => self.joins.push(ReadJoin::None),
+            Token::LParen => self.joins.push(JoinProgress::None),
             Token::RParen => {
                 self.end_table();
                 self.joins.pop();

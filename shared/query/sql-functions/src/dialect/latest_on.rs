@@ -9,7 +9,7 @@ pub(super) fn as_qualify(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut written = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
-        match LatestOn::at(tokens, at) {
+        match LatestOnClause::at(tokens, at) {
             Some(latest) => {
                 latest.write(&mut written);
                 at = latest.end;
@@ -24,14 +24,14 @@ pub(super) fn as_qualify(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
 }
 
 /// The parts of a `LATEST ON`.
-struct LatestOn<'a> {
+struct LatestOnClause<'a> {
     time: &'a [TokenWithSpan],
     partition: &'a [TokenWithSpan],
     /// The position after it.
     end: usize,
 }
 
-impl<'a> LatestOn<'a> {
+impl<'a> LatestOnClause<'a> {
     /// Returns `None` if the tokens at a position are something else, such as a table of this name.
     fn at(tokens: &'a [TokenWithSpan], at: usize) -> Option<Self> {
         if !has_words(tokens, at, &["LATEST", "ON"]) {

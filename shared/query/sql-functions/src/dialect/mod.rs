@@ -32,7 +32,7 @@ use crate::{
     sql_tokens::plain_word,
 };
 
-/// The words that begin what DataFusion's parser does not know.
+/// The first words of the clauses that DataFusion's parser does not know.
 const WORDS: [&str; 3] = ["asof", "latest", "sample"];
 
 /// Parses the statements of a text.
@@ -75,13 +75,13 @@ fn in_known_forms(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     with_match_conditions(&sampled)
 }
 
-/// Changes what the parser read in the place of other forms.
+/// Replaces the stand-ins for the clauses in the syntax tree.
 fn extend(statement: &mut Statement) -> Result<()> {
     let flow = match statement {
-        Statement::Statement(statement) => statement.visit(&mut Extender),
+        Statement::Statement(statement) => statement.visit(&mut SelectRewriter),
         Statement::Explain(explain) => return extend(&mut explain.statement),
         Statement::CopyTo(copy) => match &mut copy.source {
-            CopyToSource::Query(query) => query.visit(&mut Extender),
+            CopyToSource::Query(query) => query.visit(&mut SelectRewriter),
             CopyToSource::Relation(_) => ControlFlow::Continue(()),
         },
         Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
@@ -92,9 +92,10 @@ fn extend(statement: &mut Statement) -> Result<()> {
     }
 }
 
-struct Extender;
+/// Rewrites each `SELECT` of a statement.
+struct SelectRewriter;
 
-impl VisitorMut for Extender {
+impl VisitorMut for SelectRewriter {
     type Break = DataFusionError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {

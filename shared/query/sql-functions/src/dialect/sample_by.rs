@@ -104,7 +104,7 @@ pub(super) fn rewrite(select: &mut Select) -> Result<()> {
         return Ok(());
     };
     let modifiers = modifiers.clone();
-    let Some(sample) = Sample::from_call(function, time_column(&select.projection))? else {
+    let Some(sample) = SampleByClause::from_call(function, time_column(&select.projection))? else {
         return Ok(());
     };
     let mut groups = vec![sample.bin.clone()];
@@ -133,8 +133,8 @@ pub(super) fn rewrite(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
-/// What an aggregate is in bins without rows.
-enum Fill {
+/// The value of an aggregate in bins without rows.
+enum EmptyBinFill {
     /// It has no rows there, or is null.
     Nothing,
     /// The result of a function of the aggregate.
@@ -143,13 +143,13 @@ enum Fill {
 }
 
 /// The bins of a `SAMPLE BY`.
-struct Sample {
+struct SampleByClause {
     /// The start of the bin of a row.
     bin: Expr,
-    fill: Fill,
+    fill: EmptyBinFill,
 }
 
-impl Sample {
+impl SampleByClause {
     /// Returns `None` for another function. `column` has the times of rows.
     fn from_call(function: &Function, column: Expr) -> Result<Option<Self>> {
         let FunctionArguments::List(list) = &function.args else {
@@ -172,10 +172,10 @@ impl Sample {
             return Ok(None);
         }
         let filled = match fill.as_str() {
-            "" | "none" | "null" => Fill::Nothing,
-            "prev" => Fill::Function("locf"),
-            "linear" => Fill::Function("interpolate"),
-            number if number.parse::<f64>().is_ok() => Fill::Value(Box::new(Expr::value(
+            "" | "none" | "null" => EmptyBinFill::Nothing,
+            "prev" => EmptyBinFill::Function("locf"),
+            "linear" => EmptyBinFill::Function("interpolate"),
+            number if number.parse::<f64>().is_ok() => EmptyBinFill::Value(Box::new(Expr::value(
                 Value::Number(number.to_owned(), false),
             ))),
             other => {
@@ -207,9 +207,9 @@ impl Sample {
     /// Returns an aggregate with values for bins without rows.
     fn filled(&self, aggregate: Expr) -> Expr {
         match &self.fill {
-            Fill::Nothing => aggregate,
-            Fill::Function(name) => call(name, vec![aggregate]),
-            Fill::Value(value) => call("coalesce", vec![aggregate, value.as_ref().clone()]),
+            EmptyBinFill::Nothing => aggregate,
+            EmptyBinFill::Function(name) => call(name, vec![aggregate]),
+            EmptyBinFill::Value(value) => call("coalesce", vec![aggregate, value.as_ref().clone()]),
         }
     }
 }

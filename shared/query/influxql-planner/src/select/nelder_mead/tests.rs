@@ -1,9 +1,9 @@
 use super::{Objective, minimum};
 
 /// Rosenbrock's function of parameters that are rounded to five digits. Its minimum is 0, at (1, 1).
-struct Rosenbrock;
+struct RosenbrockFunction;
 
-impl Objective for Rosenbrock {
+impl Objective for RosenbrockFunction {
     fn value(&self, parameters: &mut [f64]) -> f64 {
         for parameter in parameters.iter_mut() {
             *parameter = (*parameter * 1e5).round() / 1e5;
@@ -24,7 +24,7 @@ impl Objective for NoValue {
 
 #[tokio::test]
 async fn the_minimum_of_a_curved_valley_is_found() {
-    let (least, parameters) = minimum(&Rosenbrock, &[-1.2, 1.0], 1e-5).await;
+    let (least, parameters) = minimum(&RosenbrockFunction, &[-1.2, 1.0], 1e-5).await;
     assert!(least < 1e-5, "{least}");
     assert_eq!(parameters.len(), 2);
     for parameter in parameters {
