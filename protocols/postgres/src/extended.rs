@@ -1,6 +1,6 @@
 //! The extended protocol: prepared statements with typed placeholders, and portals with row limits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use neap_query::Parameters;
 use neap_sql_changes::{Change, SqlError, SqlState, StatementText, placeholder_types};
@@ -23,7 +23,7 @@ use crate::{
     failure::Failure,
     frontend::{BindMessage, NamedTarget},
     parameters::{decode_parameters, parameter_type},
-    portal::{Portal, PortalState, PreparedStatement},
+    portal::{Portal, PortalState, PreparedStatement, schema_bytes},
 };
 
 /// Maximum bytes of the prepared statements of a connection, besides the unnamed one: a driver keeps some hundreds.
@@ -59,16 +59,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 Err(error) => return Err(located(error.into(), &statement)),
             },
         };
-        let named = self.statements.iter().filter(|(other, _)| !other.is_empty());
-        let held: usize =
-            named.map(|(other, prepared)| size_bytes(other, prepared.as_deref())).sum();
-        if !name.is_empty() && held + size_bytes(&name, prepared.as_deref()) > MAX_STATEMENT_BYTES {
-            let message = "the prepared statements of the connection are too large";
-            return Err(SqlError::new(SqlState::OUT_OF_MEMORY, message).into());
-        }
+        self.check_statement_bytes(&name, size_bytes(&name, prepared.as_deref()))?;
         self.statements.insert(name, prepared);
         let complete = ParseComplete::new();
         Ok(self.wire.put(&PgWireBackendMessage::ParseComplete(complete))?)
+    }
+
+    /// Refuses more bytes of a prepared statement than the connection may hold.
+    fn check_statement_bytes(&self, name: &str, added: usize) -> Result<(), SqlError> {
+        let named = self.statements.iter().filter(|(other, _)| !other.is_empty());
+        let held: usize =
+            named.map(|(other, prepared)| size_bytes(other, prepared.as_deref())).sum();
+        if !name.is_empty() && held + added > MAX_STATEMENT_BYTES {
+            let message = "the prepared statements of the connection are too large";
+            return Err(SqlError::new(SqlState::OUT_OF_MEMORY, message));
+        }
+        Ok(())
     }
 
     async fn prepare(
@@ -83,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             statement: statement.without_tokens(),
             command,
             declared,
-            schema: None,
+            schema: OnceLock::new(),
         };
         // Without placeholders, the first plan is that of the execution.
         if !prepared.inferred.is_empty() {
@@ -115,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                     }
                 }
                 if matches!(prepared.command, Command::Query { .. }) {
-                    prepared.schema = Some(described.columns);
+                    prepared.schema = OnceLock::from(described.columns);
                 }
             }
             _ => {
@@ -196,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 let parameters = ParameterDescription::new(types.collect());
                 self.wire.put(&PgWireBackendMessage::ParameterDescription(parameters))?;
                 let fields = match prepared {
-                    Some(prepared) => self.statement_columns(&prepared).await?,
+                    Some(prepared) => self.statement_columns(&name, &prepared).await?,
                     None => None,
                 };
                 self.put_description(fields.as_deref())
@@ -218,12 +224,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(self.wire.put(&message)?)
     }
 
-    /// Returns the columns of the answer; `None` if there are no rows.
+    /// Returns the columns of the answer; `None` if there are no rows. Those of a query are kept, because the client decodes
+    /// later rows by them.
     async fn statement_columns(
         &mut self,
+        name: &str,
         prepared: &PreparedStatement,
     ) -> Result<Option<Arc<Vec<FieldInfo>>>, SqlError> {
-        if let Some(schema) = &prepared.schema {
+        if let Some(schema) = prepared.schema.get() {
             return columns(schema, &[]).map(Some);
         }
         match &prepared.command {
@@ -231,8 +239,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 self.begin_statement(&prepared.command).await?;
                 let text = &prepared.statement.text;
                 let query = self.client_query(text, *of_tools, Parameters::default())?;
-                let described = self.context.queries.describe_as(query).await?;
-                columns(&described.columns, &[]).map(Some)
+                let schema = self.context.queries.describe_as(query).await?.columns;
+                let fields = columns(&schema, &[])?;
+                self.check_statement_bytes(name, schema_bytes(&schema))?;
+                prepared.schema.get_or_init(|| schema);
+                Ok(Some(fields))
             }
             command => self.command_columns(command, &[]),
         }

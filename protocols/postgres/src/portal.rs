@@ -1,8 +1,8 @@
 //! Prepared statements and portals.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use neap_query::Parameters;
 use neap_sql_changes::{SqlError, StatementText};
 use pgwire::api::Type;
@@ -23,22 +23,21 @@ pub(crate) struct PreparedStatement {
     /// The types of placeholders that the statement determines.
     pub(crate) inferred: Vec<Option<DataType>>,
     /// The columns of the answer, if they were described.
-    pub(crate) schema: Option<SchemaRef>,
+    pub(crate) schema: OnceLock<SchemaRef>,
 }
 
 impl PreparedStatement {
     /// Returns the bytes that the parts of the statement need in memory, about. The command has parts of the text.
     pub(crate) fn content_bytes(&self) -> usize {
-        let columns = self.schema.as_ref().map_or(0, |schema| schema.fields().len());
         self.statement.text.len() * 2
             + self.declared.len() * size_of::<u32>()
             + self.inferred.len() * size_of::<Option<DataType>>()
-            + columns * COLUMN_BYTES
+            + self.schema.get().map_or(0, |schema| schema_bytes(schema))
     }
 
     /// Refuses rows of other types than those that were described, because the client decodes them by that description.
     pub(crate) fn check_rows(&self, rows: &OpenRows) -> Result<(), SqlError> {
-        let Some(schema) = &self.schema else {
+        let Some(schema) = self.schema.get() else {
             return Ok(());
         };
         let described = columns(schema, &[])?;
@@ -52,6 +51,11 @@ impl PreparedStatement {
             ))
         }
     }
+}
+
+/// Returns the bytes that the columns of an answer need in memory, about.
+pub(crate) fn schema_bytes(schema: &Schema) -> usize {
+    schema.fields().len() * COLUMN_BYTES
 }
 
 /// A statement with the values of its placeholders, or a cursor.

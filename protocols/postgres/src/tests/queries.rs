@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
+use neap_write::WriteOptions;
 use tokio_postgres::{NoTls, error::ErrorPosition, types::Type};
 
-use super::test_bed::{ListenerTestBed, state, texts};
+use super::test_bed::{DATABASE, ListenerTestBed, state, texts};
 
 #[tokio::test]
 async fn a_text_of_several_statements_is_answered_one_by_one() {
@@ -85,6 +86,24 @@ async fn placeholders_have_the_types_to_which_they_are_converted() {
         ),
         (42, true, "a")
     );
+}
+
+#[tokio::test]
+async fn rows_of_other_types_than_those_described_are_refused() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let all = client.prepare("SELECT * FROM cpu").await.unwrap();
+    let some = client.prepare("SELECT * FROM cpu WHERE n > $1").await.unwrap();
+    assert_eq!(client.query(&all, &[]).await.unwrap().len(), 3);
+    // The new column is before the others.
+    let line = "cpu,host=a busy=1 4000000000";
+    bed.writes.write(DATABASE, line.into(), WriteOptions::default()).await.unwrap();
+    let error = client.query(&all, &[]).await.unwrap_err();
+    assert_eq!(state(&error), "0A000");
+    let error = client.query(&some, &[&0_i64]).await.unwrap_err();
+    assert_eq!(state(&error), "0A000");
+    let again = client.prepare("SELECT * FROM cpu").await.unwrap();
+    assert_eq!(client.query(&again, &[]).await.unwrap().len(), 4);
 }
 
 #[tokio::test]
