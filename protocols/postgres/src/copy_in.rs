@@ -244,12 +244,9 @@ mod tests {
     use super::*;
 
     fn parser(layout: CopyLayout, has_header: bool) -> CopyParser {
-        let is_csv = layout == CopyLayout::Csv;
         let options = CopyOptions {
-            layout,
-            delimiter: if is_csv { b',' } else { b'\t' },
-            null: if is_csv { "" } else { "\\N" }.to_owned(),
             has_header,
+            ..CopyOptions::new(layout)
         };
         CopyParser::new(options, 2, 1 << 10)
     }

@@ -26,6 +26,20 @@ pub(crate) enum CopyLayout {
 }
 
 impl CopyOptions {
+    /// Returns the default options of a layout.
+    pub(crate) fn new(layout: CopyLayout) -> Self {
+        let (delimiter, null) = match layout {
+            CopyLayout::Csv => (b',', ""),
+            CopyLayout::Text | CopyLayout::Binary => (b'\t', "\\N"),
+        };
+        Self {
+            layout,
+            delimiter,
+            null: null.to_owned(),
+            has_header: false,
+        }
+    }
+
     /// Returns whether rows are bytes instead of text.
     pub(crate) fn is_binary(&self) -> bool {
         self.layout == CopyLayout::Binary
@@ -33,37 +47,29 @@ impl CopyOptions {
 
     /// Reads the options after `STDIN` or `STDOUT`: `WITH (FORMAT csv, HEADER)`, or the older `CSV HEADER`.
     pub(crate) fn parse(cursor: &mut TokenCursor<'_>) -> Result<Self, SqlError> {
-        let mut given = GivenOptions::default();
+        let mut options = CopyOptionsBuilder::default();
         cursor.eat("WITH");
         cursor.eat_token(&Token::LParen);
         while !cursor.is_at_end() {
             if cursor.eat_token(&Token::Comma) || cursor.eat_token(&Token::RParen) {
                 continue;
             }
-            given.take(cursor)?;
+            options.take(cursor)?;
         }
-        let layout = given.layout.unwrap_or(CopyLayout::Text);
-        let is_csv = layout == CopyLayout::Csv;
-        let usual = if is_csv { (b',', "") } else { (b'\t', "\\N") };
-        Ok(Self {
-            layout,
-            delimiter: given.delimiter.unwrap_or(usual.0),
-            null: given.null.unwrap_or_else(|| usual.1.to_owned()),
-            has_header: given.has_header,
-        })
+        Ok(options.build())
     }
 }
 
-/// The options that a statement sets.
+/// The options that a statement sets, in any order. The defaults of the others depend on the layout.
 #[derive(Debug, Default)]
-struct GivenOptions {
+struct CopyOptionsBuilder {
     layout: Option<CopyLayout>,
     delimiter: Option<u8>,
     null: Option<String>,
     has_header: bool,
 }
 
-impl GivenOptions {
+impl CopyOptionsBuilder {
     fn take(&mut self, cursor: &mut TokenCursor<'_>) -> Result<(), SqlError> {
         let option = cursor.name().ok_or_else(|| SqlError::syntax("malformed option of COPY"))?;
         match option.as_str() {
@@ -94,6 +100,16 @@ impl GivenOptions {
             }
         }
         Ok(())
+    }
+
+    fn build(self) -> CopyOptions {
+        let default = CopyOptions::new(self.layout.unwrap_or(CopyLayout::Text));
+        CopyOptions {
+            delimiter: self.delimiter.unwrap_or(default.delimiter),
+            null: self.null.unwrap_or(default.null),
+            has_header: self.has_header,
+            ..default
+        }
     }
 }
 
@@ -127,8 +143,9 @@ fn is_utf8(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use neap_sql_changes::{SqlState, StatementText};
+
     use super::*;
-    use neap_sql_changes::StatementText;
 
     fn options(text: &str) -> Result<CopyOptions, SqlError> {
         let statement = &StatementText::split(text).unwrap()[0];
@@ -167,10 +184,7 @@ mod tests {
             "STDOUT (ENCODING 'LATIN1')",
         ] {
             let error = options(text).unwrap_err();
-            assert_eq!(
-                error.state,
-                neap_sql_changes::SqlState::FEATURE_NOT_SUPPORTED
-            );
+            assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED, "{text}");
         }
     }
 }

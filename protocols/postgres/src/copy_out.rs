@@ -156,13 +156,7 @@ mod tests {
     }
 
     fn encoder(layout: CopyLayout) -> CopyEncoder {
-        let is_csv = layout == CopyLayout::Csv;
-        CopyEncoder::new(CopyOptions {
-            layout,
-            delimiter: if is_csv { b',' } else { b'\t' },
-            null: if is_csv { "" } else { "\\N" }.to_owned(),
-            has_header: false,
-        })
+        CopyEncoder::new(CopyOptions::new(layout))
     }
 
     #[test]

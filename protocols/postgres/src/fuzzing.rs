@@ -57,14 +57,7 @@ fn copy_rows(rows: &[u8]) {
 }
 
 fn parsed_rows(layout: CopyLayout, parts: &[&[u8]]) -> Result<Option<Vec<ArrayRef>>, SqlError> {
-    let is_csv = layout == CopyLayout::Csv;
-    let options = CopyOptions {
-        layout,
-        delimiter: if is_csv { b',' } else { b'\t' },
-        null: if is_csv { "" } else { "\\N" }.to_owned(),
-        has_header: false,
-    };
-    let mut parser = CopyParser::new(options, 2, MAX_ROW_BYTES);
+    let mut parser = CopyParser::new(CopyOptions::new(layout), 2, MAX_ROW_BYTES);
     for part in parts {
         parser.push(part)?;
     }
