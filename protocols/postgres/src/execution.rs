@@ -4,7 +4,10 @@ use bytes::{BufMut, BytesMut};
 use neap_catalog::origin;
 use neap_query::Parameters;
 use neap_sql_changes::{Change, Definition, Sender, SqlError, SqlState, StatementText, define};
-use pgwire::messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus};
+use pgwire::{
+    api::results::FieldInfo,
+    messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
@@ -170,8 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             vec![text_row(&[self.session.variables.get(name)?])]
         };
         if with_description {
-            let columns: Vec<_> = show_columns(name).iter().map(|name| text_column(name)).collect();
-            let columns = description(&columns);
+            let columns = description(&show_columns(name));
             self.wire.put(&PgWireBackendMessage::RowDescription(columns))?;
         }
         for row in rows {
@@ -237,12 +239,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 }
 
-/// Returns the names of the columns of `SHOW`.
-pub(crate) fn show_columns(name: &str) -> Vec<&str> {
+/// Returns the columns of `SHOW`.
+pub(crate) fn show_columns(name: &str) -> Vec<FieldInfo> {
     if name == "all" {
-        vec!["name", "setting", "description"]
+        Vec::from(["name", "setting", "description"].map(text_column))
     } else {
-        vec![name]
+        vec![text_column(name)]
     }
 }
 

@@ -16,7 +16,7 @@ use pgwire::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    columns::{columns, description, text_column},
+    columns::{columns, description},
     command::Command,
     connection::{Connection, located},
     execution::show_columns,
@@ -277,11 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         formats: &[i16],
     ) -> Result<Option<Arc<Vec<FieldInfo>>>, SqlError> {
         match command {
-            Command::Show(name) => {
-                let names = show_columns(name);
-                let fields = names.iter().map(|name| text_column(name));
-                Ok(Some(Arc::new(fields.collect())))
-            }
+            Command::Show(name) => Ok(Some(Arc::new(show_columns(name)))),
             Command::Fetch { name, .. } => match self.portals.get(name).map(|open| &open.state) {
                 Some(PortalState::Open(rows)) => columns(&rows.schema, formats).map(Some),
                 _ => Ok(None),
