@@ -1,6 +1,6 @@
-//! Who may connect, and what for.
+//! Passwords, and the permissions that statements need.
 
-use neap_catalog::PermissionRequest;
+use neap_catalog::{NewRole, NewUser, PermissionRequest};
 use tokio_postgres::Config;
 
 use super::test_bed::{ListenerTestBed, connect, state, texts};
@@ -55,6 +55,37 @@ async fn a_token_reads_and_writes_what_it_permits() {
     let writer = connect(&config_with(&bed, "db:home:write").await).await.unwrap();
     let error = writer.simple_query("SELECT * FROM cpu").await.unwrap_err();
     assert_eq!(state(&error), "42501");
+}
+
+#[tokio::test]
+async fn rows_of_a_user_without_the_permission_to_write_are_not_stored_at_commit() {
+    let bed = guarded().await;
+    let permissions = |actions: &str| -> Vec<PermissionRequest> {
+        vec![format!("db:home:{actions}").parse().unwrap()]
+    };
+    let writer = NewRole {
+        name: "writer".to_owned(),
+        description: None,
+        permissions: permissions("read,write"),
+    };
+    let role = bed.catalog.create_role(&writer, None).await.unwrap().id;
+    let password = "correct horse";
+    let identity = bed.writes.identity().unwrap();
+    let user = NewUser {
+        name: "ann".to_owned(),
+        password: Some(identity.hash_password(password).await.unwrap()),
+        roles: [role].into(),
+        ..NewUser::default()
+    };
+    bed.catalog.create_user(&user, None).await.unwrap();
+    let client = connect(bed.config().password(password)).await.unwrap();
+    let insert = "BEGIN; INSERT INTO cpu (time, usage) VALUES (now(), 1)";
+    client.batch_execute(insert).await.unwrap();
+    let reading = permissions("read");
+    bed.catalog.set_role_permissions(role, &reading, None).await.unwrap();
+    let error = client.batch_execute("COMMIT").await.unwrap_err();
+    assert_eq!(state(&error), "42501");
+    assert_eq!(texts(&client, "SELECT count(*) FROM cpu").await, [["3"]]);
 }
 
 #[tokio::test]

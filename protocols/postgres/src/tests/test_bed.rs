@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, Metrics};
+use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
@@ -53,13 +54,14 @@ impl ListenerTestBed {
             SnapshotSettings::default(),
         ));
         let metrics = Metrics::default();
-        let writes = Arc::new(WriteService::new(WriteServiceParts {
+        let service = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
             writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
             rules,
             metrics: metrics.clone(),
             settings: WriteSettings::default(),
-        }));
+        });
+        let writes = Arc::new(service.with_identity(Some(identity(&catalog))));
         let queries = QueryEngine::new(
             bucket,
             Arc::clone(&catalog),
@@ -83,6 +85,7 @@ impl ListenerTestBed {
         let access = if needs_token {
             let settings = AuthSettings {
                 max_age: Duration::ZERO,
+                session_issuer: Some(IdentitySettings::DEFAULT_ISSUER.to_owned()),
                 ..AuthSettings::default()
             };
             let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
@@ -129,6 +132,18 @@ impl ListenerTestBed {
     pub(super) async fn connect(&self) -> Client {
         connect(&self.config()).await.unwrap()
     }
+}
+
+/// Returns the service that signs users in, with passwords that are hashed fast.
+fn identity(catalog: &Arc<Catalog>) -> Arc<IdentityService> {
+    let settings = IdentitySettings {
+        password_cost: PasswordCost {
+            memory_kib: 64,
+            passes: 1,
+        },
+        ..IdentitySettings::default()
+    };
+    Arc::new(IdentityService::new(Arc::clone(catalog), settings).unwrap())
 }
 
 /// Connects a client, whose messages another task exchanges.
