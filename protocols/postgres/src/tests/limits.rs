@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::test_bed::{ListenerTestBed, PATIENCE, state, texts};
+use super::test_bed::{ListenerTestBed, PATIENCE, message, startup_message, state, texts};
 
 /// A client that sends messages as bytes.
 struct RawClient(TcpStream);
@@ -14,14 +14,12 @@ struct RawClient(TcpStream);
 impl RawClient {
     async fn connect(bed: &ListenerTestBed) -> Self {
         let mut stream = TcpStream::connect(bed.address).await.unwrap();
-        let startup = b"\0\x03\0\0user\0ann\0database\0home\0\0";
-        stream.write_all(&with_length(startup)).await.unwrap();
+        stream.write_all(&startup_message()).await.unwrap();
         Self(stream)
     }
 
     async fn send(&mut self, message_type: u8, body: &[u8]) {
-        self.0.write_all(&[message_type]).await.unwrap();
-        self.0.write_all(&with_length(body)).await.unwrap();
+        self.0.write_all(&message(message_type, body)).await.unwrap();
     }
 
     /// Returns at least this number of bytes of answers; fewer if the connection ends before.
@@ -33,11 +31,6 @@ impl RawClient {
         World::system().timeout(PATIENCE, received).await.expect("the server answers");
         answer
     }
-}
-
-fn with_length(body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).unwrap();
-    [&length.to_be_bytes(), body].concat()
 }
 
 #[tokio::test]

@@ -12,15 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::test_bed::{ListenerTestBed, PATIENCE, texts};
+use super::test_bed::{ListenerTestBed, PATIENCE, message, startup_message, texts};
 use crate::PostgresSettings;
 
 /// A startup, a prepared statement with a value, and a simple query.
 fn session() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let startup = b"\0\x03\0\0user\0ann\0database\0home\0\0";
-    bytes.extend(u32::try_from(startup.len() + 4).unwrap().to_be_bytes());
-    bytes.extend(startup);
+    let mut bytes = startup_message();
     let messages: [(u8, &[u8]); 7] = [
         (b'P', b"s\0SELECT n FROM cpu WHERE n > $1\0\0\x01\0\0\0\x14"),
         (b'D', b"Ss\0"),
@@ -34,9 +31,7 @@ fn session() -> Vec<u8> {
         (b'X', b""),
     ];
     for (message_type, body) in messages {
-        bytes.push(message_type);
-        bytes.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
-        bytes.extend(body);
+        bytes.extend(message(message_type, body));
     }
     bytes
 }

@@ -146,6 +146,21 @@ fn identity(catalog: &Arc<Catalog>) -> Arc<IdentityService> {
     Arc::new(IdentityService::new(Arc::clone(catalog), settings).unwrap())
 }
 
+/// Returns the first message of a client.
+pub(super) fn startup_message() -> Vec<u8> {
+    with_length(b"\0\x03\0\0user\0ann\0database\0home\0\0")
+}
+
+/// Returns a message of a client.
+pub(super) fn message(message_type: u8, body: &[u8]) -> Vec<u8> {
+    [&[message_type][..], &with_length(body)].concat()
+}
+
+fn with_length(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&length.to_be_bytes(), body].concat()
+}
+
 /// Connects a client, whose messages another task exchanges.
 pub(super) async fn connect(config: &Config) -> Result<Client, Error> {
     let (client, connection) = config.connect(NoTls).await?;
