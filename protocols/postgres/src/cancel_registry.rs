@@ -16,17 +16,18 @@ pub(crate) struct CancelRegistry(Arc<Mutex<Connections>>);
 #[derive(Debug, Default)]
 struct Connections {
     last: i32,
-    open: HashMap<i32, OpenConnection>,
+    open: HashMap<i32, CancelEntry>,
 }
 
-struct OpenConnection {
+/// What cancels the query of a connection.
+struct CancelEntry {
     secret: i32,
     query: CancellationToken,
 }
 
-impl std::fmt::Debug for OpenConnection {
+impl std::fmt::Debug for CancelEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenConnection").finish_non_exhaustive()
+        f.debug_struct("CancelEntry").finish_non_exhaustive()
     }
 }
 
@@ -49,7 +50,7 @@ impl CancelRegistry {
         }
         let process = connections.last;
         let query = CancellationToken::new();
-        connections.open.insert(process, OpenConnection { secret, query });
+        connections.open.insert(process, CancelEntry { secret, query });
         RegisteredConnection {
             registry: self.clone(),
             process,

@@ -64,7 +64,7 @@ impl CloseReason {
                 "terminating connection due to idle-session timeout",
             ),
             Self::PendingRows => (
-                SqlState::TRANSACTION_TIMEOUT,
+                SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "terminating connection due to idle-in-transaction timeout: rows of the transaction or of COPY were held",
             ),
             Self::Malformed => (SqlState::PROTOCOL_VIOLATION, "malformed message"),

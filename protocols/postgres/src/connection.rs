@@ -21,8 +21,8 @@ use crate::{
     command::Command,
     context::ConnectionContext,
     error_response::error_info,
-    failure::Failure,
     frontend::FrontendMessage,
+    message_failure::MessageFailure,
     portal::{Portal, PreparedStatement},
     rows::{OpenRows, canceled},
     session::{Session, Transaction},
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 self.execute_portal(portal, max_rows).await
             }
             FrontendMessage::Close(target) => self.close(&target),
-            FrontendMessage::Flush => self.wire.flush().await.map_err(Failure::from),
+            FrontendMessage::Flush => self.wire.flush().await.map_err(MessageFailure::from),
             FrontendMessage::Sync => {
                 self.is_skipping = false;
                 self.send_ready().await
@@ -147,8 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         match handled {
             // A client may send any number of messages before it asks for the answers.
             Ok(()) => self.wire.flush_if_large().await,
-            Err(Failure::Close(reason)) => Err(reason),
-            Err(Failure::Statement(error)) => self.report(&error, is_extended).await,
+            Err(MessageFailure::Close(reason)) => Err(reason),
+            Err(MessageFailure::Statement(error)) => self.report(&error, is_extended).await,
         }
     }
 
@@ -163,13 +163,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             return self.wire.flush().await;
         }
         match self.send_ready().await {
-            Err(Failure::Close(reason)) => Err(reason),
-            Ok(()) | Err(Failure::Statement(_)) => Ok(()),
+            Err(MessageFailure::Close(reason)) => Err(reason),
+            Ok(()) | Err(MessageFailure::Statement(_)) => Ok(()),
         }
     }
 
     /// Tells the client that the server is ready for the next statement. Portals end with their transaction.
-    async fn send_ready(&mut self) -> Result<(), Failure> {
+    async fn send_ready(&mut self) -> Result<(), MessageFailure> {
         if !self.session.is_in_transaction() {
             self.portals.clear();
         }
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(self.wire.flush().await?)
     }
 
-    async fn simple_query(&mut self, text: &str) -> Result<(), Failure> {
+    async fn simple_query(&mut self, text: &str) -> Result<(), MessageFailure> {
         self.statements.remove("");
         let statements = StatementText::split(text)?;
         if statements.is_empty() {
@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         self.send_ready().await
     }
 
-    async fn simple_statement(&mut self, statement: &StatementText) -> Result<(), Failure> {
+    async fn simple_statement(&mut self, statement: &StatementText) -> Result<(), MessageFailure> {
         let command = Command::parse(statement)?;
         self.begin_statement(&command).await?;
         let Command::Query { of_tools } = command else {
@@ -286,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         &mut self,
         rows: &mut OpenRows,
         max_rows: usize,
-    ) -> Result<(usize, bool), Failure> {
+    ) -> Result<(usize, bool), MessageFailure> {
         let mut sent = 0;
         while max_rows == 0 || sent < max_rows {
             let Some(row) = rows.next().await? else {
@@ -304,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Ends the answer to a statement.
-    pub(crate) fn complete(&mut self, tag: &str) -> Result<(), Failure> {
+    pub(crate) fn complete(&mut self, tag: &str) -> Result<(), MessageFailure> {
         self.context.metrics.count_statement("00000");
         let complete = CommandComplete::new(tag.to_owned());
         Ok(self.wire.put(&PgWireBackendMessage::CommandComplete(complete))?)
@@ -335,10 +335,12 @@ pub(crate) async fn limited<T>(
 }
 
 /// Returns the failure with the place of an error in the text of the client.
-pub(crate) fn located(failure: Failure, statement: &StatementText) -> Failure {
+pub(crate) fn located(failure: MessageFailure, statement: &StatementText) -> MessageFailure {
     match failure {
-        Failure::Statement(error) => error.in_statement(&statement.text, statement.before).into(),
-        close @ Failure::Close(_) => close,
+        MessageFailure::Statement(error) => {
+            error.in_statement(&statement.text, statement.before).into()
+        }
+        close @ MessageFailure::Close(_) => close,
     }
 }
 

@@ -3,7 +3,9 @@
 use bytes::{BufMut, BytesMut};
 use neap_catalog::origin;
 use neap_query::Parameters;
-use neap_sql_changes::{Change, Definition, Sender, SqlError, SqlState, StatementText, define};
+use neap_sql_changes::{
+    Change, ChangeContext, DataDefinition, SqlError, SqlState, StatementText, define,
+};
 use pgwire::{
     api::results::FieldInfo,
     messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus},
@@ -14,11 +16,11 @@ use crate::{
     columns::{description, text_column},
     command::Command,
     connection::{Connection, limited},
-    failure::Failure,
+    message_failure::MessageFailure,
     portal::{Portal, PortalState},
     session::{OpenTransaction, Transaction},
     tool_catalog::is_of_tools,
-    variables::Variables,
+    variables::SessionVariables,
 };
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
@@ -29,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         statement: &StatementText,
         parameters: Parameters,
         with_description: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         match command {
             Command::Query { .. } => Ok(()),
             Command::Set { name, value } => {
@@ -119,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         change: &Change,
         text: &str,
         parameters: Parameters,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         if let Change::Define(definition) = change {
             return self.define(definition).await;
         }
@@ -133,16 +135,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Executes a statement that creates or drops a database or a table.
-    async fn define(&mut self, definition: &Definition) -> Result<(), Failure> {
+    async fn define(&mut self, definition: &DataDefinition) -> Result<(), MessageFailure> {
         let writes = self.writes()?;
         let origin = self.session.origin(self.registered.process);
         let cancelled = self.registered.begin_query();
         let timeout = self.session.variables.statement_timeout();
-        let sender = Sender {
+        let context = ChangeContext {
             caller: &self.session.caller,
             database: &self.session.database,
         };
-        let defined = async { define(writes, sender, definition).await.map_err(SqlError::from) };
+        let defined = async { define(writes, context, definition).await.map_err(SqlError::from) };
         let changed = origin::scope(origin, defined);
         let ended = limited(&self.context.world, timeout, &cancelled, changed).await;
         ended.map_err(|error| {
@@ -156,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Tells the client the value of a variable that it follows.
-    fn report_variable(&mut self, name: &str) -> Result<(), Failure> {
-        if let Some(reported) = Variables::reported_name(name) {
+    fn report_variable(&mut self, name: &str) -> Result<(), MessageFailure> {
+        if let Some(reported) = SessionVariables::reported_name(name) {
             let value = self.session.variables.get(name)?.to_owned();
             let status = ParameterStatus::new(reported.to_owned(), value);
             self.wire.put(&PgWireBackendMessage::ParameterStatus(status))?;
@@ -165,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(())
     }
 
-    fn show(&mut self, name: &str, with_description: bool) -> Result<(), Failure> {
+    fn show(&mut self, name: &str, with_description: bool) -> Result<(), MessageFailure> {
         let rows: Vec<DataRow> = if name == "all" {
             let all = self.session.variables.all();
             all.map(|(name, value)| text_row(&[name, value, ""])).collect()
@@ -183,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Ends a transaction, and stores its rows in one request.
-    async fn commit(&mut self) -> Result<(), Failure> {
+    async fn commit(&mut self) -> Result<(), MessageFailure> {
         self.portals.clear();
         let transaction = std::mem::take(&mut self.session.transaction);
         let open = match transaction {
@@ -195,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         self.complete("COMMIT")
     }
 
-    async fn declare(&mut self, name: &str, query: &str) -> Result<(), Failure> {
+    async fn declare(&mut self, name: &str, query: &str) -> Result<(), MessageFailure> {
         if !self.session.is_in_transaction() {
             let message = "DECLARE CURSOR can only be used in transaction blocks";
             return Err(SqlError::new(SqlState::NO_ACTIVE_TRANSACTION, message).into());
@@ -215,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         count: Option<u64>,
         formats: &[i16],
         with_description: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let mut cursor = self.take_portal(name)?;
         let PortalState::Open(rows) = &mut cursor.state else {
             self.portals.insert(name.to_owned(), cursor);

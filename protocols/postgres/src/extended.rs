@@ -20,8 +20,8 @@ use crate::{
     command::Command,
     connection::{Connection, located},
     execution::show_columns,
-    failure::Failure,
     frontend::{BindMessage, NamedTarget},
+    message_failure::MessageFailure,
     parameters::{decode_parameters, parameter_type},
     portal::{Portal, PortalState, PreparedStatement, schema_bytes},
 };
@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         name: String,
         text: &str,
         declared: Vec<u32>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         if !name.is_empty() && self.statements.contains_key(&name) {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(SqlError::new(SqlState::DUPLICATE_STATEMENT, message).into());
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Creates a portal: a statement with the values of its placeholders.
-    pub(crate) fn bind(&mut self, message: BindMessage) -> Result<(), Failure> {
+    pub(crate) fn bind(&mut self, message: BindMessage) -> Result<(), MessageFailure> {
         let prepared = self.statement(&message.statement)?;
         let parameters = match &prepared {
             Some(prepared) => decode_parameters(&message, &prepared.declared, &prepared.inferred)?,
@@ -188,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Describes the columns of the answer of a statement or portal, and the placeholders of a statement.
-    pub(crate) async fn describe(&mut self, target: NamedTarget) -> Result<(), Failure> {
+    pub(crate) async fn describe(&mut self, target: NamedTarget) -> Result<(), MessageFailure> {
         match target {
             NamedTarget::Statement(name) => {
                 let prepared = self.statement(&name)?;
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
     }
 
-    fn put_description(&mut self, fields: Option<&Vec<FieldInfo>>) -> Result<(), Failure> {
+    fn put_description(&mut self, fields: Option<&Vec<FieldInfo>>) -> Result<(), MessageFailure> {
         let message = match fields {
             Some(fields) => PgWireBackendMessage::RowDescription(description(fields)),
             None => PgWireBackendMessage::NoData(NoData::new()),
@@ -253,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn portal_columns(
         &mut self,
         portal: &mut Portal,
-    ) -> Result<Option<Arc<Vec<FieldInfo>>>, Failure> {
+    ) -> Result<Option<Arc<Vec<FieldInfo>>>, MessageFailure> {
         if let PortalState::Open(rows) = &portal.state {
             return Ok(Some(Arc::clone(&rows.fields)));
         }
@@ -291,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         &mut self,
         portal: &mut Portal,
         prepared: &PreparedStatement,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let (PortalState::New, Command::Query { of_tools }) = (&portal.state, &prepared.command)
         else {
             return Ok(());
@@ -312,14 +312,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         &mut self,
         name: String,
         max_rows: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let mut portal = self.take_portal(&name)?;
         self.run_portal(&mut portal, max_rows).await?;
         self.portals.insert(name, portal);
         Ok(())
     }
 
-    async fn run_portal(&mut self, portal: &mut Portal, max_rows: usize) -> Result<(), Failure> {
+    async fn run_portal(
+        &mut self,
+        portal: &mut Portal,
+        max_rows: usize,
+    ) -> Result<(), MessageFailure> {
         let prepared = portal.prepared.clone();
         if matches!(portal.state, PortalState::Open(_)) {
             // The transaction may have failed since, and the token may have ended.
@@ -360,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     /// Ends a prepared statement or a portal.
-    pub(crate) fn close(&mut self, target: &NamedTarget) -> Result<(), Failure> {
+    pub(crate) fn close(&mut self, target: &NamedTarget) -> Result<(), MessageFailure> {
         match target {
             NamedTarget::Statement(name) => {
                 self.statements.remove(name);

@@ -36,11 +36,11 @@ mod credential;
 mod error_response;
 mod execution;
 mod extended;
-mod failure;
 mod frontend;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listener;
+mod message_failure;
 mod metrics;
 mod numeric;
 mod parameters;

@@ -12,7 +12,7 @@ use pgwire::messages::response::TransactionStatus;
 use crate::{
     credential::Credential,
     savepoints::{Savepoints, undefined_savepoint},
-    variables::Variables,
+    variables::SessionVariables,
 };
 
 /// The state of a session.
@@ -23,7 +23,7 @@ pub(crate) struct Session {
     pub(crate) peer: IpAddr,
     pub(crate) caller: Caller,
     pub(crate) credential: Credential,
-    pub(crate) variables: Variables,
+    pub(crate) variables: SessionVariables,
     pub(crate) transaction: Transaction,
     /// The stamp of the newest write of this session, which its queries include.
     written: Option<Stamp>,
@@ -66,7 +66,7 @@ impl Session {
         peer: IpAddr,
         caller: Caller,
         credential: Credential,
-        variables: Variables,
+        variables: SessionVariables,
     ) -> Self {
         Self {
             user,
@@ -195,7 +195,9 @@ impl Session {
                 max_snapshot_age.as_secs()
             );
             let hint = "ROLLBACK, and begin another transaction.";
-            return Err(SqlError::new(SqlState::TRANSACTION_TIMEOUT, message).with_hint(hint));
+            return Err(
+                SqlError::new(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, message).with_hint(hint),
+            );
         }
         let timeout = self.variables.statement_timeout();
         let request = QueryRequest {

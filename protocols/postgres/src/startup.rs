@@ -32,7 +32,7 @@ use crate::{
     error_response::error_info,
     frontend::{FrontendMessage, StartupMessage},
     session::Session,
-    variables::Variables,
+    variables::SessionVariables,
     wire::Wire,
 };
 
@@ -47,12 +47,12 @@ pub(crate) struct StartedConnection {
 }
 
 /// The reason why a session does not begin: the client gets the error.
-struct Refusal {
+struct StartupRefusal {
     reason: CloseReason,
     error: SqlError,
 }
 
-impl From<CloseReason> for Refusal {
+impl From<CloseReason> for StartupRefusal {
     fn from(reason: CloseReason) -> Self {
         let error = reason.last_error();
         Self {
@@ -117,10 +117,10 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     peer: IpAddr,
     is_encrypted: bool,
     context: &ConnectionContext,
-) -> Result<Session, Refusal> {
+) -> Result<Session, StartupRefusal> {
     if major != 3 {
         let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0");
-        return Err(Refusal {
+        return Err(StartupRefusal {
             reason: CloseReason::Malformed,
             error: SqlError::protocol(message),
         });
@@ -135,14 +135,15 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let user = parameters.remove("user").unwrap_or_default();
     let database = parameters.remove("database").unwrap_or_else(|| user.clone());
     parameters.remove("replication");
-    let variables = Variables::from_startup(&user, parameters).map_err(|error| Refusal {
-        reason: CloseReason::Malformed,
-        error,
-    })?;
+    let variables =
+        SessionVariables::from_startup(&user, parameters).map_err(|error| StartupRefusal {
+            reason: CloseReason::Malformed,
+            error,
+        })?;
     let (caller, credential) = authenticate(wire, &user, peer, is_encrypted, context).await?;
     if let Err(error) = check_database(context, &caller, &database).await {
         context.credentials.sign_out(&caller).await;
-        return Err(Refusal {
+        return Err(StartupRefusal {
             reason: CloseReason::Database,
             error,
         });
@@ -158,12 +159,12 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
     peer: IpAddr,
     is_encrypted: bool,
     context: &ConnectionContext,
-) -> Result<(Caller, Credential), Refusal> {
+) -> Result<(Caller, Credential), StartupRefusal> {
     let credentials = &context.credentials;
     if !credentials.needs_password() {
         return Ok((Caller::unrestricted(), Credential::Open));
     }
-    check_encryption(peer, is_encrypted).map_err(|error| Refusal {
+    check_encryption(peer, is_encrypted).map_err(|error| StartupRefusal {
         reason: CloseReason::Unencrypted,
         error,
     })?;
@@ -175,7 +176,7 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let password = std::str::from_utf8(&password).map_err(|_| CloseReason::Malformed)?;
     let checked = credentials.check(user, password, peer).await;
-    checked.map_err(|error| Refusal {
+    checked.map_err(|error| StartupRefusal {
         reason: CloseReason::Unauthenticated,
         error,
     })

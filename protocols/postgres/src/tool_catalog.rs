@@ -39,7 +39,7 @@ use crate::{
     tool_functions::{FUNCTION_NAMES, connection_functions},
     tool_rewriting::{rewrite, without_casts},
     tool_schema::ToolSchema,
-    variables::Variables,
+    variables::SessionVariables,
 };
 
 /// The schema of the catalog.
@@ -88,7 +88,7 @@ impl ToolCatalog {
     }
 
     /// Sets the sender and the variables of the next statement.
-    pub(crate) fn set_session(&self, caller: Caller, variables: Variables) {
+    pub(crate) fn set_session(&self, caller: Caller, variables: SessionVariables) {
         let mut state = self.tables.write();
         state.caller = Some(caller);
         state.variables = variables;
@@ -238,7 +238,7 @@ struct ConnectionTables {
 #[derive(Debug, Default)]
 struct StatementState {
     caller: Option<Caller>,
-    variables: Variables,
+    variables: SessionVariables,
     /// The tables of the statement.
     catalogs: Option<Arc<dyn CatalogProviderList>>,
 }

@@ -12,7 +12,7 @@ use datafusion::{
 };
 use neap_query::QueryEngine;
 
-use crate::variables::Variables;
+use crate::variables::SessionVariables;
 
 /// Functions and types of PostgreSQL whose names do not begin with `pg_`.
 pub(crate) const FUNCTION_NAMES: [&str; 24] = [
@@ -50,7 +50,7 @@ const VERSION_TEXT: &str = concat!("PostgreSQL 16.6 (Neap ", env!("CARGO_PKG_VER
 pub(crate) fn connection_functions(
     database: &str,
     user: &str,
-    variables: Variables,
+    variables: SessionVariables,
 ) -> Vec<ScalarUDF> {
     let [schema, ..] = QueryEngine::SCHEMAS;
     let schemas = ScalarValue::new_list_nullable(&[ScalarValue::from(schema)], &DataType::Utf8);
@@ -129,7 +129,7 @@ impl ScalarUDFImpl for ConstantFunction {
 }
 
 /// Returns the function that reads a variable of the session.
-fn current_setting(variables: Variables) -> ScalarUDF {
+fn current_setting(variables: SessionVariables) -> ScalarUDF {
     let function = move |arguments: &[ColumnarValue]| {
         let [ColumnarValue::Scalar(ScalarValue::Utf8(Some(name)))] = arguments else {
             return exec_err!("current_setting needs the name of a variable as a text");

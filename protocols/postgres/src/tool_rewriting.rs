@@ -36,12 +36,12 @@ pub(crate) fn without_casts(statement: &str) -> String {
 /// | `a LIKE b ESCAPE '/'` | `a LIKE replace(b, '/', '\')` |
 pub(crate) fn rewrite(statement: &mut Statement) {
     // It never breaks.
-    let _ = VisitMut::visit(statement, &mut Rewriting);
+    let _ = VisitMut::visit(statement, &mut StatementRewriter);
 }
 
-struct Rewriting;
+struct StatementRewriter;
 
-impl VisitorMut for Rewriting {
+impl VisitorMut for StatementRewriter {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {

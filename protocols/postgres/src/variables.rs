@@ -79,13 +79,13 @@ const REPORTED: [&str; 14] = [
 
 /// The variables of a session.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Variables {
+pub(crate) struct SessionVariables {
     values: BTreeMap<&'static str, String>,
     /// The values at the begin of the session, to which `RESET` returns.
     initial: BTreeMap<&'static str, String>,
 }
 
-impl Variables {
+impl SessionVariables {
     /// Takes the values of a startup message. Unknown names are ignored, because drivers add some of their own.
     ///
     /// # Errors
@@ -247,7 +247,7 @@ mod tests {
         );
         let given = [options, ("TimeZone", "Europe/Berlin"), ("of_a_driver", "1")];
         let parameters = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let mut variables = Variables::from_startup("ann", parameters).unwrap();
+        let mut variables = SessionVariables::from_startup("ann", parameters).unwrap();
         assert_eq!(
             variables.statement_timeout(),
             Some(Duration::from_millis(1500))
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn invalid_values_and_unknown_names_are_refused() {
-        let mut variables = Variables::default();
+        let mut variables = SessionVariables::default();
         for (name, value, state) in [
             (
                 "client_encoding",
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn every_reported_variable_is_known() {
-        let reported = Variables::default().reported();
+        let reported = SessionVariables::default().reported();
         assert!(reported.iter().all(|(name, _)| known(name).is_some()));
     }
 }

@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     close_reason::CloseReason, connection::Connection, copy_in::CopyParser,
-    copy_options::CopyOptions, copy_out::CopyEncoder, failure::Failure, frontend::FrontendMessage,
-    session::Transaction, tool_catalog::is_of_tools,
+    copy_options::CopyOptions, copy_out::CopyEncoder, frontend::FrontendMessage,
+    message_failure::MessageFailure, session::Transaction, tool_catalog::is_of_tools,
 };
 
 /// The size from which rows of `COPY ... FROM STDIN` are stored, outside of a transaction, in bytes.
@@ -103,7 +103,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         target: &WriteTarget,
         source: &str,
         parameters: Parameters,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let writes = self.writes()?;
         let only = self.writable_database(writes).await?;
         let columns = self.written_columns(target).await?;
@@ -123,7 +123,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         &mut self,
         query: &str,
         options: CopyOptions,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let format = i16::from(options.is_binary());
         let statements = StatementText::split(query)?;
         let of_tools = statements.first().is_some_and(is_of_tools);
@@ -161,7 +161,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         &mut self,
         target: &WriteTarget,
         options: CopyOptions,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MessageFailure> {
         let writes = self.writes()?;
         let only = self.writable_database(writes).await?;
         let columns = self.written_columns(target).await?;

@@ -10,13 +10,13 @@ use neap_write::WriteService;
 use crate::{
     change_error::ChangeError,
     create_table::NewTable,
-    definition::{Definition, DropTarget},
+    data_definition::{DataDefinition, DropTarget},
     sql_error::{SqlError, SqlState},
 };
 
-/// The sender of a statement, and the database of its tables.
+/// The sender of a change, and the database of its tables.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender<'a> {
+pub struct ChangeContext<'a> {
     /// The sender.
     pub caller: &'a Caller,
     /// The name of the database.
@@ -30,23 +30,23 @@ pub struct Sender<'a> {
 /// does not, or the catalog can't be changed.
 pub async fn define(
     writes: &WriteService,
-    sender: Sender<'_>,
-    definition: &Definition,
+    context: ChangeContext<'_>,
+    definition: &DataDefinition,
 ) -> Result<(), ChangeError> {
     match definition {
-        Definition::CreateDatabase(name) => create_database(writes, sender, name).await,
-        Definition::CreateTable(table) => create_table(writes, sender, table).await,
-        Definition::DropDatabase(target) => drop_database(writes, sender, target).await,
-        Definition::DropTable(target) => drop_table(writes, sender, target).await,
+        DataDefinition::CreateDatabase(name) => create_database(writes, context, name).await,
+        DataDefinition::CreateTable(table) => create_table(writes, context, table).await,
+        DataDefinition::DropDatabase(target) => drop_database(writes, context, target).await,
+        DataDefinition::DropTable(target) => drop_table(writes, context, target).await,
     }
 }
 
 async fn create_database(
     writes: &WriteService,
-    sender: Sender<'_>,
+    context: ChangeContext<'_>,
     name: &str,
 ) -> Result<(), ChangeError> {
-    sender.caller.require(DatabaseAction::Create, None)?;
+    context.caller.require(DatabaseAction::Create, None)?;
     match writes.catalog().create_database(name, None).await {
         Ok(_) => Ok(()),
         Err(CatalogError::AlreadyExists { .. }) => {
@@ -59,19 +59,19 @@ async fn create_database(
 
 async fn drop_database(
     writes: &WriteService,
-    sender: Sender<'_>,
+    context: ChangeContext<'_>,
     target: &DropTarget,
 ) -> Result<(), ChangeError> {
     let name = &target.name;
-    if *name == sender.database {
+    if *name == context.database {
         let message = "cannot drop the currently open database";
         return Err(SqlError::new(SqlState::OBJECT_IN_USE, message).into());
     }
     if name == INTERNAL_DATABASE {
-        sender.caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
+        context.caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
         return Err(internal_database().into());
     }
-    let may = |database| sender.caller.may(DatabaseAction::Delete, database);
+    let may = |database| context.caller.may(DatabaseAction::Delete, database);
     let hard_delete = writes.settings().hard_delete;
     match writes.catalog().delete_database_if(name, hard_delete, may).await {
         Ok(_) => Ok(()),
@@ -83,12 +83,12 @@ async fn drop_database(
 
 async fn create_table(
     writes: &WriteService,
-    sender: Sender<'_>,
+    context: ChangeContext<'_>,
     table: &NewTable,
 ) -> Result<(), ChangeError> {
     let actions = [DatabaseAction::Create, DatabaseAction::Write];
-    let database = changed_database(writes, sender, &actions).await?;
-    let permission = sender.caller.table_permission(database);
+    let database = changed_database(writes, context, &actions).await?;
+    let permission = context.caller.table_permission(database);
     let (name, tags, fields) = (&table.name, &table.tags, &table.fields);
     let created = writes
         .catalog()
@@ -107,10 +107,10 @@ async fn create_table(
 
 async fn drop_table(
     writes: &WriteService,
-    sender: Sender<'_>,
+    context: ChangeContext<'_>,
     target: &DropTarget,
 ) -> Result<(), ChangeError> {
-    let database = changed_database(writes, sender, &[DatabaseAction::Delete]).await?;
+    let database = changed_database(writes, context, &[DatabaseAction::Delete]).await?;
     let hard_delete = writes.settings().hard_delete;
     match writes.catalog().delete_table(database, &target.name, hard_delete).await {
         Ok(_) => Ok(()),
@@ -126,12 +126,12 @@ async fn drop_table(
 /// Returns the database of the statement, if the sender may perform any of these actions on it.
 async fn changed_database(
     writes: &WriteService,
-    sender: Sender<'_>,
+    context: ChangeContext<'_>,
     actions: &[DatabaseAction],
 ) -> Result<DatabaseId, ChangeError> {
-    let name = sender.database;
+    let name = context.database;
     let found = writes.catalog().database_by_name(name, Duration::ZERO).await?;
-    sender.caller.require_any(actions, found)?;
+    context.caller.require_any(actions, found)?;
     let database = found.ok_or_else(|| SqlError::undefined_database(name))?;
     if database == INTERNAL_DATABASE_ID {
         return Err(internal_database().into());

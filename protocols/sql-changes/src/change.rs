@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::{
     create_table::table_name,
-    definition::Definition,
+    data_definition::DataDefinition,
     sql_error::SqlError,
     statement::{StatementText, TokenCursor},
 };
@@ -22,7 +22,7 @@ pub enum Change {
     /// `DELETE`, which the query function executes.
     Delete,
     /// `CREATE` or `DROP` of a table or a database.
-    Define(Definition),
+    Define(DataDefinition),
     /// Another statement that the query function executes, by its first words. It has no placeholders.
     Engine(&'static str),
 }
@@ -61,10 +61,12 @@ impl Change {
         let change = match first.as_str() {
             "INSERT" if after.eat("INTO") => insert(after)?,
             "DELETE" => Self::Delete,
-            "CREATE" if after.eat("DATABASE") => Self::Define(Definition::create_database(after)?),
-            "CREATE" if after.eat("TABLE") => Self::Define(Definition::create_table(after)?),
-            "DROP" if after.eat("DATABASE") => Self::Define(Definition::drop_database(after)?),
-            "DROP" if after.eat("TABLE") => Self::Define(Definition::drop_table(after)?),
+            "CREATE" if after.eat("DATABASE") => {
+                Self::Define(DataDefinition::create_database(after)?)
+            }
+            "CREATE" if after.eat("TABLE") => Self::Define(DataDefinition::create_table(after)?),
+            "DROP" if after.eat("DATABASE") => Self::Define(DataDefinition::drop_database(after)?),
+            "DROP" if after.eat("TABLE") => Self::Define(DataDefinition::drop_table(after)?),
             "ALTER" if after.eat("DATABASE") => Self::Engine("ALTER DATABASE"),
             "ALTER" if after.eat("TABLE") => Self::Engine("ALTER TABLE"),
             "CREATE" if after.eat_all(&["MATERIALIZED", "VIEW"]) => {

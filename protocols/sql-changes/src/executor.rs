@@ -10,7 +10,7 @@ use neap_query::{ClientQuery, Parameters, QueryEngine, QueryRequest, StatementDe
 use neap_write::{WriteService, authorize_write};
 
 use crate::{
-    catalog_changes::{Sender, define},
+    catalog_changes::{ChangeContext, define},
     change::{Change, WriteTarget},
     change_error::ChangeError,
     placeholder_types::placeholder_types,
@@ -69,11 +69,11 @@ impl ChangeExecutor {
         match change {
             Change::Insert { target, source } => self.insert(target, source, query).await,
             Change::Define(definition) => {
-                let sender = Sender {
+                let context = ChangeContext {
                     caller: &query.caller,
                     database: query.database.as_deref().unwrap_or_default(),
                 };
-                let defined = define(self.writes()?, sender, definition);
+                let defined = define(self.writes()?, context, definition);
                 origin::scope(query.origin.clone(), defined).await?;
                 Ok(Changed::default())
             }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     change::Change,
-    definition::Definition,
+    data_definition::DataDefinition,
     executor::{ChangeExecutor, Changed},
     sql_error::SqlError,
     statement::StatementText,
@@ -69,7 +69,7 @@ async fn execute(
     let change = only_change(&statement.q)?;
     let is_of_database = matches!(
         change,
-        Change::Define(Definition::CreateDatabase(_) | Definition::DropDatabase(_))
+        Change::Define(DataDefinition::CreateDatabase(_) | DataDefinition::DropDatabase(_))
     );
     if statement.db.is_none() && !is_of_database {
         let text = format!("{} needs a database: 'db' is missing", change.name());

@@ -22,7 +22,7 @@ mod catalog_changes;
 mod change;
 mod change_error;
 mod create_table;
-mod definition;
+mod data_definition;
 mod executor;
 mod http;
 mod placeholder_types;
@@ -32,11 +32,11 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use catalog_changes::{Sender, define};
+pub use catalog_changes::{ChangeContext, define};
 pub use change::{Change, WriteTarget};
 pub use change_error::ChangeError;
 pub use create_table::NewTable;
-pub use definition::{Definition, DropTarget};
+pub use data_definition::{DataDefinition, DropTarget};
 pub use executor::{ChangeExecutor, Changed};
 pub use http::router;
 pub use placeholder_types::placeholder_types;

@@ -33,8 +33,8 @@ impl SqlState {
     pub const NO_ACTIVE_TRANSACTION: Self = Self("25P01");
     /// An earlier statement of the transaction failed.
     pub const FAILED_TRANSACTION: Self = Self("25P02");
-    /// The transaction is too old.
-    pub const TRANSACTION_TIMEOUT: Self = Self("25P03");
+    /// The transaction is idle for too long, or its snapshot is too old.
+    pub const IDLE_IN_TRANSACTION_TIMEOUT: Self = Self("25P03");
     /// The prepared statement does not exist.
     pub const UNDEFINED_STATEMENT: Self = Self("26000");
     /// The sender is not known.

@@ -8,7 +8,7 @@ use crate::{
 
 /// A statement that creates or drops a database or a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Definition {
+pub enum DataDefinition {
     /// `CREATE DATABASE name`
     CreateDatabase(String),
     /// `CREATE TABLE name (columns)`
@@ -28,7 +28,7 @@ pub struct DropTarget {
     pub if_exists: bool,
 }
 
-impl Definition {
+impl DataDefinition {
     /// Reads the statement after `CREATE DATABASE`.
     pub(crate) fn create_database(mut cursor: TokenCursor<'_>) -> Result<Self, SqlError> {
         let name = database_name(&mut cursor)?;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::{Change, statement::StatementText};
 
-    fn parse(text: &str) -> Result<Definition, SqlError> {
+    fn parse(text: &str) -> Result<DataDefinition, SqlError> {
         let statement = &StatementText::split(text).unwrap()[0];
         match Change::parse(statement)? {
             Some(Change::Define(definition)) => Ok(definition),
@@ -107,15 +107,15 @@ mod tests {
         for (text, definition) in [
             (
                 "CREATE DATABASE Home",
-                Definition::CreateDatabase("home".to_owned()),
+                DataDefinition::CreateDatabase("home".to_owned()),
             ),
             (
                 "drop database if exists \"Home\"",
-                Definition::DropDatabase(target("Home", true)),
+                DataDefinition::DropDatabase(target("Home", true)),
             ),
             (
                 "DROP TABLE iox.cpu RESTRICT",
-                Definition::DropTable(target("cpu", false)),
+                DataDefinition::DropTable(target("cpu", false)),
             ),
         ] {
             assert_eq!(parse(text), Ok(definition), "{text}");
