@@ -66,7 +66,7 @@ pub(super) struct ServerComponents {
     pub(super) writes: Option<Arc<WriteService>>,
     /// The query function, if this process answers queries.
     pub(super) queries: Option<Arc<QueryEngine>>,
-    /// The access control of all listeners.
+    /// Authenticates requests.
     pub(super) access: AccessControl,
     /// Admin token recovery, if this process accepts writes.
     pub(super) recovery: Option<AdminTokenRecovery>,

@@ -19,7 +19,7 @@ pub(super) struct PostgresFunctions<'a> {
     pub(super) queries: Option<&'a Arc<QueryEngine>>,
     /// The write function, if this process accepts writes.
     pub(super) writes: Option<&'a Arc<WriteService>>,
-    /// Who may use the process.
+    /// Authenticates clients.
     pub(super) access: &'a AccessControl,
 }
 

@@ -213,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         self.complete(&format!("SELECT {count}"))
     }
 
-    /// Checks that a statement may be executed now, and who sends it.
+    /// Checks that a statement may be executed now, and renews the permissions of its sender.
     pub(crate) async fn begin_statement(&mut self, command: &Command) -> Result<(), SqlError> {
         if matches!(self.session.transaction, Transaction::Failed(_)) && !command.ends_failure() {
             return Err(SqlError::new(
@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(tools)
     }
 
-    /// Begins to execute a query.
+    /// Starts a query.
     pub(crate) async fn start_query(
         &mut self,
         text: &str,
@@ -273,8 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let cancelled = self.registered.begin_query();
         let timeout = self.session.variables.statement_timeout();
         let context = self.context;
-        let begun = async { context.queries.query_as(query).await.map_err(SqlError::from) }.boxed();
-        let rows = limited(&context.world, timeout, &cancelled, begun).await?;
+        let started =
+            async { context.queries.query_as(query).await.map_err(SqlError::from) }.boxed();
+        let rows = limited(&context.world, timeout, &cancelled, started).await?;
         let now = self.context.world.clock.monotonic();
         self.session.record_snapshot(rows.as_of, now);
         self.session.record_write(rows.deleted_at);

@@ -25,7 +25,7 @@ pub struct PostgresSettings {
     pub max_transaction_bytes: usize,
     /// Maximum age of the snapshot of a transaction. Older states may not be readable any more.
     pub max_snapshot_age: Duration,
-    /// Maximum time from the begin of a connection to the end of its startup.
+    /// Maximum time from the start of a connection to the end of its startup.
     pub startup_timeout: Duration,
     /// Maximum time between two messages.
     pub idle_timeout: Duration,

@@ -5,7 +5,7 @@ use pgwire::{api::results::FieldInfo, messages::data::DataRow};
 
 use crate::copy_options::{CopyLayout, CopyOptions};
 
-/// The begin of rows in binary: a signature, flags, and the length of an extension.
+/// The start of rows in binary: a signature, flags, and the length of an extension.
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// The end of rows in binary: the number of fields of no row.
@@ -16,14 +16,14 @@ const BINARY_END: &[u8] = b"\xff\xff";
 pub(crate) struct CopyEncoder {
     options: CopyOptions,
     /// Whether the header of rows in binary has been encoded.
-    has_begun: bool,
+    is_started: bool,
 }
 
 impl CopyEncoder {
     pub(crate) fn new(options: CopyOptions) -> Self {
         Self {
             options,
-            has_begun: false,
+            is_started: false,
         }
     }
 
@@ -40,7 +40,7 @@ impl CopyEncoder {
 
     /// Returns the bytes before the next row in binary. They share its message: clients take each message for a row.
     fn binary_header(&mut self) -> &'static [u8] {
-        if std::mem::replace(&mut self.has_begun, true) {
+        if std::mem::replace(&mut self.is_started, true) {
             &[]
         } else {
             BINARY_HEADER

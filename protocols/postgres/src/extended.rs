@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
     }
 
-    /// Returns the columns of the answer of a portal. A query begins, so that it is planned once.
+    /// Returns the columns of the answer of a portal. A query is started, so that it is planned once.
     async fn portal_columns(
         &mut self,
         portal: &mut Portal,
@@ -286,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
     }
 
-    /// Begins the query of a portal, if it has not begun.
+    /// Starts the query of a portal, unless it is running.
     async fn start_portal(
         &mut self,
         portal: &mut Portal,

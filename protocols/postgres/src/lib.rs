@@ -9,16 +9,17 @@
 //! | module | purpose |
 //! |---|---|
 //! | `frontend`, `wire` | decode the messages of clients within limits, and buffer answers |
-//! | `startup`, `credential` | the begin of a connection: TLS, the password, the database |
+//! | `listener`, `startup`, `credential` | the start of a connection: TLS, the password, the database |
 //! | `command` | recognizes the statements that the engine does not execute |
-//! | `connection`, `extended` | the messages of a connection: simple queries, prepared statements, portals |
+//! | `connection`, `extended`, `portal` | the messages of a connection: simple queries, prepared statements, portals |
 //! | `execution`, `writing` | the execution of statements |
-//! | `session`, `savepoints` | variables, the transaction, and the options of queries |
+//! | `session`, `savepoints`, `variables` | variables, the transaction, and the options of queries |
 //! | `parameters`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
-//! | `copy_in` | rows that a client copies |
+//! | `copy_in`, `copy_options` | rows that a client copies, and the formats of `COPY` |
+//! | `cancel_registry` | cancels the query of another connection |
 //! | `tool_catalog`, `tool_schema`, `tool_functions`, `tool_rewriting` | `pg_catalog` and its functions, for statements of tools |
 //!
-//! `neap-sql-changes` splits texts into statements, and has what changes rows, tables and databases.
+//! `neap-sql-changes` splits texts into statements, and changes rows, tables and databases.
 //!
 //! Messages of clients are decoded here, because the decoders of `pgwire` panic on truncated messages. Its encoders,
 //! those of `arrow-pg`, and the tables of `datafusion-pg-catalog` are used.

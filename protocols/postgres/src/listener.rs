@@ -39,7 +39,7 @@ pub struct PostgresParts {
     pub queries: Arc<QueryEngine>,
     /// The write function; `None`: connections only read.
     pub writes: Option<Arc<WriteService>>,
-    /// Who may connect.
+    /// Authenticates clients.
     pub access: AccessControl,
     /// The metrics registry.
     pub metrics: Metrics,
@@ -238,10 +238,10 @@ async fn serve_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     context: &ConnectionContext,
 ) -> CloseReason {
     let remaining = deadline.saturating_sub(context.world.clock.monotonic());
-    let begun = startup::begin(&mut wire, message, peer.ip(), is_encrypted, context);
-    let begun = context.world.timeout(remaining, begun).await;
-    let reason = match begun.unwrap_or(Err(CloseReason::SlowStartup)) {
-        Ok(started) => Box::pin(connection::serve(&mut wire, started, context)).await,
+    let startup = startup::begin(&mut wire, message, peer.ip(), is_encrypted, context);
+    let started = context.world.timeout(remaining, startup).await;
+    let reason = match started.unwrap_or(Err(CloseReason::SlowStartup)) {
+        Ok(connection) => Box::pin(connection::serve(&mut wire, connection, context)).await,
         Err(reason) => reason,
     };
     wire.close().await;

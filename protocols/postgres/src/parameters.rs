@@ -58,7 +58,7 @@ pub(crate) fn decode_parameters(
     values.collect::<Result<_, SqlError>>().map(Parameters)
 }
 
-/// Returns the type that clients are told for a placeholder.
+/// Returns the type with which a placeholder is described to clients.
 pub(crate) fn parameter_type(declared: Option<u32>, inferred: Option<&DataType>) -> u32 {
     match (declared.filter(|oid| *oid != 0), inferred) {
         (Some(oid), _) => oid,

@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// Returns the status that clients are told of.
+    /// Returns the status that `ReadyForQuery` reports.
     pub(crate) fn status(&self) -> TransactionStatus {
         match self.transaction {
             Transaction::None => TransactionStatus::Idle,

@@ -1,4 +1,4 @@
-//! The begin of a connection: TLS, the password, and the database.
+//! The start of a connection: TLS, the password, and the database.
 //!
 //! ```text
 //!   client                       server
@@ -81,8 +81,8 @@ pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
         } => (version, parameters),
         StartupMessage::Tls | StartupMessage::Gss => return Err(CloseReason::Malformed),
     };
-    let begun = open_session(wire, version, parameters, peer, is_encrypted, context).await;
-    let session = match begun {
+    let opened = open_session(wire, version, parameters, peer, is_encrypted, context).await;
+    let session = match opened {
         Ok(session) => session,
         Err(refusal) => {
             let error =

@@ -59,7 +59,7 @@ const DEFAULTS: [(&str, &str); 36] = [
     ("transaction_read_only", "off"),
 ];
 
-/// The variables that clients are told of, with the spelling of PostgreSQL.
+/// The variables whose values are reported to clients, with the spelling of PostgreSQL.
 const REPORTED: [&str; 14] = [
     "application_name",
     "client_encoding",
@@ -81,7 +81,7 @@ const REPORTED: [&str; 14] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionVariables {
     values: BTreeMap<&'static str, String>,
-    /// The values at the begin of the session, to which `RESET` returns.
+    /// The values at the start of the session, to which `RESET` returns.
     initial: BTreeMap<&'static str, String>,
 }
 
@@ -161,7 +161,7 @@ impl SessionVariables {
         })
     }
 
-    /// Returns the variables that clients are told of.
+    /// Returns the variables that are reported to clients.
     pub(crate) fn reported(&self) -> Vec<(&'static str, String)> {
         let values = REPORTED.iter().map(|name| {
             let value = self.get(name).unwrap_or_default();

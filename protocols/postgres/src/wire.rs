@@ -82,14 +82,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
         self.receive_within(MAX_STARTUP_BYTES).await
     }
 
-    /// Waits until the begin of a message has arrived, at most `idle`. Can be cancelled.
+    /// Waits until the start of a message has arrived, at most `idle`. Can be cancelled.
     pub(crate) async fn wait_for_message(&mut self, idle: Duration) -> Result<(), CloseReason> {
         let world = self.world.clone();
         let arrived = world.timeout(idle, self.fill(5));
         arrived.await.unwrap_or(Err(CloseReason::Idle))
     }
 
-    /// Receives a message that has begun to arrive.
+    /// Receives a message whose start has arrived.
     pub(crate) async fn receive(&mut self) -> Result<FrontendMessage, CloseReason> {
         self.receive_within(self.limits.max_message_bytes).await
     }
