@@ -8,7 +8,9 @@ use neap_sql_changes::{SqlError, StatementText};
 use pgwire::api::Type;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{columns::columns, command::Command, rows::OpenRows};
+use crate::{
+    columns::columns, command::Command, error_response::CHANGED_RESULT_TYPE, rows::OpenRows,
+};
 
 /// About the bytes of a column of an answer.
 const COLUMN_BYTES: usize = 200;
@@ -46,9 +48,7 @@ impl PreparedStatement {
         if types.eq(actual) {
             Ok(())
         } else {
-            Err(SqlError::unsupported(
-                "cached plan must not change result type",
-            ))
+            Err(SqlError::unsupported(CHANGED_RESULT_TYPE))
         }
     }
 }

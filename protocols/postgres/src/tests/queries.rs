@@ -102,6 +102,9 @@ async fn rows_of_other_types_than_those_described_are_refused() {
     assert_eq!(state(&error), "0A000");
     let error = client.query(&some, &[&0_i64]).await.unwrap_err();
     assert_eq!(state(&error), "0A000");
+    // Drivers prepare the statement again if the error names this function of PostgreSQL.
+    let routine = error.as_db_error().unwrap().routine();
+    assert_eq!(routine, Some("RevalidateCachedQuery"));
     let again = client.prepare("SELECT * FROM cpu").await.unwrap();
     assert_eq!(client.query(&again, &[]).await.unwrap().len(), 4);
 }
