@@ -1,4 +1,4 @@
-"""The door of PostgreSQL's clients of the server under test: its address, rows, and queries that several tests share.
+"""The server under test for clients of PostgreSQL: its address, rows, and queries that several tests share.
 
 The server listens on NEAP_POSTGRES_ADDRESS, with TLS if NEAP_CA_FILE names its certificate. The host of the address is
 then that of the certificate.
@@ -24,6 +24,8 @@ ENDLESS_ENDING = "1000000) AS b(value)"
 # An answer of 200 MB.
 LARGE_ROWS, LARGE_BYTES = 500_000, 400
 LARGE = f"SELECT value, repeat('x', {LARGE_BYTES}) AS text FROM generate_series(1, {LARGE_ROWS}) AS s(value)"
+# Maximum bytes by which the memory of the server grows for it.
+MAX_GROWTH = 100 << 20
 
 # A row with a value of every type, as text compares and as Python has it.
 EVERY_TYPE = "host, v, n, u, note, up, time"
@@ -59,7 +61,26 @@ def wait_until_running(ending=ENDLESS_ENDING):
     raise AssertionError(f"no query runs that ends with {ending}")
 
 
-def server_memory():
+class MemoryWatch:
+    """Checks that the server holds only a part of a large answer, of which the client has received rows."""
+
+    def __init__(self):
+        self.rows, self.before = 0, None
+
+    def receive(self, rows=1):
+        """Counts received rows. The growth is that since the first ones."""
+        self.rows += rows
+        if self.before is None:
+            self.before = _server_memory()
+        elif self.rows % 1_000 == 0:
+            self.check()
+
+    def check(self):
+        growth = _server_memory() - self.before
+        assert growth < MAX_GROWTH, f"the server has {growth} bytes more after {self.rows} rows"
+
+
+def _server_memory():
     """Returns the memory of the server in bytes, without file pages."""
     with open(f"/proc/{os.environ['NEAP_SERVER_PID']}/status") as status:
         line = next(line for line in status if line.startswith("RssAnon:"))
