@@ -15,12 +15,19 @@ ORG = "works"
 ID = "0000000000000001"
 ALWAYS = ("1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z")
 BUCKET = "client-methods"
-QUERY = f'from(bucket: "{BUCKET}") |> range(start: 0) |> filter(fn: (r) => r._measurement == "m")'
 CONFIGURATION = f"""[influx2]
 url={URL}
 org={ORG}
 token={TOKEN}
 """
+
+
+def query_of(bucket):
+    """Returns a query for the measurement `m`."""
+    return f'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == "m")'
+
+
+QUERY = query_of(BUCKET)
 
 
 class ApiMethods(MethodsTestCase):
@@ -38,5 +45,4 @@ class ApiMethods(MethodsTestCase):
 
     def stored(self, bucket):
         """Returns the values of the measurement `m`."""
-        flux = f'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == "m")'
-        return [record.get_value() for record in self.client.query_api().query_stream(flux)]
+        return [record.get_value() for record in self.client.query_api().query_stream(query_of(bucket))]
