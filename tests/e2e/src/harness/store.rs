@@ -20,7 +20,7 @@ const ENDPOINT: &str = "--aws-endpoint";
 const STANDARD_MARGINS: [&str; 2] = ["--protocol-margins", "standard"];
 
 /// A time after which copies of a catalog are no longer used in a directory with short margins: more than their maximum
-/// age of 1 s.
+/// age of 1 s (`ProtocolMargins` in `shared/storage/bucket`).
 pub(crate) const CATALOG_AGE: Duration = Duration::from_millis(1_500);
 
 /// A separate store, shared by all processes with its flags.
@@ -134,7 +134,8 @@ impl StoreFixture {
         self
     }
 
-    /// Returns the age at which a segment may be flushed. `neap compact` itself waits until the newest rows have it.
+    /// Returns the age at which a segment may be flushed (`ProtocolMargins` in `shared/storage/bucket`). `neap compact`
+    /// itself waits until the newest rows have it.
     pub(crate) fn flush_lag(&self) -> Duration {
         let is_network = self.endpoint().is_some();
         let is_standard = self.flags.iter().any(|flag| flag == STANDARD_MARGINS[0]);

@@ -38,9 +38,6 @@ const INJECTORS: u64 = 2;
 const RECOVERY: Duration = Duration::from_secs(120);
 /// Maximum difference between the clocks of two instances: HTTP stores report time in whole seconds.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// The flush lags of a directory and of a network store, and a second.
-const DIRECTORY_LAG: Duration = Duration::from_secs(9);
-const NETWORK_LAG: Duration = Duration::from_secs(21);
 /// Maximum number of violations that are shown.
 const SHOWN: usize = 10;
 
@@ -130,7 +127,7 @@ impl HistoryRun {
             FaultMix::All => self.settle_and_check(&cluster, &mut reader),
             // Views can't be compared with rows that the store has lost.
             FaultMix::LostSegments => {
-                self.flush_and_merge(&cluster);
+                Self::flush_and_merge(&cluster);
                 fsck(&cluster)
             }
         };
@@ -144,11 +141,8 @@ impl HistoryRun {
     }
 
     /// Flushes and merges all rows that are acknowledged.
-    fn flush_and_merge(&self, cluster: &Cluster) {
-        pause(match self.kind {
-            ClusterKind::Directory => DIRECTORY_LAG,
-            _ => NETWORK_LAG,
-        });
+    fn flush_and_merge(cluster: &Cluster) {
+        pause(cluster.store.flush_lag() + RESOLUTION);
         let compact = neap(&cluster.store.after(&["compact", "--settle-after", "0s"]));
         assert_eq!(compact.status, Some(0), "{}", compact.err);
     }
@@ -160,12 +154,12 @@ impl HistoryRun {
             cluster,
             recorder: reader.recorder,
         };
-        self.flush_and_merge(cluster);
+        Self::flush_and_merge(cluster);
         cluster.restart_refresher();
         settled.wait_for_view(SHORT_WINDOW);
         let windows = if self.has_view_of_view {
             // The rows of the view are new rows of the source of the other one.
-            self.flush_and_merge(cluster);
+            Self::flush_and_merge(cluster);
             cluster.restart_refresher();
             wait_for("view of the view", RECOVERY, || {
                 derived_data::create_view(cluster, LONG_WINDOW).then_some(())
