@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, error::ErrorKind};
 
+use super::client_flags::CLIENT_FLAGS;
+
 /// The id of the positional argument.
 const POSITIONAL: &str = "positional_name";
 
@@ -67,7 +69,8 @@ impl<O> NameArgument<O, Option<String>> {
 impl<O: NameOption, N: NameValue> Args for NameArgument<O, N> {
     fn augment_args(command: Command) -> Command {
         let argument = Arg::new(POSITIONAL).value_name("NAME").help(O::HELP);
-        let positional = if N::IS_REQUIRED {
+        // The parser takes the values of variables for absent ones, so `from_arg_matches` reports that the name is missing.
+        let positional = if N::IS_REQUIRED && !CLIENT_FLAGS.contains(&O::LONG) {
             argument.required_unless_present(O::LONG)
         } else {
             argument
@@ -123,6 +126,8 @@ name_options! {
     BackupName: "name", None, "The name of the backup";
     /// A last value cache or a distinct value cache.
     CacheName: "cache-name", None, "The name of the cache";
+    /// A database.
+    DatabaseName: "database", Some('d'), "The name of the database";
     /// A backup that is created.
     NewBackupName: "name", None, "The name of the backup; made from the time by default";
     /// A process.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    name_argument::{DatabaseName, NameArgument},
     options::{ConnectionArgs, DatabaseArgs},
     query_group, trigger, users,
 };
@@ -57,7 +58,7 @@ fn parse_retention(text: &str) -> Result<RetentionSetting, OptionValueError> {
 #[derive(Debug, Args)]
 pub(super) struct UpdateDatabaseArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    name: NameArgument<DatabaseName>,
 
     /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
     #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create"])]
@@ -125,7 +126,7 @@ pub(super) async fn run(
 }
 
 async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
-    let db = &args.database.database;
+    let db = args.name.as_str();
     let retention = args.retention_period.as_ref();
     let body = UpdateDatabase {
         db,

@@ -2,11 +2,13 @@
 
 use std::{fmt::Write, path::Path};
 
-use clap::Command;
+use clap::{Command, error::ErrorKind};
 
 use super::{definition, run_with};
 use crate::commands::Environment;
 
+/// The folder of the pages.
+const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 /// The page with the table of commands.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/command-line.md");
 const BEGIN: &str = "<!-- commands: begin -->\n";
@@ -88,4 +90,39 @@ fn the_documentation_lists_the_commands() {
         return;
     }
     assert_eq!(documented, table, "{UPDATE}=1 writes the table anew");
+}
+
+/// Returns the commands that a page names in its sentences, without those with placeholders and quotes.
+fn commands_in_sentences(page: &str) -> impl Iterator<Item = &str> {
+    let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter(|span| {
+        span.starts_with("neap ")
+            && !span.contains(['…', '\'', '"', '[', '$', '|'])
+            && !span.contains("COMMAND")
+    })
+}
+
+#[test]
+fn sentences_of_the_documentation_name_commands_and_options_that_exist() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(PAGES).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let page = std::fs::read_to_string(&path).unwrap();
+        for command in commands_in_sentences(&page) {
+            count += 1;
+            let Err(error) = definition().try_get_matches_from(command.split_whitespace()) else {
+                continue;
+            };
+            let kind = error.kind();
+            let is_unknown = matches!(
+                kind,
+                ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand
+            );
+            assert!(!is_unknown, "{}: `{command}`: {error}", path.display());
+        }
+    }
+    assert!(count > 100, "{count}");
 }

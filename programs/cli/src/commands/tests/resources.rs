@@ -214,7 +214,7 @@ fn the_order_of_writes_is_updated_without_the_retention() {
     let (url, requests) = server(&[&ok, &ok, &ok]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
     for args in [
-        &["update", "database", "-d", "d", "--order", "strict"][..],
+        &["update", "database", "d", "--order", "strict"][..],
         &[
             "update", "database", "-d", "d", "--order", "clock", "-r", "none",
         ],
@@ -226,6 +226,8 @@ fn the_order_of_writes_is_updated_without_the_retention() {
     for refused in [
         &["update", "database", "-d", "d"][..],
         &["update", "database", "-d", "d", "--order", "loose"],
+        &["update", "database", "d", "-d", "d", "--order", "strict"],
+        &["update", "database", "--order", "strict"],
     ] {
         assert_eq!(run_with(refused, &environment, "").0, 2);
     }
