@@ -26,6 +26,7 @@ awk '
 
 serve server --node-id host01 --object-store file --data-dir data --plugin-dir plugins
 first_token
+sed -i -e "s#http://127.0.0.1:8181#http://$HOST#" block-*.sh
 export NEAP_AUTH_TOKEN="$INFLUXDB3_AUTH_TOKEN" NEAP_HOST_URL="$INFLUXDB3_HOST_URL"
 
 number=0

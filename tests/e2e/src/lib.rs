@@ -47,7 +47,7 @@
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
-//! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB |
+//! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB, and the commands of the documentation |
 //! | `bulk_data` | row delete requests, import jobs, exports by days |
 //! | `export_formats` | `neap export`: formats, compression, interruptions, and the check of exported files |
 //! | `file_upload` | files of rows over HTTP: formats, refused rows, limits, permissions |
