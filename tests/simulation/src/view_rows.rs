@@ -72,6 +72,7 @@ pub(crate) fn new_view(name: &str) -> NewView {
         every: None,
         resampled_period: None,
         needs_new_table: true,
+        columns: Vec::new(),
     }
 }
 

@@ -51,6 +51,7 @@ fn view() -> NewView {
         every: None,
         resampled_period: None,
         needs_new_table: false,
+        columns: Vec::new(),
     }
 }
 

@@ -270,6 +270,7 @@ fn define(query: &ContinuousQuery, root: &RootCatalog) -> Result<ViewDefinition,
         every: query.every.map(duration),
         resampled_period: query.period.map(duration),
         needs_new_table: false,
+        columns: Vec::new(),
     };
     Ok(ViewDefinition {
         view,

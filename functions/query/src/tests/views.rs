@@ -92,6 +92,28 @@ async fn a_view_has_the_rows_of_its_query() {
 }
 
 #[tokio::test]
+async fn a_new_view_is_an_empty_table_with_the_columns_of_its_rows() {
+    let one = with_rows().await;
+    let query = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(v) AS n, avg(v) AS mean, max(w) AS w, \
+                 sum(CASE WHEN v > 1 THEN 1 ELSE 0.5 END) AS share, max(v) > 1 AS high, min(host) AS first, \
+                 max(time) AS newest FROM cpu GROUP BY 1, host";
+    one.create_view("hourly", query).await;
+    let columns = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'hourly' \
+                   ORDER BY column_name";
+    let created = one.sql(columns).await;
+    assert!(created.contains("newest,Int64"), "{created}");
+    let empty = one.sql("SELECT host, n FROM hourly").await;
+    assert_eq!(empty.trim_end(), "host,n");
+    // A view of the view needs its columns, and no rows.
+    let daily = "SELECT date_bin(INTERVAL '1 day', time) AS time, host, sum(n) AS n FROM hourly GROUP BY 1, host";
+    one.create_view("daily", daily).await;
+    one.refresh().await;
+    assert_eq!(one.sql(columns).await, created);
+    let share = "SELECT share FROM hourly WHERE host = 'b' ORDER BY time LIMIT 1";
+    assert_eq!(one.sql(share).await, "share\n1.5\n");
+}
+
+#[tokio::test]
 async fn late_rows_change_only_their_windows() {
     let one = with_rows().await;
     one.create_view("hourly", QUERY).await;

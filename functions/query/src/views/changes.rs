@@ -96,6 +96,7 @@ impl QueryEngine {
             every: None,
             resampled_period: None,
             needs_new_table: true,
+            columns: definition.columns,
         };
         Ok(self.catalog().create_view(database, &new).await)
     }

@@ -23,7 +23,7 @@ use datafusion::{
     optimizer::simplify_expressions::ExprSimplifier,
 };
 use neap_catalog::{DatabaseCatalog, Table, ViewWindows};
-use neap_schema::TIME_COLUMN;
+use neap_schema::{ColumnType, TIME_COLUMN};
 use neap_tables::{CATALOG, SCHEMA};
 
 /// The function that groups rows by windows.
@@ -41,6 +41,9 @@ pub(super) struct ViewDefinition {
     pub(super) windows: ViewWindows,
     /// The names of the columns that are tags.
     pub(super) tags: Vec<String>,
+    /// The columns of its table without the time, as rows are stored. A column whose type is unknown, because it is
+    /// always null, is left out.
+    pub(super) columns: Vec<(String, ColumnType)>,
 }
 
 /// A column of the aggregate, or of an operator above it.
@@ -87,11 +90,14 @@ pub(super) fn define_view(
         }
     }
     let tags = check_output(plan.schema(), &roles, aggregate)?;
+    // The types of some expressions are known only after the conversions that the optimizer adds.
+    let columns = table_columns(state.optimize(plan)?.schema(), &tags);
     Ok(ViewDefinition {
         // The name in the query, so that it remains an alias as long as the view needs it.
         source: source_scan(&aggregate.input)?.table_name.table().to_owned(),
         windows,
         tags,
+        columns,
     })
 }
 
@@ -313,6 +319,35 @@ fn check_output(
         }
     }
     Ok(tags.into_values().collect())
+}
+
+/// Returns the columns of the table of a view.
+fn table_columns(schema: &DFSchema, tags: &[String]) -> Vec<(String, ColumnType)> {
+    let columns = schema.fields().iter().filter(|field| field.name() != TIME_COLUMN);
+    let typed = columns.filter_map(|field| {
+        let column_type = if tags.contains(field.name()) {
+            ColumnType::Tag
+        } else {
+            stored_type(field.data_type())?
+        };
+        Some((field.name().clone(), column_type))
+    });
+    typed.collect()
+}
+
+/// Returns the type of field that [`neap_rollup::normalize`] gives to values.
+fn stored_type(data_type: &DataType) -> Option<ColumnType> {
+    match data_type {
+        DataType::Dictionary(_, values) => stored_type(values),
+        DataType::Boolean => Some(ColumnType::Boolean),
+        DataType::Timestamp(..) => Some(ColumnType::Integer),
+        DataType::Decimal128(..) | DataType::Decimal256(..) => Some(ColumnType::Float),
+        text if text.is_string() => Some(ColumnType::String),
+        number if number.is_signed_integer() => Some(ColumnType::Integer),
+        number if number.is_unsigned_integer() => Some(ColumnType::UInteger),
+        number if number.is_floating() => Some(ColumnType::Float),
+        _ => None,
+    }
 }
 
 fn check_type(name: &str, data_type: &DataType) -> Result<()> {

@@ -4,11 +4,12 @@ use clap::Args;
 use neap_assembly::options::{OptionValueError, parse_duration};
 use neap_server::console::Console;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     CommandError,
     name_argument::{CacheName, NameArgument},
-    options::{ConnectionArgs, DatabaseArgs},
+    options::{AnswerFormat, ConnectionArgs, DatabaseArgs},
 };
 
 const LAST: &str = "/api/v3/configure/last_cache";
@@ -51,6 +52,10 @@ pub(super) struct CreateLastCacheArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds, default_value = "4 hours")]
     ttl: u64,
 
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value = "text")]
+    format: AnswerFormat,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -77,6 +82,10 @@ pub(super) struct CreateDistinctCacheArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds, default_value = "1d")]
     max_age: u64,
 
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value = "text")]
+    format: AnswerFormat,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -101,6 +110,22 @@ pub(super) enum CacheKind {
     Last,
     /// Distinct value cache.
     Distinct,
+}
+
+impl CacheKind {
+    /// Returns the path of requests, and the name of the kind in messages.
+    fn path_and_title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Last => (LAST, "last"),
+            Self::Distinct => (DISTINCT, "distinct"),
+        }
+    }
+}
+
+/// Returns the name of a new cache from the change to the catalog, which the server answers with.
+fn created_name(created: &Value) -> Option<&str> {
+    let change = created.pointer("/catalog_batch/Database/ops/0")?.as_object()?;
+    change.values().next()?.get("name")?.as_str()
 }
 
 #[derive(Serialize)]
@@ -151,7 +176,14 @@ pub(super) async fn create_last(
         count: args.count,
         ttl: args.ttl,
     };
-    create(LAST, &body, &args.connection, console).await
+    create(
+        CacheKind::Last,
+        &body,
+        args.format,
+        &args.connection,
+        console,
+    )
+    .await
 }
 
 /// Creates a distinct value cache.
@@ -171,17 +203,32 @@ pub(super) async fn create_distinct(
         max_cardinality: args.max_cardinality,
         max_age: args.max_age,
     };
-    create(DISTINCT, &body, &args.connection, console).await
+    create(
+        CacheKind::Distinct,
+        &body,
+        args.format,
+        &args.connection,
+        console,
+    )
+    .await
 }
 
 async fn create(
-    path: &str,
+    kind: CacheKind,
     body: &impl Serialize,
+    format: AnswerFormat,
     connection: &ConnectionArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    let (path, title) = kind.path_and_title();
     let text = match connection.client(None)?.create_json(path, body).await? {
-        Some(created) => format!("new cache created: {created:#}"),
+        Some(created) => match (format, created_name(&created)) {
+            (AnswerFormat::Json, _) => format!("{created:#}"),
+            (AnswerFormat::Text, Some(name)) => {
+                format!("{title} cache {name:?} created successfully")
+            }
+            (AnswerFormat::Text, None) => format!("{title} cache created successfully"),
+        },
         None => "a cache already exists for the provided parameters".to_owned(),
     };
     console.print(text).map_err(CommandError::Output)
@@ -197,10 +244,7 @@ pub(super) async fn delete(
     args: &DeleteCacheArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let (path, title) = match kind {
-        CacheKind::Last => (LAST, "last"),
-        CacheKind::Distinct => (DISTINCT, "distinct"),
-    };
+    let (path, title) = kind.path_and_title();
     let query = [
         ("db", args.table.database.database.as_str()),
         ("table", args.table.table.as_str()),

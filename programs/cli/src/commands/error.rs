@@ -87,6 +87,9 @@ pub enum CommandError {
         /// The command with the text in quotes.
         command: String,
     },
+    /// The results of several statements can't be put into one file.
+    #[error("several statements have several results: run each by itself, or print text")]
+    SeveralResults,
     /// The user did not confirm.
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,

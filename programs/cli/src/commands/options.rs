@@ -83,6 +83,15 @@ pub(super) struct DatabaseArgs {
     pub(super) database: String,
 }
 
+/// Formats of an answer that describes one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AnswerFormat {
+    /// Text for people.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
 /// Output formats of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {

@@ -7,8 +7,8 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use neap_bucket::World;
-use neap_server::{Variables, console::Console};
-use reqwest::Url;
+use neap_server::{Variables, console::Console, terminal::ControlCharEscaper};
+use reqwest::{Response, Url};
 
 use super::{
     CommandError, Environment,
@@ -17,7 +17,8 @@ use super::{
     output,
 };
 use crate::{
-    shell::{self, QueryLanguage, ShellSettings, StatementRequest, TerminalFormat},
+    client::Client,
+    shell::{self, QueryLanguage, ResultPrinter, ShellSettings, StatementRequest, TerminalFormat},
     times::as_of_for_server,
 };
 
@@ -86,17 +87,57 @@ pub(super) async fn run(
         files: args.file.as_slice(),
     };
     let query = given.read(console)?;
-    let client = args.connection.client(args.query_host.as_ref())?;
-    let request = StatementRequest {
-        language: args.language,
-        database: Some(database),
-        text: &query,
-        form: args.format.as_str(),
-        as_of: args.as_of.as_deref(),
+    let statements = match args.language {
+        QueryLanguage::Sql => shell::sql_statements(&query),
+        QueryLanguage::Influxql => vec![query.as_str()],
     };
-    let response = request.send(&client).await?;
-    let output = args.output.as_deref();
-    output::deliver(&client, response, args.format, output, console).await
+    let has_one_result = args.output.is_some() || args.format == OutputFormat::Parquet;
+    if has_one_result && statements.len() > 1 {
+        return Err(CommandError::SeveralResults);
+    }
+    let client = args.connection.client(args.query_host.as_ref())?;
+    for text in statements {
+        let request = StatementRequest {
+            language: args.language,
+            database: Some(database),
+            text,
+            form: args.format.as_str(),
+            as_of: args.as_of.as_deref(),
+        };
+        let response = request.send(&client).await?;
+        match (args.format, args.output.as_deref()) {
+            (OutputFormat::Pretty, None) => {
+                print_table(&client, response, &request, console).await?;
+            }
+            (format, output) => {
+                output::deliver(&client, response, format, output, console).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints a table; for a result without columns, that the statement has succeeded.
+async fn print_table(
+    client: &Client,
+    mut response: Response,
+    request: &StatementRequest<'_>,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let mut printer = ResultPrinter::new(TerminalFormat::Pretty);
+    let mut controls = ControlCharEscaper::new(console.out_is_terminal);
+    while let Some(chunk) = client.next_chunk(&mut response).await? {
+        printer
+            .print(&chunk, &mut controls.over(&mut console.out))
+            .map_err(CommandError::Output)?;
+    }
+    let printed = printer.finish(&mut controls.over(&mut console.out));
+    if printed.map_err(CommandError::Output)?.has_columns {
+        return Ok(());
+    }
+    console
+        .print(shell::success(request.text, request.language))
+        .map_err(CommandError::Output)
 }
 
 async fn run_shell(

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use neap_assembly::options::parse_duration;
 use neap_bucket::World;
 use neap_catalog::{ClientPrivateKey, ClientPublicKey, OPERATOR_TOKEN_NAME};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     CommandError, confirm,
     name_argument::{NameArgument, TokenName},
-    options::ConnectionArgs,
+    options::{AnswerFormat, ConnectionArgs},
     token_file,
 };
 use crate::client::{Client, ClientError};
@@ -61,7 +61,7 @@ pub(super) struct CreateTokenArgs {
 
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "text")]
-    format: TokenFormat,
+    format: AnswerFormat,
 
     /// Ask no server: write a file for `neap serve --admin-token-file`.
     #[arg(
@@ -100,15 +100,6 @@ pub(super) struct DeleteTokenArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-/// Output formats of a created token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TokenFormat {
-    /// Text for people.
-    Text,
-    /// A JSON object with `token`.
-    Json,
 }
 
 /// A permission in the form of requests. The server validates its parts.
@@ -185,15 +176,15 @@ pub(super) async fn create(
             let registered = register_key(args, name, key.public_key()).await;
             registered.map_err(not_created)?;
             match args.format {
-                TokenFormat::Text => key_as_text(name, &key, console.out_has_colors()),
-                TokenFormat::Json => key_as_json(name, &key),
+                AnswerFormat::Text => key_as_text(name, &key, console.out_has_colors()),
+                AnswerFormat::Json => key_as_json(name, &key),
             }
         }
         None => {
             let token = request(args, console).await.map_err(not_created)?;
             match args.format {
-                TokenFormat::Text => as_text(&token, console.out_has_colors()),
-                TokenFormat::Json => as_json(&token),
+                AnswerFormat::Text => as_text(&token, console.out_has_colors()),
+                AnswerFormat::Json => as_json(&token),
             }
         }
     };

@@ -59,6 +59,25 @@ pub(super) fn next_piece(text: &str, language: QueryLanguage) -> Option<(InputPi
     Some((piece, ""))
 }
 
+/// Splits a text in SQL into its statements, with their terminators. Returns a text with one statement as it is.
+pub(crate) fn sql_statements(text: &str) -> Vec<&str> {
+    let language = QueryLanguage::Sql;
+    let mut statements = Vec::new();
+    let mut rest = text;
+    while let Some((piece, after)) = next_piece(rest, language) {
+        let mut significant = tokens(piece.text(), language).filter(SyntaxToken::is_significant);
+        if significant.any(|token| !token.is_symbol(";")) {
+            statements.push(piece.text());
+        }
+        rest = after;
+    }
+    if statements.len() > 1 {
+        statements
+    } else {
+        vec![text]
+    }
+}
+
 /// Returns the end of the line within a space or comment token, where an InfluxQL statement ends.
 fn line_end(token: &SyntaxToken<'_>, language: QueryLanguage) -> Option<usize> {
     let ends = language == QueryLanguage::Influxql && !token.is_significant() && token.closed;
@@ -145,6 +164,20 @@ mod tests {
             pieces(";", QueryLanguage::Sql),
             [InputPiece::Statement(";")]
         );
+    }
+
+    #[test]
+    fn a_text_is_split_only_if_it_has_several_statements() {
+        for (text, statements) in [
+            ("SELECT ';'; -- all\n", vec!["SELECT ';'; -- all\n"]),
+            (
+                "SELECT 1;;\n\nSELECT\n2",
+                vec!["SELECT 1;", "\n\nSELECT\n2"],
+            ),
+            (";", vec![";"]),
+        ] {
+            assert_eq!(sql_statements(text), statements);
+        }
     }
 
     #[test]

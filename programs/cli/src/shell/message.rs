@@ -5,6 +5,7 @@ use std::time::Duration;
 use neap_server::terminal;
 use reqwest::StatusCode;
 
+use super::tokens::{QueryLanguage, SyntaxToken, tokens};
 use crate::client::{ClientError, refusal_message};
 
 /// Style of messages.
@@ -53,12 +54,51 @@ pub(super) fn summary(rows: u64, time: Option<Duration>) -> String {
         1 => "1 row".to_owned(),
         rows => format!("{rows} rows"),
     };
+    with_time(rows, time)
+}
+
+/// Adds the duration of a statement to a message.
+pub(super) fn with_time(text: String, time: Option<Duration>) -> String {
     match time {
-        None => rows,
+        None => text,
         Some(time) if time < Duration::from_secs(1) => {
-            format!("{rows} ({} ms)", time.as_millis())
+            format!("{text} ({} ms)", time.as_millis())
         }
-        Some(time) => format!("{rows} ({:.2} s)", time.as_secs_f64()),
+        Some(time) => format!("{text} ({:.2} s)", time.as_secs_f64()),
+    }
+}
+
+/// The first words of statements that change something.
+const CHANGE_WORDS: [&str; 16] = [
+    "alter",
+    "column",
+    "continuous",
+    "create",
+    "database",
+    "delete",
+    "drop",
+    "grant",
+    "insert",
+    "materialized",
+    "policy",
+    "query",
+    "retention",
+    "revoke",
+    "table",
+    "view",
+];
+
+/// Formats the message of a statement whose result has no columns, such as `CREATE MATERIALIZED VIEW succeeded`.
+pub(crate) fn success(statement: &str, language: QueryLanguage) -> String {
+    let words = tokens(statement, language)
+        .filter(SyntaxToken::is_significant)
+        .take_while(|token| CHANGE_WORDS.iter().any(|word| token.is_word(word)))
+        .map(|token| token.text.to_uppercase());
+    let words: Vec<_> = words.collect();
+    if words.is_empty() {
+        "The statement succeeded".to_owned()
+    } else {
+        format!("{} succeeded", words.join(" "))
     }
 }
 
@@ -93,6 +133,20 @@ mod tests {
             summary(2, Some(Duration::from_millis(1250))),
             "2 rows (1.25 s)"
         );
+    }
+
+    #[test]
+    fn statements_without_a_result_are_named() {
+        for (statement, message) in [
+            (
+                "-- hourly\ncreate materialized view if not exists t AS SELECT 1",
+                "CREATE MATERIALIZED VIEW succeeded",
+            ),
+            ("ALTER TABLE a RENAME TO b;", "ALTER TABLE succeeded"),
+            ("\"drop\"", "The statement succeeded"),
+        ] {
+            assert_eq!(success(statement, QueryLanguage::Sql), message);
+        }
     }
 
     #[test]

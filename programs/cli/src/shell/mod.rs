@@ -40,7 +40,11 @@ use self::{
     session::{InputOutcome, ShellSession},
 };
 pub(crate) use self::{
-    printer::TerminalFormat, request::StatementRequest, session::ShellSettings,
+    input_pieces::sql_statements,
+    message::success,
+    printer::{ResultPrinter, TerminalFormat},
+    request::StatementRequest,
+    session::ShellSettings,
     tokens::QueryLanguage,
 };
 use crate::{client::Client, commands::CommandError};

@@ -36,9 +36,18 @@ impl TerminalFormat {
     }
 }
 
+/// What was printed of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PrintedResult {
+    /// Number of rows.
+    pub(crate) rows: u64,
+    /// Whether the result has columns. The results of statements that change something have none.
+    pub(crate) has_columns: bool,
+}
+
 /// Prints one result.
 #[derive(Debug)]
-pub(super) struct ResultPrinter {
+pub(crate) struct ResultPrinter {
     counter: RowCounter,
     vertical: Option<VerticalPrinter>,
     /// The start of a table, held back while it may equal [`NO_TABLE`].
@@ -48,7 +57,7 @@ pub(super) struct ResultPrinter {
 
 impl ResultPrinter {
     /// Creates a printer for a result in this format.
-    pub(super) fn new(form: TerminalFormat) -> Self {
+    pub(crate) fn new(form: TerminalFormat) -> Self {
         Self {
             counter: RowCounter::new(form),
             vertical: None,
@@ -66,7 +75,7 @@ impl ResultPrinter {
     }
 
     /// Prints the next bytes of the result.
-    pub(super) fn print(&mut self, bytes: &[u8], into: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn print(&mut self, bytes: &[u8], into: &mut dyn Write) -> io::Result<()> {
         self.counter.count(bytes);
         if let Some(vertical) = &mut self.vertical {
             return vertical.print(bytes, into);
@@ -84,15 +93,18 @@ impl ResultPrinter {
         into.write_all(bytes)
     }
 
-    /// Prints the rest, and returns the number of rows.
-    pub(super) fn finish(mut self, into: &mut dyn Write) -> io::Result<u64> {
+    /// Prints the rest.
+    pub(crate) fn finish(mut self, into: &mut dyn Write) -> io::Result<PrintedResult> {
         if let Some(vertical) = &mut self.vertical {
             vertical.print_row(into)?;
         } else if self.last.is_some_and(|last| last != b'\n') {
             into.write_all(b"\n")?;
         }
         into.flush()?;
-        Ok(self.counter.rows())
+        Ok(PrintedResult {
+            rows: self.counter.rows(),
+            has_columns: self.held.is_empty(),
+        })
     }
 }
 
@@ -249,8 +261,9 @@ mod tests {
             for chunk in text.as_bytes().chunks(size) {
                 printer.print(chunk, &mut into).unwrap();
             }
-            let rows = printer.finish(&mut into).unwrap();
-            (String::from_utf8(into).unwrap(), rows)
+            let printed = printer.finish(&mut into).unwrap();
+            assert_eq!(printed.has_columns, text.trim_end() != "++\n++");
+            (String::from_utf8(into).unwrap(), printed.rows)
         };
         let whole = with_chunks(text.len().max(1));
         for size in 1..4 {

@@ -17,7 +17,7 @@ use super::{
     message::{self, MessageStyle},
     meta_command::{HELP, MetaCommand},
     name_cache::{self, NameCache},
-    printer::{ResultPrinter, TerminalFormat},
+    printer::{PrintedResult, ResultPrinter, TerminalFormat},
     request::StatementRequest,
     tokens::{QueryLanguage, SyntaxToken, tokens},
 };
@@ -281,9 +281,14 @@ impl<'a> ShellSession<'a> {
         let began = self.world.clock_reading();
         let request = self.request(language, text, self.form())?;
         let response = request.send(&self.client).await?;
-        let rows = self.print(response).await?;
+        let printed = self.print(response).await?;
         let time = self.tells_time.then(|| self.world.elapsed(&began));
-        self.console.report(message::summary(rows, time));
+        let summary = if printed.has_columns {
+            message::summary(printed.rows, time)
+        } else {
+            message::with_time(message::success(text, language), time)
+        };
+        self.console.report(summary);
         Ok(())
     }
 
@@ -318,7 +323,7 @@ impl<'a> ShellSession<'a> {
     }
 
     /// Prints a result while it arrives, or writes it into the file, and counts its rows.
-    async fn print(&mut self, mut response: Response) -> Result<u64, SessionError> {
+    async fn print(&mut self, mut response: Response) -> Result<PrintedResult, SessionError> {
         let mut printer = if self.is_vertical {
             ResultPrinter::vertical()
         } else {

@@ -10,11 +10,11 @@ use std::{
 };
 
 use neap_bucket::StoreTime;
-use neap_schema::{DatabaseId, ViewId, validate_table_name};
+use neap_schema::{ColumnType, DatabaseId, ViewId, validate_table_name};
 
 use crate::{
-    Actor, Catalog, CatalogError, DatabaseCatalog, LimitError, MaterializedView, ViewLanguage,
-    ViewReference, ViewTarget, ViewWindows,
+    Actor, Catalog, CatalogError, CatalogLimits, DatabaseCatalog, LimitError, MaterializedView,
+    TableAddition, ViewLanguage, ViewReference, ViewTarget, ViewWindows,
 };
 
 /// Maximum number of materialized views in a database.
@@ -51,10 +51,13 @@ pub struct NewView {
     pub resampled_period: Option<Duration>,
     /// Whether the target must not exist. Otherwise, it may be a table that has rows.
     pub needs_new_table: bool,
+    /// The columns of the new table, if they are known. Otherwise, the first rows create the table.
+    pub columns: Vec<(String, ColumnType)>,
 }
 
 impl Catalog {
-    /// Creates a view. If its rows go to another database, its table there is reserved first.
+    /// Creates a view, with its table if the columns are known and the database allows it. If its rows go to another
+    /// database, its table there is reserved first.
     ///
     /// # Errors
     /// `AlreadyExists`, `EmptyName`, `InvalidTableName`, `InvalidView`, `Limit`, or an error of a commit.
@@ -64,9 +67,11 @@ impl Catalog {
         new: &NewView,
     ) -> Result<Arc<MaterializedView>, CatalogError> {
         check(new)?;
+        let elsewhere = self.tables_elsewhere(database, !new.columns.is_empty()).await?;
         self.reserve_target(database, new).await?;
         let created = self.change_views(database, |catalog, now| {
             let view = catalog.add_view(database, new, now)?;
+            catalog.add_view_table(new, elsewhere, &self.limits)?;
             let detail = Some(format!("of table {}", new.source));
             catalog.note(now, "create materialized view", &new.name, detail);
             Ok(view)
@@ -179,6 +184,26 @@ impl DatabaseCatalog {
         Ok(view)
     }
 
+    /// Adds the table of a view, so that queries find it before the first refresh.
+    fn add_view_table(
+        &mut self,
+        new: &NewView,
+        elsewhere: usize,
+        limits: &CatalogLimits,
+    ) -> Result<(), CatalogError> {
+        if !new.needs_new_table || new.target.database.is_some() || new.columns.is_empty() {
+            return Ok(());
+        }
+        let addition = [TableAddition {
+            table: new.target.table.clone(),
+            columns: new.columns.clone(),
+        }];
+        if self.check_auto_create(&addition).is_ok() {
+            self.add(&addition, elsewhere, limits)?;
+        }
+        Ok(())
+    }
+
     /// Checks that no other view has the target, and that the view does not read it.
     fn check_target(&self, new: &NewView) -> Result<(), CatalogError> {
         let target = &new.target;
@@ -274,8 +299,9 @@ fn check(new: &NewView) -> Result<(), CatalogError> {
 
 #[cfg(test)]
 mod tests {
+    use neap_schema::AutoCreate;
+
     use super::*;
-    use crate::{CatalogLimits, TableAddition};
 
     fn new(name: &str, source: &str, target: &str) -> NewView {
         NewView {
@@ -296,6 +322,7 @@ mod tests {
             every: None,
             resampled_period: None,
             needs_new_table: true,
+            columns: Vec::new(),
         }
     }
 
@@ -376,6 +403,28 @@ mod tests {
         assert!(error.contains("table 't' exists"), "{error}");
         view.needs_new_table = false;
         add(&mut catalog, &view).unwrap();
+    }
+
+    #[test]
+    fn a_view_brings_its_table_unless_the_database_is_locked() {
+        let limits = CatalogLimits::default();
+        let view = NewView {
+            columns: vec![("n".to_owned(), ColumnType::Integer)],
+            ..new("a", "cpu", "t")
+        };
+        for (auto_create, has_table) in [(AutoCreate::All, true), (AutoCreate::Columns, false)] {
+            let mut catalog = DatabaseCatalog {
+                auto_create,
+                ..DatabaseCatalog::default()
+            };
+            add(&mut catalog, &view).unwrap();
+            catalog.add_view_table(&view, 0, &limits).unwrap();
+            let table = catalog.table("t");
+            assert_eq!(
+                table.is_some_and(|table| table.column("n").is_some()),
+                has_table
+            );
+        }
     }
 
     #[test]

@@ -182,6 +182,6 @@ fn an_existing_cache_is_not_created_again() {
     let [cache, _] = caches();
     create(&stage.writer, &cache);
     let out = stage.run(&cache.command(DB));
-    assert!(!out.out.contains("new cache created"), "{}", out.out);
+    assert!(!out.out.contains("created successfully"), "{}", out.out);
     stage.check(&[cache], "the first one");
 }

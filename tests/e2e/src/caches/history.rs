@@ -46,7 +46,7 @@ fn run(stage: &CacheFixture) {
     let (by_command, by_request) = caches.split_at(2);
     for cache in by_command {
         let out = stage.run(&cache.command(DB)).succeeded();
-        assert!(out.starts_with("new cache created"), "{out}");
+        assert!(out.ends_with("created successfully\n"), "{out}");
     }
     stage.create(by_request);
     stage.check(&caches, "rows that were there before");

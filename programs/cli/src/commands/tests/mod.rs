@@ -170,6 +170,29 @@ fn control_characters_in_results_and_errors_are_escaped_on_terminals_only() {
 }
 
 #[test]
+fn piped_statements_are_executed_one_after_the_other() {
+    let table = "+---+\n| a |\n+---+\n| 1 |\n+---+";
+    let (url, requests) = server(&[&answer("200 OK", "++\n++"), &answer("200 OK", table)]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let input = "CREATE MATERIALIZED VIEW v AS SELECT ';';\nSELECT 1;\n";
+    let (status, out, err) = run_with(&["query", "-d", "db"], &environment, input);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        format!("CREATE MATERIALIZED VIEW succeeded\n{table}\n")
+    );
+    let requests = requests.join().unwrap();
+    assert!(body(&requests[1]).contains(r#""q":"\nSELECT 1;""#));
+    let (status, _, err) = run_with(
+        &["query", "-d", "db", "--format", "parquet"],
+        &environment,
+        input,
+    );
+    assert_eq!(status, FAILED);
+    assert!(err.contains("several statements"), "{err}");
+}
+
+#[test]
 fn a_result_can_go_into_a_file() {
     let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
     let folder = tempfile::tempdir().unwrap();

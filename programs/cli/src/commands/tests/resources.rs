@@ -116,8 +116,9 @@ fn rows_are_deleted_by_time_and_tags_after_confirmation() {
 
 #[test]
 fn caches_are_created_and_deleted() {
-    let created = r#"{"catalog_batch":{"n":1},"sequence_number":2}"#;
+    let created = r#"{"catalog_batch":{"Database":{"ops":[{"CreateLastCache":{"name":"t_a_b"}}]}},"sequence_number":2}"#;
     let (url, requests) = server(&[
+        &answer("201 Created", created),
         &answer("201 Created", created),
         &answer("204 No Content", ""),
         &answer("409 Conflict", "there"),
@@ -131,14 +132,9 @@ fn caches_are_created_and_deleted() {
     };
     let (status, out, err) = run("create last_cache -d d -t t --key-columns a,b --ttl 1h");
     assert_eq!((status, err.as_str()), (0, ""));
-    insta::assert_snapshot!(out, @r#"
-    new cache created: {
-      "catalog_batch": {
-        "n": 1
-      },
-      "sequence_number": 2
-    }
-    "#);
+    insta::assert_snapshot!(out, @r#"last cache "t_a_b" created successfully"#);
+    let (_, out, _) = run("create last_cache -d d -t t --key-columns a,b --ttl 1h --format json");
+    assert!(out.starts_with("{\n  \"catalog_batch\": {"), "{out}");
     let (status, out, _) = run("create distinct_cache -d d -t t --max-age 2d --columns a,b c");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @"a cache already exists for the provided parameters");
@@ -159,14 +155,14 @@ fn caches_are_created_and_deleted() {
     }
     let requests = requests.join().unwrap();
     insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","key_columns":["a","b"],"count":1,"ttl":3600}"#);
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
-    insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
+    insta::assert_snapshot!(body(&requests[3]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
     assert_eq!(
-        first_line(&requests[3]),
+        first_line(&requests[4]),
         "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c HTTP/1.1"
     );
     assert_eq!(
-        first_line(&requests[4]),
+        first_line(&requests[5]),
         "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c HTTP/1.1"
     );
 }

@@ -75,6 +75,7 @@ fn view(name: &str, source: &str, target: &str) -> NewView {
         every: None,
         resampled_period: None,
         needs_new_table: false,
+        columns: Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@ fn into_table(name: &str, target: Option<(DatabaseId, &str)>) -> NewView {
         every: None,
         resampled_period: None,
         needs_new_table: false,
+        columns: Vec::new(),
     }
 }
 
