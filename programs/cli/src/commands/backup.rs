@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::DeletionConfirmation,
     jobs::{JobProgress, ListJobsArgs, ShownJob, print_jobs, print_status},
     name_argument::{BackupName, NameArgument, NewBackupName},
     options::ConnectionArgs,
@@ -66,9 +67,8 @@ pub(super) struct DeleteBackupArgs {
     #[arg(long)]
     incremental: bool,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -211,9 +211,8 @@ pub(super) async fn delete(
     args: &DeleteBackupArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    if !args.yes {
-        confirm::deletion(&format!("backup {:?}", args.name.as_str()), console)?;
-    }
+    let name = format!("backup {:?}", args.name.as_str());
+    args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
     let path = format!("{BACKUPS}/{}", args.name.as_str());
     let incremental = args.incremental.to_string();

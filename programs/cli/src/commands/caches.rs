@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     CommandError,
+    confirm::DeletionConfirmation,
     name_argument::{CacheName, NameArgument},
     options::{AnswerFormat, ConnectionArgs, DatabaseArgs},
 };
@@ -98,6 +99,9 @@ pub(super) struct DeleteCacheArgs {
 
     #[command(flatten)]
     table: CacheTableArgs,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -245,6 +249,8 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let (path, title) = kind.path_and_title();
+    let name = format!("{title} cache {:?}", args.name.as_str());
+    args.confirmation.require_on_terminal(&name, console)?;
     let query = [
         ("db", args.table.database.database.as_str()),
         ("table", args.table.table.as_str()),

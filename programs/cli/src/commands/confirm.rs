@@ -1,17 +1,50 @@
 //! Confirmation prompts.
 
+use clap::Args;
 use neap_server::console::Console;
 
 use super::CommandError;
 
-/// Asks for confirmation of a deletion.
-///
-/// # Errors
-///
-/// The answer is not yes.
-pub(super) fn deletion(name: &str, console: &mut Console) -> Result<(), CommandError> {
-    let question = format!("Are you sure you want to delete {name}? Enter 'yes' or 'y' to confirm");
-    ask(&question, &["yes", "y"], console)
+/// The option that confirms a deletion in advance.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DeletionConfirmation {
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+}
+
+impl DeletionConfirmation {
+    /// Asks for confirmation of a deletion, unless the option is set.
+    ///
+    /// # Errors
+    ///
+    /// The answer is not yes.
+    pub(super) fn require(&self, name: &str, console: &mut Console) -> Result<(), CommandError> {
+        if self.yes {
+            return Ok(());
+        }
+        let question =
+            format!("Are you sure you want to delete {name}? Enter 'yes' or 'y' to confirm");
+        ask(&question, &["yes", "y"], console)
+    }
+
+    /// Asks as [`require`](Self::require) does, but on a terminal only: scripts for `influxdb3`, which does not ask before
+    /// this deletion, work unchanged.
+    ///
+    /// # Errors
+    ///
+    /// The answer is not yes.
+    pub(super) fn require_on_terminal(
+        &self,
+        name: &str,
+        console: &mut Console,
+    ) -> Result<(), CommandError> {
+        if console.input_is_terminal {
+            self.require(name, console)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Asks for confirmation of a restore that replaces a database, or all databases.
@@ -67,8 +100,21 @@ mod tests {
             ("", false, false),
         ] {
             let (mut console, _, _) = console(&answer.repeat(2));
-            assert_eq!(deletion("\"db\"", &mut console).is_ok(), deletes);
+            let unconfirmed = DeletionConfirmation { yes: false };
+            assert_eq!(unconfirmed.require("\"db\"", &mut console).is_ok(), deletes);
             assert_eq!(regeneration(&mut console).is_ok(), regenerates);
         }
+    }
+
+    #[test]
+    fn definitions_are_deleted_without_a_question_by_scripts() {
+        let unconfirmed = DeletionConfirmation { yes: false };
+        let confirmed = DeletionConfirmation { yes: true };
+        let (mut console, _, _) = console("");
+        unconfirmed.require_on_terminal("cache \"c\"", &mut console).unwrap();
+        console.input_is_terminal = true;
+        unconfirmed.require_on_terminal("cache \"c\"", &mut console).unwrap_err();
+        confirmed.require_on_terminal("cache \"c\"", &mut console).unwrap();
+        confirmed.require("\"db\"", &mut console).unwrap();
     }
 }

@@ -8,7 +8,8 @@ use neap_server::console::Console;
 use super::{
     CommandError, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
-    confirm, file_index, materialized_view,
+    confirm::DeletionConfirmation,
+    file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
     query_group, rename, roles,
     row_deletes::{self, DeleteRowsArgs},
@@ -66,9 +67,8 @@ struct DeletionArgs {
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     hard_delete: Option<String>,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 }
 
 /// Parses a date or another time, which the server interprets, or a keyword in any case.
@@ -164,9 +164,7 @@ pub(super) async fn run(
         DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
         DeleteCommand::Backup(args) => return backup::delete(args, console).await,
     };
-    if !deletion.yes {
-        confirm::deletion(&name, console)?;
-    }
+    deletion.confirmation.require(&name, console)?;
     if let Some(when) = &deletion.hard_delete {
         query.push(("hard_delete_at", when));
     }

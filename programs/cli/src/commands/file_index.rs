@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -42,6 +43,9 @@ pub(super) struct CreateFileIndexArgs {
 pub(super) struct DeleteFileIndexArgs {
     #[command(flatten)]
     indexed: IndexTargetArgs,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 }
 
 #[derive(Serialize)]
@@ -96,6 +100,8 @@ pub(super) async fn delete(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let indexed = &args.indexed;
+    let name = format!("the file index of {}", indexed.name());
+    args.confirmation.require_on_terminal(&name, console)?;
     let client = indexed.connection.client(None)?;
     client.delete_json(FILE_INDEX, &indexed.body(&[])).await?;
     let text = format!("File index of {} deleted successfully", indexed.name());

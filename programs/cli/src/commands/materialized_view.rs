@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{
     CommandError,
+    confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
     rows::{RowFormat, Rows},
 };
@@ -41,6 +42,9 @@ pub(super) struct DeleteViewArgs {
 
     #[command(flatten)]
     database: DatabaseArgs,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -106,6 +110,8 @@ pub(super) async fn delete(
     args: &DeleteViewArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    let name = format!("materialized view {:?}", args.name);
+    args.confirmation.require_on_terminal(&name, console)?;
     let client = args.connection.client(None)?;
     let query = [
         ("db", args.database.database.as_str()),

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::DeletionConfirmation,
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
 };
@@ -66,9 +67,8 @@ pub(super) struct DeleteQueryGroupArgs {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -157,9 +157,7 @@ pub(super) async fn delete(
     args: &DeleteQueryGroupArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    if !args.yes {
-        confirm::deletion(&format!("query group {:?}", args.name), console)?;
-    }
+    args.confirmation.require(&format!("query group {:?}", args.name), console)?;
     let client = args.connection.client(None)?;
     let path = path_of(&client, &args.name).await?;
     client.delete(&path, &[]).await?;

@@ -5,6 +5,7 @@ use neap_server::console::Console;
 
 use super::{
     CommandError,
+    confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
 };
 
@@ -58,6 +59,9 @@ pub(super) struct DeleteDatabaseAliasArgs {
     alias: String,
 
     #[command(flatten)]
+    confirmation: DeletionConfirmation,
+
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -70,6 +74,9 @@ pub(super) struct DeleteTableAliasArgs {
 
     #[command(flatten)]
     database: DatabaseArgs,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -116,6 +123,8 @@ pub(super) async fn delete_database_alias(
     args: &DeleteDatabaseAliasArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    let name = format!("alias {:?}", args.alias);
+    args.confirmation.require_on_terminal(&name, console)?;
     let query = [("alias", args.alias.as_str())];
     let client = args.connection.client(None)?;
     client.delete("/api/v3/configure/database/alias", &query).await?;
@@ -133,6 +142,8 @@ pub(super) async fn delete_table_alias(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let (database, alias) = (args.database.database.as_str(), args.alias.as_str());
+    let name = format!("alias {database:?}.{alias:?}");
+    args.confirmation.require_on_terminal(&name, console)?;
     let client = args.connection.client(None)?;
     let query = [("db", database), ("alias", alias)];
     client.delete("/api/v3/configure/table/alias", &query).await?;

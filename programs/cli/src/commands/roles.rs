@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::DeletionConfirmation,
     name_argument::{NameArgument, RoleName},
     options::ConnectionArgs,
     rows::{RowFormat, Rows},
@@ -56,9 +57,8 @@ pub(super) struct DeleteRoleArgs {
     #[command(flatten)]
     name: NameArgument<RoleName>,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -164,9 +164,8 @@ pub(super) async fn delete(
     args: &DeleteRoleArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    if !args.yes {
-        confirm::deletion(&format!("role {:?}", args.name.as_str()), console)?;
-    }
+    let name = format!("role {:?}", args.name.as_str());
+    args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
     let ids = ids(&client, &[args.name.as_str().to_owned()]).await?;
     for id in ids {

@@ -6,7 +6,8 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
 };
 use crate::times::{parse_time, time_for_server};
@@ -39,9 +40,8 @@ pub(super) struct DeleteRowsArgs {
     #[command(flatten)]
     request: RequestArgs,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -117,9 +117,7 @@ pub(super) async fn delete(
 ) -> Result<(), CommandError> {
     let (db, table) = (&args.database.database, &args.table);
     let name = format!("rows of {db:?}.{table:?}");
-    if !args.yes {
-        confirm::deletion(&name, console)?;
-    }
+    args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
     let mut text = format!("Rows of {db:?}.{table:?} deleted successfully");
     if args.request.is_used() {

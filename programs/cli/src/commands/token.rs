@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::{self, DeletionConfirmation},
     name_argument::{NameArgument, TokenName},
     options::{AnswerFormat, ConnectionArgs},
     token_file,
@@ -94,9 +95,8 @@ pub(super) struct DeleteTokenArgs {
     #[arg(long)]
     with_created: bool,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -312,14 +312,12 @@ pub(super) async fn delete(
         );
         return console.print(text).map_err(CommandError::Output);
     }
-    if !args.yes {
-        let also = if args.with_created {
-            " and the tokens that it created"
-        } else {
-            ""
-        };
-        confirm::deletion(&format!("{name:?}{also}"), console)?;
-    }
+    let also = if args.with_created {
+        " and the tokens that it created"
+    } else {
+        ""
+    };
+    args.confirmation.require(&format!("{name:?}{also}"), console)?;
     let client = args.connection.client(None)?;
     if args.with_created {
         let parameters = [("token_name", name), ("with_created", "true")];

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    confirm::DeletionConfirmation,
     name_argument::{NameArgument, TriggerName},
     options::{ConnectionArgs, DatabaseArgs, parse_pair},
     plugin_files::{LocalPlugin, PluginFile},
@@ -115,6 +116,9 @@ pub(super) struct DeleteTriggerArgs {
     /// Delete it even if it is enabled.
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -312,6 +316,8 @@ pub(super) async fn delete(
     args: &DeleteTriggerArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    let name = format!("trigger {:?}", args.name);
+    args.confirmation.require_on_terminal(&name, console)?;
     let force = args.force.to_string();
     let query = [
         ("db", args.database.database.as_str()),

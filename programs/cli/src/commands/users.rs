@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, confirm,
+    CommandError,
+    confirm::DeletionConfirmation,
     name_argument::{NameArgument, UserName},
     options::ConnectionArgs,
     password::PasswordArgs,
@@ -152,9 +153,8 @@ pub(super) struct DeleteUserArgs {
     #[command(flatten)]
     username: NameArgument<UserName>,
 
-    /// Don't ask.
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -368,9 +368,8 @@ pub(super) async fn delete(
     args: &DeleteUserArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    if !args.yes {
-        confirm::deletion(&format!("user {:?}", args.username.as_str()), console)?;
-    }
+    let name = format!("user {:?}", args.username.as_str());
+    args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
     let path = path_of(&client, args.username.as_str()).await?;
     client.delete(&path, &[]).await?;
