@@ -137,7 +137,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     let ann = Person::at(&neap);
     let wrong = ann.log_in("ann", "wrong horse");
     assert!(
-        wrong.err.contains("the user was not authenticated"),
+        wrong.err.contains("the name or the password is wrong"),
         "{}",
         wrong.err
     );
@@ -170,7 +170,7 @@ fn people_sign_in_and_use_what_their_roles_grant() {
     boss.run(&["update", "user", "-u", "ann", "--disabled", "true"]).succeeded();
     let disabled = ann.log_in("ann", "third password");
     assert!(
-        disabled.err.contains("the user was not authenticated"),
+        disabled.err.contains("the name or the password is wrong"),
         "{}",
         disabled.err
     );

@@ -59,6 +59,31 @@ impl ClientError {
         }
     }
 
+    /// Returns what a user can do about the error.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { status, .. } if *status == StatusCode::UNAUTHORIZED => Some(
+                "The server requires a valid token: pass it with --token, set NEAP_AUTH_TOKEN, or sign in with \
+                 `neap auth login`",
+            ),
+            Self::Unreachable { reason, .. } if reason.contains("Connection refused") => Some(
+                "No server answers at this address: start one with `neap serve`, or name another address with --host \
+                 or NEAP_HOST_URL",
+            ),
+            Self::Unreachable { url, reason }
+                if url.starts_with("https:") && reason.contains("InvalidContentType") =>
+            {
+                Some("The server at this address has no TLS: use http://")
+            }
+            Self::Interrupted { url, reason }
+                if url.starts_with("http:") && reason.contains("invalid HTTP version") =>
+            {
+                Some("The server at this address may require TLS: use https://")
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the code of a refusal, if it has one.
     pub(crate) fn code(&self) -> Option<String> {
         #[derive(Deserialize)]
@@ -117,6 +142,43 @@ fn innermost_reasons(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_connections_say_what_to_do() {
+        let unreachable = |url: &str, reason: &str| ClientError::Unreachable {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        for (error, hint) in [
+            (
+                unreachable(
+                    "http://127.0.0.1:8181/",
+                    "tcp connect error: Connection refused (os error 111)",
+                ),
+                Some("start one with `neap serve`"),
+            ),
+            (
+                unreachable(
+                    "https://127.0.0.1:8181/",
+                    "received corrupt message of type InvalidContentType",
+                ),
+                Some("use http://"),
+            ),
+            (
+                ClientError::Interrupted {
+                    url: "http://127.0.0.1:8181/".to_owned(),
+                    reason: "invalid HTTP version parsed".to_owned(),
+                },
+                Some("use https://"),
+            ),
+            (unreachable("http://nowhere/", "dns error"), None),
+        ] {
+            match (error.hint(), hint) {
+                (Some(text), Some(part)) => assert!(text.contains(part), "{text}"),
+                (text, part) => assert_eq!(text, part, "{error}"),
+            }
+        }
+    }
 
     #[test]
     fn a_refusal_is_shown_without_the_json_around_its_message() {

@@ -5,6 +5,7 @@ mod device_sign_in;
 use clap::{Args, Subcommand};
 use neap_bucket::World;
 use neap_server::console::Console;
+use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     options::ConnectionArgs,
     password::{self, PasswordArgs},
 };
-use crate::client::{CredentialsFile, SignInResponse, StoredSession};
+use crate::client::{ClientError, CredentialsFile, SignInResponse, StoredSession};
 
 /// The subcommands of `neap auth`.
 #[derive(Debug, Subcommand)]
@@ -97,6 +98,19 @@ fn name(given: Option<&str>, console: &mut Console) -> Result<String, CommandErr
     }
 }
 
+/// Converts the error of a request with a password. The server answers the same for each reason.
+fn of_password(error: ClientError) -> CommandError {
+    match error {
+        ClientError::Refused { status, body, .. }
+            if status == StatusCode::UNAUTHORIZED && body.contains("not authenticated") =>
+        {
+            let text = "the name or the password is wrong, or the user is disabled";
+            CommandError::Account(text.to_owned())
+        }
+        error => error.into(),
+    }
+}
+
 async fn log_in(
     args: &LoginArgs,
     console: &mut Console,
@@ -113,9 +127,14 @@ async fn log_in(
         let password = args.password.read("Password:", console)?;
         json!({ "username": name, "password": password })
     };
-    let answer: SignInResponse = client.ask_json("/api/v3/authorize", &body).await?;
-    let text = format!("Signed in as {:?}", answer.username);
-    let session = StoredSession::new(answer, world);
+    let answer = client.ask_json::<SignInResponse>("/api/v3/authorize", &body).await;
+    let signed_in = if args.oauth {
+        answer?
+    } else {
+        answer.map_err(of_password)?
+    };
+    let text = format!("Signed in as {:?}", signed_in.username);
+    let session = StoredSession::new(signed_in, world);
     file.store(host, Some(session), world).await?;
     console.print_text(&text).map_err(CommandError::Output)
 }
@@ -150,7 +169,8 @@ async fn reset_password(
     let host = args.connection.host();
     let client = args.connection.client_without_token(host)?;
     let body = json!({ "username": name, "password": old, "newPassword": new });
-    client.post_json("/api/v3/authorize/reset-password", &body).await?;
+    let changed = client.post_json("/api/v3/authorize/reset-password", &body).await;
+    changed.map_err(of_password)?;
     let text = "Password changed: all sessions of the user have ended";
     console.print(text).map_err(CommandError::Output)
 }

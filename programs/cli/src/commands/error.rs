@@ -9,7 +9,6 @@ use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
 use neap_mcp::StdioError;
-use reqwest::StatusCode;
 
 use super::{config::ConfigError, import::SourceError};
 use neap_compact::{CompactError, TimeTravelTooShort};
@@ -258,20 +257,20 @@ impl CommandError {
 
     /// Returns a hint to print on a separate line after the error.
     pub(super) fn hint(&self) -> Option<&'static str> {
-        (self.refusal()? == StatusCode::UNAUTHORIZED).then_some(
-            "The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
-        )
+        self.client_error()?.hint()
     }
 
-    /// Returns the HTTP status if the server refused the request.
-    fn refusal(&self) -> Option<StatusCode> {
+    /// Returns the error of the request that failed.
+    fn client_error(&self) -> Option<&ClientError> {
         match self {
-            Self::Client(ClientError::Refused { status, .. })
-            | Self::Upload(UploadError::Client(ClientError::Refused { status, .. }))
-            | Self::Export(ExportError::Client(ClientError::Refused { status, .. })) => {
-                Some(*status)
-            }
-            Self::TokenNotCreated(error) => error.refusal(),
+            Self::Client(error)
+            | Self::Upload(UploadError::Client(error))
+            | Self::Export(ExportError::Client(error)) => Some(error),
+            Self::Upload(UploadError::Stopped { error, .. }) => match error.as_ref() {
+                UploadError::Client(error) => Some(error),
+                _ => None,
+            },
+            Self::TokenNotCreated(error) => error.client_error(),
             _ => None,
         }
     }

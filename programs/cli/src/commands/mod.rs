@@ -373,7 +373,7 @@ fn serve_args(environment: &Environment) -> Result<ServeArgs, clap::Error> {
     }
 }
 
-/// Inserts `serve` into the arguments if they name no command.
+/// Inserts `serve` into the arguments if they name no command. `neap help COMMAND` becomes `neap COMMAND --help`.
 fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let mut at = 1;
     while let Some(flag) = args.get(at).and_then(|arg| arg.to_str())
@@ -387,6 +387,11 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
             break;
         }
         at += if has_value { 1 } else { 2 };
+    }
+    if args.get(at).is_some_and(|arg| arg == "help") {
+        args.remove(at);
+        args.push("--help".into());
+        return args;
     }
     let is_for_all = |arg: &str| matches!(arg, "-h" | "--help" | "--help-all" | "-V" | "--version");
     let serves = match args.get(at).map(|arg| arg.to_string_lossy()) {

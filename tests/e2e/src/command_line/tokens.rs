@@ -7,7 +7,7 @@ use crate::harness::{CommandOutput, NeapProcess, StoreFixture, neap, neap_with_i
 
 const REFUSED: &str =
     "server responded with error [401 Unauthorized]: the request was not authenticated
-The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
+The server requires a valid token: pass it with --token, set NEAP_AUTH_TOKEN, or sign in with `neap auth login`
 ";
 
 /// A server that requires tokens.

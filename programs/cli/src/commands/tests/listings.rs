@@ -183,8 +183,7 @@ fn authentication_errors_hint_at_the_token_options() {
         let (status, out, err) = run_line(line, &url, "");
         assert_eq!((status, out.as_str()), (FAILED, ""));
         assert!(!err.contains("apiv3_"), "{err}");
-        let hint =
-            "\nThe server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN\n";
+        let hint = "\nThe server requires a valid token: pass it with --token, set NEAP_AUTH_TOKEN, or sign in with `neap auth login`\n";
         assert!(err.ends_with(hint), "{err}");
     }
     requests.join().unwrap();

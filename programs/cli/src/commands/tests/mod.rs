@@ -170,6 +170,18 @@ fn control_characters_in_results_and_errors_are_escaped_on_terminals_only() {
 }
 
 #[test]
+fn help_is_shown_as_a_command_too() {
+    let none = Environment::default();
+    for command in [vec![], vec!["create"], vec!["create", "token"]] {
+        let with_option = [&command[..], &["--help"]].concat();
+        let expected = run_with(&with_option, &none, "");
+        assert_eq!(expected.0, 0);
+        let as_command = [&["help"], &command[..]].concat();
+        assert_eq!(run_with(&as_command, &none, ""), expected);
+    }
+}
+
+#[test]
 fn piped_statements_are_executed_one_after_the_other() {
     let table = "+---+\n| a |\n+---+\n| 1 |\n+---+";
     let (url, requests) = server(&[&answer("200 OK", "++\n++"), &answer("200 OK", table)]);

@@ -163,7 +163,7 @@ fn token_creation_errors_are_shown_without_tokens() {
     insta::assert_snapshot!(run(), @"Create command failed: Failed to create token, error: server responded with error [409 Conflict]: token name already exists, _admin");
     insta::assert_snapshot!(run(), @r"
     Create command failed: Failed to create token, error: server responded with error [401 Unauthorized]: the request was not authenticated
-    The server requires a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
+    The server requires a valid token: pass it with --token, set NEAP_AUTH_TOKEN, or sign in with `neap auth login`
     ");
     insta::assert_snapshot!(run(), @"Create command failed: Failed to create token, error: the server's answer has no token");
     insta::assert_snapshot!(run(), @"Create command failed: Failed to create token, error: the server's answer has no token");
