@@ -239,7 +239,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
     write(&["-f", &file, "-f", "-"], "cpu,host=f usage=4 1700000000\n");
     let reported = stage.run(&["write", "-d", "db", "reported n=1i 1"]);
     assert_eq!((reported.status, reported.out.as_str()), (Some(0), ""));
-    let (start, rate) = ("wrote 15 B in 1 request and ", "/s\n");
+    let (start, rate) = ("wrote 1 row (15 B) in 1 request and ", "/s\n");
     assert!(
         reported.err.starts_with(start) && reported.err.ends_with(rate),
         "{}",

@@ -130,6 +130,19 @@ pub(crate) fn line_length(text: &[u8]) -> Option<usize> {
     Some(text.len() - rest.len() + end)
 }
 
+/// Counts the lines that are rows: neither empty nor comments.
+pub(super) fn count_rows(mut lines: &[u8]) -> u64 {
+    let mut rows = 0;
+    while !lines.is_empty() {
+        let length = line_length(lines).unwrap_or(lines.len());
+        let (line, rest) = lines.split_at(length.min(lines.len()));
+        let first = line.trim_ascii_start().first();
+        rows += u64::from(first.is_some_and(|byte| *byte != b'#'));
+        lines = rest;
+    }
+    rows
+}
+
 /// Returns the text after the measurement and tags, where quotes have no meaning.
 fn skip_series(text: &[u8]) -> &[u8] {
     let mut rest = text.trim_ascii_start();
@@ -230,6 +243,12 @@ mod tests {
             bodies("a v=\"x\nb v=2\nc v=3\n", 12),
             ["a v=\"x\n", "b v=2\nc v=3\n"]
         );
+    }
+
+    #[test]
+    fn rows_are_counted_without_comments_and_empty_lines() {
+        assert_eq!(count_rows(b"# c\n\na v=\"x\ny\"\n  \nb v=1"), 2);
+        assert_eq!(count_rows(b""), 0);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::{
     Backoff, Client, ClientError, FileRows, FileRowsError, LineBatch, LinePositions, LineSplitter,
     RefusedLines, RowPosition, SplitError,
     file_rows::RowBatch,
+    line_splitter::count_rows,
     upload_progress::{BatchSource, PendingBatches},
 };
 
@@ -126,6 +127,8 @@ fn stop_text(position: Option<&RowPosition>, refused: Option<&RefusedLines>) -> 
 pub struct UploadStats {
     /// Number of answered requests.
     pub requests: u64,
+    /// Number of rows.
+    pub rows: u64,
     /// Bytes of line protocol, before compression.
     pub bytes: u64,
 }
@@ -210,9 +213,10 @@ impl Uploader {
         let mut failure = None;
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(bytes) => {
-                    uploaded.requests += 1;
-                    uploaded.bytes += bytes;
+                Ok(batch) => {
+                    uploaded.requests += batch.requests;
+                    uploaded.rows += batch.rows;
+                    uploaded.bytes += batch.bytes;
                 }
                 Err(UploadError::Lines(lines)) => match &mut refused {
                     Some(refused) => refused.merge(lines),
@@ -236,7 +240,7 @@ impl Uploader {
         &self,
         number: u64,
         batch: Result<UploadBatch, ReadFailure>,
-    ) -> Result<u64, UploadError> {
+    ) -> Result<UploadStats, UploadError> {
         let answer = match batch {
             Ok(batch) => self.write(batch).await,
             Err(failure) => Err(*failure.error),
@@ -266,12 +270,17 @@ impl Uploader {
         }
     }
 
-    async fn write(&self, batch: UploadBatch) -> Result<u64, UploadError> {
+    async fn write(&self, batch: UploadBatch) -> Result<UploadStats, UploadError> {
         let bytes = batch.body().len() as u64;
+        let stats = UploadStats {
+            requests: 1,
+            rows: batch.rows(),
+            bytes,
+        };
         let unsent = batch.unsent_rows();
         if bytes == 0 || (unsent.is_some() && self.is_all_or_nothing()) {
             self.progress.inc(batch.progress_bytes());
-            return unsent.map_or(Ok(0), |rows| Err(UploadError::Lines(rows)));
+            return unsent.map_or(Ok(stats), |rows| Err(UploadError::Lines(rows)));
         }
         let body = self.encode(batch.body().clone()).await;
         let query = self.query(&batch);
@@ -313,7 +322,7 @@ impl Uploader {
                 }
                 (refused, unsent) => refused.or(unsent),
             };
-            return refused.map_or(Ok(bytes), |lines| Err(UploadError::Lines(lines)));
+            return refused.map_or(Ok(stats), |lines| Err(UploadError::Lines(lines)));
         }
     }
 
@@ -363,6 +372,13 @@ impl UploadBatch {
         match &self.content {
             BatchContent::Lines(batch) => &batch.body,
             BatchContent::Rows(batch) => &batch.body,
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        match &self.content {
+            BatchContent::Lines(batch) => count_rows(&batch.body),
+            BatchContent::Rows(batch) => batch.rows.len() as u64,
         }
     }
 

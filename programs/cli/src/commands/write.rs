@@ -5,7 +5,7 @@ mod file_options;
 use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neap_assembly::options::parse_bytes;
 use neap_bucket::World;
 use neap_server::console::Console;
@@ -176,14 +176,24 @@ pub(super) async fn run(
 
 /// Returns the report of an upload. It goes to the standard error, so that it is never part of an output.
 fn throughput(uploaded: UploadStats, took: Duration) -> String {
-    let UploadStats { requests, bytes } = uploaded;
+    let UploadStats {
+        requests,
+        rows,
+        bytes,
+    } = uploaded;
     let micros = took.as_micros().max(1);
-    let rate = u128::from(bytes).saturating_mul(1_000_000) / micros;
-    let rate = HumanBytes(u64::try_from(rate).unwrap_or(u64::MAX));
+    let rate = |amount: u64| {
+        let per_second = u128::from(amount).saturating_mul(1_000_000) / micros;
+        u64::try_from(per_second).unwrap_or(u64::MAX)
+    };
+    let (row_rate, byte_rate) = (HumanCount(rate(rows)), HumanBytes(rate(bytes)));
+    let row_noun = if rows == 1 { "row" } else { "rows" };
     let noun = if requests == 1 { "request" } else { "requests" };
     let seconds = took.as_secs_f64();
-    let bytes = HumanBytes(bytes);
-    format!("wrote {bytes} in {requests} {noun} and {seconds:.1} s: {rate}/s")
+    let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
+    format!(
+        "wrote {rows} {row_noun} ({bytes}) in {requests} {noun} and {seconds:.1} s: {row_rate} rows/s, {byte_rate}/s"
+    )
 }
 
 /// Opens the sources and returns their total size in bytes, if known.
@@ -288,18 +298,25 @@ mod tests {
 
     #[test]
     fn the_report_has_the_throughput() {
-        let report = |requests, bytes, millis| {
-            let uploaded = UploadStats { requests, bytes };
+        let report = |requests, rows, bytes, millis| {
+            let uploaded = UploadStats {
+                requests,
+                rows,
+                bytes,
+            };
             throughput(uploaded, Duration::from_millis(millis))
         };
         assert_eq!(
-            report(3, 30 << 20, 1_500),
-            "wrote 30.00 MiB in 3 requests and 1.5 s: 20.00 MiB/s"
+            report(3, 300_000, 30 << 20, 1_500),
+            "wrote 300,000 rows (30.00 MiB) in 3 requests and 1.5 s: 200,000 rows/s, 20.00 MiB/s"
         );
         assert_eq!(
-            report(1, 7, 100),
-            "wrote 7 B in 1 request and 0.1 s: 70 B/s"
+            report(1, 1, 7, 100),
+            "wrote 1 row (7 B) in 1 request and 0.1 s: 10 rows/s, 70 B/s"
         );
-        assert_eq!(report(0, 0, 0), "wrote 0 B in 0 requests and 0.0 s: 0 B/s");
+        assert_eq!(
+            report(0, 0, 0, 0),
+            "wrote 0 rows (0 B) in 0 requests and 0.0 s: 0 rows/s, 0 B/s"
+        );
     }
 }

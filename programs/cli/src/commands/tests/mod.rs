@@ -252,7 +252,10 @@ fn lines_are_written_and_the_report_is_on_the_standard_error() {
     ];
     let (status, out, err) = run_with(&args, &Environment::default(), "");
     assert_eq!((status, out.as_str()), (0, ""));
-    assert!(err.starts_with("wrote 7 B in 1 request and "), "{err}");
+    assert!(
+        err.starts_with("wrote 1 row (7 B) in 1 request and "),
+        "{err}"
+    );
     let requests = requests.join().unwrap();
     let expected = "POST /api/v3/write_lp?db=my+db&precision=ns&accept_partial=true HTTP/1.1";
     assert_eq!(first_line(&requests[0]), expected);
