@@ -90,11 +90,11 @@ const CHANGE_WORDS: [&str; 16] = [
 
 /// Formats the message of a statement whose result has no columns, such as `CREATE MATERIALIZED VIEW succeeded`.
 pub(crate) fn success(statement: &str, language: QueryLanguage) -> String {
-    let words = tokens(statement, language)
+    let words: Vec<_> = tokens(statement, language)
         .filter(SyntaxToken::is_significant)
         .take_while(|token| CHANGE_WORDS.iter().any(|word| token.is_word(word)))
-        .map(|token| token.text.to_uppercase());
-    let words: Vec<_> = words.collect();
+        .map(|token| token.text.to_uppercase())
+        .collect();
     if words.is_empty() {
         "The statement succeeded".to_owned()
     } else {
