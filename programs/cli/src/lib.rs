@@ -7,6 +7,7 @@
 //! | [`export`] | exports of tables as files, through a server |
 //! | `shell` | the interactive query shell |
 //! | [`client`] | a client of a server |
+//! | `nearest_name` | the known name that a misspelt one probably means |
 //! | `owner_only` | files and directories that only their owner may read |
 //! | `times` | times in options |
 
@@ -14,6 +15,7 @@ pub mod client;
 pub mod commands;
 pub mod export;
 pub mod import;
+mod nearest_name;
 mod owner_only;
 mod shell;
 mod times;

@@ -30,7 +30,8 @@ use neap_server::Variables;
 use toml::de::{DeTable, DeValue};
 
 pub(super) use self::check::{ConfigCommand, run};
-use super::{client_flags::CLIENT_FLAGS, nearest_name::nearest_name};
+use super::client_flags::CLIENT_FLAGS;
+use crate::nearest_name::nearest_name;
 
 /// File name in the searched folders.
 const FILE: &str = "neap.toml";

@@ -86,6 +86,14 @@ pub enum CommandError {
         /// The command with the text in quotes.
         command: String,
     },
+    /// A statement was refused, and more is known than the error says.
+    #[error("{error}\n{hint}")]
+    Statement {
+        /// The refusal.
+        error: ClientError,
+        /// Further lines.
+        hint: String,
+    },
     /// The results of several statements can't be put into one file.
     #[error("several statements have several results: run each by itself, or print text")]
     SeveralResults,

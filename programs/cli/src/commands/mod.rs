@@ -32,7 +32,6 @@ mod manual;
 mod materialized_view;
 mod mcp;
 mod name_argument;
-mod nearest_name;
 mod node;
 mod open_cluster;
 mod options;

@@ -104,7 +104,16 @@ pub(super) async fn run(
             form: args.format.as_str(),
             as_of: args.as_of.as_deref(),
         };
-        let response = request.send(&client).await?;
+        let response = match request.send(&client).await {
+            Ok(response) => response,
+            Err(error) => {
+                let hint = shell::statement_hint(&client, &request, &error).await;
+                return Err(match hint {
+                    Some(hint) => CommandError::Statement { error, hint },
+                    None => error.into(),
+                });
+            }
+        };
         match (args.format, args.output.as_deref()) {
             (OutputFormat::Pretty, None) => {
                 print_table(&client, response, &request, console).await?;

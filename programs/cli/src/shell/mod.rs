@@ -7,7 +7,7 @@
 //! | `completion`, `keywords` | completion proposals |
 //! | `name_cache` | the names for completion, fetched in the background |
 //! | `session` | session settings, and the execution of statements and commands |
-//! | `printer`, `message` | printing of results and messages |
+//! | `printer`, `message`, `statement_hint` | printing of results, messages and errors |
 //! | `history` | the history file |
 //! | `editor` | the input line on the terminal |
 
@@ -22,6 +22,7 @@ mod name_cache;
 mod printer;
 mod request;
 mod session;
+mod statement_hint;
 #[cfg(test)]
 mod testing;
 mod tokens;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     printer::{ResultPrinter, TerminalFormat},
     request::StatementRequest,
     session::ShellSettings,
+    statement_hint::statement_hint,
     tokens::QueryLanguage,
 };
 use crate::{client::Client, commands::CommandError};

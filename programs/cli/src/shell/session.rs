@@ -9,7 +9,10 @@ use std::{
 };
 
 use neap_bucket::World;
-use neap_server::{console::Console, terminal::ControlCharEscaper};
+use neap_server::{
+    console::Console,
+    terminal::{self, ControlCharEscaper},
+};
 use reqwest::{Method, Response};
 
 use super::{
@@ -280,7 +283,19 @@ impl<'a> ShellSession<'a> {
     async fn run_in(&mut self, language: QueryLanguage, text: &str) -> Result<(), SessionError> {
         let began = self.world.clock_reading();
         let request = self.request(language, text, self.form())?;
-        let response = request.send(&self.client).await?;
+        let response = match request.send(&self.client).await {
+            Ok(response) => response,
+            Err(error) => {
+                let hint = statement_hint(&self.client, &request, &error).await;
+                return Err(match hint {
+                    Some(hint) => {
+                        let text = message::of_client(&error);
+                        SessionError::Message(format!("{text}\n{}", terminal::shown(&hint)))
+                    }
+                    None => error.into(),
+                });
+            }
+        };
         let printed = self.print(response).await?;
         let time = self.tells_time.then(|| self.world.elapsed(&began));
         let summary = if printed.has_columns {

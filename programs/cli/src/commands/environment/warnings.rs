@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Command;
 
 use super::{Environment, names_of, settable_flag};
-use crate::commands::{config::CONFIG_VARIABLE, nearest_name::nearest_name};
+use crate::{commands::config::CONFIG_VARIABLE, nearest_name::nearest_name};
 
 /// The prefix of the variables of Neap.
 const PREFIX: &str = "NEAP_";

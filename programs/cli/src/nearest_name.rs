@@ -5,7 +5,7 @@ const MAX_EDITS: usize = 2;
 const CHARACTERS_PER_EDIT: usize = 4;
 
 /// Returns the known name from which a name differs in the fewest letters; `None` if all differ too much.
-pub(super) fn nearest_name<'a>(
+pub(crate) fn nearest_name<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
