@@ -244,14 +244,12 @@ fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
     }
 }
 
-/// Classifies an encoding error: a value or a type that the format can't have, or a result that is too large for it.
+/// Classifies an encoding error: a value or a type that the format can't have.
 fn format_kind(error: &FormatError) -> QueryErrorKind {
     match error {
         FormatError::Arrow(error) if !is_of_statement(error) => QueryErrorKind::Internal,
         FormatError::Columns { .. } => QueryErrorKind::Internal,
-        FormatError::Arrow(_) | FormatError::Parquet(_) | FormatError::TooLarge { .. } => {
-            QueryErrorKind::Invalid
-        }
+        FormatError::Arrow(_) | FormatError::Parquet(_) => QueryErrorKind::Invalid,
     }
 }
 
@@ -308,13 +306,6 @@ mod tests {
             (
                 QueryError::Format(ArrowError::MemoryError("moved".to_owned()).into()),
                 Internal,
-            ),
-            (
-                QueryError::Format(FormatError::TooLarge {
-                    format: neap_formats::Format::Pretty,
-                    limit: 1,
-                }),
-                Invalid,
             ),
         ] {
             assert_eq!(error.kind(), kind, "{error}");

@@ -87,7 +87,7 @@ impl Encoder {
     /// Appends to `out` the part of `batch` that can be written now: its rows, a row group, or nothing yet.
     ///
     /// # Errors
-    /// A type that can't be encoded, a table beyond its limit, or a batch with other columns.
+    /// A type that can't be encoded, or a batch with other columns.
     pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), FormatError> {
         if batch.num_columns() != self.columns {
             return Err(FormatError::Columns {
@@ -107,14 +107,17 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// A table beyond its limit, or a failure to encode the last row group.
+    /// A failure to encode the last row group.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FormatError> {
         match &mut self.writer {
             FormatWriter::Rows(rows) => {
                 rows.finish(out);
                 Ok(())
             }
-            FormatWriter::Table(table) => table.finish(out),
+            FormatWriter::Table(table) => {
+                table.finish(out);
+                Ok(())
+            }
             FormatWriter::Parquet(file) => Ok(file.finish(out)?),
             FormatWriter::Arrow(stream) => Ok(stream.finish(out)?),
         }

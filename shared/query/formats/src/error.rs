@@ -3,8 +3,6 @@
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use super::format::Format;
-
 /// The reason why an answer could not be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
@@ -14,16 +12,6 @@ pub enum FormatError {
     /// A column's type has no Parquet form.
     #[error("cannot write the result as Parquet: {0}")]
     Parquet(#[from] ParquetError),
-    /// A format that is buffered in memory exceeds its limit.
-    #[error(
-        "the result has more than {limit} bytes in format {format}; request json, jsonl, csv, parquet or arrow, or add a LIMIT"
-    )]
-    TooLarge {
-        /// The requested format.
-        format: Format,
-        /// The limit in bytes.
-        limit: usize,
-    },
     /// A batch does not have the columns of the result's schema.
     #[error("the result has {expected} columns, but a batch has {found}")]
     Columns {

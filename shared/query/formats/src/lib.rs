@@ -20,8 +20,8 @@
 //! The text of a result without rows is `[]` in JSON, `++\n++` in the table, and empty in JSON lines, CSV and Parquet,
 //! whether the plan produced no batch or only empty ones. [`empty_table_with_columns`] replaces the table by one with columns.
 //!
-//! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`FormatLimits::table_bytes`], because its
-//! first line depends on every cell. A Parquet file is streamed by row group, each of about
+//! JSON, JSON lines and CSV are streamed row by row. The table is buffered, because its first line depends on every
+//! cell; it ends at [`FormatLimits::table_bytes`] with the number of the rows that are left out. A Parquet file is streamed by row group, each of about
 //! [`FormatLimits::row_group_bytes`], so that most files are sent in one piece. An Arrow stream is sent in messages of
 //! about 256 KiB; without rows, it has the columns only.
 

@@ -7,7 +7,6 @@ use unicode_width::UnicodeWidthStr;
 
 use super::column::{ColumnState, ColumnWriter};
 use super::error::FormatError;
-use super::format::Format;
 use super::text::Dialect;
 
 /// The number of lines drawn above and below the header and below the rows.
@@ -18,7 +17,7 @@ const NO_ROWS: &[u8] = b"++\n++";
 
 /// Returns the table of a result without rows with its columns; `None` if `table` has rows, or if there are no columns.
 ///
-/// InfluxDB 3 leaves the columns out, so [`Format::Pretty`] does, too.
+/// InfluxDB 3 leaves the columns out, so [`crate::Format::Pretty`] does, too.
 pub fn empty_table_with_columns(table: &[u8], schema: &Schema) -> Option<Vec<u8>> {
     if table != NO_ROWS || schema.fields().is_empty() {
         return None;
@@ -37,6 +36,8 @@ pub(crate) struct TableWriter {
     columns: Vec<ColumnState>,
     cells: TableCells,
     rows: usize,
+    /// Number of rows that are left out, because the table has reached its limit.
+    omitted: usize,
     limit: usize,
 }
 
@@ -57,16 +58,22 @@ impl TableWriter {
             columns,
             cells,
             rows: 0,
+            omitted: 0,
             limit,
         }
     }
 
-    /// Adds the rows of `batch`.
+    /// Adds the rows of `batch` up to the limit.
     ///
     /// # Errors
     ///
-    /// The type of a column has no text form, or the table becomes too large.
+    /// The type of a column has no text form.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), FormatError> {
+        self.rows += batch.num_rows();
+        if self.omitted > 0 {
+            self.omitted += batch.num_rows();
+            return Ok(());
+        }
         let schema = batch.schema_ref();
         let mut columns = self
             .columns
@@ -77,6 +84,7 @@ impl TableWriter {
             .collect::<Result<Vec<_>, ArrowError>>()?;
         let mut cell = Vec::new();
         for row in 0..batch.num_rows() {
+            self.cells.begin_row();
             let mut lines = 1;
             for (index, column) in columns.iter_mut().enumerate() {
                 cell.clear();
@@ -86,36 +94,31 @@ impl TableWriter {
                 lines = lines.max(self.cells.push(index, &String::from_utf8_lossy(&cell)));
             }
             self.cells.lines += lines;
-            check(self.cells.bytes(), self.limit)?;
+            if self.cells.bytes().max(self.cells.layout_bytes()) > self.limit {
+                self.cells.discard_row(lines);
+                self.omitted = batch.num_rows() - row;
+                break;
+            }
         }
-        self.rows += batch.num_rows();
         Ok(())
     }
 
-    /// Appends the table.
-    ///
-    /// # Errors
-    ///
-    /// The table is too large.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FormatError> {
+    /// Appends the table, and the number of rows that it lacks.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         if self.rows == 0 {
             out.extend_from_slice(NO_ROWS);
-            return Ok(());
+            return;
         }
-        check(self.cells.layout_bytes(), self.limit)?;
         self.cells.lay_out(out);
-        Ok(())
+        if self.omitted > 0 {
+            let noun = if self.omitted == 1 { "row" } else { "rows" };
+            let text = format!(
+                "\n… {} more {noun}, use --format csv (format=csv over HTTP)",
+                self.omitted
+            );
+            out.extend_from_slice(text.as_bytes());
+        }
     }
-}
-
-fn check(bytes: usize, limit: usize) -> Result<(), FormatError> {
-    if bytes > limit {
-        return Err(FormatError::TooLarge {
-            format: Format::Pretty,
-            limit,
-        });
-    }
-    Ok(())
 }
 
 /// The cells of a table, row by row, starting with the header.
@@ -129,6 +132,10 @@ struct TableCells {
     widths: Vec<usize>,
     /// The number of lines of all rows.
     lines: usize,
+    /// The length of `text` and of `ends` before the last row.
+    row_start: (usize, usize),
+    /// The columns that the last row has made wider, with their widths before.
+    widened: Vec<(usize, usize)>,
 }
 
 impl TableCells {
@@ -138,6 +145,27 @@ impl TableCells {
             ends: Vec::new(),
             widths: vec![0; columns],
             lines: 0,
+            row_start: (0, 0),
+            widened: Vec::new(),
+        }
+    }
+
+    /// Begins a row, which [`discard_row`](Self::discard_row) can remove.
+    fn begin_row(&mut self) {
+        self.row_start = (self.text.len(), self.ends.len());
+        self.widened.clear();
+    }
+
+    /// Removes the last row, which has this number of lines.
+    fn discard_row(&mut self, lines: usize) {
+        let (text, ends) = self.row_start;
+        self.text.truncate(text);
+        self.ends.truncate(ends);
+        self.lines -= lines;
+        for (column, width) in self.widened.drain(..).rev() {
+            if let Some(widest) = self.widths.get_mut(column) {
+                *widest = width;
+            }
         }
     }
 
@@ -154,8 +182,11 @@ impl TableCells {
                 cell.split('\n').count(),
             )
         };
-        if let Some(widest) = self.widths.get_mut(column) {
-            *widest = width.max(*widest);
+        if let Some(widest) = self.widths.get_mut(column)
+            && width > *widest
+        {
+            self.widened.push((column, *widest));
+            *widest = width;
         }
         lines
     }
