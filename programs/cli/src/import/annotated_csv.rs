@@ -77,7 +77,7 @@ fn read_file(
         format: Some(Format::Csv),
         mapping: ColumnMapping::default(),
         skip_rows: position.and_then(|rows| rows.parse().ok()).unwrap_or(0),
-        max_decoded_bytes: None,
+        ..ReadOptions::default()
     };
     let mut reader =
         FileReader::open(FileInput::File(file), options).map_err(|error| failed(error.into()))?;

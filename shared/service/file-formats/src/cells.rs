@@ -1,17 +1,48 @@
 //! Converts texts to typed columns.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array};
 
 /// The type of the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CellType {
+pub enum CellType {
+    /// Text.
     Text,
+    /// Signed integers of 64 bits.
     Integer,
+    /// Unsigned integers of 64 bits.
     UInteger,
+    /// Floats of 64 bits.
     Float,
+    /// `true` and `false`.
     Boolean,
+}
+
+/// The character before the fraction of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecimalMark {
+    /// `21.5`
+    #[default]
+    Point,
+    /// `21,5`
+    Comma,
+}
+
+impl DecimalMark {
+    /// Returns a number as it is written with a decimal point. With a decimal comma, a point becomes a comma, so that a
+    /// text with a point is no number.
+    fn with_point(self, cell: &str) -> Cow<'_, str> {
+        if self == Self::Point || !cell.contains([',', '.']) {
+            return Cow::Borrowed(cell);
+        }
+        let swapped = cell.chars().map(|char| match char {
+            ',' => '.',
+            '.' => ',',
+            other => other,
+        });
+        Cow::Owned(swapped.collect())
+    }
 }
 
 /// Where the type of a column is from.
@@ -41,21 +72,31 @@ impl CellType {
         }
     }
 
-    /// Infers the type that all values of a column have; `None` if there are no values.
-    pub(crate) fn infer(cells: &StringArray) -> Option<Self> {
-        let mut cells = cells.iter().flatten();
-        let mut inferred = Self::from_cell(cells.next()?);
+    /// Infers the type of a column; `None` if there are no values. The first value decides between text, numbers and
+    /// booleans, and later values that do not fit are invalid. Numbers get the type that has all of them. Digits that are
+    /// no plain number, such as `007` and `10.0.0.1`, are identifiers and turn a column of numbers into text.
+    pub(crate) fn infer(cells: &StringArray, mark: DecimalMark) -> Option<Self> {
+        let mut cells = cells.iter().flatten().map(|cell| mark.with_point(cell.trim()));
+        let mut inferred = Self::from_cell(&cells.next()?);
+        if !inferred.is_number() {
+            return Some(inferred);
+        }
         for cell in cells {
-            if inferred == Self::Text {
-                break;
+            let cell_type = Self::from_cell(&cell);
+            if cell_type.is_number() {
+                inferred = inferred.union(cell_type);
+            } else if is_identifier(&cell) {
+                return Some(Self::Text);
             }
-            inferred = inferred.union(Self::from_cell(cell));
         }
         Some(inferred)
     }
 
+    fn is_number(self) -> bool {
+        matches!(self, Self::Integer | Self::UInteger | Self::Float)
+    }
+
     fn from_cell(cell: &str) -> Self {
-        let cell = cell.trim();
         if parse_boolean(cell).is_some() {
             return Self::Boolean;
         }
@@ -75,13 +116,13 @@ impl CellType {
         }
     }
 
-    /// Returns the type that has the values of both types.
+    /// Returns the type that has the numbers of both types.
     fn union(self, other: Self) -> Self {
-        match (self, other) {
-            (left, right) if left == right => left,
-            (Self::Text | Self::Boolean, _) | (_, Self::Text | Self::Boolean) => Self::Text,
-            // Both integers and large integers: only floats hold negative and large values.
-            _ => Self::Float,
+        if self == other {
+            self
+        } else {
+            // Also for integers and large integers: only floats hold negative and large values.
+            Self::Float
         }
     }
 
@@ -91,6 +132,7 @@ impl CellType {
         name: &str,
         cells: &StringArray,
         origin: TypeOrigin,
+        mark: DecimalMark,
     ) -> (ArrayRef, Vec<InvalidCell>) {
         let mut invalid = Vec::new();
         let is_kept = |cell: &str| origin == TypeOrigin::Declared || is_plain_number(cell);
@@ -99,18 +141,21 @@ impl CellType {
             Self::Integer => Arc::new(self.parse_all::<i64, Int64Array>(
                 name,
                 cells,
+                mark,
                 &mut invalid,
                 |cell| cell.parse().ok().filter(|_| is_kept(cell)),
             )),
             Self::UInteger => Arc::new(self.parse_all::<u64, UInt64Array>(
                 name,
                 cells,
+                mark,
                 &mut invalid,
                 |cell| cell.parse().ok().filter(|_| is_kept(cell)),
             )),
             Self::Float => Arc::new(self.parse_all::<f64, Float64Array>(
                 name,
                 cells,
+                mark,
                 &mut invalid,
                 |cell| match origin {
                     TypeOrigin::Declared => cell.parse().ok(),
@@ -120,6 +165,7 @@ impl CellType {
             Self::Boolean => Arc::new(self.parse_all::<bool, BooleanArray>(
                 name,
                 cells,
+                mark,
                 &mut invalid,
                 parse_boolean,
             )),
@@ -131,12 +177,13 @@ impl CellType {
         self,
         name: &str,
         cells: &StringArray,
+        mark: DecimalMark,
         invalid: &mut Vec<InvalidCell>,
         parse: impl Fn(&str) -> Option<T>,
     ) -> A {
         let values = cells.iter().enumerate().map(|(row, cell)| {
             let cell = cell?;
-            let value = parse(cell.trim());
+            let value = parse(&mark.with_point(cell.trim()));
             if value.is_none() {
                 let shown: String = cell.escape_debug().take(MAX_SHOWN_CHARS).collect();
                 invalid.push(InvalidCell {
@@ -195,6 +242,12 @@ fn is_integer(cell: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Returns whether a text consists of digits and of the signs of identifiers, dates and addresses.
+fn is_identifier(cell: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_digit() || b"+-.:/ ".contains(&byte);
+    cell.bytes().any(|byte| byte.is_ascii_digit()) && cell.bytes().all(is_part)
+}
+
 /// Returns whether a number is written without a plus sign and without leading zeros. Others are often identifiers.
 fn is_plain_number(cell: &str) -> bool {
     let digits = cell.strip_prefix('-').unwrap_or(cell).as_bytes();
@@ -217,11 +270,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_inferred_that_all_values_have() {
+    fn the_first_value_decides_the_type_and_numbers_widen_it() {
         let infer = |cells: &[&str]| {
             let cells: StringArray =
                 cells.iter().map(|cell| (!cell.is_empty()).then_some(*cell)).collect();
-            CellType::infer(&cells)
+            CellType::infer(&cells, DecimalMark::Point)
         };
         for (cells, expected) in [
             (&["1", "-2", ""][..], Some(CellType::Integer)),
@@ -229,9 +282,13 @@ mod tests {
             (&["18446744073709551615"], Some(CellType::UInteger)),
             (&["1", "2.5", "1e3"], Some(CellType::Float)),
             (&["true", "False"], Some(CellType::Boolean)),
-            (&["true", "1"], Some(CellType::Text)),
+            (&["true", "1"], Some(CellType::Boolean)),
             (&["nan"], Some(CellType::Text)),
-            (&["1", "x"], Some(CellType::Text)),
+            (&["1", "x", "2.5"], Some(CellType::Float)),
+            (&["1", "-"], Some(CellType::Integer)),
+            (&["x", "1"], Some(CellType::Text)),
+            (&["10115", "01067"], Some(CellType::Text)),
+            (&["1", "10.0.0.1"], Some(CellType::Text)),
             (&["007"], Some(CellType::Text)),
             (&["1", "+2"], Some(CellType::Text)),
             (&["0", "-0.5"], Some(CellType::Float)),
@@ -244,7 +301,8 @@ mod tests {
     #[test]
     fn invalid_cells_are_null_and_named() {
         let cells = StringArray::from(vec![Some("1"), None, Some("1.5")]);
-        let (values, invalid) = CellType::Integer.convert("v", &cells, TypeOrigin::Inferred);
+        let (values, invalid) =
+            CellType::Integer.convert("v", &cells, TypeOrigin::Inferred, DecimalMark::Point);
         assert_eq!(values.null_count(), 2);
         assert_eq!(
             invalid,
@@ -252,6 +310,19 @@ mod tests {
                 row: 2,
                 message: "value `1.5` of column 'v' is not a valid integer".to_owned()
             }]
+        );
+    }
+
+    #[test]
+    fn a_decimal_comma_is_not_mixed_with_points() {
+        let cells = StringArray::from(vec!["21,5", "-3", "1.234", "1.234,5"]);
+        let mark = DecimalMark::Comma;
+        assert_eq!(CellType::infer(&cells, mark), Some(CellType::Float));
+        let (values, invalid) = CellType::Float.convert("v", &cells, TypeOrigin::Inferred, mark);
+        assert_eq!(values.null_count(), 2);
+        assert_eq!(
+            invalid[0].message,
+            "value `1.234` of column 'v' is not a valid number"
         );
     }
 
@@ -264,7 +335,7 @@ mod tests {
             "123456789012345680000",
         ]);
         let refused = |origin| -> Vec<usize> {
-            let (_, invalid) = CellType::Float.convert("v", &cells, origin);
+            let (_, invalid) = CellType::Float.convert("v", &cells, origin, DecimalMark::Point);
             invalid.iter().map(|cell| cell.row).collect()
         };
         assert_eq!(refused(TypeOrigin::Inferred), [0, 2]);

@@ -32,6 +32,12 @@ pub enum ReadError {
         /// The limit.
         limit: usize,
     },
+    /// A column whose type is given is not in the header of a CSV file.
+    #[error("the file has no column '{name}'")]
+    NoColumn {
+        /// The name of the column.
+        name: String,
+    },
     /// The end of an Arrow file is missing.
     #[error("the Arrow file is cut off after row {row}: its end is missing")]
     CutOff {

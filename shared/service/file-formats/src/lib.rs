@@ -9,7 +9,7 @@
 //!
 //! | [`Format`] | types | a row that cannot be read |
 //! |---|---|---|
-//! | CSV with a header | inferred from the first [`MAX_BATCH_ROWS`] rows | is refused alone |
+//! | CSV with a header | inferred from the first [`MAX_BATCH_ROWS`] rows, unless they are given ([`CsvDialect`]) | is refused alone |
 //! | annotated CSV of InfluxDB 2 | of its `#datatype` | is refused alone |
 //! | JSON lines: one object in each line | inferred from the first rows that have a key | is refused alone |
 //! | Parquet | of the file | ends the file |
@@ -37,6 +37,8 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use self::csv::CsvDialect;
+pub use cells::{CellType, DecimalMark};
 pub use error::ReadError;
 pub use format::{Compression, Format};
 pub use input::FileInput;

@@ -15,7 +15,7 @@ use crate::{
     Format, ReadError,
     arrow_file::ArrowFile,
     arrow_limits::check_arrow_limits,
-    csv::CsvFile,
+    csv::{CsvDialect, CsvFile},
     input::{FileInput, LimitExceeded},
     json_lines::JsonLinesFile,
     parquet_file::ParquetFile,
@@ -30,6 +30,8 @@ pub struct ReadOptions {
     /// The table and the roles of the columns. Annotated CSV has them itself, but its table only if it has a column or
     /// a constant for it.
     pub mapping: ColumnMapping,
+    /// How CSV without annotations is written.
+    pub csv: CsvDialect,
     /// The number of rows to skip.
     pub skip_rows: usize,
     /// Maximum number of bytes of the decompressed file, and of its decoded rows.
@@ -105,7 +107,10 @@ impl FileReader {
             _ => Arc::default(),
         };
         let rows: Box<dyn PartSource> = match format {
-            Format::Csv => Box::new(CsvFile::new(input.into_counted(&counter), mapping)),
+            Format::Csv => {
+                let input = input.into_counted(&counter);
+                Box::new(CsvFile::new(input, mapping, options.csv))
+            }
             Format::JsonLines => {
                 Box::new(JsonLinesFile::new(input.into_counted(&counter), mapping))
             }

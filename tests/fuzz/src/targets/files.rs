@@ -42,8 +42,8 @@ fn read(format: Format, input: &[u8]) {
             table: "m".to_owned(),
             ..ColumnMapping::default()
         },
-        skip_rows: 0,
         max_decoded_bytes: Some(MAX_DECODED_BYTES),
+        ..ReadOptions::default()
     };
     let file = FileInput::Bytes(Bytes::copy_from_slice(input));
     let Ok(mut reader) = FileReader::open(file, options) else {

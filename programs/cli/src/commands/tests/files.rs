@@ -39,6 +39,35 @@ fn rows_of_a_file_are_written_as_lines_in_nanoseconds() {
 }
 
 #[test]
+fn csv_is_read_with_another_delimiter_a_decimal_comma_and_given_types() {
+    let contents = "time;room;celsius;code\n1;attic;21,5;7\n2;cellar;NA;8\n3;hall;warm;9\n";
+    let (_folder, path) = file("a.csv", contents);
+    let common = [
+        "--file", &path, "--table", "home", "--tag", "room", "-p", "s",
+    ];
+    let dialect = ["--decimal-comma", "--null", "NA", "--column", "code=string"];
+    let args = [&common[..], &dialect].concat();
+    let (status, err, requests) = write(&args, "", &[&answer("204 No Content", "")]);
+    assert_eq!(status, FAILED);
+    assert_eq!(
+        body(&requests[0]),
+        "home,room=attic celsius=21.5,code=\"7\" 1000000000\nhome,room=cellar code=\"8\" 2000000000\n"
+    );
+    assert!(
+        err.contains("row 3") && err.contains("value `warm` of column 'celsius'"),
+        "{err}"
+    );
+    let (_, err, _) = write(&["m v=1", "--delimiter", ";"], "", &[]);
+    assert!(
+        err.contains("--delimiter has no effect on line protocol"),
+        "{err}"
+    );
+    let (_folder, path) = file("a.jsonl", "{}\n");
+    let (_, err, _) = write(&["--file", &path, "--table", "m", "--null", "NA"], "", &[]);
+    assert!(err.contains("--null has an effect on CSV only"), "{err}");
+}
+
+#[test]
 fn compressed_line_protocol_is_written_as_its_lines() {
     const LINES: &str = "home,room=attic celsius=21.5 1\nhome,room=attic celsius=22 2\n";
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -3,7 +3,9 @@
 use std::{fs::File, path::Path};
 
 use clap::{Args, ValueEnum, error::ErrorKind};
-use neap_file_formats::{FileInput, FileReader, Format, ReadOptions};
+use neap_file_formats::{
+    CellType, CsvDialect, DecimalMark, FileInput, FileReader, Format, ReadOptions,
+};
 use neap_rows::{
     columnar::{ColumnMapping, MappingError, TagColumns, TimeColumn, TimeFormat, TimeZone},
     line_protocol::Precision,
@@ -52,6 +54,23 @@ pub(super) struct FileArgs {
     #[arg(long, value_name = "ZONE", value_parser = parse_time_zone, help_heading = HEADING)]
     time_zone: Option<TimeZone>,
 
+    /// A column of CSV with its type, such as `celsius=float64`; may be given several times. The types are `float64`,
+    /// `int64`, `uint64`, `bool` and `string`. Those of other columns are inferred.
+    #[arg(long = "column", value_name = "NAME=TYPE", value_parser = parse_column, help_heading = HEADING)]
+    columns: Vec<(String, CellType)>,
+
+    /// The character between the cells of CSV; `\t` is a tab. The default is `,`, and `;` with --decimal-comma.
+    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, help_heading = HEADING)]
+    delimiter: Option<u8>,
+
+    /// The numbers of CSV have a decimal comma, such as `21,5`.
+    #[arg(long, help_heading = HEADING)]
+    decimal_comma: bool,
+
+    /// A text of CSV that stands for an absent value, such as `NA`; may be given several times.
+    #[arg(long = "null", value_name = "TEXT", help_heading = HEADING)]
+    nulls: Vec<String>,
+
     /// The number of the first row to write, to continue an upload that has failed. Rows count from 1, without the
     /// header. It applies to a single file.
     #[arg(long, value_name = "ROW", help_heading = HEADING)]
@@ -86,6 +105,30 @@ fn parse_time_zone(text: &str) -> Result<TimeZone, String> {
         .map_err(|_| "use the name of a zone or an offset such as +01:00".to_owned())
 }
 
+/// Parses a column with its type.
+fn parse_column(text: &str) -> Result<(String, CellType), String> {
+    let expected = "NAME=TYPE is expected, with the type float64, int64, uint64, bool or string";
+    let (name, type_name) = text.rsplit_once('=').ok_or(expected)?;
+    let cell_type = match type_name {
+        "float64" => CellType::Float,
+        "int64" => CellType::Integer,
+        "uint64" => CellType::UInteger,
+        "bool" => CellType::Boolean,
+        "string" => CellType::Text,
+        _ => return Err(expected.to_owned()),
+    };
+    Ok((name.to_owned(), cell_type))
+}
+
+/// Parses a delimiter, which is one ASCII character.
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("one ASCII character is expected, and no quote or line break".to_owned()),
+    }
+}
+
 impl FileArgs {
     /// Returns whether the arguments of the command are files instead of line protocol.
     pub(super) fn arguments_are_files(&self) -> bool {
@@ -115,7 +158,7 @@ impl FileArgs {
     ///
     /// An option is given.
     pub(super) fn check_unused(&self) -> Result<(), CommandError> {
-        let given = [
+        let options = [
             ("--table", self.table.is_some()),
             ("--tag", !self.tags.is_empty()),
             ("--time-column", self.time_column.is_some()),
@@ -123,7 +166,8 @@ impl FileArgs {
             ("--time-zone", self.time_zone.is_some()),
             ("--start-at", self.start_at.is_some()),
         ];
-        match given.into_iter().find(|(_, is_given)| *is_given) {
+        let mut given = options.into_iter().chain(self.csv_options());
+        match given.find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((option, _)) => {
                 let message = format!(
@@ -132,6 +176,43 @@ impl FileArgs {
                 let error = clap::Error::raw(ErrorKind::ArgumentConflict, message);
                 Err(CommandError::Usage(error))
             }
+        }
+    }
+
+    /// Returns the options for CSV, and whether they are given.
+    fn csv_options(&self) -> [(&'static str, bool); 4] {
+        [
+            ("--column", !self.columns.is_empty()),
+            ("--delimiter", self.delimiter.is_some()),
+            ("--decimal-comma", self.decimal_comma),
+            ("--null", !self.nulls.is_empty()),
+        ]
+    }
+
+    /// Checks that no option for CSV is given for a file of another format.
+    fn check_format(&self, format: Format) -> Result<(), CommandError> {
+        let mut given = self.csv_options().into_iter();
+        match given.find(|(_, is_given)| *is_given && format != Format::Csv) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let message = format!("{option} has an effect on CSV only\n");
+                let error = clap::Error::raw(ErrorKind::ArgumentConflict, message);
+                Err(CommandError::Usage(error))
+            }
+        }
+    }
+
+    fn dialect(&self) -> CsvDialect {
+        let (delimiter, decimal_mark) = if self.decimal_comma {
+            (b';', DecimalMark::Comma)
+        } else {
+            (b',', DecimalMark::Point)
+        };
+        CsvDialect {
+            delimiter: self.delimiter.unwrap_or(delimiter),
+            decimal_mark,
+            nulls: self.nulls.clone(),
+            types: self.columns.clone(),
         }
     }
 
@@ -180,6 +261,7 @@ pub(super) fn open_rows(
     precision: Precision,
     console: &mut Console,
 ) -> Result<(FileRows, Option<u64>), CommandError> {
+    args.check_format(format)?;
     let (name, input, bytes) = if path.as_os_str() == STANDARD_INPUT {
         let input = FileInput::Stream(console.take_input());
         ("the standard input".to_owned(), input, None)
@@ -198,6 +280,7 @@ pub(super) fn open_rows(
     let options = ReadOptions {
         format: Some(format),
         mapping: args.mapping(),
+        csv: args.dialect(),
         skip_rows: args.start_at.unwrap_or(1).saturating_sub(1),
         max_decoded_bytes: None,
     };

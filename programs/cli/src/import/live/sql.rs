@@ -177,8 +177,7 @@ pub(super) async fn copy(
             tags: TagColumns::Named(table.tags.clone()),
             ..ColumnMapping::default()
         },
-        skip_rows: 0,
-        max_decoded_bytes: None,
+        ..ReadOptions::default()
     };
     let mut reader =
         FileReader::open(FileInput::Bytes(file), options).map_err(|error| failed(error.into()))?;

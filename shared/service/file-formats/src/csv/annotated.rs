@@ -12,7 +12,7 @@ use super::{
     annotations::{Annotations, ColumnRole, ConstantColumn},
     chunk::{Chunk, refuse},
 };
-use crate::cells::{CellType, TypeOrigin};
+use crate::cells::{CellType, DecimalMark, TypeOrigin};
 
 /// The name of the time in the batches of a section.
 const TIME_COLUMN: &str = "time";
@@ -346,14 +346,14 @@ impl RunBatch {
         let value_type = value_type.or_else(|| match inferred.get(name) {
             Some(value_type) => Some(*value_type),
             None => {
-                let value_type = CellType::infer(cells)?;
+                let value_type = CellType::infer(cells, DecimalMark::Point)?;
                 inferred.insert(name.to_owned(), value_type);
                 Some(value_type)
             }
         });
         let array: ArrayRef = match value_type {
             Some(value_type) => {
-                let (array, invalid) = value_type.convert(name, cells, origin);
+                let (array, invalid) = value_type.convert(name, cells, origin, DecimalMark::Point);
                 refuse(&mut self.refused, invalid);
                 array
             }

@@ -10,7 +10,10 @@
 mod annotated;
 mod annotations;
 mod chunk;
+mod dialect;
 mod plain;
+
+pub use dialect::CsvDialect;
 
 use std::{
     io::{self, Read},
@@ -44,6 +47,7 @@ pub(crate) struct CsvFile {
     reader: csv::Reader<RowLimit<CountingReader>>,
     row_bytes: Arc<AtomicUsize>,
     mapping: ColumnMapping,
+    dialect: CsvDialect,
     record: ByteRecord,
     /// Whether the record is read, but belongs to the next section.
     is_pending: bool,
@@ -79,7 +83,7 @@ impl<R: Read> Read for RowLimit<R> {
 }
 
 impl CsvFile {
-    pub(crate) fn new(input: CountingReader, mapping: ColumnMapping) -> Self {
+    pub(crate) fn new(input: CountingReader, mapping: ColumnMapping, dialect: CsvDialect) -> Self {
         let row_bytes = Arc::new(AtomicUsize::new(0));
         let limited = RowLimit {
             reader: input,
@@ -88,12 +92,14 @@ impl CsvFile {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .delimiter(dialect.delimiter)
             .buffer_capacity(1 << 16)
             .from_reader(limited);
         Self {
             reader,
             row_bytes,
             mapping,
+            dialect,
             record: ByteRecord::new(),
             is_pending: false,
             section: None,
@@ -142,9 +148,15 @@ impl CsvFile {
                     .map_err(|message| self.annotation_error(message))?;
                 return Ok(Some(Section::Annotated(section)));
             }
+            let mut declared = self.dialect.types.iter();
+            if let Some((name, _)) = declared.find(|(name, _)| !header.contains(&name.as_str())) {
+                let name = name.clone();
+                return Err(ReadError::NoColumn { name });
+            }
             return Ok(Some(Section::Plain(PlainSection::new(
                 &header,
                 self.mapping.clone(),
+                &self.dialect,
             ))));
         }
         Ok(None)
@@ -170,7 +182,7 @@ impl CsvFile {
                 break;
             }
             bytes += self.record.as_slice().len();
-            if let Err(message) = append(&self.record, &mut columns) {
+            if let Err(message) = append(&self.record, &mut columns, &self.dialect) {
                 chunk.refused.push(UnreadableRow {
                     index: chunk.rows,
                     message,
@@ -192,8 +204,12 @@ fn is_annotation(record: &ByteRecord) -> bool {
     record.get(0).is_some_and(|first| first.starts_with(b"#"))
 }
 
-/// Adds the cells of a row to the columns. Empty cells are null.
-fn append(record: &ByteRecord, columns: &mut [StringBuilder]) -> Result<(), String> {
+/// Adds the cells of a row to the columns.
+fn append(
+    record: &ByteRecord,
+    columns: &mut [StringBuilder],
+    dialect: &CsvDialect,
+) -> Result<(), String> {
     if record.len() != columns.len() {
         return Err(format!(
             "the row has {} columns, but the header has {}",
@@ -207,9 +223,8 @@ fn append(record: &ByteRecord, columns: &mut [StringBuilder]) -> Result<(), Stri
     for (cell, column) in record.iter().zip(columns) {
         let end = start + cell.len();
         match text.get(start..end) {
-            Some("") => column.append_null(),
-            Some(cell) => column.append_value(cell),
-            None => column.append_null(),
+            Some(cell) if !dialect.is_null(cell) => column.append_value(cell),
+            _ => column.append_null(),
         }
         start = end;
     }

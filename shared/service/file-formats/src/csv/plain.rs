@@ -6,28 +6,40 @@ use arrow_array::{ArrayRef, NullArray, RecordBatch};
 use arrow_schema::{ArrowError, Field, Schema};
 use neap_rows::columnar::{ColumnMapping, NumberedBatch, TablePart, TagColumns};
 
-use super::chunk::{Chunk, refuse};
-use crate::cells::{CellType, TypeOrigin};
+use super::{
+    chunk::{Chunk, refuse},
+    dialect::CsvDialect,
+};
+use crate::cells::{CellType, DecimalMark, TypeOrigin};
 
-/// The columns of the section. Their types are inferred from the first rows with a value.
+/// The columns of the section. Types that are not declared are inferred from the first rows with a value.
 pub(super) struct PlainSection {
     names: Vec<String>,
-    /// `None` until a row has a value.
-    types: Vec<Option<CellType>>,
+    /// The type of each column, `None` until a row has a value, and where it is from.
+    types: Vec<(Option<CellType>, TypeOrigin)>,
+    decimal_mark: DecimalMark,
     mapping: ColumnMapping,
 }
 
 impl PlainSection {
-    pub(super) fn new(header: &[&str], mapping: ColumnMapping) -> Self {
+    pub(super) fn new(header: &[&str], mapping: ColumnMapping, dialect: &CsvDialect) -> Self {
         let time = mapping.time.name.as_deref().unwrap_or("time");
         // Tags and times keep their text.
         let is_text = |name: &str| match &mapping.tags {
             TagColumns::Named(names) => name == time || names.iter().any(|tag| tag == name),
             TagColumns::ByType => name == time,
         };
+        let type_of = |name: &&str| match dialect.declared_type(name) {
+            Some(declared) => (Some(declared), TypeOrigin::Declared),
+            None => (
+                is_text(name).then_some(CellType::Text),
+                TypeOrigin::Inferred,
+            ),
+        };
         Self {
-            types: header.iter().map(|name| is_text(name).then_some(CellType::Text)).collect(),
+            types: header.iter().map(type_of).collect(),
             names: header.iter().map(|name| (*name).to_owned()).collect(),
+            decimal_mark: dialect.decimal_mark,
             mapping,
         }
     }
@@ -41,13 +53,14 @@ impl PlainSection {
         let mut fields = Vec::with_capacity(self.names.len());
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.names.len());
         let columns = self.names.iter().zip(&mut self.types).zip(&chunk.columns);
-        for ((name, cell_type), cells) in columns {
+        let mark = self.decimal_mark;
+        for ((name, (cell_type, origin)), cells) in columns {
             if cell_type.is_none() {
-                *cell_type = CellType::infer(cells);
+                *cell_type = CellType::infer(cells, mark);
             }
             let array = match cell_type {
                 Some(cell_type) => {
-                    let (array, invalid) = cell_type.convert(name, cells, TypeOrigin::Inferred);
+                    let (array, invalid) = cell_type.convert(name, cells, *origin, mark);
                     refuse(&mut refused, invalid);
                     array
                 }

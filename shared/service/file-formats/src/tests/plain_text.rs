@@ -1,7 +1,7 @@
 //! Plain CSV and JSON lines.
 
 use super::*;
-use crate::MAX_BATCH_ROWS;
+use crate::{CellType, CsvDialect, DecimalMark, MAX_BATCH_ROWS};
 
 #[test]
 fn csv_types_are_inferred_and_tags_keep_their_text() {
@@ -20,15 +20,37 @@ fn csv_rows_that_cannot_be_read_are_refused_alone() {
     let mut file = b"host,v\na,1\nb\nc,3,4\nd,\xff\ne,5\n".to_vec();
     file.extend_from_slice(b"f,x\n");
     let parts = read_parts(file, options(Format::Csv, "m", &["host"])).unwrap();
-    // The text makes the column a text.
-    insta::assert_snapshot!(show(&parts), @r#"
-    1: m,host=a v="1"
-    5: m,host=e v="5"
-    6: m,host=f v="x"
+    insta::assert_snapshot!(show(&parts), @r"
+    1: m,host=a v=1i
+    5: m,host=e v=5i
     2: ! the row has 1 columns, but the header has 2
     3: ! the row has 3 columns, but the header has 2
     4: ! the row is not UTF-8: invalid utf-8 sequence of 1 bytes from index 1
-    "#);
+    6: ! value `x` of column 'v' is not a valid integer
+    ");
+}
+
+#[test]
+fn csv_of_other_dialects_is_read() {
+    let file = "room;celsius;jobs;code\nattic;21,5;3;007\ncellar;NA;4;12\nhall;1.234;x;13\n";
+    let mut options = options(Format::Csv, "m", &["room"]);
+    options.csv = CsvDialect {
+        delimiter: b';',
+        decimal_mark: DecimalMark::Comma,
+        nulls: vec!["NA".to_owned()],
+        types: vec![
+            ("jobs".to_owned(), CellType::Float),
+            ("code".to_owned(), CellType::Integer),
+        ],
+    };
+    insta::assert_snapshot!(show_text(file, options.clone()), @r"
+    1: m,room=attic celsius=21.5,jobs=3,code=7i
+    2: m,room=cellar jobs=4,code=12i
+    3: ! value `1.234` of column 'celsius' is not a valid number
+    ");
+    options.csv.types.push(("humidity".to_owned(), CellType::Float));
+    let error = read_parts(file, options).unwrap_err();
+    assert_eq!(error.to_string(), "the file has no column 'humidity'");
 }
 
 #[test]
