@@ -95,15 +95,15 @@ async fn a_view_has_the_rows_of_its_query() {
 async fn a_new_view_is_an_empty_table_with_the_columns_of_its_rows() {
     let one = with_rows().await;
     let query = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(v) AS n, avg(v) AS mean, max(w) AS w, \
-                 sum(CASE WHEN v > 1 THEN 1 ELSE 0.5 END) AS share, max(v) > 1 AS high, min(host) AS first, \
+                 sum(CASE WHEN v > 1 THEN 1 ELSE 0.5 END) AS share, max(v) > 1 AS high, min(host) AS least, \
                  max(time) AS newest FROM cpu GROUP BY 1, host";
     one.create_view("hourly", query).await;
     let columns = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'hourly' \
                    ORDER BY column_name";
     let created = one.sql(columns).await;
     assert!(created.contains("newest,Int64"), "{created}");
-    let empty = one.sql("SELECT host, n FROM hourly").await;
-    assert_eq!(empty.trim_end(), "host,n");
+    let empty = "SELECT count(*) AS n FROM hourly WHERE host IS NULL OR n > 0";
+    assert_eq!(one.sql(empty).await, "n\n0\n");
     // A view of the view needs its columns, and no rows.
     let daily = "SELECT date_bin(INTERVAL '1 day', time) AS time, host, sum(n) AS n FROM hourly GROUP BY 1, host";
     one.create_view("daily", daily).await;

@@ -144,8 +144,9 @@ async fn print_table(
     if printed.map_err(CommandError::Output)?.has_columns {
         return Ok(());
     }
+    let success = shell::success(request.text, request.language);
     console
-        .print(shell::success(request.text, request.language))
+        .print(success.as_deref().unwrap_or("++\n++"))
         .map_err(CommandError::Output)
 }
 

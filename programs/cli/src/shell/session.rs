@@ -22,6 +22,7 @@ use super::{
     name_cache::{self, NameCache},
     printer::{PrintedResult, ResultPrinter, TerminalFormat},
     request::StatementRequest,
+    statement_hint::statement_hint,
     tokens::{QueryLanguage, SyntaxToken, tokens},
 };
 use crate::{
@@ -298,10 +299,10 @@ impl<'a> ShellSession<'a> {
         };
         let printed = self.print(response).await?;
         let time = self.tells_time.then(|| self.world.elapsed(&began));
-        let summary = if printed.has_columns {
-            message::summary(printed.rows, time)
-        } else {
-            message::with_time(message::success(text, language), time)
+        let success = message::success(text, language).filter(|_| !printed.has_columns);
+        let summary = match success {
+            Some(success) => message::with_time(success, time),
+            None => message::summary(printed.rows, time),
         };
         self.console.report(summary);
         Ok(())

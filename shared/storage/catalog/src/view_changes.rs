@@ -413,10 +413,8 @@ mod tests {
             ..new("a", "cpu", "t")
         };
         for (auto_create, has_table) in [(AutoCreate::All, true), (AutoCreate::Columns, false)] {
-            let mut catalog = DatabaseCatalog {
-                auto_create,
-                ..DatabaseCatalog::default()
-            };
+            let mut catalog = DatabaseCatalog::default();
+            catalog.auto_create = auto_create;
             add(&mut catalog, &view).unwrap();
             catalog.add_view_table(&view, 0, &limits).unwrap();
             let table = catalog.table("t");
