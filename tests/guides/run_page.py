@@ -12,7 +12,8 @@ Comments before a block, which a reader does not see, say how it is used:
     <!-- test: skip, REASON -->    the block is not run; the reason is printed
     <!-- test: needs PROGRAM -->   the block is run if this program is there
     <!-- test: repeat -->          the block is repeated until it succeeds, and until its output is the one shown
-    <!-- test: fails -->           the block ends with a status other than 0
+    <!-- test: terminal -->        the block is a session of the shell of `neap query`: its command, and then the prompts with
+                                   what is entered, and what is printed
     <!-- test: output -->          the block shows what the commands before it print. Times and ids may differ, and `…`
                                    stands for any text
     <!-- test: serve OPTIONS -->   the server is started with these options
@@ -26,8 +27,10 @@ Commands in comments have two more variables: REPOSITORY, the folder of the proj
 Usage: run_page.py PAGE, in an empty folder. The variable NEAP names the program.
 """
 
+import contextlib
 import os
 import pathlib
+import pty
 import re
 import shlex
 import shutil
@@ -36,6 +39,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -226,6 +230,28 @@ class Page:
             self.token = found[0]
         return process.returncode
 
+    def type(self, command, text):
+        """Runs a command on a terminal of its own, and enters a text."""
+        terminal, client_side = pty.openpty()
+        script = f". '{self.exports}'; export TERM=dumb; exec {self.fill(command)}"
+        process = subprocess.Popen(
+            ["bash", "-c", script], env={}, stdin=client_side, stdout=client_side, stderr=client_side,
+        )  # fmt: skip
+        os.close(client_side)
+        end = threading.Timer(LIMIT, process.kill)
+        end.start()
+        os.write(terminal, text.encode())
+        printed = b""
+        # The end of the process is an error of the terminal.
+        with contextlib.suppress(OSError):
+            while part := os.read(terminal, 1 << 16):
+                printed += part
+        end.cancel()
+        os.close(terminal)
+        process.wait(LIMIT)
+        # What is entered is ahead of the prompts.
+        self.output = re.sub(r"^(\w+> )+", "", printed.decode(errors="replace").replace("\r", ""), flags=re.M)
+
     def step(self, code):
         """Runs a block of commands until one fails. Returns its exit status."""
         self.output = ""
@@ -262,7 +288,7 @@ def follow(page, listing):
                 page.start_for(value)
                 if page.step(value) != 0:
                     raise Failure(f"line {line}: {value}\n{page.output}")
-            elif name in {"skip", "needs", "repeat", "fails", "output"}:
+            elif name in {"skip", "needs", "repeat", "terminal", "output"}:
                 marks[name] = value
             else:
                 raise Failure(f"line {line}: {name} is no kind of comment")
@@ -276,10 +302,30 @@ def follow(page, listing):
             path = WORK / named[1]
             path.parent.mkdir(exist_ok=True)
             path.write_text(code + "\n")
+        elif "terminal" in expected:
+            run_session(page, line, code)
         elif "output" in expected and not shows(page.fill(code), page.output):
             raise Failure(f"line {line}: the page shows\n{code}\n--- printed:\n{page.output}")
         elif is_command(kind, code):
             run_block(page, line, code, expected, shown_after(listing, index))
+
+
+def run_session(page, line, code):
+    """Enters what follows the prompts of a session, and compares what is printed after each of them."""
+    command, *lines = code.splitlines()
+    entered, printed, is_open = [], [[]], False
+    for text in lines:
+        prompt = re.match(r"\w+> ", text)
+        if prompt or is_open:
+            entered.append(text[prompt.end() :] if prompt else text)
+            is_open = not entered[-1].endswith(";") and not entered[-1].startswith("\\")
+            printed.append([])
+        else:
+            printed[-1].append(text)
+    page.type(command.removeprefix("$ "), "\n".join(entered) + "\n\\q\n")
+    for part in printed:
+        if not shows("\n".join(part), page.output):
+            raise Failure(f"line {line}: the page shows\n{part}\n--- printed:\n{page.output}")
 
 
 def shown_after(listing, index):
@@ -306,7 +352,7 @@ def run_block(page, line, code, expected, shown):
             raise Failure(f"line {line}: does not succeed\n{page.output}")
         time.sleep(0.2)
     print(page.output, flush=True)
-    if succeeds == ("fails" in expected):
+    if not succeeds:
         raise Failure(f"line {line}: the commands end with status {status}\n{page.output}")
     if not shows(page.fill(shown), page.output):
         raise Failure(f"line {line}: the page shows\n{shown}\n--- printed:\n{page.output}")
