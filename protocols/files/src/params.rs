@@ -1,7 +1,7 @@
 //! The query string of `/api/v3/write_file`.
 
 use axum::http::{HeaderMap, Uri, header::CONTENT_TYPE};
-use neap_file_formats::Format;
+use neap_file_formats::{CsvDialect, Format};
 use neap_http::{ApiError, Kind, parse_query};
 use neap_rows::{
     columnar::{ColumnMapping, TagColumns, TimeColumn},
@@ -16,6 +16,7 @@ pub(crate) struct UploadParams {
     /// `None`: that of the first bytes.
     pub(crate) format: Option<Format>,
     pub(crate) mapping: ColumnMapping,
+    pub(crate) csv: CsvDialect,
     pub(crate) options: WriteOptions,
 }
 
@@ -31,6 +32,8 @@ impl UploadParams {
         let mut tags = None;
         let mut table = String::new();
         let mut time = TimeColumn::default();
+        let (mut delimiter, mut has_decimal_comma) = (None, false);
+        let (mut nulls, mut types) = (Vec::new(), Vec::new());
         let mut options = WriteOptions::default();
         for (name, value) in pairs {
             let malformed = || malformed(&name, &value);
@@ -45,6 +48,16 @@ impl UploadParams {
                             invalid(error.to_string())
                         })?;
                 }
+                "column" => {
+                    let column = CsvDialect::parse_column(&value);
+                    types.push(column.map_err(|error| invalid(error.to_string()))?);
+                }
+                "delimiter" => {
+                    let parsed = CsvDialect::parse_delimiter(&value);
+                    delimiter = Some(parsed.map_err(|error| invalid(error.to_string()))?);
+                }
+                "decimal_comma" => has_decimal_comma = value.parse().map_err(|_| malformed())?,
+                "null" => nulls.push(value),
                 "time_zone" => time.zone = Some(value.parse().map_err(|_| malformed())?),
                 "format" => format = Some(value.parse().map_err(|()| malformed())?),
                 "precision" => {
@@ -65,6 +78,11 @@ impl UploadParams {
                 table,
                 tags: tags.map_or(TagColumns::ByType, TagColumns::Named),
                 time,
+            },
+            csv: CsvDialect {
+                nulls,
+                types,
+                ..CsvDialect::new(delimiter, has_decimal_comma)
             },
             options,
         })
@@ -100,6 +118,7 @@ fn malformed(name: &str, value: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use neap_file_formats::{CellType, DecimalMark};
 
     use super::*;
 
@@ -149,6 +168,25 @@ mod tests {
     }
 
     #[test]
+    fn csv_has_a_dialect() {
+        let query =
+            "?db=d&decimal_comma=true&null=NA&null=-&column=celsius%3Dfloat64&column=a%3Db%3Dint64";
+        let csv = parse(query, None).unwrap().csv;
+        assert_eq!(
+            (csv.delimiter, csv.decimal_mark),
+            (b';', DecimalMark::Comma)
+        );
+        assert_eq!(csv.nulls, ["NA", "-"]);
+        let types = [("celsius", CellType::Float), ("a=b", CellType::Integer)];
+        assert_eq!(csv.types, types.map(|(name, of)| (name.to_owned(), of)));
+        let csv = parse("?db=d&delimiter=%5Ct", None).unwrap().csv;
+        assert_eq!(
+            (csv.delimiter, csv.decimal_mark),
+            (b'\t', DecimalMark::Point)
+        );
+    }
+
+    #[test]
     fn the_content_type_is_the_format_if_no_parameter_is() {
         let format = |query, content_type| parse(query, content_type).unwrap().format;
         assert_eq!(
@@ -179,6 +217,18 @@ mod tests {
             (
                 "?db=d&accept_partial=1",
                 "invalid value '1' of query parameter 'accept_partial'",
+            ),
+            (
+                "?db=d&delimiter=ab",
+                "the delimiter is one ASCII character, and no quote or line break",
+            ),
+            (
+                "?db=d&column=celsius",
+                "a column and its type are expected, such as `celsius=float64`",
+            ),
+            (
+                "?db=d&column=celsius%3Dreal",
+                "the type of a column is float64, int64, uint64, bool or string",
             ),
             (
                 "?db=d&time_format=iso",

@@ -45,6 +45,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
         database,
         format,
         mapping,
+        csv,
         mut options,
     } = UploadParams::parse(&head.uri, &head.headers)?;
     // The name and the permission are checked before the body is read.
@@ -60,6 +61,7 @@ async fn accept(service: &WriteService, request: Request) -> Result<AcceptedWrit
     let read_options = ReadOptions {
         format,
         mapping,
+        csv,
         max_decoded_bytes: Some(max_decoded_bytes(service.settings()) as u64),
         ..ReadOptions::default()
     };

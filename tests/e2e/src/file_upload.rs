@@ -113,36 +113,43 @@ fn refused_rows_are_reported_by_their_number() {
             "error": "partial write of line protocol occurred",
             "data": [
                 {
-                    "original_line": "time=2, t=b, f=2, n=2",
-                    "line_number": 1,
-                    "error_message": "invalid column type for column 'n', expected iox::column_type::field::integer, got iox::column_type::field::string",
-                },
-                {
                     "original_line": "",
                     "line_number": 2,
                     "error_message": "the row has 3 columns, but the header has 4",
                 },
                 {
-                    "original_line": "time=4, t=b, f=4, n=x",
+                    "original_line": "time=4, t=b, f=4",
                     "line_number": 3,
-                    "error_message": "invalid column type for column 'n', expected iox::column_type::field::integer, got iox::column_type::field::string",
-                },
-                {
-                    "original_line": "time=5, t=b, f=5, n=5",
-                    "line_number": 4,
-                    "error_message": "invalid column type for column 'n', expected iox::column_type::field::integer, got iox::column_type::field::string",
+                    "error_message": "value `x` of column 'n' is not a valid integer",
                 },
             ],
         })
     );
 
+    // The type that is given is not inferred.
+    let text = b"time,t,note\n2,b,12\n5,b,x\n";
+    let typed = format!("{query}&column=note%3Dstring");
+    assert_eq!(upload(&server, &typed, None, text).status, 204);
+    assert_eq!(
+        server.query(
+            "d",
+            "SELECT note FROM m WHERE note IS NOT NULL ORDER BY time"
+        ),
+        [json!({ "note": "12" }), json!({ "note": "x" })]
+    );
+
     // Integers are converted to the floats of the table. Without partial writes, nothing is stored.
-    let file = b"time,t,f\n2,b,2\n3,b\n";
+    let file = b"time,t,f\n6,b,2\n7,b\n";
     let all = format!("{query}&accept_partial=false");
     let reply = upload(&server, &all, None, file);
     assert_eq!(reply.status, 400);
     assert_eq!(json_of(&reply)["data"]["line_number"], json!(2));
-    let count = || server.query("d", "SELECT f FROM m ORDER BY time");
+    let count = || {
+        server.query(
+            "d",
+            "SELECT f FROM m WHERE t = 'a' OR n IS NULL ORDER BY time",
+        )
+    };
     assert_eq!(count(), [json!({ "f": 1.0 })]);
     let reply = upload(&server, query, None, file);
     assert_eq!(reply.status, 400);

@@ -1,6 +1,6 @@
 //! Converts texts to typed columns.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array};
 
@@ -18,6 +18,26 @@ pub enum CellType {
     /// `true` and `false`.
     Boolean,
 }
+
+impl FromStr for CellType {
+    type Err = UnknownCellType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCellType> {
+        Ok(match text {
+            "float64" => Self::Float,
+            "int64" => Self::Integer,
+            "uint64" => Self::UInteger,
+            "bool" => Self::Boolean,
+            "string" => Self::Text,
+            _ => return Err(UnknownCellType),
+        })
+    }
+}
+
+/// A text is not the name of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the type of a column is float64, int64, uint64, bool or string")]
+pub struct UnknownCellType;
 
 /// The character before the fraction of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

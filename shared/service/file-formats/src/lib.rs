@@ -37,8 +37,8 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use self::csv::CsvDialect;
-pub use cells::{CellType, DecimalMark};
+pub use self::csv::{CsvDialect, CsvOptionError};
+pub use cells::{CellType, DecimalMark, UnknownCellType};
 pub use error::ReadError;
 pub use format::{Compression, Format};
 pub use input::FileInput;

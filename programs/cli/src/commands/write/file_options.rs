@@ -3,9 +3,7 @@
 use std::{fs::File, path::Path};
 
 use clap::{Args, ValueEnum, error::ErrorKind};
-use neap_file_formats::{
-    CellType, CsvDialect, DecimalMark, FileInput, FileReader, Format, ReadOptions,
-};
+use neap_file_formats::{CellType, CsvDialect, FileInput, FileReader, Format, ReadOptions};
 use neap_rows::{
     columnar::{ColumnMapping, MappingError, TagColumns, TimeColumn, TimeFormat, TimeZone},
     line_protocol::Precision,
@@ -56,11 +54,11 @@ pub(super) struct FileArgs {
 
     /// A column of CSV with its type, such as `celsius=float64`; may be given several times. The types are `float64`,
     /// `int64`, `uint64`, `bool` and `string`. Those of other columns are inferred.
-    #[arg(long = "column", value_name = "NAME=TYPE", value_parser = parse_column, help_heading = HEADING)]
+    #[arg(long = "column", value_name = "NAME=TYPE", value_parser = CsvDialect::parse_column, help_heading = HEADING)]
     columns: Vec<(String, CellType)>,
 
     /// The character between the cells of CSV; `\t` is a tab. The default is `,`, and `;` with --decimal-comma.
-    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, help_heading = HEADING)]
+    #[arg(long, value_name = "CHARACTER", value_parser = CsvDialect::parse_delimiter, help_heading = HEADING)]
     delimiter: Option<u8>,
 
     /// The numbers of CSV have a decimal comma, such as `21,5`.
@@ -103,30 +101,6 @@ fn parse_time_format(text: &str) -> Result<TimeFormat, MappingError> {
 fn parse_time_zone(text: &str) -> Result<TimeZone, String> {
     text.parse()
         .map_err(|_| "use the name of a zone or an offset such as +01:00".to_owned())
-}
-
-/// Parses a column with its type.
-fn parse_column(text: &str) -> Result<(String, CellType), String> {
-    let expected = "NAME=TYPE is expected, with the type float64, int64, uint64, bool or string";
-    let (name, type_name) = text.rsplit_once('=').ok_or(expected)?;
-    let cell_type = match type_name {
-        "float64" => CellType::Float,
-        "int64" => CellType::Integer,
-        "uint64" => CellType::UInteger,
-        "bool" => CellType::Boolean,
-        "string" => CellType::Text,
-        _ => return Err(expected.to_owned()),
-    };
-    Ok((name.to_owned(), cell_type))
-}
-
-/// Parses a delimiter, which is one ASCII character.
-fn parse_delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
-        _ => Err("one ASCII character is expected, and no quote or line break".to_owned()),
-    }
 }
 
 impl FileArgs {
@@ -203,16 +177,10 @@ impl FileArgs {
     }
 
     fn dialect(&self) -> CsvDialect {
-        let (delimiter, decimal_mark) = if self.decimal_comma {
-            (b';', DecimalMark::Comma)
-        } else {
-            (b',', DecimalMark::Point)
-        };
         CsvDialect {
-            delimiter: self.delimiter.unwrap_or(delimiter),
-            decimal_mark,
             nulls: self.nulls.clone(),
             types: self.columns.clone(),
+            ..CsvDialect::new(self.delimiter, self.decimal_comma)
         }
     }
 

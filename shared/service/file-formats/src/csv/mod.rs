@@ -13,7 +13,7 @@ mod chunk;
 mod dialect;
 mod plain;
 
-pub use dialect::CsvDialect;
+pub use dialect::{CsvDialect, CsvOptionError};
 
 use std::{
     io::{self, Read},
