@@ -1,0 +1,33 @@
+//! Errors of parsing and evaluation.
+
+use datafusion::error::DataFusionError;
+
+/// An error of a PromQL query. Its text is the `error` of the answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PromqlError {
+    /// The expression or a parameter is wrong: `bad_data`. The text of a syntax error is that of Prometheus,
+    /// `1:5: parse error: …`, where the parser knows the position.
+    #[error("{0}")]
+    BadData(String),
+    /// The evaluation failed because of the values or because it exceeded a limit: `execution`.
+    #[error("{0}")]
+    Execution(String),
+    /// The evaluation took too long: `timeout`. The caller that gives up the evaluation creates it.
+    #[error("query timed out in expression evaluation")]
+    Timeout,
+    /// Reading the samples failed, or the memory pool is exhausted.
+    #[error(transparent)]
+    Storage(#[from] DataFusionError),
+}
+
+impl PromqlError {
+    /// Returns the `errorType` of the answer.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BadData(_) => "bad_data",
+            Self::Execution(_) | Self::Storage(_) => "execution",
+            Self::Timeout => "timeout",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The results of queries.
+
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::MemoryReservation;
+
+use crate::{histogram::FloatHistogram, labels::Labels};
+
+/// The bits of the value that Prometheus writes when a series ends.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// The value of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// A series at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// The labels.
+    pub labels: Labels,
+    /// The time, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The value.
+    pub value: SampleValue,
+}
+
+/// A series at several times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSeries {
+    /// The labels.
+    pub labels: Labels,
+    /// The times in milliseconds since 1970, ascending, and the values.
+    pub samples: Vec<(i64, SampleValue)>,
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// A number without labels.
+    Scalar {
+        /// The time, in milliseconds since 1970.
+        at_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// A text.
+    Text {
+        /// The time, in milliseconds since 1970.
+        at_ms: i64,
+        /// The text.
+        value: String,
+    },
+    /// Series at the time of an instant query, in the order of the answer.
+    Vector(Vec<VectorSample>),
+    /// Series at the steps of a range query, sorted by labels; or the samples that a range selector selects.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// The result of a query, with the memory that it takes.
+#[derive(Debug)]
+pub struct QueryResult {
+    /// The value.
+    pub value: QueryValue,
+    /// Doubts about the query or the samples, each one starting with `PromQL warning: `.
+    pub warnings: Vec<String>,
+    /// Hints, each one starting with `PromQL info: `.
+    pub infos: Vec<String>,
+    /// The memory of the value.
+    pub reservation: MemoryReservation,
+}
