@@ -1,14 +1,5 @@
 //! Native histograms with float counts.
 
-/// Consecutive buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The number of empty buckets since the previous span; of the first span, the index of its first bucket.
-    pub offset: i32,
-    /// The number of buckets.
-    pub length: u32,
-}
-
 /// The knowledge of the client about a reset of the counters before a histogram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CounterResetHint {
@@ -38,14 +29,10 @@ pub struct FloatHistogram {
     pub count: f64,
     /// The sum of observations.
     pub sum: f64,
-    /// The spans of the buckets of positive observations.
-    pub positive_spans: Vec<Span>,
-    /// The spans of the buckets of negative observations.
-    pub negative_spans: Vec<Span>,
-    /// The counts of the buckets of positive observations.
-    pub positive_buckets: Vec<f64>,
-    /// The counts of the buckets of negative observations.
-    pub negative_buckets: Vec<f64>,
+    /// The indexes and counts of buckets of positive observations, ascending; see [`bucket_counts`].
+    pub positive: Vec<(i32, f64)>,
+    /// The indexes and counts of buckets of negative observations, ascending by their absolute value.
+    pub negative: Vec<(i32, f64)>,
     /// The upper bounds of custom buckets, ascending, without the infinite one.
     pub custom_values: Vec<f64>,
 }
@@ -71,4 +58,24 @@ impl FloatHistogram {
     pub fn buckets(&self) -> Vec<HistogramBucket> {
         Vec::new()
     }
+}
+
+/// Returns the indexes and counts of the buckets of spans. A span has an offset, which is the number of empty buckets since the
+/// previous span or the index of the first bucket, and a number of buckets. `None` if there are not as many counts as buckets.
+#[must_use]
+pub fn bucket_counts(
+    spans: impl IntoIterator<Item = (i32, u32)>,
+    counts: &[f64],
+) -> Option<Vec<(i32, f64)>> {
+    let mut buckets = Vec::with_capacity(counts.len());
+    let mut remaining = counts.iter();
+    let mut next_index = 0_i32;
+    for (offset, length) in spans {
+        next_index = next_index.checked_add(offset)?;
+        for _ in 0..length {
+            buckets.push((next_index, *remaining.next()?));
+            next_index = next_index.checked_add(1)?;
+        }
+    }
+    remaining.next().is_none().then_some(buckets)
 }

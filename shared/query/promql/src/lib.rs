@@ -25,7 +25,7 @@ pub use promql_parser::{
 
 pub use crate::{
     error::PromqlError,
-    histogram::{CounterResetHint, FloatHistogram, HistogramBucket, Span},
+    histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
     query::{Evaluation, EvaluationLimits, EvaluationRange, evaluate, parse},
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable},
