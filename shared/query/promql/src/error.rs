@@ -1,5 +1,6 @@
 //! Errors of parsing and evaluation.
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// An error of a PromQL query. Its text is the `error` of the answer.
@@ -29,5 +30,11 @@ impl PromqlError {
             Self::Execution(_) | Self::Storage(_) => "execution",
             Self::Timeout => "timeout",
         }
+    }
+}
+
+impl From<ArrowError> for PromqlError {
+    fn from(error: ArrowError) -> Self {
+        Self::Storage(error.into())
     }
 }

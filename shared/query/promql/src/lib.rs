@@ -10,13 +10,47 @@
 //! The semantics are those of Prometheus 3: ranges and the look-back exclude their start. A selector, a function over a
 //! range and a function of each series handle one series at a time, so their memory does not grow with the number of
 //! series. An aggregation keeps one accumulator for each group and step. What is kept is reserved in the memory pool.
+//!
+//! Of the experimental language, `mad_over_time`, `ts_of_…_over_time`, `first_over_time`, `double_exponential_smoothing`,
+//! `sort_by_label` and `limitk` are evaluated. `limit_ratio`, `info`, `histogram_quantiles`, `integral`, `min_of`, `max_of`,
+//! `start_timestamp`, the functions `start`, `end`, `step` and `range`, `fill` and arithmetic of durations are refused.
+//! Errors, warnings and hints have the words of Prometheus, without positions, because the parser has none.
 
+mod aggregate;
+mod annotations;
+mod budget;
+mod chosen_series;
+mod classic_histogram;
+mod count_values;
 mod error;
+mod evaluator;
+mod expr_properties;
 mod histogram;
+mod histogram_estimates;
+mod kahan;
+mod label_functions;
 mod labels;
+mod number;
+mod number_functions;
+mod operators;
+mod quantile;
 mod query;
+mod range_function;
+mod range_series;
+mod sample_stream;
+mod selection;
+mod series;
 mod source;
+mod step_set;
+mod steps;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod unique_series;
 mod value;
+mod vector_matching;
+mod vector_summaries;
+mod window;
 
 pub use promql_parser::{
     label::{MatchOp, Matcher},
@@ -24,10 +58,12 @@ pub use promql_parser::{
 };
 
 pub use crate::{
+    budget::EvaluationLimits,
     error::PromqlError,
     histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
-    query::{Evaluation, EvaluationLimits, EvaluationRange, evaluate, parse},
+    query::{Evaluation, EvaluationRange, evaluate},
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable},
+    syntax::parse,
     value::{MatrixSeries, QueryResult, QueryValue, STALE_NAN_BITS, SampleValue, VectorSample},
 };

@@ -1,11 +1,22 @@
-//! Parses and evaluates queries.
+//! Evaluates queries.
 
 use std::sync::Arc;
 
 use datafusion::execution::memory_pool::MemoryPool;
-use promql_parser::parser::Expr;
+use promql_parser::parser::{Expr, value::ValueType};
 
-use crate::{error::PromqlError, source::MetricSource, value::QueryResult};
+use crate::{
+    annotations::Annotations,
+    budget::{Budget, EvaluationLimits},
+    error::PromqlError,
+    evaluator::{Evaluator, Value},
+    labels::Labels,
+    sample_stream::ChunkStream,
+    series::{BoxStream, one},
+    source::MetricSource,
+    steps::Steps,
+    value::{MatrixSeries, QueryResult, QueryValue, SampleValue, VectorSample},
+};
 
 /// The times at which an expression is evaluated, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,27 +37,6 @@ pub enum EvaluationRange {
     },
 }
 
-/// The limits of an evaluation. To exceed one is an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EvaluationLimits {
-    /// Maximum number of samples kept at the same time, including the result.
-    pub samples: usize,
-    /// Maximum number of steps, which is the maximum number of points of a series.
-    pub steps: usize,
-    /// Maximum number of series kept at the same time, including the result.
-    pub series: usize,
-}
-
-impl Default for EvaluationLimits {
-    fn default() -> Self {
-        Self {
-            samples: 50_000_000,
-            steps: 11_000,
-            series: 1_000_000,
-        }
-    }
-}
-
 /// The parameters of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evaluation {
@@ -60,12 +50,176 @@ pub struct Evaluation {
     pub limits: EvaluationLimits,
 }
 
-/// Parses an expression. [`Expr::value_type`] is its type: the API accepts scalars and instant vectors for a range query.
-///
-/// # Errors
-/// [`PromqlError::BadData`] if the text is no expression.
-pub fn parse(_text: &str) -> Result<Expr, PromqlError> {
-    Err(PromqlError::BadData(String::new()))
+fn bad_data(text: impl Into<String>) -> PromqlError {
+    PromqlError::BadData(text.into())
+}
+
+/// Returns a number with its thousands.
+fn with_thousands(number: usize) -> String {
+    if number < 1_000 {
+        return number.to_string();
+    }
+    format!("{},{:03}", with_thousands(number / 1_000), number % 1_000)
+}
+
+impl Evaluation {
+    /// Returns the steps, and the last time of the query.
+    fn steps(&self) -> Result<(Steps, i64), PromqlError> {
+        let (start_ms, end_ms, step_ms) = match self.range {
+            EvaluationRange::Instant { at_ms } => return Ok((Steps::one(at_ms), at_ms)),
+            EvaluationRange::Range {
+                start_ms,
+                end_ms,
+                step_ms,
+            } => (start_ms, end_ms, step_ms),
+        };
+        if end_ms < start_ms {
+            return Err(bad_data("end timestamp must not be before start time"));
+        }
+        if step_ms <= 0 {
+            return Err(bad_data(
+                "zero or negative query resolution step widths are not accepted. Try a positive \
+                 integer",
+            ));
+        }
+        let steps = Steps::between(start_ms, end_ms, step_ms);
+        if steps.count > self.limits.steps {
+            let limit = with_thousands(self.limits.steps);
+            return Err(bad_data(format!(
+                "exceeded maximum resolution of {limit} points per timeseries. Try decreasing the \
+                 query resolution (?step=XX)"
+            )));
+        }
+        Ok((steps, end_ms))
+    }
+
+    fn is_instant(&self) -> bool {
+        matches!(self.range, EvaluationRange::Instant { .. })
+    }
+}
+
+/// Collects the samples of series.
+async fn matrix(
+    mut series: BoxStream<'_>,
+    steps: Steps,
+    budget: &mut Budget,
+) -> Result<QueryValue, PromqlError> {
+    let mut matrix = Vec::new();
+    while let Some(series) = series.next().await? {
+        let present = steps.times().zip(series.values);
+        let samples: Vec<_> = present.filter_map(|(time, value)| Some((time, value?))).collect();
+        matrix.push(kept_series(series.labels, samples, budget)?);
+    }
+    Ok(sorted(matrix))
+}
+
+/// Returns a series whose memory is reserved.
+fn kept_series(
+    labels: Labels,
+    samples: Vec<(i64, SampleValue)>,
+    budget: &mut Budget,
+) -> Result<MatrixSeries, PromqlError> {
+    let histograms = samples.iter().map(|(_, value)| match value {
+        SampleValue::Histogram(histogram) => histogram.memory_size(),
+        SampleValue::Float(_) => 0,
+    });
+    let bytes = samples.capacity() * size_of::<(i64, SampleValue)>()
+        + labels.memory_size()
+        + histograms.sum::<usize>();
+    budget.keep_series_of(samples.len(), bytes)?;
+    Ok(MatrixSeries { labels, samples })
+}
+
+fn sorted(mut matrix: Vec<MatrixSeries>) -> QueryValue {
+    matrix.sort_by(|one, other| one.labels.cmp(&other.labels));
+    QueryValue::Matrix(matrix)
+}
+
+/// Collects the samples of a range selector.
+async fn raw_matrix(
+    mut chunks: Box<dyn ChunkStream + '_>,
+    budget: &mut Budget,
+) -> Result<QueryValue, PromqlError> {
+    let mut matrix: Vec<MatrixSeries> = Vec::new();
+    while let Some(chunk) = chunks.next().await? {
+        if let Some(labels) = chunk.labels {
+            matrix.push(kept_series(labels, Vec::new(), budget)?);
+        }
+        let Some(series) = matrix.last_mut() else {
+            continue;
+        };
+        let samples = chunk.samples.into_iter().filter(|(_, value)| !value.is_stale());
+        let before = series.samples.len();
+        for (time, value) in samples {
+            match series.samples.last_mut() {
+                Some(last) if last.0 == time => last.1 = value,
+                _ => series.samples.push((time, value)),
+            }
+        }
+        let added = series.samples.len() - before;
+        budget.keep_samples(added, added * 2 * size_of::<(i64, SampleValue)>())?;
+    }
+    matrix.retain(|series| !series.samples.is_empty());
+    Ok(sorted(matrix))
+}
+
+/// Collects the series at one time.
+async fn vector(
+    mut series: BoxStream<'_>,
+    at_ms: i64,
+    budget: &mut Budget,
+) -> Result<QueryValue, PromqlError> {
+    let mut vector = Vec::new();
+    while let Some(series) = series.next().await? {
+        budget.keep(&series)?;
+        if let Some(value) = series.values.into_iter().next().flatten() {
+            vector.push(VectorSample {
+                labels: series.labels,
+                at_ms,
+                value,
+            });
+        }
+    }
+    Ok(QueryValue::Vector(vector))
+}
+
+/// Returns the value of an instant query.
+async fn instant_value(
+    evaluator: &Evaluator<'_>,
+    expr: &Expr,
+    at_ms: i64,
+    budget: &mut Budget,
+) -> Result<QueryValue, PromqlError> {
+    let steps = Steps::one(at_ms);
+    if let Some(range) = evaluator.range_samples(expr, steps).await? {
+        return raw_matrix(range.samples, budget).await;
+    }
+    match evaluator.evaluate(expr, steps).await? {
+        Value::Scalar(values) => Ok(QueryValue::Scalar {
+            at_ms,
+            value: values.first().copied().unwrap_or(f64::NAN),
+        }),
+        Value::Text(value) => Ok(QueryValue::Text { at_ms, value }),
+        Value::Vector(series) => vector(series, at_ms, budget).await,
+    }
+}
+
+/// Returns the value of a range query.
+async fn range_value(
+    evaluator: &Evaluator<'_>,
+    expr: &Expr,
+    steps: Steps,
+    budget: &mut Budget,
+) -> Result<QueryValue, PromqlError> {
+    let series = match evaluator.evaluate(expr, steps).await? {
+        Value::Vector(series) => series,
+        Value::Scalar(values) => {
+            let samples = values.into_iter().map(|value| Some(SampleValue::Float(value)));
+            one(Labels::default(), samples.collect())
+        }
+        Value::Text(_) => return Err(bad_data("the expression is a string")),
+    };
+    matrix(series, steps, budget).await
 }
 
 /// Evaluates an expression. Dropping the future cancels the evaluation, which yields to other tasks. The caller limits the
@@ -75,10 +229,83 @@ pub fn parse(_text: &str) -> Result<Expr, PromqlError> {
 /// [`PromqlError::BadData`] if the expression is of a type that a range query does not have, [`PromqlError::Execution`] if
 /// the values or limits do not permit it, [`PromqlError::Storage`] if samples cannot be read or kept.
 pub async fn evaluate(
-    _expr: &Expr,
-    _evaluation: &Evaluation,
-    _source: &dyn MetricSource,
-    _memory: &Arc<dyn MemoryPool>,
+    expr: &Expr,
+    evaluation: &Evaluation,
+    source: &dyn MetricSource,
+    memory: &Arc<dyn MemoryPool>,
 ) -> Result<QueryResult, PromqlError> {
-    Err(PromqlError::Timeout)
+    let (steps, end_ms) = evaluation.steps()?;
+    let kind = match expr.value_type() {
+        ValueType::Matrix => Some("range vector"),
+        ValueType::String => Some("string"),
+        ValueType::Scalar | ValueType::Vector => None,
+    };
+    if let Some(kind) = kind.filter(|_| !evaluation.is_instant()) {
+        return Err(bad_data(format!(
+            "invalid expression type {kind:?} for range query, must be Scalar or instant Vector"
+        )));
+    }
+    let evaluator = Evaluator {
+        source,
+        bounds: (steps.start_ms, end_ms),
+        lookback_ms: evaluation.lookback_ms,
+        subquery_step_ms: evaluation.subquery_step_ms,
+        budget: Budget::new(evaluation.limits, memory),
+        annotations: Annotations::default(),
+    };
+    let mut budget = evaluator.budget.new_empty();
+    let value = if evaluation.is_instant() {
+        instant_value(&evaluator, expr, steps.start_ms, &mut budget).await?
+    } else {
+        range_value(&evaluator, expr, steps, &mut budget).await?
+    };
+    let (warnings, infos) = evaluator.annotations.into_texts();
+    Ok(QueryResult {
+        value,
+        warnings,
+        infos,
+        reservation: budget.into_reservation(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(range: EvaluationRange) -> Evaluation {
+        Evaluation {
+            range,
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            limits: EvaluationLimits::default(),
+        }
+    }
+
+    fn steps(start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize, String> {
+        let range = EvaluationRange::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        let steps = evaluation(range).steps();
+        steps.map(|(steps, _)| steps.count).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn steps_are_limited() {
+        assert_eq!(steps(0, 10_999_000, 1_000), Ok(11_000));
+        let error = steps(0, 11_000_000, 1_000).unwrap_err();
+        assert!(
+            error.starts_with("exceeded maximum resolution of 11,000 points"),
+            "{error}"
+        );
+        assert!(steps(1, 0, 1).unwrap_err().starts_with("end timestamp"));
+        assert!(steps(0, 1, 0).unwrap_err().starts_with("zero or negative"));
+    }
+
+    #[test]
+    fn numbers_have_thousands() {
+        assert_eq!(with_thousands(999), "999");
+        assert_eq!(with_thousands(1_234_005), "1,234,005");
+    }
 }

@@ -1,7 +1,5 @@
 //! The interface to the tables that contain the samples.
 
-use std::fmt::Debug;
-
 use async_trait::async_trait;
 use datafusion::{execution::SendableRecordBatchStream, logical_expr::LogicalPlan};
 use promql_parser::label::Matcher;
@@ -10,7 +8,7 @@ use crate::{error::PromqlError, histogram::FloatHistogram};
 
 /// The samples of metrics.
 #[async_trait]
-pub trait MetricSource: Debug + Send + Sync {
+pub trait MetricSource: Send + Sync {
     /// Returns the tables with series that satisfy all matchers. The name of the metric is a matcher of the label
     /// `__name__`.
     ///

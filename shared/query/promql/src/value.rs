@@ -1,10 +1,13 @@
-//! The results of queries.
+//! The values of samples and of queries.
 
 use std::sync::Arc;
 
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use crate::{histogram::FloatHistogram, labels::Labels};
+use crate::{
+    histogram::{CounterResetHint, FloatHistogram},
+    labels::Labels,
+};
 
 /// The bits of the value that Prometheus writes when a series ends.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -16,6 +19,51 @@ pub enum SampleValue {
     Float(f64),
     /// A native histogram.
     Histogram(Arc<FloatHistogram>),
+}
+
+impl SampleValue {
+    /// Returns the number; `None` if the value is a histogram.
+    #[must_use]
+    pub fn float(&self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(*value),
+            Self::Histogram(_) => None,
+        }
+    }
+
+    /// Removes the hint of a histogram about the sample before it. A subquery may return a sample twice, or leave one out.
+    pub(crate) fn without_reset_hint(self) -> Self {
+        match self {
+            Self::Histogram(histogram)
+                if matches!(
+                    histogram.reset_hint,
+                    CounterResetHint::Reset | CounterResetHint::NotReset
+                ) =>
+            {
+                FloatHistogram {
+                    reset_hint: CounterResetHint::Unknown,
+                    ..FloatHistogram::clone(&histogram)
+                }
+                .into()
+            }
+            other => other,
+        }
+    }
+
+    /// Returns whether the sample marks the end of a series.
+    pub(crate) fn is_stale(&self) -> bool {
+        let value = match self {
+            Self::Float(value) => value,
+            Self::Histogram(histogram) => &histogram.sum,
+        };
+        value.to_bits() == STALE_NAN_BITS
+    }
+}
+
+impl From<FloatHistogram> for SampleValue {
+    fn from(histogram: FloatHistogram) -> Self {
+        Self::Histogram(Arc::new(histogram))
+    }
 }
 
 /// A series at one time.

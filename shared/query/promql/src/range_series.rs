@@ -1,0 +1,243 @@
+//! Functions over ranges, series by series.
+
+use async_trait::async_trait;
+use tokio::task::yield_now;
+
+use crate::{
+    annotations::Annotations,
+    budget::Budget,
+    error::PromqlError,
+    labels::{Labels, NAME_LABEL},
+    range_function::{RangeFunction, RangeInput},
+    sample_stream::{ChunkStream, SampleChunk},
+    series::{BoxStream, Series, SeriesStream, StepValues},
+    steps::{SelectorTimes, Steps},
+    value::SampleValue,
+    window::Window,
+};
+
+/// The number of samples that functions visit before other tasks run.
+const SAMPLES_PER_TURN: usize = 100_000;
+
+/// A call of a function over ranges.
+pub(crate) struct RangeCall<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) function: RangeFunction,
+    pub(crate) times: SelectorTimes,
+    pub(crate) range_ms: i64,
+    /// The scalar arguments of each step.
+    pub(crate) arguments: Vec<Vec<f64>>,
+    pub(crate) annotations: &'a Annotations,
+}
+
+/// Returns whether a name ends as those of counters do.
+fn is_counter_name(metric: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"]
+        .iter()
+        .any(|suffix| metric.ends_with(suffix))
+}
+
+impl RangeCall<'_> {
+    /// Returns the range of a step: the time before it, and its last time.
+    fn range(&self, step: usize) -> (i64, i64) {
+        let end_ms = self.times.time(step);
+        (end_ms.saturating_sub(self.range_ms), end_ms)
+    }
+
+    /// Adds a hint if the rate of a metric was computed that does not seem to be a counter.
+    fn check_name(&self, series: &Series, metric: &str) {
+        let is_rate = matches!(self.name, "rate" | "increase");
+        let has_floats = || series.values.iter().flatten().any(|value| value.float().is_some());
+        if is_rate && !metric.is_empty() && !is_counter_name(metric) && has_floats() {
+            let text = "metric might not be a counter, name does not end in \
+                        _total/_sum/_count/_bucket:";
+            self.annotations.inform(&format!("{text} {metric:?}"));
+        }
+    }
+}
+
+/// A series whose samples are being read.
+struct PartialSeries {
+    labels: Labels,
+    /// The results of the steps whose range is complete.
+    values: StepValues,
+    window: Window,
+}
+
+impl PartialSeries {
+    fn new(labels: Labels) -> Self {
+        Self {
+            labels,
+            values: Vec::new(),
+            window: Window::default(),
+        }
+    }
+
+    /// Adds the result of the next step. Returns the number of visited samples.
+    fn evaluate(&mut self, call: &RangeCall<'_>) -> Result<usize, PromqlError> {
+        let step = self.values.len();
+        let (start_ms, end_ms) = call.range(step);
+        self.window.remove_until(start_ms);
+        let (floats, histograms) = (self.window.floats(), self.window.histograms());
+        let samples = floats.len() + histograms.len();
+        if samples == 0 {
+            self.values.push(None);
+            return Ok(1);
+        }
+        let arguments: Vec<f64> = call
+            .arguments
+            .iter()
+            .map(|values| values.get(step).copied().unwrap_or(f64::NAN))
+            .collect();
+        let value = (call.function)(&RangeInput {
+            floats,
+            histograms,
+            at_ms: call.times.steps.time(step),
+            start_ms,
+            end_ms,
+            arguments: &arguments,
+            metric: self.labels.get(NAME_LABEL),
+            annotations: call.annotations,
+        })?;
+        self.values.push(value);
+        Ok(samples)
+    }
+
+    /// Adds the results of the steps whose range ends before a time.
+    async fn evaluate_until(
+        &mut self,
+        call: &RangeCall<'_>,
+        time: i64,
+        visited: &mut usize,
+    ) -> Result<(), PromqlError> {
+        while self.values.len() < call.times.steps.count
+            && call.times.time(self.values.len()) < time
+        {
+            *visited += self.evaluate(call)?;
+            if *visited > SAMPLES_PER_TURN {
+                *visited = 0;
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, call: &RangeCall<'_>, time: i64, value: SampleValue) {
+        let step = self.values.len();
+        let is_in_range = step < call.times.steps.count && time > call.range(step).0;
+        if is_in_range && !value.is_stale() {
+            self.window.push(time, value);
+        }
+    }
+}
+
+/// The series of the results of a function over ranges.
+pub(crate) struct RangeSeries<'a> {
+    samples: Box<dyn ChunkStream + 'a>,
+    call: RangeCall<'a>,
+    series: Option<PartialSeries>,
+    budget: Budget,
+    /// The samples and bytes of the budget.
+    window_usage: (usize, usize),
+    visited: usize,
+}
+
+impl<'a> RangeSeries<'a> {
+    pub(crate) fn new(
+        samples: Box<dyn ChunkStream + 'a>,
+        call: RangeCall<'a>,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            samples,
+            call,
+            series: None,
+            budget,
+            window_usage: (0, 0),
+            visited: 0,
+        }
+    }
+
+    /// Reserves the memory of the window.
+    fn reserve_window(&mut self) -> Result<(), PromqlError> {
+        let usage = self.series.as_ref().map_or((0, 0), |series| series.window.usage());
+        let (samples, bytes) = self.window_usage;
+        self.budget.release_samples(samples, bytes);
+        self.window_usage = (0, 0);
+        self.budget.keep_samples(usage.0, usage.1)?;
+        self.window_usage = usage;
+        Ok(())
+    }
+
+    async fn add(&mut self, chunk: SampleChunk) -> Result<(), PromqlError> {
+        let Some(series) = &mut self.series else {
+            return Ok(());
+        };
+        for (time, value) in chunk.samples {
+            series.evaluate_until(&self.call, time, &mut self.visited).await?;
+            series.push(&self.call, time, value);
+        }
+        self.reserve_window()
+    }
+
+    /// Returns the results of a series; `None` if there are none.
+    async fn finish(&mut self, mut series: PartialSeries) -> Result<Option<Series>, PromqlError> {
+        series.evaluate_until(&self.call, i64::MAX, &mut self.visited).await?;
+        let complete = Series {
+            labels: series.labels,
+            values: series.values,
+        };
+        self.call.check_name(&complete, complete.labels.get(NAME_LABEL));
+        Ok(Some(complete).filter(|series| !series.is_empty()))
+    }
+}
+
+#[async_trait]
+impl SeriesStream for RangeSeries<'_> {
+    async fn next(&mut self) -> Result<Option<Series>, PromqlError> {
+        loop {
+            let Some(chunk) = self.samples.next().await? else {
+                let Some(series) = self.series.take() else {
+                    return Ok(None);
+                };
+                return self.finish(series).await;
+            };
+            let finished = match &chunk.labels {
+                Some(labels) => self.series.replace(PartialSeries::new(labels.clone())),
+                None => None,
+            };
+            self.add(chunk).await?;
+            let Some(series) = finished else {
+                continue;
+            };
+            let complete = self.finish(series).await?;
+            if complete.is_some() {
+                return Ok(complete);
+            }
+        }
+    }
+}
+
+/// The results of the inner expression of a subquery as samples.
+pub(crate) struct SubquerySamples<'a> {
+    pub(crate) series: BoxStream<'a>,
+    pub(crate) steps: Steps,
+    /// The memory of a series.
+    pub(crate) _budget: Budget,
+}
+
+#[async_trait]
+impl ChunkStream for SubquerySamples<'_> {
+    async fn next(&mut self) -> Result<Option<SampleChunk>, PromqlError> {
+        let Some(series) = self.series.next().await? else {
+            return Ok(None);
+        };
+        let at_steps = self.steps.times().zip(series.values);
+        let samples =
+            at_steps.filter_map(|(time, value)| Some((time, value?.without_reset_hint())));
+        Ok(Some(SampleChunk {
+            labels: Some(series.labels),
+            samples: samples.collect(),
+        }))
+    }
+}

@@ -1,0 +1,333 @@
+//! Streams the samples of a selector, series by series.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc, vec};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt32Array},
+    compute::{cast, partition, take},
+    datatypes::{DataType, Float64Type, Int64Type, TimeUnit},
+    error::ArrowError,
+};
+use async_trait::async_trait;
+use datafusion::{
+    common::{Result as PlanResult, internal_datafusion_err},
+    execution::SendableRecordBatchStream,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident},
+};
+use futures::StreamExt;
+use promql_parser::label::Matcher;
+use tokio::task::coop::consume_budget;
+
+use crate::{
+    error::PromqlError,
+    histogram::FloatHistogram,
+    labels::Labels,
+    source::{DecodedColumn, MetricSource, SampleTable},
+    value::SampleValue,
+};
+
+/// Consecutive samples of a series.
+#[derive(Debug)]
+pub(crate) struct SampleChunk {
+    /// The labels if the series begins; `None` if it is that of the chunk before.
+    pub(crate) labels: Option<Labels>,
+    /// Times in milliseconds, ascending, and values.
+    pub(crate) samples: Vec<(i64, SampleValue)>,
+}
+
+/// Series of samples.
+#[async_trait]
+pub(crate) trait ChunkStream: Send {
+    /// Returns the next samples.
+    async fn next(&mut self) -> Result<Option<SampleChunk>, PromqlError>;
+}
+
+/// What a selector selects.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    pub(crate) matchers: Vec<Matcher>,
+    /// The time before the first sample.
+    pub(crate) after_ms: i64,
+    /// The time of the last sample.
+    pub(crate) until_ms: i64,
+}
+
+impl Selection {
+    fn contains(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.is_match(labels.get(&matcher.name)))
+    }
+}
+
+/// Returns the columns that a sample consists of, without those of labels.
+fn value_columns(table: &SampleTable) -> impl Iterator<Item = &str> {
+    let special = table.special_value_column.as_ref().map(|decoded| decoded.column.as_str());
+    let histogram = table.histogram_column.as_ref().map(|decoded| decoded.column.as_str());
+    [table.value_column.as_deref(), special, histogram].into_iter().flatten()
+}
+
+/// Plans the samples of a table, sorted by series and time.
+fn sorted_plan(table: &SampleTable) -> PlanResult<LogicalPlan> {
+    let labels = || table.labels.iter().map(|label| label.column.as_str());
+    let keys = || labels().chain([table.time_column.as_str()]);
+    let columns: Vec<Expr> = keys().chain(value_columns(table)).map(ident).collect();
+    let order: Vec<_> = keys().map(|key| ident(key).sort(true, true)).collect();
+    LogicalPlanBuilder::from(table.plan.clone())
+        .project(columns)?
+        .sort(order)?
+        .build()
+}
+
+/// Returns a column of a batch.
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> PlanResult<&'a ArrayRef> {
+    batch
+        .column_by_name(name)
+        .ok_or_else(|| internal_datafusion_err!("samples have no column '{name}'"))
+}
+
+/// Returns a column of texts.
+fn texts(column: &dyn Array) -> Result<StringArray, ArrowError> {
+    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// Returns the times of a column in milliseconds.
+fn milliseconds(column: &dyn Array) -> PlanResult<Vec<i64>> {
+    let (factor, divisor) = match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => (1_000, 1),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => (1, 1),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => (1, 1_000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => (1, 1_000_000),
+        other => return Err(internal_datafusion_err!("the time of samples is {other}")),
+    };
+    let integers = cast(column, &DataType::Int64)?;
+    let times = integers.as_primitive::<Int64Type>().values().iter();
+    let in_milliseconds = times.map(|time: &i64| time.saturating_mul(factor).div_euclid(divisor));
+    Ok(in_milliseconds.collect())
+}
+
+/// A text column, and the function that decodes its values.
+#[derive(Debug)]
+struct DecodedTexts<T> {
+    texts: StringArray,
+    decode: fn(&str) -> Option<T>,
+}
+
+impl<T> DecodedTexts<T> {
+    fn new(batch: &RecordBatch, decoded: &DecodedColumn<T>) -> PlanResult<Self> {
+        Ok(Self {
+            texts: texts(column(batch, &decoded.column)?)?,
+            decode: decoded.decode,
+        })
+    }
+
+    fn get(&self, row: usize) -> Option<T> {
+        if self.texts.is_null(row) {
+            return None;
+        }
+        (self.decode)(self.texts.value(row))
+    }
+}
+
+/// The samples of a batch.
+#[derive(Debug)]
+struct BatchSamples {
+    times: Vec<i64>,
+    numbers: Option<Float64Array>,
+    special: Option<DecodedTexts<f64>>,
+    histograms: Option<DecodedTexts<FloatHistogram>>,
+}
+
+impl BatchSamples {
+    fn new(batch: &RecordBatch, table: &SampleTable) -> PlanResult<Self> {
+        let numbers = match &table.value_column {
+            Some(name) => {
+                let numbers = cast(column(batch, name)?, &DataType::Float64)?;
+                Some(numbers.as_primitive::<Float64Type>().clone())
+            }
+            None => None,
+        };
+        let special = table.special_value_column.as_ref();
+        let histograms = table.histogram_column.as_ref();
+        Ok(Self {
+            times: milliseconds(column(batch, &table.time_column)?)?,
+            numbers,
+            special: special.map(|special| DecodedTexts::new(batch, special)).transpose()?,
+            histograms: histograms.map(|text| DecodedTexts::new(batch, text)).transpose()?,
+        })
+    }
+
+    fn value(&self, row: usize) -> Option<SampleValue> {
+        let histogram = self.histograms.as_ref().and_then(|texts| texts.get(row));
+        if let Some(histogram) = histogram {
+            return Some(histogram.into());
+        }
+        let special = self.special.as_ref().and_then(|texts| texts.get(row));
+        let number = self.numbers.as_ref().filter(|numbers| numbers.is_valid(row));
+        special
+            .or_else(|| number.map(|numbers| numbers.value(row)))
+            .map(SampleValue::Float)
+    }
+
+    /// Returns the samples of rows. Of those of the same time, the last one counts.
+    fn samples(&self, rows: Range<usize>, selection: &Selection) -> Vec<(i64, SampleValue)> {
+        let mut samples: Vec<(i64, SampleValue)> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(time) = self.times.get(row).copied() else {
+                break;
+            };
+            if time <= selection.after_ms || time > selection.until_ms {
+                continue;
+            }
+            let Some(value) = self.value(row) else {
+                continue;
+            };
+            match samples.last_mut() {
+                Some(last) if last.0 == time => last.1 = value,
+                _ => samples.push((time, value)),
+            }
+        }
+        samples
+    }
+}
+
+/// The sorted rows of a table.
+struct TableRows {
+    table: SampleTable,
+    rows: SendableRecordBatchStream,
+    constant_labels: Vec<(Arc<str>, Arc<str>)>,
+    label_names: Vec<Arc<str>>,
+}
+
+impl TableRows {
+    fn new(table: SampleTable, rows: SendableRecordBatchStream) -> Self {
+        let constant = table.constant_labels.iter();
+        Self {
+            constant_labels: constant
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
+            label_names: table.labels.iter().map(|label| label.label.as_str().into()).collect(),
+            table,
+            rows,
+        }
+    }
+
+    /// Returns the rows of each series in a batch, with its labels.
+    fn series(&self, batch: &RecordBatch) -> PlanResult<Vec<(Labels, Range<usize>)>> {
+        let labels = self.table.labels.iter();
+        let columns: Vec<ArrayRef> = labels
+            .map(|label| column(batch, &label.column).cloned())
+            .collect::<PlanResult<_>>()?;
+        let ranges = if columns.is_empty() {
+            vec![0..batch.num_rows()]
+        } else {
+            partition(&columns)?.ranges()
+        };
+        let starts = UInt32Array::from_iter_values(
+            ranges.iter().map(|range| u32::try_from(range.start).unwrap_or(u32::MAX)),
+        );
+        let first_values = columns
+            .iter()
+            .map(|column| texts(&take(column, &starts, None)?))
+            .collect::<Result<Vec<_>, ArrowError>>()?;
+        let series = ranges.into_iter().enumerate();
+        Ok(series
+            .map(|(position, range)| (self.labels(&first_values, position), range))
+            .collect())
+    }
+
+    fn labels(&self, values: &[StringArray], position: usize) -> Labels {
+        let labels = self.label_names.iter().zip(values);
+        let present = labels.filter(|(_, values)| values.is_valid(position));
+        let pairs = present.map(|(name, values)| (Arc::clone(name), values.value(position).into()));
+        Labels::from_pairs(self.constant_labels.iter().cloned().chain(pairs))
+    }
+}
+
+/// The samples of a selector.
+pub(crate) struct SampleStream<'a> {
+    source: &'a dyn MetricSource,
+    selection: Selection,
+    tables: vec::IntoIter<SampleTable>,
+    table: Option<TableRows>,
+    /// The samples of the current batch, and the series that they are in.
+    batch: VecDeque<(Labels, Vec<(i64, SampleValue)>)>,
+    /// The series of the chunk before.
+    series: Option<Labels>,
+    /// The time of the last sample of the chunk before.
+    last_ms: i64,
+}
+
+impl<'a> SampleStream<'a> {
+    pub(crate) async fn new(
+        source: &'a dyn MetricSource,
+        selection: Selection,
+    ) -> Result<Self, PromqlError> {
+        let Selection {
+            matchers,
+            after_ms,
+            until_ms,
+        } = &selection;
+        let tables = source.select(matchers, *after_ms, *until_ms).await?;
+        Ok(Self {
+            source,
+            selection,
+            tables: tables.into_iter(),
+            table: None,
+            batch: VecDeque::new(),
+            series: None,
+            last_ms: i64::MIN,
+        })
+    }
+
+    /// Reads the next batch. Returns whether there was one.
+    async fn read_batch(&mut self) -> Result<bool, PromqlError> {
+        loop {
+            let Some(table) = &mut self.table else {
+                let Some(table) = self.tables.next() else {
+                    return Ok(false);
+                };
+                let rows = self.source.execute(sorted_plan(&table)?).await?;
+                self.table = Some(TableRows::new(table, rows));
+                self.series = None;
+                continue;
+            };
+            let Some(batch) = table.rows.next().await.transpose()? else {
+                self.table = None;
+                continue;
+            };
+            let samples = BatchSamples::new(&batch, &table.table)?;
+            for (labels, rows) in table.series(&batch)? {
+                if self.selection.contains(&labels) {
+                    self.batch.push_back((labels, samples.samples(rows, &self.selection)));
+                }
+            }
+            return Ok(true);
+        }
+    }
+}
+
+#[async_trait]
+impl ChunkStream for SampleStream<'_> {
+    async fn next(&mut self) -> Result<Option<SampleChunk>, PromqlError> {
+        loop {
+            consume_budget().await;
+            let Some((labels, mut samples)) = self.batch.pop_front() else {
+                if self.read_batch().await? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let is_new = self.series.as_ref() != Some(&labels);
+            if is_new {
+                self.series = Some(labels.clone());
+            } else {
+                // A label that is null and one that is empty are the same, but not sorted as the same.
+                samples.retain(|(time, _)| *time >= self.last_ms);
+            }
+            self.last_ms = samples.last().map_or(self.last_ms, |(time, _)| *time);
+            return Ok(Some(SampleChunk {
+                labels: is_new.then_some(labels),
+                samples,
+            }));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Parses expressions, and refuses those that the evaluation does not support.
+
+use std::{sync::LazyLock, time::Duration};
+
+use promql_parser::parser::{
+    self, AtModifier, Expr, Function, VectorSelector, register_extra_functions,
+    token::T_LIMIT_RATIO, value::ValueType,
+};
+
+use crate::{
+    error::PromqlError,
+    expr_properties::at_ms,
+    histogram_estimates::histogram_function,
+    number_functions::{number_function, time_function},
+    range_function::range_function,
+};
+
+/// Maximum bytes of an expression.
+const MAX_TEXT: usize = 1 << 20;
+
+/// Maximum number of operators, calls and parentheses of an expression. It bounds the depth of the expression, and of what parses
+/// and evaluates it.
+const MAX_OPERATIONS: usize = 200;
+
+/// Maximum seconds of a duration that is a number, about 292 years. The parser panics on numbers that are no duration.
+const MAX_DURATION: f64 = 9.2e9;
+
+/// The functions that have an implementation of their own.
+const OTHER_FUNCTIONS: [&str; 18] = [
+    "absent",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "histogram_fraction",
+    "histogram_quantile",
+    "label_join",
+    "label_replace",
+    "pi",
+    "round",
+    "scalar",
+    "sort",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "sort_desc",
+    "time",
+    "timestamp",
+    "vector",
+];
+
+fn bad_data(text: impl Into<String>) -> PromqlError {
+    PromqlError::BadData(text.into())
+}
+
+/// Returns the end of a quoted text that begins with its quote. The parser knows escapes in all kinds of quotes.
+fn text_end(text: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (position, next) in text.char_indices().skip(1) {
+        if is_escaped {
+            is_escaped = false;
+        } else if next == '\\' {
+            is_escaped = true;
+        } else if next == quote {
+            return position + next.len_utf8();
+        }
+    }
+    text.len()
+}
+
+/// Returns the end of a word or a number.
+fn word_end(text: &str) -> usize {
+    let mut before = ' ';
+    for (position, next) in text.char_indices() {
+        let is_exponent_sign = matches!(next, '+' | '-')
+            && matches!(before, 'e' | 'E')
+            && text.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+            && !text.starts_with("0x");
+        if !(next.is_alphanumeric() || matches!(next, '_' | ':' | '.') || is_exponent_sign) {
+            return position;
+        }
+        before = next;
+    }
+    text.len()
+}
+
+/// Returns whether a number of seconds is none that the parser can make a duration of.
+fn is_too_long(seconds: f64) -> bool {
+    seconds.is_nan() || seconds > MAX_DURATION
+}
+
+/// Checks what the parser does not: the size of the expression, and the numbers that are durations.
+fn check_text(text: &str) -> Result<(), PromqlError> {
+    if text.len() > MAX_TEXT {
+        return Err(bad_data(format!(
+            "the expression has more than {MAX_TEXT} bytes"
+        )));
+    }
+    let mut rest = text;
+    let mut operations = 0;
+    let (mut brackets, mut braces) = (0_usize, 0_usize);
+    let mut follows_offset = false;
+    while let Some(next) = rest.chars().next() {
+        let end = match next {
+            '"' | '\'' | '`' => text_end(rest, next),
+            '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
+            _ if next.is_alphanumeric() || matches!(next, '_' | '.') => {
+                let end = word_end(rest);
+                let (word, _) = rest.split_at(end);
+                let is_duration = brackets > 0 || follows_offset;
+                if is_duration && word.parse().is_ok_and(is_too_long) {
+                    return Err(bad_data(format!("duration out of range: {word}")));
+                }
+                follows_offset = word.eq_ignore_ascii_case("offset");
+                let is_operator = ["and", "or", "unless", "atan2"]
+                    .iter()
+                    .any(|operator| word.eq_ignore_ascii_case(operator));
+                operations += usize::from(is_operator && braces == 0);
+                end
+            }
+            _ => {
+                match next {
+                    '[' => brackets += 1,
+                    ']' => brackets = brackets.saturating_sub(1),
+                    '{' => braces += 1,
+                    '}' => braces = braces.saturating_sub(1),
+                    _ => {}
+                }
+                operations += usize::from(braces == 0 && "([+-*/%^<>=!".contains(next));
+                next.len_utf8()
+            }
+        };
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    if operations > MAX_OPERATIONS {
+        let text = "the expression is too complex: it has more than";
+        return Err(bad_data(format!("{text} {MAX_OPERATIONS} operations")));
+    }
+    Ok(())
+}
+
+/// Returns whether a function can be evaluated.
+fn is_supported(name: &str) -> bool {
+    OTHER_FUNCTIONS.contains(&name)
+        || range_function(name).is_some()
+        || number_function(name).is_some()
+        || time_function(name).is_some()
+        || histogram_function(name).is_some()
+}
+
+/// Refuses times that are no number of milliseconds.
+fn check_at(at: Option<&AtModifier>) -> Result<(), PromqlError> {
+    match at_ms(at, (0, 0)) {
+        Some(time) if time.unsigned_abs() == i64::MAX.unsigned_abs() => Err(bad_data(
+            "parse error: timestamp out of bounds for @ modifier",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_selector(selector: &VectorSelector) -> Result<(), PromqlError> {
+    if !selector.matchers.or_matchers.is_empty() {
+        let text = "parse error: unexpected \"or\" in label matching, expected \",\" or \"}\"";
+        return Err(bad_data(text));
+    }
+    check_at(selector.at.as_ref())
+}
+
+/// Refuses ranges and steps of less than a millisecond.
+fn check_duration(duration: Duration) -> Result<(), PromqlError> {
+    if duration.as_millis() == 0 {
+        return Err(bad_data("parse error: duration must be greater than 0"));
+    }
+    Ok(())
+}
+
+/// Refuses what the evaluation does not support.
+fn check(expr: &Expr) -> Result<(), PromqlError> {
+    match expr {
+        Expr::Aggregate(aggregate) => {
+            if aggregate.op.id() == T_LIMIT_RATIO {
+                return Err(bad_data("the aggregation limit_ratio is not supported"));
+            }
+            if let Some(parameter) = &aggregate.param {
+                check(parameter)?;
+            }
+            check(&aggregate.expr)
+        }
+        Expr::Binary(binary) => {
+            let fill = binary.modifier.as_ref().map(|modifier| &modifier.fill_values);
+            if fill.is_some_and(|fill| fill.lhs.is_some() || fill.rhs.is_some()) {
+                let text = "the modifiers fill, fill_left and fill_right are not supported";
+                return Err(bad_data(text));
+            }
+            check(&binary.lhs)?;
+            check(&binary.rhs)
+        }
+        Expr::Call(call) => {
+            if !is_supported(call.func.name) {
+                let text = format!("the function {} is not supported", call.func.name);
+                return Err(bad_data(text));
+            }
+            call.args.args.iter().try_for_each(|argument| check(argument))
+        }
+        Expr::Paren(paren) => check(&paren.expr),
+        Expr::Unary(unary) => check(&unary.expr),
+        Expr::Subquery(subquery) => {
+            check_at(subquery.at.as_ref())?;
+            check_duration(subquery.range)?;
+            subquery.step.map_or(Ok(()), check_duration)?;
+            check(&subquery.expr)
+        }
+        Expr::VectorSelector(selector) => check_selector(selector),
+        Expr::MatrixSelector(selector) => {
+            check_duration(selector.range)?;
+            check_selector(&selector.vs)
+        }
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(()),
+        Expr::Extension(_) => Err(bad_data("extensions are not supported")),
+    }
+}
+
+/// The registration of the former name of a function with the parser.
+static FORMER_NAMES: LazyLock<Result<(), String>> = LazyLock::new(|| {
+    let arguments = vec![ValueType::Matrix, ValueType::Scalar, ValueType::Scalar];
+    let function = Function::new("holt_winters", arguments, 0, ValueType::Vector, true);
+    register_extra_functions(vec![function])
+});
+
+/// Parses an expression. [`Expr::value_type`] is its type: a range query needs a scalar or an instant vector.
+///
+/// # Errors
+/// [`PromqlError::BadData`] if the text is no expression, or if it needs what is not supported.
+pub fn parse(text: &str) -> Result<Expr, PromqlError> {
+    check_text(text)?;
+    FORMER_NAMES.as_ref().map_err(|error| bad_data(error.as_str()))?;
+    let expr = parser::parse(text).map_err(|error| bad_data(format!("parse error: {error}")))?;
+    check(&expr)?;
+    Ok(expr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_parsed() {
+        for text in [
+            "x",
+            r#"{"x.y", job=~"a|b"}"#,
+            "sum by (job) (rate(x_total[5m] offset -1h))",
+            "x @ end()",
+            "holt_winters(x[5m], 0.5, 0.5)",
+            "quantile_over_time(0.9, x[1d:5m])",
+            "a / on (job) group_left (zone) b",
+            "x{a=\"[[[\"} # ((((",
+        ] {
+            parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused() {
+        for text in [
+            "",
+            "sum(",
+            "rate(x)",
+            "x[5m",
+            "{}",
+            "unknown(x)",
+            "x[1e300]",
+            "x[5m:1e300]",
+            "x offset 1e300",
+            "x offset -1e300",
+            "x[nan]",
+            "x[0]",
+            "x @ 1e300",
+            "limit_ratio(0.5, x)",
+            "a + fill (0) b",
+            r#"x{a="b" or c="d"}"#,
+            "step()",
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!(error.kind(), "bad_data", "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_expressions_are_refused_before_they_are_parsed() {
+        let nested = format!("{}x{}", "(".repeat(100_000), ")".repeat(100_000));
+        assert!(parse(&nested).is_err());
+        let long = "x + ".repeat(10_000) + "x";
+        assert!(parse(&long).is_err());
+        assert!(parse(&"-".repeat(10_000)).is_err());
+        let with_or = "x or ".repeat(10_000) + "x";
+        assert!(parse(&with_or).is_err());
+    }
+
+    #[test]
+    fn numbers_outside_of_durations_are_not_limited() {
+        parse("x > 1e300").unwrap();
+        parse("x > 1e-300").unwrap();
+        parse("x * 0xdeadbeef").unwrap();
+    }
+}
