@@ -15,6 +15,8 @@ mod plugin_registry;
 mod postgres;
 mod predicates;
 mod prometheus;
+#[cfg(feature = "sql")]
+mod promql;
 mod registers;
 mod sections;
 mod segments;
@@ -55,6 +57,8 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "sql")]
     target("sql", 1024, sql::sql),
     #[cfg(feature = "sql")]
+    target("promql", 4096, promql::run),
+    #[cfg(feature = "sql")]
     target("postgres-message", 4096, postgres::message),
     target("delete-predicate", 1024, predicates::run),
     target("prometheus-write", 4096, prometheus::write),
@@ -88,7 +92,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 /// The names of the targets that the feature `sql` enables.
-const SQL_TARGETS: [&str; 3] = ["influxql-plan", "postgres-message", "sql"];
+const SQL_TARGETS: [&str; 4] = ["influxql-plan", "postgres-message", "promql", "sql"];
 
 /// Returns whether a build with all features has a target with this name.
 pub(crate) fn is_target_of_any_build(name: &str) -> bool {
