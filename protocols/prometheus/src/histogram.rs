@@ -1,113 +1,8 @@
-//! Native histograms as JSON.
-//!
-//! ```json
-//! {"type":"integer","count":12,"sum":18.4,"schema":1,"zero_threshold":0.001,"zero_count":2,"reset_hint":2,
-//!  "positive_spans":[[0,2],[1,2]],"positive_deltas":[1,2,-2,3],"timestamp":…}
-//! ```
-//!
-//! The names are those of the protobuf message. Integer histograms have `…_deltas`, float histograms `…_counts`. A
-//! number that JSON does not have is a string: `"NaN"`, `"+Inf"`, `"-Inf"`, `"stale"`.
+//! Native histograms and the JSON that they are stored as.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use neap_schema::prometheus::{HistogramKind, HistogramNumber, StoredHistogram};
 
-use crate::{
-    messages::{BucketSpan, Histogram, HistogramCount, HistogramZeroCount},
-    non_finite::{non_finite_name, non_finite_value},
-};
-
-/// A histogram as JSON, without its time.
-#[derive(Debug, Serialize, Deserialize)]
-struct HistogramText {
-    #[serde(rename = "type")]
-    kind: HistogramKind,
-    count: Number,
-    sum: Number,
-    schema: i32,
-    zero_threshold: Number,
-    zero_count: Number,
-    #[serde(default)]
-    reset_hint: i32,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    negative_spans: Vec<(i32, u32)>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    negative_deltas: Vec<i64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    negative_counts: Vec<Number>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    positive_spans: Vec<(i32, u32)>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    positive_deltas: Vec<i64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    positive_counts: Vec<Number>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    custom_values: Vec<Number>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum HistogramKind {
-    Integer,
-    Float,
-}
-
-/// A number of a histogram.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Number {
-    Integer(u64),
-    Float(f64),
-}
-
-impl Number {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a float histogram has floats, whatever their text is"
-    )]
-    fn float(self) -> f64 {
-        match self {
-            Self::Integer(value) => value as f64,
-            Self::Float(value) => value,
-        }
-    }
-
-    fn integer(self) -> Option<u64> {
-        match self {
-            Self::Integer(value) => Some(value),
-            Self::Float(_) => None,
-        }
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Integer(value) => serializer.serialize_u64(value),
-            Self::Float(value) => match non_finite_name(value) {
-                Some(name) => serializer.serialize_str(name),
-                None => serializer.serialize_f64(value),
-            },
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Text {
-            Integer(u64),
-            Float(f64),
-            Name(String),
-        }
-        Ok(match Text::deserialize(deserializer)? {
-            Text::Integer(value) => Self::Integer(value),
-            Text::Float(value) => Self::Float(value),
-            Text::Name(name) => {
-                let value = non_finite_value(&name);
-                Self::Float(value.ok_or_else(|| D::Error::custom("unknown number"))?)
-            }
-        })
-    }
-}
+use crate::messages::{BucketSpan, Histogram, HistogramCount, HistogramZeroCount};
 
 impl Histogram {
     /// Returns the number of observations; 0 if it is absent.
@@ -124,8 +19,8 @@ impl Histogram {
     pub fn to_json(&self) -> String {
         let is_float = matches!(self.count, Some(HistogramCount::Float(_)))
             || matches!(self.zero_count, Some(HistogramZeroCount::Float(_)));
-        let (integer, float) = (Number::Integer, Number::Float);
-        let text = HistogramText {
+        let (integer, float) = (HistogramNumber::Integer, HistogramNumber::Float);
+        let stored = StoredHistogram {
             kind: if is_float {
                 HistogramKind::Float
             } else {
@@ -153,38 +48,37 @@ impl Histogram {
             positive_counts: numbers(&self.positive_counts),
             custom_values: numbers(&self.custom_values),
         };
-        // Numbers, strings and lists always have a text.
-        serde_json::to_string(&text).unwrap_or_default()
+        stored.to_json()
     }
 
     /// Parses the JSON of a histogram; `None` if the text is not one.
     pub fn from_json(text: &str, timestamp_ms: i64) -> Option<Self> {
-        let text: HistogramText = serde_json::from_str(text).ok()?;
-        let (count, zero_count) = match text.kind {
+        let stored = StoredHistogram::from_json(text)?;
+        let (count, zero_count) = match stored.kind {
             HistogramKind::Integer => (
-                HistogramCount::Integer(text.count.integer()?),
-                HistogramZeroCount::Integer(text.zero_count.integer()?),
+                HistogramCount::Integer(stored.count.integer()?),
+                HistogramZeroCount::Integer(stored.zero_count.integer()?),
             ),
             HistogramKind::Float => (
-                HistogramCount::Float(text.count.float()),
-                HistogramZeroCount::Float(text.zero_count.float()),
+                HistogramCount::Float(stored.count.float()),
+                HistogramZeroCount::Float(stored.zero_count.float()),
             ),
         };
         Some(Self {
             count: Some(count),
-            sum: text.sum.float(),
-            schema: text.schema,
-            zero_threshold: text.zero_threshold.float(),
+            sum: stored.sum.float(),
+            schema: stored.schema,
+            zero_threshold: stored.zero_threshold.float(),
             zero_count: Some(zero_count),
-            negative_spans: spans(&text.negative_spans),
-            negative_deltas: text.negative_deltas,
-            negative_counts: floats(&text.negative_counts),
-            positive_spans: spans(&text.positive_spans),
-            positive_deltas: text.positive_deltas,
-            positive_counts: floats(&text.positive_counts),
-            reset_hint: text.reset_hint,
+            negative_spans: spans(&stored.negative_spans),
+            negative_deltas: stored.negative_deltas,
+            negative_counts: floats(&stored.negative_counts),
+            positive_spans: spans(&stored.positive_spans),
+            positive_deltas: stored.positive_deltas,
+            positive_counts: floats(&stored.positive_counts),
+            reset_hint: stored.reset_hint,
             timestamp: timestamp_ms,
-            custom_values: floats(&text.custom_values),
+            custom_values: floats(&stored.custom_values),
         })
     }
 }
@@ -204,11 +98,11 @@ fn spans(pairs: &[(i32, u32)]) -> Vec<BucketSpan> {
         .collect()
 }
 
-fn numbers(values: &[f64]) -> Vec<Number> {
-    values.iter().copied().map(Number::Float).collect()
+fn numbers(values: &[f64]) -> Vec<HistogramNumber> {
+    values.iter().copied().map(HistogramNumber::Float).collect()
 }
 
-fn floats(values: &[Number]) -> Vec<f64> {
+fn floats(values: &[HistogramNumber]) -> Vec<f64> {
     values.iter().map(|value| value.float()).collect()
 }
 

@@ -20,9 +20,7 @@ mod error;
 mod frame;
 mod histogram;
 mod histogram_validation;
-mod mapping;
 mod messages;
-mod non_finite;
 mod read_request;
 #[cfg(feature = "remote-read")]
 pub mod remote_read;
@@ -36,16 +34,16 @@ mod xor_chunk;
 pub use error::{DecodeError, WireProblem};
 pub use frame::encode_frame;
 pub use histogram_validation::HistogramDefect;
-pub use mapping::{
-    COUNT_FIELD, HISTOGRAM_FIELD, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
-    NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD, label_of_tag, tag_of_label,
-};
 pub use messages::{
     BucketSpan, Chunk, ChunkEncoding, ChunkedReadResponse, ChunkedSeries, Histogram,
     HistogramCount, HistogramZeroCount, Label, LabelMatcher, MatcherType, Query, QueryResult,
     ReadHints, ReadRequest, ReadResponse, ResponseType, Sample, TimeSeries,
 };
-pub use non_finite::{NAN_BITS, STALE_BITS, non_finite_name, non_finite_value};
+pub use neap_schema::prometheus::{
+    COUNT_FIELD, HISTOGRAM_FIELD, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
+    NAN_BITS, NON_FINITE_FIELD, STALE_BITS, SUM_FIELD, VALUE_FIELD, label_of_tag, non_finite_name,
+    non_finite_value, tag_of_label,
+};
 pub use prost::Message;
 pub use read_request::decode_read;
 pub use snappy::{compress, decompress, decompressed_len};

@@ -2,7 +2,7 @@
 
 use neap_rows::columnar::{ColumnConflict, PointBatches};
 
-use crate::mapping::{METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE};
+use crate::{METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE};
 
 /// What a row of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use neap_rows::columnar::{PointBatches, PointTag, PointTagValue};
 
-use crate::mapping::tag_of_label;
+use crate::tag_of_label;
 
 /// The labels of the current series, in the order of the message.
 #[derive(Debug, Default)]

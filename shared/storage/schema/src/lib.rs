@@ -15,6 +15,7 @@
 mod auto_create;
 mod ids;
 pub mod narrow_integers;
+pub mod prometheus;
 mod table_name;
 mod table_view;
 

@@ -1,4 +1,4 @@
-//! The names under which samples are stored.
+//! The names under which samples of Prometheus are stored.
 //!
 //! ```text
 //! http_requests_total{job="api",instance="a:80"} 5 @ 1700000000000
@@ -7,7 +7,15 @@
 //! table http_requests_total
 //! ```
 
+mod histogram;
+mod non_finite;
+
 use std::borrow::Cow;
+
+pub use histogram::{HistogramKind, HistogramNumber, StoredHistogram};
+pub use non_finite::{NAN_BITS, STALE_BITS, non_finite_name, non_finite_value};
+
+use crate::{ORDER_COLUMN, TIME_COLUMN};
 
 /// The label with the name of the metric, which is the name of the table.
 pub const NAME_LABEL: &str = "__name__";
@@ -15,7 +23,7 @@ pub const NAME_LABEL: &str = "__name__";
 /// The float field with the value of a sample.
 pub const VALUE_FIELD: &str = "value";
 
-/// The string field of a sample that is no finite number, see [`crate::non_finite_name`]. Such a sample has no
+/// The string field of a sample that is no finite number, see [`non_finite_name`]. Such a sample has no
 /// [`VALUE_FIELD`].
 pub const NON_FINITE_FIELD: &str = "non_finite";
 
@@ -45,7 +53,7 @@ const ESCAPE_PREFIX: &str = "label_";
 /// # Examples
 ///
 /// ```
-/// use neap_prometheus::{label_of_tag, tag_of_label};
+/// use neap_schema::prometheus::{label_of_tag, tag_of_label};
 ///
 /// assert_eq!(tag_of_label("job"), "job");
 /// assert_eq!(tag_of_label("value"), "label_value");
@@ -82,8 +90,8 @@ fn needs_prefix(label: &str) -> bool {
             | COUNT_FIELD
             | SUM_FIELD
             | HISTOGRAM_FIELD
-            | "time"
-            | "__chunk_order"
+            | TIME_COLUMN
+            | ORDER_COLUMN
     )
 }
 
