@@ -1,4 +1,4 @@
-//! The query function: SQL, InfluxQL and Flux over the databases of a bucket.
+//! The query function: SQL, InfluxQL, Flux and PromQL over the databases of a bucket.
 //!
 //! ```text
 //!   request -> database by name -> snapshot -> plan -> scan -> rows -> JSON, CSV, Parquet, ...
@@ -40,6 +40,7 @@ mod parameters;
 mod placeholders;
 mod plan_cache;
 mod planning_memory;
+pub mod promql;
 mod query_counters;
 mod query_log;
 mod query_permits;

@@ -66,6 +66,7 @@ pub(crate) enum StatementLanguage {
     Sql,
     InfluxQl,
     Flux,
+    PromQl,
 }
 
 impl StatementLanguage {
@@ -75,6 +76,7 @@ impl StatementLanguage {
             Self::Sql => "sql",
             Self::InfluxQl => "influxql",
             Self::Flux => "flux",
+            Self::PromQl => "promql",
         }
     }
 }

@@ -1,31 +1,40 @@
-//! Prometheus remote read, and the part of Prometheus's HTTP interface that lists labels, series and metrics.
+//! Prometheus's remote read and HTTP interface.
 //!
 //! | route | answer |
 //! |---|---|
 //! | `POST /api/v1/read`, `POST /api/v1/prom/read` | remote read: all samples in one message, or a stream of chunks |
+//! | `GET`, `POST /api/v1/query`, `/query_range` | the value of an expression at one time, or at several ones |
+//! | `GET`, `POST /api/v1/format_query`, `/parse_query` | an expression, formatted or as a syntax tree |
 //! | `GET`, `POST /api/v1/labels` | the names of labels |
 //! | `GET /api/v1/label/{name}/values` | the values of a label |
 //! | `GET`, `POST /api/v1/series` | the labels of series |
 //! | `GET /api/v1/metadata` | the descriptions of metrics |
+//! | `GET`, `POST /api/v1/query_exemplars`; `GET /api/v1/rules`, `/alerts` | nothing, because there are none |
+//! | `GET /api/v1/status/buildinfo` | a version of Prometheus |
+//!
+//! All of them except remote read are also below `/prometheus/api/v1`. Remote read and the lists:
 //!
 //! ```text
-//! matchers ── tables by __name__ ── one SELECT per table ── rows in the order of the tags ── series
+//! matchers ── metrics by __name__ ── one SELECT each ── rows in the order of the tags ── series
 //!                                                                                              │
-//!                            frames of 1 MiB  ◄── sorted by labels, one group of tables at a time
+//!                            frames of 1 MiB  ◄── sorted by labels, one group of metrics at a time
 //! ```
 //!
-//! The mapping of series to tables is that of [the crate](crate). [`router`] returns the routes.
+//! The metrics of tables are those of PromQL ([`neap_query::promql`]). [`router`] returns the routes.
 
-mod condition;
+mod answer;
 mod context;
+mod expressions;
 mod failure;
-mod json;
-mod matcher;
-mod metric_table;
+mod label_name;
+mod list_params;
+mod lists;
 mod params;
-mod pattern;
+mod query_params;
 mod read;
 mod read_permits;
+mod result_stream;
+mod result_text;
 mod route;
 mod row_series;
 mod selector;

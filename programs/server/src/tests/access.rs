@@ -214,13 +214,13 @@ async fn requests_of_other_protocols_follow_the_access_rules() {
     let mut wrong = Vec::new();
     for (method, path, body, may) in other_protocols() {
         for token in tokens.iter().copied().map(Some).chain([None]) {
-            let (got, answer) = guarded.send(token, method, path, body).await;
+            let (got, answer) = guarded.send(token, method, &path, body).await;
             let is_right = match token {
                 _ if may.holds(token) => ![401, 403].contains(&got),
                 Some(_) => got == 403,
                 None => got == 401,
             };
-            let has_text = !is_of_influxdb2(path) || has_refusal_text(path, got, &answer);
+            let has_text = !is_of_influxdb2(&path) || has_refusal_text(&path, got, &answer);
             if !is_right || !has_text {
                 let token = token.unwrap_or("no token");
                 wrong.push(format!("{method} {path} {token}: {got} {answer}"));

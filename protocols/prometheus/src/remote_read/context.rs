@@ -1,19 +1,23 @@
 //! The database of a request, and queries by its sender.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
 use axum::http::request::Parts;
 use futures::TryStreamExt;
 use neap_catalog::{ChangeOrigin, origin};
 use neap_http::{ApiError, Caller, Kind};
-use neap_query::{ClientQuery, Language, QueryEngine, QueryRequest, Rows, query_request};
+use neap_query::{
+    ClientQuery, Language, QueryEngine, QueryRequest, Rows,
+    promql::{Metric, PromqlAnswer, PromqlQuery},
+    query_request,
+};
 
 use crate::{
     METADATA_TABLE,
     remote_read::{
         failure::ReadFailure,
-        metric_table::MetricTable,
+        query_params::QueryParams,
         read_permits::{ReadPermit, ReadPermits},
     },
 };
@@ -32,7 +36,7 @@ pub(crate) struct ReadContext {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetricTables {
     /// The metrics in the order of their names.
-    pub(crate) metrics: Vec<Arc<MetricTable>>,
+    pub(crate) metrics: Vec<Arc<Metric>>,
     /// Whether the table with the descriptions of metrics exists.
     pub(crate) has_metadata: bool,
 }
@@ -92,13 +96,39 @@ impl ReadContext {
         let database = self.engine.resolve_for_read(&self.caller, &self.database);
         let listed = self.engine.list_tables(database.await?, &self.options, true).await?;
         let [own_schema, ..] = QueryEngine::SCHEMAS;
-        let mut tables = MetricTables::default();
-        for table in listed.iter().filter(|table| table.schema == own_schema) {
-            tables.has_metadata |= table.name == METADATA_TABLE;
-            tables.metrics.extend(MetricTable::from_listed(table).map(Arc::new));
-        }
-        tables.metrics.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(tables)
+        let own = listed.iter().filter(|table| table.schema == own_schema);
+        let named = own.clone().filter_map(|table| {
+            let columns = table.columns.as_deref()?;
+            Some((table.name.as_str(), columns))
+        });
+        Ok(MetricTables {
+            metrics: Metric::of_tables(named, &[]),
+            has_metadata: own.into_iter().any(|table| table.name == METADATA_TABLE),
+        })
+    }
+
+    /// Returns the time of the monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.engine.world().clock.monotonic()
+    }
+
+    /// Evaluates an expression.
+    ///
+    /// # Errors
+    /// See [`QueryEngine::query_promql`].
+    pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
+        let wanted = params.timeout.map(|timeout| self.monotonic().saturating_add(timeout));
+        let query = PromqlQuery {
+            caller: self.caller.clone(),
+            database: self.database.clone(),
+            request: QueryRequest {
+                text: params.expression.clone(),
+                ends: [self.options.ends, wanted].into_iter().flatten().min(),
+                ..self.options.clone()
+            },
+            evaluation: params.evaluation,
+        };
+        Ok(self.engine.query_promql(query).await?)
     }
 
     /// Executes a statement.

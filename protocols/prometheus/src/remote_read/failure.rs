@@ -1,7 +1,11 @@
 //! Reasons why a request cannot be answered.
 
 use neap_http::{ApiError, ErrorBody, Kind};
-use neap_query::{ClientQueryError, QueryError};
+use neap_promql::PromqlError;
+use neap_query::{
+    ClientQueryError, QueryError, QueryErrorKind,
+    promql::{MatcherError, PromqlQueryError},
+};
 use thiserror::Error;
 
 use crate::DecodeError;
@@ -11,16 +15,10 @@ use crate::DecodeError;
 pub(crate) enum ReadFailure {
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    #[error("a matcher has no label")]
-    UnnamedLabel,
     #[error("the matcher type {0} is unknown")]
     MatcherType(i32),
-    #[error("a pattern has more than {0} bytes")]
-    PatternTooLong(usize),
-    #[error("the pattern {pattern:?} is invalid: {error}")]
-    Pattern { pattern: String, error: String },
-    #[error("the request has more than {0} matchers")]
-    TooManyMatchers(usize),
+    #[error(transparent)]
+    Matcher(#[from] MatcherError),
     #[error("the request has more than {0} match[] parameters")]
     TooManySelectors(usize),
     #[error("other reads use all memory for answers: try again later")]
@@ -31,12 +29,8 @@ pub(crate) enum ReadFailure {
         "native histograms cannot be streamed as chunks: accept samples (SAMPLES), or select only metrics without histograms"
     )]
     HistogramChunks,
-    #[error("the selector {selector:?} is invalid at byte {position}: {problem}")]
-    Selector {
-        selector: String,
-        position: usize,
-        problem: &'static str,
-    },
+    #[error("invalid parameter \"match[]\": {0}")]
+    Selector(String),
     #[error("no match[] parameter provided")]
     NoMatch,
     #[error("invalid parameter {name:?}: {value:?} is not {expected}")]
@@ -45,6 +39,26 @@ pub(crate) enum ReadFailure {
         value: String,
         expected: &'static str,
     },
+    #[error("invalid parameter {0:?}: it is missing")]
+    MissingParameter(&'static str),
+    #[error("invalid parameter \"end\": end timestamp must not be before start time")]
+    EndBeforeStart,
+    #[error(
+        "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"
+    )]
+    Step,
+    #[error(
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+    )]
+    TooManyPoints,
+    #[error("invalid parameter \"query\": {0}")]
+    Expression(String),
+    #[error("{0}")]
+    Execution(String),
+    #[error("query timed out in expression evaluation")]
+    TimedOut,
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
     #[error("the answer of a query has unexpected columns: {0}")]
     Columns(#[from] arrow_schema::ArrowError),
     #[error(transparent)]
@@ -63,13 +77,53 @@ impl From<QueryError> for ReadFailure {
     }
 }
 
+impl From<PromqlError> for ReadFailure {
+    fn from(error: PromqlError) -> Self {
+        match error {
+            PromqlError::BadData(text) => Self::Expression(text),
+            PromqlError::Execution(text) => Self::Execution(text),
+            PromqlError::Timeout => Self::TimedOut,
+            PromqlError::Storage(error) => QueryError::Execution(error).into(),
+        }
+    }
+}
+
+impl From<PromqlQueryError> for ReadFailure {
+    fn from(error: PromqlQueryError) -> Self {
+        match error {
+            PromqlQueryError::Expression(error) => error.into(),
+            PromqlQueryError::Query(ClientQueryError::Query(error)) => match error {
+                QueryError::Timeout(_) => Self::TimedOut,
+                QueryError::Killed => Self::Canceled,
+                // The samples or the memory do not permit the evaluation.
+                QueryError::Planning(_) if error.kind() == QueryErrorKind::Invalid => {
+                    Self::Execution(error.to_string())
+                }
+                other => other.into(),
+            },
+            PromqlQueryError::Query(error) => error.into(),
+        }
+    }
+}
+
+impl ReadFailure {
+    /// Returns the `errorType` of an error that its kind does not tell.
+    pub(crate) fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Self::TimedOut => Some("timeout"),
+            Self::Canceled => Some("canceled"),
+            _ => None,
+        }
+    }
+}
+
 impl From<ReadFailure> for ApiError {
     fn from(failure: ReadFailure) -> Self {
         let kind = match failure {
             ReadFailure::Request(error) => return error.with_body(ErrorBody::Text),
             ReadFailure::Decode(DecodeError::TooLarge { .. }) => Kind::TooLarge,
-            ReadFailure::TooLarge(_) => Kind::Limit,
-            ReadFailure::Busy => Kind::Unavailable,
+            ReadFailure::TooLarge(_) | ReadFailure::Execution(_) => Kind::Limit,
+            ReadFailure::Busy | ReadFailure::TimedOut | ReadFailure::Canceled => Kind::Unavailable,
             ReadFailure::Columns(_) => Kind::Internal,
             _ => Kind::Invalid,
         };

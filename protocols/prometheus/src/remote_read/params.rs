@@ -1,4 +1,4 @@
-//! The parameters of the listing routes, in the query string or in a form.
+//! The parameters of a request, in the query string or in a form.
 
 use axum::body::Body;
 use chrono::DateTime;
@@ -6,7 +6,7 @@ use http::{Method, header::CONTENT_TYPE, request::Parts};
 use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_body};
 use neap_query::QueryEngine;
 
-use crate::remote_read::{condition::TimeRange, failure::ReadFailure};
+use crate::remote_read::failure::ReadFailure;
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM_BYTES: usize = 1 << 20;
@@ -14,26 +14,28 @@ const MAX_FORM_BYTES: usize = 1 << 20;
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The parameters of a request.
+/// The units of durations, in milliseconds, in the order in which a duration has them.
+const UNITS: [(&str, i64); 7] = [
+    ("y", 365 * 86_400_000),
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// The parameters of a request: those of its query string, then those of its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListParams {
-    pub(crate) database: Option<String>,
-    /// The selectors of series.
-    pub(crate) selectors: Vec<String>,
-    pub(crate) range: TimeRange,
-    /// Maximum number of results; `None` is no limit.
-    pub(crate) limit: Option<usize>,
-    /// The only metric of `/api/v1/metadata`.
-    pub(crate) metric: Option<String>,
-    /// Maximum number of descriptions of a metric; `None` is no limit.
-    pub(crate) limit_per_metric: Option<usize>,
+pub(crate) struct RequestParams {
+    pub(crate) pairs: Vec<(String, String)>,
 }
 
-impl ListParams {
-    /// Reads the parameters of a request. Unknown ones are ignored.
+impl RequestParams {
+    /// Reads the parameters of a request.
     ///
     /// # Errors
-    /// The query string or the form is malformed, or a parameter has no valid value.
+    /// The query string or the form is malformed.
     pub(crate) async fn read(
         engine: &QueryEngine,
         head: &Parts,
@@ -55,38 +57,26 @@ impl ListParams {
                 .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
             pairs.extend(form);
         }
-        Self::of_pairs(pairs)
+        Ok(Self { pairs })
     }
 
-    fn of_pairs(pairs: Vec<(String, String)>) -> Result<Self, ReadFailure> {
-        let mut params = Self {
-            database: None,
-            selectors: Vec::new(),
-            range: TimeRange::ALL,
-            limit: None,
-            metric: None,
-            limit_per_metric: None,
-        };
-        for (name, value) in pairs {
-            match name.as_str() {
-                "db" => params.database = Some(value),
-                "match[]" => params.selectors.push(value),
-                "start" => params.range.start_ms = parse_time("start", &value)?,
-                "end" => params.range.end_ms = parse_time("end", &value)?,
-                "limit" => params.limit = parse_limit("limit", &value)?,
-                "metric" => params.metric = Some(value).filter(|value| !value.is_empty()),
-                "limit_per_metric" => {
-                    params.limit_per_metric = parse_limit("limit_per_metric", &value)?;
-                }
-                _ => {}
-            }
+    /// Returns the parameters of a query string.
+    #[cfg(test)]
+    pub(crate) fn of_query(query: &str) -> Self {
+        Self {
+            pairs: serde_urlencoded::from_str(query).unwrap(),
         }
-        Ok(params)
+    }
+
+    /// Returns the value of a parameter, the last one if there are several; `None` if it is absent or empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.pairs.iter().rev().find(|(known, _)| known == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
     }
 }
 
 /// Parses a number of results; 0 and negative numbers are no limit.
-fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize>, ReadFailure> {
+pub(crate) fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize>, ReadFailure> {
     let limit = text.parse::<i64>().map_err(|_| ReadFailure::Parameter {
         name,
         value: text.to_owned(),
@@ -96,11 +86,9 @@ fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize>, ReadFail
 }
 
 /// Parses a time: seconds since the Unix epoch, or RFC 3339. Returns milliseconds.
-fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
-    if let Ok(seconds) = text.parse::<f64>()
-        && seconds.is_finite()
-    {
-        return Ok(to_millis(seconds));
+pub(crate) fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+    if let Some(millis) = parse_seconds(text) {
+        return Ok(millis);
     }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| ReadFailure::Parameter {
         name,
@@ -108,6 +96,40 @@ fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
         expected: "a time: seconds since 1970, or RFC 3339",
     })?;
     Ok(time.timestamp_millis())
+}
+
+/// Parses a duration: seconds, or units as in `1h30m`. Returns milliseconds.
+pub(crate) fn parse_duration(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+    let duration = parse_seconds(text).or_else(|| parse_units(text));
+    duration.ok_or_else(|| ReadFailure::Parameter {
+        name,
+        value: text.to_owned(),
+        expected: "a duration: seconds, or units such as 1h30m",
+    })
+}
+
+/// Parses a finite number of seconds. Returns milliseconds.
+fn parse_seconds(text: &str) -> Option<i64> {
+    let seconds = text.parse::<f64>().ok()?;
+    seconds.is_finite().then(|| to_millis(seconds))
+}
+
+/// Parses numbers with units, each at most once and in descending order.
+fn parse_units(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut millis = 0_i64;
+    for (unit, unit_millis) in UNITS {
+        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
+        let (number, after) = rest.split_at(digits);
+        // The unit `ms` begins like `m`.
+        let is_millis = unit == "m" && after.starts_with("ms");
+        if let Some(next) = after.strip_prefix(unit).filter(|_| digits > 0 && !is_millis) {
+            let count: i64 = number.parse().ok()?;
+            millis = millis.checked_add(count.checked_mul(unit_millis)?)?;
+            rest = next;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(millis)
 }
 
 #[expect(
@@ -122,36 +144,44 @@ fn to_millis(seconds: f64) -> i64 {
 mod tests {
     use super::*;
 
-    fn parse(query: &str) -> Result<ListParams, String> {
-        let pairs = serde_urlencoded::from_str(query).unwrap();
-        ListParams::of_pairs(pairs).map_err(|error| error.to_string())
-    }
-
     #[test]
-    fn times_are_seconds_or_rfc_3339() {
-        let range = |query| {
-            let range = parse(query).unwrap().range;
-            (range.start_ms, range.end_ms)
-        };
-        assert_eq!(range("start=1.5&end=1970-01-01T00:00:02Z"), (1_500, 2_000));
-        assert_eq!(range("start=-1"), (-1_000, i64::MAX));
-        assert_eq!(range("start=1e300").0, i64::MAX);
+    fn durations_are_seconds_or_units_in_descending_order() {
+        let parse = |text| parse_duration("step", text).ok();
+        for (text, millis) in [
+            ("15", 15_000),
+            ("0.5", 500),
+            ("1m", 60_000),
+            ("5ms", 5),
+            ("1h30m", 5_400_000),
+            ("1d2ms", 86_400_002),
+            ("1y", 31_536_000_000),
+            ("-1", -1_000),
+        ] {
+            assert_eq!(parse(text), Some(millis), "{text}");
+        }
+        for text in [
+            "",
+            "m",
+            "1m1h",
+            "1x",
+            "1h 1m",
+            "NaN",
+            "99999999999999999999y",
+            "-1m",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        let refused = parse_duration("step", "soon").unwrap_err();
         assert_eq!(
-            parse("end=soon"),
-            Err(
-                r#"invalid parameter "end": "soon" is not a time: seconds since 1970, or RFC 3339"#
-                    .to_owned()
-            )
+            refused.to_string(),
+            r#"invalid parameter "step": "soon" is not a duration: seconds, or units such as 1h30m"#
         );
-        assert!(parse("start=NaN").is_err());
     }
 
     #[test]
-    fn parameters_may_repeat() {
-        let params = parse("match[]=up&match[]=down&limit=5&limit_per_metric=0&db=d&x=y").unwrap();
-        assert_eq!(params.selectors, ["up", "down"]);
-        assert_eq!((params.limit, params.limit_per_metric), (Some(5), None));
-        assert_eq!(params.database.as_deref(), Some("d"));
-        assert!(parse("limit=many").is_err());
+    fn the_last_value_of_a_parameter_applies() {
+        let params = RequestParams::of_query("db=a&db=b&limit=");
+        assert_eq!(params.get("db"), Some("b"));
+        assert_eq!((params.get("limit"), params.get("query")), (None, None));
     }
 }

@@ -12,22 +12,20 @@ use http::{
     HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use neap_query::promql::{LabelMatcher, MatcherKind, MetricSelection, TimeRange, compile_matchers};
 
 use crate::{
-    Chunk, ChunkedReadResponse, ChunkedSeries, LabelMatcher, Message, NAME_LABEL, Query,
+    Chunk, ChunkedReadResponse, ChunkedSeries, MatcherType, Message, NAME_LABEL, Query,
     QueryResult, ReadRequest, ReadResponse, ResponseType, TimeSeries, compress, encode_frame,
     remote_read::{
-        condition::TimeRange,
         context::ReadContext,
         failure::ReadFailure,
-        matcher::compile_matchers,
-        metric_table::TableSelection,
         read_permits::{ReadPermit, ReadPermits},
         series::{ReadSeries, SampleForm, SeriesCollector, SeriesData},
     },
 };
 
-/// Maximum memory of the series that are sorted together, in bytes: of an answer with samples, or of the tables of a
+/// Maximum memory of the series that are sorted together, in bytes: of an answer with samples, or of the metrics of a
 /// streamed answer that are sent together, mostly one.
 const MAX_SERIES_BYTES: usize = 64 << 20;
 
@@ -35,7 +33,7 @@ const MAX_SERIES_BYTES: usize = 64 << 20;
 const FRAME_BYTES: usize = 1 << 20;
 
 /// A query of a request: its index, and the series that it selects.
-type SelectedTables = (usize, Vec<TableSelection>);
+type SelectedMetrics = (usize, Vec<MetricSelection>);
 
 /// Answers a request, after others have left memory for its answer.
 ///
@@ -48,18 +46,18 @@ pub(crate) async fn answer(
 ) -> Result<Response, ReadFailure> {
     let permit = context.permit(permits).await?;
     let metrics = context.metrics().await?.metrics;
-    let messages: Vec<&[LabelMatcher]> =
-        request.queries.iter().map(|query| &query.matchers[..]).collect();
-    let matchers = compile_matchers(&messages)?;
-    let queries: Vec<SelectedTables> = request
+    let messages: Vec<Vec<LabelMatcher>> =
+        request.queries.iter().map(label_matchers).collect::<Result<_, _>>()?;
+    let messages_of_queries: Vec<&[LabelMatcher]> = messages.iter().map(Vec::as_slice).collect();
+    let matchers = compile_matchers(&messages_of_queries)?;
+    let queries: Vec<SelectedMetrics> = request
         .queries
         .iter()
         .zip(matchers)
         .enumerate()
         .map(|(index, (query, matchers))| {
             let range = query_range(query);
-            let tables = metrics.iter();
-            let selected = tables.filter_map(|table| table.select(&matchers, range));
+            let selected = metrics.iter().filter_map(|metric| metric.select(&matchers, range));
             (index, selected.collect())
         })
         .collect();
@@ -67,6 +65,24 @@ pub(crate) async fn answer(
         ResponseType::Samples => samples(&context, queries, permit).await,
         ResponseType::StreamedXorChunks => chunks(context, queries, permit).await,
     }
+}
+
+/// Returns the conditions of a query.
+fn label_matchers(query: &Query) -> Result<Vec<LabelMatcher>, ReadFailure> {
+    let matchers = query.matchers.iter().map(|matcher| {
+        let kind = MatcherType::try_from(matcher.kind);
+        Ok(LabelMatcher {
+            kind: match kind.map_err(|_| ReadFailure::MatcherType(matcher.kind))? {
+                MatcherType::Equal => MatcherKind::Equal,
+                MatcherType::NotEqual => MatcherKind::NotEqual,
+                MatcherType::Regex => MatcherKind::Regex,
+                MatcherType::NotRegex => MatcherKind::NotRegex,
+            },
+            label: matcher.name.clone(),
+            value: matcher.value.clone(),
+        })
+    });
+    matchers.collect()
 }
 
 /// Returns the range of a query. Hints may narrow it.
@@ -87,10 +103,10 @@ fn query_range(query: &Query) -> TimeRange {
 
 /// Returns the first accepted type. Chunks have no native histograms, so a request that may select some gets samples if
 /// it accepts them.
-fn response_type(request: &ReadRequest, queries: &[SelectedTables]) -> ResponseType {
+fn response_type(request: &ReadRequest, queries: &[SelectedMetrics]) -> ResponseType {
     let accepted: Vec<_> = request.accepted_response_types().collect();
-    let mut tables = queries.iter().flat_map(|(_, tables)| tables);
-    let has_histograms = tables.any(|selection| selection.table.has_histograms);
+    let mut selections = queries.iter().flat_map(|(_, selections)| selections);
+    let has_histograms = selections.any(|selection| selection.metric.has_histograms());
     match accepted.first() {
         Some(ResponseType::StreamedXorChunks)
             if !has_histograms || !accepted.contains(&ResponseType::Samples) =>
@@ -104,7 +120,7 @@ fn response_type(request: &ReadRequest, queries: &[SelectedTables]) -> ResponseT
 /// Returns all series in one message.
 async fn samples(
     context: &ReadContext,
-    queries: Vec<SelectedTables>,
+    queries: Vec<SelectedMetrics>,
     permit: ReadPermit,
 ) -> Result<Response, ReadFailure> {
     let mut response = ReadResponse::default();
@@ -166,14 +182,14 @@ fn time_series(series: ReadSeries) -> TimeSeries {
     }
 }
 
-/// Reads the samples of tables.
+/// Reads the samples of metrics.
 async fn collect(
     context: &ReadContext,
-    tables: &[TableSelection],
+    tables: &[MetricSelection],
     collector: &mut SeriesCollector,
 ) -> Result<(), ReadFailure> {
     for selection in tables {
-        let add = |batch: &_| collector.add_rows(&selection.table, batch);
+        let add = |batch: &_| collector.add_rows(&selection.metric, batch);
         context.for_each_batch(selection.samples_sql(), add).await?;
     }
     Ok(())
@@ -183,7 +199,7 @@ async fn collect(
 /// the connection.
 async fn chunks(
     context: ReadContext,
-    queries: Vec<SelectedTables>,
+    queries: Vec<SelectedMetrics>,
     permit: ReadPermit,
 ) -> Result<Response, ReadFailure> {
     let mut groups = VecDeque::new();
@@ -205,11 +221,11 @@ async fn chunks(
     Ok(response)
 }
 
-/// Divides tables into groups whose series follow each other in the order of their labels. The name of the metric is
-/// mostly the first label; otherwise all tables are one group.
-fn sorted_groups(tables: Vec<TableSelection>) -> Vec<Vec<TableSelection>> {
-    let is_first = |selection: &TableSelection| {
-        let labels = selection.table.labels();
+/// Divides metrics into groups whose series follow each other in the order of their labels. The name of the metric is
+/// mostly the first label; otherwise all metrics are one group.
+fn sorted_groups(tables: Vec<MetricSelection>) -> Vec<Vec<MetricSelection>> {
+    let is_first = |selection: &MetricSelection| {
+        let labels = selection.metric.labels();
         labels.first().is_none_or(|label| *label == NAME_LABEL)
     };
     if tables.iter().all(is_first) {
@@ -222,7 +238,7 @@ fn sorted_groups(tables: Vec<TableSelection>) -> Vec<Vec<TableSelection>> {
 /// The rest of a streamed answer.
 struct FrameStream {
     context: ReadContext,
-    groups: VecDeque<SelectedTables>,
+    groups: VecDeque<SelectedMetrics>,
     _permit: ReadPermit,
 }
 
@@ -249,7 +265,7 @@ impl FrameStream {
     async fn read_group(
         &mut self,
         query_index: usize,
-        tables: &[TableSelection],
+        tables: &[MetricSelection],
     ) -> Result<Vec<Bytes>, ReadFailure> {
         let mut collector = SeriesCollector::new(SampleForm::Compressed, MAX_SERIES_BYTES);
         collect(&self.context, tables, &mut collector).await?;

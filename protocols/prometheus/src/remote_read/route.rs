@@ -7,24 +7,32 @@ use axum::{
     body::Body,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use http::{header::CONTENT_ENCODING, request::Parts};
-use neap_http::{ApiError, BodyLimits, parse_query, read_body};
-use neap_query::QueryEngine;
+use neap_http::{ApiError, BodyLimits, parse_query as parse_url_query, read_body};
+use neap_query::{QueryEngine, promql::MAX_MATCHERS};
+use serde_json::json;
 
 use crate::{
     ReadRequest, decode_read, decompress,
     remote_read::{
+        answer::{List, respond},
         context::ReadContext,
+        expressions,
         failure::ReadFailure,
-        json::{self, List},
-        matcher::MAX_MATCHERS,
-        params::ListParams,
+        label_name::label_of_path,
+        list_params::ListParams,
+        lists,
+        params::RequestParams,
+        query_params::QueryParams,
         read,
         read_permits::{ReadPermit, ReadPermits},
     },
 };
+
+/// The version of Prometheus whose HTTP interface and functions the routes have.
+const PROMETHEUS_VERSION: &str = "3.5.0";
 
 /// Maximum size of a request of remote read, in bytes, compressed and decompressed.
 const MAX_REQUEST_BYTES: usize = 256 << 10;
@@ -44,9 +52,11 @@ struct PrometheusReader {
     lists: ReadPermits,
 }
 
-/// Returns the routes. All of them require the permission to read the database, which the parameter `db` names, or else
-/// `default_database`. In `neap serve` and in the query function, they are merged with the routes of
-/// [`neap_query::router`].
+/// The prefixes of the paths of Prometheus's HTTP interface.
+const PREFIXES: [&str; 2] = ["/api/v1", "/prometheus/api/v1"];
+
+/// Returns the routes. Those that read a database require the permission to read it. The parameter `db` names it, or else it is
+/// `default_database`. In `neap serve` and in the query function, they are merged with the routes of [`neap_query::router`].
 pub fn router(engine: Arc<QueryEngine>, default_database: Option<String>) -> Router {
     let reader = Arc::new(PrometheusReader {
         engine,
@@ -54,14 +64,33 @@ pub fn router(engine: Arc<QueryEngine>, default_database: Option<String>) -> Rou
         reads: ReadPermits::new(),
         lists: ReadPermits::new(),
     });
-    Router::new()
+    let mut router = Router::new()
         .route("/api/v1/read", post(remote_read))
-        .route("/api/v1/prom/read", post(remote_read))
-        .route("/api/v1/labels", get(label_names).post(label_names))
-        .route("/api/v1/label/{name}/values", get(label_values))
-        .route("/api/v1/series", get(series).post(series))
-        .route("/api/v1/metadata", get(metadata))
-        .with_state(reader)
+        .route("/api/v1/prom/read", post(remote_read));
+    for prefix in PREFIXES {
+        for (path, methods) in http_interface() {
+            router = router.route(&format!("{prefix}/{path}"), methods);
+        }
+    }
+    router.with_state(reader)
+}
+
+/// Returns the routes of Prometheus's HTTP interface, each below a prefix.
+fn http_interface() -> [(&'static str, MethodRouter<Arc<PrometheusReader>>); 12] {
+    [
+        ("query", get(query).post(query)),
+        ("query_range", get(query_range).post(query_range)),
+        ("query_exemplars", get(exemplars).post(exemplars)),
+        ("format_query", get(format_query).post(format_query)),
+        ("parse_query", get(parse_query).post(parse_query)),
+        ("labels", get(label_names).post(label_names)),
+        ("label/{name}/values", get(label_values)),
+        ("series", get(series).post(series)),
+        ("metadata", get(metadata)),
+        ("rules", get(rules)),
+        ("alerts", get(alerts)),
+        ("status/buildinfo", get(build_info)),
+    ]
 }
 
 impl PrometheusReader {
@@ -74,11 +103,21 @@ impl PrometheusReader {
         &self,
         request: Request,
     ) -> Result<(ReadContext, ListParams, ReadPermit), ReadFailure> {
-        let (head, body) = request.into_parts();
-        let params = ListParams::read(&self.engine, &head, body).await?;
-        let context = self.context(&head, params.database.as_deref())?;
+        let (head, params) = self.params(request).await?;
+        let context = self.context(&head, params.get("db"))?;
         let permit = context.permit(&self.lists).await?;
-        Ok((context, params, permit))
+        Ok((context, ListParams::parse(params)?, permit))
+    }
+
+    async fn params(&self, request: Request) -> Result<(Parts, RequestParams), ReadFailure> {
+        let (head, body) = request.into_parts();
+        let params = RequestParams::read(&self.engine, &head, body).await?;
+        Ok((head, params))
+    }
+
+    /// Returns the present, in milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64 {
+        self.engine.world().clock.wall_micros().div_euclid(1_000)
     }
 
     async fn read_request(
@@ -86,7 +125,7 @@ impl PrometheusReader {
         request: Request,
     ) -> Result<(ReadContext, ReadRequest), ReadFailure> {
         let (mut head, body) = request.into_parts();
-        let pairs: Vec<(String, String)> = parse_query(&head.uri)?;
+        let pairs: Vec<(String, String)> = parse_url_query(&head.uri)?;
         let mut databases = pairs.iter().filter(|(name, _)| name == "db");
         let database = databases.next().map(|(_, value)| value.as_str());
         let context = self.context(&head, database)?;
@@ -122,23 +161,77 @@ async fn remote_read(State(reader): State<Arc<PrometheusReader>>, request: Reque
     }
 }
 
-fn respond(list: Result<List, ReadFailure>) -> Response {
-    match list {
-        Ok(list) => list.into_response(),
-        Err(failure) => json::error_response(failure),
-    }
+/// `GET`, `POST` `query`
+async fn query(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let answer = async {
+        let (head, params) = reader.params(request).await?;
+        let context = reader.context(&head, params.get("db"))?;
+        let query = QueryParams::instant(&params, reader.now_ms())?;
+        expressions::evaluate(&context, &query).await
+    };
+    respond(answer.await)
 }
 
-/// `GET /api/v1/labels`, `POST /api/v1/labels`
+/// `GET`, `POST` `query_range`
+async fn query_range(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let answer = async {
+        let (head, params) = reader.params(request).await?;
+        let context = reader.context(&head, params.get("db"))?;
+        expressions::evaluate(&context, &QueryParams::range(&params)?).await
+    };
+    respond(answer.await)
+}
+
+/// `GET`, `POST` `format_query`
+async fn format_query(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let params = reader.params(request).await;
+    respond(params.and_then(|(_, params)| expressions::format(&params)))
+}
+
+/// `GET`, `POST` `parse_query`
+async fn parse_query(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let params = reader.params(request).await;
+    respond(params.and_then(|(_, params)| expressions::syntax_tree(&params)))
+}
+
+/// `GET`, `POST` `query_exemplars`: exemplars are not stored.
+async fn exemplars() -> List {
+    List::of_data(json!([]), false)
+}
+
+/// `GET rules`: there are none.
+async fn rules() -> List {
+    List::of_data(json!({ "groups": [] }), false)
+}
+
+/// `GET alerts`: there are none.
+async fn alerts() -> List {
+    List::of_data(json!({ "alerts": [] }), false)
+}
+
+/// `GET status/buildinfo`. Clients conclude from the version which routes and functions exist.
+async fn build_info() -> List {
+    let data = json!({
+        "version": PROMETHEUS_VERSION,
+        "revision": concat!("neap-", env!("CARGO_PKG_VERSION")),
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+    });
+    List::of_data(data, false)
+}
+
+/// `GET`, `POST` `labels`
 async fn label_names(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
         let (context, params, _permit) = reader.list_context(request).await?;
-        json::label_names(&context, &params).await
+        lists::label_names(&context, &params).await
     };
     respond(list.await)
 }
 
-/// `GET /api/v1/label/{name}/values`
+/// `GET label/{name}/values`
 async fn label_values(
     State(reader): State<Arc<PrometheusReader>>,
     Path(label): Path<String>,
@@ -146,25 +239,25 @@ async fn label_values(
 ) -> Response {
     let list = async {
         let (context, params, _permit) = reader.list_context(request).await?;
-        json::label_values(&context, &label, &params).await
+        lists::label_values(&context, &label_of_path(&label), &params).await
     };
     respond(list.await)
 }
 
-/// `GET /api/v1/series`, `POST /api/v1/series`
+/// `GET`, `POST` `series`
 async fn series(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
         let (context, params, _permit) = reader.list_context(request).await?;
-        json::series(&context, &params).await
+        lists::series(&context, &params).await
     };
     respond(list.await)
 }
 
-/// `GET /api/v1/metadata`
+/// `GET metadata`
 async fn metadata(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
         let (context, params, _permit) = reader.list_context(request).await?;
-        json::metadata(&context, &params).await
+        lists::metadata(&context, &params).await
     };
     respond(list.await)
 }

@@ -8,11 +8,9 @@ use arrow_array::{
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType};
 
-use crate::{
-    HISTOGRAM_FIELD, Histogram, Label, NAME_LABEL, NON_FINITE_FIELD, VALUE_FIELD, label_of_tag,
-    non_finite_value,
-    remote_read::{condition::NANOS_PER_MILLI, metric_table::MetricTable},
-};
+use neap_query::promql::{Metric, NANOS_PER_MILLI, label_column};
+
+use crate::{HISTOGRAM_FIELD, Histogram, Label, NON_FINITE_FIELD, VALUE_FIELD, non_finite_value};
 
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,10 +21,10 @@ pub(crate) enum RowSample {
     Histogram(Box<Histogram>),
 }
 
-/// The rows of a batch with the columns of a [`MetricTable`].
+/// The rows of a batch with the columns of a [`MetricSelection`](neap_query::promql::MetricSelection).
 #[derive(Debug)]
 pub(crate) struct SeriesRows<'a> {
-    table: &'a MetricTable,
+    metric: &'a Metric,
     rows: usize,
     tags: Vec<TagColumn>,
     times: Option<ArrayRef>,
@@ -44,12 +42,12 @@ struct TagColumn {
 }
 
 impl TagColumn {
-    fn new(tag: &str, column: &ArrayRef) -> Result<Self, ArrowError> {
+    fn new(label: &str, column: &ArrayRef) -> Result<Self, ArrowError> {
         let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let values = cast(column, &data_type)?.as_dictionary::<Int32Type>().clone();
         let texts = values.values().as_string::<i32>().clone();
         Ok(Self {
-            label: label_of_tag(tag).to_owned(),
+            label: label.to_owned(),
             values,
             texts,
         })
@@ -76,7 +74,7 @@ impl<'a> SeriesRows<'a> {
     ///
     /// # Errors
     /// Arrow cannot convert a column.
-    pub(crate) fn new(table: &'a MetricTable, batch: &RecordBatch) -> Result<Self, ArrowError> {
+    pub(crate) fn new(metric: &'a Metric, batch: &RecordBatch) -> Result<Self, ArrowError> {
         let column = |name: &str, data_type: &DataType| -> Result<Option<ArrayRef>, ArrowError> {
             let column = batch.column_by_name(name);
             column.map(|column| cast(column, data_type)).transpose()
@@ -85,16 +83,16 @@ impl<'a> SeriesRows<'a> {
             let texts = column(name, &DataType::Utf8)?;
             Ok(texts.map(|texts| texts.as_string::<i32>().clone()))
         };
-        let mut tags = Vec::with_capacity(table.tags.len());
-        for tag in &table.tags {
-            if let Some(column) = batch.column_by_name(tag) {
-                tags.push(TagColumn::new(tag, column)?);
+        let mut tags = Vec::new();
+        for (position, label) in metric.tag_labels().enumerate() {
+            if let Some(column) = batch.column_by_name(&label_column(position)) {
+                tags.push(TagColumn::new(label, column)?);
             }
         }
         tags.sort_by(|a, b| a.label.cmp(&b.label));
         let times = DataType::Timestamp(arrow_schema::TimeUnit::Nanosecond, None);
         Ok(Self {
-            table,
+            metric,
             rows: batch.num_rows(),
             tags,
             times: column("time", &times)?,
@@ -116,11 +114,11 @@ impl<'a> SeriesRows<'a> {
 
     /// Returns the labels of a row in the order of their names.
     pub(crate) fn labels(&self, row: usize) -> Vec<Label> {
-        let name = Label {
-            name: NAME_LABEL.to_owned(),
-            value: self.table.name.clone(),
-        };
-        let mut labels = vec![name];
+        let constant = self.metric.constant_labels().map(|(name, value)| Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        let mut labels: Vec<Label> = constant.collect();
         for tag in &self.tags {
             let value = tag.value(row);
             if !value.is_empty() {

@@ -1,12 +1,12 @@
 //! Series with their samples, as samples or as compressed chunks.
 
 use arrow_array::RecordBatch;
+use neap_query::promql::Metric;
 
 use crate::{
     Chunk, ChunkEncoding, Histogram, Label, MAX_CHUNK_SAMPLES, Sample, XorChunkBuilder,
     remote_read::{
         failure::ReadFailure,
-        metric_table::MetricTable,
         row_series::{RowSample, SeriesRows},
     },
 };
@@ -50,7 +50,7 @@ pub(crate) enum SampleForm {
     Compressed,
 }
 
-/// Series of one or several tables, within a limit of memory.
+/// Series of one or several metrics, within a limit of memory.
 #[derive(Debug)]
 pub(crate) struct SeriesCollector {
     form: SampleForm,
@@ -74,16 +74,16 @@ impl SeriesCollector {
         self.bytes
     }
 
-    /// Adds rows of a table, which come in the order of their tags and times.
+    /// Adds rows of a metric, which come in the order of their tags and times.
     ///
     /// # Errors
     /// The series take too much memory, or they cannot be collected in this form.
     pub(crate) fn add_rows(
         &mut self,
-        table: &MetricTable,
+        metric: &Metric,
         batch: &RecordBatch,
     ) -> Result<(), ReadFailure> {
-        let rows = SeriesRows::new(table, batch)?;
+        let rows = SeriesRows::new(metric, batch)?;
         for row in 0..rows.len() {
             let continues = match row.checked_sub(1) {
                 Some(previous) => rows.is_same_series(row, previous),
@@ -231,14 +231,13 @@ mod tests {
         ArrayRef, DictionaryArray, Float64Array, StringArray, TimestampNanosecondArray,
         types::Int32Type,
     };
-    use neap_query::ListedTable;
     use neap_schema::ColumnType;
 
     use super::*;
 
     const LIMIT: usize = 1 << 20;
 
-    fn table() -> MetricTable {
+    fn metric() -> Arc<Metric> {
         let columns = [
             ("job", ColumnType::Tag),
             ("Zone", ColumnType::Tag),
@@ -249,13 +248,7 @@ mod tests {
         ];
         let fields = columns.iter().map(|(name, kind)| kind.arrow_field(name));
         let schema = arrow_schema::Schema::new(fields.collect::<Vec<_>>());
-        let listed = ListedTable {
-            schema: "iox".to_owned(),
-            name: "up".to_owned(),
-            is_view: false,
-            columns: Some(Arc::new(schema)),
-        };
-        MetricTable::from_listed(&listed).unwrap()
+        Metric::of_tables([("up", &schema)], &[]).remove(0)
     }
 
     type Row<'a> = (&'a str, Option<&'a str>, i64, Option<f64>, Option<&'a str>);
@@ -267,8 +260,9 @@ mod tests {
         let values: Float64Array = rows.iter().map(|row| row.3).collect();
         let names: StringArray = rows.iter().map(|row| row.4).collect();
         RecordBatch::try_from_iter([
-            ("job", Arc::new(jobs) as ArrayRef),
-            ("Zone", Arc::new(zones)),
+            // The labels have the positions of the tags.
+            ("label 0", Arc::new(jobs) as ArrayRef),
+            ("label 1", Arc::new(zones)),
             (
                 "time",
                 Arc::new(TimestampNanosecondArray::from_iter_values(times)),
@@ -301,8 +295,8 @@ mod tests {
             ("a", Some("z"), 2, Some(7.0), None),
             ("b", None, 1, None, None),
         ]);
-        collector.add_rows(&table(), &first).unwrap();
-        collector.add_rows(&table(), &second).unwrap();
+        collector.add_rows(&metric(), &first).unwrap();
+        collector.add_rows(&metric(), &second).unwrap();
         let series = collector.finish();
         let names: Vec<_> = series.iter().map(labels).collect();
         assert_eq!(names, ["Zone=z,__name__=up,job=a", "__name__=up,job=a"]);
@@ -317,7 +311,7 @@ mod tests {
     fn chunks_have_at_most_120_samples() {
         let rows: Vec<_> = (0..300).map(|time| ("a", None, time, Some(1.0), None)).collect();
         let mut collector = SeriesCollector::new(SampleForm::Compressed, LIMIT);
-        collector.add_rows(&table(), &batch(&rows)).unwrap();
+        collector.add_rows(&metric(), &batch(&rows)).unwrap();
         let series = collector.finish().remove(0);
         let chunks = series.data.into_chunks();
         let times: Vec<_> =
@@ -329,7 +323,7 @@ mod tests {
     fn memory_is_limited() {
         let rows: Vec<_> = (0..300).map(|time| ("a", None, time, Some(1.0), None)).collect();
         let mut collector = SeriesCollector::new(SampleForm::Plain, 1_000);
-        let refused = collector.add_rows(&table(), &batch(&rows));
+        let refused = collector.add_rows(&metric(), &batch(&rows));
         assert!(matches!(refused, Err(ReadFailure::TooLarge(1_000))));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests over HTTP, with the routes of remote write, in a memory store.
 
 mod lists;
+mod queries;
 mod remote_read;
 mod server;
 

@@ -122,8 +122,8 @@ async fn errors_name_the_parameter() {
     for (path, error) in [
         ("series", "no match[] parameter provided"),
         (
-            "series?match[]=up%7B",
-            "the selector \"up{\" is invalid at byte 3: expected a text in quotes",
+            "series?match[]=rate(up%5B5m%5D)",
+            "invalid parameter \"match[]\": it is no selector",
         ),
         (
             "labels?start=soon",

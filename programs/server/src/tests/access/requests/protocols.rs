@@ -3,12 +3,12 @@
 use super::AccessRule;
 
 /// A request of another protocol: method, path, body, access rule.
-type ProtocolCase = (&'static str, &'static str, &'static str, AccessRule);
+type ProtocolCase = (&'static str, String, &'static str, AccessRule);
 
 pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
     use AccessRule::{All, Own};
     let (read, write) = (Own("read"), Own("write"));
-    let mut rows = vec![
+    let rows = [
         ("POST", "/api/v1/write?db=own", "", write),
         ("POST", "/api/v1/prom/write?db=own", "", write),
         ("POST", "/api/v1/write?db=missing", "", All("write")),
@@ -19,11 +19,6 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
         ("POST", "/imp?db=own", "", write),
         ("POST", "/api/v1/read?db=own", "", read),
         ("POST", "/api/v1/prom/read?db=own", "", read),
-        ("GET", "/api/v1/labels?db=own", "", read),
-        ("POST", "/api/v1/labels?db=own", "", read),
-        ("GET", "/api/v1/label/job/values?db=own", "", read),
-        ("GET", "/api/v1/series?db=own&match[]=m", "", read),
-        ("GET", "/api/v1/metadata?db=own", "", read),
         ("GET", "/exec?db=own&query=SELECT+1", "", read),
         ("GET", "/exec?db=missing&query=SELECT+1", "", All("read")),
         (
@@ -33,12 +28,47 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
             Own("delete"),
         ),
     ];
-    rows.extend(influxdb2());
-    rows
+    let all = rows.into_iter().chain(influxdb2());
+    let cases = all.map(|(method, path, body, rule)| (method, path.to_owned(), body, rule));
+    cases.chain(prometheus()).collect()
+}
+
+/// Requests of Prometheus's HTTP interface, below each of its prefixes.
+fn prometheus() -> Vec<ProtocolCase> {
+    use AccessRule::{All, Own, Somewhere};
+    let (read, some) = (Own("read"), Somewhere("read"));
+    let range = "query_range?db=own&query=m&start=0&end=1&step=1";
+    let rows = [
+        ("GET", "query?db=own&query=m", read),
+        ("POST", "query?db=own&query=m", read),
+        ("GET", "query?db=missing&query=m", All("read")),
+        ("GET", range, read),
+        ("POST", range, read),
+        ("GET", "query_exemplars?query=m", some),
+        ("POST", "query_exemplars?query=m", some),
+        ("GET", "format_query?query=m", some),
+        ("POST", "format_query?query=m", some),
+        ("GET", "parse_query?query=m", some),
+        ("POST", "parse_query?query=m", some),
+        ("GET", "labels?db=own", read),
+        ("POST", "labels?db=own", read),
+        ("GET", "label/job/values?db=own", read),
+        ("GET", "series?db=own&match[]=m", read),
+        ("POST", "series?db=own&match[]=m", read),
+        ("GET", "metadata?db=own", read),
+        ("GET", "rules", some),
+        ("GET", "alerts", some),
+        ("GET", "status/buildinfo", some),
+    ];
+    let prefixes = ["/api/v1", "/prometheus/api/v1"].into_iter();
+    let cases = prefixes.flat_map(|prefix| {
+        rows.map(|(method, path, rule)| (method, format!("{prefix}/{path}"), "", rule))
+    });
+    cases.collect()
 }
 
 /// Requests for resources of InfluxDB 2. The bucket of the ids does not exist.
-fn influxdb2() -> Vec<ProtocolCase> {
+fn influxdb2() -> Vec<(&'static str, &'static str, &'static str, AccessRule)> {
     use AccessRule::{Admin, All, Anybody, Exactly, Holders, Somewhere};
     let bucket = "/api/v2/buckets/6e656170000000ff";
     let mapping = "/api/v2/dbrps/6e656170000000ff";

@@ -1,4 +1,4 @@
-//! Lists of labels, series and descriptions of metrics, as JSON.
+//! Lists of labels, series and descriptions of metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,21 +8,14 @@ use std::{
 use arrow_array::{Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header::CONTENT_TYPE};
-use neap_http::{ApiError, Kind};
+use neap_query::promql::{Metric, MetricSelection, quoted_name, quoted_text, values_sql};
 use serde_json::{Map, Value, json};
 
 use crate::{
     Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
     remote_read::{
-        condition::{quoted_name, quoted_text},
-        context::ReadContext,
-        failure::ReadFailure,
-        metric_table::{MetricTable, TableSelection},
-        params::ListParams,
-        row_series::SeriesRows,
-        selector::parse_selectors,
+        answer::List, context::ReadContext, failure::ReadFailure, params::ListParams,
+        row_series::SeriesRows, selector::parse_selectors,
     },
 };
 
@@ -32,65 +25,8 @@ const MAX_LIST_BYTES: usize = 64 << 20;
 /// The memory of an entry of a list besides its texts, in bytes.
 const ENTRY_BYTES: usize = 64;
 
-/// Maximum number of tables that one statement reads.
-const TABLES_PER_STATEMENT: usize = 50;
-
-/// A list of which a part may be left out.
-#[derive(Debug)]
-pub(crate) struct List {
-    data: Value,
-    is_truncated: bool,
-}
-
-impl List {
-    /// Returns the first results.
-    fn new(values: impl IntoIterator<Item = Value>, limit: Option<usize>) -> Self {
-        let mut values = values.into_iter();
-        let data: Vec<Value> = values.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
-        Self {
-            data: Value::Array(data),
-            is_truncated: values.next().is_some(),
-        }
-    }
-
-    /// Returns the answer in the form of Prometheus.
-    pub(crate) fn into_response(self) -> Response {
-        let mut body = json!({ "status": "success", "data": self.data });
-        if self.is_truncated
-            && let Some(body) = body.as_object_mut()
-        {
-            let warning = "results truncated due to limit";
-            body.insert("warnings".to_owned(), json!([warning]));
-        }
-        json_response(body.to_string().into_response())
-    }
-}
-
-/// Returns an error in the form of Prometheus.
-pub(crate) fn error_response(failure: ReadFailure) -> Response {
-    let error = ApiError::from(failure);
-    let error_type = match error.kind() {
-        Kind::Invalid | Kind::TooLarge | Kind::UnsupportedMediaType => "bad_data",
-        Kind::NotFound => "not_found",
-        Kind::Unavailable | Kind::Unknown | Kind::RequestTimeout => "unavailable",
-        Kind::Internal | Kind::Corrupt => "internal",
-        _ => "execution",
-    };
-    let body = json!({
-        "status": "error",
-        "errorType": error_type,
-        "error": error.message(),
-    });
-    let mut response = error.into_response();
-    *response.body_mut() = body.to_string().into();
-    json_response(response)
-}
-
-fn json_response(mut response: Response) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
-}
+/// Maximum number of scans of one statement.
+const SCANS_PER_STATEMENT: usize = 50;
 
 /// Lists the names of labels.
 pub(crate) async fn label_names(
@@ -100,7 +36,7 @@ pub(crate) async fn label_names(
     let metrics = context.metrics().await?.metrics;
     let mut names: BTreeSet<String> = BTreeSet::new();
     if params.selectors.is_empty() {
-        let labels = metrics.iter().flat_map(|table| table.labels());
+        let labels = metrics.iter().flat_map(|metric| metric.labels());
         names.extend(labels.map(str::to_owned));
     } else {
         for labels in select_series(context, &metrics, params).await? {
@@ -114,7 +50,7 @@ pub(crate) async fn label_names(
 }
 
 /// Lists the values of a label. Without matchers of other labels, the names of metrics are those of all tables, because
-/// a search for rows in each table takes long.
+/// a search for samples of each metric takes long.
 pub(crate) async fn label_values(
     context: &ReadContext,
     label: &str,
@@ -128,60 +64,26 @@ pub(crate) async fn label_values(
     let mut values = TextSet::default();
     for matchers in selectors {
         let tables = metrics.iter();
-        let selected: Vec<TableSelection> =
-            tables.filter_map(|table| table.select(&matchers, params.range)).collect();
-        if label != NAME_LABEL {
-            tag_values(context, label, &selected, &mut values).await?;
-        } else if matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
+        let selected: Vec<MetricSelection> =
+            tables.filter_map(|metric| metric.select(&matchers, params.range)).collect();
+        if label == NAME_LABEL && matchers.iter().all(|matcher| matcher.label == NAME_LABEL) {
             for selection in selected {
-                values.insert(&selection.table.name)?;
+                values.insert(&selection.metric.name)?;
             }
-        } else {
-            names_with_rows(context, &selected, &mut values).await?;
+            continue;
+        }
+        for statements in values_sql(&selected, label).chunks(SCANS_PER_STATEMENT) {
+            add_union(context, statements, &mut values).await?;
         }
     }
     let values = values.texts.into_iter().map(Value::String);
     Ok(List::new(values, params.limit))
 }
 
-/// Adds the values of a label in tables.
-async fn tag_values(
-    context: &ReadContext,
-    label: &str,
-    selected: &[TableSelection],
-    values: &mut TextSet,
-) -> Result<(), ReadFailure> {
-    let tagged: Vec<_> = selected
-        .iter()
-        .filter_map(|selection| {
-            let tag = selection.table.tag_of(label)?;
-            Some((selection, tag))
-        })
-        .collect();
-    for tables in tagged.chunks(TABLES_PER_STATEMENT) {
-        let parts = tables.iter().map(|(table, tag)| table.values_sql(tag));
-        add_union(context, parts.collect(), values).await?;
-    }
-    Ok(())
-}
-
-/// Adds the names of tables that have rows.
-async fn names_with_rows(
-    context: &ReadContext,
-    selected: &[TableSelection],
-    values: &mut TextSet,
-) -> Result<(), ReadFailure> {
-    for tables in selected.chunks(TABLES_PER_STATEMENT) {
-        let parts = tables.iter().map(TableSelection::name_sql);
-        add_union(context, parts.collect(), values).await?;
-    }
-    Ok(())
-}
-
 /// Adds the values of the column `v` of several statements, which are executed as one.
 async fn add_union(
     context: &ReadContext,
-    parts: Vec<String>,
+    parts: &[String],
     values: &mut TextSet,
 ) -> Result<(), ReadFailure> {
     let union = parts
@@ -218,18 +120,18 @@ pub(crate) async fn series(
 /// Returns the labels of the series that match one of the selectors.
 async fn select_series(
     context: &ReadContext,
-    metrics: &[Arc<MetricTable>],
+    metrics: &[Arc<Metric>],
     params: &ListParams,
 ) -> Result<BTreeSet<Vec<Label>>, ReadFailure> {
     let mut series = BTreeSet::new();
     let mut bytes = 0;
     for matchers in parse_selectors(&params.selectors)? {
-        for table in metrics {
-            let Some(selection) = table.select(&matchers, params.range) else {
+        for metric in metrics {
+            let Some(selection) = metric.select(&matchers, params.range) else {
                 continue;
             };
             let add = |batch: &RecordBatch| {
-                let rows = SeriesRows::new(table, batch)?;
+                let rows = SeriesRows::new(metric, batch)?;
                 for row in 0..rows.len() {
                     let labels = rows.labels(row);
                     let texts = labels.iter();
@@ -287,10 +189,8 @@ pub(crate) async fn metadata(
             (metric, Value::Array(descriptions))
         })
         .collect();
-    Ok(List {
-        is_truncated: data.len() < all,
-        data: Value::Object(data),
-    })
+    let is_truncated = data.len() < all;
+    Ok(List::of_data(Value::Object(data), is_truncated))
 }
 
 /// Returns the statement that selects the descriptions of metrics, the newest first.
@@ -342,26 +242,5 @@ fn text(column: &StringArray, row: usize) -> &str {
         column.value(row)
     } else {
         ""
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_leaves_a_warning() {
-        let values = || ["a", "b"].into_iter().map(|value| json!(value));
-        let all = List::new(values(), Some(2));
-        assert_eq!((all.data, all.is_truncated), (json!(["a", "b"]), false));
-        let first = List::new(values(), Some(1));
-        assert_eq!((first.data, first.is_truncated), (json!(["a"]), true));
-    }
-
-    #[test]
-    fn errors_have_the_form_of_prometheus() {
-        let response = error_response(ReadFailure::NoMatch);
-        assert_eq!(response.status(), 400);
-        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     }
 }

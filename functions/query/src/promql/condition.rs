@@ -1,24 +1,26 @@
 //! Pieces of SQL.
 
 /// Nanoseconds per millisecond.
-pub(crate) const NANOS_PER_MILLI: i64 = 1_000_000;
+pub const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// A range of times in milliseconds since the Unix epoch. Both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeRange {
-    pub(crate) start_ms: i64,
-    pub(crate) end_ms: i64,
+pub struct TimeRange {
+    /// The first millisecond.
+    pub start_ms: i64,
+    /// The last millisecond.
+    pub end_ms: i64,
 }
 
 impl TimeRange {
     /// All times.
-    pub(crate) const ALL: Self = Self {
+    pub const ALL: Self = Self {
         start_ms: i64::MIN,
         end_ms: i64::MAX,
     };
 
     /// Returns the conditions on the time column. The end includes all nanoseconds of its millisecond.
-    pub(crate) fn conditions(self) -> Vec<String> {
+    pub(super) fn conditions(self) -> Vec<String> {
         let literal = |nanos: i64| format!("arrow_cast({nanos}, 'Timestamp(Nanosecond, None)')");
         let mut conditions = Vec::new();
         if self.start_ms > Self::ALL.start_ms {
@@ -35,17 +37,17 @@ impl TimeRange {
 }
 
 /// Returns a name in quotes.
-pub(crate) fn quoted_name(name: &str) -> String {
+pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Returns a text in quotes.
-pub(crate) fn quoted_text(text: &str) -> String {
+pub fn quoted_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Returns a `WHERE` clause, or nothing if there are no conditions.
-pub(crate) fn where_clause(conditions: &[String]) -> String {
+pub(super) fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() {
         String::new()
     } else {

@@ -5,7 +5,7 @@ use regex_syntax::ast::{
     self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem, Span, Visitor, parse::Parser,
 };
 
-use crate::remote_read::{condition::quoted_text, failure::ReadFailure};
+use super::{condition::quoted_text, matcher_error::MatcherError};
 
 /// Maximum length of a pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 64 << 10;
@@ -22,13 +22,13 @@ const MAX_UNICODE_CLASSES: usize = 64;
 
 /// The memory of a compiled pattern.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PatternMemory {
+pub(super) struct PatternMemory {
     bytes: usize,
 }
 
 impl PatternMemory {
     /// Returns the memory of each pattern of a request.
-    pub(crate) fn shared_by(patterns: usize) -> Self {
+    pub(super) fn shared_by(patterns: usize) -> Self {
         let share = MAX_REQUEST_REGEX_BYTES / patterns.max(1);
         Self {
             bytes: share.min(MAX_REGEX_BYTES),
@@ -38,7 +38,7 @@ impl PatternMemory {
 
 /// A pattern that a whole value matches.
 #[derive(Clone, Debug)]
-pub(crate) struct LabelPattern {
+pub(super) struct LabelPattern {
     /// The pattern with its anchors.
     text: String,
     regex: Regex,
@@ -51,11 +51,11 @@ impl LabelPattern {
     ///
     /// # Errors
     /// The pattern is invalid, or it takes more memory than it may.
-    pub(crate) fn new(pattern: &str, memory: PatternMemory) -> Result<Self, ReadFailure> {
+    pub(super) fn new(pattern: &str, memory: PatternMemory) -> Result<Self, MatcherError> {
         if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(ReadFailure::PatternTooLong(MAX_PATTERN_BYTES));
+            return Err(MatcherError::PatternTooLong(MAX_PATTERN_BYTES));
         }
-        let invalid = |error: String| ReadFailure::Pattern {
+        let invalid = |error: String| MatcherError::Pattern {
             pattern: pattern.chars().take(200).collect(),
             error,
         };
@@ -76,12 +76,12 @@ impl LabelPattern {
     }
 
     /// Returns whether the whole value matches.
-    pub(crate) fn matches(&self, value: &str) -> bool {
+    pub(super) fn matches(&self, value: &str) -> bool {
         self.regex.is_match(value)
     }
 
     /// Returns the condition that a column that is not null matches.
-    pub(crate) fn sql(&self, column: &str) -> String {
+    pub(super) fn sql(&self, column: &str) -> String {
         match &self.literals {
             Some(values) => {
                 let values = values.iter().map(|value| quoted_text(value));

@@ -1,0 +1,166 @@
+//! Expressions over rows that the tests really write.
+
+use datafusion::physical_plan::common::collect;
+use neap_http::Caller;
+use neap_promql::{
+    Evaluation, EvaluationLimits, EvaluationRange, MatchOp, Matcher, MetricSource, PromqlError,
+    QueryValue, SampleTable, SampleValue,
+};
+
+use super::{PromqlAnswer, PromqlQuery, PromqlQueryError, source::TableSource};
+use crate::{QueryRequest, tests::instance::QueryTestInstance};
+
+/// Rows of one table of Prometheus's remote write and two others, at 1 s, 2 s and 3 s.
+const ROWS: &str = "\
+up,job=api,label_time=noon value=1 1000000000
+up,job=api,label_time=noon non_finite=\"stale\" 2000000000
+cpu,host=a usage_idle=10.5,usage_user=1i,is_on=true,note=\"x\" 1000000000
+cpu,host=b usage_idle=20.5 1000000000
+cpu,host=a usage_idle=11.5 2000000000
+cpu,host=a usage_idle=12.5 2999999999
+cpu,host=a usage_idle=13.5 3000000000
+cpu_usage idle=7 1000000000";
+
+async fn written() -> QueryTestInstance {
+    let one = QueryTestInstance::alone().await;
+    one.write(ROWS).await;
+    one
+}
+
+/// Returns the tables that matchers of the label `__name__` select, and the numbers of their rows from 1 s to 2 s.
+async fn select(one: &QueryTestInstance, matchers: &[Matcher]) -> Vec<(SampleTable, usize)> {
+    let source = TableSource::new(&one.context().await);
+    let mut counted = Vec::new();
+    for table in source.select(matchers, 999, 2_000).await.unwrap() {
+        let rows = source.execute(table.plan.clone()).await.unwrap();
+        let batches = collect(rows).await.unwrap();
+        let count = batches.iter().map(|batch| batch.num_rows()).sum();
+        counted.push((table, count));
+    }
+    let all: usize = counted.iter().map(|(_, count)| count).sum();
+    assert_eq!(source.samples_read(), all);
+    counted
+}
+
+fn named(name: &str) -> Matcher {
+    Matcher::new(MatchOp::Equal, "__name__", name)
+}
+
+#[tokio::test]
+async fn a_metric_of_remote_write_has_numbers_that_are_not_finite() {
+    let one = written().await;
+    let selected = select(&one, &[named("up")]).await;
+    let [(table, 2)] = &selected[..] else {
+        panic!("{selected:?}");
+    };
+    assert_eq!(
+        table.constant_labels,
+        [("__name__".to_owned(), "up".to_owned())]
+    );
+    let labels = table.labels.iter().map(|label| (label.label.as_str(), label.column.as_str()));
+    assert_eq!(
+        labels.collect::<Vec<_>>(),
+        [("job", "job"), ("time", "label_time")]
+    );
+    assert_eq!(table.value_column.as_deref(), Some("value"));
+    let special = table.special_value_column.as_ref().unwrap();
+    assert_eq!(special.column, "non_finite");
+    let stale = (special.decode)("stale").unwrap();
+    assert_eq!(stale.to_bits(), neap_promql::STALE_NAN_BITS);
+    assert!(table.histogram_column.is_none());
+}
+
+#[tokio::test]
+async fn conditions_on_labels_and_times_choose_rows() {
+    let one = written().await;
+    let of_host = |value| Matcher::new(MatchOp::Equal, "host", value);
+    let rows = async |matchers: &[Matcher]| {
+        let selected = select(&one, matchers).await;
+        selected.into_iter().map(|(_, count)| count).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rows(&[named("cpu_usage_idle"), of_host("a")]).await,
+        [2],
+        "the table without the label has no such series"
+    );
+    assert_eq!(rows(&[named("cpu_usage_idle"), of_host("")]).await, [0, 1]);
+    assert_eq!(rows(&[named("cpu_usage_user")]).await, [1]);
+    assert_eq!(rows(&[named("cpu_is_on")]).await, [1]);
+    assert!(rows(&[named("cpu_note")]).await.is_empty());
+    assert!(rows(&[named("up"), of_host("a")]).await.is_empty());
+}
+
+#[tokio::test]
+async fn metrics_of_the_same_name_differ_by_their_table() {
+    let one = written().await;
+    let selected = select(&one, &[named("cpu_usage_idle")]).await;
+    let tables: Vec<_> = selected
+        .iter()
+        .map(|(table, _)| {
+            let label = table.constant_labels.iter().find(|(label, _)| label == "__table__");
+            label.map(|(_, value)| value.as_str())
+        })
+        .collect();
+    assert_eq!(tables, [Some("cpu"), Some("cpu_usage")]);
+}
+
+async fn evaluate(
+    one: &QueryTestInstance,
+    text: &str,
+    database: &str,
+) -> Result<PromqlAnswer, PromqlQueryError> {
+    let query = PromqlQuery {
+        caller: Caller::unrestricted(),
+        database: database.to_owned(),
+        request: QueryRequest {
+            text: text.to_owned(),
+            ..QueryRequest::default()
+        },
+        evaluation: Evaluation {
+            range: EvaluationRange::Instant { at_ms: 2_500 },
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            limits: EvaluationLimits::default(),
+        },
+    };
+    one.engine.query_promql(query).await
+}
+
+#[tokio::test]
+async fn an_expression_is_a_logged_query() {
+    let one = written().await;
+    let answer = evaluate(&one, "sum(cpu_usage_idle{host!=\"\"})", "db").await.unwrap();
+    let QueryValue::Vector(samples) = &answer.result.value else {
+        panic!("{:?}", answer.result);
+    };
+    let values: Vec<_> = samples.iter().map(|sample| sample.value.clone()).collect();
+    assert_eq!(values, [SampleValue::Float(32.0)]);
+    assert_eq!(answer.samples_read, 3);
+    assert!(answer.as_of.is_some());
+    let logged = "SELECT query_type, phase FROM system.queries WHERE query_text LIKE 'sum(%'";
+    assert_eq!(one.sql(logged).await, "query_type,phase\npromql,success\n");
+}
+
+#[tokio::test]
+async fn errors_of_expressions_keep_their_kind() {
+    let one = written().await;
+    let failed = async |text: &str, database| evaluate(&one, text, database).await.unwrap_err();
+    for text in ["sum(", "sum(cpu_usage_idle{host=~\"(\"})"] {
+        let error = failed(text, "db").await;
+        assert!(
+            matches!(error, PromqlQueryError::Expression(PromqlError::BadData(_))),
+            "{error:?}"
+        );
+    }
+    let same_labels = "cpu_usage_idle * on() cpu_usage_idle";
+    let error = failed(same_labels, "db").await;
+    assert!(
+        matches!(
+            error,
+            PromqlQueryError::Expression(PromqlError::Execution(_))
+        ),
+        "{error:?}"
+    );
+    let error = failed("up", "missing").await;
+    assert!(matches!(error, PromqlQueryError::Query(_)), "{error:?}");
+}

@@ -1,0 +1,54 @@
+//! Answers to requests with expressions.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::HeaderValue;
+use neap_promql::parse;
+use neap_query::AS_OF_HEADER;
+use serde_json::{Value, json};
+
+use crate::remote_read::{
+    answer::{List, json_response},
+    context::ReadContext,
+    failure::ReadFailure,
+    params::RequestParams,
+    query_params::QueryParams,
+    result_stream::result_pieces,
+};
+
+/// Evaluates an expression.
+pub(crate) async fn evaluate(
+    context: &ReadContext,
+    params: &QueryParams,
+) -> Result<Response, ReadFailure> {
+    let started_at = context.monotonic();
+    let answer = context.evaluate(params).await?;
+    let elapsed = context.monotonic().saturating_sub(started_at).as_secs_f64();
+    let stats = params.has_stats.then(|| {
+        json!({
+            "timings": { "evalTotalTime": elapsed, "execTotalTime": elapsed },
+            "samples": { "totalQueryableSamples": answer.samples_read },
+        })
+    });
+    let pieces = result_pieces(answer.result, params.limit, stats);
+    let mut response = json_response(Body::from_stream(pieces).into_response());
+    let as_of = answer.as_of.map(|stamp| (AS_OF_HEADER, HeaderValue::from(stamp.as_u64())));
+    response.headers_mut().extend(as_of);
+    Ok(response)
+}
+
+/// Returns an expression with line breaks and indentation.
+pub(crate) fn format(params: &RequestParams) -> Result<List, ReadFailure> {
+    let expression = parse(params.get("query").unwrap_or_default())?;
+    Ok(List::of_data(Value::String(expression.prettify()), false))
+}
+
+/// Returns the syntax tree of an expression.
+pub(crate) fn syntax_tree(params: &RequestParams) -> Result<List, ReadFailure> {
+    let expression = parse(params.get("query").unwrap_or_default())?;
+    let tree = serde_json::to_value(&expression)
+        .map_err(|error| ReadFailure::Execution(error.to_string()))?;
+    Ok(List::of_data(tree, false))
+}

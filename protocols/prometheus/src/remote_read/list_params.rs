@@ -1,0 +1,89 @@
+//! The parameters of the listing routes.
+
+use neap_query::promql::TimeRange;
+
+use crate::remote_read::{
+    failure::ReadFailure,
+    params::{RequestParams, parse_limit, parse_time},
+};
+
+/// The parameters of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListParams {
+    /// The selectors of series.
+    pub(crate) selectors: Vec<String>,
+    pub(crate) range: TimeRange,
+    /// Maximum number of results; `None` is no limit.
+    pub(crate) limit: Option<usize>,
+    /// The only metric of `/api/v1/metadata`.
+    pub(crate) metric: Option<String>,
+    /// Maximum number of descriptions of a metric; `None` is no limit.
+    pub(crate) limit_per_metric: Option<usize>,
+}
+
+impl ListParams {
+    /// Reads the parameters of a request. Unknown ones are ignored.
+    ///
+    /// # Errors
+    /// A parameter has no valid value.
+    pub(crate) fn parse(params: RequestParams) -> Result<Self, ReadFailure> {
+        let mut list = Self {
+            selectors: Vec::new(),
+            range: TimeRange::ALL,
+            limit: None,
+            metric: None,
+            limit_per_metric: None,
+        };
+        for (name, value) in params.pairs {
+            match name.as_str() {
+                "match[]" => list.selectors.push(value),
+                "start" => list.range.start_ms = parse_time("start", &value)?,
+                "end" => list.range.end_ms = parse_time("end", &value)?,
+                "limit" => list.limit = parse_limit("limit", &value)?,
+                "metric" => list.metric = Some(value).filter(|value| !value.is_empty()),
+                "limit_per_metric" => {
+                    list.limit_per_metric = parse_limit("limit_per_metric", &value)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<ListParams, String> {
+        let params = RequestParams::of_query(query);
+        ListParams::parse(params).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        let range = |query| {
+            let range = parse(query).unwrap().range;
+            (range.start_ms, range.end_ms)
+        };
+        assert_eq!(range("start=1.5&end=1970-01-01T00:00:02Z"), (1_500, 2_000));
+        assert_eq!(range("start=-1"), (-1_000, i64::MAX));
+        assert_eq!(range("start=1e300").0, i64::MAX);
+        assert_eq!(
+            parse("end=soon"),
+            Err(
+                r#"invalid parameter "end": "soon" is not a time: seconds since 1970, or RFC 3339"#
+                    .to_owned()
+            )
+        );
+        assert!(parse("start=NaN").is_err());
+    }
+
+    #[test]
+    fn parameters_may_repeat() {
+        let params = parse("match[]=up&match[]=down&limit=5&limit_per_metric=0&db=d&x=y").unwrap();
+        assert_eq!(params.selectors, ["up", "down"]);
+        assert_eq!((params.limit, params.limit_per_metric), (Some(5), None));
+        assert!(parse("limit=many").is_err());
+    }
+}

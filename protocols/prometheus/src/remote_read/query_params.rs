@@ -1,0 +1,160 @@
+//! The parameters of queries.
+
+use std::time::Duration;
+
+use neap_promql::{Evaluation, EvaluationLimits, EvaluationRange};
+
+use crate::remote_read::{
+    failure::ReadFailure,
+    params::{RequestParams, parse_duration, parse_limit, parse_time},
+};
+
+/// How long a sample is the value of its series, unless the request says otherwise, in milliseconds.
+const LOOKBACK_MS: i64 = 5 * 60_000;
+
+/// The step of subqueries that name none, in milliseconds.
+const SUBQUERY_STEP_MS: i64 = 60_000;
+
+/// Maximum number of points of a series.
+const MAX_POINTS: i64 = 11_000;
+
+/// The parameters of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QueryParams {
+    /// The expression.
+    pub(crate) expression: String,
+    pub(crate) evaluation: Evaluation,
+    /// Maximum number of series; `None` is no limit.
+    pub(crate) limit: Option<usize>,
+    /// The time within which the client wants an answer.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether the answer has statistics.
+    pub(crate) has_stats: bool,
+}
+
+impl QueryParams {
+    /// Reads the parameters of a query at one time, by default the present.
+    ///
+    /// # Errors
+    /// A parameter has no valid value.
+    pub(crate) fn instant(params: &RequestParams, now_ms: i64) -> Result<Self, ReadFailure> {
+        let time = params.get("time").map(|text| parse_time("time", text));
+        let at_ms = time.transpose()?.unwrap_or(now_ms);
+        Self::parse(params, EvaluationRange::Instant { at_ms })
+    }
+
+    /// Reads the parameters of a query at several times.
+    ///
+    /// # Errors
+    /// A parameter has no valid value, or the series would have too many points.
+    pub(crate) fn range(params: &RequestParams) -> Result<Self, ReadFailure> {
+        let required =
+            |name: &'static str| params.get(name).ok_or(ReadFailure::MissingParameter(name));
+        let start_ms = parse_time("start", required("start")?)?;
+        let end_ms = parse_time("end", required("end")?)?;
+        if end_ms < start_ms {
+            return Err(ReadFailure::EndBeforeStart);
+        }
+        let step_ms = parse_duration("step", required("step")?)?;
+        if step_ms <= 0 {
+            return Err(ReadFailure::Step);
+        }
+        if end_ms.saturating_sub(start_ms) / step_ms > MAX_POINTS {
+            return Err(ReadFailure::TooManyPoints);
+        }
+        let range = EvaluationRange::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        Self::parse(params, range)
+    }
+
+    fn parse(params: &RequestParams, range: EvaluationRange) -> Result<Self, ReadFailure> {
+        let duration = |name: &'static str| {
+            let duration = params.get(name).map(|text| parse_duration(name, text));
+            duration.transpose()
+        };
+        let limit = params.get("limit").map(|text| parse_limit("limit", text));
+        let lookback = duration("lookback_delta")?.filter(|lookback_ms| *lookback_ms > 0);
+        let timeout_ms = duration("timeout")?;
+        Ok(Self {
+            expression: params.get("query").unwrap_or_default().to_owned(),
+            evaluation: Evaluation {
+                range,
+                lookback_ms: lookback.unwrap_or(LOOKBACK_MS),
+                subquery_step_ms: SUBQUERY_STEP_MS,
+                limits: EvaluationLimits {
+                    // A range has a point at both of its ends.
+                    steps: EvaluationLimits::default().steps + 1,
+                    ..EvaluationLimits::default()
+                },
+            },
+            limit: limit.transpose()?.flatten(),
+            timeout: timeout_ms
+                .map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default())),
+            has_stats: params.get("stats").is_some(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(query: &str) -> Result<QueryParams, String> {
+        let params = RequestParams::of_query(query);
+        QueryParams::range(&params).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_instant_is_the_present_by_default() {
+        let instant = |query| QueryParams::instant(&RequestParams::of_query(query), 5).unwrap();
+        let params = instant("query=up");
+        assert_eq!(params.expression, "up");
+        assert_eq!(
+            params.evaluation.range,
+            EvaluationRange::Instant { at_ms: 5 }
+        );
+        assert_eq!(params.evaluation.lookback_ms, 300_000);
+        assert_eq!((params.limit, params.timeout), (None, None));
+        let params = instant("query=up&time=2.5&limit=3&timeout=2m&lookback_delta=1m&stats=all");
+        assert_eq!(
+            params.evaluation.range,
+            EvaluationRange::Instant { at_ms: 2_500 }
+        );
+        assert_eq!(params.evaluation.lookback_ms, 60_000);
+        assert_eq!(params.limit, Some(3));
+        assert_eq!(params.timeout, Some(Duration::from_secs(120)));
+        assert!(params.has_stats);
+    }
+
+    #[test]
+    fn a_range_has_a_start_an_end_and_a_step() {
+        let params = range("query=up&start=0&end=1970-01-01T00:01:00Z&step=15").unwrap();
+        let expected = EvaluationRange::Range {
+            start_ms: 0,
+            end_ms: 60_000,
+            step_ms: 15_000,
+        };
+        assert_eq!(params.evaluation.range, expected);
+        for (query, error) in [
+            ("end=1&step=1", "invalid parameter \"start\": it is missing"),
+            (
+                "start=2&end=1&step=1",
+                "invalid parameter \"end\": end timestamp must not be before start time",
+            ),
+            (
+                "start=0&end=1&step=0",
+                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
+            ),
+            (
+                "start=0&end=11001&step=1",
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+            ),
+        ] {
+            assert_eq!(range(query), Err(error.to_owned()), "{query}");
+        }
+        assert!(range("start=0&end=11000&step=1").is_ok());
+    }
+}
