@@ -39,6 +39,7 @@ mod output;
 mod password;
 mod plugin_files;
 mod plugins;
+mod promql;
 mod query;
 mod query_group;
 mod rename;

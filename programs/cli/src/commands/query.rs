@@ -1,9 +1,9 @@
-//! `neap query`: runs SQL or InfluxQL from an argument, a file or the standard input, or interactively on a terminal.
+//! `neap query`: runs SQL, InfluxQL or PromQL from an argument, a file or the standard input, or interactively on a terminal.
 
 use std::path::PathBuf;
 
 use clap::{
-    Args, Command,
+    Args, Command, ValueEnum,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use neap_bucket::World;
@@ -15,6 +15,7 @@ use super::{
     input_text::InputText,
     options::{ConnectionArgs, OutputFormat, parse_url},
     output,
+    promql::{Expression, PromqlTimes},
 };
 use crate::{
     client::Client,
@@ -39,7 +40,7 @@ pub(super) struct QueryArgs {
 
     /// The language of the query.
     #[arg(short = 'l', long, value_enum, default_value = "sql")]
-    language: QueryLanguage,
+    language: StatementLanguage,
 
     /// The form of the result.
     #[arg(long, value_enum, default_value = "pretty")]
@@ -59,7 +60,32 @@ pub(super) struct QueryArgs {
     query_host: Option<Url>,
 
     #[command(flatten)]
+    promql: PromqlTimes,
+
+    #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+/// The languages of queries. The shell has those of statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StatementLanguage {
+    /// SQL, much like PostgreSQL's.
+    Sql,
+    /// InfluxQL.
+    Influxql,
+    /// PromQL.
+    Promql,
+}
+
+impl StatementLanguage {
+    /// Returns the language of a statement; `None` for expressions.
+    fn of_statement(self) -> Option<QueryLanguage> {
+        match self {
+            Self::Sql => Some(QueryLanguage::Sql),
+            Self::Influxql => Some(QueryLanguage::Influxql),
+            Self::Promql => None,
+        }
+    }
 }
 
 /// Runs the query and prints its result or writes it into a file; without a query on a terminal, runs the shell.
@@ -74,9 +100,17 @@ pub(super) async fn run(
     world: World,
 ) -> Result<(), CommandError> {
     output::check(args.format, args.output.as_deref(), console)?;
+    let language = args.language.of_statement();
+    if language.is_some() {
+        args.promql.check_unused()?;
+    }
     let is_given = !args.query.is_empty() || args.file.is_some();
-    if !is_given && console.input_is_terminal && console.out_is_terminal {
-        return run_shell(args, environment, console, world).await;
+    if let Some(language) = language
+        && !is_given
+        && console.input_is_terminal
+        && console.out_is_terminal
+    {
+        return run_shell(args, language, environment, console, world).await;
     }
     let database = args.database.as_deref().ok_or_else(no_database)?;
     let command = format!("neap query --database {database}");
@@ -87,7 +121,18 @@ pub(super) async fn run(
         files: args.file.as_slice(),
     };
     let query = given.read(console)?;
-    let statements = match args.language {
+    let client = args.connection.client(args.query_host.as_ref())?;
+    let Some(language) = language else {
+        let expression = Expression {
+            database,
+            text: &query,
+            times: &args.promql,
+            as_of: args.as_of.as_deref(),
+        };
+        let output = args.output.as_deref();
+        return expression.run(&client, args.format, output, console).await;
+    };
+    let statements = match language {
         QueryLanguage::Sql => shell::sql_statements(&query),
         QueryLanguage::Influxql => vec![query.as_str()],
     };
@@ -95,10 +140,9 @@ pub(super) async fn run(
     if has_one_result && statements.len() > 1 {
         return Err(CommandError::SeveralResults);
     }
-    let client = args.connection.client(args.query_host.as_ref())?;
     for text in statements {
         let request = StatementRequest {
-            language: args.language,
+            language,
             database: Some(database),
             text,
             form: args.format.as_str(),
@@ -152,6 +196,7 @@ async fn print_table(
 
 async fn run_shell(
     args: &QueryArgs,
+    language: QueryLanguage,
     environment: &Environment,
     console: &mut Console,
     world: World,
@@ -166,7 +211,7 @@ async fn run_shell(
     };
     let settings = ShellSettings {
         database: args.database.clone(),
-        language: args.language,
+        language,
         form,
         as_of: args.as_of.clone(),
     };

@@ -224,6 +224,55 @@ fn a_result_can_go_into_a_file() {
 }
 
 #[test]
+fn an_expression_is_sent_as_a_form_and_its_series_are_printed() {
+    let result = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a"},"value":[5,"1"]}]},"warnings":["PromQL warning: a doubt"]}"#;
+    let (url, requests) = server(&[&answer("200 OK", result), &answer("200 OK", result)]);
+    let query = |more: &[&str]| {
+        let args = ["query", "-H", &url, "-d", "db", "-l", "promql", "sum(up)"];
+        run_with(&[&args[..], more].concat(), &Environment::default(), "")
+    };
+    let (status, out, err) = query(&["--time", "5"]);
+    assert_eq!((status, out.as_str()), (0, "up{job=\"a\"} => 1 @[5]\n"));
+    assert!(err.contains("a doubt"), "{err}");
+    let range = [
+        "--start",
+        "2026-01-31",
+        "--end",
+        "1769904000",
+        "--step",
+        "1h",
+    ];
+    let (status, out, _) = query(&[&range[..], &["--format", "json"]].concat());
+    assert_eq!((status, out.trim_end()), (0, result));
+    let requests = requests.join().unwrap();
+    assert_eq!(first_line(&requests[0]), "POST /api/v1/query HTTP/1.1");
+    assert_eq!(body(&requests[0]), "db=db&query=sum%28up%29&time=5");
+    assert_eq!(
+        first_line(&requests[1]),
+        "POST /api/v1/query_range HTTP/1.1"
+    );
+    assert_eq!(
+        body(&requests[1]),
+        "db=db&query=sum%28up%29&start=2026-01-31T00%3A00%3A00Z&end=1769904000&step=1h"
+    );
+}
+
+#[test]
+fn times_of_expressions_are_refused_elsewhere() {
+    let refused = |args: &[&str]| {
+        let (status, _, err) = run_with(args, &Environment::default(), "");
+        assert_ne!(status, 0, "{args:?}");
+        err
+    };
+    let err = refused(&["query", "-d", "db", "--time", "5", "SELECT 1"]);
+    assert!(err.contains("--language promql"), "{err}");
+    let err = refused(&["query", "-d", "db", "-l", "promql", "--format", "csv", "up"]);
+    assert!(err.contains("pretty and json"), "{err}");
+    let err = refused(&["query", "-d", "db", "-l", "promql", "--start", "5", "up"]);
+    assert!(err.contains("--end"), "{err}");
+}
+
+#[test]
 fn refusals_are_shown_with_status_and_text() {
     let (url, requests) = server(&[&answer(
         "404 Not Found",
