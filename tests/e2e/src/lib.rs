@@ -47,6 +47,7 @@
 //! | `openapi` | every operation of the OpenAPI description of InfluxDB 3 Enterprise |
 //! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
 //! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
+//! | `promql` | PromQL, as Grafana and the command line send it |
 //! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB, and the commands of the documentation |
 //! | `bulk_data` | row delete requests, import jobs, exports by days |
 //! | `export_formats` | `neap export`: formats, compression, interruptions, and the check of exported files |
@@ -131,6 +132,8 @@ mod parquet_objects;
 mod plugins;
 #[cfg(test)]
 mod private_files;
+#[cfg(test)]
+mod promql;
 #[cfg(test)]
 mod real_input;
 #[cfg(test)]
