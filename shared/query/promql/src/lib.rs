@@ -33,6 +33,7 @@ mod labels;
 mod number;
 mod number_functions;
 mod operators;
+mod pattern_memory;
 mod quantile;
 mod query;
 mod range_function;

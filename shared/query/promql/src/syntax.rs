@@ -12,6 +12,7 @@ use crate::{
     expr_properties::at_ms,
     histogram_estimates::histogram_function,
     number_functions::{number_function, time_function},
+    pattern_memory::check_patterns,
     range_function::range_function,
 };
 
@@ -87,7 +88,7 @@ fn is_too_long(seconds: f64) -> bool {
     seconds.is_nan() || seconds > MAX_DURATION
 }
 
-/// Checks what the parser does not: the size of the expression, and the numbers that are durations.
+/// Checks what the parser does not: the size of the expression and of its patterns, and the numbers that are durations.
 fn check_text(text: &str) -> Result<(), PromqlError> {
     if text.len() > MAX_TEXT {
         return Err(bad_data(format!(
@@ -98,9 +99,15 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
     let mut operations = 0;
     let (mut brackets, mut braces) = (0_usize, 0_usize);
     let mut follows_offset = false;
+    let mut follows_match = false;
+    let mut patterns: Vec<&str> = Vec::new();
     while let Some(next) = rest.chars().next() {
         let end = match next {
-            '"' | '\'' | '`' => text_end(rest, next),
+            '"' | '\'' | '`' => {
+                let end = text_end(rest, next);
+                patterns.extend(rest.get(..end).filter(|_| follows_match));
+                end
+            }
             '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
             _ if next.is_alphanumeric() || matches!(next, '_' | '.') => {
                 let end = word_end(rest);
@@ -128,13 +135,17 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
                 next.len_utf8()
             }
         };
+        if !next.is_whitespace() {
+            // The operators `=~` and `!~`.
+            follows_match = next == '~';
+        }
         rest = rest.get(end..).unwrap_or_default();
     }
     if operations > MAX_OPERATIONS {
         let text = "the expression is too complex: it has more than";
         return Err(bad_data(format!("{text} {MAX_OPERATIONS} operations")));
     }
-    Ok(())
+    check_patterns(&patterns)
 }
 
 /// Returns whether a function can be evaluated.
@@ -292,6 +303,14 @@ mod tests {
         assert!(parse(&"-".repeat(10_000)).is_err());
         let with_or = "x or ".repeat(10_000) + "x";
         assert!(parse(&with_or).is_err());
+    }
+
+    #[test]
+    fn large_patterns_are_refused_before_they_are_parsed() {
+        let large = r#"x{a=~"(\\w{99}){99}"} or x{a !~ `(\w{99}){99}`}"#;
+        let error = parse(large).unwrap_err().to_string();
+        assert!(error.contains("too much memory"), "{error}");
+        parse(r#"x{a="(\\w{99}){99}",b=~"c"}"#).unwrap();
     }
 
     #[test]
