@@ -11,8 +11,6 @@ import math
 import os
 import pathlib
 import signal
-import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -21,9 +19,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from prometheus_server import PATIENCE, Program, free_port
+
 PROMETHEUS = os.environ.get("NEAP_PROMETHEUS")
 NEAP = os.environ.get("NEAP_BINARY")
-PATIENCE = 60
 DATABASE = "prometheus"
 
 EXPOSITION = """\
@@ -76,42 +75,9 @@ class Target(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def get(url):
     with urllib.request.urlopen(url, timeout=30) as answer:
         return json.loads(answer.read())
-
-
-class Program:
-    """A program that is started again on the same port."""
-
-    def __init__(self, folder, name, ready, *command):
-        self.command, self.ready = command, ready
-        self.log = pathlib.Path(folder, f"{name}.log")
-        self.start()
-
-    def start(self):
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(self.ready, timeout=5):
-                    return
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.1)
-        raise AssertionError(f"{self.command[0]} does not answer: {self.log.read_text()[-4000:]}")
-
-    def stop(self, with_signal=signal.SIGTERM):
-        self.process.send_signal(with_signal)
-        self.process.wait(PATIENCE)
 
 
 CONFIGURATION = """\
