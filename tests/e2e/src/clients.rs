@@ -15,6 +15,7 @@ mod integrations;
 mod methods;
 mod other_databases;
 mod postgres;
+mod promql;
 mod recorded_agents;
 mod rust_client;
 mod telegraf;
@@ -26,7 +27,7 @@ use neap_test_inputs::{InputOrigin, skip};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 
-pub(crate) use self::test_program::TestProgram;
+pub(crate) use self::{other_databases::installed, test_program::TestProgram};
 use crate::harness::{NeapProcess, StoreFixture, neap_binary, repository};
 
 /// The database of requests without a database.

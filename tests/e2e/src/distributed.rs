@@ -5,4 +5,5 @@ mod answers;
 mod duckdb;
 mod faults;
 mod fixture;
+mod promql;
 mod security;

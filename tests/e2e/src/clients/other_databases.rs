@@ -16,7 +16,7 @@ use super::{DEFAULT_DATABASE, TestProgram, run, serve};
 use crate::harness::{StoreFixture, neap_binary};
 
 /// Returns the program that a variable names, or skips the test.
-pub(super) fn installed(variable: &str) -> Option<OsString> {
+pub(crate) fn installed(variable: &str) -> Option<OsString> {
     let found = std::env::var_os(variable);
     if found.is_none() {
         skip(
