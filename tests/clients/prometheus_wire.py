@@ -122,13 +122,13 @@ def write_request_2(all_series):
     return b"".join(chunk(4, text) for text in symbols) + messages
 
 
-def histogram(time_ms, count, total, schema=3, spans=((1, 2),), deltas=(1, 0)):
+def histogram(time_ms, count, total, schema=3, spans=((1, 2),), deltas=(1, 0), zero_count=1):
     """An integer histogram as a field of a series of version 1."""
 
     def zigzag(number):
         return varint(number << 1 if number >= 0 else (-number << 1) - 1)
 
-    message = integer(1, count) + double(3, total) + varint(4 << 3) + zigzag(schema) + double(5, 0.001) + integer(6, 1)
+    message = integer(1, count) + double(3, total) + varint(4 << 3) + zigzag(schema) + double(5, 0.001) + integer(6, zero_count)
     for offset, length in spans:
         message += chunk(11, varint(1 << 3) + zigzag(offset) + integer(2, length))
     message += chunk(12, b"".join(zigzag(delta) for delta in deltas)) + integer(15, time_ms)

@@ -60,7 +60,6 @@ MALFORMED = [
     "up # comment\n)",
     "",
     "up up",
-    "5m",
     "time(1)",
     "up[5m] + 1",
 ]
