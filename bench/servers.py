@@ -149,12 +149,23 @@ def neap_on_s3(binary, store, prefix, log, extra=()):
     return Server("neap, S3", command, port, log=log)
 
 
-def victoria_metrics(directory):
+def victoria_metrics(directory, extra=()):
     """Debian's package `victoria-metrics`."""
     port = free_port()
     command = ["victoria-metrics", f"-storageDataPath={directory}", f"-httpListenAddr=127.0.0.1:{port}",
-               "-retentionPeriod=100y"]
+               "-retentionPeriod=100y", *extra]
     return Server("VictoriaMetrics", command, port)
+
+
+def prometheus(directory):
+    """Debian's package `prometheus`, which takes samples by remote write and scrapes nothing."""
+    port = free_port()
+    configuration = pathlib.Path(f"{directory}.yml")
+    configuration.write_text("")
+    command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={directory}",
+               f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver",
+               "--storage.tsdb.retention.time=100y"]
+    return Server("Prometheus", command, port, health="/-/ready")
 
 
 def influxdb_1(directory):
