@@ -12,7 +12,7 @@ use neap_test_inputs::{InputOrigin, skip};
 
 use crate::harness::{program, repository, wait_for};
 
-/// Maximum duration of a program.
+/// Maximum duration of a program, unless it has its own.
 const LIMIT: Duration = Duration::from_secs(400);
 
 /// A program that ends with status 0 if its tests pass.
@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(400);
 pub(crate) struct TestProgram {
     command: Command,
     name: String,
+    limit: Duration,
 }
 
 impl TestProgram {
@@ -72,12 +73,19 @@ impl TestProgram {
         Some(Self {
             command: program(&PathBuf::from(interpreter), folder),
             name: name.to_owned(),
+            limit: LIMIT,
         })
     }
 
     /// Adds arguments of the program.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
+        self
+    }
+
+    /// Sets the maximum duration of the program.
+    pub(crate) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -96,7 +104,7 @@ impl TestProgram {
             .stdout(output.try_clone().unwrap())
             .stderr(output);
         let mut child = self.command.spawn().unwrap();
-        let status = wait_for("end of the tests of a client", LIMIT, || {
+        let status = wait_for("end of the tests of a client", self.limit, || {
             child.try_wait().unwrap()
         });
         let log = std::fs::read_to_string(log).unwrap();

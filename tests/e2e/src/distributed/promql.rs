@@ -7,6 +7,8 @@
 //! | `NEAP_PROMQL_EXPRESSIONS` | how many expressions are compared; 2,000 if not set |
 //! | `NEAP_PROMQL_SEED` | the first seed; 0 if not set |
 
+use std::time::Duration;
+
 use neap_test_inputs::number;
 
 use super::fixture::WorkerCluster;
@@ -15,9 +17,11 @@ use crate::{
     harness::neap_binary,
 };
 
-/// The number of expressions of a program, which has a time limit. They have eight seeds.
+/// The number of expressions of a program, and of their seeds.
 const EXPRESSIONS_OF_PROGRAM: u64 = 2_000;
 const SEEDS_OF_PROGRAM: u64 = 8;
+/// Maximum duration of a program.
+const LIMIT: Duration = Duration::from_mins(25);
 
 #[test]
 fn expressions_are_answered_as_prometheus_does() {
@@ -49,6 +53,7 @@ fn expressions_are_answered_as_prometheus_does() {
             .arguments(&["--expressions", &part.to_string()])
             .arguments(&["--seed", &seed.to_string()])
             .arguments(complete)
+            .limit(LIMIT)
             .run(cluster.alone.folder());
         remaining -= part;
         seed += SEEDS_OF_PROGRAM;
