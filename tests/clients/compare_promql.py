@@ -8,7 +8,7 @@ late ones; then some are deleted. `--flush` moves samples from the tail to secti
 is asked, and the program reports how many expressions have an answer.
 
 Neap follows Prometheus 3. `ACCEPTED` lists the differences to 2.42 that are accepted. All others end the program with status 1, and
-so does, with `--complete`, one that is listed and never met. Values are equal if they differ by 1e-12 of the largest one of the answer.
+so does, with `--complete`, one that is listed and never met. Values are equal if they differ by 1e-12 of the largest one of their series.
 Refused expressions have the same status and type of error; texts differ.
 """
 
@@ -32,6 +32,8 @@ from promql_samples import DELETES, SCHEMA, START, Samples, write_requests
 REQUESTS_PER_SEED = 250
 TOKEN = os.environ.get("NEAP_TOKEN", "")
 TOLERANCE = 1e-12
+# A difference that counts for no value.
+SMALLEST = 1e-13
 # A call, or another word. Names of metrics are not followed by a parenthesis.
 WORD = re.compile(r"[a-z_0-9]+(?=\()|@|\b(?:" + "|".join(word for word in OPERATORS if word != "@") + r")\b")
 
@@ -71,25 +73,25 @@ ACCEPTED = [
 # Comparison of answers
 
 
-def numbers_of(result):
-    """All values of a result, also those of histograms."""
-    if result["resultType"] in ("scalar", "string"):
-        return [float(result["result"][1])] if result["resultType"] == "scalar" else []
+def numbers_of(points):
+    """All values of points, also those of histograms."""
     found = []
-    for one in result["result"]:
-        for _, kind, value in points_of(one):
-            found.extend([float(value)] if kind == "value" else [float(value["count"]), float(value["sum"])])
+    for _, kind, value in points:
+        found.extend([float(value)] if kind == "value" else [float(value["count"]), float(value["sum"])])
     return found
 
 
 class Tolerance:
-    """How values of an answer compare."""
+    """How values of an answer compare, by the largest value of each series."""
 
-    def __init__(self, result, accepted):
-        finite = [abs(value) for value in numbers_of(result) if math.isfinite(value)]
-        self.margin = TOLERANCE * max(finite, default=0.0)
+    def __init__(self, accepted=()):
+        self.margin = SMALLEST
         self.accepted = [one for one in accepted if one.equal]
         self.used = set()
+
+    def start_series(self, points):
+        finite = [abs(value) for value in numbers_of(points) if math.isfinite(value)]
+        self.margin = max(TOLERANCE * max(finite, default=0.0), SMALLEST)
 
     def equal(self, one, two):
         if one == two or math.isnan(one) and math.isnan(two):
@@ -143,6 +145,7 @@ def difference(request, one, two, tolerance):
         further = [dict(name) for name in others if name not in set(names)][:3]
         return f"{len(names)} and {len(others)} series, missing {missing}, further {further}"
     for before, after in zip(left, right, strict=True):
+        tolerance.start_series(points_of(before))
         found = difference_of_points(points_of(before), points_of(after), tolerance)
         if found:
             return f"{dict(labels_of(before))}: {found}"
@@ -269,7 +272,7 @@ class Comparison:
             if outcomes[0] == outcomes[1]:
                 return None
             return f"{outcomes[0]} and {outcomes[1]}: {one.get('error')!r} and {two.get('error')!r}"
-        tolerance = Tolerance(one["data"], accepted)
+        tolerance = Tolerance(accepted)
         text = difference(request, one["data"], two["data"], tolerance)
         if not text:
             for used in tolerance.used:

@@ -34,8 +34,9 @@ BOUNDS = ["0.005", "0.025", "0.1", "0.5", "1", "2.5", "10", "+Inf"]
 # Native histograms have buckets with bounds that grow by the square root of two.
 SCHEMA = 1
 NATIVE_BUCKETS = 8
-# Far above all increases of a counter.
-LARGE = 1 << 24
+# Far above all increases of a counter. After each restart, a counter starts at a quarter of it, so that two steps of a subquery
+# with a restart between them do not extrapolate to zero.
+LARGE = 1 << 32
 
 
 class Series:
@@ -73,13 +74,15 @@ class Scrapes:
             first = rng.randrange(len(self.times))
             self.down.update(range(first, first + rng.choice([1, 2, 12, 25])))
         shared = self.times.index(SHARED_MS)
-        self.down.difference_update(range(shared - 5, shared + 6))
+        # A range with the shared time and a start soon after a restart would have samples at uneven times.
+        self.steady = range(shared - 14, shared + 6)
+        self.down.difference_update(range(shared - 15, shared + 6))
         self.restarts = {number for number in range(1, len(self.times)) if self.restarts_at(rng, number)}
 
     def restarts_at(self, rng, number):
         """Whether the target restarts before a scrape: by chance, and often after a failure. A counter that is not far above
         zero never goes on after a gap."""
-        if number in self.down or abs(number - self.times.index(SHARED_MS)) <= 4:
+        if number in self.down or number in self.steady:
             return False
         return number - 1 in self.down and (self.is_regular or rng.random() < 0.6) or rng.random() < 0.008
 
@@ -99,16 +102,15 @@ def off_border(at):
 
 def counter_values(rng, scrapes, rate, quantum=1.0):
     """Increases of random multiples of `quantum`, with restarts."""
-    value = rng.choice([0, LARGE])
-    values, is_first = [], True
+    start = LARGE
+    value = rng.choice([0, start])
+    values = []
     for number in range(len(scrapes.times)):
         if number in scrapes.restarts:
-            value, is_first = 0.0, True
+            value, start = 0, start // 4
         elif values:
-            value += rng.randrange(0, rate) * quantum
-            if is_first and not scrapes.is_regular:
-                value += LARGE
-            is_first = False
+            is_start = value == 0 and not scrapes.is_regular
+            value += rng.randrange(0, rate) * quantum + is_start * start
         values.append(float(value))
     return values
 
