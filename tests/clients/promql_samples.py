@@ -183,12 +183,12 @@ class Samples:
     def add_native(self, scrapes, labels, path):
         one = Series("latency_seconds", **labels, path=path)
         one.is_native = True
-        counts = [LARGE + self.rng.randrange(100) for _ in range(NATIVE_BUCKETS)]
-        total = 1_000.0
+        start, total = LARGE, 1_000.0
+        counts = [start + self.rng.randrange(100) for _ in range(NATIVE_BUCKETS)]
         for number, at in enumerate(scrapes.times):
             if number in scrapes.restarts:
-                counts = [LARGE // 2 + self.rng.randrange(100) for _ in counts]
-                total = 500.0
+                start, total = start // 4, 500.0
+                counts = [start + self.rng.randrange(100) for _ in counts]
             counts = [count + self.rng.randrange(0, 9) for count in counts]
             total += self.rng.randrange(0, 40) / 4
             if number not in scrapes.down:
