@@ -8,8 +8,8 @@ late ones; then some are deleted. `--flush` moves samples from the tail to secti
 is asked, and the program reports how many expressions have an answer.
 
 Neap follows Prometheus 3. `ACCEPTED` lists the differences to 2.42 that are accepted. All others end the program with status 1, and
-so does, with `--complete`, one that is listed and never met. Values are equal if they differ by 1e-12 of the largest one of their series.
-Refused expressions have the same status and type of error; texts differ.
+so does, with `--complete`, one that is listed and never met. Values are equal if they differ by 1e-12 of the largest one of their
+series. Refused expressions have the same status and type of error; texts differ.
 """
 
 import argparse
@@ -64,7 +64,7 @@ ACCEPTED = [
     ),
     Accepted(
         "Prometheus 3 interpolates exponentially within a bucket of a native histogram, 2.42 linearly.",
-        r"histogram_quantile\(.*latency_seconds",
+        r"^histogram_quantile\(.*latency_seconds",
         equal=in_the_same_bucket,
     ),
 ]
@@ -122,7 +122,8 @@ def points_of(one):
     """Times with values or histograms, in the order of the answer."""
     pairs = one.get("values", [one["value"]] if "value" in one else [])
     more = one.get("histograms", [one["histogram"]] if "histogram" in one else [])
-    return sorted([(at, "value", value) for at, value in pairs] + [(at, "histogram", value) for at, value in more], key=lambda point: point[0])
+    points = [(at, "value", value) for at, value in pairs] + [(at, "histogram", value) for at, value in more]
+    return sorted(points, key=lambda point: point[0])
 
 
 def difference(request, one, two, tolerance):

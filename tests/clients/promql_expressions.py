@@ -41,6 +41,7 @@ WIDE = {"disk_used_percent": "disk", "task:duration_seconds:last": "host", "node
 ANY_VALUES = ["abs", "sqrt", "ln", "log2", "log10", "deg", "rad", "atan", "tanh", "asinh"]
 EXACT_VALUES = ["ceil", "floor", "round", "sgn", "sin", "cos", "tan", "acos", "asin", "acosh", "atanh"]
 SMALL_VALUES = ["exp", "sinh", "cosh"]
+CALENDAR = ["minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year"]
 # No quantile of whole numbers.
 QUANTILES = ["0.013", "0.37", "0.5001", "0.853", "0.951", "0.9907"]
 # Multiples of 5 s, as the steps of subqueries.
@@ -71,12 +72,22 @@ class Expressions:
         self.is_shared = False
         # The number of subqueries around an expression.
         self.subqueries = 0
+        # The functions that were not yet taken, of each list of many.
+        self.remaining = {}
 
     def chance(self, share):
         return self.rng.random() < share
 
     def one(self, options):
         return self.rng.choice(options)
+
+    def next_of(self, functions):
+        """One of many functions: all of them before one comes again."""
+        remaining = self.remaining.setdefault(functions[0], [])
+        if not remaining:
+            remaining.extend(functions)
+            self.rng.shuffle(remaining)
+        return remaining.pop()
 
     def weighted(self, options):
         """Calls one of the functions, each with a weight."""
@@ -172,7 +183,7 @@ class Expressions:
             (4, self.quantile_of_buckets),
             (2, self.native),
             (2, lambda: self.labelled(depth)),
-            (2, self.calendar),
+            (3, self.calendar),
             (2, self.absence),
             (2, self.unusual),
             (1, lambda: f"-{self.exact_leaf()}"),
@@ -365,7 +376,7 @@ class Expressions:
     def mathematics(self, depth):
         pick = self.rng.random()
         if pick < 0.65:
-            function = self.one(ANY_VALUES + EXACT_VALUES + SMALL_VALUES)
+            function = self.next_of(ANY_VALUES + EXACT_VALUES + SMALL_VALUES)
             if function in EXACT_VALUES:
                 return f"{function}({self.exact(depth + 1)})"
             if function in SMALL_VALUES:
@@ -393,20 +404,27 @@ class Expressions:
             return f"sum(rate({metric}{{le='{self.one(samples.BOUNDS)}'}}[{self.one(RANGES)}])) / {count}"
         return f"histogram_quantile({quantile}, {inner})"
 
+    def native_histogram(self):
+        rate = f"{self.one(['rate', 'increase'])}({self.range('latency_seconds')})"
+        label = self.one(["path", "instance", "job"])
+        return self.one([self.selector("latency_seconds"), rate, rate, f"sum by ({label}) ({rate})", f"sum({rate})"])
+
+    def native_root(self):
+        """Native histograms, for which functions of numbers have the value 0 in Prometheus 2.42, or a quantile, which is not
+        compared exactly: they are in no other expression."""
+        inner = self.native_histogram()
+        return inner if self.chance(0.5) else f"histogram_quantile({self.one(QUANTILES)}, {inner})"
+
     def native(self):
-        metric = "latency_seconds"
-        rate = f"{self.one(['rate', 'increase'])}({self.range(metric)})"
-        inner = self.one([self.selector(metric), rate, rate, f"sum by ({self.one(['path', 'instance', 'job'])}) ({rate})", f"sum({rate})"])
+        inner = self.native_histogram()
         return self.one(
             [
                 f"histogram_count({inner})",
                 f"histogram_sum({inner})",
                 f"histogram_sum({inner}) / histogram_count({inner})",
-                f"histogram_quantile({self.one(QUANTILES)}, {inner})",
                 # Bounds of buckets, between which nothing is interpolated.
                 f"histogram_fraction({self.one(['0', '1', '2', '-Inf'])}, {self.one(['4', '8', '+Inf'])}, {inner})",
                 f"count({inner})",
-                inner,
             ]
         )
 
@@ -424,7 +442,7 @@ class Expressions:
         )
 
     def calendar(self):
-        function = self.one(["minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year"])
+        function = self.next_of(CALENDAR)
         argument = self.one(["", "vector(time())", f"timestamp({self.selector(self.metric(GAUGE, INFO))})",
                              f"{self.plain(self.metric(GAUGE))} * 86400", "vector(1582934400.5)"])
         if self.chance(0.25):
@@ -432,7 +450,7 @@ class Expressions:
         return f"{function}({argument})"
 
     def absence(self):
-        name = self.one(["nothing", 'nothing{job="x"}', 'up{job="x", instance=~"a|b"}', 'nothing{job="x", job="y"}', "nothing", "up"])
+        name = self.one(["nothing", 'nothing{job="x"}', 'up{job="x", instance=~"a|b"}', 'nothing{job="x", job="y"}', "up"])
         return self.one([f"absent({name})", f"absent_over_time({name}[5m])", f"absent(sum({name}))", f"absent({name} > 1)"])
 
     def unusual(self):

@@ -116,6 +116,8 @@ class Requests:
             request = self.instant(self.ordered)
             request.is_ordered = True
             return request
+        if pick < 0.13:
+            return self.rng.choice([self.instant, self.steps])(self.source.native_root)
         if pick < 0.5:
             return self.instant(self.at_one_time)
         return self.steps(self.at_steps)
@@ -145,7 +147,8 @@ class Requests:
         count = self.rng.randrange(1, STEPS)
         end = min(start + step * count + self.rng.randrange(step), samples.START + samples.SPAN + 600.5)
         step_text = self.rng.choice([str(step), f"{step}s", f"{step}.0", f"{step * 1_000}ms"])
-        return Request("query_range", self.method(), query=make(), start=self.time_text(start), end=self.time_text(end), step=step_text)
+        times = {"start": self.time_text(start), "end": self.time_text(end), "step": step_text}
+        return Request("query_range", self.method(), query=make(), **times)
 
     # Expressions at the root
 

@@ -242,7 +242,8 @@ class Samples:
     def add_tasks(self):
         """Series that live for minutes."""
         for task in range(TASKS):
-            one = Series("task:duration_seconds:last", task=f"task-{task:03}", kind=["backup", "report"][task % 2], host=f"h{task % 7}")
+            labels = {"task": f"task-{task:03}", "kind": ["backup", "report"][task % 2], "host": f"h{task % 7}"}
+            one = Series("task:duration_seconds:last", **labels)
             begin = self.rng.randrange(-600, SPAN - 120)
             end = begin + self.rng.randrange(120, 1_800)
             values = gauge_values(self.rng, SPAN // 20, 1, 120, task)
