@@ -42,9 +42,10 @@ mod distinct_orders;
 mod first_last;
 mod gapfill;
 mod json;
+mod keyless_tables;
 mod lazy_conditions;
 mod literals_last;
-mod plan_schemas;
+mod mistaken_keys;
 mod pushed_filters;
 mod rates;
 mod regex_match;
@@ -57,7 +58,6 @@ mod sql_tokens;
 mod time_bucket;
 mod time_zone;
 mod to_timestamp;
-mod unnested_keys;
 mod wallclock;
 
 #[cfg(test)]

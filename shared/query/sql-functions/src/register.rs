@@ -26,8 +26,10 @@ use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
 use crate::json::{JsonCastRule, JsonOperatorPlanner, json_functions};
+use crate::keyless_tables::KeylessTablePlanner;
 use crate::lazy_conditions::has_no_guard;
 use crate::literals_last::LiteralsLast;
+use crate::mistaken_keys::{MistakenKeysRule, hidden_key};
 use crate::pushed_filters::stays_small;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
@@ -38,7 +40,6 @@ use crate::sketches::{COMBINE_FUNCTIONS, SketchAggregate, SketchEstimate, Sketch
 use crate::time_bucket::TimeBucket;
 use crate::time_zone::TimeZoneFunction;
 use crate::to_timestamp::ToTimestamp;
-use crate::unnested_keys::{UnnestedKeysRule, hidden_key};
 use crate::wallclock::DateBinWallclock;
 
 static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
@@ -133,9 +134,10 @@ pub(crate) fn register_with_limits(
     planners.push(Arc::new(DictionaryConcatPlanner));
     let relations = builder.relation_planners().get_or_insert_default();
     relations.push(Arc::new(AsOfRelationPlanner));
+    relations.push(Arc::new(KeylessTablePlanner));
     let analyzer = builder.analyzer().get_or_insert_default();
     analyzer.rules.insert(0, Arc::new(JsonCastRule));
-    analyzer.rules.insert(0, Arc::new(UnnestedKeysRule));
+    analyzer.rules.insert(0, Arc::new(MistakenKeysRule));
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     restrict_rules(rules);
     // Before the rules that match optimized plans.

@@ -223,7 +223,7 @@ pub(super) fn is_asof(join: &Join) -> bool {
 }
 
 /// Returns joined tables as one in parentheses.
-pub(super) fn nested(relation: TableFactor, joins: Vec<Join>) -> TableFactor {
+pub(crate) fn nested(relation: TableFactor, joins: Vec<Join>) -> TableFactor {
     TableFactor::NestedJoin {
         table_with_joins: Box::new(TableWithJoins { relation, joins }),
         alias: None,

@@ -3,7 +3,7 @@
 //! ```text
 //!   text ──► tokens ──► asof_join::syntax   conditions of ASOF JOIN     ──► parser ──► asof_join::syntax   tables of ASOF JOIN
 //!                       latest_on           LATEST ON to QUALIFY                       sample_by           select list and groups
-//!                       sample_by           SAMPLE BY to GROUP BY
+//!                       sample_by           SAMPLE BY to GROUP BY                      keyless_tables      tables below GROUP BY
 //! ```
 //!
 //! Only words outside of quotes and comments are examined, each with the words around it, so that tables and columns may have
@@ -29,6 +29,7 @@ use datafusion::{
 
 use crate::{
     asof_join::syntax::{nest_joins, with_match_conditions},
+    keyless_tables::mark_tables,
     sql_tokens::plain_word,
 };
 
@@ -47,10 +48,14 @@ pub fn parse_sql(
     let tokens = Tokenizer::new(dialect, sql)
         .tokenize_with_location()
         .map_err(ParserError::from)?;
-    let is_extended = tokens.iter().any(|token| {
-        let word = plain_word(Some(token));
-        word.is_some_and(|word| WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
-    });
+    let has_word = |words: &[&str]| {
+        tokens.iter().any(|token| {
+            let word = plain_word(Some(token));
+            word.is_some_and(|word| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
+        })
+    };
+    let is_extended = has_word(&WORDS);
+    let is_grouped = has_word(&["group"]);
     let known = if is_extended {
         in_known_forms(tokens)?
     } else {
@@ -61,7 +66,7 @@ pub fn parse_sql(
         .with_recursion_limit(recursion_limit)
         .build()?
         .parse_statements()?;
-    if is_extended {
+    if is_extended || is_grouped {
         statements.iter_mut().try_for_each(extend)?;
     }
     Ok(statements)
@@ -100,10 +105,11 @@ impl VisitorMut for SelectRewriter {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         nest_joins(select);
-        match sample_by::rewrite(select) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+        if let Err(error) = sample_by::rewrite(select) {
+            return ControlFlow::Break(error);
         }
+        mark_tables(select);
+        ControlFlow::Continue(())
     }
 }
 

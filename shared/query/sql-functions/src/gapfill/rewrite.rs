@@ -14,7 +14,6 @@ use datafusion::optimizer::AnalyzerRule;
 use super::functions::{BinAlignment, FillStrategy, GapFillFunction, GapFillPlaceholder};
 use super::node::GapFill;
 use super::time_bounds::{self, BoundSide, TimeBound};
-use crate::plan_schemas::with_computed_schemas;
 use crate::time_zone::TimeZoneFunction;
 
 /// The analyzer rule. It runs after type coercion, and leaves a plan without gap-filling functions unchanged.
@@ -40,10 +39,15 @@ pub fn with_gap_fill_nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
     if first_placeholder(&plan)?.is_none() {
         return Ok(plan);
     }
-    let rewritten = plan.transform_up_with_subqueries(rewrite_node)?.data;
-    let plan = with_computed_schemas(rewritten)?;
-    match first_placeholder(&plan)? {
-        None => Ok(plan),
+    // An operator above a replaced one has the keys of the former input, by which DataFusion leaves out columns of `ORDER BY`,
+    // `GROUP BY` and `DISTINCT`.
+    let rewritten = plan
+        .transform_up_with_subqueries(rewrite_node)?
+        .data
+        .transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes))?
+        .data;
+    match first_placeholder(&rewritten)? {
+        None => Ok(rewritten),
         Some(meaning @ GapFillFunction::Bin(_)) => {
             plan_err!(
                 "{} may only be used as a GROUP BY expression",
