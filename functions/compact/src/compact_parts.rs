@@ -49,6 +49,9 @@ impl CompactParts {
         let merge = MergePolicy {
             max_inputs,
             max_output_bytes: merge.max_output_bytes.min(fitting),
+            max_rewrite_bytes: merge
+                .max_rewrite_bytes
+                .min(max_input_bytes(settings.merge_memory_bytes, 1)),
             ..merge
         };
         let catalog = Arc::new(Catalog::new(bucket.clone(), self.margins, None));

@@ -332,6 +332,7 @@ impl Maintainer {
                 PlanScope::All => self.policy.range_target,
             },
             max_output_bytes: self.policy.max_output_bytes.min(limits.job_bytes),
+            max_rewrite_bytes: self.policy.max_rewrite_bytes.min(limits.job_bytes),
             ..self.policy
         }
     }

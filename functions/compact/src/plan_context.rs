@@ -132,7 +132,7 @@ impl PlanContext {
         let policy = &self.policy;
         let deletes = self.deletes.get(&table).map_or(&[][..], Vec::as_slice);
         let is_rewritten = |section: &&Arc<Section>| {
-            section.length <= policy.max_output_bytes
+            section.length <= policy.max_rewrite_bytes
                 && (deletes.iter().any(|recorded| recorded.applies_to(section))
                     || self.leaves_bundle(section)
                     || self.is_extracted(section, sections))

@@ -30,6 +30,9 @@ pub struct MergePolicy {
     pub small_bytes: u64,
     /// Maximum bytes of all inputs of a merge, so that no section grows larger.
     pub max_output_bytes: u64,
+    /// Maximum bytes of a section that is rewritten alone. Larger than the maximum of a merge, because only a rewrite removes
+    /// deleted rows.
+    pub max_rewrite_bytes: u64,
     /// Maximum number of inputs of a merge.
     pub max_inputs: usize,
     /// Maximum size of a section for several neighbouring days, in bytes (exclusive).
@@ -50,6 +53,8 @@ impl Default for MergePolicy {
             recent_sections: 8,
             small_bytes: 1 << 20,
             max_output_bytes: 256 << 20,
+            // The memory of merges limits it.
+            max_rewrite_bytes: u64::MAX,
             // The footers of all inputs and a window of each are in memory at the same time.
             max_inputs: 64,
             range_target: 32 << 20,

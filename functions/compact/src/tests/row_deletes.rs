@@ -1,7 +1,8 @@
 //! Merges that apply row deletes: after a while, or at once if there are many.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use neap_manifest::CondemnedEntry;
 use neap_row_delete::Condition;
 
 use super::test_bed::{CompactTestBed, DAY, NOW};
@@ -53,4 +54,33 @@ async fn many_deletes_are_applied_to_all_days_at_the_next_flush() {
     // Earlier states need the deletes for an hour.
     stage.look(Duration::from_secs(2 * 3_600)).await;
     assert_eq!(stage.manifest("db").await.delete_bytes().applied, 0);
+}
+
+#[tokio::test]
+async fn sections_that_are_too_large_for_merges_lose_deleted_rows_and_leave_their_bundle() {
+    let hour = Duration::from_secs(3_600);
+    let mut stage = CompactTestBed::new().await;
+    stage.write("db", &format!("m,host=a v=1 {NOW}\nu,host=a v=1 {NOW}")).await;
+    stage.flush("db").await;
+    stage.write("db", &format!("m,host=b v=1 {NOW}")).await;
+    stage.flush("db").await;
+    assert_eq!(stage.scheduled(hour).await.merges, 1);
+    for _ in 0..3 {
+        stage.look(2 * hour).await;
+    }
+    // The bundle has dropped rows of `m`, and a live section of `u`.
+    stage.delete("db", of_host("a", 10)).await;
+    stage.flush("db").await;
+    stage.policy.max_output_bytes = 1;
+    assert_eq!(stage.scheduled(hour).await.merges, 1);
+    assert_eq!(stage.manifest("db").await.delete_bytes().pending, 0);
+    let mut emptied = BTreeSet::new();
+    for _ in 0..6 {
+        stage.look(2 * hour).await;
+        let manifest = stage.manifest("db").await;
+        emptied.extend(manifest.condemned.iter().filter_map(CondemnedEntry::bundle));
+        stage.scheduled(Duration::from_secs(60)).await;
+    }
+    assert!(!emptied.is_empty());
+    assert_eq!(stage.manifest("db").await.condemned, []);
 }
