@@ -119,3 +119,40 @@ fn without_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
         Arc::new(keyless),
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+    fn marked(sql: &str) -> String {
+        let mut statements = crate::parse_sql(sql, &GenericDialect {}, 50).unwrap();
+        statements.pop_front().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_tables_below_groups_are_one_in_parentheses() {
+        assert_eq!(
+            marked("SELECT k FROM a, b JOIN c ON true GROUP BY k"),
+            "SELECT k FROM ((a CROSS JOIN (b JOIN c ON true))) GROUP BY k"
+        );
+        assert_eq!(
+            marked("SELECT k FROM (SELECT k FROM a GROUP BY k) AS t GROUP BY ALL"),
+            "SELECT k FROM ((SELECT k FROM (a) GROUP BY k) AS t) GROUP BY ALL"
+        );
+        assert_eq!(
+            marked("SELECT k FROM a, LATERAL (SELECT 1 AS k) AS l GROUP BY k"),
+            "SELECT k FROM ((a CROSS JOIN LATERAL (SELECT 1 AS k) AS l)) GROUP BY k"
+        );
+    }
+
+    #[test]
+    fn tables_without_keys_stay() {
+        for sql in [
+            "SELECT k FROM a",
+            "SELECT k FROM s.a GROUP BY k",
+            "SELECT k FROM UNNEST([1, 2]) AS k GROUP BY k",
+        ] {
+            assert_eq!(marked(sql), sql);
+        }
+    }
+}
