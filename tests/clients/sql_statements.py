@@ -1,7 +1,7 @@
 """Random rows and random SQL statements about them, from a seed.
 
 The statements are those that Neap and DuckDB answer alike: windows in both orders, correlated subqueries, conversions in
-conditions, conditions that guard divisions, grouping sets, and joins, also by the nearest time. Each has a translation for DuckDB where the dialects
+conditions, conditions that guard divisions, grouping sets, joins, also by the nearest time, and derived tables in others. Each has a translation for DuckDB where the dialects
 differ. No two rows of a table have the same time, so that windows and limits over the time are certain.
 """
 
@@ -69,7 +69,7 @@ class Statements:
         return self.rng.choice(options)
 
     def statement(self):
-        return self.one([self.filtered, self.windows, self.windows, self.grouped, self.correlated, self.correlated, self.joined, self.nearest, self.limited])()
+        return self.one([self.filtered, self.windows, self.windows, self.grouped, self.correlated, self.correlated, self.joined, self.nearest, self.limited, self.nested])()
 
     def time(self):
         """A time as a text, with and without a conversion."""
@@ -229,3 +229,48 @@ class Statements:
         where = f" WHERE {self.where(self.one(['p', 'q']))}" if self.chance(0.5) else ""
         on = f"{keys}p.time {self.one(['>=', '>', '<=', '<'])} q.time"
         return f"SELECT p.time AS t, p.v, q.time AS u, q.w FROM points AS p {kind} names AS q ON {on}{where}"
+
+    # Derived tables, whose groups determine their other columns
+
+    def derived(self, depth=0):
+        """A table of `h`, `m` and `n`."""
+        if depth > 2 or self.chance(0.2 * depth):
+            return self.one(
+                [
+                    "SELECT h, max(v) AS m, count(*) AS n FROM points GROUP BY h",
+                    "SELECT DISTINCT h, v AS m, 1 AS n FROM points",
+                    "SELECT h, row_number() OVER (ORDER BY time) AS m, v AS n FROM names",
+                    "SELECT h, v AS m, w AS n FROM points",
+                ]
+            )
+        inner = f"({self.derived(depth + 1)}) AS t"
+        kind = self.rng.randrange(8)
+        if kind == 0:
+            return f"SELECT h, {self.one(['min', 'max', 'count'])}(m) AS m, count(*) AS n FROM {inner} GROUP BY {self.one(['h', 'h, n', 'h, m % 2'])}"
+        if kind == 1:
+            return f"SELECT h, m, count(*) AS n FROM {inner} GROUP BY h, m"
+        if kind == 2:
+            return f"SELECT DISTINCT h, m, {self.one(['n', '1'])} AS n FROM {inner}"
+        if kind == 3:
+            other = self.one(["names", "(SELECT h, max(v) AS v FROM names GROUP BY h)"])
+            return f"SELECT t.h, q.v AS m, t.n FROM {inner} {self.one(['JOIN', 'LEFT JOIN'])} {other} AS q ON t.h = q.h"
+        if kind == 4:
+            groups = self.one(["t.h, q.v", "q.v, t.h", "t.h, t.n, q.v"])
+            return f"SELECT t.h, q.v AS m, count(*) AS n FROM {inner} JOIN names AS q ON t.h = q.h GROUP BY {groups}"
+        if kind == 5:
+            lists = f"SELECT h, n, array_agg(m) AS a FROM {inner} GROUP BY h, n"
+            return f"SELECT h, unnest(a) AS m, n FROM ({lists}) AS t"
+        if kind == 6:
+            return f"SELECT h, m, n FROM {inner} WHERE {self.one(['m', 'n'])} {self.one(['<', '>', '<>'])} {self.rng.randrange(0, 6)}"
+        return f"SELECT max(h) AS h, count(*) AS m, n FROM {inner} GROUP BY CAST(m AS BOOLEAN), n"
+
+    def nested(self):
+        table = f"({self.derived()}) AS t"
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            return f"SELECT h, m, n FROM {table} ORDER BY {self.one(['h, m, n', 'm, h, n', 'n, h, m'])} LIMIT {self.rng.randrange(1, 30)}"
+        if kind == 1:
+            return f"SELECT DISTINCT {self.one(['h', 'm', 'n, h'])} FROM {table}"
+        if kind == 2:
+            return f"SELECT count(*) AS c FROM {table} GROUP BY {self.one(['h, m', 'm, n', 'h'])}"
+        return f"SELECT count(*) AS c FROM (SELECT q.time FROM names AS q LEFT JOIN {table} ON t.h = q.h) AS d"
