@@ -1,15 +1,16 @@
-//! The tables that a statement over a database can name.
+//! Lists of the tables of a database: those that a statement can name, and those that are published.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::{SchemaProvider, information_schema::InformationSchemaProvider},
     logical_expr::TableType,
 };
+use neap_manifest::SnapshotError;
 use neap_operators::Cancellation;
 use neap_scan::StaleTail;
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 use neap_tables::{CATALOG, QueryContext};
 
 use crate::{QueryEngine, QueryError, QueryRequest};
@@ -56,6 +57,24 @@ impl QueryEngine {
             list(&context.await?, with_columns).await
         };
         self.run_with_permit(list).await
+    }
+
+    /// Returns the tables of a database that have a publication for other tools, also if they are dropped. The caller of
+    /// this method checks the permission to read the database.
+    ///
+    /// # Errors
+    /// The manifest can't be read.
+    pub async fn published_tables(
+        &self,
+        database: DatabaseId,
+    ) -> Result<BTreeSet<TableId>, QueryError> {
+        let manifest = self.manifests().read(database, None).await.map_err(SnapshotError::from)?;
+        Ok(manifest
+            .value
+            .publications
+            .iter()
+            .map(|publication| publication.table)
+            .collect())
     }
 }
 

@@ -31,9 +31,7 @@ impl VersionHint {
         let got = in_time(bucket, Operation::Get, &key.to_string(), get).await?;
         Ok(match got.value {
             Get::Found(object) => Self {
-                number: str::from_utf8(&object.bytes)
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok()),
+                number: PublishedObject::hinted_number(&object.bytes),
                 etag: Some(object.etag),
             },
             Get::Missing | Get::Unchanged => Self::default(),

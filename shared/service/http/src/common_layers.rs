@@ -8,7 +8,7 @@
 //!     ── not for this token: 403 ── handler
 //! ```
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::identity, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -34,6 +34,7 @@ use crate::{
     auth::{AdmittedRequest, admit, check_route, is_for_own_pages},
     error::AnsweredError,
     grpc,
+    iceberg_errors::{into_iceberg, is_of_iceberg},
     influxdb2_errors::{into_influxdb2, is_of_influxdb2},
     influxdb2_missing::no_route,
     request_trace::{RequestTracer, open_span, record_outcome},
@@ -133,7 +134,7 @@ async fn handle_request(
     let is_grpc = grpc::is_grpc(request.headers());
     let method = request.method().clone();
     let is_for_all_pages = !is_for_own_pages(request.uri().path());
-    let is_influxdb2 = is_of_influxdb2(request.uri().path());
+    let into_error_form = error_form(request.uri().path());
     let mut trace = Span::none();
     let mut response = if method == Method::OPTIONS {
         preflight()
@@ -155,9 +156,7 @@ async fn handle_request(
             Err(error) => error.into_response(),
         }
     };
-    if is_influxdb2 {
-        response = into_influxdb2(response);
-    }
+    response = into_error_form(response);
     let status = response.status();
     let is_forbidden = status == StatusCode::FORBIDDEN || grpc::is_permission_denied(&response);
     if let (true, AccessControl::Tokens(authenticator)) = (is_forbidden, &shared.access) {
@@ -183,6 +182,17 @@ async fn handle_request(
         grpc::into_grpc(response, has_route)
     } else {
         response
+    }
+}
+
+/// Returns the function that turns errors into those of the interface to which a path belongs.
+fn error_form(path: &str) -> fn(Response) -> Response {
+    if is_of_influxdb2(path) {
+        into_influxdb2
+    } else if is_of_iceberg(path) {
+        into_iceberg
+    } else {
+        identity
     }
 }
 

@@ -1,7 +1,8 @@
 //! Error answers. The kind of the error determines the status, and the endpoint determines the form of the body.
 //!
 //! InfluxDB 3 has four forms: plain text, `{"error"}`, `{"error","data"}`, and on `/api/v2` `{"code","message"}`. Causes that
-//! InfluxDB 3 does not have may have a fifth, `{"code","error"}`. None of them has a `Content-Type`.
+//! InfluxDB 3 does not have may have a fifth, `{"code","error"}`. None of them has a `Content-Type`. The layers around all
+//! routes replace them on the paths of InfluxDB 2 and of the Iceberg catalog.
 
 use std::{fmt, time::Duration};
 
@@ -281,6 +282,8 @@ impl std::error::Error for ApiError {}
 pub(crate) struct AnsweredError {
     pub(crate) kind: Kind,
     pub(crate) message: String,
+    /// The code of [`ErrorBody::Code`].
+    pub(crate) code: Option<&'static str>,
 }
 
 /// Returns the longest prefix of a text that has at most `max_bytes`.
@@ -299,6 +302,10 @@ impl IntoResponse for ApiError {
         let error = AnsweredError {
             kind: self.kind,
             message: message.clone(),
+            code: match self.body {
+                ErrorBody::Code(code) => Some(code),
+                _ => None,
+            },
         };
         let body = match self.body {
             ErrorBody::Text => message,

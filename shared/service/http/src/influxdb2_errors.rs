@@ -29,7 +29,7 @@ pub(crate) fn is_of_influxdb2(path: &str) -> bool {
 
 /// Turns an error into one of InfluxDB 2. Other answers are returned unchanged.
 pub(crate) fn into_influxdb2(response: Response) -> Response {
-    let Some(AnsweredError { kind, message }) = response.extensions().get().cloned() else {
+    let Some(AnsweredError { kind, message, .. }) = response.extensions().get().cloned() else {
         return response;
     };
     let code = kind.v2_code();

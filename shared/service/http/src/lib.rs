@@ -36,6 +36,7 @@ mod grpc;
 mod grpc_messages;
 mod guarded_body;
 mod health;
+mod iceberg_errors;
 mod influxdb2_errors;
 mod influxdb2_missing;
 mod known_clients;

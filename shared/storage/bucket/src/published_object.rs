@@ -28,6 +28,11 @@ impl PublishedObject {
             }
         }
     }
+
+    /// Returns the number of the current publication in the bytes of a version hint.
+    pub fn hinted_number(hint: &[u8]) -> Option<u64> {
+        str::from_utf8(hint).ok()?.trim().parse().ok()
+    }
 }
 
 impl fmt::Display for PublishedObject {
