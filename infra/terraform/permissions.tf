@@ -18,6 +18,7 @@ locals {
       { prefix = "engine/", actions = ["s3:GetObject"] },
       { prefix = "exports/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
       { prefix = "nodes/", actions = ["s3:GetObject"] },
+      { prefix = "published/", actions = ["s3:GetObject"] },
       { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
       { prefix = "tail/", actions = ["s3:GetObject", "s3:PutObject"] },
     ]

@@ -83,7 +83,7 @@ def read_with_pyiceberg(metadata, row_filter="true"):
 
 def duckdb_with_iceberg():
     connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    for extension in ("avro", "iceberg"):
+    for extension in ("httpfs", "avro", "iceberg"):
         package = pathlib.Path(importlib.util.find_spec(f"duckdb_extension_{extension}").origin).parent
         file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
         connection.execute(f"LOAD '{file}'")

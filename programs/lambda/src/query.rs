@@ -174,10 +174,13 @@ impl QueryRouteProvider {
 impl RouteProvider for QueryRouteProvider {
     async fn routes(&self) -> Result<Router, ApiError> {
         let engine = &self.components().await?.engine;
-        let database = self.service.options.writes.default_database();
+        let options = &self.service.options;
+        let database = options.writes.default_database();
+        let store = &options.common.store;
         Ok(neap_query::router(Arc::clone(engine))
             .merge(neap_query::export_router(Arc::clone(engine)))
             .merge(neap_query::view_router(Arc::clone(engine)))
+            .merge(neap_iceberg::router(Arc::clone(engine), store))
             .merge(refused_routes())
             .merge(neap_prometheus::remote_read::router(
                 Arc::clone(engine),

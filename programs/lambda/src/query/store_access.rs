@@ -16,5 +16,6 @@ pub(super) const QUERY_ACCESS: &[PrefixAccess] = &[
     PrefixAccess::new("engine/", &[List, Get]),
     PrefixAccess::new("exports/", &[Get, Put, Abort]),
     PrefixAccess::new("nodes/", &[List, Get]),
+    PrefixAccess::new("published/", &[Get]),
     PrefixAccess::new("results/", &[Get, Put, Abort]),
 ];

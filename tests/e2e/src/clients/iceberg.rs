@@ -1,13 +1,13 @@
-//! Published tables, as readers of Iceberg tables find them.
+//! Published tables, as readers of Iceberg tables find them: in the store, and through the catalog of the server.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{TestProgram, serve};
 use crate::harness::{StoreFixture, neap_binary};
 
-/// Runs `tests/clients/iceberg_tables.py` on a store.
-fn read_published(place: &StoreFixture, properties: &serde_json::Value) {
-    let Some(program) = TestProgram::iceberg_reader("iceberg_tables") else {
+/// Runs a module of `tests/clients` on a store.
+fn read_published(module: &str, place: &StoreFixture, properties: &Value) {
+    let Some(program) = TestProgram::iceberg_reader(module) else {
         return;
     };
     let (server, token) = serve(place, &[]);
@@ -26,19 +26,34 @@ fn flag<'a>(place: &'a StoreFixture, name: &str) -> &'a str {
     flag.map_or("", |at| &place.flags[at + 1])
 }
 
+/// Returns the properties with which PyIceberg reads a store of S3.
+fn s3_properties(place: &StoreFixture) -> Value {
+    json!({
+        "s3.endpoint": flag(place, "--aws-endpoint"),
+        "s3.access-key-id": flag(place, "--aws-access-key-id"),
+        "s3.secret-access-key": flag(place, "--aws-secret-access-key"),
+        "s3.region": "us-east-1",
+    })
+}
+
 #[test]
 fn published_tables_in_a_directory_have_the_rows_of_queries() {
-    read_published(&StoreFixture::directory(), &json!({}));
+    read_published("iceberg_tables", &StoreFixture::directory(), &json!({}));
 }
 
 #[test]
 fn published_tables_on_an_s3_server_have_the_rows_of_queries() {
     let place = StoreFixture::neap_s3_server();
-    let properties = json!({
-        "s3.endpoint": flag(&place, "--aws-endpoint"),
-        "s3.access-key-id": flag(&place, "--aws-access-key-id"),
-        "s3.secret-access-key": flag(&place, "--aws-secret-access-key"),
-        "s3.region": "us-east-1",
-    });
-    read_published(&place, &properties);
+    read_published("iceberg_tables", &place, &s3_properties(&place));
+}
+
+#[test]
+fn readers_of_the_catalog_find_the_newest_publication_in_a_directory() {
+    read_published("iceberg_catalog", &StoreFixture::directory(), &json!({}));
+}
+
+#[test]
+fn readers_of_the_catalog_find_the_newest_publication_on_an_s3_server() {
+    let place = StoreFixture::neap_s3_server();
+    read_published("iceberg_catalog", &place, &s3_properties(&place));
 }

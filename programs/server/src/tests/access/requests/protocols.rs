@@ -28,7 +28,7 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
             Own("delete"),
         ),
     ];
-    let all = rows.into_iter().chain(influxdb2());
+    let all = rows.into_iter().chain(iceberg()).chain(influxdb2());
     let cases = all.map(|(method, path, body, rule)| (method, path.to_owned(), body, rule));
     cases.chain(prometheus()).collect()
 }
@@ -65,6 +65,21 @@ fn prometheus() -> Vec<ProtocolCase> {
         rows.map(|(method, path, rule)| (method, format!("{prefix}/{path}"), "", rule))
     });
     cases.collect()
+}
+
+/// Requests of readers of Iceberg tables.
+fn iceberg() -> [(&'static str, &'static str, &'static str, AccessRule); 7] {
+    use AccessRule::{All, Own, Somewhere};
+    let (read, some) = (Own("read"), Somewhere("read"));
+    [
+        ("GET", "/iceberg/v1/config", "", some),
+        ("GET", "/iceberg/v1/namespaces", "", some),
+        ("GET", "/iceberg/v1/namespaces?parent=own", "", read),
+        ("GET", "/iceberg/v1/namespaces/own", "", read),
+        ("GET", "/iceberg/v1/namespaces/missing", "", All("read")),
+        ("GET", "/iceberg/v1/namespaces/own/tables", "", read),
+        ("GET", "/iceberg/v1/namespaces/own/tables/m", "", read),
+    ]
 }
 
 /// Requests for resources of InfluxDB 2. The bucket of the ids does not exist.
