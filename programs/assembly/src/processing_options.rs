@@ -159,7 +159,6 @@ impl ProcessingOptions {
             },
             allowed: self.restrict_plugin_triggers_to.clone(),
             body,
-            ..ProcessingSettings::default()
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
     remote_read::{
-        answer::List, context::ReadContext, failure::ReadFailure, params::ListParams,
+        answer::List, context::ReadContext, failure::ReadFailure, list_params::ListParams,
         row_series::SeriesRows, selector::parse_selectors,
     },
 };

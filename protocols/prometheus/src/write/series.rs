@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use neap_rows::columnar::{ColumnConflict, TableBatch};
+use neap_schema::prometheus::{
+    COUNT_FIELD, HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD,
+    non_finite_name,
+};
 use prost::Message;
 
 use super::{DecodedWrite, MetricMetadata, RowKind, labels::SeriesLabels};
 use crate::{
     DecodeError,
-    mapping::{COUNT_FIELD, HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, SUM_FIELD, VALUE_FIELD},
     messages::Histogram,
-    non_finite::non_finite_name,
     wire::{WireField, WireReader},
 };
 

@@ -217,7 +217,7 @@ impl TableRows {
             .map(|label| column(batch, &label.column).cloned())
             .collect::<PlanResult<_>>()?;
         let ranges = if columns.is_empty() {
-            vec![0..batch.num_rows()]
+            std::iter::once(0..batch.num_rows()).collect()
         } else {
             partition(&columns)?.ranges()
         };
