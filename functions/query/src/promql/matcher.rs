@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_promql::MatchOp;
+use neap_promql::{MatchOp, pattern_of};
 
 use super::{
     condition::{quoted_name, quoted_text},
@@ -47,7 +47,7 @@ impl From<&neap_promql::Matcher> for LabelMatcher {
                 MatchOp::NotRe(_) => MatcherKind::NotRegex,
             },
             label: matcher.name.clone(),
-            value: matcher.value.clone(),
+            value: pattern_of(matcher).to_owned(),
         }
     }
 }

@@ -6,10 +6,7 @@ pub enum MatcherError {
     /// A condition has no label.
     #[error("a matcher has no label")]
     UnnamedLabel,
-    /// A pattern is too long.
-    #[error("a pattern has more than {0} bytes")]
-    PatternTooLong(usize),
-    /// A pattern is malformed, or it takes too much memory.
+    /// A pattern is malformed, too long, or it takes too much memory.
     #[error("the pattern {pattern:?} is invalid: {error}")]
     Pattern {
         /// The beginning of the pattern.

@@ -19,7 +19,7 @@ use crate::{
     series::{BoxStream, Series, known, mapped},
     source::MetricSource,
     steps::Steps,
-    unique_series::merged,
+    unique_series::{distinct, merged},
 };
 
 /// The value of an expression at the steps of an evaluation.
@@ -126,7 +126,11 @@ impl Evaluator<'_> {
                 let negative = mapped(input, |series| {
                     Ok(series.map(|_, value| Some(negated(&value))).without_metadata())
                 });
-                Value::Vector(self.unique(negative, expr, steps))
+                Value::Vector(if differs_in_name(expr) {
+                    distinct(negative, self.budget.new_empty())
+                } else {
+                    negative
+                })
             }
             Value::Text(_) => return Err(unexpected_type(expr, "scalar or instant vector")),
         })

@@ -13,11 +13,12 @@ use promql_parser::{
         token::{T_BOTTOMK, T_LIMITK, T_LOR, T_TOPK},
     },
 };
-use regex::Regex;
 
 use crate::{
+    error::PromqlError,
     labels::{Labels, NAME_LABEL},
     operators::Operator,
+    pattern::{compile_anchored, pattern_of},
 };
 
 /// The functions whose result depends on the time of the step, even if their arguments do not.
@@ -117,21 +118,26 @@ fn has_one_name(selector: &VectorSelector) -> bool {
             .any(|matcher| matcher.name == NAME_LABEL && matcher.op == MatchOp::Equal)
 }
 
-/// Returns the matchers of a selector, with the one of the name. The whole value matches a pattern, with its lines.
-pub(crate) fn matchers(selector: &VectorSelector) -> Vec<Matcher> {
-    let name = selector.name.as_deref();
-    let name_matcher = name.map(|name| Matcher::new(MatchOp::Equal, NAME_LABEL, name));
-    let pattern = |matcher: &Matcher, regex: &Regex| {
-        Regex::new(&format!("^(?s:{})$", matcher.value)).unwrap_or_else(|_| regex.clone())
+/// Returns a matcher whose pattern matches whole values as in Prometheus.
+fn anchored(matcher: &Matcher) -> Result<Matcher, PromqlError> {
+    let pattern = pattern_of(matcher);
+    let compile = || {
+        compile_anchored(pattern)
+            .map_err(|error| PromqlError::BadData(format!("the pattern {pattern:?}: {error}")))
     };
-    let others = selector.matchers.matchers.iter().map(|matcher| Matcher {
-        op: match &matcher.op {
-            MatchOp::Re(regex) => MatchOp::Re(pattern(matcher, regex)),
-            MatchOp::NotRe(regex) => MatchOp::NotRe(pattern(matcher, regex)),
-            other => other.clone(),
-        },
-        ..matcher.clone()
-    });
+    let op = match &matcher.op {
+        MatchOp::Re(_) => MatchOp::Re(compile()?),
+        MatchOp::NotRe(_) => MatchOp::NotRe(compile()?),
+        other => other.clone(),
+    };
+    Ok(Matcher::new(op, &matcher.name, pattern))
+}
+
+/// Returns the matchers of a selector, with the one of the name.
+pub(crate) fn matchers(selector: &VectorSelector) -> Result<Vec<Matcher>, PromqlError> {
+    let name = selector.name.as_deref();
+    let name_matcher = name.map(|name| Ok(Matcher::new(MatchOp::Equal, NAME_LABEL, name)));
+    let others = selector.matchers.matchers.iter().map(anchored);
     name_matcher.into_iter().chain(others).collect()
 }
 
@@ -237,7 +243,7 @@ mod tests {
         let Expr::VectorSelector(selector) = parse(r#"x{job=~"a.*c"}"#).unwrap() else {
             panic!("no selector");
         };
-        let matchers = matchers(&selector);
+        let matchers = matchers(&selector).unwrap();
         assert_eq!(matchers.len(), 2);
         assert!(matchers.iter().all(|matcher| matcher.is_match("x") || matcher.is_match("a\nc")));
         assert!(!matchers[1].is_match("abcd"));

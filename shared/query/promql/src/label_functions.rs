@@ -4,7 +4,19 @@ use std::cmp::Ordering;
 
 use regex::Regex;
 
-use crate::{error::PromqlError, labels::Labels};
+use crate::{error::PromqlError, labels::Labels, pattern::compile_anchored};
+
+/// Maximum length of a label that a function makes, in bytes. Nested functions could double a label again and again.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
+/// Refuses a label that is too long.
+fn check_length(function: &str, bytes: usize) -> Result<(), PromqlError> {
+    if bytes > MAX_LABEL_BYTES {
+        let text = format!("{function}() makes a label of more than {MAX_LABEL_BYTES} bytes");
+        return Err(PromqlError::Execution(text));
+    }
+    Ok(())
+}
 
 /// Returns the error of a label that cannot be.
 fn invalid_label(role: &str, function: &str, label: &str) -> PromqlError {
@@ -31,7 +43,7 @@ impl LabelReplacement {
         if target.is_empty() {
             return Err(invalid_label("destination", "label_replace", target));
         }
-        let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else {
+        let Ok(regex) = compile_anchored(pattern) else {
             let text = format!("invalid regular expression in label_replace(): {pattern}");
             return Err(PromqlError::Execution(text));
         };
@@ -44,13 +56,18 @@ impl LabelReplacement {
     }
 
     /// Returns the labels with the replaced one. A label that does not match stays.
-    pub(crate) fn apply(&self, labels: &Labels) -> Labels {
-        let Some(captures) = self.pattern.captures(labels.get(&self.source)) else {
-            return labels.clone();
+    pub(crate) fn apply(&self, labels: &Labels) -> Result<Labels, PromqlError> {
+        let source = labels.get(&self.source);
+        let Some(captures) = self.pattern.captures(source) else {
+            return Ok(labels.clone());
         };
+        // A group is at most as long as the label.
+        let groups = self.replacement.matches('$').count();
+        let bytes = groups.saturating_mul(source.len()).saturating_add(self.replacement.len());
+        check_length("label_replace", bytes)?;
         let mut value = String::new();
         captures.expand(&self.replacement, &mut value);
-        labels.set(&self.target, &value)
+        Ok(labels.set(&self.target, &value))
     }
 }
 
@@ -81,9 +98,11 @@ impl LabelJoin {
         })
     }
 
-    pub(crate) fn apply(&self, labels: &Labels) -> Labels {
+    pub(crate) fn apply(&self, labels: &Labels) -> Result<Labels, PromqlError> {
         let values: Vec<&str> = self.sources.iter().map(|source| labels.get(source)).collect();
-        labels.set(&self.target, &values.join(&self.separator))
+        let bytes = values.iter().map(|value| value.len() + self.separator.len());
+        check_length("label_join", bytes.sum())?;
+        Ok(labels.set(&self.target, &values.join(&self.separator)))
     }
 }
 
@@ -134,6 +153,7 @@ mod tests {
             LabelReplacement::new("host", replacement, "instance", pattern)
                 .unwrap()
                 .apply(&api)
+                .unwrap()
         };
         assert_eq!(replace("$1-${2}", "(.*):(.*)").get("host"), "api-8080");
         assert_eq!(replace("$1", "(.*)").get("host"), "api:8080");
@@ -148,11 +168,35 @@ mod tests {
     fn labels_are_joined() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let join = LabelJoin::new("c".into(), "-".into(), names(&["a", "b", "z"])).unwrap();
-        assert_eq!(
-            join.apply(&labels(&[("a", "1"), ("b", "2")])).get("c"),
-            "1-2-"
-        );
+        let joined = join.apply(&labels(&[("a", "1"), ("b", "2")])).unwrap();
+        assert_eq!(joined.get("c"), "1-2-");
         assert!(LabelJoin::new("c".into(), "-".into(), names(&[""])).is_err());
+    }
+
+    #[test]
+    fn labels_do_not_grow_without_limit() {
+        let double = LabelReplacement::new("a", "$0$0", "a", ".*").unwrap();
+        let join = LabelJoin::new("a".into(), String::new(), vec!["a".into(); 2]).unwrap();
+        let grow = |change: &dyn Fn(&Labels) -> Result<Labels, PromqlError>| {
+            let mut grown = labels(&[("a", "x")]);
+            for _ in 0..100 {
+                match change(&grown) {
+                    Ok(longer) => grown = longer,
+                    Err(error) => return (grown.get("a").len(), error.to_string()),
+                }
+            }
+            panic!("{} bytes", grown.get("a").len());
+        };
+        for (length, error) in [
+            grow(&|labels| double.apply(labels)),
+            grow(&|labels| join.apply(labels)),
+        ] {
+            assert!(length <= MAX_LABEL_BYTES);
+            assert!(
+                error.ends_with("makes a label of more than 1048576 bytes"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

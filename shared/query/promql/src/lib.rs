@@ -33,6 +33,7 @@ mod labels;
 mod number;
 mod number_functions;
 mod operators;
+mod pattern;
 mod pattern_memory;
 mod quantile;
 mod query;
@@ -63,6 +64,7 @@ pub use crate::{
     error::PromqlError,
     histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
+    pattern::{anchored_pattern, pattern_of},
     query::{Evaluation, EvaluationRange, evaluate},
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable},
     syntax::parse,

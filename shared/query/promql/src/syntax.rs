@@ -3,16 +3,16 @@
 use std::{sync::LazyLock, time::Duration};
 
 use promql_parser::parser::{
-    self, AtModifier, Expr, Function, VectorSelector, register_extra_functions,
-    token::T_LIMIT_RATIO, value::ValueType,
+    self, AtModifier, BinModifier, Call, Expr, Function, LabelModifier, VectorSelector,
+    register_extra_functions, token::T_LIMIT_RATIO, value::ValueType,
 };
 
 use crate::{
     error::PromqlError,
-    expr_properties::at_ms,
+    expr_properties::{at_ms, unwrapped},
     histogram_estimates::histogram_function,
     number_functions::{number_function, time_function},
-    pattern_memory::check_patterns,
+    pattern_memory::{check_patterns, check_quoted_patterns},
     range_function::range_function,
 };
 
@@ -22,6 +22,10 @@ const MAX_TEXT: usize = 1 << 20;
 /// Maximum number of operators, calls and parentheses of an expression. It bounds the depth of the expression, and of what parses
 /// and evaluates it.
 const MAX_OPERATIONS: usize = 200;
+
+/// Maximum number of matchers of a selector, of labels of a modifier and of arguments of a call. It bounds the time that each
+/// series takes.
+const MAX_ITEMS: usize = 256;
 
 /// Maximum seconds of a duration that is a number, about 292 years. The parser panics on numbers that are no duration.
 const MAX_DURATION: f64 = 9.2e9;
@@ -67,15 +71,19 @@ fn text_end(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Returns the end of a word or a number.
+/// Returns the end of a word or a number, where the lexer of the parser finds it. A word has no dots, and a hexadecimal number
+/// has no exponent.
 fn word_end(text: &str) -> usize {
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let is_hexadecimal = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
     let mut before = ' ';
     for (position, next) in text.char_indices() {
-        let is_exponent_sign = matches!(next, '+' | '-')
-            && matches!(before, 'e' | 'E')
-            && text.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-            && !text.starts_with("0x");
-        if !(next.is_alphanumeric() || matches!(next, '_' | ':' | '.') || is_exponent_sign) {
+        let is_exponent_sign = is_number
+            && !is_hexadecimal
+            && matches!(next, '+' | '-')
+            && matches!(before, 'e' | 'E');
+        let is_inner = next == if is_number { '.' } else { ':' };
+        if !(next.is_alphanumeric() || next == '_' || is_inner || is_exponent_sign) {
             return position;
         }
         before = next;
@@ -135,7 +143,7 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
                 next.len_utf8()
             }
         };
-        if !next.is_whitespace() {
+        if !next.is_whitespace() && next != '#' {
             // The operators `=~` and `!~`.
             follows_match = next == '~';
         }
@@ -145,7 +153,7 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
         let text = "the expression is too complex: it has more than";
         return Err(bad_data(format!("{text} {MAX_OPERATIONS} operations")));
     }
-    check_patterns(&patterns)
+    check_quoted_patterns(&patterns)
 }
 
 /// Returns whether a function can be evaluated.
@@ -167,11 +175,26 @@ fn check_at(at: Option<&AtModifier>) -> Result<(), PromqlError> {
     }
 }
 
+/// Refuses lists that are too long.
+fn check_count(items: &str, count: usize) -> Result<(), PromqlError> {
+    if count > MAX_ITEMS {
+        let text = format!("the expression is too complex: more than {MAX_ITEMS} {items}");
+        return Err(bad_data(text));
+    }
+    Ok(())
+}
+
+fn check_labels(modifier: Option<&LabelModifier>) -> Result<(), PromqlError> {
+    let count = modifier.map_or(0, |modifier| modifier.labels().labels.len());
+    check_count("labels in a list", count)
+}
+
 fn check_selector(selector: &VectorSelector) -> Result<(), PromqlError> {
     if !selector.matchers.or_matchers.is_empty() {
         let text = "parse error: unexpected \"or\" in label matching, expected \",\" or \"}\"";
         return Err(bad_data(text));
     }
+    check_count("matchers in a selector", selector.matchers.matchers.len())?;
     check_at(selector.at.as_ref())
 }
 
@@ -183,41 +206,57 @@ fn check_duration(duration: Duration) -> Result<(), PromqlError> {
     Ok(())
 }
 
-/// Refuses what the evaluation does not support.
-fn check(expr: &Expr) -> Result<(), PromqlError> {
+fn check_modifier(modifier: &BinModifier) -> Result<(), PromqlError> {
+    let fill = &modifier.fill_values;
+    if fill.lhs.is_some() || fill.rhs.is_some() {
+        let text = "the modifiers fill, fill_left and fill_right are not supported";
+        return Err(bad_data(text));
+    }
+    check_labels(modifier.matching.as_ref())?;
+    let included = modifier.card.labels().map_or(0, |labels| labels.labels.len());
+    check_count("labels in a list", included)
+}
+
+/// Refuses calls that the evaluation does not support, and collects the patterns of `label_replace`.
+fn check_call<'e>(call: &'e Call, patterns: &mut Vec<&'e str>) -> Result<(), PromqlError> {
+    let (name, arguments) = (call.func.name, &call.args.args);
+    if !is_supported(name) {
+        return Err(bad_data(format!("the function {name} is not supported")));
+    }
+    check_count("arguments of a call", arguments.len())?;
+    let last = arguments.last().map(|argument| unwrapped(argument));
+    if let Some(Expr::StringLiteral(pattern)) = last.filter(|_| name == "label_replace") {
+        patterns.push(&pattern.val);
+    }
+    arguments.iter().try_for_each(|argument| check(argument, patterns))
+}
+
+/// Refuses what the evaluation does not support, and collects the patterns of `label_replace`.
+fn check<'e>(expr: &'e Expr, patterns: &mut Vec<&'e str>) -> Result<(), PromqlError> {
     match expr {
         Expr::Aggregate(aggregate) => {
             if aggregate.op.id() == T_LIMIT_RATIO {
                 return Err(bad_data("the aggregation limit_ratio is not supported"));
             }
+            check_labels(aggregate.modifier.as_ref())?;
             if let Some(parameter) = &aggregate.param {
-                check(parameter)?;
+                check(parameter, patterns)?;
             }
-            check(&aggregate.expr)
+            check(&aggregate.expr, patterns)
         }
         Expr::Binary(binary) => {
-            let fill = binary.modifier.as_ref().map(|modifier| &modifier.fill_values);
-            if fill.is_some_and(|fill| fill.lhs.is_some() || fill.rhs.is_some()) {
-                let text = "the modifiers fill, fill_left and fill_right are not supported";
-                return Err(bad_data(text));
-            }
-            check(&binary.lhs)?;
-            check(&binary.rhs)
+            binary.modifier.as_ref().map_or(Ok(()), check_modifier)?;
+            check(&binary.lhs, patterns)?;
+            check(&binary.rhs, patterns)
         }
-        Expr::Call(call) => {
-            if !is_supported(call.func.name) {
-                let text = format!("the function {} is not supported", call.func.name);
-                return Err(bad_data(text));
-            }
-            call.args.args.iter().try_for_each(|argument| check(argument))
-        }
-        Expr::Paren(paren) => check(&paren.expr),
-        Expr::Unary(unary) => check(&unary.expr),
+        Expr::Call(call) => check_call(call, patterns),
+        Expr::Paren(paren) => check(&paren.expr, patterns),
+        Expr::Unary(unary) => check(&unary.expr, patterns),
         Expr::Subquery(subquery) => {
             check_at(subquery.at.as_ref())?;
             check_duration(subquery.range)?;
             subquery.step.map_or(Ok(()), check_duration)?;
-            check(&subquery.expr)
+            check(&subquery.expr, patterns)
         }
         Expr::VectorSelector(selector) => check_selector(selector),
         Expr::MatrixSelector(selector) => {
@@ -244,7 +283,9 @@ pub fn parse(text: &str) -> Result<Expr, PromqlError> {
     check_text(text)?;
     FORMER_NAMES.as_ref().map_err(|error| bad_data(error.as_str()))?;
     let expr = parser::parse(text).map_err(|error| bad_data(format!("parse error: {error}")))?;
-    check(&expr)?;
+    let mut patterns = Vec::new();
+    check(&expr, &mut patterns)?;
+    check_patterns(&patterns)?;
     Ok(expr)
 }
 
@@ -303,6 +344,11 @@ mod tests {
         assert!(parse(&"-".repeat(10_000)).is_err());
         let with_or = "x or ".repeat(10_000) + "x";
         assert!(parse(&with_or).is_err());
+        // Numbers whose operators a careless reader takes for a part of them.
+        for operand in ["0X1e+", "0x1e-", "1 atan2.5 atan2 ", "1e+1+", "5.+"] {
+            let error = parse(&(operand.repeat(10_000) + "1")).unwrap_err().to_string();
+            assert!(error.contains("operations"), "{operand}: {error}");
+        }
     }
 
     #[test]
@@ -311,6 +357,28 @@ mod tests {
         let error = parse(large).unwrap_err().to_string();
         assert!(error.contains("too much memory"), "{error}");
         parse(r#"x{a="(\\w{99}){99}",b=~"c"}"#).unwrap();
+        for hidden in [
+            "x{a=~# \n'(\\\\w{99}){99}'}",
+            r#"label_replace(x, "a", "", "b", ("(\\w{99}){99}"))"#,
+        ] {
+            let refused = parse(hidden).unwrap_err().to_string();
+            assert!(refused.contains("too much memory"), "{hidden}: {refused}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_refused() {
+        let long = |text: &str| vec![text; MAX_ITEMS + 1].join(",");
+        for text in [
+            format!("x{{{}}}", long("a='b'")),
+            format!("sum by ({}) (x)", long("a")),
+            format!("x + on({}) y", long("a")),
+            format!("x + on(a) group_left({}) y", long("b")),
+            format!("label_join(x, 'a', '', {})", long("'b'")),
+        ] {
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains("more than 256"), "{error}");
+        }
     }
 
     #[test]

@@ -433,6 +433,37 @@ async fn series_with_equal_labels_at_different_steps_are_merged() {
             "{text}"
         );
     }
+    // These functions compare the labels of all steps.
+    for text in [
+        r#"-{__name__=~"x|y"}"#,
+        r#"label_replace({__name__=~"x|y"}, "__name__", "z", "", "")"#,
+        r#"label_join({__name__=~"x|y"}, "__name__", "")"#,
+    ] {
+        assert_eq!(
+            error(&source, text, between(10, 20, 10)).await,
+            "vector cannot contain metrics with the same labelset",
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn patterns_have_the_meaning_of_re2() {
+    let source = TestSource::new(&[
+        gauge("x", &[("job", "é")], &[(10, 1.0)]),
+        gauge("x", &[("job", "a{b}")], &[(10, 2.0)]),
+    ]);
+    for (text, expected) in [
+        (r#"x{job=~"\\W"}"#, r#"{__name__="x", job="é"} 1"#),
+        (r#"x{job!~"\\w.*"}"#, r#"{__name__="x", job="é"} 1"#),
+        (r#"x{job=~"a{b}"}"#, r#"{__name__="x", job="a{b}"} 2"#),
+        (
+            r#"label_replace(x{job="é"}, "kind", "no word", "job", "\\W")"#,
+            r#"{__name__="x", job="é", kind="no word"} 1"#,
+        ),
+    ] {
+        assert_eq!(query(&source, text, at(10)).await, [expected], "{text}");
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Evaluator<'_> {
     ) -> Result<SampleStream<'b>, PromqlError> {
         let (first_ms, last_ms) = times.bounds();
         let selection = Selection {
-            matchers: matchers(selector),
+            matchers: matchers(selector)?,
             after_ms: first_ms.saturating_sub(range_ms),
             until_ms: last_ms,
         };

@@ -8,12 +8,13 @@ use crate::{
     expr_properties::unwrapped,
     histogram_estimates::{Estimate, EstimatedSeries, histogram_function},
     label_functions::{LabelJoin, LabelReplacement, label_order},
+    labels::Labels,
     number::{max, min, seconds},
     number_functions::{apply_to_seconds, number_function, round, time_function},
     selection::SelectedPart,
     series::{BoxStream, Series, mapped},
     steps::Steps,
-    unique_series::merged,
+    unique_series::distinct,
     value::SampleValue,
     vector_summaries::{number_order, sorted},
 };
@@ -170,23 +171,19 @@ impl Evaluator<'_> {
         let changed = match (name, values.as_slice()) {
             ("label_replace", [target, replacement, source, pattern]) => {
                 let change = LabelReplacement::new(target, replacement, source, pattern)?;
-                relabelled(self.series(argument, steps).await?, move |series| Series {
-                    labels: change.apply(&series.labels),
-                    values: series.values,
-                })
+                let input = self.series(argument, steps).await?;
+                relabelled(input, move |labels| change.apply(labels))
             }
             ("label_join", [target, separator, sources @ ..]) => {
                 let names = sources.iter().map(|source| (*source).to_owned()).collect();
                 let (target, separator) = ((*target).to_owned(), (*separator).to_owned());
                 let change = LabelJoin::new(target, separator, names)?;
-                relabelled(self.series(argument, steps).await?, move |series| Series {
-                    labels: change.apply(&series.labels),
-                    values: series.values,
-                })
+                let input = self.series(argument, steps).await?;
+                relabelled(input, move |labels| change.apply(labels))
             }
             _ => return Err(unsupported(name)),
         };
-        Ok(merged(changed, steps.count, self.budget.new_empty()))
+        Ok(distinct(changed, self.budget.new_empty()))
     }
 
     async fn estimate<'b>(
@@ -255,9 +252,14 @@ fn unsupported(name: &str) -> PromqlError {
 /// Changes the labels of series.
 fn relabelled<'a>(
     input: BoxStream<'a>,
-    change: impl Fn(Series) -> Series + Send + 'a,
+    change: impl Fn(&Labels) -> Result<Labels, PromqlError> + Send + 'a,
 ) -> BoxStream<'a> {
-    mapped(input, move |series| Ok(change(series)))
+    mapped(input, move |series| {
+        Ok(Series {
+            labels: change(&series.labels)?,
+            values: series.values,
+        })
+    })
 }
 
 #[cfg(test)]
