@@ -421,6 +421,69 @@ async fn ambiguous_matches_are_errors() {
 }
 
 #[tokio::test]
+async fn comparisons_that_do_not_hold_are_no_matches() {
+    let source = TestSource::new(&[
+        gauge("errors", &[("job", "a"), ("code", "500")], &[(10, 2.0)]),
+        gauge("errors", &[("job", "a"), ("code", "404")], &[(10, 30.0)]),
+        gauge("requests", &[("job", "a")], &[(10, 10.0)]),
+    ]);
+    assert_eq!(
+        query(&source, "errors > on (job) requests", at(10)).await,
+        [r#"{job="a"} 30"#]
+    );
+    let text = error(&source, "errors > bool on (job) requests", at(10)).await;
+    assert!(
+        text.starts_with("multiple matches for labels: many-to-one"),
+        "{text}"
+    );
+    assert_eq!(
+        query(
+            &source,
+            r#"errors{code="404"} == bool on (job) group_left (__name__) requests"#,
+            at(10)
+        )
+        .await,
+        [r#"{code="404", job="a"} 0"#]
+    );
+}
+
+#[tokio::test]
+async fn series_of_one_side_may_follow_each_other() {
+    let pod = |name: &str, second: i32| {
+        gauge("pod", &[("job", "a"), ("pod", name)], &[(second, 1.0)]).stale_at(second + 10)
+    };
+    let source = TestSource::new(&[
+        gauge("load", &[("job", "a")], &[(10, 1.0), (20, 2.0), (30, 3.0)]),
+        pod("p", 10),
+        pod("q", 20),
+        pod("r", 20),
+    ]);
+    let matched = |one: &str| format!("load * on (job) group_left (pod) pod{one}");
+    assert_eq!(
+        query(&source, &matched(r#"{pod=~"p|q"}"#), between(10, 30, 10)).await,
+        [r#"{job="a", pod="p"} 1@10"#, r#"{job="a", pod="q"} 2@20"#]
+    );
+    assert_eq!(
+        query(
+            &source,
+            r#"load * on (job) pod{pod=~"p|q"}"#,
+            between(10, 30, 10)
+        )
+        .await,
+        [r#"{job="a"} 1@10 2@20"#]
+    );
+    assert_eq!(
+        query(&source, &matched(""), at(10)).await,
+        [r#"{job="a", pod="p"} 1"#]
+    );
+    let text = error(&source, &matched(""), between(10, 30, 10)).await;
+    assert!(
+        text.starts_with("found duplicate series for the match group"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn series_with_equal_labels_at_different_steps_are_merged() {
     let source = TestSource::new(&[
         gauge("x", &[], &[(10, -1.0)]).stale_at(20),
@@ -437,7 +500,7 @@ async fn series_with_equal_labels_at_different_steps_are_merged() {
     for text in [
         r#"-{__name__=~"x|y"}"#,
         r#"label_replace({__name__=~"x|y"}, "__name__", "z", "", "")"#,
-        r#"label_join({__name__=~"x|y"}, "__name__", "")"#,
+        r#"label_join({__name__=~"x|y"}, "__name__", "", "job")"#,
     ] {
         assert_eq!(
             error(&source, text, between(10, 20, 10)).await,

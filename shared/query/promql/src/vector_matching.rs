@@ -57,102 +57,172 @@ pub(crate) struct VectorMatching {
 }
 
 impl VectorMatching {
+    /// Returns the labels of one side that the results have.
+    fn included(&self) -> &[String] {
+        match &self.cardinality {
+            Cardinality::OneToOne => &[],
+            Cardinality::ManyToOne(included) | Cardinality::OneToMany(included) => included,
+        }
+    }
+
     /// Returns the labels of the result of two series.
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let mut labels = if self.operator.is_arithmetic() || self.returns_bool {
+        let kept = if self.operator.is_arithmetic() {
             many.remove_metadata()
         } else {
             many.clone()
         };
-        let included = match (&self.cardinality, &self.labels) {
-            (Cardinality::OneToOne, MatchedLabels::On(names)) => return labels.select(names),
-            (Cardinality::OneToOne, MatchedLabels::Ignoring(names)) => return labels.remove(names),
-            (Cardinality::ManyToOne(included) | Cardinality::OneToMany(included), _) => included,
+        let mut labels = match (&self.cardinality, &self.labels) {
+            (Cardinality::OneToOne, MatchedLabels::On(names)) => kept.select(names),
+            (Cardinality::OneToOne, MatchedLabels::Ignoring(names)) => kept.remove(names),
+            _ => kept,
         };
-        for name in included {
+        for name in self.included() {
             labels = labels.set(name, one.get(name));
         }
-        labels
+        if self.returns_bool {
+            labels.remove_metadata()
+        } else {
+            labels
+        }
     }
 
-    /// Returns the result of two values; `None` if they have none.
+    /// Returns the result of two values; `None` if they have none, or a comparison does not hold.
     fn apply(
         &self,
         many: &SampleValue,
         one: &SampleValue,
         annotations: &Annotations,
-    ) -> Option<Option<SampleValue>> {
+    ) -> Option<SampleValue> {
         let (left, right) = match self.cardinality {
             Cardinality::OneToMany(_) => (one, many),
             Cardinality::OneToOne | Cardinality::ManyToOne(_) => (many, one),
         };
-        Some(match self.operator.apply(left, right, annotations)? {
+        match self.operator.apply(left, right, annotations)? {
             Outcome::Value(value) => Some(value),
             Outcome::Holds(holds) if self.returns_bool => {
                 Some(SampleValue::Float(from_bool(holds)))
             }
             Outcome::Holds(holds) => holds.then(|| left.clone()),
-        })
+        }
     }
+}
+
+/// The series of the side of which one matches that have a signature.
+#[derive(Debug)]
+struct MatchGroup {
+    series: Vec<Series>,
+    /// The position after that of the series with a value at each step; 0 if there is none.
+    owners: Vec<u32>,
+}
+
+/// Two series of a group with values at the same step, by their positions.
+#[derive(Clone, Copy, Debug)]
+struct Duplicate {
+    group: usize,
+    series: usize,
+    other: usize,
+}
+
+impl MatchGroup {
+    /// Adds a series. Returns the steps at which another series has a value, too, and the position of that series.
+    fn add(&mut self, series: Series) -> Vec<(usize, usize)> {
+        let owner = u32::try_from(self.series.len() + 1).unwrap_or(u32::MAX);
+        let mut duplicates = Vec::new();
+        for (step, (other, value)) in self.owners.iter_mut().zip(&series.values).enumerate() {
+            if value.is_none() {
+                continue;
+            }
+            match position_of_owner(*other) {
+                Some(position) => duplicates.push((step, position)),
+                None => *other = owner,
+            }
+        }
+        self.series.push(series);
+        duplicates
+    }
+
+    /// Returns the position and the series that has a value at a step.
+    fn at(&self, step: usize) -> Option<(usize, &Series)> {
+        let position = position_of_owner(*self.owners.get(step)?)?;
+        Some((position, self.series.get(position)?))
+    }
+}
+
+/// Returns the position of an owner.
+fn position_of_owner(owner: u32) -> Option<usize> {
+    usize::try_from(owner).ok()?.checked_sub(1)
 }
 
 /// The series of the side of which one matches.
 struct OneSide {
-    /// The series of each signature.
-    series: Vec<Vec<Series>>,
+    groups: Vec<MatchGroup>,
     positions: HashMap<Labels, usize>,
-    /// The error at steps at which two series have the same signature.
-    duplicates: HashMap<usize, String>,
+    /// Two series of the same signature at each step that has such series.
+    duplicates: HashMap<usize, Duplicate>,
 }
 
 impl OneSide {
     async fn collect(
         matching: &VectorMatching,
         mut input: BoxStream<'_>,
+        steps: usize,
         budget: &mut Budget,
     ) -> Result<Self, PromqlError> {
         let mut side = Self {
-            series: Vec::new(),
+            groups: Vec::new(),
             positions: HashMap::default(),
             duplicates: HashMap::default(),
         };
         while let Some(series) = input.next().await? {
             budget.keep(&series)?;
             let signature = matching.labels.signature(&series.labels);
-            let next = side.series.len();
+            let next = side.groups.len();
             let position = *side.positions.entry(signature).or_insert(next);
             if position == next {
-                side.series.push(Vec::new());
+                budget.keep_samples(0, steps * size_of::<u32>() + 4 * size_of::<Labels>())?;
+                side.groups.push(MatchGroup {
+                    series: Vec::new(),
+                    owners: vec![0; steps],
+                });
             }
-            side.find_duplicates(matching, position, &series);
-            if let Some(same) = side.series.get_mut(position) {
-                same.push(series);
-            }
+            side.add(position, series);
         }
         Ok(side)
     }
 
-    /// Records the steps at which a series and another one of the same signature have values.
-    fn find_duplicates(&mut self, matching: &VectorMatching, position: usize, series: &Series) {
-        for other in self.series.get(position).into_iter().flatten() {
-            let values = other.values.iter().zip(&series.values).enumerate();
-            let both = values.filter(|(_, (one, two))| one.is_some() && two.is_some());
-            for (step, _) in both {
-                self.duplicates.entry(step).or_insert_with(|| {
-                    let group = matching.labels.signature(&series.labels);
-                    let side = match matching.cardinality {
-                        Cardinality::OneToMany(_) => "left",
-                        Cardinality::OneToOne | Cardinality::ManyToOne(_) => "right",
-                    };
-                    format!(
-                        "found duplicate series for the match group {group} on the {side} \
-                         hand-side of the operation: [{}, {}];many-to-many matching not allowed: \
-                         matching labels must be unique on one side",
-                        series.labels, other.labels
-                    )
-                });
-            }
+    /// Adds a series to a group.
+    fn add(&mut self, group: usize, series: Series) {
+        let Some(same) = self.groups.get_mut(group) else {
+            return;
+        };
+        for (step, other) in same.add(series) {
+            self.duplicates.entry(step).or_insert(Duplicate {
+                group,
+                series: same.series.len() - 1,
+                other,
+            });
         }
+    }
+
+    /// Returns the error of two series with the same signature.
+    fn error(&self, duplicate: Duplicate, matching: &VectorMatching) -> PromqlError {
+        let group = self.groups.get(duplicate.group);
+        let labels = |position: usize| {
+            let series = group.and_then(|group| group.series.get(position));
+            series.map(|series| series.labels.clone()).unwrap_or_default()
+        };
+        let (series, other) = (labels(duplicate.series), labels(duplicate.other));
+        let signature = matching.labels.signature(&series);
+        let side = match matching.cardinality {
+            Cardinality::OneToMany(_) => "left",
+            Cardinality::OneToOne | Cardinality::ManyToOne(_) => "right",
+        };
+        PromqlError::Execution(format!(
+            "found duplicate series for the match group {signature} on the {side} hand-side of the \
+             operation: [{series}, {other}];many-to-many matching not allowed: matching labels must \
+             be unique on one side"
+        ))
     }
 }
 
@@ -168,6 +238,8 @@ pub(crate) struct MatchedSeries<'a> {
     annotations: &'a Annotations,
     budget: Budget,
     output: VecDeque<Series>,
+    /// The memory of the output.
+    output_budget: Budget,
 }
 
 impl<'a> MatchedSeries<'a> {
@@ -190,79 +262,25 @@ impl<'a> MatchedSeries<'a> {
             steps,
             matched: HashMap::default(),
             annotations,
-            budget,
             output: VecDeque::new(),
+            output_budget: budget.new_empty(),
+            budget,
         }
     }
 
-    /// Returns the steps with results of a signature and labels.
-    fn matched(
-        &mut self,
-        signature: usize,
-        labels: &Labels,
-    ) -> Result<(&mut StepSet, bool), PromqlError> {
+    /// Records the steps of a result. A result of another series of the same signature at one of them is an error.
+    fn record(&mut self, signature: usize, result: &Series) -> Result<(), PromqlError> {
         let is_one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        let key = (signature, (!is_one_to_one).then(|| labels.clone()));
+        let key = (signature, (!is_one_to_one).then(|| result.labels.clone()));
         if !self.matched.contains_key(&key) {
             let bytes = StepSet::memory_size(self.steps) + 4 * size_of::<Labels>();
             self.budget
                 .keep_samples(0, bytes + key.1.as_ref().map_or(0, Labels::memory_size))?;
         }
         let steps = self.steps;
-        let set = self.matched.entry(key).or_insert_with(|| StepSet::new(steps));
-        Ok((set, is_one_to_one))
-    }
-
-    /// Adds the results of a series of the side of which many match.
-    fn add(&mut self, many: &Series, one_side: &OneSide) -> Result<(), PromqlError> {
-        let with_values = many.values.iter().enumerate().filter(|(_, value)| value.is_some());
-        let mut duplicates = with_values.filter_map(|(step, _)| one_side.duplicates.get(&step));
-        if let Some(duplicate) = duplicates.next() {
-            return Err(PromqlError::Execution(duplicate.clone()));
-        }
-        let signature = self.matching.labels.signature(&many.labels);
-        let Some(position) = one_side.positions.get(&signature).copied() else {
-            return Ok(());
-        };
-        let mut results: Vec<Series> = Vec::new();
-        for one in one_side.series.get(position).into_iter().flatten() {
-            let labels = self.matching.result_labels(&many.labels, &one.labels);
-            let values = self.results(many, one, position, &labels)?;
-            // Series of one signature have no samples at the same step.
-            match results.iter_mut().find(|series| series.labels == labels) {
-                Some(series) => {
-                    for (kept, value) in series.values.iter_mut().zip(values) {
-                        *kept = kept.take().or(value);
-                    }
-                }
-                None => results.push(Series { labels, values }),
-            }
-        }
-        self.output.extend(results.into_iter().filter(|series| !series.is_empty()));
-        Ok(())
-    }
-
-    /// Returns the results of two series.
-    fn results(
-        &mut self,
-        many: &Series,
-        one: &Series,
-        signature: usize,
-        labels: &Labels,
-    ) -> Result<Vec<Option<SampleValue>>, PromqlError> {
-        let mut results = vec![None; self.steps];
-        let matching = self.matching.clone();
-        let annotations = self.annotations;
-        let (matched, is_one_to_one) = self.matched(signature, labels)?;
-        let values = many.values.iter().zip(&one.values).zip(&mut results).enumerate();
-        for (step, ((many, one), result)) in values {
-            let (Some(many), Some(one)) = (many, one) else {
-                continue;
-            };
-            let Some(value) = matching.apply(many, one, annotations) else {
-                continue;
-            };
-            if !matched.insert(step) {
+        let matched = self.matched.entry(key).or_insert_with(|| StepSet::new(steps));
+        for (step, value) in result.values.iter().enumerate() {
+            if value.is_some() && !matched.insert(step) {
                 let text = if is_one_to_one {
                     "many-to-one matching must be explicit (group_left/group_right)"
                 } else {
@@ -271,7 +289,61 @@ impl<'a> MatchedSeries<'a> {
                 let error = format!("multiple matches for labels: {text}");
                 return Err(PromqlError::Execution(error));
             }
-            *result = value;
+        }
+        Ok(())
+    }
+
+    /// Adds the results of a series of the side of which many match.
+    fn add(&mut self, many: &Series, one_side: &OneSide) -> Result<(), PromqlError> {
+        let with_values = many.values.iter().enumerate().filter(|(_, value)| value.is_some());
+        let mut duplicates = with_values.filter_map(|(step, _)| one_side.duplicates.get(&step));
+        if let Some(duplicate) = duplicates.next() {
+            return Err(one_side.error(*duplicate, &self.matching));
+        }
+        let signature = self.matching.labels.signature(&many.labels);
+        let Some(position) = one_side.positions.get(&signature).copied() else {
+            return Ok(());
+        };
+        if let Some(group) = one_side.groups.get(position) {
+            for result in self.results(many, group)? {
+                self.record(position, &result)?;
+                self.output.push_back(result);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the results of a series with those of a group. Results with the same labels may be divided.
+    fn results(&mut self, many: &Series, group: &MatchGroup) -> Result<Vec<Series>, PromqlError> {
+        self.output_budget = self.budget.new_empty();
+        let has_labels_of_one = !self.matching.included().is_empty();
+        let mut results: Vec<Series> = Vec::new();
+        let mut positions: HashMap<usize, usize> = HashMap::default();
+        for (step, many_value) in many.values.iter().enumerate() {
+            let (Some(many_value), Some((one_position, one))) = (many_value, group.at(step)) else {
+                continue;
+            };
+            let one_value = one.values.get(step).and_then(Option::as_ref);
+            let applied = one_value
+                .and_then(|one_value| self.matching.apply(many_value, one_value, self.annotations));
+            let Some(value) = applied else {
+                continue;
+            };
+            let next = results.len();
+            let key = if has_labels_of_one { one_position } else { 0 };
+            let position = *positions.entry(key).or_insert(next);
+            if position == next {
+                let series = Series {
+                    labels: self.matching.result_labels(&many.labels, &one.labels),
+                    values: vec![None; self.steps],
+                };
+                self.output_budget.keep(&series)?;
+                results.push(series);
+            }
+            let values = results.get_mut(position).map(|series| &mut series.values);
+            if let Some(result) = values.and_then(|values| values.get_mut(step)) {
+                *result = Some(value);
+            }
         }
         Ok(results)
     }
@@ -281,14 +353,15 @@ impl<'a> MatchedSeries<'a> {
 impl SeriesStream for MatchedSeries<'_> {
     async fn next(&mut self) -> Result<Option<Series>, PromqlError> {
         if let Some(one) = self.one.take() {
-            let side = OneSide::collect(&self.matching, one, &mut self.budget).await?;
+            let steps = self.steps;
+            let side = OneSide::collect(&self.matching, one, steps, &mut self.budget).await?;
             self.collected = Some(side);
         }
         loop {
             if let Some(series) = self.output.pop_front() {
                 return Ok(Some(series));
             }
-            let Some(one_side) = self.collected.take().filter(|side| !side.series.is_empty())
+            let Some(one_side) = self.collected.take().filter(|side| !side.groups.is_empty())
             else {
                 return Ok(None);
             };
