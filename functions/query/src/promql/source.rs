@@ -12,9 +12,11 @@ use datafusion::{
     logical_expr::LogicalPlan,
     physical_plan::{execute_stream, stream::RecordBatchStreamAdapter},
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use neap_operators::with_cancellation;
-use neap_promql::{DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable};
+use neap_promql::{
+    DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable, SampleTables,
+};
 use neap_schema::{
     TIME_COLUMN,
     prometheus::{HISTOGRAM_FIELD, NON_FINITE_FIELD, non_finite_value},
@@ -29,7 +31,7 @@ use super::{
     selection::MetricSelection,
 };
 
-/// Maximum number of metrics that a selector reads. Each one takes a plan.
+/// Maximum number of metrics that the selectors of an expression read. Each one takes a plan.
 const MAX_METRICS: usize = 10_000;
 
 /// The tables of a database at a snapshot.
@@ -38,6 +40,8 @@ pub(super) struct TableSource {
     context: QueryContext,
     session: SessionState,
     samples_read: Arc<AtomicUsize>,
+    /// The number of metrics that were selected.
+    metrics: AtomicUsize,
 }
 
 impl TableSource {
@@ -46,12 +50,23 @@ impl TableSource {
             session: context.full_session(),
             context: context.clone(),
             samples_read: Arc::default(),
+            metrics: AtomicUsize::new(0),
         }
     }
 
     /// Returns the number of samples that were read.
     pub(super) fn samples_read(&self) -> usize {
         self.samples_read.load(Ordering::Relaxed)
+    }
+
+    /// Counts the metrics of a selector.
+    fn count_metrics(&self, selected: usize) -> Result<(), PromqlError> {
+        let before = self.metrics.fetch_add(selected, Ordering::Relaxed);
+        if before.saturating_add(selected) > MAX_METRICS {
+            let text = format!("the selectors match more than {MAX_METRICS} metrics");
+            return Err(PromqlError::Execution(text));
+        }
+        Ok(())
     }
 
     /// Plans a scan of the samples of a metric.
@@ -86,12 +101,12 @@ impl TableSource {
 
 #[async_trait]
 impl MetricSource for TableSource {
-    async fn select(
-        &self,
+    async fn select<'a>(
+        &'a self,
         matchers: &[Matcher],
         after_ms: i64,
         until_ms: i64,
-    ) -> Result<Vec<SampleTable>, PromqlError> {
+    ) -> Result<SampleTables<'a>, PromqlError> {
         let messages: Vec<LabelMatcher> = matchers.iter().map(LabelMatcher::from).collect();
         let compiled = compile_matchers(&[&messages])
             .map_err(|error| PromqlError::BadData(error.to_string()))?;
@@ -107,18 +122,10 @@ impl MetricSource for TableSource {
         let metrics = Metric::of_tables(named, &conditions);
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
-        if selections.len() > MAX_METRICS {
-            let text = format!(
-                "a selector matches {} metrics, more than {MAX_METRICS}",
-                selections.len()
-            );
-            return Err(PromqlError::Execution(text));
-        }
-        let mut tables = Vec::with_capacity(selections.len());
-        for selection in &selections {
-            tables.push(self.sample_table(selection).await?);
-        }
-        Ok(tables)
+        self.count_metrics(selections.len())?;
+        let tables = stream::iter(selections)
+            .then(move |selection| async move { self.sample_table(&selection).await });
+        Ok(tables.boxed())
     }
 
     async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, PromqlError> {
@@ -131,5 +138,27 @@ impl MetricSource for TableSource {
             samples_read.fetch_add(batch.num_rows(), Ordering::Relaxed);
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(columns, counted)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_promql::MatchOp;
+
+    use super::*;
+    use crate::tests::instance::QueryTestInstance;
+
+    #[tokio::test]
+    async fn the_metrics_of_all_selectors_are_limited_together() {
+        let one = QueryTestInstance::alone().await;
+        one.write("up value=1 1\ndown value=1 1").await;
+        let source = TableSource::new(&one.context().await);
+        source.count_metrics(MAX_METRICS - 1).unwrap();
+        let up = [Matcher::new(MatchOp::Equal, "__name__", "up")];
+        assert!(source.select(&up, 0, 1).await.is_ok());
+        let Err(refused) = source.select(&up, 0, 1).await else {
+            panic!("more metrics than the limit");
+        };
+        assert_eq!(refused.kind(), "execution");
     }
 }

@@ -1,6 +1,7 @@
 //! Expressions over rows that the tests really write.
 
 use datafusion::physical_plan::common::collect;
+use futures::TryStreamExt;
 use neap_http::Caller;
 use neap_promql::{
     Evaluation, EvaluationLimits, EvaluationRange, MatchOp, Matcher, MetricSource, PromqlError,
@@ -31,7 +32,9 @@ async fn written() -> QueryTestInstance {
 async fn select(one: &QueryTestInstance, matchers: &[Matcher]) -> Vec<(SampleTable, usize)> {
     let source = TableSource::new(&one.context().await);
     let mut counted = Vec::new();
-    for table in source.select(matchers, 999, 2_000).await.unwrap() {
+    let tables = source.select(matchers, 999, 2_000).await.unwrap();
+    let selected: Vec<SampleTable> = tables.try_collect().await.unwrap();
+    for table in selected {
         let rows = source.execute(table.plan.clone()).await.unwrap();
         let batches = collect(rows).await.unwrap();
         let count = batches.iter().map(|batch| batch.num_rows()).sum();

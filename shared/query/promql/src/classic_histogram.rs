@@ -95,7 +95,9 @@ pub(crate) fn bucket_quantile(
     }
     let rank = quantile * highest.count;
     let finite = buckets.len() - 1;
-    let position = buckets.partition_point(|bucket| bucket.count < rank || bucket.count.is_nan());
+    let is_below =
+        |bucket: &ClassicBucket| bucket.count < rank || bucket.count.is_nan() || rank.is_nan();
+    let position = buckets.partition_point(is_below);
     let Some(bucket) = buckets.get(position).filter(|_| position < finite) else {
         return highest_finite.upper;
     };
@@ -181,6 +183,10 @@ mod tests {
         assert!(quantile(0.5, &[(INF, 4.0)]).is_nan());
         assert!(quantile(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan());
         assert!(quantile(0.5, &[]).is_nan());
+        assert_eq!(
+            quantile(0.5, &[(1.0, 2.0), (2.0, 4.0), (INF, f64::NAN)]),
+            2.0
+        );
         assert_eq!(quantile(-0.1, &[]), -INF);
         assert_eq!(quantile(1.1, &[]), INF);
     }

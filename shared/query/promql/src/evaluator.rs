@@ -14,12 +14,13 @@ use crate::{
     annotations::Annotations,
     budget::Budget,
     error::PromqlError,
-    expr_properties::{differs_in_name, is_step_invariant, unwrapped},
+    expr_properties::{count_operations, differs_in_name, is_step_invariant, unwrapped},
     operators::negated,
     series::{BoxStream, Series, known, mapped},
     source::MetricSource,
     steps::Steps,
     unique_series::{distinct, merged},
+    value::SampleValue,
 };
 
 /// The value of an expression at the steps of an evaluation.
@@ -69,6 +70,14 @@ fn repeated(value: Value<'_>, steps: usize) -> Value<'_> {
 }
 
 impl Evaluator<'_> {
+    /// Reserves the memory of one series, or of numbers, at the steps of each operation of an expression.
+    pub(crate) fn reserve_steps(&self, expr: &Expr, steps: usize) -> Result<Budget, PromqlError> {
+        let mut budget = self.budget.new_empty();
+        let bytes = steps.saturating_mul(size_of::<Option<SampleValue>>());
+        budget.keep_samples(steps, bytes.saturating_mul(count_operations(expr)))?;
+        Ok(budget)
+    }
+
     /// Evaluates an expression. One whose value does not depend on the step is evaluated once.
     pub(crate) fn evaluate<'b>(
         &'b self,

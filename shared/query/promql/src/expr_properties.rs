@@ -63,6 +63,29 @@ pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
     }
 }
 
+/// Returns the number of operations that are evaluated at the same steps.
+pub(crate) fn count_operations(expr: &Expr) -> usize {
+    match expr {
+        Expr::Aggregate(aggregate) => {
+            let parameter = aggregate.param.as_deref().map_or(0, count_operations);
+            1 + parameter + count_operations(&aggregate.expr)
+        }
+        Expr::Binary(binary) => 1 + count_operations(&binary.lhs) + count_operations(&binary.rhs),
+        Expr::Call(call) => {
+            let arguments = call.args.args.iter();
+            1 + arguments.map(|argument| count_operations(argument)).sum::<usize>()
+        }
+        Expr::Paren(paren) => count_operations(&paren.expr),
+        Expr::Unary(unary) => 1 + count_operations(&unary.expr),
+        Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_)
+        | Expr::Subquery(_)
+        | Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::Extension(_) => 1,
+    }
+}
+
 /// Returns whether the series of an expression may differ in the name of the metric only.
 pub(crate) fn differs_in_name(expr: &Expr) -> bool {
     match expr {
@@ -208,6 +231,18 @@ mod tests {
             ("time()", false),
         ] {
             assert_eq!(is_step_invariant(&parse(text).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn operations_of_subqueries_have_other_steps() {
+        for (text, expected) in [
+            ("1", 1),
+            ("-(x + 2)", 4),
+            ("topk(1, rate(x[5m]))", 4),
+            ("max_over_time((x + y + z)[1h:1m]) / 2", 4),
+        ] {
+            assert_eq!(count_operations(&parse(text).unwrap()), expected, "{text}");
         }
     }
 

@@ -66,7 +66,7 @@ pub use crate::{
     labels::{Labels, NAME_LABEL},
     pattern::{anchored_pattern, pattern_of},
     query::{Evaluation, EvaluationRange, evaluate},
-    source::{DecodedColumn, LabelColumn, MetricSource, SampleTable},
+    source::{DecodedColumn, LabelColumn, MetricSource, SampleTable, SampleTables},
     syntax::parse,
     value::{MatrixSeries, QueryResult, QueryValue, STALE_NAN_BITS, SampleValue, VectorSample},
 };

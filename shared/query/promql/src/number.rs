@@ -11,18 +11,22 @@ pub(crate) fn format_float(value: f64) -> String {
     }
 }
 
-/// Returns the smaller number, or not-a-number if one of both is not a number.
+/// Returns the smaller number, or not-a-number if one of both is not a number and the other one may be greater.
 pub(crate) fn min(one: f64, other: f64) -> f64 {
-    if one.is_nan() || other.is_nan() {
+    if [one, other].contains(&f64::NEG_INFINITY) {
+        f64::NEG_INFINITY
+    } else if one.is_nan() || other.is_nan() {
         f64::NAN
     } else {
         one.min(other)
     }
 }
 
-/// Returns the greater number, or not-a-number if one of both is not a number.
+/// Returns the greater number, or not-a-number if one of both is not a number and the other one may be smaller.
 pub(crate) fn max(one: f64, other: f64) -> f64 {
-    if one.is_nan() || other.is_nan() {
+    if [one, other].contains(&f64::INFINITY) {
+        f64::INFINITY
+    } else if one.is_nan() || other.is_nan() {
         f64::NAN
     } else {
         one.max(other)
@@ -76,5 +80,7 @@ mod tests {
         assert!(min(f64::NAN, 1.0).is_nan());
         assert!(max(1.0, f64::NAN).is_nan());
         assert_eq!((min(1.0, 2.0), max(1.0, 2.0)), (1.0, 2.0));
+        assert_eq!(min(f64::NAN, f64::NEG_INFINITY), f64::NEG_INFINITY);
+        assert_eq!(max(f64::INFINITY, f64::NAN), f64::INFINITY);
     }
 }

@@ -119,10 +119,7 @@ fn kept_series(
     samples: Vec<(i64, SampleValue)>,
     budget: &mut Budget,
 ) -> Result<MatrixSeries, PromqlError> {
-    let histograms = samples.iter().map(|(_, value)| match value {
-        SampleValue::Histogram(histogram) => histogram.memory_size(),
-        SampleValue::Float(_) => 0,
-    });
+    let histograms = samples.iter().map(|(_, value)| value.heap_size());
     let bytes = samples.capacity() * size_of::<(i64, SampleValue)>()
         + labels.memory_size()
         + histograms.sum::<usize>();
@@ -150,14 +147,17 @@ async fn raw_matrix(
         };
         let samples = chunk.samples.into_iter().filter(|(_, value)| !value.is_stale());
         let before = series.samples.len();
+        let mut histograms = 0;
         for (time, value) in samples {
+            histograms += value.heap_size();
             match series.samples.last_mut() {
                 Some(last) if last.0 == time => last.1 = value,
                 _ => series.samples.push((time, value)),
             }
         }
         let added = series.samples.len() - before;
-        budget.keep_samples(added, added * 2 * size_of::<(i64, SampleValue)>())?;
+        let bytes = added * 2 * size_of::<(i64, SampleValue)>() + histograms;
+        budget.keep_samples(added, bytes)?;
     }
     matrix.retain(|series| !series.samples.is_empty());
     Ok(sorted(matrix))
@@ -253,6 +253,7 @@ pub async fn evaluate(
         budget: Budget::new(evaluation.limits, memory),
         annotations: Annotations::default(),
     };
+    let _operations = evaluator.reserve_steps(expr, steps.count)?;
     let mut budget = evaluator.budget.new_empty();
     let value = if evaluation.is_instant() {
         instant_value(&evaluator, expr, steps.start_ms, &mut budget).await?

@@ -222,7 +222,7 @@ impl SeriesStream for RangeSeries<'_> {
 pub(crate) struct SubquerySamples<'a> {
     pub(crate) series: BoxStream<'a>,
     pub(crate) steps: Steps,
-    /// The memory of a series.
+    /// The memory of a series of each inner operation.
     pub(crate) _budget: Budget,
 }
 

@@ -1,6 +1,6 @@
 //! Streams the samples of a selector, series by series.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc, vec};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt32Array},
@@ -22,7 +22,7 @@ use crate::{
     error::PromqlError,
     histogram::FloatHistogram,
     labels::Labels,
-    source::{DecodedColumn, MetricSource, SampleTable},
+    source::{DecodedColumn, MetricSource, SampleTable, SampleTables},
     value::SampleValue,
 };
 
@@ -246,7 +246,7 @@ impl TableRows {
 pub(crate) struct SampleStream<'a> {
     source: &'a dyn MetricSource,
     selection: Selection,
-    tables: vec::IntoIter<SampleTable>,
+    tables: SampleTables<'a>,
     table: Option<TableRows>,
     /// The samples of the current batch, and the series that they are in.
     batch: VecDeque<(Labels, Vec<(i64, SampleValue)>)>,
@@ -270,7 +270,7 @@ impl<'a> SampleStream<'a> {
         Ok(Self {
             source,
             selection,
-            tables: tables.into_iter(),
+            tables,
             table: None,
             batch: VecDeque::new(),
             series: None,
@@ -282,7 +282,7 @@ impl<'a> SampleStream<'a> {
     async fn read_batch(&mut self) -> Result<bool, PromqlError> {
         loop {
             let Some(table) = &mut self.table else {
-                let Some(table) = self.tables.next() else {
+                let Some(table) = self.tables.next().await.transpose()? else {
                     return Ok(false);
                 };
                 let rows = self.source.execute(sorted_plan(&table)?).await?;

@@ -23,10 +23,7 @@ impl Series {
 
     /// Returns the bytes that the series takes in memory.
     pub(crate) fn memory_size(&self) -> usize {
-        let histograms = self.values.iter().map(|value| match value {
-            Some(SampleValue::Histogram(histogram)) => histogram.memory_size(),
-            _ => 0,
-        });
+        let histograms = self.values.iter().flatten().map(SampleValue::heap_size);
         self.labels.memory_size()
             + self.values.len() * size_of::<Option<SampleValue>>()
             + size_of::<Self>()

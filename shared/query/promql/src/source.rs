@@ -2,9 +2,13 @@
 
 use async_trait::async_trait;
 use datafusion::{execution::SendableRecordBatchStream, logical_expr::LogicalPlan};
+use futures::stream::BoxStream;
 use promql_parser::label::Matcher;
 
 use crate::{error::PromqlError, histogram::FloatHistogram};
+
+/// Tables of samples. Each one is planned when it is read, because plans take much memory.
+pub type SampleTables<'a> = BoxStream<'a, Result<SampleTable, PromqlError>>;
 
 /// The samples of metrics.
 #[async_trait]
@@ -18,12 +22,12 @@ pub trait MetricSource: Send + Sync {
     ///
     /// # Errors
     /// If the query asks for too much, or the catalog cannot be read.
-    async fn select(
-        &self,
+    async fn select<'a>(
+        &'a self,
         matchers: &[Matcher],
         after_ms: i64,
         until_ms: i64,
-    ) -> Result<Vec<SampleTable>, PromqlError>;
+    ) -> Result<SampleTables<'a>, PromqlError>;
 
     /// Executes the plan of a table. The evaluation has added the columns that it needs and the order of rows.
     ///

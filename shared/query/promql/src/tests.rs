@@ -731,6 +731,42 @@ async fn aggregations_of_rates_keep_no_samples() {
 }
 
 #[tokio::test]
+async fn the_steps_of_all_operations_take_memory() {
+    let source = TestSource::new(&[]);
+    let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(8 << 20));
+    let evaluate_text = async |text: &str| {
+        let expr = parse(text).unwrap();
+        evaluate(&expr, &at(1_000_000), &source, &memory).await
+    };
+    // 100,000 steps.
+    let one = "max_over_time(vector(time())[100000s:1s])";
+    evaluate_text(one).await.unwrap();
+    let many = format!(
+        "max_over_time(vector({}1)[100000s:1s])",
+        "time() + ".repeat(60)
+    );
+    let exhausted = evaluate_text(&many).await.unwrap_err();
+    assert!(matches!(exhausted, PromqlError::Storage(_)), "{exhausted}");
+    assert_eq!(memory.reserved(), 0);
+}
+
+#[tokio::test]
+async fn histograms_of_a_range_take_memory() {
+    let histogram = FloatHistogram {
+        count: 4.0,
+        sum: 8.0,
+        positive: vec![(1, 2.0), (2, 2.0)],
+        ..FloatHistogram::default()
+    };
+    let series = (0..100).fold(Metric::new("x", &[]), |metric, second| {
+        metric.histogram(second, histogram.clone())
+    });
+    let source = TestSource::new(&[series]);
+    let result = run(&source, "x[100s]", &at(99)).await.unwrap();
+    assert!(result.reservation.size() > 100 * size_of::<FloatHistogram>());
+}
+
+#[tokio::test]
 async fn limits_of_samples_and_series_are_errors() {
     let source = requests();
     let mut few_samples = between(10, 120, 10);

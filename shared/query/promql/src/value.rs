@@ -31,6 +31,14 @@ impl SampleValue {
         }
     }
 
+    /// Returns the bytes that the value takes besides its place.
+    pub(crate) fn heap_size(&self) -> usize {
+        match self {
+            Self::Float(_) => 0,
+            Self::Histogram(histogram) => histogram.memory_size(),
+        }
+    }
+
     /// Removes the hint of a histogram about the sample before it. A subquery may return a sample twice, or leave one out.
     pub(crate) fn without_reset_hint(self) -> Self {
         match self {

@@ -86,11 +86,11 @@ impl Window {
     /// Returns the number of samples in memory, and the bytes that they take.
     pub(crate) fn usage(&self) -> (usize, usize) {
         let histograms = &self.histograms.samples;
-        let bytes = histograms.first().map_or(0, |(_, histogram)| histogram.memory_size());
+        let bytes = histograms.iter().map(|(_, histogram)| histogram.memory_size());
         let samples = self.floats.samples.len() + histograms.len();
         (
             samples,
-            samples * size_of::<FloatSample>() + histograms.len() * bytes,
+            samples * size_of::<FloatSample>() + bytes.sum::<usize>(),
         )
     }
 }
@@ -109,6 +109,18 @@ mod tests {
             assert!(window.usage().0 <= 2 * MAX_REMOVED);
         }
         assert_eq!(window.floats().first(), Some(&(990, 0.0)));
+    }
+
+    #[test]
+    fn each_histogram_takes_its_own_memory() {
+        let mut window = Window::default();
+        window.push(1, FloatHistogram::default().into());
+        let large = FloatHistogram {
+            positive: vec![(0, 1.0); 1_000],
+            ..FloatHistogram::default()
+        };
+        window.push(2, large.into());
+        assert!(window.usage().1 > 16_000);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::{
     selection::{InstantSelection, SelectedPart, SelectorRules},
     series::BoxStream,
     steps::{SelectorTimes, Steps},
-    value::SampleValue,
 };
 
 /// The samples of a range selector or a subquery.
@@ -110,9 +109,7 @@ impl Evaluator<'_> {
         let step_ms = subquery.step.map_or(self.subquery_step_ms, milliseconds);
         let outer = times.at_ms.map_or(steps, Steps::one);
         let inner = outer.of_subquery(range_ms, times.offset_ms, step_ms);
-        let mut budget = self.budget.new_empty();
-        let bytes = inner.count.saturating_mul(size_of::<Option<SampleValue>>());
-        budget.keep_samples(inner.count, bytes)?;
+        let budget = self.reserve_steps(&subquery.expr, inner.count)?;
         Ok(RangeSamples {
             samples: Box::new(SubquerySamples {
                 series: self.series(&subquery.expr, inner).await?,

@@ -54,10 +54,13 @@ fn reduced(buckets: &[(i32, f64)], levels: i32) -> Cow<'_, [(i32, f64)]> {
     Cow::Owned(moved(buckets, target))
 }
 
-/// Returns the bounds that both lists contain.
+/// Returns the bounds that both lists contain, which ascend.
 pub(super) fn common_bounds(one: &[f64], other: &[f64]) -> Vec<f64> {
-    let in_both = one.iter().filter(|bound| other.contains(bound));
-    in_both.copied().collect()
+    let is_in_other = |bound: &&f64| {
+        let position = other.partition_point(|candidate| candidate < *bound);
+        other.get(position) == Some(*bound)
+    };
+    one.iter().filter(is_in_other).copied().collect()
 }
 
 impl FloatHistogram {
@@ -80,8 +83,8 @@ impl FloatHistogram {
     pub(super) fn buckets_of_bounds(&self, bounds: &[f64]) -> Buckets {
         moved(&self.positive, |index| {
             let upper = self.bound(index);
-            let position = bounds.iter().position(|bound| *bound >= upper);
-            i32::try_from(position.unwrap_or(bounds.len())).unwrap_or(i32::MAX)
+            let position = bounds.partition_point(|bound| *bound < upper);
+            i32::try_from(position).unwrap_or(i32::MAX)
         })
     }
 

@@ -13,11 +13,12 @@ use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
     prelude::{SessionConfig, SessionContext},
 };
+use futures::{StreamExt, stream};
 use promql_parser::label::Matcher;
 
 use crate::{
     DecodedColumn, FloatHistogram, LabelColumn, MetricSource, PromqlError, STALE_NAN_BITS,
-    SampleTable,
+    SampleTable, SampleTables,
 };
 
 /// The value of a sample in a table.
@@ -222,8 +223,13 @@ fn value_columns(rows: &[(&Metric, &(i64, StoredValue))]) -> [ArrayRef; 4] {
 
 #[async_trait]
 impl MetricSource for TestSource {
-    async fn select(&self, _: &[Matcher], _: i64, _: i64) -> Result<Vec<SampleTable>, PromqlError> {
-        Ok(self.tables.clone())
+    async fn select<'a>(
+        &'a self,
+        _: &[Matcher],
+        _: i64,
+        _: i64,
+    ) -> Result<SampleTables<'a>, PromqlError> {
+        Ok(stream::iter(self.tables.iter().cloned().map(Ok)).boxed())
     }
 
     async fn execute(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream, PromqlError> {
