@@ -20,6 +20,7 @@ use crate::{
     error::PromqlError,
     labels::{Labels, NAME_LABEL},
     series::{BoxStream, Series, SeriesStream},
+    work_counter::WorkCounter,
 };
 use cell::{Cell, CellContext};
 use cells::{Average, Count, Extreme, Group, Quantile, Sum, Variance};
@@ -107,6 +108,7 @@ struct AggregatedSeries<'a, C> {
     aggregation: &'static str,
     groups: Groups<C>,
     output: vec::IntoIter<(Labels, Vec<C>)>,
+    work: WorkCounter,
 }
 
 impl<C: Cell> AggregatedSeries<'_, C> {
@@ -128,20 +130,19 @@ impl<C: Cell> AggregatedSeries<'_, C> {
         self.groups.budget.keep_samples(0, bytes)
     }
 
-    fn finish(&self, labels: Labels, cells: Vec<C>) -> Series {
+    async fn finish(&mut self, labels: Labels, cells: Vec<C>) -> Series {
         let context = CellContext {
             annotations: self.annotations,
             aggregation: self.aggregation,
             metric: "",
         };
-        let finished = cells.into_iter().enumerate().map(|(step, cell)| {
+        let mut values = Vec::with_capacity(cells.len());
+        for (step, cell) in cells.into_iter().enumerate() {
+            self.work.count(cell.kept_values()).await;
             let parameter = self.parameters.get(step).copied().unwrap_or(f64::NAN);
-            cell.finish(parameter, context)
-        });
-        Series {
-            values: finished.collect(),
-            labels,
+            values.push(cell.finish(parameter, context));
         }
+        Series { labels, values }
     }
 }
 
@@ -157,7 +158,7 @@ impl<C: Cell> SeriesStream for AggregatedSeries<'_, C> {
             self.output = groups.collect::<Vec<_>>().into_iter();
         }
         while let Some((labels, cells)) = self.output.next() {
-            let series = self.finish(labels, cells);
+            let series = self.finish(labels, cells).await;
             if !series.is_empty() {
                 return Ok(Some(series));
             }
@@ -177,6 +178,7 @@ impl<'a> Aggregation<'a> {
             aggregation,
             groups: Groups::new(self.budget),
             output: Vec::new().into_iter(),
+            work: WorkCounter::default(),
         })
     }
 

@@ -4,7 +4,6 @@ use std::vec;
 
 use ahash::HashMap;
 use async_trait::async_trait;
-use tokio::task::coop::consume_budget;
 
 use crate::{
     annotations::Annotations,
@@ -15,6 +14,7 @@ use crate::{
     labels::Labels,
     series::{BoxStream, Series, SeriesStream, StepValues},
     value::SampleValue,
+    work_counter::WorkCounter,
 };
 
 /// The label with the upper bound of a classic bucket.
@@ -90,6 +90,7 @@ pub(crate) struct EstimatedSeries<'a> {
     annotations: &'a Annotations,
     budget: Budget,
     output: vec::IntoIter<HistogramGroup>,
+    work: WorkCounter,
 }
 
 impl<'a> EstimatedSeries<'a> {
@@ -112,6 +113,7 @@ impl<'a> EstimatedSeries<'a> {
             annotations,
             budget,
             output: Vec::new().into_iter(),
+            work: WorkCounter::default(),
         }
     }
 
@@ -164,24 +166,22 @@ impl<'a> EstimatedSeries<'a> {
         Ok(())
     }
 
-    fn finish(&self, group: &HistogramGroup) -> StepValues {
-        let estimates = (0..self.steps).map(|step| {
-            let buckets = group.at(step);
-            let native = group.native.as_ref().and_then(|native| native.get(step)?.clone());
-            match (buckets.is_empty(), native) {
-                (true, native) => native,
-                (false, Some(_)) => {
-                    let text = "vector contains a mix of classic and native histograms";
-                    self.annotations.warn(text);
-                    None
-                }
-                (false, None) => {
-                    let estimate = self.estimate.of_classic(step, &buckets, self.annotations);
-                    Some(SampleValue::Float(estimate))
-                }
+    /// Returns the estimate of a group at a step.
+    fn estimate_at(&self, group: &HistogramGroup, step: usize) -> Option<SampleValue> {
+        let buckets = group.at(step);
+        let native = group.native.as_ref().and_then(|native| native.get(step)?.clone());
+        match (buckets.is_empty(), native) {
+            (true, native) => native,
+            (false, Some(_)) => {
+                let text = "vector contains a mix of classic and native histograms";
+                self.annotations.warn(text);
+                None
             }
-        });
-        estimates.collect()
+            (false, None) => {
+                let estimate = self.estimate.of_classic(step, &buckets, self.annotations);
+                Some(SampleValue::Float(estimate))
+            }
+        }
     }
 }
 
@@ -195,10 +195,14 @@ impl SeriesStream for EstimatedSeries<'_> {
             self.output = std::mem::take(&mut self.groups).into_iter();
         }
         while let Some(group) = self.output.next() {
-            consume_budget().await;
+            let mut values = Vec::with_capacity(self.steps);
+            for step in 0..self.steps {
+                self.work.count(1 + group.buckets.len()).await;
+                values.push(self.estimate_at(&group, step));
+            }
             let series = Series {
                 labels: group.labels.remove_metadata(),
-                values: self.finish(&group),
+                values,
             };
             if !series.is_empty() {
                 return Ok(Some(series));

@@ -53,6 +53,7 @@ mod value;
 mod vector_matching;
 mod vector_summaries;
 mod window;
+mod work_counter;
 
 pub use promql_parser::{
     label::{MatchOp, Matcher},

@@ -1,7 +1,6 @@
 //! Functions over ranges, series by series.
 
 use async_trait::async_trait;
-use tokio::task::yield_now;
 
 use crate::{
     annotations::Annotations,
@@ -14,10 +13,8 @@ use crate::{
     steps::{SelectorTimes, Steps},
     value::SampleValue,
     window::Window,
+    work_counter::WorkCounter,
 };
-
-/// The number of samples that functions visit before other tasks run.
-const SAMPLES_PER_TURN: usize = 100_000;
 
 /// A call of a function over ranges.
 pub(crate) struct RangeCall<'a> {
@@ -108,16 +105,12 @@ impl PartialSeries {
         &mut self,
         call: &RangeCall<'_>,
         time: i64,
-        visited: &mut usize,
+        work: &mut WorkCounter,
     ) -> Result<(), PromqlError> {
         while self.values.len() < call.times.steps.count
             && call.times.time(self.values.len()) < time
         {
-            *visited += self.evaluate(call)?;
-            if *visited > SAMPLES_PER_TURN {
-                *visited = 0;
-                yield_now().await;
-            }
+            work.count(self.evaluate(call)?).await;
         }
         Ok(())
     }
@@ -139,7 +132,7 @@ pub(crate) struct RangeSeries<'a> {
     budget: Budget,
     /// The samples and bytes of the budget.
     window_usage: (usize, usize),
-    visited: usize,
+    work: WorkCounter,
 }
 
 impl<'a> RangeSeries<'a> {
@@ -154,7 +147,7 @@ impl<'a> RangeSeries<'a> {
             series: None,
             budget,
             window_usage: (0, 0),
-            visited: 0,
+            work: WorkCounter::default(),
         }
     }
 
@@ -174,7 +167,7 @@ impl<'a> RangeSeries<'a> {
             return Ok(());
         };
         for (time, value) in chunk.samples {
-            series.evaluate_until(&self.call, time, &mut self.visited).await?;
+            series.evaluate_until(&self.call, time, &mut self.work).await?;
             series.push(&self.call, time, value);
         }
         self.reserve_window()
@@ -182,7 +175,7 @@ impl<'a> RangeSeries<'a> {
 
     /// Returns the results of a series; `None` if there are none.
     async fn finish(&mut self, mut series: PartialSeries) -> Result<Option<Series>, PromqlError> {
-        series.evaluate_until(&self.call, i64::MAX, &mut self.visited).await?;
+        series.evaluate_until(&self.call, i64::MAX, &mut self.work).await?;
         let complete = Series {
             labels: series.labels,
             values: series.values,

@@ -10,6 +10,7 @@ use crate::{
     series::{Series, SeriesStream, StepValues},
     steps::SelectorTimes,
     value::SampleValue,
+    work_counter::WorkCounter,
 };
 
 /// What a selector returns of a sample.
@@ -89,6 +90,7 @@ pub(crate) struct InstantSelection<'a> {
     samples: SampleStream<'a>,
     rules: SelectorRules,
     series: Option<PartialSeries>,
+    work: WorkCounter,
 }
 
 impl<'a> InstantSelection<'a> {
@@ -97,6 +99,7 @@ impl<'a> InstantSelection<'a> {
             samples,
             rules,
             series: None,
+            work: WorkCounter::default(),
         }
     }
 }
@@ -115,7 +118,11 @@ impl SeriesStream for InstantSelection<'_> {
             if let Some(series) = &mut self.series {
                 series.add(chunk, &self.rules);
             }
-            let complete = finished.and_then(|series| series.finish(&self.rules));
+            let Some(series) = finished else {
+                continue;
+            };
+            self.work.count(self.rules.times.steps.count).await;
+            let complete = series.finish(&self.rules);
             if complete.is_some() {
                 return Ok(complete);
             }

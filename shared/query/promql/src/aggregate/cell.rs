@@ -17,6 +17,11 @@ pub(super) trait Cell: Default + Send {
     /// Adds a value. Returns the bytes that the cell takes more than before.
     fn add(&mut self, value: SampleValue, context: CellContext<'_>) -> usize;
 
+    /// Returns the number of values that the aggregate is computed from at the end.
+    fn kept_values(&self) -> usize {
+        1
+    }
+
     /// Returns the aggregate; `None` if the group has no sample. The parameter is that of the step.
     fn finish(self, parameter: f64, context: CellContext<'_>) -> Option<SampleValue>;
 }

@@ -236,6 +236,10 @@ impl Cell for Quantile {
         (self.0.capacity() - before) * size_of::<f64>()
     }
 
+    fn kept_values(&self) -> usize {
+        self.0.len()
+    }
+
     fn finish(mut self, quantile: f64, _: CellContext<'_>) -> Option<SampleValue> {
         if self.0.is_empty() {
             return None;
