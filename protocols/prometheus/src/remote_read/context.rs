@@ -41,8 +41,13 @@ pub(crate) struct MetricTables {
     pub(crate) has_metadata: bool,
 }
 
+/// Returns the earlier one of two deadlines, of which the first one may not exist.
+fn earlier(first: Option<Duration>, second: Duration) -> Duration {
+    first.map_or(second, |first| first.min(second))
+}
+
 impl ReadContext {
-    /// Reads the headers of a request. `database` is that of its parameters, and `default` the one of requests without
+    /// Reads the headers of a request. All of its statements together have the time of one query. `database` is that of its parameters, and `default` the one of requests without
     /// any.
     ///
     /// # Errors
@@ -57,12 +62,18 @@ impl ReadContext {
             let text = "missing query parameter 'db': add it to the URL";
             return Err(ApiError::text(Kind::Invalid, text));
         };
+        let options = query_request(&head.headers, &head.extensions)?;
+        let now = engine.world().clock.monotonic();
+        let ends = earlier(options.ends, now.saturating_add(engine.settings().timeout));
         Ok(Self {
             engine: Arc::clone(engine),
             caller: Caller::from_head(head)?,
             origin: origin::current(),
             database: database.to_owned(),
-            options: query_request(&head.headers, &head.extensions)?,
+            options: QueryRequest {
+                ends: Some(ends),
+                ..options
+            },
         })
     }
 
@@ -118,12 +129,13 @@ impl ReadContext {
     /// See [`QueryEngine::query_promql`].
     pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
         let wanted = params.timeout.map(|timeout| self.monotonic().saturating_add(timeout));
+        let ends = wanted.map(|wanted| earlier(self.options.ends, wanted));
         let query = PromqlQuery {
             caller: self.caller.clone(),
             database: self.database.clone(),
             request: QueryRequest {
                 text: params.expression.clone(),
-                ends: [self.options.ends, wanted].into_iter().flatten().min(),
+                ends: ends.or(self.options.ends),
                 ..self.options.clone()
             },
             evaluation: params.evaluation,
@@ -163,5 +175,18 @@ impl ReadContext {
             visit(&batch)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        let (one, two) = (Duration::from_secs(1), Duration::from_secs(2));
+        assert_eq!(earlier(None, two), two);
+        assert_eq!(earlier(Some(one), two), one);
+        assert_eq!(earlier(Some(two), one), one);
     }
 }

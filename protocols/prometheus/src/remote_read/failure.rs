@@ -67,13 +67,20 @@ pub(crate) enum ReadFailure {
 
 impl From<ClientQueryError> for ReadFailure {
     fn from(error: ClientQueryError) -> Self {
-        Self::Request(error.into())
+        match error {
+            ClientQueryError::Query(error) => error.into(),
+            ClientQueryError::Request(error) => Self::Request(error),
+        }
     }
 }
 
 impl From<QueryError> for ReadFailure {
     fn from(error: QueryError) -> Self {
-        Self::Request(error.into())
+        match error {
+            QueryError::Timeout(_) => Self::TimedOut,
+            QueryError::Killed => Self::Canceled,
+            other => Self::Request(other.into()),
+        }
     }
 }
 
@@ -92,15 +99,12 @@ impl From<PromqlQueryError> for ReadFailure {
     fn from(error: PromqlQueryError) -> Self {
         match error {
             PromqlQueryError::Expression(error) => error.into(),
-            PromqlQueryError::Query(ClientQueryError::Query(error)) => match error {
-                QueryError::Timeout(_) => Self::TimedOut,
-                QueryError::Killed => Self::Canceled,
-                // The samples or the memory do not permit the evaluation.
-                QueryError::Planning(_) if error.kind() == QueryErrorKind::Invalid => {
-                    Self::Execution(error.to_string())
-                }
-                other => other.into(),
-            },
+            // The samples or the memory do not permit the evaluation.
+            PromqlQueryError::Query(ClientQueryError::Query(error @ QueryError::Planning(_)))
+                if error.kind() == QueryErrorKind::Invalid =>
+            {
+                Self::Execution(error.to_string())
+            }
             PromqlQueryError::Query(error) => error.into(),
         }
     }
@@ -128,5 +132,26 @@ impl From<ReadFailure> for ApiError {
             _ => Kind::Invalid,
         };
         Self::text(kind, failure.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn all_queries_have_the_errors_of_their_time_limit() {
+        let timeout = || QueryError::Timeout(Duration::from_secs(1));
+        for failure in [
+            ReadFailure::from(timeout()),
+            ReadFailure::from(ClientQueryError::from(timeout())),
+            ReadFailure::from(PromqlQueryError::from(timeout())),
+        ] {
+            assert_eq!(failure.error_type(), Some("timeout"));
+        }
+        let killed = ReadFailure::from(ClientQueryError::from(QueryError::Killed));
+        assert_eq!(killed.error_type(), Some("canceled"));
     }
 }

@@ -105,8 +105,9 @@ impl PrometheusReader {
     ) -> Result<(ReadContext, ListParams, ReadPermit), ReadFailure> {
         let (head, params) = self.params(request).await?;
         let context = self.context(&head, params.get("db"))?;
+        let list = ListParams::parse(params)?;
         let permit = context.permit(&self.lists).await?;
-        Ok((context, ListParams::parse(params)?, permit))
+        Ok((context, list, permit))
     }
 
     async fn params(&self, request: Request) -> Result<(Parts, RequestParams), ReadFailure> {
