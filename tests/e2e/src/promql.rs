@@ -158,6 +158,41 @@ fn fields_of_the_same_name_differ_by_their_table() {
 }
 
 #[test]
+fn expressions_without_bounds_are_refused() {
+    let server = NeapProcess::serve(&StoreFixture::memory());
+    write_hosts(&server);
+    let deep = "0X1e+".repeat(100_000) + "1";
+    let mut grown = "web_load".to_owned();
+    for _ in 0..90 {
+        grown = format!("label_replace({grown},'host','$1$1','host','(.*)')");
+    }
+    let pattern = r"label_replace(web_load,'host','','host','(\\w{99}){99}')";
+    let numbers = "time()+".repeat(60);
+    let steps = format!("max_over_time(vector({numbers}1)[10000000000s:1s])");
+    for (query, expected) in [
+        (deep.as_str(), (400, "bad_data")),
+        (grown.as_str(), (422, "execution")),
+        (pattern, (400, "bad_data")),
+        (steps.as_str(), (422, "execution")),
+    ] {
+        let (status, body) = post(
+            &server,
+            "query",
+            &[("query", query), ("time", "1704096000")],
+        );
+        assert_eq!(
+            (status, body["errorType"].as_str()),
+            (expected.0, Some(expected.1)),
+            "{body}"
+        );
+    }
+    assert_eq!(
+        data(&server, "query", &[("query", "1")])["resultType"],
+        "scalar"
+    );
+}
+
+#[test]
 fn errors_and_permissions_are_those_of_other_queries() {
     let server = NeapProcess::serve_with_tokens(&StoreFixture::memory(), &[]);
     let admin = server.with_token(&server.first_token());

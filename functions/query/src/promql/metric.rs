@@ -22,7 +22,8 @@ use neap_schema::{
 
 use super::matcher::Matcher;
 
-/// The label with the name of the table. Only metrics have it whose name fields of several tables have.
+/// The label with the name of the table. Only metrics have it whose name fields of several tables have, except the metric of
+/// the field `value`, whose name is that of its table.
 pub const TABLE_LABEL: &str = "__table__";
 
 /// A metric: the series of a field of a table.
@@ -32,8 +33,8 @@ pub struct Metric {
     pub name: String,
     pub(super) table: Arc<SeriesTable>,
     pub(super) columns: SampleColumns,
-    /// Whether another table has a metric of this name.
-    shares_name: bool,
+    /// Whether the series have [`TABLE_LABEL`].
+    has_table_label: bool,
 }
 
 /// The table of a metric.
@@ -84,8 +85,10 @@ impl Metric {
         }
         metrics.sort_by(|a, b| (&a.name, &a.table.name).cmp(&(&b.name, &b.table.name)));
         for same_name in metrics.chunk_by_mut(|a, b| a.name == b.name) {
-            let shares_name = same_name.len() > 1;
-            same_name.iter_mut().for_each(|metric| metric.shares_name = shares_name);
+            let is_shared = same_name.len() > 1;
+            for metric in same_name {
+                metric.has_table_label = is_shared && metric.name != metric.table.name;
+            }
         }
         metrics.into_iter().map(Arc::new).collect()
     }
@@ -111,7 +114,7 @@ impl Metric {
             name,
             table: Arc::clone(&table),
             columns,
-            shares_name: false,
+            has_table_label: false,
         };
         let mut metrics = Vec::new();
         for field in fields {
@@ -165,7 +168,7 @@ impl Metric {
     pub(super) fn constant_label(&self, label: &str) -> Option<&str> {
         match label {
             NAME_LABEL => Some(&self.name),
-            TABLE_LABEL if self.shares_name => Some(&self.table.name),
+            TABLE_LABEL if self.has_table_label => Some(&self.table.name),
             _ => None,
         }
     }

@@ -277,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn the_metric_of_a_table_keeps_its_labels_if_another_table_has_its_name() {
+        let fields = [("idle", ColumnType::Float)];
+        let value = [("value", ColumnType::Float)];
+        let both = metrics(&[("cpu", &fields), ("cpu_idle", &value)]);
+        let labels: Vec<_> = both.iter().map(|metric| metric.labels()).collect();
+        assert_eq!(labels, [vec!["__name__", "__table__"], vec!["__name__"]]);
+        let without_table = matchers([(MatcherKind::Equal, "__table__", "")]);
+        let selected: Vec<bool> = both
+            .iter()
+            .map(|metric| metric.select(&without_table, TimeRange::ALL).is_some())
+            .collect();
+        assert_eq!(selected, [false, true]);
+    }
+
+    #[test]
     fn conditions_on_the_name_choose_metrics() {
         let columns = schema(&[("idle", ColumnType::Float), ("user", ColumnType::Float)]);
         let tables = || [("cpu", &columns), ("cpu_a", &columns), ("disk", &columns)];
