@@ -75,20 +75,32 @@ fn text_end(text: &str, quote: char) -> usize {
 /// has no exponent.
 fn word_end(text: &str) -> usize {
     let is_number = text.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    let is_hexadecimal = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+    let has_exponent = is_number && !is_hexadecimal(text);
+    let inner = if is_number { '.' } else { ':' };
     let mut before = ' ';
     for (position, next) in text.char_indices() {
-        let is_exponent_sign = is_number
-            && !is_hexadecimal
-            && matches!(next, '+' | '-')
-            && matches!(before, 'e' | 'E');
-        let is_inner = next == if is_number { '.' } else { ':' };
-        if !(next.is_alphanumeric() || next == '_' || is_inner || is_exponent_sign) {
+        let is_exponent_sign =
+            has_exponent && matches!(next, '+' | '-') && matches!(before, 'e' | 'E');
+        if !(next.is_alphanumeric() || next == '_' || next == inner || is_exponent_sign) {
             return position;
         }
         before = next;
     }
     text.len()
+}
+
+/// Returns whether a number is hexadecimal.
+fn is_hexadecimal(text: &str) -> bool {
+    text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"))
+}
+
+/// Returns whether a word is a duration with a part that the parser would ignore, because it has more than 32 bits.
+fn has_large_part(word: &str) -> bool {
+    let is_duration = word.starts_with(|first: char| first.is_ascii_digit())
+        && word.contains(['s', 'm', 'h', 'd', 'w', 'y'])
+        && !is_hexadecimal(word);
+    let mut parts = word.split(|next: char| !next.is_ascii_digit());
+    is_duration && parts.any(|part| !part.is_empty() && part.parse::<u32>().is_err())
 }
 
 /// Returns whether a number of seconds is none that the parser can make a duration of.
@@ -121,7 +133,7 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
                 let end = word_end(rest);
                 let (word, _) = rest.split_at(end);
                 let is_duration = brackets > 0 || follows_offset;
-                if is_duration && word.parse().is_ok_and(is_too_long) {
+                if is_duration && word.parse().is_ok_and(is_too_long) || has_large_part(word) {
                     return Err(bad_data(format!("duration out of range: {word}")));
                 }
                 follows_offset = word.eq_ignore_ascii_case("offset");
@@ -321,6 +333,8 @@ mod tests {
             "x[1e300]",
             "x[5m:1e300]",
             "x offset 1e300",
+            "x[1h5000000000ms]",
+            "x[5m:1h5000000000ms]",
             "x offset -1e300",
             "x[nan]",
             "x[0]",
@@ -386,5 +400,7 @@ mod tests {
         parse("x > 1e300").unwrap();
         parse("x > 1e-300").unwrap();
         parse("x * 0xdeadbeef").unwrap();
+        parse("x * 0xd99999999999").unwrap();
+        parse("x[5000000000]").unwrap();
     }
 }
