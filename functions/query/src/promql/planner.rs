@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::{array::RecordBatch, datatypes::Schema};
 use async_trait::async_trait;
 use datafusion::common::{DataFusionError, Result};
-use neap_promql::{Evaluation, Expr, PromqlError, QueryResult, evaluate};
+use neap_promql::{Evaluation, PromqlError, QueryResult, evaluate, parse};
 use neap_tables::QueryContext;
 
 use super::source::TableSource;
@@ -22,22 +22,36 @@ pub(super) struct EvaluatedExpression {
     pub(super) samples_read: usize,
 }
 
-/// Evaluates an expression. The planned statement has no rows: series of a result have different labels.
+/// Parses and evaluates an expression, on the query threads. The planned statement has no rows: series of a result have
+/// different labels.
 #[derive(Debug)]
 pub(super) struct ExpressionPlanner {
-    expression: Expr,
     evaluation: Evaluation,
     /// The result of the latest evaluation.
     evaluated: Mutex<Option<EvaluatedExpression>>,
 }
 
 impl ExpressionPlanner {
-    pub(super) fn new(expression: Expr, evaluation: Evaluation) -> Self {
+    pub(super) fn new(evaluation: Evaluation) -> Self {
         Self {
-            expression,
             evaluation,
             evaluated: Mutex::default(),
         }
+    }
+
+    async fn evaluate(
+        &self,
+        context: &QueryContext,
+        text: &str,
+    ) -> Result<EvaluatedExpression, PromqlError> {
+        let expression = parse(text)?;
+        let source = TableSource::new(context);
+        let memory = context.memory_pool();
+        let result = evaluate(&expression, &self.evaluation, &source, memory).await?;
+        Ok(EvaluatedExpression {
+            result,
+            samples_read: source.samples_read(),
+        })
     }
 
     /// Takes the result. Valid once the expression is planned.
@@ -52,17 +66,16 @@ impl Planner for ExpressionPlanner {
         StatementLanguage::PromQl
     }
 
-    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<PlannedStatement> {
-        let source = TableSource::new(context);
-        let memory = context.memory_pool();
-        let result = evaluate(&self.expression, &self.evaluation, &source, memory).await;
-        let evaluated = EvaluatedExpression {
-            result: result.map_err(|error| match error {
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> Result<PlannedStatement> {
+        let evaluated =
+            self.evaluate(context, &request.text).await.map_err(|error| match error {
                 PromqlError::Storage(error) => error,
                 other => DataFusionError::External(Box::new(other)),
-            })?,
-            samples_read: source.samples_read(),
-        };
+            })?;
         *self.evaluated.lock().unwrap_or_else(PoisonError::into_inner) = Some(evaluated);
         let no_rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Ok(PlannedStatement::Rows(no_rows))

@@ -6,7 +6,7 @@ use datafusion::common::DataFusionError;
 use futures::TryStreamExt;
 use neap_bucket::Stamp;
 use neap_http::Caller;
-use neap_promql::{Evaluation, PromqlError, QueryResult, parse};
+use neap_promql::{Evaluation, PromqlError, QueryResult};
 
 use super::planner::ExpressionPlanner;
 use crate::{ClientQueryError, QueryEngine, QueryError, QueryRequest};
@@ -71,8 +71,7 @@ impl QueryEngine {
     /// be evaluated.
     pub async fn query_promql(&self, query: PromqlQuery) -> Result<PromqlAnswer, PromqlQueryError> {
         let database = self.resolve_for_read(&query.caller, &query.database).await?;
-        let expression = parse(&query.request.text)?;
-        let planner = Arc::new(ExpressionPlanner::new(expression, query.evaluation));
+        let planner = Arc::new(ExpressionPlanner::new(query.evaluation));
         let rows = self.run(database, query.request, Arc::clone(&planner) as _).await?;
         let as_of = rows.as_of;
         // There are no rows; their end completes the query in the log.

@@ -155,6 +155,8 @@ async fn errors_of_expressions_keep_their_kind() {
             "{error:?}"
         );
     }
+    let logged = "SELECT phase FROM system.queries WHERE query_text = 'sum('";
+    assert_eq!(one.sql(logged).await, "phase\nfail\n");
     let same_labels = "cpu_usage_idle * on() cpu_usage_idle";
     let error = failed(same_labels, "db").await;
     assert!(

@@ -89,7 +89,6 @@ impl From<PromqlError> for ReadFailure {
         match error {
             PromqlError::BadData(text) => Self::Expression(text),
             PromqlError::Execution(text) => Self::Execution(text),
-            PromqlError::Timeout => Self::TimedOut,
             PromqlError::Storage(error) => QueryError::Execution(error).into(),
         }
     }

@@ -13,9 +13,6 @@ pub enum PromqlError {
     /// The evaluation failed because of the values or because it exceeded a limit: `execution`.
     #[error("{0}")]
     Execution(String),
-    /// The evaluation took too long: `timeout`. The caller that gives up the evaluation creates it.
-    #[error("query timed out in expression evaluation")]
-    Timeout,
     /// Reading the samples failed, or the memory pool is exhausted.
     #[error(transparent)]
     Storage(#[from] DataFusionError),
@@ -28,7 +25,6 @@ impl PromqlError {
         match self {
             Self::BadData(_) => "bad_data",
             Self::Execution(_) | Self::Storage(_) => "execution",
-            Self::Timeout => "timeout",
         }
     }
 }
