@@ -57,7 +57,7 @@ pub(crate) async fn label_values(
     params: &ListParams,
 ) -> Result<List, ReadFailure> {
     let metrics = context.metrics().await?.metrics;
-    let mut selectors = parse_selectors(&params.selectors)?;
+    let mut selectors = parse_selectors(&params.selectors).await?;
     if selectors.is_empty() {
         selectors.push([].into());
     }
@@ -125,7 +125,7 @@ async fn select_series(
 ) -> Result<BTreeSet<Vec<Label>>, ReadFailure> {
     let mut series = BTreeSet::new();
     let mut bytes = 0;
-    for matchers in parse_selectors(&params.selectors)? {
+    for matchers in parse_selectors(&params.selectors).await? {
         for metric in metrics {
             let Some(selection) = metric.select(&matchers, params.range) else {
                 continue;

@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use neap_promql::{Expr, PromqlError, parse};
 use neap_query::promql::{LabelMatcher, Matcher, MatcherKind, compile_matchers};
+use tokio::task::yield_now;
 
 use crate::{NAME_LABEL, remote_read::failure::ReadFailure};
 
 /// Maximum number of selectors of a request.
 const MAX_SELECTORS: usize = 64;
 
-/// Parses the selectors of a request.
+/// Parses the selectors of a request. Other tasks run between them, because their patterns may take long to compile.
 ///
 /// # Errors
 /// There are too many selectors or matchers, a text is not a selector, or all its matchers are met by empty labels.
-pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher]>>, ReadFailure> {
+pub(crate) async fn parse_selectors(texts: &[String]) -> Result<Vec<Arc<[Matcher]>>, ReadFailure> {
     if texts.len() > MAX_SELECTORS {
         return Err(ReadFailure::TooManySelectors(MAX_SELECTORS));
     }
-    let selectors: Vec<Vec<LabelMatcher>> =
-        texts.iter().map(|text| parse_selector(text)).collect::<Result<_, _>>()?;
+    let mut selectors: Vec<Vec<LabelMatcher>> = Vec::with_capacity(texts.len());
+    for text in texts {
+        selectors.push(parse_selector(text)?);
+        yield_now().await;
+    }
     let messages: Vec<&[LabelMatcher]> = selectors.iter().map(Vec::as_slice).collect();
     Ok(compile_matchers(&messages)?)
 }
@@ -48,14 +52,15 @@ fn parse_selector(text: &str) -> Result<Vec<LabelMatcher>, ReadFailure> {
 mod tests {
     use super::*;
 
-    fn conditions(text: &str) -> Result<Vec<(String, String)>, String> {
-        let selectors = parse_selectors(&[text.to_owned()]).map_err(|error| error.to_string())?;
+    async fn conditions(text: &str) -> Result<Vec<(String, String)>, String> {
+        let selectors =
+            parse_selectors(&[text.to_owned()]).await.map_err(|error| error.to_string())?;
         let matchers = selectors[0].iter();
         Ok(matchers.map(|matcher| (matcher.label.clone(), matcher.sql("x"))).collect())
     }
 
-    #[test]
-    fn selectors_have_a_metric_and_matchers() {
+    #[tokio::test]
+    async fn selectors_have_a_metric_and_matchers() {
         let cases: [(&str, &[(&str, &str)]); 4] = [
             ("up", &[("__name__", "\"x\" = 'up'")]),
             ("  a:b { } ", &[("__name__", "\"x\" = 'a:b'")]),
@@ -78,12 +83,12 @@ mod tests {
         for (text, expected) in cases {
             let expected =
                 expected.iter().map(|(label, sql)| ((*label).to_owned(), (*sql).to_owned()));
-            assert_eq!(conditions(text), Ok(expected.collect()), "{text}");
+            assert_eq!(conditions(text).await, Ok(expected.collect()), "{text}");
         }
     }
 
-    #[test]
-    fn other_texts_are_errors() {
+    #[tokio::test]
+    async fn other_texts_are_errors() {
         for text in [
             "",
             "{}",
@@ -96,7 +101,7 @@ mod tests {
             r#"up{a="b" or c="d"}"#,
             "1",
         ] {
-            let error = conditions(text).unwrap_err();
+            let error = conditions(text).await.unwrap_err();
             assert!(
                 error.starts_with("invalid parameter \"match[]\": "),
                 "{error}"
@@ -104,13 +109,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn selectors_are_limited() {
-        let refused = parse_selectors(&vec!["up".to_owned(); MAX_SELECTORS + 1]).unwrap_err();
+    #[tokio::test]
+    async fn selectors_are_limited() {
+        let too_many = vec!["up".to_owned(); MAX_SELECTORS + 1];
+        let refused = parse_selectors(&too_many).await.unwrap_err();
         assert!(matches!(refused, ReadFailure::TooManySelectors(_)));
         let many = vec!["up{a=\"b\"}".to_owned(); MAX_SELECTORS];
-        assert!(parse_selectors(&many).is_ok());
+        assert!(parse_selectors(&many).await.is_ok());
         let matchers = vec!["a=\"b\""; 300].join(",");
-        assert!(conditions(&format!("up{{{matchers}}}")).is_err());
+        assert!(conditions(&format!("up{{{matchers}}}")).await.is_err());
     }
 }

@@ -108,24 +108,27 @@ fn is_too_long(seconds: f64) -> bool {
     seconds.is_nan() || seconds > MAX_DURATION
 }
 
-/// Checks what the parser does not: the size of the expression and of its patterns, and the numbers that are durations.
-fn check_text(text: &str) -> Result<(), PromqlError> {
-    if text.len() > MAX_TEXT {
-        return Err(bad_data(format!(
-            "the expression has more than {MAX_TEXT} bytes"
-        )));
-    }
+/// What bounds the work of the parser.
+#[derive(Debug, Default)]
+struct ScannedText<'a> {
+    /// The number of operators, calls and parentheses, which bounds the depth of the expression.
+    operations: usize,
+    /// The patterns of matchers, in quotes.
+    patterns: Vec<&'a str>,
+}
+
+/// Counts operations, and collects patterns. Refuses numbers that the parser cannot make a duration of.
+fn scan(text: &str) -> Result<ScannedText<'_>, PromqlError> {
+    let mut scanned = ScannedText::default();
     let mut rest = text;
-    let mut operations = 0;
     let (mut brackets, mut braces) = (0_usize, 0_usize);
     let mut follows_offset = false;
     let mut follows_match = false;
-    let mut patterns: Vec<&str> = Vec::new();
     while let Some(next) = rest.chars().next() {
         let end = match next {
             '"' | '\'' | '`' => {
                 let end = text_end(rest, next);
-                patterns.extend(rest.get(..end).filter(|_| follows_match));
+                scanned.patterns.extend(rest.get(..end).filter(|_| follows_match));
                 end
             }
             '#' => rest.find(['\n', '\r']).unwrap_or(rest.len()),
@@ -140,7 +143,7 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
                 let is_operator = ["and", "or", "unless", "atan2"]
                     .iter()
                     .any(|operator| word.eq_ignore_ascii_case(operator));
-                operations += usize::from(is_operator && braces == 0);
+                scanned.operations += usize::from(is_operator && braces == 0);
                 end
             }
             _ => {
@@ -151,7 +154,7 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
                     '}' => braces = braces.saturating_sub(1),
                     _ => {}
                 }
-                operations += usize::from(braces == 0 && "([+-*/%^<>=!".contains(next));
+                scanned.operations += usize::from(braces == 0 && "([+-*/%^<>=!".contains(next));
                 next.len_utf8()
             }
         };
@@ -161,11 +164,22 @@ fn check_text(text: &str) -> Result<(), PromqlError> {
         }
         rest = rest.get(end..).unwrap_or_default();
     }
-    if operations > MAX_OPERATIONS {
-        let text = "the expression is too complex: it has more than";
-        return Err(bad_data(format!("{text} {MAX_OPERATIONS} operations")));
+    Ok(scanned)
+}
+
+/// Checks what the parser does not: the size of the expression and of its patterns, and the numbers that are durations.
+fn check_text(text: &str) -> Result<(), PromqlError> {
+    if text.len() > MAX_TEXT {
+        return Err(bad_data(format!(
+            "the expression has more than {MAX_TEXT} bytes"
+        )));
     }
-    check_quoted_patterns(&patterns)
+    let scanned = scan(text)?;
+    if scanned.operations > MAX_OPERATIONS {
+        let error = "the expression is too complex: it has more than";
+        return Err(bad_data(format!("{error} {MAX_OPERATIONS} operations")));
+    }
+    check_quoted_patterns(&scanned.patterns)
 }
 
 /// Returns whether a function can be evaluated.
@@ -303,7 +317,67 @@ pub fn parse(text: &str) -> Result<Expr, PromqlError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Pieces of expressions whose ends are hard to tell.
+    const PIECES: [&str; 24] = [
+        "0X1e+",
+        "0x1e-",
+        "1e+1",
+        "1E5",
+        ".5",
+        "5.",
+        "1h",
+        "+",
+        "-",
+        "^",
+        "atan2",
+        "and",
+        "x",
+        "a:b",
+        "x{a='('}",
+        "{a=~\"]\"}",
+        "(",
+        ")",
+        "[5m]",
+        "[5m:1m]",
+        "abs(",
+        " ",
+        "# (\n",
+        "offset",
+    ];
+
+    /// Returns the number of expressions around the innermost one.
+    fn depth(expr: &Expr) -> usize {
+        let inner = match expr {
+            Expr::Aggregate(aggregate) => depth(&aggregate.expr),
+            Expr::Binary(binary) => depth(&binary.lhs).max(depth(&binary.rhs)),
+            Expr::Call(call) => {
+                call.args.args.iter().map(|argument| depth(argument)).max().unwrap_or_default()
+            }
+            Expr::Paren(paren) => depth(&paren.expr),
+            Expr::Unary(unary) => depth(&unary.expr),
+            Expr::Subquery(subquery) => depth(&subquery.expr),
+            _ => return 0,
+        };
+        inner + 1
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(neap_test_inputs::cases(4_096)))]
+
+        #[test]
+        fn operations_bound_the_depth_of_expressions(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..10),
+        ) {
+            let text = pieces.concat();
+            if let (Ok(scanned), Ok(expr)) = (scan(&text), parser::parse(&text)) {
+                prop_assert!(depth(&expr) <= scanned.operations, "{text}: {expr:?}");
+            }
+        }
+    }
 
     #[test]
     fn expressions_are_parsed() {
