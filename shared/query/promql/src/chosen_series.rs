@@ -185,7 +185,8 @@ impl<'a> ChosenSeries<'a> {
                 value,
             };
             if heap.len() < *limit {
-                self.budget.keep_samples(1, 2 * size_of::<Candidate>())?;
+                let bytes = 2 * size_of::<Candidate>() + candidate.value.heap_size();
+                self.budget.keep_samples(1, bytes)?;
                 heap.push(candidate);
                 chosen += 1;
             } else if let Some(mut worst) = heap.peek_mut()

@@ -59,14 +59,17 @@ struct PartialSeries {
     /// The results of the steps whose range is complete.
     values: StepValues,
     window: Window,
+    /// The memory of the histograms of the results.
+    budget: Budget,
 }
 
 impl PartialSeries {
-    fn new(labels: Labels) -> Self {
+    fn new(labels: Labels, budget: Budget) -> Self {
         Self {
             labels,
             values: Vec::new(),
             window: Window::default(),
+            budget,
         }
     }
 
@@ -96,6 +99,9 @@ impl PartialSeries {
             metric: self.labels.get(NAME_LABEL),
             annotations: call.annotations,
         })?;
+        if let Some(histogram) = value.as_ref().filter(|value| value.float().is_none()) {
+            self.budget.keep_samples(0, histogram.heap_size())?;
+        }
         self.values.push(value);
         Ok(samples)
     }
@@ -196,7 +202,10 @@ impl SeriesStream for RangeSeries<'_> {
                 return self.finish(series).await;
             };
             let finished = match &chunk.labels {
-                Some(labels) => self.series.replace(PartialSeries::new(labels.clone())),
+                Some(labels) => {
+                    let next = PartialSeries::new(labels.clone(), self.budget.new_empty());
+                    self.series.replace(next)
+                }
                 None => None,
             };
             self.add(chunk).await?;

@@ -26,6 +26,9 @@ use crate::{
     value::SampleValue,
 };
 
+/// Maximum number of histograms that are decoded at once.
+const MAX_HISTOGRAMS: usize = 64;
+
 /// Consecutive samples of a series.
 #[derive(Debug)]
 pub(crate) struct SampleChunk {
@@ -189,6 +192,27 @@ impl BatchSamples {
     }
 }
 
+/// A batch whose samples are being returned.
+#[derive(Debug)]
+struct CurrentBatch {
+    samples: BatchSamples,
+    /// The series and their rows.
+    series: VecDeque<(Labels, Range<usize>)>,
+}
+
+impl CurrentBatch {
+    /// Removes the next rows of a series. Those with histograms are divided, because these are large.
+    fn next_rows(&mut self) -> Option<(Labels, Range<usize>)> {
+        let (labels, rows) = self.series.pop_front()?;
+        if self.samples.histograms.is_none() || rows.len() <= MAX_HISTOGRAMS {
+            return Some((labels, rows));
+        }
+        let middle = rows.start + MAX_HISTOGRAMS;
+        self.series.push_front((labels.clone(), middle..rows.end));
+        Some((labels, rows.start..middle))
+    }
+}
+
 /// The sorted rows of a table.
 struct TableRows {
     table: SampleTable,
@@ -248,8 +272,7 @@ pub(crate) struct SampleStream<'a> {
     selection: Selection,
     tables: SampleTables<'a>,
     table: Option<TableRows>,
-    /// The samples of the current batch, and the series that they are in.
-    batch: VecDeque<(Labels, Vec<(i64, SampleValue)>)>,
+    batch: Option<CurrentBatch>,
     /// The series of the chunk before.
     series: Option<Labels>,
     /// The time of the last sample of the chunk before.
@@ -272,7 +295,7 @@ impl<'a> SampleStream<'a> {
             selection,
             tables,
             table: None,
-            batch: VecDeque::new(),
+            batch: None,
             series: None,
             last_ms: i64::MIN,
         })
@@ -294,12 +317,11 @@ impl<'a> SampleStream<'a> {
                 self.table = None;
                 continue;
             };
-            let samples = BatchSamples::new(&batch, &table.table)?;
-            for (labels, rows) in table.series(&batch)? {
-                if self.selection.contains(&labels) {
-                    self.batch.push_back((labels, samples.samples(rows, &self.selection)));
-                }
-            }
+            let series = table.series(&batch)?.into_iter();
+            self.batch = Some(CurrentBatch {
+                samples: BatchSamples::new(&batch, &table.table)?,
+                series: series.filter(|(labels, _)| self.selection.contains(labels)).collect(),
+            });
             return Ok(true);
         }
     }
@@ -310,7 +332,12 @@ impl ChunkStream for SampleStream<'_> {
     async fn next(&mut self) -> Result<Option<SampleChunk>, PromqlError> {
         loop {
             consume_budget().await;
-            let Some((labels, mut samples)) = self.batch.pop_front() else {
+            let next = self.batch.as_mut().and_then(|batch| {
+                let (labels, rows) = batch.next_rows()?;
+                Some((labels, batch.samples.samples(rows, &self.selection)))
+            });
+            let Some((labels, mut samples)) = next else {
+                self.batch = None;
                 if self.read_batch().await? {
                     continue;
                 }

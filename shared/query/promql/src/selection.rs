@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::{
+    budget::Budget,
     error::PromqlError,
     labels::Labels,
     number::seconds,
@@ -37,51 +38,66 @@ struct PartialSeries {
     /// The values of the steps whose newest sample is known.
     values: StepValues,
     newest: Option<(i64, SampleValue)>,
+    /// Whether a step has the newest sample as its value.
+    newest_is_value: bool,
+    /// The memory of the histograms.
+    budget: Budget,
 }
 
 impl PartialSeries {
-    fn new(labels: Labels) -> Self {
+    fn new(labels: Labels, budget: Budget) -> Self {
         Self {
             labels,
             values: Vec::new(),
             newest: None,
+            newest_is_value: false,
+            budget,
         }
     }
 
     /// Adds the value of the next step.
-    fn evaluate(&mut self, rules: &SelectorRules) {
+    fn evaluate(&mut self, rules: &SelectorRules) -> Result<(), PromqlError> {
         let after_ms = rules.times.time(self.values.len()).saturating_sub(rules.lookback_ms);
         let fresh = self
             .newest
             .as_ref()
             .filter(|(time, value)| *time > after_ms && !value.is_stale());
+        if let Some((_, value)) = fresh.filter(|_| !self.newest_is_value) {
+            self.newest_is_value = true;
+            if value.float().is_none() {
+                self.budget.keep_samples(0, value.heap_size())?;
+            }
+        }
         self.values.push(fresh.map(|(time, value)| match rules.part {
             SelectedPart::Value => value.clone(),
             SelectedPart::Time => SampleValue::Float(seconds(*time)),
         }));
+        Ok(())
     }
 
-    fn add(&mut self, chunk: SampleChunk, rules: &SelectorRules) {
+    fn add(&mut self, chunk: SampleChunk, rules: &SelectorRules) -> Result<(), PromqlError> {
         for (time, value) in chunk.samples {
             while self.values.len() < rules.times.steps.count
                 && rules.times.time(self.values.len()) < time
             {
-                self.evaluate(rules);
+                self.evaluate(rules)?;
             }
             self.newest = Some((time, value));
+            self.newest_is_value = false;
         }
+        Ok(())
     }
 
     /// Returns the series; `None` if it has no samples at the steps.
-    fn finish(mut self, rules: &SelectorRules) -> Option<Series> {
+    fn finish(mut self, rules: &SelectorRules) -> Result<Option<Series>, PromqlError> {
         while self.values.len() < rules.times.steps.count {
-            self.evaluate(rules);
+            self.evaluate(rules)?;
         }
         let series = Series {
             labels: self.labels,
             values: self.values,
         };
-        Some(series).filter(|series| !series.is_empty())
+        Ok(Some(series).filter(|series| !series.is_empty()))
     }
 }
 
@@ -89,15 +105,17 @@ impl PartialSeries {
 pub(crate) struct InstantSelection<'a> {
     samples: SampleStream<'a>,
     rules: SelectorRules,
+    budget: Budget,
     series: Option<PartialSeries>,
     work: WorkCounter,
 }
 
 impl<'a> InstantSelection<'a> {
-    pub(crate) fn new(samples: SampleStream<'a>, rules: SelectorRules) -> Self {
+    pub(crate) fn new(samples: SampleStream<'a>, rules: SelectorRules, budget: Budget) -> Self {
         Self {
             samples,
             rules,
+            budget,
             series: None,
             work: WorkCounter::default(),
         }
@@ -109,20 +127,24 @@ impl SeriesStream for InstantSelection<'_> {
     async fn next(&mut self) -> Result<Option<Series>, PromqlError> {
         loop {
             let Some(chunk) = self.samples.next().await? else {
-                return Ok(self.series.take().and_then(|series| series.finish(&self.rules)));
+                let last = self.series.take();
+                return last.map_or(Ok(None), |series| series.finish(&self.rules));
             };
             let finished = match &chunk.labels {
-                Some(labels) => self.series.replace(PartialSeries::new(labels.clone())),
+                Some(labels) => {
+                    let next = PartialSeries::new(labels.clone(), self.budget.new_empty());
+                    self.series.replace(next)
+                }
                 None => None,
             };
             if let Some(series) = &mut self.series {
-                series.add(chunk, &self.rules);
+                series.add(chunk, &self.rules)?;
             }
             let Some(series) = finished else {
                 continue;
             };
             self.work.count(self.rules.times.steps.count).await;
-            let complete = series.finish(&self.rules);
+            let complete = series.finish(&self.rules)?;
             if complete.is_some() {
                 return Ok(complete);
             }

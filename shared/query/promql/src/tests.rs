@@ -764,6 +764,20 @@ async fn histograms_of_a_range_take_memory() {
     let source = TestSource::new(&[series]);
     let result = run(&source, "x[100s]", &at(99)).await.unwrap();
     assert!(result.reservation.size() > 100 * size_of::<FloatHistogram>());
+    assert_eq!(
+        query(&source, "count_over_time(x[100s])", at(99)).await,
+        ["{} 100"]
+    );
+    // The histograms of one series at all steps.
+    let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10_000));
+    for text in ["count(x)", "count(rate(x[10s]))"] {
+        let expr = parse(text).unwrap();
+        let few = between(89, 99, 1);
+        evaluate(&expr, &few, &source, &memory).await.unwrap();
+        let many = between(0, 99, 1);
+        let exhausted = evaluate(&expr, &many, &source, &memory).await.unwrap_err();
+        assert!(matches!(exhausted, PromqlError::Storage(_)), "{exhausted}");
+    }
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ impl Evaluator<'_> {
             lookback_ms: self.lookback_ms,
             part,
         };
-        Ok(Box::new(InstantSelection::new(samples, rules)))
+        let budget = self.budget.new_empty();
+        Ok(Box::new(InstantSelection::new(samples, rules, budget)))
     }
 
     pub(super) async fn evaluate_selector<'b>(
