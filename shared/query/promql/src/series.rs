@@ -85,13 +85,13 @@ pub(crate) fn one<'a>(labels: Labels, values: StepValues) -> BoxStream<'a> {
     known(std::iter::once(Series { labels, values }))
 }
 
-struct Mapped<'a, F> {
+struct MappedSeries<'a, F> {
     input: BoxStream<'a>,
     map: F,
 }
 
 #[async_trait]
-impl<F> SeriesStream for Mapped<'_, F>
+impl<F> SeriesStream for MappedSeries<'_, F>
 where
     F: FnMut(Series) -> Result<Series, PromqlError> + Send,
 {
@@ -111,7 +111,7 @@ pub(crate) fn mapped<'a>(
     input: BoxStream<'a>,
     map: impl FnMut(Series) -> Result<Series, PromqlError> + Send + 'a,
 ) -> BoxStream<'a> {
-    Box::new(Mapped { input, map })
+    Box::new(MappedSeries { input, map })
 }
 
 #[cfg(test)]
