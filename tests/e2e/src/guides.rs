@@ -110,6 +110,7 @@ pages! {
     page_plugins: "plugins",
     page_postgres: "postgres",
     page_prometheus: "prometheus",
+    page_promql: "promql",
     page_questdb: "questdb",
     page_reliability: "reliability",
     page_rollups: "rollups",
