@@ -20,7 +20,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "query -d home 'SELECT * FROM temperature ORDER BY time DESC LIMIT 5'",
             "query -d home -l influxql 'SHOW MEASUREMENTS'",
-            "query -d home -l promql --start 2026-01-31 --end 2026-02-01 --step 1h 'avg by (room) (temperature_celsius)'",
+            "query -d home -l promql --start 2026-01-31 --end 2026-02-01 --step 1h 'avg by (room) (celsius)'",
             "query -d home --file report.sql --format csv --output report.csv",
         ],
     ),

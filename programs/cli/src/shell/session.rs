@@ -377,8 +377,8 @@ impl<'a> ShellSession<'a> {
             .request(Method::GET, "/api/v3/configure/database")
             .query(&[("format", self.form().as_str())]);
         let response = self.client.send(request).await?;
-        let rows = self.print(response).await?;
-        self.console.report(message::summary(rows, None));
+        let printed = self.print(response).await?;
+        self.console.report(message::summary(printed.rows, None));
         Ok(())
     }
 
