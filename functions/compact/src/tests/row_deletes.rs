@@ -64,7 +64,7 @@ async fn sections_that_are_too_large_for_merges_lose_deleted_rows_and_leave_thei
     stage.flush("db").await;
     stage.write("db", &format!("m,host=b v=1 {NOW}")).await;
     stage.flush("db").await;
-    assert_eq!(stage.scheduled(hour).await.merges, 1);
+    assert_eq!(stage.look(hour).await.merges, 1);
     for _ in 0..3 {
         stage.look(2 * hour).await;
     }
@@ -72,14 +72,13 @@ async fn sections_that_are_too_large_for_merges_lose_deleted_rows_and_leave_thei
     stage.delete("db", of_host("a", 10)).await;
     stage.flush("db").await;
     stage.policy.max_output_bytes = 1;
-    assert_eq!(stage.scheduled(hour).await.merges, 1);
+    assert!(stage.look(hour).await.merges > 0);
     assert_eq!(stage.manifest("db").await.delete_bytes().pending, 0);
     let mut emptied = BTreeSet::new();
     for _ in 0..6 {
         stage.look(2 * hour).await;
         let manifest = stage.manifest("db").await;
         emptied.extend(manifest.condemned.iter().filter_map(CondemnedEntry::bundle));
-        stage.scheduled(Duration::from_secs(60)).await;
     }
     assert!(!emptied.is_empty());
     assert_eq!(stage.manifest("db").await.condemned, []);

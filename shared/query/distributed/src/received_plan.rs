@@ -23,6 +23,7 @@ use datafusion::{
         ExecutionPlan, ExecutionPlanProperties, WindowExpr,
         aggregates::AggregateExec,
         displayable,
+        filter::FilterExec,
         joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec, utils::JoinFilter},
         repartition::RepartitionExec,
         sorts::sort::SortExec,
@@ -92,6 +93,9 @@ fn has_same_fields(sent: &Plan, received: &Plan) -> Result<bool> {
                 && sort_options(sent.expr()) == sort_options(received.expr()),
         );
     }
+    if let Some((sent, received)) = both::<FilterExec>(sent, received) {
+        return Ok(filtered_columns(sent) == filtered_columns(received));
+    }
     if let Some((sent, received)) = both::<RepartitionExec>(sent, received) {
         return Ok(sent.preserve_order() == received.preserve_order());
     }
@@ -122,6 +126,14 @@ fn has_same_fields(sent: &Plan, received: &Plan) -> Result<bool> {
 /// Returns two operators of one type.
 fn both<'a, T: ExecutionPlan>(sent: &'a Plan, received: &'a Plan) -> Option<(&'a T, &'a T)> {
     Some((sent.downcast_ref()?, received.downcast_ref()?))
+}
+
+/// Returns the indices of the columns that a filter returns. A projection of all columns is received as none.
+fn filtered_columns(filter: &FilterExec) -> Vec<usize> {
+    match filter.projection() {
+        Some(projection) => projection.to_vec(),
+        None => (0..filter.input().schema().fields().len()).collect(),
+    }
 }
 
 fn is_same_aggregation(sent: &AggregateExec, received: &AggregateExec) -> bool {

@@ -2,8 +2,10 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::{
     datasource::MemTable,
     execution::SessionStateBuilder,
+    physical_expr::expressions::lit,
     physical_plan::{
         coalesce_partitions::CoalescePartitionsExec,
+        filter::FilterExecBuilder,
         limit::{GlobalLimitExec, LocalLimitExec},
     },
     prelude::{SessionConfig, SessionContext},
@@ -129,6 +131,21 @@ async fn windows_that_change_are_not_sent() {
         .unwrap();
         assert!(!is_sent, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_filter_may_be_received_without_its_projection_of_all_columns() {
+    let context = context();
+    let rows = plan(&context, "SELECT h, v FROM t").await;
+    let filter = |projection: &[usize]| -> Plan {
+        let filter = FilterExecBuilder::new(lit(true), Arc::clone(&rows));
+        let projected = filter.apply_projection(Some(projection.to_vec())).unwrap();
+        Arc::new(projected.build().unwrap())
+    };
+    assert_eq!(change(&context, &filter(&[0, 1])), None);
+    assert_eq!(change(&context, &filter(&[1, 0])), None);
+    let all = filter(&[0, 1]);
+    assert!(changed_operator(&all, &filter(&[1])).unwrap().is_some());
 }
 
 #[tokio::test]

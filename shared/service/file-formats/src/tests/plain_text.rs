@@ -59,13 +59,14 @@ fn a_type_is_that_of_the_first_rows_and_other_values_are_refused() {
     for _ in 0..MAX_BATCH_ROWS {
         file.push_str("1,\n");
     }
-    file.push_str("1.5,2\n2,x\n");
+    file.push_str("1.5,2\n2,x\n3,4\n");
     let parts = read_parts(file, options(Format::Csv, "m", &[])).unwrap();
     assert_eq!(parts.len(), 2);
-    insta::assert_snapshot!(show(&parts[1..]), @r#"
-    8194: m v=2i,w="x"
+    insta::assert_snapshot!(show(&parts[1..]), @r"
+    8195: m v=3i,w=4i
     8193: ! value `1.5` of column 'v' is not a valid integer
-    "#);
+    8194: ! value `x` of column 'w' is not a valid integer
+    ");
 }
 
 #[test]
