@@ -204,6 +204,11 @@ pub async fn run(
     tell_address(args, &greeting)?;
     // A closed console does not prevent the server from running.
     console.print(&greeting).ok();
+    if app.catalog.rules().await?.needs_one_clock() {
+        tracing::warn!(
+            "the cluster has short protocol margins: its processes and its store must run on one machine"
+        );
+    }
     let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
     let handle = background.handle();
     let listeners = Listeners {

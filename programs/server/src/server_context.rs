@@ -67,11 +67,6 @@ impl ServerContext {
             .with_limits(args.limits.of_catalog());
         let catalog = Arc::new(catalog.with_sole_process(is_sole_writer));
         let rules = catalog.rules().await?;
-        if rules.needs_one_clock() {
-            tracing::warn!(
-                "the cluster has short protocol margins: its processes and its store must run on one machine"
-            );
-        }
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailReaderSettings {
             cache_bytes: memory.snapshots as u64 / 2,

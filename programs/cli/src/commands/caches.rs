@@ -129,7 +129,8 @@ impl CacheKind {
 /// Returns the name of a new cache from the change to the catalog, which the server answers with.
 fn created_name(created: &Value) -> Option<&str> {
     let change = created.pointer("/catalog_batch/Database/ops/0")?.as_object()?;
-    change.values().next()?.get("name")?.as_str()
+    let cache = change.values().next()?;
+    cache.get("name").or_else(|| cache.get("cache_name"))?.as_str()
 }
 
 #[derive(Serialize)]
