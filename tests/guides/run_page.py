@@ -44,6 +44,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NEAP = os.environ["NEAP"]
+# Short margins of the servers of tests.
+MARGINS = f"NEAP_PROTOCOL_MARGINS={os.environ.get('NEAP_PROTOCOL_MARGINS', 'standard')}"
 WORK = pathlib.Path.cwd()
 
 PROGRAMS = {
@@ -163,7 +165,9 @@ class Page:
         self.answers = WORK / ".answers"
         self.answer("yes")
         self.exports = WORK / ".exports"
-        variables = os.environ | {
+        # Without the variables of the tests, which are none of options.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("NEAP")}
+        variables = kept | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "REPOSITORY": str(ROOT),
             "FREE_PORT": str(free_port()),
@@ -192,7 +196,7 @@ class Page:
         self.stop()
         with open(WORK / "server.log", "a") as log:
             self.server = subprocess.Popen(
-                ["bash", "-c", f". '{self.exports}'; exec {self.fill(command)}"],
+                ["bash", "-c", f". '{self.exports}'; {MARGINS} exec {self.fill(command)}"],
                 env={}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         host, port = self.address.split(":")
