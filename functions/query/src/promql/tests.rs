@@ -11,16 +11,19 @@ use neap_promql::{
 use super::{PromqlAnswer, PromqlQuery, PromqlQueryError, source::TableSource};
 use crate::{QueryRequest, tests::instance::QueryTestInstance};
 
-/// Rows of one table of Prometheus's remote write and two others, at 1 s, 2 s and 3 s.
+/// The time before all rows, in milliseconds.
+const START_MS: i64 = 1_700_000_000_000;
+
+/// Rows of one table of Prometheus's remote write and two others, 1 s, 2 s and 3 s after the start.
 const ROWS: &str = "\
-up,job=api,label_time=noon value=1 1000000000
-up,job=api,label_time=noon non_finite=\"stale\" 2000000000
-cpu,host=a usage_idle=10.5,usage_user=1i,is_on=true,note=\"x\" 1000000000
-cpu,host=b usage_idle=20.5 1000000000
-cpu,host=a usage_idle=11.5 2000000000
-cpu,host=a usage_idle=12.5 2999999999
-cpu,host=a usage_idle=13.5 3000000000
-cpu_usage idle=7 1000000000";
+up,job=api,label_time=noon value=1 1700000001000000000
+up,job=api,label_time=noon non_finite=\"stale\" 1700000002000000000
+cpu,host=a usage_idle=10.5,usage_user=1i,is_on=true,note=\"x\" 1700000001000000000
+cpu,host=b usage_idle=20.5 1700000001000000000
+cpu,host=a usage_idle=11.5 1700000002000000000
+cpu,host=a usage_idle=12.5 1700000002999999999
+cpu,host=a usage_idle=13.5 1700000003000000000
+cpu_usage idle=7 1700000001000000000";
 
 async fn written() -> QueryTestInstance {
     let one = QueryTestInstance::alone().await;
@@ -28,11 +31,12 @@ async fn written() -> QueryTestInstance {
     one
 }
 
-/// Returns the tables that matchers of the label `__name__` select, and the numbers of their rows from 1 s to 2 s.
+/// Returns the tables that matchers of the label `__name__` select, and the numbers of their rows from 1 s to 2 s
+/// after the start.
 async fn select(one: &QueryTestInstance, matchers: &[Matcher]) -> Vec<(SampleTable, usize)> {
     let source = TableSource::new(&one.context().await);
     let mut counted = Vec::new();
-    let tables = source.select(matchers, 999, 2_000).await.unwrap();
+    let tables = source.select(matchers, START_MS + 999, START_MS + 2_000).await.unwrap();
     let selected: Vec<SampleTable> = tables.try_collect().await.unwrap();
     for table in selected {
         let rows = source.execute(table.plan.clone()).await.unwrap();
@@ -120,7 +124,9 @@ async fn evaluate(
             ..QueryRequest::default()
         },
         evaluation: Evaluation {
-            range: EvaluationRange::Instant { at_ms: 2_500 },
+            range: EvaluationRange::Instant {
+                at_ms: START_MS + 2_500,
+            },
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             limits: EvaluationLimits::default(),

@@ -346,6 +346,7 @@ impl ChunkStream for SampleStream<'_> {
             let is_new = self.series.as_ref() != Some(&labels);
             if is_new {
                 self.series = Some(labels.clone());
+                self.last_ms = i64::MIN;
             } else {
                 // A label that is null and one that is empty are the same, but not sorted as the same.
                 samples.retain(|(time, _)| *time >= self.last_ms);

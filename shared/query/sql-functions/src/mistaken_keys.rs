@@ -25,7 +25,7 @@ use datafusion::{
     },
     config::ConfigOptions,
     logical_expr::{
-        ColumnarValue, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs,
+        Aggregate, ColumnarValue, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs,
         ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     },
     optimizer::AnalyzerRule,
@@ -95,11 +95,25 @@ fn creates_keys(node: &LogicalPlan) -> bool {
 
 fn with_hidden_keys(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let keys = mistaken_keys(&node);
-    if keys.is_empty() {
-        return Ok(Transformed::yes(node));
+    let hidden = if keys.is_empty() {
+        node
+    } else {
+        let with_hidden =
+            node.map_children(|input| with_hidden_columns(input, &keys).map(Transformed::yes));
+        with_hidden?.data.recompute_schema()?
+    };
+    without_distinct(hidden).map(Transformed::yes)
+}
+
+/// Returns the aggregate by which an optimizer rule replaces `DISTINCT`. Its rows have a key, which the plan does not know before.
+fn without_distinct(node: LogicalPlan) -> Result<LogicalPlan> {
+    match node {
+        LogicalPlan::Distinct(Distinct::All(input)) if !input.schema().fields().is_empty() => {
+            let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
+            Aggregate::try_new(input, columns, Vec::new()).map(LogicalPlan::Aggregate)
+        }
+        other => Ok(other),
     }
-    node.map_children(|input| with_hidden_columns(input, &keys).map(Transformed::yes))?
-        .map_data(LogicalPlan::recompute_schema)
 }
 
 fn with_hidden_columns(plan: LogicalPlan, hidden: &BTreeSet<usize>) -> Result<LogicalPlan> {
