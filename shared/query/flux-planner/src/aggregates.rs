@@ -106,7 +106,7 @@ impl StepPlanner<'_> {
         } else {
             let keys = branch.key_exprs();
             let plan = branch.plan()?;
-            let ranked = self.best_rows(&branch, plan, keys, selector, column)?;
+            let ranked = self.best_rows(&branch, plan, keys, (selector, column), false)?;
             LogicalPlanBuilder::from(ranked).project(branch.visible_exprs())?.build()?
         };
         Ok(Branch {
@@ -122,14 +122,15 @@ impl StepPlanner<'_> {
         Ok(function.call(vec![ident(column), ident(TIME)]))
     }
 
-    /// Plans the row that a selector selects of each group.
+    /// Plans the row that a selector of a column selects of each group. With `keeps_empty`, a group without values has any of its
+    /// rows.
     pub(crate) fn best_rows(
         &self,
         branch: &Branch,
         plan: LogicalPlan,
         groups: Vec<Expr>,
-        selector: Selector,
-        column: &str,
+        (selector, column): (Selector, &str),
+        keeps_empty: bool,
     ) -> Result<LogicalPlan> {
         let value = self.argument(branch, column, selector.name())?.expr();
         let mut order = branch.sort_exprs(selector == Selector::Last);
@@ -138,7 +139,12 @@ impl StepPlanner<'_> {
             Selector::Min => order.insert(0, value.clone().sort(true, false)),
             Selector::Max => order.insert(0, value.clone().sort(false, false)),
         }
-        let rows = LogicalPlanBuilder::from(plan).filter(value.is_not_null())?.build()?;
+        let rows = if keeps_empty {
+            order.insert(0, value.is_null().sort(true, false));
+            plan
+        } else {
+            LogicalPlanBuilder::from(plan).filter(value.is_not_null())?.build()?
+        };
         let rank = hidden_name("rank");
         let ranked = ranked(rows, groups, order, &rank)?;
         LogicalPlanBuilder::from(ranked).filter(ident(rank).eq(lit(1_u64)))?.build()

@@ -116,7 +116,8 @@ impl StepPlanner<'_> {
             named(existing.collect()).into_iter().chain([start_of_row]).collect();
         let with_windows = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
         let groups = keys.iter().cloned().chain([ident(window_name())]).collect();
-        let best = self.best_rows(branch, with_windows, groups, selector, &spec.column)?;
+        let selected = (selector, spec.column.as_str());
+        let best = self.best_rows(branch, with_windows, groups, selected, spec.creates_empty)?;
         if !spec.creates_empty {
             return Ok(LogicalPlanBuilder::from(best));
         }
@@ -124,9 +125,12 @@ impl StepPlanner<'_> {
         let others = branch.columns.iter().filter(|column| {
             column.constant.is_none() && !branch.is_in_key(&column.name) && column.name != TIME
         });
-        let values: Vec<Expr> = others
-            .map(|column| first_value(column.expr(), Vec::new()).alias(&column.name))
-            .collect();
+        // A window without values is an empty one.
+        let values = others.map(|column| {
+            let value = when(ident(&spec.column).is_not_null(), column.expr()).end()?;
+            Ok(first_value(value, Vec::new()).alias(&column.name))
+        });
+        let values: Vec<Expr> = values.collect::<Result<_>>()?;
         let window = self.bin(ident(window_name()), spec, Some(range))?;
         let mut filled = named(keys);
         filled.push(window.alias(window_name()));

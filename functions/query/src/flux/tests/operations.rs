@@ -216,6 +216,23 @@ async fn windows_are_those_of_the_tests_of_flux() {
 }
 
 #[tokio::test]
+async fn windows_of_a_table_without_values_are_empty() {
+    let one = QueryTestInstance::alone().await;
+    one.write(CPU).await;
+    for function in ["first", "last"] {
+        let query = format!(
+            "from(bucket: \"db\") |> range(start: 2018-05-22T19:53:30Z, stop: 2018-05-22T19:54:30Z) |> group(columns: [\"cpu\"]) \
+             |> map(fn: (r) => ({{r with _value: r[\"region\"] == \"a\"}})) |> tail(n: 1) \
+             |> aggregateWindow(every: 30s, fn: {function}) |> keep(columns: [\"_time\", \"host\", \"_value\"])"
+        );
+        assert_eq!(
+            one.flux(&query).await,
+            ",result,table,_time,_value,host\n,_result,0,2018-05-22T19:54:00Z,,\n,_result,0,2018-05-22T19:54:30Z,,\n\n"
+        );
+    }
+}
+
+#[tokio::test]
 async fn windows_are_of_months_and_have_offsets_and_starts() {
     let one = home().await;
     one.write("home,room=Kitchen temp=1 1706745600000000000").await;
