@@ -219,10 +219,11 @@ async fn windows_are_those_of_the_tests_of_flux() {
 async fn windows_of_a_table_without_values_are_empty() {
     let one = QueryTestInstance::alone().await;
     one.write(CPU).await;
+    one.write("cpu,cpu=cpu-0,region=a usage_idle=1 1527018806000000000").await;
     for function in ["first", "last"] {
         let query = format!(
-            "from(bucket: \"db\") |> range(start: 2018-05-22T19:53:30Z, stop: 2018-05-22T19:54:30Z) |> group(columns: [\"cpu\"]) \
-             |> map(fn: (r) => ({{r with _value: r[\"region\"] == \"a\"}})) |> tail(n: 1) \
+            "from(bucket: \"db\") |> range(start: 2018-05-22T19:53:30Z, stop: 2018-05-22T19:54:30Z) |> filter(fn: (r) => r.cpu == \"cpu-total\") \
+             |> group(columns: [\"cpu\"]) |> map(fn: (r) => ({{r with _value: r[\"region\"] == \"a\"}})) |> tail(n: 1) \
              |> aggregateWindow(every: 30s, fn: {function}) |> keep(columns: [\"_time\", \"host\", \"_value\"])"
         );
         assert_eq!(
