@@ -57,14 +57,22 @@ impl HistogramSum {
     }
 }
 
-/// Adds a warning if a group has numbers and histograms. Returns whether it has.
-fn is_mixed(has_floats: bool, histograms: Option<&HistogramSum>, context: CellContext<'_>) -> bool {
-    let is_mixed = has_floats && histograms.is_some();
-    if is_mixed {
-        let text = "encountered a mix of histograms and floats for aggregation";
-        context.annotations.warn(text);
+/// Returns the aggregate of the numbers or of the histograms of a group; `None`, with a warning, if it has both.
+fn aggregate_of(
+    floats: Option<f64>,
+    histograms: Option<Box<HistogramSum>>,
+    is_mean: bool,
+    context: CellContext<'_>,
+) -> Option<SampleValue> {
+    match histograms {
+        None => floats.map(SampleValue::Float),
+        Some(histograms) if floats.is_none() => histograms.finish(is_mean),
+        Some(_) => {
+            let text = "encountered a mix of histograms and floats for aggregation";
+            context.annotations.warn(text);
+            None
+        }
     }
-    is_mixed
 }
 
 #[derive(Debug, Default)]
@@ -90,13 +98,8 @@ impl Cell for Sum {
     }
 
     fn finish(self, _: f64, context: CellContext<'_>) -> Option<SampleValue> {
-        if is_mixed(self.floats.is_some(), self.histograms.as_deref(), context) {
-            return None;
-        }
-        match self.histograms {
-            Some(histograms) => histograms.finish(false),
-            None => self.floats.map(|sum| SampleValue::Float(sum.total())),
-        }
+        let sum = self.floats.map(KahanSum::total);
+        aggregate_of(sum, self.histograms, false, context)
     }
 }
 
@@ -120,13 +123,8 @@ impl Cell for Average {
     }
 
     fn finish(self, _: f64, context: CellContext<'_>) -> Option<SampleValue> {
-        if is_mixed(self.floats.is_some(), self.histograms.as_deref(), context) {
-            return None;
-        }
-        match self.histograms {
-            Some(histograms) => histograms.finish(true),
-            None => self.floats.map(|mean| SampleValue::Float(mean.value())),
-        }
+        let mean = self.floats.map(Mean::value);
+        aggregate_of(mean, self.histograms, true, context)
     }
 }
 
