@@ -103,7 +103,7 @@ fn has_large_part(word: &str) -> bool {
     is_duration && parts.any(|part| !part.is_empty() && part.parse::<u32>().is_err())
 }
 
-/// Returns whether a number of seconds is none that the parser can make a duration of.
+/// Returns whether the parser cannot turn a number of seconds into a duration.
 fn is_too_long(seconds: f64) -> bool {
     seconds.is_nan() || seconds > MAX_DURATION
 }
