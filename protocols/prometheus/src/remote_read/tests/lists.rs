@@ -1,8 +1,11 @@
 //! Lists of labels, series and descriptions of metrics.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{TestServer, server::series};
+use super::{
+    TestServer,
+    server::{data, series},
+};
 
 async fn server() -> TestServer {
     let server = TestServer::new().await;
@@ -25,17 +28,6 @@ async fn server() -> TestServer {
     let metadata = [("up", "Whether the target answers."), ("load", "Load.")];
     server.write(&all, &metadata).await;
     server
-}
-
-/// Returns the list at a path.
-async fn data(server: &TestServer, path: &str) -> Value {
-    let (status, mut body) = server.list(path).await;
-    assert_eq!(
-        (status, &body["status"]),
-        (200, &json!("success")),
-        "{path}: {body}"
-    );
-    body["data"].take()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,10 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{TestServer, server::series};
+use super::{
+    TestServer,
+    server::{data, series},
+};
 
 async fn server() -> TestServer {
     let server = TestServer::new().await;
@@ -22,17 +25,6 @@ async fn server() -> TestServer {
     ];
     server.write(&all, &[]).await;
     server
-}
-
-/// Returns the data of an answer.
-async fn data(server: &TestServer, path: &str) -> Value {
-    let (status, mut body) = server.list(path).await;
-    assert_eq!(
-        (status, &body["status"]),
-        (200, &json!("success")),
-        "{path}: {body}"
-    );
-    body["data"].take()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSet
 use neap_query::{QueryEngine, QuerySettings};
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
@@ -146,12 +146,23 @@ impl TestServer {
         response.results.remove(0).timeseries
     }
 
-    /// Returns a list as JSON.
+    /// Returns the status and the JSON of an answer.
     pub(super) async fn list(&self, path: &str) -> (u16, Value) {
         let path = format!("/api/v1/{path}");
         let (status, body) = self.send(Method::GET, &path, Vec::new()).await;
         (status, serde_json::from_slice(&body).unwrap())
     }
+}
+
+/// Returns the data of an answer.
+pub(super) async fn data(server: &TestServer, path: &str) -> Value {
+    let (status, mut body) = server.list(path).await;
+    assert_eq!(
+        (status, &body["status"]),
+        (200, &json!("success")),
+        "{path}: {body}"
+    );
+    body["data"].take()
 }
 
 /// Returns a series with samples, as times in milliseconds and values.
