@@ -161,6 +161,22 @@ async fn ranges_exclude_their_start() {
 }
 
 #[tokio::test]
+async fn a_series_has_all_its_samples_if_its_first_batch_is_before_the_range() {
+    let series = |job: &str| {
+        let samples = (1..=4).map(|step| (step * 10, f64::from(step)));
+        Metric::new("x", &[("job", job)]).floats(samples)
+    };
+    let source = TestSource::with_batches(&[series("a"), series("b")], 8, 2);
+    assert_eq!(
+        query(&source, "x[15s]", at(40)).await,
+        [
+            r#"{__name__="x", job="a"} 3@30 4@40"#,
+            r#"{__name__="x", job="b"} 3@30 4@40"#,
+        ]
+    );
+}
+
+#[tokio::test]
 async fn aggregations_group_by_labels() {
     let source = requests();
     for (text, expected) in [
