@@ -126,21 +126,23 @@ def value(series, step):
     return 1e9 + (series * 7_919 + step * step * 31) % 1_000_003
 
 
-def bodies(scale):
-    """Messages of remote write, in the order of time."""
+def slices(scale):
+    """Messages of remote write: a list for each part of the time, in order."""
     labels = list(label_sets(scale.series))
     steps = scale.seconds // INTERVAL
     together = min(steps, 20)
     series_per_body = max(1, SAMPLES_PER_BODY // together)
     for first in range(0, steps, together):
         times = [(step, b"\x10" + varint((START + step * INTERVAL) * 1_000)) for step in range(first, min(first + together, steps))]
+        messages = []
         for begin in range(0, scale.series, series_per_body):
             message = bytearray()
             for series in range(begin, min(begin + series_per_body, scale.series)):
                 # The name of the field, its length, and the name of the double.
                 samples = b"".join(SAMPLE.pack(b"\x12\x10\x09", value(series, step), time) for step, time in times)
                 message += block(1, labels[series] + samples)
-            yield literal(bytes(message))
+            messages.append(literal(bytes(message)))
+        yield messages
 
 
 def literal(message):
@@ -166,14 +168,9 @@ def write(contender, messages):
 def fill(all_contenders, scale):
     """Writes all samples to all servers. Messages of the same times are written together: Prometheus takes samples of a
     series only in the order of time."""
-    per_slice = -(-scale.series // (SAMPLES_PER_BODY // 20))
-    part = []
-    for message in bodies(scale):
-        part.append(message)
-        if len(part) == per_slice:
-            for contender in all_contenders:
-                write(contender, part)
-            part = []
+    for messages in slices(scale):
+        for contender in all_contenders:
+            write(contender, messages)
     # The lag of a flush on a directory, and the flush itself.
     time.sleep(30)
 
