@@ -14,9 +14,8 @@ pub(crate) fn client_defaults(store: &StoreConfig) -> ClientDefaults {
         return defaults;
     }
     defaults.insert("s3.region", store.aws.region().to_owned());
-    let endpoint = store.aws.aws_endpoint.as_ref().filter(|url| !url.is_empty());
-    if let Some(url) = endpoint {
-        defaults.insert("s3.endpoint", url.clone());
+    if let Some(endpoint) = store.aws.endpoint() {
+        defaults.insert("s3.endpoint", endpoint.to_owned());
         // Servers other than AWS rarely have a host name for each bucket.
         defaults.insert("s3.path-style-access", "true".to_owned());
     }

@@ -405,6 +405,11 @@ impl AwsConfig {
         given(&self.aws_default_region).unwrap_or("us-east-1")
     }
 
+    /// The endpoint of a store other than AWS.
+    pub fn endpoint(&self) -> Option<&str> {
+        given(&self.aws_endpoint)
+    }
+
     fn builder(
         &self,
         world: &World,
@@ -413,7 +418,7 @@ impl AwsConfig {
         let mut builder = AmazonS3Builder::new()
             .with_region(self.region())
             .with_skip_signature(self.aws_skip_signature);
-        if let Some(endpoint) = given(&self.aws_endpoint) {
+        if let Some(endpoint) = self.endpoint() {
             check_url(
                 "aws-endpoint",
                 endpoint,

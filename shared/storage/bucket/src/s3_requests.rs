@@ -145,7 +145,7 @@ impl StoreConfig {
 fn bucket_url(aws: &AwsConfig, bucket: &str) -> String {
     let region = aws.region();
     let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-    match crate::config::given(&aws.aws_endpoint) {
+    match aws.endpoint() {
         Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
         None => format!("https://s3.{region}.amazonaws.com{suffix}/{bucket}"),
     }
