@@ -39,8 +39,9 @@ impl TestServer {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(store, world.clone());
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(
+            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
+        );
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(

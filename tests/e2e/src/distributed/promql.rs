@@ -34,8 +34,8 @@ fn expressions_are_answered_as_prometheus_does() {
     let cluster = WorkerCluster::start();
     let neap = neap_binary();
     let compact = cluster.place.after(&["compact"]);
-    let compact = [&[neap.to_str().unwrap()], compact.as_slice()].concat();
-    let compact = serde_json::json!(compact).to_string();
+    let command = [&[neap.to_str().unwrap()], compact.as_slice()].concat();
+    let flush = serde_json::json!(command).to_string();
     let mut seed = number("NEAP_PROMQL_SEED").unwrap_or(0);
     let mut remaining = number("NEAP_PROMQL_EXPRESSIONS").unwrap_or(EXPRESSIONS_OF_PROGRAM);
     while remaining > 0 {
@@ -49,7 +49,7 @@ fn expressions_are_answered_as_prometheus_does() {
             .arguments(&["--url", cluster.alone.url()])
             .arguments(&["--writer-url", cluster.writer.url()])
             .arguments(&["--workers-url", cluster.workers[0].url()])
-            .arguments(&["--flush", &compact])
+            .arguments(&["--flush", &flush])
             .arguments(&["--expressions", &part.to_string()])
             .arguments(&["--seed", &seed.to_string()])
             .arguments(complete)
