@@ -148,26 +148,32 @@ pub(super) async fn run(
             form: args.format.as_str(),
             as_of: args.as_of.as_deref(),
         };
-        let response = match request.send(&client).await {
-            Ok(response) => response,
-            Err(error) => {
-                let hint = shell::statement_hint(&client, &request, &error).await;
-                return Err(match hint {
-                    Some(hint) => CommandError::Statement { error, hint },
-                    None => error.into(),
-                });
-            }
-        };
-        match (args.format, args.output.as_deref()) {
-            (OutputFormat::Pretty, None) => {
-                print_table(&client, response, &request, console).await?;
-            }
-            (format, output) => {
-                output::deliver(&client, response, format, output, console).await?;
-            }
-        }
+        run_statement(&client, &request, args, console).await?;
     }
     Ok(())
+}
+
+/// Executes a statement, and prints its result or writes it into the file.
+async fn run_statement(
+    client: &Client,
+    request: &StatementRequest<'_>,
+    args: &QueryArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let response = match request.send(client).await {
+        Ok(response) => response,
+        Err(error) => {
+            let hint = shell::statement_hint(client, request, &error).await;
+            return Err(match hint {
+                Some(hint) => CommandError::Statement { error, hint },
+                None => error.into(),
+            });
+        }
+    };
+    match (args.format, args.output.as_deref()) {
+        (OutputFormat::Pretty, None) => print_table(client, response, request, console).await,
+        (format, output) => output::deliver(client, response, format, output, console).await,
+    }
 }
 
 /// Prints a table; for a result without columns, that the statement has succeeded.
@@ -190,7 +196,7 @@ async fn print_table(
     }
     let success = shell::success(request.text, request.language);
     console
-        .print(success.as_deref().unwrap_or("++\n++"))
+        .print(success.as_deref().unwrap_or(shell::NO_TABLE.trim_end()))
         .map_err(CommandError::Output)
 }
 

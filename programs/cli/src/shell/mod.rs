@@ -43,7 +43,7 @@ use self::{
 pub(crate) use self::{
     input_pieces::sql_statements,
     message::success,
-    printer::{ResultPrinter, TerminalFormat},
+    printer::{NO_TABLE, ResultPrinter, TerminalFormat},
     request::StatementRequest,
     session::ShellSettings,
     statement_hint::statement_hint,

@@ -10,7 +10,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 /// The table of a result without columns, which is not printed; a result without rows may have this form.
-const NO_TABLE: &[u8] = b"++\n++\n";
+pub(crate) const NO_TABLE: &str = "++\n++\n";
 /// Maximum size in bytes of a row in vertical format.
 const MAX_ROW_BYTES: usize = 64 << 20;
 
@@ -82,7 +82,7 @@ impl ResultPrinter {
         }
         if self.counter.form == TerminalFormat::Pretty && self.last.is_none() {
             self.held.extend_from_slice(bytes);
-            if NO_TABLE.starts_with(&self.held) {
+            if NO_TABLE.as_bytes().starts_with(&self.held) {
                 return Ok(());
             }
             let held = std::mem::take(&mut self.held);
