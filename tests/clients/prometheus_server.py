@@ -1,4 +1,4 @@
-"""A Prometheus of Debian's package, which takes samples by remote write and answers PromQL."""
+"""A Prometheus of Debian's package, and the interface that it and Neap have: remote write and PromQL over HTTP."""
 
 import http.client
 import json
@@ -58,9 +58,9 @@ class Program:
 class PromqlApi:
     """The addresses of a server that takes samples, and answers PromQL. One connection is kept open."""
 
-    def __init__(self, address, prefix="", write_path="/api/v1/write", database=None, token=""):
+    def __init__(self, address, prefix="", database=None, token=""):
         self.connection = http.client.HTTPConnection(address, timeout=120)
-        self.prefix, self.write_path = prefix, write_path
+        self.prefix = prefix
         self.parameters = {"db": database} if database else {}
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -72,7 +72,7 @@ class PromqlApi:
 
     def write(self, message):
         """Writes a message of remote write."""
-        path = f"{self.write_path}?{urllib.parse.urlencode(self.parameters)}"
+        path = f"/api/v1/write?{urllib.parse.urlencode(self.parameters)}"
         status, text = self.request("POST", path, compress(message), WRITE_HEADERS)
         assert status in (200, 204), (status, text[:1_000])
 
@@ -96,14 +96,14 @@ storage:
 """
 
 
-def start_prometheus(program, folder, name="prometheus", configuration=LATE_SAMPLES):
-    """Starts a Prometheus without targets on a folder. Returns the program, and its address."""
-    file = pathlib.Path(folder, f"{name}.yml")
+def start_prometheus(program, folder, configuration=LATE_SAMPLES):
+    """Starts a Prometheus on a folder, without targets by default. Returns the program, and its address."""
+    file = pathlib.Path(folder, "prometheus.yml")
     file.write_text(configuration)
     address = f"127.0.0.1:{free_port()}"
     started = Program(
-        folder, name, f"http://{address}/-/ready", program, f"--config.file={file}",
-        f"--storage.tsdb.path={folder}/{name}", f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y",
+        folder, "prometheus", f"http://{address}/-/ready", program, f"--config.file={file}",
+        f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address={address}", "--storage.tsdb.retention.time=100y",
         "--web.enable-remote-write-receiver", "--web.enable-admin-api", "--enable-feature=native-histograms",
     )
     return started, address

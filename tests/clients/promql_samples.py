@@ -12,7 +12,7 @@ a range and extrapolates counters to zero in another way:
 
 import random
 
-from prometheus_wire import STALE, histogram, sample, series
+from prometheus_wire import STALE, histogram, series
 from protobuf import chunk
 
 START = 1_700_000_040
