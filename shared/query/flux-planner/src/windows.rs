@@ -126,8 +126,11 @@ impl StepPlanner<'_> {
             column.constant.is_none() && !branch.is_in_key(&column.name) && column.name != TIME
         });
         // A window without values is an empty one.
+        let selected_column = branch.column(&spec.column);
+        let has_value =
+            selected_column.map_or_else(|| ident(&spec.column), Column::expr).is_not_null();
         let values = others.map(|column| {
-            let value = when(ident(&spec.column).is_not_null(), column.expr()).end()?;
+            let value = when(has_value.clone(), column.expr()).end()?;
             Ok(first_value(value, Vec::new()).alias(&column.name))
         });
         let values: Vec<Expr> = values.collect::<Result<_>>()?;

@@ -234,6 +234,23 @@ async fn windows_of_a_table_without_values_are_empty() {
 }
 
 #[tokio::test]
+async fn windows_are_also_of_columns_that_are_the_same_in_all_rows() {
+    let one = QueryTestInstance::alone().await;
+    one.write("m,host=a v=1 1527018806000000000").await;
+    for column in ["_measurement", "_start", "host", "_time", "_value"] {
+        let query = format!(
+            "from(bucket: \"db\") |> range(start: 2018-05-22T19:53:00Z, stop: 2018-05-22T19:54:00Z) \
+             |> aggregateWindow(every: 30s, fn: first, column: \"{column}\") |> keep(columns: [\"_time\", \"_value\"])"
+        );
+        assert_eq!(
+            one.flux(&query).await,
+            ",result,table,_time,_value\n,_result,0,2018-05-22T19:53:30Z,1\n,_result,0,2018-05-22T19:54:00Z,\n\n",
+            "{column}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn windows_are_of_months_and_have_offsets_and_starts() {
     let one = home().await;
     one.write("home,room=Kitchen temp=1 1706745600000000000").await;
