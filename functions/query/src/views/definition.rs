@@ -338,10 +338,10 @@ fn table_columns(schema: &DFSchema, tags: &[String]) -> Vec<(String, ColumnType)
 /// Returns the type of field that [`neap_rollup::normalize`] gives to values.
 fn stored_type(data_type: &DataType) -> Option<ColumnType> {
     match data_type {
-        DataType::Dictionary(_, values) => stored_type(values),
         DataType::Boolean => Some(ColumnType::Boolean),
         DataType::Timestamp(..) => Some(ColumnType::Integer),
         DataType::Decimal128(..) | DataType::Decimal256(..) => Some(ColumnType::Float),
+        DataType::Dictionary(_, values) if values.is_string() => Some(ColumnType::String),
         text if text.is_string() => Some(ColumnType::String),
         number if number.is_signed_integer() => Some(ColumnType::Integer),
         number if number.is_unsigned_integer() => Some(ColumnType::UInteger),
@@ -351,13 +351,7 @@ fn stored_type(data_type: &DataType) -> Option<ColumnType> {
 }
 
 fn check_type(name: &str, data_type: &DataType) -> Result<()> {
-    let is_stored = match data_type {
-        DataType::Dictionary(_, values) => values.is_string(),
-        DataType::Boolean | DataType::Null => true,
-        DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Timestamp(..) => true,
-        other => other.is_string() || other.is_integer() || other.is_floating(),
-    };
-    if is_stored {
+    if data_type.is_null() || stored_type(data_type).is_some() {
         Ok(())
     } else {
         plan_err!("the column '{name}' has the type {data_type}, which can't be stored")
