@@ -1,8 +1,8 @@
 //! Columns that are a key of the rows below an operator, which DataFusion 55.2 takes for a key of the rows above it.
 //!
-//! An aggregate has one row for each group, and `row_number` another number in each row. The plan says that all columns follow
-//! from these. So `ORDER BY` and `GROUP BY` ignore other columns, and `DISTINCT` and joins are left out. This is passed on where
-//! it does not hold:
+//! An aggregate has one row for each group, as has `DISTINCT`, and `row_number` another number in each row. The plan says that all
+//! columns follow from these. So `ORDER BY` and `GROUP BY` ignore other columns, and `DISTINCT` and joins are left out. This is
+//! passed on where it does not hold:
 //!
 //! * `unnest` makes several rows of one.
 //! * After a join, the key of one side determines the columns of that side. Groups by these and others are taken for groups by
@@ -94,19 +94,18 @@ fn creates_keys(node: &LogicalPlan) -> bool {
 }
 
 fn with_hidden_keys(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let keys = mistaken_keys(&node);
-    let hidden = if keys.is_empty() {
-        node
-    } else {
-        let with_hidden =
-            node.map_children(|input| with_hidden_columns(input, &keys).map(Transformed::yes));
-        with_hidden?.data.recompute_schema()?
-    };
-    without_distinct(hidden).map(Transformed::yes)
+    let known = with_keys_of_distinct(node)?;
+    let keys = mistaken_keys(&known);
+    if keys.is_empty() {
+        return Ok(Transformed::yes(known));
+    }
+    known
+        .map_children(|input| with_hidden_columns(input, &keys).map(Transformed::yes))?
+        .map_data(LogicalPlan::recompute_schema)
 }
 
-/// Returns the aggregate by which an optimizer rule replaces `DISTINCT`. Its rows have a key, which the plan does not know before.
-fn without_distinct(node: LogicalPlan) -> Result<LogicalPlan> {
+/// Replaces `DISTINCT` by the aggregate that an optimizer rule makes of it. The plan does not know the key of its rows before.
+fn with_keys_of_distinct(node: LogicalPlan) -> Result<LogicalPlan> {
     match node {
         LogicalPlan::Distinct(Distinct::All(input)) if !input.schema().fields().is_empty() => {
             let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
@@ -140,10 +139,6 @@ fn mistaken_keys(node: &LogicalPlan) -> BTreeSet<usize> {
         }
         LogicalPlan::Distinct(Distinct::On(distinct)) => {
             keys_of_groups(distinct.input.schema(), &distinct.on_expr)
-        }
-        LogicalPlan::Distinct(Distinct::All(input)) => {
-            let columns = 0..input.schema().fields().len();
-            keys(input.schema(), |key| !determines_all(key, columns.clone()))
         }
         LogicalPlan::Sort(sort) => {
             let exprs = sort.expr.iter().map(|order| &order.expr);
