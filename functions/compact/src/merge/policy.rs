@@ -53,7 +53,7 @@ impl Default for MergePolicy {
             recent_sections: 8,
             small_bytes: 1 << 20,
             max_output_bytes: 256 << 20,
-            // The memory of merges limits it.
+            // The memory and the time of merges limit it.
             max_rewrite_bytes: u64::MAX,
             // The footers of all inputs and a window of each are in memory at the same time.
             max_inputs: 64,
