@@ -272,7 +272,7 @@ test("downloads have the rows in the chosen format", async () => {
     await page.getByRole("button", { name: "Download" }).click();
     const [file] = await Promise.all([
       page.waitForEvent("download"),
-      page.getByRole("menuitem", { name: new RegExp(`^${format}`) }).click(),
+      page.getByRole("menuitem", { name: new RegExp(`^${format} *\\.`) }).click(),
     ]);
     expect(file.suggestedFilename()).toMatch(new RegExp(`^garden-[0-9-]+\\.${format.toLowerCase()}$`));
     return readFileSync(await file.path());

@@ -1,6 +1,7 @@
 /** A table of a section, whose last column may have the actions of each row. */
 
 import type { ComponentChildren, JSX } from "preact";
+import { formatAnswerTime, formatWall, zone } from "../time/zone";
 import { ScrollArea } from "../write/scroll-area";
 
 export interface AdminTableProps {
@@ -38,12 +39,12 @@ export function AdminTable({ label, heads, hasActions = true, children }: AdminT
   );
 }
 
-/** Returns a time as tables show it, without its zone, which is UTC. Empty if there is none. */
+/** Returns a time as tables show it, without its zone, which is that of the page. Empty if there is none. */
 export function shortTime(text: string | undefined): string {
-  return (text ?? "").slice(0, 19).replace("T", " ");
+  return formatAnswerTime(text ?? "", zone.value);
 }
 
 /** Returns a time in seconds since the Unix epoch as tables show it. Empty if there is none. */
 export function shortSeconds(seconds: number | undefined): string {
-  return seconds === undefined ? "" : shortTime(new Date(seconds * 1_000).toISOString());
+  return seconds === undefined ? "" : formatWall(seconds * 1_000, zone.value);
 }

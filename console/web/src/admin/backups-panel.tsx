@@ -7,6 +7,7 @@ import { formatBytes } from "../api/format-value";
 import { listDatabases } from "../api/schema";
 import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, Menu, type MenuItem, Spinner } from "../ui";
 import { formatCount } from "../write/names";
 import { AdminTable, shortTime } from "./admin-table";
@@ -83,11 +84,16 @@ export function BackupsPanel(): JSX.Element {
   );
 }
 
-const BACKUP_HEADS = ["Name", "Kind", "State", "Databases", "Created (UTC)", "Objects", "Size", "Place"];
+function inZone(name: string): string {
+  return `${name} (${zone.value})`;
+}
 
 function BackupTable({ backups, onOpen }: { backups: readonly Backup[]; onOpen: Open }): JSX.Element {
   return (
-    <AdminTable label="All backups" heads={BACKUP_HEADS}>
+    <AdminTable
+      label="All backups"
+      heads={["Name", "Kind", "State", "Databases", `Created (${zone.value})`, "Objects", "Size", "Place"]}
+    >
       {backups.map((backup) => (
         <tr key={backup.name}>
           <th scope="row">
@@ -147,11 +153,12 @@ function BackupMenu({ backup, onOpen }: { backup: Backup; onOpen: Open }): JSX.E
   return <Menu label={`Actions for the backup ${backup.name}`} isIconOnly kind="quiet" items={items} />;
 }
 
-const RESTORE_HEADS = ["Restored", "From", "State", "Started (UTC)", "Completed (UTC)", "Objects", "Size"];
-
 function RestoreTable({ restores, onOpen }: { restores: readonly Restore[]; onOpen: Open }): JSX.Element {
   return (
-    <AdminTable label="All restores" heads={RESTORE_HEADS}>
+    <AdminTable
+      label="All restores"
+      heads={["Restored", "From", "State", ...["Started", "Completed"].map(inZone), "Objects", "Size"]}
+    >
       {restores.map((restore) => (
         <tr key={restore.restore_id}>
           <th scope="row">

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { currentDatabase, INTERNAL_DATABASE } from "../api/schema";
 import { isAdmin, may, mayAnywhere } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { formatAnswerTime, zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, Icon, Menu, type MenuItem, Spinner } from "../ui";
 import { mayCreateDatabases, refreshDatabases } from "../write/rights";
 import { AdminTable } from "./admin-table";
@@ -138,7 +139,7 @@ export function untilText(deletedAt: string | undefined): string {
   if (deletedAt === undefined) {
     return "the data is kept until it is undeleted";
   }
-  const moment = deletedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  const moment = `${formatAnswerTime(deletedAt, zone.value)} ${zone.value}`;
   return new Date(deletedAt) <= new Date()
     ? `the data is being deleted since ${moment}`
     : `can be undeleted until ${moment}`;

@@ -6,6 +6,7 @@ import { queryRows } from "../api/query";
 import { listTables, quoteIdentifier, type Table } from "../api/schema";
 import { useLoaded } from "../api/use-loaded";
 import { link, route } from "../router";
+import { formatAnswerTime, zone } from "../time/zone";
 import {
   Button,
   ConfirmDialog,
@@ -156,11 +157,11 @@ function DeleteForm({ database, table }: { database: string; table: Table }): JS
 }
 
 function span(counted: RowCount): string {
-  return `from ${shown(counted.first)} to ${shown(counted.last)} UTC`;
+  return `from ${shown(counted.first)} to ${shown(counted.last)} ${zone.value}`;
 }
 
 function shown(time: string | undefined): string {
-  return (time ?? "").replace("T", " ");
+  return formatAnswerTime(time ?? "", zone.value);
 }
 
 async function firstRows(database: string, table: string, condition: string): Promise<Record<string, unknown>[]> {
@@ -262,14 +263,14 @@ function ChoiceFields({ database, table, choice, onChange }: ChoiceFieldsProps):
       <legend>Rows</legend>
       <div class="admin-filters">
         <TextField
-          label="From (UTC)"
+          label={`From (${zone.value})`}
           value={choice.from}
           onInput={(from) => onChange({ ...choice, from })}
           placeholder="the beginning"
           hint="2026-01-31, or 2026-01-31T12:00:00Z"
         />
         <TextField
-          label="Before (UTC)"
+          label={`Before (${zone.value})`}
           value={choice.to}
           onInput={(to) => onChange({ ...choice, to })}
           placeholder="without end"

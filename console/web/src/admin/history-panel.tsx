@@ -6,6 +6,7 @@ import { queryRows } from "../api/query";
 import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
 import { link, navigate } from "../router";
+import { formatAnswerTime, zone } from "../time/zone";
 import { Button, CopyButton, EmptyState, ErrorNote, Spinner, TextField } from "../ui";
 import { shellQuote } from "../write/import-command";
 import { ScrollArea } from "../write/scroll-area";
@@ -73,10 +74,10 @@ function RestorePoints({ database, moment, onMoment }: RestorePointsProps): JSX.
         </EmptyState>
       )}
       {readable.length > 0 && (
-        <AdminTable label="All restore points" heads={["Moment (UTC)", "Version", "Set aside"]}>
+        <AdminTable label="All restore points" heads={[`Moment (${zone.value})`, "Version", "Set aside"]}>
           {readable.map((row) => (
             <tr key={row.version}>
-              <th scope="row">{(row.committed ?? "").replace("T", " ")}</th>
+              <th scope="row">{formatAnswerTime(row.committed ?? "", zone.value)}</th>
               <td>{row.version}</td>
               <td>
                 <span class="preview-cell">{row.quarantined ?? ""}</span>
@@ -99,7 +100,7 @@ function RestorePoints({ database, moment, onMoment }: RestorePointsProps): JSX.
 /** Looks at a moment, or makes a database of it. */
 function MomentForm({ database, moment, onMoment }: RestorePointsProps): JSX.Element {
   const [name, setName] = useState(`${database}_before`);
-  const parsed = moment === "" ? undefined : parseMoment(moment);
+  const parsed = moment === "" ? undefined : parseMoment(moment, zone.value);
   const nameError = newNameError(name);
   const { isBusy, error, run } = useChange(() => navigate(link("administer", {}, ["backups"])));
   const restore = () => createRestore({ as_of: parsed, database, to: name });
@@ -107,11 +108,11 @@ function MomentForm({ database, moment, onMoment }: RestorePointsProps): JSX.Ele
   return (
     <div class="admin-fields">
       <TextField
-        label="Moment (UTC)"
+        label={`Moment (${zone.value})`}
         value={moment}
         onInput={onMoment}
-        placeholder="2026-01-31T12:00:00Z"
-        error={moment !== "" && parsed === undefined ? "Write a time such as 2026-01-31T12:00:00Z." : undefined}
+        placeholder="2026-01-31 12:00:00"
+        error={moment !== "" && parsed === undefined ? "Write a time such as 2026-01-31 12:00:00." : undefined}
       />
       {parsed !== undefined && (
         <>
@@ -164,10 +165,14 @@ function Changes({ database }: { database: string }): JSX.Element {
       {changes.error !== undefined && <ErrorNote error={changes.error} onRetry={changes.reload} />}
       {changes.value?.length === 0 && <p class="muted">No change of tables, caches, triggers or retention yet.</p>}
       {changes.value !== undefined && changes.value.length > 0 && (
-        <AdminTable label="All changes" heads={["Time (UTC)", "Token", "Change", "Of", "Detail"]} hasActions={false}>
+        <AdminTable
+          label="All changes"
+          heads={[`Time (${zone.value})`, "Token", "Change", "Of", "Detail"]}
+          hasActions={false}
+        >
           {changes.value.map((row, index) => (
             <tr key={`${row.time} ${index}`}>
-              <td>{row.time.replace("T", " ").slice(0, 19)}</td>
+              <td>{formatAnswerTime(row.time, zone.value)}</td>
               <td>
                 <span class="preview-cell">{row.token_name ?? ""}</span>
               </td>

@@ -6,6 +6,7 @@ import { ApiError } from "../api/client";
 import { formatBytes } from "../api/format-value";
 import { useLoaded } from "../api/use-loaded";
 import { link } from "../router";
+import { zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, Spinner } from "../ui";
 import { formatCount } from "../write/names";
 import { AdminTable, shortSeconds } from "./admin-table";
@@ -61,11 +62,13 @@ export function ImportsPanel(): JSX.Element {
   );
 }
 
-const HEADS = ["File", "Table", "State", "Rows", "Size", "Created (UTC)"];
-
 function ImportTable({ jobs }: { jobs: readonly ImportJob[] }): JSX.Element {
   return (
-    <AdminTable label="All import jobs" heads={HEADS} hasActions={false}>
+    <AdminTable
+      label="All import jobs"
+      heads={["File", "Table", "State", "Rows", "Size", `Created (${zone.value})`]}
+      hasActions={false}
+    >
       {jobs.map((job) => (
         <tr key={job.upload_uuid}>
           <th scope="row">

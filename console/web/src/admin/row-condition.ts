@@ -1,6 +1,7 @@
 /** The condition of a row delete: a time range and values of tags, as the server accepts them. */
 
 import { quoteIdentifier, quoteText } from "../api/schema";
+import { formatOffset, fromWall, zone } from "../time/zone";
 
 /** The values of one tag that are selected. */
 export interface TagChoice {
@@ -19,17 +20,20 @@ export interface RowChoice {
 
 const MOMENT = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(\.\d{1,9})?)?)?\s*(Z|[+-]\d{2}:\d{2})?$/;
 
-/** Returns a time as RFC 3339; `undefined` if the text is none. Without an offset, it is UTC. */
-export function parseMoment(text: string): string | undefined {
+/** Returns a time as RFC 3339; `undefined` if the text is none. Without an offset, it is one of the zone of the page. */
+export function parseMoment(text: string, zoneName = zone.peek()): string | undefined {
   const match = MOMENT.exec(text.trim());
   if (match === null) {
     return undefined;
   }
-  const [, day, minute = "00:00", second = "00", fraction = "", zone = "Z"] = match;
-  const moment = `${day}T${minute}:${second}${fraction}${zone}`;
+  const [, day, minute = "00:00", second = "00", fraction = "", offset] = match;
   const parsed = new Date(`${day}T${minute}:${second}Z`);
   const isReal = !Number.isNaN(parsed.getTime()) && parsed.toISOString().startsWith(day ?? " ");
-  return isReal ? moment : undefined;
+  if (!isReal) {
+    return undefined;
+  }
+  const own = offset ?? formatOffset(fromWall(parsed.getTime(), zoneName), zoneName);
+  return `${day}T${minute}:${second}${fraction}${own}`;
 }
 
 /** Returns why a choice is wrong; `undefined` if it is right. */

@@ -6,6 +6,7 @@ import { queryRows } from "../api/query";
 import { INTERNAL_DATABASE } from "../api/schema";
 import { isAdmin, isRequired } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { formatAnswerTime, parseAnswerTime, zone } from "../time/zone";
 import {
   Button,
   ConfirmDialog,
@@ -103,14 +104,17 @@ function WithoutTokens(): JSX.Element {
 function TokenTable({ tokens, onOpen }: { tokens: readonly TokenRow[]; onOpen(dialog: OpenDialog): void }) {
   const names = new Map(tokens.map((token) => [token.token_id, token.name]));
   return (
-    <AdminTable label="All tokens" heads={["Name", "Permissions", "Created (UTC)", "Created by", "Expires (UTC)"]}>
+    <AdminTable
+      label="All tokens"
+      heads={["Name", "Permissions", `Created (${zone.value})`, "Created by", `Expires (${zone.value})`]}
+    >
       {tokens.map((token) => (
         <tr key={token.token_id}>
           <th scope="row">
             <span class="preview-cell">{token.name}</span>
           </th>
           <td class="admin-wrap">{token.permissions === "*:*:*" ? "everything" : token.permissions}</td>
-          <td>{token.created_at.slice(0, 16).replace("T", " ")}</td>
+          <td>{formatAnswerTime(token.created_at, zone.value, "minutes")}</td>
           <td>{creator(token, names)}</td>
           <td>
             <Expiry text={token.expiry} />
@@ -141,11 +145,11 @@ function Expiry({ text }: { text: string | undefined }): JSX.Element {
   if (text === undefined) {
     return <span class="muted">never</span>;
   }
-  const isOver = new Date(`${text.replace(/Z$/, "")}Z`) < new Date();
+  const isOver = parseAnswerTime(text) < Date.now();
   return (
     <span
       class={isOver ? "field-error" : ""}
-    >{`${text.slice(0, 16).replace("T", " ")}${isOver ? " (over)" : ""}`}</span>
+    >{`${formatAnswerTime(text, zone.value, "minutes")}${isOver ? " (over)" : ""}`}</span>
   );
 }
 

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 import { mayOnUsers } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { zone } from "../time/zone";
 import { Button, ErrorNote, Menu, type MenuItem, notify, Spinner } from "../ui";
 import { AdminTable, shortSeconds } from "./admin-table";
 import { RoleDialog, UserDialog, type UserDialogState } from "./user-dialogs";
@@ -74,7 +75,10 @@ interface UserTableProps {
 function UserTable({ users, onOpen, onChanged }: UserTableProps): JSX.Element {
   const nowMs = Date.now();
   return (
-    <AdminTable label="All users" heads={["Name", "Roles", "State", "Signs in with", "Created (UTC)", "Expires (UTC)"]}>
+    <AdminTable
+      label="All users"
+      heads={["Name", "Roles", "State", "Signs in with", `Created (${zone.value})`, `Expires (${zone.value})`]}
+    >
       {users.map((user) => (
         <tr key={user.userId}>
           <th scope="row">

@@ -1,16 +1,17 @@
 /** Values of results as texts: times, durations, numbers. */
 
+import { formatOffset, toWall, UTC, zone } from "../time/zone";
 import type { ResultColumn } from "./query";
 
 const NS_PER_SECOND = 1_000_000_000n;
 
-/** Formats a time in nanoseconds since the Unix epoch as RFC 3339 in UTC, with a fraction of 0, 3, 6 or 9 digits. */
-export function formatTime(ns: bigint): string {
+/** Formats a time in nanoseconds since the Unix epoch as RFC 3339 in a zone, with a fraction of 0, 3, 6 or 9 digits. */
+export function formatTime(ns: bigint, zoneName = UTC): string {
   const fraction = ((ns % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND;
   const seconds = Number((ns - fraction) / NS_PER_SECOND);
-  const date = new Date(seconds * 1000);
+  const date = new Date(toWall(seconds * 1000, zoneName));
   const text = Number.isNaN(date.getTime()) ? `${seconds}s` : date.toISOString().slice(0, -5);
-  return `${text}${formatFraction(fraction)}Z`;
+  return `${text}${formatFraction(fraction)}${formatOffset(seconds * 1000, zoneName)}`;
 }
 
 /** Formats nanoseconds as text with a unit that fits: `1.5 s`, `20 ms`. */
@@ -34,7 +35,7 @@ export function formatValue(column: ResultColumn, value: unknown): string {
   }
   if (typeof value === "bigint") {
     if (column.kind === "time") {
-      return formatTime(value);
+      return formatTime(value, zone.value);
     }
     return column.arrowType.startsWith("Duration") ? formatArrowDuration(value, column.arrowType) : value.toString();
   }

@@ -1,6 +1,7 @@
 // The axes of a chart, in the words of uPlot.
 
 import type uPlot from "uplot";
+import { zone } from "../time/zone";
 import type { ChartData } from "./chart-data";
 import { type Extent, logarithmicTicks, numberTicks } from "./number-ticks";
 import type { ChartColours } from "./palette";
@@ -72,10 +73,10 @@ export function chartAxes(state: () => AxisState, fontSize: number): uPlot.Axis[
   ];
 }
 
-function horizontalTicks({ data, settings }: AxisState, { min, max }: Extent, width: number): number[] {
+function horizontalTicks({ data }: AxisState, { min, max }: Extent, width: number): number[] {
   switch (data.axis) {
     case "time":
-      return timeTicks(data.base, min, max, width / TIME_TICK_WIDTH, settings.zone ?? "utc").ticks;
+      return timeTicks(data.base, min, max, width / TIME_TICK_WIDTH, zone.peek()).ticks;
     case "category":
       return everyIndex(data.categories.length, { min, max }, width / CATEGORY_WIDTH);
     default:
@@ -89,14 +90,10 @@ function spanOf(plot: uPlot): number {
   return (max ?? 0) - (min ?? 0);
 }
 
-function horizontalLabels({ data, settings }: AxisState, splits: number[], span: number, width: number): string[] {
+function horizontalLabels({ data }: AxisState, splits: number[], span: number, width: number): string[] {
   switch (data.axis) {
     case "time":
-      return tickLabels(
-        data.base,
-        { step: tickStep(span, width / TIME_TICK_WIDTH), ticks: splits },
-        settings.zone ?? "utc",
-      );
+      return tickLabels(data.base, { step: tickStep(span, width / TIME_TICK_WIDTH), ticks: splits }, zone.peek());
     case "category":
       return splits.map((at) => shorten(data.categories[at] ?? ""));
     default:

@@ -19,7 +19,6 @@ const NAMED_SERIES = 5;
 
 /** Returns a sentence about a chart. */
 export function chartSummary(data: ChartData, settings: ChartSettings, title: string | undefined): string {
-  const zone = settings.zone ?? "utc";
   const unit = unitOf(settings.unit);
   const names = data.series.slice(0, NAMED_SERIES).map(({ label, values }) => {
     const range =
@@ -28,7 +27,7 @@ export function chartSummary(data: ChartData, settings: ChartSettings, title: st
   });
   const more = data.series.length > NAMED_SERIES ? `, and ${data.series.length - NAMED_SERIES} more` : "";
   const { min, max } = data.extent;
-  const place = min <= max ? `, ${data.xName} from ${formatX(data, min, zone)} to ${formatX(data, max, zone)}` : "";
+  const place = min <= max ? `, ${data.xName} from ${formatX(data, min)} to ${formatX(data, max)}` : "";
   const head = `${title ? `${title}: ` : ""}${KIND_NAMES[settings.kind]} chart of ${data.valueNames.join(", ")}`;
   return `${head}${place}. ${data.series.length} series: ${names.join("; ")}${more}.`;
 }

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Checkbox, Select, TextField } from "../ui";
-import type { ChartSettings, GapMode, HeatMode, Reducer, Zone } from "./settings";
+import type { ChartSettings, GapMode, HeatMode, Reducer } from "./settings";
 import { UNITS } from "./units";
 
 /** The properties of the fields. */
@@ -31,11 +31,6 @@ const REDUCED: readonly { value: Reducer; label: string }[] = [
   { value: "max", label: "Maximum" },
   { value: "sum", label: "Sum" },
   { value: "count", label: "Number of values" },
-];
-
-const ZONES: readonly { value: Zone; label: string }[] = [
-  { value: "utc", label: "UTC" },
-  { value: "local", label: "Local time" },
 ];
 
 /** The options of a chart that are not columns. */
@@ -82,14 +77,6 @@ export function OptionFields({ settings, onChange }: OptionFieldsProps): JSX.Ele
           value={settings.reduce ?? "last"}
           options={REDUCED}
           onChange={(reduce) => onChange({ reduce })}
-        />
-      )}
-      {kind !== "value" && (
-        <Select
-          label="Times in"
-          value={settings.zone ?? "utc"}
-          options={ZONES}
-          onChange={(zone) => onChange({ zone })}
         />
       )}
       {hasNumberAxis && (

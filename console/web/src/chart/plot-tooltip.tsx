@@ -41,11 +41,10 @@ export function PlotTooltip(props: PlotTooltipProps): JSX.Element | null {
       ? { right: `calc(100% - ${plot.left + cursor.left - 12}px)` }
       : { left: `${plot.left + cursor.left + 12}px` }),
   };
-  const zone = settings.zone ?? "utc";
   return (
     <div class="chart-tooltip" style={style} aria-hidden="true">
       <p class="chart-tooltip-head">
-        <bdi>{formatX(data, readings[0]?.x ?? cursor.x, zone)}</bdi>
+        <bdi>{formatX(data, readings[0]?.x ?? cursor.x)}</bdi>
       </p>
       {lines?.map((line) => (
         <p key={line}>{line}</p>
@@ -70,5 +69,5 @@ export function readingText(data: ChartData, settings: ChartSettings, readings: 
   }
   const unit = unitOf(settings.unit);
   const values = readings.slice(0, MAX_ENTRIES).map(({ label, y }) => `${label} ${unit.format(y, settings.decimals)}`);
-  return `${formatX(data, first.x, settings.zone ?? "utc")}: ${values.join(", ")}`;
+  return `${formatX(data, first.x)}: ${values.join(", ")}`;
 }

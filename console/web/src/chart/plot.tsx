@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { zone } from "../time/zone";
 import { Button } from "../ui";
 import type { ChartData } from "./chart-data";
 import { chartSummary } from "./chart-summary";
@@ -92,7 +93,7 @@ export function Plot(props: PlotProps): JSX.Element {
   return (
     <div class="plot">
       {zoom !== undefined && usefulZoom(data, zoom) !== undefined && (
-        <ZoomBar data={data} settings={settings} extent={view} onBrush={onBrush} onReset={() => setZoom(undefined)} />
+        <ZoomBar data={data} extent={view} onBrush={onBrush} onReset={() => setZoom(undefined)} />
       )}
       <div
         class="plot-area"
@@ -208,7 +209,7 @@ function useFrame(input: FrameInput): { frame: { current: PlotFrame | null }; sc
     frame.current.show(scene.current, view);
     // The legend of a heat map and the place of the tooltip depend on what was painted.
     setPainted(painted + 1);
-  }, [size, data, settings, shown, view.min, view.max, colours]);
+  }, [size, data, settings, shown, view.min, view.max, colours, zone.value]);
   useEffect(
     () => () => {
       frame.current?.destroy();
@@ -282,17 +283,15 @@ function keyAction(event: KeyboardEvent, state: PlottedState): KeyAction | undef
 /** The range that is zoomed to, and what can be done with it. */
 function ZoomBar(props: {
   data: ChartData;
-  settings: ChartSettings;
   extent: { min: number; max: number };
   onBrush?: ((from: bigint, to: bigint) => void) | undefined;
   onReset(): void;
 }): JSX.Element {
-  const { data, settings, extent, onBrush, onReset } = props;
-  const zone = settings.zone ?? "utc";
+  const { data, extent, onBrush, onReset } = props;
   return (
     <div class="zoom-bar" role="group" aria-label="Zoom">
       <span class="zoom-text">
-        {formatX(data, extent.min, zone)} – {formatX(data, extent.max, zone)}
+        {formatX(data, extent.min)} – {formatX(data, extent.max)}
       </span>
       {onBrush && data.axis === "time" && (
         <Button

@@ -20,9 +20,6 @@ export const GAP_MODES = ["auto", "nulls", "connect"] as const;
 
 export type GapMode = (typeof GAP_MODES)[number];
 
-/** The zone of the times on axes and in tooltips. */
-export type Zone = "utc" | "local";
-
 /** What a chart shows. Columns that are absent are chosen by type. */
 export interface ChartSettings {
   kind: ChartKind;
@@ -42,7 +39,6 @@ export interface ChartSettings {
   gaps?: GapMode;
   heat?: HeatMode;
   reduce?: Reducer;
-  zone?: Zone;
   legend?: boolean;
 }
 

@@ -20,34 +20,48 @@ describe("ticks of times", () => {
   });
 
   it("are at full hours, with the date where it changes", () => {
-    const ticks = timeTicks(base, 0, 24 * HOUR, 5, "utc");
-    expect(tickLabels(base, ticks, "utc")).toEqual(["18:00\n2026-11-22", "00:00\n2026-11-23", "06:00", "12:00"]);
+    const ticks = timeTicks(base, 0, 24 * HOUR, 5, "UTC");
+    expect(tickLabels(base, ticks, "UTC")).toEqual(["18:00\n2026-11-22", "00:00\n2026-11-23", "06:00", "12:00"]);
   });
 
   it("are at the beginnings of months of different lengths", () => {
     const start = BigInt(Date.UTC(2026, 0, 15)) * NS;
-    const ticks = timeTicks(start, 0, 120 * 24 * HOUR, 5, "utc");
-    expect(tickLabels(start, ticks, "utc")).toEqual(["Feb\n2026", "Mar", "Apr", "May"]);
+    const ticks = timeTicks(start, 0, 120 * 24 * HOUR, 5, "UTC");
+    expect(tickLabels(start, ticks, "UTC")).toEqual(["Feb\n2026", "Mar", "Apr", "May"]);
+  });
+
+  it("are at midnights of a zone, also in the weeks when its clocks change", () => {
+    const start = BigInt(Date.UTC(2026, 2, 27, 23)) * NS;
+    const days = timeTicks(start, 0, 3.5 * 24 * HOUR, 4, "Europe/Berlin");
+    expect(tickLabels(start, days, "Europe/Berlin")).toEqual(["03-28\n2026", "03-29", "03-30", "03-31"]);
+    const hours = timeTicks(start, 0, 47 * HOUR, 4, "Europe/Berlin");
+    expect(tickLabels(start, hours, "Europe/Berlin").map((label) => label.slice(0, 5))).toEqual([
+      "00:00",
+      "12:00",
+      "00:00",
+      "12:00",
+      "00:00",
+    ]);
   });
 
   it("tell nanoseconds apart", () => {
     const start = base + 123_456_789n;
-    const ticks = timeTicks(start, 0, 1e-5, 5, "utc");
+    const ticks = timeTicks(start, 0, 1e-5, 5, "UTC");
     expect(ticks.ticks.length).toBeGreaterThan(3);
-    const labels = tickLabels(start, ticks, "utc");
+    const labels = tickLabels(start, ticks, "UTC");
     expect(new Set(labels).size).toBe(labels.length);
     expect(labels[0]).toContain(":00.123456790");
   });
 
   it("end, also for ranges that no calendar has", () => {
-    expect(timeTicks(0n, -9e15, 9e15, 5, "utc").ticks.length).toBeLessThanOrEqual(200);
-    expect(timeTicks(0n, 5, 5, 5, "utc").ticks).toEqual([]);
+    expect(timeTicks(0n, -9e15, 9e15, 5, "UTC").ticks.length).toBeLessThanOrEqual(200);
+    expect(timeTicks(0n, 5, 5, 5, "UTC").ticks).toEqual([]);
   });
 
-  it("work before 1970 and in local time", () => {
-    const ticks = timeTicks(-1n, -36 * HOUR, 0, 5, "local");
+  it("work before 1970 and in other zones", () => {
+    const ticks = timeTicks(-1n, -36 * HOUR, 0, 5, "Europe/Berlin");
     expect(ticks.ticks.length).toBeGreaterThan(2);
-    expect(formatTime(-1n, "utc")).toBe("1969-12-31 23:59:59.999999999");
+    expect(formatTime(-1n, "UTC")).toBe("1969-12-31 23:59:59.999999999");
   });
 });
 

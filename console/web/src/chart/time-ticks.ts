@@ -1,7 +1,7 @@
 // Ticks of time axes from nanoseconds to centuries. An axis counts milliseconds since a base in nanoseconds, because a
 // float of milliseconds since 1970 has no room for nanoseconds.
 
-import type { Zone } from "./settings";
+import { fromWall, toWall } from "../time/zone";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -85,7 +85,7 @@ export interface TimeTicks {
 }
 
 /** Returns the ticks between `from` and `to`, which count milliseconds since `base` (nanoseconds since 1970). */
-export function timeTicks(base: bigint, from: number, to: number, count: number, zone: Zone): TimeTicks {
+export function timeTicks(base: bigint, from: number, to: number, count: number, zone: string): TimeTicks {
   const step = tickStep(to - from, count);
   if (!(to > from)) {
     return { step, ticks: [] };
@@ -115,15 +115,14 @@ function exactTicks(base: bigint, from: number, to: number, stepMs: number): num
 }
 
 /** Ticks at full seconds, minutes, hours, days or months of a zone. */
-function calendarTicks(base: bigint, from: number, to: number, step: TickStep, zone: Zone): number[] {
-  const calendar = zone === "utc" ? UTC : LOCAL;
+function calendarTicks(base: bigint, from: number, to: number, step: TickStep, zone: string): number[] {
   const baseMs = Number(base / NS_PER_MS);
   const rest = Number(base % NS_PER_MS) / 1e6;
   const ticks: number[] = [];
   let index = 0;
-  const first = calendar.floor(baseMs + from, step);
+  const first = floorTick(baseMs + from, step, zone);
   for (let i = 0; i < MAX_TICKS; i++, index++) {
-    const at = calendar.add(first, step, index);
+    const at = addSteps(first, step, index, zone);
     const x = at - baseMs - rest;
     if (!(x <= to)) {
       break;
@@ -135,61 +134,32 @@ function calendarTicks(base: bigint, from: number, to: number, step: TickStep, z
   return ticks;
 }
 
-/** The calendar of a zone. All times count milliseconds since 1970. */
-interface Calendar {
-  floor(ms: number, step: TickStep): number;
-  add(ms: number, step: TickStep, count: number): number;
+/** Returns the last tick at or before a moment. All times count milliseconds since 1970. */
+function floorTick(ms: number, step: TickStep, zone: string): number {
+  const wall = toWall(ms, zone);
+  if ("ms" in step) {
+    return fromWall(Math.floor(wall / step.ms) * step.ms, zone);
+  }
+  if ("days" in step) {
+    const day = Math.floor(wall / DAY);
+    return fromWall((day - modulo(day + WEEK_OFFSET, step.days)) * DAY, zone);
+  }
+  const date = new Date(wall);
+  return fromWall(monthStart(monthFloor(date.getUTCFullYear(), date.getUTCMonth(), step.months)), zone);
 }
 
-const UTC: Calendar = {
-  floor(ms, step) {
-    const date = new Date(ms);
-    if ("ms" in step) {
-      return Math.floor(ms / step.ms) * step.ms;
-    }
-    if ("days" in step) {
-      const day = Math.floor(ms / DAY);
-      return (day - modulo(day + WEEK_OFFSET, step.days)) * DAY;
-    }
-    return utcMonth(monthFloor(date.getUTCFullYear(), date.getUTCMonth(), step.months));
-  },
-  add(ms, step, count) {
-    if ("ms" in step) {
-      return ms + step.ms * count;
-    }
-    if ("days" in step) {
-      return ms + step.days * count * DAY;
-    }
-    const date = new Date(ms);
-    return utcMonth(date.getUTCFullYear() * 12 + date.getUTCMonth() + step.months * count);
-  },
-};
-
-const LOCAL: Calendar = {
-  floor(ms, step) {
-    const date = new Date(ms);
-    if ("ms" in step) {
-      const midnight = new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
-      return midnight + Math.floor((ms - midnight) / step.ms) * step.ms;
-    }
-    if ("days" in step) {
-      const day = Math.floor(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / DAY);
-      const over = modulo(day + WEEK_OFFSET, step.days);
-      return new Date(date.getFullYear(), date.getMonth(), date.getDate() - over).getTime();
-    }
-    return localMonth(monthFloor(date.getFullYear(), date.getMonth(), step.months));
-  },
-  add(ms, step, count) {
-    const date = new Date(ms);
-    if ("ms" in step) {
-      return ms + step.ms * count;
-    }
-    if ("days" in step) {
-      return new Date(date.getFullYear(), date.getMonth(), date.getDate() + step.days * count).getTime();
-    }
-    return localMonth(date.getFullYear() * 12 + date.getMonth() + step.months * count);
-  },
-};
+function addSteps(ms: number, step: TickStep, count: number, zone: string): number {
+  // Clocks are changed by parts of an hour, so that short steps are the same before and after.
+  if ("ms" in step && step.ms <= HOUR) {
+    return ms + step.ms * count;
+  }
+  const wall = toWall(ms, zone);
+  if ("months" in step) {
+    const date = new Date(wall);
+    return fromWall(monthStart(date.getUTCFullYear() * 12 + date.getUTCMonth() + step.months * count), zone);
+  }
+  return fromWall(wall + ("ms" in step ? step.ms : step.days * DAY) * count, zone);
+}
 
 /** Days from a Monday to 1970-01-01, so that steps of weeks begin on Mondays. */
 const WEEK_OFFSET = 3;
@@ -203,15 +173,9 @@ function monthFloor(year: number, month: number, step: number): number {
   return months - modulo(months, step);
 }
 
-function utcMonth(months: number): number {
+function monthStart(months: number): number {
   const date = new Date(0);
   date.setUTCFullYear(Math.floor(months / 12), modulo(months, 12), 1);
-  return date.getTime();
-}
-
-function localMonth(months: number): number {
-  const date = new Date(2000, 0, 1);
-  date.setFullYear(Math.floor(months / 12), modulo(months, 12), 1);
   return date.getTime();
 }
 
@@ -224,23 +188,19 @@ interface TimeParts {
   nanoseconds: string;
 }
 
-function partsOf(ns: bigint, zone: Zone): TimeParts | undefined {
-  const ms = floorDivide(ns, NS_PER_MS);
-  const date = new Date(Number(ms));
+function partsOf(ns: bigint, zone: string): TimeParts | undefined {
+  const ms = Number(floorDivide(ns, NS_PER_MS));
+  const date = new Date(toWall(ms, zone));
   if (Number.isNaN(date.getTime())) {
     return undefined;
   }
-  const utc = zone === "utc";
   const number = (value: number, digits = 2): string => String(value).padStart(digits, "0");
-  const year = utc ? date.getUTCFullYear() : date.getFullYear();
-  const month = (utc ? date.getUTCMonth() : date.getMonth()) + 1;
-  const day = utc ? date.getUTCDate() : date.getDate();
   const rest = Number(ns - floorDivide(ns, 1_000_000_000n) * 1_000_000_000n);
   return {
-    year: number(year, 4),
-    date: `${number(month)}-${number(day)}`,
-    clock: `${number(utc ? date.getUTCHours() : date.getHours())}:${number(utc ? date.getUTCMinutes() : date.getMinutes())}`,
-    seconds: number(utc ? date.getUTCSeconds() : date.getSeconds()),
+    year: number(date.getUTCFullYear(), 4),
+    date: `${number(date.getUTCMonth() + 1)}-${number(date.getUTCDate())}`,
+    clock: `${number(date.getUTCHours())}:${number(date.getUTCMinutes())}`,
+    seconds: number(date.getUTCSeconds()),
     nanoseconds: String(rest).padStart(9, "0"),
   };
 }
@@ -251,7 +211,7 @@ function floorDivide(value: bigint, divisor: bigint): bigint {
 }
 
 /** Returns a time in nanoseconds since 1970 as `2026-11-22 14:05:07.25`, without zeros at the end. */
-export function formatTime(ns: bigint, zone: Zone): string {
+export function formatTime(ns: bigint, zone: string): string {
   const parts = partsOf(ns, zone);
   if (parts === undefined) {
     return String(ns);
@@ -263,7 +223,7 @@ export function formatTime(ns: bigint, zone: Zone): string {
 /**
  * Returns the texts of ticks. A text has a second line with the date at the first tick and where the date changes.
  */
-export function tickLabels(base: bigint, { step, ticks }: TimeTicks, zone: Zone): string[] {
+export function tickLabels(base: bigint, { step, ticks }: TimeTicks, zone: string): string[] {
   let previous: TimeParts | undefined;
   return ticks.map((tick) => {
     const parts = partsOf(base + BigInt(Math.round(tick * 1e6)), zone);

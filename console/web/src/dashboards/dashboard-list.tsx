@@ -7,6 +7,7 @@ import type { DocumentHead } from "../api/documents";
 import { listTables } from "../api/schema";
 import { may } from "../api/session";
 import { link, navigate } from "../router";
+import { formatAnswerTime, zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, notify, Spinner } from "../ui";
 import { emptyDashboard } from "./dashboard";
 import { listDashboards, NEW_ID, openNew } from "./dashboard-store";
@@ -145,8 +146,7 @@ function DashboardCards({ dashboards }: { dashboards: DocumentHead[] }): JSX.Ele
 
 /** Returns a time of the server for people. */
 export function formatUpdate(text: string): string {
-  const date = new Date(text);
-  return Number.isNaN(date.getTime()) ? text : `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  return `${formatAnswerTime(text, zone.value, "minutes")} ${zone.value}`;
 }
 
 function ImportButton({ onFile }: { onFile(file: File): void }): JSX.Element {

@@ -149,7 +149,6 @@ function parseChart(value: unknown, place: string): ChartSettings {
     gaps: GAP_MODES.find((mode) => mode === fields.gaps),
     heat: HEAT_MODES.find((mode) => mode === fields.heat),
     reduce: REDUCERS.find((reducer) => reducer === fields.reduce),
-    zone: (["utc", "local"] as const).find((zone) => zone === fields.zone),
     legend: optionalBoolean(fields.legend),
   });
 }

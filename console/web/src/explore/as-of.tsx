@@ -4,7 +4,8 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { queryRows } from "../api/query";
 import { currentDatabase } from "../api/schema";
-import { parseTime } from "../time/range";
+import { parseTime, typedEnd } from "../time/range";
+import { zone } from "../time/zone";
 import { Button, Popover, TextField } from "../ui";
 import { asOf, setAsOf } from "./explore-state";
 
@@ -14,7 +15,7 @@ const MAX_VERSIONS = 12;
 /** Chooses the moment as of which queries answer. */
 export function AsOfPicker(): JSX.Element {
   const moment = asOf.value;
-  const text = moment === "" ? "Now" : `As of ${moment}`;
+  const text = moment === "" ? "Now" : `As of ${/^\d+$/.test(moment) ? moment : typedEnd(moment, zone.value)}`;
   return (
     <div class={moment === "" ? undefined : "as-of-active"}>
       <Popover label={`Moment of the data: ${text}`} text={text} icon="history">
@@ -34,7 +35,7 @@ export function AsOfPicker(): JSX.Element {
 function AsOfForm({ onApply }: { onApply(moment: string): void }): JSX.Element {
   const [text, setText] = useState(asOf.value);
   const versions = useVersions();
-  const moment = toMoment(text, Date.now());
+  const moment = toMoment(text, Date.now(), zone.value);
   const apply = () => {
     if (moment !== undefined) {
       onApply(moment);
@@ -51,7 +52,7 @@ function AsOfForm({ onApply }: { onApply(moment: string): void }): JSX.Element {
         isMonospace
         placeholder="now-1h"
         error={moment === undefined ? "This is neither a time such as 2026-01-31 12:00 nor a stamp." : undefined}
-        hint="now-1h, a time in UTC, or the stamp of a write"
+        hint={`now-1h, a time in ${zone.value}, or the stamp of a write`}
       />
       <div class="form-actions">
         <Button onClick={() => onApply("")}>Now</Button>
@@ -66,7 +67,7 @@ function AsOfForm({ onApply }: { onApply(moment: string): void }): JSX.Element {
             {versions.map((time) => (
               <li key={time}>
                 <button type="button" class="menu-item monospace" onClick={() => onApply(time)}>
-                  {time}
+                  {typedEnd(time, zone.value)}
                 </button>
               </li>
             ))}
@@ -78,7 +79,7 @@ function AsOfForm({ onApply }: { onApply(moment: string): void }): JSX.Element {
 }
 
 /** Returns the value of the header for what the user typed: a time in RFC 3339, a stamp, or the empty text for now. */
-export function toMoment(text: string, nowMs: number): string | undefined {
+export function toMoment(text: string, nowMs: number, zoneName: string): string | undefined {
   const trimmed = text.trim();
   if (trimmed === "" || trimmed === "now" || /^\d{5,20}$/.test(trimmed)) {
     return trimmed === "now" ? "" : trimmed;
@@ -86,7 +87,7 @@ export function toMoment(text: string, nowMs: number): string | undefined {
   if (/^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(trimmed) && !Number.isNaN(Date.parse(trimmed))) {
     return trimmed;
   }
-  const ms = parseTime(trimmed, nowMs);
+  const ms = parseTime(trimmed, nowMs, zoneName);
   return ms === undefined ? undefined : new Date(ms).toISOString();
 }
 

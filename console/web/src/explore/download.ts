@@ -2,6 +2,8 @@
 
 import { ApiError, connectionError, request } from "../api/client";
 import { type QueryRequest, queryHeaders, queryPath } from "../api/query";
+import { formatWall, zone } from "../time/zone";
+import type { CsvRewriter } from "./csv-form";
 
 /** The formats of files. */
 export type FileFormat = "csv" | "parquet" | "arrow";
@@ -17,15 +19,19 @@ const MEDIA_TYPES: Record<FileFormat, string> = {
   arrow: "application/vnd.apache.arrow.stream",
 };
 
-/** Runs a query in the format of a file, and saves the answer. `asOf` makes it the rows that the page shows. */
-export async function downloadResult(query: QueryRequest, format: FileFormat): Promise<void> {
+/**
+ * Runs a query in the format of a file, and saves the answer. `asOf` makes it the rows that the page shows. `rewriter`
+ * changes the form of CSV.
+ */
+export async function downloadResult(query: QueryRequest, format: FileFormat, rewriter?: CsvRewriter): Promise<void> {
   const response = await request(queryPath(query.language), {
     json: { db: query.database, q: query.text, format, params: query.parameters ?? {} },
     headers: queryHeaders(query.asOf),
     signal: query.signal,
     timeoutMs: TIMEOUT_MS,
   });
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const chunks: BlobPart[] = [];
+  const decoder = new TextDecoder();
   let bytes = 0;
   try {
     const reader = response.body?.getReader();
@@ -37,11 +43,14 @@ export async function downloadResult(query: QueryRequest, format: FileFormat): P
         const text = "The file is larger than 1 GiB. Copy the query as curl, which has no limit.";
         throw new ApiError(text, 0, "too large");
       }
-      chunks.push(chunk);
+      chunks.push(rewriter ? rewriter.push(decoder.decode(chunk, { stream: true })) : chunk);
       query.onProgress?.(0, bytes);
     }
   } catch (error) {
     throw connectionError(error, query.signal);
+  }
+  if (rewriter) {
+    chunks.push(rewriter.push(decoder.decode()), rewriter.end());
   }
   saveBlob(new Blob(chunks, { type: MEDIA_TYPES[format] }), fileName(query.database, format, new Date()));
 }
@@ -49,7 +58,7 @@ export async function downloadResult(query: QueryRequest, format: FileFormat): P
 /** Returns a name for a file that every system accepts. */
 export function fileName(database: string, extension: string, now: Date): string {
   const name = database.replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "");
-  const time = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
+  const time = formatWall(now.getTime(), zone.peek()).replaceAll(":", "").replace(" ", "-");
   return `${[...name].slice(0, 60).join("") || "result"}-${time}.${extension}`;
 }
 

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { currentDatabase } from "../api/schema";
+import { formatWall, zone } from "../time/zone";
 import { Button, Dialog, EmptyState, notify, TextField } from "../ui";
 import { clearHistory, type HistoryEntry, history, restoreHistory } from "./history";
 import { openTab } from "./query-tabs";
@@ -47,7 +48,7 @@ export function HistoryDialog({ onClose }: { onClose(): void }): JSX.Element {
               <button type="button" class="query-item" onClick={() => open(entry)}>
                 <code>{entry.text.slice(0, MAX_SHOWN_CHARS)}</code>
                 <span class="muted">
-                  {new Date(entry.atMs).toLocaleString()} · <bdi>{entry.database.slice(0, 80)}</bdi> ·{" "}
+                  {formatWall(entry.atMs, zone.value)} · <bdi>{entry.database.slice(0, 80)}</bdi> ·{" "}
                   {entry.language === "sql" ? "SQL" : "InfluxQL"}
                 </span>
               </button>

@@ -4,27 +4,39 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 import { isRequired } from "../api/session";
+import { zone } from "../time/zone";
 import { copyText, Menu, notify, Spinner } from "../ui";
 import { type CopiedQuery, toCurl, toNeap, toPython } from "./copy-as";
+import { type CsvForm, CsvRewriter, isServerForm } from "./csv-form";
 import { downloadResult, type FileFormat } from "./download";
 import { buildQuery, type Execution } from "./execution";
 import type { QueryTab } from "./query-tabs";
 import { statementKind } from "./statements";
+
+const FILES: readonly { label: string; format: FileFormat; separator?: CsvForm["separator"] }[] = [
+  { label: "CSV", format: "csv" },
+  { label: "CSV with ; and decimal comma", format: "csv", separator: ";" },
+  { label: "Parquet", format: "parquet" },
+  { label: "Arrow", format: "arrow" },
+];
 
 /** What a user does with a result: download it, or run the query elsewhere. */
 export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: Execution }): JSX.Element {
   const [isBusy, setBusy] = useState(false);
   const text = execution?.query.text ?? tab.text;
   const isChange = statementKind(text, tab.language) === "change";
-  const download = async (format: FileFormat) => {
+  const download = async (format: FileFormat, separator: CsvForm["separator"] = ",") => {
     if (!execution) {
       return;
     }
+    const form = { separator, zone: zone.peek() };
+    const isRewritten = format === "csv" && !isServerForm(form);
+    const rewriter = isRewritten ? new CsvRewriter(form, execution.result?.columns ?? []) : undefined;
     setBusy(true);
     try {
       // The same moment as that of the shown rows, so that the file has the same rows.
       const stamp = execution.result?.headers.get("x-neap-as-of") ?? undefined;
-      await downloadResult({ ...execution.query, asOf: execution.query.asOf ?? stamp }, format);
+      await downloadResult({ ...execution.query, asOf: execution.query.asOf ?? stamp }, format, rewriter);
     } catch (error) {
       notify("error", `The download failed: ${messageOf(error)}`);
     } finally {
@@ -63,12 +75,12 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
         label="Download"
         icon="download"
         kind="quiet"
-        items={(["csv", "parquet", "arrow"] as const).map((format) => ({
-          label: { csv: "CSV", parquet: "Parquet", arrow: "Arrow" }[format],
+        items={FILES.map(({ label, format, separator }) => ({
+          label,
           icon: "download" as const,
           detail: `.${format}`,
           disabled: isBusy || execution?.status !== "done" || isChange,
-          onSelect: () => void download(format),
+          onSelect: () => void download(format, separator),
         }))}
       />
     </div>

@@ -14,6 +14,7 @@ import {
 import type { QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
+import { formatAnswerTime, zone } from "../time/zone";
 import { Button, ConfirmDialog, Dialog, EmptyState, ErrorNote, IconButton, notify, Spinner, TextField } from "../ui";
 import type { ParameterInput } from "./parameters";
 import { openTab, type QueryTab, selectTab, tabs, updateTab } from "./query-tabs";
@@ -113,7 +114,7 @@ export function SavedQueries({ onClose }: { onClose(): void }): JSX.Element {
             <button type="button" class="query-item" onClick={() => void open(head)}>
               <bdi>{head.name}</bdi>
               <span class="muted">
-                {new Date(head.updated_at).toLocaleString()}
+                {formatAnswerTime(head.updated_at, zone.value)}
                 {head.updated_by ? ` · ${head.updated_by}` : ""}
               </span>
             </button>

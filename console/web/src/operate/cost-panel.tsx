@@ -7,6 +7,7 @@ import { formatBytes, formatRounded } from "../api/format-value";
 import { currentDatabase, databases, INTERNAL_DATABASE } from "../api/schema";
 import { info, isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { formatWall, zone } from "../time/zone";
 import { Button, ErrorNote, Note, Select } from "../ui";
 import { type BillItem, billBy, difference, HOURS_PER_MONTH, type RequestCount, total } from "./bill";
 import { type DataColumn, DataTable } from "./data-table";
@@ -295,5 +296,5 @@ function StorageCost(): JSX.Element {
 }
 
 function formatMoment(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  return `${formatWall(timeMs, zone.value, "minutes")} ${zone.value}`;
 }

@@ -3,10 +3,11 @@
 import type { JSX } from "preact";
 import { info } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { parseAnswerTime } from "../time/zone";
 import { Button, EmptyState, ErrorNote } from "../ui";
 import { type DataColumn, DataTable } from "./data-table";
 import { formatSeconds } from "./format";
-import { type ClusterNode, listNodes, parseTime } from "./system-tables";
+import { type ClusterNode, listNodes } from "./system-tables";
 
 /** The processes that share the store. */
 export function NodesPanel(): JSX.Element {
@@ -63,7 +64,7 @@ function isPresent(node: ClusterNode, nodes: readonly ClusterNode[]): boolean {
 
 function NodeRow({ node, isPresent }: { node: ClusterNode; isPresent: boolean }): JSX.Element {
   const { version, address } = parameters(node.cli_params);
-  const age = Math.max(0, (Date.now() - parseTime(node.updated_at)) / 1_000);
+  const age = Math.max(0, (Date.now() - parseAnswerTime(node.updated_at)) / 1_000);
   return (
     <tr aria-current={isPresent ? "true" : undefined}>
       <th scope="row" class="cut">

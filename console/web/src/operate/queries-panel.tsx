@@ -5,11 +5,12 @@ import { useState } from "preact/hooks";
 import { currentDatabase, INTERNAL_DATABASE } from "../api/schema";
 import { info, isAdmin, may } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { formatWall, parseAnswerTime, zone } from "../time/zone";
 import { Button, Checkbox, EmptyState, ErrorNote, IconButton, Select } from "../ui";
 import { type DataColumn, DataTable } from "./data-table";
 import { formatSeconds } from "./format";
 import { QueryDetails } from "./query-details";
-import { type LoggedQuery, listQueries, parseTime } from "./system-tables";
+import { type LoggedQuery, listQueries } from "./system-tables";
 
 /** The time between two readings of the list, in milliseconds. */
 const REFRESH_MS = 3_000;
@@ -134,7 +135,7 @@ interface QueryRowsProps {
 }
 
 function QueryRows({ query, database, isOpen, onToggle, onChanged }: QueryRowsProps): JSX.Element {
-  const began = parseTime(query.issue_time);
+  const began = parseAnswerTime(query.issue_time);
   const elapsed = query.running ? (Date.now() - began) / 1_000 : (query.end2end_ns ?? 0) / 1e9;
   return (
     <>
@@ -153,7 +154,7 @@ function QueryRows({ query, database, isOpen, onToggle, onChanged }: QueryRowsPr
           <span class={`query-state query-state-${stateOf(query)}`}>{stateOf(query)}</span>
         </td>
         <td class="number">{formatSeconds(Math.max(0, elapsed))}</td>
-        <td class="query-began">{new Date(began).toISOString().slice(0, 19).replace("T", " ")}</td>
+        <td class="query-began">{formatWall(began, zone.value)}</td>
       </tr>
       {isOpen && (
         <tr>

@@ -6,10 +6,11 @@ import { formatBytes } from "../api/format-value";
 import { currentDatabase, INTERNAL_DATABASE } from "../api/schema";
 import { isAdmin, may } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
+import { formatAnswerTime, zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote } from "../ui";
 import { type DataColumn, DataTable } from "./data-table";
 import { formatSeconds } from "./format";
-import { type CompactionJob, listJobs, measureTables, parseTime, type TableSize } from "./system-tables";
+import { type CompactionJob, listJobs, measureTables, type TableSize } from "./system-tables";
 
 /** The files of a database, and the jobs that flush and merge them. */
 export function StoragePanel(): JSX.Element {
@@ -78,7 +79,7 @@ function JobRow({ job }: { job: CompactionJob }): JSX.Element {
       <td class="number">{bytes(job.bytes_in)}</td>
       <td class="number">{bytes(job.bytes_out)}</td>
       <td class="number">{job.duration_ms == null ? "–" : formatSeconds(job.duration_ms / 1_000)}</td>
-      <td class="query-began">{job.finished ? formatMoment(job.finished) : "–"}</td>
+      <td class="query-began">{job.finished ? formatAnswerTime(job.finished, zone.value) : "–"}</td>
     </tr>
   );
 }
@@ -131,8 +132,4 @@ function Tables({ database }: { database: string }): JSX.Element {
       )}
     </section>
   );
-}
-
-function formatMoment(text: string): string {
-  return new Date(parseTime(text)).toISOString().slice(0, 19).replace("T", " ");
 }

@@ -2,6 +2,7 @@
 
 import { ApiError, getJson } from "../api/client";
 import { INTERNAL_DATABASE } from "../api/schema";
+import { parseAnswerTime } from "../time/zone";
 import type { RequestCount } from "./bill";
 
 /**
@@ -154,11 +155,6 @@ export async function countStoreRequests(signal?: AbortSignal): Promise<{ counts
     requests: row.requests,
     bytes: row.bytes,
   }));
-  const since = rows.map((row) => parseTime(row.since)).filter((time) => !Number.isNaN(time));
+  const since = rows.map((row) => parseAnswerTime(row.since)).filter((time) => !Number.isNaN(time));
   return { counts, sinceMs: Math.min(...since, Date.now()) };
-}
-
-/** Parses a timestamp of an answer, which is in UTC and does not say so. Returns milliseconds since the Unix epoch. */
-export function parseTime(text: string): number {
-  return Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`);
 }

@@ -7,6 +7,7 @@ import { link, navigate, route, type ViewName } from "../router";
 import { Icon, IconButton, type IconName, Select } from "../ui";
 import { Logo } from "./logo";
 import { theme, toggleTheme } from "./theme";
+import { ZoneMenu } from "./zone-menu";
 
 /** The views, in the order of the navigation. */
 export const VIEWS: readonly { name: ViewName; label: string; icon: IconName; key: string }[] = [
@@ -42,6 +43,7 @@ export function Header({ onHelp, onPalette }: HeaderProps): JSX.Element {
       </nav>
       <div class="shell-tools">
         <DatabaseSelect />
+        <ZoneMenu />
         <IconButton icon="explore" label="Find a command (Ctrl+K)" onClick={onPalette} class="wide-only" />
         <IconButton
           icon={isDark ? "sun" : "moon"}

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeRange, parseTime, rangeError, rangeParameters } from "./range";
+import { describeRange, parseTime, rangeError, rangeParameters, storedEnd, typedEnd } from "./range";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
 
@@ -32,4 +32,14 @@ test("open_ends_become_the_limits_of_what_is_stored", () => {
 test("a_range_is_described_in_few_words", () => {
   expect(describeRange({ from: "now-1h", to: "now" })).toBe("Last hour");
   expect(describeRange({ from: "2026-01-31T12:00:00Z", to: "" })).toBe("2026-01-31 12:00 – end");
+});
+
+test("typed_moments_are_of_the_zone_of_the_page_and_links_keep_them_in_utc", () => {
+  expect(parseTime("2026-07-01 12:30", NOW, "Europe/Berlin")).toBe(Date.parse("2026-07-01T10:30:00Z"));
+  expect(parseTime("2026-07-01T12:30Z", NOW, "Europe/Berlin")).toBe(Date.parse("2026-07-01T12:30:00Z"));
+  expect(storedEnd(" 2026-07-01 12:30 ", "Europe/Berlin")).toBe("2026-07-01T10:30:00Z");
+  expect(["now-1h", "", "never"].map((text) => storedEnd(text, "Europe/Berlin"))).toEqual(["now-1h", "", "never"]);
+  expect(typedEnd("2026-07-01T10:30:00Z", "Europe/Berlin")).toBe("2026-07-01 12:30");
+  expect(typedEnd("2026-07-01T10:30:01.250Z", "UTC")).toBe("2026-07-01 10:30:01.250");
+  expect(describeRange({ from: "2026-07-01T10:30:00Z", to: "now" }, "Europe/Berlin")).toBe("2026-07-01 12:30 – now");
 });

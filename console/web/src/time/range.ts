@@ -1,5 +1,7 @@
 /** Time ranges as people type them: `now-1h` to `now`, or two moments. */
 
+import { formatWall, fromWall, UTC } from "./zone";
+
 /** A range. Each end is relative (`now`, `now-15m`), a moment in RFC 3339, or empty: not limited. */
 export interface TimeRange {
   from: string;
@@ -33,8 +35,11 @@ const UNIT_MS: Record<string, number> = {
   w: 7 * 86_400_000,
 };
 
-/** Parses one end of a range. A moment without a zone is in UTC. Returns `undefined` if the text is not an end. */
-export function parseTime(text: string, nowMs: number): number | undefined {
+/**
+ * Parses one end of a range. A moment without an offset is one of the clocks of `zone`. Returns `undefined` if the text
+ * is not an end.
+ */
+export function parseTime(text: string, nowMs: number, zone = UTC): number | undefined {
   const trimmed = text.trim();
   const relative = /^now(?:\s*([+-])\s*(\d{1,9})\s*([smhdw]))?$/.exec(trimmed);
   if (relative) {
@@ -48,22 +53,25 @@ export function parseTime(text: string, nowMs: number): number | undefined {
   if (!moment) {
     return undefined;
   }
-  const [, day, time = "00:00", zone = "Z"] = moment;
-  const ms = Date.parse(`${day}T${time}${zone.toUpperCase()}`);
-  return Number.isNaN(ms) ? undefined : ms;
+  const [, day, time = "00:00", offset] = moment;
+  const ms = Date.parse(`${day}T${time}${offset?.toUpperCase() ?? "Z"}`);
+  if (Number.isNaN(ms)) {
+    return undefined;
+  }
+  return offset === undefined ? fromWall(ms, zone) : ms;
 }
 
 /** Turns a range into moments. An end that is not valid is not limited. */
-export function resolveRange(range: TimeRange, nowMs: number): ResolvedRange {
+export function resolveRange(range: TimeRange, nowMs: number, zone = UTC): ResolvedRange {
   return {
-    fromMs: range.from === "" ? undefined : parseTime(range.from, nowMs),
-    toMs: range.to === "" ? undefined : parseTime(range.to, nowMs),
+    fromMs: range.from === "" ? undefined : parseTime(range.from, nowMs, zone),
+    toMs: range.to === "" ? undefined : parseTime(range.to, nowMs, zone),
   };
 }
 
 /** Returns why a range is not valid, or `undefined`. */
-export function rangeError(range: TimeRange, nowMs: number): string | undefined {
-  const { fromMs, toMs } = resolveRange(range, nowMs);
+export function rangeError(range: TimeRange, nowMs: number, zone = UTC): string | undefined {
+  const { fromMs, toMs } = resolveRange(range, nowMs, zone);
   if (range.from !== "" && fromMs === undefined) {
     return "The start is neither now-1h nor a time such as 2026-01-31 12:00.";
   }
@@ -73,13 +81,30 @@ export function rangeError(range: TimeRange, nowMs: number): string | undefined 
   return fromMs !== undefined && toMs !== undefined && fromMs >= toMs ? "The start is not before the end." : undefined;
 }
 
+/** Returns an end as a link or a dashboard keeps it: moments are in UTC, whatever the zone of the page. */
+export function storedEnd(typed: string, zone: string): string {
+  const text = typed.trim();
+  const ms = text.startsWith("now") ? undefined : parseTime(text, 0, zone);
+  return ms === undefined ? text : formatMoment(ms);
+}
+
+/** Returns an end as a user of a zone types it: `2026-01-31 12:00`. */
+export function typedEnd(stored: string, zone: string): string {
+  const ms = stored.startsWith("now") ? undefined : parseTime(stored, 0);
+  if (ms === undefined) {
+    return stored;
+  }
+  const fraction = ms % 1000 === 0 ? "" : `.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
+  return `${formatWall(ms, zone)}${fraction}`.replace(/:00$/, "");
+}
+
 /** Describes a range in a few words. */
-export function describeRange(range: TimeRange): string {
+export function describeRange(range: TimeRange, zone = UTC): string {
   const preset = PRESETS.find(({ range: known }) => known.from === range.from && known.to === range.to);
   if (preset) {
     return preset.label;
   }
-  return `${describeEnd(range.from) || "start"} – ${describeEnd(range.to) || "end"}`;
+  return `${typedEnd(range.from, zone) || "start"} – ${typedEnd(range.to, zone) || "end"}`;
 }
 
 /** Formats a moment as RFC 3339 in UTC, without a fraction of zero. */
@@ -97,8 +122,4 @@ export function rangeParameters(range: TimeRange, nowMs: number): { from: string
     from: fromMs === undefined ? "1677-09-21T00:12:44Z" : formatMoment(fromMs),
     to: toMs === undefined ? "2262-04-11T23:47:16Z" : formatMoment(toMs),
   };
-}
-
-function describeEnd(end: string): string {
-  return end.replace("T", " ").replace(/(:00)?(\.000)?Z$/, "");
 }

@@ -2,7 +2,8 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { describeRange, PRESETS, rangeError, type TimeRange } from "../time/range";
+import { describeRange, PRESETS, rangeError, storedEnd, type TimeRange, typedEnd } from "../time/range";
+import { zone } from "../time/zone";
 import { Button } from "./button";
 import { TextField } from "./fields";
 import { Popover } from "./menu";
@@ -17,7 +18,7 @@ export interface TimeRangePickerProps {
 
 /** Chooses a time range: one of the presets, or any two ends. */
 export function TimeRangePicker({ range, onChange, label = "Time range", align }: TimeRangePickerProps): JSX.Element {
-  const text = describeRange(range);
+  const text = describeRange(range, zone.value);
   return (
     <Popover label={`${label}: ${text}`} text={text} icon="clock" align={align}>
       {(close) => (
@@ -34,12 +35,12 @@ export function TimeRangePicker({ range, onChange, label = "Time range", align }
 }
 
 function RangeForm({ range, onApply }: { range: TimeRange; onApply(range: TimeRange): void }): JSX.Element {
-  const [from, setFrom] = useState(range.from);
-  const [to, setTo] = useState(range.to);
-  const error = rangeError({ from, to }, Date.now());
+  const [from, setFrom] = useState(typedEnd(range.from, zone.value));
+  const [to, setTo] = useState(typedEnd(range.to, zone.value));
+  const error = rangeError({ from, to }, Date.now(), zone.value);
   const apply = () => {
     if (error === undefined) {
-      onApply({ from: from.trim(), to: to.trim() });
+      onApply({ from: storedEnd(from, zone.value), to: storedEnd(to, zone.value) });
     }
   };
   return (
@@ -68,7 +69,7 @@ function RangeForm({ range, onApply }: { range: TimeRange; onApply(range: TimeRa
           placeholder="end"
           isMonospace
           error={error}
-          hint="now-1h, or a time in UTC such as 2026-01-31 12:00"
+          hint={`now-1h, or a time in ${zone.value} such as 2026-01-31 12:00`}
         />
         <Button kind="primary" onClick={apply} disabled={error !== undefined}>
           Apply
