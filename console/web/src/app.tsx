@@ -13,7 +13,7 @@ import { KeyboardHelp } from "./shell/help";
 import { CommandPalette } from "./shell/palette";
 import { SignIn } from "./shell/sign-in";
 import { toggleTheme } from "./shell/theme";
-import { Button, EmptyState, ErrorNote, notify, Spinner } from "./ui";
+import { Button, EmptyState, ErrorNote, notify, Spinner, useModule } from "./ui";
 import { Toasts } from "./ui/toast";
 
 type LazyView = () => Promise<{ default: ComponentType }>;
@@ -28,6 +28,9 @@ const LAZY_VIEWS: Record<ViewName, LazyView> = {
 
 /** The time between two attempts to reach a server that does not answer, in milliseconds. */
 const RECONNECT_MS = 2_000;
+
+/** The time after which the files of views that are not shown are read, in milliseconds. */
+const READ_AHEAD_MS = 1_500;
 
 /** The page. */
 export function App(): JSX.Element {
@@ -80,6 +83,7 @@ function Shell(): JSX.Element {
     () => setPaletteOpen(true),
   );
   useDatabases();
+  useOtherViews();
   useTitle();
   return (
     <div class="shell">
@@ -104,22 +108,12 @@ function Offline(): JSX.Element {
 }
 
 function View({ name }: { name: ViewName }): JSX.Element {
-  const [loaded, setLoaded] = useState<{ view?: ComponentType; error?: string }>({});
-  useEffect(() => {
-    let isShown = true;
-    LAZY_VIEWS[name]().then(
-      (module) => isShown && setLoaded({ view: module.default }),
-      (error: unknown) => isShown && setLoaded({ error: messageOf(error) }),
-    );
-    return () => {
-      isShown = false;
-    };
-  }, [name]);
-  if (loaded.error !== undefined) {
+  const { value: Shown, error } = useModule(name, async () => (await LAZY_VIEWS[name]()).default);
+  if (error !== undefined) {
     const title = "This part of the page can't be loaded. If the server was updated, reload the page.";
-    return <ErrorNote title={title} error={loaded.error} onRetry={() => location.reload()} />;
+    return <ErrorNote title={title} error={error} onRetry={() => location.reload()} />;
   }
-  return loaded.view ? <loaded.view /> : <Spinner label="Loading" />;
+  return Shown ? <Shown /> : <Spinner label="Loading" />;
 }
 
 /** Lists the databases when the session starts and when the server answers again. */
@@ -138,6 +132,29 @@ function useDatabases(): void {
       }),
     [],
   );
+}
+
+/**
+ * Reads the files of the other views into the cache of the browser, so that they open while the server is away. Browsers
+ * do not repeat the load of a module that has failed.
+ */
+function useOtherViews(): void {
+  const isAway = !isReachable.value;
+  useEffect(() => {
+    const timer = isAway ? undefined : setTimeout(() => void readAhead(), READ_AHEAD_MS);
+    return () => clearTimeout(timer);
+  }, [isAway]);
+}
+
+async function readAhead(): Promise<void> {
+  const list = document.querySelector<HTMLMetaElement>('meta[name="neap-files"]')?.content ?? "";
+  for (const file of list.split(" ").filter((name) => name !== "")) {
+    try {
+      await (await fetch(file, { priority: "low" })).arrayBuffer();
+    } catch {
+      return; // Reads them when the server is back.
+    }
+  }
 }
 
 function useTitle(): void {

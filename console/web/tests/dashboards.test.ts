@@ -92,6 +92,21 @@ test("a cell is added, moved and resized by keyboard, and removed with an undo",
   await page.getByRole("heading", { name: "Dashboards" }).waitFor();
 });
 
+test("changes that are not saved can be discarded after returning to the dashboard", async () => {
+  const page = await open();
+  const hash = await saved(page, "Returned", [WARMEST], { variables: VARIABLES });
+  await page.getByRole("button", { name: "Edit", exact: true }).click();
+  await page.getByLabel("Name of the dashboard").fill("Changed");
+  await page.getByRole("link", { name: "Explore" }).click();
+  await page.getByRole("tree", { name: "Databases" }).waitFor();
+  await page.evaluate((place) => {
+    location.hash = place;
+  }, hash);
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.getByRole("button", { name: "Discard changes" }).click();
+  await page.getByRole("heading", { name: "Returned", exact: true }).waitFor();
+});
+
 test("a cell is dragged to another place", async () => {
   const page = await open();
   await importDashboard(

@@ -414,3 +414,58 @@ test("the next user of the page does not see what the last one saw", async () =>
   expect(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]))).not.toContain("soil");
   await secured.close();
 });
+
+test("a click in the tree shows rows, also after a plan", async () => {
+  const page = await openQuery("SELECT bed FROM soil");
+  await run(page);
+  await page.getByRole("tab", { name: "Plan" }).click();
+  await page.getByRole("treeitem", { name: "air" }).click();
+  await page.getByRole("columnheader", { name: "humidity float" }).waitFor();
+});
+
+test("a run closes the list of completions", async () => {
+  const page = await openQuery("SELECT bed FROM soil");
+  await page.locator(".cm-content").click();
+  await page.keyboard.press("Control+End");
+  await page.keyboard.type(" WHERE moi");
+  await page.getByRole("option", { name: /^moisture/ }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  await page.getByRole("alert").waitFor();
+  expect(await page.locator(".cm-tooltip-autocomplete").count()).toBe(0);
+});
+
+test("typing over selected text breaks no rule of the content security policy", async () => {
+  const page = await openQuery("SELECT 'bed' FROM soil -- comment");
+  await page.locator(".cm-content").click();
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type("SELECT 2");
+  await expect.poll(() => editorText(page)).toBe("SELECT 2");
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type("(");
+  await expect.poll(() => editorText(page)).toBe("(SELECT 2)");
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+});
+
+test("on a phone the tree is a drawer, and a plot has half of the screen", async () => {
+  const page = await openPage(server, "#/explore?db=garden", { width: 360, height: 740 });
+  const tree = page.getByRole("treeitem", { name: "soil" });
+  await tree.waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Show the schema" }).click();
+  await tree.waitFor();
+  await screenshot(page, "explore-drawer");
+  await page.keyboard.press("Escape");
+  await tree.waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Show the schema" }).click();
+  await page.mouse.click(350, 400);
+  await tree.waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Show the schema" }).click();
+  await tree.click();
+  await tree.waitFor({ state: "hidden" });
+  await page.getByRole("tab", { name: "Chart" }).click();
+  const plot = page.getByRole("application");
+  await plot.waitFor();
+  expect((await plot.boundingBox())?.height).toBeGreaterThanOrEqual(370);
+  await plot.scrollIntoViewIfNeeded();
+  await screenshot(page, "explore-phone-plot");
+  await expectAccessible(page);
+});

@@ -40,3 +40,22 @@ test("a query that loses its server ends with an error, and can be repeated", as
   await page.getByRole("alert").waitFor({ state: "detached" });
   await page.getByRole("gridcell", { name: "herbs" }).waitFor();
 });
+
+test("a view that is opened while the server is away says so, and appears when the server is back", async () => {
+  const page = await openPage(server, "#/explore?db=garden", { token: server.token });
+  await page.getByRole("treeitem", { name: "soil" }).waitFor();
+  // The files of the views that are not shown are read soon after the first one. This is the last of them.
+  const isRead = () => pageEvents(page).requests.some((url) => /write-view.*css$/.test(url));
+  await expect.poll(isRead, { timeout: 30_000 }).toBe(true);
+  await page.waitForLoadState("networkidle");
+  await server.stop("SIGKILL");
+  await page.getByRole("link", { name: "Operate" }).click();
+  await page.getByText("The server does not answer. The page connects again as soon as it does.").waitFor();
+  await page.getByRole("link", { name: "Administer" }).click();
+  await screenshot(page, "outage-of-a-new-view");
+  await server.start();
+  await page.getByRole("tab", { name: "Databases" }).waitFor();
+  await page.getByText("The page connects again as soon as it does.").waitFor({ state: "detached" });
+  await page.getByRole("alert").waitFor({ state: "detached" });
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+});

@@ -1,6 +1,9 @@
 /** A value that a component reads from the server, once or repeatedly. */
 
+import { effect } from "@preact/signals";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "./client";
+import { isReachable } from "./token";
 
 /** A value that is read from the server. */
 export interface Loaded<T> {
@@ -49,6 +52,7 @@ export function useLoaded<T>(
     reload();
     return () => abort.current?.abort();
   }, [reload]);
+  useOnReturn(isLostServer(outcome.error), reload);
   useEffect(() => {
     if (intervalMs === undefined) {
       return undefined;
@@ -63,4 +67,25 @@ export function useLoaded<T>(
     isLoading,
     reload,
   };
+}
+
+/** Calls a function when the server answers again, if what it loads failed because the server was away. */
+export function useOnReturn(hasLostServer: boolean, reload: () => void): void {
+  const latest = useRef(reload);
+  latest.current = reload;
+  useEffect(() => {
+    if (!hasLostServer) {
+      return undefined;
+    }
+    return effect(() => {
+      if (isReachable.value) {
+        setTimeout(() => latest.current());
+      }
+    });
+  }, [hasLostServer]);
+}
+
+/** Returns whether a request failed because the server did not answer. */
+export function isLostServer(error: unknown): boolean {
+  return error instanceof ApiError && error.code === "unreachable";
 }

@@ -288,10 +288,11 @@ function ZoomBar(props: {
   onReset(): void;
 }): JSX.Element {
   const { data, extent, onBrush, onReset } = props;
+  const span = extent.max - extent.min;
   return (
     <div class="zoom-bar" role="group" aria-label="Zoom">
       <span class="zoom-text">
-        {formatX(data, extent.min)} – {formatX(data, extent.max)}
+        {formatX(data, extent.min, span)} – {formatX(data, extent.max, span)}
       </span>
       {onBrush && data.axis === "time" && (
         <Button

@@ -6,6 +6,7 @@ import { messageOf } from "../api/client";
 import type { DocumentHead } from "../api/documents";
 import { listTables } from "../api/schema";
 import { may } from "../api/session";
+import { isLostServer, useOnReturn } from "../api/use-loaded";
 import { link, navigate } from "../router";
 import { formatAnswerTime, zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, notify, Spinner } from "../ui";
@@ -96,6 +97,7 @@ function useDashboards(database: string): {
     listDashboards(database).then(setDashboards, setError);
   };
   useEffect(load, [database]);
+  useOnReturn(isLostServer(error), load);
   return { dashboards, error, load };
 }
 

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 import { may } from "../api/session";
+import { isLostServer, useOnReturn } from "../api/use-loaded";
 import { fileName, saveFile } from "../chart/save-file";
 import { link, navigate, route } from "../router";
 import { resolveRange } from "../time/range";
@@ -43,6 +44,7 @@ export function DashboardPage({ database, id }: { database: string; id: string }
     openDashboard(database, id).catch(setError);
   };
   useEffect(load, [database, id]);
+  useOnReturn(isLostServer(error), load);
   if (error !== undefined) {
     return (
       <div class="dashboards">
@@ -67,7 +69,7 @@ type PageDialog =
 function OpenPage({ open }: { open: OpenDashboard }): JSX.Element {
   const { dashboard, database } = open;
   const mayWrite = may("write", database);
-  const [isEditing, setEditing] = useState(open.id === NEW_ID && mayWrite);
+  const [isEditing, setEditing] = useState((open.id === NEW_ID || open.isChanged) && mayWrite);
   const [dialog, setDialog] = useState<PageDialog>();
   const [isSaving, setSaving] = useState(false);
   const params = route.value.params;

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { type QueryRequest, type QueryResult, runQuery } from "../api/query";
+import { isLostServer, useOnReturn } from "../api/use-loaded";
 import { splitStatements, statementKind } from "../explore/statements";
 import { enqueue } from "./query-queue";
 
@@ -24,6 +25,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
  */
 export function useQuery(query: CellQuery | undefined, tick: number): QueryState {
   const [state, setState] = useState<QueryState>({ isLoading: false });
+  const [attempt, setAttempt] = useState(0);
   const key = query === undefined ? undefined : JSON.stringify(query);
   useEffect(() => {
     if (query === undefined || query.text.trim() === "" || query.database === "") {
@@ -41,7 +43,8 @@ export function useQuery(query: CellQuery | undefined, tick: number): QueryState
       },
     );
     return () => controller.abort(new DOMException("The query is not needed any more.", "AbortError"));
-  }, [key, tick]);
+  }, [key, tick, attempt]);
+  useOnReturn(isLostServer(state.error), () => setAttempt(attempt + 1));
   return state;
 }
 

@@ -121,6 +121,27 @@ export function CodeEditor(props: CodeEditorProps): JSX.Element {
   return <div class="code-editor" ref={host} />;
 }
 
+/**
+ * Replaces selected text by what is typed. The browser would keep the colours of the old text as an inline style, which the
+ * policy of the page refuses.
+ */
+function replaceSelection(event: InputEvent, view: EditorView): boolean {
+  const { data } = event;
+  const { from, to, empty } = view.state.selection.main;
+  if (event.inputType !== "insertText" || data === null || empty || view.composing || view.state.readOnly) {
+    return false;
+  }
+  event.preventDefault();
+  const insert = () => {
+    return view.state.update(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+  };
+  const isHandled = view.state.facet(EditorView.inputHandler).some((handler) => handler(view, from, to, data, insert));
+  if (!isHandled) {
+    view.dispatch(insert());
+  }
+  return true;
+}
+
 function basics(props: CodeEditorProps): Extension {
   return [
     lineNumbers(),
@@ -136,6 +157,7 @@ function basics(props: CodeEditorProps): Extension {
     highlightSelectionMatches(),
     EditorState.allowMultipleSelections.of(true),
     EditorView.lineWrapping,
+    EditorView.domEventHandlers({ beforeinput: replaceSelection }),
     EditorView.contentAttributes.of({ "aria-label": props.label, spellcheck: "false" }),
     placeholder(props.placeholder ?? ""),
     editorTheme,

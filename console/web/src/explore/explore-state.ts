@@ -1,11 +1,17 @@
 /** The state of the view: tabs, settings, and the time range. */
 
-import { computed } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { route, setParams } from "../router";
 import type { TimeRange } from "../time/range";
 
 /** The intervals of the automatic refresh, in seconds. 0: off. */
 export const REFRESH_SECONDS = [0, 5, 10, 30, 60, 300] as const;
+
+/** The forms of a result. */
+export type ResultView = "table" | "chart" | "plan";
+
+/** The form in which results are shown. It stays while the page is open. */
+export const resultView = signal<ResultView>("table");
 
 /** The time range that fills `$from` and `$to`. Part of the hash. */
 export const range = computed<TimeRange>(() => ({

@@ -30,18 +30,19 @@ interface PendingChange {
 /** The view "Explore": the schema, queries and their results. */
 export default function ExploreView(): JSX.Element {
   const [treeWidth, setTreeWidth] = useState(sizes.tree);
-  const [isTreeOpen, setTreeOpen] = useState(false);
+  const drawer = useDrawer();
   sizes.tree = treeWidth;
   useLinkedQuery();
   useRerun();
   useAutoRefresh();
   useEffect(forgetClosedTabs, [tabs.value]);
   return (
-    <div class={isTreeOpen ? "explore explore-tree-open" : "explore"}>
+    <div class={drawer.isOpen ? "explore explore-tree-open" : "explore"} onKeyDown={drawer.onKeyDown}>
       <h1 class="visually-hidden">Explore</h1>
-      <div class="explore-side" style={{ "--tree-width": `${treeWidth}px` }}>
-        <SchemaTree onPreview={() => setTreeOpen(false)} />
+      <div class="explore-side" id="schema" ref={drawer.ref} style={{ "--tree-width": `${treeWidth}px` }}>
+        <SchemaTree onPreview={drawer.close} />
       </div>
+      {drawer.isOpen && <div class="explore-backdrop" aria-hidden="true" onClick={drawer.close} />}
       <Splitter
         label="Width of the schema"
         orientation="vertical"
@@ -55,9 +56,9 @@ export default function ExploreView(): JSX.Element {
           <div class="narrow-only">
             <IconButton
               icon="menu"
-              label={isTreeOpen ? "Hide the schema" : "Show the schema"}
-              isPressed={isTreeOpen}
-              onClick={() => setTreeOpen(!isTreeOpen)}
+              label={drawer.isOpen ? "Hide the schema" : "Show the schema"}
+              isPressed={drawer.isOpen}
+              onClick={drawer.isOpen ? drawer.close : drawer.open}
             />
           </div>
           <TabBar />
@@ -66,6 +67,39 @@ export default function ExploreView(): JSX.Element {
       </div>
     </div>
   );
+}
+
+/** The tree as a drawer, on screens that have no room for it beside the query. */
+function useDrawer() {
+  const [isOpen, setOpen] = useState(false);
+  const ref = useRef<HTMLDivElement>(null);
+  const opener = useRef<Element | null>(null);
+  useEffect(() => {
+    if (isOpen) {
+      ref.current?.querySelector("input")?.focus();
+    }
+  }, [isOpen]);
+  const close = () => {
+    setOpen(false);
+    if (isOpen && opener.current instanceof HTMLElement) {
+      opener.current.focus();
+    }
+  };
+  return {
+    isOpen,
+    ref,
+    open: () => {
+      opener.current = document.activeElement;
+      setOpen(true);
+    },
+    close,
+    onKeyDown: (event: KeyboardEvent) => {
+      if (event.key === "Escape" && isOpen) {
+        event.stopPropagation();
+        close();
+      }
+    },
+  };
 }
 
 /** A query and its result. */

@@ -2,6 +2,7 @@
 
 import { type Column, currentDatabase, quoteText } from "../api/schema";
 import { run } from "./execution";
+import { resultView } from "./explore-state";
 import { quoteIfNeeded } from "./names";
 import { openTab } from "./query-tabs";
 import type { CacheInfo } from "./schema-store";
@@ -56,6 +57,7 @@ export function columnQuery(table: string, column: Column): string {
 
 function show(database: string, name: string, text: string): void {
   currentDatabase.value = database;
+  resultView.value = "table";
   const tab = openTab({ name: name.slice(0, 60), text, language: "sql", isPreview: true });
   void run(tab, { text, start: 0 });
 }

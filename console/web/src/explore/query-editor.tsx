@@ -1,7 +1,8 @@
 /** The editor of a query, with its errors and completion. */
 
+import { closeCompletion } from "@codemirror/autocomplete";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
-import type { KeyBinding } from "@codemirror/view";
+import { closeHoverTooltips, type EditorView, type KeyBinding } from "@codemirror/view";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { currentDatabase } from "../api/schema";
@@ -98,7 +99,9 @@ function selectedStatement({ view }: EditorHandle, tab: QueryTab): Statement | u
 }
 
 function runKeys(latest: () => { onRun(): void; onCancel(): void }): KeyBinding[] {
-  const run = () => {
+  const run = (view: EditorView) => {
+    closeCompletion(view);
+    view.dispatch({ effects: closeHoverTooltips });
     latest().onRun();
     return true;
   };

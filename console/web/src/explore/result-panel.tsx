@@ -1,6 +1,5 @@
 /** The result of a query: as a table, a chart or a plan. */
 
-import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { formatBytes } from "../api/format-value";
@@ -11,16 +10,11 @@ import { DEFAULT_CHART } from "../chart/settings";
 import { link, navigate } from "../router";
 import { Button, EmptyState, ErrorNote, Lazy, Note, Spinner, Tabs } from "../ui";
 import { type Execution, explain, type PlanState, planText } from "./execution";
-import { range, setRange } from "./explore-state";
+import { range, resultView, setRange } from "./explore-state";
 import { type QueryTab, updateTab } from "./query-tabs";
 import { ResultActions } from "./result-actions";
 import { ResultTable } from "./result-table";
 import { placeholders, type Statement, statementKind } from "./statements";
-
-/** The forms of a result. */
-type ResultView = "table" | "chart" | "plan";
-
-const chosenView = signal<ResultView>("table");
 
 /** The properties of the lower part of the view. */
 export interface ResultPanelProps {
@@ -44,9 +38,9 @@ export function ResultPanel(props: ResultPanelProps): JSX.Element {
           { id: "chart", label: "Chart", icon: "chart" },
           { id: "plan", label: "Plan", icon: "tree" },
         ]}
-        selected={chosenView.value}
+        selected={resultView.value}
         onSelect={(view) => {
-          chosenView.value = view;
+          resultView.value = view;
         }}
         panel={<Panel {...props} />}
       >
@@ -59,7 +53,7 @@ export function ResultPanel(props: ResultPanelProps): JSX.Element {
 
 function Panel(props: ResultPanelProps): JSX.Element {
   const { execution, onRunAgain } = props;
-  if (chosenView.value === "plan") {
+  if (resultView.value === "plan") {
     return <PlanPanel {...props} />;
   }
   if (!execution) {
@@ -132,7 +126,7 @@ function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { res
           </p>
         </Note>
       )}
-      {chosenView.value === "table" ? (
+      {resultView.value === "table" ? (
         <ResultTable result={result} />
       ) : (
         <div class="chart-view">

@@ -1,10 +1,10 @@
 /** The parts of the schema that the tree and the completion have read. */
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { ApiError, getJson, messageOf } from "../api/client";
 import { queryRows } from "../api/query";
 import { INTERNAL_DATABASE, listSystemTables, listTables, type Table, tagCardinality } from "../api/schema";
-import { onForget } from "../api/token";
+import { isReachable, onForget } from "../api/token";
 import type { QueryFunction } from "./keywords";
 
 /** A cache of newest rows or of distinct values. */
@@ -71,6 +71,17 @@ export async function loadSchema(database: string, isForced = false): Promise<vo
     setSchema(database, { state: "failed", error: messageOf(error) });
   }
 }
+
+// Schemas that could not be read for want of a server are read when it is back.
+effect(() => {
+  if (isReachable.value) {
+    for (const [database, schema] of schemas.peek()) {
+      if (schema.state === "failed") {
+        void loadSchema(database);
+      }
+    }
+  }
+});
 
 /** Counts the distinct values of a tag. */
 export async function loadCardinality(database: string, table: string, tag: string): Promise<void> {

@@ -145,7 +145,10 @@ function TreeLine({ node, index, isActive, onToggle, onOpen }: TreeLineProps): J
         </span>
       )}
       {icon && <Icon name={icon} />}
-      <bdi class="tree-label">{shown}</bdi> {detail && <span class="tree-detail">{detail}</span>}
+      <bdi class="tree-label" title={shown}>
+        {shown}
+      </bdi>{" "}
+      {detail && <span class="tree-detail">{detail}</span>}
       {target && <LineAction target={target} />}
     </li>
   );

@@ -50,7 +50,7 @@ export function TabBar(): JSX.Element {
                 class={tab.isPreview ? "query-tab-name query-tab-preview" : "query-tab-name"}
                 aria-selected={tab.id === current.id}
                 tabIndex={tab.id === current.id ? 0 : -1}
-                title="Double-click to rename. Delete closes the tab."
+                title={`${tab.name.slice(0, MAX_NAME_CHARS)}\nDouble-click to rename. Delete closes the tab.`}
                 onClick={() => selectTab(tab.id)}
                 onDblClick={() => setRenamed(tab.id)}
                 onAuxClick={(event) => event.button === 1 && closeTab(tab.id)}

@@ -53,7 +53,9 @@ export function Dialog({ title, onClose, children, actions, size = "small", onSu
         }}
       >
         <header class="dialog-head">
-          <h2 id={titleId}>{title}</h2>
+          <h2 id={titleId} title={title.slice(0, 400)}>
+            {title}
+          </h2>
           <IconButton icon="close" label="Close" onClick={onClose} />
         </header>
         <div class="dialog-body">{children}</div>

@@ -4,7 +4,7 @@ export { Button, CopyButton, copyText, IconButton, Spinner, Tooltip } from "./bu
 export { ConfirmDialog, Dialog } from "./dialog";
 export { Checkbox, Select, type SelectOption, TextField } from "./fields";
 export { Icon, type IconName } from "./icons";
-export { Lazy } from "./lazy";
+export { Lazy, useModule } from "./lazy";
 export { Menu, type MenuItem, Popover } from "./menu";
 export { EmptyState, ErrorNote, Note } from "./notes";
 export { Splitter } from "./splitter";
