@@ -48,16 +48,51 @@ async function editorText(page: Page): Promise<string> {
   return (await page.locator(".cm-line").allInnerTexts()).join("\n");
 }
 
-test("a click on a table shows a ready query and its rows", async () => {
+test("a click on a table draws a line for each value of a tag, and then shows the rows", async () => {
   const page = await openPage(server, "#/explore?db=garden");
   await page.getByRole("treeitem", { name: "soil" }).click();
-  await page.getByText("48 rows").waitFor();
+  const chart = page.getByRole("application", { name: /^soil: Line chart of moisture.* 2 series: herbs .* tomatoes / });
+  await chart.waitFor();
   await expect
     .poll(() => editorText(page))
-    .toBe("SELECT * FROM soil\nWHERE time >= $from AND time < $to\nORDER BY time DESC\nLIMIT 100");
+    .toBe(
+      "SELECT date_bin($interval, time) AS time, bed, avg(moisture) AS moisture\nFROM soil\n" +
+        "WHERE time >= $from AND time < $to\nGROUP BY 1, 2 ORDER BY 1",
+    );
+  await screenshot(page, "explore-first-chart");
+  await expectAccessible(page);
+  await page.getByRole("button", { name: "Show rows" }).click();
   await page.getByRole("columnheader", { name: "moisture float" }).waitFor();
+  await page.getByText("48 rows").waitFor();
   await screenshot(page, "explore-table");
   expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+});
+
+test("a zoom into a first chart reads finer points, and goes back", async () => {
+  const fine = Array.from(
+    { length: 2_000 },
+    (_, at) => `pulse,bed=a beat=${at % 7} ${1_750_000_000 + at * 60}000000000`,
+  );
+  await server.write("garden", [...fine, ...fine.map((line) => line.replace("bed=a", "bed=b"))].join("\n"));
+  const page = await openPage(server, "#/explore?db=garden");
+  await page.getByRole("treeitem", { name: "pulse" }).click();
+  const plot = page.getByRole("application", { name: /^pulse: Line chart/ });
+  await plot.waitFor();
+  // 2,000 minutes are 201 intervals of 10 minutes for each of the two lines.
+  await page.getByText("402 rows").waitFor();
+  const box = await plot.locator(".u-over").boundingBox();
+  if (!box) {
+    throw new Error("the plot is not visible");
+  }
+  await page.mouse.move(box.x + box.width * 0.4, box.y + 50);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.5, box.y + 50, { steps: 5 });
+  await page.mouse.up();
+  await page.getByRole("button", { name: "Zoom out" }).waitFor();
+  await page.getByText(/^(39\d|40[0-8]) rows$/).waitFor();
+  await page.getByRole("button", { name: "Zoom out" }).click();
+  await page.getByText("402 rows").waitFor();
+  expect(await page.getByRole("button", { name: "Zoom out" }).count()).toBe(0);
 });
 
 test("an empty server leads to the first write", async () => {
@@ -356,6 +391,7 @@ test.each([
   }
   await page.getByRole("treeitem", { name: "soil" }).click();
   await page.getByText("48 rows").waitFor();
+  await page.getByRole("application").waitFor();
   await expectAccessible(page);
   await screenshot(page, `explore-${theme}-${width}`);
   await page.getByRole("button", { name: /^Time range/ }).click();
@@ -415,12 +451,12 @@ test("the next user of the page does not see what the last one saw", async () =>
   await secured.close();
 });
 
-test("a click in the tree shows rows, also after a plan", async () => {
+test("a click in the tree shows a chart, also after a plan", async () => {
   const page = await openQuery("SELECT bed FROM soil");
   await run(page);
   await page.getByRole("tab", { name: "Plan" }).click();
   await page.getByRole("treeitem", { name: "air" }).click();
-  await page.getByRole("columnheader", { name: "humidity float" }).waitFor();
+  await page.getByRole("application").waitFor();
 });
 
 test("a run closes the list of completions", async () => {
@@ -461,7 +497,6 @@ test("on a phone the tree is a drawer, and a plot has half of the screen", async
   await page.getByRole("button", { name: "Show the schema" }).click();
   await tree.click();
   await tree.waitFor({ state: "hidden" });
-  await page.getByRole("tab", { name: "Chart" }).click();
   const plot = page.getByRole("application");
   await plot.waitFor();
   expect((await plot.boundingBox())?.height).toBeGreaterThanOrEqual(370);

@@ -30,6 +30,8 @@ export interface PlotProps {
   onBrush?(from: bigint, to: bigint): void;
   /** Whether a selection goes to `onBrush` at once instead of zooming first. */
   brushesAtOnce?: boolean;
+  /** Shows the range before the last selection, if there was one. */
+  onZoomOut?(): void;
   /** Takes the canvas and its series for pictures. */
   onFrame?(frame: PlotPicture | undefined): void;
 }
@@ -74,6 +76,12 @@ export function Plot(props: PlotProps): JSX.Element {
   const perPixel = (view.max - view.min) / Math.max(1, frame.current?.over.clientWidth ?? 1);
   const isHeat = settings.kind === "heatmap";
   const readings = cursor === undefined || isHeat ? [] : nearestFirst(shown, cursor, REACH * perPixel);
+  const showAll = (): void => {
+    if (zoom === undefined) {
+      props.onZoomOut?.();
+    }
+    setZoom(undefined);
+  };
   const onKeyDown = (event: KeyboardEvent): void => {
     const plotted = { data, shown, view, cursor, isZoomed: zoom !== undefined };
     const action = keyAction(event, plotted);
@@ -81,7 +89,9 @@ export function Plot(props: PlotProps): JSX.Element {
       return;
     }
     event.preventDefault();
-    if ("view" in action) {
+    if ("view" in action && action.view === undefined) {
+      showAll();
+    } else if ("view" in action) {
       setZoom(action.view === undefined ? undefined : { base: data.base, extent: action.view });
     } else {
       frame.current?.moveCursor(action.cursor);
@@ -103,7 +113,7 @@ export function Plot(props: PlotProps): JSX.Element {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys read the values of the chart.
         tabIndex={0}
         onKeyDown={onKeyDown}
-        onDblClick={() => setZoom(undefined)}
+        onDblClick={showAll}
         onBlur={() => frame.current?.moveCursor(undefined)}
       >
         <div class="plot-host" ref={host} />

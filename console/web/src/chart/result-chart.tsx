@@ -29,6 +29,8 @@ export interface ResultChartProps {
   onBrush?(from: bigint, to: bigint): void;
   /** Whether a selection goes to `onBrush` at once instead of zooming first. */
   brushesAtOnce?: boolean;
+  /** Shows the range before the last selection, if there was one. */
+  onZoomOut?(): void;
   /** The time range that is shown, even if there are no points. */
   range?: NsRange;
   title?: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Table } from "../api/schema";
+import { intervalOf, intervalText } from "../time/interval";
 import type { Variable } from "./dashboard";
-import { intervalOf, intervalText } from "./interval";
 import { rangeWithData, starterDashboard } from "./starter";
 import { parseDashboard } from "./validate";
 import { queryParameters, urlValue, valuesFromUrl, valuesQuery } from "./variables";

@@ -2,9 +2,9 @@
 
 import { quoteIdentifier } from "../api/schema";
 import type { RouteParams } from "../router";
+import { intervalText } from "../time/interval";
 import { rangeParameters, resolveRange, type TimeRange } from "../time/range";
 import type { Dashboard, Variable } from "./dashboard";
-import { intervalText } from "./interval";
 
 /** Values that a variable offers at most. */
 export const MAX_VALUES = 1000;

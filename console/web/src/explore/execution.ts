@@ -163,7 +163,7 @@ export function buildQuery(tab: QueryTab, text: string): QueryRequest {
     database: currentDatabase.value,
     text,
     language: tab.language,
-    parameters: parameterValues(text, tab.language, tab.parameters, range.value, Date.now()),
+    parameters: parameterValues(text, tab.language, tab.parameters, range.value, Date.now(), tab.extent),
     asOf: asOf.value || undefined,
   };
 }

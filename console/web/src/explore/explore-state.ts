@@ -28,9 +28,28 @@ export const refreshSeconds = computed(() => {
   return REFRESH_SECONDS.find((known) => known === seconds) ?? 0;
 });
 
+/** The ranges that were shown before each zoom. */
+export const zooms = signal<readonly TimeRange[]>([]);
+
 /** Sets the time range. */
 export function setRange({ from, to }: TimeRange): void {
+  zooms.value = [];
   setParams({ from, to });
+}
+
+/** Shows a part of the range. */
+export function zoomInto({ from, to }: TimeRange): void {
+  zooms.value = [...zooms.value, range.peek()];
+  setParams({ from, to });
+}
+
+/** Shows the range before the last zoom. */
+export function zoomOut(): void {
+  const before = zooms.value.at(-1);
+  zooms.value = zooms.value.slice(0, -1);
+  if (before !== undefined) {
+    setParams({ from: before.from, to: before.to });
+  }
 }
 
 /** Sets the moment as of which queries answer. */

@@ -8,6 +8,14 @@ test("the_time_range_fills_from_and_to", () => {
   expect(values).toEqual({ from: "2026-01-31T11:00:00Z", to: "2262-04-11T23:47:16Z" });
 });
 
+test("the_interval_fits_the_range_or_the_data_if_the_range_is_open", () => {
+  const interval = (from: string, shown?: { fromMs: number; toMs: number }) =>
+    parameterValues("$interval", "sql", {}, { from, to: from === "" ? "" : "now" }, NOW, shown).interval;
+  expect(interval("now-1h")).toBe("30 seconds");
+  expect(interval("", { fromMs: 0, toMs: 86_400_000 })).toBe("5 minutes");
+  expect(interval("")).toBe("1 hour");
+});
+
 test("values_have_the_chosen_type_and_only_used_ones_are_sent", () => {
   const inputs = {
     a: { type: "number", value: "1.5" },

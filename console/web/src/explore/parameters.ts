@@ -2,7 +2,8 @@
 
 import type { QueryLanguage } from "../api/query";
 import { quoteText } from "../api/schema";
-import { rangeParameters, type TimeRange } from "../time/range";
+import { intervalText } from "../time/interval";
+import { type ResolvedRange, rangeParameters, resolveRange, type TimeRange } from "../time/range";
 import { placeholders } from "./statements";
 import { tokenize } from "./tokens";
 
@@ -16,7 +17,7 @@ export interface ParameterInput {
 }
 
 /** The names that the time range fills. */
-export const RANGE_PARAMETERS: readonly string[] = ["from", "to"];
+export const RANGE_PARAMETERS: readonly string[] = ["from", "to", "interval"];
 
 /** Returns the names of the placeholders that the user fills. */
 export function userPlaceholders(text: string, language: QueryLanguage): string[] {
@@ -37,15 +38,20 @@ export function parameterError(input: ParameterInput): string | undefined {
   return undefined;
 }
 
-/** Returns the values of the placeholders that a text uses. A placeholder without a value is the empty text. */
+/**
+ * Returns the values of the placeholders that a text uses. A placeholder without a value is the empty text. The range that
+ * is `shown` is that of the data, if the ends of the other one are open: it decides about `$interval`.
+ */
 export function parameterValues(
   text: string,
   language: QueryLanguage,
   inputs: Readonly<Record<string, ParameterInput>>,
   range: TimeRange,
   nowMs: number,
+  shown: ResolvedRange = {},
 ): Record<string, unknown> {
-  const times: Record<string, string> = rangeParameters(range, nowMs);
+  const { fromMs = shown.fromMs, toMs = shown.toMs } = resolveRange(range, nowMs);
+  const times: Record<string, string> = { ...rangeParameters(range, nowMs), interval: intervalText(fromMs, toMs) };
   return Object.fromEntries(
     placeholders(text, language).map((name) => {
       const time = RANGE_PARAMETERS.includes(name) ? times[name] : undefined;

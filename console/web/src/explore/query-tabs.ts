@@ -4,6 +4,7 @@ import { computed, signal } from "@preact/signals";
 import type { QueryLanguage } from "../api/query";
 import { onForget } from "../api/token";
 import type { ChartSettings } from "../chart/settings";
+import type { ResolvedRange } from "../time/range";
 import { notify } from "../ui";
 import type { ParameterInput } from "./parameters";
 import { readStored, writeStored } from "./storage";
@@ -26,6 +27,12 @@ export interface QueryTab {
   parameters: Record<string, ParameterInput>;
   chart?: ChartSettings;
   saved?: SavedReference;
+  /** The extent of the data that the query reads, if it is known. */
+  extent?: ResolvedRange;
+  /** What the chart of the query leaves out. */
+  note?: string;
+  /** The table whose rows the chart draws. */
+  table?: string;
   /** Whether the next preview replaces the tab. A change by the user ends that. */
   isPreview?: boolean;
 }

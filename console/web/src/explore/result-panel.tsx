@@ -4,13 +4,15 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { formatBytes } from "../api/format-value";
 import type { QueryResult } from "../api/query";
-import { databases, INTERNAL_DATABASE } from "../api/schema";
+import { currentDatabase, databases, INTERNAL_DATABASE } from "../api/schema";
 import { mayAnywhere } from "../api/session";
 import { DEFAULT_CHART } from "../chart/settings";
 import { link, navigate } from "../router";
+import { formatMoment, type TimeRange } from "../time/range";
 import { Button, EmptyState, ErrorNote, Lazy, Note, Spinner, Tabs } from "../ui";
 import { type Execution, explain, type PlanState, planText } from "./execution";
-import { range, resultView, setRange } from "./explore-state";
+import { range, resultView, setRange, zoomInto, zoomOut, zooms } from "./explore-state";
+import { previewRows } from "./preview";
 import { type QueryTab, updateTab } from "./query-tabs";
 import { ResultActions } from "./result-actions";
 import { ResultTable } from "./result-table";
@@ -130,19 +132,53 @@ function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { res
         <ResultTable result={result} />
       ) : (
         <div class="chart-view">
+          <ChartNotes tab={tab} />
           <Lazy
             load={async () => (await import("../chart/result-chart")).ResultChart}
             props={{
               result,
               settings: tab.chart ?? DEFAULT_CHART,
               onSettings: (chart) => updateTab(tab.id, { chart }),
-              onBrush: (from: bigint, to: bigint) => setRange({ from: isoOf(from), to: isoOf(to) }),
+              onBrush: (from: bigint, to: bigint) => zoomInto(rangeOf(from, to)),
+              brushesAtOnce: loadsFinerPoints(execution),
+              onZoomOut: zooms.value.length > 0 ? zoomOut : undefined,
               title: tab.name,
             }}
           />
         </div>
       )}
     </>
+  );
+}
+
+/** Returns whether a query has finer points in a shorter range, so that a zoom reads them. */
+function loadsFinerPoints(execution: Execution | undefined): boolean {
+  const query = execution?.query;
+  const names = query === undefined ? [] : placeholders(query.text, query.language);
+  return ["from", "to", "interval"].every((name) => names.includes(name));
+}
+
+/** What a chart leaves out, and the way back from a zoom. */
+function ChartNotes({ tab }: { tab: QueryTab }): JSX.Element | null {
+  const { note, table } = tab;
+  const isZoomed = zooms.value.length > 0;
+  if (table === undefined && !isZoomed) {
+    return null;
+  }
+  return (
+    <div class="chart-notes">
+      {note && <p class="chart-note">{note}</p>}
+      {isZoomed && (
+        <Button kind="quiet" icon="undo" onClick={zoomOut}>
+          Zoom out
+        </Button>
+      )}
+      {table !== undefined && (
+        <Button kind="quiet" icon="table" onClick={() => previewRows(currentDatabase.value, table, false)}>
+          Show rows
+        </Button>
+      )}
+    </div>
   );
 }
 
@@ -276,6 +312,9 @@ function formatMs(ms: number): string {
   return ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
-function isoOf(ns: bigint): string {
-  return new Date(Number(ns / 1_000_000n)).toISOString();
+/** Returns a range that contains two moments, in full milliseconds. */
+function rangeOf(fromNs: bigint, toNs: bigint): TimeRange {
+  const fromMs = Number(fromNs / 1_000_000n);
+  const toMs = Math.max(fromMs + 1, Number((toNs + 999_999n) / 1_000_000n));
+  return { from: formatMoment(fromMs), to: formatMoment(toMs) };
 }

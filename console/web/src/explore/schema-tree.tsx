@@ -183,10 +183,10 @@ function LineAction({ target }: { target: TreeTarget }): JSX.Element | null {
 function activate(target: TreeTarget | undefined): boolean {
   switch (target?.kind) {
     case "table":
-      previewTable(target.database, target.table, target.isSystem);
+      void previewTable(target.database, target.table, target.isSystem);
       return true;
     case "column":
-      previewColumn(target.database, target.table, target.column, target.isSystem);
+      void previewColumn(target.database, target.table, target.column, target.isSystem);
       return true;
     case "cache":
       previewCache(target.database, target.cache);
