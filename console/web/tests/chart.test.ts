@@ -143,6 +143,20 @@ test("a pointer shows the values at its place", async () => {
   await cellOf(page, "Line").locator(".chart-tooltip").getByText("Kitchen").waitFor();
 });
 
+test("the cells of a dashboard share the moment below the pointer", async () => {
+  const page = await openCharts([CELLS[0], { ...CELLS[0], title: "Other" }] as TestCell[]);
+  await waitForPaint(page, "Line");
+  await waitForPaint(page, "Other");
+  const over = cellOf(page, "Line").locator(".u-over");
+  await over.hover({ position: { x: 150, y: 60 } });
+  const lineOf = async (title: string) => (await cellOf(page, title).locator(".u-cursor-x").boundingBox())?.x ?? 0;
+  const edgeOf = async (title: string) => (await cellOf(page, title).locator(".u-over").boundingBox())?.x ?? 0;
+  await expect.poll(async () => Math.round((await lineOf("Other")) - (await edgeOf("Other")))).toBe(150);
+  expect(await cellOf(page, "Other").locator(".chart-tooltip").count()).toBe(0);
+  await page.mouse.move(5, 5);
+  await expect.poll(async () => (await lineOf("Other")) < (await edgeOf("Other"))).toBe(true);
+});
+
 /** Returns the widest part of a chart, between its first and its last coloured column, that has no colour. */
 function widestGap(page: Page, title: string): Promise<number> {
   return cellOf(page, title)

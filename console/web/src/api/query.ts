@@ -35,7 +35,17 @@ export interface QueryResult {
 }
 
 /** The languages of queries. */
-export type QueryLanguage = "sql" | "influxql";
+export const QUERY_LANGUAGES = ["sql", "influxql", "promql"] as const;
+
+export type QueryLanguage = (typeof QUERY_LANGUAGES)[number];
+
+/** The names of the languages. */
+export const LANGUAGE_NAMES: Record<QueryLanguage, string> = { sql: "SQL", influxql: "InfluxQL", promql: "PromQL" };
+
+/** Returns the language that a stored value or a link names: SQL if it is none. */
+export function languageOf(value: unknown): QueryLanguage {
+  return QUERY_LANGUAGES.find((language) => language === value) ?? "sql";
+}
 
 /** A query. */
 export interface QueryRequest {
@@ -65,7 +75,12 @@ const QUERY_TIMEOUT_MS = 30 * 60_000;
 
 /** Returns the path of the queries of a language. */
 export function queryPath(language: QueryLanguage): string {
-  return language === "sql" ? "/api/v3/query_sql" : "/api/v3/query_influxql";
+  const paths: Record<QueryLanguage, string> = {
+    sql: "/api/v3/query_sql",
+    influxql: "/api/v3/query_influxql",
+    promql: "/prometheus/api/v1/query_range",
+  };
+  return paths[language];
 }
 
 /** Returns the headers of a query. */
@@ -79,6 +94,10 @@ export function queryHeaders(asOf?: string): Record<string, string> {
  * Throws `ApiError` if the query fails. An abort of `signal` ends the query on the server and throws the reason.
  */
 export async function runQuery(query: QueryRequest): Promise<QueryResult> {
+  if (query.language === "promql") {
+    const { runPromql } = await import("./promql");
+    return runPromql(query);
+  }
   const started = performance.now();
   const reader = import("./arrow-table");
   reader.catch(() => {});

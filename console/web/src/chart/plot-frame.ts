@@ -27,6 +27,7 @@ const MIN_SELECTION = 5;
 /** A chart on the page. */
 export class PlotFrame {
   private readonly plot: uPlot;
+  private isFollowing = false;
   private scene: Scene | undefined;
   private view: Extent = { min: 0, max: 1 };
   private isLogarithmic: boolean;
@@ -75,6 +76,13 @@ export class PlotFrame {
       this.dimensions = dimensions;
       this.plot.setSize(dimensions);
     }
+  }
+
+  /** Shows where the cursor of another chart is, without reading values. */
+  followCursor(x: number | undefined): void {
+    this.isFollowing = true;
+    this.moveCursor(x);
+    this.isFollowing = false;
   }
 
   /** Moves the cursor to a value of the horizontal axis; hides it without one. */
@@ -160,6 +168,9 @@ export class PlotFrame {
   }
 
   private reportCursor(): void {
+    if (this.isFollowing) {
+      return;
+    }
     const { left = -1, top = -1 } = this.plot.cursor;
     if (left < 0 || top < 0) {
       this.events.onCursor(undefined);

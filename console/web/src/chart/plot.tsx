@@ -16,6 +16,7 @@ import { type Reading, readSeries, snap, stepPoint } from "./readings";
 import type { IndexedSeries, Scene } from "./scene";
 import { buildScene, withFixedEnds } from "./scenes";
 import type { ChartSettings } from "./settings";
+import { sharedCursor } from "./shared-cursor";
 import { useSize, useThemeVersion } from "./use-theme";
 import { type NsRange, pan, toRange, visibleExtent, type Zoom, zoomAround } from "./view";
 
@@ -67,7 +68,13 @@ export function Plot(props: PlotProps): JSX.Element {
       zoomTo(extent);
     }
   };
-  const { frame, scene } = useFrame({ host, size, data, settings, shown, view, colours, select, setCursor });
+  const share = useSharedCursor();
+  const show = (at: FrameCursor | undefined): void => {
+    setCursor(at);
+    share.report(data, at);
+  };
+  const { frame, scene } = useFrame({ host, size, data, settings, shown, view, colours, select, setCursor: show });
+  share.follow(frame, data, view);
   useEffect(() => {
     props.onFrame?.({ canvas: () => frame.current?.canvas, shown: () => shown });
     return () => props.onFrame?.(undefined);
@@ -144,6 +151,46 @@ export function Plot(props: PlotProps): JSX.Element {
       )}
     </div>
   );
+}
+
+/** Shows the moment below the pointer in all charts of the page. */
+function useSharedCursor() {
+  const [source] = useState({});
+  useEffect(
+    () => () => {
+      if (sharedCursor.peek()?.source === source) {
+        sharedCursor.value = undefined;
+      }
+    },
+    [],
+  );
+  return {
+    report(data: ChartData, cursor: FrameCursor | undefined): void {
+      if (data.axis === "time" && cursor !== undefined) {
+        sharedCursor.value = { source, ns: data.base + BigInt(Math.round(cursor.x * 1e6)) };
+      } else if (sharedCursor.peek()?.source === source) {
+        sharedCursor.value = undefined;
+      }
+    },
+    follow(frame: { current: PlotFrame | null }, data: ChartData, view: { min: number; max: number }): void {
+      const latest = useRef({ data, view });
+      latest.current = { data, view };
+      useEffect(() => {
+        let isFollowing = false;
+        return sharedCursor.subscribe((shared) => {
+          const { data: present, view: visible } = latest.current;
+          const isOther = shared !== undefined && shared.source !== source && present.axis === "time";
+          if (isOther) {
+            const x = Number(shared.ns - present.base) / 1e6;
+            frame.current?.followCursor(x >= visible.min && x <= visible.max ? x : undefined);
+          } else if (isFollowing) {
+            frame.current?.followCursor(undefined);
+          }
+          isFollowing = isOther;
+        });
+      }, []);
+    },
+  };
 }
 
 function visibleSeries(data: ChartData, hidden: ReadonlySet<string>): IndexedSeries[] {

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { LANGUAGE_NAMES, QUERY_LANGUAGES } from "../api/query";
 import { databases, listTables } from "../api/schema";
 import { ResultChart } from "../chart/result-chart";
 import { Button, Dialog, EmptyState, ErrorNote, Select, Spinner, TextField } from "../ui";
@@ -27,10 +28,7 @@ const VIEWS: readonly { value: CellView; label: string }[] = [
   { value: "note", label: "Note" },
 ];
 
-const LANGUAGES: readonly { value: Cell["language"]; label: string }[] = [
-  { value: "sql", label: "SQL" },
-  { value: "influxql", label: "InfluxQL" },
-];
+const LANGUAGES = QUERY_LANGUAGES.map((value) => ({ value, label: LANGUAGE_NAMES[value] }));
 
 /** Edits a cell, and shows what its query returns. */
 export function CellEditor(props: CellEditorProps): JSX.Element {

@@ -116,7 +116,7 @@ function exploreLink({ cell, database, parameters }: DashboardCellProps): string
   return link("explore", {
     db: cell.database || database,
     q: cell.query,
-    lang: cell.language === "influxql" ? "influxql" : undefined,
+    lang: cell.language === "sql" ? undefined : cell.language,
     from: String(parameters.from),
     to: String(parameters.to),
   });

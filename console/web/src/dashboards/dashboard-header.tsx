@@ -1,9 +1,9 @@
 /** The head of a dashboard: name, version, time range, refresh and actions. */
 
 import type { JSX } from "preact";
-import { link } from "../router";
-import type { TimeRange } from "../time/range";
-import { Button, IconButton, Menu, type MenuItem, Select, TextField, TimeRangePicker } from "../ui";
+import { formatHash, link, route } from "../router";
+import { fixedRange, type TimeRange } from "../time/range";
+import { Button, copyText, IconButton, Menu, type MenuItem, notify, Select, TextField, TimeRangePicker } from "../ui";
 import { MAX_NAME_LENGTH, REFRESH_SECONDS } from "./dashboard";
 import { formatUpdate } from "./dashboard-list";
 import { NEW_ID, type OpenDashboard } from "./dashboard-store";
@@ -101,7 +101,10 @@ function EditActions(props: DashboardHeaderProps): JSX.Element {
 
 function ViewActions(props: DashboardHeaderProps): JSX.Element {
   const { open, mayWrite, isSaving } = props;
-  const items: MenuItem[] = [{ label: "Export as JSON", icon: "export", onSelect: props.onExport }];
+  const items: MenuItem[] = [
+    { label: "Copy a link with fixed times", icon: "clock", onSelect: () => void copyLink(props.range) },
+    { label: "Export as JSON", icon: "export", onSelect: props.onExport },
+  ];
   if (mayWrite) {
     items.push({ label: "Save a copy", icon: "copy", onSelect: props.onCopy });
     if (open.id !== NEW_ID) {
@@ -123,6 +126,16 @@ function ViewActions(props: DashboardHeaderProps): JSX.Element {
       <Menu label="More actions" isIconOnly items={items} />
     </>
   );
+}
+
+/** Copies a link to the dashboard with its variables and the present range. */
+async function copyLink(range: TimeRange): Promise<void> {
+  const { view, path, params } = route.value;
+  const fixed = fixedRange(range, Date.now());
+  const hash = formatHash(view, { ...Object.fromEntries(params), ...fixed }, path);
+  if (await copyText(`${location.origin}${location.pathname}${hash}`)) {
+    notify("success", "Copied the link.");
+  }
 }
 
 function describeState({ id, version, updatedAt, updatedBy, isChanged }: OpenDashboard): string {

@@ -1,5 +1,6 @@
 // Dashboards as they are stored and exported.
 
+import type { QueryLanguage } from "../api/query";
 import type { ChartSettings } from "../chart/settings";
 import type { TimeRange } from "../time/range";
 
@@ -46,7 +47,7 @@ export interface Cell {
   place: CellPlace;
   /** The database of the query; that of the dashboard if empty. */
   database: string;
-  language: "sql" | "influxql";
+  language: QueryLanguage;
   query: string;
   chart: ChartSettings;
   /** The text of a note. */

@@ -1,6 +1,7 @@
 // Reading of dashboards that others wrote: from the bucket or from a file. Everything that is not expected is refused
 // or left out, and new objects are made of what remains.
 
+import { QUERY_LANGUAGES } from "../api/query";
 import { CHART_KINDS, type ChartSettings, GAP_MODES, HEAT_MODES, REDUCERS } from "../chart/settings";
 import { UNITS } from "../chart/units";
 import { rangeError, type TimeRange } from "../time/range";
@@ -109,7 +110,7 @@ function parseCell(value: unknown, place: string, others: readonly Cell[]): Cell
     view: oneOf(CELL_VIEWS, fields.view, `${place}.view`),
     place: parsePlace(fields.place, `${place}.place`),
     database: optionalText(fields.database, `${place}.database`, MAX_IDENTIFIER_LENGTH),
-    language: oneOf(["sql", "influxql"] as const, fields.language ?? "sql", `${place}.language`),
+    language: oneOf(QUERY_LANGUAGES, fields.language ?? "sql", `${place}.language`),
     query: optionalText(fields.query, `${place}.query`, MAX_QUERY_LENGTH),
     chart: parseChart(fields.chart ?? { kind: "line" }, `${place}.chart`),
     note: optionalText(fields.note, `${place}.note`, MAX_NOTE_LENGTH),

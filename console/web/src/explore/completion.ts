@@ -12,6 +12,8 @@ export interface CompletionSchema {
   systemTables: readonly Table[];
   /** The functions of SQL. */
   functions: readonly QueryFunction[];
+  /** Returns the values of a tag. */
+  values?(tag: { table: string; tag: string }): Promise<string[]>;
 }
 
 /** One suggestion. */

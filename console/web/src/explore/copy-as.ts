@@ -1,7 +1,9 @@
 /** A query as a command or program for other tools. */
 
+import { promqlRequest } from "../api/promql";
 import type { QueryLanguage } from "../api/query";
 import { queryPath } from "../api/query";
+import { formatMoment } from "../time/range";
 import { inlineParameters } from "./parameters";
 
 /** A query as other tools run it. Never contains a token: the tools read it from the environment. */
@@ -24,6 +26,9 @@ export function quoteShell(text: string): string {
 
 /** Returns a command of curl. */
 export function toCurl(query: CopiedQuery): string {
+  if (query.language === "promql") {
+    return promqlCurl(query);
+  }
   const body: Record<string, unknown> = { db: query.database, q: query.text, format: "csv" };
   if (Object.keys(query.parameters).length > 0) {
     body.params = query.parameters;
@@ -39,6 +44,18 @@ export function toCurl(query: CopiedQuery): string {
   return lines.join(" \\\n  ");
 }
 
+function promqlCurl(query: CopiedQuery): string {
+  const { path, parameters } = promqlRequest(query, Date.now());
+  const lines = [`curl ${quoteShell(query.origin + path)}`];
+  if (query.needsToken) {
+    lines.push(`--header "Authorization: Bearer $NEAP_AUTH_TOKEN"`);
+  }
+  for (const [name, value] of Object.entries(parameters)) {
+    lines.push(`--data-urlencode ${quoteShell(`${name}=${value}`)}`);
+  }
+  return lines.join(" \\\n  ");
+}
+
 /** Returns a command of the program `neap`. It takes no parameters, so the values are in the text. */
 export function toNeap(query: CopiedQuery): string {
   const lines = [`neap query --host ${quoteShell(query.origin)} --database ${quoteShell(query.database)}`];
@@ -48,7 +65,12 @@ export function toNeap(query: CopiedQuery): string {
   if (query.asOf) {
     lines.push(`--as-of ${quoteShell(query.asOf)}`);
   }
-  const text = inlineParameters(query.text, query.language, query.parameters);
+  const promql = query.language === "promql" ? promqlRequest(query, Date.now()).parameters : undefined;
+  if (promql) {
+    const [start, end] = [promql.start, promql.end].map((at) => formatMoment(Number(at) * 1000));
+    lines.push(`--language promql --start ${start} --end ${end} --step ${promql.step}s`);
+  }
+  const text = promql?.query ?? inlineParameters(query.text, query.language, query.parameters);
   lines.push(text.startsWith("-") ? `-- ${quoteShell(text)}` : quoteShell(text));
   const command = lines.join(" \\\n  ");
   return query.needsToken ? `# Reads the token from the environment variable NEAP_AUTH_TOKEN.\n${command}` : command;

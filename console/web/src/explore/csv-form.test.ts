@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ColumnKind } from "../api/query";
-import { type CsvForm, CsvRewriter } from "./csv-form";
+import { type CsvForm, CsvRewriter, toCsv } from "./csv-form";
 
 const TEXT = `time,bed,temp,n\n2026-07-01T12:00:00.5,"a,""b"";\nc",3.5,7\n,"",-1e-7,\n2026-01-01T00:00:00,x;y,,0`;
 
@@ -32,4 +32,12 @@ test("a_file_is_the_same_wherever_its_parts_begin", () => {
     expect(rewrite(TEXT, form, size)).toBe(rewrite(TEXT, form));
   }
   expect(rewrite(`${TEXT}\n`, form)).toBe(`${rewrite(TEXT, form)}\n`);
+});
+
+test("a_result_that_the_server_does_not_write_as_csv_is_written_by_the_page", () => {
+  const columns = [
+    { name: "time", kind: "time" as const, arrowType: "", get: () => 1_500_000_000n },
+    { name: 'a"b', kind: "tag" as const, arrowType: "", get: (row: number) => [null, "x,y"][row] },
+  ];
+  expect(toCsv({ columns, rows: 2 })).toBe('time,"a""b"\n1970-01-01T00:00:01.500,\n1970-01-01T00:00:01.500,"x,y"\n');
 });

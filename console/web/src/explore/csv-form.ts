@@ -1,6 +1,7 @@
 /** Rewrites the CSV of the server: another separator, decimal comma, and times in the zone of the page. */
 
-import type { ResultColumn } from "../api/query";
+import { formatTime } from "../api/format-value";
+import type { QueryResult, ResultColumn } from "../api/query";
 import { formatOffset, parseAnswerTime, toWall, UTC } from "../time/zone";
 
 /** The form of a CSV file. */
@@ -24,6 +25,24 @@ function timeInZone(text: string, zone: string): string {
     return text;
   }
   return `${new Date(toWall(ms, zone)).toISOString().slice(0, 19)}${match[2] ?? ""}${formatOffset(ms, zone)}`;
+}
+
+/** Returns a result as CSV, for languages whose answers the server does not write as CSV. */
+export function toCsv({ columns, rows }: Pick<QueryResult, "columns" | "rows">): string {
+  const cell = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const lines = [columns.map(({ name }) => cell(name)).join(",")];
+  for (let row = 0; row < rows; row++) {
+    lines.push(columns.map((column) => cell(textOf(column, row))).join(","));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function textOf(column: ResultColumn, row: number): string {
+  const value = column.get(row);
+  if (column.kind === "time" && typeof value === "bigint") {
+    return formatTime(value).slice(0, -1);
+  }
+  return value === null || value === undefined ? "" : String(value);
 }
 
 /** Rewrites a stream of CSV. Its state is bounded by the longest cell. */

@@ -55,6 +55,11 @@ export async function downloadResult(query: QueryRequest, format: FileFormat, re
   saveBlob(new Blob(chunks, { type: MEDIA_TYPES[format] }), fileName(query.database, format, new Date()));
 }
 
+/** Saves a text as CSV. */
+export function saveText(text: string, database: string): void {
+  saveBlob(new Blob([text], { type: MEDIA_TYPES.csv }), fileName(database, "csv", new Date()));
+}
+
 /** Returns a name for a file that every system accepts. */
 export function fileName(database: string, extension: string, now: Date): string {
   const name = database.replace(/[^\p{L}\p{N}_-]+/gu, "-").replace(/^-+|-+$/g, "");

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { messageOf } from "../api/client";
-import { type QueryRequest, type QueryResult, runQuery } from "../api/query";
+import { DEFAULT_MAX_BYTES, type QueryRequest, type QueryResult, runQuery } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { onForget } from "../api/token";
 import { notify } from "../ui";
@@ -63,12 +63,51 @@ onForget(() => {
     cancel(id);
   }
   executions.value = new Map();
+  batches.value = new Map();
   plans.value = new Map();
 });
 
+/** The results of all statements of a text. */
+export interface Batch {
+  executions: readonly Execution[];
+  /** The number of statements, including those that did not run because one before them failed. */
+  count: number;
+}
+
+/** Statements that run together at most. */
+export const MAX_STATEMENTS = 50;
+
+/** The newest batch of each tab, until a single statement runs. */
+export const batches = signal<ReadonlyMap<string, Batch>>(new Map());
+
+/** Runs all statements of a tab, one after the other. It ends at the first that fails. */
+export async function runAll(tab: QueryTab, statements: readonly Statement[]): Promise<void> {
+  // All results together are bounded as one is.
+  const maxBytes = Math.floor(DEFAULT_MAX_BYTES / Math.max(1, statements.length));
+  const done: Execution[] = [];
+  for (const statement of statements) {
+    await run(tab, statement, maxBytes);
+    const execution = executions.peek().get(tab.id);
+    if (execution?.statement !== statement || execution.status === "running") {
+      return; // The user has run something else, or has closed the tab.
+    }
+    done.push(execution);
+    batches.value = new Map(batches.peek()).set(tab.id, { executions: [...done], count: statements.length });
+    if (execution.status !== "done") {
+      return;
+    }
+  }
+}
+
+/** Shows the result of one statement of a batch. */
+export function showExecution(tabId: string, execution: Execution): void {
+  setExecution(tabId, execution);
+}
+
 /** Runs a statement of a tab. A run of the same tab that is not finished is cancelled. */
-export async function run(tab: QueryTab, statement: Statement): Promise<void> {
+export async function run(tab: QueryTab, statement: Statement, maxBytes = DEFAULT_MAX_BYTES): Promise<void> {
   cancel(tab.id);
+  batches.value = without(batches.peek(), tab.id);
   const controller = new AbortController();
   controllers.set(tab.id, controller);
   const query = buildQuery(tab, statement.text);
@@ -89,6 +128,7 @@ export async function run(tab: QueryTab, statement: Statement): Promise<void> {
   try {
     const result = await runQuery({
       ...query,
+      maxBytes,
       signal: controller.signal,
       onProgress: (rows, bytes) => {
         if (isLatest() && performance.now() - shownMs > PROGRESS_MS) {
@@ -152,6 +192,7 @@ export function forgetClosedTabs(): void {
     if (!open.has(id)) {
       cancel(id);
       executions.value = without(executions.peek(), id);
+      batches.value = without(batches.peek(), id);
       plans.value = without(plans.peek(), id);
     }
   }

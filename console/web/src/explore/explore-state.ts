@@ -22,10 +22,10 @@ export const range = computed<TimeRange>(() => ({
 /** The moment or stamp as of which queries answer; empty for the present. Part of the hash. */
 export const asOf = computed(() => route.value.params.get("asof") ?? "");
 
-/** The interval of the automatic refresh, in seconds. Part of the hash. */
-export const refreshSeconds = computed(() => {
-  const seconds = Number(route.value.params.get("refresh") ?? 0);
-  return REFRESH_SECONDS.find((known) => known === seconds) ?? 0;
+/** The automatic refresh: every so many seconds, or when there are new data. Part of the hash. */
+export const refresh = computed<number | "data">(() => {
+  const text = route.value.params.get("refresh") ?? "0";
+  return text === "data" ? "data" : (REFRESH_SECONDS.find((known) => known === Number(text)) ?? 0);
 });
 
 /** The ranges that were shown before each zoom. */
@@ -57,7 +57,7 @@ export function setAsOf(moment: string): void {
   setParams({ asof: moment });
 }
 
-/** Sets the interval of the automatic refresh. */
-export function setRefresh(seconds: number): void {
-  setParams({ refresh: seconds === 0 ? undefined : seconds });
+/** Sets the automatic refresh. */
+export function setRefresh(value: number | "data"): void {
+  setParams({ refresh: value === 0 ? undefined : value });
 }

@@ -2,18 +2,30 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { request } from "../api/client";
+import { languageOf, queryPath } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { link, navigate, route, setParams } from "../router";
 import { type Command, useCommands } from "../shell/commands";
 import { ConfirmDialog, IconButton, Lazy, notify, Splitter, textScale } from "../ui";
-import { cancel, type Execution, executions, forgetClosedTabs, plans, run } from "./execution";
-import { asOf, range, refreshSeconds } from "./explore-state";
+import {
+  batches,
+  cancel,
+  type Execution,
+  executions,
+  forgetClosedTabs,
+  MAX_STATEMENTS,
+  plans,
+  run,
+  runAll,
+} from "./execution";
+import { asOf, range, refresh } from "./explore-state";
 import { ParametersPanel } from "./parameters-panel";
 import type { QueryEditorHandle } from "./query-editor";
 import { closeTab, currentTab, openEmptyTab, openTab, type QueryTab, selectNeighbour, tabs } from "./query-tabs";
 import { ResultPanel } from "./result-panel";
 import { SchemaTree } from "./schema-tree";
-import { placeholders, type Statement, statementAt, statementKind } from "./statements";
+import { placeholders, type Statement, splitStatements, statementAt, statementKind } from "./statements";
 import { TabBar } from "./tab-bar";
 import { format, Toolbar } from "./toolbar";
 import "./explore.css";
@@ -21,10 +33,12 @@ import "./explore.css";
 /** The sizes of the parts, in pixels. They stay while the page is open. Large screens have larger text. */
 const sizes = { tree: 270 * textScale(), editor: 190 * textScale() };
 
-/** A statement that changes data and waits for a confirmation. */
+/** Statements of which some change data, and which wait for a confirmation. */
 interface PendingChange {
   tab: QueryTab;
-  statement: Statement;
+  statements: readonly Statement[];
+  /** Those that change data. */
+  changes: readonly Statement[];
 }
 
 /** The view "Explore": the schema, queries and their results. */
@@ -116,21 +130,51 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
     } else if (currentDatabase.value === "") {
       notify("info", "Choose a database first.");
     } else if (statementKind(chosen.text, tab.language) === "change") {
-      setPending({ tab, statement: chosen });
+      setPending({ tab, statements: [chosen], changes: [chosen] });
     } else {
       void run(tab, chosen);
+    }
+  };
+  const onRunAll = () => {
+    const all = splitStatements(tab.text, tab.language).slice(0, MAX_STATEMENTS);
+    const changes = all.filter(({ text }) => statementKind(text, tab.language) === "change");
+    if (all.length < 2) {
+      start(all[0]);
+    } else if (currentDatabase.value === "") {
+      notify("info", "Choose a database first.");
+    } else if (changes.length > 0) {
+      setPending({ tab, statements: all, changes });
+    } else {
+      void runAll(tab, all);
     }
   };
   const onRun = () => start(statement());
   const onCancel = () => cancel(tab.id);
   const latestRun = useRef(onRun);
   latestRun.current = onRun;
-  useExploreKeys(onRun, onCancel);
-  useCommands(useMemo(() => listCommands(() => latestRun.current()), []));
+  const latestRunAll = useRef(onRunAll);
+  latestRunAll.current = onRunAll;
+  useExploreKeys(onRun, onRunAll, onCancel);
+  useCommands(
+    useMemo(
+      () =>
+        listCommands(
+          () => latestRun.current(),
+          () => latestRunAll.current(),
+        ),
+      [],
+    ),
+  );
 
   return (
     <>
-      <Toolbar tab={tab} isRunning={execution?.status === "running"} onRun={onRun} onCancel={onCancel} />
+      <Toolbar
+        tab={tab}
+        isRunning={execution?.status === "running"}
+        onRun={onRun}
+        onRunAll={onRunAll}
+        onCancel={onCancel}
+      />
       <ParametersPanel tab={tab} onRun={onRun} />
       <div class="explore-editor" style={{ height: `${editorHeight}px` }}>
         <Lazy
@@ -160,15 +204,16 @@ function QueryPane({ tab }: { tab: QueryTab }): JSX.Element {
 }
 
 /** Asks before a statement that changes data, because a query can't be taken back. */
-function ConfirmChange({ tab, statement, onClose }: PendingChange & { onClose(): void }): JSX.Element {
+function ConfirmChange({ tab, statements, changes, onClose }: PendingChange & { onClose(): void }): JSX.Element {
   const database = currentDatabase.value;
+  const isOne = statements.length === 1;
   return (
     <ConfirmDialog
-      title="This statement changes data"
-      action="Run the statement"
+      title={isOne ? "This statement changes data" : `${changes.length} of ${statements.length} statements change data`}
+      action={isOne ? "Run the statement" : "Run all statements"}
       onClose={onClose}
       onConfirm={() => {
-        void run(tab, statement);
+        void (isOne && statements[0] ? run(tab, statements[0]) : runAll(tab, statements));
       }}
     >
       <p>
@@ -176,7 +221,7 @@ function ConfirmChange({ tab, statement, onClose }: PendingChange & { onClose():
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long text scrolls by keyboard. */}
       <pre class="value-text" tabIndex={0}>
-        {statement.text.slice(0, 4000)}
+        {changes.map(({ text }) => text.slice(0, 4000)).join(";\n")}
       </pre>
     </ConfirmDialog>
   );
@@ -185,7 +230,7 @@ function ConfirmChange({ tab, statement, onClose }: PendingChange & { onClose():
 /** Opens the query that the hash contains in a tab, without running it, and removes it from the hash. */
 function useLinkedQuery(): void {
   const text = route.value.params.get("q");
-  const language = route.value.params.get("lang") === "influxql" ? "influxql" : "sql";
+  const language = languageOf(route.value.params.get("lang"));
   useEffect(() => {
     if (text !== null) {
       setParams({ q: undefined, lang: undefined });
@@ -217,31 +262,60 @@ function useRerun(): void {
   }, [from, to, moment]);
 }
 
-/** Runs the shown query again and again, while the page is visible. */
+/** Runs the shown query again after each interval, or when there are new data, while the page is visible. */
 function useAutoRefresh(): void {
-  const seconds = refreshSeconds.value;
+  const chosen = refresh.value;
   useEffect(() => {
-    if (seconds === 0) {
+    if (chosen === 0) {
       return undefined;
     }
-    const timer = setInterval(() => {
-      const execution = executions.peek().get(currentTab.peek().id);
-      if (execution?.status === "done" && isRepeatable(execution) && document.visibilityState === "visible") {
-        void run(currentTab.peek(), execution.statement);
-      }
-    }, seconds * 1000);
+    const timer = setInterval(
+      async () => {
+        const tab = currentTab.peek();
+        const execution = executions.peek().get(tab.id);
+        const isIdle = execution?.status === "done" && isRepeatable(execution) && !batches.peek().has(tab.id);
+        if (
+          !isIdle ||
+          document.visibilityState !== "visible" ||
+          (chosen === "data" && !(await hasNewData(execution)))
+        ) {
+          return;
+        }
+        if (executions.peek().get(tab.id) === execution) {
+          void run(tab, execution.statement);
+        }
+      },
+      (chosen === "data" ? NEW_DATA_SECONDS : chosen) * 1000,
+    );
     return () => clearInterval(timer);
-  }, [seconds]);
+  }, [chosen]);
 }
+
+/** The time between two questions for new data, in seconds. */
+const NEW_DATA_SECONDS = 2;
+
+/** Returns whether the database has changed since a query: the stamp of its state is another one. */
+async function hasNewData({ query, result }: Execution): Promise<boolean> {
+  try {
+    const json = { db: query.database, q: "SELECT 1", format: "json" };
+    const { headers } = await request(queryPath("sql"), { json });
+    return headers.get(STAMP) !== (result?.headers.get(STAMP) ?? null);
+  } catch {
+    return false; // The bar says that the server is away.
+  }
+}
+
+/** The header with the stamp of the state that a query has read. */
+const STAMP = "x-neap-as-of";
 
 function isRepeatable({ query }: Execution): boolean {
   return statementKind(query.text, query.language) !== "change";
 }
 
 /** Handles the keys of the view outside of the editor. */
-function useExploreKeys(onRun: () => void, onCancel: () => void): void {
-  const latest = useRef({ onRun, onCancel });
-  latest.current = { onRun, onCancel };
+function useExploreKeys(onRun: () => void, onRunAll: () => void, onCancel: () => void): void {
+  const latest = useRef({ onRun, onRunAll, onCancel });
+  latest.current = { onRun, onRunAll, onCancel };
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.defaultPrevented || document.querySelector("dialog[open]")) {
@@ -249,7 +323,11 @@ function useExploreKeys(onRun: () => void, onCancel: () => void): void {
       }
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
-        latest.current.onRun();
+        if (event.shiftKey) {
+          latest.current.onRunAll();
+        } else {
+          latest.current.onRun();
+        }
       } else if (event.key === "Escape" && executions.peek().get(currentTab.peek().id)?.status === "running") {
         latest.current.onCancel();
       } else if (event.altKey && event.code === "KeyN") {
@@ -265,10 +343,11 @@ function useExploreKeys(onRun: () => void, onCancel: () => void): void {
   }, []);
 }
 
-function listCommands(onRun: () => void): Command[] {
+function listCommands(onRun: () => void, onRunAll: () => void): Command[] {
   const group = "Explore";
   return [
     { id: "run", label: "Run the query", group, icon: "play", keys: "Ctrl+Enter", run: onRun },
+    { id: "run-all", label: "Run all statements", group, icon: "play", keys: "Ctrl+Shift+Enter", run: onRunAll },
     {
       id: "cancel",
       label: "Cancel the query",

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { LANGUAGE_NAMES } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { formatWall, zone } from "../time/zone";
 import { Button, Dialog, EmptyState, notify, TextField } from "../ui";
@@ -49,7 +50,7 @@ export function HistoryDialog({ onClose }: { onClose(): void }): JSX.Element {
                 <code>{entry.text.slice(0, MAX_SHOWN_CHARS)}</code>
                 <span class="muted">
                   {formatWall(entry.atMs, zone.value)} · <bdi>{entry.database.slice(0, 80)}</bdi> ·{" "}
-                  {entry.language === "sql" ? "SQL" : "InfluxQL"}
+                  {LANGUAGE_NAMES[entry.language]}
                 </span>
               </button>
             </li>

@@ -1,7 +1,7 @@
 /** The history of queries of this browser. */
 
 import { signal } from "@preact/signals";
-import type { QueryLanguage } from "../api/query";
+import { QUERY_LANGUAGES, type QueryLanguage } from "../api/query";
 import { onForget } from "../api/token";
 import { readStored, writeStored } from "./storage";
 
@@ -80,6 +80,6 @@ function isEntry(value: unknown): value is HistoryEntry {
     typeof entry.text === "string" &&
     typeof entry.database === "string" &&
     typeof entry.atMs === "number" &&
-    (entry.language === "sql" || entry.language === "influxql")
+    QUERY_LANGUAGES.some((language) => language === entry.language)
   );
 }

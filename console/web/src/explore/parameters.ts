@@ -1,10 +1,10 @@
 /** The placeholders of a query and their values. */
 
 import type { QueryLanguage } from "../api/query";
-import { quoteText } from "../api/schema";
 import { intervalText } from "../time/interval";
 import { type ResolvedRange, rangeParameters, resolveRange, type TimeRange } from "../time/range";
 import { placeholders } from "./statements";
+import { textLiteral } from "./tag-values";
 import { tokenize } from "./tokens";
 
 /** The types of values of placeholders. */
@@ -52,8 +52,11 @@ export function parameterValues(
 ): Record<string, unknown> {
   const { fromMs = shown.fromMs, toMs = shown.toMs } = resolveRange(range, nowMs);
   const times: Record<string, string> = { ...rangeParameters(range, nowMs), interval: intervalText(fromMs, toMs) };
+  // The range is part of each query in PromQL, whether or not its text uses it.
+  const names =
+    language === "promql" ? [...RANGE_PARAMETERS, ...placeholders(text, language)] : placeholders(text, language);
   return Object.fromEntries(
-    placeholders(text, language).map((name) => {
+    names.map((name) => {
       const time = RANGE_PARAMETERS.includes(name) ? times[name] : undefined;
       return [name, time ?? typedValue(inputOf(inputs, name))];
     }),
@@ -82,7 +85,7 @@ function typedValue({ type, value }: ParameterInput): unknown {
 
 function literal(value: unknown, language: QueryLanguage): string {
   if (typeof value === "string") {
-    return language === "sql" ? quoteText(value) : `'${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+    return textLiteral(value, language);
   }
   return value === null || value === undefined ? "NULL" : String(value);
 }

@@ -5,13 +5,16 @@ import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { closeHoverTooltips, type EditorView, type KeyBinding } from "@codemirror/view";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import { LANGUAGE_NAMES, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { CodeEditor, type EditorHandle } from "../editor/code-editor";
+import type { CompletionSchema } from "./completion";
 import type { Execution } from "./execution";
 import { queryLanguage } from "./query-language";
 import { type QueryTab, updateTab } from "./query-tabs";
 import { functions, loadedSchema, loadFunctions } from "./schema-store";
 import { type Statement, statementAt } from "./statements";
+import { tagValues } from "./tag-values";
 
 /** What the view may ask of the editor. */
 export interface QueryEditorHandle {
@@ -28,6 +31,12 @@ export interface QueryEditorProps {
   onCancel(): void;
   handleRef: { current: QueryEditorHandle | null };
 }
+
+const PLACEHOLDERS: Record<QueryLanguage, string> = {
+  sql: "SELECT * FROM …",
+  influxql: "SELECT mean(field) FROM …",
+  promql: "avg by (host) (table_field)",
+};
 
 /** The editor of a query, with the error of the last run at its place. */
 export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: QueryEditorProps): JSX.Element {
@@ -67,7 +76,7 @@ export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: Quer
   return (
     <CodeEditor
       key={tab.id}
-      label={tab.language === "sql" ? "SQL query" : "InfluxQL query"}
+      label={`${LANGUAGE_NAMES[tab.language]} query`}
       value={tab.text}
       onChange={(text) => {
         if (text !== latest.current.tab.text) {
@@ -76,15 +85,16 @@ export function QueryEditor({ tab, execution, onRun, onCancel, handleRef }: Quer
       }}
       extensions={language}
       keys={keys}
-      placeholder={tab.language === "sql" ? "SELECT * FROM …" : "SELECT mean(field) FROM …"}
+      placeholder={PLACEHOLDERS[tab.language]}
       handleRef={editor}
     />
   );
 }
 
-function completionSchema() {
-  const { tables, systemTables } = loadedSchema(currentDatabase.peek());
-  return { tables, systemTables, functions: functions.peek() };
+function completionSchema(): CompletionSchema {
+  const database = currentDatabase.peek();
+  const { tables, systemTables, caches } = loadedSchema(database);
+  return { tables, systemTables, functions: functions.peek(), values: (tag) => tagValues(database, tag, caches) };
 }
 
 function selectedStatement({ view }: EditorHandle, tab: QueryTab): Statement | undefined {
@@ -106,6 +116,7 @@ function runKeys(latest: () => { onRun(): void; onCancel(): void }): KeyBinding[
     return true;
   };
   return [
+    // The view handles Ctrl+Shift+Enter, which runs all statements.
     { key: "Mod-Enter", run },
     { key: "Shift-Enter", run },
   ];

@@ -7,7 +7,9 @@ import { EditorState } from "@codemirror/state";
 import type { QueryLanguage } from "../api/query";
 import { type CompletionSchema, type Suggestion, suggest } from "./completion";
 import { INFLUXQL_FUNCTIONS, INFLUXQL_KEYWORDS, SQL_KEYWORDS, SQL_TYPE_NAMES } from "./keywords";
+import { promqlLanguage } from "./promql-language";
 import { statementAt } from "./statements";
+import { tagPlace, textLiteral } from "./tag-values";
 
 const SQL = SQLDialect.define({
   keywords: SQL_KEYWORDS.join(" ").toLowerCase(),
@@ -31,6 +33,9 @@ const KEYWORD_BOOST = -10;
 
 /** Returns the colours and the completion of a language. `schema` is read at each completion. */
 export function queryLanguage(language: QueryLanguage, schema: () => CompletionSchema): Extension {
+  if (language === "promql") {
+    return promqlLanguage(schema);
+  }
   const complete = (context: CompletionContext) => completeQuery(context, language, schema());
   return [
     sql({ dialect: language === "sql" ? SQL : INFLUXQL }).language,
@@ -38,16 +43,30 @@ export function queryLanguage(language: QueryLanguage, schema: () => CompletionS
   ];
 }
 
-function completeQuery(
+async function completeQuery(
   context: CompletionContext,
   language: QueryLanguage,
   schema: CompletionSchema,
-): CompletionResult | null {
+): Promise<CompletionResult | null> {
   const text = context.state.doc.toString();
   const statement = statementAt(text, context.pos, language);
   const start = statement && context.pos >= statement.start ? statement.start : context.pos;
   const place = context.pos - start;
   const body = statement?.text.padEnd(place) ?? "";
+  const tag = schema.values && tagPlace(body, place, language, schema.tables);
+  if (tag && schema.values) {
+    const values = await schema.values(tag);
+    const before = body.slice(tag.from, place);
+    const closing = context.state.sliceDoc(context.pos, context.pos + 1) === "'" && before !== "" ? 1 : 0;
+    return {
+      from: start + tag.from,
+      to: context.pos + closing,
+      options: values.map((value) => ({ label: textLiteral(value, language), type: "text" })),
+      // The filter of the editor compares with what stands before the cursor only.
+      filter: closing === 0,
+      validFor: closing === 0 ? /^'?[^']*$/ : undefined,
+    };
+  }
   const found = suggest(body, place, language, schema);
   if (!found) {
     return null;

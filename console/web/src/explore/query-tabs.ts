@@ -1,7 +1,7 @@
 /** The tabs of queries, which stay while the tab of the browser is open. */
 
 import { computed, signal } from "@preact/signals";
-import type { QueryLanguage } from "../api/query";
+import { QUERY_LANGUAGES, type QueryLanguage } from "../api/query";
 import { onForget } from "../api/token";
 import type { ChartSettings } from "../chart/settings";
 import type { ResolvedRange } from "../time/range";
@@ -156,6 +156,6 @@ function isTab(value: unknown): boolean {
     typeof tab.text === "string" &&
     typeof tab.parameters === "object" &&
     tab.parameters !== null &&
-    (tab.language === "sql" || tab.language === "influxql")
+    QUERY_LANGUAGES.some((language) => language === tab.language)
   );
 }

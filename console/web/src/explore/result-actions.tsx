@@ -7,8 +7,8 @@ import { isRequired } from "../api/session";
 import { zone } from "../time/zone";
 import { copyText, Menu, notify, Spinner } from "../ui";
 import { type CopiedQuery, toCurl, toNeap, toPython } from "./copy-as";
-import { type CsvForm, CsvRewriter, isServerForm } from "./csv-form";
-import { downloadResult, type FileFormat } from "./download";
+import { type CsvForm, CsvRewriter, isServerForm, toCsv } from "./csv-form";
+import { downloadResult, type FileFormat, saveText } from "./download";
 import { buildQuery, type Execution } from "./execution";
 import type { QueryTab } from "./query-tabs";
 import { statementKind } from "./statements";
@@ -36,6 +36,11 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
     try {
       // The same moment as that of the shown rows, so that the file has the same rows.
       const stamp = execution.result?.headers.get("x-neap-as-of") ?? undefined;
+      if (tab.language === "promql" && execution.result) {
+        const text = toCsv(execution.result);
+        saveText(rewriter ? rewriter.push(text) + rewriter.end() : text, execution.query.database);
+        return;
+      }
       await downloadResult({ ...execution.query, asOf: execution.query.asOf ?? stamp }, format, rewriter);
     } catch (error) {
       notify("error", `The download failed: ${messageOf(error)}`);
@@ -67,7 +72,12 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
         kind="quiet"
         items={[
           { label: "curl", icon: "copy", onSelect: () => void copy(toCurl, "a curl command") },
-          { label: "Python", icon: "copy", onSelect: () => void copy(toPython, "a Python program") },
+          {
+            label: "Python",
+            icon: "copy",
+            disabled: tab.language === "promql",
+            onSelect: () => void copy(toPython, "a Python program"),
+          },
           { label: "neap query", icon: "copy", onSelect: () => void copy(toNeap, "a neap command") },
         ]}
       />
@@ -79,7 +89,11 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
           label,
           icon: "download" as const,
           detail: `.${format}`,
-          disabled: isBusy || execution?.status !== "done" || isChange,
+          disabled:
+            isBusy ||
+            execution?.status !== "done" ||
+            isChange ||
+            (format !== "csv" && execution.query.language === "promql"),
           onSelect: () => void download(format, separator),
         }))}
       />

@@ -10,7 +10,7 @@ import { DEFAULT_CHART } from "../chart/settings";
 import { link, navigate } from "../router";
 import { formatMoment, type TimeRange } from "../time/range";
 import { Button, EmptyState, ErrorNote, Lazy, Note, Spinner, Tabs } from "../ui";
-import { type Execution, explain, type PlanState, planText } from "./execution";
+import { type Batch, batches, type Execution, explain, type PlanState, planText, showExecution } from "./execution";
 import { range, resultView, setRange, zoomInto, zoomOut, zooms } from "./explore-state";
 import { previewRows } from "./preview";
 import { type QueryTab, updateTab } from "./query-tabs";
@@ -31,8 +31,10 @@ export interface ResultPanelProps {
 /** The result of a query: as table, as chart, and the plan of the query. */
 export function ResultPanel(props: ResultPanelProps): JSX.Element {
   const { execution, tab } = props;
+  const batch = batches.value.get(tab.id);
   return (
     <section class="result" aria-label="Result">
+      {batch && <Statements tab={tab} batch={batch} shown={execution} />}
       <Tabs
         label="Forms of the result"
         tabs={[
@@ -51,6 +53,34 @@ export function ResultPanel(props: ResultPanelProps): JSX.Element {
       </Tabs>
     </section>
   );
+}
+
+/** The statements of a batch, of which one is shown. */
+function Statements({ tab, batch, shown }: { tab: QueryTab; batch: Batch; shown?: Execution }): JSX.Element {
+  const { executions, count } = batch;
+  const missing = count - executions.length;
+  return (
+    <div class="statement-list" role="group" aria-label="Statements">
+      {executions.map((execution, index) => (
+        <button
+          key={execution.statement.start}
+          type="button"
+          class="statement-item"
+          aria-pressed={execution === shown}
+          title={execution.statement.text.slice(0, 400)}
+          onClick={() => showExecution(tab.id, execution)}
+        >
+          <code>{`${index + 1} ${execution.statement.text.replace(/\s+/g, " ").slice(0, 40)}`}</code>{" "}
+          <span class={execution.status === "failed" ? "field-error" : "muted"}>{outcomeOf(execution)}</span>
+        </button>
+      ))}
+      {missing > 0 && shown?.status !== "running" && <span class="muted">{missing} not run</span>}
+    </div>
+  );
+}
+
+function outcomeOf({ status, rows }: Execution): string {
+  return status === "done" ? `${rows.toLocaleString("en")} ${rows === 1 ? "row" : "rows"}` : status;
 }
 
 function Panel(props: ResultPanelProps): JSX.Element {
@@ -241,9 +271,15 @@ function PlanPanel({ tab, plan, execution, statement }: ResultPanelProps): JSX.E
     <EmptyState icon="tree" title="Where the time goes">
       <p>
         EXPLAIN ANALYZE runs the query and shows each operator with its time, rows and bytes.
+        {tab.language === "promql" && " There is no plan of PromQL."}
         {isChange && " It is not offered for statements that change data."}
       </p>
-      <Button kind="primary" icon="play" onClick={run} disabled={current === undefined || isChange}>
+      <Button
+        kind="primary"
+        icon="play"
+        onClick={run}
+        disabled={current === undefined || isChange || tab.language === "promql"}
+      >
         Explain the query
       </Button>
     </EmptyState>

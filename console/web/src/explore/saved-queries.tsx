@@ -11,7 +11,7 @@ import {
   readDocument,
   updateDocument,
 } from "../api/documents";
-import type { QueryLanguage } from "../api/query";
+import { languageOf, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
 import { formatAnswerTime, zone } from "../time/zone";
@@ -131,7 +131,7 @@ export function SavedQueries({ onClose }: { onClose(): void }): JSX.Element {
 async function openSaved(database: string, id: string): Promise<void> {
   const { name, version, content } = await readDocument<Partial<SavedQuery>>(database, id);
   const text = typeof content.text === "string" ? content.text : "";
-  const language: QueryLanguage = content.language === "influxql" ? "influxql" : "sql";
+  const language = languageOf(content.language);
   const saved = { id, database, version, text };
   const isOpen = tabs.value.find((tab) => tab.saved?.id === id && tab.text === text);
   if (isOpen) {

@@ -12,6 +12,10 @@ export interface Statement {
 
 /** Splits a text at its semicolons. Statements without any content are left out. */
 export function splitStatements(text: string, language: QueryLanguage): Statement[] {
+  if (language === "promql") {
+    const start = text.length - text.trimStart().length;
+    return text.trim() === "" ? [] : [{ text: text.trim(), start }];
+  }
   const statements: Statement[] = [];
   let from = 0;
   const add = (to: number) => {
@@ -40,6 +44,10 @@ export function statementAt(text: string, place: number, language: QueryLanguage
 
 /** Returns the names of the placeholders of a text, without `$`, in the order of their first use. */
 export function placeholders(text: string, language: QueryLanguage): string[] {
+  if (language === "promql") {
+    // Its parameters are also in texts, as in those of Grafana.
+    return [...new Set(Array.from(text.matchAll(/\$\{?([\p{L}\p{N}_]+)/gu), ([, name = ""]) => name))];
+  }
   const names = tokenize(text, language).filter((token) => token.kind === "parameter");
   return [...new Set(names.map((token) => token.text.slice(1)))];
 }
@@ -51,6 +59,9 @@ const CHANGES = new Set(["DELETE", "DROP", "COPY", "CREATE", "ALTER", "INSERT", 
 
 /** Returns what a statement does. An `EXPLAIN ANALYZE` of a change is a change, because it runs the statement. */
 export function statementKind(text: string, language: QueryLanguage): StatementKind {
+  if (language === "promql") {
+    return "read";
+  }
   const words = tokenize(text, language)
     .filter(isMeaningful)
     .map((token) => token.text.toUpperCase());

@@ -1,5 +1,7 @@
 /** Splits SQL and InfluxQL texts into tokens. Every character belongs to exactly one token. */
 
+import type { QueryLanguage } from "../api/query";
+
 /** The kinds of tokens. */
 export type TokenKind = "space" | "comment" | "word" | "name" | "text" | "number" | "parameter" | "regex" | "symbol";
 
@@ -31,7 +33,7 @@ const SQL_QUOTES: readonly [TokenKind, RegExp][] = [
 const REGEX = /\/(?:[^/\\\n]|\\.)+\//y;
 
 /** Splits a text into tokens. */
-export function tokenize(text: string, language: "sql" | "influxql" = "sql"): Token[] {
+export function tokenize(text: string, language: QueryLanguage = "sql"): Token[] {
   const tokens: Token[] = [];
   let at = 0;
   let previous = "";

@@ -2,18 +2,20 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { QueryLanguage } from "../api/query";
+import { LANGUAGE_NAMES, QUERY_LANGUAGES, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
 import { formatHash } from "../router";
+import { fixedRange, type TimeRange } from "../time/range";
 import { Button, copyText, Menu, notify, Select, TimeRangePicker } from "../ui";
 import { AsOfPicker } from "./as-of";
-import { asOf, REFRESH_SECONDS, range, refreshSeconds, setRange, setRefresh } from "./explore-state";
+import { asOf, REFRESH_SECONDS, range, refresh, setRange, setRefresh } from "./explore-state";
 import { formatQuery } from "./format-query";
 import { HistoryDialog } from "./history-dialog";
 import { openTab, type QueryTab, updateTab } from "./query-tabs";
 import { SaveDialog } from "./save-dialog";
 import { SavedQueries, saveQuery } from "./saved-queries";
+import { splitStatements } from "./statements";
 
 /** The maximum length of a link to a query, in characters. */
 const MAX_LINK_CHARS = 30_000;
@@ -23,6 +25,7 @@ export interface ToolbarProps {
   tab: QueryTab;
   isRunning: boolean;
   onRun(): void;
+  onRunAll(): void;
   onCancel(): void;
 }
 
@@ -30,7 +33,7 @@ export interface ToolbarProps {
 type OpenDialog = "none" | "history" | "saved" | "save";
 
 /** The controls above the editor. */
-export function Toolbar({ tab, isRunning, onRun, onCancel }: ToolbarProps): JSX.Element {
+export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarProps): JSX.Element {
   const [dialog, setDialog] = useState<OpenDialog>("none");
   const close = () => setDialog("none");
   const maySave = may("write", currentDatabase.value);
@@ -52,15 +55,17 @@ export function Toolbar({ tab, isRunning, onRun, onCancel }: ToolbarProps): JSX.
           Run
         </Button>
       )}
+      {splitStatements(tab.text, tab.language).length > 1 && (
+        <Button onClick={onRunAll} disabled={isRunning} title="Run all statements (Ctrl+Shift+Enter)">
+          Run all
+        </Button>
+      )}
       <Select
         label="Language"
         isLabelHidden
         class="language-select"
         value={tab.language}
-        options={[
-          { value: "sql", label: "SQL" },
-          { value: "influxql", label: "InfluxQL" },
-        ]}
+        options={QUERY_LANGUAGES.map((value) => ({ value, label: LANGUAGE_NAMES[value] }))}
         onChange={(language: QueryLanguage) => updateTab(tab.id, { language, isPreview: false })}
       />
       <TimeRangePicker range={range.value} onChange={setRange} />
@@ -68,13 +73,16 @@ export function Toolbar({ tab, isRunning, onRun, onCancel }: ToolbarProps): JSX.
         label="Automatic refresh"
         isLabelHidden
         class="refresh-select"
-        value={String(refreshSeconds.value)}
-        options={REFRESH_SECONDS.map((seconds) => ({ value: String(seconds), label: refreshLabel(seconds) }))}
-        onChange={(seconds) => setRefresh(Number(seconds))}
+        value={String(refresh.value)}
+        options={[
+          ...REFRESH_SECONDS.map((seconds) => ({ value: String(seconds), label: refreshLabel(seconds) })),
+          { value: "data", label: "With new data" },
+        ]}
+        onChange={(value) => setRefresh(value === "data" ? "data" : Number(value))}
       />
       <AsOfPicker />
       <span class="toolbar-gap" />
-      <Button kind="quiet" icon="format" onClick={() => format(tab)}>
+      <Button kind="quiet" icon="format" onClick={() => format(tab)} disabled={tab.language === "promql"}>
         Format
       </Button>
       {maySave && (
@@ -93,7 +101,12 @@ export function Toolbar({ tab, isRunning, onRun, onCancel }: ToolbarProps): JSX.
         isIconOnly
         kind="quiet"
         items={[
-          { label: "Copy a link to this query", icon: "copy", onSelect: () => void copyLink(tab) },
+          { label: "Copy a link to this query", icon: "copy", onSelect: () => void copyLink(tab, range.value) },
+          {
+            label: "Copy a link with fixed times",
+            icon: "clock",
+            onSelect: () => void copyLink(tab, fixedRange(range.value, Date.now())),
+          },
           { label: "Save as…", icon: "save", onSelect: () => setDialog("save"), disabled: !maySave },
           {
             label: "Duplicate the tab",
@@ -125,8 +138,7 @@ export function format(tab: QueryTab): void {
 }
 
 /** Copies a link that opens the query of a tab, without running it. */
-async function copyLink(tab: QueryTab): Promise<void> {
-  const { from, to } = range.value;
+async function copyLink(tab: QueryTab, { from, to }: TimeRange): Promise<void> {
   const params = { db: currentDatabase.value, from, to, asof: asOf.value, lang: tab.language, q: tab.text };
   const link = `${location.origin}${location.pathname}${formatHash("explore", params)}`;
   if (link.length > MAX_LINK_CHARS) {

@@ -98,6 +98,15 @@ export function typedEnd(stored: string, zone: string): string {
   return `${formatWall(ms, zone)}${fraction}`.replace(/:00$/, "");
 }
 
+/** Returns a range whose ends are moments, so that it is the same at any time. */
+export function fixedRange(range: TimeRange, nowMs: number): TimeRange {
+  const { fromMs, toMs } = resolveRange(range, nowMs);
+  return {
+    from: fromMs === undefined ? "" : formatMoment(fromMs),
+    to: toMs === undefined ? "" : formatMoment(toMs),
+  };
+}
+
 /** Describes a range in a few words. */
 export function describeRange(range: TimeRange, zone = UTC): string {
   const preset = PRESETS.find(({ range: known }) => known.from === range.from && known.to === range.to);
