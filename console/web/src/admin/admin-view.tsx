@@ -1,5 +1,6 @@
 /** The view that administers databases, users, tokens, backups, plugins and rows. It offers what the caller may do. */
 
+import { ViewsPanel } from "./views-panel";
 import "../write/tables.css";
 import "./admin.css";
 import type { JSX } from "preact";
@@ -24,6 +25,7 @@ type Section =
   | "databases"
   | "users"
   | "tokens"
+  | "views"
   | "caches"
   | "triggers"
   | "plugins"
@@ -46,6 +48,7 @@ function sections(database: string): SectionEntry[] {
   const mayRead = may("read", database);
   const all: SectionEntry[] = [
     entry("databases", "Databases", true, false, () => <DatabasesPanel />),
+    entry("views", "Views", mayRead, true, (name) => <ViewsPanel database={name} />),
     entry("caches", "Caches", mayRead, true, (name) => <CachesPanel database={name} />),
     entry("triggers", "Triggers", mayRead, true, (name) => <TriggersPanel database={name} />),
     entry("plugins", "Plugins", isAdmin.value, true, (name) => <PluginsPanel database={name} />),

@@ -2,7 +2,7 @@
 
 import { effect, signal } from "@preact/signals";
 import { ApiError, getJson, messageOf } from "../api/client";
-import { queryRows } from "../api/query";
+import { formatDuration, queryRows } from "../api/query";
 import { INTERNAL_DATABASE, listSystemTables, listTables, type Table, tagCardinality } from "../api/schema";
 import { isReachable, onForget } from "../api/token";
 import type { QueryFunction } from "./keywords";
@@ -21,6 +21,8 @@ export interface DatabaseSchema {
   tables: Table[];
   systemTables: Table[];
   caches: CacheInfo[];
+  /** The tables that views fill, with what they are. */
+  views: ReadonlyMap<string, string>;
   /** The retention of tables, in nanoseconds. Tables that are kept for ever are missing. */
   retention: ReadonlyMap<string, number>;
 }
@@ -43,7 +45,13 @@ onForget(() => {
 });
 
 /** An empty schema, until the schema is loaded. */
-export const NO_SCHEMA: DatabaseSchema = { tables: [], systemTables: [], caches: [], retention: new Map() };
+export const NO_SCHEMA: DatabaseSchema = {
+  tables: [],
+  systemTables: [],
+  caches: [],
+  views: new Map(),
+  retention: new Map(),
+};
 
 /** Returns the key of a tag in `cardinalities`. */
 export function tagKey(database: string, table: string, tag: string): string {
@@ -131,13 +139,17 @@ function setSchema(database: string, schema: Loadable<DatabaseSchema>): void {
 }
 
 async function readSchema(database: string): Promise<DatabaseSchema> {
-  const [tables, systemTables, caches, retention] = await Promise.all([
+  const [tables, systemTables, caches, retention, views] = await Promise.all([
     listTables(database),
     listSystemTables(database),
     database === INTERNAL_DATABASE ? [] : readCaches(database),
     database === INTERNAL_DATABASE ? new Map<string, number>() : readRetention(database),
+    database === INTERNAL_DATABASE ? new Map<string, string>() : readViews(database),
   ]);
-  return { tables, systemTables, caches, retention };
+  // The table of a view that has no rows yet may be missing.
+  const missing = [...views.keys()].filter((name) => tables.every((table) => table.name !== name));
+  const all = [...tables, ...missing.map((name): Table => ({ name, columns: [] }))];
+  return { tables: all, systemTables, caches, retention, views };
 }
 
 async function readCaches(database: string): Promise<CacheInfo[]> {
@@ -153,6 +165,14 @@ async function readCaches(database: string): Promise<CacheInfo[]> {
     return { ...row, kind, columns: row.columns ?? [] };
   };
   return [...(await last).map(info("last")), ...(await distinct).map(info("distinct"))];
+}
+
+/** Returns the tables that views and continuous queries fill: `1 h of home`. */
+async function readViews(database: string): Promise<Map<string, string>> {
+  const text = `SELECT target_table, source_table, window_ns FROM system.materialized_views
+    WHERE target_database IS NULL`;
+  const rows = await queryRows<{ target_table: string; source_table: string; window_ns: number }>(database, text);
+  return new Map(rows.map((row) => [row.target_table, `${formatDuration(row.window_ns)} of ${row.source_table}`]));
 }
 
 async function readRetention(database: string): Promise<Map<string, number>> {

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { LANGUAGE_NAMES, QUERY_LANGUAGES, type QueryLanguage } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
-import { formatHash } from "../router";
+import { formatHash, link, navigate } from "../router";
 import { fixedRange, type TimeRange } from "../time/range";
 import { Button, copyText, Menu, notify, Select, TimeRangePicker } from "../ui";
 import { AsOfPicker } from "./as-of";
@@ -108,6 +108,12 @@ export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarPr
             onSelect: () => void copyLink(tab, fixedRange(range.value, Date.now())),
           },
           { label: "Save as…", icon: "save", onSelect: () => setDialog("save"), disabled: !maySave },
+          {
+            label: "Keep as a materialized view…",
+            icon: "view",
+            onSelect: () => navigate(link("administer", { q: tab.text.slice(0, MAX_LINK_CHARS) }, ["views"])),
+            disabled: !maySave || tab.language !== "sql" || tab.text.trim() === "",
+          },
           {
             label: "Duplicate the tab",
             icon: "add",

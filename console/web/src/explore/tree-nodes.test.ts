@@ -15,6 +15,7 @@ const SCHEMA: DatabaseSchema = {
   ],
   systemTables: [{ name: "queries", columns: [] }],
   caches: [{ name: "latest", table: "soil", kind: "last", columns: ["bed"] }],
+  views: new Map([["air", "1 h of soil"]]),
   retention: new Map([["soil", 86_400e9 * 7]]),
 };
 
@@ -45,7 +46,7 @@ test("an_open_table_lists_its_columns_with_types_and_counted_values", () => {
     " soil (keeps 7 d)",
     "  bed (1,200 values)",
     "  moisture (Float64)",
-    " air",
+    " air (view: 1 h of soil)",
     " Caches (1)",
     " System tables (1)",
     "other",

@@ -121,12 +121,14 @@ function tableNode(database: string, table: Table, level: number, isSystem: bool
   const isExpanded = state.expanded.has(id);
   const schema = state.schemas.get(database);
   const retention = schema?.state === "loaded" && !isSystem ? schema.value.retention.get(table.name) : undefined;
+  const view = schema?.state === "loaded" && !isSystem ? schema.value.views.get(table.name) : undefined;
+  const kept = retention === undefined ? undefined : `keeps ${formatDuration(retention)}`;
   const head: TreeNode = {
     id,
     level,
     label: table.name,
-    detail: retention === undefined ? undefined : `keeps ${formatDuration(retention)}`,
-    icon: "table",
+    detail: [view && `view: ${view}`, kept].filter((part) => part !== undefined).join(", ") || undefined,
+    icon: view === undefined ? "table" : "view",
     isExpanded,
     target: { kind: "table", database, table: table.name, isSystem },
   };

@@ -17,6 +17,7 @@ export const VIEWS: readonly TestedView[] = [
   { name: "write-import", hash: "#/write/import" },
   { name: "administer", hash: "#/administer" },
   { name: "administer-tokens", hash: "#/administer/tokens" },
+  { name: "administer-views", hash: "#/administer/views" },
   { name: "administer-caches", hash: "#/administer/caches" },
   { name: "administer-triggers", hash: "#/administer/triggers" },
   { name: "administer-plugins", hash: "#/administer/plugins" },
