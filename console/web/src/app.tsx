@@ -21,6 +21,7 @@ type LazyView = () => Promise<{ default: ComponentType }>;
 const LAZY_VIEWS: Record<ViewName, LazyView> = {
   explore: () => import("./explore/explore-view"),
   dashboards: () => import("./dashboards/dashboards-view"),
+  telemetry: () => import("./telemetry/telemetry-view"),
   write: () => import("./write/write-view"),
   administer: () => import("./admin/admin-view"),
   operate: () => import("./operate/operate-view"),

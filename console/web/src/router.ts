@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 /** The names of the views. */
-export type ViewName = "explore" | "dashboards" | "write" | "administer" | "operate";
+export type ViewName = "explore" | "dashboards" | "telemetry" | "write" | "administer" | "operate";
 
 /** The place that the hash of the URL names: `#/view/segment?parameter=value`. */
 export interface Route {
@@ -13,7 +13,7 @@ export interface Route {
   params: URLSearchParams;
 }
 
-const VIEWS: readonly ViewName[] = ["explore", "dashboards", "write", "administer", "operate"];
+const VIEWS: readonly ViewName[] = ["explore", "dashboards", "telemetry", "write", "administer", "operate"];
 
 /** Parses a hash. An unknown view is the first one. */
 export function parseHash(hash: string): Route {

@@ -13,6 +13,7 @@ import { ZoneMenu } from "./zone-menu";
 export const VIEWS: readonly { name: ViewName; label: string; icon: IconName; key: string }[] = [
   { name: "explore", label: "Explore", icon: "explore", key: "e" },
   { name: "dashboards", label: "Dashboards", icon: "dashboard", key: "d" },
+  { name: "telemetry", label: "Telemetry", icon: "tree", key: "t" },
   { name: "write", label: "Write", icon: "write", key: "w" },
   { name: "administer", label: "Administer", icon: "settings", key: "a" },
   { name: "operate", label: "Operate", icon: "operate", key: "o" },

@@ -11,6 +11,7 @@ export interface TestedView {
 export const VIEWS: readonly TestedView[] = [
   { name: "explore", hash: "#/explore" },
   { name: "dashboards", hash: "#/dashboards" },
+  { name: "telemetry", hash: "#/telemetry" },
   { name: "write", hash: "#/write" },
   { name: "write-files", hash: "#/write/files" },
   { name: "write-samples", hash: "#/write/samples" },
