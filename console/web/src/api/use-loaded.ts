@@ -77,10 +77,12 @@ export function useOnReturn(hasLostServer: boolean, reload: () => void): void {
     if (!hasLostServer) {
       return undefined;
     }
+    let wasAway = false;
     return effect(() => {
-      if (isReachable.value) {
+      if (isReachable.value && wasAway) {
         setTimeout(() => latest.current());
       }
+      wasAway = !isReachable.value;
     });
   }, [hasLostServer]);
 }

@@ -20,12 +20,13 @@ import {
   runAll,
 } from "./execution";
 import { asOf, range, refresh } from "./explore-state";
+import { usesRange } from "./parameters";
 import { ParametersPanel } from "./parameters-panel";
 import type { QueryEditorHandle } from "./query-editor";
 import { closeTab, currentTab, openEmptyTab, openTab, type QueryTab, selectNeighbour, tabs } from "./query-tabs";
 import { ResultPanel } from "./result-panel";
 import { SchemaTree } from "./schema-tree";
-import { placeholders, type Statement, splitStatements, statementAt, statementKind } from "./statements";
+import { type Statement, splitStatements, statementAt, statementKind } from "./statements";
 import { TabBar } from "./tab-bar";
 import { format, Toolbar } from "./toolbar";
 import "./explore.css";
@@ -251,8 +252,7 @@ function useRerun(): void {
     if (!execution || !isRepeatable(execution)) {
       return;
     }
-    const names = placeholders(execution.query.text, execution.query.language);
-    const isRangeUsed = names.includes("from") || names.includes("to");
+    const isRangeUsed = usesRange(execution.query.text, execution.query.language);
     const isRangeChanged = old.from !== from || old.to !== to;
     if (old.moment !== moment || (isRangeUsed && isRangeChanged)) {
       void run(currentTab.value, execution.statement);

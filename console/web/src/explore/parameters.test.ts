@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { inlineParameters, parameterError, parameterValues, userPlaceholders } from "./parameters";
+import {
+  hasFinerPoints,
+  inlineParameters,
+  parameterError,
+  parameterValues,
+  userPlaceholders,
+  usesRange,
+} from "./parameters";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
 
@@ -14,6 +21,17 @@ test("the_interval_fits_the_range_or_the_data_if_the_range_is_open", () => {
   expect(interval("now-1h")).toBe("30 seconds");
   expect(interval("", { fromMs: 0, toMs: 86_400_000 })).toBe("5 minutes");
   expect(interval("")).toBe("1 hour");
+});
+
+test("queries_in_promql_are_evaluated_over_the_range_whether_or_not_their_text_says_so", () => {
+  expect([usesRange("up", "promql"), usesRange("time > $from", "sql"), usesRange("1", "sql")]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect([hasFinerPoints("up", "promql"), hasFinerPoints("$from $to", "sql")]).toEqual([true, false]);
+  const values = parameterValues("up", "promql", {}, { from: "now-1h", to: "now" }, NOW);
+  expect(values).toEqual({ from: "2026-01-31T11:00:00Z", to: "2026-01-31T12:00:00Z", interval: "30 seconds" });
 });
 
 test("values_have_the_chosen_type_and_only_used_ones_are_sent", () => {

@@ -19,6 +19,18 @@ export interface ParameterInput {
 /** The names that the time range fills. */
 export const RANGE_PARAMETERS: readonly string[] = ["from", "to", "interval"];
 
+/** Returns whether the answer of a query depends on the time range. Each query in PromQL is evaluated over it. */
+export function usesRange(text: string, language: QueryLanguage): boolean {
+  const names = placeholders(text, language);
+  return language === "promql" || names.includes("from") || names.includes("to");
+}
+
+/** Returns whether a query has finer points in a shorter range. */
+export function hasFinerPoints(text: string, language: QueryLanguage): boolean {
+  const names = placeholders(text, language);
+  return language === "promql" || ["from", "to", "interval"].every((name) => names.includes(name));
+}
+
 /** Returns the names of the placeholders that the user fills. */
 export function userPlaceholders(text: string, language: QueryLanguage): string[] {
   return placeholders(text, language).filter((name) => !RANGE_PARAMETERS.includes(name));

@@ -12,11 +12,12 @@ import { formatMoment, type TimeRange } from "../time/range";
 import { Button, EmptyState, ErrorNote, Lazy, Note, Spinner, Tabs } from "../ui";
 import { type Batch, batches, type Execution, explain, type PlanState, planText, showExecution } from "./execution";
 import { range, resultView, setRange, zoomInto, zoomOut, zooms } from "./explore-state";
+import { hasFinerPoints, usesRange } from "./parameters";
 import { previewRows } from "./preview";
 import { type QueryTab, updateTab } from "./query-tabs";
 import { ResultActions } from "./result-actions";
 import { ResultTable } from "./result-table";
-import { placeholders, type Statement, statementKind } from "./statements";
+import { type Statement, statementKind } from "./statements";
 
 /** The properties of the lower part of the view. */
 export interface ResultPanelProps {
@@ -170,7 +171,7 @@ function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { res
               settings: tab.chart ?? DEFAULT_CHART,
               onSettings: (chart) => updateTab(tab.id, { chart }),
               onBrush: (from: bigint, to: bigint) => zoomInto(rangeOf(from, to)),
-              brushesAtOnce: loadsFinerPoints(execution),
+              brushesAtOnce: execution && hasFinerPoints(execution.query.text, execution.query.language),
               onZoomOut: zooms.value.length > 0 ? zoomOut : undefined,
               title: tab.name,
             }}
@@ -179,13 +180,6 @@ function Result({ tab, result, execution, onRunAgain }: ResultPanelProps & { res
       )}
     </>
   );
-}
-
-/** Returns whether a query has finer points in a shorter range, so that a zoom reads them. */
-function loadsFinerPoints(execution: Execution | undefined): boolean {
-  const query = execution?.query;
-  const names = query === undefined ? [] : placeholders(query.text, query.language);
-  return ["from", "to", "interval"].every((name) => names.includes(name));
 }
 
 /** What a chart leaves out, and the way back from a zoom. */
@@ -215,8 +209,7 @@ function ChartNotes({ tab }: { tab: QueryTab }): JSX.Element | null {
 function NoRows({ execution, onRunAgain }: Pick<ResultPanelProps, "execution" | "onRunAgain">): JSX.Element {
   const { from, to } = range.value;
   const query = execution?.query;
-  const usesRange = query && placeholders(query.text, query.language).some((name) => name === "from" || name === "to");
-  const isLimited = usesRange && (from !== "" || to !== "");
+  const isLimited = query !== undefined && usesRange(query.text, query.language) && (from !== "" || to !== "");
   return (
     <EmptyState icon="table" title="No rows">
       {isLimited ? (
