@@ -37,12 +37,3 @@ export function toNanoseconds(precision: Precision, timestamp: bigint): bigint |
 export function precisionName(precision: Precision): string {
   return { auto: "Auto", s: "Second", ms: "Millisecond", us: "Microsecond", ns: "Nanosecond" }[precision];
 }
-
-/** Returns a time such as `2026-01-31 12:00:00.5` in UTC. Nanoseconds that a date can't hold are kept. */
-export function formatNanoseconds(nanoseconds: bigint): string {
-  const second = 1_000_000_000n;
-  const fraction = ((nanoseconds % second) + second) % second;
-  const date = new Date(Number((nanoseconds - fraction) / 1_000_000n));
-  const digits = fraction === 0n ? "" : `.${fraction.toString().padStart(9, "0").replace(/0+$/, "")}`;
-  return `${date.toISOString().slice(0, 19).replace("T", " ")}${digits}`;
-}

@@ -2,12 +2,13 @@
 
 import type { JSX } from "preact";
 import { quoteIdentifier } from "../api/schema";
+import { formatTime } from "../chart/time-ticks";
 import { link } from "../router";
+import { zone } from "../time/zone";
 import { Icon } from "../ui";
 import type { PreviewTable } from "./body-preview";
 import type { LineIssue } from "./line-protocol";
 import { formatCount } from "./names";
-import { formatNanoseconds } from "./precision";
 import { ScrollArea } from "./scroll-area";
 
 /** Maximum number of tables, columns and lines that are shown. */
@@ -82,9 +83,9 @@ function timeRange(table: PreviewTable): string {
   if (table.minTime === undefined || table.maxTime === undefined) {
     return without;
   }
-  const from = formatNanoseconds(table.minTime);
-  const to = formatNanoseconds(table.maxTime);
-  const range = from === to ? `${from} UTC` : `${from} to ${to} UTC`;
+  const from = formatTime(table.minTime, zone.value);
+  const to = formatTime(table.maxTime, zone.value);
+  const range = from === to ? `${from} ${zone.value}` : `${from} to ${to} ${zone.value}`;
   return without === "" ? range : `${range}, ${without}`;
 }
 
