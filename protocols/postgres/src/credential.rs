@@ -67,9 +67,10 @@ impl CredentialChecker {
         let AccessControl::Tokens(authenticator) = &self.access else {
             return Ok((Caller::unrestricted(), Credential::Open));
         };
+        let token = SecretToken::new(password);
         let users = self.identity.as_ref().filter(|users| users.allows_passwords());
         if let Some(users) = users
-            && !is_token(password)
+            && !authenticator.is_token(&token).await?
         {
             let network = address.to_canonical().to_string();
             let tokens = users.sign_in(user, password, &network).await.map_err(sign_in_error)?;
@@ -77,7 +78,6 @@ impl CredentialChecker {
             let caller = authenticator.token_caller(&session.access, Some(address)).await?;
             return Ok((caller, Credential::Session(Box::new(session))));
         }
-        let token = SecretToken::new(password);
         match authenticator.token_caller(&token, Some(address)).await {
             Ok(caller) => Ok((caller, Credential::Token(token))),
             Err(error) if error.kind() == Kind::Unauthenticated => Err(wrong_password(user)),
@@ -131,11 +131,6 @@ impl CredentialChecker {
             renewed_at: self.world.clock.monotonic().saturating_add(lifetime),
         }
     }
-}
-
-/// Whether a password has the form of a token: those of this server begin with `apiv3_`, and those of sessions have two dots.
-fn is_token(password: &str) -> bool {
-    password.starts_with("apiv3_") || password.split('.').count() == 3
 }
 
 fn wrong_password(user: &str) -> SqlError {

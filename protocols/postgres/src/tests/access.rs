@@ -1,6 +1,6 @@
 //! Passwords, and the permissions that statements need.
 
-use neap_catalog::{NewRole, NewUser, PermissionRequest};
+use neap_catalog::{NewRole, NewUser, PermissionRequest, RoleId, SecretToken};
 use tokio_postgres::Config;
 
 use super::test_bed::{ListenerTestBed, connect, state, texts};
@@ -22,6 +22,44 @@ async fn config_with(bed: &ListenerTestBed, permission: &str) -> Config {
     let mut config = bed.config();
     config.password(token.secret.reveal());
     config
+}
+
+async fn create_user(bed: &ListenerTestBed, name: &str, password: &str, role: RoleId) {
+    let identity = bed.writes.identity().unwrap();
+    let user = NewUser {
+        name: name.to_owned(),
+        password: Some(identity.hash_password(password).await.unwrap()),
+        roles: [role].into(),
+        ..NewUser::default()
+    };
+    bed.catalog.create_user(&user, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn passwords_of_users_may_have_the_look_of_tokens() {
+    let bed = guarded().await;
+    for (name, password) in [("bob", "one.two.three"), ("eve", "apiv3_is_my_password")] {
+        create_user(&bed, name, password, RoleId::ADMIN).await;
+        let mut config = bed.config();
+        let client = connect(config.user(name).password(password)).await.unwrap();
+        assert_eq!(texts(&client, "SELECT count(*) FROM cpu").await, [["3"]]);
+        let error = connect(config.password(format!("{password}."))).await.unwrap_err();
+        assert_eq!(state(&error), "28P01", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_any_form_and_those_of_sessions_are_passwords() {
+    let bed = guarded().await;
+    let chosen = SecretToken::new("my.own.token");
+    assert!(bed.catalog.install_admin_token(chosen.hash(), None).await.unwrap());
+    create_user(&bed, "ann", "correct horse", RoleId::ADMIN).await;
+    let identity = bed.writes.identity().unwrap();
+    let session = identity.sign_in("ann", "correct horse", "client").await.unwrap();
+    for token in [chosen.reveal(), session.access_token.as_str()] {
+        let client = connect(bed.config().password(token)).await.unwrap();
+        assert_eq!(texts(&client, "SELECT count(*) FROM cpu").await, [["3"]]);
+    }
 }
 
 #[tokio::test]
@@ -70,14 +108,7 @@ async fn rows_of_a_user_without_the_permission_to_write_are_not_stored_at_commit
     };
     let role = bed.catalog.create_role(&writer, None).await.unwrap().id;
     let password = "correct horse";
-    let identity = bed.writes.identity().unwrap();
-    let user = NewUser {
-        name: "ann".to_owned(),
-        password: Some(identity.hash_password(password).await.unwrap()),
-        roles: [role].into(),
-        ..NewUser::default()
-    };
-    bed.catalog.create_user(&user, None).await.unwrap();
+    create_user(&bed, "ann", password, role).await;
     let client = connect(bed.config().password(password)).await.unwrap();
     let insert = "BEGIN; INSERT INTO cpu (time, usage) VALUES (now(), 1)";
     client.batch_execute(insert).await.unwrap();

@@ -56,6 +56,14 @@ pub(crate) struct JwsHeader {
     crit: Option<serde_json::Value>,
 }
 
+impl JwsHeader {
+    /// Returns the header of a token whose other parts may be anything; `None` if it is none.
+    pub(crate) fn of_token(token: &str) -> Option<Self> {
+        let (header, _) = token.split_once('.').filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
+        serde_json::from_slice(&decode(header)?).ok()
+    }
+}
+
 #[derive(Serialize)]
 struct NewHeader<'a> {
     alg: &'static str,
@@ -81,17 +89,15 @@ impl<'a> UnverifiedToken<'a> {
     pub(crate) fn parse(token: &'a str) -> Result<Self, JwsError> {
         let split = || {
             let (message, signature) = token.rsplit_once('.')?;
-            let (header, payload) = message.split_once('.')?;
-            let header: JwsHeader = serde_json::from_slice(&decode(header)?).ok()?;
+            let (_, payload) = message.split_once('.')?;
             Some(Self {
-                header,
+                header: JwsHeader::of_token(token)?,
                 message,
                 payload: decode(payload)?,
                 signature: decode(signature)?,
             })
         };
-        let parsed = (token.len() <= MAX_TOKEN_BYTES).then(split).flatten();
-        parsed.filter(|token| token.header.crit.is_none()).ok_or(JwsError::Malformed)
+        split().filter(|token| token.header.crit.is_none()).ok_or(JwsError::Malformed)
     }
 
     /// Verifies the signature and returns the claims.

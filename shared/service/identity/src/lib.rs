@@ -14,7 +14,7 @@
 //! | item | description |
 //! |---|---|
 //! | [`IdentityService`] | signs users in and out |
-//! | [`verify_access_token`] | the user and session of an access token |
+//! | [`is_access_token`], [`verify_access_token`] | the form, and the user and session of an access token |
 //! | [`IdentityOptions`] | the options of the programs |
 //! | [`RateLimit`], [`RateUsage`], [`RecentKeys`] | rate limits of attempts by key, in bounded memory |
 
@@ -40,5 +40,5 @@ pub use oidc::{AuthorizationCode, ProviderDescription};
 pub use options::{IdentityOptions, UserAuthType};
 pub use rate_limit::{RateLimit, RateUsage, RecentKeys};
 pub use service::{IdentityService, TokenPair};
-pub use session_token::{SessionUser, TokenRejection, verify_access_token};
+pub use session_token::{SessionUser, TokenRejection, is_access_token, verify_access_token};
 pub use settings::{IdentitySettings, OidcSettings, PasswordCost, SettingsError};

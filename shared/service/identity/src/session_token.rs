@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IdentityError,
-    jws::{PublicKey, SigningKey, UnverifiedToken},
+    jws::{JwsHeader, PublicKey, SigningKey, UnverifiedToken},
 };
 
 /// The kinds of tokens, in their header.
@@ -52,6 +52,12 @@ struct SessionClaims {
     /// The generation of a refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r#gen: Option<u64>,
+}
+
+/// Returns whether a text has the form of an access token, whether or not it is a valid one: it begins with the header of
+/// such a token. A password of three words with dots between them does not.
+pub fn is_access_token(text: &str) -> bool {
+    JwsHeader::of_token(text).is_some_and(|header| header.typ.as_deref() == Some(ACCESS))
 }
 
 /// Returns the user and session of an access token, if the session is in this value of the catalog.

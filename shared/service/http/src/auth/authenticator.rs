@@ -1,6 +1,6 @@
 //! Authenticates requests: identifies the token that a request presents.
 //!
-//! The access token of a session is a signed token with two dots. It is verified with the keys in the root catalog, and
+//! The access token of a session is a signed token. It is verified with the keys in the root catalog, and
 //! is valid as long as its session is there.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, Method, Uri};
 use neap_bucket::StoreTime;
 use neap_catalog::{Actor, Catalog, CatalogError, RootCatalog, SecretToken, TokenHash};
-use neap_identity::{TokenRejection, verify_access_token};
+use neap_identity::{TokenRejection, is_access_token, verify_access_token};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -133,12 +133,25 @@ impl Authenticator {
         address: Option<IpAddr>,
     ) -> Result<Caller, ApiError> {
         let holder = match &self.settings.session_issuer {
-            Some(issuer) if is_signed_token(token) => {
+            Some(issuer) if is_access_token(token.reveal()) => {
                 self.session_holder(issuer, token, address).await
             }
             _ => self.holder(token, address).await,
         };
         holder.map(Caller::holder)
+    }
+
+    /// Returns whether a secret of a client is a token, and not the password of a user: it has the form of those that this
+    /// server makes, or it is a known token of another form, which a person chose.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store does not answer.
+    pub async fn is_token(&self, secret: &SecretToken) -> Result<bool, ApiError> {
+        if secret.is_generated() || is_access_token(secret.reveal()) {
+            return Ok(true);
+        }
+        let index = self.index(self.settings.max_age).await?;
+        Ok(index.find(&secret.hash()).is_some())
     }
 
     /// Returns the user of an access token.
@@ -273,11 +286,6 @@ impl Authenticator {
             )),
         }
     }
-}
-
-/// Returns whether a token has the form of those of sessions. No other token has dots.
-fn is_signed_token(token: &SecretToken) -> bool {
-    token.reveal().split('.').count() == 3
 }
 
 /// A token and the properties that are checked for each request.

@@ -10,7 +10,7 @@ use neap_catalog::{Catalog, NewUser, RoleId, UserChange, UserId};
 
 use crate::{
     IdentityError, IdentityService, IdentitySettings, PasswordCost, TokenPair, TokenRejection,
-    verify_access_token,
+    is_access_token, verify_access_token,
 };
 
 const PASSWORD: &str = "correct horse";
@@ -138,6 +138,25 @@ async fn a_refresh_token_renews_once_and_its_replay_ends_the_session() {
     }
     let ended = refresh(&second.refresh_token).await;
     assert!(matches!(ended, Err(IdentityError::WrongCredentials)));
+}
+
+#[tokio::test]
+async fn access_tokens_are_told_from_passwords_with_dots() {
+    let fixture = IdentityFixture::new(settings());
+    fixture.user("ann").await;
+    let tokens = fixture.sign_in("ann", PASSWORD).await.unwrap();
+    assert!(is_access_token(&tokens.access_token));
+    assert!(is_access_token(&format!("{}.x", tokens.access_token)));
+    for other in [
+        &*tokens.refresh_token,
+        "",
+        "..",
+        "one.two.three",
+        "e30.e30.e30",
+        PASSWORD,
+    ] {
+        assert!(!is_access_token(other), "{other}");
+    }
 }
 
 #[tokio::test]

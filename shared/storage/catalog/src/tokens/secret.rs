@@ -11,6 +11,9 @@ use subtle::{Choice, ConstantTimeEq};
 /// The prefix of InfluxDB 3 tokens.
 const PREFIX: &str = "apiv3_";
 
+/// Random bytes of a generated token.
+const RANDOM_BYTES: usize = 64;
+
 /// Bytes of a SHA-512 hash.
 const HASH_BYTES: usize = 64;
 
@@ -27,6 +30,12 @@ impl SecretToken {
     /// Returns the token in clear text, for the answer to its creation. Never log it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Returns whether the token has the form of those of [`generate_token`]. Tokens that a person chose have other forms.
+    pub fn is_generated(&self) -> bool {
+        let random = self.0.strip_prefix(PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        random.is_some_and(|random| random.len() == RANDOM_BYTES)
     }
 
     /// Returns the hash of the token.
@@ -55,7 +64,7 @@ impl fmt::Debug for SecretToken {
 /// assert_eq!(format!("{token:?}"), "SecretToken");
 /// ```
 pub fn generate_token(world: &World) -> SecretToken {
-    let mut random = [0; 64];
+    let mut random = [0; RANDOM_BYTES];
     world.entropy.fill_secret(&mut random);
     SecretToken(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
 }
@@ -140,6 +149,10 @@ mod tests {
             assert_eq!(token.len(), 92);
             let random = token.strip_prefix("apiv3_").unwrap();
             assert_eq!(URL_SAFE_NO_PAD.decode(random).unwrap().len(), 64);
+            assert!(SecretToken::new(token).is_generated());
+        }
+        for other in ["", "apiv3_", "apiv3_of-a-person", "of.a.person"] {
+            assert!(!SecretToken::new(other).is_generated(), "{other}");
         }
     }
 
