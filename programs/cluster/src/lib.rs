@@ -25,7 +25,7 @@ pub use self::{
     client::{ClientSecurity, WorkerChannels, check_ca},
     directory::{WorkerCounts, WorkerDirectory, WorkerDirectoryParts},
     distributor::ClusterDistributor,
-    server::{AcceptorSource, WorkerServer, WorkerServerParts},
+    server::{WorkerServer, WorkerServerParts},
     stats::WorkerPortStats,
 };
 

@@ -19,7 +19,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use neap_bucket::World;
-use neap_http::{AcceptedConnection, PeerAddress, TLS_HANDSHAKE_TIMEOUT, accept_connections};
+use neap_http::{AcceptedConnection, PeerAddress, accept_connections, accept_tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -184,18 +184,13 @@ async fn serve_connection(
     );
     match &shared.bound.tls {
         None => serve_stream(connection, peer, shared).await,
-        Some(tls) => {
-            let accepted = tls.acceptor().accept(connection);
-            let too_slow = || io::Error::from(io::ErrorKind::TimedOut);
-            let accepted = world.timeout(TLS_HANDSHAKE_TIMEOUT, accepted).await;
-            match accepted.unwrap_or_else(|| Err(too_slow())) {
-                Ok(stream) => serve_stream(stream, peer, shared).await,
-                Err(error) => {
-                    shared.stats.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(%peer, %error, "TLS handshake failed");
-                }
+        Some(tls) => match accept_tls(&tls.acceptor(), connection, world).await {
+            Ok(stream) => serve_stream(stream, peer, shared).await,
+            Err(error) => {
+                shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%peer, %error, "TLS handshake failed");
             }
-        }
+        },
     }
     drop(open);
     linger(given_back, world).await;

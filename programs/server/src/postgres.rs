@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use neap_http::{AccessControl, Metrics};
-use neap_postgres::{PostgresListener, PostgresParts, PostgresSettings, TlsAcceptorSource};
+use neap_http::{AccessControl, Metrics, TlsAcceptorSource};
+use neap_postgres::{PostgresListener, PostgresParts, PostgresSettings};
 use neap_query::QueryEngine;
 use neap_write::WriteService;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use neap_catalog::Catalog;
-use neap_http::Metrics;
-use neap_questdb::{KeyPolicy, QuestDbListener, QuestDbParts, QuestDbSettings, TlsAcceptorSource};
+use neap_http::{Metrics, TlsAcceptorSource};
+use neap_questdb::{KeyPolicy, QuestDbListener, QuestDbParts, QuestDbSettings};
 use neap_write::WriteService;
 
 use super::{ServeArgs, ServeError, memory::MemoryPlan, tls::TlsContext};

@@ -11,6 +11,8 @@ pub(crate) enum CloseReason {
     Broken(String),
     /// The client did not complete the startup in time.
     SlowStartup,
+    /// The client had not presented a password when others connected, and there were too many such clients.
+    Displaced,
     /// The client has no valid password.
     Unauthenticated,
     /// The client may not send its password without TLS.
@@ -42,6 +44,7 @@ impl CloseReason {
             Self::Client => "client",
             Self::Broken(_) => "broken",
             Self::SlowStartup => "slow_startup",
+            Self::Displaced => "displaced",
             Self::Unauthenticated => "unauthenticated",
             Self::Unencrypted => "unencrypted",
             Self::Database => "database",

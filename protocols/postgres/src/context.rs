@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::World;
+use neap_http::{PendingConnections, PendingLimits};
 use neap_query::QueryEngine;
 use neap_write::WriteService;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,8 @@ use crate::{
 pub struct PostgresSettings {
     /// Maximum number of connections; others wait in the accept queue of the operating system.
     pub max_connections: usize,
+    /// Maximum number of them whose clients have not presented a password.
+    pub pending: PendingLimits,
     /// Maximum bytes of a message: a statement, the values of its placeholders, a part of `COPY`.
     pub max_message_bytes: usize,
     /// Maximum bytes of the messages of all connections together, besides 64 KiB for each.
@@ -39,12 +42,13 @@ pub struct PostgresSettings {
 impl Default for PostgresSettings {
     fn default() -> Self {
         Self {
-            max_connections: 100,
+            max_connections: 160,
+            pending: PendingLimits::default(),
             max_message_bytes: 16 << 20,
             max_buffered_bytes: 64 << 20,
             max_transaction_bytes: 16 << 20,
             max_snapshot_age: Duration::from_secs(3600),
-            startup_timeout: Duration::from_secs(30),
+            startup_timeout: Duration::from_secs(10),
             // Pools keep connections open.
             idle_timeout: Duration::from_secs(3600),
             pending_rows_timeout: Duration::from_secs(300),
@@ -60,6 +64,7 @@ pub(crate) struct ConnectionContext {
     pub(crate) writes: Option<Arc<WriteService>>,
     pub(crate) credentials: CredentialChecker,
     pub(crate) registry: CancelRegistry,
+    pub(crate) pending: PendingConnections,
     pub(crate) metrics: ConnectionMetrics,
     pub(crate) settings: PostgresSettings,
     pub(crate) limits: WireLimits,

@@ -60,7 +60,7 @@ mod wire;
 mod writing;
 
 pub use context::PostgresSettings;
-pub use listener::{PostgresListener, PostgresParts, TlsAcceptorSource};
+pub use listener::{PostgresListener, PostgresParts};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_http::{
-    AcceptedConnection, AccessControl, Metrics, TLS_HANDSHAKE_TIMEOUT, accept_connections,
+    AccessControl, ConnectionDrain, Metrics, PendingConnection, PendingConnections,
+    TlsAcceptorSource, accept_tls, serve_connections,
 };
 use neap_query::QueryEngine;
 use neap_write::WriteService;
@@ -11,8 +12,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cancel_registry::CancelRegistry,
@@ -22,12 +23,9 @@ use crate::{
     credential::CredentialChecker,
     frontend::StartupMessage,
     metrics::ConnectionMetrics,
-    startup,
+    startup::{self, StartingClient},
     wire::{Wire, WireLimits},
 };
-
-/// Returns the TLS context for the next connection, with the newest certificate.
-pub type TlsAcceptorSource = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 /// The first byte of a TLS handshake without a request for TLS, as clients with `sslnegotiation=direct` send it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -97,6 +95,7 @@ impl PostgresListener {
             queries: parts.queries,
             writes: parts.writes,
             registry: CancelRegistry::default(),
+            pending: PendingConnections::new(settings.pending),
             metrics: ConnectionMetrics::new(&parts.metrics),
             limits: WireLimits {
                 max_message_bytes: settings.max_message_bytes.min(settings.max_buffered_bytes),
@@ -125,29 +124,49 @@ impl PostgresListener {
     /// Serves until `stop` completes. Then accepts no more connections, closes idle ones, and gives running statements at
     /// most `grace` to complete.
     pub async fn serve(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let open = TaskTracker::new();
-        let serve = |accepted: AcceptedConnection| {
+        let serve = |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
-            open.spawn(async move {
+            async move {
                 let guard = context.metrics.open();
-                let AcceptedConnection {
-                    stream,
-                    peer,
-                    permit,
-                } = accepted;
                 let reason = serve_connection(stream, peer, tls, &context).await;
                 context.metrics.count_closed(reason.label());
                 tracing::debug!(%peer, reason = ?reason, "a connection of PostgreSQL's protocol ended");
-                drop((guard, permit));
-            });
+                drop(guard);
+            }
         };
-        let world = &self.context.world;
-        let max_connections = self.context.settings.max_connections;
-        accept_connections(self.tcp, max_connections, world, stop, serve).await;
-        self.context.stop.cancel();
-        open.close();
-        if world.timeout(grace, open.wait()).await.is_none() {
+        let (tcp, context) = (self.tcp, &self.context);
+        let max_connections = context.settings.max_connections;
+        let drain = ConnectionDrain {
+            stop: &context.stop,
+            grace,
+        };
+        if !serve_connections(tcp, max_connections, &context.world, stop, drain, serve).await {
             tracing::warn!("some statements of PostgreSQL's protocol did not end in time");
+        }
+    }
+}
+
+/// The start of a connection.
+struct ConnectionStart<'a> {
+    peer: SocketAddr,
+    pending: PendingConnection,
+    /// When it must be complete, by the monotonic clock.
+    deadline: Duration,
+    context: &'a ConnectionContext,
+}
+
+impl ConnectionStart<'_> {
+    /// Waits for a part of the start: until the deadline, and until the connection is displaced.
+    async fn limited<T>(
+        &self,
+        part: impl Future<Output = Result<T, CloseReason>>,
+    ) -> Result<T, CloseReason> {
+        let world = &self.context.world;
+        let remaining = self.deadline.saturating_sub(world.clock.monotonic());
+        tokio::select! {
+            biased;
+            () = self.pending.displaced() => Err(CloseReason::Displaced),
+            done = world.timeout(remaining, part) => done.unwrap_or(Err(CloseReason::SlowStartup)),
         }
     }
 }
@@ -160,15 +179,16 @@ async fn serve_connection(
     context: &ConnectionContext,
 ) -> CloseReason {
     let timeout = context.settings.startup_timeout;
-    let deadline = context.world.clock.monotonic().saturating_add(timeout);
-    let negotiated = negotiate(stream, tls, context);
-    let negotiated = context.world.timeout(timeout, negotiated).await;
-    match negotiated.unwrap_or(Err(CloseReason::SlowStartup)) {
-        Ok(Negotiated::Plain(wire, message)) => {
-            serve_session(*wire, message, peer, (false, deadline), context).await
-        }
+    let start = ConnectionStart {
+        peer,
+        pending: context.pending.admit(peer.ip()),
+        deadline: context.world.clock.monotonic().saturating_add(timeout),
+        context,
+    };
+    match start.limited(negotiate(stream, tls, context)).await {
+        Ok(Negotiated::Plain(wire, message)) => serve_session(*wire, message, false, start).await,
         Ok(Negotiated::Encrypted(wire, message)) => {
-            serve_session(*wire, message, peer, (true, deadline), context).await
+            serve_session(*wire, message, true, start).await
         }
         Err(reason) => reason,
     }
@@ -177,10 +197,7 @@ async fn serve_connection(
 /// A connection whose client has sent the first message after the negotiation of TLS.
 enum Negotiated {
     Plain(Box<Wire<TcpStream>>, StartupMessage),
-    Encrypted(
-        Box<Wire<tokio_rustls::server::TlsStream<TcpStream>>>,
-        StartupMessage,
-    ),
+    Encrypted(Box<Wire<TlsStream<TcpStream>>>, StartupMessage),
 }
 
 async fn negotiate(
@@ -218,29 +235,34 @@ async fn accept_tls(
     tls: &TlsAcceptorSource,
     context: &ConnectionContext,
 ) -> Result<Negotiated, CloseReason> {
-    let accepted = context.world.timeout(TLS_HANDSHAKE_TIMEOUT, tls().accept(stream)).await;
-    let stream = match accepted {
-        Some(Ok(stream)) => stream,
-        Some(Err(error)) => return Err(CloseReason::Broken(format!("TLS: {error}"))),
-        None => return Err(CloseReason::SlowStartup),
+    let stream = match accept_tls(&tls(), stream, &context.world).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(CloseReason::SlowStartup);
+        }
+        Err(error) => return Err(CloseReason::Broken(format!("TLS: {error}"))),
     };
     let mut wire = Wire::new(stream, context.limits.clone(), context.world.clone());
     let message = wire.receive_startup().await?;
     Ok(Negotiated::Encrypted(Box::new(wire), message))
 }
 
-/// Serves a connection after the negotiation, whose startup must be complete at the deadline, by the monotonic clock.
+/// Serves a connection after the negotiation.
 async fn serve_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     mut wire: Wire<S>,
     message: StartupMessage,
-    peer: SocketAddr,
-    (is_encrypted, deadline): (bool, Duration),
-    context: &ConnectionContext,
+    is_encrypted: bool,
+    start: ConnectionStart<'_>,
 ) -> CloseReason {
-    let remaining = deadline.saturating_sub(context.world.clock.monotonic());
-    let startup = startup::begin(&mut wire, message, peer.ip(), is_encrypted, context);
-    let started = context.world.timeout(remaining, startup).await;
-    let reason = match started.unwrap_or(Err(CloseReason::SlowStartup)) {
+    let client = StartingClient {
+        address: start.peer.ip(),
+        is_encrypted,
+        pending: &start.pending,
+    };
+    let context = start.context;
+    let started = start.limited(startup::begin(&mut wire, message, &client, context)).await;
+    drop(start);
+    let reason = match started {
         Ok(connection) => Box::pin(connection::serve(&mut wire, connection, context)).await,
         Err(reason) => reason,
     };

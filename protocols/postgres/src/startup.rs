@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use neap_catalog::DatabaseAction;
-use neap_http::Caller;
+use neap_http::{Caller, PendingConnection};
 use neap_query::QueryError;
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::messages::{
@@ -46,6 +46,15 @@ pub(crate) struct StartedConnection {
     pub(crate) registered: RegisteredConnection,
 }
 
+/// A client that starts a session.
+#[derive(Debug)]
+pub(crate) struct StartingClient<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) is_encrypted: bool,
+    /// Its connection, until it has presented its password.
+    pub(crate) pending: &'a PendingConnection,
+}
+
 /// The reason why a session does not begin: the client gets the error.
 struct StartupRefusal {
     reason: CloseReason,
@@ -66,8 +75,7 @@ impl From<CloseReason> for StartupRefusal {
 pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
     wire: &mut Wire<S>,
     message: StartupMessage,
-    peer: IpAddr,
-    is_encrypted: bool,
+    client: &StartingClient<'_>,
     context: &ConnectionContext,
 ) -> Result<StartedConnection, CloseReason> {
     let (version, parameters) = match message {
@@ -81,7 +89,7 @@ pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
         } => (version, parameters),
         StartupMessage::Tls | StartupMessage::Gss => return Err(CloseReason::Malformed),
     };
-    let opened = open_session(wire, version, parameters, peer, is_encrypted, context).await;
+    let opened = open_session(wire, version, parameters, client, context).await;
     let session = match opened {
         Ok(session) => session,
         Err(refusal) => {
@@ -114,8 +122,7 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     wire: &mut Wire<S>,
     (major, minor): (u16, u16),
     mut parameters: BTreeMap<String, String>,
-    peer: IpAddr,
-    is_encrypted: bool,
+    client: &StartingClient<'_>,
     context: &ConnectionContext,
 ) -> Result<Session, StartupRefusal> {
     if major != 3 {
@@ -140,7 +147,7 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
             reason: CloseReason::Malformed,
             error,
         })?;
-    let (caller, credential) = authenticate(wire, &user, peer, is_encrypted, context).await?;
+    let (caller, credential) = authenticate(wire, &user, client, context).await?;
     if let Err(error) = check_database(context, &caller, &database).await {
         context.credentials.sign_out(&caller).await;
         return Err(StartupRefusal {
@@ -149,22 +156,27 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
         });
     }
     Ok(Session::new(
-        user, database, peer, caller, credential, variables,
+        user,
+        database,
+        client.address,
+        caller,
+        credential,
+        variables,
     ))
 }
 
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
     wire: &mut Wire<S>,
     user: &str,
-    peer: IpAddr,
-    is_encrypted: bool,
+    client: &StartingClient<'_>,
     context: &ConnectionContext,
 ) -> Result<(Caller, Credential), StartupRefusal> {
     let credentials = &context.credentials;
     if !credentials.needs_password() {
+        client.pending.release();
         return Ok((Caller::unrestricted(), Credential::Open));
     }
-    check_encryption(peer, is_encrypted).map_err(|error| StartupRefusal {
+    check_encryption(client.address, client.is_encrypted).map_err(|error| StartupRefusal {
         reason: CloseReason::Unencrypted,
         error,
     })?;
@@ -174,8 +186,9 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let FrontendMessage::Password(password) = wire.receive_password().await? else {
         return Err(CloseReason::Malformed.into());
     };
+    client.pending.release();
     let password = std::str::from_utf8(&password).map_err(|_| CloseReason::Malformed)?;
-    let checked = credentials.check(user, password, peer).await;
+    let checked = credentials.check(user, password, client.address).await;
     checked.map_err(|error| StartupRefusal {
         reason: CloseReason::Unauthenticated,
         error,

@@ -29,6 +29,8 @@ pub(crate) enum CloseReason {
     SlowLine,
     /// The client did not complete the handshake in time.
     SlowHandshake,
+    /// The client had not authenticated when others connected, and there were too many such clients.
+    Displaced,
     /// The client has no key, or another one than that of its name.
     Unauthenticated(&'static str),
     /// The key does not permit writes to the database.
@@ -68,6 +70,7 @@ impl CloseReason {
             Self::LineTooLong => "line_too_long",
             Self::SlowLine => "slow_line",
             Self::SlowHandshake => "slow_handshake",
+            Self::Displaced => "displaced",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::Idle => "idle",
@@ -102,6 +105,7 @@ impl CloseReason {
             Self::LineTooLong => "a line is longer than the limit".to_owned(),
             Self::SlowLine => "a line did not arrive in time".to_owned(),
             Self::SlowHandshake => "the client did not authenticate in time".to_owned(),
+            Self::Displaced => "too many clients have not authenticated".to_owned(),
             Self::Unauthenticated(reason) => (*reason).to_owned(),
             Self::Forbidden => "the key does not permit writes to the database".to_owned(),
             Self::Idle => "the client was idle".to_owned(),

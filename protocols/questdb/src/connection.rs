@@ -12,6 +12,7 @@
 use std::{io, time::Duration};
 
 use neap_bucket::World;
+use neap_http::{PendingConnection, PendingConnections};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
@@ -45,21 +46,26 @@ pub(crate) struct ConnectionLimits {
 pub(crate) struct ConnectionContext {
     pub(crate) writer: BatchWriter,
     pub(crate) policy: KeyPolicy,
+    /// The connections whose clients have not signed the challenge.
+    pub(crate) pending: PendingConnections,
     pub(crate) memory: BufferMemory,
     pub(crate) limits: ConnectionLimits,
     pub(crate) world: World,
     pub(crate) stop: CancellationToken,
 }
 
-/// Serves a connection until it ends. Returns the reason and, if the client has authenticated, the name of its key.
+/// Serves a connection until it ends. It is pending until the client has authenticated. Returns the reason and, if the
+/// client has authenticated, the name of its key.
 pub(crate) async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    pending: PendingConnection,
     context: &ConnectionContext,
 ) -> (CloseReason, Option<String>) {
     let mut buffer = ReceiveBuffer::new(context.memory.clone(), context.limits.batch_bytes);
     let access = tokio::select! {
         biased;
         () = context.stop.cancelled() => Err(CloseReason::Stopped),
+        () = pending.displaced() => Err(CloseReason::Displaced),
         access = shake_hands(
             &mut stream,
             &mut buffer,
@@ -68,6 +74,7 @@ pub(crate) async fn serve(
             context.limits.idle,
         ) => access,
     };
+    drop(pending);
     let access = match access {
         Ok(access) => access,
         Err(reason) => return (reason, None),

@@ -36,5 +36,5 @@ mod signature;
 mod tests;
 
 pub use connection_access::KeyPolicy;
-pub use listener::{QuestDbListener, QuestDbParts, QuestDbSettings, TlsAcceptorSource};
+pub use listener::{QuestDbListener, QuestDbParts, QuestDbSettings};
 pub use routes::{QuestDbRoutes, router};

@@ -3,11 +3,13 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_catalog::Catalog;
-use neap_http::{AcceptedConnection, Metrics, TLS_HANDSHAKE_TIMEOUT, accept_connections};
+use neap_http::{
+    ConnectionDrain, Metrics, PendingConnections, PendingLimits, TlsAcceptorSource, accept_tls,
+    serve_connections,
+};
 use neap_write::WriteService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch_writer::BatchWriter,
@@ -17,9 +19,6 @@ use crate::{
     metrics::ConnectionMetrics,
     receive_buffer::BufferMemory,
 };
-
-/// Returns the TLS context for the next connection, with the newest certificate.
-pub type TlsAcceptorSource = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
 
 /// The settings of a [`QuestDbListener`].
 #[derive(Clone, Debug)]
@@ -32,6 +31,8 @@ pub struct QuestDbSettings {
     pub max_key_age: Duration,
     /// Maximum number of connections; others wait in the accept queue of the operating system.
     pub max_connections: usize,
+    /// Maximum number of them whose clients have not signed the challenge, if all clients need a key.
+    pub pending: PendingLimits,
     /// Maximum bytes of a line. A longer line closes the connection.
     pub max_line_bytes: usize,
     /// Maximum bytes of the lines that are written at once. A connection holds as many bytes again that it receives
@@ -56,6 +57,7 @@ impl QuestDbSettings {
             key_policy,
             max_key_age: Duration::from_secs(5),
             max_connections: 1024,
+            pending: PendingLimits::default(),
             max_line_bytes: 2 << 20,
             max_batch_bytes: 8 << 20,
             max_buffered_bytes: 64 << 20,
@@ -136,6 +138,7 @@ impl QuestDbListener {
         let context = ConnectionContext {
             writer,
             policy: settings.key_policy,
+            pending: PendingConnections::new(settings.pending),
             memory: BufferMemory::new(settings.max_buffered_bytes),
             limits: ConnectionLimits {
                 line_bytes: settings.max_line_bytes,
@@ -166,28 +169,23 @@ impl QuestDbListener {
     /// Serves until `stop` completes. Then accepts no more connections, and gives open connections at most `grace` to
     /// store the lines that have arrived.
     pub async fn serve(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let open = TaskTracker::new();
-        let serve = |accepted: AcceptedConnection| {
+        let serve = |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
             let metrics = self.metrics.clone();
-            open.spawn(async move {
+            async move {
                 let guard = metrics.open();
-                let AcceptedConnection {
-                    stream,
-                    peer,
-                    permit,
-                } = accepted;
-                let (reason, key) = serve_connection(stream, tls, &context).await;
+                let (reason, key) = serve_connection(stream, peer, tls, &context).await;
                 metrics.count_closed(reason.label());
                 log_end(peer, key.as_deref(), &reason);
-                drop((guard, permit));
-            });
+                drop(guard);
+            }
         };
-        let world = &self.context.world;
-        accept_connections(self.tcp, self.max_connections, world, stop, serve).await;
-        self.context.stop.cancel();
-        open.close();
-        if world.timeout(grace, open.wait()).await.is_none() {
+        let (tcp, world) = (self.tcp, &self.context.world);
+        let drain = ConnectionDrain {
+            stop: &self.context.stop,
+            grace,
+        };
+        if !serve_connections(tcp, self.max_connections, world, stop, drain, serve).await {
             tracing::warn!("some lines of QuestDB's clients were not stored in time");
         }
     }
@@ -195,21 +193,28 @@ impl QuestDbListener {
 
 async fn serve_connection(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<TlsAcceptorSource>,
     context: &ConnectionContext,
 ) -> (CloseReason, Option<String>) {
+    let pending = context.pending.admit(peer.ip());
+    if context.policy != KeyPolicy::Required {
+        // Clients may connect long before their first line.
+        pending.release();
+    }
     let Some(tls) = tls else {
-        return connection::serve(stream, context).await;
+        return connection::serve(stream, pending, context).await;
     };
-    let accepted = tls().accept(stream);
+    let acceptor = tls();
     let accepted = tokio::select! {
         () = context.stop.cancelled() => return (CloseReason::Stopped, None),
-        accepted = context.world.timeout(TLS_HANDSHAKE_TIMEOUT, accepted) => accepted,
+        () = pending.displaced() => return (CloseReason::Displaced, None),
+        accepted = accept_tls(&acceptor, stream, &context.world) => accepted,
     };
     match accepted {
-        Some(Ok(stream)) => connection::serve(stream, context).await,
-        Some(Err(error)) => (CloseReason::Broken(format!("TLS: {error}")), None),
-        None => (CloseReason::SlowHandshake, None),
+        Ok(stream) => connection::serve(stream, pending, context).await,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => (CloseReason::SlowHandshake, None),
+        Err(error) => (CloseReason::Broken(format!("TLS: {error}")), None),
     }
 }
 

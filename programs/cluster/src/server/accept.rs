@@ -1,10 +1,10 @@
 //! Accepts connections on the worker port.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use futures::{FutureExt, stream};
 use neap_bucket::World;
-use neap_http::{AcceptedConnection, TLS_HANDSHAKE_TIMEOUT, accept_connections};
+use neap_http::{AcceptedConnection, TlsAcceptorSource, accept_connections, accept_tls};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +20,10 @@ const TICKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that were accepted and wait to be served.
 const ACCEPTED_CONNECTIONS: usize = 16;
 
-/// Returns the acceptor for the next connection, with the newest certificate.
-pub type AcceptorSource = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
-
 /// Accepts connections until `stop`, and returns them as a stream.
 pub(super) fn accept(
     tcp: TcpListener,
-    tls: Option<AcceptorSource>,
+    tls: Option<TlsAcceptorSource>,
     world: World,
     stop: CancellationToken,
 ) -> impl futures::Stream<Item = io::Result<WorkerConnection>> {
@@ -62,17 +59,13 @@ async fn connect(
     } = accepted;
     let stream: Box<dyn ByteStream> = match tls {
         None => Box::new(stream),
-        Some(tls) => {
-            let handshake = world.timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
-            match handshake {
-                Some(Ok(stream)) => Box::new(stream),
-                Some(Err(error)) => {
-                    tracing::debug!(%address, %error, "TLS handshake on the worker port failed");
-                    return None;
-                }
-                None => return None,
+        Some(tls) => match accept_tls(&tls, stream, world).await {
+            Ok(stream) => Box::new(stream),
+            Err(error) => {
+                tracing::debug!(%address, %error, "TLS handshake on the worker port failed");
+                return None;
             }
-        }
+        },
     };
     let deadline = world.clock.sleep(TICKET_TIMEOUT).boxed();
     Some(WorkerConnection::new(

@@ -20,11 +20,11 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use datafusion_distributed::Worker;
 use neap_bucket::World;
 use neap_distributed::ClusterTickets;
+use neap_http::TlsAcceptorSource;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-pub use self::accept::AcceptorSource;
 use self::{
     gate::{Admission, WorkerGate},
     worker_threads::WorkerThreads,
@@ -54,7 +54,7 @@ pub struct WorkerServerParts {
     /// The tickets of the cluster.
     pub tickets: Arc<ClusterTickets>,
     /// TLS; `None`: connections are not encrypted.
-    pub tls: Option<AcceptorSource>,
+    pub tls: Option<TlsAcceptorSource>,
     /// The counters of the process.
     pub stats: Arc<WorkerPortStats>,
     /// The clocks.

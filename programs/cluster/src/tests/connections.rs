@@ -10,6 +10,7 @@ use futures::StreamExt;
 use http::{HeaderMap, HeaderName};
 use neap_bucket::{Clock, SystemClock};
 use neap_catalog::REPLACED_SECRET_LIFETIME;
+use neap_http::TlsAcceptorSource;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,7 +28,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::fixture::{ClusterFixture, version};
-use crate::{AcceptorSource, ClientSecurity};
+use crate::ClientSecurity;
 
 #[tokio::test]
 async fn requests_without_a_valid_ticket_are_refused() {
@@ -115,7 +116,7 @@ fn certificates(name: &str) -> (String, String, String) {
     (ca_pem, certificate.pem(), key.serialize_pem())
 }
 
-fn acceptor(certificate: &str, key: &str) -> AcceptorSource {
+fn acceptor(certificate: &str, key: &str) -> TlsAcceptorSource {
     let chain =
         tokio_rustls::rustls::pki_types::CertificateDer::pem_slice_iter(certificate.as_bytes())
             .collect::<Result<Vec<_>, _>>()

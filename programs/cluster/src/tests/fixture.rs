@@ -17,6 +17,7 @@ use neap_bucket::{
 };
 use neap_catalog::{Catalog, NodeReader, NodeRecord, NodeState};
 use neap_distributed::{ClusterTickets, TICKET_HEADER, Ticket, TicketKey};
+use neap_http::TlsAcceptorSource;
 use neap_scan::IoRuntime;
 use neap_schema::DatabaseId;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,8 +25,8 @@ use ulid::Ulid;
 use url::Url;
 
 use crate::{
-    AcceptorSource, ClientSecurity, WorkerChannels, WorkerDirectory, WorkerDirectoryParts,
-    WorkerPortStats, WorkerServer, WorkerServerParts,
+    ClientSecurity, WorkerChannels, WorkerDirectory, WorkerDirectoryParts, WorkerPortStats,
+    WorkerServer, WorkerServerParts,
 };
 
 /// The factor by which sleeps are shorter.
@@ -115,13 +116,13 @@ impl ClusterFixture {
     }
 
     /// Serves a worker port of this version, whose tasks have no tables. Returns its URL.
-    pub(super) async fn serve(&self, version: &str, tls: Option<AcceptorSource>) -> Url {
+    pub(super) async fn serve(&self, version: &str, tls: Option<TlsAcceptorSource>) -> Url {
         let worker = Worker::default().with_version(version.to_owned());
         self.serve_worker(worker, tls).await
     }
 
     /// Serves the port of a worker until the fixture is dropped, and returns its URL.
-    pub(super) async fn serve_worker(&self, worker: Worker, tls: Option<AcceptorSource>) -> Url {
+    pub(super) async fn serve_worker(&self, worker: Worker, tls: Option<TlsAcceptorSource>) -> Url {
         let stop = CancellationToken::new();
         let url = self.serve_until(worker, tls, stop.clone(), Duration::ZERO).await;
         self.ports.lock().unwrap().push(stop.drop_guard());
@@ -132,7 +133,7 @@ impl ClusterFixture {
     pub(super) async fn serve_until(
         &self,
         worker: Worker,
-        tls: Option<AcceptorSource>,
+        tls: Option<TlsAcceptorSource>,
         stop: CancellationToken,
         grace: Duration,
     ) -> Url {

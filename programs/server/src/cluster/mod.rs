@@ -7,14 +7,14 @@ use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use neap_catalog::{Catalog, NodeReader};
 use neap_cluster::{
-    AcceptorSource, ClientSecurity, ClusterDistributor, WorkerChannels, WorkerDirectory,
-    WorkerDirectoryParts, WorkerPortStats, WorkerServer, WorkerServerParts, check_ca,
-    worker_version,
+    ClientSecurity, ClusterDistributor, WorkerChannels, WorkerDirectory, WorkerDirectoryParts,
+    WorkerPortStats, WorkerServer, WorkerServerParts, check_ca, worker_version,
 };
 use neap_distributed::{
     ClusterTickets, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange,
     TaskCounters, WorkerSettings, worker,
 };
+use neap_http::TlsAcceptorSource;
 use neap_scan::{IoRuntime, ScanEnvironment};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,7 @@ impl ClusterMember {
         let parts = WorkerServerParts {
             worker,
             tickets: Arc::clone(&self.tickets),
-            tls: tls.map(|tls| -> AcceptorSource { Arc::new(move || tls.acceptor()) }),
+            tls: tls.map(|tls| -> TlsAcceptorSource { Arc::new(move || tls.acceptor()) }),
             stats: Arc::clone(&self.port_stats),
             world: world.clone(),
         };

@@ -1,4 +1,6 @@
-//! The memory that one client can take.
+//! The connections and the memory that one client can take.
+
+use std::time::Duration;
 
 use neap_bucket::World;
 use tokio::{
@@ -6,7 +8,8 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::test_bed::{ListenerTestBed, PATIENCE, message, startup_message, state, texts};
+use super::test_bed::{ListenerTestBed, PATIENCE, connect, message, startup_message, state, texts};
+use crate::PostgresSettings;
 
 /// A client that sends messages as bytes.
 struct RawClient(TcpStream);
@@ -31,6 +34,33 @@ impl RawClient {
         World::system().timeout(PATIENCE, received).await.expect("the server answers");
         answer
     }
+}
+
+#[tokio::test]
+async fn clients_without_a_password_do_not_lock_out_others() {
+    let settings = PostgresSettings {
+        startup_timeout: Duration::from_secs(3600),
+        ..PostgresSettings::default()
+    };
+    let bed = ListenerTestBed::with(true, settings).await;
+    let token = bed.catalog.create_admin_token().await.unwrap().secret;
+    let mut config = bed.config();
+    config.password(token.reveal());
+    let open = connect(&config).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..settings.max_connections {
+        waiting.push(TcpStream::connect(bed.address).await.unwrap());
+        // Asks for the password.
+        waiting.push(RawClient::connect(&bed).await.0);
+    }
+    let connected = World::system().timeout(PATIENCE, connect(&config)).await;
+    let client = connected.expect("the client connects").unwrap();
+    for client in [open, client] {
+        assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+    }
+    let mut oldest = RawClient(waiting.swap_remove(0));
+    assert_eq!(oldest.receive(1).await, b"");
+    assert!(bed.metrics.render().contains("reason=\"displaced\"}"));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use neap_catalog::{ClientPrivateKey, NewClientKey};
+use neap_http::PendingLimits;
 
 use super::{
     sign,
@@ -174,6 +175,42 @@ async fn a_deleted_key_ends_its_connections() {
     client.wait_for_end().await;
     fixture.wait_for_end("unauthenticated").await;
     assert_eq!(fixture.rows().await, 1);
+}
+
+#[tokio::test]
+async fn clients_without_a_key_do_not_lock_out_others() {
+    let pending = PendingLimits {
+        connections: 8,
+        per_client: 4,
+    };
+    let fixture = ListenerTestBed::with(
+        KeyPolicy::Required,
+        |settings| QuestDbSettings {
+            max_connections: 8,
+            pending,
+            ..settings
+        },
+        None,
+    )
+    .await;
+    fixture.catalog.create_database(DATABASE, None).await.unwrap();
+    let key = fixture.key("sensors", &["db:home:write"]).await;
+    let mut first = fixture.connect().await;
+    first.authenticate("sensors", &key).await;
+    first.send("m v=1 1\n").await;
+    fixture.wait_for_metric("neap_questdb_lines_total 1").await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(fixture.connect().await);
+    }
+    fixture
+        .wait_for_metric("neap_questdb_connections_closed_total{reason=\"displaced\"} 16")
+        .await;
+    let mut second = fixture.connect().await;
+    second.authenticate("sensors", &key).await;
+    second.send("m v=2 2\n").await;
+    first.send("m v=3 3\n").await;
+    fixture.wait_for_metric("neap_questdb_lines_total 3").await;
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Connections that wait for memory, on a paused clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use neap_bucket::{MemoryStore, World};
-use neap_http::Metrics;
+use neap_http::{Metrics, PendingConnections, PendingLimits};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
     task::JoinHandle,
@@ -59,6 +59,7 @@ impl WaitingConnection {
                 metrics: ConnectionMetrics::new(&metrics),
             },
             policy: KeyPolicy::Open,
+            pending: PendingConnections::new(PendingLimits::default()),
             memory,
             limits: ConnectionLimits {
                 line_bytes: 1 << 20,
@@ -73,7 +74,9 @@ impl WaitingConnection {
         let text = "x".repeat(40 << 10);
         let begin = format!("m v=1 1\nm s=\"{text}");
         client.write_all(begin.as_bytes()).await.unwrap();
-        let serving = tokio::spawn(async move { connection::serve(server, &context).await.0 });
+        let pending = context.pending.admit(Ipv4Addr::LOCALHOST.into());
+        let serving =
+            tokio::spawn(async move { connection::serve(server, pending, &context).await.0 });
         Self {
             client,
             serving,

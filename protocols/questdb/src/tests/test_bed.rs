@@ -9,7 +9,7 @@ use neap_bucket::{
     World,
 };
 use neap_catalog::{Catalog, ClientPrivateKey, NewClientKey, PermissionRequest};
-use neap_http::Metrics;
+use neap_http::{Metrics, TlsAcceptorSource};
 use neap_wal::{Segment, TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::sign;
-use crate::{KeyPolicy, QuestDbListener, QuestDbParts, QuestDbSettings, TlsAcceptorSource};
+use crate::{KeyPolicy, QuestDbListener, QuestDbParts, QuestDbSettings};
 
 pub(super) const DATABASE: &str = "home";
 

@@ -20,7 +20,8 @@
 //! | [`MessageScanner`] | finds the messages of a gRPC body as they arrive |
 //! | [`multipart_boundary`], [`multipart_parts`], [`PartHead`] | parse forms with files |
 //! | [`GuardedBody`] | a body that holds a permit or a count until it ends |
-//! | [`accept_connections`] | accepts the connections of a port, in bounded number |
+//! | [`accept_connections`], [`serve_connections`] | accept and serve the connections of a port, in bounded number |
+//! | [`PendingConnections`] | bounds the connections whose clients have not authenticated |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
 mod accept;
@@ -44,6 +45,7 @@ mod metrics;
 mod multipart;
 mod order_headers;
 mod panic_log;
+mod pending_connections;
 mod request_deadline;
 mod request_id;
 mod request_parsing;
@@ -52,7 +54,10 @@ mod stamp_header;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use accept::{AcceptedConnection, TLS_HANDSHAKE_TIMEOUT, accept_connections};
+pub use accept::{
+    AcceptedConnection, ConnectionDrain, TlsAcceptorSource, accept_connections, accept_tls,
+    serve_connections,
+};
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
     presented_token, refuse_web_pages,
@@ -75,6 +80,7 @@ pub use metrics::{
 pub use multipart::{PartError, PartHead, multipart_boundary, multipart_parts};
 pub use order_headers::{ORDER_HEADER, requested_order, requested_stamp};
 pub use panic_log::log_panics;
+pub use pending_connections::{PendingConnection, PendingConnections, PendingLimits};
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};
