@@ -1,7 +1,7 @@
 //! Updates that the query function does not execute alone: `INSERT`, and `CREATE` and `DROP` of tables and databases.
 
 use neap_query::{Language, QueryRequest};
-use neap_sql_changes::{Change, ChangeExecutor, Changed};
+use neap_sql_changes::{Change, ChangeExecutor, ChangeOutcome};
 use tonic::Status;
 
 use crate::{
@@ -16,7 +16,7 @@ pub(crate) async fn execute(
     executor: &ChangeExecutor,
     handle: &StatementHandle,
     metadata: &RequestMetadata,
-) -> Result<Option<Changed>, Status> {
+) -> Result<Option<ChangeOutcome>, Status> {
     let change = match handle.change()? {
         Some(change @ (Change::Insert { .. } | Change::Define(_))) => change,
         Some(Change::Delete | Change::Engine(_)) | None => return Ok(None),

@@ -81,7 +81,7 @@ impl StatementHandle {
     pub(crate) fn change(&self) -> Result<Option<Change>, Status> {
         match self.statement_language()? {
             Language::Sql => {
-                Change::of_text(&self.text).map_err(|error| status::of_change(error.into()))
+                Change::from_text(&self.text).map_err(|error| status::of_change(error.into()))
             }
             Language::InfluxQl => Ok(None),
         }

@@ -86,7 +86,7 @@ async fn answer(
             ..query_request(&head.headers, &head.extensions)?
         },
     };
-    if let Some(change) = Change::of_text(&query.request.text)? {
+    if let Some(change) = Change::from_text(&query.request.text)? {
         refuse_web_pages(&head.headers)?;
         return execute(state, &change, query).await;
     }

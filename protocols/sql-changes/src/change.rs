@@ -90,7 +90,7 @@ impl Change {
     ///
     /// # Errors
     /// The statement is malformed, or not supported.
-    pub fn of_text(sql: &str) -> Result<Option<Self>, SqlError> {
+    pub fn from_text(sql: &str) -> Result<Option<Self>, SqlError> {
         match StatementText::split(sql).as_deref() {
             Ok([statement]) => Self::parse(statement),
             _ => Ok(None),
@@ -153,13 +153,13 @@ mod tests {
     #[test]
     fn inserts_have_a_table_columns_and_a_source() {
         let text = "INSERT INTO iox.t (time, \"V\") VALUES ($1, $2)";
-        let Some(Change::Insert { target, source }) = Change::of_text(text).unwrap() else {
+        let Some(Change::Insert { target, source }) = Change::from_text(text).unwrap() else {
             panic!("values");
         };
         assert_eq!(target.columns, ["time", "V"]);
         assert_eq!(source, "VALUES ($1, $2)");
         let text = "INSERT INTO t (SELECT 1);";
-        let Some(Change::Insert { target, source }) = Change::of_text(text).unwrap() else {
+        let Some(Change::Insert { target, source }) = Change::from_text(text).unwrap() else {
             panic!("a query");
         };
         assert!(target.columns.is_empty());
@@ -187,7 +187,7 @@ mod tests {
             ("SELECT 'open", None),
             ("", None),
         ] {
-            let change = Change::of_text(text).unwrap();
+            let change = Change::from_text(text).unwrap();
             assert_eq!(change.as_ref().map(Change::name), name, "{text}");
         }
     }
@@ -202,7 +202,7 @@ mod tests {
             "CREATE TABLE t",
             "UPDATE t SET v = 1",
         ] {
-            assert!(Change::of_text(text).is_err(), "{text}");
+            assert!(Change::from_text(text).is_err(), "{text}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct ChangeExecutor {
 
 /// The effect of a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
+pub struct ChangeOutcome {
     /// The number of stored rows; `None` if the statement stores none, or if the number is not known.
     pub rows: Option<usize>,
     /// The stamp of the write or of the delete.
@@ -65,7 +65,7 @@ impl ChangeExecutor {
         &self,
         change: &Change,
         query: ClientQuery,
-    ) -> Result<Changed, ChangeError> {
+    ) -> Result<ChangeOutcome, ChangeError> {
         match change {
             Change::Insert { target, source } => self.insert(target, source, query).await,
             Change::Define(definition) => {
@@ -75,7 +75,7 @@ impl ChangeExecutor {
                 };
                 let defined = define(self.writes()?, context, definition);
                 origin::scope(query.origin.clone(), defined).await?;
-                Ok(Changed::default())
+                Ok(ChangeOutcome::default())
             }
             Change::Delete | Change::Engine(_) => {
                 let request = QueryRequest {
@@ -85,7 +85,7 @@ impl ChangeExecutor {
                 let rows = self.queries.query_as(ClientQuery { request, ..query }).await?;
                 let stamp = rows.deleted_at;
                 rows.batches.try_for_each(async |_| Ok(())).await?;
-                Ok(Changed { rows: None, stamp })
+                Ok(ChangeOutcome { rows: None, stamp })
             }
         }
     }
@@ -96,7 +96,7 @@ impl ChangeExecutor {
         target: &WriteTarget,
         source: &str,
         query: ClientQuery,
-    ) -> Result<Changed, ChangeError> {
+    ) -> Result<ChangeOutcome, ChangeError> {
         let writes = self.writes()?;
         let database = query.database.clone().unwrap_or_default();
         let only = authorize_write(writes, &query.caller, &database).await?;
@@ -116,7 +116,7 @@ impl ChangeExecutor {
         let count = pending.rows();
         let stored = pending.store(writes, &database, after);
         let stamp = origin::scope(origin, stored).await?;
-        Ok(Changed {
+        Ok(ChangeOutcome {
             rows: Some(count),
             stamp,
         })

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     change::Change,
     data_definition::DataDefinition,
-    executor::{ChangeExecutor, Changed},
+    executor::{ChangeExecutor, ChangeOutcome},
     sql_error::SqlError,
     statement::StatementText,
 };
@@ -119,13 +119,13 @@ fn only_change(text: &str) -> Result<Change, SqlError> {
     }
 }
 
-fn answer(change: &Change, changed: Changed) -> Response {
+fn answer(change: &Change, outcome: ChangeOutcome) -> Response {
     let answer = StatementAnswer {
         statement: change.name(),
-        rows: changed.rows,
+        rows: outcome.rows,
     };
     let mut response = Json(answer).into_response();
-    let stamp = changed.stamp.map(|stamp| (STAMP_HEADER, HeaderValue::from(stamp.as_u64())));
+    let stamp = outcome.stamp.map(|stamp| (STAMP_HEADER, HeaderValue::from(stamp.as_u64())));
     response.headers_mut().extend(stamp);
     response
 }

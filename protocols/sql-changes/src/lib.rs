@@ -37,7 +37,7 @@ pub use change::{Change, WriteTarget};
 pub use change_error::ChangeError;
 pub use create_table::NewTable;
 pub use data_definition::{DataDefinition, DropTarget};
-pub use executor::{ChangeExecutor, Changed};
+pub use executor::{ChangeExecutor, ChangeOutcome};
 pub use http::router;
 pub use placeholder_types::placeholder_types;
 pub use row_store::{PendingRows, WrittenColumns, quoted};
