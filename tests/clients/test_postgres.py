@@ -67,6 +67,17 @@ class Queries(TestCase):
                         rows = connection.execute(query, EVERY_VALUE, prepare=prepare, binary=binary).fetchall()
                         self.assertEqual(rows, [EVERY_VALUE], (form, binary, prepare))
 
+    def test_with_arrays_of_every_type_in_every_format(self):
+        columns = EVERY_TYPE.split(", ")
+        arrays = [[value] for value in EVERY_VALUE]
+        with connect(autocommit=True) as connection:
+            for form in ("%s", "%t", "%b"):
+                condition = " AND ".join(f"{column} = ANY({form})" for column in columns)
+                query = f"SELECT {EVERY_TYPE} FROM every_type WHERE {condition}"
+                for prepare in (False, True):
+                    rows = connection.execute(query, arrays, prepare=prepare).fetchall()
+                    self.assertEqual(rows, [EVERY_VALUE], (form, prepare))
+
     def test_with_dates_and_times_with_zones(self):
         zoned = TIME.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=2))) + datetime.timedelta(hours=2)
         query = "SELECT count(*) FROM every_type WHERE host = 'a' AND time {}"
@@ -312,6 +323,11 @@ class Asyncpg(TestCase):
             condition = " AND ".join(f"{column} = ${number}" for number, column in columns)
             query = f"SELECT {EVERY_TYPE} FROM every_type WHERE {condition}"
             self.assertEqual([tuple(row) for row in await connection.fetch(query, *EVERY_VALUE)], [EVERY_VALUE])
+            columns = enumerate(EVERY_TYPE.split(", "), 1)
+            condition = " AND ".join(f"{column} = ANY(${number})" for number, column in columns)
+            query = f"SELECT {EVERY_TYPE} FROM every_type WHERE {condition}"
+            arrays = [[value] for value in EVERY_VALUE]
+            self.assertEqual([tuple(row) for row in await connection.fetch(query, *arrays)], [EVERY_VALUE])
             values = ("asyncpg", 2.5, 2**62, decimal.Decimal(7), "ü", False, TIME)
             placeholders = ", ".join(f"${number}" for number in range(1, 8))
             insert = f"INSERT INTO every_type ({EVERY_TYPE}) VALUES ({placeholders})"

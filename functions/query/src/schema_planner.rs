@@ -12,10 +12,12 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     common::{
-        Result,
+        DFSchema, Result,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{Cast, Expr, LogicalPlan, expr::Placeholder},
+    logical_expr::{
+        Cast, Expr, ExprSchemable, LogicalPlan, expr::Placeholder, utils::merge_schema,
+    },
 };
 use neap_tables::QueryContext;
 
@@ -44,7 +46,7 @@ impl SchemaPlanner {
 
     fn set_placeholders(&self, plan: &LogicalPlan) -> Result<()> {
         let mut inferred = plan.get_parameter_types()?;
-        infer_from_casts(plan, &mut inferred)?;
+        infer_from_uses(plan, &mut inferred)?;
         let mut types: Vec<_> = inferred
             .into_iter()
             .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type))
@@ -97,22 +99,20 @@ impl Planner for SchemaPlanner {
     }
 }
 
-/// Adds the types to which a statement converts placeholders of which it determines no other type. Texts and decimals are
-/// left out: their values keep the form in which they arrive until the conversion.
-fn infer_from_casts(
+/// Adds the types of placeholders of which a statement determines no other type.
+fn infer_from_uses(
     plan: &LogicalPlan,
     types: &mut HashMap<String, Option<DataType>>,
 ) -> Result<()> {
     plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
         node.apply_expressions(|root| {
             root.apply(|expr| {
-                if let Expr::Cast(Cast { expr, field }) = expr
-                    && let Expr::Placeholder(Placeholder { id, .. }) = expr.as_ref()
+                if let Some((id, data_type)) = used_type(expr, &schema)
                     && let Some(inferred) = types.get_mut(id)
                     && inferred.is_none()
-                    && is_exact(field.data_type())
                 {
-                    *inferred = Some(field.data_type().clone());
+                    *inferred = Some(data_type);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -121,13 +121,45 @@ fn infer_from_casts(
     Ok(())
 }
 
-/// Whether values of a type have one form.
-fn is_exact(data_type: &DataType) -> bool {
+/// Returns a placeholder with the type that its use determines, if the expression is one:
+///
+/// * a conversion, as in `$1::BIGINT`. Texts and decimals are left out: their values keep the form in which they arrive until
+///   the conversion
+/// * a list in which a value is looked for, as in `a = ANY($1)`, which is planned as `array_has($1, a)`
+fn used_type<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<(&'a str, DataType)> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if has_one_form(field.data_type()) => {
+            Some((placeholder_id(expr)?, field.data_type().clone()))
+        }
+        Expr::ScalarFunction(call) if call.name() == "array_has" => {
+            let [list, value] = call.args.as_slice() else {
+                return None;
+            };
+            let item = match value.get_type(schema).ok()? {
+                DataType::Null => return None,
+                DataType::Dictionary(_, value) => *value,
+                plain => plain,
+            };
+            Some((placeholder_id(list)?, DataType::new_list(item, true)))
+        }
+        _ => None,
+    }
+}
+
+fn placeholder_id(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Placeholder(Placeholder { id, .. }) => Some(id),
+        _ => None,
+    }
+}
+
+/// Whether values of a type have one form. Lists have, because their elements are converted, too.
+fn has_one_form(data_type: &DataType) -> bool {
     data_type.is_integer()
         || data_type.is_floating()
         || matches!(
             data_type,
-            DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)
+            DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) | DataType::List(_)
         )
 }
 

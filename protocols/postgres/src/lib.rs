@@ -14,7 +14,7 @@
 //! | `connection`, `extended`, `portal` | the messages of a connection: simple queries, prepared statements, portals |
 //! | `execution`, `writing` | the execution of statements |
 //! | `session`, `savepoints`, `variables` | variables, the transaction, and the options of queries |
-//! | `parameters`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
+//! | `parameters`, `arrays`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in`, `copy_options` | rows that a client copies, and the formats of `COPY` |
 //! | `cancel_registry` | cancels the query of another connection |
 //! | `tool_catalog`, `tool_schema`, `tool_functions`, `tool_rewriting` | `pg_catalog` and its functions, for statements of tools |
@@ -24,6 +24,7 @@
 //! Messages of clients are decoded here, because the decoders of `pgwire` panic on truncated messages. Its encoders,
 //! those of `arrow-pg`, and the tables of `datafusion-pg-catalog` are used.
 
+mod arrays;
 mod cancel_registry;
 mod close_reason;
 mod columns;

@@ -1,13 +1,17 @@
 //! Decodes the values of placeholders.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::{
+    array::new_empty_array,
+    datatypes::{DataType, TimeUnit},
+};
 use bytes::{Buf, Bytes};
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, utils::SingleRowListArrayBuilder};
 use neap_query::Parameters;
 use neap_sql_changes::{SqlError, SqlState};
 use pgwire::api::Type;
 
 use crate::{
+    arrays::{binary_elements, element_type, text_elements},
     frontend::BindMessage,
     numeric::{binary_number, decode_number},
 };
@@ -79,6 +83,9 @@ fn decode(
         return Ok(null.unwrap_or(ScalarValue::Null));
     };
     let oid = parameter_type(declared, inferred);
+    if let Some(element) = element_type(oid) {
+        return decode_array(value, is_binary, &element, inferred);
+    }
     let decoded = if oid == Type::NUMERIC.oid() {
         decode_numeric(value, is_binary, inferred)?
     } else if is_binary {
@@ -91,6 +98,41 @@ fn decode(
         Some(data_type @ DataType::Timestamp(..)) => Ok(decoded.cast_to(data_type)?),
         _ => Ok(decoded),
     }
+}
+
+/// Decodes an array. Its elements have the type that the statement determines, or that of the client.
+fn decode_array(
+    value: &Bytes,
+    is_binary: bool,
+    element: &Type,
+    inferred: Option<&DataType>,
+) -> Result<ScalarValue, SqlError> {
+    let (element_oid, elements) = if is_binary {
+        binary_elements(value)?
+    } else {
+        (element.oid(), text_elements(text(value)?)?)
+    };
+    let inferred_item = match inferred {
+        Some(DataType::List(item)) => Some(item.data_type()),
+        _ => None,
+    };
+    let item = inferred_item.cloned().or_else(|| arrow_type(element)).unwrap_or(DataType::Utf8);
+    let values = elements.iter().map(|element| {
+        let decoded = decode(
+            element.as_ref(),
+            is_binary,
+            Some(element_oid),
+            inferred_item,
+        )?;
+        Ok(decoded.cast_to(&item)?)
+    });
+    let values = values.collect::<Result<Vec<_>, SqlError>>()?;
+    let items = if values.is_empty() {
+        new_empty_array(&item)
+    } else {
+        ScalarValue::iter_to_array(values)?
+    };
+    Ok(SingleRowListArrayBuilder::new(items).build_list_scalar())
 }
 
 fn decode_numeric(
@@ -128,7 +170,8 @@ fn decode_text(
     }
 }
 
-/// Returns the type of Arrow for a type that a client declares for texts; `None`: the statement decides.
+/// Returns the type of Arrow for a type that a client declares for texts, or for the elements of an array; `None`: the
+/// statement decides, and otherwise values are texts.
 fn arrow_type(data_type: &Type) -> Option<DataType> {
     let micros = TimeUnit::Microsecond;
     Some(match *data_type {
@@ -137,7 +180,7 @@ fn arrow_type(data_type: &Type) -> Option<DataType> {
         Type::INT4 => DataType::Int32,
         Type::INT8 => DataType::Int64,
         Type::FLOAT4 => DataType::Float32,
-        Type::FLOAT8 => DataType::Float64,
+        Type::FLOAT8 | Type::NUMERIC => DataType::Float64,
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(micros, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(micros, Some("+00:00".into())),
@@ -247,7 +290,6 @@ mod tests {
             (Type::INT8, &[0; 9]),
             (Type::UUID, &[0; 3]),
             (Type::TEXT, &[0xff]),
-            (Type::INT4_ARRAY, &[0; 12]),
             (Type::TIMESTAMP, &i64::MAX.to_be_bytes()),
         ] {
             assert!(binary(&data_type, bytes).is_err(), "{data_type}");
@@ -278,6 +320,158 @@ mod tests {
             let error = decode(Some(&value), is_binary, numeric, None).unwrap_err();
             assert_eq!(error.state, state);
         }
+    }
+
+    /// Returns an array in binary. Each element is a null or its bytes.
+    fn binary_array(element: &Type, elements: &[Option<Vec<u8>>]) -> Bytes {
+        let mut bytes = [
+            1_i32.to_be_bytes(),
+            1_i32.to_be_bytes(),
+            element.oid().to_be_bytes(),
+        ]
+        .concat();
+        bytes.extend(i32::try_from(elements.len()).unwrap().to_be_bytes());
+        bytes.extend(1_i32.to_be_bytes());
+        for element in elements {
+            let length = element.as_ref().map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap());
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(element.iter().flatten());
+        }
+        Bytes::from(bytes)
+    }
+
+    fn list(values: &[ScalarValue], item: &DataType) -> ScalarValue {
+        ScalarValue::List(ScalarValue::new_list_nullable(values, item))
+    }
+
+    #[test]
+    fn arrays_are_decoded_in_text_and_in_binary() {
+        let zone = Some("+00:00".into());
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+        let time = ScalarValue::TimestampMicrosecond(Some(EPOCH_MICROS), zone);
+        for (array, element, item, value, literal, bytes) in [
+            (
+                Type::TEXT_ARRAY,
+                Type::TEXT,
+                DataType::Utf8,
+                ScalarValue::from("a b"),
+                "a b",
+                b"a b".to_vec(),
+            ),
+            (
+                Type::VARCHAR_ARRAY,
+                Type::VARCHAR,
+                DataType::Utf8,
+                ScalarValue::from("é"),
+                "é",
+                "é".into(),
+            ),
+            (
+                Type::BOOL_ARRAY,
+                Type::BOOL,
+                DataType::Boolean,
+                ScalarValue::from(true),
+                "t",
+                vec![1],
+            ),
+            (
+                Type::INT2_ARRAY,
+                Type::INT2,
+                DataType::Int16,
+                ScalarValue::from(-2_i16),
+                "-2",
+                (-2_i16).to_be_bytes().into(),
+            ),
+            (
+                Type::INT4_ARRAY,
+                Type::INT4,
+                DataType::Int32,
+                ScalarValue::from(4_i32),
+                "4",
+                4_i32.to_be_bytes().into(),
+            ),
+            (
+                Type::INT8_ARRAY,
+                Type::INT8,
+                DataType::Int64,
+                ScalarValue::from(8_i64),
+                "8",
+                8_i64.to_be_bytes().into(),
+            ),
+            (
+                Type::FLOAT8_ARRAY,
+                Type::FLOAT8,
+                DataType::Float64,
+                ScalarValue::from(1.5),
+                "1.5",
+                1.5_f64.to_be_bytes().into(),
+            ),
+            (
+                Type::TIMESTAMPTZ_ARRAY,
+                Type::TIMESTAMPTZ,
+                micros.clone(),
+                time,
+                "2000-01-01 01:00:00+01",
+                vec![0; 8],
+            ),
+        ] {
+            let null = ScalarValue::try_from(&item).unwrap();
+            let expected = list(&[value, null], &item);
+            let oid = Some(array.oid());
+            let binary = binary_array(&element, &[Some(bytes), None]);
+            assert_eq!(
+                decode(Some(&binary), true, oid, None),
+                Ok(expected.clone()),
+                "{array}"
+            );
+            let text = Bytes::from(format!("{{\"{literal}\",NULL}}"));
+            assert_eq!(
+                decode(Some(&text), false, oid, None),
+                Ok(expected),
+                "{array}"
+            );
+        }
+    }
+
+    #[test]
+    fn elements_take_the_type_that_the_statement_determines() {
+        let inferred = |item: &DataType| Some(DataType::new_list(item.clone(), true));
+        let text = |text: &'static str, declared, inferred: Option<DataType>| {
+            let value = Bytes::from_static(text.as_bytes());
+            decode(Some(&value), false, declared, inferred.as_ref())
+        };
+        let numbers = list(
+            &[ScalarValue::from(1_i64), ScalarValue::from(2_i64)],
+            &DataType::Int64,
+        );
+        let whole = inferred(&DataType::Int64);
+        assert_eq!(text("{1,2}", None, whole.clone()), Ok(numbers.clone()));
+        let int4 = [1_i32, 2].map(|number| Some(number.to_be_bytes().to_vec()));
+        let int4 = binary_array(&Type::INT4, &int4);
+        let declared = Some(Type::INT4_ARRAY.oid());
+        assert_eq!(
+            decode(Some(&int4), true, declared, whole.as_ref()),
+            Ok(numbers)
+        );
+        let nanos = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let time = ScalarValue::TimestampNanosecond(Some(1_000_000_000), None);
+        let declared = Some(Type::TIMESTAMPTZ_ARRAY.oid());
+        assert_eq!(
+            text("{1970-01-01T00:00:01Z}", declared, inferred(&nanos)),
+            Ok(list(&[time], &nanos))
+        );
+        let declared = Some(Type::NUMERIC_ARRAY.oid());
+        let floats = [1.0, 2.25].map(ScalarValue::from);
+        assert_eq!(
+            text("{1,2.25}", declared, None),
+            Ok(list(&floats, &DataType::Float64))
+        );
+        assert_eq!(
+            text("{}", None, whole.clone()),
+            Ok(list(&[], &DataType::Int64))
+        );
+        let error = text("{1,soon}", None, whole).unwrap_err();
+        assert_eq!(error.state, SqlState::INVALID_TEXT);
     }
 
     #[test]

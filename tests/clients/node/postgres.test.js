@@ -66,6 +66,17 @@ describe('queries', () => {
       }
     }))
 
+  test('look for values in arrays of every type', () =>
+    withClient(async (client) => {
+      const arrays = COLUMNS.map((name, index) => `${name} = ANY($${index + 1})`).join(' AND ')
+      const query = `SELECT ${COLUMNS.join(', ')} FROM every_type WHERE ${arrays}`
+      const found = await client.query(
+        query,
+        values.map((value) => [value]),
+      )
+      assert.deepEqual(found.rows, [ROW])
+    }))
+
   test('are answered in binary', () =>
     withClient(async (client) => {
       const {rows} = await client.query({text: 'SELECT host, up FROM every_type WHERE n = $1', values: [-1], binary: true})

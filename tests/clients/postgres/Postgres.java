@@ -29,6 +29,7 @@ final class Postgres {
 
     public static void main(String[] arguments) throws Exception {
         with(Postgres::queriesHaveValuesOfEveryType);
+        with(Postgres::queriesLookForValuesInArrays);
         with(Postgres::writesHaveValuesOfEveryType);
         with(Postgres::aRollbackStoresNothing);
         with(Postgres::aLargeAnswerIsReadInParts);
@@ -120,6 +121,19 @@ final class Postgres {
         try (PreparedStatement statement = connection.prepareStatement(query)) {
             for (int execution = 0; execution < 8; execution++) {
                 setRow(statement, ROW);
+                List<Object> row = onlyRow(statement);
+                check(ROW.equals(row), execution + ": " + row);
+            }
+        }
+    }
+
+    private static void queriesLookForValuesInArrays(Connection connection) throws Exception {
+        String query = "SELECT " + COLUMNS + " FROM every_type WHERE host = ANY(?) AND v = ANY(?) AND n = ANY(?)";
+        try (PreparedStatement statement = connection.prepareStatement(query)) {
+            for (int execution = 0; execution < 8; execution++) {
+                statement.setArray(1, connection.createArrayOf("text", new Object[] {ROW.get(0), null}));
+                statement.setArray(2, connection.createArrayOf("float8", new Object[] {ROW.get(1), 7.5}));
+                statement.setArray(3, connection.createArrayOf("int8", new Object[] {ROW.get(2), 7L}));
                 List<Object> row = onlyRow(statement);
                 check(ROW.equals(row), execution + ": " + row);
             }

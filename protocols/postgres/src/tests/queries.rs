@@ -89,6 +89,40 @@ async fn placeholders_have_the_types_to_which_they_are_converted() {
 }
 
 #[tokio::test]
+async fn values_are_looked_for_in_arrays() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let statement = client
+        .prepare(
+            "SELECT n FROM cpu \
+             WHERE host = ANY($1) AND n = ANY($2) AND usage = ANY($3) AND time = ANY($4)",
+        )
+        .await
+        .unwrap();
+    let types = [
+        Type::TEXT_ARRAY,
+        Type::INT8_ARRAY,
+        Type::FLOAT8_ARRAY,
+        Type::TIMESTAMP_ARRAY,
+    ];
+    assert_eq!(statement.params(), types);
+    let times = vec![SystemTime::UNIX_EPOCH + Duration::from_secs(2)];
+    let hosts = vec![Some("a"), None, Some("z")];
+    let numbers = vec![2_i64, 3];
+    let rows = client.query(&statement, &[&hosts, &numbers, &vec![1.5, 2.5], &times]);
+    let found: Vec<i64> = rows.await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(found, [2]);
+    let none: Vec<i64> = Vec::new();
+    let rows = client.query(&statement, &[&hosts, &none, &vec![1.5], &times]).await.unwrap();
+    assert!(rows.is_empty());
+    let converted = "SELECT n FROM cpu WHERE n = ANY($1::INT[]) AND host = ANY($2::TEXT[])";
+    let statement = client.prepare(converted).await.unwrap();
+    assert_eq!(statement.params(), [Type::INT4_ARRAY, Type::TEXT_ARRAY]);
+    let row = client.query_one(&statement, &[&vec![1_i32, 9], &vec!["a"]]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
 async fn rows_of_other_types_than_those_described_are_refused() {
     let bed = ListenerTestBed::new().await;
     let client = bed.connect().await;
