@@ -17,7 +17,7 @@
 //! | `parameters`, `arrays`, `numeric`, `rows`, `value_text`, `copy_out` | values of placeholders, and rows of answers |
 //! | `copy_in`, `copy_options` | rows that a client copies, and the formats of `COPY` |
 //! | `cancel_registry` | cancels the query of another connection |
-//! | `tool_catalog`, `tool_schema`, `tool_functions`, `tool_rewriting` | `pg_catalog` and its functions, for statements of tools |
+//! | `tool_catalog`, `tool_schema`, `tool_functions`, `format_function`, `tool_rewriting` | `pg_catalog`, `information_schema` and functions, for statements of tools |
 //!
 //! `neap-sql-changes` splits texts into statements, and changes rows, tables and databases.
 //!
@@ -38,6 +38,7 @@ mod credential;
 mod error_response;
 mod execution;
 mod extended;
+mod format_function;
 mod frontend;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -38,7 +38,7 @@ use neap_sql_changes::StatementText;
 use crate::{
     tool_functions::{FUNCTION_NAMES, connection_functions},
     tool_rewriting::{rewrite, without_casts},
-    tool_schema::ToolSchema,
+    tool_schema::{InformationSchema, ToolSchema},
     variables::SessionVariables,
 };
 
@@ -135,7 +135,7 @@ impl SessionExtension for ToolCatalog {
             .with_table_functions(session.table_functions().clone());
         let extended = MemoryCatalogProviderList::new();
         let with_information = ToolCatalogProvider {
-            information: Some(Arc::new(information)),
+            information: Some(Arc::new(InformationSchema(Arc::new(information)))),
             ..catalog
         };
         extended.register_catalog(QueryEngine::CATALOG.to_owned(), Arc::new(with_information));

@@ -6,13 +6,14 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::{
     common::{Result, ScalarValue, exec_err, scalar::ScalarStructBuilder},
     logical_expr::{
-        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-        Volatility, create_udf,
+        ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        TypeSignature, Volatility, create_udf,
+        simplify::{ExprSimplifyResult, SimplifyContext},
     },
 };
 use neap_query::QueryEngine;
 
-use crate::variables::SessionVariables;
+use crate::{format_function::FormatFunction, variables::SessionVariables};
 
 /// Functions and types of PostgreSQL whose names do not begin with `pg_`.
 pub(crate) const FUNCTION_NAMES: [&str; 24] = [
@@ -80,6 +81,7 @@ pub(crate) fn connection_functions(
         ("pg_get_serial_sequence", no_text.clone()),
         ("pg_get_triggerdef", no_text.clone()),
         ("pg_get_viewdef", no_text.clone()),
+        ("pg_tablespace_location", no_text.clone()),
         ("obj_description", no_text.clone()),
         ("shobj_description", no_text.clone()),
         ("col_description", no_text),
@@ -88,7 +90,8 @@ pub(crate) fn connection_functions(
     ];
     let constants =
         answers.into_iter().map(|(name, answer)| ConstantFunction::create(name, answer));
-    constants.chain([current_setting(variables)]).collect()
+    let format = ScalarUDF::from(FormatFunction::default());
+    constants.chain([current_setting(variables), format]).collect()
 }
 
 /// A function with the same answer for all arguments, of any number and type.
@@ -125,6 +128,16 @@ impl ScalarUDFImpl for ConstantFunction {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.answer.clone()))
+    }
+
+    /// Drops the arguments, which may be conversions that fail: names of tables are no object ids. An answer that is not
+    /// null would change whether the expression may be null.
+    fn simplify(&self, arguments: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(if self.answer.is_null() {
+            ExprSimplifyResult::Simplified(Expr::Literal(self.answer.clone(), None))
+        } else {
+            ExprSimplifyResult::Original(arguments)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use neap_sql_changes::StatementText;
 use super::test_bed::{ListenerTestBed, texts};
 
 #[tokio::test]
-async fn statements_of_psql_sqlalchemy_and_jdbc_are_answered() {
+async fn statements_of_tools_are_answered() {
     let bed = ListenerTestBed::new().await;
     let client = bed.connect().await;
     let id = &texts(&client, "SELECT oid FROM pg_class WHERE relname = 'cpu'").await[0][0];
