@@ -31,7 +31,9 @@ def dependencies():
     workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
     paths = {name: it["path"] for name, it in workspace["dependencies"].items() if "path" in it}
     for member in workspace["members"]:
-        used = tomllib.loads((ROOT / member / "Cargo.toml").read_text()).get("dependencies", {})
+        manifest = tomllib.loads((ROOT / member / "Cargo.toml").read_text())
+        in_tests = manifest.get("features", {}).get("testing", [])
+        used = [name for name in manifest.get("dependencies", {}) if f"dep:{name}" not in in_tests]
         yield member, [paths[name] for name in used if name in paths]
 
 

@@ -29,6 +29,8 @@ mod placeholder_types;
 mod row_store;
 mod sql_error;
 mod statement;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -5,18 +5,12 @@ use std::sync::Arc;
 use axum::{Extension, Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
-use neap_catalog::Catalog;
-use neap_http::{Caller, Metrics, STAMP_HEADER};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{Executor, QueryEngine, QuerySettings};
-use neap_row_delete::RowDeleter;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_http::{Caller, STAMP_HEADER};
+use neap_write::{WriteOptions, WriteSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{ChangeExecutor, router};
+use crate::{ChangeExecutor, router, testing::MemoryServer};
 
 const PATH: &str = "/api/v3/execute_sql";
 
@@ -35,37 +29,10 @@ struct Answer {
 
 impl RouteTestBed {
     async fn new() -> Self {
-        let world = World::system();
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(memory as Arc<dyn Store>, world);
-        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(
-            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
-        );
-        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = Arc::new(SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            tail,
-            rules,
-            SnapshotSettings::default(),
-        ));
-        let writes = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
-        let settings = QuerySettings {
-            executor: Executor::with_threads(2).unwrap(),
-            ..QuerySettings::default()
-        };
-        let engine = QueryEngine::new(bucket, catalog, manifests, snapshots, settings)
-            .unwrap()
-            .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
-        let queries = Arc::new(engine);
+        let server = MemoryServer::new(WriteSettings::default()).unwrap();
+        let MemoryServer {
+            queries, writes, ..
+        } = server;
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\ncpu,host=b usage=2.5,n=3i 2000000000";
         writes.write("home", lines.into(), WriteOptions::default()).await.unwrap();
         let routes = router(ChangeExecutor::new(Arc::clone(&queries), Some(writes)))

@@ -2,15 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, Metrics};
-use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{Executor, QueryEngine, QuerySettings};
-use neap_row_delete::RowDeleter;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_identity::IdentitySettings;
+use neap_sql_changes::testing::MemoryServer;
+use neap_write::{Precision, WriteOptions, WriteService, WriteSettings};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
@@ -37,43 +33,13 @@ impl ListenerTestBed {
     }
 
     pub(super) async fn with(needs_token: bool, settings: PostgresSettings) -> Self {
-        let world = World::system();
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(memory as Arc<dyn Store>, world.clone());
-        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(
-            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
-        );
-        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = Arc::new(SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            tail,
-            rules,
-            SnapshotSettings::default(),
-        ));
-        let metrics = Metrics::default();
-        let service = WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: metrics.clone(),
-            settings: WriteSettings::default(),
-        });
-        let writes = Arc::new(service.with_identity(Some(identity(&catalog))));
-        let queries = QueryEngine::new(
-            bucket,
-            Arc::clone(&catalog),
-            manifests,
-            snapshots,
-            QuerySettings {
-                executor: Executor::with_threads(2).unwrap(),
-                ..QuerySettings::default()
-            },
-        )
-        .unwrap()
-        .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
+        let server = MemoryServer::new(WriteSettings::default()).unwrap();
+        let MemoryServer {
+            catalog,
+            metrics,
+            queries,
+            writes,
+        } = server;
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
                      cpu,host=a usage=1.5,n=2i 2000000000\n\
                      cpu,host=b usage=2.5,n=3i 2000000000";
@@ -94,7 +60,7 @@ impl ListenerTestBed {
             AccessControl::Open
         };
         let parts = PostgresParts {
-            queries: Arc::new(queries),
+            queries,
             writes: Some(Arc::clone(&writes)),
             access,
             metrics: metrics.clone(),
@@ -132,18 +98,6 @@ impl ListenerTestBed {
     pub(super) async fn connect(&self) -> Client {
         connect(&self.config()).await.unwrap()
     }
-}
-
-/// Returns the service that signs users in, with passwords that are hashed fast.
-fn identity(catalog: &Arc<Catalog>) -> Arc<IdentityService> {
-    let settings = IdentitySettings {
-        password_cost: PasswordCost {
-            memory_kib: 64,
-            passes: 1,
-        },
-        ..IdentitySettings::default()
-    };
-    Arc::new(IdentityService::new(Arc::clone(catalog), settings).unwrap())
 }
 
 /// Returns the first message of a client.

@@ -5,13 +5,9 @@ use std::sync::Arc;
 use axum::{Extension, Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
-use neap_catalog::Catalog;
-use neap_http::{Caller, Metrics};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{QueryEngine, QuerySettings};
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_http::Caller;
+use neap_sql_changes::testing::MemoryServer;
+use neap_write::{WriteOptions, WriteSettings};
 use tower::ServiceExt;
 
 use crate::{QuestDbRoutes, router};
@@ -29,31 +25,11 @@ impl HttpTestBed {
     }
 
     pub(crate) async fn with(settings: WriteSettings) -> Self {
-        let world = World::system();
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(memory as Arc<dyn Store>, world);
-        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
-        let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = Arc::new(SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            tail,
-            rules,
-            SnapshotSettings::default(),
-        ));
-        let writes = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings,
-        }));
-        let settings = QuerySettings::default();
-        let queries = QueryEngine::new(bucket, catalog, manifests, snapshots, settings).unwrap();
+        let MemoryServer {
+            queries, writes, ..
+        } = MemoryServer::new(settings).unwrap();
         let routes = router(QuestDbRoutes {
-            queries: Some(Arc::new(queries)),
+            queries: Some(queries),
             writes: Some(Arc::clone(&writes)),
             default_database: Some("home".to_owned()),
         });

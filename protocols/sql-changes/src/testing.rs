@@ -1,0 +1,86 @@
+//! A query and a write function on a store in memory, for tests of the protocols.
+
+use std::sync::Arc;
+
+use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
+use neap_catalog::Catalog;
+use neap_http::Metrics;
+use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
+use neap_row_delete::RowDeleter;
+use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+
+/// The cost of passwords that are hashed fast.
+const PASSWORD_COST: PasswordCost = PasswordCost {
+    memory_kib: 64,
+    passes: 1,
+};
+
+/// The functions of a process without other processes.
+#[derive(Clone, Debug)]
+pub struct MemoryServer {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// The metrics of writes.
+    pub metrics: Metrics,
+    /// The query function. It deletes rows.
+    pub queries: Arc<QueryEngine>,
+    /// The write function. Users sign in with passwords.
+    pub writes: Arc<WriteService>,
+}
+
+impl MemoryServer {
+    /// Starts the functions on an empty store.
+    ///
+    /// # Errors
+    /// The threads of queries can't be started.
+    pub fn new(settings: WriteSettings) -> Result<Self, QueryError> {
+        let world = World::system();
+        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let bucket = Bucket::new(memory as Arc<dyn Store>, world);
+        let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
+        let catalog = Arc::new(
+            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
+        );
+        let metrics = Metrics::default();
+        let service = WriteService::new(WriteServiceParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
+            rules,
+            metrics: metrics.clone(),
+            settings,
+        });
+        let writes = Arc::new(service.with_identity(identity(&catalog)));
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = Arc::new(SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            TailReader::new(bucket.clone(), TailReaderSettings::default()),
+            rules,
+            SnapshotSettings::default(),
+        ));
+        let query_settings = QuerySettings {
+            executor: Executor::with_threads(2)?,
+            ..QuerySettings::default()
+        };
+        let shared = Arc::clone(&catalog);
+        let queries = QueryEngine::new(bucket, shared, manifests, snapshots, query_settings)?
+            .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
+        Ok(Self {
+            catalog,
+            metrics,
+            queries: Arc::new(queries),
+            writes,
+        })
+    }
+}
+
+fn identity(catalog: &Arc<Catalog>) -> Option<Arc<IdentityService>> {
+    let settings = IdentitySettings {
+        password_cost: PASSWORD_COST,
+        ..IdentitySettings::default()
+    };
+    IdentityService::new(Arc::clone(catalog), settings).ok().map(Arc::new)
+}
