@@ -11,7 +11,6 @@ use pgwire::messages::{
     data::DataRow,
     response::{CommandComplete, EmptyQueryResponse, ReadyForQuery},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,8 +31,8 @@ use crate::{
 };
 
 /// A connection whose client may send statements.
-pub(crate) struct Connection<'a, S> {
-    pub(crate) wire: &'a mut Wire<S>,
+pub(crate) struct Connection<'a> {
+    pub(crate) wire: &'a mut Wire,
     pub(crate) session: Session,
     pub(crate) context: &'a ConnectionContext,
     pub(crate) registered: RegisteredConnection,
@@ -48,8 +47,8 @@ pub(crate) struct Connection<'a, S> {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    wire: &mut Wire<S>,
+pub(crate) async fn serve(
+    wire: &mut Wire,
     started: StartedConnection,
     context: &ConnectionContext,
 ) -> CloseReason {
@@ -76,7 +75,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     reason
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+impl Connection<'_> {
     async fn run(&mut self) -> CloseReason {
         loop {
             let handled = match self.next_message(false).await {

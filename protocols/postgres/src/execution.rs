@@ -10,7 +10,6 @@ use pgwire::{
     api::results::FieldInfo,
     messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     columns::{description, text_column},
@@ -23,7 +22,7 @@ use crate::{
     variables::SessionVariables,
 };
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+impl Connection<'_> {
     /// Executes a statement that is no query. `with_description`: the client has not asked for the columns before.
     pub(crate) async fn execute(
         &mut self,

@@ -13,7 +13,6 @@ use pgwire::{
         response::EmptyQueryResponse,
     },
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     columns::{columns, description},
@@ -35,7 +34,7 @@ const MAX_PORTAL_NAME_BYTES: usize = 1 << 10;
 /// Maximum number of portals and cursors of a connection.
 pub(crate) const MAX_PORTALS: usize = 64;
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+impl Connection<'_> {
     /// Prepares a statement.
     pub(crate) async fn parse(
         &mut self,

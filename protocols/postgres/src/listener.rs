@@ -3,16 +3,12 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_http::{
-    AccessControl, ConnectionDrain, Metrics, PendingConnection, PendingConnections,
+    AccessControl, ByteStream, ConnectionDrain, Metrics, PendingConnection, PendingConnections,
     TlsAcceptorSource, accept_tls, serve_connections,
 };
 use neap_query::QueryEngine;
 use neap_write::WriteService;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::server::TlsStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -186,31 +182,33 @@ async fn serve_connection(
         context,
     };
     match start.limited(negotiate(stream, tls, context)).await {
-        Ok(Negotiated::Plain(wire, message)) => serve_session(*wire, message, false, start).await,
-        Ok(Negotiated::Encrypted(wire, message)) => {
-            serve_session(*wire, message, true, start).await
-        }
+        Ok(client) => serve_session(client, start).await,
         Err(reason) => reason,
     }
 }
 
-/// A connection whose client has sent the first message after the negotiation of TLS.
-enum Negotiated {
-    Plain(Box<Wire<TcpStream>>, StartupMessage),
-    Encrypted(Box<Wire<TlsStream<TcpStream>>>, StartupMessage),
+/// A client that has sent the first message after the negotiation of TLS.
+struct NegotiatedClient {
+    wire: Wire,
+    message: StartupMessage,
+    is_encrypted: bool,
 }
 
 async fn negotiate(
     stream: TcpStream,
     tls: Option<TlsAcceptorSource>,
     context: &ConnectionContext,
-) -> Result<Negotiated, CloseReason> {
+) -> Result<NegotiatedClient, CloseReason> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     if let (Ok(1), [TLS_HANDSHAKE], Some(tls)) = (peeked, first, &tls) {
-        return accept_tls(stream, tls, context).await;
+        return encrypt(Box::new(stream), tls, context).await;
     }
-    let mut wire = Wire::new(stream, context.limits.clone(), context.world.clone());
+    let mut wire = Wire::new(
+        Box::new(stream),
+        context.limits.clone(),
+        context.world.clone(),
+    );
     loop {
         match wire.receive_startup().await? {
             StartupMessage::Tls => match &tls {
@@ -219,41 +217,50 @@ async fn negotiate(
                 Some(tls) => {
                     wire.put_byte(b'S');
                     wire.flush().await?;
-                    return accept_tls(wire.into_stream(), tls, context).await;
+                    return encrypt(wire.into_stream(), tls, context).await;
                 }
                 None => wire.put_byte(b'N'),
             },
             StartupMessage::Gss => wire.put_byte(b'N'),
-            message => return Ok(Negotiated::Plain(Box::new(wire), message)),
+            message => {
+                return Ok(NegotiatedClient {
+                    wire,
+                    message,
+                    is_encrypted: false,
+                });
+            }
         }
         wire.flush().await?;
     }
 }
 
-async fn accept_tls(
-    stream: TcpStream,
+async fn encrypt(
+    stream: Box<dyn ByteStream>,
     tls: &TlsAcceptorSource,
     context: &ConnectionContext,
-) -> Result<Negotiated, CloseReason> {
-    let stream = match accept_tls(&tls(), stream, &context.world).await {
-        Ok(stream) => stream,
+) -> Result<NegotiatedClient, CloseReason> {
+    let encrypted = match accept_tls(&tls(), stream, &context.world).await {
+        Ok(encrypted) => Box::new(encrypted),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             return Err(CloseReason::SlowStartup);
         }
         Err(error) => return Err(CloseReason::Broken(format!("TLS: {error}"))),
     };
-    let mut wire = Wire::new(stream, context.limits.clone(), context.world.clone());
-    let message = wire.receive_startup().await?;
-    Ok(Negotiated::Encrypted(Box::new(wire), message))
+    let mut wire = Wire::new(encrypted, context.limits.clone(), context.world.clone());
+    Ok(NegotiatedClient {
+        message: wire.receive_startup().await?,
+        wire,
+        is_encrypted: true,
+    })
 }
 
 /// Serves a connection after the negotiation.
-async fn serve_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    mut wire: Wire<S>,
-    message: StartupMessage,
-    is_encrypted: bool,
-    start: ConnectionStart<'_>,
-) -> CloseReason {
+async fn serve_session(negotiated: NegotiatedClient, start: ConnectionStart<'_>) -> CloseReason {
+    let NegotiatedClient {
+        mut wire,
+        message,
+        is_encrypted,
+    } = negotiated;
     let client = StartingClient {
         address: start.peer.ip(),
         is_encrypted,

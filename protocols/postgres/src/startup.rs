@@ -22,7 +22,6 @@ use pgwire::messages::{
         Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
     },
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     cancel_registry::RegisteredConnection,
@@ -72,8 +71,8 @@ impl From<CloseReason> for StartupRefusal {
 }
 
 /// Begins a session after the negotiation of TLS.
-pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    wire: &mut Wire<S>,
+pub(crate) async fn begin(
+    wire: &mut Wire,
     message: StartupMessage,
     client: &StartingClient<'_>,
     context: &ConnectionContext,
@@ -118,8 +117,8 @@ pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin + Send>(
     })
 }
 
-async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    wire: &mut Wire<S>,
+async fn open_session(
+    wire: &mut Wire,
     (major, minor): (u16, u16),
     mut parameters: BTreeMap<String, String>,
     client: &StartingClient<'_>,
@@ -165,8 +164,8 @@ async fn open_session<S: AsyncRead + AsyncWrite + Unpin + Send>(
     ))
 }
 
-async fn authenticate<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    wire: &mut Wire<S>,
+async fn authenticate(
+    wire: &mut Wire,
     user: &str,
     client: &StartingClient<'_>,
     context: &ConnectionContext,

@@ -4,9 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use neap_bucket::World;
+use neap_http::ByteStream;
 use pgwire::messages::PgWireBackendMessage;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
@@ -49,8 +50,8 @@ impl WireLimits {
 
 /// A connection with its buffers.
 #[derive(Debug)]
-pub(crate) struct Wire<S> {
-    stream: S,
+pub(crate) struct Wire {
+    stream: Box<dyn ByteStream>,
     input: BytesMut,
     output: BytesMut,
     limits: WireLimits,
@@ -59,8 +60,8 @@ pub(crate) struct Wire<S> {
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
-    pub(crate) fn new(stream: S, limits: WireLimits, world: World) -> Self {
+impl Wire {
+    pub(crate) fn new(stream: Box<dyn ByteStream>, limits: WireLimits, world: World) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -204,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire<S> {
     }
 
     /// Returns the stream.
-    pub(crate) fn into_stream(self) -> S {
+    pub(crate) fn into_stream(self) -> Box<dyn ByteStream> {
         self.stream
     }
 }

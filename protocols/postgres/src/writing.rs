@@ -13,7 +13,6 @@ use pgwire::messages::{
     PgWireBackendMessage,
     copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     close_reason::CloseReason, connection::Connection, copy_in::CopyParser,
@@ -33,7 +32,7 @@ struct CopyProgress<'a> {
     rows: usize,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
+impl<'a> Connection<'a> {
     /// Returns the write function.
     pub(crate) fn writes(&self) -> Result<&'a WriteService, SqlError> {
         let writes = self.context.writes.as_deref();
@@ -222,9 +221,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
 }
 
 /// Adds the number of stored rows to an error.
-fn with_stored<S>(
+fn with_stored(
     error: SqlError,
-    connection: &Connection<'_, S>,
+    connection: &Connection<'_>,
     progress: &CopyProgress<'_>,
 ) -> SqlError {
     if progress.rows == 0 || connection.session.is_in_transaction() {

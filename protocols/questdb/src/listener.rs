@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_catalog::Catalog;
 use neap_http::{
-    ConnectionDrain, Metrics, PendingConnections, PendingLimits, TlsAcceptorSource, accept_tls,
+    ConnectionDrain, Metrics, PendingConnections, PendingLimits, TlsAcceptorSource, accept_stream,
     serve_connections,
 };
 use neap_write::WriteService;
@@ -202,17 +202,13 @@ async fn serve_connection(
         // Clients may connect long before their first line.
         pending.release();
     }
-    let Some(tls) = tls else {
-        return connection::serve(stream, pending, context).await;
-    };
-    let acceptor = tls();
     let accepted = tokio::select! {
         () = context.stop.cancelled() => return (CloseReason::Stopped, None),
         () = pending.displaced() => return (CloseReason::Displaced, None),
-        accepted = accept_tls(&acceptor, stream, &context.world) => accepted,
+        accepted = accept_stream(stream, tls.as_ref(), &context.world) => accepted,
     };
     match accepted {
-        Ok(stream) => connection::serve(stream, pending, context).await,
+        Ok(accepted) => connection::serve(accepted, pending, context).await,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => (CloseReason::SlowHandshake, None),
         Err(error) => (CloseReason::Broken(format!("TLS: {error}")), None),
     }

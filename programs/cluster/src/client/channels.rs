@@ -19,6 +19,7 @@ use datafusion_distributed::{
 use http::{HeaderName, HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use neap_bucket::World;
+use neap_http::ByteStream;
 use neap_scan::IoRuntime;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
@@ -26,7 +27,7 @@ use tower::{ServiceBuilder, util::MapRequestLayer};
 use url::{Host, Url};
 
 use super::security::{ClientSecurity, SecurityError};
-use crate::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, server::ByteStream};
+use crate::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT};
 
 /// Maximum time of a connection attempt.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,12 +4,11 @@ use std::{io, time::Duration};
 
 use futures::{FutureExt, stream};
 use neap_bucket::World;
-use neap_http::{AcceptedConnection, TlsAcceptorSource, accept_connections, accept_tls};
+use neap_http::{AcceptedConnection, TlsAcceptorSource, accept_connections, accept_stream};
 use tokio::{net::TcpListener, sync::mpsc};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{ByteStream, Peer, WorkerConnection};
+use super::connection::{Peer, WorkerConnection};
 
 /// Maximum number of connections; others wait in the accept queue of the operating system. A peer opens one or two.
 const MAX_CONNECTIONS: usize = 512;
@@ -30,7 +29,7 @@ pub(super) fn accept(
     let (accepted, connections) = mpsc::channel(ACCEPTED_CONNECTIONS);
     tokio::spawn(async move {
         let serve = |connection| {
-            let tls = tls.as_ref().map(|tls| tls());
+            let tls = tls.clone();
             let (world, accepted) = (world.clone(), accepted.clone());
             tokio::spawn(async move {
                 if let Some(connection) = connect(connection, tls, &world).await {
@@ -49,7 +48,7 @@ pub(super) fn accept(
 /// Performs the TLS handshake, if any. Returns `None` if it fails.
 async fn connect(
     accepted: AcceptedConnection,
-    tls: Option<TlsAcceptor>,
+    tls: Option<TlsAcceptorSource>,
     world: &World,
 ) -> Option<WorkerConnection> {
     let AcceptedConnection {
@@ -57,19 +56,16 @@ async fn connect(
         peer: address,
         permit,
     } = accepted;
-    let stream: Box<dyn ByteStream> = match tls {
-        None => Box::new(stream),
-        Some(tls) => match accept_tls(&tls, stream, world).await {
-            Ok(stream) => Box::new(stream),
-            Err(error) => {
-                tracing::debug!(%address, %error, "TLS handshake on the worker port failed");
-                return None;
-            }
-        },
+    let accepted_stream = match accept_stream(stream, tls.as_ref(), world).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(%address, %error, "TLS handshake on the worker port failed");
+            return None;
+        }
     };
     let deadline = world.clock.sleep(TICKET_TIMEOUT).boxed();
     Some(WorkerConnection::new(
-        stream,
+        accepted_stream,
         Peer::new(address),
         deadline,
         permit,

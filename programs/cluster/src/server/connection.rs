@@ -12,16 +12,12 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use neap_http::ByteStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
 };
 use tonic::transport::server::Connected;
-
-/// A connection, encrypted or not.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// The peer of a connection, and whether it has shown a valid ticket.
 #[derive(Clone, Debug)]

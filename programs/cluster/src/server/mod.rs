@@ -31,8 +31,6 @@ use self::{
 };
 use crate::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, WorkerPortStats};
 
-pub(crate) use self::connection::ByteStream;
-
 /// Maximum size of a request in bytes: a plan. Batches of rows have no limit, because the worker does not split them.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 

@@ -1,6 +1,6 @@
 //! Accepts the connections of a TCP port.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use neap_bucket::World;
 use tokio::{
@@ -19,6 +19,11 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Returns the TLS context for the next connection, with the newest certificate.
 pub type TlsAcceptorSource = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+
+/// A connection, with or without TLS.
+pub trait ByteStream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> ByteStream for T {}
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -106,6 +111,21 @@ async fn accept(tcp: &TcpListener, permits: &Arc<Semaphore>, world: &World) -> A
             }
         }
     }
+}
+
+/// Performs the TLS handshake of an accepted connection, if connections have TLS.
+///
+/// # Errors
+/// Those of [`accept_tls`].
+pub async fn accept_stream(
+    stream: TcpStream,
+    tls: Option<&TlsAcceptorSource>,
+    world: &World,
+) -> io::Result<Box<dyn ByteStream>> {
+    let Some(tls) = tls else {
+        return Ok(Box::new(stream));
+    };
+    Ok(Box::new(accept_tls(&tls(), stream, world).await?))
 }
 
 /// Performs the TLS handshake of an accepted connection.

@@ -55,8 +55,8 @@ mod stamp_header;
 pub mod testing;
 
 pub use accept::{
-    AcceptedConnection, ConnectionDrain, TlsAcceptorSource, accept_connections, accept_tls,
-    serve_connections,
+    AcceptedConnection, ByteStream, ConnectionDrain, TlsAcceptorSource, accept_connections,
+    accept_stream, accept_tls, serve_connections,
 };
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
