@@ -19,7 +19,6 @@ use crate::{
     portal::{Portal, PortalState},
     session::{OpenTransaction, Transaction},
     tool_catalog::is_of_tools,
-    variables::SessionVariables,
 };
 
 impl Connection<'_> {
@@ -158,9 +157,9 @@ impl Connection<'_> {
 
     /// Tells the client the value of a variable that it follows.
     fn report_variable(&mut self, name: &str) -> Result<(), MessageFailure> {
-        if let Some(reported) = SessionVariables::reported_name(name) {
-            let value = self.session.variables.get(name)?.to_owned();
-            let status = ParameterStatus::new(reported.to_owned(), value);
+        let mut followed = self.session.variables.reported();
+        if let Some((known, value)) = followed.find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            let status = ParameterStatus::new(known.to_owned(), value.to_owned());
             self.wire.put(&PgWireBackendMessage::ParameterStatus(status))?;
         }
         Ok(())

@@ -123,11 +123,12 @@ impl PostgresListener {
         let serve = |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
             async move {
-                let guard = context.metrics.open();
-                let reason = serve_connection(stream, peer, tls, &context).await;
-                context.metrics.count_closed(reason.label());
-                tracing::debug!(%peer, reason = ?reason, "a connection of PostgreSQL's protocol ended");
-                drop(guard);
+                let connection = async {
+                    let reason = serve_connection(stream, peer, tls, &context).await;
+                    tracing::debug!(%peer, reason = ?reason, "a connection of PostgreSQL's protocol ended");
+                    reason.label()
+                };
+                context.metrics.connections.count(connection).await;
             }
         };
         let (tcp, context) = (self.tcp, &self.context);

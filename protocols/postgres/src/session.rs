@@ -26,7 +26,7 @@ pub(crate) struct Session {
     pub(crate) variables: SessionVariables,
     pub(crate) transaction: Transaction,
     /// The stamp of the newest write of this session, which its queries include.
-    written: Option<Stamp>,
+    pub(crate) written: Option<Stamp>,
 }
 
 /// The transaction of a session.
@@ -60,26 +60,6 @@ struct TransactionSnapshot {
 }
 
 impl Session {
-    pub(crate) fn new(
-        user: String,
-        database: String,
-        peer: IpAddr,
-        caller: Caller,
-        credential: Credential,
-        variables: SessionVariables,
-    ) -> Self {
-        Self {
-            user,
-            database,
-            peer,
-            caller,
-            credential,
-            variables,
-            transaction: Transaction::None,
-            written: None,
-        }
-    }
-
     /// Returns the status that `ReadyForQuery` reports.
     pub(crate) fn status(&self) -> TransactionStatus {
         match self.transaction {

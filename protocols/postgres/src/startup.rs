@@ -30,7 +30,7 @@ use crate::{
     credential::Credential,
     error_response::error_info,
     frontend::{FrontendMessage, StartupMessage},
-    session::Session,
+    session::{Session, Transaction},
     variables::SessionVariables,
     wire::Wire,
 };
@@ -102,7 +102,7 @@ pub(crate) async fn begin(
     let registered = context.registry.register(&context.world);
     wire.put(&PgWireBackendMessage::Authentication(Authentication::Ok))?;
     for (name, value) in session.variables.reported() {
-        let status = ParameterStatus::new(name.to_owned(), value);
+        let status = ParameterStatus::new(name.to_owned(), value.to_owned());
         wire.put(&PgWireBackendMessage::ParameterStatus(status))?;
     }
     let secret = SecretKey::I32(registered.secret);
@@ -154,14 +154,16 @@ async fn open_session(
             error,
         });
     }
-    Ok(Session::new(
+    Ok(Session {
         user,
         database,
-        client.address,
+        peer: client.address,
         caller,
         credential,
         variables,
-    ))
+        transaction: Transaction::None,
+        written: None,
+    })
 }
 
 async fn authenticate(

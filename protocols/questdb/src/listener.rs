@@ -173,11 +173,12 @@ impl QuestDbListener {
             let (context, tls) = (self.context.clone(), self.tls.clone());
             let metrics = self.metrics.clone();
             async move {
-                let guard = metrics.open();
-                let (reason, key) = serve_connection(stream, peer, tls, &context).await;
-                metrics.count_closed(reason.label());
-                log_end(peer, key.as_deref(), &reason);
-                drop(guard);
+                let connection = async {
+                    let (reason, key) = serve_connection(stream, peer, tls, &context).await;
+                    log_end(peer, key.as_deref(), &reason);
+                    reason.label()
+                };
+                metrics.connections.count(connection).await;
             }
         };
         let (tcp, world) = (self.tcp, &self.context.world);

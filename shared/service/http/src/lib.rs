@@ -21,6 +21,7 @@
 //! | [`multipart_boundary`], [`multipart_parts`], [`PartHead`] | parse forms with files |
 //! | [`GuardedBody`] | a body that holds a permit or a count until it ends |
 //! | [`accept_connections`], [`serve_connections`] | accept and serve the connections of a port, in bounded number |
+//! | [`ConnectionCounts`] | counts the connections of a port |
 //! | [`PendingConnections`] | bounds the connections whose clients have not authenticated |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
@@ -30,6 +31,7 @@ mod body;
 mod client_network;
 mod cluster_id;
 mod common_layers;
+mod connection_counts;
 mod endpoints;
 mod error;
 mod error_conversion;
@@ -66,6 +68,7 @@ pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use client_network::ClientNetwork;
 pub use cluster_id::{CLUSTER_HEADER, ClusterId};
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
+pub use connection_counts::ConnectionCounts;
 pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, NAME_IS_ALIAS, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
