@@ -4,7 +4,10 @@ use std::{io, time::Duration};
 
 use futures::{FutureExt, stream};
 use neap_bucket::World;
-use neap_http::{AcceptedConnection, TlsAcceptorSource, accept_connections, accept_stream};
+use neap_http::{
+    AcceptedConnection, PendingConnection, PendingConnections, PendingLimits, TlsAcceptorSource,
+    accept_connections, accept_stream,
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +31,13 @@ pub(super) fn accept(
 ) -> impl futures::Stream<Item = io::Result<WorkerConnection>> {
     let (accepted, connections) = mpsc::channel(ACCEPTED_CONNECTIONS);
     tokio::spawn(async move {
-        let serve = |connection| {
+        let pending = PendingConnections::new(PendingLimits::default());
+        let serve = |connection: AcceptedConnection| {
+            let admitted = pending.admit(connection.peer.ip());
             let tls = tls.clone();
             let (world, accepted) = (world.clone(), accepted.clone());
             tokio::spawn(async move {
-                if let Some(connection) = connect(connection, tls, &world).await {
+                if let Some(connection) = connect(connection, admitted, tls, &world).await {
                     accepted.send(Ok(connection)).await.ok();
                 }
             });
@@ -48,6 +53,7 @@ pub(super) fn accept(
 /// Performs the TLS handshake, if any. Returns `None` if it fails.
 async fn connect(
     accepted: AcceptedConnection,
+    pending: PendingConnection,
     tls: Option<TlsAcceptorSource>,
     world: &World,
 ) -> Option<WorkerConnection> {
@@ -56,18 +62,29 @@ async fn connect(
         peer: address,
         permit,
     } = accepted;
-    let accepted_stream = match accept_stream(stream, tls.as_ref(), world).await {
-        Ok(accepted) => accepted,
+    let handshake = tokio::select! {
+        () = pending.displaced() => return None,
+        handshake = accept_stream(stream, tls.as_ref(), world) => handshake,
+    };
+    let connected = match handshake {
+        Ok(connected) => connected,
         Err(error) => {
             tracing::debug!(%address, %error, "TLS handshake on the worker port failed");
             return None;
         }
     };
-    let deadline = world.clock.sleep(TICKET_TIMEOUT).boxed();
+    let peer = Peer::new(address, pending);
+    let (waiting, sleep) = (peer.clone(), world.clock.sleep(TICKET_TIMEOUT));
+    let deadline = async move {
+        tokio::select! {
+            () = waiting.displaced() => {}
+            () = sleep => {}
+        }
+    };
     Some(WorkerConnection::new(
-        accepted_stream,
-        Peer::new(address),
-        deadline,
+        connected,
+        peer,
+        deadline.boxed(),
         permit,
     ))
 }

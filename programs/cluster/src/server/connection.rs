@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use neap_http::ByteStream;
+use neap_http::{ByteStream, PendingConnection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
@@ -24,14 +24,22 @@ use tonic::transport::server::Connected;
 pub(super) struct Peer {
     address: SocketAddr,
     is_trusted: Arc<AtomicBool>,
+    /// Its connection, until it has shown one.
+    pending: Arc<PendingConnection>,
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(address: SocketAddr, pending: PendingConnection) -> Self {
         Self {
             address,
             is_trusted: Arc::default(),
+            pending: Arc::new(pending),
         }
+    }
+
+    /// Completes when the connection of another peer takes the place of that of this peer.
+    pub(super) async fn displaced(&self) {
+        self.pending.displaced().await;
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -41,6 +49,7 @@ impl Peer {
     /// Records that the peer has shown a valid ticket.
     pub(super) fn trust(&self) {
         self.is_trusted.store(true, Ordering::Relaxed);
+        self.pending.release();
     }
 
     fn is_trusted(&self) -> bool {

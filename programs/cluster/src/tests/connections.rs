@@ -101,6 +101,24 @@ async fn a_connection_without_a_valid_ticket_is_closed() {
     assert!(version(&channels, &url, Some(ticket)).await.is_ok());
 }
 
+#[tokio::test]
+async fn connections_without_a_ticket_do_not_lock_out_peers() {
+    let cluster = ClusterFixture::new().await;
+    let url = cluster.serve("v1", None).await;
+    let address = format!("127.0.0.1:{}", url.port().unwrap());
+    let mut strangers = Vec::new();
+    // More than the port takes.
+    for _ in 0..520 {
+        strangers.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let channels = cluster.channels(ClientSecurity::default());
+    let (_, ticket) = cluster.ticket();
+    assert_eq!(
+        version(&channels, &url, Some(ticket)).await.as_deref(),
+        Ok("v1")
+    );
+}
+
 /// Returns a CA, and a certificate for `name` that it signed with its key, in PEM.
 fn certificates(name: &str) -> (String, String, String) {
     let ca_key = KeyPair::generate().unwrap();
