@@ -54,7 +54,6 @@ pub(crate) fn connection_functions(
     variables: SessionVariables,
 ) -> Vec<ScalarUDF> {
     let [schema, ..] = QueryEngine::SCHEMAS;
-    let schemas = ScalarValue::new_list_nullable(&[ScalarValue::from(schema)], &DataType::Utf8);
     let (no_text, no_id) = (ScalarValue::Utf8(None), ScalarValue::Int32(None));
     let (yes, no) = (ScalarValue::from(true), ScalarValue::from(false));
     let numbered = ["x", "n"].map(|name| Field::new(name, DataType::Int32, true));
@@ -63,7 +62,6 @@ pub(crate) fn connection_functions(
         ("_pg_expandarray", no_element),
         ("current_database", ScalarValue::from(database)),
         ("current_schema", ScalarValue::from(schema)),
-        ("current_schemas", ScalarValue::List(schemas)),
         ("session_user", ScalarValue::from(user)),
         ("version", ScalarValue::from(VERSION_TEXT)),
         ("generate_subscripts", no_id.clone()),
@@ -91,7 +89,8 @@ pub(crate) fn connection_functions(
     let constants =
         answers.into_iter().map(|(name, answer)| ConstantFunction::create(name, answer));
     let format = ScalarUDF::from(FormatFunction::default());
-    constants.chain([current_setting(variables), format]).collect()
+    let others = [current_schemas(schema), current_setting(variables), format];
+    constants.chain(others).collect()
 }
 
 /// A function with the same answer for all arguments, of any number and type.
@@ -139,6 +138,31 @@ impl ScalarUDFImpl for ConstantFunction {
             ExprSimplifyResult::Original(arguments)
         })
     }
+}
+
+/// Returns the function that lists the schemas in which names are looked up, if its argument is true with that of the catalog.
+fn current_schemas(schema: &str) -> ScalarUDF {
+    let list = |names: &[&str]| {
+        let values: Vec<ScalarValue> = names.iter().map(|name| ScalarValue::from(*name)).collect();
+        ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Utf8))
+    };
+    let (all, own) = (list(&["pg_catalog", schema]), list(&[schema]));
+    let data_type = all.data_type();
+    let function = move |arguments: &[ColumnarValue]| {
+        let with_catalog = matches!(
+            arguments,
+            [ColumnarValue::Scalar(ScalarValue::Boolean(Some(true)))]
+        );
+        let schemas = if with_catalog { &all } else { &own };
+        Ok(ColumnarValue::Scalar(schemas.clone()))
+    };
+    create_udf(
+        "current_schemas",
+        vec![DataType::Boolean],
+        data_type,
+        Volatility::Stable,
+        Arc::new(function),
+    )
 }
 
 /// Returns the function that reads a variable of the session.

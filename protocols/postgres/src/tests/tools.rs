@@ -33,6 +33,28 @@ async fn the_catalog_has_schemas_but_no_keys_and_options() {
             &[&["11"]],
         ),
         (
+            "SELECT current_schemas(true), current_schemas(false)",
+            &[&["{pg_catalog,iox}", "{iox}"]],
+        ),
+        (
+            "SELECT format('%I.%I', table_schema, 'A'), col_description(table_name::regclass, 1) \
+             FROM information_schema.tables WHERE table_name = 'cpu'",
+            &[&["iox.\"A\"", "NULL"]],
+        ),
+        (
+            "SELECT ordinal_position, udt_name FROM information_schema.columns WHERE table_name = 'cpu' ORDER BY 1",
+            &[
+                &["1", "text"],
+                &["2", "int8"],
+                &["3", "timestamp"],
+                &["4", "float8"],
+            ],
+        ),
+        (
+            "SELECT constraint_name FROM information_schema.table_constraints",
+            &[],
+        ),
+        (
             "SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname = 'iox')",
             &[&["{iox}"]],
         ),
