@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use neap_bucket::World;
 use neap_http::{PendingConnections, PendingLimits};
 use neap_query::QueryEngine;
+use neap_sql_changes::ChangeExecutor;
 use neap_write::WriteService;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,8 @@ impl Default for PostgresSettings {
 pub(crate) struct ConnectionContext {
     pub(crate) queries: Arc<QueryEngine>,
     pub(crate) writes: Option<Arc<WriteService>>,
+    /// Executes changes outside of transactions.
+    pub(crate) changes: ChangeExecutor,
     pub(crate) credentials: CredentialChecker,
     pub(crate) registry: CancelRegistry,
     pub(crate) pending: PendingConnections,

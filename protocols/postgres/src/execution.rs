@@ -1,11 +1,9 @@
 //! Executes the statements that are no queries: variables, transactions, cursors.
 
 use bytes::{BufMut, BytesMut};
-use neap_catalog::origin;
+use futures::FutureExt as _;
 use neap_query::Parameters;
-use neap_sql_changes::{
-    Change, ChangeContext, DataDefinition, SqlError, SqlState, StatementText, define,
-};
+use neap_sql_changes::{Change, SqlError, SqlState, StatementText};
 use pgwire::{
     api::results::FieldInfo,
     messages::{PgWireBackendMessage, data::DataRow, startup::ParameterStatus},
@@ -113,46 +111,33 @@ impl Connection<'_> {
         Err(SqlError::unsupported(message).with_hint(hint))
     }
 
-    /// Executes a change that returns no rows.
+    /// Executes a change that takes effect at once and returns no rows.
     async fn change(
         &mut self,
         change: &Change,
         text: &str,
         parameters: Parameters,
     ) -> Result<(), MessageFailure> {
-        if let Change::Define(definition) = change {
-            return self.define(definition).await;
-        }
-        let mut rows = self.start_query(text, false, parameters, &[]).await?;
-        while rows.next_batch().await?.is_some() {}
-        // The number of deleted rows is not known.
-        self.complete(match change {
-            Change::Delete => "DELETE 0",
-            other => other.name(),
-        })
-    }
-
-    /// Executes a statement that creates or drops a database or a table.
-    async fn define(&mut self, definition: &DataDefinition) -> Result<(), MessageFailure> {
-        let writes = self.writes()?;
-        let origin = self.session.origin(self.registered.process);
+        let query = self.client_query(text, false, parameters)?;
         let cancelled = self.registered.begin_query();
         let timeout = self.session.variables.statement_timeout();
-        let context = ChangeContext {
-            caller: &self.session.caller,
-            database: &self.session.database,
-        };
-        let defined = async { define(writes, context, definition).await.map_err(SqlError::from) };
-        let changed = origin::scope(origin, defined);
-        let ended = limited(&self.context.world, timeout, &cancelled, changed).await;
-        ended.map_err(|error| {
+        let context = self.context;
+        let executed =
+            async { context.changes.execute(change, query).await.map_err(SqlError::from) };
+        let ended = limited(&context.world, timeout, &cancelled, executed.boxed()).await;
+        let outcome = ended.map_err(|error| {
             if error.state == SqlState::QUERY_CANCELED {
                 error.with_hint("The change may have taken effect.")
             } else {
                 error
             }
         })?;
-        self.complete(definition.tag())
+        self.session.record_write(outcome.stamp);
+        // The number of deleted rows is not known.
+        self.complete(match change {
+            Change::Delete => "DELETE 0",
+            other => other.name(),
+        })
     }
 
     /// Tells the client the value of a variable that it follows.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use neap_query::Parameters;
-use neap_sql_changes::{Change, SqlError, SqlState, StatementText, placeholder_types};
+use neap_sql_changes::{Change, SqlError, SqlState, StatementText};
 use pgwire::{
     api::results::FieldInfo,
     messages::{
@@ -99,34 +99,29 @@ impl Connection<'_> {
 
     /// Sets the types of the placeholders and the columns of the answer.
     async fn infer(&mut self, prepared: &mut PreparedStatement) -> Result<(), SqlError> {
-        match &prepared.command {
-            Command::Change(Change::Insert { target, source }) => {
-                let columns = self.written_columns(target).await?;
-                let sources = StatementText::split(source)?;
-                if let Some(source) = sources.first() {
-                    prepared.inferred = placeholder_types(source, &columns)?;
-                }
+        let of_tools = matches!(prepared.command, Command::Query { of_tools: true });
+        let query = self.client_query(&prepared.statement.text, of_tools, Parameters::default())?;
+        let context = self.context;
+        let described = match &prepared.command {
+            Command::Change(change @ Change::Insert { .. }) => {
+                context.changes.describe(change, query).await?
             }
             Command::Query { .. } | Command::Change(Change::Delete | Change::Engine(_)) => {
-                let of_tools = matches!(prepared.command, Command::Query { of_tools: true });
-                let text = &prepared.statement.text;
-                let query = self.client_query(text, of_tools, Parameters::default())?;
-                let described = self.context.queries.describe_as(query).await?;
-                for (name, data_type) in described.placeholders {
-                    let index = name.parse().ok().and_then(|number: usize| number.checked_sub(1));
-                    if let Some(inferred) = index.and_then(|index| prepared.inferred.get_mut(index))
-                    {
-                        *inferred = data_type;
-                    }
-                }
-                if matches!(prepared.command, Command::Query { .. }) {
-                    prepared.schema = OnceLock::from(described.columns);
-                }
+                context.queries.describe_as(query).await?
             }
             _ => {
                 let message = "placeholders are supported in queries, DELETE and INSERT";
                 return Err(SqlError::unsupported(message));
             }
+        };
+        for (name, data_type) in described.placeholders {
+            let index = name.parse().ok().and_then(|number: usize| number.checked_sub(1));
+            if let Some(inferred) = index.and_then(|index| prepared.inferred.get_mut(index)) {
+                *inferred = data_type;
+            }
+        }
+        if matches!(prepared.command, Command::Query { .. }) {
+            prepared.schema = OnceLock::from(described.columns);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use neap_http::{
     TlsAcceptorSource, accept_tls, serve_connections,
 };
 use neap_query::QueryEngine;
+use neap_sql_changes::ChangeExecutor;
 use neap_write::WriteService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ impl PostgresListener {
                 identity,
                 world: world.clone(),
             },
+            changes: ChangeExecutor::new(Arc::clone(&parts.queries), parts.writes.clone()),
             queries: parts.queries,
             writes: parts.writes,
             registry: CancelRegistry::default(),

@@ -16,11 +16,11 @@ use crate::{
 
 /// The sender of a change, and the database of its tables.
 #[derive(Clone, Copy, Debug)]
-pub struct ChangeContext<'a> {
+pub(crate) struct ChangeContext<'a> {
     /// The sender.
-    pub caller: &'a Caller,
+    pub(crate) caller: &'a Caller,
     /// The name of the database.
-    pub database: &'a str,
+    pub(crate) database: &'a str,
 }
 
 /// Executes a statement that creates or drops a database or a table.
@@ -28,7 +28,7 @@ pub struct ChangeContext<'a> {
 /// # Errors
 /// The sender lacks the permission that the endpoints of the write function require, what is created exists, what is dropped
 /// does not, or the catalog can't be changed.
-pub async fn define(
+pub(crate) async fn define(
     writes: &WriteService,
     context: ChangeContext<'_>,
     definition: &DataDefinition,

@@ -6,7 +6,7 @@
 //!   PostgreSQL's protocol ─────┘                              └── WriteService: rows, tables, databases
 //! ```
 //!
-//! PostgreSQL's protocol executes the parts by itself, because its transactions hold rows until `COMMIT`.
+//! PostgreSQL's protocol executes `INSERT` by itself, because its transactions hold rows until `COMMIT`.
 //!
 //! | item | purpose |
 //! |---|---|
@@ -15,8 +15,7 @@
 //! | [`ChangeExecutor`] | executes a change |
 //! | [`router`] | the route `/api/v3/execute_sql` |
 //! | [`SqlError`], [`ChangeError`] | errors with the codes of PostgreSQL, and those of the functions |
-//! | [`WrittenColumns`], [`PendingRows`], [`placeholder_types`] | the columns, rows and placeholders of `INSERT` |
-//! | [`define`] | creates and drops tables and databases |
+//! | [`WrittenColumns`], [`PendingRows`] | the columns and rows of `INSERT` |
 
 mod catalog_changes;
 mod change;
@@ -34,14 +33,12 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use catalog_changes::{ChangeContext, define};
 pub use change::{Change, WriteTarget};
 pub use change_error::ChangeError;
 pub use create_table::NewTable;
 pub use data_definition::{DataDefinition, DropTarget};
 pub use executor::{ChangeExecutor, ChangeOutcome};
 pub use http::router;
-pub use placeholder_types::placeholder_types;
 pub use row_store::{PendingRows, WrittenColumns, quoted};
 pub use sql_error::{SqlError, SqlState};
 pub use statement::{StatementText, TokenCursor};

@@ -9,7 +9,7 @@ use crate::{row_store::WrittenColumns, sql_error::SqlError, statement::Statement
 ///
 /// # Errors
 /// The number of a placeholder is too large.
-pub fn placeholder_types(
+pub(crate) fn placeholder_types(
     source: &StatementText,
     columns: &WrittenColumns,
 ) -> Result<Vec<Option<DataType>>, SqlError> {
