@@ -49,6 +49,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidCache { .. }
             | CatalogError::InvalidFileIndex { .. }
             | CatalogError::InvalidTrigger { .. }
+            | CatalogError::InvalidRules { .. }
             | CatalogError::InvalidView { .. }
             | CatalogError::InvalidPlugin { .. }
             | CatalogError::InvalidQueryGroup { .. }

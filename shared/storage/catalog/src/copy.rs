@@ -132,6 +132,7 @@ impl DatabaseCatalog {
         copy.disable_all_triggers();
         if !options.keep_views_into_other_databases {
             copy.remove_views_into_other_databases();
+            copy.remove_rules();
         }
         if !options.keep_retention {
             copy.set_retention(None);

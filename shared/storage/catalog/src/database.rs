@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, MaterializedView, PurgeState,
-    RecordedRegisters, Table, Trigger, ViewReference,
+    RecordedRegisters, RuleGroups, Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
     deletion::{DroppedEntry, delete, find_dropped, note_purge},
@@ -70,6 +70,9 @@ pub struct DatabaseCatalog {
     /// The views of other databases whose rows go to tables of this one, by the name of the table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) foreign_views: BTreeMap<String, ViewReference>,
+    /// The groups of rules by namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) rules: BTreeMap<String, RuleGroups>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     /// The registers of the database that were created, if that is recorded.
@@ -98,6 +101,7 @@ impl Default for DatabaseCatalog {
             views: BTreeMap::new(),
             next_view: views::first_id(),
             foreign_views: BTreeMap::new(),
+            rules: BTreeMap::new(),
             audit: AuditLog::default(),
             registers: RecordedRegisters::default(),
             live: NameIndex::default(),
@@ -434,6 +438,7 @@ impl DatabaseCatalog {
             + triggers.sum::<usize>()
             + views.sum::<usize>()
             + foreign_views.sum::<usize>()
+            + self.rules_size_bytes()
             + self.audit.size_bytes()
     }
 }

@@ -82,6 +82,12 @@ pub enum CatalogError {
         /// The reason.
         reason: String,
     },
+    /// The definition of rules is invalid.
+    #[error("invalid rules: {reason}")]
+    InvalidRules {
+        /// The reason.
+        reason: String,
+    },
     /// An enabled trigger cannot be deleted without `force`.
     #[error("Cannot delete running plugin {name}. Disable it first or use --force.")]
     TriggerEnabled {

@@ -3,7 +3,7 @@
 //! ```text
 //! catalog            RootCatalog        name -> id of databases, settings of the cluster, tokens, users, uploaded plugins
 //! db/<id>/catalog    DatabaseCatalog    name -> id of tables, their columns in order of creation, caches, retention,
-//!                                       triggers, materialized views
+//!                                       triggers, materialized views, rules
 //! db/<id>/documents  DatabaseDocuments  saved queries and dashboards
 //! ```
 //!
@@ -53,6 +53,7 @@ mod recorded_register;
 mod register;
 mod retention_policies;
 mod root;
+mod rule_groups;
 mod settling_time;
 mod table;
 mod table_caches;
@@ -111,6 +112,10 @@ pub use recorded_register::{RecordedRegister, RecordedRegisters};
 pub use register::CachedRegister;
 pub use retention_policies::{AUTOGEN, is_or_is_policy_of, policy_database, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};
+pub use rule_groups::{
+    MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, Rule, RuleAction, RuleChange, RuleGroup,
+    RuleGroups, RuleLanguage,
+};
 pub use table::{Column, Table, field_type};
 pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
