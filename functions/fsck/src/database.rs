@@ -13,6 +13,7 @@ use neap_bucket::{Key, Register, RegisterError, RegisterValue, StoreTime, Versio
 use neap_catalog::{DatabaseCatalog, DatabaseDocuments};
 use neap_manifest::{Manifest, ManifestError, Section};
 use neap_rollup::ViewProgress;
+use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -128,11 +129,14 @@ impl DatabaseTarget<'_> {
         let documents = self.register::<DatabaseDocuments>(key, &mut checked.findings).await?;
         let key = Key::ViewProgress(self.id);
         let views = self.register::<ViewProgress>(key, &mut checked.findings).await?;
+        let key = Key::RuleProgress(self.id);
+        let rules = self.register::<RuleProgress>(key, &mut checked.findings).await?;
         let missing = self.missing_registers(&DatabaseRegisters {
             manifest: read_manifest.as_ref(),
             catalog: read_catalog.as_ref(),
             documents: documents.as_ref(),
             views: views.as_ref(),
+            rules: rules.as_ref(),
             tail: &tail,
             data_objects: own.map_or(0, BTreeMap::len),
         });

@@ -6,6 +6,7 @@ use neap_bucket::{Key, MissingObject, RECENT_PUT_IDS, Register, RegisterError, V
 use neap_catalog::{DatabaseCatalog, DatabaseDocuments, RecordedRegister};
 use neap_manifest::Manifest;
 use neap_rollup::ViewProgress;
+use neap_rules::RuleProgress;
 use neap_wal::TriggerCheckpoint;
 
 use crate::{Finding, FindingKind, FsckError, fsck::DatabaseTarget, messages, tail::TailInventory};
@@ -19,6 +20,7 @@ pub(crate) struct DatabaseRegisters<'a> {
     pub(crate) catalog: Option<&'a VersionedValue<DatabaseCatalog>>,
     pub(crate) documents: Option<&'a VersionedValue<DatabaseDocuments>>,
     pub(crate) views: Option<&'a VersionedValue<ViewProgress>>,
+    pub(crate) rules: Option<&'a VersionedValue<RuleProgress>>,
     pub(crate) tail: &'a TailInventory,
     /// The number of objects with sections and pages.
     pub(crate) data_objects: usize,
@@ -109,6 +111,12 @@ impl DatabaseTarget<'_> {
                 "it does not exist: the materialized views are computed from the beginning";
             let finding = Finding::note(FindingKind::Missing, message);
             missing.findings.push(finding.at(Key::ViewProgress(self.id)));
+        }
+        let has_rules = read.catalog.is_some_and(|it| !it.value.rules().is_empty());
+        if is_absent(read.rules) && has_rules {
+            let message = "it does not exist: the alerts of rules begin anew";
+            let finding = Finding::note(FindingKind::Missing, message);
+            missing.findings.push(finding.at(Key::RuleProgress(self.id)));
         }
         missing
     }

@@ -27,6 +27,7 @@ use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSet
 use neap_query::{QueryEngine, QuerySettings};
 use neap_rollup::ViewProgress;
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
+use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
 use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts, WriteSettings};
@@ -477,11 +478,12 @@ impl TestCluster {
         self.engine().parts.shorten_tail(id).await;
     }
 
-    /// Puts an empty register of documents or of the progress of views.
+    /// Puts an empty register of documents, or of the progress of views or rules.
     pub(crate) async fn put_empty_register(&self, key: &Key) {
         match key {
             Key::Documents(_) => self.put_default::<DatabaseDocuments>(key).await,
             Key::ViewProgress(_) => self.put_default::<ViewProgress>(key).await,
+            Key::RuleProgress(_) => self.put_default::<RuleProgress>(key).await,
             other => panic!("{other} was not expected"),
         }
     }

@@ -3,10 +3,11 @@
 use neap_bucket::{RECENT_PUT_IDS, Register, RegisterValue, compression::compress};
 use neap_catalog::{
     DocumentKind, DocumentStore, ErrorBehavior, HardDelete, NewDocument, NewTrigger, NewView,
-    TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
+    RuleChange, TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
 };
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_rollup::ViewProgress;
+use neap_rules::{RuleProgress, parse_file};
 use neap_wal::TriggerCheckpoint;
 use ulid::Ulid;
 
@@ -84,6 +85,10 @@ impl FsckFixture {
         stage.create::<TriggerCheckpoint>(Key::Checkpoint(id, created.id)).await;
         stage.catalog.create_view(id, &view()).await.unwrap();
         stage.create::<ViewProgress>(Key::ViewProgress(id)).await;
+        let file = "groups: [{name: g, rules: [{record: r, expr: up}]}]";
+        let rules = RuleChange::Replace(parse_file(file).unwrap());
+        stage.catalog.change_rules(id, "n", rules).await.unwrap();
+        stage.create::<RuleProgress>(Key::RuleProgress(id)).await;
         let document = NewDocument {
             name: "d".to_owned(),
             content: "{}".to_owned(),
@@ -141,7 +146,7 @@ fn missing<'a>(report: &'a FsckReport, key: &Key) -> Option<&'a Finding> {
 async fn every_lost_register_is_reported_and_no_repair_deletes_data() {
     let (stage, keys) = FsckFixture::with_all_registers().await;
     assert_eq!(lines(&stage.full().await), "");
-    assert_eq!(keys.len(), 9);
+    assert_eq!(keys.len(), 10);
     for key in keys {
         let object = stage.bytes(&key).await;
         let contents = stage.contents().await;

@@ -1,4 +1,5 @@
-//! Rule V2: the exclusive right to write the rows of a view, until a time.
+//! Rule V2: the exclusive right to write the rows of a view, until a time. The results of rules are written with such a right,
+//! too.
 //!
 //! ```text
 //!   refresher                                      store
@@ -25,32 +26,36 @@ pub(crate) const CLAIM_TIME: Duration = Duration::from_secs(120);
 /// be ahead of the store's clock.
 const WRITE_MARGIN: Duration = Duration::from_secs(30);
 
-/// Time after the end of a claim when another process may claim the view.
+/// Time after the end of a claim when another process may have the next one.
 const TAKEOVER_MARGIN: Duration = Duration::from_secs(30);
 
 impl ViewClaim {
     /// Returns whether its process may still write at this time.
-    pub(crate) fn is_active(&self, now: StoreTime) -> bool {
+    pub fn is_active(&self, now: StoreTime) -> bool {
         now < self.takeover_time()
     }
 
-    /// Returns the time from which on another process may claim the view.
-    pub(crate) fn takeover_time(&self) -> StoreTime {
+    /// Returns the time from which on another process may have the next claim.
+    pub fn takeover_time(&self) -> StoreTime {
         self.until.plus(TAKEOVER_MARGIN)
     }
 }
 
 /// A claim of this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeldClaim {
-    pub(crate) claim: ViewClaim,
+pub struct HeldClaim {
+    /// The claim.
+    pub claim: ViewClaim,
     /// A time before the claim began, on this machine's clocks.
     started_at: ClockReading,
 }
 
 impl HeldClaim {
     /// Returns a claim that begins now, to be committed; `id`: that of the claim which it renews.
-    pub(crate) fn begin(bucket: &Bucket, id: Option<Ulid>) -> Result<Self, RefreshError> {
+    ///
+    /// # Errors
+    /// `NoStoreTime`.
+    pub fn begin(bucket: &Bucket, id: Option<Ulid>) -> Result<Self, RefreshError> {
         let started_at = bucket.world().clock_reading();
         let now = bucket.clock().now().ok_or(RefreshError::NoStoreTime)?;
         Ok(Self {
@@ -63,7 +68,10 @@ impl HeldClaim {
     }
 
     /// Returns the arrival time of a write that begins now, if there is enough time for it.
-    pub(crate) fn arrival(&self, world: &World) -> Result<ClockReading, RefreshError> {
+    ///
+    /// # Errors
+    /// `ClaimEnded`.
+    pub fn arrival(&self, world: &World) -> Result<ClockReading, RefreshError> {
         // A freeze after this line does not make the arrival later.
         let arrived = world.clock_reading();
         if world.elapsed(&self.started_at) + WRITE_MARGIN < CLAIM_TIME {
@@ -74,7 +82,10 @@ impl HeldClaim {
     }
 
     /// Checks that a write has a stamp before the end of the claim.
-    pub(crate) fn check(&self, stamp: Option<Stamp>) -> Result<(), RefreshError> {
+    ///
+    /// # Errors
+    /// `ClaimEnded`.
+    pub fn check(&self, stamp: Option<Stamp>) -> Result<(), RefreshError> {
         if stamp.is_none_or(|stamp| stamp.time() <= self.claim.until) {
             Ok(())
         } else {

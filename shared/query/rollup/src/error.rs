@@ -21,7 +21,7 @@ pub enum RefreshError {
     #[error(transparent)]
     Data(#[from] ViewDataError),
     /// The claim has ended, or ends too soon for another write.
-    #[error("the claim of the view has ended")]
+    #[error("the claim has ended")]
     ClaimEnded,
     /// The store has not told its time.
     #[error("the store's time is unknown")]

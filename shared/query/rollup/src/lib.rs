@@ -37,6 +37,7 @@ mod progress;
 mod refresh;
 mod windows;
 
+pub use claim::HeldClaim;
 pub use current_windows::{CurrentWindows, DividedTimes};
 pub use data::{StoredViewRows, ViewData, ViewDataError, ViewRows};
 pub use difference::{RowDifference, normalize};

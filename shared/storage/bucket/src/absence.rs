@@ -84,8 +84,10 @@ impl Key {
             | Self::Page(..)
             | Self::PluginCode(_)
             | Self::ImportFile(_) => AbsencePolicy::Named,
-            // Windows are computed again, segments delivered again, caches built again, and files imported again.
+            // Windows are computed again, rules begin again, segments are delivered again, caches built again, and files
+            // imported again.
             Self::ViewProgress(_)
+            | Self::RuleProgress(_)
             | Self::Checkpoint(..)
             | Self::Cache(..)
             | Self::ImportJob(_)

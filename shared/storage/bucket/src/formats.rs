@@ -63,6 +63,13 @@ pub const VIEW_PROGRESS: ObjectFormat = ObjectFormat {
     version: 1,
 };
 
+/// The progress of the rules of a database.
+pub const RULE_PROGRESS: ObjectFormat = ObjectFormat {
+    magic: *b"NRUL",
+    kind: "progress of rules",
+    version: 1,
+};
+
 /// The progress of a trigger.
 pub const CHECKPOINT: ObjectFormat = ObjectFormat {
     magic: *b"NECP",
@@ -130,6 +137,7 @@ impl Key {
             Self::Manifest(_) => Encoding::Register(MANIFEST),
             Self::Documents(_) => Encoding::Register(DOCUMENTS),
             Self::ViewProgress(_) => Encoding::Register(VIEW_PROGRESS),
+            Self::RuleProgress(_) => Encoding::Register(RULE_PROGRESS),
             Self::Checkpoint(..) => Encoding::Register(CHECKPOINT),
             Self::RowDeletes => Encoding::Register(ROW_DELETES),
             Self::ImportJob(_) => Encoding::Register(IMPORT_JOB),

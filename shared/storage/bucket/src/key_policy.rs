@@ -197,8 +197,9 @@ impl Key {
                 purge: DatabaseRegister,
                 check: Decoded,
             },
-            // It is about versions of the manifest, which a restored database does not have.
-            Self::ViewProgress(_) => KeyPolicy {
+            // Views: it is about versions of the manifest, which a restored database does not have. Rules: a restored database
+            // evaluates them anew.
+            Self::ViewProgress(_) | Self::RuleProgress(_) => KeyPolicy {
                 backup: BackupPolicy::Excluded,
                 restore: RestorePolicy::Excluded,
                 copy: Replaced(CopyStage::Progress),
@@ -322,10 +323,11 @@ impl Key {
     }
 
     /// Returns the registers of a database in the order in which a purge deletes them. The catalog comes last.
-    pub fn registers_of(database: DatabaseId) -> [Self; 4] {
+    pub fn registers_of(database: DatabaseId) -> [Self; 5] {
         [
             Self::Documents(database),
             Self::ViewProgress(database),
+            Self::RuleProgress(database),
             Self::Manifest(database),
             Self::DatabaseCatalog(database),
         ]
@@ -360,6 +362,7 @@ impl Key {
             Self::Manifest(database),
             Self::Documents(database),
             Self::ViewProgress(database),
+            Self::RuleProgress(database),
             Self::Segment(database, segment),
             Self::Parquet(database, ulid),
             Self::Bundle(database, ulid),

@@ -76,6 +76,8 @@ pub enum Key {
     Documents(DatabaseId),
     /// The register with the progress of the materialized views of a database.
     ViewProgress(DatabaseId),
+    /// The register with the progress of the rules of a database.
+    RuleProgress(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
     /// One section.
@@ -250,6 +252,7 @@ impl Key {
             | Self::Manifest(database)
             | Self::Documents(database)
             | Self::ViewProgress(database)
+            | Self::RuleProgress(database)
             | Self::Segment(database, _)
             | Self::Parquet(database, _)
             | Self::Bundle(database, _)
@@ -298,6 +301,7 @@ impl Key {
             Self::Manifest(_) => KeyClass::Manifest,
             Self::Documents(_) => KeyClass::Documents,
             Self::ViewProgress(_) => KeyClass::ViewProgress,
+            Self::RuleProgress(_) => KeyClass::RuleProgress,
             Self::Segment(..) => KeyClass::Tail,
             Self::Parquet(..) | Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
@@ -332,6 +336,8 @@ pub enum KeyClass {
     Documents,
     /// The progress of materialized views.
     ViewProgress,
+    /// The progress of rules.
+    RuleProgress,
     /// Segments, and listings of them.
     Tail,
     /// Sections and bundles of them, and listings of data.
@@ -364,7 +370,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::RootCatalog,
         Self::RowDeletes,
         Self::Import,
@@ -372,6 +378,7 @@ impl KeyClass {
         Self::Manifest,
         Self::Documents,
         Self::ViewProgress,
+        Self::RuleProgress,
         Self::Tail,
         Self::Data,
         Self::Page,
@@ -417,6 +424,7 @@ impl KeyClass {
             Self::Manifest => "manifest",
             Self::Documents => "documents",
             Self::ViewProgress => "view_progress",
+            Self::RuleProgress => "rule_progress",
             Self::Tail => "tail",
             Self::Data => "data",
             Self::Page => "page",
@@ -446,6 +454,7 @@ impl fmt::Display for Key {
             Self::Manifest(database) => write!(f, "db/{database}/manifest"),
             Self::Documents(database) => write!(f, "db/{database}/documents"),
             Self::ViewProgress(database) => write!(f, "db/{database}/views"),
+            Self::RuleProgress(database) => write!(f, "db/{database}/rules"),
             Self::Segment(database, name) => write!(
                 f,
                 "tail/{database}/{:0width$}-{:016x}.wal",
@@ -515,6 +524,7 @@ fn parse(text: &str) -> Option<Key> {
             "manifest" => Some(Key::Manifest(first.parse().ok()?)),
             "documents" => Some(Key::Documents(first.parse().ok()?)),
             "views" => Some(Key::ViewProgress(first.parse().ok()?)),
+            "rules" => Some(Key::RuleProgress(first.parse().ok()?)),
             _ => None,
         },
         "tail" => {
@@ -625,6 +635,7 @@ mod tests {
             database.clone().prop_map(Key::Manifest),
             database.clone().prop_map(Key::Documents),
             database.clone().prop_map(Key::ViewProgress),
+            database.clone().prop_map(Key::RuleProgress),
             "(assets/)?[a-zA-Z0-9_.-]{1,8}[a-z]"
                 .prop_filter("a name begins with no dot", |name| !name.contains("/.")
                     && !name.starts_with('.'))

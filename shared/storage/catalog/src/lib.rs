@@ -53,6 +53,7 @@ mod recorded_register;
 mod register;
 mod retention_policies;
 mod root;
+mod rule_changes;
 mod rule_groups;
 mod settling_time;
 mod table;
@@ -112,10 +113,8 @@ pub use recorded_register::{RecordedRegister, RecordedRegisters};
 pub use register::CachedRegister;
 pub use retention_policies::{AUTOGEN, is_or_is_policy_of, policy_database, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};
-pub use rule_groups::{
-    MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, Rule, RuleAction, RuleChange, RuleGroup,
-    RuleGroups, RuleLanguage,
-};
+pub use rule_changes::{MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, RuleChange};
+pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
 pub use table::{Column, Table, field_type};
 pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,

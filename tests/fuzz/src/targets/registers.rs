@@ -7,6 +7,7 @@ use neap_bucket::{
 use neap_catalog::{DatabaseCatalog, DatabaseDocuments, RootCatalog, ViewWindows};
 use neap_manifest::{Manifest, ManifestHead, ManifestPoint, RowDeleteRequests};
 use neap_rollup::{ViewProgress, ViewState};
+use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
 use neap_wal::TriggerCheckpoint;
 
@@ -114,6 +115,11 @@ pub(crate) fn others(input: &[u8]) {
     read_stable::<TriggerCheckpoint>(trigger, input);
     if let Some(progress) = read_stable::<ViewProgress>(Key::ViewProgress(DATABASE), input) {
         progress.value.views.values().for_each(use_windows);
+    }
+    if let Some(rules) = read_stable::<RuleProgress>(Key::RuleProgress(DATABASE), input) {
+        let mut progress = RuleProgress::clone(&rules.value);
+        progress.limit_series();
+        progress.alerts().count();
     }
     if let Some(backups) = read_stable::<BackupRegister>(Key::Backups, input) {
         for backup in backups.value.backups() {

@@ -1,0 +1,117 @@
+//! Addresses that notifications are not sent to: those that only this machine or its cloud has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Addresses outside of the link-local ranges at which clouds describe a machine, with its credentials.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    // Alibaba Cloud.
+    Ipv4Addr::new(100, 100, 100, 200),
+    // Oracle Cloud.
+    Ipv4Addr::new(192, 0, 0, 192),
+    // Azure: the agent of the virtual machine.
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+
+/// The address of AWS's metadata service.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// The first 96 bits of addresses that stand for IPv4 addresses behind a NAT64.
+const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/// Returns whether an address is link-local, of a metadata service, or not that of one machine.
+pub(crate) fn is_refused(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_refused_v4(address),
+        IpAddr::V6(address) => match embedded_v4(address) {
+            Some(embedded) => is_refused_v4(embedded),
+            None => {
+                address.is_unicast_link_local()
+                    || address.is_multicast()
+                    || address.is_unspecified()
+                    || address == METADATA_V6
+            }
+        },
+    }
+}
+
+fn is_refused_v4(address: Ipv4Addr) -> bool {
+    address.is_link_local()
+        || address.is_multicast()
+        || address.is_broadcast()
+        || address.is_unspecified()
+        || METADATA_V4.contains(&address)
+}
+
+/// Returns the IPv4 address that an IPv6 address stands for.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    if [a, b, c, d, e, f] == NAT64 {
+        let [[one, two], [three, four]] = [high.to_be_bytes(), low.to_be_bytes()];
+        return Some(Ipv4Addr::new(one, two, three, four));
+    }
+    address.to_ipv4_mapped()
+}
+
+/// Resolves names to the addresses that notifications may be sent to. The check is at each connection, so that a name which
+/// gets another address later is refused, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckedResolver;
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> =
+                found.filter(|address| !is_refused(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err("the name has no address that notifications may be sent to".into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_link_and_of_metadata_services_are_refused() {
+        for refused in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "100.100.100.200",
+            "fe80::1",
+            "fd00:ec2::254",
+            "::",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            assert!(is_refused(refused.parse().unwrap()), "{refused}");
+        }
+        for allowed in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "192.168.1.2",
+            "1.1.1.1",
+            "2606:4700::1111",
+        ] {
+            assert!(!is_refused(allowed.parse().unwrap()), "{allowed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_resolves_to_allowed_addresses() {
+        let addresses = CheckedResolver.resolve("localhost".parse().unwrap()).await.unwrap();
+        assert!(addresses.into_iter().all(|address| address.ip().is_loopback()));
+        let refused = CheckedResolver.resolve("169.254.169.254".parse().unwrap()).await;
+        assert!(refused.is_err());
+    }
+}

@@ -1,0 +1,290 @@
+//! Sends notifications.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use http::header::CONTENT_TYPE;
+use reqwest::{Client, redirect::Policy};
+
+use crate::{
+    NotifyTarget, RuleProgress, SentMark,
+    network_address::CheckedResolver,
+    notification::{AlertNotice, Message},
+};
+
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum number of alerts in a message.
+const MAX_ALERTS_IN_MESSAGE: usize = 64;
+
+/// Maximum number of messages to a target in one delivery. Further alerts are sent by the next one.
+const MAX_MESSAGES: usize = 2;
+
+/// The client for requests can't be created.
+#[derive(Debug, thiserror::Error)]
+#[error("the client of notifications can't be created: {0}")]
+pub struct NotifierError(#[from] reqwest::Error);
+
+/// The work of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// The number of alerts that targets have acknowledged.
+    pub acknowledged: usize,
+    /// The targets that did not acknowledge a message, with the reasons. They are told again by a later delivery.
+    pub failures: Vec<(String, String)>,
+}
+
+/// Sends notifications to the targets that the administrator has listed, and to no other address: redirects are not
+/// followed, and no proxy is used.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    client: Client,
+    targets: Vec<NotifyTarget>,
+}
+
+impl Notifier {
+    /// Creates a notifier. Sends nothing.
+    ///
+    /// # Errors
+    /// The certificates of the system can't be read.
+    pub fn new(targets: Vec<NotifyTarget>) -> Result<Self, NotifierError> {
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(CheckedResolver))
+            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, targets })
+    }
+
+    /// Returns whether a target must be told of an alert.
+    #[must_use]
+    pub fn has_work(&self, progress: &RuleProgress, now_ms: i64) -> bool {
+        let mut alerts = progress.alerts();
+        alerts.any(|(_, alert)| self.targets.iter().any(|target| alert.is_due(target, now_ms)))
+    }
+
+    /// Tells targets of the alerts that they must be told of, and marks those that they acknowledge, to be committed.
+    /// (Rule A3)
+    pub async fn deliver(&self, progress: &mut RuleProgress, now_ms: i64) -> Delivery {
+        let sent = self.targets.iter().map(|target| {
+            let alerts = progress.alerts().enumerate();
+            let due = alerts.filter(|(_, (_, alert))| alert.is_due(target, now_ms));
+            let notices = due
+                .map(|(index, (interval, alert))| AlertNotice::new(index, alert, interval, now_ms));
+            let limit = MAX_ALERTS_IN_MESSAGE * MAX_MESSAGES;
+            self.send_all(target, notices.take(limit).collect())
+        });
+        let outcomes = join_all(sent).await;
+        let mut delivery = Delivery::default();
+        for (target, (acknowledged, failure)) in self.targets.iter().zip(outcomes) {
+            delivery.acknowledged += acknowledged.len();
+            mark(progress, target, &acknowledged, now_ms);
+            delivery.failures.extend(failure.map(|reason| (target.to_string(), reason)));
+        }
+        self.forget_former_targets(progress);
+        delivery
+    }
+
+    /// Sends the notices to a target. Returns those that it acknowledged, and the reason why it did not acknowledge the
+    /// others.
+    async fn send_all(
+        &self,
+        target: &NotifyTarget,
+        notices: Vec<AlertNotice>,
+    ) -> (Vec<AlertNotice>, Option<String>) {
+        let mut acknowledged = Vec::new();
+        for part in notices.chunks(MAX_ALERTS_IN_MESSAGE) {
+            if let Err(reason) = self.send(target, part).await {
+                return (acknowledged, Some(reason));
+            }
+            acknowledged.extend_from_slice(part);
+        }
+        (acknowledged, None)
+    }
+
+    async fn send(&self, target: &NotifyTarget, notices: &[AlertNotice]) -> Result<(), String> {
+        let message = Message::new(target.kind(), notices);
+        let request = self
+            .client
+            .post(target.url().clone())
+            .header(CONTENT_TYPE, message.content_type)
+            .body(message.body);
+        let titled = match message.title {
+            Some(title) => request.header("title", title),
+            None => request,
+        };
+        // The URL of an error may be secret.
+        let response = titled.send().await.map_err(|error| error.without_url().to_string())?;
+        let status = response.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(format!("it answers {status}"))
+        }
+    }
+
+    /// Removes the marks of targets that are no longer listed.
+    fn forget_former_targets(&self, progress: &mut RuleProgress) {
+        for alert in progress.alerts_mut() {
+            alert.sent.retain(|id, _| self.targets.iter().any(|target| target.id() == id));
+        }
+    }
+}
+
+/// Marks the alerts that a target has acknowledged.
+fn mark(
+    progress: &mut RuleProgress,
+    target: &NotifyTarget,
+    acknowledged: &[AlertNotice],
+    at_ms: i64,
+) {
+    let mut alerts = progress.alerts_mut().enumerate();
+    for notice in acknowledged {
+        // Both are in the order of the alerts.
+        if let Some((_, alert)) = alerts.find(|(index, _)| *index == notice.index) {
+            let resolved = !notice.is_firing;
+            alert.sent.insert(target.id().to_owned(), SentMark { resolved, at_ms });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    };
+
+    use axum::{
+        Router,
+        extract::State,
+        http::{HeaderMap, StatusCode, Uri},
+        response::{IntoResponse, Response},
+    };
+
+    use super::*;
+    use crate::{GroupState, RuleContext, RuleResult, parse_file};
+
+    /// A receiver of notifications.
+    #[derive(Default)]
+    struct Receiver {
+        status: AtomicU16,
+        requests: Mutex<Vec<(String, String)>>,
+    }
+
+    async fn receive(
+        State(receiver): State<Arc<Receiver>>,
+        uri: Uri,
+        headers: HeaderMap,
+        body: String,
+    ) -> Response {
+        let credential = headers.get("authorization").is_some();
+        let line = format!("{uri} {credential}");
+        receiver.requests.lock().unwrap().push((line, body));
+        let status = StatusCode::from_u16(receiver.status.load(Ordering::Relaxed)).unwrap();
+        (status, [("location", "/elsewhere")]).into_response()
+    }
+
+    async fn start() -> (Arc<Receiver>, String) {
+        let receiver = Arc::new(Receiver::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (receiver, address.to_string())
+    }
+
+    fn firing() -> RuleProgress {
+        let file = "groups: [{name: g, rules: [{alert: A, expr: up}]}]";
+        let group = Arc::clone(&parse_file(file).unwrap()["g"]);
+        let mut rules = GroupState::default().rules_of(&group);
+        let context = RuleContext {
+            rule: &group.rules[0],
+            at_ms: 0,
+            max_results: 10,
+        };
+        let results = ["a", "b"].map(|job| RuleResult {
+            labels: [("job".to_owned(), job.to_owned())].into(),
+            value: 1.0,
+        });
+        rules[0].evaluate(&context, results.to_vec()).unwrap();
+        let mut progress = RuleProgress::default();
+        let state = GroupState {
+            rules,
+            ..GroupState::default()
+        };
+        progress.set_group("n", "g", state);
+        progress
+    }
+
+    fn notifier(targets: &[String]) -> Notifier {
+        Notifier::new(targets.iter().map(|target| target.parse().unwrap()).collect()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_target_that_fails_is_told_again_until_it_acknowledges() {
+        let (receiver, address) = start().await;
+        let notifier = notifier(&[format!("webhook=http://user:secret@{address}/hook")]);
+        let mut progress = firing();
+        receiver.status.store(503, Ordering::Relaxed);
+        let failed = notifier.deliver(&mut progress, 1).await;
+        assert_eq!(failed.acknowledged, 0);
+        let (target, reason) = &failed.failures[0];
+        assert!(
+            reason.contains("503") && !target.contains("secret"),
+            "{failed:?}"
+        );
+        assert!(notifier.has_work(&progress, 2));
+        receiver.status.store(200, Ordering::Relaxed);
+        let delivered = notifier.deliver(&mut progress, 2).await;
+        assert_eq!((delivered.acknowledged, delivered.failures.len()), (2, 0));
+        assert!(!notifier.has_work(&progress, 3));
+        notifier.deliver(&mut progress, 3).await;
+        let requests = receiver.requests.lock().unwrap();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[1].0, "/hook true");
+        assert!(
+            requests[1].1.contains(r#""status":"firing""#),
+            "{}",
+            requests[1].1
+        );
+    }
+
+    #[tokio::test]
+    async fn redirects_are_not_followed() {
+        let (receiver, address) = start().await;
+        let notifier = notifier(&[format!("ntfy=http://{address}/topic")]);
+        receiver.status.store(307, Ordering::Relaxed);
+        let failed = notifier.deliver(&mut firing(), 1).await;
+        assert!(failed.failures[0].1.contains("307"), "{failed:?}");
+        assert_eq!(receiver.requests.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_target_that_fails_does_not_keep_others_from_being_told() {
+        let (receiver, address) = start().await;
+        receiver.status.store(200, Ordering::Relaxed);
+        // Nothing listens on port 9 of this machine.
+        let targets = [
+            "slack=http://127.0.0.1:9/".to_owned(),
+            format!("alertmanager=http://{address}"),
+        ];
+        let notifier = notifier(&targets);
+        let mut progress = firing();
+        let delivery = notifier.deliver(&mut progress, 1).await;
+        assert_eq!((delivery.acknowledged, delivery.failures.len()), (2, 1));
+        assert_eq!(
+            receiver.requests.lock().unwrap()[0].0,
+            "/api/v2/alerts false"
+        );
+        let only_manager = self::notifier(&targets[1..]);
+        assert!(!only_manager.has_work(&progress, 2));
+        assert!(
+            only_manager.has_work(&progress, 60_001),
+            "Alertmanager forgets"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! The targets of notifications, which the administrator lists.
+
+use std::{fmt, str::FromStr};
+
+use sha2::{Digest, Sha256};
+use url::{Host, Url};
+
+use crate::network_address::is_refused;
+
+/// The path of Alertmanager's interface, below its own URL.
+const ALERTMANAGER_PATH: &str = "api/v2/alerts";
+
+/// Hexadecimal digits of the hash in the id of a target.
+const ID_DIGITS: usize = 16;
+
+/// The kind of a target, which decides on the form of notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetKind {
+    Alertmanager,
+    Webhook,
+    Slack,
+    Ntfy,
+}
+
+impl TargetKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Ntfy => "ntfy",
+        }
+    }
+}
+
+/// The reason why a text is no target. It does not contain the URL, which may be secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The kind is unknown.
+    #[error("expect KIND=URL, where KIND is 'alertmanager', 'webhook', 'slack' or 'ntfy'")]
+    Kind,
+    /// The URL is malformed, or neither http nor https.
+    #[error("the URL of the target is not an http or https URL")]
+    Url,
+    /// The address is link-local, or one at which a cloud describes the machine.
+    #[error("the address of the target is link-local or of a metadata service")]
+    Address,
+}
+
+/// A target of notifications. Its URL is secret: it may contain a password, or be one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NotifyTarget {
+    kind: TargetKind,
+    url: Url,
+    id: String,
+}
+
+impl NotifyTarget {
+    /// Returns the id of the target, which is stored with alerts: its kind, and a part of the hash of its URL.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns whether the target must be told again of alerts that still fire.
+    #[must_use]
+    pub fn needs_repeats(&self) -> bool {
+        self.kind == TargetKind::Alertmanager
+    }
+
+    pub(crate) fn kind(&self) -> TargetKind {
+        self.kind
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl FromStr for NotifyTarget {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let (kind, address) = text.split_once('=').ok_or(TargetError::Kind)?;
+        let kind = match kind.trim() {
+            "alertmanager" => TargetKind::Alertmanager,
+            "webhook" => TargetKind::Webhook,
+            "slack" => TargetKind::Slack,
+            "ntfy" => TargetKind::Ntfy,
+            _ => return Err(TargetError::Kind),
+        };
+        let mut url: Url = address.trim().parse().map_err(|_| TargetError::Url)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(TargetError::Url);
+        }
+        let is_refused = match url.host().ok_or(TargetError::Url)? {
+            Host::Ipv4(address) => is_refused(address.into()),
+            Host::Ipv6(address) => is_refused(address.into()),
+            // Its addresses are checked when it is resolved.
+            Host::Domain(_) => false,
+        };
+        if is_refused {
+            return Err(TargetError::Address);
+        }
+        if kind == TargetKind::Alertmanager {
+            let path = format!("{}/{ALERTMANAGER_PATH}", url.path().trim_end_matches('/'));
+            url.set_path(&path);
+        }
+        let hash = hex::encode(Sha256::digest(url.as_str()));
+        let short = hash.get(..ID_DIGITS).unwrap_or(&hash);
+        Ok(Self {
+            kind,
+            id: format!("{}-{short}", kind.as_str()),
+            url,
+        })
+    }
+}
+
+impl fmt::Display for NotifyTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        write!(f, "{} at {host}", self.kind.as_str())
+    }
+}
+
+impl fmt::Debug for NotifyTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NotifyTarget").field(&self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<NotifyTarget, TargetError> {
+        text.parse()
+    }
+
+    #[test]
+    fn a_target_is_a_kind_and_a_url() {
+        let manager = parse("alertmanager=http://10.0.0.5:9093/am/").unwrap();
+        assert_eq!(
+            manager.url().as_str(),
+            "http://10.0.0.5:9093/am/api/v2/alerts"
+        );
+        assert!(manager.needs_repeats());
+        let hook = parse("webhook=https://example.com/hook?a=b").unwrap();
+        assert_eq!(hook.url().path(), "/hook");
+        for (text, error) in [
+            ("https://example.com", TargetError::Kind),
+            ("pager=https://example.com", TargetError::Kind),
+            ("webhook=file:///etc/passwd", TargetError::Url),
+            ("webhook=no url", TargetError::Url),
+            (
+                "webhook=http://169.254.169.254/latest",
+                TargetError::Address,
+            ),
+            ("webhook=http://[fe80::1]/", TargetError::Address),
+            ("webhook=http://2852039166/", TargetError::Address),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shown_target_has_no_secrets() {
+        let target = parse("slack=https://user:pass@hooks.example.com/services/T0/secret").unwrap();
+        for shown in [
+            target.to_string(),
+            format!("{target:?}"),
+            target.id().to_owned(),
+        ] {
+            assert!(
+                !shown.contains("secret") && !shown.contains("pass"),
+                "{shown}"
+            );
+        }
+        assert_eq!(target.to_string(), "slack at hooks.example.com");
+    }
+}

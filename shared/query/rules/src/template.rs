@@ -1,0 +1,94 @@
+//! The templates of labels and annotations: `{{ $labels.NAME }}` and `{{ $value }}`.
+
+use crate::{LabelSet, RuleError};
+
+/// A part of a template.
+enum Part<'a> {
+    Text(&'a str),
+    Label(&'a str),
+    Value,
+}
+
+/// Divides a template into its parts.
+fn parts(template: &str) -> Result<Vec<Part<'_>>, RuleError> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some((text, after)) = rest.split_once("{{") {
+        parts.push(Part::Text(text));
+        let Some((action, after_action)) = after.split_once("}}") else {
+            return Err(unsupported(template));
+        };
+        parts.push(match action.trim() {
+            "$value" | ".Value" => Part::Value,
+            name => {
+                let label = name.strip_prefix("$labels.").or(name.strip_prefix(".Labels."));
+                let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+                match label.filter(|label| !label.is_empty() && label.chars().all(is_name)) {
+                    Some(label) => Part::Label(label),
+                    None => return Err(unsupported(template)),
+                }
+            }
+        });
+        rest = after_action;
+    }
+    parts.push(Part::Text(rest));
+    Ok(parts)
+}
+
+fn unsupported(template: &str) -> RuleError {
+    RuleError::Invalid(format!(
+        "template {template:?}: only {{{{ $labels.NAME }}}} and {{{{ $value }}}} are supported"
+    ))
+}
+
+/// Checks that a template has supported parts only.
+///
+/// # Errors
+/// `Invalid`.
+pub fn check_template(template: &str) -> Result<(), RuleError> {
+    parts(template).map(|_| ())
+}
+
+/// Returns the text of a template for a result. A label that the result does not have is empty. A template that is not
+/// supported, which no definition has, remains as it is.
+pub(crate) fn expand(template: &str, labels: &LabelSet, value: &str) -> String {
+    let Ok(parts) = parts(template) else {
+        return template.to_owned();
+    };
+    let texts = parts.into_iter().map(|part| match part {
+        Part::Text(text) => text,
+        Part::Label(name) => labels.get(name).map_or("", String::as_str),
+        Part::Value => value,
+    });
+    texts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_the_value_are_inserted() {
+        let labels = LabelSet::from([("job".to_owned(), "api".to_owned())]);
+        for (template, expected) in [
+            ("{{ $labels.job }}: {{$value}}", "api: 0.5"),
+            ("{{ .Labels.job }} {{ .Value }}", "api 0.5"),
+            ("<{{ $labels.absent }}>", "<>"),
+            ("no parts }}", "no parts }}"),
+        ] {
+            assert_eq!(expand(template, &labels, "0.5"), expected);
+        }
+    }
+
+    #[test]
+    fn other_actions_are_refused() {
+        for template in [
+            "{{ $value | humanize }}",
+            "{{ if 1 }}",
+            "{{ $labels.a-b }}",
+            "{{ $value",
+        ] {
+            assert!(check_template(template).is_err(), "{template}");
+        }
+    }
+}
