@@ -18,6 +18,7 @@ use neap_manifest::{ManifestStore, Snapshot, SnapshotReader};
 use neap_operators::Cancellation;
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_rows::columnar::RowWriter;
+use neap_rules::Notifier;
 use neap_scan::{
     DataCacheLimits, DataCacheStats, ScanContext, ScanEnvironment, SectionData, StaleTail,
     TailImages, is_stale_snapshot,
@@ -73,8 +74,9 @@ pub struct QueryEngine {
     exports: Option<ObjectUploads>,
     distributor: Option<EngineDistributor>,
     identity: Option<Arc<IdentityService>>,
-    /// Whether this process refreshes materialized views.
+    /// Whether this process refreshes materialized views and evaluates rules.
     keeps_views: bool,
+    notifier: Option<Arc<Notifier>>,
 }
 
 impl QueryEngine {
@@ -150,6 +152,7 @@ impl QueryEngine {
             distributor: None,
             identity: None,
             keeps_views: false,
+            notifier: None,
         })
     }
 
@@ -171,12 +174,21 @@ impl QueryEngine {
         }
     }
 
-    /// Lets clients create materialized views. The engine must have a deleter and a writer of rows, and the process
-    /// calls [`refresh_views`](Self::refresh_views).
+    /// Lets clients create materialized views and rules. The engine must have a deleter and a writer of rows, and the process
+    /// calls [`refresh_views`](Self::refresh_views) and [`evaluate_rules`](Self::evaluate_rules).
     #[must_use]
     pub fn with_views(self) -> Self {
         Self {
             keeps_views: true,
+            ..self
+        }
+    }
+
+    /// Adds a client that sends notifications about alerts.
+    #[must_use]
+    pub fn with_notifier(self, notifier: Arc<Notifier>) -> Self {
+        Self {
+            notifier: Some(notifier),
             ..self
         }
     }
@@ -234,7 +246,12 @@ impl QueryEngine {
         self.deleter.as_ref()
     }
 
-    /// Whether clients may create materialized views.
+    /// The client that sends notifications, if there are targets.
+    pub(crate) fn notifier(&self) -> Option<&Arc<Notifier>> {
+        self.notifier.as_ref()
+    }
+
+    /// Whether clients may create materialized views and rules.
     pub(crate) fn keeps_views(&self) -> bool {
         self.keeps_views
     }

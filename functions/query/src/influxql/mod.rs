@@ -19,6 +19,7 @@ mod http;
 mod planners;
 mod prepared_statement;
 mod request_catalogs;
+mod rule_rows;
 mod select_into;
 #[cfg(test)]
 mod select_tests;
@@ -30,6 +31,7 @@ mod window_rows;
 
 pub(crate) use error::InfluxqlError;
 pub(crate) use http::routes;
+pub(crate) use rule_rows::{check_rule, rule_rows};
 pub(crate) use session::InfluxqlSession;
 pub(crate) use v1::answer_bucket_query;
 pub(crate) use window_rows::window_rows;

@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use neap_bucket::Stamp;
 use neap_http::Caller;
 use neap_promql::{Evaluation, PromqlError, QueryResult};
+use neap_schema::DatabaseId;
 
 use super::planner::ExpressionPlanner;
 use crate::{ClientQueryError, QueryEngine, QueryError, QueryRequest};
@@ -71,8 +72,21 @@ impl QueryEngine {
     /// be evaluated.
     pub async fn query_promql(&self, query: PromqlQuery) -> Result<PromqlAnswer, PromqlQueryError> {
         let database = self.resolve_for_read(&query.caller, &query.database).await?;
-        let planner = Arc::new(ExpressionPlanner::new(query.evaluation));
-        let rows = self.run(database, query.request, Arc::clone(&planner) as _).await?;
+        self.evaluate_promql(database, query.request, query.evaluation).await
+    }
+
+    /// Evaluates an expression over a database.
+    ///
+    /// # Errors
+    /// The expression is malformed, or it can't be evaluated.
+    pub(crate) async fn evaluate_promql(
+        &self,
+        database: DatabaseId,
+        request: QueryRequest,
+        evaluation: Evaluation,
+    ) -> Result<PromqlAnswer, PromqlQueryError> {
+        let planner = Arc::new(ExpressionPlanner::new(evaluation));
+        let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
         let as_of = rows.as_of;
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;

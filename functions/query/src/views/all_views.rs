@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use neap_catalog::CatalogError;
+use neap_catalog::{CatalogError, DatabaseCatalog};
 use neap_schema::DatabaseId;
 
 use crate::QueryEngine;
@@ -36,14 +36,27 @@ impl QueryEngine {
         &self,
         max_age: Duration,
     ) -> Result<Vec<DatabaseId>, CatalogError> {
+        self.databases_where(max_age, |catalog| catalog.views().next().is_some()).await
+    }
+
+    /// Returns the live databases whose catalog meets a condition, by catalogs that are at most `max_age` old, and those whose
+    /// catalog can't be read.
+    ///
+    /// # Errors
+    /// The root catalog can't be read.
+    pub(crate) async fn databases_where(
+        &self,
+        max_age: Duration,
+        condition: fn(&DatabaseCatalog) -> bool,
+    ) -> Result<Vec<DatabaseId>, CatalogError> {
         let root = self.catalog().root(max_age).await?.value;
         let live: Vec<DatabaseId> = root.live_databases().map(|(database, _)| database).collect();
         let read: Vec<_> = live
             .into_iter()
             .map(|database| async move {
                 let catalog = self.catalog().database(database, max_age).await;
-                let has_none = catalog.is_ok_and(|it| it.value.views().next().is_none());
-                (!has_none).then_some(database)
+                let is_other = catalog.is_ok_and(|it| !condition(&it.value));
+                (!is_other).then_some(database)
             })
             .collect();
         let read = stream::iter(read).buffered(CATALOGS_AT_ONCE);

@@ -1,0 +1,218 @@
+//! One evaluation of a group: its rules one after the other, and the write of their results.
+
+use std::time::Duration;
+
+use neap_bucket::{ClockReading, Stamp};
+use neap_catalog::{Rule, RuleAction, RuleGroup};
+use neap_rollup::HeldClaim;
+use neap_rules::{GroupState, RuleContext, RuleError, RuleSample, RuleState};
+
+use super::{
+    expression::{MAX_RESULTS, RuleDatabase, results},
+    report::RuleReport,
+    samples::sample_rows,
+};
+use crate::{QueryEngine, QueryRequest};
+
+/// Time limit of an expression.
+const RULE_TIME: Duration = Duration::from_secs(30);
+
+/// Time limit of the expressions of a group. It is less than a claim, so that the results can be written.
+const GROUP_TIME: Duration = Duration::from_secs(60);
+
+/// Maximum bytes of a name in a report.
+const NAME_BYTES: usize = 128;
+
+/// The evaluation of a group at a time.
+pub(super) struct GroupEvaluation<'a> {
+    engine: &'a QueryEngine,
+    database: RuleDatabase<'a>,
+    held: &'a HeldClaim,
+    group: &'a RuleGroup,
+    /// The time that expressions see, and that samples have, in milliseconds since the Unix epoch.
+    at_ms: i64,
+    started_at: ClockReading,
+    states: Vec<RuleState>,
+    /// The samples that are not stored yet, and the rules that they are from.
+    pending: Vec<RuleSample>,
+    pending_rules: Vec<usize>,
+    /// The newest stamp of writes, which further expressions see.
+    newest_write: Option<Stamp>,
+    /// The number of alerts that the database may still have.
+    free_alerts: usize,
+}
+
+/// What a group needs for its evaluation.
+pub(super) struct GroupInputs<'a> {
+    pub(super) engine: &'a QueryEngine,
+    pub(super) database: RuleDatabase<'a>,
+    pub(super) held: &'a HeldClaim,
+    pub(super) group: &'a RuleGroup,
+    pub(super) before: &'a GroupState,
+    pub(super) newest_write: Option<Stamp>,
+    pub(super) free_alerts: usize,
+}
+
+impl<'a> GroupEvaluation<'a> {
+    /// Evaluates the rules of a group for a time of its schedule. Returns its state, and the newest stamp of writes.
+    ///
+    /// # Errors
+    /// The claim has ended, or it is unknown whether the results are stored: the evaluation must be repeated. Failures of
+    /// rules are in their states, and in the report.
+    pub(super) async fn run(
+        inputs: GroupInputs<'a>,
+        time_ms: i64,
+        report: &mut RuleReport,
+    ) -> Result<(GroupState, Option<Stamp>), RuleError> {
+        let group = inputs.group;
+        let offset = i64::try_from(group.query_offset_ms).unwrap_or(i64::MAX);
+        let mut evaluation = Self {
+            engine: inputs.engine,
+            database: inputs.database,
+            held: inputs.held,
+            group,
+            at_ms: time_ms.saturating_sub(offset),
+            started_at: inputs.engine.world().clock_reading(),
+            states: inputs.before.rules_of(group),
+            pending: Vec::new(),
+            pending_rules: Vec::new(),
+            newest_write: inputs.newest_write,
+            free_alerts: inputs.free_alerts,
+        };
+        for (index, rule) in group.rules.iter().enumerate() {
+            if evaluation.is_read_by(rule) {
+                evaluation.store(report).await?;
+            }
+            evaluation.evaluate(index, rule, report).await;
+        }
+        evaluation.store(report).await?;
+        report.evaluations += 1;
+        let elapsed = evaluation.elapsed().as_millis();
+        let state = GroupState {
+            evaluated_ms: time_ms,
+            interval_ms: group.interval_ms,
+            duration_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
+            rules: evaluation.states,
+        };
+        Ok((state, evaluation.newest_write))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.engine.world().elapsed(&self.started_at)
+    }
+
+    /// Returns whether an expression names a metric whose samples are not stored yet.
+    fn is_read_by(&self, rule: &Rule) -> bool {
+        self.pending_rules.iter().any(|index| {
+            let pending = self.group.rules.get(*index);
+            pending.is_some_and(|pending| {
+                let metric = match &pending.action {
+                    RuleAction::Record { metric } => metric.as_str(),
+                    RuleAction::Alert { .. } => "ALERTS",
+                };
+                rule.expression.contains(metric)
+            })
+        })
+    }
+
+    async fn evaluate(&mut self, index: usize, rule: &Rule, report: &mut RuleReport) {
+        let limit = RULE_TIME.min(GROUP_TIME.saturating_sub(self.elapsed()));
+        let options = QueryRequest {
+            after: self.newest_write,
+            ends: Some(self.engine.world().clock.monotonic().saturating_add(limit)),
+            ..QueryRequest::default()
+        };
+        let found = if limit.is_zero() {
+            Err("the rules before it in its group have used the time of the group".to_owned())
+        } else {
+            results(self.engine, self.database, rule, self.at_ms, options).await
+        };
+        let Some(state) = self.states.get_mut(index) else {
+            return;
+        };
+        let alerts_before = state.alerts.len();
+        let allowed = match rule.action {
+            RuleAction::Record { .. } => MAX_RESULTS,
+            RuleAction::Alert { .. } => self.free_alerts.saturating_add(alerts_before),
+        };
+        let max_results = match usize::try_from(self.group.limit) {
+            Ok(0) | Err(_) => allowed,
+            Ok(configured) => allowed.min(configured),
+        };
+        let context = RuleContext {
+            rule,
+            at_ms: self.at_ms,
+            max_results,
+        };
+        let evaluated = match found {
+            Ok(results) => state.evaluate(&context, results),
+            Err(reason) => {
+                state.fail(&reason);
+                Err(reason)
+            }
+        };
+        let added = state.alerts.len().saturating_sub(alerts_before);
+        self.free_alerts = self.free_alerts.saturating_sub(added);
+        match evaluated {
+            Ok(samples) => {
+                self.pending.extend(samples);
+                self.pending_rules.push(index);
+            }
+            Err(reason) => report.failures.push((short_name(rule), reason)),
+        }
+    }
+
+    /// Stores the pending samples.
+    async fn store(&mut self, report: &mut RuleReport) -> Result<(), RuleError> {
+        let (samples, rules) = (
+            std::mem::take(&mut self.pending),
+            std::mem::take(&mut self.pending_rules),
+        );
+        if samples.is_empty() {
+            return Ok(());
+        }
+        match self.write(&samples).await? {
+            Ok(()) => {
+                report.samples = report.samples.saturating_add(samples.len() as u64);
+            }
+            Err(reason) => {
+                for index in rules {
+                    let rule = self.group.rules.get(index).map(short_name);
+                    if let Some(state) = self.states.get_mut(index) {
+                        state.fail(&reason);
+                    }
+                    report.failures.push((rule.unwrap_or_default(), reason.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes samples. The inner error is permanent: no sample is stored.
+    async fn write(&mut self, samples: &[RuleSample]) -> Result<Result<(), String>, RuleError> {
+        let Some(writer) = self.engine.row_writer() else {
+            return Ok(Err("this server does not accept writes".to_owned()));
+        };
+        let rows = match sample_rows(samples, self.at_ms) {
+            Ok(rows) => rows,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let arrived = self.held.arrival(self.engine.world())?;
+        let RuleDatabase { id, name } = self.database;
+        let stored = writer.store_arrived_rows(name, id, &rows, self.newest_write, arrived);
+        match stored.await {
+            Ok(stored) => {
+                self.held.check(stored.stamp)?;
+                self.newest_write = self.newest_write.max(stored.stamp);
+                Ok(Ok(()))
+            }
+            Err(error) if error.retry_after.is_none() => Ok(Err(error.message)),
+            Err(error) => Err(RuleError::Unknown(error.message)),
+        }
+    }
+}
+
+fn short_name(rule: &Rule) -> String {
+    let name = rule.name();
+    name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default().to_owned()
+}

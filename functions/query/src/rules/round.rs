@@ -1,0 +1,285 @@
+//! A round: evaluates the groups of a database that are due, and delivers notifications.
+//!
+//! ```text
+//!   process                                          store
+//!     |-- GET: progress ------------------------------> |   nothing is due: the end
+//!     |-- commit: claim until T ----------------------> |   crash after: no process evaluates until T + 30 s
+//!     |-- PUT: samples of a group, stamp before T ----> |   crash after: the same time is evaluated again
+//!     |-- commit: evaluated, alerts ------------------> |   the end, unless targets must be told
+//!     |== requests to targets                           |   crash after: they are told again
+//!     |-- commit: who was told, end of the claim -----> |
+//! ```
+
+use std::time::Duration;
+
+use neap_bucket::{
+    ClockReading, CommitOutcome, Register, RegisterChange, Stamp, StoreTime, VersionedValue,
+};
+use neap_catalog::{DatabaseCatalog, RuleGroup};
+use neap_rollup::{HeldClaim, RefreshError};
+use neap_rules::{RuleError, RuleProgress, due_times, rule_progress};
+use neap_schema::DatabaseId;
+
+use super::{
+    expression::RuleDatabase,
+    group_evaluation::{GroupEvaluation, GroupInputs},
+    report::RuleReport,
+};
+use crate::QueryEngine;
+
+/// Maximum age of the catalog that shows whether a database has rules (10 minutes). Rules that this process changed are seen
+/// at once, others also when it validates a write.
+const RULE_LIST_AGE: Duration = Duration::from_secs(600);
+
+/// Time after which a notification that was not acknowledged is sent again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The rules of a database in one round.
+struct RuleRound<'a> {
+    engine: &'a QueryEngine,
+    database: RuleDatabase<'a>,
+    catalog: &'a DatabaseCatalog,
+    register: Register<RuleProgress>,
+    started_at: ClockReading,
+    limit: Duration,
+}
+
+/// A group, and the times at which it must be evaluated.
+struct DueGroup<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    group: &'a RuleGroup,
+    times: Vec<i64>,
+}
+
+/// Another process has the claim.
+struct Claimed {
+    /// The time until its claim may be taken over.
+    wait: Duration,
+}
+
+impl QueryEngine {
+    /// Evaluates the rules of a database that are due, and tells targets of alerts. Begins no further evaluations after
+    /// `limit`. Costs no request if the database has no rules, and 2 GETs if nothing is due.
+    ///
+    /// # Errors
+    /// The catalog or the progress can't be read, or it is unknown whether results are stored. Failures of rules are in the
+    /// report.
+    pub async fn evaluate_rules(
+        &self,
+        database: DatabaseId,
+        limit: Duration,
+    ) -> Result<RuleReport, RuleError> {
+        let known = self.catalog().database(database, RULE_LIST_AGE).await?;
+        if known.value.rules().is_empty() {
+            return Ok(RuleReport::default());
+        }
+        let root = self.catalog().root(self.catalog().max_age()).await?;
+        let mut live = root.value.live_databases();
+        let Some((_, entry)) = live.find(|(id, _)| *id == database) else {
+            return Ok(RuleReport::default());
+        };
+        let catalog = self.catalog().database(database, Duration::ZERO).await?;
+        let round = RuleRound {
+            engine: self,
+            database: RuleDatabase {
+                id: database,
+                name: &entry.name,
+            },
+            catalog: &catalog.value,
+            register: rule_progress(self.bucket(), database),
+            started_at: self.world().clock_reading(),
+            limit,
+        };
+        round.run().await
+    }
+}
+
+impl<'a> RuleRound<'a> {
+    async fn run(&self) -> Result<RuleReport, RuleError> {
+        let mut report = RuleReport::default();
+        let mut progress = self.register.read(None).await?;
+        let now = self.now()?;
+        let (due, next) = self.due_groups(&progress.value, now);
+        report.next = next;
+        if due.is_empty() && !self.has_notifications(&progress.value, now) {
+            return Ok(report);
+        }
+        let held = match self.claim(&mut progress).await? {
+            Ok(held) => held,
+            Err(Claimed { wait }) => {
+                report.next = report.next.map(|next| next.min(wait));
+                return Ok(report);
+            }
+        };
+        let mut work = RuleProgress::clone(&progress.value);
+        let (claimed_due, _) = self.due_groups(&work, self.now()?);
+        self.evaluate(&held, &mut work, claimed_due, &mut report).await?;
+        work.limit_series();
+        if self.has_notifications(&work, self.now()?) {
+            self.commit(&mut progress, &held, &work, Some(held)).await?;
+            self.deliver(&mut work, &mut report).await?;
+        }
+        self.commit(&mut progress, &held, &work, None).await?;
+        let (_, wait) = self.due_groups(&work, self.now()?);
+        report.next = if report.undelivered.is_empty() {
+            wait
+        } else {
+            wait.map(|wait| wait.min(RETRY_AFTER))
+        };
+        if report.unfinished {
+            report.next = Some(Duration::ZERO);
+        }
+        Ok(report)
+    }
+
+    fn now(&self) -> Result<StoreTime, RuleError> {
+        let now = self.engine.bucket().clock().now();
+        Ok(now.ok_or(RefreshError::NoStoreTime)?)
+    }
+
+    /// Returns the groups that are due, and the time until the next evaluation of any.
+    fn due_groups(
+        &self,
+        progress: &RuleProgress,
+        now: StoreTime,
+    ) -> (Vec<DueGroup<'a>>, Option<Duration>) {
+        let mut due = Vec::new();
+        let mut next: Option<Duration> = None;
+        for (namespace, groups) in self.catalog.rules() {
+            for (name, group) in groups {
+                let state = progress.group(namespace, name);
+                let evaluated = state.map(|state| state.evaluated_ms);
+                let (times, wait) = due_times(group.interval_ms, evaluated, millis(now));
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+                if !times.is_empty() {
+                    due.push(DueGroup {
+                        namespace,
+                        name,
+                        group,
+                        times,
+                    });
+                }
+            }
+        }
+        (due, next)
+    }
+
+    fn has_notifications(&self, progress: &RuleProgress, now: StoreTime) -> bool {
+        let notifier = self.engine.notifier();
+        notifier.is_some_and(|notifier| notifier.has_work(progress, millis(now)))
+    }
+
+    async fn evaluate(
+        &self,
+        held: &HeldClaim,
+        work: &mut RuleProgress,
+        due: Vec<DueGroup<'_>>,
+        report: &mut RuleReport,
+    ) -> Result<(), RuleError> {
+        for group in due {
+            for time in group.times {
+                if self.engine.world().elapsed(&self.started_at) >= self.limit {
+                    report.unfinished = true;
+                    return Ok(());
+                }
+                let before = work.group(group.namespace, group.name).cloned();
+                let inputs = GroupInputs {
+                    engine: self.engine,
+                    database: self.database,
+                    held,
+                    group: group.group,
+                    before: &before.unwrap_or_default(),
+                    newest_write: work.newest_write,
+                    free_alerts: work.free_alerts(),
+                };
+                let (state, newest_write) = GroupEvaluation::run(inputs, time, report).await?;
+                work.set_group(group.namespace, group.name, state);
+                work.newest_write = newest_write;
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(
+        &self,
+        work: &mut RuleProgress,
+        report: &mut RuleReport,
+    ) -> Result<(), RuleError> {
+        let Some(notifier) = self.engine.notifier() else {
+            return Ok(());
+        };
+        let delivery = notifier.deliver(work, millis(self.now()?)).await;
+        report.notifications = report.notifications.saturating_add(delivery.acknowledged as u64);
+        report.undelivered.extend(delivery.failures);
+        Ok(())
+    }
+
+    /// Claims the rules of the database. (Rule A1)
+    async fn claim(
+        &self,
+        progress: &mut VersionedValue<RuleProgress>,
+    ) -> Result<Result<HeldClaim, Claimed>, RuleError> {
+        let bucket = self.engine.bucket();
+        let apply = |base: &VersionedValue<RuleProgress>| -> Result<_, RuleError> {
+            let now = self.now()?;
+            let before = base.value.claim;
+            if let Some(other) = before.filter(|claim| claim.is_active(now)) {
+                let wait = other.takeover_time().since(now);
+                return Ok(RegisterChange::Keep(Err(Claimed { wait })));
+            }
+            let held = HeldClaim::begin(bucket, None)?;
+            let mut next = RuleProgress::clone(&base.value);
+            next.claim = Some(held.claim);
+            // The rows of a repeated evaluation must come after all that the process with the claim before has written.
+            let written = before.map(|claim| Stamp::end_of(claim.until));
+            next.newest_write = next.newest_write.max(written);
+            next.forget_deleted_groups(self.catalog);
+            Ok(RegisterChange::Put(next, Ok(held)))
+        };
+        self.outcome(progress, apply).await
+    }
+
+    /// Commits the progress of this round, with or without a claim.
+    async fn commit(
+        &self,
+        progress: &mut VersionedValue<RuleProgress>,
+        held: &HeldClaim,
+        work: &RuleProgress,
+        claim: Option<HeldClaim>,
+    ) -> Result<(), RuleError> {
+        let apply = |base: &VersionedValue<RuleProgress>| -> Result<_, RuleError> {
+            if base.value.claim.is_none_or(|claim| claim.id != held.claim.id) {
+                return Err(RefreshError::ClaimEnded.into());
+            }
+            let mut next = work.clone();
+            next.claim = claim.map(|held| held.claim);
+            Ok(RegisterChange::Put(next, ()))
+        };
+        self.outcome(progress, apply).await
+    }
+
+    /// Commits a change, whose value `progress` has afterwards.
+    async fn outcome<R: Send>(
+        &self,
+        progress: &mut VersionedValue<RuleProgress>,
+        apply: impl FnMut(
+            &VersionedValue<RuleProgress>,
+        ) -> Result<RegisterChange<RuleProgress, R>, RuleError>
+        + Send,
+    ) -> Result<R, RuleError> {
+        match self.register.commit(Some(progress.clone()), apply).await? {
+            CommitOutcome::Committed { current, result } => {
+                *progress = current;
+                Ok(result)
+            }
+            CommitOutcome::Refused(error) => Err(error),
+            CommitOutcome::Unknown { reason } => Err(RuleError::Unknown(reason)),
+        }
+    }
+}
+
+/// Returns a time in milliseconds since the Unix epoch.
+fn millis(time: StoreTime) -> i64 {
+    time.micros().div_euclid(1_000)
+}
