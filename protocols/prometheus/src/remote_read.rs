@@ -9,8 +9,11 @@
 //! | `GET /api/v1/label/{name}/values` | the values of a label |
 //! | `GET`, `POST /api/v1/series` | the labels of series |
 //! | `GET /api/v1/metadata` | the descriptions of metrics |
-//! | `GET`, `POST /api/v1/query_exemplars`; `GET /api/v1/rules`, `/alerts` | nothing, because there are none |
+//! | `GET /api/v1/rules`, `/alerts` | rules and their alerts |
+//! | `GET`, `POST /api/v1/query_exemplars` | nothing, because exemplars are not stored |
 //! | `GET /api/v1/status/buildinfo` | a version of Prometheus |
+//!
+//! `/prometheus/config/v1/rules` changes rules, as in Mimir.
 //!
 //! All of them except remote read are also below `/prometheus/api/v1`. Remote read and the lists:
 //!
@@ -37,6 +40,8 @@ mod result_stream;
 mod result_text;
 mod route;
 mod row_series;
+mod rule_config;
+mod rule_list;
 mod selector;
 mod series;
 #[cfg(test)]

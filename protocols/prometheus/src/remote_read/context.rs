@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use axum::http::request::Parts;
 use futures::TryStreamExt;
-use neap_catalog::{ChangeOrigin, origin};
+use neap_catalog::{ChangeOrigin, RuleChange, origin};
 use neap_http::{ApiError, Caller, Kind};
 use neap_query::{
-    ClientQuery, Language, QueryEngine, QueryRequest, Rows,
+    ClientQuery, Language, QueryEngine, QueryRequest, Rows, RuleList,
     promql::{Metric, PromqlAnswer, PromqlQuery},
     query_request,
 };
@@ -141,6 +141,27 @@ impl ReadContext {
             evaluation: params.evaluation,
         };
         Ok(self.engine.query_promql(query).await?)
+    }
+
+    /// Returns the rules of the database and their progress.
+    ///
+    /// # Errors
+    /// See [`QueryEngine::list_rules`].
+    pub(crate) async fn rules(&self) -> Result<RuleList, ReadFailure> {
+        Ok(self.engine.list_rules(&self.caller, &self.database).await?)
+    }
+
+    /// Changes the rules of a namespace.
+    ///
+    /// # Errors
+    /// See [`QueryEngine::change_rules`].
+    pub(crate) async fn change_rules(
+        &self,
+        namespace: &str,
+        change: RuleChange,
+    ) -> Result<(), ReadFailure> {
+        let changed = self.engine.change_rules(&self.caller, &self.database, namespace, change);
+        Ok(origin::scope(self.origin.clone(), changed).await?)
     }
 
     /// Executes a statement.

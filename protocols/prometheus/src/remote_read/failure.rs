@@ -55,6 +55,8 @@ pub(crate) enum ReadFailure {
     Expression(String),
     #[error("{0}")]
     Execution(String),
+    #[error("{0}")]
+    Rules(String),
     #[error("query timed out in expression evaluation")]
     TimedOut,
     #[error("query was canceled in expression evaluation")]

@@ -28,6 +28,7 @@ use crate::{
         query_params::QueryParams,
         read,
         read_permits::{ReadPermit, ReadPermits},
+        rule_config, rule_list,
     },
 };
 
@@ -39,6 +40,9 @@ const MAX_REQUEST_BYTES: usize = 256 << 10;
 
 /// Maximum number of queries of a request.
 const MAX_QUERIES: usize = 100;
+
+/// Maximum size of a rule file in bytes, more than the rules of a database may have.
+const MAX_RULES_BYTES: usize = 512 << 10;
 
 /// The state of the routes.
 #[derive(Debug)]
@@ -72,7 +76,23 @@ pub fn router(engine: Arc<QueryEngine>, default_database: Option<String>) -> Rou
             router = router.route(&format!("{prefix}/{path}"), methods);
         }
     }
+    for (path, methods) in rule_configuration() {
+        router = router.route(&format!("{RULES_PATH}{path}"), methods);
+    }
     router.with_state(reader)
+}
+
+/// The path of the configuration of rules.
+const RULES_PATH: &str = "/prometheus/config/v1/rules";
+
+/// Returns the routes of the configuration of rules, each below its path.
+fn rule_configuration() -> [(&'static str, MethodRouter<Arc<PrometheusReader>>); 3] {
+    let of_namespace = get(namespace).post(store_rules).put(store_rules).delete(delete_namespace);
+    [
+        ("", get(namespaces)),
+        ("/{namespace}", of_namespace),
+        ("/{namespace}/{group}", get(rule_group).delete(delete_group)),
+    ]
 }
 
 /// Returns the routes of Prometheus's HTTP interface, each below a prefix.
@@ -97,6 +117,13 @@ impl PrometheusReader {
     fn context(&self, head: &Parts, database: Option<&str>) -> Result<ReadContext, ApiError> {
         let default = self.default_database.as_deref();
         ReadContext::new(&self.engine, head, database, default)
+    }
+
+    /// Returns the context of a request about the configuration of rules.
+    fn rule_context(&self, head: &Parts) -> Result<ReadContext, ApiError> {
+        let pairs: Vec<(String, String)> = parse_url_query(&head.uri)?;
+        let database = pairs.iter().find(|(name, _)| name == "db");
+        self.context(head, database.map(|(_, value)| value.as_str()))
     }
 
     async fn list_context(
@@ -200,14 +227,109 @@ async fn exemplars() -> List {
     List::of_data(json!([]), false)
 }
 
-/// `GET rules`: there are none.
-async fn rules() -> List {
-    List::of_data(json!({ "groups": [] }), false)
+/// `GET rules`
+async fn rules(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let list = async {
+        let (head, params) = reader.params(request).await?;
+        let context = reader.context(&head, params.get("db"))?;
+        let rules = context.rules().await?;
+        Ok::<_, ReadFailure>(rule_list::groups(&rules, &params))
+    };
+    respond(list.await)
 }
 
-/// `GET alerts`: there are none.
-async fn alerts() -> List {
-    List::of_data(json!({ "alerts": [] }), false)
+/// `GET alerts`
+async fn alerts(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let list = async {
+        let (head, params) = reader.params(request).await?;
+        let context = reader.context(&head, params.get("db"))?;
+        let rules = context.rules().await?;
+        Ok::<_, ReadFailure>(rule_list::alerts(&rules))
+    };
+    respond(list.await)
+}
+
+/// `GET config/v1/rules`
+async fn namespaces(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
+    let shown = async {
+        let context = reader.rule_context(&request.into_parts().0)?;
+        rule_config::show_namespaces(&context.rules().await?, None)
+    };
+    respond(shown.await)
+}
+
+/// `GET config/v1/rules/{namespace}`
+async fn namespace(
+    State(reader): State<Arc<PrometheusReader>>,
+    Path(namespace): Path<String>,
+    request: Request,
+) -> Response {
+    let shown = async {
+        let context = reader.rule_context(&request.into_parts().0)?;
+        rule_config::show_namespaces(&context.rules().await?, Some(&namespace))
+    };
+    respond(shown.await)
+}
+
+/// `GET config/v1/rules/{namespace}/{group}`
+async fn rule_group(
+    State(reader): State<Arc<PrometheusReader>>,
+    Path((namespace, group)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let shown = async {
+        let context = reader.rule_context(&request.into_parts().0)?;
+        rule_config::show_group(&context.rules().await?, &namespace, &group)
+    };
+    respond(shown.await)
+}
+
+/// `POST`, `PUT config/v1/rules/{namespace}`
+async fn store_rules(
+    State(reader): State<Arc<PrometheusReader>>,
+    Path(namespace): Path<String>,
+    request: Request,
+) -> Response {
+    let stored = async {
+        let (head, body) = request.into_parts();
+        let context = reader.rule_context(&head)?;
+        context.authorize().await?;
+        let limits = BodyLimits {
+            max_bytes: MAX_RULES_BYTES,
+            ..BodyLimits::default()
+        };
+        let text = read_body(&head.headers, body, &limits, reader.engine.world())
+            .await
+            .map_err(ApiError::from)?;
+        rule_config::store(&context, &head.method, &namespace, &text).await
+    };
+    respond(stored.await)
+}
+
+/// `DELETE config/v1/rules/{namespace}`
+async fn delete_namespace(
+    State(reader): State<Arc<PrometheusReader>>,
+    Path(namespace): Path<String>,
+    request: Request,
+) -> Response {
+    let deleted = async {
+        let context = reader.rule_context(&request.into_parts().0)?;
+        rule_config::delete(&context, &namespace, None).await
+    };
+    respond(deleted.await)
+}
+
+/// `DELETE config/v1/rules/{namespace}/{group}`
+async fn delete_group(
+    State(reader): State<Arc<PrometheusReader>>,
+    Path((namespace, group)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let deleted = async {
+        let context = reader.rule_context(&request.into_parts().0)?;
+        rule_config::delete(&context, &namespace, Some(group)).await
+    };
+    respond(deleted.await)
 }
 
 /// `GET status/buildinfo`. Clients conclude from the version which routes and functions exist.

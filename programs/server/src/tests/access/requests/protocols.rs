@@ -35,7 +35,7 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
 
 /// Requests of Prometheus's HTTP interface, below each of its prefixes.
 fn prometheus() -> Vec<ProtocolCase> {
-    use AccessRule::{All, Own, Somewhere};
+    use AccessRule::{All, Own, OwnBoth, Somewhere};
     let (read, some) = (Own("read"), Somewhere("read"));
     let range = "query_range?db=own&query=m&start=0&end=1&step=1";
     let rows = [
@@ -56,15 +56,33 @@ fn prometheus() -> Vec<ProtocolCase> {
         ("GET", "series?db=own&match[]=m", read),
         ("POST", "series?db=own&match[]=m", read),
         ("GET", "metadata?db=own", read),
-        ("GET", "rules", some),
-        ("GET", "alerts", some),
+        ("GET", "rules?db=own", read),
+        ("GET", "alerts?db=own", read),
         ("GET", "status/buildinfo", some),
     ];
     let prefixes = ["/api/v1", "/prometheus/api/v1"].into_iter();
     let cases = prefixes.flat_map(|prefix| {
         rows.map(|(method, path, rule)| (method, format!("{prefix}/{path}"), "", rule))
     });
-    cases.collect()
+    let change = OwnBoth("read,write");
+    let rules = [
+        ("GET", "", read),
+        ("GET", "/n", read),
+        ("PUT", "/n", change),
+        ("POST", "/n", change),
+        ("DELETE", "/n", change),
+        ("GET", "/n/g", read),
+        ("DELETE", "/n/g", change),
+    ];
+    let rule_cases = rules.map(|(method, path, rule)| {
+        let body = match method {
+            "PUT" => r#"{"groups":[{"name":"g","rules":[{"record":"r","expr":"m"}]}]}"#,
+            "POST" => r#"{"name":"g","rules":[{"record":"r","expr":"m"}]}"#,
+            _ => "",
+        };
+        (method, format!("/prometheus/config/v1/rules{path}?db=own"), body, rule)
+    });
+    cases.chain(rule_cases).collect()
 }
 
 /// Requests of readers of Iceberg tables.
