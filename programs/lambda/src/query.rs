@@ -22,7 +22,7 @@ use neap_distributed::{
 };
 use neap_http::{ApiError, EndpointFunction, Kind};
 use neap_identity::IdentityService;
-use neap_query::QueryEngine;
+use neap_query::{Notifier, NotifyTarget, QueryEngine};
 use neap_scan::IoRuntime;
 use neap_wal::TailReader;
 use serde_json::value::RawValue;
@@ -54,6 +54,15 @@ pub struct QueryFunctionOptions {
     service: QueryServiceOptions,
     #[command(flatten)]
     distribution: DistributionOptions,
+    /// The targets of notifications about alerts, separated by commas: alertmanager=URL, webhook=URL, slack=URL or ntfy=URL. No
+    /// other address gets a notification
+    #[arg(
+        long,
+        value_name = "KIND=URL",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    notify_target: Vec<NotifyTarget>,
 }
 
 impl AsRef<CommonOptions> for QueryFunctionOptions {
@@ -68,6 +77,8 @@ pub(crate) struct QueryRouteProvider {
     distribution: DistributionOptions,
     service: QueryService,
     identity: Option<Arc<IdentityService>>,
+    /// Sends notifications about alerts; `None` if there are no targets.
+    notifier: Option<Arc<Notifier>>,
     /// Invokes this function; `None` if queries are not distributed.
     invoker: Option<Arc<dyn TaskInvoker>>,
     tickets: Arc<ClusterTickets>,
@@ -105,6 +116,7 @@ impl QueryRouteProvider {
         });
         let catalog = Arc::clone(&service.catalog);
         Ok(Self {
+            notifier: notifier(&options.notify_target)?,
             invoker: invoker.transpose()?.map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
             tickets: Arc::new(ClusterTickets::new(catalog, world.clone())),
             distribution: distribution.clone(),
@@ -126,7 +138,11 @@ impl QueryRouteProvider {
             .with_views()
             .with_exports(self.service.opened.uploads.clone())
             .with_identity(self.identity.clone());
-        self.with_workers(engine, parts.tail)
+        let notifying = match &self.notifier {
+            Some(notifier) => engine.with_notifier(Arc::clone(notifier)),
+            None => engine,
+        };
+        self.with_workers(notifying, parts.tail)
     }
 
     /// Adds workers to the engine, and the service that executes tasks for other invocations, if queries are
@@ -197,7 +213,18 @@ impl RouteProvider for QueryRouteProvider {
     }
 }
 
-/// The query function: answers requests, executes tasks of its other invocations, and refreshes views.
+/// Returns the client that sends notifications.
+fn notifier(targets: &[NotifyTarget]) -> Result<Option<Arc<Notifier>>, OptionsError> {
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    match Notifier::new(targets.to_vec()) {
+        Ok(notifier) => Ok(Some(Arc::new(notifier))),
+        Err(error) => Err(OptionsError::Queries(error.to_string())),
+    }
+}
+
+/// The query function: answers requests, executes tasks of its other invocations, refreshes views, and evaluates rules.
 #[derive(Debug)]
 struct QueryFunction {
     provider: Arc<QueryRouteProvider>,

@@ -44,6 +44,7 @@ use super::{
     plugins, postgres, profiles, query_groups, questdb,
     readiness::{self, Readiness},
     recovery::AdminTokenRecovery,
+    rule_evaluation::{RuleEvaluationTask, RuleStats},
     scrub::ScrubTask,
     server_context::ServerContext,
     traces::TraceExport,
@@ -80,6 +81,8 @@ pub(super) struct ServerComponents {
     pub(super) feeding: Option<CacheRefreshTask>,
     /// Background refresh of materialized views, if this process does it.
     pub(super) views: Option<ViewRefreshTask>,
+    /// Background evaluation of rules, if this process does it.
+    pub(super) rules: Option<RuleEvaluationTask>,
     /// Background maintenance, if this process does it.
     pub(super) maintenance: Option<MaintenanceTask>,
     /// Processing engine, if this process runs plugins.
@@ -183,6 +186,7 @@ impl ServerComponents {
             scrub,
             feeding: functions.feeding,
             views: functions.views,
+            rules: functions.rules,
             maintenance,
             processing: functions.processing,
             flushing,
@@ -201,6 +205,7 @@ struct RequestServices {
     recovery: Option<AdminTokenRecovery>,
     feeding: Option<CacheRefreshTask>,
     views: Option<ViewRefreshTask>,
+    rules: Option<RuleEvaluationTask>,
     processing: Option<ProcessingEngine>,
     queries: Option<Arc<QueryEngine>>,
     /// The query function, if it answers queries of clients.
@@ -280,6 +285,7 @@ impl RequestServices {
             world: base.world.clone(),
         });
         let views = views_task(args, base, queries.as_ref());
+        let rules = rules_task(args, base, queries.as_ref());
         let processing = match (writes, queries) {
             (Some(writes), Some(queries)) if has_plugins => {
                 Some(processing(args, base, writes, queries))
@@ -302,6 +308,7 @@ impl RequestServices {
             recovery,
             feeding,
             views,
+            rules,
             processing,
             queries: watched,
             served,
@@ -384,6 +391,23 @@ fn views_task(
     })
 }
 
+/// Returns the background evaluation of rules, if this process does it: where views are refreshed.
+fn rules_task(
+    args: &ServeArgs,
+    base: &ServerContext,
+    engine: Option<&Arc<QueryEngine>>,
+) -> Option<RuleEvaluationTask> {
+    let engine = engine.filter(|_| refreshes_views(args))?;
+    let stats = Arc::new(RuleStats::default());
+    metrics::register_rules(&base.metrics, &stats);
+    Some(RuleEvaluationTask {
+        engine: Arc::clone(engine),
+        catalog: Arc::clone(&base.catalog),
+        stats,
+        world: base.world.clone(),
+    })
+}
+
 /// Creates the query engine, which deletes rows through `deleter`, if any, and runs queries on workers, if it may.
 fn query_engine(
     args: &ServeArgs,
@@ -419,6 +443,10 @@ fn query_engine(
         engine.with_views()
     } else {
         engine
+    };
+    let engine = match args.notify.notifier()? {
+        Some(notifier) => engine.with_notifier(notifier),
+        None => engine,
     };
     let member = args.does(ServeMode::Query).then(|| {
         let environment = engine.scan_environment(base.tail.clone());

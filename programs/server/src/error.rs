@@ -55,6 +55,9 @@ pub enum ServeError {
     /// The service that signs users in can't be set up.
     #[error(transparent)]
     Identity(#[from] neap_identity::IdentityError),
+    /// Notifications can't be sent.
+    #[error(transparent)]
+    Notifications(#[from] neap_query::NotifierError),
     /// The process lacks the function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,

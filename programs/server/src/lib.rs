@@ -24,6 +24,7 @@ mod components;
 mod concurrency_limit;
 pub mod console;
 mod damage;
+mod due_databases;
 mod error;
 mod explained_refusals;
 mod first_bytes_timeout;
@@ -44,6 +45,7 @@ mod memory;
 mod metrics;
 mod min_rate_stream;
 mod nodes;
+mod notify_options;
 mod options;
 mod plugins;
 mod postgres;
@@ -57,6 +59,7 @@ mod recovery;
 mod renamed_flags;
 mod request_body;
 mod response_body;
+mod rule_evaluation;
 mod scrub;
 mod server_context;
 mod startup_message;
@@ -306,6 +309,10 @@ async fn serve(
     if let Some(views) = app.views {
         let stop = stop.clone();
         tokio::spawn(async move { views.run(&stop).await });
+    }
+    if let Some(rules) = app.rules {
+        let stop = stop.clone();
+        tokio::spawn(async move { rules.run(&stop).await });
     }
     if let Some(worker) = app.imports {
         let stop = stop.clone();

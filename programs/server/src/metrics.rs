@@ -27,7 +27,7 @@ pub(super) use self::{
 };
 use super::{
     backlog::FlushBacklog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats,
-    view_refresh::ViewStats,
+    rule_evaluation::RuleStats, view_refresh::ViewStats,
 };
 use crate::stores::StoreRequestCounts;
 
@@ -228,6 +228,39 @@ pub(super) fn register_views(metrics: &Metrics, stats: &Arc<ViewStats>) {
     for (name, help, kind, read) in values {
         let stats = Arc::clone(stats);
         metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], read(&stats).load(Ordering::Relaxed));
+        });
+    }
+}
+
+/// Registers the metrics of rules.
+pub(super) fn register_rules(metrics: &Metrics, stats: &Arc<RuleStats>) {
+    type Read = fn(&RuleStats) -> &AtomicU64;
+    let counters: [(&'static str, &'static str, Read); 4] = [
+        (
+            "neap_rule_evaluations_total",
+            "Evaluations of groups of rules.",
+            |stats| &stats.evaluations,
+        ),
+        (
+            "neap_rule_failures_total",
+            "Rules that could not be evaluated, and databases whose rules were not.",
+            |stats| &stats.failures,
+        ),
+        (
+            "neap_rule_notifications_total",
+            "Alerts that targets of notifications have acknowledged.",
+            |stats| &stats.notifications,
+        ),
+        (
+            "neap_rule_undelivered_total",
+            "Notifications that a target did not acknowledge, which are sent again.",
+            |stats| &stats.undelivered,
+        ),
+    ];
+    for (name, help, read) in counters {
+        let stats = Arc::clone(stats);
+        metrics.collect(name, help, MetricKind::Counter, move |samples| {
             samples.add(&[], read(&stats).load(Ordering::Relaxed));
         });
     }

@@ -24,6 +24,7 @@ use super::{
     listen_address::parse_address,
     mcp::McpArgs,
     memory::{MemoryAmount, parse_limit},
+    notify_options::NotifyArgs,
     tls::TlsVersion,
     traces::TraceArgs,
     unitless_sizes::UnitlessSizes,
@@ -172,6 +173,9 @@ pub struct ServeArgs {
     /// refreshed after each flush.
     #[arg(long, value_name = "DURATION", value_parser = parse_nonzero_duration, default_value = "60s")]
     pub(super) rollup_interval: Duration,
+
+    #[command(flatten)]
+    pub(super) notify: NotifyArgs,
 
     /// Merges that run at once, in the background.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

@@ -20,7 +20,7 @@ use neap_query::QueryEngine;
 use neap_schema::{DatabaseId, ViewId};
 use tokio_util::sync::CancellationToken;
 
-use super::{backlog::FlushBacklog, cache_refresh::ChangedDatabases};
+use super::{backlog::FlushBacklog, cache_refresh::ChangedDatabases, due_databases::DueDatabases};
 
 /// Interval at which flushed databases are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -63,32 +63,6 @@ pub(super) struct ViewRefreshTask {
     pub(super) world: World,
 }
 
-/// The databases to refresh, each with the time from which on it is due.
-#[derive(Debug, Default)]
-struct RefreshQueue(BTreeMap<DatabaseId, Duration>);
-
-impl RefreshQueue {
-    /// Adds a database that is due at a time, or earlier if it was added before.
-    fn add(&mut self, database: DatabaseId, at: Duration) {
-        let due = self.0.entry(database).or_insert(at);
-        *due = at.min(*due);
-    }
-
-    /// Removes and returns the databases that are due.
-    fn take_due(&mut self, now: Duration) -> Vec<DatabaseId> {
-        let due: Vec<DatabaseId> = self
-            .0
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(database, _)| *database)
-            .collect();
-        for database in &due {
-            self.0.remove(database);
-        }
-        due
-    }
-}
-
 /// The next view id of each database at the last round. A database with a new view is refreshed.
 #[derive(Debug, Default)]
 struct KnownViews(BTreeMap<DatabaseId, ViewId>);
@@ -120,7 +94,7 @@ impl ViewRefreshTask {
     }
 
     async fn rounds(&self) {
-        let mut queue = RefreshQueue::default();
+        let mut queue = DueDatabases::default();
         let mut views = KnownViews::default();
         let mut next_sweep = self.world.clock.monotonic();
         loop {
@@ -153,7 +127,7 @@ impl ViewRefreshTask {
                     queue.add(database, self.world.clock.monotonic() + wait);
                 }
             }
-            let behind = u64::try_from(queue.0.len()).unwrap_or(u64::MAX);
+            let behind = u64::try_from(queue.len()).unwrap_or(u64::MAX);
             self.stats.behind.store(behind, Ordering::Relaxed);
         }
     }
@@ -194,20 +168,6 @@ impl ViewRefreshTask {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_database_is_due_at_the_earliest_of_its_times() {
-        let (one, two) = (DatabaseId::new(1), DatabaseId::new(2));
-        let seconds = Duration::from_secs;
-        let mut queue = RefreshQueue::default();
-        queue.add(one, seconds(10));
-        queue.add(two, seconds(5));
-        queue.add(one, seconds(3));
-        queue.add(one, seconds(20));
-        assert_eq!(queue.take_due(seconds(3)), [one]);
-        assert_eq!(queue.take_due(seconds(30)), [two]);
-        assert_eq!(queue.take_due(seconds(30)), []);
-    }
 
     #[test]
     fn a_database_with_a_new_view_is_refreshed_once() {

@@ -7,6 +7,9 @@ use neap_schema::DatabaseId;
 
 use crate::QueryEngine;
 
+/// Maximum age of the catalogs that show which databases have rules. A refresh of all views has just read them.
+const RULE_LIST_AGE: Duration = Duration::from_secs(60);
+
 /// The work of an evaluation of all rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllRulesReport {
@@ -46,7 +49,7 @@ impl QueryEngine {
     ) -> Result<AllRulesReport, CatalogError> {
         let world = self.world();
         let started_at = world.clock_reading();
-        let databases = self.databases_with_rules(Duration::ZERO).await?;
+        let databases = self.databases_with_rules(RULE_LIST_AGE).await?;
         let count = databases.len();
         let mut report = AllRulesReport {
             databases: count,

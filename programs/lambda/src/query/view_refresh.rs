@@ -1,4 +1,4 @@
-//! The event of a scheduler that refreshes materialized views and continuous queries.
+//! The event of a scheduler that refreshes materialized views and continuous queries, and evaluates rules.
 //!
 //! `{"event": "refresh_views"}`, as the whole event, or in the `detail` of an EventBridge event.
 
@@ -46,22 +46,24 @@ pub(super) fn is_refresh(event: &str) -> bool {
     envelope.event.or(of_detail).as_deref() == Some(REFRESH_VIEWS)
 }
 
-/// Refreshes the views of all databases within the time that is left. Later invocations continue.
+/// Refreshes the views of all databases, and evaluates their rules, within the time that is left. Later invocations continue.
 ///
 /// # Errors
-/// A view was not refreshed. Others may have been.
+/// A view was not refreshed, or a rule not evaluated. Others may have been.
 pub(super) async fn refresh_views(
     engine: &QueryEngine,
     left: Duration,
 ) -> Result<Value, EventFailure> {
+    let world = engine.world();
+    let started_at = world.clock_reading();
     let limit = left.saturating_sub(RESERVE.min(left / 2));
     let refresh = engine.refresh_all_views(limit);
-    let refresh = engine.world().timeout(left.saturating_sub(ANSWER_RESERVE), refresh);
+    let refresh = world.timeout(left.saturating_sub(ANSWER_RESERVE), refresh);
     let failed = |message: String| EventFailure {
         kind: "Views",
         message,
     };
-    let report = refresh
+    let mut report = refresh
         .await
         .ok_or_else(|| {
             failed(
@@ -69,16 +71,27 @@ pub(super) async fn refresh_views(
             )
         })?
         .map_err(|error| failed(error.to_string()))?;
+    // Windows that were begun are stored by now, so that rules may use the reserve for them.
+    let rules_left = left.saturating_sub(world.elapsed(&started_at)).saturating_sub(ANSWER_RESERVE);
+    let evaluation = world.timeout(rules_left, engine.evaluate_all_rules(rules_left / 2));
+    let rules = evaluation
+        .await
+        .ok_or_else(|| failed("the invocation timed out before rules were evaluated".to_owned()))?
+        .map_err(|error| failed(error.to_string()))?;
+    report.failures.extend(rules.failures);
+    report.unfinished |= rules.unfinished;
     for (database, reason) in &report.failures {
-        tracing::warn!(%database, reason, "views not refreshed");
+        tracing::warn!(%database, reason, "views not refreshed, or rules not evaluated");
     }
     tracing::info!(
         databases = report.databases,
         windows = report.windows,
         rows = report.rows,
+        evaluations = rules.evaluations,
+        notifications = rules.notifications,
         failures = report.failures.len(),
         unfinished = report.unfinished,
-        "views refreshed"
+        "views refreshed, rules evaluated"
     );
     match report.failures.first() {
         // The invocation must fail, because Lambda's metrics count only failed invocations.
@@ -92,6 +105,8 @@ pub(super) async fn refresh_views(
             "databases": report.databases,
             "windows": report.windows,
             "rows": report.rows,
+            "evaluations": rules.evaluations,
+            "notifications": rules.notifications,
             "unfinished": report.unfinished,
         })),
     }

@@ -54,7 +54,9 @@ fn views_are_created_by_requests_and_refreshed_by_events() {
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
 
     let answer = stack.invoke("query", &refresh());
-    let expected = json!({ "databases": 1, "windows": 3, "rows": 3, "unfinished": false });
+    let expected = json!({
+        "databases": 1, "windows": 3, "rows": 3, "evaluations": 0, "notifications": 0, "unfinished": false
+    });
     assert_eq!(answer, expected);
     let first = [row("a", 2, 3.0), row("b", 1, 4.0)];
     assert_eq!(stack.query(DB, ROWS), first);

@@ -80,7 +80,12 @@ fn prometheus() -> Vec<ProtocolCase> {
             "POST" => r#"{"name":"g","rules":[{"record":"r","expr":"m"}]}"#,
             _ => "",
         };
-        (method, format!("/prometheus/config/v1/rules{path}?db=own"), body, rule)
+        (
+            method,
+            format!("/prometheus/config/v1/rules{path}?db=own"),
+            body,
+            rule,
+        )
     });
     cases.chain(rule_cases).collect()
 }

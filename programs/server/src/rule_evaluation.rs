@@ -1,0 +1,130 @@
+//! The task that evaluates rules, beside that of views: at the times of their schedule, and when alerts are to be sent again.
+//!
+//! A database with rules is due at the next time of any of its groups. Databases whose catalog this process does not know are
+//! found by a sweep at the start and every 600 seconds.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::World;
+use neap_catalog::Catalog;
+use neap_query::QueryEngine;
+use neap_schema::DatabaseId;
+use tokio_util::sync::CancellationToken;
+
+use super::due_databases::DueDatabases;
+
+/// Interval at which databases that are due are looked for.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval of the sweep over all databases, which costs at most one GET per database.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Maximum age of the catalogs that a sweep uses.
+const CATALOG_AGE: Duration = SWEEP_INTERVAL;
+
+/// Maximum time for the rules of one database, before other databases are processed.
+const EVALUATION_LIMIT: Duration = Duration::from_secs(45);
+
+/// Pause after a failed evaluation of a database.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// Counters of evaluations since the start of the process.
+#[derive(Debug, Default)]
+pub(super) struct RuleStats {
+    pub(super) evaluations: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) notifications: AtomicU64,
+    pub(super) undelivered: AtomicU64,
+}
+
+/// Evaluates rules in the background.
+#[derive(Debug)]
+pub(super) struct RuleEvaluationTask {
+    pub(super) engine: Arc<QueryEngine>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) stats: Arc<RuleStats>,
+    pub(super) world: World,
+}
+
+impl RuleEvaluationTask {
+    /// Evaluates until `stop`. An interrupted evaluation is repeated by a process that takes over its claim.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.rounds() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn rounds(&self) {
+        let mut queue = DueDatabases::default();
+        let mut versions = BTreeMap::new();
+        let mut next_sweep = self.world.clock.monotonic();
+        loop {
+            self.world.clock.sleep(CHECK_INTERVAL).await;
+            let now = self.world.clock.monotonic();
+            if now >= next_sweep {
+                next_sweep = now + SWEEP_INTERVAL;
+                for database in self.databases_with_rules().await {
+                    queue.add(database, now);
+                }
+            }
+            for (database, version) in self.known_databases() {
+                if versions.insert(database, version) != Some(version) {
+                    queue.add(database, now);
+                }
+            }
+            for database in queue.take_due(now) {
+                if let Some(wait) = self.evaluate(database).await {
+                    queue.add(database, self.world.clock.monotonic() + wait);
+                }
+            }
+        }
+    }
+
+    /// Returns the databases that have rules, as far as this process knows their catalogs, with the versions of these. A change
+    /// of a catalog may be one of rules.
+    fn known_databases(&self) -> Vec<(DatabaseId, u64)> {
+        let known = self.catalog.known_databases().into_iter();
+        let with_rules = known.filter(|(_, catalog)| !catalog.value.rules().is_empty());
+        with_rules.map(|(database, catalog)| (database, catalog.version)).collect()
+    }
+
+    async fn databases_with_rules(&self) -> Vec<DatabaseId> {
+        let found = self.engine.databases_with_rules(CATALOG_AGE).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list the databases with rules");
+            Vec::new()
+        })
+    }
+
+    /// Evaluates the rules of a database. Returns the time until it is due again; `None` if it has no rules.
+    async fn evaluate(&self, database: DatabaseId) -> Option<Duration> {
+        let report = match self.engine.evaluate_rules(database, EVALUATION_LIMIT).await {
+            Ok(report) => report,
+            Err(error) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%database, %error, "rules not evaluated");
+                return Some(PAUSE_AFTER_FAILURE);
+            }
+        };
+        let (failures, undelivered) = (report.failures.len(), report.undelivered.len());
+        self.stats.evaluations.fetch_add(report.evaluations, Ordering::Relaxed);
+        self.stats.notifications.fetch_add(report.notifications, Ordering::Relaxed);
+        self.stats.failures.fetch_add(failures as u64, Ordering::Relaxed);
+        self.stats.undelivered.fetch_add(undelivered as u64, Ordering::Relaxed);
+        for (rule, reason) in &report.failures {
+            tracing::warn!(%database, rule, reason, "rule not evaluated");
+        }
+        for (target, reason) in &report.undelivered {
+            tracing::warn!(%database, target, reason, "notification not delivered; it is sent again");
+        }
+        report.next
+    }
+}
