@@ -114,6 +114,7 @@ pages! {
     page_questdb: "questdb",
     page_reliability: "reliability",
     page_rollups: "rollups",
+    page_rules: "rules",
     page_sql: "sql",
     page_system_tables: "system-tables",
     page_users: "users",

@@ -145,6 +145,8 @@ mod result_expansion;
 #[cfg(test)]
 mod rollups;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod several_databases;

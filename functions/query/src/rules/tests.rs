@@ -145,6 +145,13 @@ async fn an_alert_fires_when_its_time_is_over_and_ends_with_its_series() {
          2023-11-14T22:15:00,firing,,1.0\n\
          2023-11-14T22:15:00,pending,stale,\n"
     );
+    let shown = "SELECT namespace, group_name, alert_name, state, value, labels, fired_at FROM system.alerts";
+    assert_eq!(
+        one.sql(shown).await,
+        "namespace,group_name,alert_name,state,value,labels,fired_at\n\
+         ns,g,Down,firing,0,\"{\"\"alertname\"\":\"\"Down\"\",\"\"instance\"\":\"\"b\"\",\"\"job\"\":\"\"api\"\",\"\"severity\"\":\"\"page\"\"}\",\
+         2023-11-14T22:15:00\n"
+    );
     one.write("up,job=api,instance=b value=1 1700000120000000000").await;
     one.pass(MINUTE);
     one.evaluate().await;

@@ -33,6 +33,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
     assert_eq!(
         tables,
         [
+            "system,alerts",
             "system,aliases",
             "system,audit",
             "system,compactions",
@@ -235,7 +236,7 @@ async fn columns_are_those_of_influxdb() {
     one.write(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND table_name NOT IN \
-               ('aliases', 'audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files', \
+               ('alerts', 'aliases', 'audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files', \
                'materialized_views', 'row_deletes', 'store_requests')";
     insta::assert_snapshot!(one.sql_in(INTERNAL, sql).await, @r#"
     table_name,column_name,data_type,is_nullable

@@ -15,6 +15,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
     let tables = one.sql("SHOW TABLES").await;
     let of_system = "table_catalog,table_schema,table_name,table_type\n\
                      public,iox,weather,BASE TABLE\n\
+                     public,system,alerts,BASE TABLE\n\
                      public,system,aliases,BASE TABLE\n\
                      public,system,audit,BASE TABLE\n\
                      public,system,compactions,BASE TABLE\n\

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     CommandError, backup, backup_restore, caches, file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
-    query_group, roles, token, trigger, users,
+    query_group, roles, rules, token, trigger, users,
 };
 use crate::client::ClientError;
 
@@ -47,6 +47,8 @@ pub(super) enum CreateCommand {
     /// Create a materialized view: a query by windows of time, whose rows are kept in a table.
     #[command(name = "materialized_view")]
     MaterializedView(materialized_view::CreateViewArgs),
+    /// Create rules, which record results or fire alerts, from a rule file of Prometheus.
+    Rules(rules::CreateRulesArgs),
     /// Create a query group: a set of processes that compute queries together.
     #[command(name = "query_group")]
     QueryGroup(query_group::CreateQueryGroupArgs),
@@ -219,6 +221,7 @@ pub(super) async fn run(
         CreateCommand::Trigger(args) => trigger::create(args, console).await,
         CreateCommand::FileIndex(args) => file_index::create(args, console).await,
         CreateCommand::MaterializedView(args) => materialized_view::create(args, console).await,
+        CreateCommand::Rules(args) => rules::create(args, console).await,
         CreateCommand::QueryGroup(args) => query_group::create(args, console).await,
         CreateCommand::Backup(args) => backup::create(args, console).await,
         CreateCommand::Restore(args) => backup_restore::create(args, console).await,

@@ -13,7 +13,7 @@ use super::{
     options::{ConnectionArgs, DatabaseArgs},
     query_group, rename, roles,
     row_deletes::{self, DeleteRowsArgs},
-    token, trigger, users,
+    rules, token, trigger, users,
 };
 use crate::times::time_for_server;
 
@@ -52,6 +52,8 @@ pub(super) enum DeleteCommand {
     /// Delete a materialized view. Its table and the rows stay.
     #[command(name = "materialized_view")]
     MaterializedView(materialized_view::DeleteViewArgs),
+    /// Delete rules. What they have recorded stays.
+    Rules(rules::DeleteRulesArgs),
     /// Delete a query group. Its processes continue to run.
     #[command(name = "query_group")]
     QueryGroup(query_group::DeleteQueryGroupArgs),
@@ -161,6 +163,7 @@ pub(super) async fn run(
         DeleteCommand::MaterializedView(args) => {
             return materialized_view::delete(args, console).await;
         }
+        DeleteCommand::Rules(args) => return rules::delete(args, console).await,
         DeleteCommand::QueryGroup(args) => return query_group::delete(args, console).await,
         DeleteCommand::Backup(args) => return backup::delete(args, console).await,
     };

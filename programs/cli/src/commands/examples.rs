@@ -169,6 +169,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "show materialized_views",
         &["show materialized_views -d home"],
     ),
+    ("create rules", &["create rules node.yml -d home"]),
+    (
+        "delete rules",
+        &[
+            "delete rules node -d home",
+            "delete rules node basics -d home",
+        ],
+    ),
+    ("show rules", &["show rules -d home"]),
     (
         "delete file_index",
         &["delete file_index -d home -t temperature"],

@@ -47,6 +47,7 @@ mod restore;
 mod roles;
 mod row_deletes;
 mod rows;
+mod rules;
 mod show;
 mod status;
 mod token;

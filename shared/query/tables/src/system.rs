@@ -2,6 +2,7 @@
 //!
 //! | table | a row for each |
 //! |---|---|
+//! | `alerts` | alert of a rule |
 //! | `aliases` | former name that still stands for a table or a database |
 //! | `audit` | recorded administrative change |
 //! | `compactions` | job that recently changed the manifest, or that has claimed sections |
@@ -25,6 +26,7 @@
 //! | `plugin_files` | file of a plugin |
 //! | `store_requests` | kind of request to the store and database |
 
+mod alerts;
 mod aliases;
 mod audit;
 mod caches;
@@ -71,7 +73,8 @@ use crate::scope::QueryScope;
 use source::SystemTable;
 
 /// The tables of every database, by name.
-const DATABASE_TABLES: [&str; 14] = [
+const DATABASE_TABLES: [&str; 15] = [
+    "alerts",
     "aliases",
     "audit",
     "compactions",
@@ -89,7 +92,8 @@ const DATABASE_TABLES: [&str; 14] = [
 ];
 
 /// The tables of the database `_internal`, by name.
-const CLUSTER_TABLES: [&str; 21] = [
+const CLUSTER_TABLES: [&str; 22] = [
+    "alerts",
     "aliases",
     "audit",
     "compactions",
@@ -164,6 +168,13 @@ impl SystemSchema {
         let snapshot = Arc::clone(&scope.snapshot);
         let io_runtime = &scope.tables.scan.io_runtime;
         Some(match name {
+            "alerts" => SystemTable::new(
+                alerts::AlertsSource {
+                    bucket: cluster().catalog.bucket().clone(),
+                    snapshot,
+                },
+                io_runtime,
+            ),
             "aliases" => SystemTable::new(
                 aliases::AliasesSource {
                     catalog: Arc::clone(&cluster().catalog),

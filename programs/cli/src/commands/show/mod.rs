@@ -22,7 +22,7 @@ use super::{
     output::OutputArgs,
     query_group, roles,
     rows::{RowFormat, Rows},
-    users,
+    rules, users,
 };
 
 /// The subcommands of `neap show`.
@@ -46,6 +46,8 @@ pub(super) enum ShowCommand {
     /// List the materialized views and continuous queries of a database.
     #[command(name = "materialized_views")]
     MaterializedViews(materialized_view::ShowViewsArgs),
+    /// List the rules of a database, with their states.
+    Rules(rules::ShowRulesArgs),
     /// List the backups.
     Backups(jobs::ListJobsArgs),
     /// List the restores that run or have ended, newest first.
@@ -144,6 +146,7 @@ pub(super) async fn run(
         ShowCommand::Nodes(args) => list("nodes", args, console).await,
         ShowCommand::QueryGroups(args) => query_group::show(args, console).await,
         ShowCommand::MaterializedViews(args) => materialized_view::show(args, console).await,
+        ShowCommand::Rules(args) => rules::show(args, console).await,
         ShowCommand::Backups(args) => backup::show(args, console).await,
         ShowCommand::Restores(args) => backup_restore::show(args, console).await,
         ShowCommand::System(args) => system::run(args, console).await,

@@ -1,0 +1,221 @@
+//! `neap create|delete|show rules`: rules in the format of Prometheus's rule files.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use neap_server::console::Console;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    CommandError,
+    confirm::DeletionConfirmation,
+    input_text::InputText,
+    options::{ConnectionArgs, DatabaseArgs},
+    rows::{RowFormat, Rows},
+};
+
+/// The path of the configuration of rules.
+const CONFIGURATION: &str = "/prometheus/config/v1/rules";
+
+/// The path of the list of rules.
+const LIST: &str = "/prometheus/api/v1/rules";
+
+/// The options of `neap create rules`.
+#[derive(Debug, Args)]
+pub(super) struct CreateRulesArgs {
+    /// The rule file in the format of Prometheus; `-` is the standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The namespace, whose rules are replaced. The name of the file without its extension by default.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete rules`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteRulesArgs {
+    /// The namespace.
+    #[arg(value_name = "NAMESPACE")]
+    namespace: String,
+
+    /// The group; all groups of the namespace by default.
+    #[arg(value_name = "GROUP")]
+    group: Option<String>,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap show rules`.
+#[derive(Debug, Args)]
+pub(super) struct ShowRulesArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The answer of the list of rules.
+#[derive(Deserialize)]
+struct RuleListAnswer {
+    data: RuleListData,
+}
+
+#[derive(Deserialize)]
+struct RuleListData {
+    groups: Vec<GroupRow>,
+}
+
+#[derive(Deserialize)]
+struct GroupRow {
+    name: String,
+    file: String,
+    interval: f64,
+    rules: Vec<RuleRow>,
+}
+
+#[derive(Deserialize)]
+struct RuleRow {
+    name: String,
+    query: String,
+    #[serde(rename = "type")]
+    kind: String,
+    health: String,
+    state: Option<String>,
+    #[serde(rename = "lastError")]
+    last_error: Option<String>,
+}
+
+/// Returns the path of a namespace, or of one of its groups.
+fn path_of(namespace: &str, group: Option<&str>) -> String {
+    // The client escapes all other characters.
+    let escaped = |name: &str| name.replace('%', "%25").replace('/', "%2F");
+    let namespace_path = format!("{CONFIGURATION}/{}", escaped(namespace));
+    match group {
+        Some(group) => format!("{namespace_path}/{}", escaped(group)),
+        None => namespace_path,
+    }
+}
+
+/// Replaces the rules of a namespace by those of a file.
+///
+/// # Errors
+///
+/// The file can't be read, or the request failed or was refused.
+pub(super) async fn create(
+    args: &CreateRulesArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let input = InputText {
+        what: "rule file",
+        command: "neap create rules",
+        arguments: &[],
+        files: std::slice::from_ref(&args.file),
+    };
+    let rules = input.read(console)?;
+    let of_file = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let namespace = args.namespace.clone().or(of_file).unwrap_or_default();
+    let client = args.connection.client(None)?;
+    let request = client
+        .request(Method::PUT, &path_of(&namespace, None))
+        .query(&[("db", args.database.database.as_str())])
+        .body(rules);
+    client.send(request).await?;
+    let text = format!("Rules of namespace {namespace:?} created successfully");
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Deletes the rules of a namespace, or of one of its groups.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn delete(
+    args: &DeleteRulesArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let name = match &args.group {
+        Some(group) => format!("rule group {group:?} of namespace {:?}", args.namespace),
+        None => format!("rules of namespace {:?}", args.namespace),
+    };
+    args.confirmation.require_on_terminal(&name, console)?;
+    let client = args.connection.client(None)?;
+    let path = path_of(&args.namespace, args.group.as_deref());
+    client.delete(&path, &[("db", args.database.database.as_str())]).await?;
+    let text = format!("Deleted {name} successfully");
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Lists the rules of a database.
+///
+/// # Errors
+///
+/// The request failed or was refused, or its result can't be printed.
+pub(super) async fn show(args: &ShowRulesArgs, console: &mut Console) -> Result<(), CommandError> {
+    let client = args.connection.client(None)?;
+    let query = [("db", args.database.database.as_str())];
+    let answer: RuleListAnswer = client.fetch_json(Method::GET, LIST, &query).await?;
+    let mut rows = Vec::new();
+    for group in &answer.data.groups {
+        for rule in &group.rules {
+            rows.push(vec![
+                json!(group.file),
+                json!(group.name),
+                json!(group.interval),
+                json!(rule.name),
+                json!(rule.kind),
+                json!(rule.query),
+                json!(rule.state),
+                json!(rule.health),
+                json!(rule.last_error),
+            ]);
+        }
+    }
+    let table = Rows {
+        columns: &[
+            "namespace",
+            "group",
+            "interval_s",
+            "name",
+            "type",
+            "expression",
+            "state",
+            "health",
+            "error",
+        ],
+        rows,
+    };
+    let text = table.render(args.format);
+    console.print_text(&text).map_err(CommandError::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_of_a_path() {
+        let path = path_of("a/b 50%", Some("g"));
+        assert_eq!(path, "/prometheus/config/v1/rules/a%2Fb 50%25/g");
+    }
+}
