@@ -42,7 +42,7 @@ const MAX_REQUEST_BYTES: usize = 256 << 10;
 const MAX_QUERIES: usize = 100;
 
 /// Maximum size of a rule file in bytes, more than the rules of a database may have.
-const MAX_RULES_BYTES: usize = 512 << 10;
+const MAX_RULES_BYTES: usize = 2 << 20;
 
 /// The state of the routes.
 #[derive(Debug)]

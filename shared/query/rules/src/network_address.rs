@@ -54,6 +54,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     address.to_ipv4_mapped()
 }
 
+/// The error of a name that can't be resolved, as `reqwest` has it.
+type ResolveError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Resolves names to the addresses that notifications may be sent to. The check is at each connection, so that a name which
 /// gets another address later is refused, too.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +71,7 @@ impl Resolve for CheckedResolver {
             if allowed.is_empty() {
                 return Err("the name has no address that notifications may be sent to".into());
             }
-            let addresses: Addrs = Box::new(allowed.into_iter());
-            Ok(addresses)
+            Ok::<Addrs, ResolveError>(Box::new(allowed.into_iter()))
         })
     }
 }

@@ -11,7 +11,7 @@ pub const MAX_RULES: usize = 1_000;
 /// Maximum bytes of the name of a namespace or a group.
 pub const MAX_RULE_NAME_BYTES: usize = 255;
 /// Maximum bytes of all texts of the rules of a database. Each process that serves the database keeps them in memory.
-pub const MAX_RULES_BYTES: usize = 256 << 10;
+pub const MAX_RULES_BYTES: usize = 1 << 20;
 
 /// A change of the rules of a namespace.
 #[derive(Clone, Debug)]
@@ -237,7 +237,7 @@ mod tests {
         long.rules[0].expression = "x".repeat(MAX_RULES_BYTES);
         let change = RuleChange::PutGroup("long".to_owned(), Arc::new(long));
         let error = catalog.apply_rule_change("node", &change).unwrap_err().to_string();
-        assert!(error.contains("at most 262144 bytes"), "{error}");
+        assert!(error.contains("at most 1048576 bytes"), "{error}");
     }
 
     #[test]

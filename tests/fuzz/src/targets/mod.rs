@@ -18,6 +18,7 @@ mod prometheus;
 #[cfg(feature = "sql")]
 mod promql;
 mod registers;
+mod rule_files;
 mod sections;
 mod segments;
 #[cfg(feature = "sql")]
@@ -52,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target("questdb-lines", 4096, line_protocol::questdb),
     target("influxql", 4096, influxql::run),
     target("flux", 4096, flux::run),
+    target("rule-file", 4096, rule_files::run),
     #[cfg(feature = "sql")]
     target("influxql-plan", 1024, sql::influxql),
     #[cfg(feature = "sql")]
