@@ -51,13 +51,17 @@ impl QueryEngine {
         if id == INTERNAL_DATABASE_ID {
             return Err(invalid("the internal database has no rules".to_owned()).into());
         }
-        match &change {
-            RuleChange::Replace(groups) => {
-                groups.values().try_for_each(|group| check_group(database, group))?;
-            }
-            RuleChange::PutGroup(_, group) => check_group(database, group)?,
-            RuleChange::DeleteGroup(_) => {}
-        }
+        let new: Vec<Arc<RuleGroup>> = match &change {
+            RuleChange::Replace(groups) => groups.values().cloned().collect(),
+            RuleChange::PutGroup(_, group) => vec![Arc::clone(group)],
+            RuleChange::DeleteGroup(_) => Vec::new(),
+        };
+        let name = database.to_owned();
+        // Patterns in expressions may take a considerable time to compile.
+        let checked = self
+            .executor()
+            .run(async move { new.iter().try_for_each(|group| check_group(&name, group)) });
+        checked.await?;
         let changed = self.catalog().change_rules(id, namespace, change);
         Ok(changed.await.map_err(ApiError::from)?)
     }
