@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{LabelSet, target::NotifyTarget};
 
 /// Time for which a resolved alert is kept, so that its targets are told, in milliseconds, as in Prometheus.
-pub const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
+const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
 
 /// Time after which an Alertmanager is told again of an alert that fires, in milliseconds, as in Prometheus: it forgets
 /// alerts that are not repeated.

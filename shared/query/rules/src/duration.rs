@@ -33,15 +33,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<u64> {
 }
 
 /// Formats milliseconds as a duration.
-///
-/// # Examples
-///
-/// ```
-/// assert_eq!(neap_rules::format_duration(5_400_000), "1h30m");
-/// assert_eq!(neap_rules::format_duration(0), "0s");
-/// ```
-#[must_use]
-pub fn format_duration(millis: u64) -> String {
+pub(crate) fn format_duration(millis: u64) -> String {
     if millis == 0 {
         return "0s".to_owned();
     }
@@ -88,6 +80,8 @@ mod tests {
         for millis in [1, 1_000, 90_000, 86_400_000, 8 * 86_400_000, 31_536_000_000] {
             assert_eq!(parse_duration(&format_duration(millis)), Some(millis));
         }
+        assert_eq!(format_duration(5_400_000), "1h30m");
+        assert_eq!(format_duration(0), "0s");
         assert_eq!(format_duration(8 * 86_400_000), "8d");
         assert_eq!(format_duration(14 * 86_400_000), "2w");
     }

@@ -31,8 +31,7 @@ mod schedule;
 mod target;
 mod template;
 
-pub use alerts::{AlertPhase, AlertState, RESOLVED_RETENTION_MS, SentMark};
-pub use duration::format_duration;
+pub use alerts::{AlertPhase, AlertState, SentMark};
 pub use error::RuleError;
 pub use evaluation::{RuleContext, RuleState};
 pub use label_set::LabelSet;
@@ -42,4 +41,3 @@ pub use rule_file::{group_text, namespaces_text, parse_file, parse_group};
 pub use rule_sample::{RuleResult, RuleSample, SampleNumber};
 pub use schedule::due_times;
 pub use target::{NotifyTarget, TargetError};
-pub use template::check_template;

@@ -45,7 +45,7 @@ fn unsupported(template: &str) -> RuleError {
 ///
 /// # Errors
 /// `Invalid`.
-pub fn check_template(template: &str) -> Result<(), RuleError> {
+pub(crate) fn check_template(template: &str) -> Result<(), RuleError> {
     parts(template).map(|_| ())
 }
 
