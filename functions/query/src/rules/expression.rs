@@ -133,14 +133,14 @@ fn add_rows(batch: &RecordBatch, results: &mut Vec<RuleResult>) -> Result<(), St
         }
     }
     let named = numbers.iter().find(|(name, _)| *name == VALUE_FIELD);
-    let (_, number) = match (named, numbers.as_slice()) {
-        (Some(value), _) | (None, [value]) => value,
-        (None, []) => return Err("the rows have no column with a number".to_owned()),
-        (None, _) => {
-            return Err(
-                "the rows have several columns with numbers, and none is 'value'".to_owned(),
-            );
-        }
+    let only = numbers.first().filter(|_| numbers.len() == 1);
+    let Some((_, number)) = named.or(only) else {
+        let text = if numbers.is_empty() {
+            "the rows have no column with a number"
+        } else {
+            "the rows have several columns with numbers, and none is 'value'"
+        };
+        return Err(text.to_owned());
     };
     let values = convert(number, &DataType::Float64)?;
     for (index, value) in values.as_primitive::<Float64Type>().iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::WindowSet;
 /// Maximum bytes of the message of a failure.
 const MAX_MESSAGE_BYTES: usize = 512;
 
-/// The exclusive right of a process to write the rows of a view until a time.
+/// The exclusive right of a process to write the rows of a view, or the results of the rules of a database, until a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewClaim {
     /// A random number, unique to the claim.
