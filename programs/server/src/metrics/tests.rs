@@ -188,6 +188,10 @@ async fn metrics_and_their_labels_match_the_list() {
     neap_query_seconds_total counter
     neap_row_delete_requests_pending gauge
     neap_row_deletes_total counter
+    neap_rule_evaluations_total counter
+    neap_rule_failures_total counter
+    neap_rule_notifications_total counter
+    neap_rule_undelivered_total counter
     neap_scrub_bytes_total counter
     neap_scrub_failures_total counter
     neap_scrub_mended_total counter
