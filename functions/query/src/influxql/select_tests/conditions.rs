@@ -5,78 +5,65 @@ use super::instance;
 #[tokio::test]
 async fn tags_compare_as_strings_and_missing_ones_as_the_empty_string() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT v FROM ints WHERE src = ''").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src = ''", @"
     m,time,v
     ints,10:00:00,4
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE src != ''").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src != ''", @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE src != 'a'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src != 'a'", @"
     m,time,v
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE src =~ /^(a|)$/").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src =~ /^(a|)$/", @"
     m,time,v
     ints,08:00:00,1
     ints,10:00:00,4
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE src !~ /a/").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src !~ /a/", @"
     m,time,v
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE src = 'a' OR src = 'b'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE src = 'a' OR src = 'b'", @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE nope = ''").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints WHERE nope = ''", @"
     m,time,v
     ints,08:00:00,1
     ints,09:00:00,2
     ints,10:00:00,4
     ");
-    let rows = instance.selected("SELECT v FROM ints WHERE nope =~ /x/").await;
-    insta::assert_snapshot!(rows, @"");
+    assert_rows!(instance, "SELECT v FROM ints WHERE nope =~ /x/", @"");
 }
 
 #[tokio::test]
 async fn missing_fields_satisfy_no_condition() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp FROM home WHERE hum > 0").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE hum > 0", @"
     m,time,temp
     home,08:00:00,21.0
     home,11:00:00,24.0
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE note != 'x'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE note != 'x'", @"
     m,time,temp
     home,09:00:00,21.0
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE note =~ /op/").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE note =~ /op/", @"
     m,time,temp
     home,09:00:00,21.0
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE lit = true").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE lit = true", @"
     m,time,temp
     home,11:00:00,22.5
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE lit").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE lit", @"
     m,time,temp
     home,11:00:00,22.5
     ");
@@ -85,26 +72,18 @@ async fn missing_fields_satisfy_no_condition() {
 #[tokio::test]
 async fn values_of_different_types_satisfy_no_condition() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE temp = 'x' OR co = true OR room = 1")
-        .await;
-    insta::assert_snapshot!(rows, @"");
-    let rows = instance.selected("SELECT temp FROM home WHERE co > 2.5").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE temp = 'x' OR co = true OR room = 1", @"");
+    assert_rows!(instance, "SELECT temp FROM home WHERE co > 2.5", @"
     m,time,temp
     home,10:00:00,22.0
     home,11:00:00,22.5
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE 2.5 < co").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE 2.5 < co", @"
     m,time,temp
     home,10:00:00,22.0
     home,11:00:00,22.5
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE temp * 2 >= 46 AND co + 1 = 2")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE temp * 2 >= 46 AND co + 1 = 2", @"
     m,time,temp
     home,09:00:00,23.0
     ");
@@ -113,66 +92,45 @@ async fn values_of_different_types_satisfy_no_condition() {
 #[tokio::test]
 async fn times_are_strings_numbers_and_sums() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time > '2023-11-14T10:00:00Z' AND room = 'Kitchen'")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time > '2023-11-14T10:00:00Z' AND room = 'Kitchen'", @"
     m,time,temp
     home,11:00:00,22.5
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time = '2023-11-14 08:00:00'")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time = '2023-11-14 08:00:00'", @"
     m,time,temp
     home,08:00:00,21.0
     home,08:00:00,20.0
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE time < 1699952400s").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time < 1699952400s", @"
     m,time,temp
     home,08:00:00,21.0
     home,08:00:00,20.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time <= 1699948800000000000")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time <= 1699948800000000000", @"
     m,time,temp
     home,08:00:00,21.0
     home,08:00:00,20.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time >= '2023-11-14' + 11h")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time >= '2023-11-14' + 11h", @"
     m,time,temp
     home,11:00:00,22.5
     home,11:00:00,24.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time >= '2023-11-14 12:00:00' TZ('Europe/Paris')")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time >= '2023-11-14 12:00:00' TZ('Europe/Paris')", @"
     m,time,temp
     home,12:00:00+01:00,22.5
     home,12:00:00+01:00,24.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home WHERE time > now() - 12h LIMIT 1")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE time > now() - 12h LIMIT 1", @"
     m,time,temp
     home,11:00:00,22.5
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE 1699959600s <= time").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE 1699959600s <= time", @"
     m,time,temp
     home,11:00:00,22.5
     home,11:00:00,24.0
     ");
-    let rows = instance.selected("SELECT temp FROM home WHERE (time = 1699948800s OR time = 1699959600s) AND room = 'Kitchen'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home WHERE (time = 1699948800s OR time = 1699959600s) AND room = 'Kitchen'", @"
     m,time,temp
     home,08:00:00,21.0
     home,11:00:00,22.5
@@ -263,21 +221,18 @@ async fn a_condition_that_needs_a_selected_field_replaces_the_search_for_one() {
         let plan = instance.selected(&statement).await;
         assert_eq!(plan.contains("IS NOT NULL"), is_searched, "{plan}");
     }
-    let rows = instance.selected("SELECT hum, lit FROM home WHERE hum > 30");
-    insta::assert_snapshot!(rows.await, @"
+    assert_rows!(instance, "SELECT hum, lit FROM home WHERE hum > 30", @"
     m,time,hum,lit
     home,08:00:00,35.5,
     home,11:00:00,36.5,
     ");
-    let rows = instance.selected("SELECT hum, lit FROM home WHERE hum > 30 OR lit = true");
-    insta::assert_snapshot!(rows.await, @"
+    assert_rows!(instance, "SELECT hum, lit FROM home WHERE hum > 30 OR lit = true", @"
     m,time,hum,lit
     home,08:00:00,35.5,
     home,11:00:00,,true
     home,11:00:00,36.5,
     ");
-    let rows = instance.selected("SELECT hum, lit FROM home WHERE temp > 22 OR hum > 36");
-    insta::assert_snapshot!(rows.await, @"
+    assert_rows!(instance, "SELECT hum, lit FROM home WHERE temp > 22 OR hum > 36", @"
     m,time,hum,lit
     home,11:00:00,,true
     home,11:00:00,36.5,

@@ -87,8 +87,7 @@ async fn a_name_that_is_a_tag_and_a_field_is_not_implemented() {
     insta::assert_snapshot!(answer, @"405 This feature is not implemented: cannot mix tag and field columns with the same name: room");
     let answer = instance.refused("SELECT temp FROM home, mixed GROUP BY room").await;
     insta::assert_snapshot!(answer, @"405 This feature is not implemented: cannot mix tag and field columns with the same name: room");
-    let rows = instance.selected("SELECT max(temp) FROM home, mixed").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT max(temp) FROM home, mixed", @"
     m,time,max
     home,11:00:00,24.0
     ");

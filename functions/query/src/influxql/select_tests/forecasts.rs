@@ -22,8 +22,7 @@ async fn with_load() -> QueryTestInstance {
 #[tokio::test]
 async fn forecasts_are_rows_after_the_windows() {
     let instance = with_load().await;
-    let rows = instance.selected(&format!("SELECT round(holt_winters(sum(v), 3, 0)) FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT round(holt_winters(sum(v), 3, 0)) FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)"), @"
     m,time,round
     load,11:00:00,8.0
     load,12:00:00,16.0
@@ -34,8 +33,7 @@ async fn forecasts_are_rows_after_the_windows() {
 #[tokio::test]
 async fn each_series_has_its_forecast_with_its_fit() {
     let instance = with_load().await;
-    let rows = instance.selected(&format!("SELECT round(holt_winters_with_fit(first(v), 2, 0) * 10) FROM load WHERE {RANGE} GROUP BY time(1h), host")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT round(holt_winters_with_fit(first(v), 2, 0) * 10) FROM load WHERE {RANGE} GROUP BY time(1h), host"), @"
     m,time,host,round
     load,08:00:00,a,10.0
     load,09:00:00,a,20.0
@@ -53,8 +51,7 @@ async fn each_series_has_its_forecast_with_its_fit() {
 #[tokio::test]
 async fn forecasts_are_merged_with_other_values_by_time() {
     let instance = with_load().await;
-    let rows = instance.selected(&format!("SELECT sum(v), difference(sum(v)), round(holt_winters(sum(v), 1, 0)) AS next, round(holt_winters_with_fit(sum(v), 2, 0)) AS fit FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT sum(v), difference(sum(v)), round(holt_winters(sum(v), 1, 0)) AS next, round(holt_winters_with_fit(sum(v), 2, 0)) AS fit FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)"), @"
     m,time,sum,difference,next,fit
     load,08:00:00,1.0,,,1.0
     load,09:00:00,2.0,1.0,,2.0
@@ -62,8 +59,7 @@ async fn forecasts_are_merged_with_other_values_by_time() {
     load,11:00:00,,,8.0,8.0
     load,12:00:00,,,,16.0
     ");
-    let rows = instance.selected(&format!("SELECT difference(sum(v)), round(holt_winters(sum(v), 1, 0)) AS next FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT difference(sum(v)), round(holt_winters(sum(v), 1, 0)) AS next FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h)"), @"
     m,time,difference,next
     load,09:00:00,1.0,
     load,10:00:00,2.0,
@@ -74,13 +70,11 @@ async fn forecasts_are_merged_with_other_values_by_time() {
 #[tokio::test]
 async fn forecasts_can_be_subqueries_and_limited() {
     let instance = with_load().await;
-    let rows = instance.selected(&format!("SELECT max(next), count(next) FROM (SELECT round(holt_winters(sum(v), 3, 0)) AS next FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h))")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT max(next), count(next) FROM (SELECT round(holt_winters(sum(v), 3, 0)) AS next FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h))"), @"
     m,time,max,count
     load,1970-01-01T00:00:00,37.0,3
     ");
-    let rows = instance.selected(&format!("SELECT round(holt_winters(sum(v), 3, 0)) FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h) ORDER BY time DESC LIMIT 2")).await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, &format!("SELECT round(holt_winters(sum(v), 3, 0)) FROM load WHERE {RANGE} AND host = 'a' GROUP BY time(1h) ORDER BY time DESC LIMIT 2"), @"
     m,time,round
     load,13:00:00,37.0
     load,12:00:00,16.0
@@ -149,14 +143,12 @@ async fn wrong_forecasts_are_refused_with_reasons() {
 #[tokio::test]
 async fn indicators_are_functions_of_a_series() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT exponential_moving_average(co, 3, -1, 'simple'), kaufmans_efficiency_ratio(temp, 2) FROM home WHERE room = 'Kitchen'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT exponential_moving_average(co, 3, -1, 'simple'), kaufmans_efficiency_ratio(temp, 2) FROM home WHERE room = 'Kitchen'", @"
     m,time,exponential_moving_average,kaufmans_efficiency_ratio
     home,10:00:00,1.3333333333333333,0.3333333333333333
     home,11:00:00,4.666666666666667,0.3333333333333333
     ");
-    let rows = instance.selected("SELECT chande_momentum_oscillator(temp, 2), relative_strength_index(co, 2, 3) FROM home GROUP BY room").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT chande_momentum_oscillator(temp, 2), relative_strength_index(co, 2, 3) FROM home GROUP BY room", @"
     m,time,room,chande_momentum_oscillator,relative_strength_index
     home,09:00:00,Kitchen,100.0,
     home,10:00:00,Kitchen,33.33333333333333,

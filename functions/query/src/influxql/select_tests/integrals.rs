@@ -39,8 +39,7 @@ async fn integrals_see_past_many_rows_without_a_value() {
         lines.push_str(&format!("power other={number}i {}\n", second(number)));
     }
     instance.write(&lines).await;
-    let rows = instance.selected("SELECT integral(kw), count(other) FROM power").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT integral(kw), count(other) FROM power", @"
     m,time,integral,count
     power,1970-01-01T00:00:00,40000.0,19999
     ");

@@ -1,5 +1,12 @@
 //! InfluxQL statements over a few rows, with the expected answers.
 
+/// Compares the rows of a statement that must succeed with an inline snapshot.
+macro_rules! assert_rows {
+    ($instance:expr, $statement:expr, @$rows:literal) => {
+        insta::assert_snapshot!($instance.selected($statement).await, @$rows)
+    };
+}
+
 mod aggregates;
 mod calendar;
 mod conditions;

@@ -5,8 +5,7 @@ use super::instance;
 #[tokio::test]
 async fn fields_come_in_the_order_of_the_list() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT co, temp FROM home LIMIT 3").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT co, temp FROM home LIMIT 3", @"
     m,time,co,temp
     home,08:00:00,0,21.0
     home,08:00:00,0,20.0
@@ -17,24 +16,20 @@ async fn fields_come_in_the_order_of_the_list() {
 #[tokio::test]
 async fn everything_comes_sorted_by_name() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT * FROM home LIMIT 2").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT * FROM home LIMIT 2", @"
     m,time,co,hum,lit,note,room,temp
     home,08:00:00,0,35.5,,,Kitchen,21.0
     home,08:00:00,0,,,,Living Room,20.0
     ");
-    let rows = instance.selected("SELECT *::field FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT *::field FROM home LIMIT 1", @"
     m,time,co,hum,lit,note,temp
     home,08:00:00,0,35.5,,,21.0
     ");
-    let rows = instance.selected("SELECT *::tag, temp FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT *::tag, temp FROM home LIMIT 1", @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
     ");
-    let rows = instance.selected("SELECT /^(temp|room)$/ FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT /^(temp|room)$/ FROM home LIMIT 1", @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
     ");
@@ -43,8 +38,7 @@ async fn everything_comes_sorted_by_name() {
 #[tokio::test]
 async fn tags_that_are_grouped_by_are_no_columns_of_a_wildcard() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT * FROM home GROUP BY room LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT * FROM home GROUP BY room LIMIT 1", @"
     m,time,room,co,hum,lit,note,temp
     home,08:00:00,Kitchen,0,35.5,,,21.0
     home,08:00:00,Living Room,0,,,,20.0
@@ -54,21 +48,18 @@ async fn tags_that_are_grouped_by_are_no_columns_of_a_wildcard() {
 #[tokio::test]
 async fn rows_without_any_of_the_fields_are_left_out() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT hum FROM home").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT hum FROM home", @"
     m,time,hum
     home,08:00:00,35.5
     home,11:00:00,36.5
     ");
-    let rows = instance.selected("SELECT hum, lit FROM home").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT hum, lit FROM home", @"
     m,time,hum,lit
     home,08:00:00,35.5,
     home,11:00:00,,true
     home,11:00:00,36.5,
     ");
-    let rows = instance.selected("SELECT hum, room FROM home").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT hum, room FROM home", @"
     m,time,hum,room
     home,08:00:00,35.5,Kitchen
     home,11:00:00,36.5,Living Room
@@ -78,30 +69,21 @@ async fn rows_without_any_of_the_fields_are_left_out() {
 #[tokio::test]
 async fn unknown_columns_and_tables_give_no_rows() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT nope FROM home").await;
-    insta::assert_snapshot!(rows, @"");
-    let rows = instance.selected("SELECT room FROM home").await;
-    insta::assert_snapshot!(rows, @"");
-    let rows = instance.selected("SELECT * FROM nowhere").await;
-    insta::assert_snapshot!(rows, @"");
-    let rows = instance.selected("SELECT temp, nope FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT nope FROM home", @"");
+    assert_rows!(instance, "SELECT room FROM home", @"");
+    assert_rows!(instance, "SELECT * FROM nowhere", @"");
+    assert_rows!(instance, "SELECT temp, nope FROM home LIMIT 1", @"
     m,time,temp,nope
     home,08:00:00,21.0,
     ");
-    let rows = instance.selected("SELECT room::field FROM home").await;
-    insta::assert_snapshot!(rows, @"");
-    let rows = instance.selected("SELECT temp::tag FROM home").await;
-    insta::assert_snapshot!(rows, @"");
+    assert_rows!(instance, "SELECT room::field FROM home", @"");
+    assert_rows!(instance, "SELECT temp::tag FROM home", @"");
 }
 
 #[tokio::test]
 async fn casts_read_numbers_as_other_numbers() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT co::float, temp::integer, temp::string FROM home LIMIT 1")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT co::float, temp::integer, temp::string FROM home LIMIT 1", @"
     m,time,co,temp,temp_1
     home,08:00:00,0.0,21,
     ");
@@ -110,8 +92,7 @@ async fn casts_read_numbers_as_other_numbers() {
 #[tokio::test]
 async fn arithmetic_follows_influxql() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT co / 2, co / 0, temp / 0, co % 2, co * 2 + 1 AS odd, temp + hum, temp + note, co & 1 FROM home WHERE room = 'Kitchen'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT co / 2, co / 0, temp / 0, co % 2, co * 2 + 1 AS odd, temp + hum, temp + note, co & 1 FROM home WHERE room = 'Kitchen'", @"
     m,time,co,co_1,temp,co_2,odd,temp_hum,temp_note,co_3
     home,08:00:00,0.0,0.0,0.0,0,1,56.5,,0
     home,09:00:00,0.5,0.0,0.0,1,3,,,1
@@ -123,8 +104,7 @@ async fn arithmetic_follows_influxql() {
 #[tokio::test]
 async fn functions_of_numbers_work_on_each_row() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT abs(co - 2), round(temp), pow(co, 2), sqrt(co - 1), log(temp, 10), floor(co) FROM home WHERE room = 'Kitchen'").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT abs(co - 2), round(temp), pow(co, 2), sqrt(co - 1), log(temp, 10), floor(co) FROM home WHERE room = 'Kitchen'", @"
     m,time,abs,round,pow,sqrt,log,floor
     home,08:00:00,2,21.0,0.0,,1.322219294733919,0
     home,09:00:00,1,23.0,1.0,0.0,1.3617278360175928,1
@@ -136,13 +116,11 @@ async fn functions_of_numbers_work_on_each_row() {
 #[tokio::test]
 async fn the_time_can_have_another_name() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT time AS at, temp FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT time AS at, temp FROM home LIMIT 1", @"
     m,at,temp
     home,08:00:00,21.0
     ");
-    let rows = instance.selected("SELECT time, temp FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT time, temp FROM home LIMIT 1", @"
     m,time,temp
     home,08:00:00,21.0
     ");
@@ -151,8 +129,7 @@ async fn the_time_can_have_another_name() {
 #[tokio::test]
 async fn equal_names_get_numbers() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp, temp, co AS temp FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp, temp, co AS temp FROM home LIMIT 1", @"
     m,time,temp_1,temp_2,temp
     home,08:00:00,21.0,21.0,0
     ");
@@ -161,14 +138,12 @@ async fn equal_names_get_numbers() {
 #[tokio::test]
 async fn limits_count_in_each_series() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp FROM home GROUP BY room LIMIT 1 OFFSET 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home GROUP BY room LIMIT 1 OFFSET 1", @"
     m,time,room,temp
     home,09:00:00,Kitchen,23.0
     home,09:00:00,Living Room,21.0
     ");
-    let rows = instance.selected("SELECT temp FROM home LIMIT 2 OFFSET 5").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home LIMIT 2 OFFSET 5", @"
     m,time,temp
     home,11:00:00,22.5
     home,11:00:00,24.0
@@ -178,17 +153,13 @@ async fn limits_count_in_each_series() {
 #[tokio::test]
 async fn order_can_be_descending() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp FROM home ORDER BY time DESC LIMIT 3").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home ORDER BY time DESC LIMIT 3", @"
     m,time,temp
     home,11:00:00,22.5
     home,11:00:00,24.0
     home,10:00:00,22.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home GROUP BY room ORDER BY time DESC LIMIT 1")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home GROUP BY room ORDER BY time DESC LIMIT 1", @"
     m,time,room,temp
     home,11:00:00,Kitchen,22.5
     home,11:00:00,Living Room,24.0
@@ -198,41 +169,33 @@ async fn order_can_be_descending() {
 #[tokio::test]
 async fn slimit_counts_series() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1", @"
     m,time,room,temp
     home,08:00:00,Kitchen,21.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1 SOFFSET 1")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home GROUP BY room LIMIT 1 SLIMIT 1 SOFFSET 1", @"
     m,time,room,temp
     home,08:00:00,Living Room,20.0
     ");
-    let rows = instance.selected("SELECT temp FROM home SOFFSET 1").await;
-    insta::assert_snapshot!(rows, @"");
+    assert_rows!(instance, "SELECT temp FROM home SOFFSET 1", @"");
 }
 
 #[tokio::test]
 async fn rows_without_a_tag_come_last() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT v FROM ints GROUP BY src").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints GROUP BY src", @"
     m,time,src,v
     ints,08:00:00,a,1
     ints,09:00:00,b,2
     ints,10:00:00,,4
     ");
-    let rows = instance.selected("SELECT v FROM ints GROUP BY *").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints GROUP BY *", @"
     m,time,src,v
     ints,08:00:00,a,1
     ints,09:00:00,b,2
     ints,10:00:00,,4
     ");
-    let rows = instance.selected("SELECT v FROM ints GROUP BY nope LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT v FROM ints GROUP BY nope LIMIT 1", @"
     m,time,nope,v
     ints,08:00:00,,1
     ");
@@ -241,8 +204,7 @@ async fn rows_without_a_tag_come_last() {
 #[tokio::test]
 async fn a_time_zone_shows_times() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT temp FROM home LIMIT 1 TZ('America/New_York')").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home LIMIT 1 TZ('America/New_York')", @"
     m,time,temp
     home,03:00:00-05:00,21.0
     ");
@@ -251,15 +213,11 @@ async fn a_time_zone_shows_times() {
 #[tokio::test]
 async fn other_columns_can_not_take_the_name_of_the_time() {
     let instance = instance().await;
-    let rows = instance.selected("SELECT time AS at, temp AS time FROM home LIMIT 1").await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT time AS at, temp AS time FROM home LIMIT 1", @"
     m,at,time_1
     home,08:00:00,21.0
     ");
-    let rows = instance
-        .selected("SELECT at, time_1 FROM (SELECT temp AS time, co AS at FROM home) LIMIT 1")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT at, time_1 FROM (SELECT temp AS time, co AS at FROM home) LIMIT 1", @"
     m,time,at,time_1
     home,08:00:00,0,21.0
     ");
@@ -288,17 +246,11 @@ async fn a_limit_of_0_means_no_limit() {
             "{statement}"
         );
     }
-    let rows = instance
-        .selected("SELECT temp FROM home LIMIT 18446744073709551615 OFFSET 6")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT temp FROM home LIMIT 18446744073709551615 OFFSET 6", @"
     m,time,temp
     home,11:00:00,24.0
     ");
-    let rows = instance
-        .selected("SELECT temp FROM home LIMIT 1 OFFSET 18446744073709551615")
-        .await;
-    insta::assert_snapshot!(rows, @"");
+    assert_rows!(instance, "SELECT temp FROM home LIMIT 1 OFFSET 18446744073709551615", @"");
 }
 
 #[tokio::test]
@@ -324,10 +276,7 @@ async fn a_field_is_no_tag_to_group_by() {
 #[tokio::test]
 async fn unsigned_numbers_are_combined_exactly_with_negative_ones() {
     let instance = instance().await;
-    let rows = instance
-        .selected("SELECT big + -9223372036854775808, big * -1, -1 - big FROM floats")
-        .await;
-    insta::assert_snapshot!(rows, @"
+    assert_rows!(instance, "SELECT big + -9223372036854775808, big * -1, -1 - big FROM floats", @"
     m,time,big,big_1,big_2
     floats,08:00:00,9223372036854775807,,
     ");
