@@ -4,22 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Stamp;
 
-use super::test_cluster::TestCluster;
+use super::test_cluster::{TestCluster, backup_to, restore_from};
 use crate::{BackupError, BackupKeeper, BackupRequest, JobState, RestoreRequest, check_backups};
-
-fn named(name: &str) -> BackupRequest {
-    BackupRequest {
-        name: Some(name.to_owned()),
-        ..BackupRequest::default()
-    }
-}
-
-fn from(backup: &str) -> RestoreRequest {
-    RestoreRequest {
-        backup: Some(backup.to_owned()),
-        ..RestoreRequest::default()
-    }
-}
 
 /// Writes, deletes, flushes, merges and collects until it is dropped.
 async fn load(cluster: &TestCluster) {
@@ -50,7 +36,7 @@ async fn a_backup_under_load_has_exactly_the_changes_up_to_its_stamp_in_all_data
         }
     }
     let before = cluster.points_now("one");
-    let request = named("nightly");
+    let request = backup_to("nightly", None);
     let backup = tokio::select! {
         backup = cluster.back_up(&request) => backup,
         () = load(&cluster) => unreachable!(),
@@ -64,19 +50,13 @@ async fn a_backup_under_load_has_exactly_the_changes_up_to_its_stamp_in_all_data
     cluster.collect_all_garbage().await;
     assert_eq!(check_backups(&cluster.bucket).await.unwrap(), []);
     for database in ["one", "two"] {
-        let restored = cluster
-            .restore(&RestoreRequest {
+        cluster
+            .restore_completely(&RestoreRequest {
                 database: Some(database.to_owned()),
                 to: Some(format!("{database}_before")),
-                ..from("nightly")
+                ..restore_from("nightly", None)
             })
             .await;
-        assert_eq!(
-            restored.job.state,
-            JobState::Completed,
-            "{:?}",
-            restored.job.error
-        );
         let points = cluster.points(&format!("{database}_before")).await;
         assert_eq!(points, cluster.points_at(database, stamp));
         assert_eq!(cluster.points(database).await, cluster.points_now(database));
@@ -91,15 +71,9 @@ async fn everything_acknowledged_before_the_request_is_in_the_backup() {
     cluster.write("one", "b", 1, 1).await;
     cluster.delete("one", "a").await;
     let all = cluster.points_now("one");
-    let backup = cluster.back_up(&named("b")).await;
+    let backup = cluster.back_up(&backup_to("b", None)).await;
     assert_eq!(cluster.points_at("one", backup.stamp.unwrap()), all);
-    let restored = cluster.restore(&from("b")).await;
-    assert_eq!(
-        restored.job.state,
-        JobState::Completed,
-        "{:?}",
-        restored.job.error
-    );
+    cluster.restore_completely(&restore_from("b", None)).await;
     assert_eq!(cluster.points("one").await, all);
 }
 
@@ -108,17 +82,11 @@ async fn a_restore_in_place_replaces_all_databases_and_can_be_undone() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     cluster.write("two", "a", 1, 1).await;
-    let stamp = cluster.back_up(&named("b")).await.stamp.unwrap();
+    let stamp = cluster.back_up(&backup_to("b", None)).await.stamp.unwrap();
     cluster.write("one", "a", 1, 2).await;
     cluster.write("new", "a", 1, 1).await;
     let after = cluster.points_now("one");
-    let restored = cluster.restore(&from("b")).await;
-    assert_eq!(
-        restored.job.state,
-        JobState::Completed,
-        "{:?}",
-        restored.job.error
-    );
+    cluster.restore_completely(&restore_from("b", None)).await;
     assert_eq!(cluster.databases().await, ["one", "two"]);
     for database in ["one", "two"] {
         let points = cluster.points(database).await;
@@ -139,7 +107,7 @@ async fn the_objects_of_a_deleted_backup_are_collected() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     cluster.maintain().await;
-    let backup = cluster.back_up(&named("b")).await;
+    let backup = cluster.back_up(&backup_to("b", None)).await;
     let copy = backup.databases[0].copy;
     let engine = cluster.engine();
     let keeper = BackupKeeper::new(Arc::clone(&engine), None);
@@ -159,17 +127,11 @@ async fn a_dropped_database_is_restored_from_a_backup_after_its_data_is_deleted(
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     cluster.maintain().await;
-    cluster.back_up(&named("b")).await;
+    cluster.back_up(&backup_to("b", None)).await;
     let now = neap_catalog::HardDelete::NOW;
     cluster.catalog.delete_database("one", now).await.unwrap();
     cluster.collect_all_garbage().await;
-    let restored = cluster.restore(&from("b")).await;
-    assert_eq!(
-        restored.job.state,
-        JobState::Completed,
-        "{:?}",
-        restored.job.error
-    );
+    cluster.restore_completely(&restore_from("b", None)).await;
     // The restored database keeps the objects after the backup is gone.
     let engine = cluster.engine();
     engine.delete_backup("b", false).await.unwrap();
@@ -192,13 +154,7 @@ async fn a_database_is_restored_to_a_moment() {
         database: Some("one".to_owned()),
         ..RestoreRequest::default()
     };
-    let restored = cluster.restore(&request).await;
-    assert_eq!(
-        restored.job.state,
-        JobState::Completed,
-        "{:?}",
-        restored.job.error
-    );
+    cluster.restore_completely(&request).await;
     let points = cluster.points("one").await;
     assert_eq!(points, cluster.points_at("one", moment));
 }
@@ -207,13 +163,13 @@ async fn a_database_is_restored_to_a_moment() {
 async fn names_are_unique_unless_the_backup_is_replaced() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    let first = cluster.back_up(&named("b")).await;
+    let first = cluster.back_up(&backup_to("b", None)).await;
     let engine = cluster.engine();
-    let taken = engine.begin_backup(&named("b")).await;
+    let taken = engine.begin_backup(&backup_to("b", None)).await;
     assert!(matches!(taken, Err(BackupError::Conflict(_))));
     let again = BackupRequest {
         force: true,
-        ..named("b")
+        ..backup_to("b", None)
     };
     let second = engine.begin_backup(&again).await.unwrap();
     // The first one stays until the second one is completed.
@@ -229,7 +185,7 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     let engine = cluster.engine();
-    let backup = engine.begin_backup(&named("b")).await.unwrap();
+    let backup = engine.begin_backup(&backup_to("b", None)).await.unwrap();
     engine.cancel_backup("b").await.unwrap();
     cluster.drive(engine.run_backup(backup.clone())).await;
     let register = cluster.register().await;
@@ -237,15 +193,15 @@ async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
         register.backup(backup.id).unwrap().job.state,
         JobState::Cancelled
     );
-    let none = engine.begin_restore(&from("b")).await;
+    let none = engine.begin_restore(&restore_from("b", None)).await;
     assert!(matches!(none, Err(BackupError::NotFound(_))));
     assert!(engine.cancel_backup("b").await.is_err());
 
-    cluster.back_up(&named("c")).await;
+    cluster.back_up(&backup_to("c", None)).await;
     let request = RestoreRequest {
         database: Some("one".to_owned()),
         to: Some("two".to_owned()),
-        ..from("c")
+        ..restore_from("c", None)
     };
     cluster.write("two", "x", 1, 1).await;
     let restored = cluster.restore(&request).await;
@@ -272,17 +228,15 @@ async fn a_database_is_backed_up_and_restored_with_its_retention_policies() {
         let expected = cluster.points_now("one/week");
         cluster.write("one/week", "a", 2, 2).await;
         let in_place = RestoreRequest {
-            backup: Some("b".to_owned()),
             database: Some("one".to_owned()),
-            ..RestoreRequest::default()
+            ..restore_from("b", None)
         };
         let renamed = RestoreRequest {
             to: Some("three".to_owned()),
             ..in_place.clone()
         };
         for request in [in_place, renamed] {
-            let restored = cluster.restore(&request).await;
-            assert_eq!(restored.job.state, JobState::Completed);
+            cluster.restore_completely(&request).await;
         }
         assert_eq!(cluster.points("one/week").await, expected);
         assert_eq!(cluster.points("three/week").await, expected);
@@ -305,16 +259,14 @@ async fn a_database_returns_to_a_moment_with_the_policies_that_it_had() {
         cluster.write(database, "a", 2, 2).await;
     }
     cluster.maintain().await;
-    let restored = cluster
-        .restore(&RestoreRequest {
+    cluster
+        .restore_completely(&RestoreRequest {
             moment: Some(moment),
             database: Some("one".to_owned()),
             to: Some("two".to_owned()),
             ..RestoreRequest::default()
         })
         .await;
-    let error = &restored.job.error;
-    assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
     let databases = cluster.databases().await;
     let copies: Vec<_> = databases.iter().filter(|name| name.starts_with("two")).collect();
     assert_eq!(copies, ["two", "two/week"]);

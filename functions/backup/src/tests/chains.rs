@@ -5,34 +5,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use neap_bucket::{GetOptions, ListRequest, MemoryStore, PutMode, Store};
 
-use super::test_cluster::{TestCluster, count};
-use crate::{
-    BackupError, BackupKeeper, BackupKind, BackupRequest, JobState, RestoreRequest, check_place,
-};
-
-const PLACE: &str = "elsewhere";
-
-fn named(name: &str) -> BackupRequest {
-    BackupRequest {
-        name: Some(name.to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..BackupRequest::default()
-    }
-}
+use super::test_cluster::{PLACE, TestCluster, backup_to, count, restore_from};
+use crate::{BackupError, BackupKeeper, BackupKind, BackupRequest, JobState, check_place};
 
 fn after(parent: &str, name: &str) -> BackupRequest {
     BackupRequest {
         name: Some(name.to_owned()),
         parent: Some(parent.to_owned()),
         ..BackupRequest::default()
-    }
-}
-
-fn at_place(backup: &str) -> RestoreRequest {
-    RestoreRequest {
-        backup: Some(backup.to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..RestoreRequest::default()
     }
 }
 
@@ -55,7 +35,7 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
         }
         let name = format!("b{number}");
         let request = match number {
-            0 => named(&name),
+            0 => backup_to(&name, Some(PLACE)),
             _ => after(&format!("b{}", number - 1), &name),
         };
         let backup = cluster.back_up(&request).await;
@@ -72,13 +52,7 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
     assert_eq!((report.backups, report.findings.len()), (10, 0));
     let other = cluster.another().await;
     for backup in &backups {
-        let restored = other.restore(&at_place(&backup.name)).await;
-        assert_eq!(
-            restored.job.state,
-            JobState::Completed,
-            "{:?}",
-            restored.job.error
-        );
+        other.restore_completely(&restore_from(&backup.name, Some(PLACE))).await;
         for database in ["one", "two"] {
             let points = other.points(database).await;
             let expected = cluster.points_at(database, backup.stamp.unwrap());
@@ -86,18 +60,7 @@ async fn every_backup_of_a_chain_of_ten_restores_in_another_cluster() {
         }
     }
     // The cluster itself restores from them, too.
-    let restored = cluster
-        .restore(&RestoreRequest {
-            backup: Some("b4".to_owned()),
-            ..RestoreRequest::default()
-        })
-        .await;
-    assert_eq!(
-        restored.job.state,
-        JobState::Completed,
-        "{:?}",
-        restored.job.error
-    );
+    cluster.restore_completely(&restore_from("b4", None)).await;
     let expected = cluster.points_at("one", backups[4].stamp.unwrap());
     assert_eq!(cluster.points("one").await, expected);
 }
@@ -110,7 +73,7 @@ async fn an_incremental_backup_puts_only_the_objects_that_its_parent_lacks() {
     }
     cluster.pass(Duration::from_secs(10));
     cluster.maintain().await;
-    let full = cluster.back_up(&named("full")).await;
+    let full = cluster.back_up(&backup_to("full", Some(PLACE))).await;
     let next = cluster.back_up(&after("full", "next")).await;
     let store = cluster.places.store(PLACE);
     let data = |id| format!("backups/{id}/objects/data/");
@@ -122,10 +85,10 @@ async fn an_incremental_backup_puts_only_the_objects_that_its_parent_lacks() {
 async fn a_parent_is_deleted_only_with_its_children_and_then_with_all_objects() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    cluster.back_up(&named("full")).await;
+    cluster.back_up(&backup_to("full", Some(PLACE))).await;
     cluster.back_up(&after("full", "next")).await;
     cluster.back_up(&after("next", "last")).await;
-    let other = cluster.back_up(&named("other")).await;
+    let other = cluster.back_up(&backup_to("other", Some(PLACE))).await;
     let engine = cluster.engine();
     let refused = engine.delete_backup("full", false).await;
     assert!(matches!(refused, Err(BackupError::Conflict(_))));
@@ -149,7 +112,7 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
     for time in 0..20 {
         cluster.write("one", "a", time, time).await;
     }
-    cluster.back_up(&named("full")).await;
+    cluster.back_up(&backup_to("full", Some(PLACE))).await;
     let store = cluster.places.store(PLACE);
     let request = ListRequest {
         prefix: "backups/",
@@ -176,7 +139,7 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
     };
     assert_eq!((&found.key, found.backup.as_str()), (key, "full"));
 
-    let restored = cluster.restore(&at_place("full")).await;
+    let restored = cluster.restore(&restore_from("full", Some(PLACE))).await;
     assert_eq!(restored.job.state, JobState::Failed);
     assert!(restored.job.error.unwrap().contains(key.as_str()));
     assert_eq!(cluster.points("one").await, cluster.points_now("one"));
@@ -190,18 +153,18 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
 async fn a_place_has_the_backups_of_one_cluster() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    cluster.back_up(&named("full")).await;
+    cluster.back_up(&backup_to("full", Some(PLACE))).await;
     let other = cluster.another().await;
     other.write("one", "a", 1, 1).await;
     let engine = other.engine();
-    let backup = engine.begin_backup(&named("mine")).await.unwrap();
+    let backup = engine.begin_backup(&backup_to("mine", Some(PLACE))).await.unwrap();
     other.drive(engine.run_backup(backup.clone())).await;
     let backup = other.register().await.backup(backup.id).cloned().unwrap();
     assert_eq!(backup.job.state, JobState::Failed);
     assert!(backup.job.error.unwrap().contains("another cluster"));
     let forbidden = BackupRequest {
         place: Some("forbidden".to_owned()),
-        ..named("x")
+        ..backup_to("x", Some(PLACE))
     };
     let refused = engine.begin_backup(&forbidden).await;
     assert!(matches!(refused, Err(BackupError::Place { .. })));

@@ -9,30 +9,12 @@ use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key, PutMode, Store, World};
 use neap_manifest::{ManifestSettings, ManifestStore};
 
-use super::test_cluster::TestCluster;
+use super::test_cluster::{PLACE, TestCluster, backup_to, restore_from};
 use crate::{
-    Backup, BackupRequest, JobState, RestoreRequest, check_place,
+    Backup, BackupRequest, JobState, check_place,
     place::BackupPlace,
     place_objects::{PlaceManifest, StoredObject},
 };
-
-const PLACE: &str = "elsewhere";
-
-fn named(name: &str) -> BackupRequest {
-    BackupRequest {
-        name: Some(name.to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..BackupRequest::default()
-    }
-}
-
-fn at_place(backup: &str) -> RestoreRequest {
-    RestoreRequest {
-        backup: Some(backup.to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..RestoreRequest::default()
-    }
-}
 
 async fn read(store: &dyn Store, key: &str) -> Vec<u8> {
     match store.get(key, GetOptions::default()).await.unwrap().value {
@@ -86,10 +68,10 @@ async fn a_backup_contains_everything_but_damaged_objects_and_names_them() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await.to_string();
     cluster.write("two", "a", 1, 1).await;
-    cluster.back_up(&named("intact")).await;
+    cluster.back_up(&backup_to("intact", Some(PLACE))).await;
     flip_bit(cluster.store.as_ref(), &key).await;
 
-    let backup = cluster.ended_backup(&named("later")).await;
+    let backup = cluster.ended_backup(&backup_to("later", Some(PLACE))).await;
     assert_eq!(backup.job.state, JobState::Incomplete);
     let error = backup.job.error.unwrap();
     assert!(error.starts_with("1 objects are damaged"), "{error}");
@@ -107,13 +89,7 @@ async fn a_backup_contains_everything_but_damaged_objects_and_names_them() {
     // Both backups can be restored.
     let other = cluster.another().await;
     for (name, rows) in [("intact", 2), ("later", 1)] {
-        let restored = other.restore(&at_place(name)).await;
-        assert_eq!(
-            restored.job.state,
-            JobState::Completed,
-            "{:?}",
-            restored.job.error
-        );
+        other.restore_completely(&restore_from(name, Some(PLACE))).await;
         assert_eq!(other.points("one").await.len(), rows, "{name}");
         assert_eq!(other.points("two").await, cluster.points_now("two"));
     }
@@ -123,17 +99,17 @@ async fn a_backup_contains_everything_but_damaged_objects_and_names_them() {
 async fn an_incremental_backup_lacks_what_has_been_damaged_only_if_its_parent_does() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await.to_string();
-    cluster.back_up(&named("full")).await;
+    cluster.back_up(&backup_to("full", Some(PLACE))).await;
     flip_bit(cluster.store.as_ref(), &key).await;
     let next = BackupRequest {
         parent: Some("full".to_owned()),
         place: None,
-        ..named("next")
+        ..backup_to("next", Some(PLACE))
     };
     // The place has the intact object.
     cluster.back_up(&next).await;
     let other = cluster.another().await;
-    other.restore(&at_place("next")).await;
+    other.restore(&restore_from("next", Some(PLACE))).await;
     assert_eq!(other.points("one").await, cluster.points_now("one"));
 }
 
@@ -141,7 +117,7 @@ async fn an_incremental_backup_lacks_what_has_been_damaged_only_if_its_parent_do
 async fn damage_that_was_put_into_a_backup_is_found() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await.to_string();
-    let backup = cluster.back_up(&named("b")).await;
+    let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let (place, store) = (cluster.place(), cluster.places.store(PLACE));
     let path = format!("backups/{}/objects/{key}", backup.id);
     flip_bit(store.as_ref(), &path).await;
@@ -165,7 +141,7 @@ async fn damage_that_was_put_into_a_backup_is_found() {
 async fn a_list_that_lacks_a_needed_object_is_found() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await.to_string();
-    let backup = cluster.back_up(&named("b")).await;
+    let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let place = cluster.place();
     let mut manifest = PlaceManifest::read(&place, backup.id).await.unwrap();
     manifest.objects.remove(&key);
@@ -183,7 +159,7 @@ async fn all_copies_of_an_object_are_tried_until_one_is_intact() {
     let cluster = TestCluster::new().await;
     let key = cluster.two_sections("one").await;
     for name in ["oldest", "older", "newest"] {
-        cluster.back_up(&named(name)).await;
+        cluster.back_up(&backup_to(name, Some(PLACE))).await;
         cluster.pass(Duration::from_secs(1));
     }
     let engine = cluster.engine();

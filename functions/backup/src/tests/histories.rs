@@ -8,14 +8,12 @@ use std::{collections::BTreeMap, time::Duration};
 use neap_bucket::Entropy;
 use neap_test_inputs::{number, seeds};
 
-use super::test_cluster::{Points, TestCluster};
+use super::test_cluster::{PLACE, Points, TestCluster, restore_from};
 use crate::{
     Backup, BackupKeeper, BackupRequest, JobState, RestoreRequest, check_backups, check_place,
 };
 
 const DATABASES: [&str; 2] = ["one", "two"];
-
-const PLACE: &str = "elsewhere";
 
 /// Number of histories in the whole run of the tests.
 const ALL_SEEDS: u32 = 150;
@@ -190,10 +188,7 @@ impl History {
             return;
         }
         let name = self.pick(&names).to_owned();
-        let request = RestoreRequest {
-            backup: Some(name.clone()),
-            ..RestoreRequest::default()
-        };
+        let request = restore_from(&name, None);
         let engine = match self.below(2) {
             0 => self.cluster.engine(),
             _ => self.cluster.mortal_engine(self.below(MAX_EVENTS)),

@@ -11,7 +11,7 @@ use std::{
 use futures::FutureExt;
 use neap_bucket::{CallPhase, Operation, StoreCall};
 
-use super::test_cluster::TestCluster;
+use super::test_cluster::{PLACE, TestCluster, backup_to, restore_from};
 use crate::{
     Backup, BackupEngine, BackupKeeper, BackupRequest, JobState, RestoreRequest, check_backups,
     check_place,
@@ -22,23 +22,6 @@ const SILENCE: Duration = Duration::from_secs(90);
 
 /// Time in which a job ends if its process is not killed.
 const JOB_TIME: Duration = Duration::from_secs(40);
-
-const PLACE: &str = "elsewhere";
-
-fn backup_to(name: &str, place: Option<&str>) -> BackupRequest {
-    BackupRequest {
-        name: Some(name.to_owned()),
-        place: place.map(str::to_owned),
-        ..BackupRequest::default()
-    }
-}
-
-fn restore_of(backup: &str) -> RestoreRequest {
-    RestoreRequest {
-        backup: Some(backup.to_owned()),
-        ..RestoreRequest::default()
-    }
-}
 
 async fn new_cluster() -> TestCluster {
     let cluster = TestCluster::new().await;
@@ -75,7 +58,7 @@ async fn check_contents(cluster: &TestCluster, backup: &Backup) {
             .restore(&RestoreRequest {
                 database: Some(database.to_owned()),
                 to: Some(to.clone()),
-                ..restore_of(&backup.name)
+                ..restore_from(&backup.name, None)
             })
             .await;
         assert_eq!(restored.job.error, None, "{}", backup.name);
@@ -170,7 +153,7 @@ async fn kill_restores(place: Option<&str>) {
         }
         let engine = cluster.mortal_engine(last_event);
         let job = async {
-            if let Ok(restore) = engine.begin_restore(&restore_of("b")).await {
+            if let Ok(restore) = engine.begin_restore(&restore_from("b", None)).await {
                 engine.run_restore(restore).await;
             }
         };
@@ -238,7 +221,7 @@ async fn a_frozen_process_does_not_publish_the_databases_of_a_restore_again() {
         let before = cluster.register().await.restores().count();
         let (engine, gate) = cluster.freezing_engine(last_event);
         let mut job = Box::pin(async {
-            let restore = engine.begin_restore(&restore_of("b")).await?;
+            let restore = engine.begin_restore(&restore_from("b", None)).await?;
             engine.run_restore(restore).await;
             Ok::<_, crate::BackupError>(())
         });

@@ -5,21 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use neap_bucket::{Get, GetOptions, Key, MemoryStore, PutMode, Store};
 
-use super::test_cluster::TestCluster;
-use crate::{
-    BackupError, BackupFinding, BackupKeeper, BackupRequest, RestoreRequest, check_backups,
-    check_place,
-};
-
-const PLACE: &str = "elsewhere";
-
-fn named(name: &str, place: Option<&str>) -> BackupRequest {
-    BackupRequest {
-        name: Some(name.to_owned()),
-        place: place.map(str::to_owned),
-        ..BackupRequest::default()
-    }
-}
+use super::test_cluster::{PLACE, TestCluster, backup_to, restore_from};
+use crate::{BackupError, BackupFinding, BackupKeeper, check_backups, check_place};
 
 async fn lose(store: &MemoryStore, key: &Key) {
     store.delete(&[key.to_string()]).await.unwrap();
@@ -52,17 +39,14 @@ fn keys(findings: &[BackupFinding]) -> Vec<&str> {
 async fn a_lost_register_releases_no_copy_and_is_not_created_again() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    let backup = cluster.back_up(&named("b", None)).await;
+    let backup = cluster.back_up(&backup_to("b", None)).await;
     let copy = backup.databases[0].copy;
     lose(&cluster.store, &Key::Backups).await;
     let engine = cluster.engine();
     let keeper = BackupKeeper::new(Arc::clone(&engine), None);
     assert_missing(&keeper.tidy().await.unwrap_err());
-    assert_missing(&engine.begin_backup(&named("c", None)).await.unwrap_err());
-    let restore = RestoreRequest {
-        backup: Some("b".to_owned()),
-        ..RestoreRequest::default()
-    };
+    assert_missing(&engine.begin_backup(&backup_to("c", None)).await.unwrap_err());
+    let restore = restore_from("b", None);
     assert_missing(&engine.begin_restore(&restore).await.unwrap_err());
     let root = cluster.catalog.root(Duration::ZERO).await.unwrap().value;
     let deletion = root.databases()[&copy].deletion.unwrap();
@@ -76,7 +60,7 @@ async fn a_lost_register_releases_no_copy_and_is_not_created_again() {
 async fn a_completed_backup_without_a_catalog_is_a_finding() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    let backup = cluster.back_up(&named("b", None)).await;
+    let backup = cluster.back_up(&backup_to("b", None)).await;
     assert_eq!(check_backups(&cluster.bucket).await.unwrap(), []);
     let catalog = Key::DatabaseCatalog(backup.databases[0].copy);
     lose(&cluster.store, &catalog).await;
@@ -89,7 +73,7 @@ async fn a_completed_backup_without_a_catalog_is_a_finding() {
 async fn a_register_of_a_newer_release_is_a_finding() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    cluster.back_up(&named("b", None)).await;
+    cluster.back_up(&backup_to("b", None)).await;
     make_newer(&cluster.store, &Key::Backups).await;
     let findings = check_backups(&cluster.bucket).await.unwrap();
     assert_eq!(keys(&findings), ["backups/register"]);
@@ -113,7 +97,7 @@ async fn a_cluster_without_backups_lacks_no_register() {
 async fn the_backups_at_a_place_are_checked_without_its_register() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
-    let backup = cluster.back_up(&named("b", Some(PLACE))).await;
+    let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let store = cluster.places.store(PLACE);
     let check = async || {
         let report = check_place(Arc::clone(&store) as _, &cluster.world, true).await;
@@ -132,7 +116,7 @@ async fn the_backups_at_a_place_are_checked_without_its_register() {
     assert_eq!(lost.findings[0].backup, backup.id.to_string());
     // The list of another backup would hide this one.
     let engine = cluster.engine();
-    let other = engine.begin_backup(&named("c", Some(PLACE))).await.unwrap();
+    let other = engine.begin_backup(&backup_to("c", Some(PLACE))).await.unwrap();
     let error = cluster.drive(engine.run_backup(other)).await.unwrap();
     assert!(error.contains("'backups/register' is missing"), "{error}");
 }
@@ -142,8 +126,8 @@ async fn the_list_of_a_backup_that_is_newer_is_a_finding() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     let [first, second] = [
-        cluster.back_up(&named("b", Some(PLACE))).await,
-        cluster.back_up(&named("c", Some(PLACE))).await,
+        cluster.back_up(&backup_to("b", Some(PLACE))).await,
+        cluster.back_up(&backup_to("c", Some(PLACE))).await,
     ];
     let store = cluster.places.store(PLACE);
     let key = Key::BackupManifest(first.id);

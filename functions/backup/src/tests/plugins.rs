@@ -5,23 +5,12 @@ use std::time::Duration;
 use neap_bucket::{BackupPolicy, Bucket, CodeHash, Get, GetOptions, Key, PutMode, formats};
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
 
-use super::test_cluster::TestCluster;
+use super::test_cluster::{PLACE, TestCluster, backup_to, restore_from};
 use crate::{
-    BackupKeeper, BackupRequest, JobState, RestoreRequest, check_place, place::BackupPlace,
-    place_objects::PlaceManifest,
+    BackupKeeper, JobState, check_place, place::BackupPlace, place_objects::PlaceManifest,
 };
 
-const PLACE: &str = "elsewhere";
-
 const CODE: CodeHash = CodeHash([1; 32]);
-
-fn named(place: Option<&str>) -> BackupRequest {
-    BackupRequest {
-        name: Some("b".to_owned()),
-        place: place.map(str::to_owned),
-        ..BackupRequest::default()
-    }
-}
 
 async fn has_code(bucket: &Bucket) -> bool {
     let got = bucket.get(&Key::PluginCode(CODE), GetOptions::default());
@@ -57,17 +46,11 @@ async fn a_restore_in_an_empty_bucket_has_the_code_of_triggers() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     cluster.create_trigger().await;
-    cluster.back_up(&named(Some(PLACE))).await;
+    cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let report = check_place(cluster.places.store(PLACE), &cluster.world, true).await;
     assert_eq!(report.unwrap().findings, []);
     let other = cluster.another().await;
-    let restore = RestoreRequest {
-        backup: Some("b".to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..RestoreRequest::default()
-    };
-    let restored = other.restore(&restore).await;
-    assert_eq!(restored.job.state, JobState::Completed);
+    other.restore_completely(&restore_from("b", Some(PLACE))).await;
     assert!(has_code(&other.bucket).await);
     // The collector knows that it is needed.
     other.collect_all_garbage().await;
@@ -79,7 +62,7 @@ async fn code_is_kept_while_a_backup_in_the_bucket_needs_it() {
     let cluster = TestCluster::new().await;
     cluster.write("one", "a", 1, 1).await;
     cluster.create_trigger().await;
-    cluster.back_up(&named(None)).await;
+    cluster.back_up(&backup_to("b", None)).await;
     let id = cluster.id("one").await;
     let delete = cluster.catalog.delete_trigger(id, "t", true);
     delete.await.unwrap();
@@ -100,19 +83,13 @@ async fn missing_code_makes_a_backup_incomplete_and_does_not_prevent_a_restore()
     let key = Key::PluginCode(CODE).to_string();
     cluster.bucket.delete(std::slice::from_ref(&key)).await.unwrap();
     let engine = cluster.engine();
-    let backup = engine.begin_backup(&named(Some(PLACE))).await.unwrap();
+    let backup = engine.begin_backup(&backup_to("b", Some(PLACE))).await.unwrap();
     let error = cluster.drive(engine.run_backup(backup.clone())).await;
     assert!(error.unwrap().contains(&key));
     let ended = cluster.register().await.backup(backup.id).unwrap().clone();
     assert_eq!(ended.job.state, JobState::Incomplete);
     let other = cluster.another().await;
-    let restore = RestoreRequest {
-        backup: Some("b".to_owned()),
-        place: Some(PLACE.to_owned()),
-        ..RestoreRequest::default()
-    };
-    let restored = other.restore(&restore).await;
-    assert_eq!(restored.job.state, JobState::Completed);
+    other.restore_completely(&restore_from("b", Some(PLACE))).await;
     assert_eq!(other.points("one").await, cluster.points_now("one"));
 }
 
@@ -131,7 +108,7 @@ async fn a_backup_contains_the_kinds_of_objects_that_belong_to_a_database() {
         }
     }
     cluster.pass(Duration::from_secs(1));
-    let backup = cluster.back_up(&named(Some(PLACE))).await;
+    let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let place = BackupPlace::new(cluster.places.store(PLACE), &cluster.world);
     let manifest = PlaceManifest::read(&place, backup.id).await.unwrap();
     let stored: Vec<Key> = manifest.objects.keys().map(|key| key.parse().unwrap()).collect();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use neap_bucket::Stamp;
 use serde_json::json;
 
-use super::test_cluster::TestCluster;
-use crate::{BackupRequest, JobState, RestoreRequest};
+use super::test_cluster::{TestCluster, backup_to, restore_from};
+use crate::RestoreRequest;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -23,33 +23,12 @@ impl TestCluster {
         set.await.unwrap();
     }
 
-    async fn restored(&self, request: &RestoreRequest) {
-        let restored = self.restore(request).await;
-        let error = &restored.job.error;
-        assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
-    }
-
     /// Lets expired sections go.
     async fn expire(&self) {
         for _ in 0..3 {
             self.pass(Duration::from_secs(200));
             self.maintain().await;
         }
-    }
-}
-
-fn backup(place: Option<&str>) -> BackupRequest {
-    BackupRequest {
-        name: Some("b".to_owned()),
-        place: place.map(str::to_owned),
-        ..BackupRequest::default()
-    }
-}
-
-fn from_backup() -> RestoreRequest {
-    RestoreRequest {
-        backup: Some("b".to_owned()),
-        ..RestoreRequest::default()
     }
 }
 
@@ -64,12 +43,12 @@ async fn a_restore_keeps_its_rows_unless_the_retention_is_kept() {
         let table = catalog.value.table("m").unwrap().id();
         let set = cluster.catalog.set_table_retention(id, table, Some(DAY));
         set.await.unwrap();
-        cluster.back_up(&backup(place)).await;
+        cluster.back_up(&backup_to("b", place)).await;
         cluster.pass(10 * DAY);
         cluster.expire().await;
         assert_eq!(cluster.points("one").await.len(), 0);
 
-        cluster.restored(&from_backup()).await;
+        cluster.restore_completely(&restore_from("b", None)).await;
         cluster.expire().await;
         assert_eq!(cluster.points("one").await, cluster.points_now("one"));
         let id = cluster.id("one").await;
@@ -79,9 +58,9 @@ async fn a_restore_keeps_its_rows_unless_the_retention_is_kept() {
 
         let kept = RestoreRequest {
             keep_retention: true,
-            ..from_backup()
+            ..restore_from("b", None)
         };
-        cluster.restored(&kept).await;
+        cluster.restore_completely(&kept).await;
         let id = cluster.id("one").await;
         let catalog = cluster.catalog.database(id, Duration::ZERO).await.unwrap();
         assert_eq!(catalog.value.retention(), Some(3 * DAY));
@@ -101,8 +80,8 @@ async fn rows_that_had_expired_before_the_backup_do_not_come_back() {
     cluster.flush("one").await;
     cluster.set_retention("one", HOUR).await;
     assert_eq!(cluster.points("one").await.len(), 1);
-    cluster.back_up(&backup(None)).await;
-    cluster.restored(&from_backup()).await;
+    cluster.back_up(&backup_to("b", None)).await;
+    cluster.restore_completely(&restore_from("b", None)).await;
     let rows = cluster.sql("one", "SELECT host FROM m").await;
     assert_eq!(rows, [json!({ "host": "new" })]);
     // Rows that are written after the restore are not affected.
@@ -127,7 +106,7 @@ async fn a_restore_to_a_moment_has_rows_that_a_later_retention_has_expired() {
         database: Some("one".to_owned()),
         ..RestoreRequest::default()
     };
-    cluster.restored(&request).await;
+    cluster.restore_completely(&request).await;
     cluster.expire().await;
     assert_eq!(cluster.points("one").await, cluster.points_now("one"));
 }

@@ -35,7 +35,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::{BackupEngine, BackupParts, BackupPlaces, BackupRegister, BackupRequest, JobState};
+use crate::{
+    BackupEngine, BackupParts, BackupPlaces, BackupRegister, BackupRequest, JobState,
+    RestoreRequest,
+};
+
+/// The name of a place outside the bucket.
+pub(crate) const PLACE: &str = "elsewhere";
 
 /// Waits shorter than this are over at once.
 const SHORT: Duration = Duration::from_secs(1);
@@ -45,6 +51,24 @@ const STEP: Duration = Duration::from_millis(250);
 
 /// Number of times that other tasks run in a step.
 const YIELDS: usize = 20;
+
+/// Requests a backup in the bucket, or at a place.
+pub(crate) fn backup_to(name: &str, place: Option<&str>) -> BackupRequest {
+    BackupRequest {
+        name: Some(name.to_owned()),
+        place: place.map(str::to_owned),
+        ..BackupRequest::default()
+    }
+}
+
+/// Requests the restore of a backup in the bucket, or at a place.
+pub(crate) fn restore_from(backup: &str, place: Option<&str>) -> RestoreRequest {
+    RestoreRequest {
+        backup: Some(backup.to_owned()),
+        place: place.map(str::to_owned),
+        ..RestoreRequest::default()
+    }
+}
 
 /// A clock that the test advances.
 #[derive(Debug)]
@@ -277,7 +301,7 @@ impl TestCluster {
     }
 
     /// Performs a restore, and returns how it has ended.
-    pub(crate) async fn restore(&self, request: &crate::RestoreRequest) -> crate::Restore {
+    pub(crate) async fn restore(&self, request: &RestoreRequest) -> crate::Restore {
         let engine = self.engine();
         let restore = engine.begin_restore(request).await.unwrap();
         let id = restore.id;
@@ -285,6 +309,13 @@ impl TestCluster {
         // As another process, which learns of it after a while.
         self.catalog.root(Duration::ZERO).await.unwrap();
         self.register().await.restore(id).unwrap().clone()
+    }
+
+    /// Runs a restore that must complete.
+    pub(crate) async fn restore_completely(&self, request: &RestoreRequest) {
+        let restored = self.restore(request).await;
+        let error = &restored.job.error;
+        assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
     }
 
     pub(crate) async fn register(&self) -> BackupRegister {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::test_cluster::TestCluster;
-use crate::{BackupRequest, JobState, RestoreRequest};
+use super::test_cluster::{TestCluster, backup_to, restore_from};
+use crate::RestoreRequest;
 
 const VIEW: &str = "CREATE MATERIALIZED VIEW totals AS SELECT date_bin(INTERVAL '1 hour', time) AS time, \
                     host, sum(v) AS total FROM m GROUP BY 1, host";
@@ -38,26 +38,6 @@ impl TestCluster {
         assert_eq!(stored, self.sql(database, COMPUTED).await, "{database}");
         stored
     }
-
-    async fn restore_completely(&self, request: &RestoreRequest) {
-        let restored = self.restore(request).await;
-        let error = &restored.job.error;
-        assert_eq!(restored.job.state, JobState::Completed, "{error:?}");
-    }
-}
-
-fn from_backup() -> RestoreRequest {
-    RestoreRequest {
-        backup: Some("b".to_owned()),
-        ..RestoreRequest::default()
-    }
-}
-
-fn named() -> BackupRequest {
-    BackupRequest {
-        name: Some("b".to_owned()),
-        ..BackupRequest::default()
-    }
 }
 
 #[tokio::test]
@@ -71,7 +51,7 @@ async fn restored_views_have_the_rows_of_the_restored_source() {
     // The backup has changes of the source that are not in its copy of the view.
     cluster.write("one", "a", 2, 10).await;
     cluster.delete("one", "gone").await;
-    cluster.back_up(&named()).await;
+    cluster.back_up(&backup_to("b", None)).await;
     // The present view has rows that the restored one must not get.
     cluster.write("one", "later", 3, 100).await;
     cluster.settle_views().await;
@@ -80,10 +60,10 @@ async fn restored_views_have_the_rows_of_the_restored_source() {
     let beside = RestoreRequest {
         database: Some("one".to_owned()),
         to: Some("copy".to_owned()),
-        ..from_backup()
+        ..restore_from("b", None)
     };
     // A restore of all databases drops the others.
-    cluster.restore_completely(&from_backup()).await;
+    cluster.restore_completely(&restore_from("b", None)).await;
     cluster.restore_completely(&beside).await;
     for database in ["one", "copy"] {
         let state = cluster.sql(database, "SELECT state FROM system.materialized_views").await;
@@ -115,7 +95,7 @@ async fn views_into_another_database_return_with_the_database_that_they_read() {
         )
         .await;
     cluster.settle_views().await;
-    cluster.back_up(&named()).await;
+    cluster.back_up(&backup_to("b", None)).await;
     cluster.write("one", "later", 3, 100).await;
     cluster.settle_views().await;
     assert_eq!(cluster.sql("target", ROWS).await.len(), 2);
@@ -124,13 +104,13 @@ async fn views_into_another_database_return_with_the_database_that_they_read() {
     let beside = RestoreRequest {
         database: Some("one".to_owned()),
         to: Some("copy".to_owned()),
-        ..from_backup()
+        ..restore_from("b", None)
     };
     cluster.restore_completely(&beside).await;
     assert!(cluster.sql("copy", views).await.is_empty());
     let in_place = RestoreRequest {
         database: Some("one".to_owned()),
-        ..from_backup()
+        ..restore_from("b", None)
     };
     cluster.restore_completely(&in_place).await;
     assert_eq!(cluster.sql("one", views).await.len(), 1);
@@ -143,7 +123,7 @@ async fn views_into_another_database_return_with_the_database_that_they_read() {
     cluster.settle_views().await;
     let target = RestoreRequest {
         database: Some("target".to_owned()),
-        ..from_backup()
+        ..restore_from("b", None)
     };
     cluster.restore_completely(&target).await;
     cluster.settle_views().await;
@@ -171,8 +151,8 @@ async fn restored_views_keep_the_rows_of_windows_whose_source_has_expired() {
     assert_eq!(rows.len(), 2);
     assert_eq!(cluster.points("one").await.len(), 1);
 
-    cluster.back_up(&named()).await;
-    cluster.restore_completely(&from_backup()).await;
+    cluster.back_up(&backup_to("b", None)).await;
+    cluster.restore_completely(&restore_from("b", None)).await;
     cluster.settle_views().await;
     assert_eq!(cluster.sql("one", ROWS).await, rows);
     let id = cluster.id("one").await;
