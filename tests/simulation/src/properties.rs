@@ -186,11 +186,7 @@ async fn run_operations(steps: Vec<TestOperation>) {
         }
     }
     assert_eq!(start(INSTANCES).query().await.unwrap(), expected);
-    assert!(
-        scenario.violations().is_empty(),
-        "{:?}",
-        scenario.violations()
-    );
+    scenario.assert_no_violations();
 }
 
 proptest! {

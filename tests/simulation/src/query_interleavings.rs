@@ -61,11 +61,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
         ));
         written.unwrap();
         scenario.instance("reader").query().await.unwrap();
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
@@ -224,11 +220,7 @@ fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
             let after = instance.query().await.unwrap();
             assert_eq!(first_cell(&after), Some(kept.value(0)));
         }
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
@@ -265,11 +257,7 @@ fn the_only_writer_reads_its_own_unacknowledged_put() {
         let others = scenario.instance("other").query().await.unwrap();
         assert_eq!(first_cell(&mine), Some(content.value(0)));
         assert_eq!(mine, others);
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
@@ -314,10 +302,6 @@ fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
         ));
         let after = scenario.instance("reader").query().await.unwrap();
         assert_eq!(before, after);
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }

@@ -129,6 +129,11 @@ impl ScriptedScenario {
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.world.truth.oracle(|oracle| oracle.violations.clone())
     }
+
+    pub(crate) fn assert_no_violations(&self) {
+        let violations = self.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+    }
 }
 
 /// Returns field `a` of the first shared point in an answer.

@@ -64,11 +64,7 @@ fn a_refresher_whose_manifest_is_older_than_the_progress_computes_no_window_agai
         });
         assert_eq!(of_b.unwrap().windows, 1);
         assert_eq!(of_a.unwrap().windows, 0);
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
@@ -107,10 +103,6 @@ fn rows_of_a_later_claim_win_if_the_clock_of_the_claim_before_was_ahead() {
         let answer = b.ask(DATABASE, QueryConsistency::Strong).await.unwrap();
         let totals = answer.values().flatten().filter_map(|(_, fields)| fields.get("total"));
         assert_eq!(totals.collect::<Vec<_>>(), [&200]);
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }

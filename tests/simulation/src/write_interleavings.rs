@@ -49,11 +49,7 @@ fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
         scenario.write(&b, &retry, None).await.unwrap();
         let answer = scenario.instance("c").query().await.unwrap();
         assert_eq!(first_cell(&answer), Some(retry.value(0)));
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
@@ -106,11 +102,7 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
         scenario.sleep_until(3700.0).await;
         scenario.write(&writer, &scenario.content(), None).await.unwrap();
         scenario.instance("reader").query().await.unwrap();
-        assert!(
-            scenario.violations().is_empty(),
-            "{:?}",
-            scenario.violations()
-        );
+        scenario.assert_no_violations();
     });
 }
 
