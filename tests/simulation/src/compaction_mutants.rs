@@ -15,6 +15,7 @@ use crate::{
     network::InterceptionPoint,
     operators::restore_as,
     oracle::{Invariant, Violation},
+    protocol_mutants::assert_rule_matters,
     rows::{HOSTS, Rows, TABLE, WITNESSES},
     scenario::{ScriptedScenario, freeze, once},
     schedule::{ScheduleMix, ScheduleParameters},
@@ -83,23 +84,9 @@ pub(crate) fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Inv
         "{weakness:?}: {} seeds, {:?}, broken: {:?}",
         tally.seeds, tally.counts, tally.broken
     );
-    assert!(
-        !tally.broken.is_empty(),
-        "no violation in {} seeds",
-        tally.seeds
-    );
-    for (seed, violation) in &tally.broken {
-        assert!(
-            expected.contains(&violation.invariant),
-            "seed {seed} breaks {violation}"
-        );
-        let outcome = simulate(*seed, rules(), &with(DisabledRule::None), false);
-        assert!(
-            outcome.violations.is_empty(),
-            "seed {seed} with the rule: {:?}",
-            outcome.violations
-        );
-    }
+    assert_rule_matters(&tally, expected, |seed| {
+        simulate(seed, rules(), &with(DisabledRule::None), false)
+    });
 }
 
 #[test]

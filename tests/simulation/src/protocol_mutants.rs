@@ -10,7 +10,7 @@ use crate::{
     machine::Suspension,
     oracle::Invariant,
     schedule::ScheduleMix,
-    simulate::{simulate, simulate_all},
+    simulate::{ScheduleResult, SeedSummary, simulate, simulate_all},
 };
 
 /// Maximum number of seeds until a weakened rule must break an invariant.
@@ -28,21 +28,27 @@ fn matters(weakened: ProtocolRules, mix: &ScheduleMix, expected: &[Invariant]) {
         "{} seeds, {} acknowledged, broken: {:?}",
         tally.seeds, tally.acknowledged, tally.broken
     );
+    assert_rule_matters(&tally, expected, |seed| simulate(seed, rules(), mix, false));
+}
+
+/// Checks that seeds without a rule break one of `expected`, and that the same seeds pass with it.
+pub(crate) fn assert_rule_matters(
+    without_rule: &SeedSummary,
+    expected: &[Invariant],
+    with_rule: impl Fn(u64) -> ScheduleResult,
+) {
+    let seeds = without_rule.seeds;
     assert!(
-        !tally.broken.is_empty(),
-        "no violation in {} seeds",
-        tally.seeds
+        !without_rule.broken.is_empty(),
+        "no violation in {seeds} seeds"
     );
-    for (seed, violation) in &tally.broken {
+    for (seed, violation) in &without_rule.broken {
+        let is_expected = expected.contains(&violation.invariant);
+        assert!(is_expected, "seed {seed} breaks {violation}");
+        let violations = with_rule(*seed).violations;
         assert!(
-            expected.contains(&violation.invariant),
-            "seed {seed} breaks {violation}"
-        );
-        let outcome = simulate(*seed, rules(), mix, false);
-        assert!(
-            outcome.violations.is_empty(),
-            "seed {seed} with the rule: {:?}",
-            outcome.violations
+            violations.is_empty(),
+            "seed {seed} with the rule: {violations:?}"
         );
     }
 }
