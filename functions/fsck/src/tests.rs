@@ -100,6 +100,12 @@ impl FsckFixture {
         Self::on(None).await
     }
 
+    async fn filled_in_memory() -> Self {
+        let stage = Self::in_memory().await;
+        stage.fill().await;
+        stage
+    }
+
     async fn on(directory: Option<tempfile::TempDir>) -> Self {
         let clock = Arc::new(TestClock {
             start: tokio::time::Instant::now(),

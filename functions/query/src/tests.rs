@@ -73,8 +73,7 @@ weather,city=Rome,country=it temp=21.5,note=\"sun, and more\" 170000006000000000
 
 #[tokio::test]
 async fn rows_are_the_same_from_the_tail_and_from_sections() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let sql = "SELECT * FROM weather ORDER BY city, time";
     let from_tail = one.sql(sql).await;
     assert_eq!(
@@ -103,8 +102,7 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
 
 #[tokio::test]
 async fn a_field_filter_never_uncovers_an_older_version() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a v=2 1700000000000000000").await;
     assert_eq!(
@@ -121,8 +119,7 @@ async fn a_field_filter_never_uncovers_an_older_version() {
 
 #[tokio::test]
 async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1 1700000000000000000").await;
     one.write("t,k=a v=2 1700000000000000000\nt,k=b v=2 1700000000000000000").await;
     assert_eq!(one.sql("SELECT count(*) AS n FROM t").await, "n\n2\n");
 }
@@ -191,8 +188,7 @@ async fn requests_are_those_of_the_budget() {
 
 #[tokio::test]
 async fn an_allowed_staleness_costs_no_request() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.sql("SELECT 1").await;
     let before = one.counting.counts();
     let request =
@@ -234,8 +230,10 @@ async fn only_sections_that_can_match_are_read() {
 
 #[tokio::test]
 async fn explain_shows_that_only_overlaps_are_merged() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000").await;
+    let one = QueryTestInstance::with_rows(
+        "t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000",
+    )
+    .await;
     one.flush().await;
     let plan = "EXPLAIN SELECT k, v FROM t";
     assert!(!one.sql(plan).await.contains("DedupExec"));
@@ -247,8 +245,7 @@ async fn explain_shows_that_only_overlaps_are_merged() {
 
 #[tokio::test]
 async fn statements_that_would_change_something_are_refused() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let cases = [
         ("DROP TABLE weather", 400),
         ("CREATE TABLE x (a INT)", 400),
@@ -277,8 +274,7 @@ async fn statements_that_would_change_something_are_refused() {
 
 #[tokio::test]
 async fn a_statement_that_would_overflow_the_stack_is_refused() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let chain = |terms: usize| vec!["temp = 1"; terms].join(" OR ");
     let sql = |terms| format!("SELECT city FROM weather WHERE {}", chain(terms));
     assert_eq!(one.sql(&sql(20)).await, "");
@@ -292,8 +288,7 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
 
 #[tokio::test]
 async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let sql = |terms| {
         let all = vec!["temp + 1 = 1"; terms].join(" AND ");
         format!("SELECT city FROM weather WHERE {all}")
@@ -369,8 +364,7 @@ async fn requests_that_are_not_queries_say_what_is_missing() {
 
 #[tokio::test]
 async fn placeholders_take_typed_values() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let body = serde_json::json!({
         "db": "db", "format": "jsonl",
         "q": "SELECT city FROM weather WHERE temp > $t AND time >= $from ORDER BY city",
@@ -400,8 +394,7 @@ async fn now_is_the_time_at_which_the_query_came() {
 
 #[tokio::test]
 async fn the_schema_is_shown_as_influxdb_shows_it() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let columns = "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
                    WHERE table_name = 'weather' AND column_name IN ('city', 'temp', 'time', 'ok')";
     assert_eq!(
@@ -425,8 +418,7 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
 
 #[tokio::test]
 async fn a_table_without_rows_has_its_columns_on_request() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let empty = "SELECT city, temp FROM weather WHERE city = 'Bonn'";
     for (sql, format, header, expected) in [
         (empty, "pretty", None, "++\n++"),

@@ -13,8 +13,7 @@ struct Server {
 
 impl Server {
     async fn new() -> Self {
-        let cluster = TestCluster::new().await;
-        cluster.write("one", "a", 1, 1).await;
+        let cluster = TestCluster::with_row().await;
         let routes = backup_routes(cluster.engine());
         Self {
             routes: routes.layer(Extension(Caller::unrestricted())),

@@ -65,8 +65,7 @@ async fn a_backup_under_load_has_exactly_the_changes_up_to_its_stamp_in_all_data
 
 #[tokio::test]
 async fn everything_acknowledged_before_the_request_is_in_the_backup() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.maintain().await;
     cluster.write("one", "b", 1, 1).await;
     cluster.delete("one", "a").await;
@@ -79,8 +78,7 @@ async fn everything_acknowledged_before_the_request_is_in_the_backup() {
 
 #[tokio::test]
 async fn a_restore_in_place_replaces_all_databases_and_can_be_undone() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.write("two", "a", 1, 1).await;
     let stamp = cluster.back_up(&backup_to("b", None)).await.stamp.unwrap();
     cluster.write("one", "a", 1, 2).await;
@@ -104,8 +102,7 @@ async fn a_restore_in_place_replaces_all_databases_and_can_be_undone() {
 
 #[tokio::test]
 async fn the_objects_of_a_deleted_backup_are_collected() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.maintain().await;
     let backup = cluster.back_up(&backup_to("b", None)).await;
     let copy = backup.databases[0].copy;
@@ -124,8 +121,7 @@ async fn the_objects_of_a_deleted_backup_are_collected() {
 
 #[tokio::test]
 async fn a_dropped_database_is_restored_from_a_backup_after_its_data_is_deleted() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.maintain().await;
     cluster.back_up(&backup_to("b", None)).await;
     let now = neap_catalog::HardDelete::NOW;
@@ -142,8 +138,7 @@ async fn a_dropped_database_is_restored_from_a_backup_after_its_data_is_deleted(
 
 #[tokio::test]
 async fn a_database_is_restored_to_a_moment() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.pass(Duration::from_secs(5));
     let now = cluster.bucket.clock().now().unwrap();
     let moment = Stamp::end_of(now);
@@ -161,8 +156,7 @@ async fn a_database_is_restored_to_a_moment() {
 
 #[tokio::test]
 async fn names_are_unique_unless_the_backup_is_replaced() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let first = cluster.back_up(&backup_to("b", None)).await;
     let engine = cluster.engine();
     let taken = engine.begin_backup(&backup_to("b", None)).await;
@@ -182,8 +176,7 @@ async fn names_are_unique_unless_the_backup_is_replaced() {
 
 #[tokio::test]
 async fn a_cancelled_backup_ends_and_a_failed_restore_leaves_the_databases() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let engine = cluster.engine();
     let backup = engine.begin_backup(&backup_to("b", None)).await.unwrap();
     engine.cancel_backup("b").await.unwrap();

@@ -83,8 +83,7 @@ async fn an_incremental_backup_puts_only_the_objects_that_its_parent_lacks() {
 
 #[tokio::test]
 async fn a_parent_is_deleted_only_with_its_children_and_then_with_all_objects() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.back_up(&backup_to("full", Some(PLACE))).await;
     cluster.back_up(&after("full", "next")).await;
     cluster.back_up(&after("next", "last")).await;
@@ -151,8 +150,7 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
 
 #[tokio::test]
 async fn a_place_has_the_backups_of_one_cluster() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.back_up(&backup_to("full", Some(PLACE))).await;
     let other = cluster.another().await;
     other.write("one", "a", 1, 1).await;

@@ -11,8 +11,7 @@ const HOUR: i64 = 3_600_000_000;
 
 #[tokio::test]
 async fn a_schedule_makes_one_backup_at_each_time_and_keeps_them_for_the_retention() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let next = |time: StoreTime| Some(StoreTime::from_micros((time.micros() / HOUR + 1) * HOUR));
     let schedule = BackupSchedule {
         next: Arc::new(next),

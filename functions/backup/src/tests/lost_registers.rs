@@ -37,8 +37,7 @@ fn keys(findings: &[BackupFinding]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_lost_register_releases_no_copy_and_is_not_created_again() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let backup = cluster.back_up(&backup_to("b", None)).await;
     let copy = backup.databases[0].copy;
     lose(&cluster.store, &Key::Backups).await;
@@ -58,8 +57,7 @@ async fn a_lost_register_releases_no_copy_and_is_not_created_again() {
 
 #[tokio::test]
 async fn a_completed_backup_without_a_catalog_is_a_finding() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let backup = cluster.back_up(&backup_to("b", None)).await;
     assert_eq!(check_backups(&cluster.bucket).await.unwrap(), []);
     let catalog = Key::DatabaseCatalog(backup.databases[0].copy);
@@ -71,8 +69,7 @@ async fn a_completed_backup_without_a_catalog_is_a_finding() {
 
 #[tokio::test]
 async fn a_register_of_a_newer_release_is_a_finding() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.back_up(&backup_to("b", None)).await;
     make_newer(&cluster.store, &Key::Backups).await;
     let findings = check_backups(&cluster.bucket).await.unwrap();
@@ -86,8 +83,7 @@ async fn a_register_of_a_newer_release_is_a_finding() {
 
 #[tokio::test]
 async fn a_cluster_without_backups_lacks_no_register() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     assert_eq!(check_backups(&cluster.bucket).await.unwrap(), []);
     let keeper = BackupKeeper::new(cluster.engine(), None);
     assert!(!keeper.tidy().await.unwrap());
@@ -95,8 +91,7 @@ async fn a_cluster_without_backups_lacks_no_register() {
 
 #[tokio::test]
 async fn the_backups_at_a_place_are_checked_without_its_register() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let backup = cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let store = cluster.places.store(PLACE);
     let check = async || {
@@ -123,8 +118,7 @@ async fn the_backups_at_a_place_are_checked_without_its_register() {
 
 #[tokio::test]
 async fn the_list_of_a_backup_that_is_newer_is_a_finding() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     let [first, second] = [
         cluster.back_up(&backup_to("b", Some(PLACE))).await,
         cluster.back_up(&backup_to("c", Some(PLACE))).await,

@@ -43,8 +43,7 @@ impl TestCluster {
 
 #[tokio::test]
 async fn a_restore_in_an_empty_bucket_has_the_code_of_triggers() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.create_trigger().await;
     cluster.back_up(&backup_to("b", Some(PLACE))).await;
     let report = check_place(cluster.places.store(PLACE), &cluster.world, true).await;
@@ -59,8 +58,7 @@ async fn a_restore_in_an_empty_bucket_has_the_code_of_triggers() {
 
 #[tokio::test]
 async fn code_is_kept_while_a_backup_in_the_bucket_needs_it() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.create_trigger().await;
     cluster.back_up(&backup_to("b", None)).await;
     let id = cluster.id("one").await;
@@ -77,8 +75,7 @@ async fn code_is_kept_while_a_backup_in_the_bucket_needs_it() {
 
 #[tokio::test]
 async fn missing_code_makes_a_backup_incomplete_and_does_not_prevent_a_restore() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.create_trigger().await;
     let key = Key::PluginCode(CODE).to_string();
     cluster.bucket.delete(std::slice::from_ref(&key)).await.unwrap();
@@ -95,8 +92,7 @@ async fn missing_code_makes_a_backup_incomplete_and_does_not_prevent_a_restore()
 
 #[tokio::test]
 async fn a_backup_contains_the_kinds_of_objects_that_belong_to_a_database() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.flush("one").await;
     cluster.create_trigger().await;
     let id = cluster.id("one").await;

@@ -159,6 +159,12 @@ impl TestCluster {
         Self::with(clock, places, 7).await
     }
 
+    pub(crate) async fn with_row() -> Self {
+        let cluster = Self::new().await;
+        cluster.write("one", "a", 1, 1).await;
+        cluster
+    }
+
     /// Creates another cluster with the same clock and the same places.
     pub(crate) async fn another(&self) -> Self {
         Self::with(Arc::clone(&self.clock), Arc::clone(&self.places), 8).await

@@ -42,8 +42,7 @@ impl TestCluster {
 
 #[tokio::test]
 async fn restored_views_have_the_rows_of_the_restored_source() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.write("one", "gone", HOUR, 5).await;
     cluster.maintain().await;
     cluster.sql("one", VIEW).await;
@@ -83,8 +82,7 @@ async fn restored_views_have_the_rows_of_the_restored_source() {
 
 #[tokio::test]
 async fn views_into_another_database_return_with_the_database_that_they_read() {
-    let cluster = TestCluster::new().await;
-    cluster.write("one", "a", 1, 1).await;
+    let cluster = TestCluster::with_row().await;
     cluster.write("target", "a", 1, 1).await;
     cluster.maintain().await;
     cluster

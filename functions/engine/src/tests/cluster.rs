@@ -408,6 +408,14 @@ impl TestCluster {
         }
     }
 
+    /// Creates a cluster with a process that is the only writer and runs its engine.
+    pub(super) async fn with_started_process() -> (Self, TestProcess) {
+        let cluster = Self::new();
+        let process = cluster.alone().await;
+        process.start();
+        (cluster, process)
+    }
+
     /// Creates a process that is the only writer.
     pub(super) async fn alone(&self) -> TestProcess {
         let cast = TestProcessOptions {

@@ -17,9 +17,7 @@ fn on_table(name: &str, table: &str) -> NewTrigger {
 
 #[tokio::test(start_paused = true)]
 async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.write("db", "a v=1 1").await.unwrap();
     process.create("db", on_writes("all")).await;
     process.create("db", on_table("of_b", "b")).await;
@@ -50,9 +48,7 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn the_trigger_of_a_renamed_table_gets_its_rows_under_the_present_name() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.write("db", "a v=1 1\nb v=1 1").await.unwrap();
     process.create("db", on_table("of_former", "b")).await;
     let id = process.id("db").await;
@@ -73,9 +69,7 @@ async fn the_trigger_of_a_renamed_table_gets_its_rows_under_the_present_name() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_engine_sends_no_requests() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     process.write("db", "a v=1 1").await.unwrap();
     stage.sleep(3 * MINUTE).await;
@@ -85,9 +79,7 @@ async fn an_idle_engine_sends_no_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     process.write("db", "a v=1 1").await.unwrap();
     stage.sleep(3 * MINUTE).await;
@@ -116,9 +108,7 @@ async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
 
 #[tokio::test(start_paused = true)]
 async fn unannounced_segments_are_found_when_an_engine_starts() {
-    let stage = TestCluster::new();
-    let first = stage.alone().await;
-    first.start();
+    let (stage, first) = TestCluster::with_started_process().await;
     first.create("db", on_writes("t")).await;
     first.write("db", "a v=1 1").await.unwrap();
     stage.sleep(20 * SECOND).await;
@@ -133,9 +123,7 @@ async fn unannounced_segments_are_found_when_an_engine_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_repeats_only_unsaved_segments() {
-    let stage = TestCluster::new();
-    let first = stage.alone().await;
-    first.start();
+    let (stage, first) = TestCluster::with_started_process().await;
     first.create("db", on_writes("t")).await;
     first.write("db", "a v=1 1").await.unwrap();
     stage.sleep(20 * SECOND).await;
@@ -154,9 +142,7 @@ async fn a_crash_repeats_only_unsaved_segments() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
-    let stage = TestCluster::new();
-    let first = stage.alone().await;
-    first.start();
+    let (stage, first) = TestCluster::with_started_process().await;
     first.create("db", on_writes("t")).await;
     first.stop().await;
     for time in 0..30 {
@@ -178,9 +164,7 @@ async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn runs_overlap_only_if_the_trigger_allows_it() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     let parallel = NewTrigger {
         run_async: true,
         ..on_writes("parallel")
@@ -211,9 +195,7 @@ async fn runs_overlap_only_if_the_trigger_allows_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disabled_trigger_misses_segments_written_meanwhile() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     let id = process.id("db").await;
     let switch = async |enabled| {
@@ -235,9 +217,7 @@ async fn a_disabled_trigger_misses_segments_written_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_that_is_deleted_does_not_run() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     process.write("db", "a v=1 1").await.unwrap();
     stage.sleep(SECOND).await;

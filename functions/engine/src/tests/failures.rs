@@ -34,9 +34,7 @@ fn queued(database: &str, line: &str) -> CompletedRun {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_logged_and_the_trigger_goes_on() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Log)).await;
     stage.played.play(async |_| Err(exception()));
     process.write("db", "a v=1 1").await.unwrap();
@@ -53,9 +51,7 @@ async fn a_failure_is_logged_and_the_trigger_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Retry)).await;
     let left = Arc::new(AtomicUsize::new(3));
     stage.played.play(move |_| {
@@ -86,9 +82,7 @@ async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_is_given_up_after_a_day() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Retry)).await;
     stage.played.play(async |_| Err(exception()));
     process.write("db", "a v=1 1").await.unwrap();
@@ -102,9 +96,7 @@ async fn a_segment_is_given_up_after_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_whose_runs_may_overlap_gives_up_after_five_attempts() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     let trigger = NewTrigger {
         run_async: true,
         ..behaving(ErrorBehavior::Retry)
@@ -134,9 +126,7 @@ async fn a_trigger_whose_runs_may_overlap_gives_up_after_five_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Disable)).await;
     stage.played.play(async |_| Err(exception()));
     process.write("db", "a v=1 1").await.unwrap();
@@ -156,9 +146,7 @@ async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Disable)).await;
     let left = Arc::new(AtomicUsize::new(1));
     stage.played.play(move |_| {
@@ -180,9 +168,7 @@ async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
 #[tokio::test(start_paused = true)]
 async fn lines_that_are_refused_are_logged_and_for_retry_the_run_is_repeated() {
     for (behavior, least) in [(ErrorBehavior::Log, 1), (ErrorBehavior::Retry, 3)] {
-        let stage = TestCluster::new();
-        let process = stage.alone().await;
-        process.start();
+        let (stage, process) = TestCluster::with_started_process().await;
         process.create("db", behaving(behavior)).await;
         stage.played.play(async |_| Ok(queued("else", "nonsense")));
         process.write("db", "a v=1 1").await.unwrap();
@@ -200,9 +186,7 @@ async fn lines_that_are_refused_are_logged_and_for_retry_the_run_is_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     let next = Arc::new(AtomicUsize::new(2));
     stage.played.play(move |_| {
@@ -304,9 +288,7 @@ async fn queued_segments_do_not_run_after_a_disabling_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn an_earlier_failure_does_not_disable_a_trigger_enabled_again() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", behaving(ErrorBehavior::Disable)).await;
     let id = process.id("db").await;
     let (catalog, clock) = (Arc::clone(&process.catalog), Arc::clone(&stage.clock));
@@ -333,9 +315,7 @@ async fn an_earlier_failure_does_not_disable_a_trigger_enabled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_does_not_recreate_its_dropped_database() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", on_writes("t")).await;
     let clock = Arc::clone(&stage.clock);
     stage.played.play(move |call| {

@@ -45,9 +45,7 @@ async fn ask(process: &TestProcess, path: &str) -> Option<Result<PluginResponse,
 
 #[tokio::test(start_paused = true)]
 async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     stage.played.play(async |call| Ok(answering(&call.trigger.name)));
     assert!(ask(&process, "x").await.is_none());
     process.create("db", on_path("first", "x")).await;
@@ -66,9 +64,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     stage.played.play(async |_| Err(exception()));
     process.create("db", on_path("logs", "logs")).await;
     process

@@ -20,9 +20,7 @@ fn wall(stage: &TestCluster) -> StoreTime {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_runs_at_the_multiples_of_its_period_and_a_sole_writer_claims_nothing() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", every("t", 10 * SECOND)).await;
     let cron = TriggerSpecification::Schedule {
         schedule: "30 * * * * *".to_owned(),
@@ -99,9 +97,7 @@ async fn two_engines_run_each_tick_once() {
 
 #[tokio::test(start_paused = true)]
 async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
-    let stage = TestCluster::new();
-    let process = stage.alone().await;
-    process.start();
+    let (stage, process) = TestCluster::with_started_process().await;
     process.create("db", every("serial", 10 * SECOND)).await;
     process
         .create(
@@ -132,9 +128,7 @@ async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
 
 #[tokio::test(start_paused = true)]
 async fn ticks_missed_while_no_engine_ran_do_not_run_later() {
-    let stage = TestCluster::new();
-    let first = stage.alone().await;
-    first.start();
+    let (stage, first) = TestCluster::with_started_process().await;
     first.create("db", every("t", 10 * SECOND)).await;
     stage.sleep(11 * SECOND).await;
     first.stop().await;

@@ -96,8 +96,7 @@ async fn an_unknown_database_name_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_database_and_a_dropped_one_are_clean() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let current = stage.manifest().await;
     let (version, view) = Manifest::at(&current, Stamp::from_u64(u64::MAX)).unwrap();
     let copy = stage

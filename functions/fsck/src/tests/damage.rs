@@ -179,8 +179,7 @@ async fn damaged_or_truncated_segments_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn references_to_tables_and_tags_missing_in_the_catalog_are_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     stage
         .tamper_section(|section| {
             let range = section.tags.remove("host").unwrap();
@@ -215,8 +214,7 @@ async fn a_reference_to_wrong_bytes_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_section_read_as_another_table_is_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let addition = TableAddition {
         table: "narrow".to_owned(),
         columns: vec![("usage".to_owned(), ColumnType::Integer)],
@@ -324,8 +322,7 @@ async fn overlapping_sections_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn impossible_sections_are_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let found = async |change: fn(&mut Section)| {
         let whole = stage.bytes(&Key::Manifest(stage.database)).await;
         stage.tamper_section(change).await;
@@ -373,8 +370,7 @@ async fn a_catalog_older_than_the_data_is_found() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let far = stage.bucket.clock().now().unwrap().plus(Duration::from_secs(3_600));
     let name = neap_bucket::SegmentName {
         stamp: Stamp::new(far, 1),
@@ -393,8 +389,7 @@ async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
 
 #[tokio::test(start_paused = true)]
 async fn unsorted_or_duplicate_rows_are_found() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let tags = ["host".to_owned(), "zone".to_owned()];
     let check = async |rows: &[TestRow<'_>]| {
         let encoded = encode_section(&tags, &batch(rows)).unwrap();

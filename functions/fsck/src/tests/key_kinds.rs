@@ -14,8 +14,7 @@ fn is_reported(report: &FsckReport, key: &Key, kind: FindingKind) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn damage_of_every_register_of_a_database_is_reported() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     for key in Key::registers_of(stage.database) {
         assert_eq!(key.policy().check, CheckPolicy::Decoded, "{key}");
         let got = stage.bucket.get(&key, GetOptions::default()).await;
@@ -33,8 +32,7 @@ async fn damage_of_every_register_of_a_database_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_check_verifies_the_header_of_each_object_as_its_readers_do() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let kinds = Key::one_of_each_kind(stage.database)
         .into_iter()
         .filter(|key| key.policy().check == CheckPolicy::Header);
@@ -113,8 +111,7 @@ async fn objects_that_outlive_their_database_belong_to_no_unknown_database() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_and_damaged_code_of_plugins_is_reported() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let [of_trigger, of_plugin] = [1, 2].map(|number| CodeHash([number; 32]));
     let trigger = NewTrigger {
         name: "t".to_owned(),

@@ -228,8 +228,7 @@ async fn a_first_flush_that_was_interrupted_is_no_error_and_its_bundle_is_kept()
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_not_complete_is_no_error() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let id = stage.database;
     // A backup is in the register before it has copies.
     stage.put(&Key::Backups.to_string(), valid_object(&Key::Backups)).await;
@@ -250,8 +249,7 @@ async fn a_copy_that_is_not_complete_is_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_catalog_of_a_dropped_database_is_reported_as_such() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let dropped = stage.catalog.delete_database("db", HardDelete::After(48 * HOUR));
     dropped.await.unwrap();
     let key = Key::DatabaseCatalog(stage.database);
@@ -272,8 +270,7 @@ async fn a_database_without_rows_lacks_no_register() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_of_a_database_whose_manifest_is_lost_is_not_quarantined() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let key = stage.segment().await;
     stage.flip_bit(&key, 40).await;
     stage.delete(&Key::Manifest(stage.database)).await;

@@ -70,8 +70,7 @@ async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined()
 
 #[tokio::test(start_paused = true)]
 async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let key = stage.segment().await;
     let end = stage.bytes(&key).await.len();
     stage.flip_bit(&key, end - 20).await;
@@ -85,8 +84,7 @@ async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let key = stage.segment().await;
     // A byte of the checksum in the envelope.
     stage.flip_bit(&key, 25).await;
@@ -101,8 +99,7 @@ async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let key = stage.segment().await;
     // The upper byte of the version: the version of a much later release.
     stage.flip_bit(&key, 5).await;
@@ -116,8 +113,7 @@ async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not(
 
 #[tokio::test(start_paused = true)]
 async fn only_damaged_objects_are_quarantined() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let segment = stage.segment().await.to_string();
     let section = stage.sections(CPU).await.remove(0);
     let bundle = section.key(stage.database).to_string();

@@ -63,8 +63,7 @@ async fn a_delete_dropped_too_early_is_found_and_applied_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_delete_whose_rows_a_pending_one_hides_is_not_forgotten() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     stage.delete_rows(CPU, Condition::EVERYTHING).await;
     stage.delete_rows(CPU, Condition::between(5, 6)).await;
     stage.flush().await;
@@ -168,8 +167,7 @@ async fn old_orphans_are_condemned_and_nothing_is_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_alone_writes_nothing() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     stage.tamper_section(|section| section.rows = 9).await;
     let before = stage.manifest().await.version;
     let report = stage.full().await;
@@ -179,8 +177,7 @@ async fn a_check_alone_writes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_is_not_repaired() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     stage.tamper_section(|section| section.rows = 9).await;
     let section = stage.sections(CPU).await.remove(0);
     let middle = usize::try_from(section.offset + section.length / 2).unwrap();

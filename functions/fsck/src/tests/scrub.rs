@@ -138,8 +138,7 @@ async fn a_damaged_page_is_replaced_by_an_intact_copy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_copy_replaces_nothing() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let (key, section) = bundle(&stage).await;
     stage.flip_bit(&key, first_byte(&section) + 10).await;
     let scrubber = with_copies(&stage, &[&key]).await;
@@ -168,8 +167,7 @@ async fn damaged_copies_of_a_page_are_passed_over() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_is_reported_until_it_is_gone() {
-    let stage = FsckFixture::in_memory().await;
-    stage.fill().await;
+    let stage = FsckFixture::filled_in_memory().await;
     let scrubber = Scrubber::new(stage.bucket.clone(), INTERVAL, None);
     let (key, section) = bundle(&stage).await;
     let whole = stage.bytes(&key).await;

@@ -26,8 +26,7 @@ weather,city=Oslo,country=no temp=2.5,ok=true 1700000000000000000
 weather,city=Rome,country=it temp=21.5,note=\"sun, and more\" 1700000060000000000";
 
 async fn weather() -> QueryTestInstance {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one
 }
 

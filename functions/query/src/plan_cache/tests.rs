@@ -128,8 +128,7 @@ const USUAL_STATEMENTS: usize = 80;
 
 #[tokio::test]
 async fn kept_plans_give_the_answers_of_new_ones() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     one.write("cpu,host=h1,region=r0 v=-1 1700000000000000000").await;
     let mut numbers = Numbers(3);
@@ -152,8 +151,7 @@ async fn kept_plans_give_the_answers_of_new_ones() {
 
 #[tokio::test]
 async fn a_conversion_behind_a_text_is_part_of_its_value() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     for (conversion, expected) in [("::timestamp(0)", 193), ("::timestamp", 192)] {
         for _ in 0..4 {
             let sql = format!(
@@ -168,8 +166,7 @@ async fn a_conversion_behind_a_text_is_part_of_its_value() {
 
 #[tokio::test]
 async fn plans_are_kept_of_repeated_queries_of_one_table() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     let mut numbers = Numbers(5);
     let mut kept = 0;
     for (query, is_kept) in [
@@ -236,8 +233,7 @@ async fn plans_are_kept_of_repeated_queries_of_one_table() {
 
 #[tokio::test]
 async fn a_text_of_the_wrong_type_is_reported() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     let of = |time: &str| format!("SELECT count(*) AS n FROM cpu WHERE time >= '{time}'");
     for _ in 0..3 {
         assert_eq!(one.sql(&of("2023-11-14T22:20:00")).await, "n\n193\n");
@@ -251,8 +247,7 @@ async fn a_text_of_the_wrong_type_is_reported() {
 
 #[tokio::test]
 async fn results_of_functions_are_limited_in_kept_plans() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     let mut templates = 0;
     // The limit of `||` is added when a plan is executed: each side is below it, both together are not.
     let concatenation = "repeat(note, 2000000) || repeat(note, 2000000)";
@@ -269,8 +264,7 @@ async fn results_of_functions_are_limited_in_kept_plans() {
 
 #[tokio::test]
 async fn a_shape_of_influxql_has_the_rules_of_its_interface() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     // Version 1 does not fill windows of integrals.
     let statement = "SELECT integral(v) FROM cpu WHERE host = 'h1' AND time >= '2023-11-14T22:00:00Z' \
                      AND time < '2023-11-15T06:00:00Z' GROUP BY time(10m)";
@@ -293,8 +287,7 @@ fn both_forms_of_a_placeholder_are_the_same_time() {
 
 #[tokio::test]
 async fn a_kept_plan_reads_what_was_written_later() {
-    let one = QueryTestInstance::alone().await;
-    one.write("cpu,host=a v=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("cpu,host=a v=1 1700000000000000000").await;
     let sql = "SELECT * FROM cpu WHERE host = 'a' ORDER BY time";
     for _ in 0..3 {
         assert_eq!(
@@ -418,8 +411,7 @@ async fn kept_plans_of_influxql_give_the_answers_of_new_ones() {
 
 #[tokio::test]
 async fn a_table_that_is_created_later_gets_a_kept_plan() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     let statement = "SELECT v FROM disk WHERE host = 'a'";
     let encoded = serde_urlencoded::to_string([("db", "db"), ("q", statement)]).unwrap();
     let path = format!("/query?{encoded}");

@@ -27,8 +27,7 @@ impl QueryTestInstance {
 
 #[tokio::test]
 async fn an_answer_has_the_writes_up_to_the_stamp() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1").await;
+    let one = QueryTestInstance::with_rows("t v=1i 1").await;
     let first = one.stamp().await;
     one.write("t v=2i 2").await;
     let second = one.stamp().await;
@@ -46,8 +45,7 @@ async fn an_answer_has_the_writes_up_to_the_stamp() {
 
 #[tokio::test]
 async fn versions_that_were_flushed_over_are_read_as_they_were() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 1\nt,k=b v=1i 1").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 1\nt,k=b v=1i 1").await;
     one.flush().await;
     one.pass(Duration::from_secs(60));
     let first = one.stamp().await;
@@ -66,8 +64,9 @@ async fn versions_that_were_flushed_over_are_read_as_they_were() {
 
 #[tokio::test]
 async fn retention_counts_back_from_the_time_that_is_asked_for() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1699999990000000000\nt v=1i 1700000000000000000").await;
+    let one =
+        QueryTestInstance::with_rows("t v=1i 1699999990000000000\nt v=1i 1700000000000000000")
+            .await;
     one.flush().await;
     let retention = Some(Duration::from_secs(60));
     one.catalog.set_retention(DATABASE, retention).await.unwrap();
@@ -81,8 +80,7 @@ async fn retention_counts_back_from_the_time_that_is_asked_for() {
 
 #[tokio::test]
 async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1").await;
+    let one = QueryTestInstance::with_rows("t v=1i 1").await;
     one.flush().await;
     let first = one.stamp().await;
     one.pass(Duration::from_secs(60));
@@ -111,8 +109,7 @@ async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
 
 #[tokio::test]
 async fn a_malformed_as_of_time_is_rejected() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1").await;
+    let one = QueryTestInstance::with_rows("t v=1i 1").await;
     let (status, _, body) = one.sql_at(COUNT, "yesterday").await;
     assert_eq!(status, 400);
     assert_eq!(

@@ -61,8 +61,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn the_newest_rows_of_each_key_are_shown_newest_first() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     create_last(&one, "two", &["room"], Some(&["temp"]), 2, HOUR).await;
     create_last(&one, "all", &[], Some(&["room"]), 2, HOUR).await;
@@ -107,8 +106,7 @@ async fn the_newest_rows_of_each_key_are_shown_newest_first() {
 
 #[tokio::test]
 async fn values_that_were_seen_lately_are_shown_sorted() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
     create_distinct(&one, "two", &["floor", "room"], 2, HOUR).await;
     for _ in 0..2 {
@@ -139,8 +137,7 @@ async fn values_that_were_seen_lately_are_shown_sorted() {
 
 #[tokio::test]
 async fn rows_expire_by_their_own_time() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     let age = Duration::from_secs(15);
     create_last(&one, "latest", &["room"], Some(&[]), 1, age).await;
     create_distinct(&one, "rooms", &["room"], 100, age).await;
@@ -155,8 +152,8 @@ async fn rows_expire_by_their_own_time() {
 
 #[tokio::test]
 async fn caches_may_be_keyed_by_fields() {
-    let one = QueryTestInstance::alone().await;
-    one.write("home,k=a state=\"on\",on=true 1699999990000000000").await;
+    let one =
+        QueryTestInstance::with_rows("home,k=a state=\"on\",on=true 1699999990000000000").await;
     one.write("home,k=b state=\"off\",on=false 1699999991000000000").await;
     create_last(&one, "by_state", &["state", "on"], None, 1, HOUR).await;
     create_distinct(&one, "states", &["state"], 9, HOUR).await;
@@ -178,8 +175,7 @@ async fn caches_may_be_keyed_by_fields() {
 
 #[tokio::test]
 async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "a", &["room"], None, 1, HOUR).await;
     create_last(&one, "b", &["floor"], None, 1, HOUR).await;
     let table = "first argument must be the table name as a string";
@@ -222,8 +218,7 @@ async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
 
 #[tokio::test]
 async fn caches_are_read_in_statements_of_any_kind() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "latest", &["room"], None, 2, HOUR).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
     let cases = [
@@ -289,8 +284,7 @@ async fn explained(one: &QueryTestInstance, sql: &str) -> String {
 
 #[tokio::test]
 async fn explain_shows_the_cache_and_what_is_asked_of_it() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     create_distinct(&one, "rooms", &["room"], 100, HOUR).await;
     let plan = explained(
@@ -313,8 +307,7 @@ async fn explain_shows_the_cache_and_what_is_asked_of_it() {
 
 #[tokio::test]
 async fn contents_come_from_one_object_and_stay_in_memory() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     one.flush().await;
     one.fill_caches().await;
@@ -347,8 +340,7 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
 
 #[tokio::test]
 async fn only_caches_that_were_queried_recently_are_refreshed() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
     assert_eq!(one.engine.feed(DATABASE).await.unwrap(), 0);
     one.sql("SELECT * FROM last_cache('home')").await;
@@ -372,8 +364,7 @@ async fn caches_do_not_affect_answers_as_of_earlier_times() {
 
 #[tokio::test]
 async fn the_header_that_switches_caches_off_is_on_or_off() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     let request = Request::get("/api/v3/query_sql?db=db&q=SELECT%201")
         .header("x-neap-cache", "maybe")
         .body(Body::empty())
@@ -384,8 +375,7 @@ async fn the_header_that_switches_caches_off_is_on_or_off() {
 
 #[tokio::test]
 async fn a_tail_image_newer_than_a_query_is_kept() {
-    let one = QueryTestInstance::alone().await;
-    one.write(HOME).await;
+    let one = QueryTestInstance::with_rows(HOME).await;
     let before = one.context().await;
     one.write("home,room=Garage temp=1 1699999999500000000").await;
     let after = one.context().await;

@@ -30,8 +30,7 @@ async fn day(one: &QueryTestInstance, day: i64, field: &str) {
 
 /// Creates an instance with one section for each of four days, and with the columns `v` and `w`.
 async fn four_days() -> QueryTestInstance {
-    let one = QueryTestInstance::alone().await;
-    one.write(&format!("m,k=a v=0i,w=0i {FIRST}")).await;
+    let one = QueryTestInstance::with_rows(&format!("m,k=a v=0i,w=0i {FIRST}")).await;
     for at in 0..4 {
         day(&one, at, "v").await;
     }

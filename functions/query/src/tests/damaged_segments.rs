@@ -70,8 +70,7 @@ impl QueryTestInstance {
 
 #[tokio::test]
 async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
-    let one = QueryTestInstance::alone().await;
-    one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
+    let one = QueryTestInstance::with_rows("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     one.write("a,k=x v=2i 2\na,k=x v=3i 3\nb,k=x v=2i 2").await;
     let key = one.flip(false).await;
     let (_, segment) = one.segment().await;
@@ -124,8 +123,7 @@ async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
 
 #[tokio::test]
 async fn a_segment_that_is_set_aside_in_the_tail_costs_only_its_damaged_rows() {
-    let one = QueryTestInstance::alone().await;
-    one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
+    let one = QueryTestInstance::with_rows("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     one.write("a,k=x v=2i 2\nb,k=x v=2i 2").await;
     one.flip(false).await;
     let (_, segment) = one.segment().await;
@@ -141,8 +139,7 @@ async fn a_segment_that_is_set_aside_in_the_tail_costs_only_its_damaged_rows() {
 
 #[tokio::test]
 async fn a_segment_with_a_damaged_header_fails_every_table_until_it_is_set_aside() {
-    let one = QueryTestInstance::alone().await;
-    one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
+    let one = QueryTestInstance::with_rows("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     assert_eq!(one.sql(COUNT_B).await, "n\n1\n");
     one.write("a,k=x v=2i 2\nb,k=x v=2i 2").await;
     let (name, _) = one.segment().await;

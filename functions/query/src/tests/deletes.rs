@@ -29,8 +29,7 @@ impl QueryTestInstance {
 
 #[tokio::test]
 async fn deleted_rows_are_gone_at_once_and_stay_away_when_they_are_flushed() {
-    let one = QueryTestInstance::alone().await;
-    one.write(LINES).await;
+    let one = QueryTestInstance::with_rows(LINES).await;
     let delete = "DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'";
     one.sql(delete).await;
     assert_eq!(one.values().await, "3 4 5 6 7 8");
@@ -40,8 +39,7 @@ async fn deleted_rows_are_gone_at_once_and_stay_away_when_they_are_flushed() {
 
 #[tokio::test]
 async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
-    let one = QueryTestInstance::alone().await;
-    one.write(LINES).await;
+    let one = QueryTestInstance::with_rows(LINES).await;
     one.flush().await;
     one.sql("DELETE FROM t WHERE k = 'a'").await;
     one.write("t,k=a v=9i 1700000000000000000").await;
@@ -59,8 +57,7 @@ async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
 
 #[tokio::test]
 async fn deletes_in_the_tail_and_flushed_deletes_apply_to_sections() {
-    let one = QueryTestInstance::alone().await;
-    one.write(LINES).await;
+    let one = QueryTestInstance::with_rows(LINES).await;
     one.flush().await;
     one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'").await;
     assert_eq!(one.values().await, "3 4 5 6 7 8");
@@ -101,8 +98,7 @@ async fn rows_written_after_a_delete_are_visible_without_deleted_fields() {
 #[tokio::test]
 async fn a_missing_tag_is_not_equal_to_a_value() {
     for flushed in [false, true] {
-        let one = QueryTestInstance::alone().await;
-        one.write(LINES).await;
+        let one = QueryTestInstance::with_rows(LINES).await;
         if flushed {
             one.flush().await;
         }
@@ -115,8 +111,7 @@ async fn a_missing_tag_is_not_equal_to_a_value() {
 
 #[tokio::test]
 async fn a_tag_is_missing_in_sections_that_are_older_than_it() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a,new=x v=2i 1700000000000000000").await;
     one.sql("DELETE FROM t WHERE new = 'x'").await;
@@ -188,8 +183,9 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
 
 #[tokio::test]
 async fn a_delete_is_about_one_table_and_all_its_rows_if_it_names_none() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 1700000000000000000\nu v=2i 1700000000000000000").await;
+    let one =
+        QueryTestInstance::with_rows("t v=1i 1700000000000000000\nu v=2i 1700000000000000000")
+            .await;
     one.flush().await;
     one.write("t v=3i 1700000600000000000\nu v=4i 1700000600000000000").await;
     one.sql("DELETE FROM t").await;
@@ -227,8 +223,7 @@ fn point_deletes(times: i64) -> Vec<Condition> {
 #[tokio::test]
 async fn thousands_of_deletes_hide_exactly_their_rows_wherever_these_are() {
     for (flush_rows, flush_deletes) in [(false, false), (true, false), (true, true)] {
-        let one = QueryTestInstance::alone().await;
-        one.write(&rows_of_hosts()).await;
+        let one = QueryTestInstance::with_rows(&rows_of_hosts()).await;
         if flush_rows {
             one.flush().await;
         }

@@ -11,8 +11,7 @@ async fn refusal(one: &QueryTestInstance, sql: &str) -> String {
 
 #[tokio::test]
 async fn statements_whose_plans_are_huge_are_refused_before_they_are_planned() {
-    let one = QueryTestInstance::alone().await;
-    one.write("cpu,host=a v=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("cpu,host=a v=1 1700000000000000000").await;
     let joined = |number: usize| {
         format!(
             ", c{} AS (SELECT a.v FROM c{number} a JOIN c{number} b USING (v))",
@@ -48,8 +47,7 @@ async fn statements_whose_plans_are_huge_are_refused_before_they_are_planned() {
 
 #[tokio::test]
 async fn filters_over_columns_that_double_stay_small() {
-    let one = QueryTestInstance::alone().await;
-    one.write("cpu,host=a v=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("cpu,host=a v=1 1700000000000000000").await;
     let doubled =
         |number: usize| format!(", c{} AS (SELECT v + v AS v FROM c{number})", number + 1);
     let chain: String = (0..40).map(doubled).collect();

@@ -130,8 +130,7 @@ async fn days_between_the_ends_of_a_section_are_windows_only_if_they_have_rows()
 
 #[tokio::test]
 async fn unknown_tables_and_windows_are_errors() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t v=1i 0").await;
+    let one = QueryTestInstance::with_rows("t v=1i 0").await;
     for (path, status, message) in [
         (
             "tables?db=nope",

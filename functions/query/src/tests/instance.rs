@@ -325,6 +325,12 @@ impl QueryTestInstance {
         Self::new(store, clock).await
     }
 
+    pub(crate) async fn with_rows(lines: &str) -> Self {
+        let instance = Self::alone().await;
+        instance.write(lines).await;
+        instance
+    }
+
     pub(crate) fn pass(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
         self.clock.micros.send_modify(|now| *now += micros);

@@ -78,8 +78,7 @@ async fn the_internal_database_always_exists_and_has_only_system_tables() {
 
 #[tokio::test]
 async fn databases_and_tables_are_listed_with_dropped_ones() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.write("u,b=1,a=2 v=1i 5").await;
     let cache = NewLastCache {
         table: "u".to_owned(),
@@ -212,8 +211,7 @@ async fn processes_are_listed() {
 
 #[tokio::test]
 async fn audit_entries_are_listed_by_database_and_all_together() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.catalog.create_database("other", None).await.unwrap();
     one.catalog.delete_table(DATABASE, "weather", HardDelete::Never).await.unwrap();
     let of_database = "SELECT action, target FROM system.audit";
@@ -232,8 +230,7 @@ async fn audit_entries_are_listed_by_database_and_all_together() {
 
 #[tokio::test]
 async fn columns_are_those_of_influxdb() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND table_name NOT IN \
                ('alerts', 'aliases', 'audit', 'compactions', 'versions', 'last_caches', 'distinct_caches', 'parquet_files', \
@@ -315,8 +312,7 @@ async fn columns_are_those_of_influxdb() {
 
 #[tokio::test]
 async fn the_schema_is_described_in_the_terms_of_influxdb_1() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a f=1,i=1i,u=1u,s=\"\",b=t 5").await;
+    let one = QueryTestInstance::with_rows("t,k=a f=1,i=1i,u=1u,s=\"\",b=t 5").await;
     assert_eq!(
         one.sql("SELECT * FROM system.influxdb_schema").await,
         "measurement,key,data_type\n\

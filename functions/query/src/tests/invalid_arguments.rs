@@ -104,8 +104,7 @@ const UNUSUAL: &[&str] = &[
 
 #[tokio::test]
 async fn an_invalid_argument_is_an_error_of_the_statement() {
-    let one = QueryTestInstance::alone().await;
-    one.write(ROWS).await;
+    let one = QueryTestInstance::with_rows(ROWS).await;
     let mut wrong = Vec::new();
     for expression in REFUSED.iter().chain(UNUSUAL) {
         let sql = format!("SELECT {expression} AS x FROM t");
@@ -121,8 +120,7 @@ async fn an_invalid_argument_is_an_error_of_the_statement() {
 
 #[tokio::test]
 async fn an_invalid_pattern_is_named() {
-    let one = QueryTestInstance::alone().await;
-    one.write(ROWS).await;
+    let one = QueryTestInstance::with_rows(ROWS).await;
     for expression in [
         "regexp_replace(s, '(', 'b')",
         "regexp_replace(s, pattern, 'b')",

@@ -122,8 +122,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let one = QueryTestInstance::alone().await;
-            one.write(&format!("t,host=h9,zone=z0 u=1i,v=1i,w=1i {FIRST}")).await;
+            let one = QueryTestInstance::with_rows(&format!("t,host=h9,zone=z0 u=1i,v=1i,w=1i {FIRST}")).await;
             for (number, points) in requests.iter().enumerate() {
                 let mut points = points.clone();
                 if ordered {

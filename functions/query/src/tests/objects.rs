@@ -68,8 +68,7 @@ fn count(objects: &[String], end: &str) -> usize {
 
 #[tokio::test]
 async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
-    let one = QueryTestInstance::alone().await;
-    one.write("m,k=a v=1i 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("m,k=a v=1i 1700000000000000000").await;
     one.flush().await;
     one.write("m,k=b v=1i 1700000000000000000\nn,k=c v=1i 1700000000000000000")
         .await;

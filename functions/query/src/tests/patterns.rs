@@ -13,8 +13,7 @@ paths,d=100x,n=6 text="100x" 1700000000000000000
 
 #[tokio::test]
 async fn a_backslash_in_a_pattern_is_one_in_the_text() {
-    let instance = QueryTestInstance::alone().await;
-    instance.write(PATHS).await;
+    let instance = QueryTestInstance::with_rows(PATHS).await;
     let conditions = [
         (r"~ 'C:\\dir'", "1"),
         (r"~ '^C:\\dir$'", "1"),
@@ -53,8 +52,7 @@ async fn a_backslash_in_a_pattern_is_one_in_the_text() {
 
 #[tokio::test]
 async fn columns_are_called_what_the_statement_says() {
-    let instance = QueryTestInstance::alone().await;
-    instance.write(PATHS).await;
+    let instance = QueryTestInstance::with_rows(PATHS).await;
     let sql = r"SELECT d ~ '\\', count(*) AS n FROM paths GROUP BY d ~ '\\' ORDER BY n";
     assert_eq!(
         instance.sql(sql).await,

@@ -29,8 +29,7 @@ async fn triggers_are_listed_as_influxdb_keeps_them() {
         AllTablesWalWrite, Every, RequestPath, Schedule, SingleTableWalWrite,
     };
 
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let text = |text: &str| text.to_owned();
     let arguments: BTreeMap<_, _> = [("threshold", "90"), ("field", "temp"), ("empty", "")]
         .map(|(key, value)| (text(key), text(value)))
@@ -128,8 +127,7 @@ async fn plugin_files_come_from_their_provider() {
 
 #[tokio::test]
 async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let other = one.catalog.create_database("other", None).await.unwrap();
     let every = TriggerSpecification::AllTablesWalWrite;
     for database in [DATABASE, other] {
@@ -192,8 +190,7 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
 
 #[tokio::test]
 async fn the_columns_are_those_of_influxdb() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns \
                WHERE table_schema = 'system' AND (table_name LIKE 'processing%' OR table_name = 'plugin_files') \
                ORDER BY table_name, ordinal_position";

@@ -46,8 +46,7 @@ fn request(text: &str) -> QueryRequest {
 
 #[tokio::test]
 async fn a_database_shows_its_queries_and_the_internal_one_all() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.flush().await;
     one.sql("SELECT * FROM weather").await;
     one.post(serde_json::json!({"db": "db", "q": "SELECT nope FROM weather"})).await;
@@ -75,8 +74,7 @@ async fn a_database_shows_its_queries_and_the_internal_one_all() {
 
 #[tokio::test]
 async fn durations_and_ids_are_there_when_a_query_has_ended() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.sql("SELECT city, avg(temp) FROM weather GROUP BY city ORDER BY city").await;
     let known = "SELECT id IS NOT NULL AND plan_duration IS NOT NULL AND permit_duration IS NOT NULL \
                  AND execute_duration IS NOT NULL AND end2end_duration IS NOT NULL \

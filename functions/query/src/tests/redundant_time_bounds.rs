@@ -61,8 +61,7 @@ async fn check(one: &QueryTestInstance) {
 
 #[tokio::test]
 async fn only_bounds_that_rows_may_fail_are_evaluated() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&rows(10..20)).await;
+    let one = QueryTestInstance::with_rows(&rows(10..20)).await;
     check(&one).await;
     one.flush().await;
     check(&one).await;

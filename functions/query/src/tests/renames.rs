@@ -39,8 +39,7 @@ async fn assert_same(one: &QueryTestInstance, statement: &str) -> String {
 
 #[tokio::test]
 async fn rows_from_before_and_after_a_rename_are_those_of_one_table() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.flush().await;
     one.write(&line("home", "b", 1, 2)).await;
     let everything = "SELECT room, temp FROM TABLE ORDER BY time";
@@ -69,8 +68,7 @@ async fn rows_from_before_and_after_a_rename_are_those_of_one_table() {
 
 #[tokio::test]
 async fn listings_have_the_present_name_and_the_aliases() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.sql("ALTER TABLE home RENAME TO house").await;
     one.sql("ALTER DATABASE db RENAME TO \"db-2\"").await;
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox'";
@@ -94,8 +92,7 @@ async fn listings_have_the_present_name_and_the_aliases() {
 
 #[tokio::test]
 async fn influxql_reads_a_table_by_each_name() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.flush().await;
     one.sql("ALTER TABLE home RENAME TO house").await;
     one.write(&line("house", "b", 1, 2)).await;
@@ -125,8 +122,7 @@ async fn influxql_reads_a_table_by_each_name() {
 
 #[tokio::test]
 async fn caches_of_a_renamed_table_keep_their_contents() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     create_last(&one, "latest", &["room"], None, 1, FOREVER).await;
     create_distinct(&one, "rooms", &["room"], 100, FOREVER).await;
     one.flush().await;
@@ -189,8 +185,7 @@ async fn views_follow_renames_of_their_source_and_of_their_table() {
 
 #[tokio::test]
 async fn a_view_needs_the_name_in_its_query() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.sql("ALTER TABLE home RENAME TO house").await;
     let query =
         "SELECT date_bin(INTERVAL '1 hour', time) AS time, count(temp) AS n FROM home GROUP BY 1";
@@ -201,8 +196,7 @@ async fn a_view_needs_the_name_in_its_query() {
 
 #[tokio::test]
 async fn aliases_are_dropped_from_their_own_table_or_database() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.write(&line("other", "a", 0, 1)).await;
     one.catalog.create_database("second", None).await.unwrap();
     one.sql("ALTER TABLE home RENAME TO house").await;
@@ -230,8 +224,7 @@ async fn aliases_are_dropped_from_their_own_table_or_database() {
 
 #[tokio::test]
 async fn an_added_column_has_no_values_yet() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     one.flush().await;
     one.sql("ALTER TABLE home ADD COLUMN humidity double").await;
     one.sql("ALTER TABLE home ADD COLUMN IF NOT EXISTS humidity double").await;
@@ -255,8 +248,7 @@ async fn an_added_column_has_no_values_yet() {
 
 #[tokio::test]
 async fn a_get_request_alters_nothing() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&line("home", "a", 0, 1)).await;
+    let one = QueryTestInstance::with_rows(&line("home", "a", 0, 1)).await;
     let path = "/api/v3/query_sql?db=db&q=ALTER+TABLE+home+RENAME+TO+house";
     let (status, body) = one.get(path).await;
     assert_eq!(status, 405, "{body}");

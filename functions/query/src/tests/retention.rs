@@ -40,8 +40,7 @@ impl QueryTestInstance {
 #[tokio::test]
 async fn rows_older_than_the_retention_are_hidden() {
     for flushed in [false, true] {
-        let one = QueryTestInstance::alone().await;
-        one.write(&lines()).await;
+        let one = QueryTestInstance::with_rows(&lines()).await;
         assert_eq!(one.seen().await, (12, 26));
         one.keep(Some(HOUR)).await;
         // The clock has advanced a little since the start.
@@ -78,8 +77,7 @@ async fn the_cutoff_is_exact_to_the_microsecond() {
 
 #[tokio::test]
 async fn the_retention_of_a_table_overrides_that_of_its_database() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.write("u v=1i 1699990000000000000").await;
     one.keep(Some(HOUR)).await;
     let table = |name: &str| {
@@ -117,8 +115,7 @@ async fn only_sections_that_the_cutoff_divides_are_filtered() {
 
 #[tokio::test]
 async fn the_cutoff_applies_to_overlapping_sections() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     one.write(&lines().replace("v=", "w=")).await;
     one.flush().await;
@@ -131,8 +128,7 @@ async fn the_cutoff_applies_to_overlapping_sections() {
 
 #[tokio::test]
 async fn rows_removed_by_retention_stay_removed_after_it_is_extended() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     one.keep(Some(HOUR)).await;
     one.pass(10 * HOUR);

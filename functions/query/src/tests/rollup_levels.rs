@@ -46,8 +46,7 @@ fn rows() -> String {
 
 #[tokio::test]
 async fn levels_have_the_values_of_the_source() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&rows()).await;
+    let one = QueryTestInstance::with_rows(&rows()).await;
     one.flush().await;
     let levels = [
         ("levels_1m", MINUTES.to_owned()),

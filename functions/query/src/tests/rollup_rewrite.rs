@@ -134,8 +134,7 @@ impl QueryTestInstance {
 }
 
 pub(super) async fn with_view() -> QueryTestInstance {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     one.create_view("hourly", HOURLY).await;
     one.refresh().await;
@@ -294,8 +293,7 @@ async fn a_view_whose_table_or_source_was_replaced_is_not_read() {
 
 #[tokio::test]
 async fn views_that_may_lack_groups_are_not_read() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     let sql = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, max(i) AS m FROM cpu GROUP BY 1, host";
     one.create_view("hourly", sql).await;
@@ -311,8 +309,7 @@ async fn views_that_may_lack_groups_are_not_read() {
 
 #[tokio::test]
 async fn the_conditions_of_a_view_must_be_those_of_the_query() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines()).await;
+    let one = QueryTestInstance::with_rows(&lines()).await;
     one.flush().await;
     let sql = "SELECT date_bin(INTERVAL '1 hour', time) AS time, region AS r, count(*) AS n FROM cpu \
                WHERE v > 0 AND host = 'b' GROUP BY 1, region";

@@ -71,8 +71,7 @@ impl QueryTestInstance {
 
 #[tokio::test]
 async fn a_delete_is_completed_when_no_object_has_the_rows() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 0\nt,k=b v=2i 0").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 0\nt,k=b v=2i 0").await;
     one.flush().await;
     one.delete_and_log("a").await;
     assert_eq!(one.sql("SELECT k FROM t").await, "k\nb\n");
@@ -144,8 +143,7 @@ async fn a_delete_is_completed_although_another_table_of_the_bundle_is_dropped_a
 
 #[tokio::test]
 async fn a_delete_is_pending_while_a_copy_in_the_bucket_needs_the_rows() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 0\nt,k=b v=2i 0").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 0\nt,k=b v=2i 0").await;
     one.flush().await;
     let manifest = one.manifests.read(DATABASE, None).await.unwrap();
     let version = manifest.version;
@@ -167,8 +165,7 @@ async fn a_delete_is_pending_while_a_copy_in_the_bucket_needs_the_rows() {
 
 #[tokio::test]
 async fn a_delete_of_rows_that_were_never_flushed_is_completed_with_their_segments() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 0\nt,k=b v=2i 0").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 0\nt,k=b v=2i 0").await;
     one.delete_and_log("a").await;
     one.flush().await;
     assert_eq!(
@@ -185,8 +182,7 @@ async fn a_delete_of_rows_that_were_never_flushed_is_completed_with_their_segmen
 
 #[tokio::test]
 async fn a_database_shows_its_own_requests_and_the_cluster_shows_all() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,k=a v=1i 0").await;
+    let one = QueryTestInstance::with_rows("t,k=a v=1i 0").await;
     one.delete_and_log("a").await;
     one.catalog.create_database("other", None).await.unwrap();
     let sql =

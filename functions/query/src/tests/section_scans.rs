@@ -175,8 +175,7 @@ async fn a_row_group_without_a_value_is_not_read_according_to_its_bloom_filter()
 /// DataFusion's operator skips sections by the times that were found so far. By fields, it would skip few pages of a series.
 #[tokio::test]
 async fn the_newest_rows_of_a_series_are_read_by_a_scan_that_knows_those_found() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&series(10, 40, |host| format!("host=h{host}"))).await;
+    let one = QueryTestInstance::with_rows(&series(10, 40, |host| format!("host=h{host}"))).await;
     one.flush().await;
     let of_host = "SELECT v FROM t WHERE host = 'h4'";
     for (end, is_by_keys) in [

@@ -21,8 +21,7 @@ fn lines_of_day(day: i64, rows: i64) -> String {
 
 #[tokio::test]
 async fn plans_of_few_rows_have_one_partition() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(100_000)).await;
+    let one = QueryTestInstance::with_rows(&lines(100_000)).await;
     let all = "SELECT host, max(v) FROM cpu GROUP BY host";
     for place in ["tail", "section"] {
         let large = one.plan(all).await;
@@ -49,8 +48,7 @@ async fn plans_of_few_rows_have_one_partition() {
 
 #[tokio::test]
 async fn groups_of_many_rows_are_found_by_runs() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(100_000)).await;
+    let one = QueryTestInstance::with_rows(&lines(100_000)).await;
     for place in ["tail", "section"] {
         let executed = "EXPLAIN ANALYZE SELECT host, max(v) FROM cpu GROUP BY host";
         let executed = one.sql(executed).await;
@@ -65,8 +63,7 @@ async fn groups_of_many_rows_are_found_by_runs() {
 
 #[tokio::test]
 async fn rows_are_sorted_by_ranks_of_their_tags() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(100_000)).await;
+    let one = QueryTestInstance::with_rows(&lines(100_000)).await;
     for place in ["tail", "section"] {
         for (of_rows, count, by_rank) in [
             ("v >= 0", 100_000, "100.0 K"),
@@ -98,8 +95,7 @@ async fn rows_are_sorted_by_ranks_of_their_tags() {
 
 #[tokio::test]
 async fn conditions_are_applied_and_rows_are_pruned_by_them_once() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(1_000)).await;
+    let one = QueryTestInstance::with_rows(&lines(1_000)).await;
     let of_hour = "SELECT max(v) FROM cpu WHERE host = 'h7' AND time >= '2023-11-14T22:20:00' AND \
                    time < '2023-11-14T22:25:00'";
     let tail = one.plan(of_hour).await;
@@ -248,8 +244,7 @@ async fn last_rows_are_those_of_all_writes() {
 
 #[tokio::test]
 async fn only_rows_of_a_series_are_read_from_the_tail() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(500)).await;
+    let one = QueryTestInstance::with_rows(&lines(500)).await;
     let analyzed = one.plan("ANALYZE SELECT v FROM cpu WHERE host = 'h7'").await;
     // All rows that come to the filter pass it.
     assert!(analyzed.contains("selectivity=100% (5/5)"), "{analyzed}");
@@ -257,8 +252,7 @@ async fn only_rows_of_a_series_are_read_from_the_tail() {
 
 #[tokio::test]
 async fn answers_about_a_series_are_those_of_section_and_tail() {
-    let one = QueryTestInstance::alone().await;
-    one.write(&lines(500)).await;
+    let one = QueryTestInstance::with_rows(&lines(500)).await;
     one.flush().await;
     // The tail overlaps the section, and has a series of its own.
     one.write(&lines(300)).await;

@@ -10,8 +10,7 @@ use super::{DATABASE, QueryTestInstance, WEATHER};
 
 #[tokio::test]
 async fn show_tables_lists_the_system_schema_between_tables_and_views() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     let tables = one.sql("SHOW TABLES").await;
     let of_system = "table_catalog,table_schema,table_name,table_type\n\
                      public,iox,weather,BASE TABLE\n\
@@ -56,8 +55,7 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
 
 #[tokio::test]
 async fn columns_are_listed_by_table() {
-    let one = QueryTestInstance::alone().await;
-    one.write("b,y=1,x=2 v=1i 5\na f=1.5,e=true 6\nc s=\"t\" 7").await;
+    let one = QueryTestInstance::with_rows("b,y=1,x=2 v=1i 5\na f=1.5,e=true 6\nc s=\"t\" 7").await;
     let sql = "SELECT * FROM system.influxdb_schema";
     assert_eq!(
         one.sql(sql).await,
@@ -89,8 +87,7 @@ async fn columns_are_listed_by_table() {
 
 #[tokio::test]
 async fn files_are_listed_by_table() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     assert_eq!(one.sql("SELECT * FROM system.parquet_files").await, "");
     one.write("u v=1i 5").await;
     one.flush().await;
@@ -130,8 +127,7 @@ async fn files_are_listed_by_table() {
 
 #[tokio::test]
 async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
-    let one = QueryTestInstance::alone().await;
-    one.write("u v=1i 5").await;
+    let one = QueryTestInstance::with_rows("u v=1i 5").await;
     one.flush().await;
     one.catalog.delete_table(DATABASE, "u", HardDelete::Never).await.unwrap();
     let answer = one.sql("SELECT table_name FROM system.parquet_files").await;
@@ -140,8 +136,7 @@ async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
 
 #[tokio::test]
 async fn jobs_and_versions_are_listed() {
-    let one = QueryTestInstance::alone().await;
-    one.write(WEATHER).await;
+    let one = QueryTestInstance::with_rows(WEATHER).await;
     one.write("u v=1i 5").await;
     one.flush().await;
     one.pass(Duration::from_secs(60));
@@ -197,8 +192,10 @@ async fn jobs_and_versions_are_listed() {
 
 #[tokio::test]
 async fn caches_are_listed_with_ids_as_influxdb_counts_them() {
-    let one = QueryTestInstance::alone().await;
-    one.write("home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1").await;
+    let one = QueryTestInstance::with_rows(
+        "home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1",
+    )
+    .await;
     let last = |table: &str, name: &str, values: Option<&[&str]>| NewLastCache {
         table: table.to_owned(),
         name: Some(name.to_owned()),

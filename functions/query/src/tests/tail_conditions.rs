@@ -65,8 +65,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let one = QueryTestInstance::alone().await;
-            one.write(&format!("t,host=h9,zone=z1 u=1i,v=1i,w=1i {FIRST}")).await;
+            let one = QueryTestInstance::with_rows(&format!("t,host=h9,zone=z1 u=1i,v=1i,w=1i {FIRST}")).await;
             for (number, points) in requests.iter().enumerate() {
                 one.write(&lines(points)).await;
                 if flushed == Some(number) {

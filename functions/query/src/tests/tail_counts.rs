@@ -37,8 +37,9 @@ async fn rows_and_values_of_a_tail_are_counted_without_a_scan() {
 
 #[tokio::test]
 async fn replaced_rows_are_not_counted() {
-    let one = QueryTestInstance::alone().await;
-    one.write("t,host=a v=1i,w=1 1\nt,host=a w=2 2\nt,host=b v=300i 3").await;
+    let one =
+        QueryTestInstance::with_rows("t,host=a v=1i,w=1 1\nt,host=a w=2 2\nt,host=b v=300i 3")
+            .await;
     // The newer version has the values of both.
     one.write("t,host=a v=8i 2").await;
     let rows = "SELECT count(*) AS n FROM t";

@@ -36,8 +36,7 @@ const CONDITIONS: [(&str, u32); 24] = [
 
 #[tokio::test]
 async fn all_or_no_rows_are_before_a_time_out_of_range() {
-    let one = QueryTestInstance::alone().await;
-    one.write("m w=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("m w=1 1700000000000000000").await;
     one.flush().await;
     one.write("m w=1 1700000001000000000").await;
     one.write("m v=1 1700000002000000000").await;
@@ -52,8 +51,7 @@ async fn all_or_no_rows_are_before_a_time_out_of_range() {
 
 #[tokio::test]
 async fn a_kept_plan_takes_times_out_of_range() {
-    let one = QueryTestInstance::alone().await;
-    one.write("m w=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("m w=1 1700000000000000000").await;
     for (time, rows) in [
         ("2023-11-14", 1),
         ("2023-11-15", 0),
@@ -69,8 +67,7 @@ async fn a_kept_plan_takes_times_out_of_range() {
 
 #[tokio::test]
 async fn a_value_out_of_range_is_an_error_of_the_statement() {
-    let one = QueryTestInstance::alone().await;
-    one.write("m w=1 1700000000000000000").await;
+    let one = QueryTestInstance::with_rows("m w=1 1700000000000000000").await;
     for (sql, message) in [
         (
             "SELECT to_timestamp_micros(9223372036854775807)",

@@ -18,8 +18,7 @@ async fn send(instance: &WriteInstance, method: &str, path: &str, body: &str) ->
 }
 
 async fn prepared() -> (WriteTestBed, WriteInstance) {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let home = "home,room=a temp=1,hum=2,co=3i 1\nother,key=a,plain=b f=1,i=2i,u=3u,s=\"x\" 1";
     instance.write("home", home).await;
     (stage, instance)

@@ -72,8 +72,7 @@ impl WriteTestBed {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let first = instance
         .write("d", "cpu,host=a v=1 1\ncpu,host=b v=1 2\nmem,host=a v=1 3")
         .await;
@@ -98,8 +97,7 @@ async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     instance.write("d", "m v=1 1\nm v=1 2\nm v=1 3\nm v=1 4").await;
     let range = ("1970-01-01T00:00:02Z", "1970-01-01T01:00:03+01:00");
     assert_eq!(instance.delete("d", range, "").await.status, 204);
@@ -113,8 +111,7 @@ async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_of_one_table_are_deleted_without_a_time_range() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     instance.write("d", "m,t=a v=1 1\nm,t=b v=1 2\nm v=1 3").await;
     let reply = instance
         .delete_rows(json!({ "db": "d", "table": "m", "condition": "t=a OR t=''" }))
@@ -137,8 +134,7 @@ async fn rows_of_one_table_are_deleted_without_a_time_range() {
 
 #[tokio::test(start_paused = true)]
 async fn a_predicate_without_a_table_is_resolved_for_each_table() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let lines = "a,host=x v=1 1\nb,zone=x v=1 1\nc,host=x,zone=x v=1 1\ne host=1 1";
     instance.write("d", lines).await;
     let range = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
@@ -164,8 +160,7 @@ async fn a_predicate_without_a_table_is_resolved_for_each_table() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_without_possible_matches_writes_no_segment() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     instance.write("d", "m,t=a v=1 1").await;
     for predicate in [
         "_measurement=missing",
@@ -238,8 +233,7 @@ async fn a_delete_sees_tables_and_tags_of_all_earlier_writes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_costs_three_gets_a_list_and_a_put() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let delete = instance.delete("d", WHOLE, "");
     let (reply, counts) = instance.counted(delete).await;
@@ -252,8 +246,7 @@ async fn a_delete_costs_three_gets_a_list_and_a_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_is_ordered_after_the_requested_stamp() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let after = (1_700_000_001 * 1_000_000) << 12;
     let body = json!({ "start": WHOLE.0, "stop": WHOLE.1 }).to_string();

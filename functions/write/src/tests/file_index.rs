@@ -22,8 +22,7 @@ async fn send(instance: &WriteInstance, method: &str, path: &str, body: Value) -
 
 #[tokio::test(start_paused = true)]
 async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "cpu,host=a usage=1 1\nmem total=1i 1").await;
     let done = (200, String::new());
     for table in [json!("cpu"), Value::Null] {
@@ -43,8 +42,7 @@ async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_of_missing_databases_tables_or_columns_is_refused() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "cpu,host=a usage=1 1").await;
     for (body, status, message) in [
         (

@@ -31,8 +31,7 @@ fn strict_instance(stage: &WriteTestBed) -> WriteInstance {
 #[tokio::test(start_paused = true)]
 async fn valid_points_are_stored_beside_a_conflict_of_types() {
     for path in [V1, V2] {
-        let stage = WriteTestBed::new();
-        let instance = stage.instance();
+        let (stage, instance) = WriteTestBed::with_instance();
         // The first request creates the table, the second one finds it.
         for stored in [2, 4] {
             let reply = instance.post(path, MACHINES).await;
@@ -57,8 +56,7 @@ async fn valid_points_are_stored_beside_a_conflict_of_types() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_which_all_lines_are_refused_have_the_same_form() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     let reply = instance.post(V1, "bad\nm v=").await;
     assert_eq!((reply.status, reply.stamp()), (400, None));
     let reason = "Expected at least one space character, got end of input";
@@ -118,8 +116,7 @@ async fn a_tag_value_that_ends_with_a_backslash_is_refused_with_a_hint() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_utf8_refuse_only_their_line() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let lines = b"m,city=K\xf6ln v=1 1\nm,city=Bonn v=2 1";
     for (path, stored) in [(V1, 1), (V2, 2)] {
         let reply = instance.post(path, lines.to_vec()).await;
@@ -183,8 +180,7 @@ async fn lines_beyond_a_limit_are_400_on_both_endpoints() {
 
 #[tokio::test(start_paused = true)]
 async fn only_v1_writes_without_a_policy_go_to_the_default_policy() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     let database = instance.catalog.create_database("d", None).await.unwrap();
     instance.catalog.create_database("d/week", None).await.unwrap();
     let set = instance.catalog.set_default_policy(database, Some("week"));

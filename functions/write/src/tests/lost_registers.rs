@@ -56,8 +56,7 @@ async fn a_lost_root_catalog_is_not_created_again() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_start_costs_a_listing_and_later_ones_none() {
-    let stage = WriteTestBed::new();
-    let first = stage.instance();
+    let (stage, first) = WriteTestBed::with_instance();
     let (root, counts) = first.counted(first.catalog.root(ANY_AGE)).await;
     assert_eq!(root.unwrap().version, 1);
     assert_eq!(
@@ -71,8 +70,7 @@ async fn the_first_start_costs_a_listing_and_later_ones_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_catalog_of_a_database_is_not_created_again() {
-    let stage = WriteTestBed::new();
-    let old = stage.instance();
+    let (stage, old) = WriteTestBed::with_instance();
     old.write("d", "m v=1 1").await;
     let key = Key::DatabaseCatalog(DATABASE);
     stage.lose(&key).await;
@@ -90,8 +88,7 @@ async fn a_lost_catalog_of_a_database_is_not_created_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_manifest_refuses_writes_and_deletes() {
-    let stage = WriteTestBed::new();
-    let old = stage.instance();
+    let (stage, old) = WriteTestBed::with_instance();
     old.write("d", "m v=1 1").await;
     let key = Key::Manifest(DATABASE);
     // As after a flush.
@@ -106,8 +103,7 @@ async fn a_lost_manifest_refuses_writes_and_deletes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_log_of_row_deletes_counts_no_request_twice() {
-    let stage = WriteTestBed::new();
-    let old = stage.instance();
+    let (stage, old) = WriteTestBed::with_instance();
     old.write("d", "m v=1 1").await;
     let body = r#"{"db":"d","table":"m","all_time":true}"#;
     let path = "row_delete_requests";

@@ -34,8 +34,7 @@ const LINE: &str = "cpu,host=a usage=1 1";
 
 #[tokio::test(start_paused = true)]
 async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume_after_it() {
-    let stage = WriteTestBed::new();
-    let flusher = stage.instance();
+    let (stage, flusher) = WriteTestBed::with_instance();
     assert_eq!(flusher.write("d", LINE).await.status, 204);
     let writers = [stage.instance(), stage.instance()];
     for writer in &writers {
@@ -67,8 +66,7 @@ async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_creates_no_table_and_is_refused_with_no_sync_as_well() {
-    let stage = WriteTestBed::new();
-    let writer = stage.instance();
+    let (stage, writer) = WriteTestBed::with_instance();
     assert_eq!(writer.write("d", LINE).await.status, 204);
     publish(&writer, None, 10_001).await;
     stage.sleep(Duration::from_secs(5)).await;

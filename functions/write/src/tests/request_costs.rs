@@ -11,8 +11,7 @@ use super::test_bed::WriteTestBed;
 
 #[tokio::test(start_paused = true)]
 async fn a_warm_write_costs_one_put() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let (reply, counts) = instance.counted(instance.write("d", "m v=2 2")).await;
     assert_eq!(reply.status, 204);
@@ -21,8 +20,7 @@ async fn a_warm_write_costs_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_strict_write_costs_one_more_list() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let asked = |order: &'static str| {
         let request = Request::post("/api/v3/write_lp?db=d").header("x-neap-order", order);
@@ -51,8 +49,7 @@ async fn a_strict_write_costs_one_more_list() {
 
 #[tokio::test(start_paused = true)]
 async fn catalogs_are_revalidated_before_they_are_too_old() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     instance.write("d", "m v=1 1").await;
     let mut requests = Vec::new();
     for _ in 0..8 {
@@ -83,8 +80,7 @@ async fn a_cold_write_costs_three_gets_and_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn any_number_of_new_tables_and_columns_costs_one_more_put() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let lines = "m,t=a w=1 1\nn,a=1 b=1,c=2i 1\no x=true 1\nm z=\"s\" 2";
     let (reply, counts) = instance.counted(instance.write("d", lines)).await;
@@ -98,8 +94,7 @@ async fn any_number_of_new_tables_and_columns_costs_one_more_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_database_costs_a_commit_to_the_root_as_well() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let (reply, counts) = instance.counted(instance.write("e", "m v=1 1")).await;
     assert_eq!(reply.status, 204);
@@ -112,8 +107,7 @@ async fn a_new_database_costs_a_commit_to_the_root_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_requests_cost_nothing() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m v=1 1").await;
     let work = async {
         assert_eq!(instance.write("d", "m v=x 1\nm w").await.status, 400);
@@ -126,8 +120,7 @@ async fn refused_requests_cost_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_creates_no_database() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     assert_eq!(instance.write("d", "m v=x 1").await.status, 400);
     let path = "/api/v3/write_lp?db=d&accept_partial=false";
     assert_eq!(instance.post(path, "m v=1 1\nm v=x 1").await.status, 400);

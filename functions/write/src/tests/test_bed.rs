@@ -40,6 +40,12 @@ impl WriteTestBed {
         Self { memory, clock }
     }
 
+    pub(super) fn with_instance() -> (Self, WriteInstance) {
+        let bed = Self::new();
+        let instance = bed.instance();
+        (bed, instance)
+    }
+
     pub(super) async fn sleep(&self, duration: Duration) {
         self.clock.sleep(duration).await;
     }

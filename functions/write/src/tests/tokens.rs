@@ -173,8 +173,7 @@ async fn a_token_with_zero_lifetime_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_refuses_web_pages_and_host_names() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.catalog.create_admin_token().await.unwrap();
     let done = Arc::new(Notify::new());
     let recovery = recovery_router(Arc::clone(&instance.service), done);
@@ -202,8 +201,7 @@ async fn recovery_refuses_web_pages_and_host_names() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_accepts_localhost() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.catalog.create_admin_token().await.unwrap();
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::default());
     let request = Request::post(format!("{TOKEN}/admin/regenerate"))
@@ -247,8 +245,7 @@ async fn a_token_is_revoked_with_those_that_it_created_on_request() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     let done = Arc::new(Notify::new());
     let recovery = recovery_router(Arc::clone(&instance.service), Arc::clone(&done));
     let path = format!("{TOKEN}/admin/regenerate");
@@ -278,8 +275,7 @@ async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() 
 
 #[tokio::test(start_paused = true)]
 async fn requests_limited_to_a_database_id_ignore_a_later_database_of_that_name() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     let (service, catalog) = (&instance.service, &instance.catalog);
     let write = async |only| {
         let options = WriteOptions {

@@ -17,8 +17,7 @@ use crate::{Precision, WriteOptions, WriteSettings};
 
 #[tokio::test(start_paused = true)]
 async fn good_lines_of_a_partial_write_are_stored() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let reply = instance.write("d", "m v=1i 1\nm v=x 2\nm v=3i 3\nm v=4.5 4").await;
     assert_eq!(reply.status, 400);
     assert!(reply.stamp().is_some(), "{}", reply.body);
@@ -30,8 +29,7 @@ async fn good_lines_of_a_partial_write_are_stored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_without_accept_partial_is_all_or_nothing() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let mut stored = 0;
     for path in [
         "/api/v3/write_lp?db=d&accept_partial=false",
@@ -50,8 +48,7 @@ async fn a_write_without_accept_partial_is_all_or_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_line_changes_no_schema() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let instance = WriteTestBed::new().instance();
     instance.write("d", "m,t=a v=1i 1").await;
     for lines in [
         "m,u=x new=1,v=2.0 1",
@@ -68,8 +65,7 @@ async fn a_rejected_line_changes_no_schema() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_carry_increasing_stamps() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let mut last = 0;
     for path in [
         "/api/v3/write_lp?db=d",
@@ -86,8 +82,7 @@ async fn answers_carry_increasing_stamps() {
 
 #[tokio::test(start_paused = true)]
 async fn times_are_scaled_by_the_precision() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let body = "m,n=0 v=1 1\nm,n=1 v=1 1700000000\nm,n=2 v=1 1700000000123\nm,n=3 v=1";
     let reply = instance.post("/api/v3/write_lp?db=d", body).await;
     assert_eq!(reply.status, 204, "{}", reply.body);
@@ -302,8 +297,7 @@ async fn too_many_bytes_in_flight_are_503() {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_works_without_http() {
-    let stage = WriteTestBed::new();
-    let instance = stage.instance();
+    let (stage, instance) = WriteTestBed::with_instance();
     let options = WriteOptions {
         precision: Precision::Second,
         ..WriteOptions::default()

@@ -187,8 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_manifest_that_is_recorded_once_stays_recorded() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let (stage, catalog) = CatalogFixture::with_instance();
         let id = catalog.create_database("db", None).await.unwrap();
         let key = Key::Manifest(id);
         stage.taken();

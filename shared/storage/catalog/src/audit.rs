@@ -237,8 +237,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn changes_are_recorded_in_the_register_that_they_modify() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let id = origin::scope(origin(), change_everything(&catalog)).await.unwrap();
         insta::assert_snapshot!(of_root(&catalog).await.join("\n"), @r"
         ops: create database 'db' (-)
@@ -265,8 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_entry_names_its_origin_and_costs_no_request() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let (stage, catalog) = CatalogFixture::with_instance();
         catalog.root(Duration::ZERO).await.unwrap();
         stage.taken();
         let create = catalog.create_database("db", None);
@@ -290,8 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_ops_and_implicit_creations_are_not_recorded() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let any = Duration::MAX;
         let id = catalog.get_or_create_database("db", any).await.unwrap();
         let known = catalog.database(id, any).await.unwrap();

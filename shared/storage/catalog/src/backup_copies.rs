@@ -275,8 +275,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn copies_of_a_backup_are_hidden_until_it_is_released() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let id = catalog.create_database("db", None).await.unwrap();
         let copies = catalog.add_backup_copies(BACKUP, "nightly", &[id]).await;
         let [BackupCopy { source, copy }] = copies.unwrap()[..] else {
@@ -306,8 +305,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_copy_with_triggers_is_marked_as_such() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let id = catalog.create_database("db", None).await.unwrap();
         let trigger = NewTrigger {
             name: "t".to_owned(),
@@ -332,8 +330,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn restored_databases_replace_live_ones_in_one_commit() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let one = catalog.create_database("one", None).await.unwrap();
         catalog.create_database("late", None).await.unwrap();
         let names = ["one".to_owned(), "gone".to_owned()];
@@ -368,8 +365,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restored_database_has_the_default_policy_of_the_one_it_replaces() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let db = catalog.create_database("db", None).await.unwrap();
         catalog.create_database("db/week", None).await.unwrap();
         catalog.set_default_policy(db, Some("week")).await.unwrap();
@@ -392,8 +388,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn restored_databases_that_were_dropped_are_not_published_again() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let ids = catalog.add_restored_databases(&["one".to_owned()]).await;
         let restored = [RestoredDatabase {
             copy: ids.unwrap()[0],

@@ -226,8 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_database_is_dropped_and_undeleted_with_its_policies() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let (fixture, catalog) = CatalogFixture::with_instance();
         for name in ["db", "db/week", "db2/week", "db/month"] {
             catalog.create_database(name, None).await.unwrap();
         }
@@ -244,8 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_purged_policy_does_not_prevent_that_its_database_is_undeleted() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let (fixture, catalog) = CatalogFixture::with_instance();
         for name in ["db", "db/week", "db/month"] {
             catalog.create_database(name, None).await.unwrap();
         }
@@ -264,8 +262,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deletion_time_of_a_dropped_database_is_that_of_the_policies_dropped_with_it() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let (fixture, catalog) = CatalogFixture::with_instance();
         for name in ["db", "db/week", "db/month", "db2/week"] {
             catalog.create_database(name, None).await.unwrap();
         }
@@ -301,8 +298,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_policy_does_not_return_with_a_new_database() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let catalog = CatalogFixture::new().instance();
         let old = catalog.create_database("db/week", None).await.unwrap();
         catalog.create_database("db", None).await.unwrap();
         let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
@@ -314,8 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permission_for_a_database_includes_its_policies() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let catalog = CatalogFixture::new().instance();
         for name in ["db", "other", "db/week", "other/week"] {
             catalog.create_database(name, None).await.unwrap();
         }
@@ -334,8 +329,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_without_a_policy_are_those_of_the_default_policy() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let catalog = CatalogFixture::new().instance();
         let db = catalog.create_database("db", None).await.unwrap();
         catalog.create_database("db/week", None).await.unwrap();
         let stored = async |policy: Option<&str>| {
@@ -366,8 +360,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_policy_is_no_default_until_it_returns() {
-        let fixture = CatalogFixture::new();
-        let catalog = fixture.instance();
+        let catalog = CatalogFixture::new().instance();
         let db = catalog.create_database("db", None).await.unwrap();
         let missing = catalog.set_default_policy(db, Some("week")).await;
         assert!(matches!(missing, Err(CatalogError::NotFound { .. })));

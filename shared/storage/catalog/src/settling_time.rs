@@ -197,8 +197,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_drop_is_above_all_acknowledged_stamps() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let (stage, catalog) = CatalogFixture::with_instance();
         let id = catalog.create_database("db", None).await.unwrap();
         catalog.create_table(id, "t", &[], &[]).await.unwrap();
         let now = stage.bucket.clock().now().unwrap_or(catalog.now().unwrap());

@@ -144,6 +144,12 @@ impl CatalogFixture {
         }
     }
 
+    pub(crate) fn with_instance() -> (Self, Catalog) {
+        let fixture = Self::new();
+        let catalog = fixture.instance();
+        (fixture, catalog)
+    }
+
     pub(crate) async fn sleep(&self, duration: Duration) {
         self.store.clock.sleep(duration).await;
     }
@@ -291,8 +297,7 @@ async fn columns_added_concurrently_by_two_instances_all_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn adding_tables_is_one_put_and_a_known_schema_needs_none() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let id = catalog.create_database("db", None).await.unwrap();
     let known = catalog.database(id, NOW).await.unwrap();
     stage.taken();
@@ -338,8 +343,7 @@ async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_adde
 
 #[tokio::test(start_paused = true)]
 async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let first = catalog.create_database("db", None).await.unwrap();
     let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
     assert_eq!(dropped.unwrap(), first);
@@ -373,8 +377,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let id = catalog.create_database("db", None).await.unwrap();
     let create = |tag: &'static str, field: &'static str| {
         let catalog = &catalog;
@@ -392,8 +395,7 @@ async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn retention_is_set_with_the_database_and_changed_later() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let id = catalog.create_database("db", Some(MINUTE)).await.unwrap();
     let read = catalog.database(id, NOW).await.unwrap();
     assert_eq!(read.value.retention(), Some(MINUTE));
@@ -431,8 +433,7 @@ async fn databases_and_tables_of_all_databases_are_limited() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_an_error() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let id = catalog.create_database("db", None).await.unwrap();
     stage.fail(true);
     assert!(matches!(
@@ -474,8 +475,7 @@ async fn another_instance_can_undelete_until_the_deletion_time() {
 
 #[tokio::test(start_paused = true)]
 async fn data_is_removed_once_and_not_before_it_is_due() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let id = catalog.create_database("db", None).await.unwrap();
     catalog.create_table(id, "t", &[], &[]).await.unwrap();
     let table = catalog.delete_table(id, "t", HardDelete::NOW).await.unwrap();
@@ -510,8 +510,7 @@ async fn data_is_removed_once_and_not_before_it_is_due() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_hidden_until_it_is_published() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let source = catalog.create_database("db", Some(MINUTE)).await.unwrap();
     catalog.create_table(source, "t", &[], &[]).await.unwrap();
     let options = CopyOptions::default();

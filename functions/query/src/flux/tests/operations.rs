@@ -145,8 +145,7 @@ cpu,cpu=cpu-total,host=host.local usage_idle=87.88598574821853 15270188560000000
 
 #[tokio::test]
 async fn windows_are_those_of_the_tests_of_flux() {
-    let one = QueryTestInstance::alone().await;
-    one.write(CPU).await;
+    let one = QueryTestInstance::with_rows(CPU).await;
     let cases = [
         ("count", ["1", "3", "2", "0"]),
         (

@@ -10,8 +10,7 @@ bill kwh=4 1680301800000000000
 ";
 
 async fn with_bill() -> QueryTestInstance {
-    let instance = QueryTestInstance::alone().await;
-    instance.write(BILL).await;
+    let instance = QueryTestInstance::with_rows(BILL).await;
     instance
 }
 

@@ -46,8 +46,7 @@ floats,src=a v=0.5,w=\"seven\",big=18446744073709551615u 1699948800000000000
 ";
 
 async fn instance() -> QueryTestInstance {
-    let instance = QueryTestInstance::alone().await;
-    instance.write(HOME).await;
+    let instance = QueryTestInstance::with_rows(HOME).await;
     instance.write(OTHERS).await;
     instance
 }

@@ -142,8 +142,7 @@ fn windows_are_those_of_the_model() {
     };
     let run = TestRunner::new(config).run(&cases(), |case| {
         let answer = runtime.block_on(async {
-            let instance = QueryTestInstance::alone().await;
-            instance.write(&case.lines()).await;
+            let instance = QueryTestInstance::with_rows(&case.lines()).await;
             instance.selected(&case.statement()).await
         });
         prop_assert_eq!(answer, case.answer());

@@ -29,14 +29,12 @@ tz v=8 1699162200000000000
 tz v=9 1699165800000000000";
 
 async fn points() -> QueryTestInstance {
-    let one = QueryTestInstance::alone().await;
-    one.write(POINTS).await;
+    let one = QueryTestInstance::with_rows(POINTS).await;
     one
 }
 
 async fn local() -> QueryTestInstance {
-    let one = QueryTestInstance::alone().await;
-    one.write(LOCAL).await;
+    let one = QueryTestInstance::with_rows(LOCAL).await;
     one
 }
 

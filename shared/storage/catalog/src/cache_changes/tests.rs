@@ -386,8 +386,7 @@ async fn a_deleted_cache_is_gone_for_every_instance_and_its_name_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn creating_a_cache_is_one_read_and_one_put() {
-    let stage = CatalogFixture::new();
-    let instance = stage.instance();
+    let (stage, instance) = CatalogFixture::with_instance();
     let id = instance.create_database("db", None).await.unwrap();
     let known = instance.database(id, NOW).await.unwrap();
     instance.add(id, known, &[weather()]).await.unwrap();
@@ -399,8 +398,7 @@ async fn creating_a_cache_is_one_read_and_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_has_its_caches() {
-    let stage = CatalogFixture::new();
-    let instance = stage.instance();
+    let instance = CatalogFixture::new().instance();
     let id = instance.create_database("db", None).await.unwrap();
     let known = instance.database(id, NOW).await.unwrap();
     instance.add(id, known, &[weather()]).await.unwrap();

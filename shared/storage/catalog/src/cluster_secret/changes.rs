@@ -72,8 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn administrator_tokens_rotate_the_secret_and_other_tokens_do_not() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         catalog.create_database("one", None).await.unwrap();
         catalog.create_admin_token().await.unwrap();
         assert_eq!(secrets(&catalog).await, None, "no worker port yet");
@@ -96,8 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_secret_is_written_and_read_and_hidden_by_debug() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         catalog.ensure_cluster_secret().await.unwrap();
         catalog.create_admin_token().await.unwrap();
         let root = catalog.root(Duration::ZERO).await.unwrap().value;

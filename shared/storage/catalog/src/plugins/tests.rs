@@ -31,8 +31,7 @@ async fn entry(catalog: &Catalog, name: &str) -> Option<PluginEntry> {
 
 #[tokio::test(start_paused = true)]
 async fn replacing_a_plugin_requires_its_present_code() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let first = plugin(1, &[("z.py", 2), ("__init__.py", 1)]);
     catalog.put_plugin("p", first.clone(), None).await.unwrap();
     let there = entry(&catalog, "p").await.unwrap();
@@ -73,8 +72,7 @@ async fn one_of_two_concurrent_changes_of_a_plugin_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn oversized_plugins_are_refused() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let long = "x".repeat(MAX_PLUGIN_PATH_BYTES + 1);
     let paths: Vec<_> = (0..=200).map(|number| format!("{number:03}.py")).collect();
     let many: Vec<_> = paths.iter().map(|path| (path.as_str(), 0)).collect();

@@ -95,8 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn groups_are_created_changed_and_deleted() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let one = catalog.create_query_group(group("one", &["a"])).await;
         assert_eq!(one.unwrap(), 1);
         let again = catalog.create_query_group(group("one", &[])).await;
@@ -121,8 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn invalid_groups_are_refused() {
-        let stage = CatalogFixture::new();
-        let catalog = stage.instance();
+        let catalog = CatalogFixture::new().instance();
         let no_copies = QueryGroup {
             replication_factor: 0,
             ..group("a", &[])

@@ -28,8 +28,7 @@ async fn holder(catalog: &Catalog, name: &str, permissions: &[&str]) -> Actor {
 }
 
 async fn stage() -> (CatalogFixture, Catalog) {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     catalog.create_database("one", None).await.unwrap();
     catalog.create_database("two", None).await.unwrap();
     catalog.create_admin_token().await.unwrap();
@@ -73,8 +72,7 @@ async fn ids_are_not_reused_but_names_are() {
 
 #[tokio::test]
 async fn a_precomputed_token_is_installed_only_without_an_administrator() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let hash = |token: &str| SecretToken::new(token).hash();
     let install = async |token| catalog.install_admin_token(hash(token), None).await.unwrap();
     assert!(!root(&catalog).await.has_admin_token());

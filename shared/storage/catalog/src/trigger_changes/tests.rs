@@ -34,8 +34,7 @@ async fn names(catalog: &Catalog, database: DatabaseId) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let db = database(&catalog).await;
     let created = catalog.create_trigger(db, &new("t")).await.unwrap();
     assert_eq!(created.id, TriggerId::new(1));
@@ -73,8 +72,7 @@ async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
 
 #[tokio::test(start_paused = true)]
 async fn switching_is_idempotent_and_enabling_resets_since() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let db = database(&catalog).await;
     let created = catalog.create_trigger(db, &new("t")).await.unwrap();
     stage.sleep(SECOND).await;
@@ -104,8 +102,7 @@ async fn switching_is_idempotent_and_enabling_resets_since() {
 
 #[tokio::test(start_paused = true)]
 async fn code_is_pinned_and_put_only_once() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let db = database(&catalog).await;
     catalog.create_trigger(db, &new("t")).await.unwrap();
     let code = CodeHash([7; 32]);
@@ -120,8 +117,7 @@ async fn code_is_pinned_and_put_only_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     let (db, _) = (
         database(&catalog).await,
         catalog.create_database("other", None).await,
@@ -168,8 +164,7 @@ async fn only_one_of_two_instances_creates_a_trigger_of_a_name() {
 
 #[tokio::test(start_paused = true)]
 async fn oversized_triggers_are_refused() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let db = database(&catalog).await;
     let long = "x".repeat(MAX_TRIGGER_NAME_BYTES + 1);
     let arguments = |number: usize, bytes: usize| {
@@ -224,8 +219,7 @@ async fn oversized_triggers_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_has_its_triggers_disabled() {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let catalog = CatalogFixture::new().instance();
     let db = database(&catalog).await;
     let plain = catalog.create_copy(db, "plain", CopyOptions::default()).await.unwrap().id;
     catalog.create_trigger(db, &new("t")).await.unwrap();

@@ -49,8 +49,7 @@ async fn root(catalog: &Catalog) -> Arc<RootCatalog> {
 }
 
 async fn stage() -> (CatalogFixture, Catalog) {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     catalog.create_database("one", None).await.unwrap();
     catalog.create_database("two", None).await.unwrap();
     (stage, catalog)

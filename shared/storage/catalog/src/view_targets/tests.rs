@@ -47,8 +47,7 @@ fn assert_is_taken(created: Result<impl std::fmt::Debug, CatalogError>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_gets_the_rows_of_one_view_of_all_databases() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let (fixture, catalog) = CatalogFixture::with_instance();
     let [one, two, target] = databases(&catalog, ["one", "two", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     let created = catalog.create_view(one, &foreign).await;
@@ -67,8 +66,7 @@ async fn a_table_gets_the_rows_of_one_view_of_all_databases() {
 
 #[tokio::test(start_paused = true)]
 async fn a_view_that_is_not_created_reserves_no_table() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let catalog = CatalogFixture::new().instance();
     let [one, target] = databases(&catalog, ["one", "target"]).await;
     let mut view = into_table("cq", Some((target, "target")));
     catalog.create_view(one, &view).await.unwrap();
@@ -88,8 +86,7 @@ async fn a_view_that_is_not_created_reserves_no_table() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_views_of_two_databases_never_both_get_a_table() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let (fixture, catalog) = CatalogFixture::with_instance();
     let [one, two, target] = databases(&catalog, ["one", "two", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     let other = fixture.instance();
@@ -112,8 +109,7 @@ async fn concurrent_views_of_two_databases_never_both_get_a_table() {
 
 #[tokio::test(start_paused = true)]
 async fn the_table_of_a_view_in_a_dropped_database_is_free() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let catalog = CatalogFixture::new().instance();
     let [one, two, target] = databases(&catalog, ["one", "two", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     catalog.create_view(one, &foreign).await.unwrap();
@@ -126,8 +122,7 @@ async fn the_table_of_a_view_in_a_dropped_database_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn a_database_of_the_same_name_is_a_target_only_if_it_was_restored() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let catalog = CatalogFixture::new().instance();
     let [target] = databases(&catalog, ["target"]).await;
     let reference = ViewTargetDatabase {
         id: target,
@@ -154,8 +149,7 @@ async fn a_database_of_the_same_name_is_a_target_only_if_it_was_restored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_reserves_no_tables() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let catalog = CatalogFixture::new().instance();
     let [one, target] = databases(&catalog, ["one", "target"]).await;
     let foreign = into_table("cq", Some((target, "target")));
     catalog.create_view(one, &foreign).await.unwrap();
@@ -165,8 +159,7 @@ async fn a_copy_of_a_database_reserves_no_tables() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_may_act_until_it_is_revoked_or_expires() {
-    let fixture = CatalogFixture::new();
-    let catalog = fixture.instance();
+    let catalog = CatalogFixture::new().instance();
     let [one, two] = databases(&catalog, ["one", "two"]).await;
     let permissions = ["db:one:write".parse().unwrap()];
     let lifetime = Some(Duration::from_secs(60));

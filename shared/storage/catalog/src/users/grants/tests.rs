@@ -10,8 +10,7 @@ const WRITE: &[DatabaseAction] = &[DatabaseAction::Write];
 const BOTH: &[DatabaseAction] = &[DatabaseAction::Read, DatabaseAction::Write];
 
 async fn stage() -> (CatalogFixture, Catalog, UserId) {
-    let stage = CatalogFixture::new();
-    let catalog = stage.instance();
+    let (stage, catalog) = CatalogFixture::with_instance();
     for name in ["one", "two", "one/week"] {
         catalog.create_database(name, None).await.unwrap();
     }
