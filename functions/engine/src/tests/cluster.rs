@@ -416,6 +416,13 @@ impl TestCluster {
         (cluster, process)
     }
 
+    /// Creates a cluster with two processes that share the bucket.
+    pub(super) async fn with_two_processes() -> (Self, TestProcess, TestProcess) {
+        let cluster = Self::new();
+        let (one, other) = (cluster.other(1).await, cluster.other(2).await);
+        (cluster, one, other)
+    }
+
     /// Creates a process that is the only writer.
     pub(super) async fn alone(&self) -> TestProcess {
         let cast = TestProcessOptions {

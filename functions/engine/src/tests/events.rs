@@ -15,8 +15,7 @@ async fn handle(process: &TestProcess, segments: &[(DatabaseId, SegmentName)]) -
 
 #[tokio::test(start_paused = true)]
 async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1\na v=1 2").await.unwrap();
     writer.write("none", "a v=1 3").await.unwrap();
@@ -36,8 +35,7 @@ async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_of_a_warm_function_costs_a_few_requests() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     handle(&function, &stage.segments().await).await;
@@ -56,8 +54,7 @@ async fn an_event_of_a_warm_function_costs_a_few_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     let retry = NewTrigger {
         error_behavior: ErrorBehavior::Retry,
         ..on_writes("t")
@@ -86,8 +83,7 @@ async fn an_item_comes_back_if_the_time_is_over_or_the_trigger_has_not_succeeded
 
 #[tokio::test(start_paused = true)]
 async fn a_run_gets_no_more_time_than_the_event_has() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     stage.played.play(async |call| {
@@ -106,8 +102,7 @@ async fn a_run_gets_no_more_time_than_the_event_has() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_finds_segments_without_events() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer
         .create(
@@ -135,8 +130,7 @@ async fn a_sweep_finds_segments_without_events() {
 
 #[tokio::test(start_paused = true)]
 async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     writer.write("db", "a v=1 2").await.unwrap();
@@ -160,8 +154,7 @@ async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_of_a_cancelled_event_runs_in_the_next_event() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     let segments = stage.segments().await;
@@ -175,8 +168,7 @@ async fn a_segment_of_a_cancelled_event_runs_in_the_next_event() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_never_begins_ends_with_the_time_of_its_event() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", on_writes("t")).await;
     writer.write("db", "a v=1 1").await.unwrap();
     stage.played.play(async |_| std::future::pending().await);

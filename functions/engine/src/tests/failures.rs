@@ -273,8 +273,7 @@ async fn a_damaged_segment_is_given_up_after_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn queued_segments_do_not_run_after_a_disabling_failure() {
-    let stage = TestCluster::new();
-    let (writer, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, writer, function) = TestCluster::with_two_processes().await;
     writer.create("db", behaving(ErrorBehavior::Disable)).await;
     for time in 1..=3 {
         writer.write("db", &format!("a v=1 {time}")).await.unwrap();

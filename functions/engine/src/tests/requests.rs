@@ -159,8 +159,7 @@ async fn a_run_ends_with_its_client_if_its_trigger_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_function_knows_triggers_created_elsewhere() {
-    let stage = TestCluster::new();
-    let (other, function) = (stage.other(1).await, stage.other(2).await);
+    let (stage, other, function) = TestCluster::with_two_processes().await;
     stage.played.play(async |call| Ok(answering(&call.trigger.name)));
     assert!(ask(&function, "x").await.is_none());
     other.create("db", on_path("t", "x")).await;

@@ -142,8 +142,7 @@ async fn ticks_missed_while_no_engine_ran_do_not_run_later() {
 
 #[tokio::test(start_paused = true)]
 async fn minutely_events_run_each_tick_once_across_instances() {
-    let stage = TestCluster::new();
-    let (first, second) = (stage.other(1).await, stage.other(2).await);
+    let (stage, first, second) = TestCluster::with_two_processes().await;
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
     for minute in 0..3 {
@@ -184,8 +183,7 @@ async fn an_event_without_time_says_that_it_is_unfinished() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_runs_the_ticks_of_late_or_lost_events() {
-    let stage = TestCluster::new();
-    let (first, second) = (stage.other(1).await, stage.other(2).await);
+    let (stage, first, second) = TestCluster::with_two_processes().await;
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(MINUTE).await;
     let one = first.engine.handle_schedule(wall(&stage), MINUTE).await;
@@ -221,8 +219,7 @@ async fn an_event_leaves_out_what_was_due_before_a_trigger_was_enabled() {
 /// Most ticks in the period that an event covers have run, so the event must not send a request for each of them.
 #[tokio::test(start_paused = true)]
 async fn looking_back_costs_a_list_and_no_claim() {
-    let stage = TestCluster::new();
-    let (first, second) = (stage.other(1).await, stage.other(2).await);
+    let (stage, first, second) = TestCluster::with_two_processes().await;
     first.create("db", every("t", 15 * SECOND)).await;
     stage.sleep(4 * MINUTE).await;
     let now = wall(&stage);

@@ -76,10 +76,15 @@ async fn with_rows() -> QueryTestInstance {
     one
 }
 
-#[tokio::test]
-async fn a_view_has_the_rows_of_its_query() {
+async fn with_view() -> QueryTestInstance {
     let one = with_rows().await;
     one.create_view("hourly", QUERY).await;
+    one
+}
+
+#[tokio::test]
+async fn a_view_has_the_rows_of_its_query() {
+    let one = with_view().await;
     let report = one.refresh().await;
     assert_eq!(report.windows, 3);
     assert_eq!(report.rows, 6);
@@ -115,8 +120,7 @@ async fn a_new_view_is_an_empty_table_with_the_columns_of_its_rows() {
 
 #[tokio::test]
 async fn late_rows_change_only_their_windows() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     one.write(&line("a", 5, "v=100")).await;
     one.write(&line("c", 6, "v=3")).await;
@@ -128,8 +132,7 @@ async fn late_rows_change_only_their_windows() {
 
 #[tokio::test]
 async fn rows_that_are_not_flushed_are_not_in_the_view() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     one.write(&line("a", 5, "v=100")).await;
     assert_eq!(one.refresh().await.windows, 0);
@@ -140,8 +143,7 @@ async fn rows_that_are_not_flushed_are_not_in_the_view() {
 
 #[tokio::test]
 async fn deleted_rows_leave_the_view() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     one.sql("DELETE FROM cpu WHERE host = 'b'").await;
     one.flush().await;
@@ -161,8 +163,7 @@ async fn deleted_rows_leave_the_view() {
 
 #[tokio::test]
 async fn changes_are_found_after_merges() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     for minutes in [5, 200] {
         one.write(&line("a", minutes, "v=100")).await;
@@ -176,8 +177,7 @@ async fn changes_are_found_after_merges() {
 
 #[tokio::test]
 async fn all_windows_are_computed_if_changes_are_no_longer_recorded() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     one.sql("DELETE FROM cpu WHERE host = 'b'").await;
     one.flush().await;
@@ -195,8 +195,7 @@ async fn all_windows_are_computed_if_changes_are_no_longer_recorded() {
 
 #[tokio::test]
 async fn views_of_views_follow_their_sources() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     let daily = "SELECT date_bin(INTERVAL '1 day', time) AS time, host, sum(n) AS n, avg(mean) AS mean, max(w) AS w \
                  FROM hourly GROUP BY 1, host";
     one.refresh().await;
@@ -215,8 +214,7 @@ async fn views_of_views_follow_their_sources() {
 
 #[tokio::test]
 async fn rows_that_expire_at_the_source_stay_in_the_view() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     let before = one.sql("SELECT * FROM hourly ORDER BY time, host").await;
     one.flush().await;
@@ -241,8 +239,7 @@ async fn rows_that_expire_at_the_source_stay_in_the_view() {
 
 #[tokio::test]
 async fn without_changes_a_refresh_costs_three_reads() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     let before = one.counting.counts();
     one.refresh().await;
@@ -259,8 +256,7 @@ async fn without_changes_a_refresh_costs_three_reads() {
 
 #[tokio::test]
 async fn a_refresh_puts_one_segment_and_two_versions_of_the_progress() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     one.write(&line("a", 5, "v=100")).await;
     one.flush().await;
@@ -387,8 +383,7 @@ async fn queries_that_a_view_cannot_keep_are_refused() {
 
 #[tokio::test]
 async fn views_are_shown_with_their_progress() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     let sql = "SELECT view_name, language, source_table, target_table, window_ns, state, pending_windows, staleness_s \
                FROM system.materialized_views";
     let head = "view_name,language,source_table,target_table,window_ns,state,pending_windows,staleness_s\n";
@@ -405,8 +400,7 @@ async fn views_are_shown_with_their_progress() {
 
 #[tokio::test]
 async fn a_view_does_not_get_stale_by_flushes_of_other_tables() {
-    let one = with_rows().await;
-    one.create_view("hourly", QUERY).await;
+    let one = with_view().await;
     one.refresh().await;
     let sql = "SELECT staleness_s > 0 AS is_stale FROM system.materialized_views";
     one.pass(Duration::from_secs(60));

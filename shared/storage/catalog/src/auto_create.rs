@@ -125,8 +125,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_table_in_a_locked_database_requires_the_permission_to_create_it() {
-        let catalog = CatalogFixture::new().instance();
-        let id = catalog.create_database("db", None).await.unwrap();
+        let (catalog, id) = CatalogFixture::with_database().await;
         catalog.set_auto_create(id, AutoCreate::Columns).await.unwrap();
         let create = async |permission| {
             let created = catalog.create_permitted_table(id, permission, "t", &[], &[], None);
@@ -156,8 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_may_only_write_adds_no_columns_to_a_locked_database() {
-        let catalog = CatalogFixture::new().instance();
-        let id = catalog.create_database("db", None).await.unwrap();
+        let (catalog, id) = CatalogFixture::with_database().await;
         catalog
             .create_table(id, "t", &[], &[("v".to_owned(), ColumnType::Float)])
             .await

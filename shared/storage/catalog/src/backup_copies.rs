@@ -275,8 +275,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn copies_of_a_backup_are_hidden_until_it_is_released() {
-        let catalog = CatalogFixture::new().instance();
-        let id = catalog.create_database("db", None).await.unwrap();
+        let (catalog, id) = CatalogFixture::with_database().await;
         let copies = catalog.add_backup_copies(BACKUP, "nightly", &[id]).await;
         let [BackupCopy { source, copy }] = copies.unwrap()[..] else {
             panic!("one copy is expected");
@@ -305,8 +304,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_copy_with_triggers_is_marked_as_such() {
-        let catalog = CatalogFixture::new().instance();
-        let id = catalog.create_database("db", None).await.unwrap();
+        let (catalog, id) = CatalogFixture::with_database().await;
         let trigger = NewTrigger {
             name: "t".to_owned(),
             plugin: "p.py".to_owned(),
@@ -365,8 +363,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restored_database_has_the_default_policy_of_the_one_it_replaces() {
-        let catalog = CatalogFixture::new().instance();
-        let db = catalog.create_database("db", None).await.unwrap();
+        let (catalog, db) = CatalogFixture::with_database().await;
         catalog.create_database("db/week", None).await.unwrap();
         catalog.set_default_policy(db, Some("week")).await.unwrap();
         let names = ["db".to_owned(), "db/week".to_owned()];

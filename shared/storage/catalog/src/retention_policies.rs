@@ -329,8 +329,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_without_a_policy_are_those_of_the_default_policy() {
-        let catalog = CatalogFixture::new().instance();
-        let db = catalog.create_database("db", None).await.unwrap();
+        let (catalog, db) = CatalogFixture::with_database().await;
         catalog.create_database("db/week", None).await.unwrap();
         let stored = async |policy: Option<&str>| {
             let root = catalog.root(Duration::ZERO).await.unwrap().value;
@@ -360,8 +359,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_policy_is_no_default_until_it_returns() {
-        let catalog = CatalogFixture::new().instance();
-        let db = catalog.create_database("db", None).await.unwrap();
+        let (catalog, db) = CatalogFixture::with_database().await;
         let missing = catalog.set_default_policy(db, Some("week")).await;
         assert!(matches!(missing, Err(CatalogError::NotFound { .. })));
         catalog.create_database("db/week", None).await.unwrap();

@@ -150,6 +150,13 @@ impl CatalogFixture {
         (fixture, catalog)
     }
 
+    /// Returns an instance with a database `db`.
+    pub(crate) async fn with_database() -> (Catalog, DatabaseId) {
+        let catalog = Self::new().instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        (catalog, id)
+    }
+
     pub(crate) async fn sleep(&self, duration: Duration) {
         self.store.clock.sleep(duration).await;
     }
@@ -343,8 +350,7 @@ async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_adde
 
 #[tokio::test(start_paused = true)]
 async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
-    let catalog = CatalogFixture::new().instance();
-    let first = catalog.create_database("db", None).await.unwrap();
+    let (catalog, first) = CatalogFixture::with_database().await;
     let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
     assert_eq!(dropped.unwrap(), first);
     assert_eq!(catalog.database_by_name("db", MINUTE).await.unwrap(), None);
@@ -377,8 +383,7 @@ async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
-    let catalog = CatalogFixture::new().instance();
-    let id = catalog.create_database("db", None).await.unwrap();
+    let (catalog, id) = CatalogFixture::with_database().await;
     let create = |tag: &'static str, field: &'static str| {
         let catalog = &catalog;
         async move {

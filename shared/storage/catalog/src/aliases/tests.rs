@@ -290,8 +290,7 @@ async fn a_restored_policy_is_one_of_the_database_that_its_name_means() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renamed_table_keeps_its_id_its_caches_and_both_names() {
-    let catalog = CatalogFixture::new().instance();
-    let db = catalog.create_database("db", None).await.unwrap();
+    let (catalog, db) = CatalogFixture::with_database().await;
     let tags = ["host".to_owned()];
     catalog.create_table(db, "a", &tags, &[]).await.unwrap();
     let cache = NewLastCache {
@@ -349,8 +348,7 @@ async fn a_renamed_table_keeps_its_id_its_caches_and_both_names() {
 
 #[tokio::test(start_paused = true)]
 async fn an_undeleted_table_has_the_aliases_that_are_still_free() {
-    let catalog = CatalogFixture::new().instance();
-    let db = catalog.create_database("db", None).await.unwrap();
+    let (catalog, db) = CatalogFixture::with_database().await;
     catalog.create_table(db, "a", &[], &[]).await.unwrap();
     catalog.rename_table(db, "a", "b").await.unwrap();
     catalog.rename_table(db, "b", "c").await.unwrap();
@@ -392,8 +390,7 @@ fn a_copy_as_of_a_time_takes_the_name_of_a_dropped_table_from_an_alias() {
 
 #[tokio::test(start_paused = true)]
 async fn views_and_triggers_of_a_renamed_table_keep_its_alias() {
-    let catalog = CatalogFixture::new().instance();
-    let db = catalog.create_database("db", None).await.unwrap();
+    let (catalog, db) = CatalogFixture::with_database().await;
     for name in ["cpu", "hourly"] {
         catalog.create_table(db, name, &[], &[]).await.unwrap();
     }

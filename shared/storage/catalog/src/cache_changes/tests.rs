@@ -398,8 +398,7 @@ async fn creating_a_cache_is_one_read_and_one_put() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_database_has_its_caches() {
-    let instance = CatalogFixture::new().instance();
-    let id = instance.create_database("db", None).await.unwrap();
+    let (instance, id) = CatalogFixture::with_database().await;
     let known = instance.database(id, NOW).await.unwrap();
     instance.add(id, known, &[weather()]).await.unwrap();
     let (_, cache) = instance.create_last_cache(id, &last("a")).await.unwrap();
