@@ -10,16 +10,7 @@ macro_rules! one_input_methods {
             vec![&self.$input]
         }
 
-        fn apply_expressions(
-            &self,
-            _: &mut dyn FnMut(
-                &std::sync::Arc<dyn datafusion::physical_expr::PhysicalExpr>,
-            ) -> datafusion::common::Result<
-                datafusion::common::tree_node::TreeNodeRecursion,
-            >,
-        ) -> datafusion::common::Result<datafusion::common::tree_node::TreeNodeRecursion> {
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-        }
+        neap_scan::no_expressions_method!();
 
         fn with_new_children(
             self: std::sync::Arc<Self>,

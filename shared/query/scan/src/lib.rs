@@ -26,6 +26,7 @@ mod io_runtime;
 mod lookup;
 mod not_deleted;
 mod plan;
+mod plan_methods;
 mod predicate;
 mod read_ahead;
 mod reader;

@@ -8,7 +8,6 @@ use std::{
 use datafusion::{
     common::{
         DataFusionError, Result, Statistics, config::ConfigOptions, plan_err, stats::Precision,
-        tree_node::TreeNodeRecursion,
     },
     execution::{SendableRecordBatchStream, SessionState, TaskContext},
     logical_expr::Expr,
@@ -262,23 +261,8 @@ impl ExecutionPlan for SnapshotScanExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
+    crate::leaf_methods!();
+    crate::no_expressions_method!();
 
     fn execute(
         &self,

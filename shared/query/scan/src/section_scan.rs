@@ -232,9 +232,7 @@ impl ExecutionPlan for SectionScanExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
+    crate::leaf_methods!();
 
     fn apply_expressions(
         &self,
@@ -244,13 +242,6 @@ impl ExecutionPlan for SectionScanExec {
             Some(filter) => apply(filter),
             None => Ok(TreeNodeRecursion::Continue),
         }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
     }
 
     fn execute(

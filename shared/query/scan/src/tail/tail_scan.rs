@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    common::{
-        Result, Statistics, config::ConfigOptions, exec_datafusion_err, stats::Precision,
-        tree_node::TreeNodeRecursion,
-    },
+    common::{Result, Statistics, config::ConfigOptions, exec_datafusion_err, stats::Precision},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, expressions::Column},
+    physical_expr::{EquivalenceProperties, Partitioning, expressions::Column},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs,
         empty::EmptyExec,
@@ -201,23 +198,8 @@ impl ExecutionPlan for TailScanExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    crate::leaf_methods!();
+    crate::no_expressions_method!();
 
     fn execute(
         &self,

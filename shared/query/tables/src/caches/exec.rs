@@ -7,11 +7,11 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::{Result, tree_node::TreeNodeRecursion},
+    common::Result,
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::Expr,
-    physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr},
+    physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements},
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
         coalesce_partitions::CoalescePartitionsExec,
@@ -145,12 +145,7 @@ impl ExecutionPlan for CacheFromTableExec {
         vec![false]
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
+    neap_scan::no_expressions_method!();
 
     fn with_new_children(
         self: Arc<Self>,
@@ -246,23 +241,8 @@ impl ExecutionPlan for CacheReadExec {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
+    neap_scan::leaf_methods!();
+    neap_scan::no_expressions_method!();
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = self.rows.clone();
