@@ -1,6 +1,9 @@
 //! A clock of tests.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -12,6 +15,7 @@ use crate::{Clock, SystemClock};
 pub struct PausedClock {
     start: Instant,
     start_micros: i64,
+    step_micros: AtomicI64,
 }
 
 impl PausedClock {
@@ -20,14 +24,26 @@ impl PausedClock {
         Self {
             start: Instant::now(),
             start_micros,
+            step_micros: AtomicI64::new(0),
         }
     }
+
+    /// Sets the wall clock forward.
+    pub fn step_wall_clock(&self, step: Duration) {
+        self.step_micros.fetch_add(micros(step), Ordering::Relaxed);
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Clock for PausedClock {
     fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX);
-        self.start_micros.saturating_add(elapsed)
+        let step = self.step_micros.load(Ordering::Relaxed);
+        self.start_micros
+            .saturating_add(micros(self.start.elapsed()))
+            .saturating_add(step)
     }
 
     fn monotonic(&self) -> Duration {

@@ -3,14 +3,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation,
     PausedClock, ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
@@ -23,35 +23,8 @@ use crate::{
     ANY_AGE, Catalog, CatalogError, CatalogLimits, CopyOptions, HardDelete, TableAddition,
 };
 
-/// The paused clock of tokio, with an adjustable wall clock.
-#[derive(Debug)]
-struct AdjustableClock {
-    paused: PausedClock,
-    step_micros: AtomicI64,
-}
-
-impl AdjustableClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            paused: PausedClock::new(1_757_510_705_000_000),
-            step_micros: AtomicI64::new(0),
-        })
-    }
-}
-
-impl Clock for AdjustableClock {
-    fn wall_micros(&self) -> i64 {
-        self.paused.wall_micros() + self.step_micros.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.paused.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.paused.sleep(duration)
-    }
-}
+/// The wall clock at the start of a test: 10 September 2025, 13:25:05.
+const START_MICROS: i64 = 1_757_510_705_000_000;
 
 /// Numbers of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +36,7 @@ pub(crate) struct RequestCounts {
 #[derive(Debug)]
 struct InstrumentedStore {
     inner: MemoryStore,
-    clock: Arc<AdjustableClock>,
+    clock: Arc<PausedClock>,
     delay_micros: AtomicU64,
     failing: AtomicBool,
     gets: AtomicUsize,
@@ -125,9 +98,9 @@ pub(crate) struct CatalogFixture {
 
 impl CatalogFixture {
     pub(crate) fn new() -> Self {
-        let clock = AdjustableClock::new();
+        let clock = Arc::new(PausedClock::new(START_MICROS));
         let store = Arc::new(InstrumentedStore {
-            inner: MemoryStore::new(AdjustableClock::new()),
+            inner: MemoryStore::new(Arc::new(PausedClock::new(START_MICROS))),
             clock: Arc::clone(&clock),
             delay_micros: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -171,9 +144,7 @@ impl CatalogFixture {
     }
 
     pub(crate) fn step_wall_clock(&self, step: Duration) {
-        let micros = i64::try_from(step.as_micros()).unwrap();
-        let clock = &self.store.clock;
-        clock.step_micros.fetch_add(micros, Ordering::Relaxed);
+        self.store.clock.step_wall_clock(step);
     }
 
     /// Returns the numbers of requests since the last call.

@@ -26,7 +26,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -106,40 +106,8 @@ pub(crate) fn job(kind: JobKind) -> JobRecord {
     }
 }
 
-/// A clock over Tokio's paused time that can be set forward.
-#[derive(Debug)]
-pub(crate) struct TestClock {
-    paused: PausedClock,
-    step_micros: AtomicI64,
-}
-
-impl TestClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            paused: PausedClock::new(1_757_510_705_000_000),
-            step_micros: AtomicI64::new(0),
-        })
-    }
-
-    pub(crate) fn step(&self, step: Duration) {
-        let micros = i64::try_from(step.as_micros()).unwrap();
-        self.step_micros.fetch_add(micros, Ordering::Relaxed);
-    }
-}
-
-impl Clock for TestClock {
-    fn wall_micros(&self) -> i64 {
-        self.paused.wall_micros() + self.step_micros.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.paused.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.paused.sleep(duration)
-    }
-}
+/// The wall clock at the start of a test: 10 September 2025, 13:25:05.
+const START_MICROS: i64 = 1_757_510_705_000_000;
 
 /// Counts of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,7 +129,7 @@ struct ScriptedAction {
 /// A store in memory that counts requests, delays them, and runs scripted actions.
 pub(crate) struct InstrumentedStore {
     inner: MemoryStore,
-    clock: Arc<TestClock>,
+    clock: Arc<PausedClock>,
     requests: Mutex<RequestCounts>,
     script: Mutex<VecDeque<ScriptedAction>>,
     longest_delay_micros: AtomicU64,
@@ -255,8 +223,8 @@ impl Store for InstrumentedStore {
 /// A simulated store, with one clock for all machines and one for the store.
 #[derive(Clone, Debug)]
 pub(crate) struct ManifestTestBed {
-    pub(crate) clock: Arc<TestClock>,
-    pub(crate) store_clock: Arc<TestClock>,
+    pub(crate) clock: Arc<PausedClock>,
+    pub(crate) store_clock: Arc<PausedClock>,
     store: Arc<InstrumentedStore>,
 }
 
@@ -266,8 +234,8 @@ impl ManifestTestBed {
     }
 
     pub(crate) fn with_seed(seed: u64) -> Self {
-        let clock = TestClock::new();
-        let store_clock = TestClock::new();
+        let clock = Arc::new(PausedClock::new(START_MICROS));
+        let store_clock = Arc::new(PausedClock::new(START_MICROS));
         let store = Arc::new(InstrumentedStore {
             inner: MemoryStore::with_page_keys(Arc::clone(&store_clock) as Arc<dyn Clock>, 3),
             clock: Arc::clone(&clock),

@@ -127,7 +127,7 @@ async fn a_snapshot_within_the_staleness_costs_nothing() {
 async fn a_snapshot_grows_stale_while_the_monotonic_clock_stands_still() {
     let (stage, _, reader) = stage();
     reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
-    stage.clock.step(MINUTE * 2);
+    stage.clock.step_wall_clock(MINUTE * 2);
     stage.taken();
     reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
     assert_eq!(stage.taken().lists, 1);
@@ -205,8 +205,8 @@ async fn responses_too_far_apart_by_any_clock_are_not_combined() {
             let long = Duration::from_secs(31);
             match by {
                 "monotonic" => freeze.sleep(long).await,
-                "wall" => freeze.clock.step(long),
-                _ => freeze.store_clock.step(long),
+                "wall" => freeze.clock.step_wall_clock(long),
+                _ => freeze.store_clock.step_wall_clock(long),
             }
         });
         stage.taken();
@@ -222,7 +222,7 @@ async fn responses_that_are_never_consistent_are_an_error() {
     for _ in 0..4 {
         let freeze = stage.clone();
         stage.before(Operation::Get, "db/1/manifest", async move {
-            freeze.store_clock.step(Duration::from_secs(31));
+            freeze.store_clock.step_wall_clock(Duration::from_secs(31));
         });
     }
     let error = reader.read().await.unwrap_err();
