@@ -332,7 +332,9 @@ impl CandidateBuilder<'_> {
         candidates.extend(self.words(keywords::keywords(self.language)));
         let all_functions: Vec<&str> = match self.language {
             QueryLanguage::Sql => names.functions.iter().map(String::as_str).collect(),
-            QueryLanguage::Influxql => keywords::INFLUXQL_FUNCTIONS.to_vec(),
+            QueryLanguage::Influxql => {
+                keywords::INFLUXQL_FUNCTIONS.split_ascii_whitespace().collect()
+            }
         };
         let functions =
             all_functions.into_iter().filter(|name| has_prefix(name, self.place.prefix));
