@@ -311,35 +311,21 @@ async fn a_kept_plan_reads_what_was_written_later() {
     );
 }
 
+#[rustfmt::skip]
 const INFLUXQL: [(&str, bool); 22] = [
     (
         "SELECT max(v) AS m FROM cpu WHERE (host = '{h}') AND time >= '{t}' AND time < '2023-11-16' \
          GROUP BY time(10m) FILL(none)",
         true,
     ),
-    (
-        "SELECT * FROM cpu WHERE v > 20 AND (host = '{h}' OR host = '{h}') AND time >= '{t}'",
-        true,
-    ),
-    (
-        "SELECT mean(v) FROM cpu WHERE region = '{h}' AND time < '{t}' GROUP BY host",
-        true,
-    ),
-    (
-        "SELECT v FROM cpu WHERE note = '{h}' ORDER BY time DESC LIMIT 5",
-        true,
-    ),
+    ("SELECT * FROM cpu WHERE v > 20 AND (host = '{h}' OR host = '{h}') AND time >= '{t}'", true),
+    ("SELECT mean(v) FROM cpu WHERE region = '{h}' AND time < '{t}' GROUP BY host", true),
+    ("SELECT v FROM cpu WHERE note = '{h}' ORDER BY time DESC LIMIT 5", true),
     // Without a window, the first time is in the answer.
     ("SELECT count(v) FROM cpu WHERE time >= '{t}'", true),
-    (
-        "SELECT last(v), * FROM cpu WHERE time <= '{t}' GROUP BY region",
-        true,
-    ),
+    ("SELECT last(v), * FROM cpu WHERE time <= '{t}' GROUP BY region", true),
     // Windows without rows.
-    (
-        "SELECT mean(v) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(30m)",
-        true,
-    ),
+    ("SELECT mean(v) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(30m)", true),
     (
         "SELECT max(v), count(note) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' AND host != '{h}' \
          GROUP BY time(20m, 5m), host FILL(previous) ORDER BY time DESC LIMIT 7 TZ('Europe/Paris')",
@@ -349,28 +335,13 @@ const INFLUXQL: [(&str, bool); 22] = [
         "SELECT sum(v) / 2 FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(15m), region FILL(linear)",
         true,
     ),
-    (
-        "SELECT count(v) FROM cpu WHERE time > now() - 16w AND host = '{h}' GROUP BY time(1w) FILL(0)",
-        true,
-    ),
-    (
-        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND region = '{h}'",
-        true,
-    ),
+    ("SELECT count(v) FROM cpu WHERE time > now() - 16w AND host = '{h}' GROUP BY time(1w) FILL(0)", true),
+    ("SELECT v FROM cpu WHERE host =~ /h[12]/ AND region = '{h}'", true),
     ("SELECT v FROM cpu WHERE host != '{h}'", true),
-    (
-        "SELECT v FROM cpu WHERE time > now() - 3000w AND host = '{h}'",
-        true,
-    ),
-    (
-        "SELECT max(m) FROM (SELECT mean(v) AS m FROM cpu WHERE host = '{h}' GROUP BY region)",
-        true,
-    ),
+    ("SELECT v FROM cpu WHERE time > now() - 3000w AND host = '{h}'", true),
+    ("SELECT max(m) FROM (SELECT mean(v) AS m FROM cpu WHERE host = '{h}' GROUP BY region)", true),
     // The plan has a pattern that concerns the same column.
-    (
-        "SELECT v FROM cpu WHERE host =~ /h[12]/ AND host = '{h}'",
-        false,
-    ),
+    ("SELECT v FROM cpu WHERE host =~ /h[12]/ AND host = '{h}'", false),
     // The plan has other times, too: it reads windows before the range.
     (
         "SELECT moving_average(mean(v), 2) FROM cpu WHERE time >= '{t}' AND time < '2023-11-16' GROUP BY time(10m)",

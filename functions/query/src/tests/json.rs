@@ -37,51 +37,22 @@ async fn fill(one: &QueryTestInstance) {
 }
 
 /// Statements with `$` in the place of the column, with their answers as CSV.
+#[rustfmt::skip]
 const ANSWERS: &[(&str, &str)] = &[
-    (
-        "SELECT id FROM spans WHERE $ ->> 'service.name' = 'shop' ORDER BY id",
-        "id\n1\n2\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE host = 'a' AND 'shop' = $ ->> 'service.name' ORDER BY id",
-        "id\n1\n",
-    ),
+    ("SELECT id FROM spans WHERE $ ->> 'service.name' = 'shop' ORDER BY id", "id\n1\n2\n"),
+    ("SELECT id FROM spans WHERE host = 'a' AND 'shop' = $ ->> 'service.name' ORDER BY id", "id\n1\n"),
     (
         "SELECT id FROM spans WHERE $ ->> 'service.name' IN ('mail', 'post') OR $ ->> 'it''s' = 'quoted' ORDER BY id",
         "id\n3\n6\n",
     ),
-    (
-        "SELECT id FROM spans WHERE $ ->> 'service.name' LIKE 'sh%' ORDER BY id DESC LIMIT 1",
-        "id\n2\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE $ ->> 'service.name' IS NULL ORDER BY id",
-        "id\n4\n5\n6\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE $ ? 'service.name' ORDER BY id",
-        "id\n1\n2\n3\n6\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE json_contains($, 'http', 'route') ORDER BY id",
-        "id\n1\n2\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE json_get_bool($, 'ok') ORDER BY id",
-        "id\n1\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE json_get_int($, 'http', 'status') >= 200 ORDER BY id",
-        "id\n1\n2\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE json_get_float($, 'http', 'status') > 400 ORDER BY id",
-        "id\n2\n3\n",
-    ),
-    (
-        "SELECT id FROM spans WHERE json_get_str($, 'service.name') || '!' = 'mail!'",
-        "id\n3\n",
-    ),
+    ("SELECT id FROM spans WHERE $ ->> 'service.name' LIKE 'sh%' ORDER BY id DESC LIMIT 1", "id\n2\n"),
+    ("SELECT id FROM spans WHERE $ ->> 'service.name' IS NULL ORDER BY id", "id\n4\n5\n6\n"),
+    ("SELECT id FROM spans WHERE $ ? 'service.name' ORDER BY id", "id\n1\n2\n3\n6\n"),
+    ("SELECT id FROM spans WHERE json_contains($, 'http', 'route') ORDER BY id", "id\n1\n2\n"),
+    ("SELECT id FROM spans WHERE json_get_bool($, 'ok') ORDER BY id", "id\n1\n"),
+    ("SELECT id FROM spans WHERE json_get_int($, 'http', 'status') >= 200 ORDER BY id", "id\n1\n2\n"),
+    ("SELECT id FROM spans WHERE json_get_float($, 'http', 'status') > 400 ORDER BY id", "id\n2\n3\n"),
+    ("SELECT id FROM spans WHERE json_get_str($, 'service.name') || '!' = 'mail!'", "id\n3\n"),
     (
         "SELECT $ ->> 'service.name' AS name, count(*) AS n FROM spans GROUP BY $ ->> 'service.name' ORDER BY name",
         "name,n\nmail,1\nshop,2\n,3\n",
@@ -90,10 +61,7 @@ const ANSWERS: &[(&str, &str)] = &[
         "SELECT $ ->> 'service.name' AS name, max(json_get_float($, 'http', 'status')) AS status FROM spans GROUP BY name ORDER BY name",
         "name,status\nmail,404.5\nshop,500.0\n,\n",
     ),
-    (
-        "SELECT count(DISTINCT $ ->> 'service.name') AS n FROM spans",
-        "n\n2\n",
-    ),
+    ("SELECT count(DISTINCT $ ->> 'service.name') AS n FROM spans", "n\n2\n"),
     (
         "SELECT id, $ -> 'http' ->> 'route' AS route FROM spans WHERE $ -> 'http' ->> 'route' > '/a' ORDER BY route",
         "id,route\n2,/b\n",
@@ -106,14 +74,8 @@ const ANSWERS: &[(&str, &str)] = &[
         "SELECT $ -> 'tags' ->> 0 AS first, $ -> 'tags' ->> -1 AS last FROM spans WHERE $ ? 'tags'",
         "first,last\nx,y\n",
     ),
-    (
-        "SELECT sum(($ -> 'http' -> 'status')::bigint) AS whole FROM spans",
-        "whole\n700\n",
-    ),
-    (
-        "SELECT sum(CAST($ -> 'http' -> 'status' AS DOUBLE)) AS total FROM spans",
-        "total\n1104.5\n",
-    ),
+    ("SELECT sum(($ -> 'http' -> 'status')::bigint) AS whole FROM spans", "whole\n700\n"),
+    ("SELECT sum(CAST($ -> 'http' -> 'status' AS DOUBLE)) AS total FROM spans", "total\n1104.5\n"),
     (
         "SELECT id, json_length($) AS n, json_length($, 'tags') AS tags FROM spans ORDER BY id",
         "id,n,tags\n1,4,2\n2,3,\n3,2,\n4,,\n5,,\n6,2,\n",
@@ -126,10 +88,7 @@ const ANSWERS: &[(&str, &str)] = &[
         "SELECT json_get($, 'http', 'status') AS status, json_as_text($, 'tags') AS tags FROM spans WHERE id = 1",
         "status,tags\n200,\"[\"\"x\"\",\"\"y\"\"]\"\n",
     ),
-    (
-        "SELECT array_length(json_get_array($, 'tags')) AS n FROM spans WHERE id = 1",
-        "n\n2\n",
-    ),
+    ("SELECT array_length(json_get_array($, 'tags')) AS n FROM spans WHERE id = 1", "n\n2\n"),
     (
         "SELECT one.id AS one, other.id AS other FROM spans AS one JOIN spans AS other \
          ON one.$ ->> 'service.name' = other.$ ->> 'service.name' WHERE one.id < other.id",

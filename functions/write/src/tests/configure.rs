@@ -34,6 +34,7 @@ async fn answers_match_influxdb() {
     let not_found = "the requested resource was not found: nope";
     let fields = r#"[{"name":"f","type":"float64"},{"name":"i","type":"int64"},{"name":"u","type":"uint64"},{"name":"s","type":"utf8"},{"name":"o","type":"bool"}]"#;
     let made = format!(r#"{{"db":"home","table":"made","tags":["b","a"],"fields":{fields}}}"#);
+    #[rustfmt::skip]
     let cases: Vec<(&str, String, &str, u16, &str)> = vec![
         ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
         ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 409, exists),
@@ -44,27 +45,9 @@ async fn answers_match_influxdb() {
             400,
             r#"{"error":"db name did not start with a number or letter"}"#,
         ),
-        (
-            "POST",
-            DATABASE.into(),
-            "{}",
-            400,
-            "serde json error: missing field `db` at line 1 column 2",
-        ),
-        (
-            "POST",
-            DATABASE.into(),
-            "",
-            415,
-            "unacceptable content-type, expected: application/json",
-        ),
-        (
-            "POST",
-            DATABASE.into(),
-            r#"{"db":"kept","retention_period":"30d"}"#,
-            200,
-            "",
-        ),
+        ("POST", DATABASE.into(), "{}", 400, "serde json error: missing field `db` at line 1 column 2"),
+        ("POST", DATABASE.into(), "", 415, "unacceptable content-type, expected: application/json"),
+        ("POST", DATABASE.into(), r#"{"db":"kept","retention_period":"30d"}"#, 200, ""),
         (
             "POST",
             DATABASE.into(),
@@ -72,27 +55,9 @@ async fn answers_match_influxdb() {
             400,
             r#"serde json error: invalid value: string "soon", expected a duration at line 1 column 43"#,
         ),
-        (
-            "PUT",
-            DATABASE.into(),
-            r#"{"db":"fresh","retention_period":"7d"}"#,
-            200,
-            "",
-        ),
-        (
-            "PUT",
-            DATABASE.into(),
-            r#"{"db":"nope","retention_period":"7d"}"#,
-            404,
-            not_found,
-        ),
-        (
-            "POST",
-            format!("{RETENTION}?db=home&duration=3650d"),
-            "",
-            204,
-            "",
-        ),
+        ("PUT", DATABASE.into(), r#"{"db":"fresh","retention_period":"7d"}"#, 200, ""),
+        ("PUT", DATABASE.into(), r#"{"db":"nope","retention_period":"7d"}"#, 404, not_found),
+        ("POST", format!("{RETENTION}?db=home&duration=3650d"), "", 204, ""),
         (
             "POST",
             format!("{RETENTION}?db=home&duration=x"),
@@ -107,29 +72,11 @@ async fn answers_match_influxdb() {
             400,
             "the retention period must be longer than zero",
         ),
-        (
-            "POST",
-            format!("{RETENTION}?db=home"),
-            "",
-            400,
-            "serde error: missing field `duration`",
-        ),
-        (
-            "POST",
-            format!("{RETENTION}?db=nope&duration=1d"),
-            "",
-            404,
-            not_found,
-        ),
+        ("POST", format!("{RETENTION}?db=home"), "", 400, "serde error: missing field `duration`"),
+        ("POST", format!("{RETENTION}?db=nope&duration=1d"), "", 404, not_found),
         ("DELETE", format!("{RETENTION}?db=home"), "", 204, ""),
         ("DELETE", format!("{DATABASE}?db=nope"), "", 404, not_found),
-        (
-            "DELETE",
-            DATABASE.into(),
-            "",
-            400,
-            "serde error: missing field `db`",
-        ),
+        ("DELETE", DATABASE.into(), "", 400, "serde error: missing field `db`"),
         (
             "DELETE",
             format!("{DATABASE}?db=fresh&hard_delete_at=soon"),
@@ -138,43 +85,13 @@ async fn answers_match_influxdb() {
             "Cannot parse the timestamp: premature end of input",
         ),
         ("DELETE", format!("{DATABASE}?db=fresh"), "", 200, ""),
-        (
-            "DELETE",
-            format!("{DATABASE}?db=fresh"),
-            "",
-            404,
-            "the requested resource was not found: fresh",
-        ),
+        ("DELETE", format!("{DATABASE}?db=fresh"), "", 404, "the requested resource was not found: fresh"),
         ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
-        (
-            "DELETE",
-            format!("{DATABASE}?db=kept&hard_delete_at=now"),
-            "",
-            200,
-            "",
-        ),
-        (
-            "DELETE",
-            format!("{DATABASE}?db=_internal"),
-            "",
-            500,
-            "cannot delete internal db",
-        ),
+        ("DELETE", format!("{DATABASE}?db=kept&hard_delete_at=now"), "", 200, ""),
+        ("DELETE", format!("{DATABASE}?db=_internal"), "", 500, "cannot delete internal db"),
         ("POST", TABLE.into(), &made, 200, ""),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"made","tags":["a"],"fields":[]}"#,
-            409,
-            exists,
-        ),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"nofields","tags":["a"],"fields":[]}"#,
-            200,
-            "",
-        ),
+        ("POST", TABLE.into(), r#"{"db":"home","table":"made","tags":["a"],"fields":[]}"#, 409, exists),
+        ("POST", TABLE.into(), r#"{"db":"home","table":"nofields","tags":["a"],"fields":[]}"#, 200, ""),
         (
             "POST",
             TABLE.into(),
@@ -189,13 +106,7 @@ async fn answers_match_influxdb() {
             400,
             "serde json error: unknown variant `decimal`, expected one of `utf8`, `int64`, `uint64`, `float64`, `bool` at line 1 column 77",
         ),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"viatable","table":"t","tags":["a"],"fields":[]}"#,
-            200,
-            "",
-        ),
+        ("POST", TABLE.into(), r#"{"db":"viatable","table":"t","tags":["a"],"fields":[]}"#, 200, ""),
         (
             "POST",
             TABLE.into(),
@@ -218,27 +129,9 @@ async fn answers_match_influxdb() {
             r"the name of the table 'a\0b' contains a NUL character",
         ),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
-        (
-            "DELETE",
-            format!("{TABLE}?db=home&table=made"),
-            "",
-            404,
-            "Table made not in DB schema for home",
-        ),
-        (
-            "DELETE",
-            format!("{TABLE}?db=home&table=nope"),
-            "",
-            404,
-            "Table nope not in DB schema for home",
-        ),
-        (
-            "DELETE",
-            format!("{TABLE}?db=nope&table=x"),
-            "",
-            404,
-            "Database not found nope",
-        ),
+        ("DELETE", format!("{TABLE}?db=home&table=made"), "", 404, "Table made not in DB schema for home"),
+        ("DELETE", format!("{TABLE}?db=home&table=nope"), "", 404, "Table nope not in DB schema for home"),
+        ("DELETE", format!("{TABLE}?db=nope&table=x"), "", 404, "Database not found nope"),
         ("GET", TABLE.into(), "", 404, "Not found"),
         ("GET", RETENTION.into(), "", 404, "Not found"),
     ];
@@ -385,24 +278,11 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
     };
     let enterprise = "/api/v3/enterprise/configure/table/retention_period";
     let by_database = format!("{RETENTION}?db=home&duration=7d");
+    #[rustfmt::skip]
     let cases = [
         ("POST", by_database.as_str(), "", 204, "", Some(DAY * 7)),
-        (
-            "POST",
-            enterprise,
-            "?db=home&table=home&duration=1d",
-            204,
-            "",
-            Some(DAY),
-        ),
-        (
-            "POST",
-            TABLE_RETENTION,
-            "?db=home&table=home&duration=30d",
-            204,
-            "",
-            Some(DAY * 30),
-        ),
+        ("POST", enterprise, "?db=home&table=home&duration=1d", 204, "", Some(DAY)),
+        ("POST", TABLE_RETENTION, "?db=home&table=home&duration=30d", 204, "", Some(DAY * 30)),
         (
             "POST",
             TABLE_RETENTION,

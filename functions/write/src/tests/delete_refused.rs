@@ -48,34 +48,15 @@ async fn invalid_v2_delete_requests_are_refused() {
     let (stage, instance) = prepared().await;
     let text = |value: &Value| value.to_string();
     let long = of(&format!("host=\"{}\"", "x".repeat(1000)));
+    #[rustfmt::skip]
     let cases = [
         ("", of(""), 400, "missing bucket value"),
         ("bucket=", of(""), 400, "missing bucket value"),
-        (
-            "bucket=_d",
-            of(""),
-            400,
-            "db name did not start with a number or letter",
-        ),
+        ("bucket=_d", of(""), 400, "db name did not start with a number or letter"),
         ("bucket=nope", of(""), 404, "database not found: nope"),
-        (
-            "bucket=d",
-            String::new(),
-            400,
-            "invalid request body: EOF while parsing a value at line 1 column 0",
-        ),
-        (
-            "bucket=d",
-            text(&json!({ "predicate": "" })),
-            400,
-            "start is missing",
-        ),
-        (
-            "bucket=d",
-            text(&json!({ "start": "1970-01-01T00:00:00Z" })),
-            400,
-            "stop is missing",
-        ),
+        ("bucket=d", String::new(), 400, "invalid request body: EOF while parsing a value at line 1 column 0"),
+        ("bucket=d", text(&json!({ "predicate": "" })), 400, "start is missing"),
+        ("bucket=d", text(&json!({ "start": "1970-01-01T00:00:00Z" })), 400, "stop is missing"),
         (
             "bucket=d",
             text(&json!({ "start": "yesterday", "stop": "1970-01-01T00:00:00Z" })),
@@ -88,12 +69,7 @@ async fn invalid_v2_delete_requests_are_refused() {
             400,
             "stop is before start",
         ),
-        (
-            "bucket=d",
-            of("_measurement=\"cpu"),
-            400,
-            "delete predicate, character 14: the quote \" is not closed",
-        ),
+        ("bucket=d", of("_measurement=\"cpu"), 400, "delete predicate, character 14: the quote \" is not closed"),
         (
             "bucket=d",
             of("host!=a"),
@@ -112,12 +88,7 @@ async fn invalid_v2_delete_requests_are_refused() {
             400,
             "column 'usage' of table 'cpu' is a field: rows are deleted by time and tags only",
         ),
-        (
-            "bucket=d",
-            of("_measurement=cpu AND zone=b"),
-            400,
-            "table 'cpu' has no tag 'zone'",
-        ),
+        ("bucket=d", of("_measurement=cpu AND zone=b"), 400, "table 'cpu' has no tag 'zone'"),
         (
             "bucket=d",
             of("usage=1"),
@@ -125,12 +96,7 @@ async fn invalid_v2_delete_requests_are_refused() {
             "column 'usage' of table 'cpu' is a field: rows are deleted by time and tags only",
         ),
         ("bucket=d", of("hsot=''"), 400, "no table has a tag 'hsot'"),
-        (
-            "bucket=d",
-            long,
-            413,
-            "max request size (1000 bytes) exceeded",
-        ),
+        ("bucket=d", long, 413, "max request size (1000 bytes) exceeded"),
     ];
     for (query, body, status, message) in cases {
         let reply = v2(&instance, query, &body).await;
@@ -149,27 +115,16 @@ async fn invalid_v2_delete_requests_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn invalid_v3_delete_requests_are_refused() {
     let (stage, instance) = prepared().await;
+    #[rustfmt::skip]
     let cases = [
-        (
-            json!({ "db": "nope", "table": "cpu" }),
-            404,
-            "database not found: nope",
-        ),
-        (
-            json!({ "db": "d", "table": "nope" }),
-            404,
-            "table not found: nope",
-        ),
+        (json!({ "db": "nope", "table": "cpu" }), 404, "database not found: nope"),
+        (json!({ "db": "d", "table": "nope" }), 404, "table not found: nope"),
         (
             json!({ "db": "d", "table": "cpu", "condition": "_measurement=mem" }),
             400,
             "the predicate excludes table 'cpu'",
         ),
-        (
-            json!({ "db": "d", "table": "cpu", "condition": "zone=b" }),
-            400,
-            "table 'cpu' has no tag 'zone'",
-        ),
+        (json!({ "db": "d", "table": "cpu", "condition": "zone=b" }), 400, "table 'cpu' has no tag 'zone'"),
         (
             json!({ "db": "d", "table": "odd", "condition": "zone=b" }),
             400,
@@ -185,11 +140,7 @@ async fn invalid_v3_delete_requests_are_refused() {
             400,
             "stop is not a time such as 2009-01-02T23:00:00Z: premature end of input",
         ),
-        (
-            json!({ "db": "d" }),
-            400,
-            "serde json error: missing field `table` at line 1 column 10",
-        ),
+        (json!({ "db": "d" }), 400, "serde json error: missing field `table` at line 1 column 10"),
     ];
     for (body, status, message) in cases {
         let reply = v3(&instance, &body).await;

@@ -135,19 +135,10 @@ async fn refusals_name_the_reason() {
     let exists = "attempted to create a resource that already exists";
     let database_alias = r#"{"code":"name is an alias","error":"'home' is an alias of 'house': use this name, or delete the alias first"}"#;
     let table_alias = r#"{"code":"name is an alias","error":"'a' is an alias of 'c': use this name, or delete the alias first"}"#;
+    #[rustfmt::skip]
     let cases = [
-        (
-            "POST",
-            format!("{DATABASE}/rename?db=house&name=other"),
-            409,
-            exists,
-        ),
-        (
-            "POST",
-            format!("{DATABASE}/rename?db=other&name=home"),
-            409,
-            database_alias,
-        ),
+        ("POST", format!("{DATABASE}/rename?db=house&name=other"), 409, exists),
+        ("POST", format!("{DATABASE}/rename?db=other&name=home"), 409, database_alias),
         ("DELETE", format!("{DATABASE}?db=home"), 409, database_alias),
         (
             "POST",
@@ -155,48 +146,18 @@ async fn refusals_name_the_reason() {
             400,
             "'a/b' can't be a new name: a retention policy has the name of its database",
         ),
-        (
-            "DELETE",
-            format!("{DATABASE}/alias?alias=house"),
-            404,
-            "the requested resource was not found: house",
-        ),
-        (
-            "POST",
-            format!("{TABLE}/rename?db=house&table=b&name=c"),
-            409,
-            exists,
-        ),
-        (
-            "POST",
-            format!("{TABLE}/rename?db=house&table=b&name=a"),
-            409,
-            table_alias,
-        ),
-        (
-            "DELETE",
-            format!("{TABLE}?db=house&table=a"),
-            409,
-            table_alias,
-        ),
+        ("DELETE", format!("{DATABASE}/alias?alias=house"), 404, "the requested resource was not found: house"),
+        ("POST", format!("{TABLE}/rename?db=house&table=b&name=c"), 409, exists),
+        ("POST", format!("{TABLE}/rename?db=house&table=b&name=a"), 409, table_alias),
+        ("DELETE", format!("{TABLE}?db=house&table=a"), 409, table_alias),
         (
             "POST",
             format!("{TABLE}/rename?db=house&table=nope&name=x"),
             404,
             "Table nope not in DB schema for house",
         ),
-        (
-            "POST",
-            format!("{TABLE}/rename?db=nope&table=a&name=x"),
-            404,
-            "Database not found nope",
-        ),
-        (
-            "POST",
-            format!("{TABLE}/rename?db=house&table=b"),
-            400,
-            "serde error: missing field `name`",
-        ),
+        ("POST", format!("{TABLE}/rename?db=nope&table=a&name=x"), 404, "Database not found nope"),
+        ("POST", format!("{TABLE}/rename?db=house&table=b"), 400, "serde error: missing field `name`"),
     ];
     for (method, path, status, message) in cases {
         let reply = send(&instance, method, &path, "").await;

@@ -50,126 +50,64 @@ const SCHEMA_SOURCES: [&str; 7] = [
 ];
 
 /// The functions outside of the subset as queries write them, each with the SQL that does the same.
+#[rustfmt::skip]
 const REPLACED: [(&str, &str); 47] = [
     ("array.from", "SELECT * FROM (VALUES (1, 'a'), (2, 'b'))"),
     ("bool", "CAST(x AS BOOLEAN)"),
-    (
-        "columns",
-        "SELECT column_name FROM information_schema.columns",
-    ),
+    ("columns", "SELECT column_name FROM information_schema.columns"),
     ("covariance", "covar_samp(x, y)"),
-    (
-        "cumulativeSum",
-        "sum(value) OVER (PARTITION BY tag ORDER BY time)",
-    ),
+    ("cumulativeSum", "sum(value) OVER (PARTITION BY tag ORDER BY time)"),
     ("date.hour", "date_part('hour', time)"),
     ("date.month", "date_part('month', time)"),
     ("date.truncate", "date_trunc('day', time)"),
     ("date.weekDay", "date_part('dow', time)"),
-    (
-        "derivative",
-        "derivative(value, INTERVAL '1 second', time) OVER (PARTITION BY tag ORDER BY time)",
-    ),
-    (
-        "difference",
-        "difference(value) OVER (PARTITION BY tag ORDER BY time)",
-    ),
+    ("derivative", "derivative(value, INTERVAL '1 second', time) OVER (PARTITION BY tag ORDER BY time)"),
+    ("difference", "difference(value) OVER (PARTITION BY tag ORDER BY time)"),
     ("duplicate", "SELECT column AS copy"),
-    (
-        "elapsed",
-        "time - lag(time) OVER (PARTITION BY tag ORDER BY time)",
-    ),
-    (
-        "fill",
-        "coalesce(value, 0), or locf(avg(value)) with date_bin_gapfill(INTERVAL '1 minute', time)",
-    ),
-    (
-        "highestAverage",
-        "SELECT tag, avg(value) AS mean … GROUP BY tag ORDER BY mean DESC LIMIT 3",
-    ),
+    ("elapsed", "time - lag(time) OVER (PARTITION BY tag ORDER BY time)"),
+    ("fill", "coalesce(value, 0), or locf(avg(value)) with date_bin_gapfill(INTERVAL '1 minute', time)"),
+    ("highestAverage", "SELECT tag, avg(value) AS mean … GROUP BY tag ORDER BY mean DESC LIMIT 3"),
     (
         "highestCurrent",
         "SELECT tag, selector_last(value, time)['value'] AS last … GROUP BY tag ORDER BY last DESC LIMIT 3",
     ),
-    (
-        "highestMax",
-        "SELECT tag, max(value) AS max … GROUP BY tag ORDER BY max DESC LIMIT 3",
-    ),
-    (
-        "histogram",
-        "SELECT floor(value / 10) AS bin, count(*) … GROUP BY bin",
-    ),
-    (
-        "hourSelection",
-        "WHERE date_part('hour', time) BETWEEN 8 AND 17",
-    ),
+    ("highestMax", "SELECT tag, max(value) AS max … GROUP BY tag ORDER BY max DESC LIMIT 3"),
+    ("histogram", "SELECT floor(value / 10) AS bin, count(*) … GROUP BY bin"),
+    ("hourSelection", "WHERE date_part('hour', time) BETWEEN 8 AND 17"),
     (
         "increase",
         "sum(greatest(value - lag, 0)) over the rows with lag(value) OVER (PARTITION BY tag ORDER BY time) AS lag",
     ),
-    (
-        "join",
-        "SELECT … FROM a JOIN b ON a.time = b.time AND a.tag = b.tag",
-    ),
+    ("join", "SELECT … FROM a JOIN b ON a.time = b.time AND a.tag = b.tag"),
     ("keyValues", "SELECT DISTINCT tag"),
-    (
-        "keys",
-        "schema.tagKeys() in Flux; in SQL: SELECT column_name FROM information_schema.columns",
-    ),
+    ("keys", "schema.tagKeys() in Flux; in SQL: SELECT column_name FROM information_schema.columns"),
     ("length", "character_length(text)"),
-    (
-        "lowestAverage",
-        "SELECT tag, avg(value) AS mean … GROUP BY tag ORDER BY mean LIMIT 3",
-    ),
+    ("lowestAverage", "SELECT tag, avg(value) AS mean … GROUP BY tag ORDER BY mean LIMIT 3"),
     (
         "lowestCurrent",
         "SELECT tag, selector_last(value, time)['value'] AS last … GROUP BY tag ORDER BY last LIMIT 3",
     ),
-    (
-        "lowestMin",
-        "SELECT tag, min(value) AS min … GROUP BY tag ORDER BY min LIMIT 3",
-    ),
+    ("lowestMin", "SELECT tag, min(value) AS min … GROUP BY tag ORDER BY min LIMIT 3"),
     ("math.abs", "abs(x)"),
     ("math.floor", "floor(x)"),
     ("math.round", "round(x)"),
     ("median", "median(value)"),
-    (
-        "mode",
-        "SELECT value, count(*) AS n … GROUP BY value ORDER BY n DESC LIMIT 1",
-    ),
-    (
-        "movingAverage",
-        "avg(value) OVER (PARTITION BY tag ORDER BY time ROWS 4 PRECEDING)",
-    ),
+    ("mode", "SELECT value, count(*) AS n … GROUP BY value ORDER BY n DESC LIMIT 1"),
+    ("movingAverage", "avg(value) OVER (PARTITION BY tag ORDER BY time ROWS 4 PRECEDING)"),
     ("pearsonr", "corr(x, y)"),
-    (
-        "quantile",
-        "approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY value)",
-    ),
+    ("quantile", "approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY value)"),
     ("spread", "max(value) - min(value)"),
     ("stddev", "stddev(value)"),
-    (
-        "strings.containsStr",
-        "strpos(text, 'part') > 0; in Flux: text =~ /part/",
-    ),
-    (
-        "strings.hasPrefix",
-        "starts_with(text, 'a'); in Flux: text =~ /^a/",
-    ),
+    ("strings.containsStr", "strpos(text, 'part') > 0; in Flux: text =~ /part/"),
+    ("strings.hasPrefix", "starts_with(text, 'a'); in Flux: text =~ /^a/"),
     ("strings.toLower", "lower(text)"),
     ("strings.toUpper", "upper(text)"),
     ("timeShift", "time + INTERVAL '1 hour'"),
-    (
-        "timedMovingAverage",
-        "avg(value) OVER (PARTITION BY tag ORDER BY time RANGE INTERVAL '1 hour' PRECEDING)",
-    ),
+    ("timedMovingAverage", "avg(value) OVER (PARTITION BY tag ORDER BY time RANGE INTERVAL '1 hour' PRECEDING)"),
     ("to", "a materialized view: CREATE MATERIALIZED VIEW"),
     ("union", "SELECT … UNION ALL SELECT …"),
     ("unique", "SELECT DISTINCT ON (tag) * … ORDER BY tag, time"),
-    (
-        "window",
-        "date_bin(INTERVAL '5 minutes', time); in Flux: aggregateWindow()",
-    ),
+    ("window", "date_bin(INTERVAL '5 minutes', time); in Flux: aggregateWindow()"),
 ];
 
 /// Returns the error for a function outside of the subset.

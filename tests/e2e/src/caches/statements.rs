@@ -151,69 +151,34 @@ fn plans_show_the_cache_with_its_predicates_and_projection() {
 }
 
 /// Statements over the table, and whether a cache can answer them.
+#[rustfmt::skip]
 const OVER_TABLE: [(&str, bool); 16] = [
     ("SELECT DISTINCT room FROM m ORDER BY room", true),
-    (
-        "SELECT room, host FROM m GROUP BY room, host ORDER BY room, host",
-        true,
-    ),
-    (
-        "SELECT DISTINCT room FROM m WHERE host = 'b' ORDER BY room",
-        true,
-    ),
-    (
-        "SELECT DISTINCT ON (host) host, time FROM m ORDER BY host, time DESC",
-        true,
-    ),
+    ("SELECT room, host FROM m GROUP BY room, host ORDER BY room, host", true),
+    ("SELECT DISTINCT room FROM m WHERE host = 'b' ORDER BY room", true),
+    ("SELECT DISTINCT ON (host) host, time FROM m ORDER BY host, time DESC", true),
     (
         "SELECT DISTINCT ON (host, room) host, room, time, v FROM m \
          WHERE host IN ('a', 'b') AND room IN ('x', 'y') ORDER BY host, room, time DESC",
         true,
     ),
-    (
-        "SELECT host, last_value(time ORDER BY time) AS t FROM m GROUP BY host ORDER BY host",
-        true,
-    ),
-    (
-        "SELECT host, time FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
-        true,
-    ),
+    ("SELECT host, last_value(time ORDER BY time) AS t FROM m GROUP BY host ORDER BY host", true),
+    ("SELECT host, time FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1", true),
     (
         "SELECT v FROM m WHERE host = 'a' AND room = 'x' AND time > now() - INTERVAL '30 minutes' \
          ORDER BY time DESC LIMIT 2",
         true,
     ),
     // Among rows with the same time, a cache and the table might return different ones first.
-    (
-        "SELECT DISTINCT ON (host) host, time, v, w FROM m ORDER BY host, time DESC",
-        false,
-    ),
-    (
-        "SELECT host, last_value(w ORDER BY time) AS w FROM m GROUP BY host ORDER BY host",
-        false,
-    ),
-    (
-        "SELECT * FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
-        false,
-    ),
+    ("SELECT DISTINCT ON (host) host, time, v, w FROM m ORDER BY host, time DESC", false),
+    ("SELECT host, last_value(w ORDER BY time) AS w FROM m GROUP BY host ORDER BY host", false),
+    ("SELECT * FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1", false),
     // A cache does not have all columns of these statements.
-    (
-        "SELECT v FROM m WHERE host = 'a' AND room = 'x' ORDER BY time DESC LIMIT 3",
-        false,
-    ),
-    (
-        "SELECT DISTINCT room FROM m WHERE v > 2 ORDER BY room",
-        false,
-    ),
-    (
-        "SELECT host, max(v) AS v FROM m GROUP BY host ORDER BY host",
-        false,
-    ),
+    ("SELECT v FROM m WHERE host = 'a' AND room = 'x' ORDER BY time DESC LIMIT 3", false),
+    ("SELECT DISTINCT room FROM m WHERE v > 2 ORDER BY room", false),
+    ("SELECT host, max(v) AS v FROM m GROUP BY host ORDER BY host", false),
     ("SELECT * FROM m ORDER BY time DESC LIMIT 1", false),
-    (
-        "SELECT * FROM m WHERE host = 'b' ORDER BY time LIMIT 1",
-        false,
-    ),
+    ("SELECT * FROM m WHERE host = 'b' ORDER BY time LIMIT 1", false),
 ];
 
 fn compare_over_table(server: &ServerClient, step: &str) {

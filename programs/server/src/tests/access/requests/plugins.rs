@@ -12,22 +12,11 @@ pub(in crate::tests::access) fn processing() -> Vec<AccessCase> {
         "trigger_specification":"all_tables"}"#;
     let package =
         r#"{"plugin_name":"missing","files":[{"relative_path":"__init__.py","content":""}]}"#;
+    #[rustfmt::skip]
     let mut rows = vec![
         ("POST", TRIGGER, create, Admin, 404),
-        (
-            "DELETE",
-            "/api/v3/configure/processing_engine_trigger?db=own&trigger_name=missing",
-            "",
-            Admin,
-            404,
-        ),
-        (
-            "POST",
-            "/api/v3/configure/processing_engine_trigger/enable?db=own&trigger_name=missing",
-            "",
-            Admin,
-            404,
-        ),
+        ("DELETE", "/api/v3/configure/processing_engine_trigger?db=own&trigger_name=missing", "", Admin, 404),
+        ("POST", "/api/v3/configure/processing_engine_trigger/enable?db=own&trigger_name=missing", "", Admin, 404),
         (
             "POST",
             "/api/v3/configure/processing_engine_trigger/disable?db=own&trigger_name=missing",
@@ -35,49 +24,13 @@ pub(in crate::tests::access) fn processing() -> Vec<AccessCase> {
             Admin,
             404,
         ),
-        (
-            "POST",
-            FILES,
-            r#"{"plugin_name":"../x.py","content":""}"#,
-            Admin,
-            400,
-        ),
-        (
-            "PUT",
-            FILES,
-            r#"{"plugin_name":"missing","content":""}"#,
-            Admin,
-            404,
-        ),
-        (
-            "GET",
-            "/api/v3/plugins/files?plugin_name=missing",
-            "",
-            Audit,
-            404,
-        ),
-        (
-            "DELETE",
-            "/api/v3/plugins/files?plugin_name=missing",
-            "",
-            Admin,
-            404,
-        ),
+        ("POST", FILES, r#"{"plugin_name":"../x.py","content":""}"#, Admin, 400),
+        ("PUT", FILES, r#"{"plugin_name":"missing","content":""}"#, Admin, 404),
+        ("GET", "/api/v3/plugins/files?plugin_name=missing", "", Audit, 404),
+        ("DELETE", "/api/v3/plugins/files?plugin_name=missing", "", Admin, 404),
         ("PUT", "/api/v3/plugins/directory", package, Admin, 404),
-        (
-            "GET",
-            "/api/v3/plugins/available?repository=/nowhere",
-            "",
-            Admin,
-            500,
-        ),
-        (
-            "POST",
-            "/api/v3/plugins/install",
-            r#"{"plugin":"gh:../x"}"#,
-            Admin,
-            400,
-        ),
+        ("GET", "/api/v3/plugins/available?repository=/nowhere", "", Admin, 500),
+        ("POST", "/api/v3/plugins/install", r#"{"plugin":"gh:../x"}"#, Admin, 400),
         (
             "POST",
             "/api/v3/configure/plugin_environment/install_packages",
@@ -99,13 +52,7 @@ pub(in crate::tests::access) fn processing() -> Vec<AccessCase> {
             Admin,
             400,
         ),
-        (
-            "POST",
-            "/api/v3/plugin_test/schedule",
-            r#"{"filename":"../x.py","database":"own"}"#,
-            Admin,
-            400,
-        ),
+        ("POST", "/api/v3/plugin_test/schedule", r#"{"filename":"../x.py","database":"own"}"#, Admin, 400),
     ];
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
         let either = ("read", "write");
