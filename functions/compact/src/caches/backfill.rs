@@ -459,8 +459,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cache_that_was_too_large_is_tried_again_after_six_hours() {
-        let stage = CompactTestBed::new().await;
-        stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+        let stage = CompactTestBed::with_rows(&format!("m,host=a v=1 {NOW}")).await;
         stage.flush("db").await;
         let id = stage.id("db").await;
         let new = NewDistinctCache {

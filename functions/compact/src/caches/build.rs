@@ -237,8 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_largest_cache_is_dropped_when_memory_is_short() {
-        let stage = CompactTestBed::new().await;
-        stage.write("db", &format!("m,host=a,zone=x v=1 {NOW}")).await;
+        let stage = CompactTestBed::with_rows(&format!("m,host=a,zone=x v=1 {NOW}")).await;
         let id = stage.id("db").await;
         for columns in [["zone"], ["host"]] {
             let new = NewDistinctCache {

@@ -25,8 +25,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A database with the table `m`, which has some last value caches, and the table `other`, which has one. Each table
 /// has a section in an object of its own; the section of `m` is smaller.
 async fn two_tables(caches: usize) -> (CompactTestBed, DatabaseId) {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let lines = (0..200).map(|n| format!("other,host=h{n} v={n},w={} {}\n", n * 7, NOW + n));
     stage.write("db", &lines.collect::<String>()).await;

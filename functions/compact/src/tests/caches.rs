@@ -214,8 +214,7 @@ async fn scheduled_runs_and_collections_fill_caches() {
 
 #[tokio::test]
 async fn a_database_that_never_had_a_cache_costs_nothing_more() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
     let compactor = stage.compactor();

@@ -66,8 +66,7 @@ async fn a_claim_that_cannot_be_released_expires() {
 
 #[tokio::test]
 async fn a_flush_whose_commit_loses_is_repeated_by_the_next_run() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
     let compactor = stage.overtaken(stage.id("db").await, 0..RACES);
     let report = compactor.handle(&CompactorEvent::Scheduled, None).await.unwrap();

@@ -82,8 +82,7 @@ fn rows(manifest: &Manifest, table: TableId) -> u64 {
 
 #[tokio::test]
 async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}")).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let name = stage.flip_rows(a).await;
     let key = stage.keys("tail/").await.remove(0);
@@ -140,8 +139,7 @@ async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
 
 #[tokio::test]
 async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("a v=1 {NOW}\nb v=3 {NOW}")).await;
     let (a, b) = (stage.table("a").await, stage.table("b").await);
     let key = stage.keys("tail/").await.remove(0);
     let whole = stage.bytes(&key).await;
@@ -160,8 +158,7 @@ async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
 
 #[tokio::test]
 async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}")).await;
     let tables = [stage.table("a").await, stage.table("b").await];
     let key = stage.keys("tail/").await.remove(0);
     let name = stage.flip_rows(tables[0]).await;

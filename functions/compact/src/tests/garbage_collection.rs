@@ -63,8 +63,7 @@ async fn objects_are_deleted_after_the_time_travel_period_and_not_before() {
 
 #[tokio::test]
 async fn orphans_are_deleted_after_a_day_and_foreign_keys_never() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
     let orphans = [
@@ -128,8 +127,8 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_dropped_table_is_deleted_after_its_undelete_period() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}")).await;
+    let stage =
+        CompactTestBed::with_rows(&format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
     let hard_delete = HardDelete::After(5 * HOUR);
@@ -147,8 +146,7 @@ async fn a_dropped_table_is_deleted_after_its_undelete_period() {
 
 #[tokio::test]
 async fn only_the_registers_of_a_dropped_database_remain() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.write("db", &format!("m,host=a v=2 {NOW}")).await;
     let id = stage.id("db").await;
@@ -171,8 +169,7 @@ async fn only_the_registers_of_a_dropped_database_remain() {
 
 #[tokio::test]
 async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m,host=a v=1 {NOW}")).await;
     let id = stage.id("db").await;
     let document = NewDocument {
         name: "saved query".to_owned(),

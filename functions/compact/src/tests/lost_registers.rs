@@ -44,8 +44,7 @@ impl CompactTestBed {
 
 #[tokio::test]
 async fn the_catalog_records_the_manifest_at_the_first_flush() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     let id = stage.id("db").await;
     let is_recorded = async || {
         let catalog = stage.catalog.database(id, Duration::ZERO).await.unwrap();
@@ -118,8 +117,7 @@ async fn a_dropped_database_whose_manifest_is_lost_is_kept() {
 
 #[tokio::test]
 async fn a_database_that_is_dropped_before_its_first_flush_is_removed() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.catalog.delete_database("db", HardDelete::NOW).await.unwrap();
     assert_eq!(stage.run_for_days().await, []);
     assert_eq!(stage.keys("db/").await, [] as [String; 0]);

@@ -271,8 +271,7 @@ async fn metadata_of_replaced_publications_are_deleted_and_unchanged_ones_renewe
 
 #[tokio::test]
 async fn dropped_tables_are_withdrawn() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
     stage.flush("db").await;
     assert_eq!(publish(&stage, HOUR).await.published.len(), 2);
     let id = stage.id("db").await;
@@ -294,8 +293,7 @@ async fn dropped_tables_are_withdrawn() {
 
 #[tokio::test]
 async fn a_publication_without_its_metadata_is_repeated() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.pass(HOUR);
     // The publisher never gets past the version hint.
@@ -328,8 +326,7 @@ async fn a_publication_without_its_metadata_is_repeated() {
 
 #[tokio::test]
 async fn a_slow_publisher_does_not_set_the_version_hint_back() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.pass(HOUR);
     let fast = stage.compactor().publishing(settings());
@@ -347,8 +344,7 @@ async fn a_slow_publisher_does_not_set_the_version_hint_back() {
 
 #[tokio::test]
 async fn only_named_tables_are_published_and_sections_of_others_stay_in_bundles() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}\nn v=1 {NOW}")).await;
     stage.flush("db").await;
     stage.pass(HOUR);
     let settings = PublishSettings {

@@ -35,8 +35,7 @@ async fn an_idle_run_costs_one_list_for_any_number_of_databases() {
 
 #[tokio::test]
 async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     let report = stage.scheduled(MINUTE).await;
     assert_eq!((report.flushes, report.collected.segments), (0, 0));
     let report = stage.scheduled(10 * MINUTE).await;
@@ -58,8 +57,7 @@ async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
 
 #[tokio::test]
 async fn the_tail_of_a_hidden_copy_is_left_to_its_backup() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     let source = stage.id("db").await;
     let copies = stage.catalog.add_backup_copies(Ulid(7), "b", &[source]).await;
     let copy = copies.unwrap()[0].copy;
@@ -106,8 +104,7 @@ async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
 
 #[tokio::test]
 async fn a_scheduled_run_that_flushes_also_lists_the_tail_and_plans() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     assert_eq!(stage.scheduled(11 * MINUTE).await.flushes, 1);
     for number in 1..4 {
         stage.write("db", &format!("m v={number} {NOW}")).await;
@@ -195,8 +192,7 @@ async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
 
 #[tokio::test]
 async fn an_invocation_without_time_reports_unfinished_work() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
     let compactor = stage.compactor();
     let report = compactor

@@ -161,6 +161,12 @@ impl CompactTestBed {
         self.clock.0.send_modify(|now| *now += micros);
     }
 
+    pub(crate) async fn with_rows(lines: &str) -> Self {
+        let bed = Self::new().await;
+        bed.write("db", lines).await;
+        bed
+    }
+
     pub(crate) async fn write(&self, database: &str, lines: &str) {
         self.try_write(database, lines).await.unwrap();
     }

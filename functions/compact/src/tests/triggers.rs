@@ -51,8 +51,7 @@ impl CompactTestBed {
 
 #[tokio::test]
 async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let first = stage.trigger("db", "first").await;
     let second = stage.trigger("db", "second").await;
@@ -71,8 +70,7 @@ async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
 
 #[tokio::test]
 async fn a_segment_that_no_trigger_has_seen_is_deleted_after_a_day() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
@@ -112,8 +110,7 @@ async fn a_disabled_trigger_and_a_dropped_database_keep_nothing() {
 
 #[tokio::test]
 async fn unseen_segments_of_a_dropped_database_stay_while_it_can_be_undeleted() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let trigger = stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
@@ -128,8 +125,7 @@ async fn unseen_segments_of_a_dropped_database_stay_while_it_can_be_undeleted() 
 
 #[tokio::test]
 async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     stage.trigger("db", "t").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(11 * MINUTE);
@@ -155,8 +151,7 @@ async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
 
 #[tokio::test]
 async fn databases_without_triggers_add_no_cost_to_a_collection() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     stage.flush("db").await;
     let compactor = stage.compactor();
     let look = async |after| {
@@ -177,8 +172,7 @@ async fn databases_without_triggers_add_no_cost_to_a_collection() {
 
 #[tokio::test]
 async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     let kept = stage.trigger("db", "kept").await;
     let gone = stage.trigger("db", "gone").await;
@@ -204,8 +198,7 @@ async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
 
 #[tokio::test]
 async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
-    let stage = CompactTestBed::new().await;
-    stage.write("db", &format!("m v=0 {NOW}")).await;
+    let stage = CompactTestBed::with_rows(&format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
     stage.trigger("db", "t").await;
     let [named, unnamed, young] = [1, 2, 3].map(|number| CodeHash([number; 32]));

@@ -156,6 +156,15 @@ async fn server_with_rows() -> ServerUnderTest {
     served
 }
 
+/// Starts a server with rows, and returns it with a client that sends these headers.
+async fn server_and_client(
+    headers: &[(&'static str, &str)],
+) -> (ServerUnderTest, FlightTestClient) {
+    let served = server_with_rows().await;
+    let client = FlightTestClient::new(&served, headers);
+    (served, client)
+}
+
 fn code<T>(answer: Result<T, Status>) -> Code {
     answer.err().map_or(Code::Ok, |status| status.code())
 }

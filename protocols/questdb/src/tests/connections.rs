@@ -25,10 +25,15 @@ async fn open_bed() -> ListenerTestBed {
     ListenerTestBed::new(KeyPolicy::Open).await
 }
 
+async fn open_bed_with_client() -> (ListenerTestBed, TestClient) {
+    let fixture = open_bed().await;
+    let client = fixture.connect().await;
+    (fixture, client)
+}
+
 #[tokio::test]
 async fn lines_are_stored_when_they_arrive() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send("m,t=a v=1 1\nm,t=a v=2 2\n").await;
     fixture.wait_for_metric("neap_questdb_lines_total 2").await;
     assert_eq!(fixture.rows().await, 2);
@@ -43,8 +48,7 @@ async fn lines_are_stored_when_they_arrive() {
 
 #[tokio::test]
 async fn lines_and_binary_values_may_be_split_anywhere() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     let bytes = [
         binary_line(1),
         b"m v=1,s=\"a\nb\" 2\n".to_vec(),
@@ -62,8 +66,7 @@ async fn lines_and_binary_values_may_be_split_anywhere() {
 
 #[tokio::test]
 async fn binary_values_may_end_in_a_carriage_return() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send(b"m v==\x10\0\0\0\0\0\0\xf0\r\n").await;
     client.send(b"m d==\x17\x01\x01\r\r\n").await;
     client.send(b"m a==\x0e\n\x01\x01\0\0\0\0\0\0\0\0\0\xf0\r\n").await;
@@ -74,8 +77,7 @@ async fn binary_values_may_end_in_a_carriage_return() {
 
 #[tokio::test]
 async fn rows_whose_values_are_all_null_are_skipped() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send("m,t=a v=NaN\n").await;
     fixture.wait_for_metric("neap_questdb_lines_skipped_total 1").await;
     client.send("m,t=a v=1 1\nm,t=a v=NaN,w=NaN 2\nm,t=a v=3 3\n").await;
@@ -110,8 +112,7 @@ async fn many_connections_store_all_lines_of_a_stream() {
 
 #[tokio::test]
 async fn a_refused_line_ends_the_connection_after_the_lines_before_it() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send("m v=1 1\n").await;
     fixture.wait_for_metric("neap_questdb_lines_total 1").await;
     client.send("m v=2 2\nm v=\"text\" 3\nm v=4 4\n").await;
@@ -124,8 +125,7 @@ async fn a_refused_line_ends_the_connection_after_the_lines_before_it() {
 
 #[tokio::test]
 async fn bytes_that_are_not_text_refuse_their_line_only() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send(b"m v=1 1\nm,t=\xff v=2 2\n").await;
     client.wait_for_end().await;
     fixture.wait_for_end("refused_line").await;
@@ -134,8 +134,7 @@ async fn bytes_that_are_not_text_refuse_their_line_only() {
 
 #[tokio::test]
 async fn an_incomplete_last_line_is_not_stored() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     client.send("m v=1 1\nm v=22 2").await;
     client.finish().await;
     fixture.wait_for_end("incomplete_line").await;
@@ -261,8 +260,7 @@ async fn lines_arrive_over_tls() {
 
 #[tokio::test]
 async fn rows_too_many_for_one_write_are_stored_in_several() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     // Each row has a column of its own: the cells of the table are the square of the rows.
     let line = |row: usize| format!("m c{row}=1 {row}\n");
     client.send((0..1500).map(line).collect::<String>()).await;
@@ -273,8 +271,7 @@ async fn rows_too_many_for_one_write_are_stored_in_several() {
 
 #[tokio::test]
 async fn rows_without_timestamps_stay_different_rows_in_several_writes() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     // Some rows are written again, because the cells of all rows are too many for one write.
     let line = |row: usize| format!("m,t=a c{row}=1\n");
     client.send((0..1500).map(line).collect::<String>()).await;
@@ -286,8 +283,7 @@ async fn rows_without_timestamps_stay_different_rows_in_several_writes() {
 
 #[tokio::test]
 async fn lines_with_too_many_new_tables_for_one_write_are_divided() {
-    let fixture = open_bed().await;
-    let mut client = fixture.connect().await;
+    let (fixture, mut client) = open_bed_with_client().await;
     let lines: String = (0..350).map(|n| format!("m{n} v=1 1\n")).collect();
     client.send(lines).await;
     client.finish().await;

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 use tower::ServiceExt;
 
-use super::{FlightTestClient, ServerUnderTest, code, server_with_rows};
+use super::{FlightTestClient, ServerUnderTest, code, server_and_client, server_with_rows};
 
 fn ingest(table: &str) -> CommandStatementIngest {
     CommandStatementIngest {
@@ -65,8 +65,7 @@ async fn table(client: &FlightTestClient, sql: &str) -> String {
 
 #[tokio::test]
 async fn record_batches_are_rows_of_a_table() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d"), ("x-neap-tags", "room")]);
+    let (_served, client) = server_and_client(&[("database", "d"), ("x-neap-tags", "room")]).await;
     let (headers, results) =
         client.put(descriptor(&ingest("rooms")), vec![batch(), batch()]).await.unwrap();
     assert!(headers.contains_key("x-neap-stamp"));
@@ -85,8 +84,7 @@ async fn record_batches_are_rows_of_a_table() {
 
 #[tokio::test]
 async fn a_path_names_the_table_and_each_part_is_acknowledged() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (_served, client) = server_and_client(&[]).await;
     let path = FlightDescriptor::new_path(vec!["d".to_owned(), "rooms".to_owned()]);
     let (_, results) = client.put(path, vec![batch()]).await.unwrap();
     let result: serde_json::Value = serde_json::from_slice(&results[0].app_metadata).unwrap();
@@ -149,8 +147,7 @@ async fn tags_and_time_are_chosen_by_headers_metadata_or_the_table() {
 
 #[tokio::test]
 async fn a_refused_row_is_named_and_its_part_is_not_stored() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let rows = |texts: Vec<String>| {
         let times: Vec<i64> = (1..).take(texts.len()).collect();
         let columns: [(&str, ArrayRef); 2] = [
@@ -170,8 +167,7 @@ async fn a_refused_row_is_named_and_its_part_is_not_stored() {
 
 #[tokio::test]
 async fn a_table_must_exist_or_not_if_the_client_says_so() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let put = async |table: &str, missing: TableNotExistOption, exists: TableExistsOption| {
         let command = CommandStatementIngest {
             table_definition_options: Some(TableDefinitionOptions {
@@ -207,8 +203,7 @@ async fn a_table_must_exist_or_not_if_the_client_says_so() {
 
 #[tokio::test]
 async fn a_client_without_rows_sends_no_message() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let (_, results) = client.put_messages(Vec::new()).await.unwrap();
     let result = DoPutUpdateResult::decode(&*results[0].app_metadata).unwrap();
     assert_eq!(result.record_count, 0);
@@ -216,8 +211,7 @@ async fn a_client_without_rows_sends_no_message() {
 
 #[tokio::test]
 async fn malformed_uploads_are_refused() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let target = descriptor(&ingest("m"));
     let refused = async |messages: Vec<FlightData>| code(client.put_messages(messages).await);
     let data = |header: &'static [u8], body: &'static [u8]| {
@@ -298,8 +292,7 @@ async fn a_message_beyond_the_limit_is_refused_before_it_arrives() {
 
 #[tokio::test]
 async fn rows_that_replace_each_other_create_no_table_unless_the_client_allows_it() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (served, client) = server_and_client(&[("database", "d")]).await;
     let hosts: Vec<String> = (0..10).map(|host| format!("h{host}")).collect();
     let columns: [(&str, ArrayRef); 2] = [
         ("host", Arc::new(StringArray::from(hosts))),

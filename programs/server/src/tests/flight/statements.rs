@@ -24,7 +24,7 @@ use prost::Message;
 use serde_json::json;
 use tonic::Code;
 
-use super::{FlightTestClient, code, schema_of, server_with_rows};
+use super::{FlightTestClient, code, schema_of, server_and_client, server_with_rows};
 
 fn statement(query: &str) -> CommandStatementQuery {
     CommandStatementQuery {
@@ -52,8 +52,7 @@ fn native(query: &str, language: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_native_ticket_returns_rows_with_the_types_of_the_table() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (_served, client) = server_and_client(&[]).await;
     let sql = "SELECT * FROM home ORDER BY time";
     let rows = client.rows(native(sql, "sql")).await.unwrap();
     insta::assert_snapshot!(rows.table(), @r"
@@ -75,8 +74,7 @@ async fn a_native_ticket_returns_rows_with_the_types_of_the_table() {
 
 #[tokio::test]
 async fn influxql_has_the_measurement_and_the_group_key() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (served, client) = server_and_client(&[]).await;
     let query = "SELECT temp FROM home GROUP BY room";
     let rows = client.rows(native(query, "influxql")).await.unwrap();
     insta::assert_snapshot!(rows.table(), @r"
@@ -102,8 +100,7 @@ async fn influxql_has_the_measurement_and_the_group_key() {
 
 #[tokio::test]
 async fn a_native_ticket_has_parameters() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (_served, client) = server_and_client(&[]).await;
     for (language, query) in [
         ("sql", "SELECT temp FROM home WHERE room = $room"),
         ("influxql", "SELECT temp FROM home WHERE room = $room"),
@@ -118,8 +115,7 @@ async fn a_native_ticket_has_parameters() {
 
 #[tokio::test]
 async fn answers_without_rows_have_columns() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (_served, client) = server_and_client(&[]).await;
     let sql = "SELECT temp FROM home WHERE room = 'cellar'";
     let rows = client.rows(native(sql, "sql")).await.unwrap();
     assert_eq!(rows.count(), 0);
@@ -141,8 +137,7 @@ async fn rows_are_compressed_on_request() {
 
 #[tokio::test]
 async fn errors_have_the_codes_and_texts_of_influxdb() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (served, client) = server_and_client(&[]).await;
     for (ticket, code, text) in [
         (
             json!({"database": "x", "sql_query": "SELECT 1"}).to_string(),
@@ -178,8 +173,7 @@ async fn errors_have_the_codes_and_texts_of_influxdb() {
 
 #[tokio::test]
 async fn a_statement_of_flight_sql_is_described_and_then_executed() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let rows = client
         .command_rows(&statement(
             "SELECT room, max(temp) AS m FROM home GROUP BY room ORDER BY m",
@@ -201,8 +195,7 @@ async fn a_statement_of_flight_sql_is_described_and_then_executed() {
 
 #[tokio::test]
 async fn a_prepared_statement_is_executed_with_the_values_of_its_placeholders() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let created = prepare(
         &client,
         "SELECT room, temp FROM home WHERE room = ? AND temp > ?",
@@ -239,8 +232,7 @@ async fn a_prepared_statement_is_executed_with_the_values_of_its_placeholders() 
 
 #[tokio::test]
 async fn a_delete_needs_no_rows_to_be_read() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let update = CommandStatementUpdate {
         query: "DELETE FROM home WHERE room = 'hall'".to_owned(),
         transaction_id: None,
@@ -254,8 +246,7 @@ async fn a_delete_needs_no_rows_to_be_read() {
 
 #[tokio::test]
 async fn a_prepared_delete_has_placeholders() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let created = prepare(&client, "DELETE FROM home WHERE room = $1").await;
     let update = CommandPreparedStatementUpdate {
         prepared_statement_handle: created.prepared_statement_handle,
@@ -276,8 +267,7 @@ fn changed_rows(results: &[PutResult]) -> i64 {
 
 #[tokio::test]
 async fn updates_create_fill_and_drop_a_table() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     for (query, rows) in [
         (
             "CREATE TABLE fees (time TIMESTAMP, room TAG, fee DOUBLE)",
@@ -317,8 +307,7 @@ async fn updates_create_fill_and_drop_a_table() {
 
 #[tokio::test]
 async fn a_prepared_insert_has_the_types_of_the_columns() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let insert = "INSERT INTO home (time, room, temp) VALUES (?, ?, ?)";
     let created = prepare(&client, insert).await;
     let parameters = schema_of(&created.parameter_schema);
@@ -343,8 +332,7 @@ async fn a_prepared_insert_has_the_types_of_the_columns() {
 
 #[tokio::test]
 async fn described_columns_are_those_of_the_rows() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     // `command_rows` compares them.
     for sql in [
         "SELECT repeat('x', 10) AS s",
@@ -363,8 +351,7 @@ async fn described_columns_are_those_of_the_rows() {
 
 #[tokio::test]
 async fn catalogs_schemas_and_tables_are_listed() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (served, client) = server_and_client(&[("database", "d")]).await;
     let catalogs = client.command_rows(&CommandGetCatalogs {}).await.unwrap();
     assert!(catalogs.table().contains("public"));
     let schemas = CommandGetDbSchemas::default();
@@ -400,8 +387,7 @@ async fn catalogs_schemas_and_tables_are_listed() {
 
 #[tokio::test]
 async fn keys_and_properties_are_described() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let keys = CommandGetPrimaryKeys {
         table: "home".to_owned(),
         ..CommandGetPrimaryKeys::default()
@@ -425,8 +411,7 @@ async fn keys_and_properties_are_described() {
 
 #[tokio::test]
 async fn a_query_that_does_not_run_cannot_be_cancelled() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("database", "d")]);
+    let (_served, client) = server_and_client(&[("database", "d")]).await;
     let info: FlightInfo = client.info(&statement("SELECT 1")).await.unwrap();
     let request = CancelFlightInfoRequest {
         info: Some(info.clone()),
@@ -446,8 +431,7 @@ async fn a_query_that_does_not_run_cannot_be_cancelled() {
 
 #[tokio::test]
 async fn a_handshake_returns_payload_and_token() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("authorization", "Basic dTphOmI=")]);
+    let (_served, client) = server_and_client(&[("authorization", "Basic dTphOmI=")]).await;
     let message = HandshakeRequest {
         protocol_version: 0,
         payload: "hello".into(),
@@ -462,8 +446,7 @@ async fn a_handshake_returns_payload_and_token() {
 
 #[tokio::test]
 async fn actions_are_listed_and_flights_are_not() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (_served, client) = server_and_client(&[]).await;
     let request = client.request(Empty {});
     let actions: Vec<_> = client
         .client
@@ -483,8 +466,7 @@ async fn actions_are_listed_and_flights_are_not() {
 
 #[tokio::test]
 async fn a_deadline_of_the_client_ends_a_query() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[("grpc-timeout", "50m")]);
+    let (_served, client) = server_and_client(&[("grpc-timeout", "50m")]).await;
     let endless = "SELECT count(*) FROM generate_series(1, 100000000) a \
                    CROSS JOIN generate_series(1, 100000000) b";
     let ended = client.rows(native(endless, "sql")).await;
@@ -493,8 +475,7 @@ async fn a_deadline_of_the_client_ends_a_query() {
 
 #[tokio::test]
 async fn requests_are_counted_by_method_and_code() {
-    let served = server_with_rows().await;
-    let client = FlightTestClient::new(&served, &[]);
+    let (served, client) = server_and_client(&[]).await;
     client.rows(native("SELECT 1", "sql")).await.unwrap();
     assert!(client.rows("{").await.is_err());
     let (_, metrics) = served.request("GET", "/metrics", "").await;
