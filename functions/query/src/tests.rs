@@ -59,7 +59,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{KeyClass, MemoryStore, Operation, OperationCounts};
+use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_compact::FlushResult;
 use tower::ServiceExt;
 
@@ -126,8 +126,7 @@ async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
 
 #[tokio::test]
 async fn a_second_instance_answers_from_the_bucket_alone() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     let reader = QueryTestInstance::new(store, clock).await;
     writer.write(WEATHER).await;
@@ -144,8 +143,7 @@ async fn a_second_instance_answers_from_the_bucket_alone() {
 
 #[tokio::test]
 async fn requests_are_those_of_the_budget() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     writer.write(WEATHER).await;
     writer.flush().await;
@@ -304,8 +302,7 @@ async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         timeout: Duration::from_secs(5),
         concurrent_queries: 1,

@@ -1,10 +1,9 @@
 use std::{fmt::Write, sync::Arc};
 
 use datafusion::common::ScalarValue;
-use neap_bucket::MemoryStore;
 
 use super::{placeholder, placeholder_nanos};
-use crate::tests::instance::{QueryTestInstance, SelfAdvancingClock};
+use crate::tests::instance::QueryTestInstance;
 
 /// The second of the first row.
 const FIRST: i64 = 1_700_000_000;
@@ -358,8 +357,7 @@ const INFLUXQL: [(&str, bool); 22] = [
 
 #[tokio::test]
 async fn kept_plans_of_influxql_give_the_answers_of_new_ones() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write(&lines()).await;
     one.flush().await;

@@ -79,8 +79,7 @@ async fn assert_current(one: &QueryTestInstance) {
 
 #[tokio::test]
 async fn windows_that_need_more_time_than_a_step_are_divided() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let is_slow = Arc::new(AtomicBool::new(false));
     let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     write_days(&writer).await;

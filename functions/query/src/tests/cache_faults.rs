@@ -279,8 +279,7 @@ async fn limited(
 
 #[tokio::test]
 async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         cache_bytes: 4 << 10,
         ..QuerySettings::default()
@@ -301,8 +300,7 @@ async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
 
 #[tokio::test]
 async fn caches_take_no_room_from_the_tail() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let with = async |tail_bytes: usize| {
         let settings = QuerySettings {
             tail_bytes,

@@ -182,8 +182,7 @@ struct CacheQueryHistory {
 
 impl CacheQueryHistory {
     async fn new() -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let (store, clock) = QueryTestInstance::memory_store();
         let writer = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
         writer.write(&format!("t,k=k0,j=j0 a=1i,b=1i {FIRST}")).await;
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

@@ -47,8 +47,7 @@ fn settings(threads: usize) -> QuerySettings {
 }
 
 async fn with_threads(threads: usize) -> QueryTestInstance {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let one = QueryTestInstance::with(store, clock, settings(threads)).await;
     let lines = (0..3_000).map(|at| format!("m,host=a v={at}i,s=\"x{at}\" {at}"));
     one.write(&lines.collect::<Vec<_>>().join("\n")).await;

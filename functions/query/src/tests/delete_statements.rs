@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{ClockReading, MemoryStore, Stamp};
+use neap_bucket::{ClockReading, Stamp};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 
 use super::{
     DATABASE, WEATHER,
-    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter},
+    instance::{QueryTestInstance, TestDeleter},
 };
 use crate::{QueryRequest, QuerySettings};
 
@@ -254,8 +254,7 @@ async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
 #[tokio::test]
 async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
     let recorder = Arc::new(RecordingDeleter::answering(Ok(Stamp::from_u64(7))));
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         concurrent_queries: 1,
         ..QuerySettings::default()

@@ -4,10 +4,9 @@ use std::{fmt::Write as _, sync::Arc};
 
 use axum::body::Body;
 use http::Request;
-use neap_bucket::MemoryStore;
 use neap_distributed::Exchange;
 
-use super::{QueryTestInstance, SelfAdvancingClock};
+use super::QueryTestInstance;
 use crate::QuerySettings;
 
 /// The start of the data.
@@ -35,8 +34,7 @@ impl Pair {
     }
 
     pub(crate) async fn with(settings: QuerySettings, workers: usize, exchange: Exchange) -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let (store, clock) = QueryTestInstance::memory_store();
         let local = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
         let workers = (workers, exchange);
         let distributed = QueryTestInstance::distributed(store, clock, settings, workers).await;

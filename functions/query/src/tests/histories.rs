@@ -1,13 +1,12 @@
 //! Random histories of writes, deletes, flushes, merges and a shrinking retention, compared with a plain map: at every
 //! step as of now, and at the end as of every step.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use neap_bucket::MemoryStore;
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 
-use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
+use super::{DATABASE, QueryTestInstance};
 use crate::QuerySettings;
 
 type PointKey = (Option<u8>, i64);
@@ -231,8 +230,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let clock = Arc::new(SelfAdvancingClock::default());
-            let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+            let (store, clock) = QueryTestInstance::memory_store();
             let mut settings = QuerySettings::default();
             if spills {
                 settings.tail_bytes = 2 << 10;

@@ -142,6 +142,12 @@ pub(crate) enum TestDeleter {
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
 impl QueryTestInstance {
+    pub(crate) fn memory_store() -> (Arc<MemoryStore>, Arc<SelfAdvancingClock>) {
+        let clock = Arc::new(SelfAdvancingClock::default());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        (store, clock)
+    }
+
     pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<SelfAdvancingClock>) -> Self {
         Self::with(store, clock, QuerySettings::default()).await
     }
@@ -156,8 +162,7 @@ impl QueryTestInstance {
 
     /// Creates an instance with this deleter, or with none.
     pub(crate) async fn deleting(deleter: Option<Arc<dyn RowDeleter>>) -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let (store, clock) = Self::memory_store();
         let deleter = deleter.map_or(TestDeleter::None, TestDeleter::Other);
         Self::built(store, clock, QuerySettings::default(), deleter).await
     }
@@ -320,8 +325,7 @@ impl QueryTestInstance {
     }
 
     pub(crate) async fn alone() -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let (store, clock) = Self::memory_store();
         Self::new(store, clock).await
     }
 

@@ -4,14 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{KeyClass, MemoryStore, Operation};
+use neap_bucket::{KeyClass, Operation};
 use neap_catalog::{HardDelete, NewLastCache, NodeRecord, NodeState};
 use neap_schema::AutoCreate;
 
-use super::{
-    DATABASE, WEATHER,
-    instance::{QueryTestInstance, SelfAdvancingClock},
-};
+use super::{DATABASE, WEATHER, instance::QueryTestInstance};
 use crate::QuerySettings;
 
 const INTERNAL: &str = "_internal";
@@ -153,8 +150,7 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
 
 #[tokio::test]
 async fn tokens_show_hash_prefixes_only_with_authentication() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         with_authentication: true,
         ..QuerySettings::default()

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    CommitOutcome, Get, GetOptions, Key, ListRequest, MemoryStore, PutMode, RegisterChange, Store,
+    CommitOutcome, Get, GetOptions, Key, ListRequest, PutMode, RegisterChange, Store,
     VersionedValue,
 };
 use neap_compact::CompactorEvent;
 use neap_manifest::Manifest;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::instance::{DATABASE, QueryTestInstance, SelfAdvancingClock};
+use super::instance::{DATABASE, QueryTestInstance};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -94,8 +94,7 @@ async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
 
 #[tokio::test]
 async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_collected() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write("m,k=a v=1i 1700000000000000000\nn,k=b v=1i 1700000000000000000")
         .await;

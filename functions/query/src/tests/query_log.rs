@@ -1,17 +1,13 @@
 //! The log of queries, and the limits of their answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use futures::StreamExt;
 use http::Request;
-use neap_bucket::MemoryStore;
 use neap_memory::{MemoryMonitor, PressureLevel};
 
-use super::{
-    DATABASE, WEATHER,
-    instance::{QueryTestInstance, SelfAdvancingClock},
-};
+use super::{DATABASE, WEATHER, instance::QueryTestInstance};
 use crate::{QueryError, QueryRequest, QuerySettings};
 
 const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.queries \
@@ -32,8 +28,7 @@ async fn wait_for_phases(one: &QueryTestInstance, expected: &str) {
 }
 
 async fn with(settings: QuerySettings) -> QueryTestInstance {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     QueryTestInstance::with(store, clock, settings).await
 }
 

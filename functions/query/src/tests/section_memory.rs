@@ -1,11 +1,10 @@
 //! Sections and statements that do not fit into the memory of queries.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::fmt::Write as _;
 
-use neap_bucket::MemoryStore;
 use serde_json::json;
 
-use super::{QueryTestInstance, SelfAdvancingClock};
+use super::QueryTestInstance;
 use crate::QuerySettings;
 
 /// Rows of a section. Its four columns of random values take 96 kB.
@@ -13,8 +12,7 @@ const ROWS: u64 = 3_000;
 
 /// Creates an instance whose queries have 4 MiB, of which sections that are merged may hold a quarter.
 async fn with_little_memory() -> QueryTestInstance {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         memory_pool_bytes: 4 << 20,
         partitions: 2,
@@ -96,8 +94,7 @@ async fn overlaps_are_merged_one_after_the_other_if_they_do_not_fit() {
 
 #[tokio::test]
 async fn a_query_is_refused_if_the_data_of_its_sections_do_not_fit() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         memory_pool_bytes: 32 << 10,
         partitions: 1,

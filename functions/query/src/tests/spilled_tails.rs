@@ -2,17 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::MemoryStore;
 use neap_scan::TailSnapshot;
 use serde_json::json;
 
-use super::{QueryTestInstance, SelfAdvancingClock};
+use super::QueryTestInstance;
 use crate::QuerySettings;
 
 /// Creates an instance whose tails have so little memory that each segment of 100 rows is spilled.
 async fn spilling(spill_bytes: u64) -> QueryTestInstance {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         tail_bytes: 8 << 10,
         spill_bytes,
@@ -117,8 +115,7 @@ async fn a_tail_that_exceeds_memory_and_spill_space_is_unavailable() {
 
 #[tokio::test]
 async fn a_join_that_does_not_fit_into_memory_is_made_by_sorting() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         memory_pool_bytes: 3 << 20,
         partitions: 1,
@@ -136,8 +133,7 @@ async fn a_join_that_does_not_fit_into_memory_is_made_by_sorting() {
 /// DataFusion 55.2 repeats the left side of such a join for each part that fits, and then returns a wrong number of rows.
 #[tokio::test]
 async fn a_nested_loop_join_whose_left_side_does_not_fit_into_memory_is_refused() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         memory_pool_bytes: 256 << 10,
         partitions: 2,

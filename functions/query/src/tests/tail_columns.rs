@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::MemoryStore;
 use neap_compact::FlushResult;
 use neap_scan::{StaleTail, TailSnapshot, TailView};
 use neap_tables::QueryContext;
 
-use super::{QueryTestInstance, SelfAdvancingClock, instance::DATABASE};
+use super::{QueryTestInstance, instance::DATABASE};
 use crate::QuerySettings;
 
 async fn instance() -> QueryTestInstance {
@@ -16,8 +15,7 @@ async fn instance() -> QueryTestInstance {
 
 /// Returns an instance whose tails have so much memory.
 async fn with_tail_bytes(tail_bytes: usize) -> QueryTestInstance {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         tail_bytes,
         ..QuerySettings::default()

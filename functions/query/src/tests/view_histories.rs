@@ -193,8 +193,7 @@ pub(super) struct ViewHistory {
 
 impl ViewHistory {
     pub(super) async fn new(check: Option<ViewCheck>) -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let (store, clock) = QueryTestInstance::memory_store();
         let processes = [
             StoppableProcess::new(&store, &clock, 1).await,
             StoppableProcess::new(&store, &clock, 2).await,

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::Request;
-use neap_bucket::{KeyClass, MemoryStore, Operation};
+use neap_bucket::{KeyClass, Operation};
 use neap_rollup::{RefreshOutcome, RefreshReport};
 
-use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
+use super::{DATABASE, QueryTestInstance};
 
 /// The query of the view in most tests.
 const QUERY: &str = "SELECT date_bin(INTERVAL '1 hour', time) AS time, host, count(v) AS n, avg(v) AS mean, \
@@ -275,8 +275,7 @@ async fn a_refresh_puts_one_segment_and_two_versions_of_the_progress() {
 
 #[tokio::test]
 async fn two_processes_do_not_write_the_same_windows_at_once() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     let other = QueryTestInstance::new(store, clock).await;
     one.write(&line("a", 5, "v=1,w=1i")).await;

@@ -1,20 +1,17 @@
 //! Statements that read several databases.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::Request;
-use neap_bucket::{KeyClass, MemoryStore, Operation, OperationCounts};
+use neap_bucket::{KeyClass, Operation, OperationCounts};
 use neap_distributed::Exchange;
 use neap_write::WriteOptions;
 use serde_json::json;
 
 use super::form;
-use crate::{
-    QuerySettings,
-    tests::instance::{QueryTestInstance, SelfAdvancingClock},
-};
+use crate::{QuerySettings, tests::instance::QueryTestInstance};
 
 /// 2024-01-01T08:00:00Z, in nanoseconds since the Unix epoch.
 const EIGHT: i64 = 1_704_096_000_000_000_000;
@@ -366,8 +363,7 @@ async fn kept_plans_are_not_used_for_several_databases() {
 
 #[tokio::test]
 async fn several_databases_are_read_in_this_process() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let workers = (3, Exchange::Workers);
     let one = QueryTestInstance::distributed(store, clock, QuerySettings::default(), workers).await;
     fill(&one).await;

@@ -1,13 +1,6 @@
 //! Windows and local times, as InfluxDB 1.6 answers them.
 
-use std::sync::Arc;
-
-use neap_bucket::MemoryStore;
-
-use crate::{
-    QuerySettings,
-    tests::instance::{QueryTestInstance, SelfAdvancingClock},
-};
+use crate::{QuerySettings, tests::instance::QueryTestInstance};
 
 /// The last point of `c` lies on the start of a window of 20 s and of 100 s.
 const POINTS: &str = "\
@@ -92,8 +85,7 @@ async fn local_times_around_a_shift_of_the_clock_are_those_of_influxdb_1() {
 
 #[tokio::test]
 async fn the_number_of_windows_of_a_series_is_limited() {
-    let clock = Arc::new(SelfAdvancingClock::default());
-    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let (store, clock) = QueryTestInstance::memory_store();
     let settings = QuerySettings {
         max_windows: 6,
         ..QuerySettings::default()
