@@ -8,60 +8,29 @@ use bytes::Bytes;
 use crate::{FormatError, Key, ObjectFormat, register::verify_register};
 
 /// The root catalog.
-pub const ROOT_CATALOG: ObjectFormat = ObjectFormat {
-    magic: *b"NRCT",
-    kind: "root catalog",
-    version: 1,
-};
+pub const ROOT_CATALOG: ObjectFormat = ObjectFormat::new(*b"NRCT", "root catalog", 1);
 
 /// A database catalog.
-pub const DATABASE_CATALOG: ObjectFormat = ObjectFormat {
-    magic: *b"NDCT",
-    kind: "database catalog",
-    version: 1,
-};
+pub const DATABASE_CATALOG: ObjectFormat = ObjectFormat::new(*b"NDCT", "database catalog", 1);
 
 /// A manifest.
-pub const MANIFEST: ObjectFormat = ObjectFormat {
-    magic: *b"NMAN",
-    kind: "manifest",
-    version: 1,
-};
+pub const MANIFEST: ObjectFormat = ObjectFormat::new(*b"NMAN", "manifest", 1);
 
 /// A page of a manifest.
-pub const PAGE: ObjectFormat = ObjectFormat {
-    magic: *b"NPAG",
-    kind: "manifest page",
-    version: 1,
-};
+pub const PAGE: ObjectFormat = ObjectFormat::new(*b"NPAG", "manifest page", 1);
 
 /// A segment of the tail.
-pub const SEGMENT: ObjectFormat = ObjectFormat {
-    magic: *b"NWAL",
-    kind: "segment",
-    version: 1,
-};
+pub const SEGMENT: ObjectFormat = ObjectFormat::new(*b"NWAL", "segment", 1);
 
 /// The contents of a last or distinct value cache.
-pub const CACHE: ObjectFormat = ObjectFormat {
-    magic: *b"NCAC",
-    kind: "cache",
-    version: 1,
-};
+pub const CACHE: ObjectFormat = ObjectFormat::new(*b"NCAC", "cache", 1);
 
 /// The saved queries and dashboards of a database.
-pub const DOCUMENTS: ObjectFormat = ObjectFormat {
-    magic: *b"NDOC",
-    kind: "list of documents",
-    version: 1,
-};
+pub const DOCUMENTS: ObjectFormat = ObjectFormat::new(*b"NDOC", "list of documents", 1);
 
 /// The progress of the materialized views of a database.
-pub const VIEW_PROGRESS: ObjectFormat = ObjectFormat {
-    magic: *b"NVPR",
-    kind: "progress of materialized views",
-    version: 1,
-};
+pub const VIEW_PROGRESS: ObjectFormat =
+    ObjectFormat::new(*b"NVPR", "progress of materialized views", 1);
 
 /// The progress of the rules of a database.
 pub const RULE_PROGRESS: ObjectFormat = ObjectFormat {
@@ -71,53 +40,26 @@ pub const RULE_PROGRESS: ObjectFormat = ObjectFormat {
 };
 
 /// The progress of a trigger.
-pub const CHECKPOINT: ObjectFormat = ObjectFormat {
-    magic: *b"NECP",
-    kind: "checkpoint",
-    version: 1,
-};
+pub const CHECKPOINT: ObjectFormat = ObjectFormat::new(*b"NECP", "checkpoint", 1);
 
 /// The code of a plugin.
-pub const PLUGIN_CODE: ObjectFormat = ObjectFormat {
-    magic: *b"NPLG",
-    kind: "code of a plugin",
-    version: 1,
-};
+pub const PLUGIN_CODE: ObjectFormat = ObjectFormat::new(*b"NPLG", "code of a plugin", 1);
 
 /// The log of requests to delete rows.
-pub const ROW_DELETES: ObjectFormat = ObjectFormat {
-    magic: *b"NRDL",
-    kind: "log of row deletes",
-    version: 1,
-};
+pub const ROW_DELETES: ObjectFormat = ObjectFormat::new(*b"NRDL", "log of row deletes", 1);
 
 /// The progress of an import job.
-pub const IMPORT_JOB: ObjectFormat = ObjectFormat {
-    magic: *b"NIMP",
-    kind: "import job",
-    version: 1,
-};
+pub const IMPORT_JOB: ObjectFormat = ObjectFormat::new(*b"NIMP", "import job", 1);
 
 /// The backups of a cluster, or of a place for backups.
-pub const BACKUPS: ObjectFormat = ObjectFormat {
-    magic: *b"NBKR",
-    kind: "register of backups",
-    version: 1,
-};
+pub const BACKUPS: ObjectFormat = ObjectFormat::new(*b"NBKR", "register of backups", 1);
 
 /// The list of the objects of a backup at a place.
-pub const BACKUP_MANIFEST: ObjectFormat = ObjectFormat {
-    magic: *b"NBKM",
-    kind: "list of the objects of a backup",
-    version: 1,
-};
+pub const BACKUP_MANIFEST: ObjectFormat =
+    ObjectFormat::new(*b"NBKM", "list of the objects of a backup", 1);
 
 /// A list of objects that a backup in progress has put at a place.
-pub const BACKUP_PROGRESS: ObjectFormat = ObjectFormat {
-    magic: *b"NBKP",
-    kind: "progress of a backup",
-    version: 1,
-};
+pub const BACKUP_PROGRESS: ObjectFormat = ObjectFormat::new(*b"NBKP", "progress of a backup", 1);
 
 /// How an object is encoded.
 enum Encoding {

@@ -94,6 +94,14 @@ fn verify_checksum(object: &[u8]) -> Result<(), String> {
 }
 
 impl ObjectFormat {
+    pub(crate) const fn new(magic: [u8; 4], kind: &'static str, version: u16) -> Self {
+        Self {
+            magic,
+            kind,
+            version,
+        }
+    }
+
     /// Encodes an object with this payload.
     pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
         self.encode_parts(put_id, &[payload])
