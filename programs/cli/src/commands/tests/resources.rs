@@ -1,6 +1,6 @@
 //! Tests of the commands for databases, tables, rows and caches: requests and output.
 
-use super::{FAILED, USAGE, run_with, server::*};
+use super::{FAILED, USAGE, run_line, run_with, server::*};
 
 #[test]
 fn databases_and_tables_are_created() {
@@ -13,26 +13,14 @@ fn databases_and_tables_are_created() {
             "attempted to create a resource that already exists",
         ),
     ]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let database = ["create", "database", "d", "--retention-period", "7d"];
-    let (status, out, _) = run_with(&database, &environment, "");
+    let (status, out, _) = run_line("create database d --retention-period 7d", &url, "");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @r#"Database "d" created successfully"#);
-    let table = [
-        "create",
-        "table",
-        "t",
-        "-d",
-        "d",
-        "--tags",
-        "a,b",
-        "--fields",
-        "f:float64,g:bool",
-    ];
-    let (status, out, _) = run_with(&table, &environment, "");
+    let table = "create table t -d d --tags a,b --fields f:float64,g:bool";
+    let (status, out, _) = run_line(table, &url, "");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @r#"Table "d"."t" created successfully"#);
-    let (status, _, err) = run_with(&table, &environment, "");
+    let (status, _, err) = run_line(table, &url, "");
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Create command failed: table 'd.t' already exists");
     let requests = requests.join().unwrap();
@@ -44,29 +32,18 @@ fn databases_and_tables_are_created() {
 fn databases_and_tables_are_deleted_after_confirmation() {
     let deleted = answer("200 OK", "");
     let (url, requests) = server(&[&deleted, &deleted]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let (status, out, err) = run_with(&["delete", "database", "d"], &environment, "no\n");
+    let (status, out, err) = run_line("delete database d", &url, "no\n");
     assert_eq!((status, out.as_str()), (FAILED, ""));
     insta::assert_snapshot!(err, @r#"
     Are you sure you want to delete "d"? Enter 'yes' or 'y' to confirm
     Delete command failed: Cannot proceed without confirmation
     "#);
-    let (status, out, _) = run_with(&["delete", "database", "d"], &environment, "yes\n");
+    let (status, out, _) = run_line("delete database d", &url, "yes\n");
     assert_eq!(
         (status, out.as_str()),
         (0, "Database \"d\" deleted successfully\n")
     );
-    let table = [
-        "delete",
-        "table",
-        "t",
-        "-d",
-        "d",
-        "-y",
-        "--hard-delete",
-        "now",
-    ];
-    let (status, out, err) = run_with(&table, &environment, "");
+    let (status, out, err) = run_line("delete table t -d d -y --hard-delete now", &url, "");
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(out, "Table \"d\".\"t\" deleted successfully\n");
     let requests = requests.join().unwrap();
@@ -82,8 +59,7 @@ fn databases_and_tables_are_deleted_after_confirmation() {
 fn rows_are_deleted_by_time_and_tags_after_confirmation() {
     let (url, requests) = server(&[&answer("200 OK", "")]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let all = ["delete", "rows", "-d", "d", "-t", "t", "-y"];
-    let (status, _, err) = run_with(&all, &environment, "");
+    let (status, _, err) = run_line("delete rows -d d -t t -y", &url, "");
     assert_eq!(status, USAGE, "{err}");
     let rows = [
         "delete",
@@ -178,19 +154,17 @@ fn deletions_are_reverted() {
         ),
         &answer("200 OK", "<html>"),
     ]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let database = ["undelete", "database", "d-20260131T120000"];
-    let (status, out, _) = run_with(&database, &environment, "");
+    let database = "undelete database d-20260131T120000";
+    let (status, out, _) = run_line(database, &url, "");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @r#"Database "d" undeleted successfully"#);
-    let table = ["undelete", "table", "t", "-d", "d", "--name", "new"];
-    let (status, out, _) = run_with(&table, &environment, "");
+    let (status, out, _) = run_line("undelete table t -d d --name new", &url, "");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @r#"Table "d"."new" undeleted successfully"#);
-    let (status, _, err) = run_with(&database, &environment, "");
+    let (status, _, err) = run_line(database, &url, "");
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Undelete command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
-    let (status, _, err) = run_with(&database, &environment, "");
+    let (status, _, err) = run_line(database, &url, "");
     assert_eq!(status, FAILED);
     assert!(err.contains("unexpected response from "), "{err}");
     let requests = requests.join().unwrap();
@@ -258,8 +232,7 @@ fn retention_is_updated_and_shown() {
         };
         assert_eq!(out, format!("{named} updated successfully\n"));
     }
-    let show = ["show", "retention", "--database", "d"];
-    let (status, out, _) = run_with(&show, &environment, "");
+    let (status, out, _) = run_line("show retention --database d", &url, "");
     assert_eq!(status, 0);
     insta::assert_snapshot!(out, @"
     +----------+-------+------------------+---------+
@@ -288,27 +261,15 @@ fn retention_is_updated_and_shown() {
 fn what_writes_create_is_set_for_a_database() {
     let done = answer("200 OK", "");
     let (url, requests) = server(&[&done, &done]);
-    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
-    let create = ["create", "database", "d", "--auto-create", "columns"];
-    assert_eq!(run_with(&create, &environment, "").0, 0);
-    let update = [
-        "update",
-        "database",
-        "--database",
-        "d",
-        "--auto-create",
-        "none",
-    ];
-    assert_eq!(run_with(&update, &environment, "").0, 0);
-    let unknown = [
-        "update",
-        "database",
-        "--database",
-        "d",
-        "--auto-create",
-        "some",
-    ];
-    let (status, _, err) = run_with(&unknown, &environment, "");
+    assert_eq!(
+        run_line("create database d --auto-create columns", &url, "").0,
+        0
+    );
+    assert_eq!(
+        run_line("update database --database d --auto-create none", &url, "").0,
+        0
+    );
+    let (status, _, err) = run_line("update database --database d --auto-create some", &url, "");
     assert_eq!(status, USAGE);
     assert!(err.contains("`all`, `columns` or `none`"), "{err}");
     let requests = requests.join().unwrap();
@@ -361,16 +322,16 @@ fn databases_and_tables_are_renamed_and_columns_are_added() {
         assert_eq!((status, err.as_str()), (0, ""), "{words:?}");
         assert_eq!(out.trim_end(), printed);
     }
-    let (status, _, err) = run_with(&["create", "table", "t", "-d", "b"], &environment, "");
+    let (status, _, err) = run_line("create table t -d b", &url, "");
     assert_eq!(status, FAILED);
     assert_eq!(
         err.trim_end(),
         format!("Create command failed: server responded with error [409 Conflict]: {alias}")
     );
-    let wrong = [
-        "create", "column", "v", "-d", "b", "-t", "u", "--type", "decimal",
-    ];
-    assert_eq!(run_with(&wrong, &environment, "").0, USAGE);
+    assert_eq!(
+        run_line("create column v -d b -t u --type decimal", &url, "").0,
+        USAGE
+    );
     let requests = requests.join().unwrap();
     let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
     assert_eq!(
