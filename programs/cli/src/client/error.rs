@@ -59,6 +59,14 @@ impl ClientError {
         }
     }
 
+    /// Makes a connection failure retryable if the server has answered before, because it may be restarting.
+    pub(crate) fn retryable_if(self, was_answered: bool) -> Self {
+        match self {
+            Self::Unreachable { url, reason } if was_answered => Self::Interrupted { url, reason },
+            error => error,
+        }
+    }
+
     /// Returns what a user can do about the error.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {

@@ -309,7 +309,9 @@ impl Uploader {
                     status, ref body, ..
                 }) if let Some(lines) = batch.parse_refusal(status, body) => Some(lines),
                 Err(error) => {
-                    backoff.wait_after(self.classify_error(error)).await?;
+                    backoff
+                        .wait_after(error.retryable_if(self.was_answered.load(Ordering::Relaxed)))
+                        .await?;
                     continue;
                 }
             };
@@ -343,18 +345,6 @@ impl Uploader {
             }
         }
         query
-    }
-
-    /// Makes a connection failure retryable if the server has answered before, because it may be restarting.
-    fn classify_error(&self, error: ClientError) -> ClientError {
-        match error {
-            ClientError::Unreachable { url, reason }
-                if self.was_answered.load(Ordering::Relaxed) =>
-            {
-                ClientError::Interrupted { url, reason }
-            }
-            error => error,
-        }
     }
 
     async fn encode(&self, body: Bytes) -> Bytes {

@@ -87,7 +87,11 @@ impl BodySender {
                     self.was_answered.store(true, Ordering::Relaxed);
                     return Ok(Some(refused));
                 }
-                Err(error) => backoff.wait_after(self.classify_error(error)).await?,
+                Err(error) => {
+                    backoff
+                        .wait_after(error.retryable_if(self.was_answered.load(Ordering::Relaxed)))
+                        .await?
+                }
             }
         }
     }
@@ -112,18 +116,6 @@ impl BodySender {
         match self.latest_stamp.load(Ordering::Relaxed) {
             0 => request,
             stamp => request.header(STAMP_HEADER, stamp),
-        }
-    }
-
-    /// Makes a connection failure retryable if the server has answered before, because it may be restarting.
-    fn classify_error(&self, error: ClientError) -> ClientError {
-        match error {
-            ClientError::Unreachable { url, reason }
-                if self.was_answered.load(Ordering::Relaxed) =>
-            {
-                ClientError::Interrupted { url, reason }
-            }
-            error => error,
         }
     }
 }

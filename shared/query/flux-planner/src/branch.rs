@@ -11,11 +11,9 @@ use datafusion::{
 };
 use neap_flux::Constant;
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 
-use crate::{
-    expressions::balanced,
-    typed_value::{TypedValue, time},
-};
+use crate::typed_value::{TypedValue, time};
 
 pub(crate) const START: &str = "_start";
 pub(crate) const STOP: &str = "_stop";

@@ -8,6 +8,7 @@ use datafusion::{
 };
 use neap_flux::{Arithmetic, Comparison, Constant, RowExpr, RowExprKind, Span, ValueType};
 use neap_schema::ColumnType;
+use neap_tables::balanced;
 
 use crate::typed_value::{
     TypedValue, compare_constants, flux_name, is_number, is_text, literal, null_of, refused,
@@ -91,22 +92,6 @@ fn joined(
             boolean(balanced(exprs, if decisive { Expr::or } else { Expr::and }))
         }
     })
-}
-
-/// Combines expressions as a balanced tree, which has the minimum depth. Without expressions, it is true.
-pub(crate) fn balanced(mut exprs: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Expr {
-    while exprs.len() > 1 {
-        let mut rest = exprs.into_iter();
-        let mut halved = Vec::with_capacity(rest.len().div_ceil(2));
-        while let Some(one) = rest.next() {
-            halved.push(match rest.next() {
-                Some(two) => combine(one, two),
-                None => one,
-            });
-        }
-        exprs = halved;
-    }
-    exprs.pop().unwrap_or_else(|| lit(true))
 }
 
 /// Compares two values. Values of types that can't be compared, such as a number and a string, satisfy no comparison.

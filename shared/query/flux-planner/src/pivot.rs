@@ -7,11 +7,11 @@ use datafusion::{
 };
 use neap_flux::Pivot;
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 
 use crate::{
     aggregates::StepPlanner,
     branch::{Branch, BranchInput, Column, ConstantValue, NewColumn, OrderPart, TIME, VALUE},
-    expressions::balanced,
     merge::merge,
     typed_value::refused,
 };

@@ -13,6 +13,7 @@
 //! objects, bounded in bytes.
 
 mod background;
+mod balanced_tree;
 mod cache_layers;
 mod caches;
 mod plugin_files;
@@ -21,6 +22,7 @@ mod session;
 mod small_plans;
 mod system;
 
+pub use balanced_tree::balanced;
 pub use cache_layers::{CacheLayers, CacheStats};
 pub use caches::CacheTable;
 pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};

@@ -12,6 +12,7 @@ use datafusion::{
 use neap_formats::series::AnswerInterface;
 use neap_influxql::{Column, CompareOp, Condition, Expr as Ast, Literal, Regex};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns},
@@ -255,20 +256,4 @@ fn matches(value: TypedExpr, wanted: bool, regex: &Regex) -> Result<Expr> {
         (Some(ColumnType::Tag | ColumnType::String), _) => matches,
         _ => lit(false),
     })
-}
-
-/// Combines expressions as a balanced tree, which has the minimum depth.
-pub(super) fn balanced(mut exprs: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Expr {
-    while exprs.len() > 1 {
-        let mut rest = exprs.into_iter();
-        let mut halved = Vec::with_capacity(rest.len().div_ceil(2));
-        while let Some(one) = rest.next() {
-            halved.push(match rest.next() {
-                Some(two) => combine(one, two),
-                None => one,
-            });
-        }
-        exprs = halved;
-    }
-    exprs.pop().unwrap_or_else(|| lit(true))
 }

@@ -5,8 +5,9 @@ use datafusion::{
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
 };
 use neap_influxql::Expr as Ast;
+use neap_tables::balanced;
 
-use super::{condition::balanced, typed_expr::TypedExpr};
+use super::typed_expr::TypedExpr;
 
 /// Rows and the values of calls in them. The columns are `time`, the tags of the group, and one for each call.
 #[derive(Debug)]

@@ -8,11 +8,12 @@ use datafusion::{
 };
 use neap_influxql::Column;
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 use std::sync::Arc;
 
 use super::{
     columns::{ResolvedColumn, SourceColumns, align_type, field_column, null_of, tag_column},
-    condition::{ConditionContext, balanced, nanos, requires_value},
+    condition::{ConditionContext, nanos, requires_value},
     query::{SOURCE, SelectQuery},
     shape::QueryShape,
     time::StatementTimeRange,

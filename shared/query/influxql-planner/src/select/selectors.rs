@@ -12,12 +12,12 @@ use datafusion::{
 };
 use neap_influxql::{Call, Column, Expr as Ast, Fill};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 
 use super::{
     aggregate::nearest_rank,
     argument_types::check_type,
     columns::{ResolvedColumn, tag_column},
-    condition::balanced,
     query::{AnswerPart, SelectQuery},
     shape::{self, argument, number},
     typed_expr::TypedExpr,

@@ -12,10 +12,11 @@ use datafusion::{
 use neap_formats::series::AnswerInterface;
 use neap_influxql::{Call, Expr as Ast, TimeOrder};
 use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_tables::balanced;
 
 use super::{
     argument_types::check_type,
-    condition::{balanced, nanos},
+    condition::nanos,
     group_values::{GroupValues, drop_empty_rows},
     indicators::Indicator,
     query::{AnswerPart, SelectQuery},
