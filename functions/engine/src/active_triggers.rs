@@ -169,7 +169,7 @@ impl ActiveTriggers {
 #[cfg(test)]
 mod tests {
     use neap_bucket::{Bucket, Key, MemoryStore, ProtocolMargins, PutMode, Store, World};
-    use neap_catalog::{ErrorBehavior, NewTrigger};
+    use neap_catalog::NewTrigger;
 
     use super::*;
 
@@ -181,17 +181,7 @@ mod tests {
         let process = || Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = process();
         catalog.rules().await.unwrap();
-        let new = NewTrigger {
-            name: "t".to_owned(),
-            plugin: "t.py".to_owned(),
-            code: None,
-            specification: TriggerSpecification::AllTablesWalWrite,
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            cancel_on_disconnect: false,
-            disabled: false,
-        };
+        let new = NewTrigger::new("t", "t.py", TriggerSpecification::AllTablesWalWrite);
         let one = catalog.create_database("one", None).await.unwrap();
         let other = catalog.create_database("other", None).await.unwrap();
         for database in [one, other] {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use neap_backup::ClusterCopier;
 use neap_bucket::{Bucket, CodeHash, Key, MAX_CATALOG_AGE, PutMode, formats};
-use neap_catalog::{ANY_AGE, ErrorBehavior, NewTrigger, TriggerSpecification};
+use neap_catalog::{ANY_AGE, NewTrigger, TriggerSpecification};
 use neap_fsck::{Fsck, FsckOptions, FsckReport, Severity};
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_schema::DatabaseId;
@@ -88,15 +88,13 @@ pub(crate) async fn create_code(founder: &Instance) {
         .await
         .unwrap();
     let trigger = NewTrigger {
-        name: "disabled".to_owned(),
-        plugin: "plugin.py".to_owned(),
         code: Some(code),
-        specification: TriggerSpecification::AllTablesWalWrite,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        cancel_on_disconnect: false,
         disabled: true,
+        ..NewTrigger::new(
+            "disabled",
+            "plugin.py",
+            TriggerSpecification::AllTablesWalWrite,
+        )
     };
     founder.catalog.create_trigger(DATABASE, &trigger).await.unwrap();
 }

@@ -46,15 +46,9 @@ pub(crate) async fn create_triggers(founder: &Instance) {
     ];
     for (name, specification, run_async) in triggers {
         let trigger = NewTrigger {
-            name: name.to_owned(),
-            plugin: "plugin.py".to_owned(),
-            code: None,
-            specification,
-            arguments: None,
             run_async,
             error_behavior: ErrorBehavior::Retry,
-            cancel_on_disconnect: false,
-            disabled: false,
+            ..NewTrigger::new(name, "plugin.py", specification)
         };
         let created = founder.catalog.create_trigger(DATABASE, &trigger).await;
         let id = created.unwrap().id;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use neap_bucket::{BackupPolicy, Bucket, CodeHash, Get, GetOptions, Key, PutMode, formats};
-use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
+use neap_catalog::{NewTrigger, TriggerSpecification};
 
 use super::test_cluster::{PLACE, TestCluster, backup_to, restore_from};
 use crate::{
@@ -24,17 +24,14 @@ impl TestCluster {
         let put = self.bucket.put(&Key::PluginCode(CODE), object, PutMode::Overwrite);
         put.await.unwrap();
         let trigger = NewTrigger {
-            name: "t".to_owned(),
-            plugin: "p.py".to_owned(),
             code: Some(CODE),
-            specification: TriggerSpecification::RequestPath {
-                path: "hook".to_owned(),
-            },
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            disabled: false,
-            cancel_on_disconnect: false,
+            ..NewTrigger::new(
+                "t",
+                "p.py",
+                TriggerSpecification::RequestPath {
+                    path: "hook".to_owned(),
+                },
+            )
         };
         let id = self.id("one").await;
         self.catalog.create_trigger(id, &trigger).await.unwrap();

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use neap_bucket::{
     CodeHash, Key, PutMode, RECENT_PUT_IDS, Register, RegisterChange, Stamp, VersionedValue,
 };
-use neap_catalog::{
-    ErrorBehavior, HardDelete, NewPlugin, NewTrigger, Trigger, TriggerSpecification,
-};
+use neap_catalog::{HardDelete, NewPlugin, NewTrigger, Trigger, TriggerSpecification};
 use neap_schema::DatabaseId;
 use neap_wal::TriggerCheckpoint;
 
@@ -20,17 +18,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 impl CompactTestBed {
     async fn trigger(&self, database: &str, name: &str) -> std::sync::Arc<Trigger> {
-        let trigger = NewTrigger {
-            name: name.to_owned(),
-            plugin: "plugin.py".to_owned(),
-            code: None,
-            specification: TriggerSpecification::AllTablesWalWrite,
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            cancel_on_disconnect: false,
-            disabled: false,
-        };
+        let trigger = NewTrigger::new(name, "plugin.py", TriggerSpecification::AllTablesWalWrite);
         let id = self.id(database).await;
         self.catalog.create_trigger(id, &trigger).await.unwrap()
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use neap_bucket::{Bucket, Key, ListRequest, MemoryStore, ProtocolMargins, SystemClock, World};
-use neap_catalog::{CatalogError, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
+use neap_catalog::{CatalogError, NewTrigger, Trigger, TriggerSpecification};
 use neap_schema::DatabaseId;
 
 use super::*;
@@ -61,15 +61,8 @@ impl CodeFixture {
 
     async fn trigger_of(&self, database: DatabaseId, name: &str, plugin: &str) -> Arc<Trigger> {
         let new = NewTrigger {
-            name: name.to_owned(),
-            plugin: plugin.to_owned(),
             code: self.code.pin(plugin).await.unwrap(),
-            specification: TriggerSpecification::AllTablesWalWrite,
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            cancel_on_disconnect: false,
-            disabled: false,
+            ..NewTrigger::new(name, plugin, TriggerSpecification::AllTablesWalWrite)
         };
         self.catalog.create_trigger(database, &new).await.unwrap()
     }

@@ -20,7 +20,7 @@ use neap_bucket::{
     OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, SegmentName, Stamp, Store,
     StoreFaults, World,
 };
-use neap_catalog::{Catalog, EngineLogs, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
+use neap_catalog::{Catalog, EngineLogs, NewTrigger, Trigger, TriggerSpecification};
 use neap_http::Metrics;
 use neap_schema::{DatabaseId, TIME_COLUMN};
 use neap_wal::{
@@ -372,17 +372,7 @@ impl TestProcess {
 
 /// Returns a trigger on all tables.
 pub(super) fn on_writes(name: &str) -> NewTrigger {
-    NewTrigger {
-        name: name.to_owned(),
-        plugin: "plugin.py".to_owned(),
-        code: None,
-        specification: TriggerSpecification::AllTablesWalWrite,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        cancel_on_disconnect: false,
-        disabled: false,
-    }
+    NewTrigger::new(name, "plugin.py", TriggerSpecification::AllTablesWalWrite)
 }
 
 pub(super) struct TestCluster {

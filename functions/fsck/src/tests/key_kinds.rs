@@ -1,7 +1,7 @@
 //! The check reads the objects of every kind of key as its policy says.
 
 use neap_bucket::{CheckPolicy, CodeHash, PurgePolicy, formats};
-use neap_catalog::{ErrorBehavior, NewPlugin, NewTrigger, TriggerSpecification};
+use neap_catalog::{NewPlugin, NewTrigger, TriggerSpecification};
 
 use super::{lost_registers::valid_object, *};
 use crate::{FindingKind, Severity};
@@ -114,15 +114,8 @@ async fn missing_and_damaged_code_of_plugins_is_reported() {
     let stage = FsckFixture::filled_in_memory().await;
     let [of_trigger, of_plugin] = [1, 2].map(|number| CodeHash([number; 32]));
     let trigger = NewTrigger {
-        name: "t".to_owned(),
-        plugin: "p.py".to_owned(),
         code: Some(of_trigger),
-        specification: TriggerSpecification::AllTablesWalWrite,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        disabled: false,
-        cancel_on_disconnect: false,
+        ..NewTrigger::new("t", "p.py", TriggerSpecification::AllTablesWalWrite)
     };
     let create = stage.catalog.create_trigger(stage.database, &trigger);
     create.await.unwrap();

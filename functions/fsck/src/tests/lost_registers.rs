@@ -2,8 +2,8 @@
 
 use neap_bucket::{RECENT_PUT_IDS, Register, RegisterValue, compression::compress};
 use neap_catalog::{
-    DocumentKind, DocumentStore, ErrorBehavior, HardDelete, NewDocument, NewTrigger, NewView,
-    RuleChange, TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
+    DocumentKind, DocumentStore, HardDelete, NewDocument, NewTrigger, NewView, RuleChange,
+    TriggerSpecification, ViewLanguage, ViewTarget, ViewWindows,
 };
 use neap_manifest::{LoggedRowDelete, RowDeleteLog};
 use neap_rollup::ViewProgress;
@@ -20,17 +20,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const ID: Ulid = Ulid(7);
 
 fn trigger() -> NewTrigger {
-    NewTrigger {
-        name: "t".to_owned(),
-        plugin: "p.py".to_owned(),
-        code: None,
-        specification: TriggerSpecification::AllTablesWalWrite,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        disabled: false,
-        cancel_on_disconnect: false,
-    }
+    NewTrigger::new("t", "p.py", TriggerSpecification::AllTablesWalWrite)
 }
 
 fn view() -> NewView {

@@ -10,17 +10,7 @@ use super::{DATABASE, QueryTestInstance, WEATHER};
 use crate::{PluginFile, PluginFiles, PluginFilesError};
 
 fn trigger(name: &str, specification: TriggerSpecification) -> NewTrigger {
-    NewTrigger {
-        name: name.to_owned(),
-        plugin: format!("{name}.py"),
-        code: None,
-        specification,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        cancel_on_disconnect: false,
-        disabled: false,
-    }
+    NewTrigger::new(name, &format!("{name}.py"), specification)
 }
 
 #[tokio::test]

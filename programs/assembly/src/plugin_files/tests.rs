@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
-use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
+use neap_catalog::{NewTrigger, TriggerSpecification};
 
 use super::*;
 
@@ -49,15 +49,8 @@ impl PluginFolderFixture {
             _ => self.catalog.create_database("db", None).await.unwrap(),
         };
         let new = NewTrigger {
-            name: name.to_owned(),
-            plugin: plugin.to_owned(),
             code,
-            specification: TriggerSpecification::AllTablesWalWrite,
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            cancel_on_disconnect: false,
-            disabled: false,
+            ..NewTrigger::new(name, plugin, TriggerSpecification::AllTablesWalWrite)
         };
         let created = self.catalog.create_trigger(database, &new);
         created.await.unwrap();

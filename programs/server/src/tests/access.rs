@@ -5,7 +5,7 @@ mod requests;
 use std::collections::BTreeMap;
 
 use neap_catalog::{
-    ANY_AGE, ErrorBehavior, HardDelete, NewRole, NewTrigger, NewUser, TokenId, TriggerSpecification,
+    ANY_AGE, HardDelete, NewRole, NewTrigger, NewUser, TokenId, TriggerSpecification,
 };
 
 pub(super) use self::requests::AccessRule;
@@ -131,19 +131,13 @@ impl AuthTestServer {
 
 /// Creates a request trigger on a path equal to its name.
 fn for_requests(name: &str) -> NewTrigger {
-    NewTrigger {
-        name: name.to_owned(),
-        plugin: "missing.py".to_owned(),
-        code: None,
-        specification: TriggerSpecification::RequestPath {
+    NewTrigger::new(
+        name,
+        "missing.py",
+        TriggerSpecification::RequestPath {
             path: name.to_owned(),
         },
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        cancel_on_disconnect: false,
-        disabled: false,
-    }
+    )
 }
 
 const UNAUTHENTICATED: &str = r#"{"error": "the request was not authenticated"}"#;

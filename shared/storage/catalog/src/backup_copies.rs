@@ -269,7 +269,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{ErrorBehavior, NewTrigger, TriggerSpecification, tests::CatalogFixture};
+    use crate::{NewTrigger, TriggerSpecification, tests::CatalogFixture};
 
     const BACKUP: Ulid = Ulid(7);
 
@@ -305,17 +305,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_copy_with_triggers_is_marked_as_such() {
         let (catalog, id) = CatalogFixture::with_database().await;
-        let trigger = NewTrigger {
-            name: "t".to_owned(),
-            plugin: "p.py".to_owned(),
-            code: None,
-            specification: TriggerSpecification::AllTablesWalWrite,
-            arguments: None,
-            run_async: false,
-            error_behavior: ErrorBehavior::Log,
-            disabled: false,
-            cancel_on_disconnect: false,
-        };
+        let trigger = NewTrigger::new("t", "p.py", TriggerSpecification::AllTablesWalWrite);
         let copies = catalog.add_backup_copies(BACKUP, "nightly", &[id]).await;
         let copy = copies.unwrap()[0].copy;
         catalog.create_trigger(id, &trigger).await.unwrap();

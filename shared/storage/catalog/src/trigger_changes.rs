@@ -47,6 +47,24 @@ pub struct NewTrigger {
     pub disabled: bool,
 }
 
+impl NewTrigger {
+    /// The parameters of an enabled trigger that logs failures, with the code in the plugin folder and without
+    /// arguments.
+    pub fn new(name: &str, plugin: &str, specification: TriggerSpecification) -> Self {
+        Self {
+            name: name.to_owned(),
+            plugin: plugin.to_owned(),
+            code: None,
+            specification,
+            arguments: None,
+            run_async: false,
+            error_behavior: ErrorBehavior::Log,
+            cancel_on_disconnect: false,
+            disabled: false,
+        }
+    }
+}
+
 impl Catalog {
     /// Creates a trigger. It does not run for rows that were written before its creation.
     ///

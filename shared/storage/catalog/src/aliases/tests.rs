@@ -3,9 +3,9 @@ use neap_schema::ColumnType;
 
 use super::*;
 use crate::{
-    ANY_AGE, CatalogLimits, ErrorBehavior, HardDelete, MAX_ALIASES, NewLastCache, NewTrigger,
-    NewView, RestoredDatabase, TableAddition, ViewLanguage, ViewReference, ViewTarget,
-    ViewTargetDatabase, ViewWindows, tests::CatalogFixture,
+    ANY_AGE, CatalogLimits, HardDelete, MAX_ALIASES, NewLastCache, NewTrigger, NewView,
+    RestoredDatabase, TableAddition, ViewLanguage, ViewReference, ViewTarget, ViewTargetDatabase,
+    ViewWindows, tests::CatalogFixture,
 };
 
 const NEVER: HardDelete = HardDelete::Never;
@@ -395,19 +395,13 @@ async fn views_and_triggers_of_a_renamed_table_keep_its_alias() {
         catalog.create_table(db, name, &[], &[]).await.unwrap();
     }
     catalog.create_view(db, &view("v", "cpu", "hourly")).await.unwrap();
-    let trigger = NewTrigger {
-        name: "t".to_owned(),
-        plugin: "p.py".to_owned(),
-        code: None,
-        specification: TriggerSpecification::SingleTableWalWrite {
+    let trigger = NewTrigger::new(
+        "t",
+        "p.py",
+        TriggerSpecification::SingleTableWalWrite {
             table_name: "mem".to_owned(),
         },
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        disabled: false,
-        cancel_on_disconnect: false,
-    };
+    );
     catalog.create_trigger(db, &trigger).await.unwrap();
     catalog.create_table(db, "mem", &[], &[]).await.unwrap();
     for (name, new_name) in [

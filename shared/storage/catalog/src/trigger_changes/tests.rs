@@ -10,17 +10,7 @@ const NOW: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn new(name: &str) -> NewTrigger {
-    NewTrigger {
-        name: name.to_owned(),
-        plugin: "p.py".to_owned(),
-        code: None,
-        specification: TriggerSpecification::AllTablesWalWrite,
-        arguments: None,
-        run_async: false,
-        error_behavior: ErrorBehavior::Log,
-        cancel_on_disconnect: false,
-        disabled: false,
-    }
+    NewTrigger::new(name, "p.py", TriggerSpecification::AllTablesWalWrite)
 }
 
 async fn database(catalog: &Catalog) -> DatabaseId {
@@ -395,10 +385,7 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
     (texts, specifications(), flags, arguments, code).prop_map(
         |((name, plugin), specification, (run_async, disabled, behavior), arguments, code)| {
             NewTrigger {
-                name,
-                plugin,
                 code: code.map(CodeHash),
-                specification,
                 arguments,
                 run_async,
                 error_behavior: [
@@ -408,6 +395,7 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
                 ][behavior],
                 disabled,
                 cancel_on_disconnect: run_async,
+                ..NewTrigger::new(&name, &plugin, specification)
             }
         },
     )

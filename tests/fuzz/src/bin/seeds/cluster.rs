@@ -138,17 +138,14 @@ impl Cluster {
         };
         self.catalog.create_distinct_cache(database, &distinct).await.expect("a cache");
         let trigger = NewTrigger {
-            name: "water".to_owned(),
-            plugin: "water.py".to_owned(),
-            code: None,
-            specification: TriggerSpecification::Every {
-                duration: Duration::from_secs(60),
-            },
-            arguments: None,
-            run_async: false,
             error_behavior: ErrorBehavior::Retry,
-            cancel_on_disconnect: false,
-            disabled: false,
+            ..NewTrigger::new(
+                "water",
+                "water.py",
+                TriggerSpecification::Every {
+                    duration: Duration::from_secs(60),
+                },
+            )
         };
         self.catalog.create_trigger(database, &trigger).await.expect("a trigger");
         self.catalog.create_admin_token().await.expect("a token");
