@@ -105,6 +105,19 @@ pub enum CheckPolicy {
     Listed,
 }
 
+impl KeyPolicy {
+    /// The decisions about objects that no backup contains.
+    const fn without_backup(copy: CopyPolicy, purge: PurgePolicy, check: CheckPolicy) -> Self {
+        Self {
+            backup: BackupPolicy::Excluded,
+            restore: RestorePolicy::Excluded,
+            copy,
+            purge,
+            check,
+        }
+    }
+}
+
 impl CopyPolicy {
     /// Returns the stage at which the objects are copied; `None` if they are not.
     pub fn stage(self) -> Option<CopyStage> {
@@ -169,13 +182,9 @@ impl Key {
         use RestorePolicy::{Copied, Rewritten};
         match self {
             // A restore brings back no token, user or role that was revoked.
-            Self::RootCatalog => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Root),
-                purge: Kept,
-                check: Decoded,
-            },
+            Self::RootCatalog => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Root), Kept, Decoded)
+            }
             Self::DatabaseCatalog(_) => KeyPolicy {
                 backup: BackupPolicy::Register,
                 restore: Rewritten,
@@ -183,14 +192,7 @@ impl Key {
                 purge: DatabaseRegister,
                 check: Decoded,
             },
-            Self::Documents(_) => KeyPolicy {
-                backup: BackupPolicy::Register,
-                restore: Rewritten,
-                copy: Replaced(CopyStage::Manifests),
-                purge: DatabaseRegister,
-                check: Decoded,
-            },
-            Self::Manifest(_) => KeyPolicy {
+            Self::Documents(_) | Self::Manifest(_) => KeyPolicy {
                 backup: BackupPolicy::Register,
                 restore: Rewritten,
                 copy: Replaced(CopyStage::Manifests),
@@ -199,21 +201,13 @@ impl Key {
             },
             // Views: it is about versions of the manifest, which a restored database does not have. Rules: a restored database
             // evaluates them anew.
-            Self::ViewProgress(_) | Self::RuleProgress(_) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Progress),
-                purge: DatabaseRegister,
-                check: Decoded,
-            },
+            Self::ViewProgress(_) | Self::RuleProgress(_) => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Progress), DatabaseRegister, Decoded)
+            }
             // A backup flushes them.
-            Self::Segment(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Added(CopyStage::Tail),
-                purge: WithDatabase,
-                check: Decoded,
-            },
+            Self::Segment(..) => {
+                KeyPolicy::without_backup(Added(CopyStage::Tail), WithDatabase, Decoded)
+            }
             Self::Parquet(..) | Self::Bundle(..) => KeyPolicy {
                 backup: BackupPolicy::Referenced,
                 restore: Copied,
@@ -229,36 +223,20 @@ impl Key {
                 check: Decoded,
             },
             // Compaction builds them again.
-            Self::Cache(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Added(CopyStage::Objects),
-                purge: WithDatabase,
-                check: Decoded,
-            },
+            Self::Cache(..) => {
+                KeyPolicy::without_backup(Added(CopyStage::Objects), WithDatabase, Decoded)
+            }
             // The triggers of a restored database are disabled, and begin anew when they are enabled.
-            Self::Checkpoint(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Progress),
-                purge: WithDatabase,
-                check: Header,
-            },
-            Self::EngineLog(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Added(CopyStage::Objects),
-                purge: WithDatabase,
-                check: Listed,
-            },
+            Self::Checkpoint(..) => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Progress), WithDatabase, Header)
+            }
+            Self::EngineLog(..) => {
+                KeyPolicy::without_backup(Added(CopyStage::Objects), WithDatabase, Listed)
+            }
             // A tick is claimed within minutes. Published metadata contain the address of the bucket.
-            Self::Tick(..) | Self::Published(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: CopyPolicy::Excluded,
-                purge: WithDatabase,
-                check: Listed,
-            },
+            Self::Tick(..) | Self::Published(..) => {
+                KeyPolicy::without_backup(CopyPolicy::Excluded, WithDatabase, Listed)
+            }
             Self::PluginCode(_) => KeyPolicy {
                 backup: BackupPolicy::Referenced,
                 restore: Copied,
@@ -267,57 +245,25 @@ impl Key {
                 check: Header,
             },
             // A client may replace an exported file.
-            Self::Export(..) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Objects),
-                purge: Kept,
-                check: Listed,
-            },
-            Self::RowDeletes => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Progress),
-                purge: Kept,
-                check: Header,
-            },
-            Self::ImportJob(_) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Progress),
-                purge: Expired,
-                check: Header,
-            },
-            Self::ImportFile(_) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Added(CopyStage::Progress),
-                purge: Expired,
-                check: Listed,
-            },
-            Self::Backups => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: Replaced(CopyStage::Backups),
-                purge: Kept,
-                check: Header,
-            },
+            Self::Export(..) => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Objects), Kept, Listed)
+            }
+            Self::RowDeletes => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Progress), Kept, Header)
+            }
+            Self::ImportJob(_) => {
+                KeyPolicy::without_backup(Replaced(CopyStage::Progress), Expired, Header)
+            }
+            Self::ImportFile(_) => {
+                KeyPolicy::without_backup(Added(CopyStage::Progress), Expired, Listed)
+            }
+            Self::Backups => KeyPolicy::without_backup(Replaced(CopyStage::Backups), Kept, Header),
             // Objects of a place for backups, and files that a deployment puts.
-            Self::BackupManifest(_) | Self::BackupProgress(..) | Self::Console(_) => KeyPolicy {
-                backup: BackupPolicy::Excluded,
-                restore: RestorePolicy::Excluded,
-                copy: CopyPolicy::Excluded,
-                purge: Kept,
-                check: Listed,
-            },
+            Self::BackupManifest(_) | Self::BackupProgress(..) | Self::Console(_) => {
+                KeyPolicy::without_backup(CopyPolicy::Excluded, Kept, Listed)
+            }
             Self::QueryResult(..) | Self::TaskResult(..) | Self::Node(_) | Self::Probe(..) => {
-                KeyPolicy {
-                    backup: BackupPolicy::Excluded,
-                    restore: RestorePolicy::Excluded,
-                    copy: CopyPolicy::Excluded,
-                    purge: Expired,
-                    check: Listed,
-                }
+                KeyPolicy::without_backup(CopyPolicy::Excluded, Expired, Listed)
             }
         }
     }
