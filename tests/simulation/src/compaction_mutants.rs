@@ -66,6 +66,11 @@ pub(crate) const BUSY: ScheduleMix = ScheduleMix {
     ..ScheduleMix::ALL
 };
 
+/// Returns a busy schedule of these actors.
+fn busy(cast: ActorMix) -> ScheduleMix {
+    ScheduleMix { cast, ..BUSY }
+}
+
 fn rules() -> ProtocolRules {
     ProtocolRules::new(ProtocolMargins::NETWORK)
 }
@@ -91,18 +96,15 @@ pub(crate) fn matters(weakness: DisabledRule, mix: &ScheduleMix, expected: &[Inv
 
 #[test]
 fn mergers_and_collectors_with_all_rules_keep_all_invariants() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            collecting: 0.7,
-            deleting: (0.5, 0.2),
-            expiring: 0.3,
-            restoring: 0.3,
-            looking_back: (0.5, 0.3),
-            weakness: Some(DisabledRule::None),
-            ..COLLECTING
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        collecting: 0.7,
+        deleting: (0.5, 0.2),
+        expiring: 0.3,
+        restoring: 0.3,
+        looking_back: (0.5, 0.3),
+        weakness: Some(DisabledRule::None),
+        ..COLLECTING
+    });
     let tally = simulate_all(0..200, rules(), &mix, 1);
     println!("{:?}", tally.counts);
     assert!(tally.broken.is_empty(), "{:?}", tally.broken);
@@ -110,10 +112,7 @@ fn mergers_and_collectors_with_all_rules_keep_all_invariants() {
 
 #[test]
 fn a_merge_that_is_not_closed_breaks_the_order_of_sections() {
-    let mix = ScheduleMix {
-        cast: OWN_COMPACTORS,
-        ..BUSY
-    };
+    let mix = busy(OWN_COMPACTORS);
     let expected = [Invariant::ManifestIsConsistent];
     matters(DisabledRule::MergeClosure, &mix, &expected);
 }
@@ -210,10 +209,7 @@ fn two_merges_with_overlapping_bounds_break_the_order_of_sections() {
 
 #[test]
 fn removed_inputs_reappear_without_the_input_check() {
-    let mix = ScheduleMix {
-        cast: OWN_COMPACTORS,
-        ..BUSY
-    };
+    let mix = busy(OWN_COMPACTORS);
     let expected = [
         Invariant::ManifestIsConsistent,
         Invariant::SegmentFlushedOnce,
@@ -223,78 +219,60 @@ fn removed_inputs_reappear_without_the_input_check() {
 
 #[test]
 fn deleted_rows_reappear_if_a_merge_ignores_deletes() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            deleting: (1.0, 0.3),
-            ..OWN_COMPACTORS
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        deleting: (1.0, 0.3),
+        ..OWN_COMPACTORS
+    });
     let expected = [Invariant::AnswerMatchesSegments];
     matters(DisabledRule::MergeAppliesDeletes, &mix, &expected);
 }
 
 #[test]
 fn deletes_that_filter_everything_remove_later_writes() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            deleting: (1.0, 0.3),
-            ..OWN_COMPACTORS
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        deleting: (1.0, 0.3),
+        ..OWN_COMPACTORS
+    });
     let expected = [Invariant::AnswerMatchesSegments];
     matters(DisabledRule::DeleteStampLimit, &mix, &expected);
 }
 
 #[test]
 fn expired_rows_reappear_if_a_merge_does_not_record_the_expiry() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            expiring: 1.0,
-            operator_pauses: &[2.0, 20.0],
-            ..OWN_COMPACTORS
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        expiring: 1.0,
+        operator_pauses: &[2.0, 20.0],
+        ..OWN_COMPACTORS
+    });
     let expected = [Invariant::AnswerMatchesSegments];
     matters(DisabledRule::ExpiryRecord, &mix, &expected);
 }
 
 #[test]
 fn deleting_an_object_with_its_first_section_removes_other_sections() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            days: &[2, 4],
-            wide: 1.0,
-            ..COLLECTING
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        days: &[2, 4],
+        wide: 1.0,
+        ..COLLECTING
+    });
     let expected = [Invariant::ObjectsExist];
     matters(DisabledRule::DeleteAfterLastSection, &mix, &expected);
 }
 
 #[test]
 fn without_a_grace_period_queries_lose_their_objects() {
-    let mix = ScheduleMix {
-        cast: COLLECTING,
-        ..BUSY
-    };
+    let mix = busy(COLLECTING);
     let expected = [Invariant::ObjectsExist, Invariant::HistoryIsRetained];
     matters(DisabledRule::TimeTravelPeriod, &mix, &expected);
 }
 
 #[test]
 fn objects_deleted_before_they_are_doomed_are_missing_from_readable_versions() {
-    let mix = ScheduleMix {
-        cast: ActorMix {
-            looking_back: (1.0, 0.5),
-            restoring: 1.0,
-            ..COLLECTING
-        },
-        ..BUSY
-    };
+    let mix = busy(ActorMix {
+        looking_back: (1.0, 0.5),
+        restoring: 1.0,
+        ..COLLECTING
+    });
     let expected = [Invariant::ObjectsExist];
     matters(DisabledRule::DoomBeforeDelete, &mix, &expected);
 }
