@@ -33,11 +33,7 @@ pub const VIEW_PROGRESS: ObjectFormat =
     ObjectFormat::new(*b"NVPR", "progress of materialized views", 1);
 
 /// The progress of the rules of a database.
-pub const RULE_PROGRESS: ObjectFormat = ObjectFormat {
-    magic: *b"NRUL",
-    kind: "progress of rules",
-    version: 1,
-};
+pub const RULE_PROGRESS: ObjectFormat = ObjectFormat::new(*b"NRUL", "progress of rules", 1);
 
 /// The progress of a trigger.
 pub const CHECKPOINT: ObjectFormat = ObjectFormat::new(*b"NECP", "checkpoint", 1);
