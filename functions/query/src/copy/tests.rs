@@ -26,8 +26,7 @@ weather,city=Oslo,country=no temp=2.5,ok=true 1700000000000000000
 weather,city=Rome,country=it temp=21.5,note=\"sun, and more\" 1700000060000000000";
 
 async fn weather() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(WEATHER).await;
-    one
+    QueryTestInstance::with_rows(WEATHER).await
 }
 
 /// Executes a statement that must succeed, and returns the row of its answer.

@@ -20,8 +20,7 @@ air,room=Kitchen,floor=1 clean=true,note=\"ok, so\" 1704096000000000000";
 const RANGE: &str = "range(start: 2024-01-01T08:00:00Z, stop: 2024-01-01T10:00:00Z)";
 
 async fn home() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(HOME).await;
-    one
+    QueryTestInstance::with_rows(HOME).await
 }
 
 impl QueryTestInstance {

@@ -28,8 +28,7 @@ units,src=a v=1i 1704096000000000000
 units,src=b,kind=x v=2i 1704099600000000000";
 
 async fn home() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(HOME).await;
-    one
+    QueryTestInstance::with_rows(HOME).await
 }
 
 /// Encodes the parameters of a request as a form.

@@ -26,8 +26,7 @@ cpu,host=a usage_idle=13.5 1700000003000000000
 cpu_usage idle=7 1700000001000000000";
 
 async fn written() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(ROWS).await;
-    one
+    QueryTestInstance::with_rows(ROWS).await
 }
 
 /// Returns the tables that matchers of the label `__name__` select, and the numbers of their rows from 1 s to 2 s

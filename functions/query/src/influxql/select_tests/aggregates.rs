@@ -28,7 +28,7 @@ async fn all_aggregates_of_a_group() {
 #[tokio::test]
 async fn expressions_of_aggregates() {
     let instance = instance().await;
-    assert_rows!(instance, "SELECT max(temp) - min(temp) AS range, sum(co) / count(co) FROM home GROUP BY room",, @"
+    assert_rows!(instance, "SELECT max(temp) - min(temp) AS range, sum(co) / count(co) FROM home GROUP BY room", @"
     m,time,room,range,sum_count
     home,1970-01-01T00:00:00,Kitchen,2.0,3.0
     home,1970-01-01T00:00:00,Living Room,4.0,0.6666666666666666
@@ -147,7 +147,7 @@ async fn integral_is_the_area_below_the_line() {
 #[tokio::test]
 async fn modes_and_percentiles_of_strings_and_few_values() {
     let instance = instance().await;
-    assert_rows!(instance, "SELECT mode(note), mode(temp), percentile(temp, 1), percentile(temp, 100) FROM home",, @"
+    assert_rows!(instance, "SELECT mode(note), mode(temp), percentile(temp, 1), percentile(temp, 100) FROM home", @"
     m,time,mode,mode_1,percentile,percentile_1
     home,1970-01-01T00:00:00,open,21.0,,24.0
     ");

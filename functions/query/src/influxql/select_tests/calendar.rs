@@ -10,8 +10,7 @@ bill kwh=4 1680301800000000000
 ";
 
 async fn with_bill() -> QueryTestInstance {
-    let instance = QueryTestInstance::with_rows(BILL).await;
-    instance
+    QueryTestInstance::with_rows(BILL).await
 }
 
 #[tokio::test]

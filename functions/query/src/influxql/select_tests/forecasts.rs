@@ -14,8 +14,7 @@ load,host=b v=3 1699956000000000000
 const RANGE: &str = "time >= '2023-11-14T08:00:00Z' AND time < '2023-11-14T11:00:00Z'";
 
 async fn with_load() -> QueryTestInstance {
-    let instance = QueryTestInstance::with_rows(LOAD).await;
-    instance
+    QueryTestInstance::with_rows(LOAD).await
 }
 
 #[tokio::test]

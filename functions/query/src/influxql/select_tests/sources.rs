@@ -66,7 +66,7 @@ async fn subqueries_have_the_names_and_tags_of_their_answers() {
     home,1970-01-01T00:00:00,22.125,Kitchen
     home,1970-01-01T00:00:00,21.666666666666668,Living Room
     ");
-    assert_rows!(instance, "SELECT m, room FROM (SELECT mean(temp) AS m FROM home GROUP BY room) WHERE m > 22",, @"
+    assert_rows!(instance, "SELECT m, room FROM (SELECT mean(temp) AS m FROM home GROUP BY room) WHERE m > 22", @"
     m,time,m,room
     home,1970-01-01T00:00:00,22.125,Kitchen
     ");

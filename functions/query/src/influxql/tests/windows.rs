@@ -22,13 +22,11 @@ tz v=8 1699162200000000000
 tz v=9 1699165800000000000";
 
 async fn points() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(POINTS).await;
-    one
+    QueryTestInstance::with_rows(POINTS).await
 }
 
 async fn local() -> QueryTestInstance {
-    let one = QueryTestInstance::with_rows(LOCAL).await;
-    one
+    QueryTestInstance::with_rows(LOCAL).await
 }
 
 #[tokio::test]
