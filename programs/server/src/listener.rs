@@ -19,7 +19,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use neap_bucket::World;
-use neap_http::{AcceptedConnection, PeerAddress, accept_connections, accept_tls};
+use neap_http::{AcceptedConnection, PeerAddress, PortPlaces, accept_connections, accept_tls};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -159,7 +159,11 @@ impl Listener {
                 drop(accepted.permit);
             });
         };
-        accept_connections(self.tcp, self.bound.connections, &self.world, stop, serve).await;
+        let places = PortPlaces {
+            connections: self.bound.connections,
+            pending: None,
+        };
+        accept_connections(self.tcp, places, &self.world, stop, serve).await;
         stopping.cancel();
         let all_gone = self.stats.open.wait_until_zero();
         if self.world.timeout(grace, all_gone).await.is_none() {

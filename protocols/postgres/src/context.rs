@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::World;
-use neap_http::{PendingConnections, PendingLimits};
+use neap_http::PendingConnections;
 use neap_query::QueryEngine;
 use neap_sql_changes::ChangeExecutor;
 use neap_write::WriteService;
@@ -20,7 +20,7 @@ pub struct PostgresSettings {
     /// Maximum number of connections; others wait in the accept queue of the operating system.
     pub max_connections: usize,
     /// Maximum number of them whose clients have not presented a password.
-    pub pending: PendingLimits,
+    pub max_pending: usize,
     /// Maximum bytes of a message: a statement, the values of its placeholders, a part of `COPY`.
     pub max_message_bytes: usize,
     /// Maximum bytes of the messages of all connections together, besides 64 KiB for each.
@@ -44,7 +44,7 @@ impl Default for PostgresSettings {
     fn default() -> Self {
         Self {
             max_connections: 160,
-            pending: PendingLimits::default(),
+            max_pending: PendingConnections::USUAL_MAX,
             max_message_bytes: 16 << 20,
             max_buffered_bytes: 64 << 20,
             max_transaction_bytes: 16 << 20,

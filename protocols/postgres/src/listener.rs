@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_http::{
     AccessControl, ByteStream, ConnectionDrain, Metrics, PendingConnection, PendingConnections,
-    TlsAcceptorSource, accept_tls, serve_connections,
+    PortPlaces, TlsAcceptorSource, accept_tls, serve_connections,
 };
 use neap_query::QueryEngine;
 use neap_sql_changes::ChangeExecutor;
@@ -93,7 +93,7 @@ impl PostgresListener {
             queries: parts.queries,
             writes: parts.writes,
             registry: CancelRegistry::default(),
-            pending: PendingConnections::new(settings.pending),
+            pending: PendingConnections::new(settings.max_pending),
             metrics: ConnectionMetrics::new(&parts.metrics),
             limits: WireLimits {
                 max_message_bytes: settings.max_message_bytes.min(settings.max_buffered_bytes),
@@ -124,9 +124,11 @@ impl PostgresListener {
     pub async fn serve(self, stop: impl Future<Output = ()>, grace: Duration) {
         let serve = |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
+            let pending = context.pending.admit(peer.ip());
             async move {
                 let connection = async {
-                    let reason = serve_connection(stream, peer, tls, &context).await;
+                    let start = ConnectionStart::new(peer, pending, &context);
+                    let reason = serve_connection(stream, tls, start).await;
                     tracing::debug!(%peer, reason = ?reason, "a connection of PostgreSQL's protocol ended");
                     reason.label()
                 };
@@ -134,12 +136,15 @@ impl PostgresListener {
             }
         };
         let (tcp, context) = (self.tcp, &self.context);
-        let max_connections = context.settings.max_connections;
+        let places = PortPlaces {
+            connections: context.settings.max_connections,
+            pending: Some(&context.pending),
+        };
         let drain = ConnectionDrain {
             stop: &context.stop,
             grace,
         };
-        if !serve_connections(tcp, max_connections, &context.world, stop, drain, serve).await {
+        if !serve_connections(tcp, places, &context.world, stop, drain, serve).await {
             tracing::warn!("some statements of PostgreSQL's protocol did not end in time");
         }
     }
@@ -154,7 +159,17 @@ struct ConnectionStart<'a> {
     context: &'a ConnectionContext,
 }
 
-impl ConnectionStart<'_> {
+impl<'a> ConnectionStart<'a> {
+    fn new(peer: SocketAddr, pending: PendingConnection, context: &'a ConnectionContext) -> Self {
+        let timeout = context.settings.startup_timeout;
+        Self {
+            peer,
+            pending,
+            deadline: context.world.clock.monotonic().saturating_add(timeout),
+            context,
+        }
+    }
+
     /// Waits for a part of the start: until the deadline, and until the connection is displaced.
     async fn limited<T>(
         &self,
@@ -173,18 +188,10 @@ impl ConnectionStart<'_> {
 /// Serves a connection until it ends.
 async fn serve_connection(
     stream: TcpStream,
-    peer: SocketAddr,
     tls: Option<TlsAcceptorSource>,
-    context: &ConnectionContext,
+    start: ConnectionStart<'_>,
 ) -> CloseReason {
-    let timeout = context.settings.startup_timeout;
-    let start = ConnectionStart {
-        peer,
-        pending: context.pending.admit(peer.ip()),
-        deadline: context.world.clock.monotonic().saturating_add(timeout),
-        context,
-    };
-    match start.limited(negotiate(stream, tls, context)).await {
+    match start.limited(negotiate(stream, tls, start.context)).await {
         Ok(client) => serve_session(client, start).await,
         Err(reason) => reason,
     }

@@ -4,8 +4,8 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use neap_catalog::Catalog;
 use neap_http::{
-    ConnectionDrain, Metrics, PendingConnections, PendingLimits, TlsAcceptorSource, accept_stream,
-    serve_connections,
+    ConnectionDrain, Metrics, PendingConnection, PendingConnections, PortPlaces, TlsAcceptorSource,
+    accept_stream, serve_connections,
 };
 use neap_write::WriteService;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,7 +32,7 @@ pub struct QuestDbSettings {
     /// Maximum number of connections; others wait in the accept queue of the operating system.
     pub max_connections: usize,
     /// Maximum number of them whose clients have not signed the challenge, if all clients need a key.
-    pub pending: PendingLimits,
+    pub max_pending: usize,
     /// Maximum bytes of a line. A longer line closes the connection.
     pub max_line_bytes: usize,
     /// Maximum bytes of the lines that are written at once. A connection holds as many bytes again that it receives
@@ -57,7 +57,7 @@ impl QuestDbSettings {
             key_policy,
             max_key_age: Duration::from_secs(5),
             max_connections: 1024,
-            pending: PendingLimits::default(),
+            max_pending: PendingConnections::USUAL_MAX,
             max_line_bytes: 2 << 20,
             max_batch_bytes: 8 << 20,
             max_buffered_bytes: 64 << 20,
@@ -138,7 +138,7 @@ impl QuestDbListener {
         let context = ConnectionContext {
             writer,
             policy: settings.key_policy,
-            pending: PendingConnections::new(settings.pending),
+            pending: PendingConnections::new(settings.max_pending),
             memory: BufferMemory::new(settings.max_buffered_bytes),
             limits: ConnectionLimits {
                 line_bytes: settings.max_line_bytes,
@@ -172,9 +172,14 @@ impl QuestDbListener {
         let serve = |stream: TcpStream, peer: SocketAddr| {
             let (context, tls) = (self.context.clone(), self.tls.clone());
             let metrics = self.metrics.clone();
+            let pending = context.pending.admit(peer.ip());
+            if context.policy != KeyPolicy::Required {
+                // Clients may connect long before their first line.
+                pending.release();
+            }
             async move {
                 let connection = async {
-                    let (reason, key) = serve_connection(stream, peer, tls, &context).await;
+                    let (reason, key) = serve_connection(stream, pending, tls, &context).await;
                     log_end(peer, key.as_deref(), &reason);
                     reason.label()
                 };
@@ -182,11 +187,15 @@ impl QuestDbListener {
             }
         };
         let (tcp, world) = (self.tcp, &self.context.world);
+        let places = PortPlaces {
+            connections: self.max_connections,
+            pending: Some(&self.context.pending),
+        };
         let drain = ConnectionDrain {
             stop: &self.context.stop,
             grace,
         };
-        if !serve_connections(tcp, self.max_connections, world, stop, drain, serve).await {
+        if !serve_connections(tcp, places, world, stop, drain, serve).await {
             tracing::warn!("some lines of QuestDB's clients were not stored in time");
         }
     }
@@ -194,15 +203,10 @@ impl QuestDbListener {
 
 async fn serve_connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    pending: PendingConnection,
     tls: Option<TlsAcceptorSource>,
     context: &ConnectionContext,
 ) -> (CloseReason, Option<String>) {
-    let pending = context.pending.admit(peer.ip());
-    if context.policy != KeyPolicy::Required {
-        // Clients may connect long before their first line.
-        pending.release();
-    }
     let accepted = tokio::select! {
         () = context.stop.cancelled() => return (CloseReason::Stopped, None),
         () = pending.displaced() => return (CloseReason::Displaced, None),

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use futures::{FutureExt, stream};
 use neap_bucket::World;
 use neap_http::{
-    AcceptedConnection, PendingConnection, PendingConnections, PendingLimits, TlsAcceptorSource,
+    AcceptedConnection, PendingConnection, PendingConnections, PortPlaces, TlsAcceptorSource,
     accept_connections, accept_stream,
 };
 use tokio::{net::TcpListener, sync::mpsc};
@@ -31,7 +31,7 @@ pub(super) fn accept(
 ) -> impl futures::Stream<Item = io::Result<WorkerConnection>> {
     let (accepted, connections) = mpsc::channel(ACCEPTED_CONNECTIONS);
     tokio::spawn(async move {
-        let pending = PendingConnections::new(PendingLimits::default());
+        let pending = PendingConnections::new(PendingConnections::USUAL_MAX);
         let serve = |connection: AcceptedConnection| {
             let admitted = pending.admit(connection.peer.ip());
             let tls = tls.clone();
@@ -42,7 +42,11 @@ pub(super) fn accept(
                 }
             });
         };
-        accept_connections(tcp, MAX_CONNECTIONS, &world, stop.cancelled(), serve).await;
+        let places = PortPlaces {
+            connections: MAX_CONNECTIONS,
+            pending: Some(&pending),
+        };
+        accept_connections(tcp, places, &world, stop.cancelled(), serve).await;
     });
     stream::unfold(connections, |mut connections| async move {
         let connection = connections.recv().await?;

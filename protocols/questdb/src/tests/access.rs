@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use neap_catalog::{ClientPrivateKey, NewClientKey};
-use neap_http::PendingLimits;
 
 use super::{
     sign,
@@ -179,15 +178,11 @@ async fn a_deleted_key_ends_its_connections() {
 
 #[tokio::test]
 async fn clients_without_a_key_do_not_lock_out_others() {
-    let pending = PendingLimits {
-        connections: 8,
-        per_client: 4,
-    };
     let fixture = ListenerTestBed::with(
         KeyPolicy::Required,
         |settings| QuestDbSettings {
             max_connections: 8,
-            pending,
+            max_pending: 4,
             ..settings
         },
         None,

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use neap_bucket::{MemoryStore, World};
-use neap_http::{Metrics, PendingConnections, PendingLimits};
+use neap_http::{Metrics, PendingConnections};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream},
     task::JoinHandle,
@@ -59,7 +59,7 @@ impl WaitingConnection {
                 metrics: ConnectionMetrics::new(&metrics),
             },
             policy: KeyPolicy::Open,
-            pending: PendingConnections::new(PendingLimits::default()),
+            pending: PendingConnections::new(PendingConnections::USUAL_MAX),
             memory,
             limits: ConnectionLimits {
                 line_bytes: 1 << 20,

@@ -11,6 +11,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::PendingConnections;
+
 /// Timeout of the TLS handshake of an accepted connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,15 @@ pub struct AcceptedConnection {
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
+/// The places of a port for connections.
+#[derive(Clone, Copy, Debug)]
+pub struct PortPlaces<'a> {
+    /// Their number. One more connection waits for a place, and others in the accept queue of the operating system.
+    pub connections: usize,
+    /// The connections whose clients have not authenticated: one of them gives up its place if another one waits for it.
+    pub pending: Option<&'a PendingConnections>,
+}
+
 /// How the connections of a port end when the process stops.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionDrain<'a> {
@@ -46,11 +57,10 @@ pub struct ConnectionDrain<'a> {
 }
 
 /// Serves each connection of `tcp` in a task of its own until `stop` completes, and closes `tcp`. Then waits until open
-/// connections have ended, and returns whether they have ended in time. At most `max_connections` are open at a time;
-/// others wait in the accept queue of the operating system.
+/// connections have ended, and returns whether they have ended in time.
 pub async fn serve_connections<F: Future<Output = ()> + Send + 'static>(
     tcp: TcpListener,
-    max_connections: usize,
+    places: PortPlaces<'_>,
     world: &World,
     stop: impl Future<Output = ()>,
     drain: ConnectionDrain<'_>,
@@ -64,52 +74,59 @@ pub async fn serve_connections<F: Future<Output = ()> + Send + 'static>(
             drop(accepted.permit);
         });
     };
-    accept_connections(tcp, max_connections, world, stop, spawn).await;
+    accept_connections(tcp, places, world, stop, spawn).await;
     drain.stop.cancel();
     open.close();
     world.timeout(drain.grace, open.wait()).await.is_some()
 }
 
-/// Passes each connection of `tcp` to `serve` until `stop` completes, and closes `tcp`. At most `max_connections` are
-/// open at a time; others wait in the accept queue of the operating system.
+/// Passes each connection of `tcp` that gets a place to `serve` until `stop` completes, and closes `tcp`.
 pub async fn accept_connections(
     tcp: TcpListener,
-    max_connections: usize,
+    places: PortPlaces<'_>,
     world: &World,
     stop: impl Future<Output = ()>,
     mut serve: impl FnMut(AcceptedConnection),
 ) {
-    let permits = Arc::new(Semaphore::new(max_connections));
+    let permits = Arc::new(Semaphore::new(places.connections));
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stop => return,
-            accepted = accept(&tcp, &permits, world) => accepted,
+            accepted = accept(&tcp, &permits, places.pending, world) => accepted,
         };
         serve(accepted);
     }
 }
 
-async fn accept(tcp: &TcpListener, permits: &Arc<Semaphore>, world: &World) -> AcceptedConnection {
-    // The semaphore is never closed.
-    let permit = Arc::clone(permits).acquire_owned().await.ok();
-    loop {
+async fn accept(
+    tcp: &TcpListener,
+    permits: &Arc<Semaphore>,
+    pending: Option<&PendingConnections>,
+    world: &World,
+) -> AcceptedConnection {
+    let (stream, peer) = loop {
         match tcp.accept().await {
-            Ok((stream, peer)) => {
-                stream.set_nodelay(true).ok();
-                return AcceptedConnection {
-                    stream,
-                    peer,
-                    permit,
-                };
-            }
+            Ok(accepted) => break accepted,
             Err(error) => {
                 let address = tcp.local_addr().ok();
                 tracing::warn!(?address, %error, "cannot accept a connection");
                 world.clock.sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
+    };
+    stream.set_nodelay(true).ok();
+    if permits.available_permits() == 0
+        && let Some(pending) = pending
+    {
+        pending.displace_one();
+    }
+    AcceptedConnection {
+        stream,
+        peer,
+        // The semaphore is never closed.
+        permit: Arc::clone(permits).acquire_owned().await.ok(),
     }
 }
 
@@ -175,7 +192,11 @@ mod tests {
         let stopped = async {
             stopped.await.ok();
         };
-        let serving = serve_connections(tcp, 1, &world, stopped, drain, serve);
+        let places = PortPlaces {
+            connections: 1,
+            pending: None,
+        };
+        let serving = serve_connections(tcp, places, &world, stopped, drain, serve);
         let client = async {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.read_exact(&mut [0]).await.unwrap();
@@ -190,5 +211,43 @@ mod tests {
     async fn connections_have_time_to_end_when_the_server_stops() {
         assert!(stopped_server(Duration::from_secs(60), true).await);
         assert!(!stopped_server(Duration::ZERO, false).await);
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_not_authenticated_give_up_their_places() {
+        let world = World::system();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        // More than the port has places.
+        let pending = PendingConnections::new(8);
+        let places = PortPlaces {
+            connections: 2,
+            pending: Some(&pending),
+        };
+        let drain = ConnectionDrain {
+            stop: &CancellationToken::new(),
+            grace: Duration::ZERO,
+        };
+        let serve = |mut stream: TcpStream, peer: SocketAddr| {
+            let waiting = pending.admit(peer.ip());
+            async move {
+                stream.write_all(b"x").await.unwrap();
+                waiting.displaced().await;
+            }
+        };
+        let clients = async {
+            let mut silent = Vec::new();
+            for _ in 0..5 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.read_exact(&mut [0]).await.unwrap();
+                silent.push(stream);
+            }
+        };
+        let stop = std::future::pending();
+        let all_served = tokio::select! {
+            _ = serve_connections(tcp, places, &world, stop, drain, serve) => None,
+            served = world.timeout(Duration::from_secs(60), clients) => served,
+        };
+        assert!(all_served.is_some());
     }
 }

@@ -57,8 +57,8 @@ mod stamp_header;
 pub mod testing;
 
 pub use accept::{
-    AcceptedConnection, ByteStream, ConnectionDrain, TlsAcceptorSource, accept_connections,
-    accept_stream, accept_tls, serve_connections,
+    AcceptedConnection, ByteStream, ConnectionDrain, PortPlaces, TlsAcceptorSource,
+    accept_connections, accept_stream, accept_tls, serve_connections,
 };
 pub use auth::{
     AccessControl, AuthSettings, Authenticator, Caller, ExemptEndpoint, PeerAddress,
@@ -83,7 +83,7 @@ pub use metrics::{
 pub use multipart::{PartError, PartHead, multipart_boundary, multipart_parts};
 pub use order_headers::{ORDER_HEADER, requested_order, requested_stamp};
 pub use panic_log::log_panics;
-pub use pending_connections::{PendingConnection, PendingConnections, PendingLimits};
+pub use pending_connections::{PendingConnection, PendingConnections};
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};

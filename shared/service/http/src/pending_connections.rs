@@ -1,10 +1,11 @@
 //! Bounds the connections whose clients have not authenticated yet.
 //!
 //! Such a connection costs its client nothing, so a few clients could open as many as a port accepts, and lock out the
-//! others. When there are too many, the one that has waited for the longest time ends: a client that has a password
-//! presents it at once.
+//! others. When there are too many, one of the client that has the most ends: the one that has waited for the longest time,
+//! because a client that has a password presents it at once.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,29 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ClientNetwork;
 
-/// Maximum numbers of connections whose clients have not authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PendingLimits {
-    /// Of all clients.
-    pub connections: usize,
-    /// Of one client: an address, or a /64 network of IPv6.
-    pub per_client: usize,
-}
-
-impl Default for PendingLimits {
-    /// Enough for the pools of some programs that connect at the same time.
-    fn default() -> Self {
-        Self {
-            connections: 64,
-            per_client: 32,
-        }
-    }
-}
-
 /// The connections of a port whose clients have not authenticated. Clones share them.
 #[derive(Clone, Debug)]
 pub struct PendingConnections {
-    limits: PendingLimits,
+    max: usize,
     waiting: Arc<Mutex<WaitingConnections>>,
 }
 
@@ -55,21 +37,25 @@ struct WaitingConnection {
 }
 
 impl PendingConnections {
-    /// Returns no connections, with limits for them.
-    pub fn new(limits: PendingLimits) -> Self {
+    /// The usual maximum number: enough for the pools of some programs that connect at the same time.
+    pub const USUAL_MAX: usize = 64;
+
+    /// Returns no connections, with a maximum number of them.
+    pub fn new(max: usize) -> Self {
         Self {
-            limits,
+            max,
             waiting: Arc::default(),
         }
     }
 
-    /// Admits a connection from an address. If there are too many of the client or of all clients, the oldest of them is
-    /// displaced.
+    /// Admits a connection from an address. If there are too many, another one is displaced.
     pub fn admit(&self, address: IpAddr) -> PendingConnection {
         let client = ClientNetwork::from_address(Some(address));
         let displaced = CancellationToken::new();
         let mut waiting = lock(&self.waiting);
-        waiting.make_room(client, self.limits);
+        if waiting.connections.len() >= self.max {
+            waiting.displace_one();
+        }
         let number = waiting.next_number;
         waiting.next_number += 1;
         let connection = WaitingConnection {
@@ -83,18 +69,25 @@ impl PendingConnections {
             waiting: Arc::clone(&self.waiting),
         }
     }
+
+    /// Displaces a connection, if there is one, because a port has no place for another one.
+    pub(crate) fn displace_one(&self) {
+        lock(&self.waiting).displace_one();
+    }
 }
 
 impl WaitingConnections {
-    fn make_room(&mut self, client: ClientNetwork, limits: PendingLimits) {
-        let of_client = self.connections.iter().filter(|(_, known)| known.client == client);
-        let oldest = if of_client.clone().count() >= limits.per_client {
-            of_client.map(|(number, _)| *number).next()
-        } else if self.connections.len() >= limits.connections {
-            self.connections.keys().next().copied()
-        } else {
-            None
-        };
+    /// Displaces the oldest connection of the client that has the most.
+    fn displace_one(&mut self) {
+        let mut counts = BTreeMap::<ClientNetwork, usize>::new();
+        for waiting in self.connections.values() {
+            *counts.entry(waiting.client).or_default() += 1;
+        }
+        let chosen = self
+            .connections
+            .iter()
+            .max_by_key(|(number, waiting)| (counts.get(&waiting.client), Reverse(**number)));
+        let oldest = chosen.map(|(number, _)| *number);
         if let Some(connection) = oldest.and_then(|number| self.connections.remove(&number)) {
             connection.displaced.cancel();
         }
@@ -135,11 +128,6 @@ fn lock(waiting: &Mutex<WaitingConnections>) -> MutexGuard<'_, WaitingConnection
 mod tests {
     use super::*;
 
-    const LIMITS: PendingLimits = PendingLimits {
-        connections: 3,
-        per_client: 2,
-    };
-
     fn admit(pending: &PendingConnections, addresses: &[&str]) -> Vec<PendingConnection> {
         let admitted = addresses.iter().map(|address| pending.admit(address.parse().unwrap()));
         admitted.collect()
@@ -153,16 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_connection_of_a_client_is_displaced() {
-        let pending = PendingConnections::new(LIMITS);
-        let addresses = ["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8::3"];
-        let connections = admit(&pending, &addresses);
-        assert_eq!(displaced(&connections), [false, true, false, false]);
-    }
-
-    #[test]
-    fn the_oldest_connection_of_all_clients_is_displaced() {
-        let pending = PendingConnections::new(LIMITS);
+    fn the_oldest_connection_is_displaced() {
+        let pending = PendingConnections::new(3);
         let addresses = [
             "192.0.2.1",
             "192.0.2.2",
@@ -175,15 +155,34 @@ mod tests {
     }
 
     #[test]
+    fn a_client_with_many_connections_displaces_its_own() {
+        let pending = PendingConnections::new(3);
+        let addresses = [
+            "192.0.2.1",
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db8::3",
+            "2001:db8::4",
+            "192.0.2.2",
+        ];
+        let connections = admit(&pending, &addresses);
+        assert_eq!(
+            displaced(&connections),
+            [false, true, true, true, false, false]
+        );
+    }
+
+    #[test]
     fn released_and_ended_connections_do_not_count() {
-        let pending = PendingConnections::new(LIMITS);
+        let pending = PendingConnections::new(2);
         let released = admit(&pending, &["192.0.2.1"; 2]);
         for connection in &released {
             connection.release();
         }
         drop(admit(&pending, &["192.0.2.1"; 2]));
         let connections = admit(&pending, &["192.0.2.1"; 2]);
+        pending.displace_one();
         assert_eq!(displaced(&released), [false, false]);
-        assert_eq!(displaced(&connections), [false, false]);
+        assert_eq!(displaced(&connections), [true, false]);
     }
 }
