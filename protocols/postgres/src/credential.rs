@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use neap_bucket::World;
 use neap_catalog::SecretToken;
-use neap_http::{AccessControl, Caller, Kind};
+use neap_http::{AccessControl, Caller, ClientNetwork, Kind};
 use neap_identity::{IdentityError, IdentityService, TokenPair};
 use neap_sql_changes::{SqlError, SqlState};
 
@@ -72,7 +72,7 @@ impl CredentialChecker {
         if let Some(users) = users
             && !authenticator.is_token(&token).await?
         {
-            let network = address.to_canonical().to_string();
+            let network = ClientNetwork::from_address(Some(address)).to_string();
             let tokens = users.sign_in(user, password, &network).await.map_err(sign_in_error)?;
             let session = self.session(tokens);
             let caller = authenticator.token_caller(&session.access, Some(address)).await?;
@@ -104,7 +104,7 @@ impl CredentialChecker {
                 if self.world.clock.monotonic() >= session.renewed_at
                     && let Some(users) = &self.identity
                 {
-                    let network = address.to_canonical().to_string();
+                    let network = ClientNetwork::from_address(Some(address)).to_string();
                     let renewed = users.refresh(&session.refresh, &network).await;
                     **session = self.session(renewed.map_err(sign_in_error)?);
                 }

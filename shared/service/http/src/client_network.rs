@@ -1,6 +1,9 @@
 //! Groups client addresses by network.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// A group of addresses that counts as one client: an IPv4 address, or an IPv6 /64, which usually belongs to one
 /// subscriber. All unknown addresses also count as one client.
@@ -17,5 +20,34 @@ impl ClientNetwork {
                 IpAddr::V6(Ipv6Addr::from_bits(network))
             }
         }))
+    }
+}
+
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(IpAddr::V4(address)) => write!(f, "{address}"),
+            Some(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_a_network_have_the_same_text() {
+        for (address, network) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::/64"),
+            ("2001:db8::2:0:0:1", "2001:db8::/64"),
+        ] {
+            let known = ClientNetwork::from_address(Some(address.parse().unwrap()));
+            assert_eq!(known.to_string(), network, "{address}");
+        }
+        assert_eq!(ClientNetwork::from_address(None).to_string(), "unknown");
     }
 }

@@ -46,8 +46,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
 /// Returns the network of the client as text, whose attempts are bounded together.
 fn client(request: &Request) -> String {
     let peer = request.extensions().get::<PeerAddress>();
-    let network = ClientNetwork::from_address(peer.map(|peer| peer.0.ip()));
-    format!("{network:?}")
+    ClientNetwork::from_address(peer.map(|peer| peer.0.ip())).to_string()
 }
 
 fn signed_in(tokens: &TokenPair) -> Response {
