@@ -112,6 +112,11 @@ fn decode_array(
     } else {
         (element.oid(), text_elements(text(value)?)?)
     };
+    if is_binary && element_type(element_oid).is_some() {
+        // The client could nest arrays to any depth, and each one is decoded within the one around it.
+        let message = "arrays of arrays are not supported";
+        return Err(SqlError::unsupported(message));
+    }
     let inferred_item = match inferred {
         Some(DataType::List(item)) => Some(item.data_type()),
         _ => None,
@@ -431,6 +436,16 @@ mod tests {
                 "{array}"
             );
         }
+    }
+
+    #[test]
+    fn arrays_of_arrays_are_refused() {
+        let inner = binary_array(&Type::TEXT, &[Some(b"a".to_vec())]);
+        let outer = binary_array(&Type::TEXT_ARRAY, &[Some(inner.to_vec())]);
+        let declared = Some(Type::TEXT_ARRAY.oid());
+        assert!(decode(Some(&inner), true, declared, None).is_ok());
+        let error = decode(Some(&outer), true, declared, None).unwrap_err();
+        assert_eq!(error.state, SqlState::FEATURE_NOT_SUPPORTED);
     }
 
     #[test]
