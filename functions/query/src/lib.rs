@@ -76,7 +76,7 @@ pub use export::export_router;
 pub use http::router;
 pub use http_request::{EMPTY_TABLE_HEADER, query_request};
 pub use http_response::WORKERS_HEADER;
-pub use neap_rules::{Notifier, NotifierError, NotifyTarget};
+pub use neap_rules::{Notifier, NotifierError, TargetOption};
 pub use neap_scan::DataCacheStats;
 pub use neap_tables::{CacheStats, PluginFile, PluginFiles, PluginFilesError, StoreRequests};
 pub use parameters::{ParameterError, Parameters};

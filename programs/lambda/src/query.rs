@@ -22,7 +22,7 @@ use neap_distributed::{
 };
 use neap_http::{ApiError, EndpointFunction, Kind};
 use neap_identity::IdentityService;
-use neap_query::{Notifier, NotifyTarget, QueryEngine};
+use neap_query::{Notifier, QueryEngine, TargetOption};
 use neap_scan::IoRuntime;
 use neap_wal::TailReader;
 use serde_json::value::RawValue;
@@ -62,7 +62,7 @@ pub struct QueryFunctionOptions {
         value_delimiter = ',',
         hide_env_values = true
     )]
-    notify_target: Vec<NotifyTarget>,
+    notify_target: Vec<TargetOption>,
 }
 
 impl AsRef<CommonOptions> for QueryFunctionOptions {
@@ -116,7 +116,8 @@ impl QueryRouteProvider {
         });
         let catalog = Arc::clone(&service.catalog);
         Ok(Self {
-            notifier: notifier(&options.notify_target)?,
+            notifier: Notifier::from_options(&options.notify_target)
+                .map_err(|error| OptionsError::Queries(error.to_string()))?,
             invoker: invoker.transpose()?.map(|invoker| Arc::new(invoker) as Arc<dyn TaskInvoker>),
             tickets: Arc::new(ClusterTickets::new(catalog, world.clone())),
             distribution: distribution.clone(),
@@ -210,17 +211,6 @@ impl RouteProvider for QueryRouteProvider {
 
     fn begin_shutdown(&self) {
         self.service.begin_shutdown();
-    }
-}
-
-/// Returns the client that sends notifications.
-fn notifier(targets: &[NotifyTarget]) -> Result<Option<Arc<Notifier>>, OptionsError> {
-    if targets.is_empty() {
-        return Ok(None);
-    }
-    match Notifier::new(targets.to_vec()) {
-        Ok(notifier) => Ok(Some(Arc::new(notifier))),
-        Err(error) => Err(OptionsError::Queries(error.to_string())),
     }
 }
 

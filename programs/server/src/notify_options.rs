@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use neap_query::{Notifier, NotifierError, NotifyTarget};
+use neap_query::{Notifier, NotifierError, TargetOption};
 
 /// The options of notifications about alerts.
 #[derive(Args, Clone, Debug)]
@@ -16,18 +16,15 @@ pub(super) struct NotifyArgs {
         value_delimiter = ',',
         hide_env_values = true
     )]
-    pub(super) notify_target: Vec<NotifyTarget>,
+    pub(super) notify_target: Vec<TargetOption>,
 }
 
 impl NotifyArgs {
     /// Returns the client that sends notifications; `None` if there are no targets.
     ///
     /// # Errors
-    /// The certificates of the system can't be read.
+    /// A target is not valid, or the certificates of the system can't be read.
     pub(super) fn notifier(&self) -> Result<Option<Arc<Notifier>>, NotifierError> {
-        if self.notify_target.is_empty() {
-            return Ok(None);
-        }
-        Notifier::new(self.notify_target.clone()).map(|notifier| Some(Arc::new(notifier)))
+        Notifier::from_options(&self.notify_target)
     }
 }

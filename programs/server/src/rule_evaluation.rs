@@ -110,7 +110,7 @@ impl RuleEvaluationTask {
             Ok(report) => report,
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%database, %error, "rules not evaluated");
+                tracing::warn!(%database, %error, "evaluation of rules interrupted");
                 return Some(PAUSE_AFTER_FAILURE);
             }
         };
@@ -119,8 +119,9 @@ impl RuleEvaluationTask {
         self.stats.notifications.fetch_add(report.notifications, Ordering::Relaxed);
         self.stats.failures.fetch_add(failures as u64, Ordering::Relaxed);
         self.stats.undelivered.fetch_add(undelivered as u64, Ordering::Relaxed);
-        for (rule, reason) in &report.failures {
-            tracing::warn!(%database, rule, reason, "rule not evaluated");
+        // One line: users decide how many rules fail, and how often.
+        if let Some((rule, reason)) = report.failures.first() {
+            tracing::warn!(%database, failures, rule, reason, "rules not evaluated");
         }
         for (target, reason) in &report.undelivered {
             tracing::warn!(%database, target, reason, "notification not delivered; it is sent again");

@@ -12,7 +12,7 @@ use neap_formats::series::MEASUREMENT_COLUMN;
 use neap_promql::{
     Evaluation, EvaluationLimits, EvaluationRange, NAME_LABEL, QueryValue, SampleValue,
 };
-use neap_rules::{LabelSet, RuleResult};
+use neap_rules::{LabelSet, MAX_RESULT_BYTES, RuleResult};
 use neap_schema::{DatabaseId, prometheus::VALUE_FIELD};
 
 use crate::{BatchStream, QueryEngine, QueryRequest, influxql, promql::PromqlAnswer};
@@ -96,7 +96,9 @@ fn vector_results(answer: PromqlAnswer) -> Result<Vec<RuleResult>, String> {
             value,
         })
     };
-    samples.into_iter().map(result).collect()
+    let results = samples.into_iter().map(result).collect::<Result<Vec<_>, _>>()?;
+    check_bytes(results.iter().map(RuleResult::size_bytes).sum())?;
+    Ok(results)
 }
 
 fn check_count(count: usize) -> Result<(), String> {
@@ -108,13 +110,27 @@ fn check_count(count: usize) -> Result<(), String> {
     Ok(())
 }
 
+fn check_bytes(bytes: usize) -> Result<(), String> {
+    if bytes > MAX_RESULT_BYTES {
+        return Err(format!(
+            "the labels of the results have more than {MAX_RESULT_BYTES} bytes"
+        ));
+    }
+    Ok(())
+}
+
 /// Returns a result for each row: its texts are labels, and its number is the value.
 async fn row_results(mut batches: BatchStream) -> Result<Vec<RuleResult>, String> {
     let mut results = Vec::new();
+    let mut bytes = 0_usize;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|error| error.to_string())?;
-        check_count(results.len() + batch.num_rows())?;
+        let known = results.len();
+        check_count(known + batch.num_rows())?;
         add_rows(&batch, &mut results)?;
+        let added = results.iter().skip(known).map(RuleResult::size_bytes);
+        bytes = bytes.saturating_add(added.sum());
+        check_bytes(bytes)?;
     }
     Ok(results)
 }

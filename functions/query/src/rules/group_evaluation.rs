@@ -5,7 +5,9 @@ use std::time::Duration;
 use neap_bucket::{ClockReading, Stamp};
 use neap_catalog::{Rule, RuleAction, RuleGroup};
 use neap_rollup::HeldClaim;
-use neap_rules::{GroupState, RuleContext, RuleError, RuleSample, RuleState};
+use neap_rules::{
+    AlertUsage, GroupState, RuleContext, RuleError, RuleSample, RuleState, limit_series,
+};
 
 use super::{
     expression::{MAX_RESULTS, RuleDatabase, results},
@@ -18,7 +20,10 @@ use crate::{QueryEngine, QueryRequest};
 const RULE_TIME: Duration = Duration::from_secs(30);
 
 /// Time limit of the expressions of a group. It is less than a claim, so that the results can be written.
-const GROUP_TIME: Duration = Duration::from_secs(60);
+pub(super) const GROUP_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes of samples that are stored before further expressions are evaluated.
+const MAX_PENDING_BYTES: usize = 16 << 20;
 
 /// Maximum bytes of a name in a report.
 const NAME_BYTES: usize = 128;
@@ -35,11 +40,12 @@ pub(super) struct GroupEvaluation<'a> {
     states: Vec<RuleState>,
     /// The samples that are not stored yet, and the rules that they are from.
     pending: Vec<RuleSample>,
+    pending_bytes: usize,
     pending_rules: Vec<usize>,
     /// The newest stamp of writes, which further expressions see.
     newest_write: Option<Stamp>,
-    /// The number of alerts that the database may still have.
-    free_alerts: usize,
+    /// The alerts that the database may have in addition.
+    free_alerts: AlertUsage,
 }
 
 /// What a group needs for its evaluation.
@@ -50,7 +56,7 @@ pub(super) struct GroupInputs<'a> {
     pub(super) group: &'a RuleGroup,
     pub(super) before: &'a GroupState,
     pub(super) newest_write: Option<Stamp>,
-    pub(super) free_alerts: usize,
+    pub(super) free_alerts: AlertUsage,
 }
 
 impl<'a> GroupEvaluation<'a> {
@@ -75,15 +81,17 @@ impl<'a> GroupEvaluation<'a> {
             started_at: inputs.engine.world().clock_reading(),
             states: inputs.before.rules_of(group),
             pending: Vec::new(),
+            pending_bytes: 0,
             pending_rules: Vec::new(),
             newest_write: inputs.newest_write,
             free_alerts: inputs.free_alerts,
         };
         for (index, rule) in group.rules.iter().enumerate() {
-            if evaluation.is_read_by(rule) {
+            if evaluation.is_read_by(rule) || evaluation.pending_bytes > MAX_PENDING_BYTES {
                 evaluation.store(report).await?;
             }
             evaluation.evaluate(index, rule, report).await;
+            limit_series(&mut evaluation.states);
         }
         evaluation.store(report).await?;
         report.evaluations += 1;
@@ -130,19 +138,16 @@ impl<'a> GroupEvaluation<'a> {
         let Some(state) = self.states.get_mut(index) else {
             return;
         };
-        let alerts_before = state.alerts.len();
-        let allowed = match rule.action {
-            RuleAction::Record { .. } => MAX_RESULTS,
-            RuleAction::Alert { .. } => self.free_alerts.saturating_add(alerts_before),
-        };
+        let max_alerts = self.free_alerts.plus(AlertUsage::from_alerts(&state.alerts));
         let max_results = match usize::try_from(self.group.limit) {
-            Ok(0) | Err(_) => allowed,
-            Ok(configured) => allowed.min(configured),
+            Ok(0) | Err(_) => MAX_RESULTS,
+            Ok(configured) => configured.min(MAX_RESULTS),
         };
         let context = RuleContext {
             rule,
             at_ms: self.at_ms,
             max_results,
+            max_alerts,
         };
         let evaluated = match found {
             Ok(results) => state.evaluate(&context, results),
@@ -151,10 +156,11 @@ impl<'a> GroupEvaluation<'a> {
                 Err(reason)
             }
         };
-        let added = state.alerts.len().saturating_sub(alerts_before);
-        self.free_alerts = self.free_alerts.saturating_sub(added);
+        self.free_alerts = max_alerts.minus(AlertUsage::from_alerts(&state.alerts));
         match evaluated {
             Ok(samples) => {
+                let bytes: usize = samples.iter().map(RuleSample::size_bytes).sum();
+                self.pending_bytes = self.pending_bytes.saturating_add(bytes);
                 self.pending.extend(samples);
                 self.pending_rules.push(index);
             }
@@ -168,6 +174,7 @@ impl<'a> GroupEvaluation<'a> {
             std::mem::take(&mut self.pending),
             std::mem::take(&mut self.pending_rules),
         );
+        self.pending_bytes = 0;
         if samples.is_empty() {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //!     |-- GET: progress ------------------------------> |   nothing is due: the end
 //!     |-- commit: claim until T ----------------------> |   crash after: no process evaluates until T + 30 s
 //!     |-- PUT: samples of a group, stamp before T ----> |   crash after: the same time is evaluated again
-//!     |-- commit: evaluated, alerts ------------------> |   the end, unless targets must be told
+//!     |-- commit: evaluated, alerts, next claim ------> |   the end, unless targets must be told
 //!     |== requests to targets                           |   crash after: they are told again
 //!     |-- commit: who was told, end of the claim -----> |
 //! ```
@@ -22,7 +22,7 @@ use neap_schema::DatabaseId;
 
 use super::{
     expression::RuleDatabase,
-    group_evaluation::{GroupEvaluation, GroupInputs},
+    group_evaluation::{GROUP_TIME, GroupEvaluation, GroupInputs},
     report::RuleReport,
 };
 use crate::QueryEngine;
@@ -50,6 +50,15 @@ struct DueGroup<'a> {
     name: &'a str,
     group: &'a RuleGroup,
     times: Vec<i64>,
+}
+
+/// The progress that this process has claimed.
+struct ClaimedProgress {
+    /// The last commit.
+    committed: VersionedValue<RuleProgress>,
+    held: HeldClaim,
+    /// The progress with the work since then.
+    work: RuleProgress,
 }
 
 /// Another process has the claim.
@@ -112,16 +121,16 @@ impl<'a> RuleRound<'a> {
                 return Ok(report);
             }
         };
-        let mut work = RuleProgress::clone(&progress.value);
-        let (claimed_due, _) = self.due_groups(&work, self.now()?);
-        self.evaluate(&held, &mut work, claimed_due, &mut report).await?;
-        work.limit_series();
-        if self.has_notifications(&work, self.now()?) {
-            self.commit(&mut progress, &held, &work, Some(held)).await?;
-            self.deliver(&mut work, &mut report).await?;
-        }
-        self.commit(&mut progress, &held, &work, None).await?;
-        let (_, wait) = self.due_groups(&work, self.now()?);
+        let mut claimed = ClaimedProgress {
+            held,
+            work: RuleProgress::clone(&progress.value),
+            committed: progress,
+        };
+        let (claimed_due, _) = self.due_groups(&claimed.work, self.now()?);
+        self.evaluate(&mut claimed, claimed_due, &mut report).await?;
+        self.notify(&mut claimed, &mut report).await?;
+        self.commit(&mut claimed, None).await?;
+        let (_, wait) = self.due_groups(&claimed.work, self.now()?);
         report.next = if report.undelivered.is_empty() {
             wait
         } else {
@@ -172,22 +181,25 @@ impl<'a> RuleRound<'a> {
 
     async fn evaluate(
         &self,
-        held: &HeldClaim,
-        work: &mut RuleProgress,
+        claimed: &mut ClaimedProgress,
         due: Vec<DueGroup<'_>>,
         report: &mut RuleReport,
     ) -> Result<(), RuleError> {
         for group in due {
             for time in group.times {
-                if self.engine.world().elapsed(&self.started_at) >= self.limit {
+                if self.is_over() {
                     report.unfinished = true;
                     return Ok(());
                 }
+                if !claimed.held.has_time_for(self.engine.world(), GROUP_TIME) {
+                    self.renew(claimed).await?;
+                }
+                let work = &mut claimed.work;
                 let before = work.group(group.namespace, group.name).cloned();
                 let inputs = GroupInputs {
                     engine: self.engine,
                     database: self.database,
-                    held,
+                    held: &claimed.held,
                     group: group.group,
                     before: &before.unwrap_or_default(),
                     newest_write: work.newest_write,
@@ -196,8 +208,41 @@ impl<'a> RuleRound<'a> {
                 let (state, newest_write) = GroupEvaluation::run(inputs, time, report).await?;
                 work.set_group(group.namespace, group.name, state);
                 work.newest_write = newest_write;
+                work.limit_series();
             }
         }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.engine.world().elapsed(&self.started_at) >= self.limit
+    }
+
+    /// Tells targets of alerts until they know all, one of them does not answer, or the time is over.
+    async fn notify(
+        &self,
+        claimed: &mut ClaimedProgress,
+        report: &mut RuleReport,
+    ) -> Result<(), RuleError> {
+        while self.has_notifications(&claimed.work, self.now()?) {
+            self.renew(claimed).await?;
+            self.deliver(&mut claimed.work, report).await?;
+            if !report.undelivered.is_empty() {
+                return Ok(());
+            }
+            if self.is_over() {
+                report.unfinished |= self.has_notifications(&claimed.work, self.now()?);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the work, and extends the claim, so that the work of a long round is not lost.
+    async fn renew(&self, claimed: &mut ClaimedProgress) -> Result<(), RuleError> {
+        let renewed = HeldClaim::begin(self.engine.bucket(), Some(claimed.held.claim.id))?;
+        self.commit(claimed, Some(renewed)).await?;
+        claimed.held = renewed;
         Ok(())
     }
 
@@ -243,11 +288,10 @@ impl<'a> RuleRound<'a> {
     /// Commits the progress of this round, with or without a claim.
     async fn commit(
         &self,
-        progress: &mut VersionedValue<RuleProgress>,
-        held: &HeldClaim,
-        work: &RuleProgress,
+        claimed: &mut ClaimedProgress,
         claim: Option<HeldClaim>,
     ) -> Result<(), RuleError> {
+        let (held, work) = (claimed.held, &claimed.work);
         let apply = |base: &VersionedValue<RuleProgress>| -> Result<_, RuleError> {
             if base.value.claim.is_none_or(|claim| claim.id != held.claim.id) {
                 return Err(RefreshError::ClaimEnded.into());
@@ -256,7 +300,7 @@ impl<'a> RuleRound<'a> {
             next.claim = claim.map(|held| held.claim);
             Ok(RegisterChange::Put(next, ()))
         };
-        self.outcome(progress, apply).await
+        self.outcome(&mut claimed.committed, apply).await
     }
 
     /// Commits a change, whose value `progress` has afterwards.

@@ -6,9 +6,10 @@ use futures::future::join;
 use neap_bucket::MemoryStore;
 use neap_catalog::RuleChange;
 use neap_http::Caller;
+use neap_rollup::HeldClaim;
 use neap_rules::{AlertPhase, parse_file};
 
-use super::RuleReport;
+use super::{RuleReport, group_evaluation::GROUP_TIME};
 use crate::{
     RuleList,
     tests::instance::{DATABASE, QueryTestInstance, SelfAdvancingClock},
@@ -100,6 +101,19 @@ async fn two_processes_evaluate_a_time_once() {
         let evaluations = first.evaluations + second.evaluations;
         assert_eq!(evaluations, 1, "{first:?} {second:?}");
     }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_too_short_for_a_group_is_renewed_before_it() {
+    let one = written().await;
+    let held = HeldClaim::begin(&one.bucket, None).unwrap();
+    let world = one.bucket.world();
+    assert!(held.has_time_for(world, GROUP_TIME));
+    one.pass(MINUTE / 2);
+    assert!(!held.has_time_for(world, GROUP_TIME));
+    held.arrival(world).unwrap();
+    one.pass(MINUTE);
+    held.arrival(world).unwrap_err();
 }
 
 #[tokio::test]

@@ -67,6 +67,12 @@ impl HeldClaim {
         })
     }
 
+    /// Returns whether a write may begin after this time.
+    pub fn has_time_for(&self, world: &World, time: Duration) -> bool {
+        let arrival = world.elapsed(&self.started_at).saturating_add(time);
+        arrival.saturating_add(WRITE_MARGIN) < CLAIM_TIME
+    }
+
     /// Returns the arrival time of a write that begins now, if there is enough time for it.
     ///
     /// # Errors
@@ -74,7 +80,7 @@ impl HeldClaim {
     pub fn arrival(&self, world: &World) -> Result<ClockReading, RefreshError> {
         // A freeze after this line does not make the arrival later.
         let arrived = world.clock_reading();
-        if world.elapsed(&self.started_at) + WRITE_MARGIN < CLAIM_TIME {
+        if self.has_time_for(world, Duration::ZERO) {
             Ok(arrived)
         } else {
             Err(RefreshError::ClaimEnded)

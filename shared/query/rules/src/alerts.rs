@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LabelSet, target::NotifyTarget};
+use crate::{LabelSet, label_set::labels_size_bytes, target::NotifyTarget};
 
 /// Time for which a resolved alert is kept, so that its targets are told, in milliseconds, as in Prometheus.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
@@ -51,6 +51,56 @@ pub struct SentMark {
     pub at_ms: i64,
 }
 
+/// A number of alerts, and their approximate memory size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertUsage {
+    /// The number of alerts.
+    pub count: usize,
+    /// Their size in bytes.
+    pub bytes: usize,
+}
+
+impl AlertUsage {
+    /// Maximum of the alerts of a database. All of them are read and written by each evaluation.
+    pub const MAX: Self = Self {
+        count: 10_000,
+        bytes: 16 << 20,
+    };
+
+    /// Returns the usage of alerts.
+    #[must_use]
+    pub fn from_alerts<'a>(alerts: impl IntoIterator<Item = &'a AlertState>) -> Self {
+        alerts.into_iter().fold(Self::default(), |usage, alert| Self {
+            count: usage.count + 1,
+            bytes: usage.bytes + alert.size_bytes(),
+        })
+    }
+
+    /// Returns the sum of two usages.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    /// Returns the part of a usage that is left after another one.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(other.count),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    /// Returns whether this is at most a maximum.
+    #[must_use]
+    pub fn is_within(self, maximum: Self) -> bool {
+        self.count <= maximum.count && self.bytes <= maximum.bytes
+    }
+}
+
 /// An alert. Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
@@ -84,6 +134,13 @@ impl AlertState {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.phase != AlertPhase::Resolved
+    }
+
+    /// Returns the approximate memory size, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let texts = labels_size_bytes(&self.labels) + labels_size_bytes(&self.annotations);
+        let targets = self.sent.keys().map(|id| id.len() + size_of::<(String, SentMark)>());
+        size_of::<Self>() + self.value.len() + texts + targets.sum::<usize>()
     }
 
     /// Returns whether a target must be told of the alert. (Rule A3)

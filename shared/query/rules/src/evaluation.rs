@@ -6,8 +6,8 @@ use neap_catalog::{Rule, RuleAction};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AlertPhase, AlertState, LabelSet, RuleResult, RuleSample, SampleNumber,
-    rule_sample::format_number, template::expand,
+    AlertPhase, AlertState, AlertUsage, LabelSet, MAX_RESULT_BYTES, RuleResult, RuleSample,
+    SampleNumber, rule_sample::format_number, template::expand,
 };
 
 /// The label with the name of an alert.
@@ -15,6 +15,9 @@ const ALERT_NAME_LABEL: &str = "alertname";
 
 /// Maximum bytes of the error of a rule.
 const MAX_ERROR_BYTES: usize = 512;
+
+/// Maximum bytes of the texts of an alert that templates make. What is beyond them is cut off.
+const MAX_TEXT_BYTES: usize = 16 << 10;
 
 /// An evaluation of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,8 @@ pub struct RuleContext<'a> {
     pub at_ms: i64,
     /// Maximum number of results.
     pub max_results: usize,
+    /// Maximum of the alerts of the rule.
+    pub max_alerts: AlertUsage,
 }
 
 /// The series of a sample.
@@ -125,6 +130,7 @@ impl RuleState {
     ) -> Result<Vec<RuleSample>, String> {
         let mut seen = BTreeSet::new();
         let mut samples = Vec::with_capacity(results.len());
+        let mut bytes = 0_usize;
         for result in results {
             let labels = with_labels(result.labels, &context.rule.labels);
             if !seen.insert(labels.clone()) {
@@ -133,11 +139,18 @@ impl RuleState {
                         .to_owned(),
                 );
             }
-            samples.push(RuleSample {
+            let sample = RuleSample {
                 metric: metric.to_owned(),
                 labels,
                 number: SampleNumber::Number(result.value),
-            });
+            };
+            bytes = bytes.saturating_add(sample.size_bytes());
+            if bytes > MAX_RESULT_BYTES {
+                return Err(format!(
+                    "the labels of the results have more than {MAX_RESULT_BYTES} bytes"
+                ));
+            }
+            samples.push(sample);
         }
         Ok(samples)
     }
@@ -155,9 +168,18 @@ impl RuleState {
         else {
             return Ok(Vec::new());
         };
+        let too_many = || {
+            let AlertUsage { count, bytes } = AlertUsage::MAX;
+            format!("a database has at most {count} alerts with {bytes} bytes of labels and texts")
+        };
         let mut present: BTreeMap<LabelSet, AlertState> = BTreeMap::new();
+        let mut usage = AlertUsage::default();
         for result in results {
             let alert = pending_alert(context, &result);
+            usage = usage.plus(AlertUsage::from_alerts([&alert]));
+            if !usage.is_within(context.max_alerts) {
+                return Err(too_many());
+            }
             if present.insert(alert.labels.clone(), alert).is_some() {
                 return Err(
                     "vector contains metrics with the same labelset after applying alert labels"
@@ -166,7 +188,7 @@ impl RuleState {
             }
         }
         let mut alerts = Vec::new();
-        for mut alert in std::mem::take(&mut self.alerts) {
+        for mut alert in self.alerts.iter().cloned() {
             let is_kept = match present.remove(&alert.labels) {
                 Some(new) => {
                     alert.continue_with(new);
@@ -181,6 +203,13 @@ impl RuleState {
         alerts.extend(present.into_values());
         for alert in &mut alerts {
             alert.fire(context.at_ms, for_ms);
+        }
+        if !AlertUsage::from_alerts(&alerts).is_within(context.max_alerts) {
+            // Targets that do not answer do not keep new alerts from being sent.
+            alerts.retain(AlertState::is_active);
+        }
+        if !AlertUsage::from_alerts(&alerts).is_within(context.max_alerts) {
+            return Err(too_many());
         }
         let active = alerts.iter().filter(|alert| alert.is_active());
         let samples = active.flat_map(alert_samples).collect();
@@ -228,18 +257,21 @@ fn with_labels(labels: LabelSet, of_rule: &LabelSet) -> LabelSet {
 /// Returns the alert of a result that is seen for the first time.
 fn pending_alert(context: &RuleContext<'_>, result: &RuleResult) -> AlertState {
     let value = format_number(result.value);
-    let expand_all = |templates: &LabelSet| -> LabelSet {
-        let texts = templates
-            .iter()
-            .map(|(name, template)| (name.clone(), expand(template, &result.labels, &value)));
+    let mut unused_bytes = MAX_TEXT_BYTES;
+    let mut expand_all = |templates: &LabelSet| -> LabelSet {
+        let texts = templates.iter().map(|(name, template)| {
+            let text = expand(template, &result.labels, &value, unused_bytes);
+            unused_bytes = unused_bytes.saturating_sub(text.len());
+            (name.clone(), text)
+        });
         texts.collect()
     };
+    let mut own = expand_all(&context.rule.labels);
+    own.insert(ALERT_NAME_LABEL.to_owned(), context.rule.name().to_owned());
     let annotations = match &context.rule.action {
         RuleAction::Alert { annotations, .. } => expand_all(annotations),
         RuleAction::Record { .. } => LabelSet::new(),
     };
-    let mut own = expand_all(&context.rule.labels);
-    own.insert(ALERT_NAME_LABEL.to_owned(), context.rule.name().to_owned());
     AlertState {
         labels: with_labels(result.labels.clone(), &own),
         annotations,
@@ -330,6 +362,7 @@ mod tests {
             rule,
             at_ms: minute * MINUTE,
             max_results: 3,
+            max_alerts: AlertUsage::MAX,
         };
         let samples = state.evaluate(&context, results.to_vec())?;
         let text = |sample: &RuleSample| {
@@ -456,6 +489,86 @@ mod tests {
         assert_eq!(stored, ["down b  2", "down a  stale"]);
         assert!(state.is_of(&rule));
         assert!(!state.is_of(&alert_rule(0, 0)));
+    }
+
+    #[test]
+    fn the_labels_of_results_are_limited() {
+        let long = "x".repeat(AlertUsage::MAX.bytes);
+        for rule in [record_rule(), alert_rule(0, 0)] {
+            let mut state = RuleState::new(&rule);
+            evaluate(&mut state, &rule, 1, &[result("a", 0.0)]).unwrap();
+            let before = state.clone();
+            let error = evaluate(&mut state, &rule, 2, &[result(&long, 0.0)]).unwrap_err();
+            assert!(error.contains("bytes"), "{error}");
+            state.error = None;
+            assert_eq!(state, before);
+        }
+    }
+
+    #[test]
+    fn the_texts_of_an_alert_are_cut_off() {
+        let mut rule = alert_rule(0, 0);
+        let RuleAction::Alert { annotations, .. } = &mut rule.action else {
+            panic!("a rule of alerts");
+        };
+        let texts = (0..100).map(|number| (number.to_string(), "{{ $labels.job }}".to_owned()));
+        annotations.extend(texts);
+        let mut state = RuleState::new(&rule);
+        let long = "x".repeat(1 << 10);
+        evaluate(&mut state, &rule, 1, &[result(&long, 0.0)]).unwrap();
+        let texts = state.alerts[0].annotations.values();
+        assert!(texts.map(String::len).sum::<usize>() <= MAX_TEXT_BYTES);
+        assert_eq!(state.alerts[0].labels["severity"], "page");
+    }
+
+    #[test]
+    fn alerts_that_fire_on_count_as_those_of_the_database() {
+        let rule = alert_rule(0, 3_600_000);
+        let mut state = RuleState::new(&rule);
+        let two = AlertUsage {
+            count: 2,
+            ..AlertUsage::MAX
+        };
+        let mut outcomes = Vec::new();
+        for (minute, job) in ["a", "b", "c"].into_iter().enumerate() {
+            let context = RuleContext {
+                rule: &rule,
+                at_ms: i64::try_from(minute).unwrap() * MINUTE,
+                max_results: 3,
+                max_alerts: two,
+            };
+            outcomes.push(state.evaluate(&context, vec![result(job, 0.0)]).is_ok());
+        }
+        assert_eq!(outcomes, [true, true, false]);
+        assert_eq!(state.alerts.len(), 2);
+    }
+
+    #[test]
+    fn resolved_alerts_are_forgotten_before_others_are_refused() {
+        let webhook: NotifyTarget = "webhook=http://receiver.example/hook".parse().unwrap();
+        let rule = alert_rule(0, 0);
+        let mut state = RuleState::new(&rule);
+        for (minute, job) in ["a", "b", "c"].into_iter().enumerate() {
+            let context = RuleContext {
+                rule: &rule,
+                at_ms: i64::try_from(minute).unwrap() * MINUTE,
+                max_results: 3,
+                max_alerts: AlertUsage {
+                    count: 2,
+                    ..AlertUsage::MAX
+                },
+            };
+            state.evaluate(&context, vec![result(job, 0.0)]).unwrap();
+            for alert in &mut state.alerts {
+                let mark = SentMark {
+                    resolved: false,
+                    at_ms: context.at_ms,
+                };
+                alert.sent.insert(webhook.id().to_owned(), mark);
+            }
+        }
+        let jobs: Vec<&String> = state.alerts.iter().map(|alert| &alert.labels["job"]).collect();
+        assert_eq!(jobs, ["c"]);
     }
 
     #[test]

@@ -31,13 +31,13 @@ mod schedule;
 mod target;
 mod template;
 
-pub use alerts::{AlertPhase, AlertState, SentMark};
+pub use alerts::{AlertPhase, AlertState, AlertUsage, SentMark};
 pub use error::RuleError;
 pub use evaluation::{RuleContext, RuleState};
 pub use label_set::LabelSet;
 pub use notifier::{Delivery, Notifier, NotifierError};
-pub use progress::{GroupState, RuleProgress, rule_progress};
+pub use progress::{GroupState, RuleProgress, limit_series, rule_progress};
 pub use rule_file::{group_text, namespaces_text, parse_file, parse_group};
-pub use rule_sample::{RuleResult, RuleSample, SampleNumber};
+pub use rule_sample::{MAX_RESULT_BYTES, RuleResult, RuleSample, SampleNumber};
 pub use schedule::due_times;
-pub use target::{NotifyTarget, TargetError};
+pub use target::{NotifyTarget, TargetError, TargetOption};

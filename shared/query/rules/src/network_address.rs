@@ -14,11 +14,22 @@ const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(168, 63, 129, 16),
 ];
 
-/// The address of AWS's metadata service.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Unique local addresses at which clouds describe a machine, with its credentials.
+const METADATA_V6: [Ipv6Addr; 4] = [
+    // AWS: the machine, and the credentials of a pod.
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    // Google Cloud.
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    // Oracle Cloud.
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
 
 /// The first 96 bits of addresses that stand for IPv4 addresses behind a NAT64.
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/// The first 16 bits of 6to4 addresses, whose next 32 bits are an IPv4 address.
+const PREFIX_6TO4: u16 = 0x2002;
 
 /// Returns whether an address is link-local, of a metadata service, or not that of one machine.
 pub(crate) fn is_refused(address: IpAddr) -> bool {
@@ -30,7 +41,7 @@ pub(crate) fn is_refused(address: IpAddr) -> bool {
                 address.is_unicast_link_local()
                     || address.is_multicast()
                     || address.is_unspecified()
-                    || address == METADATA_V6
+                    || METADATA_V6.contains(&address)
             }
         },
     }
@@ -48,10 +59,17 @@ fn is_refused_v4(address: Ipv4Addr) -> bool {
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
     if [a, b, c, d, e, f] == NAT64 {
-        let [[one, two], [three, four]] = [high.to_be_bytes(), low.to_be_bytes()];
-        return Some(Ipv4Addr::new(one, two, three, four));
+        return Some(v4_of_segments(high, low));
+    }
+    if a == PREFIX_6TO4 {
+        return Some(v4_of_segments(b, c));
     }
     address.to_ipv4_mapped()
+}
+
+fn v4_of_segments(high: u16, low: u16) -> Ipv4Addr {
+    let [[one, two], [three, four]] = [high.to_be_bytes(), low.to_be_bytes()];
+    Ipv4Addr::new(one, two, three, four)
 }
 
 /// The error of a name that can't be resolved, as `reqwest` has it.
@@ -94,6 +112,10 @@ mod tests {
             "::",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
         ] {
             assert!(is_refused(refused.parse().unwrap()), "{refused}");
         }
@@ -111,8 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_resolves_to_allowed_addresses() {
-        let addresses = CheckedResolver.resolve("localhost".parse().unwrap()).await.unwrap();
-        assert!(addresses.into_iter().all(|address| address.ip().is_loopback()));
+        let mut addresses = CheckedResolver.resolve("localhost".parse().unwrap()).await.unwrap();
+        assert!(addresses.all(|address| address.ip().is_loopback()));
         let refused = CheckedResolver.resolve("169.254.169.254".parse().unwrap()).await;
         assert!(refused.is_err());
     }

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use reqwest::{Client, redirect::Policy};
 
 use crate::{
-    NotifyTarget, RuleProgress, SentMark,
+    NotifyTarget, RuleProgress, SentMark, TargetError, TargetOption,
     network_address::CheckedResolver,
     notification::{AlertNotice, Message},
 };
@@ -21,10 +21,16 @@ const MAX_ALERTS_IN_MESSAGE: usize = 64;
 /// Maximum number of messages to a target in one delivery. Further alerts are sent by the next one.
 const MAX_MESSAGES: usize = 2;
 
-/// The client for requests can't be created.
+/// Notifications can't be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the client of notifications can't be created: {0}")]
-pub struct NotifierError(#[from] reqwest::Error);
+pub enum NotifierError {
+    /// An option is no target.
+    #[error("--notify-target: {0}")]
+    Target(#[from] TargetError),
+    /// The client for requests can't be created.
+    #[error("the client of notifications can't be created: {0}")]
+    Client(#[from] reqwest::Error),
+}
 
 /// The work of a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +50,19 @@ pub struct Notifier {
 }
 
 impl Notifier {
+    /// Creates a notifier to the targets of options; `None` if there are none.
+    ///
+    /// # Errors
+    /// An option is no target, or the certificates of the system can't be read.
+    pub fn from_options(options: &[TargetOption]) -> Result<Option<Arc<Self>>, NotifierError> {
+        let targets: Vec<NotifyTarget> =
+            options.iter().map(TargetOption::target).collect::<Result<_, _>>()?;
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Self::new(targets)?)))
+    }
+
     /// Creates a notifier. Sends nothing.
     ///
     /// # Errors
@@ -166,7 +185,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{GroupState, RuleContext, RuleResult, parse_file};
+    use crate::{AlertUsage, GroupState, RuleContext, RuleResult, parse_file};
 
     /// A receiver of notifications.
     #[derive(Default)]
@@ -205,6 +224,7 @@ mod tests {
             rule: &group.rules[0],
             at_ms: 0,
             max_results: 10,
+            max_alerts: AlertUsage::MAX,
         };
         let results = ["a", "b"].map(|job| RuleResult {
             labels: [("job".to_owned(), job.to_owned())].into(),

@@ -10,13 +10,10 @@ use neap_rollup::ViewClaim;
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertState, RuleState};
+use crate::{AlertState, AlertUsage, RuleState};
 
 /// Maximum bytes of the series of all rules that are kept, so that their ends are marked.
 const MAX_SERIES_BYTES: usize = 1 << 20;
-
-/// Maximum number of alerts of a database.
-const MAX_ALERTS: usize = 10_000;
 
 /// The progress of a group. (Rule A2)
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,22 +81,17 @@ impl RuleProgress {
         });
     }
 
-    /// Forgets the series of the rules with most of them, until the rest has at most 1 MiB. Their ends are not marked.
+    /// Limits the series of all rules.
     pub fn limit_series(&mut self) {
-        let mut total: usize = self.rules_mut().map(|rule| rule.series_bytes()).sum();
-        while total > MAX_SERIES_BYTES {
-            let Some(largest) = self.rules_mut().max_by_key(|rule| rule.series_bytes()) else {
-                return;
-            };
-            total = total.saturating_sub(largest.series_bytes());
-            largest.series.clear();
-        }
+        limit_series(self.rules_mut());
     }
 
-    /// Returns the number of alerts that may be added.
+    /// Returns the alerts that may be added.
     #[must_use]
-    pub fn free_alerts(&self) -> usize {
-        MAX_ALERTS.saturating_sub(self.alerts().count())
+    pub fn free_alerts(&self) -> AlertUsage {
+        AlertUsage::MAX.minus(AlertUsage::from_alerts(
+            self.alerts().map(|(_, alert)| alert),
+        ))
     }
 
     /// Iterates over the alerts of all rules, each with the interval of its group in milliseconds.
@@ -119,6 +111,21 @@ impl RuleProgress {
     fn rules_mut(&mut self) -> impl Iterator<Item = &mut RuleState> {
         let groups = self.groups.values_mut().flat_map(BTreeMap::values_mut);
         groups.flat_map(|group| group.rules.iter_mut())
+    }
+}
+
+/// Forgets the series of the rules with most of them, until the rest has at most 1 MiB. Their ends are not marked.
+pub fn limit_series<'a>(rules: impl IntoIterator<Item = &'a mut RuleState>) {
+    let sized = rules.into_iter().map(|rule| (rule.series_bytes(), rule));
+    let mut by_size: Vec<(usize, &mut RuleState)> = sized.collect();
+    by_size.sort_by_key(|(bytes, _)| *bytes);
+    let mut total: usize = by_size.iter().map(|(bytes, _)| *bytes).sum();
+    while total > MAX_SERIES_BYTES {
+        let Some((bytes, largest)) = by_size.pop() else {
+            return;
+        };
+        total = total.saturating_sub(bytes);
+        largest.series = Vec::new();
     }
 }
 
@@ -148,6 +155,7 @@ mod tests {
                 rule,
                 at_ms: 60_000,
                 max_results: usize::MAX,
+                max_alerts: AlertUsage::MAX,
             };
             state.evaluate(&context, results.collect()).unwrap();
         }
@@ -224,6 +232,6 @@ mod tests {
         let large = progress.group("n", "large").unwrap();
         assert!(large.rules.iter().any(|rule| rule.series.is_empty()));
         assert_eq!(large.rules[1].alerts.len(), 9_000);
-        assert_eq!(progress.free_alerts(), 10_000 - 9_010);
+        assert_eq!(progress.free_alerts().count, 10_000 - 9_010);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neap_catalog::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
+use neap_catalog::{MAX_RULES_BYTES, Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,6 +16,15 @@ const DEFAULT_INTERVAL_MS: u64 = 60_000;
 
 /// Minimum interval in milliseconds. An evaluation needs at least two PUTs.
 const MIN_INTERVAL_MS: u64 = 1_000;
+
+/// Maximum of all durations, in milliseconds. Times that are earlier or later by this can be computed.
+const MAX_DURATION_MS: u64 = 10 * 365 * 86_400_000;
+
+/// Maximum number of values in a file, which aliases of YAML may repeat.
+const MAX_NODES: usize = 100_000;
+
+/// Maximum bytes of all values in a file, which aliases of YAML may repeat.
+const MAX_VALUE_BYTES: usize = 2 * MAX_RULES_BYTES;
 
 /// The label that has the name of a metric.
 const NAME_LABEL: &str = "__name__";
@@ -80,6 +89,7 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, RuleError> {
 /// `Invalid`: the text is not YAML, has unknown fields, or a group or a rule is not valid. Expressions are not checked.
 pub fn parse_file(text: &str) -> Result<RuleGroups, RuleError> {
     let file: FileText = from_yaml(text)?;
+    check_repeated_labels(&file.groups)?;
     let mut groups = RuleGroups::new();
     for group in file.groups {
         let (name, parsed) = group.parse()?;
@@ -98,7 +108,23 @@ pub fn parse_file(text: &str) -> Result<RuleGroups, RuleError> {
 /// # Errors
 /// As of [`parse_file`].
 pub fn parse_group(text: &str) -> Result<(String, RuleGroup), RuleError> {
-    from_yaml::<GroupText>(text)?.parse()
+    let group: GroupText = from_yaml(text)?;
+    check_repeated_labels(std::slice::from_ref(&group))?;
+    group.parse()
+}
+
+/// Checks the size of the labels of groups, which each of their rules has, before they are repeated.
+fn check_repeated_labels(groups: &[GroupText]) -> Result<(), RuleError> {
+    let bytes = groups.iter().map(|group| {
+        let labels = group.labels.iter().map(|(name, value)| name.len() + value.len());
+        labels.sum::<usize>().saturating_mul(group.rules.len())
+    });
+    if bytes.fold(0, usize::saturating_add) > MAX_RULES_BYTES {
+        return invalid(format!(
+            "the labels of groups, repeated for each rule, have more than {MAX_RULES_BYTES} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// Formats a group.
@@ -122,7 +148,14 @@ pub fn namespaces_text(namespaces: &BTreeMap<String, RuleGroups>) -> Result<Stri
 }
 
 fn from_yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, RuleError> {
-    serde_saphyr::from_str(text).map_err(|error| RuleError::Invalid(error.to_string()))
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_total_scalar_bytes: MAX_VALUE_BYTES,
+        },
+    };
+    let parsed = serde_saphyr::from_str_with_options(text, options);
+    parsed.map_err(|error| RuleError::Invalid(error.to_string()))
 }
 
 fn to_yaml<T: Serialize>(value: &T) -> Result<String, RuleError> {
@@ -134,7 +167,8 @@ fn millis(name: &str, text: Option<&String>) -> Result<Option<u64>, RuleError> {
         return Ok(None);
     };
     match parse_duration(text) {
-        Some(millis) => Ok(Some(millis)),
+        Some(millis) if millis <= MAX_DURATION_MS => Ok(Some(millis)),
+        Some(_) => invalid(format!("{name}: {text:?} is more than 10y")),
         None => invalid(format!(
             "{name}: {text:?} is not a duration, such as 30s or 1h30m"
         )),
@@ -316,6 +350,27 @@ groups:
     }
 
     #[test]
+    fn a_small_file_does_not_make_large_rules() {
+        let long = "x".repeat(MAX_RULES_BYTES / 8);
+        let uses = (0..20).map(|number| format!("{{record: r{number}, expr: *long}}"));
+        let rules: Vec<String> = uses.collect();
+        let aliases = format!(
+            "groups: [{{name: a, rules: [{{record: r, expr: &long {long}}}, {}]}}]",
+            rules.join(", ")
+        );
+        assert!(parse_file(&aliases).is_err());
+        let group = format!(
+            "{{name: a, labels: {{a: {long}}}, rules: [{}]}}",
+            ["{record: r, expr: up}"; 9].join(", ")
+        );
+        let error = parse_group(&group).unwrap_err().to_string();
+        assert!(error.contains("repeated for each rule"), "{error}");
+        let file = format!("groups: [{group}]");
+        let error = parse_file(&file).unwrap_err().to_string();
+        assert!(error.contains("repeated for each rule"), "{error}");
+    }
+
+    #[test]
     fn invalid_rules_are_refused() {
         for (rule, expected) in [
             ("{expr: up}", "one of 'record' or 'alert'"),
@@ -326,6 +381,7 @@ groups:
             ("{record: a, expr: ''}", "'expr' must be set"),
             ("{record: a, expr: up, for: 5m}", "in recording rule"),
             ("{alert: a, expr: up, for: x}", "is not a duration"),
+            ("{alert: a, expr: up, for: 11y}", "is more than 10y"),
             (
                 "{alert: a, expr: up, labels: {__name__: x}}",
                 "a label has a name",

@@ -1,6 +1,9 @@
 //! The results of expressions, and the samples that rules store.
 
-use crate::LabelSet;
+use crate::{LabelSet, label_set::labels_size_bytes};
+
+/// Maximum bytes of the labels of all results of a rule.
+pub const MAX_RESULT_BYTES: usize = 8 << 20;
 
 /// A result of an expression at the time of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +12,14 @@ pub struct RuleResult {
     pub labels: LabelSet,
     /// The number.
     pub value: f64,
+}
+
+impl RuleResult {
+    /// Returns the approximate memory size, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + labels_size_bytes(&self.labels)
+    }
 }
 
 /// The number of a sample to store.
@@ -29,6 +40,14 @@ pub struct RuleSample {
     pub labels: LabelSet,
     /// The number.
     pub number: SampleNumber,
+}
+
+impl RuleSample {
+    /// Returns the approximate memory size, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.metric.len() + labels_size_bytes(&self.labels)
+    }
 }
 
 /// Formats a number as Prometheus does.

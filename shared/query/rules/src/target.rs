@@ -1,6 +1,6 @@
 //! The targets of notifications, which the administrator lists.
 
-use std::{fmt, str::FromStr};
+use std::{convert::Infallible, fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 use url::{Host, Url};
@@ -116,6 +116,29 @@ impl FromStr for NotifyTarget {
     }
 }
 
+/// An option that names a target. Its text is refused by [`Notifier::from_options`](crate::Notifier::from_options), and not
+/// when options are parsed, because errors of options contain their values, and this one may be secret.
+#[derive(Clone, Debug)]
+pub struct TargetOption(Result<NotifyTarget, TargetError>);
+
+impl TargetOption {
+    /// Returns the target.
+    ///
+    /// # Errors
+    /// The text is no target.
+    pub fn target(&self) -> Result<NotifyTarget, TargetError> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for TargetOption {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.parse()))
+    }
+}
+
 impl fmt::Display for NotifyTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.url.host_str().unwrap_or_default();
@@ -161,6 +184,19 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err(), error, "{text}");
         }
+    }
+
+    #[test]
+    fn the_error_of_an_option_does_not_contain_its_secrets() {
+        let option: TargetOption = "webhok=https://user:pass@example.com/secret".parse().unwrap();
+        let shown = format!("{option:?} {}", option.target().unwrap_err());
+        assert!(
+            !shown.contains("secret") && !shown.contains("user"),
+            "{shown}"
+        );
+        let option: TargetOption = "webhook=https://example.com/secret".parse().unwrap();
+        assert!(option.target().is_ok());
+        assert!(!format!("{option:?}").contains("secret"));
     }
 
     #[test]

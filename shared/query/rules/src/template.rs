@@ -49,18 +49,24 @@ pub(crate) fn check_template(template: &str) -> Result<(), RuleError> {
     parts(template).map(|_| ())
 }
 
-/// Returns the text of a template for a result. A label that the result does not have is empty. A template that is not
-/// supported, which no definition has, remains as it is.
-pub(crate) fn expand(template: &str, labels: &LabelSet, value: &str) -> String {
-    let Ok(parts) = parts(template) else {
-        return template.to_owned();
-    };
-    let texts = parts.into_iter().map(|part| match part {
-        Part::Text(text) => text,
-        Part::Label(name) => labels.get(name).map_or("", String::as_str),
-        Part::Value => value,
-    });
-    texts.collect()
+/// Returns the text of a template for a result, of which what is beyond `max_bytes` is cut off. A label that the result does not
+/// have is empty. A template that is not supported, which no definition has, remains as it is.
+pub(crate) fn expand(template: &str, labels: &LabelSet, value: &str, max_bytes: usize) -> String {
+    let parts = parts(template).unwrap_or_else(|_| vec![Part::Text(template)]);
+    let mut expanded = String::new();
+    for part in parts {
+        let text = match part {
+            Part::Text(text) => text,
+            Part::Label(name) => labels.get(name).map_or("", String::as_str),
+            Part::Value => value,
+        };
+        let end = text.floor_char_boundary(max_bytes.saturating_sub(expanded.len()));
+        expanded.push_str(text.get(..end).unwrap_or_default());
+        if end < text.len() {
+            break;
+        }
+    }
+    expanded
 }
 
 #[cfg(test)]
@@ -76,8 +82,16 @@ mod tests {
             ("<{{ $labels.absent }}>", "<>"),
             ("no parts }}", "no parts }}"),
         ] {
-            assert_eq!(expand(template, &labels, "0.5"), expected);
+            assert_eq!(expand(template, &labels, "0.5", 100), expected);
         }
+    }
+
+    #[test]
+    fn a_text_has_a_maximum_size() {
+        let labels = LabelSet::from([("job".to_owned(), "ä".repeat(1_000))]);
+        let text = expand(&"{{ $labels.job }}".repeat(1_000), &labels, "1", 101);
+        assert_eq!(text, "ä".repeat(50));
+        assert_eq!(expand("{{ $value", &labels, "1", 4), "{{ $");
     }
 
     #[test]

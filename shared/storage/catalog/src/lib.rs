@@ -113,7 +113,9 @@ pub use recorded_register::{RecordedRegister, RecordedRegisters};
 pub use register::CachedRegister;
 pub use retention_policies::{AUTOGEN, is_or_is_policy_of, policy_database, policy_name};
 pub use root::{DatabaseEntry, RootCatalog};
-pub use rule_changes::{MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, RuleChange};
+pub use rule_changes::{
+    MAX_RULE_BYTES, MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, RuleChange,
+};
 pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
 pub use table::{Column, Table, field_type};
 pub use tokens::{

@@ -10,6 +10,8 @@ use crate::{Catalog, CatalogError, DatabaseCatalog, RuleGroup, RuleGroups};
 pub const MAX_RULES: usize = 1_000;
 /// Maximum bytes of the name of a namespace or a group.
 pub const MAX_RULE_NAME_BYTES: usize = 255;
+/// Maximum bytes of the texts of a rule. Templates are expanded for each of its results.
+pub const MAX_RULE_BYTES: usize = 64 << 10;
 /// Maximum bytes of all texts of the rules of a database. Each process that serves the database keeps them in memory.
 pub const MAX_RULES_BYTES: usize = 1 << 20;
 
@@ -115,6 +117,10 @@ impl DatabaseCatalog {
         let rules = groups().map(|group| group.rules.len()).sum::<usize>();
         if rules > MAX_RULES {
             return invalid(format!("a database has at most {MAX_RULES} rules"));
+        }
+        let mut all_rules = groups().flat_map(|group| &group.rules);
+        if all_rules.any(|rule| rule.size_bytes() > MAX_RULE_BYTES) {
+            return invalid(format!("a rule has at most {MAX_RULE_BYTES} bytes"));
         }
         if self.rules_size_bytes() > MAX_RULES_BYTES {
             return invalid(format!(
@@ -233,11 +239,20 @@ mod tests {
         let error = put(&mut catalog, "many", MAX_RULES + 1).unwrap_err();
         assert!(error.contains("at most 1000 rules"), "{error}");
         let mut catalog = DatabaseCatalog::default();
-        let mut long = RuleGroup::clone(&group(1));
-        long.rules[0].expression = "x".repeat(MAX_RULES_BYTES);
-        let change = RuleChange::PutGroup("long".to_owned(), Arc::new(long));
-        let error = catalog.apply_rule_change("node", &change).unwrap_err().to_string();
-        assert!(error.contains("at most 1048576 bytes"), "{error}");
+        let mut long = RuleGroup::clone(&group(17));
+        for rule in &mut long.rules {
+            rule.expression = "x".repeat(MAX_RULE_BYTES - 1_000);
+        }
+        let mut longer = long.clone();
+        longer.rules[0].expression = "x".repeat(MAX_RULE_BYTES);
+        for (group, expected) in [
+            (long, "at most 1048576 bytes"),
+            (longer, "a rule has at most 65536 bytes"),
+        ] {
+            let change = RuleChange::PutGroup("long".to_owned(), Arc::new(group));
+            let error = catalog.apply_rule_change("node", &change).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -74,6 +74,19 @@ impl Rule {
             RuleAction::Alert { name, .. } => name,
         }
     }
+
+    /// Returns the approximate memory size, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let annotations = match &self.action {
+            RuleAction::Record { .. } => 0,
+            RuleAction::Alert { annotations, .. } => texts_bytes(annotations),
+        };
+        size_of::<Self>()
+            + self.expression.len()
+            + self.name().len()
+            + texts_bytes(&self.labels)
+            + annotations
+    }
 }
 
 /// Rules that are evaluated one after the other, for the same time.
@@ -98,23 +111,13 @@ pub type RuleGroups = BTreeMap<String, Arc<RuleGroup>>;
 impl RuleGroup {
     /// Returns the approximate memory size, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
-        let rules = self.rules.iter().map(|rule| {
-            let annotations = match &rule.action {
-                RuleAction::Record { .. } => 0,
-                RuleAction::Alert { annotations, .. } => texts_bytes(annotations),
-            };
-            size_of::<Rule>()
-                + rule.expression.len()
-                + rule.name().len()
-                + texts_bytes(&rule.labels)
-                + annotations
-        });
-        size_of::<Self>() + rules.sum::<usize>()
+        size_of::<Self>() + self.rules.iter().map(Rule::size_bytes).sum::<usize>()
     }
 }
 
 fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
-    texts.iter().map(|(name, text)| name.len() + text.len()).sum()
+    let entries = texts.iter().map(|(name, text)| name.len() + text.len());
+    entries.sum::<usize>() + texts.len() * 2 * size_of::<String>()
 }
 
 #[expect(
