@@ -140,7 +140,7 @@ fn add_rows(batch: &RecordBatch, results: &mut Vec<RuleResult>) -> Result<(), St
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let name = field.name().as_str();
         match column.data_type() {
-            _ if name == MEASUREMENT_COLUMN => {}
+            _ if [MEASUREMENT_COLUMN, NAME_LABEL].contains(&name) => {}
             data_type if is_text(data_type) => {
                 texts.push((name, convert(column, &DataType::Utf8)?))
             }

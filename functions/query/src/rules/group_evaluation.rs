@@ -38,14 +38,20 @@ pub(super) struct GroupEvaluation<'a> {
     at_ms: i64,
     started_at: ClockReading,
     states: Vec<RuleState>,
-    /// The samples that are not stored yet, and the rules that they are from.
-    pending: Vec<RuleSample>,
+    /// The samples that are not stored yet.
+    pending: Vec<RuleSamples>,
     pending_bytes: usize,
-    pending_rules: Vec<usize>,
     /// The newest stamp of writes, which further expressions see.
     newest_write: Option<Stamp>,
     /// The alerts that the database may have in addition.
     free_alerts: AlertUsage,
+}
+
+/// The samples of a rule.
+struct RuleSamples {
+    /// The index of the rule in its group.
+    rule: usize,
+    samples: Vec<RuleSample>,
 }
 
 /// What a group needs for its evaluation.
@@ -82,7 +88,6 @@ impl<'a> GroupEvaluation<'a> {
             states: inputs.before.rules_of(group),
             pending: Vec::new(),
             pending_bytes: 0,
-            pending_rules: Vec::new(),
             newest_write: inputs.newest_write,
             free_alerts: inputs.free_alerts,
         };
@@ -111,8 +116,8 @@ impl<'a> GroupEvaluation<'a> {
 
     /// Returns whether an expression names a metric whose samples are not stored yet.
     fn is_read_by(&self, rule: &Rule) -> bool {
-        self.pending_rules.iter().any(|index| {
-            let pending = self.group.rules.get(*index);
+        self.pending.iter().any(|samples| {
+            let pending = self.group.rules.get(samples.rule);
             pending.is_some_and(|pending| {
                 let metric = match &pending.action {
                     RuleAction::Record { metric } => metric.as_str(),
@@ -158,48 +163,57 @@ impl<'a> GroupEvaluation<'a> {
         };
         self.free_alerts = max_alerts.minus(AlertUsage::from_alerts(&state.alerts));
         match evaluated {
+            Ok(samples) if samples.is_empty() => {}
             Ok(samples) => {
                 let bytes: usize = samples.iter().map(RuleSample::size_bytes).sum();
                 self.pending_bytes = self.pending_bytes.saturating_add(bytes);
-                self.pending.extend(samples);
-                self.pending_rules.push(index);
+                self.pending.push(RuleSamples {
+                    rule: index,
+                    samples,
+                });
             }
             Err(reason) => report.failures.push((short_name(rule), reason)),
         }
     }
 
-    /// Stores the pending samples.
+    /// Stores the pending samples. If a sample does not fit its table, those of other rules are stored.
     async fn store(&mut self, report: &mut RuleReport) -> Result<(), RuleError> {
-        let (samples, rules) = (
-            std::mem::take(&mut self.pending),
-            std::mem::take(&mut self.pending_rules),
-        );
         self.pending_bytes = 0;
-        if samples.is_empty() {
-            return Ok(());
-        }
-        match self.write(&samples).await? {
-            Ok(()) => {
-                report.samples = report.samples.saturating_add(samples.len() as u64);
+        let mut parts = vec![std::mem::take(&mut self.pending)];
+        while let Some(mut part) = parts.pop() {
+            let count: usize = part.iter().map(|rule| rule.samples.len()).sum();
+            if count == 0 {
+                continue;
             }
-            Err(reason) => {
-                for index in rules {
-                    let rule = self.group.rules.get(index).map(short_name);
-                    if let Some(state) = self.states.get_mut(index) {
-                        state.fail(&reason);
-                    }
-                    report.failures.push((rule.unwrap_or_default(), reason.clone()));
+            match self.write(&part).await? {
+                Ok(()) => report.samples = report.samples.saturating_add(count as u64),
+                Err(_) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
                 }
+                Err(reason) => self.fail(&part, &reason, report),
             }
         }
         Ok(())
     }
 
+    /// Records that the samples of rules were not stored.
+    fn fail(&mut self, part: &[RuleSamples], reason: &str, report: &mut RuleReport) {
+        for RuleSamples { rule, .. } in part {
+            if let Some(state) = self.states.get_mut(*rule) {
+                state.fail(reason);
+            }
+            let name = self.group.rules.get(*rule).map(short_name);
+            report.failures.push((name.unwrap_or_default(), reason.to_owned()));
+        }
+    }
+
     /// Writes samples. The inner error is permanent: no sample is stored.
-    async fn write(&mut self, samples: &[RuleSample]) -> Result<Result<(), String>, RuleError> {
+    async fn write(&mut self, part: &[RuleSamples]) -> Result<Result<(), String>, RuleError> {
         let Some(writer) = self.engine.row_writer() else {
             return Ok(Err("this server does not accept writes".to_owned()));
         };
+        let samples = part.iter().flat_map(|rule| &rule.samples);
         let rows = match sample_rows(samples, self.at_ms) {
             Ok(rows) => rows,
             Err(reason) => return Ok(Err(reason)),

@@ -24,7 +24,10 @@ use crate::promql::NANOS_PER_MILLI;
 ///
 /// # Errors
 /// A name is not one of a table, or the samples have 2 GiB or more.
-pub(super) fn sample_rows(samples: &[RuleSample], at_ms: i64) -> Result<ColumnarRows, String> {
+pub(super) fn sample_rows<'a>(
+    samples: impl Iterator<Item = &'a RuleSample>,
+    at_ms: i64,
+) -> Result<ColumnarRows, String> {
     let mut by_metric: BTreeMap<&str, Vec<&RuleSample>> = BTreeMap::new();
     for sample in samples {
         by_metric.entry(&sample.metric).or_default().push(sample);

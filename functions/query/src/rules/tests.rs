@@ -218,6 +218,25 @@ async fn a_rule_that_fails_does_not_stop_others() {
 }
 
 #[tokio::test]
+async fn results_that_do_not_fit_their_table_do_not_stop_others() {
+    let one = written().await;
+    one.write("taken job=\"text\" 1700000000000000000").await;
+    one.define(
+        "{record: first, expr: sum(up)}, {record: taken, expr: sum by (job) (up)}, \
+         {record: third, expr: count(up)}, {record: fourth, expr: max(up)}",
+    )
+    .await;
+    one.pass(MINUTE);
+    let report = one.evaluate().await;
+    let failed: Vec<&str> = report.failures.iter().map(|(rule, _)| rule.as_str()).collect();
+    assert_eq!((failed, report.samples), (vec!["taken"], 3), "{report:?}");
+    let list = one.rules().await;
+    assert!(list.progress.group("ns", "g").unwrap().rules[1].error.is_some());
+    assert_eq!(one.sql("SELECT value FROM third").await, "value\n2.0\n");
+    assert_eq!(one.sql("SELECT value FROM fourth").await, "value\n1.0\n");
+}
+
+#[tokio::test]
 async fn invalid_rules_are_refused() {
     let one = written().await;
     for rule in [

@@ -94,10 +94,25 @@ impl Message {
     }
 }
 
+/// Returns the name that Alertmanager permits for a name, because it refuses messages with others.
+fn manager_name(name: &str) -> String {
+    let permitted = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let replaced = name.replace(|char: char| !permitted(char), "_");
+    if replaced.starts_with(|char: char| char.is_ascii_digit()) {
+        format!("_{replaced}")
+    } else {
+        replaced
+    }
+}
+
 fn manager_alert(notice: &AlertNotice) -> Value {
+    let renamed = |texts: &LabelSet| -> LabelSet {
+        let texts = texts.iter().map(|(name, text)| (manager_name(name), text.clone()));
+        texts.collect()
+    };
     json!({
-        "labels": notice.labels,
-        "annotations": notice.annotations,
+        "labels": renamed(&notice.labels),
+        "annotations": renamed(&notice.annotations),
         "startsAt": time_text(notice.starts_ms),
         "endsAt": time_text(notice.ends_ms),
     })
@@ -204,6 +219,18 @@ mod tests {
         assert_eq!(body[0]["endsAt"], "1970-01-01T00:06:00.000Z");
         assert_eq!(body[1]["endsAt"], "1970-01-01T00:02:00.000Z");
         assert_eq!(body[1]["labels"]["job"], "web");
+    }
+
+    #[test]
+    fn an_alertmanager_gets_names_that_it_permits() {
+        for (name, expected) in [
+            ("job", "job"),
+            ("a b-ü", "a_b__"),
+            ("5xx", "_5xx"),
+            ("_x", "_x"),
+        ] {
+            assert_eq!(manager_name(name), expected);
+        }
     }
 
     #[test]

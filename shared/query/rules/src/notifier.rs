@@ -114,14 +114,15 @@ impl Notifier {
         target: &NotifyTarget,
         notices: Vec<AlertNotice>,
     ) -> (Vec<AlertNotice>, Option<String>) {
-        let mut acknowledged = Vec::new();
+        let (mut acknowledged, mut failure) = (Vec::new(), None);
         for part in notices.chunks(MAX_ALERTS_IN_MESSAGE) {
-            if let Err(reason) = self.send(target, part).await {
-                return (acknowledged, Some(reason));
+            match self.send(target, part).await {
+                Ok(()) => acknowledged.extend_from_slice(part),
+                // A message that the target refuses does not keep others from being sent.
+                Err(reason) => failure = Some(reason),
             }
-            acknowledged.extend_from_slice(part);
         }
-        (acknowledged, None)
+        (acknowledged, failure)
     }
 
     async fn send(&self, target: &NotifyTarget, notices: &[AlertNotice]) -> Result<(), String> {
