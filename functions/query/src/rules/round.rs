@@ -59,6 +59,8 @@ struct ClaimedProgress {
     held: HeldClaim,
     /// The progress with the work since then.
     work: RuleProgress,
+    /// Whether a write that has no answer may still arrive. The claim then remains until none can.
+    has_unknown_write: bool,
 }
 
 /// Another process has the claim.
@@ -125,11 +127,13 @@ impl<'a> RuleRound<'a> {
             held,
             work: RuleProgress::clone(&progress.value),
             committed: progress,
+            has_unknown_write: false,
         };
         let (claimed_due, _) = self.due_groups(&claimed.work, self.now()?);
         self.evaluate(&mut claimed, claimed_due, &mut report).await?;
         self.notify(&mut claimed, &mut report).await?;
-        self.commit(&mut claimed, None).await?;
+        let claim = claimed.has_unknown_write.then_some(claimed.held);
+        self.commit(&mut claimed, claim).await?;
         let (_, wait) = self.due_groups(&claimed.work, self.now()?);
         report.next = if report.undelivered.is_empty() {
             wait
@@ -179,6 +183,7 @@ impl<'a> RuleRound<'a> {
         notifier.is_some_and(|notifier| notifier.has_work(progress, millis(now)))
     }
 
+    /// Evaluates groups, and commits their progress only if the claim must be renewed.
     async fn evaluate(
         &self,
         claimed: &mut ClaimedProgress,
@@ -205,7 +210,16 @@ impl<'a> RuleRound<'a> {
                     newest_write: work.newest_write,
                     free_alerts: work.free_alerts(),
                 };
-                let (state, newest_write) = GroupEvaluation::run(inputs, time, report).await?;
+                let (state, newest_write) = match GroupEvaluation::run(inputs, time, report).await {
+                    Ok(evaluated) => evaluated,
+                    // The time is evaluated again. Other groups are not kept from it.
+                    Err(error @ RuleError::Unknown(_)) => {
+                        report.failures.push((group.name.to_owned(), error.to_string()));
+                        claimed.has_unknown_write = true;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
                 work.set_group(group.namespace, group.name, state);
                 work.newest_write = newest_write;
                 work.limit_series();

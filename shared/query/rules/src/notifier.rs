@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use http::header::CONTENT_TYPE;
+use http::{StatusCode, header::CONTENT_TYPE};
 use reqwest::{Client, redirect::Policy};
 
 use crate::{
@@ -117,15 +117,20 @@ impl Notifier {
         let (mut acknowledged, mut failure) = (Vec::new(), None);
         for part in notices.chunks(MAX_ALERTS_IN_MESSAGE) {
             match self.send(target, part).await {
-                Ok(()) => acknowledged.extend_from_slice(part),
+                Ok(status) if status.is_success() => acknowledged.extend_from_slice(part),
                 // A message that the target refuses does not keep others from being sent.
-                Err(reason) => failure = Some(reason),
+                Ok(status) => failure = Some(format!("it answers {status}")),
+                Err(reason) => return (acknowledged, Some(reason)),
             }
         }
         (acknowledged, failure)
     }
 
-    async fn send(&self, target: &NotifyTarget, notices: &[AlertNotice]) -> Result<(), String> {
+    async fn send(
+        &self,
+        target: &NotifyTarget,
+        notices: &[AlertNotice],
+    ) -> Result<StatusCode, String> {
         let message = Message::new(target.kind(), notices);
         let request = self
             .client
@@ -138,12 +143,7 @@ impl Notifier {
         };
         // The URL of an error may be secret.
         let response = titled.send().await.map_err(|error| error.without_url().to_string())?;
-        let status = response.status();
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(format!("it answers {status}"))
-        }
+        Ok(response.status())
     }
 
     /// Removes the marks of targets that are no longer listed.
@@ -175,13 +175,13 @@ fn mark(
 mod tests {
     use std::sync::{
         Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     };
 
     use axum::{
         Router,
         extract::State,
-        http::{HeaderMap, StatusCode, Uri},
+        http::{HeaderMap, Uri},
         response::{IntoResponse, Response},
     };
 
@@ -192,6 +192,8 @@ mod tests {
     #[derive(Default)]
     struct Receiver {
         status: AtomicU16,
+        /// The number of requests that are refused before others get the status.
+        refused: AtomicUsize,
         requests: Mutex<Vec<(String, String)>>,
     }
 
@@ -203,8 +205,13 @@ mod tests {
     ) -> Response {
         let credential = headers.get("authorization").is_some();
         let line = format!("{uri} {credential}");
-        receiver.requests.lock().unwrap().push((line, body));
-        let status = StatusCode::from_u16(receiver.status.load(Ordering::Relaxed)).unwrap();
+        let mut requests = receiver.requests.lock().unwrap();
+        requests.push((line, body));
+        let status = if requests.len() <= receiver.refused.load(Ordering::Relaxed) {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::from_u16(receiver.status.load(Ordering::Relaxed)).unwrap()
+        };
         (status, [("location", "/elsewhere")]).into_response()
     }
 
@@ -217,21 +224,21 @@ mod tests {
         (receiver, address.to_string())
     }
 
-    fn firing() -> RuleProgress {
+    fn firing(count: usize) -> RuleProgress {
         let file = "groups: [{name: g, rules: [{alert: A, expr: up}]}]";
         let group = Arc::clone(&parse_file(file).unwrap()["g"]);
         let mut rules = GroupState::default().rules_of(&group);
         let context = RuleContext {
             rule: &group.rules[0],
             at_ms: 0,
-            max_results: 10,
+            max_results: count,
             max_alerts: AlertUsage::MAX,
         };
-        let results = ["a", "b"].map(|job| RuleResult {
-            labels: [("job".to_owned(), job.to_owned())].into(),
+        let results = (0..count).map(|job| RuleResult {
+            labels: [("job".to_owned(), job.to_string())].into(),
             value: 1.0,
         });
-        rules[0].evaluate(&context, results.to_vec()).unwrap();
+        rules[0].evaluate(&context, results.collect()).unwrap();
         let mut progress = RuleProgress::default();
         let state = GroupState {
             rules,
@@ -249,7 +256,7 @@ mod tests {
     async fn a_target_that_fails_is_told_again_until_it_acknowledges() {
         let (receiver, address) = start().await;
         let notifier = notifier(&[format!("webhook=http://user:secret@{address}/hook")]);
-        let mut progress = firing();
+        let mut progress = firing(2);
         receiver.status.store(503, Ordering::Relaxed);
         let failed = notifier.deliver(&mut progress, 1).await;
         assert_eq!(failed.acknowledged, 0);
@@ -275,11 +282,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_that_is_refused_does_not_keep_others_from_being_sent() {
+        let (receiver, address) = start().await;
+        let notifier = notifier(&[format!("webhook=http://{address}/hook")]);
+        receiver.status.store(200, Ordering::Relaxed);
+        receiver.refused.store(1, Ordering::Relaxed);
+        let mut progress = firing(MAX_ALERTS_IN_MESSAGE + 3);
+        let delivery = notifier.deliver(&mut progress, 1).await;
+        assert_eq!((delivery.acknowledged, delivery.failures.len()), (3, 1));
+        let repeated = notifier.deliver(&mut progress, 2).await;
+        assert_eq!(
+            (repeated.acknowledged, repeated.failures.len()),
+            (MAX_ALERTS_IN_MESSAGE, 0)
+        );
+    }
+
+    #[tokio::test]
     async fn redirects_are_not_followed() {
         let (receiver, address) = start().await;
         let notifier = notifier(&[format!("ntfy=http://{address}/topic")]);
         receiver.status.store(307, Ordering::Relaxed);
-        let failed = notifier.deliver(&mut firing(), 1).await;
+        let failed = notifier.deliver(&mut firing(2), 1).await;
         assert!(failed.failures[0].1.contains("307"), "{failed:?}");
         assert_eq!(receiver.requests.lock().unwrap().len(), 1);
     }
@@ -294,7 +317,7 @@ mod tests {
             format!("alertmanager=http://{address}"),
         ];
         let notifier = notifier(&targets);
-        let mut progress = firing();
+        let mut progress = firing(2);
         let delivery = notifier.deliver(&mut progress, 1).await;
         assert_eq!((delivery.acknowledged, delivery.failures.len()), (2, 1));
         assert_eq!(
