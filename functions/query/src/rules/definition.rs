@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use datafusion::sql::{parser::Statement, sqlparser::ast::Statement as SqlStatement};
 use neap_bucket::RegisterError;
 use neap_catalog::{
     DatabaseAction, DatabaseCatalog, INTERNAL_DATABASE_ID, Rule, RuleAction, RuleChange, RuleGroup,
@@ -90,6 +91,16 @@ impl QueryEngine {
     }
 }
 
+/// Checks that a text is a query, and no other statement.
+fn check_sql(text: &str) -> Result<(), String> {
+    let (dialect, _) = tokenize(text).map_err(|error| error.to_string())?;
+    let statement = parse_statement(text, dialect).map_err(|error| error.to_string())?;
+    match &statement {
+        Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(()),
+        _ => Err("the expression of a rule is a query".to_owned()),
+    }
+}
+
 fn check_group(database: &str, group: &RuleGroup) -> Result<(), ApiError> {
     group.rules.iter().try_for_each(|rule| check_rule_of(database, rule))
 }
@@ -101,12 +112,7 @@ fn check_rule_of(database: &str, rule: &Rule) -> Result<(), ApiError> {
         RuleLanguage::PromQl => {
             neap_promql::parse(text).map(|_| ()).map_err(|error| error.to_string())
         }
-        RuleLanguage::Sql => tokenize(text)
-            .map_err(|error| error.to_string())
-            .and_then(|(dialect, _)| {
-                parse_statement(text, dialect).map_err(|error| error.to_string())
-            })
-            .map(|_| ()),
+        RuleLanguage::Sql => check_sql(text),
         RuleLanguage::InfluxQl => check_rule(database, text).map_err(|error| error.to_string()),
     };
     checked.map_err(|error| {

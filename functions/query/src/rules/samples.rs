@@ -20,10 +20,13 @@ use neap_schema::{
 
 use crate::promql::NANOS_PER_MILLI;
 
+/// Maximum number of different labels of the samples of a metric. Each of them is a column of all samples.
+const MAX_LABELS: usize = 1_000;
+
 /// Returns samples at a time as rows of the tables of their metrics.
 ///
 /// # Errors
-/// A name is not one of a table, or the samples have 2 GiB or more.
+/// A name is not one of a table, or the samples have too many labels.
 pub(super) fn sample_rows<'a>(
     samples: impl Iterator<Item = &'a RuleSample>,
     at_ms: i64,
@@ -42,6 +45,11 @@ pub(super) fn sample_rows<'a>(
 fn table_part(metric: &str, samples: &[&RuleSample], at_ms: i64) -> Result<TablePart, ArrowError> {
     let labels: BTreeSet<&String> =
         samples.iter().flat_map(|sample| sample.labels.keys()).collect();
+    if labels.len() > MAX_LABELS {
+        return Err(ArrowError::InvalidArgumentError(format!(
+            "the samples of {metric:?} have more than {MAX_LABELS} different labels"
+        )));
+    }
     let time = at_ms.saturating_mul(NANOS_PER_MILLI);
     let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![time; samples.len()]));
     let mut columns = vec![(TIME_COLUMN.to_owned(), times)];
@@ -90,5 +98,24 @@ fn float(number: SampleNumber) -> f64 {
     match number {
         SampleNumber::Number(number) => number,
         SampleNumber::Stale => f64::from_bits(STALE_BITS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_with_too_many_labels_are_refused() {
+        let samples: Vec<RuleSample> = (0..=MAX_LABELS)
+            .map(|label| RuleSample {
+                metric: "m".to_owned(),
+                labels: LabelSet::from([(format!("l{label}"), "x".to_owned())]),
+                number: SampleNumber::Number(1.0),
+            })
+            .collect();
+        assert!(sample_rows(samples.iter().skip(1), 0).is_ok());
+        let error = sample_rows(samples.iter(), 0).unwrap_err();
+        assert!(error.contains("1000 different labels"), "{error}");
     }
 }

@@ -242,6 +242,7 @@ async fn invalid_rules_are_refused() {
     for rule in [
         "{record: a, expr: sum(}",
         "{record: a, language: sql, expr: SELECT FROM}",
+        "{record: a, language: sql, expr: DELETE FROM up}",
         "{record: a, language: influxql, expr: DROP MEASUREMENT up}",
         "{record: a, language: influxql, expr: 'SELECT value FROM other..up'}",
         "{record: '#a', expr: up}",
