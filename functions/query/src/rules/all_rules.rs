@@ -56,9 +56,9 @@ impl QueryEngine {
             ..AllRulesReport::default()
         };
         for (index, database) in databases.into_iter().enumerate() {
-            let left = limit.saturating_sub(world.elapsed(&started_at));
+            let remaining = limit.saturating_sub(world.elapsed(&started_at));
             let others = u32::try_from(count - index).unwrap_or(u32::MAX);
-            match self.evaluate_rules(database, left / others).await {
+            match self.evaluate_rules(database, remaining / others).await {
                 Ok(round) => {
                     report.evaluations += round.evaluations;
                     report.notifications += round.notifications;

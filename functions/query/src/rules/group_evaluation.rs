@@ -135,7 +135,7 @@ impl<'a> GroupEvaluation<'a> {
             ends: Some(self.engine.world().clock.monotonic().saturating_add(limit)),
             ..QueryRequest::default()
         };
-        let found = if limit.is_zero() {
+        let outcome = if limit.is_zero() {
             Err("the rules before it in its group have used the time of the group".to_owned())
         } else {
             results(self.engine, self.database, rule, self.at_ms, options).await
@@ -154,7 +154,7 @@ impl<'a> GroupEvaluation<'a> {
             max_results,
             max_alerts,
         };
-        let evaluated = match found {
+        let evaluated = match outcome {
             Ok(results) => state.evaluate(&context, results),
             Err(reason) => {
                 state.fail(&reason);

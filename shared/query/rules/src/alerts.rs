@@ -156,8 +156,8 @@ impl AlertState {
         }
     }
 
-    /// Returns whether some target believes that the alert fires.
-    fn is_believed(&self) -> bool {
+    /// Returns whether a target has last acknowledged that the alert fires.
+    fn has_firing_mark(&self) -> bool {
         self.sent.values().any(|mark| !mark.resolved)
     }
 
@@ -181,7 +181,7 @@ impl AlertState {
                 return true;
             }
         }
-        if self.phase == AlertPhase::Pending && !self.is_believed() {
+        if self.phase == AlertPhase::Pending && !self.has_firing_mark() {
             return false;
         }
         if self.is_active() {
@@ -190,7 +190,7 @@ impl AlertState {
             return true;
         }
         let resolved_ms = self.resolved_ms.unwrap_or(at_ms);
-        self.is_believed() && at_ms.saturating_sub(resolved_ms) <= RESOLVED_RETENTION_MS
+        self.has_firing_mark() && at_ms.saturating_sub(resolved_ms) <= RESOLVED_RETENTION_MS
     }
 
     /// Lets the alert fire if its series has been present for long enough.

@@ -228,8 +228,8 @@ impl RuleState {
         };
         let present: BTreeSet<StoredSeries> = samples.iter().map(series).collect();
         let before = std::mem::take(&mut self.series);
-        let gone = before.into_iter().filter(|series| !present.contains(series));
-        let ends = gone.map(|series| RuleSample {
+        let ended = before.into_iter().filter(|series| !present.contains(series));
+        let ends = ended.map(|series| RuleSample {
             metric: series.metric,
             labels: series.labels,
             number: SampleNumber::Stale,

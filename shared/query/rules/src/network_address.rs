@@ -83,9 +83,9 @@ pub(crate) struct CheckedResolver;
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> =
-                found.filter(|address| !is_refused(address.ip())).collect();
+                addresses.filter(|address| !is_refused(address.ip())).collect();
             if allowed.is_empty() {
                 return Err("the name has no address that notifications may be sent to".into());
             }
