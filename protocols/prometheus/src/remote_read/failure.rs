@@ -1,7 +1,7 @@
 //! Reasons why a request cannot be answered.
 
 use neap_http::{ApiError, ErrorBody, Kind};
-use neap_promql::PromqlError;
+use neap_promql::{PromqlError, RangeError};
 use neap_query::{
     ClientQueryError, QueryError, QueryErrorKind,
     promql::{MatcherError, PromqlQueryError},
@@ -39,18 +39,12 @@ pub(crate) enum ReadFailure {
         value: String,
         expected: &'static str,
     },
+    #[error("invalid parameter {0:?}: limit must be non-negative")]
+    NegativeLimit(&'static str),
     #[error("invalid parameter {0:?}: it is missing")]
     MissingParameter(&'static str),
-    #[error("invalid parameter \"end\": end timestamp must not be before start time")]
-    EndBeforeStart,
-    #[error(
-        "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"
-    )]
-    Step,
-    #[error(
-        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
-    )]
-    TooManyPoints,
+    #[error("{}", range_text(*.0))]
+    Range(#[from] RangeError),
     #[error("invalid parameter \"query\": {0}")]
     Expression(String),
     #[error("{0}")]
@@ -65,6 +59,16 @@ pub(crate) enum ReadFailure {
     Columns(#[from] arrow_schema::ArrowError),
     #[error(transparent)]
     Request(#[from] ApiError),
+}
+
+/// Returns the error of the times of a query, with the parameter that Prometheus names.
+fn range_text(error: RangeError) -> String {
+    let parameter = match error {
+        RangeError::EndBeforeStart => "end",
+        RangeError::Step => "step",
+        RangeError::TooManyPoints(_) => return error.to_string(),
+    };
+    format!("invalid parameter {parameter:?}: {error}")
 }
 
 impl From<ClientQueryError> for ReadFailure {

@@ -4,7 +4,7 @@ use neap_query::promql::TimeRange;
 
 use crate::remote_read::{
     failure::ReadFailure,
-    params::{RequestParams, parse_limit, parse_time},
+    params::{RequestParams, parse_integer, parse_limit, parse_time},
 };
 
 /// The parameters of a list.
@@ -15,8 +15,15 @@ pub(crate) struct ListParams {
     pub(crate) range: TimeRange,
     /// Maximum number of results; `None` is no limit.
     pub(crate) limit: Option<usize>,
-    /// The only metric of `/api/v1/metadata`.
+}
+
+/// The parameters of a list of descriptions of metrics. Other than those of other lists, its limits may be negative.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MetadataParams {
+    /// The only metric.
     pub(crate) metric: Option<String>,
+    /// Maximum number of metrics; `None` is no limit.
+    pub(crate) limit: Option<usize>,
     /// Maximum number of descriptions of a metric; `None` is no limit.
     pub(crate) limit_per_metric: Option<usize>,
 }
@@ -31,8 +38,6 @@ impl ListParams {
             selectors: Vec::new(),
             range: TimeRange::ALL,
             limit: None,
-            metric: None,
-            limit_per_metric: None,
         };
         for (name, value) in params.pairs {
             match name.as_str() {
@@ -40,14 +45,28 @@ impl ListParams {
                 "start" => list.range.start_ms = parse_time("start", &value)?,
                 "end" => list.range.end_ms = parse_time("end", &value)?,
                 "limit" => list.limit = parse_limit("limit", &value)?,
-                "metric" => list.metric = Some(value).filter(|value| !value.is_empty()),
-                "limit_per_metric" => {
-                    list.limit_per_metric = parse_limit("limit_per_metric", &value)?;
-                }
                 _ => {}
             }
         }
         Ok(list)
+    }
+}
+
+impl MetadataParams {
+    /// Reads the parameters of a request. Unknown ones are ignored.
+    ///
+    /// # Errors
+    /// A parameter has no valid value.
+    pub(crate) fn parse(params: &RequestParams) -> Result<Self, ReadFailure> {
+        let limit = |name: &'static str| {
+            let number = params.get(name).map(|text| parse_integer(name, text)).transpose()?;
+            Ok::<_, ReadFailure>(number.and_then(|number| usize::try_from(number).ok()))
+        };
+        Ok(Self {
+            metric: params.get("metric").map(str::to_owned),
+            limit: limit("limit")?,
+            limit_per_metric: limit("limit_per_metric")?.filter(|limit| *limit > 0),
+        })
     }
 }
 
@@ -81,9 +100,27 @@ mod tests {
 
     #[test]
     fn parameters_may_repeat() {
-        let params = parse("match[]=up&match[]=down&limit=5&limit_per_metric=0&db=d&x=y").unwrap();
+        let params = parse("match[]=up&match[]=down&limit=5&db=d&x=y").unwrap();
         assert_eq!(params.selectors, ["up", "down"]);
-        assert_eq!((params.limit, params.limit_per_metric), (Some(5), None));
+        assert_eq!(params.limit, Some(5));
         assert!(parse("limit=many").is_err());
+    }
+
+    #[test]
+    fn only_limits_of_metadata_may_be_negative() {
+        assert_eq!(parse("limit=0").unwrap().limit, None);
+        assert_eq!(
+            parse("limit=-1"),
+            Err(r#"invalid parameter "limit": limit must be non-negative"#.to_owned())
+        );
+        let limits = |query| {
+            let params = MetadataParams::parse(&RequestParams::of_query(query)).unwrap();
+            (params.limit, params.limit_per_metric)
+        };
+        assert_eq!(limits("metric=up"), (None, None));
+        assert_eq!(limits("limit=-1&limit_per_metric=-1"), (None, None));
+        assert_eq!(limits("limit=0&limit_per_metric=0"), (Some(0), None));
+        assert_eq!(limits("limit=2&limit_per_metric=1"), (Some(2), Some(1)));
+        assert!(MetadataParams::parse(&RequestParams::of_query("limit=many")).is_err());
     }
 }

@@ -14,8 +14,12 @@ use serde_json::{Map, Value, json};
 use crate::{
     Label, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
     remote_read::{
-        answer::List, context::ReadContext, failure::ReadFailure, list_params::ListParams,
-        row_series::SeriesRows, selector::parse_selectors,
+        answer::List,
+        context::ReadContext,
+        failure::ReadFailure,
+        list_params::{ListParams, MetadataParams},
+        row_series::SeriesRows,
+        selector::parse_selectors,
     },
 };
 
@@ -154,7 +158,7 @@ async fn select_series(
 /// Lists the descriptions of metrics.
 pub(crate) async fn metadata(
     context: &ReadContext,
-    params: &ListParams,
+    params: &MetadataParams,
 ) -> Result<List, ReadFailure> {
     let mut metrics: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     if context.metrics().await?.has_metadata {
@@ -194,7 +198,7 @@ pub(crate) async fn metadata(
 }
 
 /// Returns the statement that selects the descriptions of metrics, the newest first.
-fn metadata_sql(params: &ListParams) -> String {
+fn metadata_sql(params: &MetadataParams) -> String {
     let metric = quoted_name(METADATA_METRIC_TAG);
     let fields = METADATA_FIELDS.map(quoted_name).join(", ");
     let condition = params

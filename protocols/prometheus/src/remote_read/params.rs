@@ -75,14 +75,26 @@ impl RequestParams {
     }
 }
 
-/// Parses a number of results; 0 and negative numbers are no limit.
+/// Parses a number of results; 0 is no limit.
+///
+/// # Errors
+/// The text is no integer, or it is negative.
 pub(crate) fn parse_limit(name: &'static str, text: &str) -> Result<Option<usize>, ReadFailure> {
-    let limit = text.parse::<i64>().map_err(|_| ReadFailure::Parameter {
+    let limit = parse_integer(name, text)?;
+    let count = usize::try_from(limit).map_err(|_| ReadFailure::NegativeLimit(name))?;
+    Ok(Some(count).filter(|count| *count > 0))
+}
+
+/// Parses an integer.
+///
+/// # Errors
+/// The text is no integer.
+pub(crate) fn parse_integer(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
+    text.parse().map_err(|_| ReadFailure::Parameter {
         name,
         value: text.to_owned(),
         expected: "an integer",
-    })?;
-    Ok(usize::try_from(limit).ok().filter(|limit| *limit > 0))
+    })
 }
 
 /// Parses a time: seconds since the Unix epoch, or RFC 3339. Returns milliseconds.

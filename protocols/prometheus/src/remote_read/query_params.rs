@@ -15,9 +15,6 @@ const LOOKBACK_MS: i64 = 5 * 60_000;
 /// The step of subqueries that name none, in milliseconds.
 const SUBQUERY_STEP_MS: i64 = 60_000;
 
-/// Maximum number of points of a series.
-const MAX_POINTS: i64 = 11_000;
-
 /// The parameters of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryParams {
@@ -52,22 +49,15 @@ impl QueryParams {
             |name: &'static str| params.get(name).ok_or(ReadFailure::MissingParameter(name));
         let start_ms = parse_time("start", required("start")?)?;
         let end_ms = parse_time("end", required("end")?)?;
-        if end_ms < start_ms {
-            return Err(ReadFailure::EndBeforeStart);
-        }
         let step_ms = parse_duration("step", required("step")?)?;
-        if step_ms <= 0 {
-            return Err(ReadFailure::Step);
-        }
-        if end_ms.saturating_sub(start_ms) / step_ms > MAX_POINTS {
-            return Err(ReadFailure::TooManyPoints);
-        }
         let range = EvaluationRange::Range {
             start_ms,
             end_ms,
             step_ms,
         };
-        Self::parse(params, range)
+        let range_query = Self::parse(params, range)?;
+        range_query.evaluation.check_range()?;
+        Ok(range_query)
     }
 
     fn parse(params: &RequestParams, range: EvaluationRange) -> Result<Self, ReadFailure> {
@@ -84,11 +74,7 @@ impl QueryParams {
                 range,
                 lookback_ms: lookback.unwrap_or(LOOKBACK_MS),
                 subquery_step_ms: SUBQUERY_STEP_MS,
-                limits: EvaluationLimits {
-                    // A range has a point at both of its ends.
-                    steps: EvaluationLimits::default().steps + 1,
-                    ..EvaluationLimits::default()
-                },
+                limits: EvaluationLimits::default(),
             },
             limit: limit.transpose()?.flatten(),
             timeout: timeout_ms

@@ -22,7 +22,7 @@ use crate::{
         expressions,
         failure::ReadFailure,
         label_name::label_of_path,
-        list_params::ListParams,
+        list_params::{ListParams, MetadataParams},
         lists,
         params::RequestParams,
         query_params::QueryParams,
@@ -126,13 +126,15 @@ impl PrometheusReader {
         self.context(head, database.map(|(_, value)| value.as_str()))
     }
 
-    async fn list_context(
+    /// Waits for the permit of a list. Its parameters are parsed first.
+    async fn list_context<P>(
         &self,
         request: Request,
-    ) -> Result<(ReadContext, ListParams, ReadPermit), ReadFailure> {
+        parse: impl FnOnce(RequestParams) -> Result<P, ReadFailure>,
+    ) -> Result<(ReadContext, P, ReadPermit), ReadFailure> {
         let (head, params) = self.params(request).await?;
         let context = self.context(&head, params.get("db"))?;
-        let list = ListParams::parse(params)?;
+        let list = parse(params)?;
         let permit = context.permit(&self.lists).await?;
         Ok((context, list, permit))
     }
@@ -348,7 +350,7 @@ async fn build_info() -> List {
 /// `GET`, `POST` `labels`
 async fn label_names(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
-        let (context, params, _permit) = reader.list_context(request).await?;
+        let (context, params, _permit) = reader.list_context(request, ListParams::parse).await?;
         lists::label_names(&context, &params).await
     };
     respond(list.await)
@@ -361,7 +363,7 @@ async fn label_values(
     request: Request,
 ) -> Response {
     let list = async {
-        let (context, params, _permit) = reader.list_context(request).await?;
+        let (context, params, _permit) = reader.list_context(request, ListParams::parse).await?;
         lists::label_values(&context, &label_of_path(&label), &params).await
     };
     respond(list.await)
@@ -370,7 +372,7 @@ async fn label_values(
 /// `GET`, `POST` `series`
 async fn series(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
-        let (context, params, _permit) = reader.list_context(request).await?;
+        let (context, params, _permit) = reader.list_context(request, ListParams::parse).await?;
         lists::series(&context, &params).await
     };
     respond(list.await)
@@ -379,7 +381,8 @@ async fn series(State(reader): State<Arc<PrometheusReader>>, request: Request) -
 /// `GET metadata`
 async fn metadata(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let list = async {
-        let (context, params, _permit) = reader.list_context(request).await?;
+        let parse = |params: RequestParams| MetadataParams::parse(&params);
+        let (context, params, _permit) = reader.list_context(request, parse).await?;
         lists::metadata(&context, &params).await
     };
     respond(list.await)

@@ -14,7 +14,7 @@ use crate::{error::PromqlError, series::Series};
 pub struct EvaluationLimits {
     /// Maximum number of samples kept at the same time, including the result.
     pub samples: usize,
-    /// Maximum number of steps, which is the maximum number of points of a series.
+    /// Maximum number of steps after the first one. Prometheus counts the points of a series like this.
     pub steps: usize,
     /// Maximum number of series kept at the same time, including the result.
     pub series: usize,

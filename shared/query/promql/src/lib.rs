@@ -66,7 +66,7 @@ pub use crate::{
     histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
     pattern::{anchored_pattern, pattern_of},
-    query::{Evaluation, EvaluationRange, evaluate},
+    query::{Evaluation, EvaluationRange, RangeError, evaluate},
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable, SampleTables},
     syntax::parse,
     value::{MatrixSeries, QueryResult, QueryValue, STALE_NAN_BITS, SampleValue, VectorSample},

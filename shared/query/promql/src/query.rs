@@ -62,9 +62,42 @@ fn with_thousands(number: usize) -> String {
     format!("{},{:03}", with_thousands(number / 1_000), number % 1_000)
 }
 
+/// The reason why the times of a range query are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// The end is before the start.
+    #[error("end timestamp must not be before start time")]
+    EndBeforeStart,
+    /// The step is not greater than 0.
+    #[error(
+        "zero or negative query resolution step widths are not accepted. Try a positive integer"
+    )]
+    Step,
+    /// There are more steps than the limit.
+    #[error(
+        "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+        with_thousands(*.0)
+    )]
+    TooManyPoints(usize),
+}
+
+impl From<RangeError> for PromqlError {
+    fn from(error: RangeError) -> Self {
+        bad_data(error.to_string())
+    }
+}
+
 impl Evaluation {
+    /// Checks the times of a range.
+    ///
+    /// # Errors
+    /// The end is before the start, the step is not greater than 0, or there are too many steps.
+    pub fn check_range(&self) -> Result<(), RangeError> {
+        self.steps().map(|_| ())
+    }
+
     /// Returns the steps, and the last time of the query.
-    fn steps(&self) -> Result<(Steps, i64), PromqlError> {
+    fn steps(&self) -> Result<(Steps, i64), RangeError> {
         let (start_ms, end_ms, step_ms) = match self.range {
             EvaluationRange::Instant { at_ms } => return Ok((Steps::one(at_ms), at_ms)),
             EvaluationRange::Range {
@@ -74,21 +107,14 @@ impl Evaluation {
             } => (start_ms, end_ms, step_ms),
         };
         if end_ms < start_ms {
-            return Err(bad_data("end timestamp must not be before start time"));
+            return Err(RangeError::EndBeforeStart);
         }
         if step_ms <= 0 {
-            return Err(bad_data(
-                "zero or negative query resolution step widths are not accepted. Try a positive \
-                 integer",
-            ));
+            return Err(RangeError::Step);
         }
         let steps = Steps::between(start_ms, end_ms, step_ms);
-        if steps.count > self.limits.steps {
-            let limit = with_thousands(self.limits.steps);
-            return Err(bad_data(format!(
-                "exceeded maximum resolution of {limit} points per timeseries. Try decreasing the \
-                 query resolution (?step=XX)"
-            )));
+        if steps.count.saturating_sub(1) > self.limits.steps {
+            return Err(RangeError::TooManyPoints(self.limits.steps));
         }
         Ok((steps, end_ms))
     }
@@ -282,26 +308,26 @@ mod tests {
         }
     }
 
-    fn steps(start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize, String> {
+    fn steps(start_ms: i64, end_ms: i64, step_ms: i64) -> Result<usize, RangeError> {
         let range = EvaluationRange::Range {
             start_ms,
             end_ms,
             step_ms,
         };
-        let steps = evaluation(range).steps();
-        steps.map(|(steps, _)| steps.count).map_err(|error| error.to_string())
+        evaluation(range).steps().map(|(steps, _)| steps.count)
     }
 
     #[test]
     fn steps_are_limited() {
-        assert_eq!(steps(0, 10_999_000, 1_000), Ok(11_000));
-        let error = steps(0, 11_000_000, 1_000).unwrap_err();
-        assert!(
-            error.starts_with("exceeded maximum resolution of 11,000 points"),
-            "{error}"
+        assert_eq!(steps(0, 11_000_000, 1_000), Ok(11_001));
+        let too_many = RangeError::TooManyPoints(11_000);
+        assert_eq!(steps(0, 11_001_000, 1_000), Err(too_many));
+        assert_eq!(
+            too_many.to_string(),
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
         );
-        assert!(steps(1, 0, 1).unwrap_err().starts_with("end timestamp"));
-        assert!(steps(0, 1, 0).unwrap_err().starts_with("zero or negative"));
+        assert_eq!(steps(1, 0, 1), Err(RangeError::EndBeforeStart));
+        assert_eq!(steps(0, 1, 0), Err(RangeError::Step));
     }
 
     #[test]

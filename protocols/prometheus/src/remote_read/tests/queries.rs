@@ -114,6 +114,9 @@ async fn errors_have_the_types_of_prometheus() {
         ("query", 400, "bad_data"),
         ("query?query=up&time=soon", 400, "bad_data"),
         ("query?query=up&timeout=soon", 400, "bad_data"),
+        ("query?query=up&limit=-1", 400, "bad_data"),
+        ("labels?limit=-1", 400, "bad_data"),
+        ("query_range?query=up&start=2&end=1&step=1", 400, "bad_data"),
         ("query_range?query=up&start=0&end=1", 400, "bad_data"),
         (
             "query_range?query=up%5B5m%5D&start=0&end=1&step=1",
