@@ -2,20 +2,13 @@
 
 use http::{HeaderMap, HeaderName, Uri};
 use neap_catalog::{CatalogError, validate_database_name};
-use neap_http::{ApiError, Caller, Kind, parse_query, requested_order, requested_stamp};
+use neap_http::{
+    ApiError, Caller, Kind, named_database, parse_query, requested_order, requested_stamp,
+};
 use neap_rows::line_protocol::Precision;
 use neap_write::{WriteOptions, WriteService, authorize_write};
 
 use crate::mapping::MappingOptions;
-
-/// The headers that name the database.
-const DATABASE_HEADERS: [&str; 5] = [
-    "database",
-    "bucket",
-    "db",
-    "bucket-name",
-    "iox-namespace-name",
-];
 
 /// The query parameters that name the database.
 const DATABASE_PARAMETERS: [&str; 3] = ["db", "bucket", "database"];
@@ -91,26 +84,14 @@ impl RequestChoices<'_> {
             .parameters
             .iter()
             .filter(|(name, _)| DATABASE_PARAMETERS.contains(&name.as_str()));
-        let mut names: Vec<&str> = parameters.map(|(_, value)| value.as_str()).collect();
-        for header in DATABASE_HEADERS {
-            for value in self.headers.get_all(header) {
-                names.push(text(header, value.as_bytes())?);
-            }
-        }
-        names.retain(|name| !name.is_empty());
-        let Some((first, others)) = names.split_first() else {
-            return default.map(str::to_owned).ok_or_else(|| {
-                invalid(
-                    "no database: name one with the header 'database' or the query parameter 'db', or start the \
-                     server with --default-database",
-                )
-            });
-        };
-        if others.iter().all(|name| name == first) {
-            Ok((*first).to_owned())
-        } else {
-            Err(invalid("the request names several databases"))
-        }
+        let values = parameters.map(|(_, value)| value.as_str());
+        let named = named_database(self.headers, values)?;
+        named.or(default).map(str::to_owned).ok_or_else(|| {
+            invalid(
+                "no database: name one with the header 'database' or the query parameter 'db', or start the server with \
+                 --default-database",
+            )
+        })
     }
 
     fn mapping(&self) -> Result<MappingOptions, ApiError> {
@@ -208,9 +189,10 @@ mod tests {
 
     #[test]
     fn headers_and_parameters_name_the_database() {
-        for name in DATABASE_HEADERS {
-            assert_eq!(database(&[(name, "a")], "", Some("d")), Ok("a".to_owned()));
-        }
+        assert_eq!(
+            database(&[("bucket-name", "a")], "", Some("d")),
+            Ok("a".to_owned())
+        );
         for name in DATABASE_PARAMETERS {
             assert_eq!(
                 database(&[], &format!("?{name}=a%20b"), None),

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use axum::http::request::Parts;
 use futures::TryStreamExt;
 use neap_catalog::{ChangeOrigin, RuleChange, origin};
-use neap_http::{ApiError, Caller, Kind};
+use neap_http::{ApiError, Caller, Kind, named_database};
 use neap_query::{
     ClientQuery, Language, QueryEngine, QueryRequest, Rows, RuleList,
     promql::{Metric, PromqlAnswer, PromqlQuery},
@@ -47,19 +47,21 @@ fn earlier(first: Option<Duration>, second: Duration) -> Duration {
 }
 
 impl ReadContext {
-    /// Reads the headers of a request. All of its statements together have the time of one query. `database` is that of its parameters, and `default` the one of requests without
-    /// any.
+    /// Reads the headers of a request. All of its statements together have the time of one query. `database` is that of its
+    /// parameters, and `default` the one of requests that name none.
     ///
     /// # Errors
-    /// `Invalid`: there is no database, or a header is malformed.
+    /// `Invalid`: no database or several ones are named, or a header is malformed.
     pub(crate) fn new(
         engine: &Arc<QueryEngine>,
         head: &Parts,
         database: Option<&str>,
         default: Option<&str>,
     ) -> Result<Self, ApiError> {
-        let Some(database) = database.or(default) else {
-            let text = "missing query parameter 'db': add it to the URL";
+        let named = named_database(&head.headers, database)?;
+        let Some(database) = named.or(default) else {
+            let text =
+                "missing query parameter 'db': add it to the URL, or send the header 'database'";
             return Err(ApiError::text(Kind::Invalid, text));
         };
         let options = query_request(&head.headers, &head.extensions)?;

@@ -1,7 +1,7 @@
 //! The query string and the headers of a request.
 
 use axum::http::{HeaderMap, Uri, header::CONTENT_ENCODING, header::CONTENT_TYPE};
-use neap_http::{ApiError, Kind, parse_query};
+use neap_http::{ApiError, Kind, named_database, parse_query};
 
 use crate::WriteVersion;
 
@@ -11,22 +11,23 @@ const MEDIA_TYPE: &str = "application/x-protobuf";
 /// The parameter of the media type that names the message.
 const MESSAGE_PARAMETER: &str = "proto";
 
-/// Returns the database of a request: the parameter `db`, with the retention policy `rp` as in `/write`, or else the
-/// default database. Other parameters are ignored, because clients of InfluxDB 1 send some.
+/// Returns the database of a request: that of its headers or of the parameter `db`, or else the default database. The parameter
+/// `rp` is a retention policy, as in `/write`. Other parameters are ignored, because clients of InfluxDB 1 send some.
 ///
 /// # Errors
-/// `Invalid`: the query string is malformed, or there is no database.
-pub(crate) fn requested_database(uri: &Uri, default: Option<&str>) -> Result<String, ApiError> {
-    let pairs: Vec<(String, String)> = match uri.query() {
-        Some(_) => parse_query(uri)?,
-        None => Vec::new(),
-    };
+/// `Invalid`: the query string is malformed, or no database or several ones are named.
+pub(crate) fn requested_database(
+    uri: &Uri,
+    headers: &HeaderMap,
+    default: Option<&str>,
+) -> Result<String, ApiError> {
+    let pairs: Vec<(String, String)> = parse_query(uri)?;
     let find = |name: &str| {
         let mut pairs = pairs.iter().filter(|(key, _)| key == name);
         pairs.next().map(|(_, value)| value.as_str())
     };
-    let Some(database) = find("db").or(default) else {
-        let text = "missing query parameter 'db': add it to the URL of remote_write";
+    let Some(database) = named_database(headers, find("db"))?.or(default) else {
+        let text = "missing query parameter 'db': add it to the URL of remote_write, or send the header 'database'";
         return Err(ApiError::text(Kind::Invalid, text));
     };
     let policy = find("rp").unwrap_or_default().to_lowercase();
@@ -70,25 +71,39 @@ pub(crate) fn requested_version(headers: &HeaderMap) -> Result<WriteVersion, Api
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
     #[test]
-    fn the_database_is_a_parameter_or_the_default() {
-        let database = |query: &str, default| {
+    fn the_database_is_a_parameter_a_header_or_the_default() {
+        let database = |query: &str, header: Option<&'static str>, default| {
             let uri = format!("/api/v1/write{query}").parse().unwrap();
-            requested_database(&uri, default).map_err(|error| error.message().to_owned())
+            let named = header.map(|name| {
+                let database = HeaderName::from_static("database");
+                (database, HeaderValue::from_static(name))
+            });
+            let headers = HeaderMap::from_iter(named);
+            requested_database(&uri, &headers, default).map_err(|error| error.message().to_owned())
         };
-        assert_eq!(database("?db=d", None).as_deref(), Ok("d"));
-        assert_eq!(database("?db=d&u=a&p=b", Some("x")).as_deref(), Ok("d"));
-        assert_eq!(database("?db=d&rp=Weekly", None).as_deref(), Ok("d/weekly"));
-        assert_eq!(database("?db=d&rp=autogen", None).as_deref(), Ok("d"));
-        assert_eq!(database("", Some("x")).as_deref(), Ok("x"));
+        assert_eq!(database("?db=d", None, None).as_deref(), Ok("d"));
         assert_eq!(
-            database("", None),
-            Err("missing query parameter 'db': add it to the URL of remote_write".to_owned())
+            database("?db=d&u=a&p=b", None, Some("x")).as_deref(),
+            Ok("d")
         );
+        assert_eq!(
+            database("?db=d&rp=Weekly", None, None).as_deref(),
+            Ok("d/weekly")
+        );
+        assert_eq!(database("?db=d&rp=autogen", None, None).as_deref(), Ok("d"));
+        assert_eq!(database("", None, Some("x")).as_deref(), Ok("x"));
+        assert_eq!(database("", Some("h"), Some("x")).as_deref(), Ok("h"));
+        assert_eq!(
+            database("?rp=weekly", Some("h"), None).as_deref(),
+            Ok("h/weekly")
+        );
+        assert!(database("?db=d", Some("h"), None).unwrap_err().contains("several databases"));
+        assert!(database("", None, None).unwrap_err().contains("missing query parameter 'db'"));
     }
 
     #[test]

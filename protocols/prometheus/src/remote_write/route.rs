@@ -160,7 +160,7 @@ impl RemoteWriteReceiver {
     async fn admit(&self, head: &http::request::Parts) -> Result<AdmittedRequest, ApiError> {
         let service = &self.service;
         let default = service.settings().default_database.as_deref();
-        let database = requested_database(&head.uri, default)?;
+        let database = requested_database(&head.uri, &head.headers, default)?;
         let version = requested_version(&head.headers)?;
         validate_database_name(&database).map_err(CatalogError::from)?;
         let caller = Caller::from_head(head)?;

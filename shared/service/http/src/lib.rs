@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`ApiError`] | an error answer in the form of its endpoint; [`Kind`] determines its status |
 //! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
+//! | [`named_database`] | the database that headers and parameters name |
 //! | [`with_common_layers`] | adds the layers that all answers need around the merged routes |
 //! | [`ENDPOINTS`] | all endpoints, who may call them, and the functions that serve them |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
@@ -32,6 +33,7 @@ mod client_network;
 mod cluster_id;
 mod common_layers;
 mod connection_counts;
+mod database_names;
 mod endpoints;
 mod error;
 mod error_conversion;
@@ -69,6 +71,7 @@ pub use client_network::ClientNetwork;
 pub use cluster_id::{CLUSTER_HEADER, ClusterId};
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
 pub use connection_counts::ConnectionCounts;
+pub use database_names::named_database;
 pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, NAME_IS_ALIAS, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};

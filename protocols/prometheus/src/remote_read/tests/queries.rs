@@ -97,6 +97,24 @@ async fn forms_and_both_prefixes_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_header_names_the_database() {
+    let server = server().await;
+    for (header, query, expected) in [
+        ("prom", "", 200),
+        ("prom", "&db=prom", 200),
+        ("missing", "", 404),
+        ("missing", "&db=prom", 400),
+    ] {
+        let request = Request::get(format!("/api/v1/query?query=up&time=2{query}"))
+            .header("database", header)
+            .body(Body::empty())
+            .unwrap();
+        let response = server.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{header} {query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_truncates_the_series() {
     let server = server().await;
     let (_, body) = server.list("query?query=up&time=2&limit=1").await;
