@@ -19,7 +19,7 @@ use datafusion::{
         Cast, Expr, ExprSchemable, LogicalPlan, expr::Placeholder, utils::merge_schema,
     },
 };
-use neap_tables::QueryContext;
+use neap_tables::{QueryContext, create_physical_plan};
 
 use crate::{
     QueryRequest,
@@ -76,10 +76,11 @@ impl Planner for SchemaPlanner {
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
         let columns: Arc<Schema> = match self.planner.plan(context, request).await? {
-            PlannedStatement::Query(state, plan) | PlannedStatement::Optimized(state, plan) => {
+            PlannedStatement::Query(mut state, plan)
+            | PlannedStatement::Optimized(mut state, plan) => {
                 self.set_placeholders(&plan)?;
                 // The rows have the columns of the physical plan. There is none while placeholders have no values.
-                match state.create_physical_plan(&plan).await {
+                match create_physical_plan(&mut state, &plan).await {
                     Ok(plan) => plan.schema(),
                     Err(_) if !self.placeholders().is_empty() => Arc::clone(plan.schema().inner()),
                     Err(error) => return Err(error),

@@ -92,6 +92,21 @@ async fn what_can_not_be_answered_is_refused() {
 }
 
 #[tokio::test]
+async fn an_aggregate_of_a_lateral_subquery_with_an_inequality_is_refused_in_words_of_sql() {
+    let one = QueryTestInstance::alone().await;
+    fill(&one).await;
+    let sql =
+        "SELECT o.id, t.n FROM o, LATERAL (SELECT count(*) AS n FROM i WHERE i.id > o.id) AS t";
+    let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+    assert_eq!(status, 400, "{text}");
+    assert!(
+        text.contains("this subquery with columns of the outer query is not supported"),
+        "{text}"
+    );
+    assert!(!text.contains("OuterReferenceColumn"), "{text}");
+}
+
+#[tokio::test]
 async fn modifiers_of_groups_are_refused() {
     let one = QueryTestInstance::alone().await;
     fill(&one).await;

@@ -21,6 +21,7 @@ mod scope;
 mod session;
 mod small_plans;
 mod system;
+mod unsupported_plans;
 
 pub use balanced_tree::balanced;
 pub use cache_layers::{CacheLayers, CacheStats};

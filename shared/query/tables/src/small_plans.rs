@@ -17,7 +17,7 @@ use datafusion::{
 use neap_scan::SnapshotTable;
 use neap_sql_functions::is_gap_fill;
 
-use crate::caches::CachedTable;
+use crate::{caches::CachedTable, unsupported_plans::explained};
 
 /// Maximum number of rows of a plan that is executed in one partition.
 const MAX_SMALL_ROWS: u64 = 1 << 16;
@@ -58,7 +58,7 @@ pub async fn create_optimized_plan(
         options.execution.target_partitions = 1;
     }
     let planner = Arc::clone(state.query_planner());
-    planner.create_physical_plan(optimized, state).await
+    planner.create_physical_plan(optimized, state).await.map_err(explained)
 }
 
 /// Whether a plan reads one table of a snapshot, without caches that it could read instead, and has no subqueries.
