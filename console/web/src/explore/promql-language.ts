@@ -7,7 +7,7 @@ import { EditorState } from "@codemirror/state";
 import type { Table } from "../api/schema";
 import type { CompletionSchema } from "./completion";
 
-const AGGREGATIONS = "sum avg min max count group stddev stdvar topk bottomk quantile count_values limitk".split(" ");
+const AGGREGATIONS = "sum avg min max count group stddev stdvar topk bottomk quantile count_values limitk limit_ratio".split(" ");
 
 const KEYWORDS = [..."by without on ignoring group_left group_right bool offset and or unless start end".split(" ")];
 

@@ -10,7 +10,7 @@ use promql_parser::{
     parser::{
         AtModifier, BinaryExpr, Expr, LabelModifier, Offset, VectorMatchCardinality,
         VectorSelector,
-        token::{T_BOTTOMK, T_LIMITK, T_LOR, T_TOPK},
+        token::{T_BOTTOMK, T_LIMIT_RATIO, T_LIMITK, T_LOR, T_TOPK},
     },
 };
 
@@ -94,7 +94,10 @@ pub(crate) fn differs_in_name(expr: &Expr) -> bool {
         Expr::Subquery(subquery) => differs_in_name(&subquery.expr),
         Expr::Paren(paren) => differs_in_name(&paren.expr),
         Expr::Aggregate(aggregate) => {
-            let keeps_labels = matches!(aggregate.op.id(), T_TOPK | T_BOTTOMK | T_LIMITK);
+            let keeps_labels = matches!(
+                aggregate.op.id(),
+                T_TOPK | T_BOTTOMK | T_LIMITK | T_LIMIT_RATIO
+            );
             keeps_labels && differs_in_name(&aggregate.expr)
                 || matches!(&aggregate.modifier, Some(LabelModifier::Include(labels))
                     if labels.labels.iter().any(|label| label == NAME_LABEL))

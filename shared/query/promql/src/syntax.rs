@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use promql_parser::parser::{
     self, AtModifier, BinModifier, Call, Expr, Function, LabelModifier, VectorSelector,
-    register_extra_functions, token::T_LIMIT_RATIO, value::ValueType,
+    register_extra_functions, value::ValueType,
 };
 
 use crate::{
@@ -261,9 +261,6 @@ fn check_call<'e>(call: &'e Call, patterns: &mut Vec<&'e str>) -> Result<(), Pro
 fn check<'e>(expr: &'e Expr, patterns: &mut Vec<&'e str>) -> Result<(), PromqlError> {
     match expr {
         Expr::Aggregate(aggregate) => {
-            if aggregate.op.id() == T_LIMIT_RATIO {
-                return Err(bad_data("the aggregation limit_ratio is not supported"));
-            }
             check_labels(aggregate.modifier.as_ref())?;
             if let Some(parameter) = &aggregate.param {
                 check(parameter, patterns)?;
@@ -413,7 +410,6 @@ mod tests {
             "x[nan]",
             "x[0]",
             "x @ 1e300",
-            "limit_ratio(0.5, x)",
             "a + fill (0) b",
             r#"x{a="b" or c="d"}"#,
             "step()",

@@ -232,6 +232,15 @@ async fn aggregations_group_by_labels() {
         ["{} 3"]
     );
     assert!(query(&source, "topk(0, requests_total)", at(120)).await.is_empty());
+    let all = query(&source, "count(requests_total)", at(120)).await;
+    for text in [
+        "count(limit_ratio(1, requests_total))",
+        "count(limit_ratio(0.4, requests_total) or limit_ratio(-0.6, requests_total))",
+    ] {
+        assert_eq!(query(&source, text, at(120)).await, all, "{text}");
+    }
+    let both = "limit_ratio(0.4, requests_total) and limit_ratio(-0.6, requests_total)";
+    assert!(query(&source, both, at(120)).await.is_empty());
 }
 
 #[tokio::test]

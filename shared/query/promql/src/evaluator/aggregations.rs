@@ -2,7 +2,7 @@
 
 use promql_parser::parser::{
     AggregateExpr, Expr,
-    token::{T_BOTTOMK, T_COUNT_VALUES, T_LIMITK, T_QUANTILE, T_TOPK},
+    token::{T_BOTTOMK, T_COUNT_VALUES, T_LIMIT_RATIO, T_LIMITK, T_QUANTILE, T_TOPK},
 };
 
 use super::{Evaluator, Value, text_of, unexpected_type};
@@ -11,6 +11,8 @@ use crate::{
     chosen_series::{Choice, ChosenSeries, limits},
     count_values::ValueCounts,
     error::PromqlError,
+    limit_ratio::{choose, ratios},
+    series::mapped,
     steps::Steps,
 };
 
@@ -41,6 +43,13 @@ impl Evaluator<'_> {
             let chosen =
                 ChosenSeries::new(choice, grouping, input, limits, &self.annotations, budget);
             return Ok(Value::Vector(Box::new(chosen)));
+        }
+        if operator == T_LIMIT_RATIO {
+            let parameters = self.scalars(parameter(aggregate)?, steps).await?;
+            let ratios = ratios(&parameters, &self.annotations)?;
+            let input = self.series(&aggregate.expr, steps).await?;
+            let chosen = mapped(input, move |series| Ok(choose(series, &ratios)));
+            return Ok(Value::Vector(chosen));
         }
         if operator == T_COUNT_VALUES {
             let label = text_of(parameter(aggregate)?)?;
