@@ -56,6 +56,7 @@ mod sql_planner;
 mod statement;
 mod statement_size;
 mod table_list;
+mod text_pieces;
 mod unsupported;
 mod views;
 
@@ -89,6 +90,7 @@ pub use session_extension::SessionExtension;
 pub use settings::QuerySettings;
 pub use span_propagation::propagate_spans;
 pub use table_list::ListedTable;
+pub use text_pieces::{PieceStream, TextPieces};
 pub use views::{AllViewsReport, RefreshViewsError, view_router};
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, trace_span};
 
 use crate::{
-    CopyError, QueryError, QueryRequest,
+    CopyError, QueryError, QueryRequest, TextPieces,
     copy::StartedCopy,
     delete,
     distribution::{Distribution, DistributionCounters, EngineDistributor},
@@ -162,6 +162,14 @@ impl QueryTask {
                 batch_size: usize::MAX,
                 batches: Box::pin(stream::iter([Ok(rows)])),
                 workers: 0,
+                is_text: false,
+            })),
+            PlannedStatement::Text(pieces) => Ok(QueryExecution::Rows(ExecutedRows {
+                schema: TextPieces::schema(),
+                batch_size: usize::MAX,
+                batches: Box::pin(pieces.into_batches()),
+                workers: 0,
+                is_text: true,
             })),
             PlannedStatement::Copy(..) if !request.may_copy => Err(CopyError::ReadOnly.into()),
             PlannedStatement::Copy(state, plan, target) => {
@@ -252,6 +260,7 @@ impl QueryTask {
             batches: Box::pin(batches),
             batch_size,
             workers: number,
+            is_text: false,
         })
     }
 

@@ -22,7 +22,7 @@ use datafusion::{
 use neap_tables::{QueryContext, create_physical_plan};
 
 use crate::{
-    QueryRequest,
+    QueryRequest, TextPieces,
     copy::copied_schema,
     engine::deleted_schema,
     request::{Planner, StatementLanguage},
@@ -87,6 +87,7 @@ impl Planner for SchemaPlanner {
                 }
             }
             PlannedStatement::Rows(rows) => rows.schema(),
+            PlannedStatement::Text(_) => TextPieces::schema(),
             PlannedStatement::Delete(_, statement) => {
                 self.set_placeholders(&LogicalPlan::Dml(statement))?;
                 Arc::new(deleted_schema())

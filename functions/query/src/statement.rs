@@ -20,7 +20,7 @@ use datafusion::{
 use neap_tables::{CacheTable, QueryContext};
 
 use crate::{
-    Parameters, SessionExtension,
+    Parameters, SessionExtension, TextPieces,
     copy::{CopyTarget, is_copy, plan_copy},
     dialect::{parse_statement, tokenize},
     former_column::{hide_former_column, names_former_column},
@@ -82,6 +82,8 @@ pub(crate) enum PlannedStatement {
     Optimized(SessionState, LogicalPlan),
     /// Rows that are already known.
     Rows(RecordBatch),
+    /// A result as a text.
+    Text(TextPieces),
     /// A delete.
     Delete(SessionState, DmlStatement),
     /// A query whose rows become a file.

@@ -36,6 +36,7 @@ mod params;
 mod query_params;
 mod read;
 mod read_permits;
+mod result_stats;
 mod result_stream;
 mod result_text;
 mod route;

@@ -1,7 +1,7 @@
 //! PromQL over the tables of a database.
 //!
 //! ```text
-//!   expression ── PromqlQuery ──► ExpressionPlanner ── evaluate (neap-promql) ──► PromqlAnswer
+//!   expression ── PromqlQuery ──► ExpressionPlanner ── evaluate (neap-promql) ──► ResultFormat ──► PromqlAnswer
 //!                                        │                  │
 //!                                        │            TableSource ── scans of a snapshot
 //!                                        │                  │
@@ -30,6 +30,7 @@ pub use self::{
     matcher::{LabelMatcher, MAX_MATCHERS, Matcher, MatcherKind, compile_matchers},
     matcher_error::MatcherError,
     metric::{Metric, TABLE_LABEL},
+    planner::ResultFormat,
     query::{PromqlAnswer, PromqlQuery, PromqlQueryError},
     selection::{MetricSelection, label_column, values_sql},
 };

@@ -1,6 +1,9 @@
 //! Adapts the evaluation of PromQL to the query engine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::{array::RecordBatch, datatypes::Schema};
 use async_trait::async_trait;
@@ -10,32 +13,33 @@ use neap_tables::QueryContext;
 
 use super::source::TableSource;
 use crate::{
-    QueryRequest,
+    QueryRequest, TextPieces,
     request::{Planner, StatementLanguage},
     statement::PlannedStatement,
 };
 
-/// A result with the number of samples that were read for it.
-#[derive(Debug)]
-pub(super) struct EvaluatedExpression {
-    pub(super) result: QueryResult,
-    pub(super) samples_read: usize,
+/// The format of the results of an interface.
+pub trait ResultFormat: Debug + Send + Sync {
+    /// Returns the text of a result. Its pieces hold the memory of what is not sent.
+    fn text(&self, result: QueryResult) -> TextPieces;
 }
 
-/// Parses and evaluates an expression, on the query threads. The planned statement has no rows: series of a result have
-/// different labels.
+/// Parses and evaluates an expression, on the query threads. The planned statement is a text, because series of a result have
+/// different labels. Without a format, it has no rows, and the result is taken.
 #[derive(Debug)]
 pub(super) struct ExpressionPlanner {
     evaluation: Evaluation,
-    /// The result of the latest evaluation.
-    evaluated: Mutex<Option<EvaluatedExpression>>,
+    format: Option<Arc<dyn ResultFormat>>,
+    /// The result of the latest evaluation without a format.
+    result: Mutex<Option<QueryResult>>,
 }
 
 impl ExpressionPlanner {
-    pub(super) fn new(evaluation: Evaluation) -> Self {
+    pub(super) fn new(evaluation: Evaluation, format: Option<Arc<dyn ResultFormat>>) -> Self {
         Self {
             evaluation,
-            evaluated: Mutex::default(),
+            format,
+            result: Mutex::default(),
         }
     }
 
@@ -43,20 +47,21 @@ impl ExpressionPlanner {
         &self,
         context: &QueryContext,
         text: &str,
-    ) -> Result<EvaluatedExpression, PromqlError> {
+    ) -> Result<QueryResult, PromqlError> {
         let expression = parse(text)?;
         let source = TableSource::new(context);
-        let memory = context.memory_pool();
-        let result = evaluate(&expression, &self.evaluation, &source, memory).await?;
-        Ok(EvaluatedExpression {
-            result,
-            samples_read: source.samples_read(),
-        })
+        evaluate(
+            &expression,
+            &self.evaluation,
+            &source,
+            context.memory_pool(),
+        )
+        .await
     }
 
-    /// Takes the result. Valid once the expression is planned.
-    pub(super) fn take_evaluated(&self) -> Option<EvaluatedExpression> {
-        self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the result. Valid once the expression is planned, unless there is a format.
+    pub(super) fn take_result(&self) -> Option<QueryResult> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -71,12 +76,14 @@ impl Planner for ExpressionPlanner {
         context: &QueryContext,
         request: &QueryRequest,
     ) -> Result<PlannedStatement> {
-        let evaluated =
-            self.evaluate(context, &request.text).await.map_err(|error| match error {
-                PromqlError::Storage(error) => error,
-                other => DataFusionError::External(Box::new(other)),
-            })?;
-        *self.evaluated.lock().unwrap_or_else(PoisonError::into_inner) = Some(evaluated);
+        let result = self.evaluate(context, &request.text).await.map_err(|error| match error {
+            PromqlError::Storage(error) => error,
+            other => DataFusionError::External(Box::new(other)),
+        })?;
+        if let Some(format) = &self.format {
+            return Ok(PlannedStatement::Text(format.text(result)));
+        }
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         let no_rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Ok(PlannedStatement::Rows(no_rows))
     }

@@ -1,6 +1,6 @@
 //! PromQL queries of clients.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use datafusion::common::DataFusionError;
 use futures::TryStreamExt;
@@ -9,8 +9,10 @@ use neap_http::Caller;
 use neap_promql::{Evaluation, PromqlError, QueryResult};
 use neap_schema::DatabaseId;
 
-use super::planner::ExpressionPlanner;
-use crate::{ClientQueryError, QueryEngine, QueryError, QueryRequest};
+use super::planner::{ExpressionPlanner, ResultFormat};
+use crate::{
+    ClientQueryError, PieceStream, QueryEngine, QueryError, QueryRequest, text_pieces::pieces_of,
+};
 
 /// A PromQL query of a client.
 #[derive(Clone, Debug)]
@@ -23,17 +25,24 @@ pub struct PromqlQuery {
     pub request: QueryRequest,
     /// The times and limits.
     pub evaluation: Evaluation,
+    /// The format of the answer.
+    pub format: Arc<dyn ResultFormat>,
 }
 
 /// The answer to a PromQL query.
-#[derive(Debug)]
 pub struct PromqlAnswer {
-    /// The result.
-    pub result: QueryResult,
-    /// The number of samples that were read for it.
-    pub samples_read: usize,
+    /// The text. The query ends with it.
+    pub text: PieceStream,
     /// The stamp up to which the answer includes writes.
     pub as_of: Option<Stamp>,
+}
+
+impl fmt::Debug for PromqlAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromqlAnswer")
+            .field("as_of", &self.as_of)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The reason why a PromQL query has no answer.
@@ -72,10 +81,15 @@ impl QueryEngine {
     /// be evaluated.
     pub async fn query_promql(&self, query: PromqlQuery) -> Result<PromqlAnswer, PromqlQueryError> {
         let database = self.resolve_for_read(&query.caller, &query.database).await?;
-        self.evaluate_promql(database, query.request, query.evaluation).await
+        let planner = ExpressionPlanner::new(query.evaluation, Some(query.format));
+        let rows = self.run(database, query.request, Arc::new(planner)).await?;
+        Ok(PromqlAnswer {
+            text: pieces_of(rows.batches),
+            as_of: rows.as_of,
+        })
     }
 
-    /// Evaluates an expression over a database.
+    /// Evaluates an expression over a database, and returns its result.
     ///
     /// # Errors
     /// The expression is malformed, or it can't be evaluated.
@@ -84,17 +98,11 @@ impl QueryEngine {
         database: DatabaseId,
         request: QueryRequest,
         evaluation: Evaluation,
-    ) -> Result<PromqlAnswer, PromqlQueryError> {
-        let planner = Arc::new(ExpressionPlanner::new(evaluation));
+    ) -> Result<QueryResult, PromqlQueryError> {
+        let planner = Arc::new(ExpressionPlanner::new(evaluation, None));
         let rows = self.run(database, request, Arc::clone(&planner) as _).await?;
-        let as_of = rows.as_of;
         // There are no rows; their end completes the query in the log.
         rows.batches.try_for_each(async |_| Ok(())).await?;
-        let evaluated = planner.take_evaluated().ok_or(QueryError::Stopped)?;
-        Ok(PromqlAnswer {
-            result: evaluated.result,
-            samples_read: evaluated.samples_read,
-            as_of,
-        })
+        Ok(planner.take_result().ok_or(QueryError::Stopped)?)
     }
 }

@@ -1,18 +1,15 @@
 //! The tables of a snapshot as the source of samples.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::LogicalPlan,
-    physical_plan::{execute_stream, stream::RecordBatchStreamAdapter},
+    physical_plan::execute_stream,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use neap_operators::with_cancellation;
 use neap_promql::{
     DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable, SampleTables,
@@ -39,7 +36,6 @@ const MAX_METRICS: usize = 10_000;
 pub(super) struct TableSource {
     context: QueryContext,
     session: SessionState,
-    samples_read: Arc<AtomicUsize>,
     /// The number of metrics that were selected.
     metrics: AtomicUsize,
 }
@@ -49,14 +45,8 @@ impl TableSource {
         Self {
             session: context.full_session(),
             context: context.clone(),
-            samples_read: Arc::default(),
             metrics: AtomicUsize::new(0),
         }
-    }
-
-    /// Returns the number of samples that were read.
-    pub(super) fn samples_read(&self) -> usize {
-        self.samples_read.load(Ordering::Relaxed)
     }
 
     /// Counts the metrics of a selector.
@@ -132,12 +122,7 @@ impl MetricSource for TableSource {
         let mut session = self.session.clone();
         let planned = create_physical_plan(&mut session, &plan).await?;
         let checked = with_cancellation(planned, &self.context.cancellation)?;
-        let rows = execute_stream(checked, session.task_ctx())?;
-        let (columns, samples_read) = (rows.schema(), Arc::clone(&self.samples_read));
-        let counted = rows.inspect_ok(move |batch| {
-            samples_read.fetch_add(batch.num_rows(), Ordering::Relaxed);
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(columns, counted)))
+        Ok(execute_stream(checked, session.task_ctx())?)
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct ExecutedRows {
     pub(super) batch_size: usize,
     /// The number of workers that compute the rows; zero if this process does.
     pub(super) workers: usize,
+    /// Whether the rows are pieces of a text, which are not counted as rows.
+    pub(super) is_text: bool,
 }
 
 /// A message of the row channel.
@@ -119,6 +121,7 @@ impl RowSender {
         let ExecutedRows {
             mut batches,
             batch_size,
+            is_text,
             ..
         } = rows;
         let mut sent: usize = 0;
@@ -143,7 +146,7 @@ impl RowSender {
                 Some(Err(error)) => return SendOutcome::Failed { error, rows: sent },
                 None => return SendOutcome::Complete(None),
             };
-            let number = batch.num_rows();
+            let number = if is_text { 0 } else { batch.num_rows() };
             sent += number;
             if let Some(limit) = max_rows.filter(|limit| sent as u64 > *limit) {
                 let error = QueryError::TooManyRows { limit };
@@ -208,6 +211,7 @@ mod tests {
             batches,
             batch_size: 3,
             workers: 0,
+            is_text: false,
         }
     }
 

@@ -10,12 +10,12 @@ use futures::StreamExt;
 use neap_catalog::{Rule, RuleLanguage};
 use neap_formats::series::MEASUREMENT_COLUMN;
 use neap_promql::{
-    Evaluation, EvaluationLimits, EvaluationRange, NAME_LABEL, QueryValue, SampleValue,
+    Evaluation, EvaluationLimits, EvaluationRange, NAME_LABEL, QueryResult, QueryValue, SampleValue,
 };
 use neap_rules::{LabelSet, MAX_RESULT_BYTES, RuleResult};
 use neap_schema::{DatabaseId, prometheus::VALUE_FIELD};
 
-use crate::{BatchStream, QueryEngine, QueryRequest, influxql, promql::PromqlAnswer};
+use crate::{BatchStream, QueryEngine, QueryRequest, influxql};
 
 /// Maximum number of results of an expression.
 pub(super) const MAX_RESULTS: usize = 10_000;
@@ -56,9 +56,10 @@ pub(super) async fn results(
                 lookback_ms: LOOKBACK_MS,
                 subquery_step_ms: SUBQUERY_STEP_MS,
                 limits: EvaluationLimits::default(),
+                counts_samples: false,
             };
-            let answer = engine.evaluate_promql(database.id, request, evaluation).await;
-            vector_results(answer.map_err(|error| error.to_string())?)
+            let result = engine.evaluate_promql(database.id, request, evaluation).await;
+            vector_results(result.map_err(|error| error.to_string())?)
         }
         RuleLanguage::Sql => {
             let rows = engine.query(database.id, request).await;
@@ -71,8 +72,8 @@ pub(super) async fn results(
     }
 }
 
-fn vector_results(answer: PromqlAnswer) -> Result<Vec<RuleResult>, String> {
-    let samples = match answer.result.value {
+fn vector_results(evaluated: QueryResult) -> Result<Vec<RuleResult>, String> {
+    let samples = match evaluated.value {
         QueryValue::Scalar { value, .. } => {
             return Ok(vec![RuleResult {
                 labels: LabelSet::new(),

@@ -19,6 +19,7 @@ use crate::{
         failure::ReadFailure,
         query_params::QueryParams,
         read_permits::{ReadPermit, ReadPermits},
+        result_stream::ResultJson,
     },
 };
 
@@ -120,17 +121,14 @@ impl ReadContext {
         })
     }
 
-    /// Returns the time of the monotonic clock.
-    pub(crate) fn monotonic(&self) -> Duration {
-        self.engine.world().clock.monotonic()
-    }
-
     /// Evaluates an expression.
     ///
     /// # Errors
     /// See [`QueryEngine::query_promql`].
     pub(crate) async fn evaluate(&self, params: &QueryParams) -> Result<PromqlAnswer, ReadFailure> {
-        let wanted = params.timeout.map(|timeout| self.monotonic().saturating_add(timeout));
+        let world = self.engine.world().clone();
+        let started_at = world.clock.monotonic();
+        let wanted = params.timeout.map(|timeout| started_at.saturating_add(timeout));
         let ends = wanted.map(|wanted| earlier(self.options.ends, wanted));
         let query = PromqlQuery {
             caller: self.caller.clone(),
@@ -141,6 +139,12 @@ impl ReadContext {
                 ..self.options.clone()
             },
             evaluation: params.evaluation,
+            format: Arc::new(ResultJson {
+                limit: params.limit,
+                stats: params.stats,
+                world,
+                started_at,
+            }),
         };
         Ok(self.engine.query_promql(query).await?)
     }

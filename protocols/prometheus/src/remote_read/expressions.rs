@@ -7,7 +7,7 @@ use axum::{
 use http::HeaderValue;
 use neap_promql::parse;
 use neap_query::AS_OF_HEADER;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::remote_read::{
     answer::{List, json_response},
@@ -15,7 +15,6 @@ use crate::remote_read::{
     failure::ReadFailure,
     params::RequestParams,
     query_params::QueryParams,
-    result_stream::result_pieces,
 };
 
 /// Evaluates an expression.
@@ -23,17 +22,8 @@ pub(crate) async fn evaluate(
     context: &ReadContext,
     params: &QueryParams,
 ) -> Result<Response, ReadFailure> {
-    let started_at = context.monotonic();
     let answer = context.evaluate(params).await?;
-    let elapsed = context.monotonic().saturating_sub(started_at).as_secs_f64();
-    let stats = params.has_stats.then(|| {
-        json!({
-            "timings": { "evalTotalTime": elapsed, "execTotalTime": elapsed },
-            "samples": { "totalQueryableSamples": answer.samples_read },
-        })
-    });
-    let pieces = result_pieces(answer.result, params.limit, stats);
-    let mut response = json_response(Body::from_stream(pieces).into_response());
+    let mut response = json_response(Body::from_stream(answer.text).into_response());
     let as_of = answer.as_of.map(|stamp| (AS_OF_HEADER, HeaderValue::from(stamp.as_u64())));
     response.headers_mut().extend(as_of);
     Ok(response)

@@ -7,6 +7,7 @@ use neap_promql::{Evaluation, EvaluationLimits, EvaluationRange};
 use crate::remote_read::{
     failure::ReadFailure,
     params::{RequestParams, parse_duration, parse_limit, parse_time},
+    result_stats::StatsDetail,
 };
 
 /// How long a sample is the value of its series, unless the request says otherwise, in milliseconds.
@@ -25,8 +26,8 @@ pub(crate) struct QueryParams {
     pub(crate) limit: Option<usize>,
     /// The time within which the client wants an answer.
     pub(crate) timeout: Option<Duration>,
-    /// Whether the answer has statistics.
-    pub(crate) has_stats: bool,
+    /// The statistics of the answer.
+    pub(crate) stats: Option<StatsDetail>,
 }
 
 impl QueryParams {
@@ -65,6 +66,10 @@ impl QueryParams {
             let duration = params.get(name).map(|text| parse_duration(name, text));
             duration.transpose()
         };
+        let stats = params.get("stats").map(|detail| match detail {
+            "all" => StatsDetail::PerStep,
+            _ => StatsDetail::Totals,
+        });
         let limit = params.get("limit").map(|text| parse_limit("limit", text));
         let lookback = duration("lookback_delta")?.filter(|lookback_ms| *lookback_ms > 0);
         let timeout_ms = duration("timeout")?;
@@ -75,11 +80,12 @@ impl QueryParams {
                 lookback_ms: lookback.unwrap_or(LOOKBACK_MS),
                 subquery_step_ms: SUBQUERY_STEP_MS,
                 limits: EvaluationLimits::default(),
+                counts_samples: stats.is_some(),
             },
             limit: limit.transpose()?.flatten(),
             timeout: timeout_ms
                 .map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default())),
-            has_stats: params.get("stats").is_some(),
+            stats,
         })
     }
 }
@@ -103,7 +109,11 @@ mod tests {
             EvaluationRange::Instant { at_ms: 5 }
         );
         assert_eq!(params.evaluation.lookback_ms, 300_000);
-        assert_eq!((params.limit, params.timeout), (None, None));
+        assert_eq!(
+            (params.limit, params.timeout, params.stats),
+            (None, None, None)
+        );
+        assert!(!params.evaluation.counts_samples);
         let params = instant("query=up&time=2.5&limit=3&timeout=2m&lookback_delta=1m&stats=all");
         assert_eq!(
             params.evaluation.range,
@@ -112,7 +122,10 @@ mod tests {
         assert_eq!(params.evaluation.lookback_ms, 60_000);
         assert_eq!(params.limit, Some(3));
         assert_eq!(params.timeout, Some(Duration::from_secs(120)));
-        assert!(params.has_stats);
+        assert_eq!(params.stats, Some(StatsDetail::PerStep));
+        assert!(params.evaluation.counts_samples);
+        let totals = instant("query=up&stats=1").stats;
+        assert_eq!(totals, Some(StatsDetail::Totals));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The JSON of a result, in pieces.
 
-use std::{convert::Infallible, sync::Arc, vec};
+use std::{iter, sync::Arc, time::Duration, vec};
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use neap_bucket::World;
 use neap_promql::{
     FloatHistogram, MatrixSeries, QueryResult, QueryValue, SampleValue, VectorSample,
 };
+use neap_query::{TextPieces, promql::ResultFormat};
 use serde_json::{Value, json};
 
 use crate::remote_read::{
     answer::TRUNCATED,
+    result_stats::StatsDetail,
     result_text::{
         histogram_text, labels_text, scalar_text, text_in_quotes, time_text, value_text,
     },
@@ -22,17 +24,26 @@ const PIECE_BYTES: usize = 256 << 10;
 /// The number of samples after which the size of a piece is checked.
 const SAMPLES_PER_CHECK: usize = 1_000;
 
-/// Returns the answer to a query in pieces. It has at most `limit` series.
-pub(crate) fn result_pieces(
-    result: QueryResult,
-    limit: Option<usize>,
-    stats: Option<Value>,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let writer = ResultWriter::new(result, limit, stats);
-    stream::unfold(writer, async |mut writer| {
-        let piece = writer.next_piece()?;
-        Some((Ok(piece), writer))
-    })
+/// The format of answers to queries.
+#[derive(Debug)]
+pub(crate) struct ResultJson {
+    /// Maximum number of series; `None` is no limit.
+    pub(crate) limit: Option<usize>,
+    pub(crate) stats: Option<StatsDetail>,
+    pub(crate) world: World,
+    /// When the query started, by the monotonic clock.
+    pub(crate) started_at: Duration,
+}
+
+impl ResultFormat for ResultJson {
+    fn text(&self, result: QueryResult) -> TextPieces {
+        let stats = self.stats.map(|detail| {
+            let elapsed = self.world.clock.monotonic().saturating_sub(self.started_at);
+            detail.json(&result.samples, elapsed)
+        });
+        let mut writer = ResultWriter::new(result, self.limit, stats);
+        TextPieces::new(iter::from_fn(move || writer.next_piece()))
+    }
 }
 
 /// A result that is being written.

@@ -35,6 +35,8 @@ struct Usage {
     limits: EvaluationLimits,
     samples: AtomicUsize,
     series: AtomicUsize,
+    /// Maximum of `samples` so far.
+    peak_samples: AtomicUsize,
 }
 
 /// Adds to a count. Returns whether it stays within its limit.
@@ -64,6 +66,7 @@ impl Budget {
                 limits,
                 samples: AtomicUsize::new(0),
                 series: AtomicUsize::new(0),
+                peak_samples: AtomicUsize::new(0),
             }),
             reservation: MemoryConsumer::new("PromqlEvaluation").register(memory),
             samples: 0,
@@ -92,6 +95,8 @@ impl Budget {
             return Err(PromqlError::Execution(text.to_owned()));
         }
         self.samples += samples;
+        let kept = self.usage.samples.load(Ordering::Relaxed);
+        self.usage.peak_samples.fetch_max(kept, Ordering::Relaxed);
         self.reservation.try_grow(bytes)?;
         Ok(())
     }
@@ -130,6 +135,11 @@ impl Budget {
             self.series = remaining;
         }
         self.release_samples(0, bytes);
+    }
+
+    /// Returns the maximum number of samples that the operations of the evaluation kept at once.
+    pub(crate) fn peak_samples(&self) -> usize {
+        self.usage.peak_samples.load(Ordering::Relaxed)
     }
 
     /// Returns the memory, for what outlives the evaluation.
@@ -173,6 +183,7 @@ mod tests {
         drop(second);
         drop(third);
         assert_eq!(pool.reserved(), 0);
+        assert_eq!(first.peak_samples(), 9);
         let mut fourth = first.new_empty();
         fourth.keep_samples(10, 1_000).unwrap();
         assert_eq!(fourth.into_reservation().size(), 1_000);

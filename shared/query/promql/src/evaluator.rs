@@ -16,6 +16,7 @@ use crate::{
     error::PromqlError,
     expr_properties::{count_operations, differs_in_name, is_step_invariant, unwrapped},
     operators::negated,
+    sample_counts::SampleCounts,
     series::{BoxStream, Series, known, mapped},
     source::MetricSource,
     steps::Steps,
@@ -43,6 +44,7 @@ pub(crate) struct Evaluator<'a> {
     /// The budget from which those of operations are created.
     pub(crate) budget: Budget,
     pub(crate) annotations: Annotations,
+    pub(crate) samples: SampleCounts,
 }
 
 /// Returns the error of an expression whose type was not checked.
@@ -94,7 +96,7 @@ impl Evaluator<'_> {
             }
             let is_literal = matches!(expr, Expr::NumberLiteral(_) | Expr::StringLiteral(_));
             if steps.count > 1 && !is_literal && is_step_invariant(expr) {
-                let value = self.evaluate_node(expr, Steps::one(steps.start_ms)).await?;
+                let value = self.evaluate_node(expr, steps.first()).await?;
                 return Ok(repeated(value, steps.count));
             }
             self.evaluate_node(expr, steps).await

@@ -40,6 +40,7 @@ mod quantile;
 mod query;
 mod range_function;
 mod range_series;
+mod sample_counts;
 mod sample_stream;
 mod selection;
 mod series;
@@ -70,5 +71,8 @@ pub use crate::{
     query::{Evaluation, EvaluationRange, RangeError, evaluate},
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable, SampleTables},
     syntax::parse,
-    value::{MatrixSeries, QueryResult, QueryValue, STALE_NAN_BITS, SampleValue, VectorSample},
+    value::{
+        MatrixSeries, QueryResult, QueryValue, STALE_NAN_BITS, SampleStats, SampleValue,
+        VectorSample,
+    },
 };

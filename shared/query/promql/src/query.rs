@@ -11,11 +11,12 @@ use crate::{
     error::PromqlError,
     evaluator::{Evaluator, Value},
     labels::Labels,
+    sample_counts::{SampleCounts, sample_size},
     sample_stream::ChunkStream,
     series::{BoxStream, one},
     source::MetricSource,
     steps::Steps,
-    value::{MatrixSeries, QueryResult, QueryValue, SampleValue, VectorSample},
+    value::{MatrixSeries, QueryResult, QueryValue, SampleStats, SampleValue, VectorSample},
 };
 
 /// The times at which an expression is evaluated, in milliseconds since 1970.
@@ -48,6 +49,8 @@ pub struct Evaluation {
     pub subquery_step_ms: i64,
     /// The limits.
     pub limits: EvaluationLimits,
+    /// Whether the result has the number of samples that were read at each step.
+    pub counts_samples: bool,
 }
 
 fn bad_data(text: impl Into<String>) -> PromqlError {
@@ -161,6 +164,8 @@ fn sorted(mut matrix: Vec<MatrixSeries>) -> QueryValue {
 /// Collects the samples of a range selector.
 async fn raw_matrix(
     mut chunks: Box<dyn ChunkStream + '_>,
+    steps: Steps,
+    counts: &SampleCounts,
     budget: &mut Budget,
 ) -> Result<QueryValue, PromqlError> {
     let mut matrix: Vec<MatrixSeries> = Vec::new();
@@ -186,6 +191,10 @@ async fn raw_matrix(
         budget.keep_samples(added, bytes)?;
     }
     matrix.retain(|series| !series.samples.is_empty());
+    counts.add(steps, 0, || {
+        let samples = matrix.iter().flat_map(|series| &series.samples);
+        samples.map(|(_, value)| sample_size(value)).sum()
+    });
     Ok(sorted(matrix))
 }
 
@@ -218,7 +227,7 @@ async fn instant_value(
 ) -> Result<QueryValue, PromqlError> {
     let steps = Steps::one(at_ms);
     if let Some(range) = evaluator.range_samples(expr, steps).await? {
-        return raw_matrix(range.samples, budget).await;
+        return raw_matrix(range.samples, steps, &evaluator.samples, budget).await;
     }
     match evaluator.evaluate(expr, steps).await? {
         Value::Scalar(values) => Ok(QueryValue::Scalar {
@@ -278,6 +287,7 @@ pub async fn evaluate(
         subquery_step_ms: evaluation.subquery_step_ms,
         budget: Budget::new(evaluation.limits, memory),
         annotations: Annotations::default(),
+        samples: SampleCounts::new(steps, evaluation.counts_samples),
     };
     let _operations = evaluator.reserve_steps(expr, steps.count)?;
     let mut budget = evaluator.budget.new_empty();
@@ -286,11 +296,16 @@ pub async fn evaluate(
     } else {
         range_value(&evaluator, expr, steps, &mut budget).await?
     };
+    let samples = SampleStats {
+        per_step: evaluator.samples.into_per_step(),
+        peak: budget.peak_samples(),
+    };
     let (warnings, infos) = evaluator.annotations.into_texts();
     Ok(QueryResult {
         value,
         warnings,
         infos,
+        samples,
         reservation: budget.into_reservation(),
     })
 }
@@ -305,6 +320,7 @@ mod tests {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             limits: EvaluationLimits::default(),
+            counts_samples: false,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     error::PromqlError,
     labels::{Labels, NAME_LABEL},
     range_function::{RangeFunction, RangeInput},
+    sample_counts::{SampleCounts, histogram_size},
     sample_stream::{ChunkStream, SampleChunk},
     series::{BoxStream, Series, SeriesStream, StepValues},
     steps::{SelectorTimes, Steps},
@@ -25,6 +26,7 @@ pub(crate) struct RangeCall<'a> {
     /// The scalar arguments of each step.
     pub(crate) arguments: Vec<Vec<f64>>,
     pub(crate) annotations: &'a Annotations,
+    pub(crate) counts: &'a SampleCounts,
 }
 
 /// Returns whether a name ends as those of counters do.
@@ -84,6 +86,10 @@ impl PartialSeries {
             self.values.push(None);
             return Ok(1);
         }
+        call.counts.add(call.times.steps, step, || {
+            let sizes = histograms.iter().map(|(_, histogram)| histogram_size(histogram));
+            floats.len() + sizes.sum::<usize>()
+        });
         let arguments: Vec<f64> = call
             .arguments
             .iter()

@@ -7,6 +7,7 @@ use crate::{
     error::PromqlError,
     labels::Labels,
     number::seconds,
+    sample_counts::{SampleCounts, sample_size},
     sample_stream::{ChunkStream, SampleChunk, SampleStream},
     series::{Series, SeriesStream, StepValues},
     steps::SelectorTimes,
@@ -56,8 +57,13 @@ impl PartialSeries {
     }
 
     /// Adds the value of the next step.
-    fn evaluate(&mut self, rules: &SelectorRules) -> Result<(), PromqlError> {
-        let after_ms = rules.times.time(self.values.len()).saturating_sub(rules.lookback_ms);
+    fn evaluate(
+        &mut self,
+        rules: &SelectorRules,
+        counts: &SampleCounts,
+    ) -> Result<(), PromqlError> {
+        let step = self.values.len();
+        let after_ms = rules.times.time(step).saturating_sub(rules.lookback_ms);
         let fresh = self
             .newest
             .as_ref()
@@ -68,6 +74,9 @@ impl PartialSeries {
                 self.budget.keep_samples(0, value.heap_size())?;
             }
         }
+        if let Some((_, value)) = fresh {
+            counts.add(rules.times.steps, step, || sample_size(value));
+        }
         self.values.push(fresh.map(|(time, value)| match rules.part {
             SelectedPart::Value => value.clone(),
             SelectedPart::Time => SampleValue::Float(seconds(*time)),
@@ -75,12 +84,17 @@ impl PartialSeries {
         Ok(())
     }
 
-    fn add(&mut self, chunk: SampleChunk, rules: &SelectorRules) -> Result<(), PromqlError> {
+    fn add(
+        &mut self,
+        chunk: SampleChunk,
+        rules: &SelectorRules,
+        counts: &SampleCounts,
+    ) -> Result<(), PromqlError> {
         for (time, value) in chunk.samples {
             while self.values.len() < rules.times.steps.count
                 && rules.times.time(self.values.len()) < time
             {
-                self.evaluate(rules)?;
+                self.evaluate(rules, counts)?;
             }
             self.newest = Some((time, value));
             self.newest_is_value = false;
@@ -89,9 +103,13 @@ impl PartialSeries {
     }
 
     /// Returns the series; `None` if it has no samples at the steps.
-    fn finish(mut self, rules: &SelectorRules) -> Result<Option<Series>, PromqlError> {
+    fn finish(
+        mut self,
+        rules: &SelectorRules,
+        counts: &SampleCounts,
+    ) -> Result<Option<Series>, PromqlError> {
         while self.values.len() < rules.times.steps.count {
-            self.evaluate(rules)?;
+            self.evaluate(rules, counts)?;
         }
         let series = Series {
             labels: self.labels,
@@ -105,16 +123,23 @@ impl PartialSeries {
 pub(crate) struct InstantSelection<'a> {
     samples: SampleStream<'a>,
     rules: SelectorRules,
+    counts: &'a SampleCounts,
     budget: Budget,
     series: Option<PartialSeries>,
     work: WorkCounter,
 }
 
 impl<'a> InstantSelection<'a> {
-    pub(crate) fn new(samples: SampleStream<'a>, rules: SelectorRules, budget: Budget) -> Self {
+    pub(crate) fn new(
+        samples: SampleStream<'a>,
+        rules: SelectorRules,
+        counts: &'a SampleCounts,
+        budget: Budget,
+    ) -> Self {
         Self {
             samples,
             rules,
+            counts,
             budget,
             series: None,
             work: WorkCounter::default(),
@@ -128,7 +153,7 @@ impl SeriesStream for InstantSelection<'_> {
         loop {
             let Some(chunk) = self.samples.next().await? else {
                 let last = self.series.take();
-                return last.map_or(Ok(None), |series| series.finish(&self.rules));
+                return last.map_or(Ok(None), |series| series.finish(&self.rules, self.counts));
             };
             let finished = match &chunk.labels {
                 Some(labels) => {
@@ -138,13 +163,13 @@ impl SeriesStream for InstantSelection<'_> {
                 None => None,
             };
             if let Some(series) = &mut self.series {
-                series.add(chunk, &self.rules)?;
+                series.add(chunk, &self.rules, self.counts)?;
             }
             let Some(series) = finished else {
                 continue;
             };
             self.work.count(self.rules.times.steps.count).await;
-            let complete = series.finish(&self.rules)?;
+            let complete = series.finish(&self.rules, self.counts)?;
             if complete.is_some() {
                 return Ok(complete);
             }

@@ -7,6 +7,8 @@ pub(crate) struct Steps {
     /// The time between steps, greater than 0.
     pub(crate) step_ms: i64,
     pub(crate) count: usize,
+    /// Whether the steps are those of a subquery.
+    pub(crate) is_of_subquery: bool,
 }
 
 impl Steps {
@@ -16,6 +18,15 @@ impl Steps {
             start_ms: at_ms,
             step_ms: 1,
             count: 1,
+            is_of_subquery: false,
+        }
+    }
+
+    /// The first step only.
+    pub(crate) fn first(self) -> Self {
+        Self {
+            is_of_subquery: self.is_of_subquery,
+            ..Self::one(self.start_ms)
         }
     }
 
@@ -30,6 +41,7 @@ impl Steps {
             start_ms,
             step_ms,
             count,
+            is_of_subquery: false,
         }
     }
 
@@ -43,7 +55,10 @@ impl Steps {
         } else {
             multiple
         };
-        Self::between(start_ms, self.end_ms().saturating_sub(offset_ms), step)
+        Self {
+            is_of_subquery: true,
+            ..Self::between(start_ms, self.end_ms().saturating_sub(offset_ms), step)
+        }
     }
 
     /// Returns the time of a step.

@@ -37,6 +37,7 @@ fn evaluation(range: EvaluationRange) -> Evaluation {
         lookback_ms: 300_000,
         subquery_step_ms: 60_000,
         limits: EvaluationLimits::default(),
+        counts_samples: false,
     }
 }
 
@@ -613,6 +614,35 @@ async fn histograms_of_a_range_take_memory() {
         let exhausted = evaluate(&expr, &many, &source, &memory).await.unwrap_err();
         assert!(matches!(exhausted, PromqlError::Storage(_)), "{exhausted}");
     }
+}
+
+#[tokio::test]
+async fn samples_are_counted_at_each_step_that_reads_them() {
+    let source = requests();
+    let counts = async |text: &str| {
+        let counted = Evaluation {
+            counts_samples: true,
+            ..between(100, 120, 10)
+        };
+        let samples = run(&source, text, &counted).await.unwrap().samples;
+        assert!(samples.peak > 0, "{text}");
+        let numbers: Vec<usize> = samples.per_step.iter().map(|(_, number)| *number).collect();
+        assert_eq!(numbers.iter().sum::<usize>(), samples.total());
+        numbers
+    };
+    for (text, expected) in [
+        ("1", [0, 0, 0]),
+        ("requests_total", [4, 4, 4]),
+        ("sum(rate(requests_total[30s]))", [12, 12, 12]),
+        // Evaluated once, for all steps.
+        ("sum(rate(requests_total[30s] @ 120))", [12, 12, 12]),
+        // Only the results of the subquery count.
+        ("sum_over_time(sum(requests_total)[30s:10s])", [3, 3, 3]),
+    ] {
+        assert_eq!(counts(text).await, expected, "{text}");
+    }
+    let uncounted = run(&source, "requests_total", &at(120)).await.unwrap().samples;
+    assert!(uncounted.per_step.is_empty());
 }
 
 #[tokio::test]

@@ -117,6 +117,24 @@ pub enum QueryValue {
     Matrix(Vec<MatrixSeries>),
 }
 
+/// The numbers of samples of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleStats {
+    /// The times of the steps in milliseconds since 1970, and the number of samples that selectors read at each of them. A
+    /// sample counts at each step that reads it. Empty if the evaluation does not count samples.
+    pub per_step: Vec<(i64, usize)>,
+    /// Maximum number of samples in memory at once.
+    pub peak: usize,
+}
+
+impl SampleStats {
+    /// Returns the number of samples that selectors read at all steps.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.per_step.iter().map(|(_, samples)| samples).sum()
+    }
+}
+
 /// The result of a query, with the memory that it takes.
 #[derive(Debug)]
 pub struct QueryResult {
@@ -126,6 +144,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     /// Hints, each one starting with `PromQL info: `.
     pub infos: Vec<String>,
+    /// The numbers of samples.
+    pub samples: SampleStats,
     /// The memory of the value.
     pub reservation: MemoryReservation,
 }

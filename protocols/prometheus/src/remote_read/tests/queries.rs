@@ -61,10 +61,13 @@ async fn a_range_query_has_a_sample_of_each_step() {
     let server = server().await;
     let path = "query_range?query=sum(up%7Bjob=%22api%22%7D)&start=1&end=1970-01-01T00:00:03Z&step=1s&stats=all";
     let mut answer = data(&server, path).await;
+    let samples = answer["stats"]["samples"].take();
+    assert_eq!(samples["totalQueryableSamples"], 3);
     assert_eq!(
-        answer["stats"]["samples"],
-        json!({ "totalQueryableSamples": 2 })
+        samples["totalQueryableSamplesPerStep"],
+        json!([[1, 1], [2, 1], [3, 1]])
     );
+    assert!(samples["peakSamples"].as_u64().unwrap() >= 3);
     assert!(answer["stats"]["timings"]["execTotalTime"].is_number());
     answer.as_object_mut().unwrap().remove("stats");
     assert_eq!(

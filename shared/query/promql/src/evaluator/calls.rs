@@ -113,6 +113,7 @@ impl Evaluator<'_> {
             range_ms: range.range_ms,
             arguments,
             annotations: &self.annotations,
+            counts: &self.samples,
         };
         Box::new(RangeSeries::new(
             range.samples,

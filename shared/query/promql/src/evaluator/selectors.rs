@@ -62,7 +62,12 @@ impl Evaluator<'_> {
             part,
         };
         let budget = self.budget.new_empty();
-        Ok(Box::new(InstantSelection::new(samples, rules, budget)))
+        Ok(Box::new(InstantSelection::new(
+            samples,
+            rules,
+            &self.samples,
+            budget,
+        )))
     }
 
     pub(super) async fn evaluate_selector<'b>(
