@@ -14,7 +14,8 @@
 //! A metric is a table, a label is a tag, and a sample is a row with the float field `value`, as in InfluxDB 1. An empty
 //! label is absent. Times are stored in nanoseconds. A float column has no `NaN` and no infinity: such a sample has the
 //! string field `non_finite` instead, with `stale`, `NaN`, `+Inf` or `-Inf`. A native histogram is a row with the float
-//! fields `count` and `sum`, and the string field `histogram`, which is JSON. Exemplars are counted, and not stored.
+//! fields `count` and `sum`, and the string field `histogram`, which is JSON. Exemplars of all
+//! metrics are rows of the table `prometheus_exemplars`.
 
 mod error;
 mod frame;
@@ -40,12 +41,16 @@ pub use messages::{
     ReadHints, ReadRequest, ReadResponse, ResponseType, Sample, TimeSeries,
 };
 pub use neap_schema::prometheus::{
-    COUNT_FIELD, HISTOGRAM_FIELD, METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL,
-    NAN_BITS, NON_FINITE_FIELD, STALE_BITS, SUM_FIELD, VALUE_FIELD, label_of_tag, non_finite_name,
-    non_finite_value, tag_of_label,
+    COUNT_FIELD, EXEMPLARS_FIELDS, EXEMPLARS_TABLE, EXEMPLARS_TAGS, HISTOGRAM_FIELD,
+    METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE, NAME_LABEL, NAN_BITS, NON_FINITE_FIELD,
+    STALE_BITS, SUM_FIELD, VALUE_FIELD, label_of_tag, non_finite_name, non_finite_value,
+    tag_of_label,
 };
 pub use prost::Message;
 pub use read_request::decode_read;
 pub use snappy::{compress, decompress, decompressed_len};
-pub use write::{DecodedWrite, MetricMetadata, RefusedValues, RowKind, WriteVersion, decode_write};
+pub use write::{
+    DecodedWrite, MetricMetadata, RefusedValues, RowKind, SeriesExemplar, WriteVersion,
+    decode_write,
+};
 pub use xor_chunk::{MAX_CHUNK_SAMPLES, XorChunkBuilder};

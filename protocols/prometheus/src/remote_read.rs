@@ -10,7 +10,7 @@
 //! | `GET`, `POST /api/v1/series` | the labels of series |
 //! | `GET /api/v1/metadata` | the descriptions of metrics |
 //! | `GET /api/v1/rules`, `/alerts` | rules and their alerts |
-//! | `GET`, `POST /api/v1/query_exemplars` | nothing, because exemplars are not stored |
+//! | `GET`, `POST /api/v1/query_exemplars` | the exemplars of the series that an expression selects |
 //! | `GET /api/v1/status/buildinfo` | a version of Prometheus |
 //!
 //! `/prometheus/config/v1/rules` changes rules, as in Mimir.
@@ -27,6 +27,7 @@
 
 mod answer;
 mod context;
+mod exemplars;
 mod expressions;
 mod failure;
 mod label_name;

@@ -16,6 +16,7 @@
 //! serve it.
 
 mod answer;
+mod exemplar_table;
 mod metadata_cache;
 mod request;
 mod route;

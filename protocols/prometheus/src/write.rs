@@ -11,6 +11,7 @@
 //! A message that is not protobuf is refused as a whole. A series whose labels cannot be stored is refused alone.
 
 mod decoded_write;
+mod exemplar;
 mod labels;
 mod series;
 #[cfg(test)]
@@ -20,7 +21,10 @@ mod version_2;
 
 use crate::DecodeError;
 
-pub use self::decoded_write::{DecodedWrite, MetricMetadata, RefusedValues, RowKind};
+pub use self::{
+    decoded_write::{DecodedWrite, MetricMetadata, RefusedValues, RowKind},
+    exemplar::SeriesExemplar,
+};
 
 /// The versions of remote write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,7 @@ impl TimeRange {
     };
 
     /// Returns the conditions on the time column. The end includes all nanoseconds of its millisecond.
-    pub(super) fn conditions(self) -> Vec<String> {
+    pub fn conditions(self) -> Vec<String> {
         let literal = |nanos: i64| format!("arrow_cast({nanos}, 'Timestamp(Nanosecond, None)')");
         let mut conditions = Vec::new();
         if self.start_ms > Self::ALL.start_ms {

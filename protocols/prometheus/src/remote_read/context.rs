@@ -14,7 +14,7 @@ use neap_query::{
 };
 
 use crate::{
-    METADATA_TABLE,
+    EXEMPLARS_TABLE, METADATA_TABLE,
     remote_read::{
         failure::ReadFailure,
         query_params::QueryParams,
@@ -40,6 +40,8 @@ pub(crate) struct MetricTables {
     pub(crate) metrics: Vec<Arc<Metric>>,
     /// Whether the table with the descriptions of metrics exists.
     pub(crate) has_metadata: bool,
+    /// Whether the table with the exemplars exists.
+    pub(crate) has_exemplars: bool,
 }
 
 /// Returns the earlier one of two deadlines, of which the first one may not exist.
@@ -117,7 +119,8 @@ impl ReadContext {
         });
         Ok(MetricTables {
             metrics: Metric::of_tables(named, &[]),
-            has_metadata: own.into_iter().any(|table| table.name == METADATA_TABLE),
+            has_metadata: own.clone().any(|table| table.name == METADATA_TABLE),
+            has_exemplars: own.into_iter().any(|table| table.name == EXEMPLARS_TABLE),
         })
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum ReadFailure {
         value: String,
         expected: &'static str,
     },
+    #[error("end timestamp must not be before start timestamp")]
+    ExemplarTimes,
     #[error("invalid parameter {0:?}: limit must be non-negative")]
     NegativeLimit(&'static str),
     #[error("invalid parameter {0:?}: it is missing")]

@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// Maximum memory of a list, in bytes.
-const MAX_LIST_BYTES: usize = 64 << 20;
+pub(crate) const MAX_LIST_BYTES: usize = 64 << 20;
 
 /// The memory of an entry of a list besides its texts, in bytes.
-const ENTRY_BYTES: usize = 64;
+pub(crate) const ENTRY_BYTES: usize = 64;
 
 /// Maximum number of scans of one statement.
 const SCANS_PER_STATEMENT: usize = 50;
@@ -234,14 +234,15 @@ impl TextSet {
 }
 
 /// Returns a column as texts; empty if it does not exist.
-fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, ReadFailure> {
+pub(crate) fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, ReadFailure> {
     let Some(column) = batch.column_by_name(name) else {
         return Ok(StringArray::new_null(batch.num_rows()));
     };
     Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
-fn text(column: &StringArray, row: usize) -> &str {
+/// Returns a text of a column; empty if it is null.
+pub(crate) fn text(column: &StringArray, row: usize) -> &str {
     if column.is_valid(row) {
         column.value(row)
     } else {

@@ -36,7 +36,7 @@ impl StatsDetail {
 }
 
 /// Returns a time as a number of seconds, which is an integer if it has no milliseconds.
-fn seconds_of(at_ms: i64) -> Value {
+pub(crate) fn seconds_of(at_ms: i64) -> Value {
     if at_ms % 1_000 == 0 {
         json!(at_ms / 1_000)
     } else {

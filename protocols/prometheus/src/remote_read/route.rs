@@ -19,6 +19,7 @@ use crate::{
     remote_read::{
         answer::{List, respond},
         context::ReadContext,
+        exemplars::{self, ExemplarParams},
         expressions,
         failure::ReadFailure,
         label_name::label_of_path,
@@ -100,7 +101,10 @@ fn http_interface() -> [(&'static str, MethodRouter<Arc<PrometheusReader>>); 12]
     [
         ("query", get(query).post(query)),
         ("query_range", get(query_range).post(query_range)),
-        ("query_exemplars", get(exemplars).post(exemplars)),
+        (
+            "query_exemplars",
+            get(query_exemplars).post(query_exemplars),
+        ),
         ("format_query", get(format_query).post(format_query)),
         ("parse_query", get(parse_query).post(parse_query)),
         ("labels", get(label_names).post(label_names)),
@@ -224,9 +228,17 @@ async fn parse_query(State(reader): State<Arc<PrometheusReader>>, request: Reque
     respond(params.and_then(|(_, params)| expressions::syntax_tree(&params)))
 }
 
-/// `GET`, `POST` `query_exemplars`: exemplars are not stored.
-async fn exemplars() -> List {
-    List::of_data(json!([]), false)
+/// `GET`, `POST` `query_exemplars`
+async fn query_exemplars(
+    State(reader): State<Arc<PrometheusReader>>,
+    request: Request,
+) -> Response {
+    let list = async {
+        let parse = |params: RequestParams| ExemplarParams::parse(&params);
+        let (context, params, _permit) = reader.list_context(request, parse).await?;
+        exemplars::list(&context, &params).await
+    };
+    respond(list.await)
 }
 
 /// `GET rules`

@@ -33,6 +33,7 @@ pub(crate) struct RequestRows {
 pub(crate) struct WriteOutcome {
     pub(crate) samples: usize,
     pub(crate) histograms: usize,
+    pub(crate) exemplars: usize,
     pub(crate) stamp: Option<Stamp>,
     /// The number of values that are not stored.
     pub(crate) refused: usize,
@@ -52,6 +53,7 @@ impl WriteOutcome {
         let mut outcome = Self {
             samples: count(RowKind::Sample),
             histograms: count(RowKind::Histogram),
+            exemplars: count(RowKind::Exemplar),
             refused: rows.refused.count,
             message: rows.refused.messages.first().cloned(),
             ..Self::default()
@@ -83,7 +85,11 @@ impl WriteOutcome {
             match kind_of(error) {
                 Some(RowKind::Sample) => self.samples = self.samples.saturating_sub(1),
                 Some(RowKind::Histogram) => self.histograms = self.histograms.saturating_sub(1),
-                // Prometheus knows nothing about rows of metadata.
+                // Prometheus does not send samples again because of exemplars, and knows nothing about rows of metadata.
+                Some(RowKind::Exemplar) => {
+                    self.exemplars = self.exemplars.saturating_sub(1);
+                    continue;
+                }
                 _ => continue,
             }
             self.refused += 1;
@@ -116,7 +122,7 @@ impl WriteOutcome {
             }
         };
         let headers = response.headers_mut();
-        let counts = [self.samples, self.histograms, 0];
+        let counts = [self.samples, self.histograms, self.exemplars];
         for (name, count) in WRITTEN_HEADERS.into_iter().zip(counts) {
             headers.insert(name, HeaderValue::from(count as u64));
         }
@@ -158,6 +164,7 @@ mod tests {
                 RowKind::Discarded,
                 RowKind::Histogram,
                 RowKind::Metadata,
+                RowKind::Exemplar,
             ],
             refused: RefusedValues {
                 count: refused,
@@ -205,21 +212,24 @@ mod tests {
             duplicates: None,
         };
         let outcome = WriteOutcome::new(&rows(0), Ok(accepted)).unwrap();
-        insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 0 exemplars, stamp 5");
+        insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 1 exemplars, stamp 5");
         let outcome = WriteOutcome::new(&rows(1), Ok(accepted)).unwrap();
-        insta::assert_snapshot!(describe(outcome), @"400: 2 samples, 1 histograms, 0 exemplars, stamp 5");
+        insta::assert_snapshot!(describe(outcome), @"400: 2 samples, 1 histograms, 1 exemplars, stamp 5");
     }
 
     #[test]
     fn refused_rows_are_subtracted() {
         let failure = partial(&[2, 4], 2, LineErrorKind::Schema);
         let outcome = WriteOutcome::new(&rows(0), Err(failure)).unwrap();
-        insta::assert_snapshot!(describe(outcome), @"400: 1 samples, 0 histograms, 0 exemplars, stamp 7");
+        insta::assert_snapshot!(describe(outcome), @"400: 1 samples, 0 histograms, 1 exemplars, stamp 7");
         let failure = partial(&[4], 3, LineErrorKind::Limit);
         let outcome = WriteOutcome::new(&rows(0), Err(failure)).unwrap();
-        insta::assert_snapshot!(describe(outcome), @"422: 0 samples, 0 histograms, 0 exemplars, stamp 7");
+        insta::assert_snapshot!(describe(outcome), @"422: 0 samples, 0 histograms, 1 exemplars, stamp 7");
         let metadata = partial(&[5], 1, LineErrorKind::Limit);
         let outcome = WriteOutcome::new(&rows(0), Err(metadata)).unwrap();
+        insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 1 exemplars, stamp 7");
+        let exemplar = partial(&[6], 1, LineErrorKind::Limit);
+        let outcome = WriteOutcome::new(&rows(0), Err(exemplar)).unwrap();
         insta::assert_snapshot!(describe(outcome), @"204: 2 samples, 1 histograms, 0 exemplars, stamp 7");
     }
 

@@ -26,6 +26,7 @@ use crate::{
     DecodeError, DecodedWrite, WriteVersion, decode_write, decompress, decompressed_len,
     remote_write::{
         answer::{RequestRows, WriteOutcome, failed, undecodable},
+        exemplar_table::create_exemplar_table,
         metadata_cache::{MetadataCache, day_start_ns},
         request::{requested_database, requested_version},
     },
@@ -53,7 +54,7 @@ const POINTS_GROWTH_FACTOR: usize = 4;
 pub fn router(service: Arc<WriteService>, metrics: &Metrics) -> Router {
     let dropped = metrics.counter(
         "neap_prometheus_dropped_total",
-        "Samples of remote write that were refused, and exemplars, which are not stored.",
+        "Samples and exemplars of remote write that were refused.",
         &["kind"],
     );
     let receiver = Arc::new(RemoteWriteReceiver {
@@ -79,6 +80,7 @@ struct RemoteWriteReceiver {
 /// A request that may write to its database.
 #[derive(Clone, Debug)]
 struct AdmittedRequest {
+    caller: Caller,
     database: String,
     version: WriteVersion,
     options: WriteOptions,
@@ -172,10 +174,24 @@ impl RemoteWriteReceiver {
             ..WriteOptions::default()
         };
         Ok(AdmittedRequest {
+            caller,
             database,
             version,
             options,
         })
+    }
+
+    /// Adds the rows of exemplars, as long as their table can be created. Otherwise they are dropped, because samples matter more.
+    async fn add_exemplars(&self, request: &AdmittedRequest, decoded: &mut DecodedWrite<'_>) {
+        let mut dropped = decoded.dropped_exemplars;
+        if !decoded.exemplars.is_empty() {
+            let created = create_exemplar_table(&self.service, &request.caller, &request.database);
+            match created.await {
+                Ok(true) => dropped += decoded.add_exemplars(),
+                Ok(false) | Err(_) => dropped += decoded.exemplars.len(),
+            }
+        }
+        self.count_dropped("exemplar", dropped);
     }
 
     /// Stores the points of a request, whose memory is reserved.
@@ -191,7 +207,7 @@ impl RemoteWriteReceiver {
         let metadata = self.metadata.select_new(&request.database, day_start, &metadata);
         // A metric with the name of the table of descriptions leaves no place for them.
         let has_metadata = decoded.add_metadata(&metadata.metadata, day_start).is_ok();
-        self.count_dropped("exemplar", decoded.exemplars);
+        self.add_exemplars(request, &mut decoded).await;
         let rows = RequestRows {
             kinds: decoded.rows,
             refused: decoded.refused,

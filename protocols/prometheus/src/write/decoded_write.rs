@@ -2,7 +2,14 @@
 
 use neap_rows::columnar::{ColumnConflict, PointBatches};
 
-use crate::{METADATA_FIELDS, METADATA_METRIC_TAG, METADATA_TABLE};
+use super::SeriesExemplar;
+use crate::{
+    EXEMPLARS_FIELDS, EXEMPLARS_TABLE, EXEMPLARS_TAGS, METADATA_FIELDS, METADATA_METRIC_TAG,
+    METADATA_TABLE, non_finite_name,
+};
+
+/// Nanoseconds per millisecond.
+pub(super) const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// What a row of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +20,8 @@ pub enum RowKind {
     Histogram,
     /// The description of a metric.
     Metadata,
+    /// An exemplar.
+    Exemplar,
     /// Discarded, because its values do not fit the columns.
     Discarded,
 }
@@ -28,8 +37,10 @@ pub struct DecodedWrite<'a> {
     pub metadata: Vec<MetricMetadata<'a>>,
     /// The values that cannot be stored.
     pub refused: RefusedValues,
-    /// The number of exemplars, which are not stored.
-    pub exemplars: usize,
+    /// The exemplars of the series.
+    pub exemplars: Vec<SeriesExemplar<'a>>,
+    /// The number of exemplars that are invalid, or too many.
+    pub dropped_exemplars: usize,
 }
 
 /// Values that are refused before their rows exist.
@@ -100,6 +111,43 @@ impl DecodedWrite<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Adds rows with the exemplars of the series. Returns the number of exemplars that have none: their time is out of range, or
+    /// the message has a metric with the name of their table.
+    pub fn add_exemplars(&mut self) -> usize {
+        let mut dropped = 0;
+        for exemplar in std::mem::take(&mut self.exemplars) {
+            if !self.add_exemplar(&exemplar) {
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    /// Adds the row of an exemplar. Returns whether there is one.
+    fn add_exemplar(&mut self, exemplar: &SeriesExemplar<'_>) -> bool {
+        let Some(time_ns) = exemplar.time_ms.checked_mul(NANOS_PER_MILLI) else {
+            return false;
+        };
+        let [metric, series] = EXEMPLARS_TAGS;
+        let [labels, value] = EXEMPLARS_FIELDS;
+        let number = non_finite_name(exemplar.value)
+            .map_or_else(|| exemplar.value.to_string(), str::to_owned);
+        let table = self.points.table(EXEMPLARS_TABLE);
+        table.begin_row(time_ns);
+        let added = table
+            .tag(metric, exemplar.metric)
+            .and_then(|()| table.tag(series, &exemplar.series))
+            .and_then(|()| table.string(labels, &exemplar.labels))
+            .and_then(|()| table.string(value, &number));
+        self.rows.push(if added.is_ok() {
+            RowKind::Exemplar
+        } else {
+            table.discard_row();
+            RowKind::Discarded
+        });
+        added.is_ok()
     }
 
     /// Returns the number of rows of a kind.

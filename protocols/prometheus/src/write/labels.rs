@@ -98,6 +98,12 @@ impl<'a> SeriesLabels<'a> {
         labels.filter_map(|label| label.point_value)
     }
 
+    /// Returns the names and values of the labels of the current series.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let labels = self.labels.iter().take(self.len);
+        labels.map(|label| (label.name, label.value))
+    }
+
     /// Returns the tags of the current series with their values.
     pub(super) fn tags(&self) -> impl Iterator<Item = (&str, &'a str)> {
         let labels = self.labels.iter().take(self.len);

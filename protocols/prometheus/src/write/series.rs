@@ -1,6 +1,6 @@
 //! Adds the values of one series after the other to the points of a request.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use neap_rows::columnar::{ColumnConflict, TableBatch};
 use neap_schema::prometheus::{
@@ -9,7 +9,12 @@ use neap_schema::prometheus::{
 };
 use prost::Message;
 
-use super::{DecodedWrite, MetricMetadata, RowKind, labels::SeriesLabels};
+use super::{
+    DecodedWrite, MetricMetadata, RowKind, SeriesExemplar,
+    decoded_write::NANOS_PER_MILLI,
+    exemplar::{MAX_EXEMPLARS, MessageExemplar, series_json},
+    labels::SeriesLabels,
+};
 use crate::{
     DecodeError,
     messages::Histogram,
@@ -38,9 +43,6 @@ const ROWS_PER_CHECK: usize = 256;
 /// Maximum length of a series in an error, in characters.
 const MAX_SERIES_CHARS: usize = 200;
 
-/// Nanoseconds per millisecond.
-const NANOS_PER_MILLI: i64 = 1_000_000;
-
 /// The parts of the current series, and the request so far.
 #[derive(Debug)]
 pub(super) struct SeriesWriter<'a> {
@@ -55,6 +57,8 @@ pub(super) struct SeriesWriter<'a> {
     /// The values with their times in milliseconds.
     samples: Vec<(f64, i64)>,
     histograms: Vec<&'a [u8]>,
+    /// The exemplars: their labels as JSON, their numbers, and their times in milliseconds.
+    exemplars: Vec<(String, f64, i64)>,
     /// The reason why the series is refused.
     defect: Option<&'static str>,
     described: HashSet<&'a str>,
@@ -72,6 +76,7 @@ impl<'a> SeriesWriter<'a> {
             labels: SeriesLabels::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
+            exemplars: Vec::new(),
             defect: None,
             described: HashSet::new(),
         }
@@ -83,6 +88,7 @@ impl<'a> SeriesWriter<'a> {
         self.labels.begin();
         self.samples.clear();
         self.histograms.clear();
+        self.exemplars.clear();
         self.defect = None;
     }
 
@@ -170,10 +176,33 @@ impl<'a> SeriesWriter<'a> {
         }
     }
 
-    pub(super) fn add_exemplar(&mut self, field: &WireField<'a>) -> Result<(), DecodeError> {
-        field.bytes()?;
-        self.write.exemplars += 1;
-        Ok(())
+    /// Adds an exemplar of the series, unless its labels are invalid or the request has too many.
+    pub(super) fn add_exemplar(&mut self, exemplar: &MessageExemplar<'_>) {
+        let has_room = self.write.exemplars.len() + self.exemplars.len() < MAX_EXEMPLARS;
+        match exemplar.labels_json().filter(|_| has_room) {
+            Some(labels) => self.exemplars.push((labels, exemplar.value, exemplar.time_ms)),
+            None => self.write.dropped_exemplars += 1,
+        }
+    }
+
+    /// Keeps the exemplars of the series for rows that are added after all others.
+    fn keep_exemplars(&mut self, metric: &'a str) -> Result<(), DecodeError> {
+        let Some(series) = series_json(self.labels.pairs()) else {
+            self.write.dropped_exemplars += self.exemplars.len();
+            return Ok(());
+        };
+        for (labels, value, time_ms) in self.exemplars.drain(..) {
+            let kept = SeriesExemplar {
+                metric,
+                series: Arc::clone(&series),
+                labels,
+                value,
+                time_ms,
+            };
+            self.other_bytes += kept.memory_size();
+            self.write.exemplars.push(kept);
+        }
+        self.check_memory()
     }
 
     /// Adds the description of a metric, unless the request has one already.
@@ -191,15 +220,26 @@ impl<'a> SeriesWriter<'a> {
     /// Adds the rows of the series.
     pub(super) fn finish(&mut self) -> Result<(), DecodeError> {
         let values = self.samples.len() + self.histograms.len();
-        if values == 0 {
+        if values == 0 && self.exemplars.is_empty() {
             return Ok(());
         }
-        let defect = match self.name {
-            None | Some("") => Some("the series has no label __name__"),
-            Some(_) => self.defect,
+        let metric = match (self.name, self.defect) {
+            (None | Some(""), _) => Err("the series has no label __name__"),
+            (Some(_), Some(defect)) => Err(defect),
+            (Some(name), None) => Ok(name),
         };
-        if let Some(defect) = defect {
-            self.refuse_values(values, || defect.to_owned());
+        match metric {
+            Ok(name) if !self.exemplars.is_empty() => self.keep_exemplars(name)?,
+            Ok(_) => {}
+            Err(defect) => {
+                self.write.dropped_exemplars += self.exemplars.len();
+                if values > 0 {
+                    self.refuse_values(values, || defect.to_owned());
+                }
+                return Ok(());
+            }
+        }
+        if values == 0 {
             return Ok(());
         }
         self.labels.look_up(&mut self.write.points);
@@ -349,7 +389,7 @@ fn short_label(encoded: &[u8]) -> Option<(&str, &str)> {
 
 /// Reads the name and the value of a label; `None` is a text that is not UTF-8.
 #[inline]
-fn decode_label<'a>(
+pub(super) fn decode_label<'a>(
     mut reader: WireReader<'a>,
 ) -> Result<(Option<&'a str>, Option<&'a str>), DecodeError> {
     let (mut name, mut value) = (Some(""), Some(""));

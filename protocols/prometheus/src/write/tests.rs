@@ -210,17 +210,57 @@ fn refused_values_are_counted_by_kind() {
     assert_eq!(write.refused.count, 2);
 }
 
+/// Checks that both versions of a request keep the same exemplars, and returns their rows and the number of dropped ones.
+fn exemplars_of_both(request: &RequestBuilder<'_>) -> (String, usize) {
+    let rows = |message: &[u8], version| {
+        let mut write = decode_write(message, version, LIMIT).unwrap();
+        let dropped = write.dropped_exemplars + write.add_exemplars();
+        if write.points.row_count() == 0 {
+            return (String::new(), dropped);
+        }
+        let text = stored(write);
+        let of_table = text.lines().filter(|line| line.starts_with("prometheus_exemplars "));
+        (of_table.collect::<Vec<_>>().join("\n"), dropped)
+    };
+    let one = rows(&request.version_1(), WriteVersion::One);
+    assert_eq!(one, rows(&request.version_2(), WriteVersion::Two));
+    one
+}
+
 #[test]
-fn exemplars_are_counted() {
+fn exemplars_become_rows_of_one_table() {
+    // Prometheus sends exemplars in series without samples.
+    let labels = [("__name__", "m"), ("le", "0.5"), ("job", "a")];
+    let mut request = RequestBuilder::new(&[series(&labels, &[])]);
+    request.exemplars = vec!["7", "8"];
+    let (rows, dropped) = exemplars_of_both(&request);
+    let expected = r#"
+prometheus_exemplars metric=m series={"job":"a","le":"0.5"} labels={"trace_id":"7"} value=1.5 time=1970-01-01T00:00:00.001
+prometheus_exemplars metric=m series={"job":"a","le":"0.5"} labels={"trace_id":"8"} value=1.5 time=1970-01-01T00:00:00.002"#;
+    assert_eq!((rows.as_str(), dropped), (expected.trim_start(), 0));
+}
+
+#[test]
+fn exemplars_that_are_too_long_or_too_many_are_dropped() {
+    let long = "x".repeat(200);
     let mut request = RequestBuilder::new(&[series(&[("__name__", "m")], &[(1, 1.0)])]);
-    request.exemplars = 3;
-    for (message, version) in [
-        (request.version_1(), WriteVersion::One),
-        (request.version_2(), WriteVersion::Two),
-    ] {
-        let write = decode_write(&message, version, LIMIT).unwrap();
-        assert_eq!((write.exemplars, write.points.row_count()), (3, 1));
-    }
+    request.exemplars = vec!["7", long.as_str()];
+    let (rows, dropped) = exemplars_of_both(&request);
+    assert_eq!((rows.lines().count(), dropped), (1, 1));
+    request.exemplars = vec![""; 10_005];
+    let large = 16 * LIMIT;
+    let write = decode_write(&request.version_1(), WriteVersion::One, large);
+    let kept = write.map(|write| (write.exemplars.len(), write.dropped_exemplars));
+    assert_eq!(kept.unwrap(), (10_000, 5));
+    let refused = decode_write(&request.version_1(), WriteVersion::One, LIMIT);
+    assert!(matches!(refused, Err(DecodeError::TooManyPoints(LIMIT))));
+}
+
+#[test]
+fn exemplars_of_a_refused_series_are_dropped() {
+    let mut request = RequestBuilder::new(&[series(&[("job", "a")], &[])]);
+    request.exemplars = vec!["7"];
+    assert_eq!(exemplars_of_both(&request), (String::new(), 1));
 }
 
 #[test]

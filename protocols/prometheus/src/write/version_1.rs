@@ -1,6 +1,11 @@
 //! Version 1: `prometheus.WriteRequest`.
 
-use super::{DecodedWrite, MetricMetadata, decoded_write::metric_kind, series::SeriesWriter};
+use super::{
+    DecodedWrite, MetricMetadata,
+    decoded_write::metric_kind,
+    exemplar::{MAX_EXEMPLAR_LABELS, MessageExemplar},
+    series::{SeriesWriter, decode_label},
+};
 use crate::{
     DecodeError,
     wire::{WireField, WireReader},
@@ -33,12 +38,28 @@ fn add_series<'a>(
         match field.number {
             1 => writer.read_label(&field)?,
             2 => writer.add_sample(&field)?,
-            3 => writer.add_exemplar(&field)?,
+            3 => writer.add_exemplar(&read_exemplar(&field)?),
             4 => writer.add_histogram(&field)?,
             _ => {}
         }
     }
     writer.finish()
+}
+
+fn read_exemplar<'a>(field: &WireField<'a>) -> Result<MessageExemplar<'a>, DecodeError> {
+    let mut exemplar = MessageExemplar::default();
+    let mut reader = field.nested()?;
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 if exemplar.labels.len() < MAX_EXEMPLAR_LABELS => {
+                exemplar.labels.push(decode_label(field.nested()?)?);
+            }
+            2 => exemplar.value = field.float()?,
+            3 => exemplar.time_ms = field.integer()?,
+            _ => {}
+        }
+    }
+    Ok(exemplar)
 }
 
 fn read_metadata<'a>(field: &WireField<'a>) -> Result<MetricMetadata<'a>, DecodeError> {

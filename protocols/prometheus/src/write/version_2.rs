@@ -3,6 +3,7 @@
 use super::{
     DecodedWrite, MetricMetadata,
     decoded_write::metric_kind,
+    exemplar::{MAX_EXEMPLAR_LABELS, MessageExemplar},
     series::{MAX_LABELS, SeriesWriter, TOO_MANY_LABELS},
 };
 use crate::{
@@ -69,7 +70,7 @@ fn add_series<'a>(
             1 => {}
             2 => writer.add_sample(&field)?,
             3 => writer.add_histogram(&field)?,
-            4 => writer.add_exemplar(&field)?,
+            4 => writer.add_exemplar(&read_exemplar(&field, symbols)?),
             5 => {
                 field.bytes()?;
                 metadata = Some(field);
@@ -118,6 +119,29 @@ fn push_reference(reference: u64, references: &mut Vec<u64>) -> bool {
         references.push(reference);
     }
     fits
+}
+
+fn read_exemplar<'a>(
+    field: &WireField<'_>,
+    symbols: &[Option<&'a str>],
+) -> Result<MessageExemplar<'a>, DecodeError> {
+    let mut exemplar = MessageExemplar::default();
+    let mut references = Vec::new();
+    let mut reader = field.nested()?;
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 => {
+                read_references(&field, &mut references)?;
+            }
+            2 => exemplar.value = field.float()?,
+            3 => exemplar.time_ms = field.integer()?,
+            _ => {}
+        }
+    }
+    let text = |reference: Option<&u64>| symbol(symbols, *reference?).flatten();
+    let labels = references.chunks(2).take(MAX_EXEMPLAR_LABELS);
+    exemplar.labels = labels.map(|label| (text(label.first()), text(label.get(1)))).collect();
+    Ok(exemplar)
 }
 
 fn read_metadata<'a>(

@@ -167,6 +167,37 @@ pub(crate) fn matchers(selector: &VectorSelector) -> Result<Vec<Matcher>, Promql
     name_matcher.into_iter().chain(others).collect()
 }
 
+/// Returns the matchers of each selector of an expression. The name of the metric is one of them.
+///
+/// # Errors
+/// A pattern can't be compiled.
+pub fn selector_matchers(expr: &Expr) -> Result<Vec<Vec<Matcher>>, PromqlError> {
+    match expr {
+        Expr::Aggregate(aggregate) => match &aggregate.param {
+            Some(parameter) => all_matchers([&**parameter, &*aggregate.expr]),
+            None => selector_matchers(&aggregate.expr),
+        },
+        Expr::Binary(binary) => all_matchers([&*binary.lhs, &*binary.rhs]),
+        Expr::Call(call) => all_matchers(call.args.args.iter().map(|argument| &**argument)),
+        Expr::Paren(paren) => selector_matchers(&paren.expr),
+        Expr::Unary(unary) => selector_matchers(&unary.expr),
+        Expr::Subquery(subquery) => selector_matchers(&subquery.expr),
+        Expr::VectorSelector(selector) => Ok(vec![matchers(selector)?]),
+        Expr::MatrixSelector(selector) => Ok(vec![matchers(&selector.vs)?]),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Ok(Vec::new()),
+    }
+}
+
+fn all_matchers<'e>(
+    exprs: impl IntoIterator<Item = &'e Expr>,
+) -> Result<Vec<Vec<Matcher>>, PromqlError> {
+    let mut all = Vec::new();
+    for expr in exprs {
+        all.extend(selector_matchers(expr)?);
+    }
+    Ok(all)
+}
+
 /// Returns the labels of the series that says that a selector has no series: those that it requires.
 pub(crate) fn absent_labels(expr: &Expr) -> Labels {
     let selector = match unwrapped(expr) {

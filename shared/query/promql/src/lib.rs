@@ -65,6 +65,7 @@ pub use promql_parser::{
 pub use crate::{
     budget::EvaluationLimits,
     error::PromqlError,
+    expr_properties::selector_matchers,
     histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
     pattern::{anchored_pattern, pattern_of},

@@ -45,6 +45,15 @@ pub const METADATA_METRIC_TAG: &str = "metric";
 /// The string fields of [`METADATA_TABLE`]: type, help, unit.
 pub const METADATA_FIELDS: [&str; 3] = ["type", "help", "unit"];
 
+/// The table with the exemplars of all metrics.
+pub const EXEMPLARS_TABLE: &str = "prometheus_exemplars";
+
+/// The tags of [`EXEMPLARS_TABLE`]: the name of the metric, and the other labels of its series as JSON, sorted by name.
+pub const EXEMPLARS_TAGS: [&str; 2] = ["metric", "series"];
+
+/// The string fields of [`EXEMPLARS_TABLE`]: the labels of the exemplar as JSON, and its number as text. So they are no metrics.
+pub const EXEMPLARS_FIELDS: [&str; 2] = ["labels", "value"];
+
 /// The prefix of labels that have the name of another column.
 const ESCAPE_PREFIX: &str = "label_";
 

@@ -36,9 +36,29 @@ struct WriteSeries {
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Sample>,
     #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Sample>,
+    exemplars: Vec<Exemplar>,
     #[prost(message, repeated, tag = "4")]
     histograms: Vec<Histogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SymbolExemplar {
+    #[prost(uint32, repeated, tag = "1")]
+    labels_refs: Vec<u32>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -70,7 +90,7 @@ struct SymbolSeries {
     #[prost(message, repeated, tag = "3")]
     histograms: Vec<Histogram>,
     #[prost(message, repeated, tag = "4")]
-    exemplars: Vec<Sample>,
+    exemplars: Vec<SymbolExemplar>,
     #[prost(message, optional, tag = "5")]
     metadata: Option<SymbolMetadata>,
 }
@@ -89,8 +109,8 @@ struct SymbolMetadata {
 #[derive(Clone, Debug)]
 pub(super) struct RequestBuilder<'a> {
     series: Vec<TimeSeries>,
-    /// The number of exemplars of the first series.
-    pub(super) exemplars: usize,
+    /// The values of the label `trace_id` of the exemplars of the first series, whose times are 1 ms, 2 ms and so on.
+    pub(super) exemplars: Vec<&'a str>,
     /// The name, type, help and unit of a metric.
     pub(super) metadata: Option<(&'a str, i32, &'a str, &'a str)>,
 }
@@ -99,24 +119,32 @@ impl RequestBuilder<'_> {
     pub(super) fn new(series: &[TimeSeries]) -> Self {
         Self {
             series: series.to_vec(),
-            exemplars: 0,
+            exemplars: Vec::new(),
             metadata: None,
         }
     }
 
-    fn exemplars(&self, index: usize) -> Vec<Sample> {
-        let exemplar = Sample {
-            value: 1.0,
-            timestamp: 1,
-        };
-        vec![exemplar; if index == 0 { self.exemplars } else { 0 }]
+    /// Returns the traces of the exemplars of a series, with their times.
+    fn exemplars(&self, index: usize) -> impl Iterator<Item = (&str, i64)> {
+        let traces = self.exemplars.iter().copied().filter(move |_| index == 0);
+        traces.zip(1..)
     }
 
     pub(super) fn version_1(&self) -> Vec<u8> {
         let series = self.series.iter().enumerate().map(|(index, series)| WriteSeries {
             labels: series.labels.clone(),
             samples: series.samples.clone(),
-            exemplars: self.exemplars(index),
+            exemplars: self
+                .exemplars(index)
+                .map(|(trace, timestamp)| Exemplar {
+                    labels: vec![Label {
+                        name: "trace_id".to_owned(),
+                        value: trace.to_owned(),
+                    }],
+                    value: 1.5,
+                    timestamp,
+                })
+                .collect(),
             histograms: series.histograms.clone(),
         });
         let metadata = self.metadata.iter().map(|(name, kind, help, unit)| Metadata {
@@ -150,7 +178,14 @@ impl RequestBuilder<'_> {
                 labels_refs: labels_refs.collect(),
                 samples: series.samples.clone(),
                 histograms: series.histograms.clone(),
-                exemplars: self.exemplars(index),
+                exemplars: self
+                    .exemplars(index)
+                    .map(|(trace, timestamp)| SymbolExemplar {
+                        labels_refs: vec![symbol("trace_id"), symbol(trace)],
+                        value: 1.5,
+                        timestamp,
+                    })
+                    .collect(),
                 metadata: self.metadata.map(|(_, kind, help, unit)| SymbolMetadata {
                     kind,
                     help_ref: symbol(help),

@@ -1,0 +1,134 @@
+//! Exemplars, from remote write to the answer.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{TestServer, server::series};
+use crate::{Label, Message, Sample, compress};
+
+/// `prometheus.WriteRequest`
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<ExemplarSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExemplarSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Vec<Label> {
+    let labels = pairs.iter().map(|(name, value)| Label {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+    });
+    labels.collect()
+}
+
+/// Stores an exemplar of a bucket.
+async fn write(server: &TestServer, bucket: &str, trace: &str, value: f64, timestamp: i64) {
+    let message = WriteRequest {
+        timeseries: vec![ExemplarSeries {
+            labels: labels(&[("__name__", "took_bucket"), ("le", bucket)]),
+            samples: Vec::new(),
+            exemplars: vec![Exemplar {
+                labels: labels(&[("trace_id", trace)]),
+                value,
+                timestamp,
+            }],
+        }],
+    };
+    let body = compress(&message.encode_to_vec()).unwrap();
+    let (status, text) = server.send(Method::POST, "/api/v1/write?db=prom", body).await;
+    assert_eq!(status, 204, "{text:?}");
+}
+
+async fn exemplars(server: &TestServer, query: &str) -> Value {
+    let (status, mut body) = server.list(&format!("query_exemplars?{query}")).await;
+    assert_eq!(status, 200, "{query}: {body}");
+    body["data"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exemplars_are_those_of_the_selected_series() {
+    let server = TestServer::new().await;
+    // Exemplars are stored from the first samples of the database on.
+    write(&server, "1", "early", 0.5, 500).await;
+    let bucket = series(&[("__name__", "took_bucket"), ("le", "1")], &[(1_000, 1.0)]);
+    server.write(&[bucket], &[]).await;
+    assert_eq!(exemplars(&server, "query=took_bucket").await, json!([]));
+    for (bucket, trace, value, timestamp) in [
+        ("1", "a", 0.5, 1_000),
+        ("1", "b", 0.25, 2_500),
+        ("+Inf", "c", f64::INFINITY, 1_000),
+    ] {
+        write(&server, bucket, trace, value, timestamp).await;
+    }
+    let shown = |trace: &str, value: &str, at: Value| json!({"labels": {"trace_id": trace}, "value": value, "timestamp": at});
+    let of_one = json!({
+        "seriesLabels": {"__name__": "took_bucket", "le": "1"},
+        "exemplars": [shown("a", "0.5", json!(1)), shown("b", "0.25", json!(2.5))],
+    });
+    let of_infinity = json!({
+        "seriesLabels": {"__name__": "took_bucket", "le": "+Inf"},
+        "exemplars": [shown("c", "+Inf", json!(1))],
+    });
+    let quantile = "query=histogram_quantile(0.9,sum%20by(le)(rate(took_bucket%5B5m%5D)))";
+    assert_eq!(
+        exemplars(&server, quantile).await,
+        json!([of_infinity, of_one])
+    );
+    assert_eq!(
+        exemplars(&server, "query=took_bucket%7Ble=~%221%7C2%22%7D").await,
+        json!([of_one])
+    );
+    assert_eq!(
+        exemplars(&server, "query=took_bucket&start=2&end=3").await,
+        json!([{
+            "seriesLabels": {"__name__": "took_bucket", "le": "1"},
+            "exemplars": [shown("b", "0.25", json!(2.5))],
+        }])
+    );
+    for none in [
+        "query=other",
+        "query=1",
+        "query=took_bucket%7Bjob=%22a%22%7D",
+    ] {
+        assert_eq!(exemplars(&server, none).await, json!([]), "{none}");
+    }
+    // The table is no metric.
+    let (_, names) = server.list("label/__name__/values").await;
+    assert_eq!(names["data"], json!(["took_bucket"]));
+    for (query, reason) in [
+        ("query=sum(", "invalid parameter \"query\""),
+        ("query=up&start=2&end=1", "end timestamp must not be before"),
+        ("query=up&start=soon", "invalid parameter \"start\""),
+    ] {
+        let (status, body) = server.list(&format!("query_exemplars?{query}")).await;
+        assert_eq!(
+            (status, &body["errorType"]),
+            (400, &json!("bad_data")),
+            "{query}"
+        );
+        assert!(
+            body["error"].as_str().unwrap().starts_with(reason),
+            "{body}"
+        );
+    }
+}
