@@ -131,7 +131,9 @@ impl ExemplarSeries {
                 let at_ms = times.value(row).div_euclid(NANOS_PER_MILLI);
                 exemplar(labels, text(&values, row), at_ms)
             });
-            if let (Some(shown), Some((_, exemplars))) = (shown, &mut self.selected) {
+            if let Some(shown) = shown
+                && let Some((_, exemplars)) = &mut self.selected
+            {
                 exemplars.push(shown);
                 self.keep(labels.len())?;
             }

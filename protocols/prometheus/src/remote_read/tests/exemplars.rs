@@ -1,10 +1,11 @@
 //! Exemplars, from remote write to the answer.
 
 use http::Method;
+use neap_bucket::World;
 use serde_json::{Value, json};
 
 use super::{TestServer, server::series};
-use crate::{Label, Message, Sample, compress};
+use crate::{Label, Message, Sample, compress, remote_read::result_stats::seconds_of};
 
 /// `prometheus.WriteRequest`
 #[derive(Clone, PartialEq, Message)]
@@ -68,26 +69,35 @@ async fn exemplars(server: &TestServer, query: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn exemplars_are_those_of_the_selected_series() {
     let server = TestServer::new().await;
+    // A minute ago, because the table has a retention.
+    let start = World::system().clock.wall_micros() / 1_000_000 - 60;
+    let at_ms = |millis: i64| start * 1_000 + millis;
     // Exemplars are stored from the first samples of the database on.
-    write(&server, "1", "early", 0.5, 500).await;
-    let bucket = series(&[("__name__", "took_bucket"), ("le", "1")], &[(1_000, 1.0)]);
+    write(&server, "1", "early", 0.5, at_ms(0)).await;
+    let bucket = series(
+        &[("__name__", "took_bucket"), ("le", "1")],
+        &[(at_ms(0), 1.0)],
+    );
     server.write(&[bucket], &[]).await;
     assert_eq!(exemplars(&server, "query=took_bucket").await, json!([]));
-    for (bucket, trace, value, timestamp) in [
-        ("1", "a", 0.5, 1_000),
-        ("1", "b", 0.25, 2_500),
-        ("+Inf", "c", f64::INFINITY, 1_000),
+    for (bucket, trace, value, millis) in [
+        ("1", "a", 0.5, 0),
+        ("1", "b", 0.25, 1_500),
+        ("+Inf", "c", f64::INFINITY, 0),
     ] {
-        write(&server, bucket, trace, value, timestamp).await;
+        write(&server, bucket, trace, value, at_ms(millis)).await;
     }
-    let shown = |trace: &str, value: &str, at: Value| json!({"labels": {"trace_id": trace}, "value": value, "timestamp": at});
+    let shown = |trace: &str, value: &str, millis: i64| {
+        let timestamp = seconds_of(at_ms(millis));
+        json!({"labels": {"trace_id": trace}, "value": value, "timestamp": timestamp})
+    };
     let of_one = json!({
         "seriesLabels": {"__name__": "took_bucket", "le": "1"},
-        "exemplars": [shown("a", "0.5", json!(1)), shown("b", "0.25", json!(2.5))],
+        "exemplars": [shown("a", "0.5", 0), shown("b", "0.25", 1_500)],
     });
     let of_infinity = json!({
         "seriesLabels": {"__name__": "took_bucket", "le": "+Inf"},
-        "exemplars": [shown("c", "+Inf", json!(1))],
+        "exemplars": [shown("c", "+Inf", 0)],
     });
     let quantile = "query=histogram_quantile(0.9,sum%20by(le)(rate(took_bucket%5B5m%5D)))";
     assert_eq!(
@@ -98,11 +108,12 @@ async fn exemplars_are_those_of_the_selected_series() {
         exemplars(&server, "query=took_bucket%7Ble=~%221%7C2%22%7D").await,
         json!([of_one])
     );
+    let later = format!("query=took_bucket&start={}&end={}", start + 1, start + 2);
     assert_eq!(
-        exemplars(&server, "query=took_bucket&start=2&end=3").await,
+        exemplars(&server, &later).await,
         json!([{
             "seriesLabels": {"__name__": "took_bucket", "le": "1"},
-            "exemplars": [shown("b", "0.25", json!(2.5))],
+            "exemplars": [shown("b", "0.25", 1_500)],
         }])
     );
     for none in [
