@@ -7,7 +7,8 @@ import { EditorState } from "@codemirror/state";
 import type { Table } from "../api/schema";
 import type { CompletionSchema } from "./completion";
 
-const AGGREGATIONS = "sum avg min max count group stddev stdvar topk bottomk quantile count_values limitk limit_ratio".split(" ");
+const AGGREGATIONS =
+  "sum avg min max count group stddev stdvar topk bottomk quantile count_values limitk limit_ratio".split(" ");
 
 const KEYWORDS = [..."by without on ignoring group_left group_right bool offset and or unless start end".split(" ")];
 
@@ -16,7 +17,7 @@ const FUNCTIONS = (
   "sum_over_time count_over_time quantile_over_time stddev_over_time stdvar_over_time last_over_time " +
   "first_over_time present_over_time absent_over_time histogram_quantile histogram_fraction histogram_count histogram_sum " +
   "histogram_avg abs ceil floor round clamp clamp_min clamp_max exp ln log2 log10 sqrt sgn time timestamp minute hour " +
-  "day_of_week day_of_month days_in_month month year label_replace label_join absent scalar vector sort sort_desc"
+  "day_of_week day_of_month days_in_month month year info label_replace label_join absent scalar vector sort sort_desc"
 ).split(" ");
 
 /** Metrics among the suggestions at most. */

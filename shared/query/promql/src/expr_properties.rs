@@ -106,7 +106,7 @@ pub(crate) fn differs_in_name(expr: &Expr) -> bool {
         Expr::Call(call) => match call.func.name {
             "label_replace" | "label_join" => true,
             "first_over_time" | "last_over_time" | "sort" | "sort_desc" | "sort_by_label"
-            | "sort_by_label_desc" => {
+            | "sort_by_label_desc" | "info" => {
                 call.args.args.iter().any(|argument| differs_in_name(argument))
             }
             _ => false,
@@ -165,6 +165,21 @@ pub(crate) fn matchers(selector: &VectorSelector) -> Result<Vec<Matcher>, Promql
     let name_matcher = name.map(|name| Ok(Matcher::new(MatchOp::Equal, NAME_LABEL, name)));
     let others = selector.matchers.matchers.iter().map(anchored);
     name_matcher.into_iter().chain(others).collect()
+}
+
+/// Returns the first selector of an expression.
+pub(crate) fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
+    match expr {
+        Expr::Aggregate(aggregate) => first_selector(&aggregate.expr),
+        Expr::Binary(binary) => first_selector(&binary.lhs).or_else(|| first_selector(&binary.rhs)),
+        Expr::Call(call) => call.args.args.iter().find_map(|argument| first_selector(argument)),
+        Expr::Paren(paren) => first_selector(&paren.expr),
+        Expr::Unary(unary) => first_selector(&unary.expr),
+        Expr::Subquery(subquery) => first_selector(&subquery.expr),
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::MatrixSelector(selector) => Some(&selector.vs),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => None,
+    }
 }
 
 /// Returns the matchers of each selector of an expression. The name of the metric is one of them.

@@ -12,7 +12,7 @@
 //! series. An aggregation keeps one accumulator for each group and step. What is kept is reserved in the memory pool.
 //!
 //! Of the experimental language, `mad_over_time`, `ts_of_…_over_time`, `first_over_time`, `double_exponential_smoothing`,
-//! `sort_by_label`, `limitk` and `limit_ratio` are evaluated. `info`, `histogram_quantiles`, `integral`, `min_of`, `max_of`,
+//! `sort_by_label`, `limitk`, `limit_ratio` and `info` are evaluated. `histogram_quantiles`, `integral`, `min_of`, `max_of`,
 //! `start_timestamp`, the functions `start`, `end`, `step` and `range`, `fill` and arithmetic of durations are refused.
 //! Errors, warnings and hints have the words of Prometheus, without positions, because the parser has none.
 
@@ -27,6 +27,7 @@ mod evaluator;
 mod expr_properties;
 mod histogram;
 mod histogram_estimates;
+mod info_series;
 mod kahan;
 mod label_functions;
 mod labels;

@@ -31,13 +31,14 @@ const MAX_ITEMS: usize = 256;
 const MAX_DURATION: f64 = 9.2e9;
 
 /// The functions that have an implementation of their own.
-const OTHER_FUNCTIONS: [&str; 18] = [
+const OTHER_FUNCTIONS: [&str; 19] = [
     "absent",
     "clamp",
     "clamp_max",
     "clamp_min",
     "histogram_fraction",
     "histogram_quantile",
+    "info",
     "label_join",
     "label_replace",
     "pi",
@@ -243,6 +244,18 @@ fn check_modifier(modifier: &BinModifier) -> Result<(), PromqlError> {
     check_count("labels in a list", included)
 }
 
+/// Refuses conditions on info series that are no matchers in braces.
+fn check_info(conditions: &Expr) -> Result<(), PromqlError> {
+    match unwrapped(conditions) {
+        Expr::VectorSelector(selector)
+            if selector.name.is_none() && selector.offset.is_none() && selector.at.is_none() =>
+        {
+            Ok(())
+        }
+        _ => Err(bad_data("parse error: expected label selectors only")),
+    }
+}
+
 /// Refuses calls that the evaluation does not support, and collects the patterns of `label_replace`.
 fn check_call<'e>(call: &'e Call, patterns: &mut Vec<&'e str>) -> Result<(), PromqlError> {
     let (name, arguments) = (call.func.name, &call.args.args);
@@ -250,6 +263,9 @@ fn check_call<'e>(call: &'e Call, patterns: &mut Vec<&'e str>) -> Result<(), Pro
         return Err(bad_data(format!("the function {name} is not supported")));
     }
     check_count("arguments of a call", arguments.len())?;
+    if let Some(conditions) = arguments.get(1).filter(|_| name == "info") {
+        check_info(conditions)?;
+    }
     let last = arguments.last().map(|argument| unwrapped(argument));
     if let Some(Expr::StringLiteral(pattern)) = last.filter(|_| name == "label_replace") {
         patterns.push(&pattern.val);
@@ -411,6 +427,9 @@ mod tests {
             "x[0]",
             "x @ 1e300",
             "a + fill (0) b",
+            "info(x, y)",
+            "info(x, {a=\"b\"} offset 5m)",
+            "info(x, sum(y))",
             r#"x{a="b" or c="d"}"#,
             "step()",
         ] {

@@ -617,6 +617,73 @@ async fn histograms_of_a_range_take_memory() {
 }
 
 #[tokio::test]
+async fn series_have_the_labels_of_info_series_of_their_target() {
+    let target = [("instance", "1"), ("job", "a")];
+    let info = |name: &str, more: &[(&str, &str)], at: i32| {
+        gauge(name, &[&target[..], more].concat(), &[(at, 1.0)])
+    };
+    let source = TestSource::new(&[
+        gauge("x", &target, &[(0, 1.0), (60, 2.0)]),
+        gauge("x", &[("instance", "2"), ("job", "a")], &[(0, 3.0)]),
+        gauge("x", &[("zone", "b")], &[(0, 4.0)]),
+        info("target_info", &[("version", "1"), ("cloud", "c")], 0),
+        info("target_info", &[("version", "2"), ("cloud", "c")], 60),
+        info("build_info", &[("revision", "r")], 0),
+    ]);
+    for (text, expected) in [
+        (
+            r#"info(x{instance="1"})"#,
+            r#"cloud="c", instance="1", job="a", version="1"} 1"#,
+        ),
+        (
+            r#"info(x{instance="1"}, {version=~".+"})"#,
+            r#"instance="1", job="a", version="1"} 1"#,
+        ),
+        (
+            r#"info(x{instance="1"}, {__name__="build_info"})"#,
+            r#"instance="1", job="a", revision="r"} 1"#,
+        ),
+        (
+            r#"info(x{job="a"}, {version="1"})"#,
+            r#"instance="1", job="a", version="1"} 1"#,
+        ),
+        (r#"info(x{instance="2"})"#, r#"instance="2", job="a"} 3"#),
+        (r#"info(x{zone="b"})"#, r#"zone="b"} 4"#),
+    ] {
+        let series = format!(r#"{{__name__="x", {expected}"#);
+        assert_eq!(query(&source, text, at(0)).await, [series], "{text}");
+    }
+    assert!(query(&source, "info(target_info)", at(0)).await[0].contains("version"));
+    // The labels of the newest info series count at each step.
+    let mut changing = query(
+        &source,
+        r#"count by (version) (info(x{instance="1"}))"#,
+        between(0, 60, 60),
+    )
+    .await;
+    changing.sort();
+    let expected = [r#"{version="1"} 1@0"#, r#"{version="2"} 1@60"#];
+    assert_eq!(changing, expected);
+    let conflict = TestSource::new(&[
+        gauge("x", &target, &[(0, 1.0)]),
+        info("a_info", &[("zone", "1")], 0),
+        info("b_info", &[("zone", "2")], 0),
+        info("target_info", &[("zone", "1")], 0),
+        info("target_info", &[("zone", "2")], 0),
+    ]);
+    let names = r#"info(x, {__name__=~"a_info|b_info"})"#;
+    assert_eq!(
+        error(&conflict, names, at(0)).await,
+        "conflicting label: zone"
+    );
+    let duplicates = error(&conflict, "info(x)", at(0)).await;
+    assert!(
+        duplicates.starts_with("found duplicate series for info metric"),
+        "{duplicates}"
+    );
+}
+
+#[tokio::test]
 async fn samples_are_counted_at_each_step_that_reads_them() {
     let source = requests();
     let counts = async |text: &str| {

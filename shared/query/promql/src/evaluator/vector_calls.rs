@@ -2,11 +2,12 @@
 
 use promql_parser::parser::Expr;
 
-use super::{Evaluator, text_of};
+use super::{Evaluator, text_of, unexpected_type};
 use crate::{
     error::PromqlError,
-    expr_properties::unwrapped,
+    expr_properties::{first_selector, unwrapped},
     histogram_estimates::{Estimate, EstimatedSeries, histogram_function},
+    info_series::{EnrichedSeries, InfoRules, info_selector},
     label_functions::{LabelJoin, LabelReplacement, label_order},
     labels::Labels,
     number::{max, min, seconds},
@@ -88,9 +89,33 @@ impl Evaluator<'_> {
                 "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc",
                 [argument, labels @ ..],
             ) => self.sort(name, argument, labels, steps).await,
+            ("info", [argument, conditions @ ..]) => {
+                self.info(argument, conditions.first().copied(), steps).await
+            }
             (_, [argument]) => self.map_numbers(name, argument, steps).await,
             _ => Err(unsupported(name)),
         }
+    }
+
+    /// Adds the labels of info series.
+    async fn info<'b>(
+        &'b self,
+        argument: &'b Expr,
+        conditions: Option<&'b Expr>,
+        steps: Steps,
+    ) -> Result<BoxStream<'b>, PromqlError> {
+        let selector = match conditions {
+            Some(Expr::VectorSelector(selector)) => Some(selector),
+            Some(other) => return Err(unexpected_type(other, "label selectors")),
+            None => None,
+        };
+        let rules = InfoRules::new(selector)?;
+        let of_infos = info_selector(selector, first_selector(argument));
+        let times = self.newest_samples(&of_infos, steps, SelectedPart::Time).await?;
+        let input = self.series(argument, steps).await?;
+        let budget = self.budget.new_empty();
+        let enriched = EnrichedSeries::new(input, times, rules, budget).await?;
+        Ok(distinct(Box::new(enriched), self.budget.new_empty()))
     }
 
     /// Evaluates a function of each number, time or histogram.
