@@ -185,11 +185,17 @@ impl RemoteWriteReceiver {
     async fn add_exemplars(&self, request: &AdmittedRequest, decoded: &mut DecodedWrite<'_>) {
         let mut dropped = decoded.dropped_exemplars;
         if !decoded.exemplars.is_empty() {
-            let created = create_exemplar_table(&self.service, &request.caller, &request.database);
-            match created.await {
-                Ok(true) => dropped += decoded.add_exemplars(),
-                Ok(false) | Err(_) => dropped += decoded.exemplars.len(),
-            }
+            let AdmittedRequest {
+                caller,
+                database,
+                options,
+                ..
+            } = request;
+            let created = create_exemplar_table(&self.service, caller, database, options.only);
+            dropped += match created.await {
+                Ok(()) => decoded.add_exemplars(),
+                Err(_) => decoded.exemplars.len(),
+            };
         }
         self.count_dropped("exemplar", dropped);
     }

@@ -67,13 +67,20 @@ async fn exemplars(server: &TestServer, query: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_request_of_a_database_may_have_exemplars_only() {
+    let server = TestServer::new().await;
+    let now_ms = World::system().clock.wall_micros() / 1_000;
+    write(&server, "1", "a", 0.5, now_ms).await;
+    let found = exemplars(&server, "query=took_bucket").await;
+    assert_eq!(found[0]["exemplars"][0]["labels"], json!({"trace_id": "a"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exemplars_are_those_of_the_selected_series() {
     let server = TestServer::new().await;
     // A minute ago, because the table has a retention.
     let start = World::system().clock.wall_micros() / 1_000_000 - 60;
     let at_ms = |millis: i64| start * 1_000 + millis;
-    // Exemplars are stored from the first samples of the database on.
-    write(&server, "1", "early", 0.5, at_ms(0)).await;
     let bucket = series(
         &[("__name__", "took_bucket"), ("le", "1")],
         &[(at_ms(0), 1.0)],
