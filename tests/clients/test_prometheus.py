@@ -242,6 +242,16 @@ class Prometheus(unittest.TestCase):
         self.assertEqual(self.neap_list("label/job/values"), ["target"])
         self.assertIn("time", self.neap_list("labels"))
 
+    def test_neap_lists_exemplars(self):
+        self.wait_for("samples", lambda: "requests_total" in self.names())
+        query = urllib.parse.urlencode({"db": DATABASE, "query": "rate(requests_total[5m])"})
+        url = f"{self.neap_url}/api/v1/query_exemplars?{query}"
+        self.wait_for("an exemplar", lambda: get(url)["data"])
+        [series] = get(url)["data"]
+        self.assertEqual(series["seriesLabels"]["code"], "404")
+        exemplar = series["exemplars"][0]
+        self.assertEqual((exemplar["labels"], exemplar["value"]), ({"trace_id": "abc"}, "1"))
+
     def neap_list(self, path):
         return get(f"{self.neap_url}/api/v1/{path}?db={DATABASE}")["data"]
 

@@ -123,8 +123,9 @@ impl ResultFormat for DebugFormat {
         let text = format!("{PADDING}{:?}", result.value);
         let bytes = text.into_bytes().into_iter();
         TextPieces::new(bytes.map(move |byte| {
-            // The result is a part of the text until its end.
-            let _held = &result;
+            // The whole result is a part of the text until its end.
+            let held = &result;
+            assert!(held.warnings.is_empty());
             Bytes::copy_from_slice(&[byte])
         }))
     }

@@ -131,10 +131,10 @@ impl PrometheusReader {
     }
 
     /// Waits for the permit of a list. Its parameters are parsed first.
-    async fn list_context<P>(
+    async fn list_context<P: Send>(
         &self,
         request: Request,
-        parse: impl FnOnce(RequestParams) -> Result<P, ReadFailure>,
+        parse: impl FnOnce(RequestParams) -> Result<P, ReadFailure> + Send,
     ) -> Result<(ReadContext, P, ReadPermit), ReadFailure> {
         let (head, params) = self.params(request).await?;
         let context = self.context(&head, params.get("db"))?;
