@@ -73,7 +73,9 @@ pub(super) async fn refresh_views(
         .map_err(|error| failed(error.to_string()))?;
     // Windows that were begun are stored by now, so that rules may use the reserve for them.
     let rules_left = left.saturating_sub(world.elapsed(&started_at)).saturating_sub(ANSWER_RESERVE);
-    let evaluation = world.timeout(rules_left, engine.evaluate_all_rules(rules_left / 2));
+    // Boxed: the compiler limits the depth of a future.
+    let evaluation = Box::pin(engine.evaluate_all_rules(rules_left / 2));
+    let evaluation = world.timeout(rules_left, evaluation);
     let rules = evaluation
         .await
         .ok_or_else(|| failed("the invocation timed out before rules were evaluated".to_owned()))?

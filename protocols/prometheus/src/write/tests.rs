@@ -249,10 +249,11 @@ fn exemplars_that_are_too_long_or_too_many_are_dropped() {
     assert_eq!((rows.lines().count(), dropped), (1, 1));
     request.exemplars = vec![""; 10_005];
     let large = 16 * LIMIT;
-    let write = decode_write(&request.version_1(), WriteVersion::One, large);
+    let body = request.version_1();
+    let write = decode_write(&body, WriteVersion::One, large);
     let kept = write.map(|write| (write.exemplars.len(), write.dropped_exemplars));
     assert_eq!(kept.unwrap(), (10_000, 5));
-    let refused = decode_write(&request.version_1(), WriteVersion::One, LIMIT);
+    let refused = decode_write(&body, WriteVersion::One, LIMIT);
     assert!(matches!(refused, Err(DecodeError::TooManyPoints(LIMIT))));
 }
 
