@@ -61,7 +61,7 @@ mod tests {
         for (text, millis) in [
             ("1m30s", Some(90_000)),
             ("15ms", Some(15)),
-            ("1y2w3d", Some(32_918_400_000)),
+            ("1y2w3d", Some(33_004_800_000)),
             ("0", Some(0)),
             ("0s", Some(0)),
             ("30s1m", None),
