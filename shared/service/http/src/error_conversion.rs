@@ -44,6 +44,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidTableName(_)
             | CatalogError::ReservedColumn { .. }
             | CatalogError::DuplicateColumn { .. }
+            | CatalogError::FixedColumn { .. }
             | CatalogError::TypeConflict { .. }
             | CatalogError::CreationRefused(_)
             | CatalogError::InvalidCache { .. }
@@ -59,14 +60,15 @@ impl From<CatalogError> for ApiError {
             | CatalogError::TokenNameTooLong
             | CatalogError::InvalidUser { .. }
             | CatalogError::Permission(_) => Self::text(Kind::Invalid, message),
-            CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => {
-                Self::text(Kind::NotFound, message)
-            }
+            CatalogError::NotFound { .. }
+            | CatalogError::NoSuchTable { .. }
+            | CatalogError::NoSuchColumn { .. } => Self::text(Kind::NotFound, message),
             CatalogError::NameIsAlias { .. } => {
                 Self::with_code(Kind::Conflict, message, NAME_IS_ALIAS)
             }
             CatalogError::AlreadyExists { .. }
             | CatalogError::AliasInUse { .. }
+            | CatalogError::ColumnInUse { .. }
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::TokenExists { .. }
             | CatalogError::UserExists { .. }

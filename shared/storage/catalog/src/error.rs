@@ -58,6 +58,32 @@ pub enum CatalogError {
         /// The table.
         table: String,
     },
+    /// The column does not exist in the table.
+    #[error("there is no column '{column}' in table '{table}'")]
+    NoSuchColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A column of this type can't be changed so.
+    #[error("column '{column}' can't be {change}: {reason}")]
+    FixedColumn {
+        /// The column.
+        column: String,
+        /// `renamed` or `dropped`.
+        change: &'static str,
+        /// The reason.
+        reason: &'static str,
+    },
+    /// The column can't be dropped.
+    #[error("{user} uses the column '{column}'")]
+    ColumnInUse {
+        /// The column.
+        column: String,
+        /// The cache or view that uses the column.
+        user: String,
+    },
     /// The definition of a cache is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidCache {
@@ -130,12 +156,12 @@ pub enum CatalogError {
         /// The name.
         name: String,
     },
-    /// The name is an alias of a database or table, so that no other one can have it, and it can't be dropped.
+    /// The name is an alias of a database, table or column, so that no other one can have it, and it can't be dropped.
     #[error("'{name}' is an alias of '{present_name}': use this name, or delete the alias first")]
     NameIsAlias {
         /// The name.
         name: String,
-        /// The present name of the database or table.
+        /// The present name of the database, table or column.
         present_name: String,
     },
     /// The database or table can't have the name.
@@ -151,7 +177,7 @@ pub enum CatalogError {
     AliasInUse {
         /// The alias.
         name: String,
-        /// The view or trigger that refers to the table by the alias.
+        /// The view or trigger that refers to the table or column by the alias.
         user: String,
     },
     /// The database or table is already dropped, with the same deletion time.

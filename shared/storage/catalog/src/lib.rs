@@ -30,6 +30,8 @@ mod cache_definitions;
 mod catalog;
 mod changes;
 mod cluster_secret;
+mod column_changes;
+mod columns;
 mod copy;
 mod database;
 mod database_cache;
@@ -79,6 +81,7 @@ pub use catalog::{ANY_AGE, Catalog};
 pub use cluster_secret::{
     ClusterSecret, ClusterSecrets, REPLACED_SECRET_LIFETIME, SECRET_SPREAD_TIME,
 };
+pub use columns::{Column, DroppedColumn, MAX_DROPPED_COLUMNS};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, PurgeState};
@@ -117,7 +120,7 @@ pub use rule_changes::{
     MAX_RULE_BYTES, MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, RuleChange,
 };
 pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
-pub use table::{Column, Table, field_type};
+pub use table::{Table, field_type};
 pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,

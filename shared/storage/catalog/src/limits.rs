@@ -55,6 +55,12 @@ pub enum LimitError {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_DROPPED_COLUMNS`](crate::MAX_DROPPED_COLUMNS).
+    #[error("Dropping again would exceed limit of {limit} dropped columns of a table")]
+    DroppedColumns {
+        /// The limit.
+        limit: usize,
+    },
     /// [`MAX_BACKUP_COPIES`](crate::MAX_BACKUP_COPIES).
     #[error("Adding a new backup would exceed limit of {limit} databases in all backups")]
     BackupCopies {

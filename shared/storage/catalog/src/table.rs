@@ -5,26 +5,17 @@ use std::{
     time::Duration,
 };
 
-use arrow_schema::{FieldRef, Schema, SchemaRef};
-use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId, TableView};
+use arrow_schema::SchemaRef;
+use neap_schema::{ColumnId, ColumnType, TIME_COLUMN, TableId, TableView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, CatalogLimits, Deletion, DistinctCacheDefinition, LastCacheDefinition,
-    LimitError, former_names, limits::exceeded_limit,
+    CatalogError, CatalogLimits, Column, Deletion, DistinctCacheDefinition, DroppedColumn,
+    LastCacheDefinition, LimitError, MAX_DROPPED_COLUMNS,
+    columns::{check_new_name, column_conflict, reserved, schema_of, stored_name_of_new},
+    former_names,
+    limits::exceeded_limit,
 };
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    /// The id, unique in the table.
-    pub id: ColumnId,
-    /// The name.
-    pub name: String,
-    /// The type, which never changes.
-    #[serde(rename = "type")]
-    pub column_type: ColumnType,
-}
 
 /// A table. Every table has the column `time`, with id 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +24,12 @@ pub struct Table {
     name: String,
     columns: Vec<Column>,
     next_column: ColumnId,
+    /// The columns that were dropped, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dropped_columns: Vec<DroppedColumn>,
+    /// The number of renames and drops of columns.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    column_changes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
     /// The name of a dropped table before its drop.
@@ -53,21 +50,23 @@ pub struct Table {
     view: OnceLock<Arc<TableView>>,
     #[serde(skip)]
     schema: OnceLock<SchemaRef>,
+    /// The schema with the stored names of the columns.
+    #[serde(skip)]
+    stored_schema: OnceLock<SchemaRef>,
 }
 
 impl Table {
     /// Creates a table with the single column `time`.
     pub(crate) fn new(id: TableId, name: &str) -> Self {
-        let time = Column {
-            id: ColumnId::default(),
-            name: TIME_COLUMN.to_owned(),
-            column_type: ColumnType::Time,
-        };
+        let id_of_time = ColumnId::default();
+        let time = Column::new(id_of_time, TIME_COLUMN, ColumnType::Time, TIME_COLUMN);
         Self {
             id,
             name: name.to_owned(),
             columns: vec![time],
             next_column: ColumnId::new(1),
+            dropped_columns: Vec::new(),
+            column_changes: 0,
             deletion: None,
             original_name: None,
             aliases: Vec::new(),
@@ -77,6 +76,7 @@ impl Table {
             file_index: Vec::new(),
             view: OnceLock::new(),
             schema: OnceLock::new(),
+            stored_schema: OnceLock::new(),
         }
     }
 
@@ -116,6 +116,62 @@ impl Table {
         }
     }
 
+    /// Returns the definition with the names of the columns in segments and sections, for everything that reads or writes
+    /// them. Those of aliases are left out.
+    #[must_use]
+    pub fn stored(self: &Arc<Self>) -> Arc<Self> {
+        if self.columns.iter().all(|it| it.has_stored_name() && it.aliases().is_empty()) {
+            return Arc::clone(self);
+        }
+        let columns: Vec<Column> = self.columns.iter().map(Column::as_stored).collect();
+        let schema = self.stored_schema.get_or_init(|| schema_of(&columns));
+        Arc::new(Self {
+            schema: OnceLock::from(Arc::clone(schema)),
+            view: OnceLock::new(),
+            columns,
+            ..Self::clone(self)
+        })
+    }
+
+    /// Returns whether each column is stored under its name.
+    pub fn has_stored_names(&self) -> bool {
+        self.columns.iter().all(Column::has_stored_name)
+    }
+
+    /// Returns the name in stored rows of a column, given by its name or an alias. Another name is returned unchanged.
+    pub fn stored_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.column(name).map_or(name, Column::stored_name)
+    }
+
+    /// Returns the stored name that a column has, or would have if it were created now.
+    pub fn expected_stored_name(&self, name: &str) -> String {
+        match self.column(name) {
+            Some(column) => column.stored_name().to_owned(),
+            None => self.stored_name_of_new(name),
+        }
+    }
+
+    fn stored_name_of_new(&self, name: &str) -> String {
+        stored_name_of_new(self.next_column, name, |stored| {
+            self.is_dropped_name(stored) || self.columns.iter().any(|it| it.stored_name() == stored)
+        })
+    }
+
+    /// Returns the columns that were dropped, by id.
+    pub fn dropped_columns(&self) -> &[DroppedColumn] {
+        &self.dropped_columns
+    }
+
+    /// Returns whether a column that was dropped has this name in stored rows.
+    pub fn is_dropped_name(&self, stored_name: &str) -> bool {
+        self.dropped_columns.iter().any(|it| it.stored_name == stored_name)
+    }
+
+    /// Returns a number that increases with each change of the columns.
+    pub fn columns_version(&self) -> u32 {
+        u32::from(self.next_column.get()).saturating_add(self.column_changes)
+    }
+
     /// Returns the columns in order of creation.
     pub fn columns(&self) -> &[Column] {
         &self.columns
@@ -137,7 +193,7 @@ impl Table {
         self.retention_ns.map(Duration::from_nanos)
     }
 
-    /// Returns the column with this name.
+    /// Returns the column with this name or alias.
     pub fn column(&self, name: &str) -> Option<&Column> {
         // The view has only tags and fields.
         if name == TIME_COLUMN {
@@ -154,7 +210,13 @@ impl Table {
     fn shared_view(&self) -> &Arc<TableView> {
         self.view.get_or_init(|| {
             let columns = self.columns.iter().map(|column| (&column.name, column.column_type));
-            Arc::new(TableView::new(columns))
+            let mut view = TableView::new(columns);
+            for column in &self.columns {
+                for alias in column.aliases() {
+                    view.add_alias(alias, &column.name);
+                }
+            }
+            Arc::new(view)
         })
     }
 
@@ -177,14 +239,7 @@ impl Table {
 
     /// Returns the Arrow schema of all columns, sorted by name as in SQL of InfluxDB 3.
     pub fn arrow_schema(&self) -> SchemaRef {
-        let build = || {
-            let mut columns: Vec<_> = self.columns.iter().collect();
-            columns.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-            let fields =
-                columns.into_iter().map(|column| column.column_type.arrow_field(&column.name));
-            Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
-        };
-        Arc::clone(self.schema.get_or_init(build))
+        Arc::clone(self.schema.get_or_init(|| schema_of(&self.columns)))
     }
 
     /// Adds a column. Returns false if it already exists.
@@ -194,9 +249,6 @@ impl Table {
         wanted: ColumnType,
         limits: &CatalogLimits,
     ) -> Result<bool, CatalogError> {
-        let reserved = || CatalogError::ReservedColumn {
-            column: name.to_owned(),
-        };
         if let Some(column) = self.column(name) {
             if column.column_type == wanted {
                 return Ok(false);
@@ -208,11 +260,9 @@ impl Table {
                 wanted,
             });
         }
-        if name.is_empty() {
-            return Err(CatalogError::EmptyName { what: "column" });
-        }
-        if name == ORDER_COLUMN || wanted == ColumnType::Time {
-            return Err(reserved());
+        check_new_name(name)?;
+        if wanted == ColumnType::Time {
+            return Err(reserved(name));
         }
         // `time` is not counted: of n columns, n - 1 are tags and fields, and the new one is added to them.
         if let Some(limit) = exceeded_limit(self.columns.len(), limits.columns_per_table) {
@@ -226,17 +276,74 @@ impl Table {
         }
         let id = self.next_column;
         let no_more = CatalogError::NoMoreIds { what: "column" };
+        let stored_name = self.stored_name_of_new(name);
         self.next_column = id.next().ok_or(no_more)?;
         if let Some(view) = self.view.get_mut() {
             Arc::make_mut(view).add(name, self.columns.len(), wanted);
         }
-        self.columns.push(Column {
-            id,
-            name: name.to_owned(),
-            column_type: wanted,
-        });
+        self.columns.push(Column::new(id, name, wanted, &stored_name));
         self.schema = OnceLock::new();
+        self.stored_schema = OnceLock::new();
         Ok(true)
+    }
+
+    /// Renames a column, given by its id. Its present name becomes an alias. Returns whether this changes the table.
+    pub(crate) fn rename_column(
+        &mut self,
+        id: ColumnId,
+        new_name: &str,
+    ) -> Result<bool, CatalogError> {
+        check_new_name(new_name)?;
+        match self.column(new_name) {
+            Some(holder) if holder.id == id && holder.name == new_name => return Ok(false),
+            Some(holder) if holder.id != id => return Err(column_conflict(holder, new_name)),
+            _ => {}
+        }
+        let renamed = self.columns.iter_mut().find(|column| column.id == id);
+        let Some(column) = renamed else {
+            return Ok(false);
+        };
+        let before = column.name.clone();
+        column.rename(new_name)?;
+        let indexed = self.file_index.iter_mut().filter(|name| **name == before);
+        indexed.for_each(|name| new_name.clone_into(name));
+        self.note_column_change();
+        Ok(true)
+    }
+
+    /// Removes an alias of a column.
+    pub(crate) fn remove_column_alias(&mut self, alias: &str) {
+        for column in &mut self.columns {
+            column.remove_alias(alias);
+        }
+        self.note_column_change();
+    }
+
+    /// Removes a column, and keeps its stored name from being used again.
+    pub(crate) fn drop_column(&mut self, id: ColumnId) -> Result<(), LimitError> {
+        if self.dropped_columns.len() >= MAX_DROPPED_COLUMNS {
+            let limit = MAX_DROPPED_COLUMNS;
+            return Err(LimitError::DroppedColumns { limit });
+        }
+        if let Some(place) = self.columns.iter().position(|column| column.id == id) {
+            let column = self.columns.remove(place);
+            self.file_index.retain(|name| *name != column.name);
+            let dropped = DroppedColumn {
+                id,
+                stored_name: column.stored_name().to_owned(),
+            };
+            let after = self.dropped_columns.partition_point(|other| other.id < id);
+            self.dropped_columns.insert(after, dropped);
+            self.note_column_change();
+        }
+        Ok(())
+    }
+
+    fn note_column_change(&mut self) {
+        self.column_changes = self.column_changes.saturating_add(1);
+        self.view = OnceLock::new();
+        self.schema = OnceLock::new();
+        self.stored_schema = OnceLock::new();
     }
 
     /// Drops the table under a new name, or changes the deletion state of a dropped one.
@@ -278,7 +385,10 @@ impl Table {
     pub(crate) fn size_bytes(&self) -> usize {
         // Memory of a column: the column itself, its index entry, and its Arrow field with metadata.
         const COLUMN_BYTES: usize = 500;
-        let names: usize = self.columns.iter().map(|column| 3 * column.name.len()).sum();
+        let live = self.columns.iter().map(|it| 3 * (it.name.len() + it.further_names_bytes()));
+        let of_dropped = |it: &DroppedColumn| size_of::<DroppedColumn>() + it.stored_name.len();
+        let dropped = self.dropped_columns.iter().map(of_dropped);
+        let names = live.chain(dropped).sum::<usize>();
         let caches = self.last_caches.iter().map(|cache| cache.size_bytes());
         let distinct = self.distinct_caches.iter().map(|cache| cache.size_bytes());
         let caches: usize = caches.chain(distinct).sum();
@@ -291,6 +401,14 @@ impl Table {
             + caches
             + indexed
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Returns the type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64` or

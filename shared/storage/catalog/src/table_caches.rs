@@ -47,7 +47,7 @@ impl DistinctCacheDefinition {
     }
 }
 
-/// Returns the columns with these ids. All of them exist because columns are never removed.
+/// Returns the columns with these ids. All of them exist because the columns of a cache are not dropped.
 fn columns<'a>(ids: &'a [ColumnId], table: &'a Table) -> impl Iterator<Item = &'a Column> {
     ids.iter().filter_map(|id| table.column_by_id(*id))
 }

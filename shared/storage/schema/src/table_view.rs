@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::ColumnType;
 
-/// The tags and fields of a table, which are found by their names.
+/// The tags and fields of a table, which are found by their names and aliases.
 ///
 /// # Examples
 ///
@@ -25,6 +25,8 @@ use crate::ColumnType;
 #[derive(Clone, Default)]
 pub struct TableView {
     columns: HashMap<Box<[u8]>, ColumnView, ahash::RandomState>,
+    /// The present name of the column of each alias.
+    aliases: HashMap<Box<[u8]>, Box<[u8]>, ahash::RandomState>,
     tags: usize,
 }
 
@@ -60,9 +62,21 @@ impl TableView {
         self.columns.insert(name.as_bytes().into(), column);
     }
 
-    /// Returns a tag or field by its name. A name that is not UTF-8 has none.
+    /// Adds a former name of a column, which still stands for it.
+    pub fn add_alias(&mut self, alias: &str, name: &str) {
+        self.aliases.insert(alias.as_bytes().into(), name.as_bytes().into());
+    }
+
+    /// Returns the present name of the column that has this alias; `None` if it is none.
+    pub fn present_name(&self, alias: &[u8]) -> Option<&[u8]> {
+        self.aliases.get(alias).map(AsRef::as_ref)
+    }
+
+    /// Returns a tag or field by its name or an alias. A name that is not UTF-8 has none.
     pub fn column(&self, name: &[u8]) -> Option<ColumnView> {
-        self.columns.get(name).copied()
+        let known = self.columns.get(name);
+        let aliased = || self.columns.get(self.aliases.get(name)?);
+        known.or_else(aliased).copied()
     }
 
     /// Returns the type of a tag or field.
@@ -97,5 +111,19 @@ impl fmt::Debug for TableView {
                     .map(|(name, column)| (String::from_utf8_lossy(name), column.column_type)),
             )
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_stands_for_its_column_and_is_not_counted() {
+        let mut view = TableView::new([("load", ColumnType::Float)]);
+        view.add_alias("usage", "load");
+        assert_eq!(view.column(b"usage"), view.column(b"load"));
+        assert_eq!(view.present_name(b"usage"), Some(&b"load"[..]));
+        assert_eq!((view.present_name(b"load"), view.columns()), (None, 1));
     }
 }

@@ -1,0 +1,222 @@
+//! Renames and drops columns, and deletes their aliases.
+//!
+//! ```text
+//!   rename a to b              name b, alias a        answered when every instance knows b
+//!     |-- delete alias a ----> name b                 answered when no instance takes a for b
+//!     |-- drop b ------------> no column              answered when no instance reads or writes it
+//!                                |-- a merge leaves the values out
+//! ```
+//!
+//! Values that an instance with a catalog from before a drop stores afterwards are hidden as well, because the stored name
+//! of the column stands for no other one ([`crate::Column`]).
+
+use std::time::Duration;
+
+use neap_schema::{ColumnId, ColumnType, DatabaseId, TableId};
+
+use crate::{
+    Catalog, CatalogError, Column, DatabaseCatalog, MaterializedView, Table, ValueColumns,
+};
+
+impl Catalog {
+    /// Renames a column, given by its name or an alias, of a table. Its present name becomes an alias. If the column has the
+    /// new name already, nothing changes. Returns when every instance knows the name.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NoSuchColumn`, `FixedColumn`, `AlreadyExists`, `NameIsAlias`, `ReservedColumn`, `EmptyName`, `Limit`, or
+    /// an error of the commit.
+    pub async fn rename_column(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        column: &str,
+        new_name: &str,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let (of_table, found) = catalog.table_and_column(table, column)?;
+            if found.column_type == ColumnType::Time {
+                return Err(fixed(found, "renamed", "each table has it"));
+            }
+            let (table_id, id, before) = (of_table.id(), found.id, found.name.clone());
+            let renamed = catalog.changed_table(table_id)?;
+            let changed = renamed.rename_column(id, new_name)?;
+            if changed {
+                let (name, detail) = (renamed.name().to_owned(), format!("{before} to {new_name}"));
+                catalog.note(self.now()?, "rename column", &name, Some(detail));
+            }
+            Ok((changed, ()))
+        };
+        self.change(database, Some(known), change).await?;
+        self.settle().await;
+        Ok(())
+    }
+
+    /// Deletes an alias of a column. Returns when no instance uses it.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NoSuchColumn` when the name is not an alias, `AliasInUse`, or an error of the commit.
+    pub async fn delete_column_alias(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        alias: &str,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let (of_table, found) = catalog.table_and_column(table, alias)?;
+            if found.name == alias {
+                return Err(no_such_column(of_table, alias));
+            }
+            if let Some(user) = catalog.view_of_column(of_table, &[alias]) {
+                let name = alias.to_owned();
+                return Err(CatalogError::AliasInUse { name, user });
+            }
+            let (id, detail) = (of_table.id(), format!("{alias} of {}", found.name));
+            let changed = catalog.changed_table(id)?;
+            changed.remove_column_alias(alias);
+            let name = changed.name().to_owned();
+            catalog.note(self.now()?, "delete column alias", &name, Some(detail));
+            Ok((true, ()))
+        };
+        let deleted = self.change(database, Some(known), change).await;
+        self.settle_change(deleted.map(|_| ())).await
+    }
+
+    /// Drops a column of a table. Returns when no instance reads or writes it.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NoSuchColumn`, `NameIsAlias`, `FixedColumn`, `ColumnInUse`, `Limit`, or an error of the commit.
+    pub async fn drop_column(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        column: &str,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let (of_table, found) = catalog.table_and_column(table, column)?;
+            catalog.check_drop(of_table, found, column)?;
+            let (table_id, id) = (of_table.id(), found.id);
+            let changed = catalog.changed_table(table_id)?;
+            changed.drop_column(id)?;
+            let name = changed.name().to_owned();
+            catalog.note(self.now()?, "drop column", &name, Some(column.to_owned()));
+            Ok((true, ()))
+        };
+        let dropped = self.change(database, Some(known), change).await;
+        self.settle_change(dropped.map(|_| ())).await
+    }
+
+    /// Waits for the settling time after a name was taken away. A missing one may just have been taken by a request that
+    /// the client repeats.
+    async fn settle_change(&self, change: Result<(), CatalogError>) -> Result<(), CatalogError> {
+        if let Ok(()) | Err(CatalogError::NoSuchColumn { .. }) = change {
+            self.settle().await;
+        }
+        change
+    }
+}
+
+impl DatabaseCatalog {
+    /// Returns a table and its column, given by their names or aliases.
+    fn table_and_column(
+        &self,
+        table: &str,
+        column: &str,
+    ) -> Result<(&Table, &Column), CatalogError> {
+        let found = self.table(table).ok_or_else(|| CatalogError::NoSuchTable {
+            table: table.to_owned(),
+        })?;
+        let of_table = found.column(column).ok_or_else(|| no_such_column(found, column))?;
+        Ok((found, of_table))
+    }
+
+    fn changed_table(&mut self, id: TableId) -> Result<&mut Table, CatalogError> {
+        self.table_names_mut(id).ok_or_else(|| CatalogError::NoSuchTable {
+            table: id.to_string(),
+        })
+    }
+
+    /// Checks whether a column may be dropped that a request names.
+    fn check_drop(&self, table: &Table, column: &Column, name: &str) -> Result<(), CatalogError> {
+        if column.name != name {
+            return Err(CatalogError::NameIsAlias {
+                name: name.to_owned(),
+                present_name: column.name.clone(),
+            });
+        }
+        if column.column_type.is_key() {
+            return Err(fixed(
+                column,
+                "dropped",
+                "it is part of the key of each row",
+            ));
+        }
+        let all = column.aliases().iter().chain([&column.name]);
+        let names: Vec<&str> = all.map(String::as_str).collect();
+        let user = cache_of_column(table, column.id).or_else(|| self.view_of_column(table, &names));
+        match user {
+            Some(user) => {
+                let column = name.to_owned();
+                Err(CatalogError::ColumnInUse { column, user })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a view of this database that reads or writes a table, and whose query has one of the names.
+    fn view_of_column(&self, table: &Table, names: &[&str]) -> Option<String> {
+        let uses = |view: &MaterializedView| {
+            let is_of_table = table.is_named(&view.source)
+                || view.local_target().is_some_and(|it| table.is_named(it));
+            is_of_table && names.iter().any(|name| has_word(&view.query, name))
+        };
+        let view = self.views().find(|view| uses(view))?;
+        Some(format!("materialized view '{}'", view.name))
+    }
+}
+
+/// Returns a cache that has a column by its definition.
+fn cache_of_column(table: &Table, column: ColumnId) -> Option<String> {
+    let last = table.last_caches().iter().filter(|cache| {
+        let is_listed = match &cache.value_columns {
+            ValueColumns::Explicit(columns) => columns.contains(&column),
+            ValueColumns::AllNonKey => false,
+        };
+        is_listed || cache.key_columns.contains(&column)
+    });
+    let distinct = table.distinct_caches().iter().filter(|it| it.columns.contains(&column));
+    let mut names = last.map(|cache| &cache.name).chain(distinct.map(|cache| &cache.name));
+    names.next().map(|name| format!("cache '{name}'"))
+}
+
+/// Returns whether a text has a word, in letters of any case. A word that is part of a longer name does not count.
+fn has_word(text: &str, word: &str) -> bool {
+    let (text, word) = (text.to_lowercase(), word.to_lowercase());
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.match_indices(&word).any(|(at, found)| {
+        let (before, from) = text.split_at(at);
+        let after = from.strip_prefix(found).unwrap_or_default();
+        !before.ends_with(is_of_name) && !after.starts_with(is_of_name)
+    })
+}
+
+fn no_such_column(table: &Table, column: &str) -> CatalogError {
+    CatalogError::NoSuchColumn {
+        table: table.name().to_owned(),
+        column: column.to_owned(),
+    }
+}
+
+fn fixed(column: &Column, change: &'static str, reason: &'static str) -> CatalogError {
+    let column = column.name.clone();
+    CatalogError::FixedColumn {
+        column,
+        change,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

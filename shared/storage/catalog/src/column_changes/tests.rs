@@ -1,0 +1,195 @@
+use neap_bucket::MAX_CATALOG_AGE;
+
+use super::*;
+use crate::{
+    ANY_AGE, NewLastCache, NewView, TableAddition, ViewLanguage, ViewTarget, ViewWindows,
+    tests::CatalogFixture,
+};
+
+/// Creates a table with a tag and two fields.
+async fn table_of(catalog: &Catalog) -> DatabaseId {
+    let id = catalog.create_database("db", None).await.unwrap();
+    let fields = ["load", "note"].map(|name| (name.to_owned(), ColumnType::Float));
+    catalog.create_table(id, "cpu", &["host".to_owned()], &fields).await.unwrap();
+    id
+}
+
+async fn table(catalog: &Catalog, id: DatabaseId) -> std::sync::Arc<Table> {
+    let read = catalog.database(id, Duration::ZERO).await.unwrap().value;
+    std::sync::Arc::clone(read.table("cpu").unwrap())
+}
+
+/// The names of columns, each with its stored name.
+fn names(table: &Table) -> Vec<(&str, &str)> {
+    let columns = table.columns().iter();
+    columns.map(|column| (column.name.as_str(), column.stored_name())).collect()
+}
+
+async fn add(catalog: &Catalog, id: DatabaseId, column: &str, column_type: ColumnType) {
+    let known = catalog.database(id, ANY_AGE).await.unwrap();
+    let addition = TableAddition {
+        table: "cpu".to_owned(),
+        columns: vec![(column.to_owned(), column_type)],
+    };
+    catalog.add(id, known, &[addition]).await.unwrap();
+}
+
+fn view(query: &str) -> NewView {
+    NewView {
+        name: "hourly".to_owned(),
+        created_by: None,
+        language: ViewLanguage::Sql,
+        query: query.to_owned(),
+        source: "cpu".to_owned(),
+        target: ViewTarget {
+            database: None,
+            table: "cpu_hourly".to_owned(),
+        },
+        windows: ViewWindows {
+            length_ns: 60,
+            origin_ns: 0,
+        },
+        tags: None,
+        every: None,
+        resampled_period: None,
+        needs_new_table: false,
+        columns: Vec::new(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_column_has_both_names_and_its_stored_name() {
+    let catalog = CatalogFixture::new().instance();
+    let id = table_of(&catalog).await;
+    for _ in 0..2 {
+        catalog.rename_column(id, "cpu", "load", "usage").await.unwrap();
+    }
+    catalog.rename_column(id, "cpu", "host", "server").await.unwrap();
+    let renamed = table(&catalog, id).await;
+    let expected = [
+        ("time", "time"),
+        ("server", "host"),
+        ("usage", "load"),
+        ("note", "note"),
+    ];
+    assert_eq!(names(&renamed), expected);
+    assert_eq!(renamed.column("load"), renamed.column("usage"));
+    assert_eq!(renamed.view().columns(), 3);
+    let stored = renamed.stored();
+    assert_eq!(stored.tag_names(), ["host"]);
+    assert!(stored.column("usage").is_none());
+    assert_eq!(stored.arrow_schema(), renamed.stored().arrow_schema());
+    // A write by the former name adds no column.
+    add(&catalog, id, "load", ColumnType::Float).await;
+    assert_eq!(table(&catalog, id).await.columns().len(), 4);
+
+    let taken = catalog.rename_column(id, "cpu", "note", "load").await.unwrap_err();
+    assert!(matches!(taken, CatalogError::NameIsAlias { .. }), "{taken}");
+    catalog.delete_column_alias(id, "cpu", "load").await.unwrap();
+    let error = catalog.delete_column_alias(id, "cpu", "usage").await.unwrap_err();
+    assert!(
+        matches!(error, CatalogError::NoSuchColumn { .. }),
+        "{error}"
+    );
+    catalog.rename_column(id, "cpu", "note", "load").await.unwrap();
+    let stored = table(&catalog, id).await;
+    assert_eq!(names(&stored)[3], ("load", "note"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_that_is_created_again_has_another_stored_name() {
+    let stage = CatalogFixture::new();
+    let (catalog, other) = (stage.instance(), stage.instance());
+    let id = table_of(&catalog).await;
+    other.database(id, MAX_CATALOG_AGE).await.unwrap();
+    catalog.drop_column(id, "cpu", "load").await.unwrap();
+    // The drop is answered when no instance uses a catalog from before.
+    let known = other.database(id, MAX_CATALOG_AGE).await.unwrap().value;
+    assert!(known.table("cpu").unwrap().column("load").is_none());
+    add(&catalog, id, "load", ColumnType::Tag).await;
+    let again = table(&catalog, id).await;
+    assert_eq!(names(&again)[3], ("load", "load~4"));
+    assert_eq!(again.tag_names(), ["host", "load"]);
+    assert_eq!(again.stored().tag_names(), ["host", "load~4"]);
+    assert!(again.is_dropped_name("load") && !again.is_dropped_name("load~4"));
+    let json = serde_json::to_string(again.as_ref()).unwrap();
+    let read: Table = serde_json::from_str(&json).unwrap();
+    assert_eq!(names(&read), names(&again));
+    assert_eq!(read.dropped_columns(), again.dropped_columns());
+    assert!(again.columns_version() > known.table("cpu").unwrap().columns_version());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_column_does_not_get_the_stored_name_of_a_renamed_one() {
+    let catalog = CatalogFixture::new().instance();
+    let id = table_of(&catalog).await;
+    catalog.rename_column(id, "cpu", "load", "usage").await.unwrap();
+    catalog.delete_column_alias(id, "cpu", "load").await.unwrap();
+    let before = table(&catalog, id).await;
+    assert_eq!(before.expected_stored_name("load"), "load~4");
+    assert_eq!(before.expected_stored_name("usage"), "load");
+    add(&catalog, id, "load", ColumnType::Boolean).await;
+    let after = table(&catalog, id).await;
+    assert_eq!(
+        names(&after)[2..],
+        [("usage", "load"), ("note", "note"), ("load", "load~4")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_and_columns_in_use_are_not_dropped() {
+    let catalog = CatalogFixture::new().instance();
+    let id = table_of(&catalog).await;
+    let try_drop = |column: &'static str| catalog.drop_column(id, "cpu", column);
+    for key in ["time", "host"] {
+        let error = try_drop(key).await.unwrap_err();
+        let expected =
+            format!("column '{key}' can't be dropped: it is part of the key of each row");
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = catalog.rename_column(id, "cpu", "time", "at").await.unwrap_err();
+    assert!(matches!(error, CatalogError::FixedColumn { .. }), "{error}");
+    let error = try_drop("none").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no column 'none' in table 'cpu'"
+    );
+
+    let query = "SELECT avg(\"NOTE\") FROM cpu";
+    catalog.create_view(id, &view(query)).await.unwrap();
+    let error = try_drop("note").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "materialized view 'hourly' uses the column 'note'"
+    );
+    catalog.rename_column(id, "cpu", "note", "remark").await.unwrap();
+    let error = catalog.delete_column_alias(id, "cpu", "note").await.unwrap_err();
+    assert!(matches!(error, CatalogError::AliasInUse { .. }), "{error}");
+    let cache = NewLastCache {
+        table: "cpu".to_owned(),
+        name: Some("newest".to_owned()),
+        key_columns: None,
+        value_columns: Some(vec!["load".to_owned()]),
+        count: 1,
+        ttl_s: 60,
+    };
+    catalog.create_last_cache(id, &cache).await.unwrap();
+    let error = try_drop("load").await.unwrap_err();
+    assert_eq!(error.to_string(), "cache 'newest' uses the column 'load'");
+    catalog.delete_last_cache(id, "cpu", "newest").await.unwrap();
+    try_drop("load").await.unwrap();
+}
+
+#[test]
+fn a_word_is_not_a_part_of_a_longer_name() {
+    for (text, expected) in [
+        ("SELECT load FROM t", true),
+        ("SELECT max(LOAD) FROM t", true),
+        ("load", true),
+        ("SELECT \"load\" FROM t", true),
+        ("SELECT overload, load_1 FROM t", false),
+        ("", false),
+    ] {
+        assert_eq!(has_word(text, "load"), expected, "{text}");
+    }
+}
