@@ -21,13 +21,53 @@ impl SchemaView for CatalogView<'_> {
 pub(crate) struct MissingTables {
     /// The tables and columns that do not exist yet.
     pub(crate) additions: Vec<TableAddition>,
-    /// All tables of the rows, with their columns.
-    tables: Vec<(String, SchemaRef)>,
+    /// All tables of the rows.
+    tables: Vec<TableColumns>,
+}
+
+/// The columns of the rows of a table.
+#[derive(Debug)]
+struct TableColumns {
+    table: String,
+    schema: SchemaRef,
+    /// The names under which the columns are encoded.
+    stored_names: Vec<String>,
+}
+
+impl TableColumns {
+    /// The columns of rows that are encoded with a catalog.
+    fn new(catalog: &DatabaseCatalog, rows: &TableRows) -> Self {
+        let (table, schema) = (rows.name.clone(), rows.batch.schema());
+        let known = catalog.table(&table);
+        let names = schema.fields().iter().map(|field| match known {
+            Some(known) => known.expected_stored_name(field.name()),
+            None => field.name().clone(),
+        });
+        Self {
+            stored_names: names.collect(),
+            table,
+            schema,
+        }
+    }
+
+    /// Returns whether a catalog has the columns, with the same types and stored names.
+    fn exist_in(&self, catalog: &DatabaseCatalog) -> bool {
+        let mut columns = self.schema.fields().iter().zip(&self.stored_names);
+        catalog.table(&self.table).is_some_and(|table| {
+            columns.all(|(field, stored_name)| {
+                let column = table.column(field.name());
+                column.is_some_and(|column| {
+                    is_of_type(field.metadata(), column.column_type)
+                        && column.stored_name() == stored_name
+                })
+            })
+        })
+    }
 }
 
 impl MissingTables {
-    /// Returns `None` if all tables and columns of the rows exist.
-    pub(crate) fn of_rows(tables: &[TableRows]) -> Option<Self> {
+    /// Returns `None` if all tables and columns of the rows exist. The rows are encoded with a catalog.
+    pub(crate) fn of_rows(catalog: &DatabaseCatalog, tables: &[TableRows]) -> Option<Self> {
         let incomplete =
             tables.iter().filter(|table| table.is_new || !table.new_columns.is_empty());
         let additions: Vec<_> = incomplete
@@ -42,20 +82,14 @@ impl MissingTables {
         let tables = tables.iter();
         Some(Self {
             additions,
-            tables: tables.map(|table| (table.name.clone(), table.batch.schema())).collect(),
+            tables: tables.map(|rows| TableColumns::new(catalog, rows)).collect(),
         })
     }
 
-    /// Returns whether a catalog has all tables and columns of the rows, with the same types.
+    /// Returns whether a catalog has all tables and columns of the rows, with the same types and stored names. Several new
+    /// columns may get other names than those under which they are encoded; then the request is validated again.
     pub(crate) fn exist_in(&self, catalog: &DatabaseCatalog) -> bool {
-        self.tables.iter().all(|(name, schema)| {
-            catalog.table(name).is_some_and(|table| {
-                schema.fields().iter().all(|field| {
-                    let column = table.column(field.name());
-                    column.is_some_and(|column| is_of_type(field.metadata(), column.column_type))
-                })
-            })
-        })
+        self.tables.iter().all(|table| table.exist_in(catalog))
     }
 }
 

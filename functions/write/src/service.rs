@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{ClockReading, ProtocolRules, Stamp, TRACE_TARGET, World, WriteOrder};
-use neap_catalog::{Catalog, CatalogError, validate_database_name};
+use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Metrics;
 use neap_identity::IdentityService;
 use neap_memory::MemoryPressure;
@@ -419,8 +419,9 @@ impl WriteService {
         // Parsing took a while, so let other tasks run before the next step.
         tokio::task::yield_now().await;
         let tables = std::mem::take(&mut validated.parsed.tables);
-        let missing = MissingTables::of_rows(&tables);
-        let rows = self.encode(request, tables, reservation.as_ref()).await?;
+        let known = &validated.fresh_catalog.catalog.value;
+        let missing = MissingTables::of_rows(known, &tables);
+        let rows = self.encode(request, known, tables, reservation.as_ref()).await?;
         // After this, memory is no reason to refuse the rows.
         let room = self.writer.admit(rows.rows())?;
         let mut catalog = validated.fresh_catalog.catalog.clone();
@@ -474,10 +475,11 @@ impl WriteService {
         answer(validated.parsed, stamp, validated.duplicates).map(RoundOutcome::Done)
     }
 
-    /// Encodes rows. Waits until there is memory for them.
+    /// Encodes rows that were validated against a catalog. Waits until there is memory for them.
     async fn encode(
         &self,
         request: &PendingWrite<'_>,
+        catalog: &DatabaseCatalog,
         tables: Vec<TableRows>,
         reservation: Option<&RequestMemoryReservation>,
     ) -> Result<EncodedTables, WriteFailure> {
@@ -488,7 +490,7 @@ impl WriteService {
             Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
             None => None,
         };
-        Ok(EncodedTables::encode(tables)?)
+        Ok(EncodedTables::encode(catalog, tables)?)
     }
 
     /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.

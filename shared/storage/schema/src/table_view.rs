@@ -26,7 +26,7 @@ use crate::ColumnType;
 pub struct TableView {
     columns: HashMap<Box<[u8]>, ColumnView, ahash::RandomState>,
     /// The present name of the column of each alias.
-    aliases: HashMap<Box<[u8]>, Box<[u8]>, ahash::RandomState>,
+    aliases: HashMap<Box<[u8]>, Box<str>, ahash::RandomState>,
     tags: usize,
 }
 
@@ -64,18 +64,18 @@ impl TableView {
 
     /// Adds a former name of a column, which still stands for it.
     pub fn add_alias(&mut self, alias: &str, name: &str) {
-        self.aliases.insert(alias.as_bytes().into(), name.as_bytes().into());
+        self.aliases.insert(alias.as_bytes().into(), name.into());
     }
 
     /// Returns the present name of the column that has this alias; `None` if it is none.
-    pub fn present_name(&self, alias: &[u8]) -> Option<&[u8]> {
-        self.aliases.get(alias).map(AsRef::as_ref)
+    pub fn present_name(&self, alias: &[u8]) -> Option<&str> {
+        self.aliases.get(alias).map(|name| &**name)
     }
 
     /// Returns a tag or field by its name or an alias. A name that is not UTF-8 has none.
     pub fn column(&self, name: &[u8]) -> Option<ColumnView> {
         let known = self.columns.get(name);
-        let aliased = || self.columns.get(self.aliases.get(name)?);
+        let aliased = || self.columns.get(self.present_name(name)?.as_bytes());
         known.or_else(aliased).copied()
     }
 
@@ -123,7 +123,7 @@ mod tests {
         let mut view = TableView::new([("load", ColumnType::Float)]);
         view.add_alias("usage", "load");
         assert_eq!(view.column(b"usage"), view.column(b"load"));
-        assert_eq!(view.present_name(b"usage"), Some(&b"load"[..]));
+        assert_eq!(view.present_name(b"usage"), Some("load"));
         assert_eq!((view.present_name(b"load"), view.columns()), (None, 1));
     }
 }

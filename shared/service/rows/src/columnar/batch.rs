@@ -1,5 +1,7 @@
 //! The columns of one batch, prepared for the validation of its rows.
 
+use std::collections::HashSet;
+
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef};
@@ -45,17 +47,29 @@ pub(crate) struct BatchColumn {
     pub(crate) converted: ConvertedColumn,
     /// The column of the table; `None` until a row with a value is accepted.
     pub(crate) table_column: Option<usize>,
-    conflict: Option<TypeConflict>,
+    conflict: Option<ColumnRefusal>,
     source: ArrayRef,
+    /// The name of the column in the table, if the batch names it by an alias.
+    present_name: Option<String>,
+}
+
+/// What a table knows of a column of a batch.
+#[derive(Debug)]
+pub(crate) struct KnownColumn {
+    pub(crate) column_type: ColumnType,
+    /// The present name, if the batch names the column by an alias.
+    pub(crate) present_name: Option<String>,
 }
 
 /// Reasons why no value of a column can be stored.
 #[derive(Debug)]
-enum TypeConflict {
+enum ColumnRefusal {
     /// The Arrow type cannot be stored.
     Unsupported(DataType),
     /// The table has the column with another type.
     Column(ColumnType),
+    /// Another column of the batch is the same one of the table: one of them has the name of an alias.
+    Repeated,
 }
 
 /// The settings of a request that concern times.
@@ -67,12 +81,12 @@ pub(crate) struct RequestTime {
 }
 
 impl BatchColumns {
-    /// Converts the columns of a batch. `existing` returns the type of a column that the table already has.
+    /// Converts the columns of a batch. `existing` returns what the table knows of a column that it already has.
     pub(crate) fn new(
         numbered: &NumberedBatch,
         mapping: &ColumnMapping,
         time: RequestTime,
-        existing: impl Fn(&str) -> Option<ColumnType>,
+        existing: impl Fn(&str) -> Option<KnownColumn>,
     ) -> Result<Self, ArrowError> {
         let batch = &numbered.batch;
         let rows = batch.num_rows();
@@ -95,6 +109,7 @@ impl BatchColumns {
             }
             columns.push(column);
         }
+        refuse_repeated(&mut columns);
         // The sort is stable: columns of the same rank keep the order of the batch.
         columns.sort_by_cached_key(|column| tag_order(&mapping.tags, column));
         let (times, refused_times) = match &time_values {
@@ -173,6 +188,20 @@ fn tag_order(tags: &TagColumns, column: &BatchColumn) -> usize {
     }
 }
 
+/// Refuses columns that an earlier one is, too, by an alias.
+fn refuse_repeated(columns: &mut [BatchColumn]) {
+    if columns.iter().all(|column| column.present_name.is_none()) {
+        return;
+    }
+    let mut seen = HashSet::new();
+    for column in columns {
+        let name = column.present_name.as_deref().unwrap_or(column.name());
+        if !seen.insert(name.to_owned()) {
+            column.conflict = Some(ColumnRefusal::Repeated);
+        }
+    }
+}
+
 fn unreadable_rows(rows: usize, unread: &[UnreadableRow]) -> BooleanBuffer {
     let mut set = BooleanBufferBuilder::new(rows);
     set.append_n(rows, false);
@@ -222,8 +251,9 @@ impl BatchColumn {
         field: &FieldRef,
         array: ArrayRef,
         tags: &TagColumns,
-        existing: Option<ColumnType>,
+        known: Option<KnownColumn>,
     ) -> Result<Self, ArrowError> {
+        let existing = known.as_ref().map(|known| known.column_type);
         let natural = if is_tag(field, array.data_type(), tags, existing) {
             tag_type(array.data_type())
         } else {
@@ -232,11 +262,11 @@ impl BatchColumn {
         let (column_type, conflict) = match (natural, existing) {
             (None, _) => (
                 ColumnType::String,
-                Some(TypeConflict::Unsupported(array.data_type().clone())),
+                Some(ColumnRefusal::Unsupported(array.data_type().clone())),
             ),
             (Some(natural), Some(existing)) if natural == existing => (natural, None),
             (Some(natural), Some(existing)) if are_numeric([natural, existing]) => (existing, None),
-            (Some(natural), Some(existing)) => (natural, Some(TypeConflict::Column(existing))),
+            (Some(natural), Some(existing)) => (natural, Some(ColumnRefusal::Column(existing))),
             (Some(natural), None) => (natural, None),
         };
         let converted = match (&conflict, natural) {
@@ -255,6 +285,7 @@ impl BatchColumn {
             table_column: None,
             conflict,
             source: array,
+            present_name: known.and_then(|known| known.present_name),
         })
     }
 
@@ -283,11 +314,12 @@ impl BatchColumn {
     pub(crate) fn type_refusal(&self) -> Option<RowRefusal> {
         let column = self.name().to_owned();
         Some(match self.conflict.as_ref()? {
-            TypeConflict::Unsupported(data_type) => RowRefusal::UnsupportedType {
+            ColumnRefusal::Repeated => RowRefusal::RepeatedColumn(column),
+            ColumnRefusal::Unsupported(data_type) => RowRefusal::UnsupportedType {
                 column,
                 data_type: data_type.clone(),
             },
-            TypeConflict::Column(existing) => RowRefusal::ColumnType {
+            ColumnRefusal::Column(existing) => RowRefusal::ColumnType {
                 column,
                 expected: *existing,
                 got: self.column_type,

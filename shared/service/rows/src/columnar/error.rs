@@ -99,6 +99,8 @@ pub(crate) enum RowRefusal {
     },
     #[error("'{0}' is a reserved column")]
     ReservedColumn(String),
+    #[error("'{0}' is named twice, by its name and by an alias")]
+    RepeatedColumn(String),
     #[error(transparent)]
     Creation(#[from] CreationRefused),
     #[error(transparent)]
@@ -119,6 +121,7 @@ impl RowRefusal {
             | Self::ColumnType { .. }
             | Self::Inexact { .. }
             | Self::ReservedColumn(_)
+            | Self::RepeatedColumn(_)
             | Self::Creation(_) => LineErrorKind::Schema,
             Self::Limit(_) => LineErrorKind::Limit,
         }

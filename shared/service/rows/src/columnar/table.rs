@@ -95,9 +95,15 @@ impl TableBuilder {
         }
     }
 
-    /// Returns the column with a name, if an accepted row has named it.
+    /// Returns the column with a name or an alias, if an accepted row has named it.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.names.find(name, &self.columns, |column| &column.name)
+        let present = self.present_name(name).unwrap_or(name);
+        self.names.find(present, &self.columns, |column| &column.name)
+    }
+
+    /// Returns the present name of the column of an alias.
+    pub(crate) fn present_name(&self, alias: &str) -> Option<&str> {
+        self.view.as_ref()?.present_name(alias.as_bytes())
     }
 
     /// Returns whether the next accepted row creates the table.
@@ -132,8 +138,9 @@ impl TableBuilder {
             self.new_columns.add(column_type);
         }
         let index = self.columns.len();
+        let present_name = self.present_name(name).unwrap_or(name).to_owned();
         self.columns.push(TableColumn {
-            name: name.to_owned(),
+            name: present_name,
             column_type,
             position,
         });

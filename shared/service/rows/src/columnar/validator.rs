@@ -9,7 +9,7 @@ use arrow_schema::ArrowError;
 
 use crate::{
     columnar::{
-        batch::{BatchColumn, BatchColumns, RequestTime},
+        batch::{BatchColumn, BatchColumns, KnownColumn, RequestTime},
         error::RowRefusal,
         mapping::ColumnMapping,
         numbered_batch::NumberedBatch,
@@ -75,8 +75,13 @@ impl<'a> Validator<'a> {
             return Ok(());
         };
         self.other_cells = self.cells.saturating_sub(table.cells(0));
-        let mut columns =
-            BatchColumns::new(numbered, mapping, self.time, |name| table.column_type(name))?;
+        let known = |name: &str| {
+            Some(KnownColumn {
+                column_type: table.column_type(name)?,
+                present_name: table.present_name(name).map(str::to_owned),
+            })
+        };
+        let mut columns = BatchColumns::new(numbered, mapping, self.time, known)?;
         for column in &mut columns.columns {
             // A column of another type is not that of the table, even if accepted rows have no value in it.
             if !column.has_conflict() {

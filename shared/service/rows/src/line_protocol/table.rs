@@ -159,7 +159,7 @@ impl<'a> TableBuilder<'a> {
     }
 
     fn is_repeated(&self, field: &FieldText<'a>, line: usize, tag_set: Option<u32>) -> bool {
-        let known = || self.columns_by_name.get(field.name().as_ref()).copied();
+        let known = || self.find(&field.name());
         let column = field.column.or_else(known).and_then(|index| self.column(index));
         column.is_some_and(|column| {
             column.seen_in_line == line || tag_set.is_some_and(|tag_set| column.has_tag(tag_set))
@@ -209,6 +209,18 @@ impl<'a> TableBuilder<'a> {
         self.columns.get(usize::try_from(index).unwrap_or(usize::MAX))
     }
 
+    /// Returns the column with a name or an alias, if a line has named it.
+    fn find(&self, name: &[u8]) -> Option<u32> {
+        let known = self.columns_by_name.get(name);
+        let aliased = || self.columns_by_name.get(self.present_name(name)?.as_bytes());
+        known.or_else(aliased).copied()
+    }
+
+    /// Returns the present name of the column of an alias.
+    fn present_name(&self, alias: &[u8]) -> Option<&str> {
+        self.view.as_ref()?.present_name(alias)
+    }
+
     #[inline]
     fn check_type(&self, index: u32, got: ColumnType) -> Result<(), LineRefusal> {
         match self.column(index) {
@@ -225,7 +237,7 @@ impl<'a> TableBuilder<'a> {
         column_type: ColumnType,
         limits: &SchemaLimits,
     ) -> Result<u32, LineRefusal> {
-        if let Some(&index) = self.columns_by_name.get(name.as_ref()) {
+        if let Some(index) = self.find(&name) {
             self.check_type(index, column_type)?;
             return Ok(index);
         }
@@ -238,9 +250,13 @@ impl<'a> TableBuilder<'a> {
             None => self.check_new_column(&name, column_type, limits)?,
         }
         let index = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
-        self.columns_by_name.insert(name.clone(), index);
+        let present_name = match self.present_name(&name) {
+            Some(present) => Cow::Owned(present.as_bytes().to_vec()),
+            None => name,
+        };
+        self.columns_by_name.insert(present_name.clone(), index);
         self.columns.push(ColumnBuilder::new(
-            name,
+            present_name,
             column_type,
             known.map(|known| known.position),
         ));
