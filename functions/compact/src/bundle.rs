@@ -50,7 +50,8 @@ pub(crate) fn bundle(
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
         };
-        let rows = TableRows::new(table, segments, bytes);
+        let stored = table.stored();
+        let rows = TableRows::new(&stored, segments, bytes);
         for (days, encoded) in rows.encode(kept, &mut interval)? {
             sections.push(Section {
                 offset: bundle.len() as u64,

@@ -135,7 +135,7 @@ async fn read(
     }
     let table = catalog.table_by_id(entry.table);
     // The next flush or collection removes the entry of a deleted cache.
-    let Some(shape) = table.and_then(|table| CacheShape::for_cache(table, entry.cache)) else {
+    let Some(shape) = table.and_then(|it| CacheShape::for_cache(&it.stored(), entry.cache)) else {
         return Ok(None);
     };
     let decoded = CacheLayer::decode(entry.cache, &key.to_string(), &object, &shape);

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -367,7 +364,7 @@ impl DatabaseTarget<'_> {
             .into_iter()
             .filter(|one| is_there(&one.section))
             .filter_map(|one| {
-                let table = Arc::clone(catalog.value.table_by_id(one.section.table)?);
+                let table = catalog.value.table_by_id(one.section.table)?.stored();
                 Some((one, table))
             })
             .collect();

@@ -296,7 +296,7 @@ impl DatabaseTarget<'_> {
             is_named = true;
             let is_damaged = match catalog.table_by_id(section.table) {
                 Some(table) => {
-                    let wanted = vec![(one, Arc::clone(table))];
+                    let wanted = vec![(one, table.stored())];
                     let read = read_all(&self.fsck.bucket, self.id, wanted, &|_| {}).await?;
                     let mut findings = read.iter().flat_map(|read| &read.findings);
                     findings.any(messages::is_damage)

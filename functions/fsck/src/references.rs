@@ -123,7 +123,7 @@ pub(crate) fn section_contradictions(
             ),
         )),
         Some(table) => {
-            let is_tag = |name: &String| table.tags().any(|tag| tag.name == *name);
+            let is_tag = |name: &String| table.tags().any(|tag| tag.stored_name() == name);
             findings.extend(section.tags.keys().filter(|tag| !is_tag(tag)).map(|tag| {
                 let message = format!(
                     "its section at byte {} has a tag '{tag}' that the catalog lacks",
@@ -193,13 +193,17 @@ pub(crate) fn catalog_contradictions(catalog: &DatabaseCatalog) -> Vec<Finding> 
     for table in catalog.all_tables() {
         let mut ids = BTreeSet::new();
         let mut names = BTreeSet::new();
-        let twice = table
-            .columns()
-            .iter()
-            .find(|column| !ids.insert(column.id) | !names.insert(&column.name));
+        let dropped = table.dropped_columns().iter();
+        let mut stored_names: BTreeSet<&str> =
+            dropped.map(|column| column.stored_name.as_str()).collect();
+        let twice = table.columns().iter().find(|column| {
+            !ids.insert(column.id)
+                | !names.insert(&column.name)
+                | !stored_names.insert(column.stored_name())
+        });
         if let Some(column) = twice {
             let message = format!(
-                "it has two columns with the name or the id of '{}'",
+                "it has two columns with the name, the stored name or the id of '{}'",
                 column.name
             );
             findings.push(contradiction(message).of_table(table.name()));

@@ -107,6 +107,7 @@ fn unknown_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionD
     let fields = schema.fields().iter();
     fields
         .filter_map(|field| match table.column(field.name()) {
+            None if table.is_dropped_name(field.name()) => None,
             None => Some(flaw(format!(
                 "it has a column '{}' that the catalog lacks",
                 field.name()

@@ -80,7 +80,8 @@ impl MaterializedCaches {
             let Some(found) = catalog.value.table_by_id(table) else {
                 continue;
             };
-            let caches = CacheShape::all_of(found).filter_map(|(cache, shape)| {
+            let stored = found.stored();
+            let caches = CacheShape::all_of(&stored).filter_map(|(cache, shape)| {
                 let entry = CacheEntry::clone(entries.get(&cache)?);
                 Some(MaterializedCache {
                     from: shape.complete_from(now),

@@ -189,11 +189,12 @@ impl CacheBackfill {
         let tasks = tables.filter_map(|table| {
             let base = self.bucket.retention_base(now);
             let cutoff = catalog.value.cutoff_of(table.id(), base);
+            let stored = table.stored();
             let task = BackfillTask {
                 database,
-                table: Arc::clone(table),
                 catalog_version: catalog.version,
-                layers: self.missing(database, manifest, table, cutoff, now),
+                layers: self.missing(database, manifest, &stored, cutoff, now),
+                table: stored,
                 started_at: self.bucket.world().clock_reading(),
                 limits: JobLimits::default(),
             };

@@ -10,12 +10,12 @@
 //! | boolean | `boolean` | |
 //!
 //! Sections have no field ids, so the name mapping of the table assigns them by name. It also names columns without a
-//! type, because some readers refuse files with columns that it lacks.
+//! type and dropped columns, because some readers refuse files with columns that it lacks.
 
 use std::collections::BTreeMap;
 
-use neap_catalog::{Column, Table};
-use neap_schema::ColumnType;
+use neap_catalog::{Column, DroppedColumn, Table};
+use neap_schema::{ColumnId, ColumnType};
 use serde_json::{Value, json};
 
 use super::PublishedTimeType;
@@ -28,9 +28,12 @@ const LONG_TIME_FIELD: u32 = 1 << 17;
 #[derive(Debug)]
 pub(super) struct TableSchema {
     fields: Vec<SchemaField>,
-    /// The ids of tags by name.
+    /// The ids of tags by their names in the files.
     tags: BTreeMap<String, u32>,
+    /// The ids of columns that were dropped, with their names in the files.
+    dropped: Vec<(u32, String)>,
     time: PublishedTimeType,
+    schema_id: usize,
 }
 
 /// A column.
@@ -38,6 +41,7 @@ pub(super) struct TableSchema {
 struct SchemaField {
     id: u32,
     name: String,
+    name_in_files: String,
     /// The type; `None` if Iceberg has none.
     iceberg_type: Option<&'static str>,
     is_time: bool,
@@ -46,9 +50,13 @@ struct SchemaField {
 fn field_id(column: &Column, time: PublishedTimeType) -> u32 {
     match (column.column_type, time) {
         (ColumnType::Time, PublishedTimeType::Long) => LONG_TIME_FIELD,
-        // Iceberg's ids start at 1.
-        _ => u32::from(column.id.get()) + 1,
+        _ => field_id_of(column.id),
     }
+}
+
+/// Returns the id of a column. Iceberg's ids start at 1.
+fn field_id_of(column: ColumnId) -> u32 {
+    u32::from(column.get()) + 1
 }
 
 fn iceberg_type(column_type: ColumnType, time: PublishedTimeType) -> Option<&'static str> {
@@ -71,26 +79,33 @@ impl TableSchema {
         let fields = table.columns().iter().map(|column| SchemaField {
             id: field_id(column, time),
             name: column.name.clone(),
+            name_in_files: column.stored_name().to_owned(),
             iceberg_type: iceberg_type(column.column_type, time),
             is_time: column.column_type == ColumnType::Time,
         });
-        let tags = table.tags().map(|tag| (tag.name.clone(), field_id(tag, time)));
+        let tags = table.tags().map(|tag| (tag.stored_name().to_owned(), field_id(tag, time)));
+        let name_of = |it: &DroppedColumn| (field_id_of(it.id), it.stored_name.clone());
+        let dropped = table.dropped_columns().iter().map(name_of);
+        let version = usize::try_from(table.columns_version()).unwrap_or(usize::MAX);
         Self {
             fields: fields.collect(),
             tags: tags.collect(),
+            dropped: dropped.collect(),
             time,
+            schema_id: version.saturating_sub(1),
         }
     }
 
-    /// Returns the id of the schema. It grows with the columns of the table, which never leave it.
+    /// Returns the id of the schema. It grows with each change of the columns of the table.
     pub(super) fn schema_id(&self) -> usize {
-        self.fields.len().saturating_sub(1)
+        self.schema_id
     }
 
-    /// Returns the highest id of a column.
+    /// Returns the highest id of a column, including those that were dropped.
     pub(super) fn last_column_id(&self) -> u32 {
         let ids = self.fields.iter().map(|field| field.id);
-        ids.max().unwrap_or_default()
+        let dropped = self.dropped.iter().map(|(id, _)| *id);
+        ids.chain(dropped).max().unwrap_or_default()
     }
 
     /// Returns the id of the column `time`.
@@ -99,7 +114,7 @@ impl TableSchema {
         time.map_or(1, |field| field.id)
     }
 
-    /// Returns the id of a tag.
+    /// Returns the id of a tag by its name in the files.
     pub(super) fn tag_field(&self, name: &str) -> Option<u32> {
         self.tags.get(name).copied()
     }
@@ -135,9 +150,10 @@ impl TableSchema {
 
     /// Returns the name mapping as JSON: the ids of all columns by their names in the files.
     pub(super) fn name_mapping(&self) -> Value {
-        let fields = self.fields.iter();
-        let mapped = fields.map(|field| json!({ "field-id": field.id, "names": [field.name] }));
-        Value::Array(mapped.collect())
+        let fields = self.fields.iter().map(|field| (field.id, &field.name_in_files));
+        let dropped = self.dropped.iter().map(|(id, name)| (*id, name));
+        let mapped = fields.chain(dropped);
+        Value::Array(mapped.map(|(id, name)| json!({ "field-id": id, "names": [name] })).collect())
     }
 
     /// Returns the names of the columns that are not published, as a JSON array.

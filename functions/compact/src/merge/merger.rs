@@ -307,7 +307,7 @@ impl Merger {
         Ok(Ok(PreparedMerge {
             cutoff: removal_time.and_then(|now| catalog.cutoff_of(job.table, current_at.min(now))),
             inputs: loaded.into_iter().filter(is_input).collect(),
-            table: Arc::clone(table),
+            table: table.stored(),
             job: resolved,
         }))
     }

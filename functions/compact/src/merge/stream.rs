@@ -266,8 +266,8 @@ async fn wait_for(
     }
 }
 
-/// Returns the columns of the output: the tags and the time of the table, and the fields that some input has. A section
-/// omits fields without values, so each of these fields has a value somewhere.
+/// Returns the columns of the output: the tags and the time of the table, and the fields that some input has, without those
+/// that were dropped. A section omits fields without values, so each of these fields has a value somewhere.
 fn schema_of(
     table: &Table,
     inputs: &[(SectionSource, InputRowFilter)],
@@ -284,6 +284,7 @@ fn schema_of(
                 .filter(|place| all.field(*place).data_type() == field.data_type());
             match place.and_then(|place| stored.get_mut(place)) {
                 Some(stored) => *stored = true,
+                None if table.is_dropped_name(field.name()) => {}
                 None => {
                     let column = field.name().clone();
                     return Err(MergeError::Column { section, column });

@@ -39,6 +39,7 @@ mod scan_exec;
 mod section_files;
 mod section_scan;
 mod sequence;
+mod shown_columns;
 mod snapshot_scan;
 mod snapshot_table;
 mod tag_conditions;

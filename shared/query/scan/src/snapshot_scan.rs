@@ -38,7 +38,7 @@ impl SnapshotTable {
         request: ScanRequest<'_>,
         hiding: &RowVisibility,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = self.table().arrow_schema();
+        let columns = self.stored_table().arrow_schema();
         let projection: Vec<usize> = match request.projection {
             Some(projection) => projection.clone(),
             None => (0..columns.fields().len()).collect(),
@@ -64,7 +64,7 @@ impl SnapshotTable {
             database: self.snapshot().database,
             catalog_version: self.snapshot().catalog.version,
             manifest_version: manifest.version,
-            table: self.table().without_caches(),
+            table: self.stored_table().without_caches(),
             first_seen: hiding.seen.min,
             deletes: deletes.to_vec(),
             tail_deletes: tail_deletes.to_vec(),
@@ -151,7 +151,7 @@ impl SnapshotTable {
                 Some((at, file))
             })
             .collect();
-        let tags = self.table().tag_names();
+        let tags = self.stored_table().tag_names();
         for (at, footer) in footers(&self.shared().data, files).await {
             if let Some(region) = regions.get_mut(at) {
                 region.cuts = series_cuts(footer.metadata(), &tags);

@@ -21,6 +21,7 @@ use crate::{
     predicate::ScanPredicates,
     scan_context::ScanContext,
     scan_exec::DistributedScans,
+    shown_columns::ShownColumns,
     tail::{StaleTail, TailSnapshot, TailView},
     visibility::{self, RowVisibility},
 };
@@ -32,6 +33,8 @@ pub struct SnapshotTable {
     snapshot: Arc<Snapshot>,
     table: Arc<Table>,
     schema: SchemaRef,
+    /// The definition with the stored names of the columns.
+    stored: Arc<Table>,
     now: StoreTime,
     stale_tail: StaleTail,
     has_tail: bool,
@@ -56,12 +59,12 @@ impl SnapshotTable {
         now: StoreTime,
         stale_tail: StaleTail,
     ) -> Self {
-        let schema = table.arrow_schema();
         Self {
             shared,
             snapshot,
+            schema: table.arrow_schema(),
+            stored: table.stored(),
             table,
-            schema,
             now,
             stale_tail,
             has_tail: true,
@@ -74,6 +77,20 @@ impl SnapshotTable {
             has_tail: false,
             ..self.clone()
         }
+    }
+
+    /// Returns the table with the stored names of its columns.
+    pub fn with_stored_names(&self) -> Self {
+        Self {
+            schema: self.stored.arrow_schema(),
+            table: Arc::clone(&self.stored),
+            ..self.clone()
+        }
+    }
+
+    /// The definition with the stored names of the columns.
+    pub fn stored_table(&self) -> &Arc<Table> {
+        &self.stored
     }
 
     /// The definition of the table.
@@ -151,7 +168,9 @@ impl SnapshotTable {
     /// The tail can't be read.
     pub async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
         let tail = self.tail_view(&[]).await?;
-        Ok(tail.is_some_and(|tail| tail.lacks(tags)))
+        let stored = tags.iter().map(|tag| self.table.stored_name(tag));
+        let names: Vec<&str> = stored.collect();
+        Ok(tail.is_some_and(|tail| tail.lacks(&names)))
     }
 
     /// Returns the sections in the order of their stamps, then the sources of the tail with these columns.
@@ -171,7 +190,7 @@ impl SnapshotTable {
         // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
         let tail = self.tail_view(columns).await?;
         let sections = self.sections(times).await?;
-        let sections = predicates.prune(&self.schema, sections)?;
+        let sections = predicates.prune(&self.stored.arrow_schema(), sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
         let file = |loaded| SectionFile::new(database, Arc::clone(&table), loaded);
         let mut sources: Vec<ScanSource> = sections
@@ -200,7 +219,7 @@ impl SnapshotTable {
         if !self.is_in_tail() {
             return Ok(None);
         }
-        let (shared, table) = (Arc::clone(&self.shared), Arc::clone(&self.table));
+        let (shared, table) = (Arc::clone(&self.shared), Arc::clone(&self.stored));
         let snapshot = self.tail_snapshot();
         // Another thread would take longer to start.
         if let Some(tail) = shared.tails.image_at_hand(&snapshot, &table, columns) {
@@ -212,6 +231,44 @@ impl SnapshotTable {
             tails.image(&snapshot, &table, &columns, stale_tail)
         });
         tail.await.map_err(external)?.map_err(external).map(Some)
+    }
+
+    /// Plans a scan of columns by their indexes in the schema with stored names, with filters on stored names.
+    async fn scan_stored(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (tags, schema) = (self.stored.tag_names(), self.stored.arrow_schema());
+        let predicates = ScanPredicates::new(session, filters, &schema, &tags)?;
+        let hiding = RowVisibility::new(&self.snapshot, &self.stored, self.now);
+        let partitions = session.config().target_partitions();
+        if let Some(scans) = session.config().get_extension::<DistributedScans>() {
+            let request = ScanRequest {
+                projection,
+                filters,
+                predicates: &predicates,
+                limit,
+                partitions,
+            };
+            return self.scan_by_name(&scans, request, &hiding).await;
+        }
+        let all = || (0..schema.fields().len()).collect();
+        let columns = projection.cloned().unwrap_or_else(all);
+        let sources = self.sources(&columns, &predicates, &hiding).await?;
+        let scan = ScanPlanner {
+            session,
+            hiding: &hiding,
+            data: &self.shared.data,
+            schema: &schema,
+            tags: &tags,
+            predicates: &predicates,
+            partitions,
+            limit,
+        };
+        scan.plan(&columns, &sources)
     }
 }
 
@@ -240,33 +297,13 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let tags = self.table.tag_names();
-        let predicates = ScanPredicates::new(session, filters, &self.schema, &tags)?;
-        let hiding = RowVisibility::new(&self.snapshot, &self.table, self.now);
-        let partitions = session.config().target_partitions();
-        if let Some(scans) = session.config().get_extension::<DistributedScans>() {
-            let request = ScanRequest {
-                projection,
-                filters,
-                predicates: &predicates,
-                limit,
-                partitions,
-            };
-            return self.scan_by_name(&scans, request, &hiding).await;
-        }
-        let all = || (0..self.schema.fields().len()).collect();
-        let columns = projection.cloned().unwrap_or_else(all);
-        let sources = self.sources(&columns, &predicates, &hiding).await?;
-        let scan = ScanPlanner {
-            session,
-            hiding: &hiding,
-            data: &self.shared.data,
-            schema: &self.schema,
-            tags: &tags,
-            predicates: &predicates,
-            partitions,
-            limit,
+        let stored_schema = self.stored.arrow_schema();
+        let Some(shown) = ShownColumns::new(&self.table, &self.schema, &stored_schema)? else {
+            return self.scan_stored(session, projection, filters, limit).await;
         };
-        scan.plan(&columns, &sources)
+        let columns = shown.scanned(projection);
+        let stored_filters = shown.stored_filters(filters)?;
+        let plan = self.scan_stored(session, Some(&columns.read), &stored_filters, limit);
+        columns.shown(plan.await?)
     }
 }

@@ -135,8 +135,8 @@ pub struct TailView {
 }
 
 impl TailView {
-    /// Whether a row may have no value of one of these tags.
-    pub(crate) fn lacks(&self, tags: &[&String]) -> bool {
+    /// Whether a row may have no value of one of these tags, given by their stored names.
+    pub(crate) fn lacks(&self, tags: &[&str]) -> bool {
         let in_memory = tags.iter().any(|tag| self.image.lacks_tag(tag));
         in_memory || self.runs.iter().any(|run| run.lacks(tags))
     }

@@ -98,7 +98,7 @@ impl TailRun {
     }
 
     /// Whether a row may have no value of one of these tags.
-    pub(super) fn lacks(&self, tags: &[&String]) -> bool {
+    pub(super) fn lacks(&self, tags: &[&str]) -> bool {
         tags.iter().any(|tag| {
             let column = self.schema.index_of(tag).ok();
             column.is_none_or(|column| self.with_nulls.get(column).copied().unwrap_or(true))

@@ -51,6 +51,8 @@ pub(super) struct CacheRequest<'a> {
 pub struct CacheTable {
     scope: Arc<QueryScope>,
     rows: Arc<SnapshotTable>,
+    /// The same rows with the stored names of columns, which layers have.
+    stored: Arc<SnapshotTable>,
     cache: TableCacheDefinition,
     keys: Vec<String>,
     schema: SchemaRef,
@@ -63,10 +65,12 @@ impl CacheTable {
         table: &Arc<Table>,
         cache: TableCacheDefinition,
     ) -> Self {
+        let rows = scope.table(table);
         Self {
             keys: cache.key_names(table),
             schema: cache.schema(table),
-            rows: Arc::new(scope.table(table)),
+            stored: Arc::new(rows.with_stored_names()),
+            rows: Arc::new(rows),
             scope: Arc::clone(scope),
             cache,
         }
@@ -86,7 +90,7 @@ impl CacheTable {
 
     /// The columns and keys of the layers; `None` if the key has columns that are not tags.
     fn shape(&self) -> Option<CacheShape> {
-        CacheShape::for_cache(self.rows.table(), self.cache.id())
+        CacheShape::for_cache(self.stored.table(), self.cache.id())
     }
 
     /// Updates the layers of the cache ahead of queries.
@@ -95,7 +99,7 @@ impl CacheTable {
             return Ok(());
         };
         if self.rows.is_in_tail() {
-            let (rows, cache, shape) = (Arc::clone(&self.rows), self.cache.id(), shape.clone());
+            let (rows, cache, shape) = (Arc::clone(&self.stored), self.cache.id(), shape.clone());
             let update = move || {
                 let tails = &rows.shared().tails;
                 tails.update(&rows.tail_snapshot(), rows.table(), cache, &shape)
@@ -114,17 +118,28 @@ impl CacheTable {
         let Some(shape) = shape else {
             return Ok(None);
         };
-        let Some((base, newer)) = self.layers(&shape, request).await? else {
+        let table = self.rows.table();
+        let stored = |filter: &KeyFilter| KeyFilter {
+            column: table.stored_name(&filter.column).to_owned(),
+            test: filter.test.clone(),
+        };
+        let key_filters: Vec<KeyFilter> = request.key_filters.iter().map(stored).collect();
+        let of_layers = CacheRequest {
+            schema: Arc::clone(&request.schema),
+            key_filters: &key_filters,
+            ..*request
+        };
+        let Some((base, newer)) = self.layers(&shape, &of_layers).await? else {
             return Ok(None);
         };
         let columns = request.schema.fields().iter();
-        let projection = columns.map(|column| place(&shape, column.name()));
+        let projection = columns.map(|column| place(&shape, table.stored_name(column.name())));
         let contents = Arc::new(CacheContents {
             projection: projection.collect::<Result<_>>()?,
             shape,
             base,
             newer,
-            filters: request.key_filters.to_vec(),
+            filters: key_filters,
             from: request.from,
             count: request.count,
             limit: request.limit,
@@ -166,7 +181,7 @@ impl CacheTable {
         self.rows.check_intact(times)?;
         let session = || self.scope.planning_session();
         let wanted = BaseLayerRequest {
-            rows: &self.rows,
+            rows: &self.stored,
             cache: self.cache.id(),
             shape,
             from,
@@ -187,7 +202,7 @@ impl CacheTable {
         shape: &CacheShape,
         request: &CacheRequest<'_>,
     ) -> Result<Option<CacheLayer>> {
-        let rows = &self.rows;
+        let rows = &self.stored;
         let wanted = OverlayRequest {
             cache: self.cache.id(),
             shape,

@@ -302,7 +302,7 @@ impl RewrittenTable {
         let sections = self.rows.sections(times).await?;
         Ok(sections.iter().any(|found| {
             let has_all = |tag: &&String| {
-                let range = found.section.tags.get(*tag);
+                let range = found.section.tags.get(self.rows.table().stored_name(tag));
                 range.is_some_and(|range| !range.has_null)
             };
             !tags.iter().all(has_all)
