@@ -31,7 +31,7 @@ pub(crate) fn row_delete(
 ) -> Result<RowDelete> {
     let name = statement.table_name.clone().resolve(CATALOG, SCHEMA);
     let table = deletable(snapshot, &name)?;
-    let condition = match statement.input.as_ref() {
+    let shown = match statement.input.as_ref() {
         LogicalPlan::TableScan(_) => Condition::EVERYTHING,
         LogicalPlan::Filter(filter) => {
             check_columns(table, &filter.predicate)?;
@@ -39,6 +39,7 @@ pub(crate) fn row_delete(
         }
         _ => return plan_err!("DELETE supports only a WHERE clause"),
     };
+    let condition = shown.with_tag_names(&|name| table.stored_name(name).to_owned());
     if let Err(error) = condition.check_limits() {
         return plan_err!("{error}");
     }

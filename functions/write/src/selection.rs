@@ -55,7 +55,7 @@ pub(crate) fn resolve_selection(
     resolve(tables, of_table)
 }
 
-/// Returns the deletes unchanged if they fit their tables.
+/// Returns the deletes unchanged if they fit their tables. Their conditions have the stored names of tags.
 ///
 /// # Errors
 /// Returns an error if a table was dropped, or if a condition does not fit its table.
@@ -68,7 +68,7 @@ pub(crate) fn check_deletes(
             .table_by_id(delete.table)
             .filter(|table| table.deletion().is_none())
             .ok_or(DeleteFailure::TableGone(delete.table))?;
-        check_tags(table, &delete.condition)?;
+        check_tags(&table.stored(), &delete.condition)?;
         delete.condition.check_limits()?;
     }
     Ok(deletes.to_vec())
@@ -81,7 +81,9 @@ fn resolve(
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
     let mut deletes = Vec::new();
     for table in tables {
-        let condition = of_table(table).resolved(&|name| is_tag(table, name));
+        let condition = of_table(table)
+            .resolved(&|name| is_tag(table, name))
+            .with_tag_names(&|name| table.stored_name(name).to_owned());
         condition.check_limits()?;
         if condition.time_bounds().is_some() {
             deletes.push(RowDelete {

@@ -135,6 +135,24 @@ impl Condition {
         }
     }
 
+    /// Returns the condition with other names of tags. Stored conditions have the names of tags in stored rows.
+    #[must_use]
+    pub fn with_tag_names(self, name_of: &impl Fn(&str) -> String) -> Self {
+        let all = |parts: Vec<Self>| {
+            let parts = parts.into_iter();
+            parts.map(|part| part.with_tag_names(name_of)).collect()
+        };
+        match self {
+            Self::Tag { name, value } => Self::Tag {
+                name: name_of(&name),
+                value,
+            },
+            Self::Time { .. } => self,
+            Self::All(parts) => Self::All(all(parts)),
+            Self::Any(parts) => Self::Any(all(parts)),
+        }
+    }
+
     /// Returns the earliest and the latest time of rows for which the condition can hold; `None` if it never holds.
     pub fn time_bounds(&self) -> Option<(i64, i64)> {
         match self {
@@ -300,6 +318,15 @@ pub(crate) mod tests {
         );
         assert_eq!(resolved(&["zone", "rack"]), "false");
         assert_eq!(missing.resolved(&|_| false), Condition::EVERYTHING);
+    }
+
+    #[test]
+    fn tags_get_other_names_and_times_stay() {
+        let condition = tag("host", "a").and(Condition::between(1, 2).or(tag("rack", "b")));
+        let named = condition.clone().with_tag_names(&|name| format!("{name}~7"));
+        assert_eq!(named.tags(), ["host~7", "rack~7"]);
+        assert_eq!(named.time_bounds(), condition.time_bounds());
+        assert_eq!(condition.clone().with_tag_names(&str::to_owned), condition);
     }
 
     #[test]
