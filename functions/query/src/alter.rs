@@ -65,7 +65,12 @@ impl QueryEngine {
         table: &str,
         change: TableChange,
     ) -> Result<(), ClientQueryError> {
-        let creates = !matches!(change, TableChange::DropAlias(_));
+        let creates = !matches!(
+            change,
+            TableChange::DropAlias(_)
+                | TableChange::DropColumn { .. }
+                | TableChange::DropColumnAlias(_)
+        );
         let deletes = !matches!(change, TableChange::AddColumn { .. });
         if deletes {
             caller.require(DatabaseAction::Delete, Some(database))?;
@@ -103,6 +108,18 @@ impl QueryEngine {
                     Err(CatalogError::AlreadyExists { .. }) if if_not_exists => Ok(()),
                     added => added,
                 }
+            }
+            TableChange::RenameColumn { name, new_name } => {
+                catalog.rename_column(database, table, &name, &new_name).await
+            }
+            TableChange::DropColumn { name, if_exists } => {
+                match catalog.drop_column(database, table, &name).await {
+                    Err(CatalogError::NoSuchColumn { .. }) if if_exists => Ok(()),
+                    dropped => dropped,
+                }
+            }
+            TableChange::DropColumnAlias(alias) => {
+                catalog.delete_column_alias(database, table, &alias).await
             }
         };
         Ok(changed.map_err(ApiError::from)?)

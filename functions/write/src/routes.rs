@@ -3,6 +3,7 @@
 mod authorization;
 mod bucket_name;
 mod caches;
+mod columns;
 mod configure;
 mod delete;
 mod error_response;
@@ -60,6 +61,7 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .route("/settings", get(questdb::settings))
         .merge(configure::routes())
         .merge(rename::routes())
+        .merge(columns::routes())
         .merge(retention_list::routes())
         .merge(caches::routes())
         .merge(file_index::routes())

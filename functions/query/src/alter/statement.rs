@@ -56,6 +56,22 @@ pub(crate) enum TableChange {
         /// Whether an existing column of the type is no error.
         if_not_exists: bool,
     },
+    /// `RENAME COLUMN name TO name`
+    RenameColumn {
+        /// The name, or an alias.
+        name: String,
+        /// The new name.
+        new_name: String,
+    },
+    /// `DROP COLUMN [IF EXISTS] name`
+    DropColumn {
+        /// The name.
+        name: String,
+        /// Whether a missing column is no error.
+        if_exists: bool,
+    },
+    /// `DROP COLUMN ALIAS name`
+    DropColumnAlias(String),
 }
 
 /// Parses a statement that changes a database or a table; `None` if it begins like another one.
@@ -98,6 +114,15 @@ fn database_change(parser: &mut Parser<'_>) -> Result<DatabaseChange, ParserErro
 fn table_change(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
     if parser.parse_keywords(&[Keyword::RENAME, Keyword::TO]) {
         Ok(TableChange::Rename(name(parser)?))
+    } else if parser.parse_keywords(&[Keyword::RENAME, Keyword::COLUMN]) {
+        let column = name(parser)?;
+        parser.expect_keyword_is(Keyword::TO)?;
+        Ok(TableChange::RenameColumn {
+            name: column,
+            new_name: name(parser)?,
+        })
+    } else if parser.parse_keywords(&[Keyword::DROP, Keyword::COLUMN]) {
+        drop_column(parser)
     } else if parser.parse_keywords(&[Keyword::DROP, Keyword::ALIAS]) {
         Ok(TableChange::DropAlias(name(parser)?))
     } else if parser.parse_keywords(&[Keyword::ADD, Keyword::COLUMN]) {
@@ -108,8 +133,26 @@ fn table_change(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
             if_not_exists,
         })
     } else {
-        unexpected(parser, "RENAME TO, DROP ALIAS or ADD COLUMN")
+        unexpected(
+            parser,
+            "RENAME TO, RENAME COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
+        )
     }
+}
+
+/// Parses what follows `DROP COLUMN`. A column may have the name `alias`.
+fn drop_column(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
+    let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+    let first = parser.peek_token();
+    let column = name(parser)?;
+    let is_alias = matches!(&first.token, Token::Word(word) if word.keyword == Keyword::ALIAS);
+    if is_alias && !if_exists && matches!(parser.peek_token().token, Token::Word(_)) {
+        return Ok(TableChange::DropColumnAlias(name(parser)?));
+    }
+    Ok(TableChange::DropColumn {
+        name: column,
+        if_exists,
+    })
 }
 
 /// Parses a name. Without quotes, it is in lower case.
@@ -210,6 +253,41 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_renamed_and_dropped() {
+        let text = str::to_owned;
+        let renamed = TableChange::RenameColumn {
+            name: text("load"),
+            new_name: text("Usage"),
+        };
+        assert_eq!(
+            parsed("ALTER TABLE cpu RENAME COLUMN Load TO \"Usage\""),
+            table("cpu", renamed)
+        );
+        for (sql, change) in [
+            (
+                "ALTER TABLE cpu DROP COLUMN alias",
+                TableChange::DropColumn {
+                    name: text("alias"),
+                    if_exists: false,
+                },
+            ),
+            (
+                "alter table cpu drop column if exists \"Load\";",
+                TableChange::DropColumn {
+                    name: text("Load"),
+                    if_exists: true,
+                },
+            ),
+            (
+                "ALTER TABLE cpu DROP COLUMN ALIAS load",
+                TableChange::DropColumnAlias(text("load")),
+            ),
+        ] {
+            assert_eq!(parsed(sql), table("cpu", change), "{sql}");
+        }
+    }
+
+    #[test]
     fn other_statements_are_left_to_others_and_other_changes_are_refused() {
         assert!(parse_alter_statement("SELECT 1").is_none());
         assert!(parse_alter_statement("").is_none());
@@ -220,9 +298,10 @@ mod tests {
                 "RENAME TO or DROP ALIAS",
             ),
             (
-                "ALTER TABLE a DROP COLUMN b",
-                "RENAME TO, DROP ALIAS or ADD COLUMN",
+                "ALTER TABLE a ALTER COLUMN b TYPE double",
+                "RENAME TO, RENAME COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
             ),
+            ("ALTER TABLE a RENAME COLUMN b", "TO"),
             ("ALTER TABLE a ADD COLUMN b decimal", "tag, float64"),
             (
                 "ALTER TABLE a RENAME TO b; ALTER TABLE b RENAME TO c",

@@ -1,4 +1,4 @@
-//! The endpoints that rename databases and tables, delete their aliases, and add columns. They are specific to Neap.
+//! The endpoints that rename databases and tables, and delete their aliases. They are specific to Neap.
 
 use std::sync::Arc;
 
@@ -8,12 +8,11 @@ use axum::{
     routing::{delete, post},
 };
 use http::StatusCode;
-use neap_catalog::{CatalogError, DatabaseAction, field_type};
-use neap_http::{ApiError, Caller, Kind, parse_query};
-use neap_schema::ColumnType;
+use neap_catalog::{CatalogError, DatabaseAction};
+use neap_http::{ApiError, Caller, parse_query};
 use serde::Deserialize;
 
-use super::configure::{find_for, json, no_table};
+use super::configure::{find_for, no_table};
 use crate::WriteService;
 
 type StatusResult = Result<StatusCode, ApiError>;
@@ -29,7 +28,6 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         )
         .route("/api/v3/configure/table/rename", post(rename_table))
         .route("/api/v3/configure/table/alias", delete(delete_table_alias))
-        .route("/api/v3/configure/table/column", post(add_column))
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,43 +104,6 @@ async fn delete_table_alias(
     let params: TableAliasParams = parse_query(request.uri())?;
     let database = find_for(&service, &caller, &params.db, &[DatabaseAction::Delete]).await?;
     service.catalog.delete_table_alias(database, &params.alias).await?;
-    Ok(StatusCode::OK)
-}
-
-#[derive(Debug, Deserialize)]
-struct AddColumnBody {
-    db: String,
-    table: String,
-    column: String,
-    #[serde(rename = "type")]
-    column_type: String,
-}
-
-/// `POST /api/v3/configure/table/column`
-async fn add_column(
-    State(service): ServiceState,
-    caller: Caller,
-    request: Request,
-) -> StatusResult {
-    let body: AddColumnBody = json(&service, request).await?;
-    let (db, table) = (&body.db, &body.table);
-    let actions = [DatabaseAction::Create, DatabaseAction::Write];
-    let database = find_for(&service, &caller, db, &actions).await?;
-    let known_type = match body.column_type.as_str() {
-        "tag" => Some(ColumnType::Tag),
-        name => field_type(name),
-    };
-    let column_type = known_type.ok_or_else(|| {
-        let text = format!(
-            "'{}' is not one of tag, utf8, int64, uint64, float64, bool",
-            body.column_type
-        );
-        ApiError::text(Kind::Invalid, text)
-    })?;
-    let permission = caller.table_permission(database);
-    let catalog = &service.catalog;
-    let added = catalog.add_column(database, permission, table, &body.column, column_type);
-    added.await.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 

@@ -1,4 +1,4 @@
-//! `neap delete`: databases, tables, rows, caches, tokens, triggers and indexes.
+//! `neap delete`: databases, tables, columns, rows, caches, tokens, triggers and indexes.
 
 use std::convert::Infallible;
 
@@ -8,6 +8,7 @@ use neap_server::console::Console;
 use super::{
     CommandError, backup,
     caches::{self, CacheKind, DeleteCacheArgs},
+    columns::{self, DeleteColumnAliasArgs, DeleteColumnArgs},
     confirm::DeletionConfirmation,
     file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
@@ -24,12 +25,17 @@ pub(super) enum DeleteCommand {
     Database(DeleteDatabaseArgs),
     /// Delete a table.
     Table(DeleteTableArgs),
+    /// Delete a field of a table. Its values are hidden at once, and removed by merges.
+    Column(DeleteColumnArgs),
     /// Delete a former name of a database. A write with it creates another database.
     #[command(name = "database_alias")]
     DatabaseAlias(rename::DeleteDatabaseAliasArgs),
     /// Delete a former name of a table. A write with it creates another table.
     #[command(name = "table_alias")]
     TableAlias(rename::DeleteTableAliasArgs),
+    /// Delete a former name of a column. A write with it creates another column.
+    #[command(name = "column_alias")]
+    ColumnAlias(DeleteColumnAliasArgs),
     /// Delete rows of a table by time and tags. Rows written later are not affected.
     Rows(Box<DeleteRowsArgs>),
     /// Delete a last value cache. The rows of its table stay.
@@ -148,6 +154,8 @@ pub(super) async fn run(
         DeleteCommand::TableAlias(args) => {
             return rename::delete_table_alias(args, console).await;
         }
+        DeleteCommand::Column(args) => return columns::delete(args, console).await,
+        DeleteCommand::ColumnAlias(args) => return columns::delete_alias(args, console).await,
         DeleteCommand::Rows(args) => return row_deletes::delete(args, console).await,
         DeleteCommand::LastCache(args) => {
             return caches::delete(CacheKind::Last, args, console).await;

@@ -12,6 +12,7 @@ mod cancel;
 mod catalog;
 mod check_store;
 mod client_flags;
+mod columns;
 mod compact;
 mod config;
 mod confirm;
@@ -121,7 +122,7 @@ enum CliCommand {
     /// Create a database, a table, a column, a cache, a token, a user, a role, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
-    /// Delete a database, a table, an alias, rows, a cache, a token, a trigger, or an index.
+    /// Delete a database, a table, a column, an alias, rows, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
     /// Cancel a request to delete rows, a backup, or a restore.
@@ -130,7 +131,7 @@ enum CliCommand {
     /// Revert the deletion of a database or a table.
     #[command(subcommand)]
     Undelete(undelete::UndeleteCommand),
-    /// Rename a database or a table.
+    /// Rename a database, a table or a column.
     #[command(subcommand)]
     Rename(rename::RenameCommand),
     /// Change how long a database or a table keeps rows, or the plugin of a trigger.

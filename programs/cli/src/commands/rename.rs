@@ -1,10 +1,11 @@
-//! `neap rename`: databases and tables. Their former names are aliases until `neap delete` deletes them.
+//! `neap rename`: databases, tables and columns. Their former names are aliases until `neap delete` deletes them.
 
 use clap::{Args, Subcommand};
 use neap_server::console::Console;
 
 use super::{
     CommandError,
+    columns::{self, RenameColumnArgs},
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
 };
@@ -16,6 +17,8 @@ pub(super) enum RenameCommand {
     Database(RenameDatabaseArgs),
     /// Rename a table. The former name is an alias from then on.
     Table(RenameTableArgs),
+    /// Rename a tag or a field of a table. The former name is an alias from then on.
+    Column(RenameColumnArgs),
 }
 
 /// The options of `neap rename database`.
@@ -110,6 +113,7 @@ pub(super) async fn run(
             let (name, new_name) = (&args.name, &args.new_name);
             format!("Table {database:?}.{name:?} renamed to {new_name:?}")
         }
+        RenameCommand::Column(args) => return columns::rename(args, console).await,
     };
     console.print(text).map_err(CommandError::Output)
 }

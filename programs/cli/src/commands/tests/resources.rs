@@ -278,7 +278,7 @@ fn what_writes_create_is_set_for_a_database() {
 }
 
 #[test]
-fn databases_and_tables_are_renamed_and_columns_are_added() {
+fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() {
     let done = answer("200 OK", "");
     let alias = "'t' is an alias of 'u': use this name, or delete the alias first";
     let refusal = format!(
@@ -286,6 +286,9 @@ fn databases_and_tables_are_renamed_and_columns_are_added() {
         neap_http::NAME_IS_ALIAS
     );
     let (url, requests) = server(&[
+        &done,
+        &done,
+        &done,
         &done,
         &done,
         &done,
@@ -308,6 +311,18 @@ fn databases_and_tables_are_renamed_and_columns_are_added() {
                 "create", "column", "v", "-d", "b", "-t", "u", "--type", "float64",
             ][..],
             r#"Column "b"."u"."v" created successfully"#,
+        ),
+        (
+            &["rename", "column", "v", "w", "-d", "b", "-t", "u"][..],
+            r#"Column "b"."u"."v" renamed to "w""#,
+        ),
+        (
+            &["delete", "column_alias", "v", "-d", "b", "-t", "u"][..],
+            r#"Alias "b"."u"."v" deleted successfully"#,
+        ),
+        (
+            &["delete", "column", "w", "-y", "-d", "b", "-t", "u"][..],
+            r#"Column "b"."u"."w" deleted successfully"#,
         ),
         (
             &["delete", "table_alias", "t", "-d", "b"][..],
@@ -340,6 +355,9 @@ fn databases_and_tables_are_renamed_and_columns_are_added() {
             "POST /api/v3/configure/database/rename?db=a&name=b HTTP/1.1",
             "POST /api/v3/configure/table/rename?db=b&table=t&name=u HTTP/1.1",
             "POST /api/v3/configure/table/column HTTP/1.1",
+            "POST /api/v3/configure/table/column/rename?db=b&table=u&column=v&name=w HTTP/1.1",
+            "DELETE /api/v3/configure/table/column/alias?db=b&table=u&alias=v HTTP/1.1",
+            "DELETE /api/v3/configure/table/column?db=b&table=u&column=w HTTP/1.1",
             "DELETE /api/v3/configure/table/alias?db=b&alias=t HTTP/1.1",
             "DELETE /api/v3/configure/database/alias?alias=a HTTP/1.1",
             "POST /api/v3/configure/table HTTP/1.1",

@@ -41,6 +41,9 @@ pub(in crate::tests::access) fn configuring() -> Vec<AccessCase> {
             OwnEither("create", "write"),
             404,
         ),
+        ("DELETE", "/api/v3/configure/table/column?db=own&table=missing&column=c", "", Own("delete"), 404),
+        ("POST", "/api/v3/configure/table/column/rename?db=own&table=missing&column=c&name=x", "", Admin, 404),
+        ("DELETE", "/api/v3/configure/table/column/alias?db=own&table=missing&alias=c", "", Own("delete"), 404),
         ("POST", "/api/v3/configure/table/retention_period?db=own&table=x&duration=1d", "", Admin, 404),
         ("DELETE", "/api/v3/enterprise/configure/table/retention_period?db=own&table=x", "", Admin, 404),
     ];

@@ -1,0 +1,147 @@
+//! The endpoints that add, rename and drop columns, and delete their aliases. They are specific to Neap.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::{delete, post},
+};
+use http::StatusCode;
+use neap_catalog::{CatalogError, DatabaseAction, field_type};
+use neap_http::{ApiError, Caller, Kind, parse_query};
+use neap_schema::ColumnType;
+use serde::Deserialize;
+
+use super::configure::{find_for, json, no_table};
+use crate::WriteService;
+
+type StatusResult = Result<StatusCode, ApiError>;
+type ServiceState = State<Arc<WriteService>>;
+
+/// Returns the routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    Router::new()
+        .route(
+            "/api/v3/configure/table/column",
+            post(add_column).delete(drop_column),
+        )
+        .route("/api/v3/configure/table/column/rename", post(rename_column))
+        .route(
+            "/api/v3/configure/table/column/alias",
+            delete(delete_column_alias),
+        )
+}
+
+#[derive(Debug, Deserialize)]
+struct AddColumnBody {
+    db: String,
+    table: String,
+    column: String,
+    #[serde(rename = "type")]
+    column_type: String,
+}
+
+/// `POST /api/v3/configure/table/column`
+async fn add_column(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let body: AddColumnBody = json(&service, request).await?;
+    let (db, table) = (&body.db, &body.table);
+    let actions = [DatabaseAction::Create, DatabaseAction::Write];
+    let database = find_for(&service, &caller, db, &actions).await?;
+    let known_type = match body.column_type.as_str() {
+        "tag" => Some(ColumnType::Tag),
+        name => field_type(name),
+    };
+    let column_type = known_type.ok_or_else(|| {
+        let text = format!(
+            "'{}' is not one of tag, utf8, int64, uint64, float64, bool",
+            body.column_type
+        );
+        ApiError::text(Kind::Invalid, text)
+    })?;
+    let permission = caller.table_permission(database);
+    let catalog = &service.catalog;
+    let added = catalog.add_column(database, permission, table, &body.column, column_type);
+    added.await.map_err(|error| column_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct ColumnParams {
+    db: String,
+    table: String,
+    column: String,
+}
+
+/// `DELETE /api/v3/configure/table/column`: hides the column at once. Merges remove its values.
+async fn drop_column(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: ColumnParams = parse_query(request.uri())?;
+    let (db, table) = (&params.db, &params.table);
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
+    let dropped = service.catalog.drop_column(database, table, &params.column).await;
+    dropped.map_err(|error| column_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct RenameColumnParams {
+    db: String,
+    table: String,
+    column: String,
+    name: String,
+}
+
+/// `POST /api/v3/configure/table/column/rename`: `name` is the new name. The present one becomes an alias. Requires the
+/// permission to create columns, too.
+async fn rename_column(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: RenameColumnParams = parse_query(request.uri())?;
+    let (db, table) = (&params.db, &params.table);
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
+    let create = [DatabaseAction::Create, DatabaseAction::Write];
+    caller.require_any(&create, Some(database))?;
+    let (column, name) = (&params.column, &params.name);
+    let renamed = service.catalog.rename_column(database, table, column, name).await;
+    renamed.map_err(|error| column_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct ColumnAliasParams {
+    db: String,
+    table: String,
+    alias: String,
+}
+
+/// `DELETE /api/v3/configure/table/column/alias`
+async fn delete_column_alias(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let params: ColumnAliasParams = parse_query(request.uri())?;
+    let (db, table) = (&params.db, &params.table);
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
+    let deleted = service.catalog.delete_column_alias(database, table, &params.alias).await;
+    deleted.map_err(|error| column_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+/// Returns the answer to a failed change of a column.
+fn column_error(error: CatalogError, db: &str, table: &str) -> ApiError {
+    match error {
+        CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => no_table(db, table),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,142 @@
+//! `neap rename column`, `neap delete column` and `neap delete column_alias`.
+
+use clap::Args;
+use neap_server::console::Console;
+
+use super::{
+    CommandError,
+    confirm::DeletionConfirmation,
+    options::{ConnectionArgs, DatabaseArgs},
+};
+
+/// The options of `neap rename column`.
+#[derive(Debug, Args)]
+pub(super) struct RenameColumnArgs {
+    /// The name of the column, or an alias.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The new name.
+    #[arg(value_name = "NEW_NAME")]
+    new_name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short, long, value_name = "TABLE")]
+    table: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap delete column`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteColumnArgs {
+    /// The name of the column.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    column: DeletedColumn,
+}
+
+/// The options of `neap delete column_alias`.
+#[derive(Debug, Args)]
+pub(super) struct DeleteColumnAliasArgs {
+    /// The alias.
+    #[arg(value_name = "ALIAS")]
+    alias: String,
+
+    #[command(flatten)]
+    column: DeletedColumn,
+}
+
+/// The options of deletions of columns and their aliases.
+#[derive(Debug, Args)]
+struct DeletedColumn {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short, long, value_name = "TABLE")]
+    table: String,
+
+    #[command(flatten)]
+    confirmation: DeletionConfirmation,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Executes `neap rename column`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn rename(
+    args: &RenameColumnArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (database, table) = (args.database.database.as_str(), args.table.as_str());
+    let (name, new_name) = (args.name.as_str(), args.new_name.as_str());
+    let query = [
+        ("db", database),
+        ("table", table),
+        ("column", name),
+        ("name", new_name),
+    ];
+    let client = args.connection.client(None)?;
+    client.post("/api/v3/configure/table/column/rename", &query).await?;
+    let text = format!("Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}");
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap delete column`.
+///
+/// # Errors
+///
+/// The answer was no, or the request failed or was refused.
+pub(super) async fn delete(
+    args: &DeleteColumnArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (database, table) = (&args.column.database.database, &args.column.table);
+    let (name, column) = (args.name.as_str(), &args.column);
+    let shown = format!("{database:?}.{table:?}.{name:?}");
+    column.confirmation.require(&shown, console)?;
+    let query = [
+        ("db", database.as_str()),
+        ("table", table.as_str()),
+        ("column", name),
+    ];
+    let client = column.connection.client(None)?;
+    client.delete("/api/v3/configure/table/column", &query).await?;
+    let text = format!("Column {shown} deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap delete column_alias`.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn delete_alias(
+    args: &DeleteColumnAliasArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let (database, table) = (&args.column.database.database, &args.column.table);
+    let (alias, column) = (args.alias.as_str(), &args.column);
+    let shown = format!("{database:?}.{table:?}.{alias:?}");
+    column.confirmation.require_on_terminal(&format!("alias {shown}"), console)?;
+    let query = [
+        ("db", database.as_str()),
+        ("table", table.as_str()),
+        ("alias", alias),
+    ];
+    let client = column.connection.client(None)?;
+    client.delete("/api/v3/configure/table/column/alias", &query).await?;
+    let text = format!("Alias {shown} deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}
