@@ -59,7 +59,7 @@ fn deletable<'a>(snapshot: &'a Snapshot, name: &ResolvedTableReference) -> Resul
 
 /// Rejects predicates over columns other than the time and the tags.
 fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
-    let is_key = |name: &str| name == TIME_COLUMN || table.tags().any(|tag| tag.name == name);
+    let is_key = |name: &str| name == TIME_COLUMN || table.is_tag(name);
     let columns = predicate.column_refs();
     match columns.iter().find(|column| !is_key(&column.name)) {
         Some(field) => plan_err!(

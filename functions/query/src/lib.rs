@@ -31,6 +31,7 @@ mod executor;
 mod export;
 mod flux;
 mod former_column;
+mod hidden_aliases;
 mod http;
 mod http_request;
 mod http_response;

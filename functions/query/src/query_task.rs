@@ -137,13 +137,14 @@ impl QueryTask {
     }
 
     async fn plan(&self, attempt: &QueryAttempt) -> Result<QueryExecution, QueryError> {
+        let request = &self.pending.request;
+        let of_statement = self.context.with_statement(&request.text);
         // Writes may have reached the cached tail since the first attempt.
-        let context = if attempt.is_first() {
-            self.context.clone()
+        let context = &if attempt.is_first() {
+            of_statement
         } else {
-            self.context.rebuilding_tails()
+            of_statement.rebuilding_tails()
         };
-        let (context, request) = (&context, &self.pending.request);
         let planned = self.pending.planner.plan(context, request).await;
         self.tracker.record_planned();
         match planned.map_err(QueryError::Planning)? {

@@ -10,10 +10,13 @@ use datafusion::{
     datasource::source_as_provider,
     execution::{SessionState, context::SQLOptions},
     logical_expr::{DmlStatement, Expr, LogicalPlan, Statement, WriteOp},
-    sql::sqlparser::{
-        dialect::PostgreSqlDialect,
-        keywords::Keyword,
-        tokenizer::{Token, Tokenizer},
+    sql::{
+        parser::Statement as SqlStatement,
+        sqlparser::{
+            dialect::PostgreSqlDialect,
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
+        },
     },
 };
 
@@ -24,6 +27,7 @@ use crate::{
     copy::{CopyTarget, is_copy, plan_copy},
     dialect::{parse_statement, tokenize},
     former_column::{hide_former_column, names_former_column},
+    hidden_aliases::{hide_aliases, names_aliases},
     statement_size::added_in_dialect,
     unsupported,
 };
@@ -102,6 +106,7 @@ pub(crate) async fn plan(
     unsupported::check(&tokens)?;
     let with_former_columns;
     let has_former_column = names_former_column(&tokens);
+    let has_aliases = names_aliases(context, &tokens);
     let context = if has_former_column {
         with_former_columns = context.with_former_columns();
         &with_former_columns
@@ -110,7 +115,7 @@ pub(crate) async fn plan(
     };
     if is_copy(&tokens) {
         let state = context.full_session();
-        let (query, target) = plan_copy(&state, sql, dialect).await?;
+        let (query, target) = plan_copy(context, &state, sql, dialect).await?;
         only_queries().verify_plan(&query)?;
         let query = bind_parameters(query, parameters)?;
         return Ok(PlannedStatement::Copy(state, query, target));
@@ -121,7 +126,14 @@ pub(crate) async fn plan(
         return Ok(planned);
     }
     let state = context.full_session();
-    let plan = logical_plan(&state, sql, dialect, has_former_column).await?;
+    let mut statement = parse_statement(sql, dialect)?;
+    if has_former_column {
+        hide_former_column(&mut statement);
+    }
+    if has_aliases {
+        hide_aliases(context, &mut statement);
+    }
+    let plan = logical_plan(&state, statement).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     only_queries().with_allow_dml(is_delete).verify_plan(&plan)?;
     Ok(match bind_parameters(plan, parameters)? {
@@ -146,7 +158,11 @@ pub(crate) async fn plan_extended(
     // The text of the client was not measured if only the extension understands it.
     added_in_dialect(&rewritten, Dialect::PostgreSQL)?;
     let state = extension.extend(context.full_session())?;
-    let plan = logical_plan(&state, &rewritten, Dialect::PostgreSQL, false).await?;
+    let mut statement = parse_statement(&rewritten, Dialect::PostgreSQL)?;
+    if names_aliases(context, &tokens) {
+        hide_aliases(context, &mut statement);
+    }
+    let plan = logical_plan(&state, statement).await?;
     only_queries().verify_plan(&plan)?;
     let query = bind_parameters(plan, parameters)?;
     Ok(PlannedStatement::Query(state, query))
@@ -169,7 +185,7 @@ async fn plan_simple(
     parameters: &Parameters,
 ) -> Option<PlannedStatement> {
     let state = context.simple_session();
-    let plan = logical_plan(&state, sql, dialect, false).await.ok()?;
+    let plan = logical_plan(&state, parse_statement(sql, dialect).ok()?).await.ok()?;
     let plan = bind_parameters(plan, parameters.clone()).ok()?;
     is_simple(&plan).then_some(PlannedStatement::Query(state, plan))
 }
@@ -211,16 +227,7 @@ fn is_subquery(expr: &Expr) -> bool {
     )
 }
 
-async fn logical_plan(
-    state: &SessionState,
-    sql: &str,
-    dialect: Dialect,
-    has_former_column: bool,
-) -> Result<LogicalPlan> {
-    let mut statement = parse_statement(sql, dialect)?;
-    if has_former_column {
-        hide_former_column(&mut statement);
-    }
+async fn logical_plan(state: &SessionState, statement: SqlStatement) -> Result<LogicalPlan> {
     let plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Statement(statement) = &plan
         && !matches!(

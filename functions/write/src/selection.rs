@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_row_delete::{Condition, Predicate, PredicateTables, RowDelete};
-use neap_schema::ColumnType;
 
 use crate::DeleteFailure;
 
@@ -82,7 +81,7 @@ fn resolve(
     let mut deletes = Vec::new();
     for table in tables {
         let condition = of_table(table)
-            .resolved(&|name| is_tag(table, name))
+            .resolved(&|name| table.is_tag(name))
             .with_tag_names(&|name| table.stored_name(name).to_owned());
         condition.check_limits()?;
         if condition.time_bounds().is_some() {
@@ -95,14 +94,9 @@ fn resolve(
     Ok(deletes)
 }
 
-fn is_tag(table: &Table, name: &str) -> bool {
-    let column = table.column(name);
-    column.is_some_and(|column| column.column_type == ColumnType::Tag)
-}
-
 /// Returns an error if a condition refers to a name that is not a tag of the table.
 fn check_tags(table: &Table, condition: &Condition) -> Result<(), DeleteFailure> {
-    let strange = condition.tags().into_iter().find(|name| !is_tag(table, name));
+    let strange = condition.tags().into_iter().find(|name| !table.is_tag(name));
     match strange {
         None => Ok(()),
         Some(name) => Err(no_tag(table, name)),
@@ -117,7 +111,7 @@ fn check_tags_of_any(
     let mut checked = BTreeSet::new();
     for table in tables {
         for name in of_table(table).tags() {
-            if !checked.insert(name.to_owned()) || tables.iter().any(|table| is_tag(table, name)) {
+            if !checked.insert(name.to_owned()) || tables.iter().any(|table| table.is_tag(name)) {
                 continue;
             }
             let field = tables.iter().find(|table| table.column(name).is_some());

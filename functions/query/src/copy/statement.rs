@@ -11,8 +11,10 @@ use datafusion::{
     },
 };
 
+use neap_tables::QueryContext;
+
 use super::CopyTarget;
-use crate::dialect::parse_statement;
+use crate::{dialect::parse_statement, hidden_aliases::hide_aliases};
 
 /// Whether a statement begins with `COPY`.
 pub(crate) fn is_copy(tokens: &[Token]) -> bool {
@@ -28,6 +30,7 @@ pub(crate) fn is_copy(tokens: &[Token]) -> bool {
 /// # Errors
 /// The statement or its query is invalid.
 pub(crate) async fn plan_copy(
+    context: &QueryContext,
     state: &SessionState,
     sql: &str,
     dialect: Dialect,
@@ -36,11 +39,12 @@ pub(crate) async fn plan_copy(
         return plan_err!("COPY is written as COPY (query) TO 'name' or COPY table TO 'name'");
     };
     let target = CopyTarget::from_statement(&copy)?;
-    let query = match copy.source {
+    let mut query = match copy.source {
         CopyToSource::Query(query) => SqlStatement::Statement(Box::new(Statement::Query(query))),
         CopyToSource::Relation(table) => {
             parse_statement(&format!("SELECT * FROM {table}"), dialect)?
         }
     };
+    hide_aliases(context, &mut query);
     Ok((state.statement_to_plan(query).await?, target))
 }

@@ -178,7 +178,7 @@ fn group_roles(
                 }
                 ColumnRole::Window
             }
-            Expr::Column(column) if source.tags().any(|tag| tag.name == column.name) => {
+            Expr::Column(column) if source.is_tag(&column.name) => {
                 ColumnRole::Tag(column.name)
             }
             other => {

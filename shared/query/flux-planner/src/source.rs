@@ -49,30 +49,35 @@ struct TableSeries<'a> {
     measurement: &'a str,
 }
 
-/// Adds the names that a condition compares the measurement with.
-fn add_measurements<'a>(condition: &'a RowExpr, names: &mut Vec<&'a str>) {
+/// Adds the names that a condition compares a column with.
+fn add_names<'a>(condition: &'a RowExpr, compared: &str, names: &mut Vec<&'a str>) {
     match &condition.kind {
         RowExprKind::Compare(Comparison::Equal, column, name) => {
             if let (RowExprKind::Column(column), RowExprKind::Constant(Constant::Text(name))) =
                 (&column.kind, &name.kind)
-                && column == MEASUREMENT
+                && column == compared
             {
                 names.push(name);
             }
         }
-        RowExprKind::Not(operand) => add_measurements(operand, names),
+        RowExprKind::Not(operand) => add_names(operand, compared, names),
         RowExprKind::And(operands) | RowExprKind::Or(operands) => {
-            operands.iter().for_each(|operand| add_measurements(operand, names));
+            operands.iter().for_each(|operand| add_names(operand, compared, names));
         }
         _ => {}
     }
 }
 
-/// Returns the names and types of the fields of a table, sorted by name.
-fn fields(table: &Table) -> Vec<(&str, ColumnType)> {
+/// Returns the names and types of the fields of a table, sorted by name, with those aliases of fields that are requested.
+fn fields<'a>(table: &'a Table, requested: &[&str]) -> Vec<(&'a str, ColumnType)> {
     let columns = table.columns().iter().filter(|column| !column.column_type.is_key());
-    let mut fields: Vec<_> =
-        columns.map(|column| (column.name.as_str(), column.column_type)).collect();
+    let named = columns.flat_map(|column| {
+        let aliases = column.aliases().iter().map(String::as_str);
+        let wanted = aliases.filter(|alias| requested.contains(alias));
+        let names = std::iter::once(column.name.as_str()).chain(wanted);
+        names.map(|name| (name, column.column_type))
+    });
+    let mut fields: Vec<_> = named.collect();
     fields.sort_unstable_by_key(|(name, _)| *name);
     fields
 }
@@ -92,9 +97,10 @@ impl BucketSeries<'_> {
     fn branches(&self, by_field: bool) -> Result<Vec<Branch>> {
         let mut tables: Vec<&Arc<Table>> = self.context.snapshot.catalog.value.tables().collect();
         tables.sort_unstable_by(|one, other| one.name().cmp(other.name()));
-        let mut measurements = Vec::new();
+        let (mut measurements, mut requested) = (Vec::new(), Vec::new());
         for condition in &self.conditions {
-            add_measurements(condition, &mut measurements);
+            add_names(condition, MEASUREMENT, &mut measurements);
+            add_names(condition, FIELD, &mut requested);
         }
         let mut branches = Vec::new();
         for table in tables {
@@ -113,7 +119,7 @@ impl BucketSeries<'_> {
                     branches.push(self.branch(series, None, conditions))
                 }
                 of_all => {
-                    for field in fields(table) {
+                    for field in fields(table, &requested) {
                         let conditions = match &of_all {
                             Some(conditions) => conditions.clone(),
                             None => match self.selection(series, Some(field))? {

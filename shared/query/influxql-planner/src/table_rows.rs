@@ -34,12 +34,12 @@ pub(crate) fn filtered(
     condition: Option<&Condition>,
 ) -> Result<LogicalPlanBuilder> {
     let name = TableReference::bare(table.name().to_owned());
-    let source = provider_as_source(context.table_provider(table));
-    let rows = LogicalPlanBuilder::scan(name, source, None)?;
+    let provider = context.table_provider(table);
+    let schema: SchemaRef = provider.schema();
+    let rows = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
     let Some(condition) = condition else {
         return Ok(rows);
     };
-    let schema: SchemaRef = table.arrow_schema();
     let now = context.times.now.saturating_mul(1_000);
     rows.filter(select::row_predicate(&schema, condition, now)?)
 }

@@ -57,7 +57,7 @@ impl SnapshotTable {
     /// Whether a condition requires that a tag has one of some values.
     fn requires_tag_values(&self, condition: &Expr) -> bool {
         let is_tag = |expr: &Expr| match expr {
-            Expr::Column(Column { name, .. }) => self.table().tags().any(|tag| tag.name == *name),
+            Expr::Column(Column { name, .. }) => self.table().is_tag(name),
             _ => false,
         };
         let mut is_required = true;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -76,6 +76,23 @@ impl SnapshotTable {
         Self {
             has_tail: false,
             ..self.clone()
+        }
+    }
+
+    /// Returns the table with further columns: aliases, each with the values of its column.
+    #[must_use]
+    pub fn with_aliases(self, aliases: &[&str]) -> Self {
+        if aliases.is_empty() {
+            return self;
+        }
+        let mut fields = self.schema.fields().to_vec();
+        fields.extend(aliases.iter().filter_map(|alias| {
+            let column = self.table.column(alias)?;
+            Some(column.column_type.arrow_field(alias))
+        }));
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            ..self
         }
     }
 

@@ -227,6 +227,8 @@ pub struct QueryContext {
     scope: Arc<QueryScope>,
     system: Arc<SystemSources>,
     has_former_columns: bool,
+    /// The text of the statement.
+    statement: Option<Arc<str>>,
     /// The databases of a query of several ones, by the names that its statement has for them; otherwise empty.
     databases: Arc<BTreeMap<String, Self>>,
 }
@@ -254,6 +256,7 @@ impl QueryContext {
             scope: Arc::new(scope),
             system: Arc::clone(&sessions.system),
             has_former_columns: false,
+            statement: None,
             databases: Arc::default(),
         }
     }
@@ -287,6 +290,32 @@ impl QueryContext {
         }
     }
 
+    /// Returns the same view for a statement. Tables show those aliases of their columns that its text contains.
+    #[must_use]
+    pub fn with_statement(&self, text: &str) -> Self {
+        let of_statement = |(name, context): (&String, &Self)| {
+            let named = context.with_statement(text);
+            (name.clone(), named)
+        };
+        let databases = self.databases.iter().map(of_statement);
+        Self {
+            statement: Some(Arc::from(text)),
+            databases: Arc::new(databases.collect()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the aliases of columns of a table that the text of the statement contains, in letters of any case.
+    pub fn named_aliases<'a>(&self, table: &'a Table) -> Vec<&'a str> {
+        let Some(statement) = self.statement.as_ref().filter(|_| table.has_column_aliases()) else {
+            return Vec::new();
+        };
+        let text = statement.to_lowercase();
+        let aliases = table.columns().iter().flat_map(|column| column.aliases());
+        let named = aliases.filter(|alias| text.contains(&alias.to_lowercase()));
+        named.map(String::as_str).collect()
+    }
+
     /// Returns the same view, which rebuilds the tail of a table if the cached image has become newer than the snapshot.
     #[must_use]
     pub fn rebuilding_tails(&self) -> Self {
@@ -312,7 +341,7 @@ impl QueryContext {
 
     /// The rows of a table. Optimizer rules may read them from the caches of the table.
     pub fn table_provider(&self, table: &Arc<Table>) -> Arc<dyn TableProvider> {
-        caches::table_provider(&self.scope, table)
+        caches::table_provider(&self.scope, table, &self.named_aliases(table))
     }
 
     /// Brings the contents of a cache up to date; false if there is no such cache.

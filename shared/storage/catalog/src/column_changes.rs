@@ -23,8 +23,8 @@ impl Catalog {
     /// new name already, nothing changes. Returns when every instance knows the name.
     ///
     /// # Errors
-    /// `NoSuchTable`, `NoSuchColumn`, `FixedColumn`, `AlreadyExists`, `NameIsAlias`, `ReservedColumn`, `EmptyName`, `Limit`, or
-    /// an error of the commit.
+    /// `NoSuchTable`, `NoSuchColumn`, `FixedColumn`, `ColumnInUse`, `AlreadyExists`, `NameIsAlias`, `ReservedColumn`,
+    /// `EmptyName`, `Limit`, or an error of the commit.
     pub async fn rename_column(
         &self,
         database: DatabaseId,
@@ -37,6 +37,10 @@ impl Catalog {
             let (of_table, found) = catalog.table_and_column(table, column)?;
             if found.column_type == ColumnType::Time {
                 return Err(fixed(found, "renamed", "each table has it"));
+            }
+            if let Some(user) = catalog.view_into(of_table) {
+                let column = column.to_owned();
+                return Err(CatalogError::ColumnInUse { column, user });
             }
             let (table_id, id, before) = (of_table.id(), found.id, found.name.clone());
             let renamed = catalog.changed_table(table_id)?;
@@ -155,7 +159,9 @@ impl DatabaseCatalog {
         }
         let all = column.aliases().iter().chain([&column.name]);
         let names: Vec<&str> = all.map(String::as_str).collect();
-        let user = cache_of_column(table, column.id).or_else(|| self.view_of_column(table, &names));
+        let user = cache_of_column(table, column.id)
+            .or_else(|| self.view_of_column(table, &names))
+            .or_else(|| self.view_into(table));
         match user {
             Some(user) => {
                 let column = name.to_owned();
@@ -165,15 +171,23 @@ impl DatabaseCatalog {
         }
     }
 
-    /// Returns a view of this database that reads or writes a table, and whose query has one of the names.
+    /// Returns a view that reads a table, and whose query has one of the names.
     fn view_of_column(&self, table: &Table, names: &[&str]) -> Option<String> {
         let uses = |view: &MaterializedView| {
-            let is_of_table = table.is_named(&view.source)
-                || view.local_target().is_some_and(|it| table.is_named(it));
-            is_of_table && names.iter().any(|name| has_word(&view.query, name))
+            let is_named = |name: &&str| has_word(&view.query, name);
+            table.is_named(&view.source) && names.iter().any(is_named)
         };
         let view = self.views().find(|view| uses(view))?;
         Some(format!("materialized view '{}'", view.name))
+    }
+
+    /// Returns a view whose rows go to a table. Its refreshes compare the rows by the names of its own columns.
+    fn view_into(&self, table: &Table) -> Option<String> {
+        let is_target = |name: Option<&str>| name.is_some_and(|name| table.is_named(name));
+        let view = self.views().find(|view| is_target(view.local_target()));
+        let is_foreign = self.foreign_views.keys().any(|name| table.is_named(name));
+        view.map(|view| format!("materialized view '{}'", view.name))
+            .or_else(|| is_foreign.then(|| "a continuous query of another database".to_owned()))
     }
 }
 

@@ -76,7 +76,7 @@ pub enum CatalogError {
         /// The reason.
         reason: &'static str,
     },
-    /// The column can't be dropped.
+    /// The column can't be dropped or renamed.
     #[error("{user} uses the column '{column}'")]
     ColumnInUse {
         /// The column.

@@ -120,7 +120,7 @@ impl Table {
     /// them. Those of aliases are left out.
     #[must_use]
     pub fn stored(self: &Arc<Self>) -> Arc<Self> {
-        if self.columns.iter().all(|it| it.has_stored_name() && it.aliases().is_empty()) {
+        if self.column_changes == 0 {
             return Arc::clone(self);
         }
         let columns: Vec<Column> = self.columns.iter().map(Column::as_stored).collect();
@@ -135,7 +135,17 @@ impl Table {
 
     /// Returns whether each column is stored under its name.
     pub fn has_stored_names(&self) -> bool {
-        self.columns.iter().all(Column::has_stored_name)
+        self.column_changes == 0 || self.columns.iter().all(Column::has_stored_name)
+    }
+
+    /// Returns whether a column has an alias.
+    pub fn has_column_aliases(&self) -> bool {
+        self.column_changes > 0 && self.shared_view().has_aliases()
+    }
+
+    /// Returns whether a name or an alias is that of a tag.
+    pub fn is_tag(&self, name: &str) -> bool {
+        self.column(name).is_some_and(|column| column.column_type == ColumnType::Tag)
     }
 
     /// Returns the name in stored rows of a column, given by its name or an alias. Another name is returned unchanged.

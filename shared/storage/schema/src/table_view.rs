@@ -67,6 +67,11 @@ impl TableView {
         self.aliases.insert(alias.as_bytes().into(), name.into());
     }
 
+    /// Returns whether a column has an alias.
+    pub fn has_aliases(&self) -> bool {
+        !self.aliases.is_empty()
+    }
+
     /// Returns the present name of the column that has this alias; `None` if it is none.
     pub fn present_name(&self, alias: &[u8]) -> Option<&str> {
         self.aliases.get(alias).map(|name| &**name)

@@ -40,6 +40,7 @@ impl StoredView {
     pub(super) async fn load(context: &QueryContext, view: &Arc<MaterializedView>) -> Option<Self> {
         let catalog = &context.snapshot.catalog.value;
         let table = catalog.table(&view.target.table)?;
+        let context = &context.with_statement(&view.query);
         let planned = statement::plan(context, &view.query, Parameters::default()).await;
         let PlannedStatement::Query(state, plan) = planned.ok()? else {
             return None;

@@ -190,9 +190,7 @@ fn grouping_key(
             let windows = bin_windows(state, &call, schema).ok()?;
             Some(GroupingKey::Window(windows))
         }
-        Expr::Column(column) if source.tags().any(|tag| tag.name == column.name) => {
-            Some(GroupingKey::Tag(column.name))
-        }
+        Expr::Column(column) if source.is_tag(&column.name) => Some(GroupingKey::Tag(column.name)),
         _ => None,
     }
 }

@@ -18,6 +18,8 @@ use super::typed_expr::{TypedExpr, is_number};
 pub(super) struct SourceColumns {
     fields: BTreeMap<String, ColumnType>,
     tags: BTreeSet<String>,
+    /// Aliases, which wildcards leave out.
+    hidden: BTreeSet<String>,
 }
 
 /// The meaning of a column reference.
@@ -49,6 +51,21 @@ impl SourceColumns {
         columns
     }
 
+    /// Returns the columns, some of which wildcards leave out.
+    #[must_use]
+    pub(super) fn hiding(self, names: impl Iterator<Item = String>) -> Self {
+        Self {
+            hidden: names.collect(),
+            ..self
+        }
+    }
+
+    /// Whether wildcards have a column with this name.
+    fn shows(&self, name: &str) -> bool {
+        let is_there = self.has_tag(name) || self.fields.contains_key(name);
+        is_there && !self.hidden.contains(name)
+    }
+
     /// The type of a field.
     pub(super) fn field(&self, name: &str) -> Option<ColumnType> {
         self.fields.get(name).copied()
@@ -64,18 +81,20 @@ impl SourceColumns {
         self.has_tag(name) && self.fields.contains_key(name)
     }
 
-    /// Names and types, sorted by name, a field before a tag of the same name.
+    /// Names and types, sorted by name, a field before a tag of the same name, without aliases.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, ColumnType)> {
-        let fields = self.fields.iter().map(|(name, kind)| (name.as_str(), *kind));
+        let shown = self.fields.iter().filter(|(name, _)| self.shows(name));
+        let fields = shown.map(|(name, kind)| (name.as_str(), *kind));
         let tags = self.tags().map(|name| (name, ColumnType::Tag));
         let mut columns: Vec<_> = fields.chain(tags).collect();
         columns.sort_by_key(|(name, kind)| (*name, *kind == ColumnType::Tag));
         columns.into_iter()
     }
 
-    /// The names of the tags, sorted.
+    /// The names of the tags, sorted, without aliases.
     pub(super) fn tags(&self) -> impl Iterator<Item = &str> {
-        self.tags.iter().map(String::as_str)
+        let shown = self.tags.iter().filter(|name| self.shows(name));
+        shown.map(String::as_str)
     }
 
     /// Returns the columns with all tags as strings, except those of `GROUP BY`.
@@ -94,6 +113,9 @@ impl SourceColumns {
     /// Adds the columns of another source. If the types of a field differ, the one that comes first in InfluxDB's order
     /// wins: float, integer, unsigned, string, boolean.
     pub(super) fn merge(&mut self, other: &Self) {
+        let hidden = self.hidden.union(&other.hidden);
+        let is_hidden = |name: &&String| !self.shows(name) && !other.shows(name);
+        self.hidden = hidden.filter(is_hidden).cloned().collect();
         self.tags.extend(other.tags.iter().cloned());
         for (name, kind) in &other.fields {
             self.add_field(name, *kind);

@@ -8,13 +8,32 @@ use datafusion::{
     datasource::provider_as_source,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
 };
+use neap_catalog::Table;
 use neap_influxql::{Measurement, MeasurementName, Select, SelectSource};
 use neap_tables::QueryContext;
 
 use super::{condition::compile_pattern, relation::Relation};
 
 /// The tables of one database that a statement or its subqueries read, by name.
-type DatabaseTables = BTreeMap<String, Arc<dyn TableProvider>>;
+type DatabaseTables = BTreeMap<String, SourceTable>;
+
+/// A table that a statement or its subqueries read.
+#[derive(Debug)]
+struct SourceTable {
+    provider: Arc<dyn TableProvider>,
+    /// The aliases of columns that the provider shows.
+    aliases: Vec<String>,
+}
+
+impl SourceTable {
+    fn new(context: &QueryContext, table: &Arc<Table>) -> Self {
+        let aliases = context.named_aliases(table).into_iter();
+        Self {
+            provider: context.table_provider(table),
+            aliases: aliases.map(str::to_owned).collect(),
+        }
+    }
+}
 
 /// The tables that a statement or its subqueries read.
 #[derive(Debug, Default)]
@@ -57,15 +76,15 @@ impl SourceTables {
                 if let Some(table) = catalog.table(name)
                     && !tables.contains_key(name)
                 {
-                    tables.insert(name.clone(), context.table_provider(table));
+                    tables.insert(name.clone(), SourceTable::new(context, table));
                 }
             }
             MeasurementName::Regex(regex) => {
                 let regex = compile_pattern(regex)?;
                 for table in catalog.tables() {
                     if regex.is_match(table.name()) && !tables.contains_key(table.name()) {
-                        let rows = context.table_provider(table);
-                        tables.insert(table.name().to_owned(), rows);
+                        let source = SourceTable::new(context, table);
+                        tables.insert(table.name().to_owned(), source);
                     }
                 }
             }
@@ -93,8 +112,12 @@ impl SourceTables {
         let tables = tables.into_iter().flatten().filter(|(table, _)| is_selected(table));
         tables
             .map(|(name, table)| {
-                let plan = scan(measurement.database.as_deref(), name, table)?;
-                Ok(Relation::new(name.clone(), plan, true))
+                let plan = scan(measurement.database.as_deref(), name, &table.provider)?;
+                let relation = Relation::new(name.clone(), plan, true);
+                Ok(Relation {
+                    columns: relation.columns.hiding(table.aliases.iter().cloned()),
+                    ..relation
+                })
             })
             .collect()
     }

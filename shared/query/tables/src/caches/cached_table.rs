@@ -18,12 +18,13 @@ use super::{CacheTable, TableCacheDefinition};
 use crate::scope::QueryScope;
 
 /// Returns the provider of a table. If the table has caches and the query may use them,
-/// [`CacheRewrite`](super::CacheRewrite) can replace it by a cache.
+/// [`CacheRewrite`](super::CacheRewrite) can replace it by a cache. The table has further columns for these aliases.
 pub(crate) fn table_provider(
     scope: &Arc<QueryScope>,
     table: &Arc<Table>,
+    aliases: &[&str],
 ) -> Arc<dyn TableProvider> {
-    let rows = scope.table(table);
+    let rows = scope.table(table).with_aliases(aliases);
     let has_caches = !table.last_caches().is_empty() || !table.distinct_caches().is_empty();
     if scope.uses_caches && has_caches {
         Arc::new(CachedTable {

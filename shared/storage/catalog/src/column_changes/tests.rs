@@ -165,6 +165,10 @@ async fn keys_and_columns_in_use_are_not_dropped() {
     catalog.rename_column(id, "cpu", "note", "remark").await.unwrap();
     let error = catalog.delete_column_alias(id, "cpu", "note").await.unwrap_err();
     assert!(matches!(error, CatalogError::AliasInUse { .. }), "{error}");
+    let target = ["mean".to_owned()].map(|name| (name, ColumnType::Float));
+    catalog.create_table(id, "cpu_hourly", &[], &target).await.unwrap();
+    let error = catalog.rename_column(id, "cpu_hourly", "mean", "average").await.unwrap_err();
+    assert!(matches!(error, CatalogError::ColumnInUse { .. }), "{error}");
     let cache = NewLastCache {
         table: "cpu".to_owned(),
         name: Some("newest".to_owned()),
