@@ -2,6 +2,7 @@
 
 mod auto_create;
 mod caches;
+mod columns;
 mod configure;
 mod delete;
 mod delete_refused;

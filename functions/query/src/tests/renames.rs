@@ -17,7 +17,7 @@ const FOREVER: Duration = Duration::from_secs(1_000_000);
 
 impl QueryTestInstance {
     /// Returns the status and the message of a statement that is refused.
-    async fn rejected(&self, sql: &str) -> (u16, String) {
+    pub(super) async fn rejected(&self, sql: &str) -> (u16, String) {
         let (status, body) = self.post(json!({"db": "db", "q": sql, "format": "csv"})).await;
         assert!(status >= 400, "{sql}: {body}");
         (status, body)
@@ -79,7 +79,7 @@ async fn listings_have_the_present_name_and_the_aliases() {
         "database_name\n_internal\ndb-2\n"
     );
     let aliases = "SELECT * FROM system.aliases";
-    let expected = "database_name,table_name,alias\ndb-2,,db\ndb-2,house,home\n";
+    let expected = "database_name,table_name,column_name,alias\ndb-2,,,db\ndb-2,house,,home\n";
     for database in ["db", "db-2", "_internal"] {
         assert_eq!(one.sql_in(database, aliases).await, expected, "{database}");
     }

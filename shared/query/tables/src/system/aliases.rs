@@ -1,4 +1,4 @@
-//! `system.aliases`: the former names that still stand for tables and databases. A database shows its own, `_internal` shows
+//! `system.aliases`: the former names that still stand for databases, tables and columns. A database shows its own, `_internal` shows
 //! all.
 
 use std::{sync::Arc, time::Duration};
@@ -27,20 +27,29 @@ struct AliasRow<'a> {
     database: &'a str,
     /// `None`: the alias stands for the database.
     table: Option<&'a str>,
+    /// `None`: the alias stands for the table or the database.
+    column: Option<&'a str>,
     alias: &'a str,
 }
 
 impl<'a> AliasRow<'a> {
-    /// Returns the aliases of a database and of its tables.
+    /// Returns the aliases of a database, and of its tables with their columns.
     fn of_database(database: &'a DatabaseWithCatalog) -> impl Iterator<Item = Self> {
-        let row = |table: Option<&'a str>, alias: &'a String| Self {
+        let row = |table: Option<&'a str>, column: Option<&'a str>, alias: &'a String| Self {
             database: &database.entry.name,
             table,
+            column,
             alias,
         };
-        let own = database.entry.aliases.iter().map(move |alias| row(None, alias));
+        let own = database.entry.aliases.iter().map(move |alias| row(None, None, alias));
         let of_tables = database.catalog.tables().flat_map(move |table| {
-            table.aliases().iter().map(move |alias| row(Some(table.name()), alias))
+            let name = Some(table.name());
+            let of_columns = table.columns().iter().flat_map(move |column| {
+                let aliases = column.aliases().iter();
+                aliases.map(move |alias| row(name, Some(column.name.as_str()), alias))
+            });
+            let of_table = table.aliases().iter().map(move |alias| row(name, None, alias));
+            of_table.chain(of_columns)
         });
         own.chain(of_tables)
     }
@@ -54,6 +63,11 @@ fn rows(aliases: &[AliasRow<'_>]) -> Result<RecordBatch> {
             "table_name",
             true,
             views_or_null(all().map(|row| row.table)),
+        ),
+        (
+            "column_name",
+            true,
+            views_or_null(all().map(|row| row.column)),
         ),
         ("alias", false, views(all().map(|row| row.alias))),
     ])
@@ -82,7 +96,7 @@ impl SystemTableSource for AliasesSource {
         live_databases.retain(|database| database.entry.deletion.is_none());
         let mut aliases: Vec<AliasRow<'_>> =
             live_databases.iter().flat_map(AliasRow::of_database).collect();
-        aliases.sort_by_key(|row| (row.database, row.table, row.alias));
+        aliases.sort_by_key(|row| (row.database, row.table, row.column, row.alias));
         rows(&aliases)
     }
 

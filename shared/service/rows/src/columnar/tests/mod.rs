@@ -1,5 +1,6 @@
 //! Tests of the crate as a whole, with a database as a schema.
 
+mod aliases;
 mod conversions;
 mod equivalence;
 mod mappings;

@@ -1,0 +1,59 @@
+//! Columns that a batch names by aliases.
+
+use arrow_array::{Float64Array, cast::AsArray, types::Float64Type};
+
+use super::*;
+
+/// A table `m` with the field `usage`, which has the aliases `load` and `cpu`.
+struct RenamedColumn;
+
+impl SchemaView for RenamedColumn {
+    fn table(&self, _: &str) -> Option<Arc<TableView>> {
+        let mut view = TableView::new([("usage", ColumnType::Float)]);
+        view.add_alias("load", "usage");
+        view.add_alias("cpu", "usage");
+        Some(Arc::new(view))
+    }
+}
+
+fn validate_aliases(batches: &[Vec<(&'static str, Vec<Option<f64>>)>]) -> ParsedBody {
+    let of_batch = |columns: &Vec<(&'static str, Vec<Option<f64>>)>| {
+        let mut arrays: Vec<(&str, ArrayRef)> = Vec::new();
+        for (name, values) in columns {
+            arrays.push((name, Arc::new(Float64Array::from(values.clone()))));
+        }
+        batch(arrays)
+    };
+    let by_type = mapping(TagColumns::ByType, TimeColumn::default());
+    let rows = ColumnarRows::new(by_type, batches.iter().map(of_batch).collect()).unwrap();
+    rows.validate(&RenamedColumn, &Options::default()).unwrap()
+}
+
+#[test]
+fn an_alias_is_the_column_and_no_new_one() {
+    let parsed = validate_aliases(&[
+        vec![("load", vec![Some(1.0)])],
+        vec![("usage", vec![Some(2.0)])],
+        vec![("cpu", vec![Some(3.0)])],
+    ]);
+    assert_eq!(messages(&parsed), []);
+    assert_eq!(parsed.tables[0].new_columns, []);
+    let values = column(&parsed, "usage");
+    assert_eq!(
+        values.as_primitive::<Float64Type>().values(),
+        &[1.0, 2.0, 3.0]
+    );
+    assert_eq!(parsed.tables[0].batch.num_columns(), 2);
+}
+
+#[test]
+fn rows_with_a_value_under_two_names_are_refused() {
+    let parsed = validate_aliases(&[vec![
+        ("load", vec![Some(1.0), Some(2.0)]),
+        ("usage", vec![None, Some(3.0)]),
+    ]]);
+    let refusal = "'usage' is named twice, by its name and by an alias";
+    assert_eq!(messages(&parsed), [(2, refusal)]);
+    let values = column(&parsed, "usage");
+    assert_eq!(values.as_primitive::<Float64Type>().values(), &[1.0]);
+}
