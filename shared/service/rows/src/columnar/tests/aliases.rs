@@ -16,11 +16,15 @@ impl SchemaView for RenamedColumn {
     }
 }
 
-fn validate_aliases(batches: &[Vec<(&'static str, Vec<Option<f64>>)>]) -> ParsedBody {
-    let of_batch = |columns: &Vec<(&'static str, Vec<Option<f64>>)>| {
+/// The columns of a batch by name.
+type NamedValues = Vec<(&'static str, Vec<Option<f64>>)>;
+
+fn validate_aliases(batches: &[NamedValues]) -> ParsedBody {
+    let of_batch = |columns: &NamedValues| {
         let mut arrays: Vec<(&str, ArrayRef)> = Vec::new();
         for (name, values) in columns {
-            arrays.push((name, Arc::new(Float64Array::from(values.clone()))));
+            let values: ArrayRef = Arc::new(Float64Array::from(values.clone()));
+            arrays.push((*name, values));
         }
         batch(arrays)
     };
@@ -37,7 +41,7 @@ fn an_alias_is_the_column_and_no_new_one() {
         vec![("cpu", vec![Some(3.0)])],
     ]);
     assert_eq!(messages(&parsed), []);
-    assert_eq!(parsed.tables[0].new_columns, []);
+    assert!(parsed.tables[0].new_columns.is_empty());
     let values = column(&parsed, "usage");
     assert_eq!(
         values.as_primitive::<Float64Type>().values(),
