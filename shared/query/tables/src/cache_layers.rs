@@ -62,8 +62,8 @@ struct BaseLayerId {
     database: DatabaseId,
     cache: CacheId,
     origin: LayerOrigin,
-    /// The number of the table's columns. Columns are never removed or changed.
-    columns: usize,
+    /// The version of the table's columns.
+    columns: u32,
     /// The layer has no rows before this time because they have expired. In nanoseconds since the Unix epoch.
     floor: Option<i64>,
     /// The segments whose deletes are applied to the layer.
@@ -536,7 +536,7 @@ impl BaseLayerRequest<'_> {
             database: self.rows.snapshot().database,
             cache: self.cache,
             origin,
-            columns: self.rows.table().columns().len(),
+            columns: self.rows.table().columns_version(),
             floor,
             deletes: deletes.iter().map(|(segment, _)| *segment).collect(),
         }
