@@ -112,14 +112,12 @@ fn unknown_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<SectionD
                 "it has a column '{}' that the catalog lacks",
                 field.name()
             ))),
-            Some(column) if column.column_type.data_type() != *field.data_type() => {
-                Some(flaw(format!(
-                    "its column '{}' is {}, and {} in the catalog",
-                    field.name(),
-                    field.data_type(),
-                    column.column_type.data_type()
-                )))
-            }
+            Some(column) if !column.stores(field.data_type()) => Some(flaw(format!(
+                "its column '{}' is {}, and {} in the catalog",
+                field.name(),
+                field.data_type(),
+                column.column_type.data_type()
+            ))),
             Some(_) => None,
         })
         .collect()

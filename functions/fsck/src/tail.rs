@@ -220,9 +220,7 @@ fn of_segment(segment: &Segment, (catalog, version): (&DatabaseCatalog, u64)) ->
         let (stored, mut strange) = (table.stored(), BTreeSet::new());
         for field in batches.iter().flat_map(|batch| batch.schema_ref().fields()) {
             let column = stored.column(field.name());
-            let fits = |column: &neap_catalog::Column| {
-                column.column_type.data_type() == *field.data_type()
-            };
+            let fits = |column: &neap_catalog::Column| column.stores(field.data_type());
             let is_known = column.is_some_and(fits) || stored.is_dropped_name(field.name());
             if !is_known && strange.insert(field.name().clone()) {
                 let message = format!(

@@ -112,6 +112,9 @@ impl QueryEngine {
             TableChange::RenameColumn { name, new_name } => {
                 catalog.rename_column(database, table, &name, &new_name).await
             }
+            TableChange::ChangeType { name, column_type } => {
+                catalog.change_column_type(database, table, &name, column_type).await
+            }
             TableChange::DropColumn { name, if_exists } => {
                 match catalog.drop_column(database, table, &name).await {
                     Err(CatalogError::NoSuchColumn { .. }) if if_exists => Ok(()),

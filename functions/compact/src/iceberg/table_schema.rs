@@ -7,6 +7,7 @@
 //! | float | `double` | |
 //! | integer | `long` | |
 //! | unsigned integer | none | no type of Iceberg can be read from 64-bit unsigned integers of Parquet |
+//! | float that was an integer | none | no type of Iceberg can be read from integers and floats |
 //! | boolean | `boolean` | |
 //!
 //! Sections have no field ids, so the name mapping of the table assigns them by name. It also names columns without a
@@ -80,7 +81,7 @@ impl TableSchema {
             id: field_id(column, time),
             name: column.name.clone(),
             name_in_files: column.stored_name().to_owned(),
-            iceberg_type: iceberg_type(column.column_type, time),
+            iceberg_type: iceberg_type(column.column_type, time).filter(|_| !column.is_widened()),
             is_time: column.column_type == ColumnType::Time,
         });
         let tags = table.tags().map(|tag| (tag.stored_name().to_owned(), field_id(tag, time)));

@@ -278,10 +278,10 @@ fn schema_of(
         let section = source.place.name();
         let schema = MergeInput::schema_of(&section, source.footer.metadata())?;
         for field in schema.fields() {
-            let place = all
-                .index_of(field.name())
-                .ok()
-                .filter(|place| all.field(*place).data_type() == field.data_type());
+            let place = all.index_of(field.name()).ok().filter(|_| {
+                let column = table.column(field.name());
+                column.is_some_and(|column| column.stores(field.data_type()))
+            });
             match place.and_then(|place| stored.get_mut(place)) {
                 Some(stored) => *stored = true,
                 None if table.is_dropped_name(field.name()) => {}

@@ -63,6 +63,13 @@ pub(crate) enum TableChange {
         /// The new name.
         new_name: String,
     },
+    /// `ALTER COLUMN name [SET DATA] TYPE type`
+    ChangeType {
+        /// The name, or an alias.
+        name: String,
+        /// The new type.
+        column_type: ColumnType,
+    },
     /// `DROP COLUMN [IF EXISTS] name`
     DropColumn {
         /// The name.
@@ -121,6 +128,14 @@ fn table_change(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
             name: column,
             new_name: name(parser)?,
         })
+    } else if parser.parse_keywords(&[Keyword::ALTER, Keyword::COLUMN]) {
+        let column = name(parser)?;
+        let _in_full = parser.parse_keywords(&[Keyword::SET, Keyword::DATA]);
+        parser.expect_keyword_is(Keyword::TYPE)?;
+        Ok(TableChange::ChangeType {
+            name: column,
+            column_type: column_type(parser)?,
+        })
     } else if parser.parse_keywords(&[Keyword::DROP, Keyword::COLUMN]) {
         drop_column(parser)
     } else if parser.parse_keywords(&[Keyword::DROP, Keyword::ALIAS]) {
@@ -135,7 +150,7 @@ fn table_change(parser: &mut Parser<'_>) -> Result<TableChange, ParserError> {
     } else {
         unexpected(
             parser,
-            "RENAME TO, RENAME COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
+            "RENAME TO, RENAME COLUMN, ALTER COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
         )
     }
 }
@@ -253,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_renamed_and_dropped() {
+    fn columns_are_renamed_changed_and_dropped() {
         let text = str::to_owned;
         let renamed = TableChange::RenameColumn {
             name: text("load"),
@@ -263,7 +278,16 @@ mod tests {
             parsed("ALTER TABLE cpu RENAME COLUMN Load TO \"Usage\""),
             table("cpu", renamed)
         );
+        let widened = || TableChange::ChangeType {
+            name: text("load"),
+            column_type: ColumnType::Float,
+        };
         for (sql, change) in [
+            ("ALTER TABLE cpu ALTER COLUMN load TYPE double", widened()),
+            (
+                "ALTER TABLE cpu ALTER COLUMN load SET DATA TYPE float64",
+                widened(),
+            ),
             (
                 "ALTER TABLE cpu DROP COLUMN alias",
                 TableChange::DropColumn {
@@ -298,9 +322,10 @@ mod tests {
                 "RENAME TO or DROP ALIAS",
             ),
             (
-                "ALTER TABLE a ALTER COLUMN b TYPE double",
-                "RENAME TO, RENAME COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
+                "ALTER TABLE a OWNER TO b",
+                "RENAME TO, RENAME COLUMN, ALTER COLUMN, DROP ALIAS, DROP COLUMN or ADD COLUMN",
             ),
+            ("ALTER TABLE a ALTER COLUMN b DROP NOT NULL", "TYPE"),
             ("ALTER TABLE a RENAME COLUMN b", "TO"),
             ("ALTER TABLE a ADD COLUMN b decimal", "tag, float64"),
             (

@@ -233,6 +233,45 @@ async fn a_view_reads_a_renamed_column_by_its_alias() {
 }
 
 #[tokio::test]
+async fn integers_of_a_widened_field_are_floats_everywhere() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&line("room=a temp=1i,total=7u", 0)).await;
+    one.write(&line("room=b temp=2i,total=8u", 1)).await;
+    create_last(&one, "latest", &["room"], None, 1, FOREVER).await;
+    one.flush().await;
+    one.fill_caches().await;
+    one.write(&line("room=c temp=300i", 2)).await;
+    assert_eq!(one.sql("SELECT sum(temp) AS s FROM home").await, "s\n303\n");
+    one.sql("ALTER TABLE home ALTER COLUMN temp TYPE double").await;
+    one.sql("ALTER TABLE home ALTER COLUMN total SET DATA TYPE float64").await;
+    let values = "SELECT room, temp, total FROM home ORDER BY time";
+    let before = "room,temp,total\na,1.0,7.0\nb,2.0,8.0\nc,300.0,\n";
+    assert_eq!(one.sql(values).await, before);
+    one.write(&line("room=d temp=1.5", 3)).await;
+    // A newer version of a point, one of whose fields stays.
+    one.write(&line("room=b temp=2.5", 1)).await;
+    let after = "room,temp,total\na,1.0,7.0\nb,2.5,8.0\nc,300.0,\nd,1.5,\n";
+    let above = "SELECT room FROM home WHERE temp > 1.25 AND temp <> 300 ORDER BY room";
+    let latest = "SELECT room, temp FROM last_cache('home', 'latest') ORDER BY room";
+    for stage in ["tail", "sections", "merged"] {
+        assert_eq!(one.sql(values).await, after, "{stage}");
+        assert_eq!(one.sql(above).await, "room\nb\nd\n", "{stage}");
+        let expected = "room,temp\na,1.0\nb,2.5\nc,300.0\nd,1.5\n";
+        assert_eq!(one.sql(latest).await, expected, "{stage}");
+        match stage {
+            "tail" => _ = one.flush().await,
+            _ => _ = one.merge().await,
+        }
+        one.fill_caches().await;
+    }
+    let total = one.influxql("SELECT sum(temp) FROM home").await;
+    assert!(total.contains("305"), "{total}");
+    let narrowed = "ALTER TABLE home ALTER COLUMN temp TYPE bigint";
+    let (status, message) = one.rejected(narrowed).await;
+    assert_eq!(status, 400, "{message}");
+}
+
+#[tokio::test]
 async fn changes_that_are_not_possible_are_refused() {
     let one = QueryTestInstance::alone().await;
     one.write(&line("room=a temp=1i,hum=2i", 0)).await;

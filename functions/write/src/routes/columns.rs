@@ -1,4 +1,4 @@
-//! The endpoints that add, rename and drop columns, and delete their aliases. They are specific to Neap.
+//! The endpoints that add, rename, widen and drop columns, and delete their aliases. They are specific to Neap.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
     Router::new()
         .route(
             "/api/v3/configure/table/column",
-            post(add_column).delete(drop_column),
+            post(add_column).put(change_type).delete(drop_column),
         )
         .route("/api/v3/configure/table/column/rename", post(rename_column))
         .route(
@@ -34,12 +34,28 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
 }
 
 #[derive(Debug, Deserialize)]
-struct AddColumnBody {
+struct TypedColumnBody {
     db: String,
     table: String,
     column: String,
     #[serde(rename = "type")]
     column_type: String,
+}
+
+impl TypedColumnBody {
+    fn column_type(&self) -> Result<ColumnType, ApiError> {
+        let known_type = match self.column_type.as_str() {
+            "tag" => Some(ColumnType::Tag),
+            name => field_type(name),
+        };
+        known_type.ok_or_else(|| {
+            let text = format!(
+                "'{}' is not one of tag, utf8, int64, uint64, float64, bool",
+                self.column_type
+            );
+            ApiError::text(Kind::Invalid, text)
+        })
+    }
 }
 
 /// `POST /api/v3/configure/table/column`
@@ -48,25 +64,32 @@ async fn add_column(
     caller: Caller,
     request: Request,
 ) -> StatusResult {
-    let body: AddColumnBody = json(&service, request).await?;
+    let body: TypedColumnBody = json(&service, request).await?;
     let (db, table) = (&body.db, &body.table);
     let actions = [DatabaseAction::Create, DatabaseAction::Write];
     let database = find_for(&service, &caller, db, &actions).await?;
-    let known_type = match body.column_type.as_str() {
-        "tag" => Some(ColumnType::Tag),
-        name => field_type(name),
-    };
-    let column_type = known_type.ok_or_else(|| {
-        let text = format!(
-            "'{}' is not one of tag, utf8, int64, uint64, float64, bool",
-            body.column_type
-        );
-        ApiError::text(Kind::Invalid, text)
-    })?;
+    let column_type = body.column_type()?;
     let permission = caller.table_permission(database);
     let catalog = &service.catalog;
     let added = catalog.add_column(database, permission, table, &body.column, column_type);
     added.await.map_err(|error| column_error(error, db, table))?;
+    Ok(StatusCode::OK)
+}
+
+/// `PUT /api/v3/configure/table/column`: changes the type of a column. Requires the permission to create columns, too.
+async fn change_type(
+    State(service): ServiceState,
+    caller: Caller,
+    request: Request,
+) -> StatusResult {
+    let body: TypedColumnBody = json(&service, request).await?;
+    let (db, table, column) = (&body.db, &body.table, &body.column);
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
+    let create = [DatabaseAction::Create, DatabaseAction::Write];
+    caller.require_any(&create, Some(database))?;
+    let (catalog, column_type) = (&service.catalog, body.column_type()?);
+    let changed = catalog.change_column_type(database, table, column, column_type).await;
+    changed.map_err(|error| column_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 

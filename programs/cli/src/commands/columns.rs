@@ -1,7 +1,8 @@
-//! `neap rename column`, `neap delete column` and `neap delete column_alias`.
+//! `neap rename column`, `neap update column`, `neap delete column` and `neap delete column_alias`.
 
 use clap::Args;
 use neap_server::console::Console;
+use serde::Serialize;
 
 use super::{
     CommandError,
@@ -29,6 +30,37 @@ pub(super) struct RenameColumnArgs {
 
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+/// The options of `neap update column`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateColumnArgs {
+    /// The name of the column, or an alias.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short, long, value_name = "TABLE")]
+    table: String,
+
+    /// The new type: float64, for a column of integers.
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["float64"])]
+    column_type: String,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct ChangeType<'a> {
+    db: &'a str,
+    table: &'a str,
+    column: &'a str,
+    #[serde(rename = "type")]
+    column_type: &'a str,
 }
 
 /// The options of `neap delete column`.
@@ -91,6 +123,27 @@ pub(super) async fn rename(
     client.post("/api/v3/configure/table/column/rename", &query).await?;
     let text = format!("Column {database:?}.{table:?}.{name:?} renamed to {new_name:?}");
     console.print(text).map_err(CommandError::Output)
+}
+
+/// Executes `neap update column`. Returns what to print.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandError> {
+    let (database, table) = (args.database.database.as_str(), args.table.as_str());
+    let (column, column_type) = (args.name.as_str(), args.column_type.as_str());
+    let body = ChangeType {
+        db: database,
+        table,
+        column,
+        column_type,
+    };
+    let client = args.connection.client(None)?;
+    client.put_json("/api/v3/configure/table/column", &body).await?;
+    Ok(format!(
+        "Column {database:?}.{table:?}.{column:?} updated successfully"
+    ))
 }
 
 /// Executes `neap delete column`.

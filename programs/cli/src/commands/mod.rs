@@ -134,7 +134,7 @@ enum CliCommand {
     /// Rename a database, a table or a column.
     #[command(subcommand)]
     Rename(rename::RenameCommand),
-    /// Change how long a database or a table keeps rows, or the plugin of a trigger.
+    /// Change how long a database or a table keeps rows, the type of a column, or the plugin of a trigger.
     #[command(subcommand)]
     Update(update::UpdateCommand),
     /// Enable a trigger.

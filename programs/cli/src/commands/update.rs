@@ -1,5 +1,5 @@
-//! `neap update`: changes the retention of databases and tables, other settings of databases, and the plugins of
-//! triggers.
+//! `neap update`: changes the retention of databases and tables, other settings of databases, the types of columns, and the
+//! plugins of triggers.
 
 use clap::{Args, Subcommand};
 use neap_assembly::options::{OptionValueError, parse_duration};
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    columns::{self, UpdateColumnArgs},
     name_argument::{DatabaseName, NameArgument},
     options::{ConnectionArgs, DatabaseArgs},
     query_group, trigger, users,
@@ -22,6 +23,8 @@ pub(super) enum UpdateCommand {
     Database(UpdateDatabaseArgs),
     /// Change how long a table keeps rows, whatever its database says.
     Table(UpdateTableArgs),
+    /// Change the type of a column from an integer to a float. Its values are converted when they are read.
+    Column(UpdateColumnArgs),
     /// Change or disable a user.
     User(users::UpdateUserArgs),
     /// Replace the roles of a user.
@@ -117,6 +120,7 @@ pub(super) async fn run(
     let text = match command {
         UpdateCommand::Database(args) => update_database(args).await?,
         UpdateCommand::Table(args) => update_table(args).await?,
+        UpdateCommand::Column(args) => columns::update(args).await?,
         UpdateCommand::User(args) => return users::update(args, console).await,
         UpdateCommand::UserRoles(args) => return users::update_roles(args, console).await,
         UpdateCommand::Trigger(args) => trigger::update(args).await?,

@@ -217,6 +217,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("POST",   "/api/v3/configure/table/rename",                                  DELETE,              Write),
     row("DELETE", "/api/v3/configure/table/alias",                                   DELETE,              Write),
     row("POST",   "/api/v3/configure/table/column",                                  CREATE_TABLE,        Write),
+    row("PUT",    "/api/v3/configure/table/column",                                  DELETE,              Write),
     row("DELETE", "/api/v3/configure/table/column",                                  DELETE,              Write),
     row("POST",   "/api/v3/configure/table/column/rename",                           DELETE,              Write),
     row("DELETE", "/api/v3/configure/table/column/alias",                            DELETE,              Write),

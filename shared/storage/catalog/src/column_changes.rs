@@ -1,4 +1,4 @@
-//! Renames and drops columns, and deletes their aliases.
+//! Renames, widens and drops columns, and deletes their aliases.
 //!
 //! ```text
 //!   rename a to b              name b, alias a        answered when every instance knows b
@@ -112,6 +112,49 @@ impl Catalog {
         self.settle_change(dropped.map(|_| ())).await
     }
 
+    /// Changes the type of a field: an integer can become a float. Values are converted when they are read, and by merges. If
+    /// the column has the type already, nothing changes. Returns when every instance knows the type.
+    ///
+    /// A reader with an older catalog never finds a float: the segments and the manifest that have one need the catalog
+    /// with the new type.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NoSuchColumn`, `FixedColumn`, `ColumnInUse`, or an error of the commit.
+    pub async fn change_column_type(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        column: &str,
+        column_type: ColumnType,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let (of_table, found) = catalog.table_and_column(table, column)?;
+            if found.column_type == column_type {
+                return Ok((false, ()));
+            }
+            let not_widened = fixed(found, "given this type", "only integers can become floats");
+            if column_type != ColumnType::Float {
+                return Err(not_widened);
+            }
+            if let Some(user) = catalog.user_of_type(of_table, found) {
+                let column = column.to_owned();
+                return Err(CatalogError::ColumnInUse { column, user });
+            }
+            let (table_id, id) = (of_table.id(), found.id);
+            let changed = catalog.changed_table(table_id)?;
+            if !changed.widen_column(id) {
+                return Err(not_widened);
+            }
+            let name = changed.name().to_owned();
+            catalog.note(self.now()?, "widen column", &name, Some(column.to_owned()));
+            Ok((true, ()))
+        };
+        self.change(database, Some(known), change).await?;
+        self.settle().await;
+        Ok(())
+    }
+
     /// Waits for the settling time after a name was taken away. A missing one may just have been taken by a request that
     /// the client repeats.
     async fn settle_change(&self, change: Result<(), CatalogError>) -> Result<(), CatalogError> {
@@ -157,8 +200,7 @@ impl DatabaseCatalog {
                 "it is part of the key of each row",
             ));
         }
-        let all = column.aliases().iter().chain([&column.name]);
-        let names: Vec<&str> = all.map(String::as_str).collect();
+        let names = names_of(column);
         let user = cache_of_column(table, column.id)
             .or_else(|| self.view_of_column(table, &names))
             .or_else(|| self.view_into(table));
@@ -169,6 +211,17 @@ impl DatabaseCatalog {
             }
             None => Ok(()),
         }
+    }
+
+    /// Returns what depends on the type of a column: a cache whose key it is in, or a view, whose rows have types, too.
+    fn user_of_type(&self, table: &Table, column: &Column) -> Option<String> {
+        let mut names = names_of(column);
+        names.push("*");
+        let mut keyed = table.last_caches().iter().filter(|it| it.key_columns.contains(&column.id));
+        let cache = keyed.next().map(|cache| format!("the key of cache '{}'", cache.name));
+        cache
+            .or_else(|| self.view_of_column(table, &names))
+            .or_else(|| self.view_into(table))
     }
 
     /// Returns a view that reads a table, and whose query has one of the names.
@@ -189,6 +242,12 @@ impl DatabaseCatalog {
         view.map(|view| format!("materialized view '{}'", view.name))
             .or_else(|| is_foreign.then(|| "a continuous query of another database".to_owned()))
     }
+}
+
+/// Returns the aliases and the name of a column.
+fn names_of(column: &Column) -> Vec<&str> {
+    let all = column.aliases().iter().chain([&column.name]);
+    all.map(String::as_str).collect()
 }
 
 /// Returns a cache that has a column by its definition.

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN};
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +27,12 @@ pub struct Column {
     pub id: ColumnId,
     /// The name.
     pub name: String,
-    /// The type, which never changes.
+    /// The type. An integer can become a float.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
+    /// The type before it became a float. Stored values of both types may exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    widened_from: Option<ColumnType>,
     /// The former names that still stand for the column, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     aliases: Vec<String>,
@@ -50,6 +53,7 @@ impl Column {
             id,
             name: name.to_owned(),
             column_type,
+            widened_from: None,
             aliases: Vec::new(),
             stored_name: (stored_name != name).then(|| stored_name.to_owned()),
         }
@@ -63,6 +67,27 @@ impl Column {
     /// Returns whether the column is stored under its name.
     pub fn has_stored_name(&self) -> bool {
         self.stored_name.is_none()
+    }
+
+    /// Returns whether the column was an integer and is a float now.
+    pub fn is_widened(&self) -> bool {
+        self.widened_from.is_some()
+    }
+
+    /// Returns whether stored values may have an Arrow type.
+    pub fn stores(&self, data_type: &DataType) -> bool {
+        let mut types = self.widened_from.into_iter().chain([self.column_type]);
+        types.any(|column_type| column_type.data_type() == *data_type)
+    }
+
+    /// Makes a float of an integer. Returns whether this is possible.
+    pub(crate) fn widen(&mut self) -> bool {
+        let is_integer = matches!(self.column_type, ColumnType::Integer | ColumnType::UInteger);
+        if is_integer {
+            self.widened_from = Some(self.column_type);
+            self.column_type = ColumnType::Float;
+        }
+        is_integer
     }
 
     /// Returns the former names that still stand for the column, oldest first.
@@ -176,6 +201,21 @@ mod tests {
         assert!(column.has_stored_name() && column.remove_alias("b"));
         let json = serde_json::to_string(&column).unwrap();
         assert_eq!(json, r#"{"id":1,"name":"a","type":"float"}"#);
+    }
+
+    #[test]
+    fn integers_become_floats_and_nothing_else_does() {
+        for column_type in [ColumnType::Integer, ColumnType::UInteger] {
+            let mut column = Column::new(ColumnId::new(1), "a", column_type, "a");
+            assert!(column.widen() && column.is_widened());
+            assert_eq!(column.column_type, ColumnType::Float);
+            assert!(column.stores(&column_type.data_type()) && column.stores(&DataType::Float64));
+            assert!(!column.stores(&DataType::Utf8) && !column.widen());
+        }
+        for column_type in [ColumnType::Tag, ColumnType::String, ColumnType::Float] {
+            let mut column = Column::new(ColumnId::new(1), "a", column_type, "a");
+            assert!(!column.widen() && !column.is_widened());
+        }
     }
 
     #[test]

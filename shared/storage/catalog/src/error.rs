@@ -71,12 +71,12 @@ pub enum CatalogError {
     FixedColumn {
         /// The column.
         column: String,
-        /// `renamed` or `dropped`.
+        /// `renamed`, `given this type` or `dropped`.
         change: &'static str,
         /// The reason.
         reason: &'static str,
     },
-    /// The column can't be dropped or renamed.
+    /// The column can't be renamed, widened or dropped.
     #[error("{user} uses the column '{column}'")]
     ColumnInUse {
         /// The column.

@@ -27,7 +27,7 @@ pub struct Table {
     /// The columns that were dropped, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dropped_columns: Vec<DroppedColumn>,
-    /// The number of renames and drops of columns.
+    /// The number of changes of columns other than additions.
     #[serde(default, skip_serializing_if = "is_zero")]
     column_changes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -347,6 +347,16 @@ impl Table {
             self.note_column_change();
         }
         Ok(())
+    }
+
+    /// Makes a float of an integer column. Returns whether this is possible.
+    pub(crate) fn widen_column(&mut self, id: ColumnId) -> bool {
+        let mut columns = self.columns.iter_mut();
+        let is_widened = columns.any(|column| column.id == id && column.widen());
+        if is_widened {
+            self.note_column_change();
+        }
+        is_widened
     }
 
     fn note_column_change(&mut self) {

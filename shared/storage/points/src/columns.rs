@@ -1,4 +1,5 @@
-//! Converts rows to the columns of a table, in its order. Missing columns are null.
+//! Converts rows to the columns of a table, in its order. Missing columns are null. Integers of a field that was widened since are
+//! floats.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use arrow_array::{
     new_null_array,
     types::{Int32Type, TimestampNanosecondType},
 };
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use neap_schema::{
     TIME_COLUMN,
     narrow_integers::{narrowest_type, wide_type},
@@ -41,6 +43,9 @@ pub fn conform_to_schema(
 pub(crate) fn conform_column(batch: &RecordBatch, field: &Field) -> Result<ArrayRef, PointsError> {
     match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(column) if is_widened(column.data_type(), field.data_type()) => {
+            Ok(widened_to_float(column)?)
+        }
         Some(column) => Err(PointsError::ColumnType {
             column: field.name().clone(),
             found: column.data_type().to_string(),
@@ -66,6 +71,16 @@ pub(crate) fn conform_narrow_column(
             Ok(null_column(data_type, batch.num_rows()))
         }
     }
+}
+
+/// Whether a field of one type may have been stored with the other type, because it was widened since.
+pub(crate) fn is_widened(stored: &DataType, present: &DataType) -> bool {
+    *present == DataType::Float64 && stored.is_integer()
+}
+
+/// Returns integers of any width as floats. Those beyond 53 bits are rounded.
+pub(crate) fn widened_to_float(integers: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    cast(integers, &DataType::Float64)
 }
 
 /// Returns a column of nulls. A dictionary column has an empty dictionary.

@@ -12,7 +12,12 @@ use neap_schema::{
     narrow_integers::{concat_parts, narrowest_type, wide_type, widened},
 };
 
-use crate::{PointsError, SeriesIndex, columns::null_column, rows_by_point::RowsByPoint, times};
+use crate::{
+    PointsError, SeriesIndex,
+    columns::{is_widened, null_column, widened_to_float},
+    rows_by_point::RowsByPoint,
+    times,
+};
 
 /// Maximum number of rows that are deduplicated at once.
 const MAX_ROWS: usize = u32::MAX as usize;
@@ -352,6 +357,9 @@ impl FieldColumns {
             .iter_mut()
             .map(|input| match input.take(name) {
                 Some(column) if wide_type(column.data_type()) == data_type => Ok(column),
+                Some(column) if is_widened(column.data_type(), data_type) => {
+                    Ok(widened_to_float(&column)?)
+                }
                 Some(column) => Err(PointsError::ColumnType {
                     column: name.to_owned(),
                     found: column.data_type().to_string(),

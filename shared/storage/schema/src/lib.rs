@@ -38,7 +38,7 @@ pub const ORDER_COLUMN: &str = "__chunk_order";
 /// The key of the Arrow field metadata that holds [`ColumnType::metadata_value`].
 pub const COLUMN_TYPE_METADATA_KEY: &str = "iox::column::type";
 
-/// The type of a column, fixed when the column is created.
+/// The type of a column. An integer can become a float; otherwise it is fixed when the column is created.
 ///
 /// # Examples
 ///

@@ -294,6 +294,7 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
         &done,
         &done,
         &done,
+        &done,
         &answer("409 Conflict", &refusal),
     ]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
@@ -319,6 +320,12 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
         (
             &["delete", "column_alias", "v", "-d", "b", "-t", "u"][..],
             r#"Alias "b"."u"."v" deleted successfully"#,
+        ),
+        (
+            &[
+                "update", "column", "w", "-d", "b", "-t", "u", "--type", "float64",
+            ][..],
+            r#"Column "b"."u"."w" updated successfully"#,
         ),
         (
             &["delete", "column", "w", "-y", "-d", "b", "-t", "u"][..],
@@ -357,6 +364,7 @@ fn databases_tables_and_columns_are_renamed_and_columns_are_added_and_deleted() 
             "POST /api/v3/configure/table/column HTTP/1.1",
             "POST /api/v3/configure/table/column/rename?db=b&table=u&column=v&name=w HTTP/1.1",
             "DELETE /api/v3/configure/table/column/alias?db=b&table=u&alias=v HTTP/1.1",
+            "PUT /api/v3/configure/table/column HTTP/1.1",
             "DELETE /api/v3/configure/table/column?db=b&table=u&column=w HTTP/1.1",
             "DELETE /api/v3/configure/table/alias?db=b&alias=t HTTP/1.1",
             "DELETE /api/v3/configure/database/alias?alias=a HTTP/1.1",

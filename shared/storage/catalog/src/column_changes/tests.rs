@@ -184,6 +184,35 @@ async fn keys_and_columns_in_use_are_not_dropped() {
     try_drop("load").await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_integer_becomes_a_float_for_every_instance() {
+    let stage = CatalogFixture::new();
+    let (catalog, other) = (stage.instance(), stage.instance());
+    let id = table_of(&catalog).await;
+    add(&catalog, id, "n", ColumnType::Integer).await;
+    other.database(id, MAX_CATALOG_AGE).await.unwrap();
+    for _ in 0..2 {
+        catalog.change_column_type(id, "cpu", "n", ColumnType::Float).await.unwrap();
+    }
+    let known = other.database(id, MAX_CATALOG_AGE).await.unwrap().value;
+    let column = known.table("cpu").unwrap().column("n").unwrap();
+    assert_eq!(column.column_type, ColumnType::Float);
+    let json = serde_json::to_string(column).unwrap();
+    assert_eq!(serde_json::from_str::<Column>(&json).unwrap(), *column);
+    for (name, column_type) in [
+        ("n", ColumnType::Integer),
+        ("load", ColumnType::Integer),
+        ("host", ColumnType::Float),
+    ] {
+        let changed = catalog.change_column_type(id, "cpu", name, column_type).await;
+        let error = changed.unwrap_err();
+        assert!(
+            matches!(error, CatalogError::FixedColumn { .. }),
+            "{name}: {error}"
+        );
+    }
+}
+
 #[test]
 fn a_word_is_not_a_part_of_a_longer_name() {
     for (text, expected) in [

@@ -41,6 +41,13 @@ pub(in crate::tests::access) fn configuring() -> Vec<AccessCase> {
             OwnEither("create", "write"),
             404,
         ),
+        (
+            "PUT",
+            "/api/v3/configure/table/column",
+            r#"{"db":"own","table":"missing","column":"c","type":"float64"}"#,
+            Admin,
+            404,
+        ),
         ("DELETE", "/api/v3/configure/table/column?db=own&table=missing&column=c", "", Own("delete"), 404),
         ("POST", "/api/v3/configure/table/column/rename?db=own&table=missing&column=c&name=x", "", Admin, 404),
         ("DELETE", "/api/v3/configure/table/column/alias?db=own&table=missing&alias=c", "", Own("delete"), 404),
