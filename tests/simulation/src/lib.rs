@@ -48,6 +48,8 @@ mod backup_actor;
 #[cfg(test)]
 mod cache_actor;
 #[cfg(test)]
+mod column_changes;
+#[cfg(test)]
 mod compaction_interleavings;
 #[cfg(test)]
 mod compaction_mutants;

@@ -255,7 +255,7 @@ impl Instance {
     }
 
     /// Reads the rows of all sections, or of those of one table, with one request for each bundle.
-    async fn sections(
+    pub(crate) async fn sections(
         &self,
         snapshot: &Snapshot,
         table: Option<TableId>,
