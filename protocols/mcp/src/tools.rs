@@ -117,7 +117,7 @@ impl Tool {
             Self::Write => {
                 "Writes rows in line protocol: one line per row, `table,tag=value field=1.5,other=2i 1767225600000000000`. \
                  All lines are stored, or none. A row with the same table, tags and time as an existing one replaces its \
-                 fields. New tables and columns are created, and a wrong name can't be renamed later, so call \
+                 fields. New tables and columns are created, also those with a wrong name, so call \
                  describe_schema first. Send many lines in one call: each call costs a request to the store."
             }
             Self::CreateDatabase => {

@@ -1,10 +1,15 @@
 //! Tests of the delivery of segments to triggers: rows, number of runs, order, and requests.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
 use super::cluster::{HOUR, MINUTE, SECOND, TestCluster, TestProcessOptions, finished, on_writes};
+use crate::{PluginCall, PluginInput};
 
 fn on_table(name: &str, table: &str) -> NewTrigger {
     NewTrigger {
@@ -64,6 +69,35 @@ async fn the_trigger_of_a_renamed_table_gets_its_rows_under_the_present_name() {
         let of_table = |time: i64| vec![("c".to_owned(), vec![time])];
         assert_eq!(rows, [of_table(3), of_table(4)], "{trigger}");
     }
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_have_the_present_names_of_renamed_columns_and_of_a_column_that_was_created_again() {
+    let (stage, process) = TestCluster::with_started_process().await;
+    process.write("db", "a,host=x load=1,note=2 1").await.unwrap();
+    let id = process.id("db").await;
+    process.catalog.rename_column(id, "a", "host", "server").await.unwrap();
+    process.catalog.rename_column(id, "a", "load", "usage").await.unwrap();
+    process.catalog.drop_column(id, "a", "note").await.unwrap();
+    process.create("db", on_writes("all")).await;
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&shown);
+    stage.played.play(move |call: PluginCall| {
+        if let PluginInput::Writes { tables, .. } = &call.call {
+            let batches = tables.iter().flat_map(|(_, batches)| batches);
+            let names = batches.map(|batch| {
+                let fields = batch.schema_ref().fields().iter();
+                fields.map(|field| field.name().clone()).collect::<BTreeSet<_>>()
+            });
+            seen.lock().unwrap().extend(names);
+        }
+        async { Ok(finished()) }
+    });
+    process.write("db", "a,host=y load=3,note=4 2").await.unwrap();
+    stage.sleep(SECOND).await;
+    let expected = ["note", "server", "time", "usage"].map(str::to_owned);
+    assert_eq!(*shown.lock().unwrap(), [BTreeSet::from(expected)]);
     process.stop().await;
 }
 
@@ -171,7 +205,7 @@ async fn runs_overlap_only_if_the_trigger_allows_it() {
     };
     process.create("db", on_writes("serial")).await;
     process.create("db", parallel).await;
-    let clock = std::sync::Arc::clone(&stage.clock);
+    let clock = Arc::clone(&stage.clock);
     stage.played.play(move |_| {
         let sleep = neap_bucket::Clock::sleep(&*clock, SECOND);
         async move {
@@ -242,7 +276,7 @@ async fn triggers_wait_for_each_other_when_their_rows_take_up_too_much_memory() 
     for name in ["t", "u", "v"] {
         process.create("db", on_writes(name)).await;
     }
-    let clock = std::sync::Arc::clone(&stage.clock);
+    let clock = Arc::clone(&stage.clock);
     stage.played.play(move |_| {
         let sleep = neap_bucket::Clock::sleep(&*clock, SECOND);
         async move {

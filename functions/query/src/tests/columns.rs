@@ -205,6 +205,17 @@ async fn caches_follow_renames_and_drops() {
 }
 
 #[tokio::test]
+async fn columns_of_caches_have_different_ids_after_a_drop() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&line("room=a temp=1i,hum=2i,note=\"n\"", 0)).await;
+    one.sql("ALTER TABLE home DROP COLUMN temp").await;
+    create_last(&one, "latest", &["room"], Some(&["note"]), 1, FOREVER).await;
+    let sql = "SELECT array_to_string(value_column_ids, ' ') AS ids, \
+               array_to_string(value_column_names, ' ') AS names FROM system.last_caches";
+    assert_eq!(one.sql(sql).await, "ids,names\n3 4,note time\n");
+}
+
+#[tokio::test]
 async fn a_view_reads_a_renamed_column_by_its_alias() {
     let one = QueryTestInstance::alone().await;
     let query = "SELECT date_bin(INTERVAL '1 hour', time) AS time, room, max(temp) AS m FROM home GROUP BY 1, room";

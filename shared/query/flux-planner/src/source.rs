@@ -73,9 +73,9 @@ fn fields<'a>(table: &'a Table, requested: &[&str]) -> Vec<(&'a str, ColumnType)
     let columns = table.columns().iter().filter(|column| !column.column_type.is_key());
     let named = columns.flat_map(|column| {
         let aliases = column.aliases().iter().map(String::as_str);
-        let wanted = aliases.filter(|alias| requested.contains(alias));
+        let wanted = aliases.filter(move |alias| requested.contains(alias));
         let names = std::iter::once(column.name.as_str()).chain(wanted);
-        names.map(|name| (name, column.column_type))
+        names.map(move |name| (name, column.column_type))
     });
     let mut fields: Vec<_> = named.collect();
     fields.sort_unstable_by_key(|(name, _)| *name);

@@ -97,6 +97,7 @@ impl SnapshotTable {
     }
 
     /// Returns the table with the stored names of its columns.
+    #[must_use]
     pub fn with_stored_names(&self) -> Self {
         Self {
             schema: self.stored.arrow_schema(),
@@ -320,7 +321,7 @@ impl TableProvider for SnapshotTable {
         };
         let columns = shown.scanned(projection);
         let stored_filters = shown.stored_filters(filters)?;
-        let plan = self.scan_stored(session, Some(&columns.read), &stored_filters, limit);
-        columns.shown(plan.await?)
+        let plan = self.scan_stored(session, Some(&columns.read), &stored_filters, limit).await?;
+        columns.shown(plan)
     }
 }

@@ -1,8 +1,8 @@
-//! The former names of a database or a table, which still stand for it: its aliases.
+//! The former names of a database, a table or a column, which still stand for it: its aliases.
 
 use crate::LimitError;
 
-/// Maximum number of aliases of a database or a table.
+/// Maximum number of aliases of a database, a table or a column.
 pub const MAX_ALIASES: usize = 32;
 
 /// Replaces a name. The name before becomes the newest alias, and an alias that is the new name is none any more.

@@ -2,7 +2,7 @@
 //! of columns.
 //!
 //! InfluxDB 3 Core counts the columns of a table from 0, and `time` comes after the columns that the table was created
-//! with. Here the id of `time` is the number of the other columns. It is the same as in Core for a table that got no
+//! with. Here the id of `time` follows those of the other columns. It is the same as in Core for a table that got no
 //! columns since it was created, and it is never the id of another column.
 
 use std::sync::Arc;
@@ -48,9 +48,10 @@ impl CacheColumnLists {
 
     /// Adds the columns of one cache.
     pub(super) fn push(&mut self, table: &Table, columns: &[ColumnId]) {
+        let last = table.columns().last().map(|column| column.id).unwrap_or_default();
         for column in columns.iter().filter_map(|id| table.column_by_id(*id)) {
             let id = match column.column_type {
-                ColumnType::Time => table.columns().len(),
+                ColumnType::Time => usize::from(last.get()) + 1,
                 _ => usize::from(column.id.get()),
             };
             let id = u16::try_from(id.saturating_sub(1)).unwrap_or(u16::MAX);
