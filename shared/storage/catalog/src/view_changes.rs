@@ -224,6 +224,7 @@ impl DatabaseCatalog {
         if let Some((_, other)) = self.foreign_view(&target.table) {
             return Err(other.conflict(&target.table));
         }
+        self.check_target_columns(&target.table)?;
         if new.needs_new_table && self.table(&target.table).is_some() {
             return invalid(format!("table '{}' exists", target.table));
         }
@@ -247,6 +248,16 @@ impl DatabaseCatalog {
             if reached.insert(table) {
                 next.extend(read_by.get(table).into_iter().flatten());
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a table whose columns have aliases as the target of a view. Refreshes compare its rows by the names of columns, which
+    /// the query of the view might have as aliases.
+    pub(crate) fn check_target_columns(&self, table: &str) -> Result<(), CatalogError> {
+        if self.table(table).is_some_and(|found| found.has_column_aliases()) {
+            let reason = format!("columns of table '{table}' have aliases; delete them first");
+            return Err(CatalogError::InvalidView { reason });
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Catalog {
     /// reservation and is at most `max_age` old.
     ///
     /// # Errors
-    /// `InvalidView` if another view has the table, or an error of the commit.
+    /// `InvalidView` if another view has the table or its columns have aliases, or an error of the commit.
     pub async fn reserve_view_target(
         &self,
         target: DatabaseId,
@@ -92,6 +92,7 @@ impl Catalog {
                 Some((name, _)) => Some(name.clone()),
                 None => None,
             };
+            catalog.check_target_columns(table)?;
             if let Some(name) = replaced {
                 catalog.foreign_views.remove(&name);
             }

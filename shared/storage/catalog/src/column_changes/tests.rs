@@ -2,8 +2,8 @@ use neap_bucket::MAX_CATALOG_AGE;
 
 use super::*;
 use crate::{
-    ANY_AGE, NewLastCache, NewView, TableAddition, ViewLanguage, ViewTarget, ViewWindows,
-    tests::CatalogFixture,
+    ANY_AGE, NewLastCache, NewView, TableAddition, ViewLanguage, ViewTarget, ViewTargetDatabase,
+    ViewWindows, tests::CatalogFixture,
 };
 
 /// Creates a table with a tag and two fields.
@@ -182,6 +182,34 @@ async fn keys_and_columns_in_use_are_not_dropped() {
     assert_eq!(error.to_string(), "cache 'newest' uses the column 'load'");
     catalog.delete_last_cache(id, "cpu", "newest").await.unwrap();
     try_drop("load").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_columns_have_aliases_gets_no_rows_of_a_view() {
+    let catalog = CatalogFixture::new().instance();
+    let id = table_of(&catalog).await;
+    let other = catalog.create_database("other", None).await.unwrap();
+    let columns = ["mean".to_owned()].map(|name| (name, ColumnType::Float));
+    catalog.create_table(id, "cpu_hourly", &[], &columns).await.unwrap();
+    catalog.rename_column(id, "cpu_hourly", "mean", "average").await.unwrap();
+    let local = view("SELECT avg(note) FROM cpu");
+    let foreign = NewView {
+        language: ViewLanguage::InfluxQl,
+        target: ViewTarget {
+            database: Some(ViewTargetDatabase {
+                id,
+                name: "db".to_owned(),
+            }),
+            table: "cpu_hourly".to_owned(),
+        },
+        ..view("SELECT mean(note) FROM cpu GROUP BY time(1h)")
+    };
+    for (database, refused) in [(id, &local), (other, &foreign)] {
+        let error = catalog.create_view(database, refused).await.unwrap_err();
+        assert!(error.to_string().contains("have aliases"), "{error}");
+    }
+    catalog.delete_column_alias(id, "cpu_hourly", "mean").await.unwrap();
+    catalog.create_view(id, &local).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
