@@ -97,7 +97,8 @@ impl ColumnHistory {
     fn contradiction(&self) -> Option<String> {
         self.reads.iter().find_map(|(read, rows)| {
             self.writes.iter().find_map(|(request, written)| {
-                let values = rows.get(&witness_time(*request)).map_or(&[][..], Vec::as_slice);
+                let values =
+                    rows.get(&witness_time(*request)).map(Vec::as_slice).unwrap_or_default();
                 let reason = self.contradiction_of((*request, *written), *read, values)?;
                 Some(format!("write {request} {reason}: {values:?} at {read:?}"))
             })
