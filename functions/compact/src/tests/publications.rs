@@ -8,7 +8,7 @@ use neap_bucket::{
     StoreConfig, StoreUrl,
 };
 use neap_catalog::HardDelete;
-use neap_schema::TableId;
+use neap_schema::{ColumnType, TableId};
 use serde_json::{Value, json};
 
 use super::test_bed::{CompactTestBed, DAY, NOW};
@@ -126,6 +126,37 @@ async fn metadata_name_columns_files_and_the_state_of_the_snapshot() {
         },
     });
     assert_eq!(metadata["snapshots"], json!([snapshot]));
+}
+
+#[tokio::test]
+async fn changed_columns_have_their_present_names_in_the_schema_and_their_former_ones_in_files() {
+    let stage = CompactTestBed::new().await;
+    stage.write("db", &format!("m,host=a f=1.5,i=2i,s=\"x\" {NOW}")).await;
+    stage.flush("db").await;
+    let before = publish(&stage, HOUR).await.published[0].number;
+    let (id, catalog) = (stage.id("db").await, &stage.catalog);
+    catalog.rename_column(id, "m", "host", "server").await.unwrap();
+    catalog.drop_column(id, "m", "s").await.unwrap();
+    catalog.change_column_type(id, "m", "i", ColumnType::Float).await.unwrap();
+    let after = publish(&stage, HOUR).await.published[0].clone();
+    assert!(after.is_new && after.number > before);
+    let metadata = metadata(&stage, 1).await.unwrap();
+    let properties = &metadata["properties"];
+    let mapping = properties["schema.name-mapping.default"].as_str().unwrap();
+    let mapping: Value = serde_json::from_str(mapping).unwrap();
+    let names = ["time", "host", "f", "i", "s"];
+    let mapped = (1..).zip(names).map(|(id, name)| json!({ "field-id": id, "names": [name] }));
+    assert_eq!(mapping, Value::Array(mapped.collect()));
+    assert_eq!(properties["neap.omitted-columns"], r#"["i"]"#);
+    let field = |id: u32, name: &str, kind: &str| json!({ "id": id, "name": name, "required": id == 1, "type": kind });
+    let fields = [
+        field(1, "time", "timestamp"),
+        field(2, "server", "string"),
+        field(3, "f", "double"),
+    ];
+    assert_eq!(metadata["schemas"][0]["fields"], json!(fields));
+    assert_eq!(metadata["current-schema-id"], 7);
+    assert_eq!(metadata["last-column-id"], 5);
 }
 
 #[tokio::test]
