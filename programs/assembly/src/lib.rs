@@ -10,9 +10,10 @@
 //! | [`ProcessingEngine`] | the processing engine: plugins, their worker processes, and their database |
 //! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
 //! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
+//! | [`stores`], [`store_location`] | open the store that options or a URL name |
 //! | [`options`] | the parsers of option values, such as durations and sizes |
 //!
-//! All but [`options`] need the feature `plugins`.
+//! The stores need the feature `stores`, and the plugins `plugins`.
 
 pub mod options;
 #[cfg(feature = "plugins")]
@@ -23,6 +24,10 @@ mod plugin_files;
 mod processing;
 #[cfg(feature = "plugins")]
 mod processing_options;
+#[cfg(feature = "stores")]
+pub mod store_location;
+#[cfg(feature = "stores")]
+pub mod stores;
 
 #[cfg(feature = "plugins")]
 pub use plugin_database::PluginDatabase;

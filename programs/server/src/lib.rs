@@ -64,8 +64,6 @@ mod scrub;
 mod server_context;
 mod startup_message;
 mod stop_signals;
-pub mod store_location;
-pub mod stores;
 mod sweep_schedule;
 pub mod terminal;
 mod this_machine;
@@ -81,6 +79,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use futures::future::OptionFuture;
+pub use neap_assembly::{store_location, stores};
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::log_panics;
