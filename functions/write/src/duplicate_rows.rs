@@ -94,26 +94,34 @@ pub struct MissingTags {
     pub candidates: Vec<String>,
 }
 
-impl fmt::Display for MissingTags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl MissingTags {
+    /// Returns the message for a caller who does not send headers.
+    pub fn reason(&self) -> String {
         let Self {
             table,
             duplicates,
             candidates,
         } = self;
-        write!(
-            f,
-            "table '{table}' is not created: {duplicates}; name the columns that are tags"
-        )?;
-        if !candidates.is_empty() {
-            let named: Vec<_> = candidates
-                .iter()
-                .take(MAX_NAMED_COLUMNS)
-                .map(|name| format!("'{name}'"))
-                .collect();
-            write!(f, " (columns with texts: {})", named.join(", "))?;
-        }
-        write!(f, ", or send {ALLOW_DUPLICATES_HEADER}: true")
+        let named: Vec<_> = candidates
+            .iter()
+            .take(MAX_NAMED_COLUMNS)
+            .map(|name| format!("'{name}'"))
+            .collect();
+        let hint = if named.is_empty() {
+            String::new()
+        } else {
+            format!(" (columns with texts: {})", named.join(", "))
+        };
+        format!(
+            "table '{table}' is not created: {duplicates}; name the columns that are tags{hint}"
+        )
+    }
+}
+
+impl fmt::Display for MissingTags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.reason();
+        write!(f, "{reason}, or send {ALLOW_DUPLICATES_HEADER}: true")
     }
 }
 

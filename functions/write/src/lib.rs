@@ -32,6 +32,7 @@ mod imports;
 mod line_protocol_body;
 mod low_water_marks;
 mod metrics;
+mod repetition;
 mod request_memory;
 mod routes;
 mod row_writer;
@@ -51,6 +52,7 @@ pub use duplicate_rows::{
 };
 pub use failure::WriteFailure;
 pub use imports::SettledImport;
+pub use line_protocol_body::LineProtocolBody;
 pub use neap_manifest::IMPORT_RETENTION;
 pub use neap_rows::line_protocol::{Dialect, LineError, LineErrorKind, Precision};
 pub use neap_wal::ImportProgress;

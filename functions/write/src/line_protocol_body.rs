@@ -5,7 +5,7 @@ use std::fmt;
 use neap_rows::line_protocol::{Options, ParseError, ParsedBody, RowSource, SchemaView, parse};
 
 /// A body of line protocol.
-pub(crate) struct LineProtocolBody<'a>(pub(crate) &'a [u8]);
+pub struct LineProtocolBody<'a>(pub &'a [u8]);
 
 impl RowSource for LineProtocolBody<'_> {
     fn size_bytes(&self) -> usize {

@@ -19,8 +19,8 @@ use neap_rows::columnar::{
     ColumnMapping, ColumnarRows, NumberedBatch, TablePart, TagColumns, TimeColumn, batch_bytes,
 };
 use neap_write::{
-    AcceptedWrite, DuplicateCheck, DuplicateRows, Precision, RequestMemoryReservation,
-    WARNING_HEADER, WriteFailure, WriteOptions, WriteService, authorize_write, table_exists,
+    DuplicateCheck, DuplicateRows, Precision, RequestMemoryReservation, WARNING_HEADER,
+    WriteFailure, WriteOptions, WriteService, authorize_write, table_exists,
 };
 use prost::Message;
 use serde_json::json;
@@ -225,15 +225,15 @@ impl RowIngest {
         let Some((batches, reservation)) = self.receive().await? else {
             return Ok(None);
         };
-        let bytes = batches.iter().map(|batch| batch_bytes(&batch.batch)).sum();
         let part = TablePart {
             mapping: self.mapping.clone(),
             batches,
         };
         let rows = ColumnarRows::from_parts(vec![part])
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let accepted = self
-            .write(&rows, bytes, reservation)
+        let (service, database) = (&self.service, &self.database);
+        let accepted = service
+            .write_with_retries(reservation, database, &rows, self.options, RETRY_LIMIT)
             .await
             .map_err(|failure| self.failed(failure))?;
         self.stored += accepted.rows;
@@ -244,36 +244,6 @@ impl RowIngest {
             stamp: accepted.stamp,
             duplicates: accepted.duplicates,
         }))
-    }
-
-    /// Writes rows, again if nothing was stored and a repetition may succeed.
-    async fn write(
-        // Not shared: the stream of batches is not `Sync`.
-        &mut self,
-        rows: &ColumnarRows,
-        bytes: usize,
-        mut reservation: RequestMemoryReservation,
-    ) -> Result<AcceptedWrite, WriteFailure> {
-        let clock = Arc::clone(&self.service.world().clock);
-        let end = clock.monotonic().saturating_add(RETRY_LIMIT);
-        loop {
-            let written =
-                self.service.write_rows(reservation, &self.database, rows, self.options).await;
-            let failure = match written {
-                Ok(accepted) => return Ok(accepted),
-                Err(failure) => failure,
-            };
-            let pause = failure.retry_after().filter(|_| failure.stored_nothing());
-            let Some(pause) = pause else {
-                return Err(failure);
-            };
-            if clock.monotonic().saturating_add(pause) > end {
-                return Err(failure);
-            }
-            tracing::debug!(error = %failure, "a part of an upload is written again");
-            clock.sleep(pause).await;
-            reservation = self.service.reserve(bytes).await?;
-        }
     }
 
     /// Receives batches until they are a part.
