@@ -29,16 +29,28 @@ def arguments():
     parser.add_argument("--glibc", required=True, help="version of the C library that the programs are linked for")
     parser.add_argument("--url", default="", help="folder that will have the files; needed for the formula")
     parser.add_argument("--compression-level", type=int, default=6)
+    parser.add_argument("--module", action="append", default=[], metavar="ARCHITECTURE=FILE", help="module of Python")
     parser.add_argument("programs", nargs="+", metavar="ARCHITECTURE=FILE")
     return parser.parse_args()
 
 
+def by_architecture(arguments):
+    """The files of arguments."""
+    return {name: pathlib.Path(file) for name, file in (it.split("=", 1) for it in arguments)}
+
+
 def main():
     options = arguments()
-    programs = {name: pathlib.Path(file) for name, file in (it.split("=", 1) for it in options.programs)}
-    time = int(os.environ["SOURCE_DATE_EPOCH"])
-    release = Release(options.folder, programs, options.glibc, options.url.rstrip("/"), time, options.compression_level)
-    for architecture in programs:
+    release = Release(
+        folder=options.folder,
+        programs=by_architecture(options.programs),
+        modules=by_architecture(options.module),
+        glibc=options.glibc,
+        url=options.url.rstrip("/"),
+        time=int(os.environ["SOURCE_DATE_EPOCH"]),
+        compression_level=options.compression_level,
+    )
+    for architecture in release.programs:
         archives.build(release, architecture)
         wheel.build(release, architecture)
     npm.build(release)

@@ -16,6 +16,8 @@ class Release:
     folder: pathlib.Path
     # The program of each architecture, as `uname -m` names it.
     programs: dict[str, pathlib.Path]
+    # The module of Python of each architecture.
+    modules: dict[str, pathlib.Path]
     # Version of the C library that the programs are linked for.
     glibc: str
     # The folder that will have the files of the release; empty if it is not known.

@@ -1,4 +1,5 @@
-"""The wheel `neapdb` for Python's package registry. It has no module: it installs the program as a script."""
+"""The wheel `neapdb` for Python's package registry: the program as a script, and the module, which has the stable interface
+of Python 3.9."""
 
 import base64
 import hashlib
@@ -32,7 +33,7 @@ def metadata(release):
         *(("License-File", name) for name in LICENSES),
         ("Classifier", "Operating System :: POSIX :: Linux"),
         ("Classifier", "Topic :: Database"),
-        ("Requires-Python", ">=3.8"),
+        ("Requires-Python", ">=3.9"),
         ("Description-Content-Type", "text/markdown"),
     ]
     return "".join(f"{name}: {value}\n" for name, value in fields) + "\n" + readme()
@@ -50,10 +51,11 @@ def record(files, path):
 def build(release, architecture):
     """Makes the wheel for one architecture."""
     name = f"neapdb-{python_version(release.version)}"
-    tag = f"py3-none-manylinux_{release.glibc.replace('.', '_')}_{architecture}"
+    tag = f"cp39-abi3-manylinux_{release.glibc.replace('.', '_')}_{architecture}"
     info = f"{name}.dist-info"
     wheel = f"Wheel-Version: 1.0\nGenerator: neap-release\nRoot-Is-Purelib: false\nTag: {tag}\n"
     files = [
+        ("neapdb.abi3.so", release.modules[architecture].read_bytes(), 0o755),
         (f"{name}.data/scripts/neap", release.programs[architecture].read_bytes(), 0o755),
         (f"{name}.data/scripts/neapdb", COMMAND, 0o755),
         *((f"{info}/licenses/{file}", (ROOT / file).read_bytes(), 0o644) for file in LICENSES),

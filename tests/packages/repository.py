@@ -12,6 +12,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEBIAN_PACKAGES = ("ruby", "skopeo", "umoci")
+PYTHON_READERS = ("pandas==3.1.1", "polars==2.1.0", "pyarrow==26.0.1")
 PYTHON_TOOLS = ("kubernetes-validate==1.37.0", "pipx==1.18.4", "uv==0.13.9", "wheel==0.48.0")
 
 
@@ -81,14 +82,25 @@ def debian_program(name):
 @functools.cache
 def python_tools():
     """The folder with `kubernetes-validate`, `uvx`, `pipx` and `wheel`, in a virtual environment; skips the test where they can't be installed."""
-    folder = ROOT / ".venv-packages"
-    if not is_installed(folder, PYTHON_TOOLS):
+    return virtual_environment(".venv-packages", PYTHON_TOOLS)
+
+
+@functools.cache
+def python_readers():
+    """The folder with a Python that has readers of Arrow; skips the test where they can't be installed."""
+    return virtual_environment(".venv-readers", PYTHON_READERS)
+
+
+def virtual_environment(name, packages):
+    """The folder of the programs of a virtual environment with these packages."""
+    folder = ROOT / name
+    if not is_installed(folder, packages):
         shutil.rmtree(folder, ignore_errors=True)
-        for call in ([sys.executable, "-m", "venv", folder], [folder / "bin/pip", "install", "--quiet", *PYTHON_TOOLS]):
+        for call in ([sys.executable, "-m", "venv", folder], [folder / "bin/pip", "install", "--quiet", *packages]):
             done = subprocess.run(call, capture_output=True, text=True, timeout=300)
             if done.returncode:
-                skip_or_fail(f"Python's tools can't be installed: {done.stdout}{done.stderr}")
-        note_installed(folder, PYTHON_TOOLS)
+                skip_or_fail(f"packages of Python can't be installed: {done.stdout}{done.stderr}")
+        note_installed(folder, packages)
     return folder / "bin"
 
 
@@ -103,11 +115,20 @@ def yaml_documents(path):
     return json.loads(read.stdout)
 
 
+def built():
+    """The folder of what Cargo builds for tests."""
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug"
+
+
+def python_module():
+    """The module that `cargo build --workspace --lib` makes; it may be missing."""
+    return built() / "libneap_python.so"
+
+
 def neap():
     """The program that `cargo build --package neap` has made; skips the test if it has not."""
-    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug"
-    if (folder / "neap").exists():
-        return folder / "neap"
+    if (built() / "neap").exists():
+        return built() / "neap"
     if os.environ.get("NEAP_BINARIES_ARE_BUILT"):
         raise FileNotFoundError("neap is not among the binaries that are said to be built")
     raise unittest.SkipTest("neap is not built: cargo build --workspace --bins")

@@ -18,7 +18,8 @@ class Packages(unittest.TestCase):
         for made in ("man/neap.1", "completions/neap.bash"):
             (work / "dist" / made).parent.mkdir(parents=True)
             (work / "dist" / made).write_text("text")
-        release_fixture.build(work / "dist", {release_fixture.OTHER: program})
+        files = {release_fixture.OTHER: program}
+        release_fixture.build(work / "dist", files, files)
         return {it.name: hashlib.sha256(it.read_bytes()).hexdigest() for it in (work / "dist").glob("*.*")}
 
     def test_packages_do_not_depend_on_the_time_or_on_modes_of_files(self):
