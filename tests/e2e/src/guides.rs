@@ -97,6 +97,7 @@ pages! {
     page_configuration: "configuration",
     page_console: "console",
     page_deployment: "deployment",
+    page_embedded: "embedded",
     page_export: "export",
     page_files: "files",
     page_flux: "flux",
