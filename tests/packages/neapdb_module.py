@@ -2,11 +2,13 @@
 
 import _thread
 import os
+import pathlib
 import subprocess
 import tempfile
 import threading
 import unittest
 
+import main_job
 import neapdb
 import pandas
 import polars
@@ -129,6 +131,18 @@ class Module(unittest.TestCase):
         self.assertEqual(self.count(), 2)
         self.garden.write("soil moisture=3 3")
         self.assertEqual(self.count(), 3)
+
+    def test_a_server_and_the_module_see_the_writes_of_each_other(self):
+        folder, neap = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())), os.environ["NEAP"]
+        env = main_job.environment(HOME=str(folder))
+        with main_job.serve([neap], folder, "/", env, 0) as url:
+            target = ["--host", url, "--database", "garden"]
+            main_job.call_client([neap, "write", *target, "soil moisture=1 1"], env)
+            garden = neapdb.connect(folder / "data", "garden")
+            count = "SELECT count(*) AS n FROM soil"
+            self.assertEqual(garden.sql(count).to_arrow()["n"].to_pylist(), [1])
+            garden.write("soil moisture=2 2")
+            self.assertEqual(main_job.call_client([neap, "query", *target, "--format", "csv", count], env), "n\n2\n")
 
 
 if __name__ == "__main__":
