@@ -63,6 +63,16 @@ class Module(unittest.TestCase):
         self.assertEqual(self.garden.write(stream, "soil"), 4)
         self.assertEqual(self.count(), 4)
 
+    def test_rows_of_a_statement_are_written_to_another_table(self):
+        self.garden.write("soil,bed=herbs moisture=1 1\nsoil,bed=roses moisture=2 2")
+        other = neapdb.connect(self.folder, "garden")
+        for read in [self.garden, other]:
+            rows = read.sql("SELECT bed, moisture, time FROM soil")
+            self.assertEqual(self.garden.write(rows, "kept"), 2)
+        stream = pyarrow.RecordBatchReader.from_stream(self.garden.sql("SELECT bed, moisture, time FROM soil"))
+        self.assertEqual(self.garden.write(stream, "kept"), 2)
+        self.assertEqual(self.rows("SELECT count(*) AS n FROM kept"), [{"n": 2}])
+
     def test_rows_are_read_once(self):
         self.garden.write("soil moisture=1 1")
         rows = self.garden.sql("SELECT moisture FROM soil")

@@ -170,14 +170,16 @@ fn lines(data: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
 fn batches(
     data: &Bound<'_, PyAny>,
 ) -> PyResult<impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send + use<>> {
-    let reader = reader(data)?;
+    let mut reader = reader(data)?;
     let schema = reader.schema();
     let fields = schema.fields().iter().enumerate();
     let columns: Vec<usize> = fields
         .filter(|(_, field)| !field.name().starts_with(INDEX_PREFIX))
         .map(|(index, _)| index)
         .collect();
-    Ok(reader.map(move |batch| batch?.project(&columns)))
+    // The rows of a statement wait for a runtime themselves, which a thread that waits for a write must not do.
+    let next = move || tokio::task::block_in_place(|| reader.next());
+    Ok(std::iter::from_fn(next).map(move |batch| batch?.project(&columns)))
 }
 
 /// Returns a reader of all columns of such an object.
