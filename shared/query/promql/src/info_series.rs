@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, btree_map::Entry},
 };
 
 use ahash::HashMap;
@@ -18,6 +18,8 @@ use crate::{
     expr_properties::matchers,
     labels::{Labels, NAME_LABEL},
     series::{BoxStream, Series, SeriesStream, StepValues},
+    unique_series::collected,
+    value::SampleValue,
 };
 
 /// The info metric, unless the call has a condition on its name.
@@ -93,9 +95,10 @@ pub(crate) struct EnrichedSeries<'a> {
     rules: InfoRules,
     /// The info series of each target. Their values are the times of their samples.
     infos: HashMap<Target, Vec<Series>>,
-    output: VecDeque<Series>,
+    /// Those of the last series of the input, with the memory of all but one, which takes that of the input.
+    output: BoxStream<'a>,
     /// The memory of the info series.
-    _budget: Budget,
+    budget: Budget,
 }
 
 impl<'a> EnrichedSeries<'a> {
@@ -115,17 +118,17 @@ impl<'a> EnrichedSeries<'a> {
             input,
             rules,
             infos,
-            output: VecDeque::new(),
-            _budget: budget,
+            output: collected(Vec::new(), budget.new_empty()),
+            budget,
         })
     }
 
-    /// Adds a series to the output, or several ones if the added labels change.
-    fn enrich(&mut self, series: Series) -> Result<(), PromqlError> {
+    /// Returns a series with labels, or several ones if the added labels change.
+    fn enrich(&self, series: Series) -> Result<BoxStream<'a>, PromqlError> {
+        let mut budget = self.budget.new_empty();
         let name = series.labels.get(NAME_LABEL);
         if self.rules.ignored.iter().any(|matcher| matcher.is_match(name)) {
-            self.output.push_back(series);
-            return Ok(());
+            return Ok(collected(vec![series], budget));
         }
         let of_series = target(&series.labels);
         let no_target = Target::default();
@@ -141,14 +144,23 @@ impl<'a> EnrichedSeries<'a> {
             let Some(labels) = self.rules.add(&series.labels, &present)? else {
                 continue;
             };
-            let values = enriched.entry(labels).or_insert_with(|| vec![None; steps]);
+            let is_first = enriched.is_empty();
+            let values = match enriched.entry(labels) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    if !is_first {
+                        let bytes = steps * size_of::<Option<SampleValue>>();
+                        budget.keep_series_of(steps, new.key().memory_size() + bytes)?;
+                    }
+                    new.insert(vec![None; steps])
+                }
+            };
             if let Some(place) = values.get_mut(step) {
                 *place = value;
             }
         }
         let all = enriched.into_iter().map(|(labels, values)| Series { labels, values });
-        self.output.extend(all);
-        Ok(())
+        Ok(collected(all.collect(), budget))
     }
 }
 
@@ -183,13 +195,13 @@ fn infos_at(infos: &[Series], step: usize) -> Result<Vec<&Series>, PromqlError> 
 impl SeriesStream for EnrichedSeries<'_> {
     async fn next(&mut self) -> Result<Option<Series>, PromqlError> {
         loop {
-            if let Some(series) = self.output.pop_front() {
+            if let Some(series) = self.output.next().await? {
                 return Ok(Some(series));
             }
             let Some(series) = self.input.next().await? else {
                 return Ok(None);
             };
-            self.enrich(series)?;
+            self.output = self.enrich(series)?;
         }
     }
 }

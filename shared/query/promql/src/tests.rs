@@ -684,6 +684,35 @@ async fn series_have_the_labels_of_info_series_of_their_target() {
 }
 
 #[tokio::test]
+async fn series_whose_added_labels_change_take_memory() {
+    let steps = 0..64;
+    let all: Vec<(i32, f64)> = steps.clone().map(|step| (step, 1.0)).collect();
+    let target = [("instance", "1"), ("job", "a")];
+    // The labels at a step are the bits of its number.
+    let infos = (0..6_i32).flat_map(|bit| [(bit, 0, "0"), (bit, 1, "1")]);
+    let mut metrics = vec![gauge("x", &target, &all)];
+    for (bit, number, value) in infos {
+        let name = format!("b{bit}");
+        let labels = [&target[..], &[(name.as_str(), value)]].concat();
+        let is_set = |step: &i32| (*step >> bit) & 1 == number;
+        let samples: Vec<(i32, f64)> = steps.clone().filter(is_set).map(|it| (it, 1.0)).collect();
+        metrics.push(gauge(&format!("{name}_info"), &labels, &samples));
+    }
+    let source = TestSource::new(&metrics);
+    let text = r#"count(info(x, {__name__=~"b._info"}))"#;
+    let few_samples = |end: i64| {
+        let mut few = between(0, end, 1);
+        few.limits.samples = 3_000;
+        few
+    };
+    let counts = (0..10).map(|step| format!(" 1@{step}"));
+    let expected = format!("{{}}{}", counts.collect::<String>());
+    assert_eq!(query(&source, text, few_samples(9)).await, [expected]);
+    let exhausted = error(&source, text, few_samples(63)).await;
+    assert!(exhausted.contains("too many samples"), "{exhausted}");
+}
+
+#[tokio::test]
 async fn samples_are_counted_at_each_step_that_reads_them() {
     let source = requests();
     let counts = async |text: &str| {
