@@ -3,6 +3,7 @@
 use arrow_schema::ArrowError;
 use neap_assembly::stores::StoresError;
 use neap_catalog::CatalogError;
+use neap_http::Kind;
 use neap_query::{ClientQueryError, QueryError, QueryErrorKind};
 use neap_rows::columnar::MappingError;
 use neap_write::WriteFailure;
@@ -66,9 +67,15 @@ impl Error {
     /// Returns whether the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Store(StoresError::Store(_)) => true,
+            Self::Store(StoresError::Store(_))
+            | Self::Catalog(
+                CatalogError::Store(_) | CatalogError::NoStoreTime | CatalogError::Unknown { .. },
+            ) => true,
             Self::Query(ClientQueryError::Query(error)) => {
                 error.kind() == QueryErrorKind::Unavailable
+            }
+            Self::Query(ClientQueryError::Request(error)) => {
+                matches!(error.kind(), Kind::Unavailable | Kind::Unknown)
             }
             Self::Lines(failure) => failure.retry_after().is_some(),
             Self::Rows { failure, .. } => failure.retry_after().is_some(),

@@ -8,6 +8,10 @@ use arrow_array::{
 };
 use arrow_schema::ArrowError;
 use futures::TryStreamExt;
+use neap_assembly::stores::StoresError;
+use neap_bucket::{Operation, StoreError};
+use neap_catalog::CatalogError;
+use neap_http::{ApiError, Kind};
 use neap_s3_server::{Options, S3Server};
 use tempfile::TempDir;
 
@@ -234,6 +238,28 @@ async fn a_table_without_tags_is_not_created_for_rows_that_replace_each_other() 
         number(&one.connection, "SELECT count(*) FROM soil").await,
         10
     );
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_a_temporary_failure_of_each_call() {
+    let no_answer = || StoreError::Unavailable {
+        operation: Operation::Get,
+        key: "catalog".to_owned(),
+        reason: "timeout".to_owned(),
+    };
+    for (error, expected) in [
+        (Error::Store(StoresError::Store(no_answer())), true),
+        (Error::Catalog(CatalogError::Store(no_answer())), true),
+        (Error::Catalog(CatalogError::NoStoreTime), true),
+        (Error::Catalog(CatalogError::Revoked), false),
+        (Error::Query(ApiError::from(no_answer()).into()), true),
+        (
+            Error::Query(ApiError::text(Kind::Invalid, "no").into()),
+            false,
+        ),
+    ] {
+        assert_eq!(error.is_temporary(), expected, "{error}");
+    }
 }
 
 #[tokio::test]
