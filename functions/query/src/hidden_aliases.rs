@@ -11,7 +11,7 @@ use datafusion::sql::{
     sqlparser::{
         ast::{
             ExcludeSelectItem, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-            SelectItemQualifiedWildcardKind, TableFactor, VisitMut, VisitorMut,
+            SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut,
             WildcardAdditionalOptions,
         },
         tokenizer::Token,
@@ -47,6 +47,9 @@ pub(crate) fn hide_aliases(context: &QueryContext, statement: &mut SqlStatement)
     }
 }
 
+/// The columns that wildcards leave out, by the name that the statement has for their table.
+type HiddenColumns = BTreeMap<String, BTreeSet<String>>;
+
 struct AliasHider<'a> {
     context: &'a QueryContext,
     /// The names of subqueries, which stand for no tables.
@@ -63,18 +66,8 @@ impl VisitorMut for AliasHider<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Infallible> {
-        let mut hidden: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for tables in &select.from {
-            let joined = tables.joins.iter().map(|join| &join.relation);
-            for relation in std::iter::once(&tables.relation).chain(joined) {
-                if let TableFactor::Table { name, alias, .. } = relation
-                    && let Some((table, aliases)) = self.aliases_of(name)
-                {
-                    let shown = alias.as_ref().map_or(table, |alias| of_ident(&alias.name));
-                    hidden.entry(shown).or_default().extend(aliases);
-                }
-            }
-        }
+        let mut hidden = HiddenColumns::new();
+        select.from.iter().for_each(|tables| self.add_hidden(tables, &mut hidden));
         if hidden.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -98,6 +91,26 @@ impl VisitorMut for AliasHider<'_> {
 }
 
 impl AliasHider<'_> {
+    /// Adds the columns of joined tables that wildcards leave out.
+    fn add_hidden(&self, tables: &TableWithJoins, hidden: &mut HiddenColumns) {
+        let joined = tables.joins.iter().map(|join| &join.relation);
+        for relation in std::iter::once(&tables.relation).chain(joined) {
+            match relation {
+                TableFactor::Table { name, alias, .. } => {
+                    let Some((table, aliases)) = self.aliases_of(name) else {
+                        continue;
+                    };
+                    let shown = alias.as_ref().map_or(table, |alias| of_ident(&alias.name));
+                    hidden.entry(shown).or_default().extend(aliases);
+                }
+                TableFactor::NestedJoin {
+                    table_with_joins, ..
+                } => self.add_hidden(table_with_joins, hidden),
+                _ => {}
+            }
+        }
+    }
+
     /// Returns the last part of the name of a table, and the aliases of its columns that the statement contains.
     fn aliases_of(&self, name: &ObjectName) -> Option<(String, Vec<String>)> {
         let mut parts = name.0.iter().rev().filter_map(ObjectNamePart::as_ident).map(of_ident);

@@ -95,6 +95,10 @@ async fn statements_name_a_column_by_an_alias_and_wildcards_leave_it_out() {
             "celsius,place,time\n2,b,2023-11-14T22:01:00\n",
         ),
         (
+            "SELECT * FROM (home JOIN (VALUES (2)) AS v(n) ON temp = n)",
+            "celsius,place,time,n\n2,b,2023-11-14T22:01:00,2\n",
+        ),
+        (
             "WITH t AS (SELECT * FROM home) SELECT celsius AS temp FROM t ORDER BY temp",
             "temp\n1\n2\n",
         ),
