@@ -1,6 +1,9 @@
 //! A selection of rows, resolved to deletes of tables.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_row_delete::{Condition, Predicate, PredicateTables, RowDelete};
@@ -30,17 +33,27 @@ pub(crate) fn resolve_selection(
     selection: &RowSelection,
 ) -> Result<Vec<RowDelete>, DeleteFailure> {
     let time = Condition::between(selection.min_time, selection.max_time);
-    let of_table = |table: &Table| selection.predicate.condition(table.name()).and(time.clone());
+    let of_table = |table: &Table| {
+        let condition = selection.predicate.condition(&|name| table.is_named(name));
+        condition.and(time.clone())
+    };
     let tables = match (&selection.table, selection.predicate.tables()) {
         (Some(name), about) => {
             let table = catalog.table(name).ok_or_else(|| DeleteFailure::NoTable(name.clone()))?;
-            if matches!(about, PredicateTables::Named(names) if !names.contains(name)) {
+            let is_other = match about {
+                PredicateTables::All => false,
+                PredicateTables::Named(names) => !names.iter().any(|named| table.is_named(named)),
+            };
+            if is_other {
                 return Err(DeleteFailure::OtherTable(name.clone()));
             }
             vec![table]
         }
         (None, PredicateTables::Named(names)) => {
-            names.iter().filter_map(|name| catalog.table(name)).collect()
+            let found = names.iter().filter_map(|name| catalog.table(name));
+            // A table may be named by its name and by an alias.
+            let by_name: BTreeMap<_, _> = found.map(|table| (table.name(), table)).collect();
+            by_name.into_values().collect()
         }
         (None, PredicateTables::All) => {
             let tables: Vec<_> = catalog.tables().collect();

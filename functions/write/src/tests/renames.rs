@@ -101,6 +101,29 @@ async fn rows_are_deleted_under_the_former_names() {
         assert_eq!(reply.status, 204, "{db}: {}", reply.body);
         assert!(reply.stamp().is_some(), "{db}");
     }
+    for predicate in [
+        "_measurement=cpu AND host=a",
+        "_measurement=processor AND host=a",
+        "_measurement=cpu OR _measurement=processor",
+    ] {
+        let times = r#""start":"1970-01-01T00:00:00Z","stop":"1971-01-01T00:00:00Z""#;
+        let body = format!(r#"{{{times},"predicate":"{predicate}"}}"#);
+        let reply = send(&instance, "POST", "/api/v2/delete?bucket=home", &body).await;
+        assert_eq!(reply.status, 204, "{predicate}: {}", reply.body);
+        assert!(reply.stamp().is_some(), "{predicate}");
+    }
+    let of_request = |predicate: &str| {
+        format!(r#"{{"db":"home","table":"cpu","all_time":true,"predicate":"{predicate}"}}"#)
+    };
+    for (predicate, status) in [
+        ("_measurement=cpu", 200),
+        ("_measurement=processor", 200),
+        ("_measurement=memory", 400),
+    ] {
+        let body = of_request(predicate);
+        let reply = send(&instance, "POST", "/api/v3/row_delete_requests", &body).await;
+        assert_eq!(reply.status, status, "{predicate}: {}", reply.body);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,8 +40,9 @@ pub enum PredicateTables {
 /// use neap_row_delete::{Condition, Predicate};
 ///
 /// let predicate = Predicate::parse(r#"_measurement="cpu" AND host="a""#)?;
-/// assert_eq!(predicate.condition("cpu").to_string(), r#""host" = 'a'"#);
-/// assert_eq!(predicate.condition("memory"), Condition::NOTHING);
+/// let of_cpu = predicate.condition(&|name| name == "cpu");
+/// assert_eq!(of_cpu.to_string(), r#""host" = 'a'"#);
+/// assert_eq!(predicate.condition(&|name| name == "memory"), Condition::NOTHING);
 /// # Ok::<(), neap_row_delete::PredicateError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +95,9 @@ impl Predicate {
         self.root.tables()
     }
 
-    /// Returns the condition on the rows of the table with this name.
-    pub fn condition(&self, table: &str) -> Condition {
-        self.root.condition(table)
+    /// Returns the condition on the rows of a table. `is_named` tells whether it has a name, which may be an alias.
+    pub fn condition(&self, is_named: &impl Fn(&str) -> bool) -> Condition {
+        self.root.condition(is_named)
     }
 }
 
@@ -125,9 +126,9 @@ impl PredicateExpression {
         }
     }
 
-    fn condition(&self, table: &str) -> Condition {
+    fn condition(&self, is_named: &impl Fn(&str) -> bool) -> Condition {
         match self {
-            Self::Measurement(name) if name == table => Condition::EVERYTHING,
+            Self::Measurement(name) if is_named(name) => Condition::EVERYTHING,
             Self::Measurement(_) => Condition::NOTHING,
             Self::Tag(name, value) => Condition::Tag {
                 name: name.clone(),
@@ -135,11 +136,11 @@ impl PredicateExpression {
             },
             Self::All(parts) => parts
                 .iter()
-                .map(|part| part.condition(table))
+                .map(|part| part.condition(is_named))
                 .fold(Condition::EVERYTHING, Condition::and),
             Self::Any(parts) => parts
                 .iter()
-                .map(|part| part.condition(table))
+                .map(|part| part.condition(is_named))
                 .fold(Condition::NOTHING, Condition::or),
         }
     }

@@ -11,7 +11,7 @@ pub(crate) fn run(input: &[u8]) {
         return;
     };
     predicate.tables();
-    let condition = predicate.condition("m");
+    let condition = predicate.condition(&|name| name == "m");
     let json = serde_json::to_string(&condition).expect("conditions are JSON");
     let again: Condition = serde_json::from_str(&json).expect("a stored condition can be read");
     assert_eq!(again, condition);
