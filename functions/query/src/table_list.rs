@@ -11,7 +11,7 @@ use neap_manifest::SnapshotError;
 use neap_operators::Cancellation;
 use neap_scan::StaleTail;
 use neap_schema::{DatabaseId, TableId};
-use neap_tables::{CATALOG, QueryContext};
+use neap_tables::{CATALOG, QueryContext, SCHEMA};
 
 use crate::{QueryEngine, QueryError, QueryRequest};
 
@@ -25,6 +25,8 @@ pub struct ListedTable {
     pub schema: String,
     /// The name of the table.
     pub name: String,
+    /// The former names that still stand for the table.
+    pub aliases: Vec<String>,
     /// Whether the table is a view.
     pub is_view: bool,
     /// The columns of the table; `None` if they were not requested.
@@ -36,7 +38,7 @@ impl QueryEngine {
     pub const CATALOG: &str = CATALOG;
 
     /// The names of the schemas of the catalog.
-    pub const SCHEMAS: [&str; 3] = [neap_tables::SCHEMA, "system", INFORMATION_SCHEMA];
+    pub const SCHEMAS: [&str; 3] = [SCHEMA, "system", INFORMATION_SCHEMA];
 
     /// Lists the tables of a database, and of the schemas that describe it, by schema and name. The caller of this
     /// method checks the permission to read the database.
@@ -84,6 +86,7 @@ async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTa
     let Some(catalog) = catalogs.catalog(CATALOG) else {
         return Ok(Vec::new());
     };
+    let database = &context.snapshot.catalog.value;
     let mut tables = Vec::new();
     for schema in QueryEngine::SCHEMAS {
         let provider: Option<Arc<dyn SchemaProvider>> = match schema {
@@ -98,8 +101,10 @@ async fn list(context: &QueryContext, with_columns: bool) -> Result<Vec<ListedTa
         for name in names {
             let table = provider.table(&name).await.map_err(QueryError::Planning)?;
             let Some(table) = table else { continue };
+            let own = database.table(&name).filter(|_| schema == SCHEMA);
             tables.push(ListedTable {
                 schema: schema.to_owned(),
+                aliases: own.map(|table| table.aliases().to_vec()).unwrap_or_default(),
                 name,
                 is_view: table.table_type() == TableType::View,
                 columns: with_columns.then(|| table.schema()),

@@ -124,6 +124,11 @@ impl Matcher {
         }
     }
 
+    /// Returns whether only this value meets the condition.
+    pub(super) fn requires(&self, value: &str) -> bool {
+        matches!(&self.condition, LabelCondition::Equal(expected) if expected == value)
+    }
+
     /// Returns the condition on a tag column in SQL.
     pub fn sql(&self, tag: &str) -> String {
         let column = quoted_name(tag);

@@ -35,6 +35,8 @@ pub struct Metric {
     pub(super) columns: SampleColumns,
     /// Whether the series have [`TABLE_LABEL`].
     has_table_label: bool,
+    /// Whether the name is made of an alias of the table. Only a condition that requires the name selects the metric.
+    pub(super) is_alias: bool,
 }
 
 /// The table of a metric.
@@ -70,6 +72,26 @@ impl Metric {
         tables: impl IntoIterator<Item = (&'a str, &'a Schema)>,
         matchers: &[Matcher],
     ) -> Vec<Arc<Self>> {
+        let metrics = Self::named(tables, matchers).into_iter();
+        metrics.map(Arc::new).collect()
+    }
+
+    /// Returns the metrics of tables under an alias each, in the same way.
+    pub fn of_aliases<'a>(
+        tables: impl IntoIterator<Item = (&'a str, &'a Schema)>,
+        matchers: &[Matcher],
+    ) -> Vec<Arc<Self>> {
+        let aliased = Self::named(tables, matchers).into_iter().map(|metric| Self {
+            is_alias: true,
+            ..metric
+        });
+        aliased.map(Arc::new).collect()
+    }
+
+    fn named<'a>(
+        tables: impl IntoIterator<Item = (&'a str, &'a Schema)>,
+        matchers: &[Matcher],
+    ) -> Vec<Self> {
         let of_name: Vec<&Matcher> =
             matchers.iter().filter(|matcher| matcher.label == NAME_LABEL).collect();
         let mut metrics: Vec<Self> = Vec::new();
@@ -90,7 +112,7 @@ impl Metric {
                 metric.has_table_label = is_shared && metric.name != metric.table.name;
             }
         }
-        metrics.into_iter().map(Arc::new).collect()
+        metrics
     }
 
     /// Returns the metrics of a table.
@@ -115,6 +137,7 @@ impl Metric {
             table: Arc::clone(&table),
             columns,
             has_table_label: false,
+            is_alias: false,
         };
         let mut metrics = Vec::new();
         for field in fields {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_schema::prometheus::{HISTOGRAM_FIELD, NON_FINITE_FIELD, VALUE_FIELD};
+use neap_schema::prometheus::{HISTOGRAM_FIELD, NAME_LABEL, NON_FINITE_FIELD, VALUE_FIELD};
 
 use super::{
     condition::{TimeRange, quoted_name, quoted_text, where_clause},
@@ -37,7 +37,10 @@ impl Metric {
             Some(value) => matcher.matches(value),
             None => self.tag_of(&matcher.label).is_some() || matcher.matches(""),
         });
-        may_match.then(|| MetricSelection {
+        let requires_name =
+            |matcher: &Matcher| matcher.label == NAME_LABEL && matcher.requires(&self.name);
+        let is_meant = !self.is_alias || matchers.iter().any(requires_name);
+        (may_match && is_meant).then(|| MetricSelection {
             metric: Arc::clone(self),
             matchers: Arc::clone(matchers),
             range,
@@ -289,6 +292,21 @@ mod tests {
             .map(|metric| metric.select(&without_table, TimeRange::ALL).is_some())
             .collect();
         assert_eq!(selected, [false, true]);
+    }
+
+    #[test]
+    fn only_the_name_of_an_alias_chooses_its_metric() {
+        let columns = schema(&[("value", ColumnType::Float)]);
+        let metric = Metric::of_aliases([("up", &columns)], &[]).remove(0);
+        let is_chosen = |kind, value| {
+            let of_name = matchers([(kind, "__name__", value)]);
+            metric.select(&of_name, TimeRange::ALL).is_some()
+        };
+        assert!(is_chosen(MatcherKind::Equal, "up"));
+        assert!(!is_chosen(MatcherKind::Equal, "down"));
+        assert!(!is_chosen(MatcherKind::Regex, "up"));
+        assert!(!is_chosen(MatcherKind::NotEqual, "down"));
+        assert!(metric.select(&Arc::from([]), TimeRange::ALL).is_none());
     }
 
     #[test]

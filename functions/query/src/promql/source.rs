@@ -1,6 +1,9 @@
 //! The tables of a snapshot as the source of samples.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -10,6 +13,7 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::{StreamExt, stream};
+use neap_catalog::Table;
 use neap_operators::with_cancellation;
 use neap_promql::{
     DecodedColumn, LabelColumn, Matcher, MetricSource, PromqlError, SampleTable, SampleTables,
@@ -106,10 +110,14 @@ impl MetricSource for TableSource {
             end_ms: until_ms,
         };
         let catalog = &self.context.snapshot.catalog.value;
-        let schemas: Vec<(&str, SchemaRef)> =
-            catalog.tables().map(|table| (table.name(), table.arrow_schema())).collect();
-        let named = schemas.iter().map(|(name, columns)| (*name, &**columns));
-        let metrics = Metric::of_tables(named, &conditions);
+        let schemas: Vec<(&Arc<Table>, SchemaRef)> =
+            catalog.tables().map(|table| (table, table.arrow_schema())).collect();
+        let named = schemas.iter().map(|(table, columns)| (table.name(), &**columns));
+        let aliased = schemas.iter().flat_map(|(table, columns)| {
+            table.aliases().iter().map(move |alias| (alias.as_str(), &**columns))
+        });
+        let mut metrics = Metric::of_tables(named, &conditions);
+        metrics.extend(Metric::of_aliases(aliased, &conditions));
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
         self.count_metrics(selections.len())?;

@@ -36,7 +36,7 @@ pub(crate) struct ReadContext {
 /// The tables of a database that concern Prometheus.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetricTables {
-    /// The metrics in the order of their names.
+    /// The metrics in the order of their names, and then those of aliases.
     pub(crate) metrics: Vec<Arc<Metric>>,
     /// Whether the table with the descriptions of metrics exists.
     pub(crate) has_metadata: bool,
@@ -117,8 +117,15 @@ impl ReadContext {
             let columns = table.columns.as_deref()?;
             Some((table.name.as_str(), columns))
         });
+        let aliased = own.clone().flat_map(|table| {
+            let columns = table.columns.as_deref();
+            let aliases = table.aliases.iter();
+            aliases.filter_map(move |alias| Some((alias.as_str(), columns?)))
+        });
+        let mut metrics = Metric::of_tables(named, &[]);
+        metrics.extend(Metric::of_aliases(aliased, &[]));
         Ok(MetricTables {
-            metrics: Metric::of_tables(named, &[]),
+            metrics,
             has_metadata: own.clone().any(|table| table.name == METADATA_TABLE),
             has_exemplars: own.into_iter().any(|table| table.name == EXEMPLARS_TABLE),
         })

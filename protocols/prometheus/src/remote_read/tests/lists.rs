@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{
     TestServer,
-    server::{data, series},
+    server::{data, query, series},
 };
+use crate::MatcherType;
 
 async fn server() -> TestServer {
     let server = TestServer::new().await;
@@ -88,6 +89,27 @@ async fn series_are_sorted_by_labels() {
     let (_, body) = server.list("series?match[]=up&limit=2").await;
     assert_eq!(body["data"].as_array().unwrap().len(), 2);
     assert_eq!(body["warnings"], json!(["results truncated due to limit"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_of_a_renamed_table_are_found_by_each_of_its_names() {
+    let server = server().await;
+    server.rename_table("up", "targets").await;
+    for name in ["up", "targets"] {
+        let path = format!("series?match[]={name}%7Binstance=%22a%22%7D");
+        let expected = json!([{"__name__": name, "instance": "a", "job": "api"}]);
+        assert_eq!(data(&server, &path).await, expected);
+        let counted = data(&server, &format!("query?query=count({name})&time=2")).await;
+        assert_eq!(counted["result"][0]["value"], json!([2, "3"]), "{name}");
+        let of_name = query((0, 5_000), &[(MatcherType::Equal, "__name__", name)]);
+        assert_eq!(server.series(of_name).await.len(), 3, "{name}");
+    }
+    // Lists and patterns have the present name only.
+    let names = data(&server, "label/__name__/values").await;
+    assert_eq!(names, json!(["load", "my metric", "targets"]));
+    let pattern = "%7B__name__=~%22up%7Ctargets%22%7D";
+    let counted = data(&server, &format!("query?query=count({pattern})&time=2")).await;
+    assert_eq!(counted["result"][0]["value"], json!([2, "3"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A server with the routes of remote write and remote read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::{
 /// A server with empty databases.
 pub(super) struct TestServer {
     pub(super) router: Router,
+    catalog: Arc<Catalog>,
 }
 
 /// `prometheus.WriteRequest`
@@ -69,12 +70,21 @@ impl TestServer {
             settings: WriteSettings::default(),
         }));
         let settings = QuerySettings::default();
-        let engine = QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings);
+        let (of_engine, snapshots) = (Arc::clone(&catalog), Arc::new(snapshots));
+        let engine = QueryEngine::new(bucket, of_engine, manifests, snapshots, settings);
         let reads = crate::remote_read::router(Arc::new(engine.unwrap()), Some("prom".to_owned()));
         let router = crate::remote_write::router(service, &Metrics::default()).merge(reads);
         Self {
             router: router.layer(Extension(Caller::unrestricted())),
+            catalog,
         }
+    }
+
+    /// Renames a table.
+    pub(super) async fn rename_table(&self, name: &str, new_name: &str) {
+        let root = self.catalog.root(Duration::ZERO).await.unwrap();
+        let database = root.value.database("prom").unwrap();
+        self.catalog.rename_table(database, name, new_name).await.unwrap();
     }
 
     /// Sends a request, and returns the status and the body of the answer.
