@@ -18,8 +18,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of alerts in a message.
 const MAX_ALERTS_IN_MESSAGE: usize = 64;
 
-/// Maximum number of messages to a target in one delivery. Further alerts are sent by the next one.
-const MAX_MESSAGES: usize = 2;
+/// Maximum number of alerts of which a target is told in one delivery. Further alerts are sent by the next one.
+const MAX_ALERTS: usize = 2 * MAX_ALERTS_IN_MESSAGE;
+
+/// Maximum number of messages to a target in one delivery: enough to find one alert that the target refuses, and to send the
+/// others of its message. All of them together take less time than the claim of the rules lasts.
+const MAX_MESSAGES: usize = 14;
+
+/// The answers of a target that refuses a message because of its contents.
+const REFUSALS: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
 
 /// Notifications can't be sent.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +104,7 @@ impl Notifier {
             let due = alerts.filter(|(_, (_, alert))| alert.is_due(target, now_ms));
             let notices = due
                 .map(|(index, (interval, alert))| AlertNotice::new(index, alert, interval, now_ms));
-            let limit = MAX_ALERTS_IN_MESSAGE * MAX_MESSAGES;
-            self.send_all(target, notices.take(limit).collect())
+            self.send_all(target, notices.take(MAX_ALERTS).collect())
         });
         let outcomes = join_all(sent).await;
         let mut delivery = Delivery::default();
@@ -107,21 +117,38 @@ impl Notifier {
         delivery
     }
 
-    /// Sends the notices to a target. Returns those that it acknowledged, and the reason why it did not acknowledge the
-    /// others.
+    /// Sends the notices to a target. Returns those that it acknowledged, in their order, and the reason why it did not
+    /// acknowledge the others. A message that the target refuses is sent in two parts, because it may be too large, or one of
+    /// its alerts may be the reason.
     async fn send_all(
         &self,
         target: &NotifyTarget,
         notices: Vec<AlertNotice>,
     ) -> (Vec<AlertNotice>, Option<String>) {
         let (mut acknowledged, mut failure) = (Vec::new(), None);
-        for part in notices.chunks(MAX_ALERTS_IN_MESSAGE) {
-            match self.send(target, part).await {
-                Ok(status) if status.is_success() => acknowledged.extend_from_slice(part),
-                // A message that the target refuses does not keep others from being sent.
-                Ok(status) => failure = Some(format!("it answers {status}")),
+        let mut parts: Vec<&[AlertNotice]> = notices.chunks(MAX_ALERTS_IN_MESSAGE).rev().collect();
+        for _ in 0..MAX_MESSAGES {
+            let Some(part) = parts.pop() else {
+                return (acknowledged, failure);
+            };
+            let status = match self.send(target, part).await {
+                Ok(status) if status.is_success() => {
+                    acknowledged.extend_from_slice(part);
+                    continue;
+                }
+                Ok(status) => status,
                 Err(reason) => return (acknowledged, Some(reason)),
+            };
+            if part.len() > 1 && REFUSALS.contains(&status) {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            } else {
+                // The others are sent nevertheless.
+                failure = Some(format!("it answers {status}"));
             }
+        }
+        if !parts.is_empty() {
+            failure.get_or_insert_with(|| "it refuses too many messages".to_owned());
         }
         (acknowledged, failure)
     }
@@ -194,6 +221,8 @@ mod tests {
         status: AtomicU16,
         /// The number of requests that are refused before others get the status.
         refused: AtomicUsize,
+        /// Requests with this text are refused.
+        refused_text: Mutex<Option<String>>,
         requests: Mutex<Vec<(String, String)>>,
     }
 
@@ -205,9 +234,11 @@ mod tests {
     ) -> Response {
         let credential = headers.get("authorization").is_some();
         let line = format!("{uri} {credential}");
+        let refused_text = receiver.refused_text.lock().unwrap();
+        let is_refused = refused_text.as_ref().is_some_and(|text| body.contains(text));
         let mut requests = receiver.requests.lock().unwrap();
         requests.push((line, body));
-        let status = if requests.len() <= receiver.refused.load(Ordering::Relaxed) {
+        let status = if is_refused || requests.len() <= receiver.refused.load(Ordering::Relaxed) {
             StatusCode::BAD_REQUEST
         } else {
             StatusCode::from_u16(receiver.status.load(Ordering::Relaxed)).unwrap()
@@ -282,19 +313,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_that_is_refused_does_not_keep_others_from_being_sent() {
+    async fn a_message_that_is_refused_is_sent_in_parts() {
         let (receiver, address) = start().await;
         let notifier = notifier(&[format!("webhook=http://{address}/hook")]);
         receiver.status.store(200, Ordering::Relaxed);
         receiver.refused.store(1, Ordering::Relaxed);
-        let mut progress = firing(MAX_ALERTS_IN_MESSAGE + 3);
+        let count = MAX_ALERTS_IN_MESSAGE + 3;
+        let mut progress = firing(count);
         let delivery = notifier.deliver(&mut progress, 1).await;
-        assert_eq!((delivery.acknowledged, delivery.failures.len()), (3, 1));
-        let repeated = notifier.deliver(&mut progress, 2).await;
+        assert_eq!((delivery.acknowledged, delivery.failures.len()), (count, 0));
+        assert_eq!(receiver.requests.lock().unwrap().len(), 4);
+        assert!(!notifier.has_work(&progress, 2));
+    }
+
+    #[tokio::test]
+    async fn an_alert_that_is_refused_does_not_keep_others_from_being_sent() {
+        let (receiver, address) = start().await;
+        let notifier = notifier(&[format!("webhook=http://{address}/hook")]);
+        receiver.status.store(200, Ordering::Relaxed);
+        *receiver.refused_text.lock().unwrap() = Some(r#""job":"13""#.to_owned());
+        let count = MAX_ALERTS_IN_MESSAGE + 3;
+        let mut progress = firing(count);
+        let delivery = notifier.deliver(&mut progress, 1).await;
         assert_eq!(
-            (repeated.acknowledged, repeated.failures.len()),
-            (MAX_ALERTS_IN_MESSAGE, 0)
+            (delivery.acknowledged, delivery.failures.len()),
+            (count - 1, 1)
         );
+        let repeated = notifier.deliver(&mut progress, 2).await;
+        assert_eq!((repeated.acknowledged, repeated.failures.len()), (0, 1));
+        *receiver.refused_text.lock().unwrap() = None;
+        let last = notifier.deliver(&mut progress, 3).await;
+        assert_eq!((last.acknowledged, last.failures.len()), (1, 0));
+        assert!(!notifier.has_work(&progress, 4));
+    }
+
+    #[tokio::test]
+    async fn a_target_that_refuses_all_messages_gets_a_limited_number() {
+        let (receiver, address) = start().await;
+        let notifier = notifier(&[format!("webhook=http://{address}/hook")]);
+        receiver.status.store(413, Ordering::Relaxed);
+        let refused = notifier.deliver(&mut firing(100), 1).await;
+        assert_eq!((refused.acknowledged, refused.failures.len()), (0, 1));
+        assert_eq!(receiver.requests.lock().unwrap().len(), MAX_MESSAGES);
+        receiver.requests.lock().unwrap().clear();
+        receiver.status.store(404, Ordering::Relaxed);
+        notifier.deliver(&mut firing(100), 1).await;
+        assert_eq!(receiver.requests.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]
