@@ -16,6 +16,7 @@ use neap_schema::{ColumnId, ColumnType, DatabaseId, TableId};
 
 use crate::{
     Catalog, CatalogError, Column, DatabaseCatalog, MaterializedView, Table, ValueColumns,
+    ViewLanguage,
 };
 
 impl Catalog {
@@ -213,24 +214,37 @@ impl DatabaseCatalog {
         }
     }
 
-    /// Returns what depends on the type of a column: a cache whose key it is in, or a view, whose rows have types, too.
+    /// Returns what depends on the type of a column: a cache whose key it is in, or a view, whose rows have types, too, and whose
+    /// query may have wildcards and regular expressions for names.
     fn user_of_type(&self, table: &Table, column: &Column) -> Option<String> {
         let mut names = names_of(column);
         names.push("*");
         let mut keyed = table.last_caches().iter().filter(|it| it.key_columns.contains(&column.id));
         let cache = keyed.next().map(|cache| format!("the key of cache '{}'", cache.name));
+        let has_pattern = |view: &MaterializedView| {
+            view.language == ViewLanguage::InfluxQl && view.query.contains('/')
+        };
         cache
             .or_else(|| self.view_of_column(table, &names))
+            .or_else(|| self.view_of_table(table, has_pattern))
             .or_else(|| self.view_into(table))
     }
 
     /// Returns a view that reads a table, and whose query has one of the names.
     fn view_of_column(&self, table: &Table, names: &[&str]) -> Option<String> {
-        let uses = |view: &MaterializedView| {
-            let is_named = |name: &&str| has_word(&view.query, name);
-            table.is_named(&view.source) && names.iter().any(is_named)
-        };
-        let view = self.views().find(|view| uses(view))?;
+        self.view_of_table(table, |view| {
+            names.iter().any(|name| has_word(&view.query, name))
+        })
+    }
+
+    /// Returns a view that reads a table and meets a condition.
+    fn view_of_table(
+        &self,
+        table: &Table,
+        condition: impl Fn(&MaterializedView) -> bool,
+    ) -> Option<String> {
+        let is_wanted = |view: &MaterializedView| table.is_named(&view.source) && condition(view);
+        let view = self.views().find(|view| is_wanted(view))?;
         Some(format!("materialized view '{}'", view.name))
     }
 

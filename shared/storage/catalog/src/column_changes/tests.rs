@@ -241,6 +241,32 @@ async fn an_integer_becomes_a_float_for_every_instance() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_column_that_a_view_may_select_keeps_its_type() {
+    let catalog = CatalogFixture::new().instance();
+    let id = table_of(&catalog).await;
+    add(&catalog, id, "n", ColumnType::Integer).await;
+    for query in [
+        "SELECT max(n) FROM cpu GROUP BY time(1h)",
+        "SELECT max(*) FROM cpu GROUP BY time(1h)",
+        "SELECT max(/^[a-z]$/) FROM cpu GROUP BY time(1h)",
+    ] {
+        let selecting = NewView {
+            language: ViewLanguage::InfluxQl,
+            ..view(query)
+        };
+        catalog.create_view(id, &selecting).await.unwrap();
+        let changed = catalog.change_column_type(id, "cpu", "n", ColumnType::Float).await;
+        let error = changed.unwrap_err();
+        assert!(
+            matches!(error, CatalogError::ColumnInUse { .. }),
+            "{query}: {error}"
+        );
+        catalog.delete_view(id, "hourly", ViewLanguage::InfluxQl).await.unwrap();
+    }
+    catalog.change_column_type(id, "cpu", "n", ColumnType::Float).await.unwrap();
+}
+
 #[test]
 fn a_word_is_not_a_part_of_a_longer_name() {
     for (text, expected) in [
