@@ -37,7 +37,7 @@ fn prepare(database: &str, text: &str) -> Result<PreparedStatement, InfluxqlErro
     Ok(prepared_statement)
 }
 
-/// Returns the rows of a rule over a database of this name.
+/// Returns the rows of a rule over a database of this name. The text may name it by an alias.
 ///
 /// # Errors
 /// As of [`check_rule`], or the query failed.
@@ -47,7 +47,22 @@ pub(crate) async fn rule_rows(
     database: DatabaseId,
     request: QueryRequest,
 ) -> Result<Rows, InfluxqlError> {
-    let prepared = prepare(name, &request.text)?;
+    let prepared = match prepare(name, &request.text) {
+        Err(InfluxqlError::DatabaseMismatch {
+            parameter,
+            statement,
+        }) => {
+            let root = engine.catalog().root(engine.catalog().max_age()).await?.value;
+            if root.database(&statement) != Some(database) {
+                return Err(InfluxqlError::DatabaseMismatch {
+                    parameter,
+                    statement,
+                });
+            }
+            prepare(&statement, &request.text)?
+        }
+        prepared => prepared?,
+    };
     let planner = RowsPlanner::new(prepared.statement, AnswerInterface::V3);
     Ok(engine.run(database, request, Arc::new(planner)).await?)
 }

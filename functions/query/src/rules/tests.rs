@@ -196,6 +196,26 @@ async fn rules_are_in_all_languages() {
 }
 
 #[tokio::test]
+async fn rules_name_a_renamed_database_and_table_by_their_aliases() {
+    let one = written().await;
+    one.define(
+        "{record: of_sql, language: sql, expr: 'SELECT sum(value) AS value FROM up'}, \
+         {record: of_influxql, language: influxql, expr: 'SELECT sum(value) FROM db..up'}, \
+         {record: of_promql, language: promql, expr: sum(up)}",
+    )
+    .await;
+    one.sql("ALTER TABLE up RENAME TO targets").await;
+    one.sql("ALTER DATABASE db RENAME TO \"db-2\"").await;
+    one.pass(MINUTE);
+    let report = one.evaluate().await;
+    assert_eq!(report.failures, []);
+    for table in ["of_sql", "of_influxql", "of_promql"] {
+        let values = one.sql(&format!("SELECT value FROM {table}")).await;
+        assert_eq!(values, "value\n1.0\n", "{table}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_that_fails_does_not_stop_others() {
     let one = written().await;
     one.define(
