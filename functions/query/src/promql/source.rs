@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     execution::{SendableRecordBatchStream, SessionState},
@@ -34,6 +34,22 @@ use super::{
 
 /// Maximum number of metrics that the selectors of an expression read. Each one takes a plan.
 const MAX_METRICS: usize = 10_000;
+
+/// Returns the tags of a table, and its fields under those former names that the expression contains; `None` if it contains none.
+fn former_fields(context: &QueryContext, table: &Table) -> Option<Schema> {
+    let aliases = context.named_aliases(table).into_iter();
+    let fields: Vec<FieldRef> = aliases
+        .filter_map(|alias| {
+            let column_type = table.column(alias)?.column_type;
+            (!column_type.is_key()).then(|| column_type.arrow_field(alias))
+        })
+        .collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let tags = table.tags().map(|tag| tag.column_type.arrow_field(&tag.name));
+    Some(Schema::new(tags.chain(fields).collect::<Vec<_>>()))
+}
 
 /// The tables of a database at a snapshot.
 #[derive(Debug)]
@@ -116,8 +132,13 @@ impl MetricSource for TableSource {
         let aliased = schemas.iter().flat_map(|(table, columns)| {
             table.aliases().iter().map(move |alias| (alias.as_str(), &**columns))
         });
+        let former: Vec<(&str, Schema)> = catalog
+            .tables()
+            .filter_map(|table| Some((table.name(), former_fields(&self.context, table)?)))
+            .collect();
+        let renamed = former.iter().map(|(name, columns)| (*name, columns));
         let mut metrics = Metric::of_tables(named, &conditions);
-        metrics.extend(Metric::of_aliases(aliased, &conditions));
+        metrics.extend(Metric::of_aliases(aliased.chain(renamed), &conditions));
         let selections: Vec<MetricSelection> =
             metrics.iter().filter_map(|metric| metric.select(&conditions, range)).collect();
         self.count_metrics(selections.len())?;

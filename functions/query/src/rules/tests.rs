@@ -216,6 +216,27 @@ async fn rules_name_a_renamed_database_and_table_by_their_aliases() {
 }
 
 #[tokio::test]
+async fn rules_name_a_renamed_field_by_its_alias() {
+    let one = written().await;
+    one.write("cpu,host=a load=2,user=1 1700000000000000000").await;
+    one.sql("ALTER TABLE cpu RENAME COLUMN load TO usage").await;
+    one.define(
+        "{record: of_sql, language: sql, expr: 'SELECT sum(load) AS value FROM cpu'}, \
+         {record: of_influxql, language: influxql, expr: 'SELECT sum(load) FROM cpu'}, \
+         {record: of_promql, expr: 'sum(cpu_load{host=\"a\"})'}, \
+         {record: of_present, expr: sum(cpu_usage)}",
+    )
+    .await;
+    one.pass(MINUTE);
+    let report = one.evaluate().await;
+    assert_eq!(report.failures, []);
+    for table in ["of_sql", "of_influxql", "of_promql", "of_present"] {
+        let values = one.sql(&format!("SELECT value FROM {table}")).await;
+        assert_eq!(values, "value\n2.0\n", "{table}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_that_fails_does_not_stop_others() {
     let one = written().await;
     one.define(
