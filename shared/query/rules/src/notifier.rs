@@ -22,7 +22,8 @@ const MAX_ALERTS_IN_MESSAGE: usize = 64;
 const MAX_ALERTS: usize = 2 * MAX_ALERTS_IN_MESSAGE;
 
 /// Maximum number of messages to a target in one delivery: enough to find one alert that the target refuses, and to send the
-/// others of its message. All of them together take less time than the claim of the rules lasts.
+/// others of its message. All of them together take at most 140 seconds; another process may take over the claim of the rules
+/// 150 seconds after its renewal.
 const MAX_MESSAGES: usize = 14;
 
 /// The answers of a target that refuses a message because of its contents.
