@@ -1,24 +1,25 @@
-//! Orders that DataFusion 55.2 derives wrongly from the inputs of unions and outer joins, or from a filter.
+//! Orders that DataFusion 55.2 derives wrongly.
 //!
-//! * A sort above a union is moved to the inputs, where the second of two equal columns does not order rows. The union does not
-//!   know that they are equal, and so the plan is refused: `ORDER BY k, copy` over the union of `SELECT k, k AS copy ...`.
 //! * A column with one value in an input of an outer join is taken for one with one value in the result, although it is null in
 //!   rows without a partner. So nothing is sorted: `o LEFT JOIN (SELECT ... WHERE v = 1) AS d ... ORDER BY d.v NULLS FIRST`.
-//! * A filter knows that an expression has one value, until a rule gives the filter a projection. The sort that another rule has
-//!   left out by then is missing, and so the plan is refused: `rank() OVER (ORDER BY x)` over the rows of `SELECT lower(k) AS x ...
-//!   WHERE lower(k) = 'a' AND w > 0`.
+//! * A sort is moved below an operator, or left out, because its input has the order. The operator, or one that another rule
+//!   puts in its place, does not pass the order on, and so the plan is refused:
+//!   * a union does not know that two columns are equal in all its inputs: `ORDER BY k, copy` over the union of `SELECT k, k AS
+//!     copy ...`
+//!   * a join forgets that a column of its right input has one value: `o JOIN (SELECT id, 7 AS n ...) AS d ... ORDER BY n`
+//!   * a filter forgets that an expression has one value, once it has a projection: `rank() OVER (ORDER BY x)` over the rows of
+//!     `SELECT lower(k) AS x ... WHERE lower(k) = 'a' AND w > 0`.
 
 use std::sync::Arc;
 
 use datafusion::{
     common::{JoinType, Result},
-    physical_expr::expressions::{Column, Literal},
+    physical_expr::LexOrdering,
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
         execution_plan::replace_children_if_necessary,
-        filter::{FilterExec, FilterExecBuilder},
         joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
-        union::UnionExec,
+        sorts::sort::SortExec,
     },
 };
 
@@ -27,65 +28,55 @@ use crate::{grouping_sets::UnorderedExec, substitution_rule::SubstitutionRule};
 /// Hides the orders and constants from which another rule would derive a wrong order.
 pub(crate) const DERIVED_ORDERS: SubstitutionRule = SubstitutionRule {
     name: "derived_orders",
-    substitute,
+    substitute: |plan| {
+        let mut are_optional = optional_inputs(plan).into_iter();
+        with_inputs(plan, |input| {
+            let is_optional = are_optional.next() == Some(true);
+            if is_optional && !input.equivalence_properties().constants().is_empty() {
+                return Ok(Some(Arc::new(UnorderedExec::new(Arc::clone(input)))));
+            }
+            Ok(None)
+        })
+    },
 };
 
-/// Hides the constants that a filter would forget later.
-pub(crate) const COMPUTED_CONSTANTS: SubstitutionRule = SubstitutionRule {
-    name: "computed_constants",
-    substitute: without_computed_constants,
+/// Sorts the inputs that lack the order which an operator needs.
+pub(crate) const MISSING_SORTS: SubstitutionRule = SubstitutionRule {
+    name: "missing_sorts",
+    substitute: |plan| {
+        let mut needed = plan.required_input_ordering().into_iter();
+        with_inputs(plan, |input| {
+            let Some(order) = needed.next().flatten() else {
+                return Ok(None);
+            };
+            let order = order.into_single();
+            let known = input.equivalence_properties();
+            if known.ordering_satisfy_requirement(order.clone())? {
+                return Ok(None);
+            }
+            let sort = SortExec::new(LexOrdering::from(order), Arc::clone(input));
+            Ok(Some(Arc::new(sort.with_preserve_partitioning(true))))
+        })
+    },
 };
 
-fn substitute(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    if plan.is::<UnionExec>() {
-        let has_equal = plan.children().into_iter().any(has_equal_columns);
-        return Ok(has_equal.then(|| unordered(plan)));
-    }
-    let mut inputs = Vec::with_capacity(2);
+/// Substitutes inputs of an operator. Returns `None` if all of them stay.
+fn with_inputs(
+    plan: &Arc<dyn ExecutionPlan>,
+    mut substitute: impl FnMut(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let mut inputs = Vec::new();
     let mut is_changed = false;
-    for (input, is_optional) in plan.children().into_iter().zip(optional_inputs(plan)) {
-        let is_hidden = is_optional && !input.equivalence_properties().constants().is_empty();
-        is_changed |= is_hidden;
-        inputs.push(if is_hidden {
-            unordered(input)
-        } else {
-            Arc::clone(input)
-        });
+    for input in plan.children() {
+        let substituted = substitute(input)?;
+        is_changed |= substituted.is_some();
+        inputs.push(substituted.unwrap_or_else(|| Arc::clone(input)));
     }
     if is_changed {
         replace_children_if_necessary(Arc::clone(plan), inputs).map(Some)
     } else {
         Ok(None)
     }
-}
-
-fn unordered(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    Arc::new(UnorderedExec::new(Arc::clone(plan)))
-}
-
-fn has_equal_columns(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let classes = plan.equivalence_properties().eq_group();
-    classes.iter().any(|class| class.len() > 1)
-}
-
-/// Returns a filter that knows of constant columns only; `None` if it knows of no others, and for other operators.
-fn without_computed_constants(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some(filter) = plan.downcast_ref::<FilterExec>() else {
-        return Ok(None);
-    };
-    let constants = plan.equivalence_properties().constants();
-    let is_kept = constants
-        .iter()
-        .all(|constant| constant.expr.is::<Column>() || constant.expr.is::<Literal>());
-    if is_kept {
-        return Ok(None);
-    }
-    // Any projection makes the filter forget them, also that of all columns.
-    let columns = (0..plan.schema().fields().len()).collect();
-    let projected = FilterExecBuilder::from(filter).apply_projection(Some(columns))?;
-    Ok(Some(Arc::new(projected.build()?)))
 }
 
 /// Returns for the left and the right input of a join whether its columns are null in rows without a partner.

@@ -26,7 +26,7 @@ use neap_scan::{DedupExec, without_redundant_time_bounds};
 
 use crate::{
     aggregate_split::AggregateSplit,
-    derived_orders::{COMPUTED_CONSTANTS, DERIVED_ORDERS},
+    derived_orders::{DERIVED_ORDERS, MISSING_SORTS},
     grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
@@ -62,10 +62,12 @@ pub fn operator_rules() -> Vec<Rule> {
         // Before any rule moves a filter into a scan.
         Arc::new(AggregateSplit),
         Arc::new(REDUNDANT_TIME_BOUNDS),
-        // After the rules that look for a filter without a projection, and before any rule leaves out a sort.
-        Arc::new(COMPUTED_CONSTANTS),
     ];
     all.extend(rules);
+    // After all rules that move sorts, and before the last one, which refuses plans with missing ones.
+    let check = all.pop();
+    all.push(Arc::new(MISSING_SORTS));
+    all.extend(check);
     // After the rule that sorts the rows of an aggregate.
     all.push(Arc::new(UNSORTED_LIMITS));
     all.push(Arc::new(SmallBatchesExec::RULE));
