@@ -269,7 +269,7 @@ class Page:
 
 def refused(printed):
     """Returns whether an output is an answer of the server that refuses the request, with an exit status of 0."""
-    return re.search(r'^\{.*"(error|code)": ?"', printed, re.M) is not None
+    return re.search(r'^\{.*"(error|code)": ?"[^"]', printed, re.M) is not None
 
 
 def follow(page, listing):
