@@ -117,7 +117,7 @@ class Module(unittest.TestCase):
     def test_another_thread_interrupts_a_query_because_the_lock_is_released(self):
         self.garden.write([f"soil moisture={time} {time}" for time in range(1, 1001)])
         threading.Timer(0.3, _thread.interrupt_main).start()
-        with self.assertRaisesRegex(BaseException, "KeyboardInterrupt|^$"):
+        with self.assertRaises(KeyboardInterrupt):
             self.garden.sql(ENDLESS).to_arrow()
         self.assertEqual(self.count(), 1000)
 

@@ -121,7 +121,7 @@ def built():
 
 
 def python_module():
-    """The module that `cargo build --workspace --lib` makes; it may be missing."""
+    """The module that `cargo build --workspace --lib --bins --tests` makes; it may be missing."""
     return built() / "libneap_python.so"
 
 

@@ -16,7 +16,7 @@ SECONDS = 300
 class PythonModule(unittest.TestCase):
     def setUp(self):
         if not repository.python_module().exists():
-            repository.skip_or_fail("the module is not built: cargo build --workspace --lib")
+            repository.skip_or_fail("the module is not built: cargo build --workspace --lib --bins --tests")
         self.work = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.python = repository.python_readers() / "python"
         installed = self.work / "installed"

@@ -77,8 +77,7 @@ impl Error {
             Self::Query(ClientQueryError::Request(error)) => {
                 matches!(error.kind(), Kind::Unavailable | Kind::Unknown)
             }
-            Self::Lines(failure) => failure.retry_after().is_some(),
-            Self::Rows { failure, .. } => failure.retry_after().is_some(),
+            Self::Lines(failure) | Self::Rows { failure, .. } => failure.retry_after().is_some(),
             _ => false,
         }
     }

@@ -49,9 +49,8 @@ pub(crate) fn connect(
         store: defaults.store,
     };
     let runtime = ProcessRuntime::start()?;
-    let threads = runtime.get()?;
-    let inner = py
-        .detach(|| threads.block_on(options.connect(location)))
+    let inner = runtime
+        .wait(py, options.connect(location))?
         .map_err(|error| exception(&error))?;
     Ok(Connection {
         inner,

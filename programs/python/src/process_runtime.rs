@@ -42,7 +42,7 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// This process is a fork of the one that started it.
-    pub(crate) fn get(&self) -> PyResult<&Runtime> {
+    fn get(&self) -> PyResult<&Runtime> {
         let own = self.runtime.as_ref().filter(|_| self.process == std::process::id());
         own.ok_or_else(|| {
             Error::new_err("the connection belongs to the process before the fork: connect again")

@@ -7,11 +7,11 @@ use arrow_array::{
     ffi_stream::FFI_ArrowArrayStream,
 };
 use arrow_schema::{ArrowError, SchemaRef};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use neapdb::BatchStream;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyCapsule};
 
-use crate::{errors::Error, process_runtime::ProcessRuntime};
+use crate::{errors::exception, process_runtime::ProcessRuntime};
 
 /// The rows of an answer. They are computed while they are read, and can be read once.
 ///
@@ -19,42 +19,35 @@ use crate::{errors::Error, process_runtime::ProcessRuntime};
 #[pyclass(frozen, module = "neapdb")]
 pub(crate) struct Rows {
     schema: SchemaRef,
-    reader: Mutex<Option<Box<dyn RecordBatchReader + Send>>>,
+    reader: Mutex<Option<RowReader>>,
 }
 
 impl Rows {
     pub(crate) fn new(rows: neapdb::Rows, runtime: Arc<ProcessRuntime>) -> Self {
-        Self::read_by(Box::new(RowReader {
-            schema: rows.schema,
-            batches: rows.batches,
-            runtime,
-        }))
-    }
-
-    fn read_by(reader: Box<dyn RecordBatchReader + Send>) -> Self {
         Self {
-            schema: reader.schema(),
-            reader: Mutex::new(Some(reader)),
+            schema: Arc::clone(&rows.schema),
+            reader: Mutex::new(Some(RowReader {
+                schema: rows.schema,
+                batches: rows.batches,
+                runtime,
+            })),
         }
     }
 
-    fn take_reader(&self) -> PyResult<Box<dyn RecordBatchReader + Send>> {
+    fn take_reader(&self) -> PyResult<RowReader> {
         let unread = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         unread.ok_or_else(|| PyValueError::new_err("the rows were read before"))
     }
 
-    /// Reads all rows into memory, for libraries that a method of this module calls. They may release the interpreter's lock
-    /// before they read, which the bindings do not see within a call of their own, so that waiting would end the process.
-    fn in_memory(&self, py: Python<'_>) -> PyResult<Self> {
-        let reader = self.take_reader()?;
-        let schema = Arc::clone(&self.schema);
-        let batches: Vec<_> = py
-            .detach(|| reader.collect::<Result<_, _>>())
-            .map_err(|error| Error::new_err(error.to_string()))?;
-        let batches = batches.into_iter().map(Ok);
-        Ok(Self::read_by(Box::new(RecordBatchIterator::new(
-            batches, schema,
-        ))))
+    fn read_all(&self, py: Python<'_>) -> PyResult<ReadRows> {
+        let RowReader {
+            schema,
+            batches,
+            runtime,
+        } = self.take_reader()?;
+        let read = runtime.wait(py, batches.try_collect::<Vec<_>>())?;
+        let batches = read.map_err(|error| exception(&error.into()))?;
+        Ok(ReadRows { schema, batches })
     }
 }
 
@@ -69,7 +62,7 @@ impl Rows {
     /// Returns the rows as a `pyarrow.Table`.
     fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pyarrow = py.import("pyarrow")?;
-        pyarrow.call_method1("table", (self.in_memory(py)?,))
+        pyarrow.call_method1("table", (self.read_all(py)?,))
     }
 
     /// Returns the rows as a `pandas.DataFrame`. Needs pyarrow.
@@ -80,7 +73,7 @@ impl Rows {
     /// Returns the rows as a `polars.DataFrame`.
     fn to_polars<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let polars = py.import("polars")?;
-        polars.call_method1("DataFrame", (self.in_memory(py)?,))
+        polars.call_method1("DataFrame", (self.read_all(py)?,))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -97,9 +90,41 @@ impl Rows {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
-        let stream = FFI_ArrowArrayStream::new(self.take_reader()?);
-        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+        stream(py, self.take_reader()?)
     }
+}
+
+/// Rows in memory, for libraries that a method of [`Rows`] calls. They may release the interpreter's lock before they read a
+/// stream, which the bindings do not see within a call of their own, so that waiting for rows there would end the process.
+#[pyclass(frozen)]
+struct ReadRows {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+#[pymethods]
+impl ReadRows {
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        drop(requested_schema);
+        let batches = self.batches.clone().into_iter().map(Ok);
+        stream(
+            py,
+            RecordBatchIterator::new(batches, Arc::clone(&self.schema)),
+        )
+    }
+}
+
+fn stream<'py>(
+    py: Python<'py>,
+    reader: impl RecordBatchReader + Send + 'static,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let stream = FFI_ArrowArrayStream::new(Box::new(reader));
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
 }
 
 /// Reads batches for a consumer of the stream, who may hold the interpreter's lock or not.
