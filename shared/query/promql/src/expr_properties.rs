@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    iter,
     time::{Duration, SystemTime},
 };
 
@@ -167,19 +168,27 @@ pub(crate) fn matchers(selector: &VectorSelector) -> Result<Vec<Matcher>, Promql
     name_matcher.into_iter().chain(others).collect()
 }
 
+/// Returns the selectors of an expression, in the order in which Prometheus visits them.
+fn selectors(expr: &Expr) -> Vec<&VectorSelector> {
+    let operands: Vec<&Expr> = match expr {
+        Expr::VectorSelector(selector) => return vec![selector],
+        Expr::MatrixSelector(selector) => return vec![&selector.vs],
+        Expr::Aggregate(aggregate) => {
+            iter::once(&*aggregate.expr).chain(aggregate.param.as_deref()).collect()
+        }
+        Expr::Binary(binary) => vec![&*binary.lhs, &*binary.rhs],
+        Expr::Call(call) => call.args.args.iter().map(|argument| &**argument).collect(),
+        Expr::Paren(paren) => vec![&*paren.expr],
+        Expr::Unary(unary) => vec![&*unary.expr],
+        Expr::Subquery(subquery) => vec![&*subquery.expr],
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Vec::new(),
+    };
+    operands.into_iter().flat_map(selectors).collect()
+}
+
 /// Returns the first selector of an expression.
 pub(crate) fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
-    match expr {
-        Expr::Aggregate(aggregate) => first_selector(&aggregate.expr),
-        Expr::Binary(binary) => first_selector(&binary.lhs).or_else(|| first_selector(&binary.rhs)),
-        Expr::Call(call) => call.args.args.iter().find_map(|argument| first_selector(argument)),
-        Expr::Paren(paren) => first_selector(&paren.expr),
-        Expr::Unary(unary) => first_selector(&unary.expr),
-        Expr::Subquery(subquery) => first_selector(&subquery.expr),
-        Expr::VectorSelector(selector) => Some(selector),
-        Expr::MatrixSelector(selector) => Some(&selector.vs),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => None,
-    }
+    selectors(expr).first().copied()
 }
 
 /// Returns the matchers of each selector of an expression. The name of the metric is one of them.
@@ -187,30 +196,7 @@ pub(crate) fn first_selector(expr: &Expr) -> Option<&VectorSelector> {
 /// # Errors
 /// A pattern can't be compiled.
 pub fn selector_matchers(expr: &Expr) -> Result<Vec<Vec<Matcher>>, PromqlError> {
-    match expr {
-        Expr::Aggregate(aggregate) => match &aggregate.param {
-            Some(parameter) => all_matchers([&**parameter, &*aggregate.expr]),
-            None => selector_matchers(&aggregate.expr),
-        },
-        Expr::Binary(binary) => all_matchers([&*binary.lhs, &*binary.rhs]),
-        Expr::Call(call) => all_matchers(call.args.args.iter().map(|argument| &**argument)),
-        Expr::Paren(paren) => selector_matchers(&paren.expr),
-        Expr::Unary(unary) => selector_matchers(&unary.expr),
-        Expr::Subquery(subquery) => selector_matchers(&subquery.expr),
-        Expr::VectorSelector(selector) => Ok(vec![matchers(selector)?]),
-        Expr::MatrixSelector(selector) => Ok(vec![matchers(&selector.vs)?]),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Ok(Vec::new()),
-    }
-}
-
-fn all_matchers<'e>(
-    exprs: impl IntoIterator<Item = &'e Expr>,
-) -> Result<Vec<Vec<Matcher>>, PromqlError> {
-    let mut all = Vec::new();
-    for expr in exprs {
-        all.extend(selector_matchers(expr)?);
-    }
-    Ok(all)
+    selectors(expr).into_iter().map(matchers).collect()
 }
 
 /// Returns the labels of the series that says that a selector has no series: those that it requires.
