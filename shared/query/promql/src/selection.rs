@@ -26,11 +26,13 @@ pub(crate) enum SelectedPart {
 
 /// The rules by which a selector finds the newest sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SelectorRules {
+pub(crate) struct SelectorRules<'a> {
     pub(crate) times: SelectorTimes,
     /// How long a sample is the value of its series.
     pub(crate) lookback_ms: i64,
     pub(crate) part: SelectedPart,
+    /// Counts the samples that are read.
+    pub(crate) counts: &'a SampleCounts,
 }
 
 /// A series whose samples are being read.
@@ -57,11 +59,7 @@ impl PartialSeries {
     }
 
     /// Adds the value of the next step.
-    fn evaluate(
-        &mut self,
-        rules: &SelectorRules,
-        counts: &SampleCounts,
-    ) -> Result<(), PromqlError> {
+    fn evaluate(&mut self, rules: &SelectorRules<'_>) -> Result<(), PromqlError> {
         let step = self.values.len();
         let after_ms = rules.times.time(step).saturating_sub(rules.lookback_ms);
         let fresh = self
@@ -75,7 +73,7 @@ impl PartialSeries {
             }
         }
         if let Some((_, value)) = fresh {
-            counts.add(rules.times.steps, step, || sample_size(value));
+            rules.counts.add(rules.times.steps, step, || sample_size(value));
         }
         self.values.push(fresh.map(|(time, value)| match rules.part {
             SelectedPart::Value => value.clone(),
@@ -84,17 +82,12 @@ impl PartialSeries {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        chunk: SampleChunk,
-        rules: &SelectorRules,
-        counts: &SampleCounts,
-    ) -> Result<(), PromqlError> {
+    fn add(&mut self, chunk: SampleChunk, rules: &SelectorRules<'_>) -> Result<(), PromqlError> {
         for (time, value) in chunk.samples {
             while self.values.len() < rules.times.steps.count
                 && rules.times.time(self.values.len()) < time
             {
-                self.evaluate(rules, counts)?;
+                self.evaluate(rules)?;
             }
             self.newest = Some((time, value));
             self.newest_is_value = false;
@@ -103,13 +96,9 @@ impl PartialSeries {
     }
 
     /// Returns the series; `None` if it has no samples at the steps.
-    fn finish(
-        mut self,
-        rules: &SelectorRules,
-        counts: &SampleCounts,
-    ) -> Result<Option<Series>, PromqlError> {
+    fn finish(mut self, rules: &SelectorRules<'_>) -> Result<Option<Series>, PromqlError> {
         while self.values.len() < rules.times.steps.count {
-            self.evaluate(rules, counts)?;
+            self.evaluate(rules)?;
         }
         let series = Series {
             labels: self.labels,
@@ -122,24 +111,17 @@ impl PartialSeries {
 /// The series of a selector at each step.
 pub(crate) struct InstantSelection<'a> {
     samples: SampleStream<'a>,
-    rules: SelectorRules,
-    counts: &'a SampleCounts,
+    rules: SelectorRules<'a>,
     budget: Budget,
     series: Option<PartialSeries>,
     work: WorkCounter,
 }
 
 impl<'a> InstantSelection<'a> {
-    pub(crate) fn new(
-        samples: SampleStream<'a>,
-        rules: SelectorRules,
-        counts: &'a SampleCounts,
-        budget: Budget,
-    ) -> Self {
+    pub(crate) fn new(samples: SampleStream<'a>, rules: SelectorRules<'a>, budget: Budget) -> Self {
         Self {
             samples,
             rules,
-            counts,
             budget,
             series: None,
             work: WorkCounter::default(),
@@ -153,7 +135,7 @@ impl SeriesStream for InstantSelection<'_> {
         loop {
             let Some(chunk) = self.samples.next().await? else {
                 let last = self.series.take();
-                return last.map_or(Ok(None), |series| series.finish(&self.rules, self.counts));
+                return last.map_or(Ok(None), |series| series.finish(&self.rules));
             };
             let finished = match &chunk.labels {
                 Some(labels) => {
@@ -163,13 +145,13 @@ impl SeriesStream for InstantSelection<'_> {
                 None => None,
             };
             if let Some(series) = &mut self.series {
-                series.add(chunk, &self.rules, self.counts)?;
+                series.add(chunk, &self.rules)?;
             }
             let Some(series) = finished else {
                 continue;
             };
             self.work.count(self.rules.times.steps.count).await;
-            let complete = series.finish(&self.rules, self.counts)?;
+            let complete = series.finish(&self.rules)?;
             if complete.is_some() {
                 return Ok(complete);
             }

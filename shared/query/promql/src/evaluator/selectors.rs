@@ -60,14 +60,10 @@ impl Evaluator<'_> {
             times,
             lookback_ms: self.lookback_ms,
             part,
+            counts: &self.samples,
         };
         let budget = self.budget.new_empty();
-        Ok(Box::new(InstantSelection::new(
-            samples,
-            rules,
-            &self.samples,
-            budget,
-        )))
+        Ok(Box::new(InstantSelection::new(samples, rules, budget)))
     }
 
     pub(super) async fn evaluate_selector<'b>(
