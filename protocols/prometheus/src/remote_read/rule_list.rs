@@ -1,5 +1,7 @@
 //! The lists of rules and alerts.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat};
 use neap_catalog::{Rule, RuleAction, RuleGroup};
 use neap_query::RuleList;
@@ -10,9 +12,6 @@ use crate::remote_read::{answer::List, params::RequestParams};
 
 /// The time of what never happened.
 const NEVER: &str = "0001-01-01T00:00:00Z";
-
-/// Milliseconds of a second.
-const MILLIS: f64 = 1_000.0;
 
 /// Returns the groups of rules. The parameter `type` selects those of alerts (`alert`), or the others (`record`).
 pub(crate) fn groups(list: &RuleList, params: &RequestParams) -> List {
@@ -132,12 +131,8 @@ fn alert_value(alert: &AlertState) -> Value {
     value
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds of centuries are exact"
-)]
 fn seconds(millis: u64) -> f64 {
-    millis as f64 / MILLIS
+    Duration::from_millis(millis).as_secs_f64()
 }
 
 fn time_text(millis: i64) -> String {
