@@ -179,7 +179,7 @@ impl<'a> SeriesWriter<'a> {
     /// Adds an exemplar of the series, unless its labels are invalid or the request has too many.
     pub(super) fn add_exemplar(&mut self, exemplar: &MessageExemplar<'_>) {
         let has_room = self.write.exemplars.len() + self.exemplars.len() < MAX_EXEMPLARS;
-        match exemplar.labels_json().filter(|_| has_room) {
+        match has_room.then(|| exemplar.labels_json()).flatten() {
             Some(labels) => self.exemplars.push((labels, exemplar.value, exemplar.time_ms)),
             None => self.write.dropped_exemplars += 1,
         }
