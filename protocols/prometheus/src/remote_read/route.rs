@@ -123,8 +123,8 @@ impl PrometheusReader {
         ReadContext::new(&self.engine, head, database, default)
     }
 
-    /// Returns the context of a request about the configuration of rules.
-    fn rule_context(&self, head: &Parts) -> Result<ReadContext, ApiError> {
+    /// Returns the context of a request whose URL names the database.
+    fn url_context(&self, head: &Parts) -> Result<ReadContext, ApiError> {
         let pairs: Vec<(String, String)> = parse_url_query(&head.uri)?;
         let database = pairs.iter().find(|(name, _)| name == "db");
         self.context(head, database.map(|(_, value)| value.as_str()))
@@ -159,10 +159,7 @@ impl PrometheusReader {
         request: Request,
     ) -> Result<(ReadContext, ReadRequest), ReadFailure> {
         let (mut head, body) = request.into_parts();
-        let pairs: Vec<(String, String)> = parse_url_query(&head.uri)?;
-        let mut databases = pairs.iter().filter(|(name, _)| name == "db");
-        let database = databases.next().map(|(_, value)| value.as_str());
-        let context = self.context(&head, database)?;
+        let context = self.url_context(&head)?;
         context.authorize().await?;
         // The body is read as it is: a block of snappy.
         head.headers.remove(CONTENT_ENCODING);
@@ -266,7 +263,7 @@ async fn alerts(State(reader): State<Arc<PrometheusReader>>, request: Request) -
 /// `GET config/v1/rules`
 async fn namespaces(State(reader): State<Arc<PrometheusReader>>, request: Request) -> Response {
     let shown = async {
-        let context = reader.rule_context(&request.into_parts().0)?;
+        let context = reader.url_context(&request.into_parts().0)?;
         rule_config::show_namespaces(&context.rules().await?, None)
     };
     respond(shown.await)
@@ -279,7 +276,7 @@ async fn namespace(
     request: Request,
 ) -> Response {
     let shown = async {
-        let context = reader.rule_context(&request.into_parts().0)?;
+        let context = reader.url_context(&request.into_parts().0)?;
         rule_config::show_namespaces(&context.rules().await?, Some(&namespace))
     };
     respond(shown.await)
@@ -292,7 +289,7 @@ async fn rule_group(
     request: Request,
 ) -> Response {
     let shown = async {
-        let context = reader.rule_context(&request.into_parts().0)?;
+        let context = reader.url_context(&request.into_parts().0)?;
         rule_config::show_group(&context.rules().await?, &namespace, &group)
     };
     respond(shown.await)
@@ -306,7 +303,7 @@ async fn store_rules(
 ) -> Response {
     let stored = async {
         let (head, body) = request.into_parts();
-        let context = reader.rule_context(&head)?;
+        let context = reader.url_context(&head)?;
         context.authorize().await?;
         let limits = BodyLimits {
             max_bytes: MAX_RULES_BYTES,
@@ -327,7 +324,7 @@ async fn delete_namespace(
     request: Request,
 ) -> Response {
     let deleted = async {
-        let context = reader.rule_context(&request.into_parts().0)?;
+        let context = reader.url_context(&request.into_parts().0)?;
         rule_config::delete(&context, &namespace, None).await
     };
     respond(deleted.await)
@@ -340,7 +337,7 @@ async fn delete_group(
     request: Request,
 ) -> Response {
     let deleted = async {
-        let context = reader.rule_context(&request.into_parts().0)?;
+        let context = reader.url_context(&request.into_parts().0)?;
         rule_config::delete(&context, &namespace, Some(group)).await
     };
     respond(deleted.await)
