@@ -18,8 +18,9 @@ const MAX_STALENESS: &str = "neap.max_staleness";
 /// Variable with a stamp that answers must include.
 const AFTER: &str = "neap.after";
 
-/// The known variables: their names as PostgreSQL spells them, their defaults, and whether clients are told their values. Those
-/// with an effect: `statement_timeout`, `neap.max_staleness`, `neap.after`. Clients set the others and expect them to be known.
+/// The known variables: their names as PostgreSQL spells them, their defaults, and whether their values are reported to
+/// clients. Those with an effect: `statement_timeout`, `neap.max_staleness`, `neap.after`. Clients set the others and expect
+/// them to be known.
 const VARIABLES: [(&str, &str, bool); 36] = [
     ("application_name", "", true),
     ("bytea_output", "hex", false),
@@ -140,7 +141,7 @@ impl SessionVariables {
         VARIABLES.iter().map(|&(name, default, _)| (name, self.value(name, default)))
     }
 
-    /// Returns the variables of whose values clients are told.
+    /// Returns the variables whose values are reported to clients.
     pub(crate) fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let reported = VARIABLES.iter().filter(|(.., is_reported)| *is_reported);
         reported.map(|&(name, default, _)| (name, self.value(name, default)))

@@ -14,8 +14,8 @@
 //! A metric is a table, a label is a tag, and a sample is a row with the float field `value`, as in InfluxDB 1. An empty
 //! label is absent. Times are stored in nanoseconds. A float column has no `NaN` and no infinity: such a sample has the
 //! string field `non_finite` instead, with `stale`, `NaN`, `+Inf` or `-Inf`. A native histogram is a row with the float
-//! fields `count` and `sum`, and the string field `histogram`, which is JSON. Exemplars of all
-//! metrics are rows of the table `prometheus_exemplars`.
+//! fields `count` and `sum`, and the string field `histogram`, which is JSON. Exemplars of all metrics are rows of
+//! the table `prometheus_exemplars`.
 
 mod error;
 mod frame;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use neap_promql::SampleStats;
 use serde_json::{Map, Value, json};
 
-/// How much the statistics of an answer tell.
+/// The detail of the statistics of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatsDetail {
     /// The numbers of the whole query.

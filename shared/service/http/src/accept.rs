@@ -50,7 +50,7 @@ pub struct PortPlaces<'a> {
 /// How the connections of a port end when the process stops.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionDrain<'a> {
-    /// Cancelled when the port is closed. Connections end when they have done what they have begun.
+    /// Cancelled when the port is closed. Each connection ends after the work that it is doing.
     pub stop: &'a CancellationToken,
     /// Maximum time in which they end.
     pub grace: Duration,
