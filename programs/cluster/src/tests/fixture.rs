@@ -1,9 +1,10 @@
 //! A cluster of worker ports in this process.
 
 use std::{
+    future::pending,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -37,12 +38,18 @@ const SPEED: u32 = 4;
 pub(super) struct TestClock {
     system: SystemClock,
     ahead_micros: AtomicI64,
+    has_endless_sleeps: AtomicBool,
 }
 
 impl TestClock {
     pub(super) fn advance(&self, duration: Duration) {
         let micros = i64::try_from(duration.as_micros()).unwrap();
         self.ahead_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Lets no new sleep end, so that nothing happens because of a timeout.
+    pub(super) fn make_sleeps_endless(&self) {
+        self.has_endless_sleeps.store(true, Ordering::Relaxed);
     }
 
     fn ahead_micros(&self) -> i64 {
@@ -61,6 +68,9 @@ impl Clock for TestClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if self.has_endless_sleeps.load(Ordering::Relaxed) {
+            return Box::pin(pending::<()>());
+        }
         self.system.sleep(duration / SPEED)
     }
 }
@@ -90,6 +100,7 @@ impl ClusterFixture {
         let clock = Arc::new(TestClock {
             system: SystemClock::new(),
             ahead_micros: AtomicI64::new(0),
+            has_endless_sleeps: AtomicBool::new(false),
         });
         let world = World {
             clock: Arc::clone(&clock) as _,
