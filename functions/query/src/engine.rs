@@ -184,13 +184,10 @@ impl QueryEngine {
         }
     }
 
-    /// Adds a client that sends notifications about alerts.
+    /// Adds the client that sends notifications about alerts, if there are targets.
     #[must_use]
-    pub fn with_notifier(self, notifier: Arc<Notifier>) -> Self {
-        Self {
-            notifier: Some(notifier),
-            ..self
-        }
+    pub fn with_notifier(self, notifier: Option<Arc<Notifier>>) -> Self {
+        Self { notifier, ..self }
     }
 
     /// Adds uploads to the store, which lets the engine execute `COPY` statements.

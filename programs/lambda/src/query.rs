@@ -138,12 +138,9 @@ impl QueryRouteProvider {
             .with_row_writer(parts.writes as _)
             .with_views()
             .with_exports(self.service.opened.uploads.clone())
-            .with_identity(self.identity.clone());
-        let notifying = match &self.notifier {
-            Some(notifier) => engine.with_notifier(Arc::clone(notifier)),
-            None => engine,
-        };
-        self.with_workers(notifying, parts.tail)
+            .with_identity(self.identity.clone())
+            .with_notifier(self.notifier.clone());
+        self.with_workers(engine, parts.tail)
     }
 
     /// Adds workers to the engine, and the service that executes tasks for other invocations, if queries are

@@ -432,7 +432,8 @@ fn query_engine(
         settings,
     )?
     .with_exports(base.uploads.clone())
-    .with_identity(identity);
+    .with_identity(identity)
+    .with_notifier(args.notify.notifier()?);
     let engine = match deleter {
         Some(deleter) => engine
             .with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>)
@@ -443,10 +444,6 @@ fn query_engine(
         engine.with_views()
     } else {
         engine
-    };
-    let engine = match args.notify.notifier()? {
-        Some(notifier) => engine.with_notifier(notifier),
-        None => engine,
     };
     let member = args.does(ServeMode::Query).then(|| {
         let environment = engine.scan_environment(base.tail.clone());
