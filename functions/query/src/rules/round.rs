@@ -17,7 +17,7 @@ use neap_bucket::{
 };
 use neap_catalog::{DatabaseCatalog, RuleGroup};
 use neap_rollup::{HeldClaim, RefreshError};
-use neap_rules::{RuleError, RuleProgress, due_times, rule_progress};
+use neap_rules::{GroupState, RuleError, RuleProgress, due_times, rule_progress};
 use neap_schema::DatabaseId;
 
 use super::{
@@ -199,16 +199,16 @@ impl<'a> RuleRound<'a> {
                 if !claimed.held.has_time_for(self.engine.world(), GROUP_TIME) {
                     self.renew(claimed).await?;
                 }
-                let work = &mut claimed.work;
-                let before = work.group(group.namespace, group.name).cloned();
+                let never = GroupState::default();
+                let before = claimed.work.group(group.namespace, group.name).unwrap_or(&never);
                 let inputs = GroupInputs {
                     engine: self.engine,
                     database: self.database,
                     held: &claimed.held,
                     group: group.group,
-                    before: &before.unwrap_or_default(),
-                    newest_write: work.newest_write,
-                    free_alerts: work.free_alerts(),
+                    before,
+                    newest_write: claimed.work.newest_write,
+                    free_alerts: claimed.work.free_alerts(),
                 };
                 let (state, newest_write) = match GroupEvaluation::run(inputs, time, report).await {
                     Ok(evaluated) => evaluated,
@@ -220,6 +220,7 @@ impl<'a> RuleRound<'a> {
                     }
                     Err(error) => return Err(error),
                 };
+                let work = &mut claimed.work;
                 work.set_group(group.namespace, group.name, state);
                 work.newest_write = newest_write;
                 work.limit_series();
