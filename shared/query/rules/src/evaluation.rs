@@ -131,20 +131,12 @@ impl RuleState {
         metric: &str,
         results: Vec<RuleResult>,
     ) -> Result<Vec<RuleSample>, String> {
-        let mut seen = BTreeSet::new();
         let mut samples = Vec::with_capacity(results.len());
         let mut bytes = 0_usize;
         for result in results {
-            let labels = with_labels(result.labels, &context.rule.labels);
-            if !seen.insert(labels.clone()) {
-                return Err(
-                    "vector contains metrics with the same labelset after applying rule labels"
-                        .to_owned(),
-                );
-            }
             let sample = RuleSample {
                 metric: metric.to_owned(),
-                labels,
+                labels: with_labels(result.labels, &context.rule.labels),
                 number: SampleNumber::Number(result.value),
             };
             bytes = bytes.saturating_add(sample.size_bytes());
@@ -154,6 +146,13 @@ impl RuleState {
                 ));
             }
             samples.push(sample);
+        }
+        let label_sets = samples.iter().map(|sample| &sample.labels);
+        if label_sets.collect::<BTreeSet<_>>().len() < samples.len() {
+            return Err(
+                "vector contains metrics with the same labelset after applying rule labels"
+                    .to_owned(),
+            );
         }
         Ok(samples)
     }
