@@ -7,14 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AlertPhase, AlertState, AlertUsage, LabelSet, MAX_RESULT_BYTES, RuleResult, RuleSample,
-    SampleNumber, rule_sample::format_number, template::expand,
+    SampleNumber, label_set::ALERT_NAME_LABEL, rule_sample::format_number, template::expand,
 };
 
 #[cfg(test)]
 mod tests;
-
-/// The label with the name of an alert.
-const ALERT_NAME_LABEL: &str = "alertname";
 
 /// Maximum bytes of the error of a rule.
 const MAX_ERROR_BYTES: usize = 512;

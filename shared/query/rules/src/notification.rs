@@ -3,16 +3,13 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
-use crate::{AlertPhase, AlertState, LabelSet, target::TargetKind};
+use crate::{AlertPhase, AlertState, LabelSet, label_set::ALERT_NAME_LABEL, target::TargetKind};
 
 /// Alertmanager considers an alert resolved if it is not told of it for this many intervals, as Prometheus tells it.
 const LIFETIME_INTERVALS: u64 = 4;
 
 /// Minimum interval for this lifetime, in milliseconds.
 const MIN_INTERVAL_MS: u64 = 60_000;
-
-/// The label that names the alert.
-const NAME_LABEL: &str = "alertname";
 
 /// A message about an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +49,7 @@ impl AlertNotice {
 
     /// Returns the alert in one line: its status, name and summary.
     fn line(&self) -> String {
-        let name = self.labels.get(NAME_LABEL).map_or("", String::as_str);
+        let name = self.labels.get(ALERT_NAME_LABEL).map_or("", String::as_str);
         let texts = ["summary", "description", "message"];
         let text = texts.iter().find_map(|name| self.annotations.get(*name));
         match text {
@@ -173,7 +170,7 @@ fn title(notices: &[AlertNotice]) -> String {
 }
 
 fn labels_text(labels: &LabelSet) -> String {
-    let labels = labels.iter().filter(|(name, _)| *name != NAME_LABEL);
+    let labels = labels.iter().filter(|(name, _)| *name != ALERT_NAME_LABEL);
     let texts: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
     texts.join(" ")
 }
