@@ -10,7 +10,8 @@ use futures::StreamExt;
 use neap_catalog::{Rule, RuleLanguage};
 use neap_formats::series::MEASUREMENT_COLUMN;
 use neap_promql::{
-    Evaluation, EvaluationLimits, EvaluationRange, NAME_LABEL, QueryResult, QueryValue, SampleValue,
+    DEFAULT_LOOKBACK_MS, DEFAULT_SUBQUERY_STEP_MS, Evaluation, EvaluationLimits, EvaluationRange,
+    NAME_LABEL, QueryResult, QueryValue, SampleValue,
 };
 use neap_rules::{LabelSet, MAX_RESULT_BYTES, RuleResult};
 use neap_schema::{DatabaseId, prometheus::VALUE_FIELD};
@@ -19,12 +20,6 @@ use crate::{BatchStream, QueryEngine, QueryRequest, influxql};
 
 /// Maximum number of results of an expression.
 pub(super) const MAX_RESULTS: usize = 10_000;
-
-/// How long a sample is the value of its series, in milliseconds, as in queries.
-const LOOKBACK_MS: i64 = 5 * 60_000;
-
-/// The step of subqueries that name none, in milliseconds, as in queries.
-const SUBQUERY_STEP_MS: i64 = 60_000;
 
 /// A database whose rules are evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +48,8 @@ pub(super) async fn results(
         RuleLanguage::PromQl => {
             let evaluation = Evaluation {
                 range: EvaluationRange::Instant { at_ms },
-                lookback_ms: LOOKBACK_MS,
-                subquery_step_ms: SUBQUERY_STEP_MS,
+                lookback_ms: DEFAULT_LOOKBACK_MS,
+                subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
                 limits: EvaluationLimits::default(),
                 counts_samples: false,
             };

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use neap_promql::{Evaluation, EvaluationLimits, EvaluationRange};
+use neap_promql::{
+    DEFAULT_LOOKBACK_MS, DEFAULT_SUBQUERY_STEP_MS, Evaluation, EvaluationLimits, EvaluationRange,
+};
 
 use crate::remote_read::{
     failure::ReadFailure,
     params::{RequestParams, parse_duration, parse_limit, parse_time},
     result_stats::StatsDetail,
 };
-
-/// How long a sample is the value of its series, unless the request says otherwise, in milliseconds.
-const LOOKBACK_MS: i64 = 5 * 60_000;
-
-/// The step of subqueries that name none, in milliseconds.
-const SUBQUERY_STEP_MS: i64 = 60_000;
 
 /// The parameters of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +73,8 @@ impl QueryParams {
             expression: params.get("query").unwrap_or_default().to_owned(),
             evaluation: Evaluation {
                 range,
-                lookback_ms: lookback.unwrap_or(LOOKBACK_MS),
-                subquery_step_ms: SUBQUERY_STEP_MS,
+                lookback_ms: lookback.unwrap_or(DEFAULT_LOOKBACK_MS),
+                subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
                 limits: EvaluationLimits::default(),
                 counts_samples: stats.is_some(),
             },

@@ -70,7 +70,10 @@ pub use crate::{
     histogram::{CounterResetHint, FloatHistogram, HistogramBucket, bucket_counts},
     labels::{Labels, NAME_LABEL},
     pattern::{anchored_pattern, pattern_of},
-    query::{Evaluation, EvaluationRange, RangeError, evaluate},
+    query::{
+        DEFAULT_LOOKBACK_MS, DEFAULT_SUBQUERY_STEP_MS, Evaluation, EvaluationRange, RangeError,
+        evaluate,
+    },
     source::{DecodedColumn, LabelColumn, MetricSource, SampleTable, SampleTables},
     syntax::parse,
     value::{

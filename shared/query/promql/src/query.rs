@@ -19,6 +19,12 @@ use crate::{
     value::{MatrixSeries, QueryResult, QueryValue, SampleStats, SampleValue, VectorSample},
 };
 
+/// How long a sample is the value of its series by default, in milliseconds, as in Prometheus.
+pub const DEFAULT_LOOKBACK_MS: i64 = 5 * 60_000;
+
+/// The step of subqueries that name none by default, in milliseconds, as in Prometheus.
+pub const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
+
 /// The times at which an expression is evaluated, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationRange {
@@ -43,9 +49,9 @@ pub enum EvaluationRange {
 pub struct Evaluation {
     /// The steps.
     pub range: EvaluationRange,
-    /// How long a sample is the value of its series. Prometheus has 5 minutes by default.
+    /// How long a sample is the value of its series.
     pub lookback_ms: i64,
-    /// The step of subqueries that name none. Prometheus has 1 minute by default.
+    /// The step of subqueries that name none.
     pub subquery_step_ms: i64,
     /// The limits.
     pub limits: EvaluationLimits,
