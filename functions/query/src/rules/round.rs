@@ -63,9 +63,9 @@ struct ClaimedProgress {
     has_unknown_write: bool,
 }
 
-/// Another process has the claim.
-struct Claimed {
-    /// The time until its claim may be taken over.
+/// The claim of another process.
+struct OtherClaim {
+    /// The time until it may be taken over.
     wait: Duration,
 }
 
@@ -118,7 +118,7 @@ impl<'a> RuleRound<'a> {
         }
         let held = match self.claim(&mut progress).await? {
             Ok(held) => held,
-            Err(Claimed { wait }) => {
+            Err(OtherClaim { wait }) => {
                 report.next = report.next.map(|next| next.min(wait));
                 return Ok(report);
             }
@@ -279,14 +279,14 @@ impl<'a> RuleRound<'a> {
     async fn claim(
         &self,
         progress: &mut VersionedValue<RuleProgress>,
-    ) -> Result<Result<HeldClaim, Claimed>, RuleError> {
+    ) -> Result<Result<HeldClaim, OtherClaim>, RuleError> {
         let bucket = self.engine.bucket();
         let apply = |base: &VersionedValue<RuleProgress>| -> Result<_, RuleError> {
             let now = self.now()?;
             let before = base.value.claim;
             if let Some(other) = before.filter(|claim| claim.is_active(now)) {
                 let wait = other.takeover_time().since(now);
-                return Ok(RegisterChange::Keep(Err(Claimed { wait })));
+                return Ok(RegisterChange::Keep(Err(OtherClaim { wait })));
             }
             let held = HeldClaim::begin(bucket, None)?;
             let mut next = RuleProgress::clone(&base.value);

@@ -35,7 +35,7 @@ pub use alerts::{AlertPhase, AlertState, AlertUsage, SentMark};
 pub use error::RuleError;
 pub use evaluation::{RuleContext, RuleState};
 pub use label_set::LabelSet;
-pub use notifier::{Delivery, Notifier, NotifierError};
+pub use notifier::{DeliveryReport, Notifier, NotifierError};
 pub use progress::{GroupState, RuleProgress, limit_series, rule_progress};
 pub use rule_file::{group_text, namespaces_text, parse_file, parse_group};
 pub use rule_sample::{MAX_RESULT_BYTES, RuleResult, RuleSample, SampleNumber};

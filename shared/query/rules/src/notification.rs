@@ -61,13 +61,13 @@ impl AlertNotice {
 
 /// The body of a notification, and its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct AlertMessage {
     pub(crate) content_type: &'static str,
     pub(crate) title: Option<String>,
     pub(crate) body: String,
 }
 
-impl Message {
+impl AlertMessage {
     pub(crate) fn new(kind: TargetKind, notices: &[AlertNotice]) -> Self {
         let json = |body: Value| Self {
             content_type: "application/json",
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_alertmanager_gets_alerts_with_their_ends() {
-        let message = Message::new(TargetKind::Alertmanager, &notices());
+        let message = AlertMessage::new(TargetKind::Alertmanager, &notices());
         let body: Value = serde_json::from_str(&message.body).unwrap();
         assert_eq!(body[0]["startsAt"], "1970-01-01T00:01:00.000Z");
         assert_eq!(body[0]["endsAt"], "1970-01-01T00:06:00.000Z");
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_webhook_gets_the_message_of_an_alertmanager() {
-        let message = Message::new(TargetKind::Webhook, &notices());
+        let message = AlertMessage::new(TargetKind::Webhook, &notices());
         let body: Value = serde_json::from_str(&message.body).unwrap();
         assert_eq!(
             (&body["version"], &body["status"]),
@@ -245,13 +245,13 @@ mod tests {
 
     #[test]
     fn people_get_a_line_for_each_alert() {
-        let ntfy = Message::new(TargetKind::Ntfy, &notices());
+        let ntfy = AlertMessage::new(TargetKind::Ntfy, &notices());
         assert_eq!(
             ntfy.body,
             "[firing] Down: <api> & co\n[resolved] Down job=web"
         );
         assert_eq!(ntfy.title.as_deref(), Some("1 firing, 1 resolved"));
-        let slack = Message::new(TargetKind::Slack, &notices());
+        let slack = AlertMessage::new(TargetKind::Slack, &notices());
         let body: Value = serde_json::from_str(&slack.body).unwrap();
         let expected = "[firing] Down: &lt;api&gt; &amp; co\n[resolved] Down job=web";
         assert_eq!(body["text"], expected);

@@ -9,7 +9,7 @@ use reqwest::{Client, redirect::Policy};
 use crate::{
     NotifyTarget, RuleProgress, SentMark, TargetError, TargetOption,
     network_address::CheckedResolver,
-    notification::{AlertNotice, Message},
+    notification::{AlertMessage, AlertNotice},
 };
 
 /// Timeout of a request.
@@ -46,7 +46,7 @@ pub enum NotifierError {
 
 /// The work of a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
+pub struct DeliveryReport {
     /// The number of alerts that targets have acknowledged.
     pub acknowledged: usize,
     /// The targets that did not acknowledge a message, with the reasons. They are told again by a later delivery.
@@ -99,7 +99,7 @@ impl Notifier {
 
     /// Tells targets of the alerts that they must be told of, and marks those that they acknowledge, to be committed.
     /// (Rule A3)
-    pub async fn deliver(&self, progress: &mut RuleProgress, now_ms: i64) -> Delivery {
+    pub async fn deliver(&self, progress: &mut RuleProgress, now_ms: i64) -> DeliveryReport {
         let sent = self.targets.iter().map(|target| {
             let alerts = progress.alerts().enumerate();
             let due = alerts.filter(|(_, (_, alert))| alert.is_due(target, now_ms));
@@ -108,7 +108,7 @@ impl Notifier {
             self.send_all(target, notices.take(MAX_ALERTS).collect())
         });
         let outcomes = join_all(sent).await;
-        let mut delivery = Delivery::default();
+        let mut delivery = DeliveryReport::default();
         for (target, (acknowledged, failure)) in self.targets.iter().zip(outcomes) {
             delivery.acknowledged += acknowledged.len();
             mark(progress, target, &acknowledged, now_ms);
@@ -159,7 +159,7 @@ impl Notifier {
         target: &NotifyTarget,
         notices: &[AlertNotice],
     ) -> Result<StatusCode, String> {
-        let message = Message::new(target.kind(), notices);
+        let message = AlertMessage::new(target.kind(), notices);
         let request = self
             .client
             .post(target.url().clone())
@@ -218,7 +218,7 @@ mod tests {
 
     /// A receiver of notifications.
     #[derive(Default)]
-    struct Receiver {
+    struct TestReceiver {
         status: AtomicU16,
         /// The number of requests that are refused before others get the status.
         refused: AtomicUsize,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     async fn receive(
-        State(receiver): State<Arc<Receiver>>,
+        State(receiver): State<Arc<TestReceiver>>,
         uri: Uri,
         headers: HeaderMap,
         body: String,
@@ -247,8 +247,8 @@ mod tests {
         (status, [("location", "/elsewhere")]).into_response()
     }
 
-    async fn start() -> (Arc<Receiver>, String) {
-        let receiver = Arc::new(Receiver::default());
+    async fn start() -> (Arc<TestReceiver>, String) {
+        let receiver = Arc::new(TestReceiver::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(receive).with_state(Arc::clone(&receiver));

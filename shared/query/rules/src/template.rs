@@ -3,35 +3,35 @@
 use crate::{LabelSet, RuleError};
 
 /// A part of a template.
-enum Part<'a> {
+enum TemplatePart<'a> {
     Text(&'a str),
     Label(&'a str),
     Value,
 }
 
 /// Divides a template into its parts.
-fn parts(template: &str) -> Result<Vec<Part<'_>>, RuleError> {
+fn parts(template: &str) -> Result<Vec<TemplatePart<'_>>, RuleError> {
     let mut parts = Vec::new();
     let mut rest = template;
     while let Some((text, after)) = rest.split_once("{{") {
-        parts.push(Part::Text(text));
+        parts.push(TemplatePart::Text(text));
         let Some((action, after_action)) = after.split_once("}}") else {
             return Err(unsupported(template));
         };
         parts.push(match action.trim() {
-            "$value" | ".Value" => Part::Value,
+            "$value" | ".Value" => TemplatePart::Value,
             name => {
                 let label = name.strip_prefix("$labels.").or(name.strip_prefix(".Labels."));
                 let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
                 match label.filter(|label| !label.is_empty() && label.chars().all(is_name)) {
-                    Some(label) => Part::Label(label),
+                    Some(label) => TemplatePart::Label(label),
                     None => return Err(unsupported(template)),
                 }
             }
         });
         rest = after_action;
     }
-    parts.push(Part::Text(rest));
+    parts.push(TemplatePart::Text(rest));
     Ok(parts)
 }
 
@@ -52,13 +52,13 @@ pub(crate) fn check_template(template: &str) -> Result<(), RuleError> {
 /// Returns the text of a template for a result, of which what is beyond `max_bytes` is cut off. A label that the result does not
 /// have is empty. A template that is not supported, which no definition has, remains as it is.
 pub(crate) fn expand(template: &str, labels: &LabelSet, value: &str, max_bytes: usize) -> String {
-    let parts = parts(template).unwrap_or_else(|_| vec![Part::Text(template)]);
+    let parts = parts(template).unwrap_or_else(|_| vec![TemplatePart::Text(template)]);
     let mut expanded = String::new();
     for part in parts {
         let text = match part {
-            Part::Text(text) => text,
-            Part::Label(name) => labels.get(name).map_or("", String::as_str),
-            Part::Value => value,
+            TemplatePart::Text(text) => text,
+            TemplatePart::Label(name) => labels.get(name).map_or("", String::as_str),
+            TemplatePart::Value => value,
         };
         let end = text.floor_char_boundary(max_bytes.saturating_sub(expanded.len()));
         expanded.push_str(text.get(..end).unwrap_or_default());
