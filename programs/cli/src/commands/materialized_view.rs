@@ -10,7 +10,7 @@ use super::{
     CommandError,
     confirm::DeletionConfirmation,
     options::{ConnectionArgs, DatabaseArgs},
-    rows::{RowFormat, Rows},
+    rows::{DatabaseListArgs, Rows},
 };
 
 const PATH: &str = "/api/v3/configure/materialized_view";
@@ -45,20 +45,6 @@ pub(super) struct DeleteViewArgs {
 
     #[command(flatten)]
     confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-/// The options of `neap show materialized_views`.
-#[derive(Debug, Args)]
-pub(super) struct ShowViewsArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -127,7 +113,10 @@ pub(super) async fn delete(
 /// # Errors
 ///
 /// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(args: &ShowViewsArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(
+    args: &DatabaseListArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let fetched_views: Vec<View> = client.fetch_json(Method::GET, PATH, &query).await?;

@@ -2,10 +2,24 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::options::OutputFormat;
+use super::options::{ConnectionArgs, DatabaseArgs, OutputFormat};
+
+/// The options of commands that list objects of a database.
+#[derive(Debug, Args)]
+pub(super) struct DatabaseListArgs {
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    pub(super) format: RowFormat,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+}
 
 /// Output formats of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -13,7 +13,7 @@ use super::{
     confirm::DeletionConfirmation,
     input_text::InputText,
     options::{ConnectionArgs, DatabaseArgs},
-    rows::{RowFormat, Rows},
+    rows::{DatabaseListArgs, Rows},
 };
 
 /// The path of the configuration of rules.
@@ -56,20 +56,6 @@ pub(super) struct DeleteRulesArgs {
 
     #[command(flatten)]
     confirmation: DeletionConfirmation,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-/// The options of `neap show rules`.
-#[derive(Debug, Args)]
-pub(super) struct ShowRulesArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: RowFormat,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -171,7 +157,10 @@ pub(super) async fn delete(
 /// # Errors
 ///
 /// The request failed or was refused, or its result can't be printed.
-pub(super) async fn show(args: &ShowRulesArgs, console: &mut Console) -> Result<(), CommandError> {
+pub(super) async fn show(
+    args: &DatabaseListArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
     let client = args.connection.client(None)?;
     let query = [("db", args.database.database.as_str())];
     let answer: RuleListAnswer = client.fetch_json(Method::GET, LIST, &query).await?;

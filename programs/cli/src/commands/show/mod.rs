@@ -21,7 +21,7 @@ use super::{
     options::ConnectionArgs,
     output::OutputArgs,
     query_group, roles,
-    rows::{RowFormat, Rows},
+    rows::{DatabaseListArgs, RowFormat, Rows},
     rules, users,
 };
 
@@ -45,9 +45,9 @@ pub(super) enum ShowCommand {
     QueryGroups(query_group::ShowQueryGroupsArgs),
     /// List the materialized views and continuous queries of a database.
     #[command(name = "materialized_views")]
-    MaterializedViews(materialized_view::ShowViewsArgs),
+    MaterializedViews(DatabaseListArgs),
     /// List the rules of a database, with their states.
-    Rules(rules::ShowRulesArgs),
+    Rules(DatabaseListArgs),
     /// List the backups.
     Backups(jobs::ListJobsArgs),
     /// List the restores that run or have ended, newest first.
