@@ -1,4 +1,4 @@
-//! Rules: evaluates the groups of databases, stores their results, and lets targets be told of alerts.
+//! Rules: evaluates the groups of databases, stores their results, and sends notifications about alerts.
 //!
 //! ```text
 //!   rules of the catalog, progress ─► due times of groups

@@ -5,9 +5,9 @@
 //!     |-- GET: progress ------------------------------> |   nothing is due: the end
 //!     |-- commit: claim until T ----------------------> |   crash after: no process evaluates until T + 30 s
 //!     |-- PUT: samples of a group, stamp before T ----> |   crash after: the same time is evaluated again
-//!     |-- commit: evaluated, alerts, next claim ------> |   the end, unless targets must be told
-//!     |== requests to targets                           |   crash after: they are told again
-//!     |-- commit: who was told, end of the claim -----> |
+//!     |-- commit: evaluated, alerts, next claim ------> |   the end, unless notifications are due
+//!     |== requests to targets                           |   crash after: they are repeated
+//!     |-- commit: acknowledged, end of the claim -----> |
 //! ```
 
 use std::time::Duration;
@@ -70,8 +70,8 @@ struct OtherClaim {
 }
 
 impl QueryEngine {
-    /// Evaluates the rules of a database that are due, and tells targets of alerts. Begins no further evaluations after
-    /// `limit`. Costs no request if the database has no rules, and 2 GETs if nothing is due.
+    /// Evaluates the rules of a database that are due, and sends notifications about alerts. Starts no further evaluations
+    /// after `limit`. Costs no request if the database has no rules, and 2 GETs if nothing is due.
     ///
     /// # Errors
     /// The catalog or the progress can't be read, or it is unknown whether results are stored. Failures of rules are in the
@@ -233,7 +233,7 @@ impl<'a> RuleRound<'a> {
         self.engine.world().elapsed(&self.started_at) >= self.limit
     }
 
-    /// Tells targets of alerts until they know all, one of them does not answer, or the time is over.
+    /// Sends notifications until all are acknowledged, a target does not answer, or the time is over.
     async fn notify(
         &self,
         claimed: &mut ClaimedProgress,

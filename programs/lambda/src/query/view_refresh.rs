@@ -71,7 +71,7 @@ pub(super) async fn refresh_views(
             )
         })?
         .map_err(|error| failed(error.to_string()))?;
-    // Windows that were begun are stored by now, so that rules may use the reserve for them.
+    // The windows that the refresh started are stored by now, so that rules may use the reserve for them.
     let rules_left = left.saturating_sub(world.elapsed(&started_at)).saturating_sub(ANSWER_RESERVE);
     // Boxed: the compiler limits the depth of a future.
     let evaluation = Box::pin(engine.evaluate_all_rules(rules_left / 2));
