@@ -104,7 +104,7 @@ async fn two_processes_evaluate_a_time_once() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_too_short_for_a_group_is_renewed_before_it() {
+async fn a_claim_has_time_for_a_group_only_in_its_first_half_minute() {
     let one = written().await;
     let held = HeldClaim::begin(&one.bucket, None).unwrap();
     let world = one.bucket.world();
