@@ -75,7 +75,7 @@ impl Catalog {
             Ok((true, ()))
         });
         let deleted = deleted.await;
-        self.settle_deleted_alias(deleted).await
+        self.settle_removal(deleted).await
     }
 
     /// Renames a table, given by its name or an alias. Its present name becomes an alias. If the table has the new name already,
@@ -121,19 +121,7 @@ impl Catalog {
             Ok((true, id))
         };
         let deleted = self.change(database, Some(known), change).await;
-        self.settle_deleted_alias(deleted.map(|(_, id)| id)).await
-    }
-
-    /// Waits for the settling time after the deletion of an alias. A missing one may just have been deleted by a request
-    /// that the client repeats.
-    async fn settle_deleted_alias<T>(
-        &self,
-        deleted: Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        if let Ok(_) | Err(CatalogError::NotFound { .. }) = deleted {
-            self.settle().await;
-        }
-        deleted
+        self.settle_removal(deleted.map(|(_, id)| id)).await
     }
 }
 

@@ -193,9 +193,7 @@ impl DatabaseCatalog {
     fn table_with_caches(&mut self, name: &str) -> Result<&mut Table, CatalogError> {
         let id = self.table(name).map(|table| table.id());
         let table = id.and_then(|id| self.tables.get_mut(&id));
-        table.map(Arc::make_mut).ok_or_else(|| CatalogError::NoSuchTable {
-            table: name.to_owned(),
-        })
+        table.map(Arc::make_mut).ok_or_else(|| CatalogError::no_such_table(name))
     }
 }
 

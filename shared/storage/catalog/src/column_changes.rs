@@ -85,7 +85,7 @@ impl Catalog {
             Ok((true, ()))
         };
         let deleted = self.change(database, Some(known), change).await;
-        self.settle_change(deleted.map(|_| ())).await
+        self.settle_removal(deleted.map(|_| ())).await
     }
 
     /// Drops a column of a table. Returns when no instance reads or writes it.
@@ -110,7 +110,7 @@ impl Catalog {
             Ok((true, ()))
         };
         let dropped = self.change(database, Some(known), change).await;
-        self.settle_change(dropped.map(|_| ())).await
+        self.settle_removal(dropped.map(|_| ())).await
     }
 
     /// Changes the type of a field: an integer can become a float. Values are converted when they are read, and by merges. If
@@ -155,15 +155,6 @@ impl Catalog {
         self.settle().await;
         Ok(())
     }
-
-    /// Waits for the settling time after a name was taken away. A missing one may just have been taken by a request that
-    /// the client repeats.
-    async fn settle_change(&self, change: Result<(), CatalogError>) -> Result<(), CatalogError> {
-        if let Ok(()) | Err(CatalogError::NoSuchColumn { .. }) = change {
-            self.settle().await;
-        }
-        change
-    }
 }
 
 impl DatabaseCatalog {
@@ -173,17 +164,14 @@ impl DatabaseCatalog {
         table: &str,
         column: &str,
     ) -> Result<(&Table, &Column), CatalogError> {
-        let found = self.table(table).ok_or_else(|| CatalogError::NoSuchTable {
-            table: table.to_owned(),
-        })?;
-        let of_table = found.column(column).ok_or_else(|| no_such_column(found, column))?;
-        Ok((found, of_table))
+        let of_table = self.table(table).ok_or_else(|| CatalogError::no_such_table(table))?;
+        let found = of_table.column(column).ok_or_else(|| no_such_column(of_table, column))?;
+        Ok((of_table, found))
     }
 
     fn changed_table(&mut self, id: TableId) -> Result<&mut Table, CatalogError> {
-        self.table_names_mut(id).ok_or_else(|| CatalogError::NoSuchTable {
-            table: id.to_string(),
-        })
+        self.table_names_mut(id)
+            .ok_or_else(|| CatalogError::no_such_table(&id.to_string()))
     }
 
     /// Checks whether a column may be dropped that a request names.

@@ -280,6 +280,14 @@ pub enum CatalogError {
     Missing(#[from] MissingObject),
 }
 
+impl CatalogError {
+    /// Returns the error of a table that does not exist.
+    pub(crate) fn no_such_table(name: &str) -> Self {
+        let table = name.to_owned();
+        Self::NoSuchTable { table }
+    }
+}
+
 impl From<RegisterError> for CatalogError {
     fn from(error: RegisterError) -> Self {
         match error {

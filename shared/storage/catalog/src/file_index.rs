@@ -71,7 +71,9 @@ impl DatabaseCatalog {
         columns: &[String],
     ) -> Result<bool, CatalogError> {
         let known: Vec<&Arc<Table>> = match table {
-            Some(name) => vec![self.table(name).ok_or_else(|| no_such_table(name))?],
+            Some(name) => {
+                vec![self.table(name).ok_or_else(|| CatalogError::no_such_table(name))?]
+            }
             None => self.tables().collect(),
         };
         check(columns, &known)?;
@@ -101,9 +103,9 @@ impl DatabaseCatalog {
             return Ok(&mut self.file_index);
         };
         let id = self.table(name).map(|table| table.id());
-        let found =
-            id.and_then(|id| self.tables.get_mut(&id)).ok_or_else(|| no_such_table(name))?;
-        Ok(&mut Arc::make_mut(found).file_index)
+        let found = id.and_then(|id| self.tables.get_mut(&id));
+        let changed = found.ok_or_else(|| CatalogError::no_such_table(name))?;
+        Ok(&mut Arc::make_mut(changed).file_index)
     }
 }
 
@@ -138,11 +140,6 @@ fn check(columns: &[String], tables: &[&Arc<Table>]) -> Result<(), CatalogError>
 fn invalid(reason: impl Into<String>) -> CatalogError {
     let reason = reason.into();
     CatalogError::InvalidFileIndex { reason }
-}
-
-fn no_such_table(name: &str) -> CatalogError {
-    let table = name.to_owned();
-    CatalogError::NoSuchTable { table }
 }
 
 #[cfg(test)]

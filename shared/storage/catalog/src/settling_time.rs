@@ -47,6 +47,20 @@ impl Catalog {
         }
     }
 
+    /// Waits for the settling time after a change that takes a column or an alias away. A missing one may just have been taken
+    /// away by a request that the client repeats.
+    pub(crate) async fn settle_removal<T>(
+        &self,
+        removed: Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        if let Ok(_) | Err(CatalogError::NotFound { .. } | CatalogError::NoSuchColumn { .. }) =
+            removed
+        {
+            self.settle().await;
+        }
+        removed
+    }
+
     /// Waits for the settling time if the missing database or table was dropped recently, because a client that repeats
     /// an unanswered drop relies on the second answer as on the first. `known` yields the original names of all
     /// databases or tables, with their deletions.
