@@ -23,10 +23,8 @@ use neap_schema::{ColumnId, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
-use super::configure::{find_for, json, no_table};
+use super::configure::{ServiceState, find_for, json, no_table};
 use crate::WriteService;
-
-type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {

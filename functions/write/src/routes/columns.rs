@@ -8,16 +8,13 @@ use axum::{
     routing::{delete, post},
 };
 use http::StatusCode;
-use neap_catalog::{CatalogError, DatabaseAction, field_type};
+use neap_catalog::{DatabaseAction, field_type};
 use neap_http::{ApiError, Caller, Kind, parse_query};
 use neap_schema::ColumnType;
 use serde::Deserialize;
 
-use super::configure::{find_for, json, no_table};
+use super::configure::{CREATE_ACTIONS, ServiceState, StatusResult, find_for, json, table_error};
 use crate::WriteService;
-
-type StatusResult = Result<StatusCode, ApiError>;
-type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -66,13 +63,12 @@ async fn add_column(
 ) -> StatusResult {
     let body: TypedColumnBody = json(&service, request).await?;
     let (db, table) = (&body.db, &body.table);
-    let actions = [DatabaseAction::Create, DatabaseAction::Write];
-    let database = find_for(&service, &caller, db, &actions).await?;
+    let database = find_for(&service, &caller, db, &CREATE_ACTIONS).await?;
     let column_type = body.column_type()?;
     let permission = caller.table_permission(database);
     let catalog = &service.catalog;
     let added = catalog.add_column(database, permission, table, &body.column, column_type);
-    added.await.map_err(|error| column_error(error, db, table))?;
+    added.await.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 
@@ -85,11 +81,10 @@ async fn change_type(
     let body: TypedColumnBody = json(&service, request).await?;
     let (db, table, column) = (&body.db, &body.table, &body.column);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
-    let create = [DatabaseAction::Create, DatabaseAction::Write];
-    caller.require_any(&create, Some(database))?;
+    caller.require_any(&CREATE_ACTIONS, Some(database))?;
     let (catalog, column_type) = (&service.catalog, body.column_type()?);
     let changed = catalog.change_column_type(database, table, column, column_type).await;
-    changed.map_err(|error| column_error(error, db, table))?;
+    changed.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 
@@ -110,7 +105,7 @@ async fn drop_column(
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let dropped = service.catalog.drop_column(database, table, &params.column).await;
-    dropped.map_err(|error| column_error(error, db, table))?;
+    dropped.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 
@@ -132,11 +127,10 @@ async fn rename_column(
     let params: RenameColumnParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
-    let create = [DatabaseAction::Create, DatabaseAction::Write];
-    caller.require_any(&create, Some(database))?;
+    caller.require_any(&CREATE_ACTIONS, Some(database))?;
     let (column, name) = (&params.column, &params.name);
     let renamed = service.catalog.rename_column(database, table, column, name).await;
-    renamed.map_err(|error| column_error(error, db, table))?;
+    renamed.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
 }
 
@@ -157,14 +151,6 @@ async fn delete_column_alias(
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_column_alias(database, table, &params.alias).await;
-    deleted.map_err(|error| column_error(error, db, table))?;
+    deleted.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
-}
-
-/// Returns the answer to a failed change of a column.
-fn column_error(error: CatalogError, db: &str, table: &str) -> ApiError {
-    match error {
-        CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => no_table(db, table),
-        error => error.into(),
-    }
 }

@@ -24,8 +24,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
 
-type StatusResult = Result<StatusCode, ApiError>;
-type ServiceState = State<Arc<WriteService>>;
+pub(super) type StatusResult = Result<StatusCode, ApiError>;
+pub(super) type ServiceState = State<Arc<WriteService>>;
+
+/// The permissions that allow creating tables and columns.
+pub(super) const CREATE_ACTIONS: [DatabaseAction; 2] =
+    [DatabaseAction::Create, DatabaseAction::Write];
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -341,11 +345,8 @@ async fn set_of_table(
     let found = catalog.value.table(table);
     let id = found.ok_or_else(|| no_table(db, table))?.id();
     let set = service.catalog.set_table_retention(database, id, retention);
-    match set.await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT),
-        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
-        Err(error) => Err(error.into()),
-    }
+    set.await.map_err(|error| table_error(error, db, table))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Returns the database of a name if the caller has any of the permissions on it. A caller without permission does not
@@ -387,6 +388,14 @@ pub(super) async fn allowed_database(
 pub(super) fn no_table(db: &str, table: &str) -> ApiError {
     let text = format!("Table {table} not in DB schema for {db}");
     ApiError::text(Kind::NotFound, text)
+}
+
+/// Returns the answer to a failed change of a table or one of its columns.
+pub(super) fn table_error(error: CatalogError, db: &str, table: &str) -> ApiError {
+    match error {
+        CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => no_table(db, table),
+        error => error.into(),
+    }
 }
 
 /// The name of a field type in this API.
@@ -442,8 +451,7 @@ async fn create_table(
     }
     validate_database_name(&body.db).map_err(CatalogError::from)?;
     let found = find(&service, &body.db).await?;
-    let actions = [DatabaseAction::Create, DatabaseAction::Write];
-    caller.require_any(&actions, found)?;
+    caller.require_any(&CREATE_ACTIONS, found)?;
     // InfluxDB 3 adds the fields first, so it reports the tag as the conflicting column.
     let both = body.fields.iter().find(|field| body.tags.contains(&field.name));
     if let Some(field) = both {
@@ -521,11 +529,8 @@ async fn delete_table(
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_table(database, table, hard_delete);
-    match deleted.await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
-        Err(error) => Err(error.into()),
-    }
+    deleted.await.map_err(|error| table_error(error, db, table))?;
+    Ok(StatusCode::OK)
 }
 
 /// The name of a database or table after its drop was undone.
@@ -572,9 +577,6 @@ async fn undelete_table(
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let undeleted = service.catalog.undelete_table(database, table, params.name.as_deref());
-    match undeleted.await {
-        Ok((_, name)) => Ok(Json(UndeleteResponse { name })),
-        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
-        Err(error) => Err(error.into()),
-    }
+    let (_, name) = undeleted.await.map_err(|error| table_error(error, db, table))?;
+    Ok(Json(UndeleteResponse { name }))
 }

@@ -15,11 +15,8 @@ use neap_catalog::{CatalogError, DatabaseAction};
 use neap_http::{ApiError, Caller, parse_query};
 use serde::Deserialize;
 
-use super::configure::{find_for, json, no_table};
+use super::configure::{ServiceState, StatusResult, find_for, json, no_table};
 use crate::WriteService;
-
-type StatusResult = Result<StatusCode, ApiError>;
-type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {

@@ -8,15 +8,12 @@ use axum::{
     routing::{delete, post},
 };
 use http::StatusCode;
-use neap_catalog::{CatalogError, DatabaseAction};
-use neap_http::{ApiError, Caller, parse_query};
+use neap_catalog::DatabaseAction;
+use neap_http::{Caller, parse_query};
 use serde::Deserialize;
 
-use super::configure::{find_for, no_table};
+use super::configure::{CREATE_ACTIONS, ServiceState, StatusResult, find_for, table_error};
 use crate::WriteService;
-
-type StatusResult = Result<StatusCode, ApiError>;
-type ServiceState = State<Arc<WriteService>>;
 
 /// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
@@ -82,8 +79,7 @@ async fn rename_table(
     let params: RenameTableParams = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
     let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
-    let create = [DatabaseAction::Create, DatabaseAction::Write];
-    caller.require_any(&create, Some(database))?;
+    caller.require_any(&CREATE_ACTIONS, Some(database))?;
     let renamed = service.catalog.rename_table(database, table, &params.name).await;
     renamed.map_err(|error| table_error(error, db, table))?;
     Ok(StatusCode::OK)
@@ -105,12 +101,4 @@ async fn delete_table_alias(
     let database = find_for(&service, &caller, &params.db, &[DatabaseAction::Delete]).await?;
     service.catalog.delete_table_alias(database, &params.alias).await?;
     Ok(StatusCode::OK)
-}
-
-/// Returns the answer to a failed change of a table.
-fn table_error(error: CatalogError, db: &str, table: &str) -> ApiError {
-    match error {
-        CatalogError::NotFound { .. } => no_table(db, table),
-        error => error.into(),
-    }
 }
