@@ -10,22 +10,11 @@ use super::{
     CommandError,
     confirm::DeletionConfirmation,
     name_argument::{CacheName, NameArgument},
-    options::{AnswerFormat, ConnectionArgs, DatabaseArgs},
+    options::{AnswerFormat, ConnectionArgs, TableArgs},
 };
 
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";
-
-/// The table of a cache.
-#[derive(Debug, Args)]
-struct CacheTableArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short = 't', long, value_name = "NAME")]
-    table: String,
-}
 
 /// The options of `neap create last_cache`.
 #[derive(Debug, Args)]
@@ -35,7 +24,7 @@ pub(super) struct CreateLastCacheArgs {
     name: Option<String>,
 
     #[command(flatten)]
-    table: CacheTableArgs,
+    table: TableArgs,
 
     /// The columns of the key, separated by commas: tags, strings, integers, booleans. All tags by default.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -69,7 +58,7 @@ pub(super) struct CreateDistinctCacheArgs {
     name: Option<String>,
 
     #[command(flatten)]
-    table: CacheTableArgs,
+    table: TableArgs,
 
     /// The columns, separated by commas: tags and strings.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
@@ -98,7 +87,7 @@ pub(super) struct DeleteCacheArgs {
     name: NameArgument<CacheName>,
 
     #[command(flatten)]
-    table: CacheTableArgs,
+    table: TableArgs,
 
     #[command(flatten)]
     confirmation: DeletionConfirmation,
@@ -173,7 +162,7 @@ pub(super) async fn create_last(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let body = CreateLastCache {
-        db: &args.table.database.database,
+        db: &args.table.database,
         table: &args.table.table,
         name: args.name.as_deref(),
         key_columns: args.key_columns.as_deref(),
@@ -201,7 +190,7 @@ pub(super) async fn create_distinct(
     console: &mut Console,
 ) -> Result<(), CommandError> {
     let body = CreateDistinctCache {
-        db: &args.table.database.database,
+        db: &args.table.database,
         table: &args.table.table,
         name: args.name.as_deref(),
         columns: &args.columns,
@@ -253,7 +242,7 @@ pub(super) async fn delete(
     let name = format!("{title} cache {:?}", args.name.as_str());
     args.confirmation.require_on_terminal(&name, console)?;
     let query = [
-        ("db", args.table.database.database.as_str()),
+        ("db", args.table.database.as_str()),
         ("table", args.table.table.as_str()),
         ("name", args.name.as_str()),
     ];

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     CommandError,
     confirm::DeletionConfirmation,
-    options::{ConnectionArgs, DatabaseArgs},
+    options::{ConnectionArgs, TableArgs},
 };
 
 /// The options of `neap rename column`.
@@ -22,11 +22,7 @@ pub(super) struct RenameColumnArgs {
     new_name: String,
 
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short, long, value_name = "TABLE")]
-    table: String,
+    table: TableArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -40,11 +36,7 @@ pub(super) struct UpdateColumnArgs {
     name: String,
 
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short, long, value_name = "TABLE")]
-    table: String,
+    table: TableArgs,
 
     /// The new type: float64, for a column of integers.
     #[arg(long = "type", value_name = "TYPE", value_parser = ["float64"])]
@@ -89,11 +81,7 @@ pub(super) struct DeleteColumnAliasArgs {
 #[derive(Debug, Args)]
 struct DeletedColumn {
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short, long, value_name = "TABLE")]
-    table: String,
+    table: TableArgs,
 
     #[command(flatten)]
     confirmation: DeletionConfirmation,
@@ -111,7 +99,7 @@ pub(super) async fn rename(
     args: &RenameColumnArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let (database, table) = (args.database.database.as_str(), args.table.as_str());
+    let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (name, new_name) = (args.name.as_str(), args.new_name.as_str());
     let query = [
         ("db", database),
@@ -131,7 +119,7 @@ pub(super) async fn rename(
 ///
 /// The request failed or was refused.
 pub(super) async fn update(args: &UpdateColumnArgs) -> Result<String, CommandError> {
-    let (database, table) = (args.database.database.as_str(), args.table.as_str());
+    let (database, table) = (args.table.database.as_str(), args.table.table.as_str());
     let (column, column_type) = (args.name.as_str(), args.column_type.as_str());
     let body = ChangeType {
         db: database,
@@ -155,8 +143,8 @@ pub(super) async fn delete(
     args: &DeleteColumnArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let (database, table) = (&args.column.database.database, &args.column.table);
     let (name, column) = (args.name.as_str(), &args.column);
+    let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{name:?}");
     column.confirmation.require(&shown, console)?;
     let query = [
@@ -179,8 +167,8 @@ pub(super) async fn delete_alias(
     args: &DeleteColumnAliasArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let (database, table) = (&args.column.database.database, &args.column.table);
     let (alias, column) = (args.alias.as_str(), &args.column);
+    let TableArgs { database, table } = &column.table;
     let shown = format!("{database:?}.{table:?}.{alias:?}");
     column.confirmation.require_on_terminal(&format!("alias {shown}"), console)?;
     let query = [

@@ -83,6 +83,18 @@ pub(super) struct DatabaseArgs {
     pub(super) database: String,
 }
 
+/// The options that name a table.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TableArgs {
+    /// The name of the database.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    pub(super) database: String,
+
+    /// The name of the table.
+    #[arg(short = 't', long, value_name = "NAME")]
+    pub(super) table: String,
+}
+
 /// Formats of an answer that describes one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AnswerFormat {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CommandError,
     confirm::DeletionConfirmation,
-    options::{ConnectionArgs, DatabaseArgs},
+    options::{ConnectionArgs, TableArgs},
 };
 use crate::times::{parse_time, time_for_server};
 
@@ -18,11 +18,7 @@ use crate::times::{parse_time, time_for_server};
     .args(["condition", "start", "stop", "min_time", "max_time", "all_time"]))]
 pub(super) struct DeleteRowsArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
-
-    /// The name of the table.
-    #[arg(short = 't', long, value_name = "NAME")]
-    table: String,
+    table: TableArgs,
 
     /// Which rows: comparisons of tags with values, joined by AND and OR, such as `host = 'a' OR host = 'b'`.
     /// All of them by default.
@@ -115,7 +111,7 @@ pub(super) async fn delete(
     args: &DeleteRowsArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    let (db, table) = (&args.database.database, &args.table);
+    let (db, table) = (&args.table.database, &args.table.table);
     let name = format!("rows of {db:?}.{table:?}");
     args.confirmation.require(&name, console)?;
     let client = args.connection.client(None)?;
