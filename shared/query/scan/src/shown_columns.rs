@@ -20,13 +20,13 @@ use datafusion::{
 };
 use neap_catalog::Table;
 
-/// The columns that a table shows. Cloning is cheap.
-#[derive(Clone, Debug)]
+/// The columns that a table shows.
+#[derive(Debug)]
 pub(crate) struct ShownColumns {
     table: Arc<Table>,
     schema: SchemaRef,
     /// The index of each column in the schema with stored names.
-    stored: Arc<[usize]>,
+    stored: Vec<usize>,
 }
 
 /// The columns of a scan.
