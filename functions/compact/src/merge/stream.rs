@@ -18,7 +18,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use neap_catalog::Table;
-use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_schema::TIME_COLUMN;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::{
@@ -292,10 +292,7 @@ fn schema_of(
             }
         }
     }
-    let is_key = |name: &str| {
-        let column = table.column(name);
-        name == TIME_COLUMN || column.is_some_and(|column| column.column_type == ColumnType::Tag)
-    };
+    let is_key = |name: &str| name == TIME_COLUMN || table.is_tag(name);
     let fields: Vec<_> = all
         .fields()
         .iter()

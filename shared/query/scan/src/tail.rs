@@ -158,7 +158,6 @@ pub struct OverlayRequest<'a> {
 /// Returns the columns of a table whose values the layer of a cache needs. The tags are in the index of series.
 fn columns_of(shape: &CacheShape, table: &Table) -> Vec<usize> {
     let schema = table.arrow_schema();
-    let is_tag = |name: &str| table.tags().any(|tag| tag.name == name);
-    let columns = shape.columns().into_iter().filter(|name| !is_tag(name));
+    let columns = shape.columns().into_iter().filter(|name| !table.is_tag(name));
     columns.filter_map(|name| schema.index_of(name).ok()).collect()
 }
