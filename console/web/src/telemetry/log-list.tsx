@@ -15,19 +15,19 @@ const MAX_DETAIL_CHARS = 20_000;
 export function LogList({ logs, hasTraces }: { logs: readonly LogRow[]; hasTraces: boolean }): JSX.Element {
   const [open, setOpen] = useState<LogRow>();
   return (
-    <ul class="log-list" aria-label="Log records">
+    <ul aria-label="Log records">
       {logs.map((log, index) => (
-        <li key={`${log.time} ${index}`} class={`log-line log-${levelOf(log)}`}>
+        <li key={`${log.time} ${index}`} class={`record record-${levelOf(log)}`}>
           <button
             type="button"
-            class="log-head"
+            class="record-head"
             aria-expanded={log === open}
             onClick={() => setOpen(log === open ? undefined : log)}
           >
             <time class="muted">{formatAnswerTime(log.time, zone.value)}</time>
-            <span class="log-level">{severityOf(log)}</span>
-            <bdi class="log-service muted">{(log.service ?? "").slice(0, 60)}</bdi>
-            <bdi class="log-body">{bodyOf(log).slice(0, MAX_LINE_CHARS)}</bdi>
+            <span class="record-level">{severityOf(log)}</span>
+            <bdi class="record-service muted">{(log.service ?? "").slice(0, 60)}</bdi>
+            <bdi class="record-body">{bodyOf(log).slice(0, MAX_LINE_CHARS)}</bdi>
           </button>
           {hasTraces && log.trace_id && <a href={link("telemetry", {}, ["trace", log.trace_id])}>Trace</a>}
           {log === open && <LogDetails log={log} />}
@@ -45,7 +45,7 @@ function LogDetails({ log }: { log: LogRow }): JSX.Element {
     ...attributesOf(log.attributes),
   ];
   return (
-    <div class="log-details">
+    <div class="record-details">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long text scrolls by keyboard. */}
       <pre class="value-text" tabIndex={0}>
         {bodyOf(log).slice(0, MAX_DETAIL_CHARS)}

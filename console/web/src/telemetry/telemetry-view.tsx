@@ -179,7 +179,7 @@ function TraceTable({ traces }: { traces: readonly TraceRow[] }): JSX.Element {
         </thead>
         <tbody>
           {traces.map((trace) => (
-            <tr key={trace.trace_id} class={trace.errors > 0 ? "span-error" : ""}>
+            <tr key={trace.trace_id}>
               <th scope="row">
                 <a href={link("telemetry", Object.fromEntries(route.value.params), ["trace", trace.trace_id])}>
                   <bdi>{(trace.name ?? trace.trace_id).slice(0, 120)}</bdi>

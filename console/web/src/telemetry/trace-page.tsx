@@ -108,7 +108,7 @@ function SpanLine({ line, length, colour, isOpen, onToggle }: SpanLineProps): JS
   const width = Math.max(0.2, (100 * duration) / length);
   return (
     <>
-      <tr class={isError ? "span-error" : ""}>
+      <tr>
         <th scope="row" style={{ paddingInlineStart: `${Math.min(depth, MAX_INDENT) * 14 + 4}px` }}>
           <button type="button" class="span-name" aria-expanded={isOpen} onClick={onToggle}>
             <bdi>{(span.name ?? span.span_id).slice(0, 120)}</bdi>
