@@ -107,23 +107,22 @@ function sectionLink(section: Section): string {
   return link("telemetry", Object.fromEntries(route.value.params), [section]);
 }
 
-function Logs({ database, table, hasTraces }: { database: string; table: Table; hasTraces: boolean }): JSX.Element {
+/** Reads the rows of a list in the present range and filter. Returns them, and the properties of the bar above them. */
+function useRows<T>(database: string, table: Table, query: typeof logsQuery) {
   const filter = filterOf(route.value.params);
   const { from, to } = range.value;
   const key = JSON.stringify([database, filter, from, to]);
   const moments = rangeParameters(range.value, Date.now());
-  const logs = useLoaded(key, (signal) => readRows<LogRow>(database, logsQuery(table, filter, moments), signal));
+  const rows = useLoaded(key, (signal) => readRows<T>(database, query(table, filter, moments), signal));
+  const bar = { database, table, filter, moments, isLoading: rows.isLoading, onReload: rows.reload };
+  return { rows, bar };
+}
+
+function Logs({ database, table, hasTraces }: { database: string; table: Table; hasTraces: boolean }): JSX.Element {
+  const { rows: logs, bar } = useRows<LogRow>(database, table, logsQuery);
   return (
     <>
-      <SignalBar
-        database={database}
-        table={table}
-        filter={filter}
-        moments={moments}
-        label="Words of log records"
-        isLoading={logs.isLoading}
-        onReload={logs.reload}
-      />
+      <SignalBar {...bar} label="Words of log records" />
       {logs.error !== undefined && <ErrorNote error={logs.error} onRetry={logs.reload} />}
       {logs.value?.length === 0 && <EmptyState icon="table" title="No log record matches" />}
       {logs.value?.length === MAX_LOGS && <p class="muted">The newest {MAX_LOGS} log records.</p>}
@@ -133,22 +132,10 @@ function Logs({ database, table, hasTraces }: { database: string; table: Table; 
 }
 
 function Traces({ database, table }: { database: string; table: Table }): JSX.Element {
-  const filter = filterOf(route.value.params);
-  const { from, to } = range.value;
-  const key = JSON.stringify([database, filter, from, to]);
-  const moments = rangeParameters(range.value, Date.now());
-  const traces = useLoaded(key, (signal) => readRows<TraceRow>(database, tracesQuery(table, filter, moments), signal));
+  const { rows: traces, bar } = useRows<TraceRow>(database, table, tracesQuery);
   return (
     <>
-      <SignalBar
-        database={database}
-        table={table}
-        filter={filter}
-        moments={moments}
-        label="Words of spans"
-        isLoading={traces.isLoading}
-        onReload={traces.reload}
-      />
+      <SignalBar {...bar} label="Words of spans" />
       {traces.error !== undefined && <ErrorNote error={traces.error} onRetry={traces.reload} />}
       {traces.value?.length === 0 && <EmptyState icon="tree" title="No trace matches" />}
       {traces.value?.length === MAX_TRACES && <p class="muted">The newest {MAX_TRACES} traces.</p>}
