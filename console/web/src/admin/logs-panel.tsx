@@ -47,7 +47,7 @@ export function LogsPanel({ database, triggers, trigger, onTrigger }: LogsPanelP
   const [isFollowing, setFollowing] = useState(false);
   const searched = useDelayed(text);
   const query = logQuery({ trigger, level, text: searched, lastSeconds: Number(period) });
-  const lines = useLoaded(`${database}\n${query}`, (signal) => queryRows<LogLine>(database, query, "sql", signal));
+  const lines = useLoaded(`${database}\n${query}`, (signal) => queryRows<LogLine>(database, query, "sql", { signal }));
   useEffect(() => {
     if (!isFollowing) {
       return undefined;

@@ -118,14 +118,19 @@ export async function runQuery(query: QueryRequest): Promise<QueryResult> {
   };
 }
 
+/** The values of placeholders, and how long the rows are waited for. */
+export interface RowOptions extends Pick<RequestOptions, "signal" | "timeoutMs"> {
+  params?: Record<string, string>;
+}
+
 /** Runs a query with a small result and returns its rows as JSON objects. For schema and state, not for data. */
 export async function queryRows<T>(
   database: string,
   text: string,
   language: QueryLanguage = "sql",
-  signal?: AbortSignal,
+  { params, ...options }: RowOptions = {},
 ): Promise<T[]> {
-  return getJson<T[]>(queryPath(language), { json: { db: database, q: text, format: "json" }, signal });
+  return getJson<T[]>(queryPath(language), { json: { db: database, q: text, format: "json", params }, ...options });
 }
 
 /** Returns the content of a request. The server refuses changes of data in a GET, because clients may repeat it. */

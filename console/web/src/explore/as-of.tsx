@@ -98,7 +98,7 @@ function useVersions(): string[] {
     const controller = new AbortController();
     const text = `SELECT committed FROM system.versions WHERE readable AND committed IS NOT NULL
       ORDER BY committed DESC LIMIT ${MAX_VERSIONS}`;
-    queryRows<{ committed: string }>(database, text, "sql", controller.signal).then(
+    queryRows<{ committed: string }>(database, text, "sql", { signal: controller.signal }).then(
       (rows) => setVersions(rows.map(({ committed }) => `${committed}Z`)),
       () => {}, // Without the list, the field still takes any time.
     );

@@ -1,7 +1,6 @@
 /** The queries that preview a table, a column or a cache. */
 
-import { getJson } from "../api/client";
-import { queryPath } from "../api/query";
+import { queryRows } from "../api/query";
 import { type Column, currentDatabase, quoteText, type Table } from "../api/schema";
 import { type ResolvedRange, rangeParameters } from "../time/range";
 import { parseAnswerTime } from "../time/zone";
@@ -55,16 +54,15 @@ async function readTags(database: string, table: Table, params: Record<string, s
 
 async function readExtent(database: string, table: string): Promise<ResolvedRange | undefined> {
   const text = `SELECT min(time) AS first, max(time) AS last FROM ${quoteIfNeeded(table, "sql")}`;
-  const [row] = await readSample<{ first: string | null; last: string | null }>(database, text, {});
+  const [row] = await readSample<{ first: string | null; last: string | null }>(database, text);
   const fromMs = parseAnswerTime(row?.first ?? "");
   const toMs = parseAnswerTime(row?.last ?? "") + 1;
   return Number.isNaN(fromMs) || Number.isNaN(toMs) ? undefined : { fromMs, toMs };
 }
 
 /** Reads what a chart can do without: a failure is an empty answer. */
-async function readSample<T>(database: string, q: string, params: Record<string, string>): Promise<T[]> {
-  const json = { db: database, q, format: "json", params };
-  return getJson<T[]>(queryPath("sql"), { json, timeoutMs: SAMPLE_TIMEOUT_MS }).catch(() => []);
+async function readSample<T>(database: string, text: string, params?: Record<string, string>): Promise<T[]> {
+  return queryRows<T>(database, text, "sql", { params, timeoutMs: SAMPLE_TIMEOUT_MS }).catch(() => []);
 }
 
 /** Shows and runs a query that fits a column: the values of a tag, or a field over time. */

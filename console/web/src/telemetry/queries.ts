@@ -1,7 +1,6 @@
 /** The queries of logs and traces. The tables are those of OpenTelemetry; columns that a table lacks are left out. */
 
-import { getJson } from "../api/client";
-import { queryPath } from "../api/query";
+import { queryRows } from "../api/query";
 import { quoteIdentifier, type Table } from "../api/schema";
 
 /** Rows of a list at most. */
@@ -58,9 +57,8 @@ export interface TraceRow {
 const ERROR_SEVERITY = 17;
 
 /** Runs a query and returns its rows. */
-export function readRows<T>(database: string, query: SignalQuery, signal?: AbortSignal): Promise<T[]> {
-  const json = { db: database, q: query.text, format: "json", params: query.params };
-  return getJson<T[]>(queryPath("sql"), { json, signal });
+export function readRows<T>(database: string, { text, params }: SignalQuery, signal?: AbortSignal): Promise<T[]> {
+  return queryRows<T>(database, text, "sql", { params, signal });
 }
 
 /** Returns the query of the newest log records. `$from` and `$to` are the time range. */
