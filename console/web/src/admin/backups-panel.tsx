@@ -84,16 +84,10 @@ export function BackupsPanel(): JSX.Element {
   );
 }
 
-function inZone(name: string): string {
-  return `${name} (${zone.value})`;
-}
-
 function BackupTable({ backups, onOpen }: { backups: readonly Backup[]; onOpen: Open }): JSX.Element {
+  const heads = ["Name", "Kind", "State", "Databases", `Created (${zone.value})`, "Objects", "Size", "Place"];
   return (
-    <AdminTable
-      label="All backups"
-      heads={["Name", "Kind", "State", "Databases", `Created (${zone.value})`, "Objects", "Size", "Place"]}
-    >
+    <AdminTable label="All backups" heads={heads}>
       {backups.map((backup) => (
         <tr key={backup.name}>
           <th scope="row">
@@ -154,11 +148,9 @@ function BackupMenu({ backup, onOpen }: { backup: Backup; onOpen: Open }): JSX.E
 }
 
 function RestoreTable({ restores, onOpen }: { restores: readonly Restore[]; onOpen: Open }): JSX.Element {
+  const times = [`Started (${zone.value})`, `Completed (${zone.value})`];
   return (
-    <AdminTable
-      label="All restores"
-      heads={["Restored", "From", "State", ...["Started", "Completed"].map(inZone), "Objects", "Size"]}
-    >
+    <AdminTable label="All restores" heads={["Restored", "From", "State", ...times, "Objects", "Size"]}>
       {restores.map((restore) => (
         <tr key={restore.restore_id}>
           <th scope="row">

@@ -6,7 +6,7 @@ import { queryRows } from "../api/query";
 import { listTables, quoteIdentifier, type Table } from "../api/schema";
 import { useLoaded } from "../api/use-loaded";
 import { link, route } from "../router";
-import { formatAnswerTime, zone } from "../time/zone";
+import { zone } from "../time/zone";
 import {
   Button,
   ConfirmDialog,
@@ -23,6 +23,7 @@ import { shellQuote } from "../write/import-command";
 import { formatCount, optionsOf } from "../write/names";
 import { ownValue } from "../write/own-value";
 import { ScrollArea } from "../write/scroll-area";
+import { shortTime } from "./admin-table";
 import { choiceProblem, conditionOf, type RowChoice, type TagChoice } from "./row-condition";
 import { countRows, deleteRows, type RowCount } from "./server";
 
@@ -157,11 +158,7 @@ function DeleteForm({ database, table }: { database: string; table: Table }): JS
 }
 
 function span(counted: RowCount): string {
-  return `from ${shown(counted.first)} to ${shown(counted.last)} ${zone.value}`;
-}
-
-function shown(time: string | undefined): string {
-  return formatAnswerTime(time ?? "", zone.value);
+  return `from ${shortTime(counted.first)} to ${shortTime(counted.last)} ${zone.value}`;
 }
 
 async function firstRows(database: string, table: string, condition: string): Promise<Record<string, unknown>[]> {

@@ -5,9 +5,10 @@ import { useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
-import { formatAnswerTime, zone } from "../time/zone";
+import { zone } from "../time/zone";
 import { Button, ConfirmDialog, Dialog, ErrorNote, Note, notify, Select, Spinner, TextField } from "../ui";
 import { counted, databaseNameError, formatCount } from "../write/names";
+import { shortTime } from "./admin-table";
 import { useChange } from "./create-dialogs";
 import { durationError, durationSeconds, formatDurationNs } from "./durations";
 import {
@@ -149,7 +150,7 @@ function DropContents({ database, table }: { database: string; table: string | u
       const { rows, first, last } = await countRows(database, table, "");
       return rows === 0
         ? "It has no rows."
-        : `It has ${formatCount(rows)} rows, from ${formatAnswerTime(first ?? "", zone.value)} to ${formatAnswerTime(last ?? "", zone.value)} (${zone.value}).`;
+        : `It has ${formatCount(rows)} rows, from ${shortTime(first)} to ${shortTime(last)} (${zone.value}).`;
     }
     const tables = await listTableEntries(database, false);
     return `It has ${formatCount(tables.length)} ${tables.length === 1 ? "table" : "tables"}.`;
@@ -183,7 +184,7 @@ async function untilWhen(database: string, table: string | undefined): Promise<s
     const until = newest?.deletedAt;
     return until === undefined
       ? "It can be undeleted at any time."
-      : `It can be undeleted until ${formatAnswerTime(until, zone.value)} ${zone.value}.`;
+      : `It can be undeleted until ${shortTime(until)} ${zone.value}.`;
   } catch {
     return "It can be undeleted until the server deletes its data.";
   }

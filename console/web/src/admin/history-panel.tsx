@@ -6,11 +6,11 @@ import { queryRows } from "../api/query";
 import { isAdmin } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
 import { link, navigate } from "../router";
-import { formatAnswerTime, zone } from "../time/zone";
+import { zone } from "../time/zone";
 import { Button, CopyButton, EmptyState, ErrorNote, Spinner, TextField } from "../ui";
 import { shellQuote } from "../write/import-command";
 import { ScrollArea } from "../write/scroll-area";
-import { AdminTable } from "./admin-table";
+import { AdminTable, shortTime } from "./admin-table";
 import { newNameError } from "./backup-dialogs";
 import { createRestore } from "./backups";
 import { useChange } from "./create-dialogs";
@@ -77,7 +77,7 @@ function RestorePoints({ database, moment, onMoment }: RestorePointsProps): JSX.
         <AdminTable label="All restore points" heads={[`Moment (${zone.value})`, "Version", "Set aside"]}>
           {readable.map((row) => (
             <tr key={row.version}>
-              <th scope="row">{formatAnswerTime(row.committed ?? "", zone.value)}</th>
+              <th scope="row">{shortTime(row.committed)}</th>
               <td>{row.version}</td>
               <td>
                 <span class="preview-cell">{row.quarantined ?? ""}</span>
@@ -172,7 +172,7 @@ function Changes({ database }: { database: string }): JSX.Element {
         >
           {changes.value.map((row, index) => (
             <tr key={`${row.time} ${index}`}>
-              <td>{formatAnswerTime(row.time, zone.value)}</td>
+              <td>{shortTime(row.time)}</td>
               <td>
                 <span class="preview-cell">{row.token_name ?? ""}</span>
               </td>

@@ -4,10 +4,10 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { queryRows } from "../api/query";
 import { useLoaded } from "../api/use-loaded";
-import { formatAnswerTime, zone } from "../time/zone";
 import { Button, Checkbox, ErrorNote, Select, Spinner, TextField } from "../ui";
 import { download, optionsOf } from "../write/names";
 import { ScrollArea } from "../write/scroll-area";
+import { shortTime } from "./admin-table";
 import { type LogFilter, type LogLine, logQuery, MAX_LOG_LINES } from "./triggers";
 
 const LEVELS: readonly { value: LogFilter["level"]; label: string }[] = [
@@ -109,7 +109,7 @@ function LogList({ lines }: { lines: readonly LogLine[] }): JSX.Element {
       <ol class="log-list">
         {lines.map((line, index) => (
           <li key={`${line.event_time} ${index}`}>
-            <time class="muted">{formatAnswerTime(line.event_time, zone.value)}</time>
+            <time class="muted">{shortTime(line.event_time)}</time>
             <span class={`log-level log-${line.log_level.toLowerCase()}`}>{line.log_level}</span>
             <span class="log-trigger">{line.trigger_name}</span>
             <span class="log-text preserve-lines">{line.log_text}</span>

@@ -2,14 +2,15 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { quoteIdentifier } from "../api/schema";
 import { may } from "../api/session";
 import { useLoaded } from "../api/use-loaded";
 import { formatSeconds } from "../operate/format";
 import { link, route, setParams } from "../router";
-import { formatAnswerTime, zone } from "../time/zone";
+import { zone } from "../time/zone";
 import { Button, ConfirmDialog, EmptyState, ErrorNote, notify, Spinner, TextField } from "../ui";
 import { formatCount } from "../write/names";
-import { AdminTable } from "./admin-table";
+import { AdminTable, shortTime } from "./admin-table";
 import { ChangeDialog } from "./change-dialog";
 import { formatDurationNs } from "./durations";
 import { createView, dropView, listViews, type View, viewQuery } from "./views";
@@ -106,7 +107,7 @@ function ViewTable({ database, views, onDrop }: ViewTableProps): JSX.Element {
             <ViewState view={view} />
           </td>
           <td>{view.staleness_s === undefined ? "" : formatSeconds(view.staleness_s)}</td>
-          <td>{formatAnswerTime(view.refreshed_at ?? "", zone.value)}</td>
+          <td>{shortTime(view.refreshed_at)}</td>
           <td class="admin-wrap">
             <code>{view.query.slice(0, 2_000)}</code>
           </td>
@@ -128,7 +129,7 @@ function TargetTable({ database, view }: { database: string; view: View }): JSX.
   if (other !== undefined) {
     return <>{`${other}.${table}`}</>;
   }
-  const q = `SELECT * FROM "${table.replaceAll('"', '""')}" ORDER BY time DESC LIMIT 100`;
+  const q = `SELECT * FROM ${quoteIdentifier(table)} ORDER BY time DESC LIMIT 100`;
   return <a href={link("explore", { db: database, q })}>{table}</a>;
 }
 
