@@ -2,7 +2,7 @@
 
 import { ApiError, messageOf, request } from "./client";
 import type { QueryRequest, QueryResult, ResultColumn } from "./query";
-import { queryHeaders } from "./query";
+import { queryHeaders, queryPath } from "./query";
 
 /** The range of a query whose range is open: what Prometheus shows at first. */
 const DEFAULT_RANGE_S = 3_600;
@@ -40,7 +40,7 @@ export function promqlRequest({ database, text, parameters = {} }: QueryRequest,
   const step = stepOf(end - start);
   const query = fillParameters(text, { ...parameters, interval: `${step}s`, range: `${Math.ceil(end - start)}s` });
   return {
-    path: "/prometheus/api/v1/query_range",
+    path: queryPath("promql"),
     parameters: { db: database, query, start: String(start), end: String(end), step: String(step) },
   };
 }

@@ -21,6 +21,20 @@ test("a_query_becomes_a_command_of_curl_without_the_token", () => {
   `);
 });
 
+test("a_query_in_promql_becomes_a_command_of_curl_for_the_same_range_and_state", () => {
+  const parameters = { from: "2026-01-31T11:00:00Z", to: "2026-01-31T12:00:00Z" };
+  expect(toCurl({ ...QUERY, language: "promql", text: "rate(x[$interval])", parameters })).toMatchInlineSnapshot(`
+    "curl 'http://127.0.0.1:8181/prometheus/api/v1/query_range' \\
+      --header "Authorization: Bearer $NEAP_AUTH_TOKEN" \\
+      --header 'x-neap-as-of: 2026-01-31T12:00:00Z' \\
+      --data-urlencode 'db=home' \\
+      --data-urlencode 'query=rate(x[15s])' \\
+      --data-urlencode 'start=1769857200' \\
+      --data-urlencode 'end=1769860800' \\
+      --data-urlencode 'step=15'"
+  `);
+});
+
 test("a_query_becomes_a_program_in_python", () => {
   expect(toPython(QUERY)).toMatchInlineSnapshot(`
     "import os

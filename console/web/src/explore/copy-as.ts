@@ -26,13 +26,6 @@ export function quoteShell(text: string): string {
 
 /** Returns a command of curl. */
 export function toCurl(query: CopiedQuery): string {
-  if (query.language === "promql") {
-    return promqlCurl(query);
-  }
-  const body: Record<string, unknown> = { db: query.database, q: query.text, format: "csv" };
-  if (Object.keys(query.parameters).length > 0) {
-    body.params = query.parameters;
-  }
   const lines = [`curl ${quoteShell(query.origin + queryPath(query.language))}`];
   if (query.needsToken) {
     lines.push(`--header "Authorization: Bearer $NEAP_AUTH_TOKEN"`);
@@ -40,20 +33,20 @@ export function toCurl(query: CopiedQuery): string {
   if (query.asOf) {
     lines.push(`--header ${quoteShell(`x-neap-as-of: ${query.asOf}`)}`);
   }
-  lines.push(`--data-binary ${quoteShell(JSON.stringify(body))}`);
-  return lines.join(" \\\n  ");
+  return [...lines, ...curlContent(query)].join(" \\\n  ");
 }
 
-function promqlCurl(query: CopiedQuery): string {
-  const { path, parameters } = promqlRequest(query, Date.now());
-  const lines = [`curl ${quoteShell(query.origin + path)}`];
-  if (query.needsToken) {
-    lines.push(`--header "Authorization: Bearer $NEAP_AUTH_TOKEN"`);
+/** Returns the options of curl for the content of a request. */
+function curlContent(query: CopiedQuery): string[] {
+  if (query.language === "promql") {
+    const { parameters } = promqlRequest(query, Date.now());
+    return Object.entries(parameters).map(([name, value]) => `--data-urlencode ${quoteShell(`${name}=${value}`)}`);
   }
-  for (const [name, value] of Object.entries(parameters)) {
-    lines.push(`--data-urlencode ${quoteShell(`${name}=${value}`)}`);
+  const body: Record<string, unknown> = { db: query.database, q: query.text, format: "csv" };
+  if (Object.keys(query.parameters).length > 0) {
+    body.params = query.parameters;
   }
-  return lines.join(" \\\n  ");
+  return [`--data-binary ${quoteShell(JSON.stringify(body))}`];
 }
 
 /** Returns a command of the program `neap`. It takes no parameters, so the values are in the text. */
