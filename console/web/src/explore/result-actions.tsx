@@ -23,8 +23,9 @@ const FILES: readonly { label: string; format: FileFormat; separator?: CsvForm["
 /** What a user does with a result: download it, or run the query elsewhere. */
 export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: Execution }): JSX.Element {
   const [isBusy, setBusy] = useState(false);
-  const text = execution?.query.text ?? tab.text;
-  const isChange = statementKind(text, tab.language) === "change";
+  // The language of the tab may have changed since the run.
+  const { text, language } = execution?.query ?? tab;
+  const isChange = statementKind(text, language) === "change";
   const download = async (format: FileFormat, separator: CsvForm["separator"] = ",") => {
     if (!execution) {
       return;
@@ -36,9 +37,9 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
     try {
       // The same moment as that of the shown rows, so that the file has the same rows.
       const stamp = execution.result?.headers.get("x-neap-as-of") ?? undefined;
-      if (tab.language === "promql" && execution.result) {
-        const text = toCsv(execution.result);
-        saveText(rewriter ? rewriter.push(text) + rewriter.end() : text, execution.query.database);
+      if (language === "promql" && execution.result) {
+        const csv = toCsv(execution.result);
+        saveText(rewriter ? rewriter.push(csv) + rewriter.end() : csv, execution.query.database);
         return;
       }
       await downloadResult({ ...execution.query, asOf: execution.query.asOf ?? stamp }, format, rewriter);
@@ -75,7 +76,7 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
           {
             label: "Python",
             icon: "copy",
-            disabled: tab.language === "promql",
+            disabled: language === "promql",
             onSelect: () => void copy(toPython, "a Python program"),
           },
           { label: "neap query", icon: "copy", onSelect: () => void copy(toNeap, "a neap command") },
@@ -89,11 +90,7 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
           label,
           icon: "download" as const,
           detail: `.${format}`,
-          disabled:
-            isBusy ||
-            execution?.status !== "done" ||
-            isChange ||
-            (format !== "csv" && execution.query.language === "promql"),
+          disabled: isBusy || execution?.status !== "done" || isChange || (format !== "csv" && language === "promql"),
           onSelect: () => void download(format, separator),
         }))}
       />
