@@ -1,12 +1,12 @@
 /** The list of dashboards of a database. */
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { messageOf } from "../api/client";
 import type { DocumentHead } from "../api/documents";
 import { listTables } from "../api/schema";
 import { may } from "../api/session";
-import { isLostServer, useOnReturn } from "../api/use-loaded";
+import { useLoaded } from "../api/use-loaded";
 import { link, navigate } from "../router";
 import { formatAnswerTime, zone } from "../time/zone";
 import { Button, EmptyState, ErrorNote, notify, Spinner } from "../ui";
@@ -17,7 +17,7 @@ import { newestTime, rangeWithData, starterDashboard } from "./starter";
 
 /** The dashboards of a database. */
 export function DashboardList({ database }: { database: string }): JSX.Element {
-  const { dashboards, error, load } = useDashboards(database);
+  const { value: dashboards, error, reload } = useLoaded(database, () => listDashboards(database));
   const mayWrite = may("write", database);
   const open = (name: string, dashboard = emptyDashboard()): void => {
     openNew(database, name, dashboard);
@@ -72,7 +72,7 @@ export function DashboardList({ database }: { database: string }): JSX.Element {
           </div>
         )}
       </header>
-      {error !== undefined && <ErrorNote title="The dashboards can't be listed" error={error} onRetry={load} />}
+      {error !== undefined && <ErrorNote title="The dashboards can't be listed" error={error} onRetry={reload} />}
       {dashboards === undefined && error === undefined && <Spinner label="Loading dashboards" />}
       {dashboards?.length === 0 && <NoDashboards mayWrite={mayWrite} onStarter={() => void openStarter()} />}
       {dashboards !== undefined && dashboards.length > 0 && <DashboardCards dashboards={dashboards} />}
@@ -83,22 +83,6 @@ export function DashboardList({ database }: { database: string }): JSX.Element {
 /** Returns a text with marks that keep its direction of writing from what follows. */
 function isolated(text: string): string {
   return `\u2068${text}\u2069`;
-}
-
-function useDashboards(database: string): {
-  dashboards: DocumentHead[] | undefined;
-  error: unknown;
-  load(): void;
-} {
-  const [dashboards, setDashboards] = useState<DocumentHead[]>();
-  const [error, setError] = useState<unknown>();
-  const load = (): void => {
-    setError(undefined);
-    listDashboards(database).then(setDashboards, setError);
-  };
-  useEffect(load, [database]);
-  useOnReturn(isLostServer(error), load);
-  return { dashboards, error, load };
 }
 
 function NoDashboards({ mayWrite, onStarter }: { mayWrite: boolean; onStarter(): void }): JSX.Element {
