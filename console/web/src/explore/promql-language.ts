@@ -10,7 +10,9 @@ import type { CompletionSchema } from "./completion";
 const AGGREGATIONS =
   "sum avg min max count group stddev stdvar topk bottomk quantile count_values limitk limit_ratio".split(" ");
 
-const KEYWORDS = [..."by without on ignoring group_left group_right bool offset and or unless start end".split(" ")];
+const KEYWORDS = "by without on ignoring group_left group_right bool offset and or unless start end".split(" ");
+
+const COLOURED_WORDS = new Set([...KEYWORDS, ...AGGREGATIONS]);
 
 const FUNCTIONS = (
   "rate irate increase delta idelta deriv predict_linear resets changes avg_over_time min_over_time max_over_time " +
@@ -41,12 +43,10 @@ const PARSER = StreamLanguage.define<null>({
       return "number";
     }
     if (stream.match(/^[A-Za-z_:][\w:]*/)) {
-      const word = stream.current();
-      return [...KEYWORDS, ...AGGREGATIONS].includes(word)
-        ? "keyword"
-        : stream.peek() === "("
-          ? "meta"
-          : "variableName";
+      if (COLOURED_WORDS.has(stream.current())) {
+        return "keyword";
+      }
+      return stream.peek() === "(" ? "meta" : "variableName";
     }
     stream.next();
     return "operator";
@@ -97,5 +97,5 @@ export function promqlLanguage(schema: () => CompletionSchema): Extension {
     }
     return { from: word?.from ?? context.pos, options, validFor: /^[\w:]*$/ };
   };
-  return [PARSER, EditorState.languageData.of(() => [{ autocomplete: complete, commentTokens: { line: "#" } }])];
+  return [PARSER, EditorState.languageData.of(() => [{ autocomplete: complete }])];
 }
