@@ -3,6 +3,7 @@
 import { request } from "../api/client";
 import { queryRows } from "../api/query";
 import { quoteInfluxQlIdentifier } from "../api/schema";
+import { influxql } from "../operate/kill-query";
 
 const PATH = "/api/v3/configure/materialized_view";
 
@@ -39,13 +40,7 @@ export async function dropView(database: string, { view_name: name, language }: 
     return;
   }
   const q = `DROP CONTINUOUS QUERY ${quoteInfluxQlIdentifier(name)} ON ${quoteInfluxQlIdentifier(database)}`;
-  const response = await request("/query", { method: "POST", body: new URLSearchParams({ q }) });
-  // InfluxDB 1 answers 200 with the error of a statement.
-  const { results = [] } = (await response.json()) as { results?: { error?: string }[] };
-  const error = results.find((result) => result.error !== undefined)?.error;
-  if (error !== undefined) {
-    throw new Error(error);
-  }
+  await influxql("POST", q);
 }
 
 /** Returns a query of Explore as a query of a view: with a fixed window, over all rows, and without an order. */

@@ -52,7 +52,8 @@ export function readQueries({ results }: InfluxqlAnswer): NumberedQuery[] {
   );
 }
 
-async function influxql(method: "GET" | "POST", q: string): Promise<InfluxqlAnswer> {
+/** Executes a statement of InfluxQL, whose error InfluxDB 1 answers with status 200. Throws `ApiError` if it fails. */
+export async function influxql(method: "GET" | "POST", q: string): Promise<InfluxqlAnswer> {
   const answer = await getJson<InfluxqlAnswer>("/query", { method, query: { q } });
   const error = answer.results[0]?.error;
   if (error !== undefined) {
