@@ -22,8 +22,16 @@ function filesOf(folder) {
 
 /** Returns the files of the first view: its modules, their styles, and all that they import at once. */
 function firstView(files) {
-  const isFirst = ({ name }) => FIRST_VIEW.some((module) => name.split("/").pop().startsWith(`${module}-`));
-  const found = new Set(files.filter((file) => isFirst(file) || file.name === "index.html"));
+  const found = new Set(files.filter(({ name }) => name === "index.html"));
+  for (const module of FIRST_VIEW) {
+    const parts = files.filter(({ name }) => name.split("/").pop().startsWith(`${module}-`));
+    if (parts.length === 0) {
+      throw new Error(`The page has no module ${module}.`);
+    }
+    for (const part of parts) {
+      found.add(part);
+    }
+  }
   for (const { text } of found) {
     for (const [, imported] of text.matchAll(/(?:from|import)\s*"\.\/([^"]+)"/g)) {
       found.add(files.find(({ name }) => name.endsWith(`/${imported}`)));
