@@ -2,7 +2,7 @@
 
 import { formatTime } from "../api/format-value";
 import type { QueryResult, ResultColumn } from "../api/query";
-import { formatOffset, parseAnswerTime, toWall, UTC } from "../time/zone";
+import { timeInZone, UTC } from "../time/zone";
 
 /** The form of a CSV file. */
 export interface CsvForm {
@@ -15,16 +15,6 @@ export interface CsvForm {
 /** Returns whether a form is that of the server. */
 export function isServerForm({ separator, zone }: CsvForm): boolean {
   return separator === "," && zone === UTC;
-}
-
-/** Returns a time of the server in a zone, with its offset. A text that is no time stays. */
-function timeInZone(text: string, zone: string): string {
-  const match = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?Z?$/.exec(text);
-  const ms = match === null ? Number.NaN : parseAnswerTime(match[1] ?? "");
-  if (match === null || Number.isNaN(ms) || zone === UTC) {
-    return text;
-  }
-  return `${new Date(toWall(ms, zone)).toISOString().slice(0, 19)}${match[2] ?? ""}${formatOffset(ms, zone)}`;
 }
 
 /** Returns a result as CSV, for languages whose answers the server does not write as CSV. */

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { link } from "../router";
-import { formatAnswerTime, zone } from "../time/zone";
+import { formatAnswerTime, timeInZone, zone } from "../time/zone";
 import type { LogRow } from "./queries";
 import { attributesOf } from "./trace";
 
@@ -39,7 +39,7 @@ export function LogList({ logs, hasTraces }: { logs: readonly LogRow[]; hasTrace
 
 function LogDetails({ log }: { log: LogRow }): JSX.Element {
   const fields: [string, string][] = [
-    ["time", log.time],
+    ["time", timeInZone(log.time, zone.value)],
     ["trace_id", log.trace_id ?? ""],
     ["span_id", log.span_id ?? ""],
     ...attributesOf(log.attributes),

@@ -1,6 +1,16 @@
 import { afterEach, expect, test } from "vitest";
 import { formatTime } from "../api/format-value";
-import { chooseZone, formatAnswerTime, formatOffset, formatWall, fromWall, isZone, toWall, zone } from "./zone";
+import {
+  chooseZone,
+  formatAnswerTime,
+  formatOffset,
+  formatWall,
+  fromWall,
+  isZone,
+  timeInZone,
+  toWall,
+  zone,
+} from "./zone";
 
 const BERLIN = "Europe/Berlin";
 
@@ -42,6 +52,16 @@ test("answers_of_the_server_are_in_utc_whether_they_say_so_or_not", () => {
   expect(formatAnswerTime("2026-07-01T12:00:00.123", BERLIN)).toBe("2026-07-01 14:00:00");
   expect(formatAnswerTime("2026-07-01T12:00:00Z", BERLIN)).toBe("2026-07-01 14:00:00");
   expect(formatAnswerTime("", BERLIN)).toBe("");
+});
+
+test("an_answer_keeps_all_its_digits_in_a_zone_and_any_other_text_stays", () => {
+  expect(timeInZone("2026-07-01T22:00:00.123456789", BERLIN)).toBe("2026-07-02T00:00:00.123456789+02:00");
+  expect(timeInZone("2026-07-01T22:00:00.5Z", "UTC")).toBe("2026-07-01T22:00:00.5Z");
+  expect(["", "herbs", "2026-13-01T00:00:00"].map((text) => timeInZone(text, BERLIN))).toEqual([
+    "",
+    "herbs",
+    "2026-13-01T00:00:00",
+  ]);
 });
 
 test("only_names_of_zones_are_chosen", () => {

@@ -132,6 +132,16 @@ export function parseAnswerTime(text: string): number {
   return Date.parse(isZoned ? text : `${text.replace(" ", "T")}Z`);
 }
 
+/** Returns the time of an answer in a zone, with all its digits and its offset. A text that is no time stays, as in UTC. */
+export function timeInZone(text: string, name: string): string {
+  const [, second = "", fraction = ""] = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d+)?Z?$/.exec(text) ?? [];
+  const ms = parseAnswerTime(second);
+  if (Number.isNaN(ms) || name === UTC) {
+    return text;
+  }
+  return `${formatWall(ms, name).replace(" ", "T")}${fraction}${formatOffset(ms, name)}`;
+}
+
 function readOffset(ms: number, name: string): number {
   const parts = new Map(
     formatOf(name)
