@@ -1,7 +1,7 @@
-/** Quotes names for SQL and InfluxQL where that is needed. */
+/** Names and texts as SQL and InfluxQL write them. */
 
 import type { QueryLanguage } from "../api/query";
-import { quoteIdentifier, quoteInfluxQlIdentifier } from "../api/schema";
+import { quoteIdentifier, quoteInfluxQlIdentifier, quoteText } from "../api/schema";
 import { INFLUXQL_KEYWORDS, SQL_KEYWORDS } from "./keywords";
 
 /** Quotes a name that is not a plain word, and one that is a keyword. SQL folds names without quotes to lower case. */
@@ -12,4 +12,9 @@ export function quoteIfNeeded(name: string, language: QueryLanguage): string {
     return name;
   }
   return language === "sql" ? quoteIdentifier(name) : quoteInfluxQlIdentifier(name);
+}
+
+/** Returns a text as a literal of a language. */
+export function textLiteral(text: string, language: QueryLanguage): string {
+  return language === "sql" ? quoteText(text) : `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }

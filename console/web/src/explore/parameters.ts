@@ -3,8 +3,8 @@
 import type { QueryLanguage } from "../api/query";
 import { intervalText } from "../time/interval";
 import { type ResolvedRange, rangeParameters, resolveRange, type TimeRange } from "../time/range";
+import { textLiteral } from "./names";
 import { placeholders } from "./statements";
-import { textLiteral } from "./tag-values";
 import { tokenize } from "./tokens";
 
 /** The types of values of placeholders. */

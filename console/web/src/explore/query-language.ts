@@ -7,9 +7,10 @@ import { EditorState } from "@codemirror/state";
 import type { QueryLanguage } from "../api/query";
 import { type CompletionSchema, type Suggestion, suggest } from "./completion";
 import { INFLUXQL_FUNCTIONS, INFLUXQL_KEYWORDS, SQL_KEYWORDS, SQL_TYPE_NAMES } from "./keywords";
+import { textLiteral } from "./names";
 import { promqlLanguage } from "./promql-language";
 import { statementAt } from "./statements";
-import { tagPlace, textLiteral } from "./tag-values";
+import { tagPlace } from "./tag-values";
 
 const SQL = SQLDialect.define({
   keywords: SQL_KEYWORDS.join(" ").toLowerCase(),

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Table } from "../api/schema";
-import { tagPlace, textLiteral } from "./tag-values";
+import { textLiteral } from "./names";
+import { tagPlace } from "./tag-values";
 
 const TABLES: Table[] = [
   {

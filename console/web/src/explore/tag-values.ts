@@ -110,8 +110,3 @@ async function readValues(
   const rows = await queryRows<{ value: string }>(database, text, "influxql");
   return rows.map(({ value }) => value);
 }
-
-/** Returns a value as a literal of a language. */
-export function textLiteral(value: string, language: QueryLanguage): string {
-  return language === "sql" ? quoteText(value) : `'${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-}
