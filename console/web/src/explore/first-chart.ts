@@ -23,11 +23,8 @@ export interface FirstChart {
   note: string;
 }
 
-/** What is known about the rows of a table. */
-export interface TableSample {
-  /** The number of different values of tags among the newest rows. */
-  tags: ReadonlyMap<string, number>;
-}
+/** The numbers of different values of tags among the newest rows. */
+export type TagCounts = ReadonlyMap<string, number>;
 
 /** Returns a query for the numbers of values of the tags in the newest rows of the range; `undefined` without tags. */
 export function sampleQuery(table: Table): string | undefined {
@@ -41,20 +38,20 @@ export function sampleQuery(table: Table): string | undefined {
 }
 
 /** Returns the first chart of a table; `undefined` if it has no numbers. */
-export function firstChart(table: Table, sample: TableSample): FirstChart | undefined {
+export function firstChart(table: Table, tags: TagCounts): FirstChart | undefined {
   const fields = numberFields(table);
   const [first] = fields;
   if (first === undefined) {
     return undefined;
   }
-  const tag = splittingTag(table, sample);
+  const tag = splittingTag(table, tags);
   const drawn = tag === undefined ? sameUnit(fields, first) : [first];
-  const count = tag === undefined ? 1 : (sample.tags.get(tag) ?? 1);
+  const count = tag === undefined ? 1 : (tags.get(tag) ?? 1);
   return { text: chartQuery(table, drawn, tag, count), note: noteOf(table, drawn, tag, count) };
 }
 
 /** Returns the tag with the fewest values, of those with more than one. */
-function splittingTag(table: Table, { tags }: TableSample): string | undefined {
+function splittingTag(table: Table, tags: TagCounts): string | undefined {
   const counted = tagsOf(table).flatMap(({ name }): [string, number][] => {
     const count = tags.get(name) ?? 0;
     return count > 1 ? [[name, count]] : [];

@@ -30,7 +30,7 @@ export async function previewTable(database: string, table: string, isSystem: bo
   newest += 1;
   const number = newest;
   const found = isSystem ? undefined : loadedSchema(database).tables.find(({ name }) => name === table);
-  if (found === undefined || firstChart(found, { tags: new Map() }) === undefined) {
+  if (found === undefined || firstChart(found, new Map()) === undefined) {
     previewRows(database, table, isSystem);
     return;
   }
@@ -40,7 +40,7 @@ export async function previewTable(database: string, table: string, isSystem: bo
     readTags(database, found, { from, to }),
     isOpen ? readExtent(database, table) : undefined,
   ]);
-  const chart = firstChart(found, { tags });
+  const chart = firstChart(found, tags);
   if (number === newest && chart !== undefined) {
     show(database, table, chart.text, { note: chart.note, table, extent });
   }
