@@ -23,6 +23,7 @@ pub fn parse(text: &str, like: &StoreConfig) -> Result<StoreConfig, String> {
         data_dir: None,
         bucket: None,
         tail_bucket: None,
+        former_tail_bucket: None,
         key_prefix: None,
         ..like.clone()
     };

@@ -102,20 +102,10 @@ impl Stores {
     ) -> Result<Self, StoresError> {
         let config = with_default_folder(config);
         let opened = open(&config, world)?;
-        let count = |store| {
+        let (bucket, counters) = opened.bucket(world, |store| {
             let timed = TimedStore::new(store, Arc::clone(&world.clock), times.clone());
-            Arc::new(CountingStore::new(Arc::new(timed)))
-        };
-        let is_one = Arc::ptr_eq(&opened.main, &opened.tail);
-        let main = count(opened.main);
-        let counted = Arc::clone(&main) as Arc<dyn Store>;
-        let (bucket, counters) = if is_one {
-            (Bucket::new(counted, world.clone()), vec![main])
-        } else {
-            let tail = count(opened.tail);
-            let bucket = Bucket::with_tail(counted, Arc::clone(&tail) as _, world.clone());
-            (bucket, vec![main, tail])
-        };
+            CountingStore::new(Arc::new(timed))
+        });
         Ok(Self {
             bucket,
             kind: opened.kind,
@@ -272,10 +262,11 @@ fn with_default_folder(config: &StoreConfig) -> StoreConfig {
 
 fn place(config: &StoreConfig) -> String {
     let bucket = config.bucket.as_deref().unwrap_or_default();
-    let tail = config
-        .tail_bucket
-        .as_ref()
-        .map_or(String::new(), |tail| format!(", new data in bucket {tail}"));
+    let shown = |name: &Option<String>, what| {
+        name.as_ref().map_or(String::new(), |name| format!(", {what} in bucket {name}"))
+    };
+    let tail = shown(&config.tail_bucket, "new data");
+    let former = shown(&config.former_tail_bucket, "earlier ones");
     match config.kind() {
         ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
             "the memory of this process, gone when it ends".to_owned()
@@ -284,7 +275,7 @@ fn place(config: &StoreConfig) -> String {
             let folder = config.data_dir.as_deref().map(Path::display);
             folder.map_or(String::new(), |folder| format!("directory {folder}"))
         }
-        kind => format!("{kind} bucket {bucket}{tail}"),
+        kind => format!("{kind} bucket {bucket}{tail}{former}"),
     }
 }
 

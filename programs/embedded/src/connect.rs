@@ -128,9 +128,11 @@ impl ConnectOptions {
             Error::Location { location, reason }
         })?;
         // Without the tail of a deployment, its newest rows would be missing.
-        let tail_bucket = self.store.tail_bucket.clone();
+        let of_tail =
+            |name: &Option<String>| name.clone().filter(|_| config.kind() != ObjectStoreKind::File);
         Ok(StoreConfig {
-            tail_bucket: tail_bucket.filter(|_| config.kind() != ObjectStoreKind::File),
+            tail_bucket: of_tail(&self.store.tail_bucket),
+            former_tail_bucket: of_tail(&self.store.former_tail_bucket),
             ..config
         })
     }

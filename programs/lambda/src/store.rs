@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use neap_bucket::{
-    Bucket, CountingStore, ObjectUploads, PresignedObjects, ProtocolMargins, Store, StoreConfig,
+    Bucket, CountingStore, ObjectUploads, PresignedObjects, ProtocolMargins, StoreConfig,
     StoreConfigError, StoreKind, World,
 };
 use neap_http::{MetricKind, Metrics};
@@ -46,16 +46,7 @@ impl FunctionStore {
     pub fn open(config: &StoreConfig, world: &World) -> Result<Self, StoreConfigError> {
         let opened = config.open(world, None)?;
         let metrics = Metrics::default();
-        let is_one = Arc::ptr_eq(&opened.main, &opened.tail);
-        let main = Arc::new(CountingStore::new(opened.main));
-        let counted = Arc::clone(&main) as Arc<dyn Store>;
-        let (bucket, counters) = if is_one {
-            (Bucket::new(counted, world.clone()), vec![main])
-        } else {
-            let tail = Arc::new(CountingStore::new(opened.tail));
-            let bucket = Bucket::with_tail(counted, Arc::clone(&tail) as _, world.clone());
-            (bucket, vec![main, tail])
-        };
+        let (bucket, counters) = opened.bucket(world, CountingStore::new);
         register_request_metrics(&metrics, counters.clone());
         Ok(Self {
             bucket,

@@ -7,10 +7,17 @@ use ulid::Ulid;
 
 use crate::{
     Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreClock, StoreError,
-    StoreResponse, World,
+    StoreResponse, TailLocations, World,
 };
 
-/// A bucket: a store for everything, or one for the tail and one for the rest.
+/// The start of a page token of a listing that is in the current location of the tail, if there is a former one.
+const CURRENT_TOKEN: &str = "c";
+
+/// The start of a page token of a listing that has reached the former location of the tail.
+const FORMER_TOKEN: &str = "f";
+
+/// A bucket: a store for everything, or one for the tail and one for the rest. While the tail is moved, its segments are
+/// in two stores: new ones are put into the current one, and both are read.
 ///
 /// Every answer updates the [`StoreClock`]. Cloning is cheap and shares everything.
 ///
@@ -38,6 +45,9 @@ use crate::{
 pub struct Bucket {
     main: Arc<dyn Store>,
     tail: Arc<dyn Store>,
+    former_tail: Option<Arc<dyn Store>>,
+    /// `None` if the kind of the store has only one location.
+    tail_locations: Option<TailLocations>,
     clock: Arc<StoreClock>,
     world: World,
     trusts_store_clock: bool,
@@ -55,10 +65,39 @@ impl Bucket {
         Self {
             main,
             tail,
+            former_tail: None,
+            tail_locations: None,
             clock,
             world,
             trusts_store_clock: false,
         }
+    }
+
+    /// Sets the names of the tail's locations, and the store of the former one, if there is one. Catalogs compare the
+    /// names with the recorded ones.
+    #[must_use]
+    pub fn with_tail_locations(
+        self,
+        locations: TailLocations,
+        former: Option<Arc<dyn Store>>,
+    ) -> Self {
+        Self {
+            former_tail: former,
+            tail_locations: Some(locations),
+            ..self
+        }
+    }
+
+    /// Returns the locations of the tail.
+    pub fn tail_locations(&self) -> &TailLocations {
+        static MAIN: TailLocations = TailLocations::MAIN;
+        self.tail_locations.as_ref().unwrap_or(&MAIN)
+    }
+
+    /// Returns whether the kind of the store has more than one location for the tail, so that another process may move
+    /// it.
+    pub fn can_move_tail(&self) -> bool {
+        self.tail_locations.is_some()
     }
 
     /// Sets whether the store's clock is right even if it differs from the local clock.
@@ -77,7 +116,8 @@ impl Bucket {
 
     /// Returns by how much the time of a store leapt ahead, if it did so recently.
     pub(crate) fn recent_leap(&self) -> Option<Duration> {
-        self.main.recent_leap().max(self.tail.recent_leap())
+        let former = self.former_tail.as_ref().and_then(|store| store.recent_leap());
+        self.main.recent_leap().max(self.tail.recent_leap()).max(former)
     }
 
     /// The estimate of the store's clock.
@@ -107,6 +147,11 @@ impl Bucket {
         }
     }
 
+    /// Returns the store of the tail's former location, if the key or prefix is one of segments.
+    fn former_store(&self, key: &str) -> Option<&Arc<dyn Store>> {
+        self.former_tail.as_ref().filter(|_| key.starts_with(Key::TAIL_PREFIX))
+    }
+
     fn record_date<T>(
         &self,
         answer: Result<StoreResponse<T>, StoreError>,
@@ -121,7 +166,14 @@ impl Bucket {
         options: GetOptions,
     ) -> Result<StoreResponse<Get>, StoreError> {
         let key = key.to_string();
-        self.record_date(self.store(&key).get(&key, options).await)
+        let former = self.former_store(&key).map(|store| (store, options.clone()));
+        let answer = self.record_date(self.store(&key).get(&key, options).await)?;
+        match former {
+            Some((store, options)) if matches!(answer.value, Get::Missing) => {
+                self.record_date(store.get(&key, options).await)
+            }
+            _ => Ok(answer),
+        }
     }
 
     /// Stores an object.
@@ -140,12 +192,58 @@ impl Bucket {
         &self,
         request: ListRequest<'_>,
     ) -> Result<StoreResponse<ListPage>, StoreError> {
-        self.record_date(self.store(request.prefix).list(request).await)
+        let listed = match self.former_store(request.prefix) {
+            None => self.store(request.prefix).list(request).await,
+            Some(former) => self.list_both(former, request).await,
+        };
+        self.record_date(listed)
+    }
+
+    /// Lists the pages of the tail's current location, and then those of its former one.
+    async fn list_both(
+        &self,
+        former: &Arc<dyn Store>,
+        request: ListRequest<'_>,
+    ) -> Result<StoreResponse<ListPage>, StoreError> {
+        let token = request.page_token.as_deref().unwrap_or(CURRENT_TOKEN);
+        let (store, prefix, token) = match token.strip_prefix(FORMER_TOKEN) {
+            Some(token) => (former, FORMER_TOKEN, token),
+            None => {
+                let token = token.strip_prefix(CURRENT_TOKEN).unwrap_or(token);
+                (&self.tail, CURRENT_TOKEN, token)
+            }
+        };
+        let of_store = ListRequest {
+            page_token: (!token.is_empty()).then(|| token.to_owned()),
+            ..request
+        };
+        let mut answer = store.list(of_store).await?;
+        let next = answer.value.next_page_token.take();
+        answer.value.next_page_token = match next {
+            Some(next) => Some(format!("{prefix}{next}")),
+            None => (prefix == CURRENT_TOKEN).then(|| FORMER_TOKEN.to_owned()),
+        };
+        Ok(answer)
+    }
+
+    /// Returns whether no segment is left in the former location of the tail.
+    pub async fn is_former_tail_empty(&self) -> Result<bool, StoreError> {
+        let Some(former) = &self.former_tail else {
+            return Ok(true);
+        };
+        let request = ListRequest {
+            prefix: Key::TAIL_PREFIX,
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.record_date(former.list(request).await)?.value;
+        // A page may be empty although others follow.
+        Ok(page.entries.is_empty() && page.next_page_token.is_none())
     }
 
     /// Whether listings of segments are sorted by key.
     pub fn sorts_segments(&self) -> bool {
-        self.tail.is_sorted()
+        self.former_tail.is_none() && self.tail.is_sorted()
     }
 
     /// Deletes objects, all of them segments or none.
@@ -156,6 +254,102 @@ impl Bucket {
                 date: None,
             });
         };
+        if let Some(former) = self.former_store(first) {
+            self.record_date(former.delete(keys).await)?;
+        }
         self.record_date(self.store(first).delete(keys).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, TailLocation};
+
+    const KEYS: [&str; 3] = ["tail/1/a", "tail/1/b", "tail/1/c"];
+
+    /// A bucket whose tail is moved from `former`, with one segment in each, and a third one in either.
+    async fn moving() -> (Bucket, [Arc<dyn Store>; 2]) {
+        let world = World::system();
+        let [main, tail] = [(); 2].map(|()| {
+            let store = MemoryStore::new(Arc::clone(&world.clock));
+            Arc::new(store) as Arc<dyn Store>
+        });
+        for (store, keys) in [
+            (&main, ["tail/1/a", "tail/1/c"]),
+            (&tail, ["tail/1/b", "tail/1/c"]),
+        ] {
+            for key in keys {
+                store.put(key, Bytes::from_static(b"1"), PutMode::Create).await.unwrap();
+            }
+        }
+        let locations = TailLocations {
+            current: TailLocation::bucket("fast"),
+            former: Some(TailLocation::MAIN),
+        };
+        let bucket = Bucket::with_tail(Arc::clone(&main), Arc::clone(&tail), world)
+            .with_tail_locations(locations, Some(Arc::clone(&main)));
+        (bucket, [main, tail])
+    }
+
+    async fn listed(bucket: &Bucket) -> Vec<String> {
+        let (mut keys, mut page_token) = (Vec::new(), None);
+        loop {
+            let request = ListRequest {
+                prefix: Key::TAIL_PREFIX,
+                start_after: None,
+                page_token,
+            };
+            let page = bucket.list(request).await.unwrap().value;
+            keys.extend(page.entries.into_iter().map(|entry| entry.key));
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return keys;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn listings_and_deletes_of_a_tail_that_is_moved_include_both_locations() {
+        let (bucket, stores) = moving().await;
+        let mut keys = listed(&bucket).await;
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys, KEYS);
+        assert!(!bucket.sorts_segments());
+        assert!(!bucket.is_former_tail_empty().await.unwrap());
+        bucket.delete(&KEYS.map(str::to_owned)).await.unwrap();
+        assert!(listed(&bucket).await.is_empty());
+        assert!(bucket.is_former_tail_empty().await.unwrap());
+        for store in stores {
+            let answer = store.get("tail/1/a", GetOptions::default()).await.unwrap();
+            assert!(matches!(answer.value, Get::Missing));
+        }
+    }
+
+    #[tokio::test]
+    async fn segments_of_a_tail_that_is_moved_are_read_in_both_locations_and_put_in_the_current_one()
+     {
+        let (bucket, [main, tail]) = moving().await;
+        let name = crate::SegmentName {
+            stamp: crate::Stamp::from_u64(7),
+            nonce: 1,
+        };
+        let key = Key::Segment(neap_schema::DatabaseId::new(1), name);
+        let is_found = async || {
+            let answer = bucket.get(&key, GetOptions::default()).await.unwrap();
+            matches!(answer.value, Get::Found(_))
+        };
+        assert!(!is_found().await);
+        let body = Bytes::from_static(b"1");
+        main.put(&key.to_string(), body.clone(), PutMode::Create).await.unwrap();
+        assert!(is_found().await);
+        main.delete(&[key.to_string()]).await.unwrap();
+        bucket.put(&key, body, PutMode::Create).await.unwrap();
+        assert!(is_found().await);
+        let put = tail.get(&key.to_string(), GetOptions::default()).await.unwrap();
+        assert!(matches!(put.value, Get::Found(_)));
+        let other = main.get(&key.to_string(), GetOptions::default()).await.unwrap();
+        assert!(matches!(other.value, Get::Missing));
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod flag;
 mod kind;
+mod opened_store;
 #[cfg(feature = "other-clouds")]
 mod other_clouds;
 
@@ -16,11 +17,14 @@ use object_store::{
 };
 
 pub(crate) use self::flag::{given, invalid};
-pub use self::{connection::ConnectionConfig, flag::StoreConfigError, kind::ObjectStoreKind};
+pub use self::{
+    connection::ConnectionConfig, flag::StoreConfigError, kind::ObjectStoreKind,
+    opened_store::OpenedStore,
+};
 use crate::{
     AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MarginsPreset,
     MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects,
-    ProtocolMargins, Store, World, with_environment,
+    ProtocolMargins, Store, TailLocation, TailLocations, World, with_environment,
 };
 
 /// Text that `Debug` output redacts.
@@ -77,6 +81,10 @@ pub struct StoreConfig {
     /// Bucket for new data (the tail), for example an S3 Express bucket for writes in milliseconds
     #[arg(long, env = "NEAP_TAIL_BUCKET", value_name = "NAME")]
     pub tail_bucket: Option<String>,
+
+    /// The former bucket for new data, which may be the main one, while the data are moved: new data are read in both buckets
+    #[arg(long, env = "NEAP_FORMER_TAIL_BUCKET", value_name = "NAME")]
+    pub former_tail_bucket: Option<String>,
 
     /// Key prefix of all objects, so that several clusters can share a bucket
     #[arg(long, env = "NEAP_KEY_PREFIX", value_name = "PREFIX")]
@@ -203,23 +211,6 @@ impl StoreKind {
     }
 }
 
-/// The stores of a database.
-#[derive(Clone, Debug)]
-pub struct OpenedStore {
-    /// The store of all objects, or of all objects except segments.
-    pub main: Arc<dyn Store>,
-    /// The store of segments; the same as `main` without `--tail-bucket`.
-    pub tail: Arc<dyn Store>,
-    /// The kind of the stores.
-    pub kind: StoreKind,
-    /// The margins of a new cluster.
-    pub margins: ProtocolMargins,
-    /// The objects of the main store that clients fetch directly from it; `None` unless the store is behind a network.
-    pub links: Option<PresignedObjects>,
-    /// Uploads of objects to the main store, piece by piece.
-    pub uploads: ObjectUploads,
-}
-
 fn non_empty_secret(secret: &Option<Secret>) -> Option<&str> {
     let text = secret.as_ref().map(Secret::reveal);
     text.filter(|text| !text.is_empty())
@@ -295,26 +286,69 @@ impl StoreConfig {
                 (Arc::new(store), StoreKind::Network, uploads)
             }
         };
-        let tail = match given(&self.tail_bucket) {
-            None => None,
-            Some(bucket) if store_kind == StoreKind::Network => {
-                let store = self.remote("tail-bucket", kind, bucket, world, credentials)?;
-                Some(prefixed(Arc::new(store), &prefix))
-            }
-            Some(_) => {
-                let reason = format!("--object-store {kind} has no buckets");
-                return Err(invalid("tail-bucket", reason));
+        let main = prefixed(main, &prefix);
+        let open_tail = |flag: &'static str,
+                         location: &TailLocation|
+         -> Result<Arc<dyn Store>, StoreConfigError> {
+            let Some(bucket) = location.name() else {
+                return Ok(Arc::clone(&main));
+            };
+            let store = self.remote(flag, kind, bucket, world, credentials)?;
+            Ok(prefixed(Arc::new(store), &prefix))
+        };
+        let tail_locations = self.tail_locations(store_kind)?;
+        let (tail, former_tail) = match &tail_locations {
+            None => (Arc::clone(&main), None),
+            Some(locations) => {
+                let open_former = |former| open_tail("former-tail-bucket", former);
+                let former = locations.former.as_ref().map(open_former).transpose()?;
+                (open_tail("tail-bucket", &locations.current)?, former)
             }
         };
-        let main = prefixed(main, &prefix);
         Ok(OpenedStore {
-            tail: tail.unwrap_or_else(|| Arc::clone(&main)),
+            tail,
+            former_tail,
+            tail_locations,
             main,
             kind: store_kind,
             margins: store_kind.margins(self.protocol_margins),
             links,
             uploads,
         })
+    }
+
+    /// Returns the locations of segments; `None` if the kind of the store has only one.
+    ///
+    /// # Errors
+    /// The store has no buckets, or the former location is the current one.
+    fn tail_locations(&self, kind: StoreKind) -> Result<Option<TailLocations>, StoreConfigError> {
+        let flags = [
+            ("tail-bucket", given(&self.tail_bucket)),
+            ("former-tail-bucket", given(&self.former_tail_bucket)),
+        ];
+        if kind != StoreKind::Network {
+            let set = flags.into_iter().find(|(_, name)| name.is_some());
+            return set.map_or(Ok(None), |(flag, _)| {
+                let reason = format!("--object-store {} has no buckets", self.kind());
+                Err(invalid(flag, reason))
+            });
+        }
+        let main = given(&self.bucket);
+        let [current, former] = flags.map(|(_, name)| {
+            name.map(|name| match main {
+                Some(main) if main == name => TailLocation::MAIN,
+                _ => TailLocation::bucket(name),
+            })
+        });
+        let locations = TailLocations {
+            current: current.unwrap_or_default(),
+            former,
+        };
+        if locations.former.as_ref() == Some(&locations.current) {
+            let reason = "it is the bucket that new data go to";
+            return Err(invalid("former-tail-bucket", reason));
+        }
+        Ok(Some(locations))
     }
 
     /// Returns the prefix of the cluster's keys: empty, or path parts that each end with a slash.

@@ -54,6 +54,7 @@ mod stamp;
 mod store;
 mod store_clock;
 mod store_url;
+mod tail_location;
 mod tail_order;
 mod trace_target;
 #[cfg(test)]
@@ -104,6 +105,7 @@ pub use store::{
 };
 pub use store_clock::StoreClock;
 pub use store_url::StoreUrl;
+pub use tail_location::{TailLocation, TailLocations};
 pub use tail_order::MAX_STAMP_LEAD;
 pub use trace_target::TRACE_TARGET;
 pub use world::{Clock, ClockReading, Entropy, SystemClock, World};

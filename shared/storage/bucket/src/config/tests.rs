@@ -1,6 +1,7 @@
 //! Tests of the stores that flags open and of the flags that are refused.
 
 use super::*;
+use crate::CountingStore;
 
 #[derive(Debug, Parser)]
 struct Program {
@@ -38,6 +39,14 @@ fn errors_name_the_flag() {
         (
             "--object-store memory --tail-bucket b",
             "--tail-bucket: --object-store memory has no buckets",
+        ),
+        (
+            "--object-store memory --former-tail-bucket b",
+            "--former-tail-bucket: --object-store memory has no buckets",
+        ),
+        (
+            "--bucket b --former-tail-bucket b",
+            "--former-tail-bucket: it is the bucket that new data go to",
         ),
         (
             "--object-store memory --key-prefix a//b",
@@ -160,6 +169,42 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
             "{arguments}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_tail_has_the_locations_that_the_flags_name() {
+    let world = World::system();
+    let keys = "--aws-access-key-id k --aws-secret-access-key s";
+    let fast = || TailLocation::bucket("fast");
+    for (arguments, current, former, stores) in [
+        ("", TailLocation::MAIN, None, 1),
+        ("--tail-bucket b", TailLocation::MAIN, None, 1),
+        ("--tail-bucket fast", fast(), None, 2),
+        (
+            "--tail-bucket fast --former-tail-bucket b",
+            fast(),
+            Some(TailLocation::MAIN),
+            2,
+        ),
+        (
+            "--former-tail-bucket fast",
+            TailLocation::MAIN,
+            Some(fast()),
+            2,
+        ),
+    ] {
+        let config = parse(&format!("--bucket b {keys} {arguments}"));
+        let opened = config.open(&world, None).unwrap();
+        let (bucket, wrapped) = opened.bucket(&world, CountingStore::new);
+        assert!(bucket.can_move_tail());
+        let expected = TailLocations { current, former };
+        assert_eq!(*bucket.tail_locations(), expected, "{arguments}");
+        assert_eq!(wrapped.len(), stores, "{arguments}");
+    }
+    let opened = parse("--object-store memory").open(&world, None).unwrap();
+    let (bucket, _) = opened.bucket(&world, CountingStore::new);
+    assert!(!bucket.can_move_tail());
+    assert_eq!(*bucket.tail_locations(), TailLocations::MAIN);
 }
 
 #[tokio::test]
