@@ -31,7 +31,9 @@ use neap_bucket::{
     ProtocolMargins, ProtocolRules, Put, PutMode, RECENT_PUT_IDS, Register, RegisterError,
     RegisterValue, StoreError, VersionedValue,
 };
-use neap_catalog::{RecordedRegister, RootCatalog, without_records};
+use neap_catalog::{
+    CatalogError, RecordedRegister, RootCatalog, with_tail_location, without_records,
+};
 use neap_manifest::{Manifest, ManifestError, ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
@@ -77,6 +79,9 @@ pub enum CopyError {
         /// The object.
         key: Key,
     },
+    /// The source has new data in a location that is not read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// A page of a manifest can't be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -175,6 +180,9 @@ impl ClusterCopier<'_> {
     /// Refuses a destination with another cluster, or with a copy that has diverged.
     async fn check_root(&self) -> Result<(), CopyError> {
         let source: VersionedValue<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
+        if source.version > 0 {
+            source.value.tail().verify(self.from.tail_locations())?;
+        }
         let there: VersionedValue<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
         if there.version > 0 && there.value.cluster() != source.value.cluster() {
             let cluster = there.value.cluster().to_owned();
@@ -300,7 +308,11 @@ impl ClusterCopier<'_> {
             (objects.with_other_size(key, object.bytes), PutMode::Create)
         } else {
             let bytes = self.without_later_registers(key, object.bytes).await?;
-            (bytes, unchanged)
+            let located = match key {
+                Key::RootCatalog => with_tail_location(bytes, &self.to.tail_locations().current)?,
+                _ => bytes,
+            };
+            (located, unchanged)
         };
         let size_bytes = bytes.len() as u64;
         let put = self.to.put(key, bytes.clone(), mode).await?;

@@ -200,6 +200,7 @@ impl BackupParts {
     ) -> Result<Vec<ListedSegment>, BackupError> {
         let settled = stamp.time().plus(self.rules.flush_lag);
         for _ in 0..MAX_ATTEMPTS {
+            self.catalog.verify_tail().await?;
             let listing = self.tail.list(database.source, view.low_water_mark).await?;
             let date = listing.first_page_date.ok_or(BackupError::NoStoreTime)?;
             if date >= settled {

@@ -189,6 +189,7 @@ impl Flusher {
         let mark = manifest.value.low_water_mark;
         self.damaged.record_manifest(database, &manifest.value);
         let number = listing_limit(limits.segments, &limits.pressure);
+        self.catalog.verify_tail().await?;
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
         let flushed = self.flush_listed(database, started_at, base, &listing, limits).await;

@@ -87,6 +87,9 @@ impl Fsck {
         let root = self.root().await?;
         let (entries, sweep) = match &root {
             Ok(root) => {
+                if root.version > 0 {
+                    root.value.tail().verify(self.bucket.tail_locations())?;
+                }
                 let entries = entries(&root.value);
                 let known: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
                 let sweep = match options.database {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use neap_bucket::{Key, Stamp};
+use neap_bucket::{Key, Stamp, StoreTime};
 use neap_catalog::ANY_AGE;
 use neap_schema::DatabaseId;
 
@@ -36,6 +36,9 @@ impl Compactor {
                     let outcome = self.erase_database(database, &mut report).await;
                     report.note(database, outcome);
                 }
+                if !self.collector.is_dry_run() {
+                    self.finish_tail_move(now).await;
+                }
                 let results = self.collector.collect_results().await?;
                 let code = self.collector.collect_code().await?;
                 report.add_collected(results.and(code));
@@ -62,6 +65,13 @@ impl Compactor {
         }
         let merged = self.merge_databases(databases.clone(), PlanScope::All, time).await;
         Ok(report.and(merged).and(self.publish_all(databases, time).await))
+    }
+
+    /// Ends a move of the tail to another bucket if nothing is left in the former one.
+    async fn finish_tail_move(&self, now: StoreTime) {
+        if let Err(error) = self.collector.catalog().finish_tail_move(now).await {
+            tracing::warn!(%error, "the former bucket of new data was not examined");
+        }
     }
 
     /// Deletes the garbage of several databases in parallel.

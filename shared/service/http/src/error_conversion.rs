@@ -87,7 +87,9 @@ impl From<CatalogError> for ApiError {
             CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
             CatalogError::Forbidden => Self::refusal(Kind::Forbidden, message),
             CatalogError::Store(error) => error.into(),
-            CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
+            CatalogError::OtherTail { .. } | CatalogError::NoStoreTime => {
+                retry(Kind::Unavailable, message)
+            }
             CatalogError::Unknown { .. } => retry(Kind::Unknown, message),
             CatalogError::Format(_) | CatalogError::Missing(_) => {
                 Self::text(Kind::Corrupt, message)

@@ -1,7 +1,10 @@
 //! The cached catalogs of an instance.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64},
+    },
     time::Duration,
 };
 
@@ -13,8 +16,8 @@ use neap_schema::DatabaseId;
 use uuid::Builder;
 
 use crate::{
-    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, database_cache::DatabaseCache,
-    register::CachedRegister,
+    CatalogError, CatalogLimits, DatabaseCatalog, RootCatalog, TailRecord,
+    database_cache::DatabaseCache, register::CachedRegister,
 };
 
 /// A `max_age` that accepts any cached value.
@@ -55,6 +58,8 @@ pub struct Catalog {
     pub(crate) rules: Option<ProtocolRules>,
     /// Whether this is the only known process on the bucket.
     pub(crate) is_sole: AtomicBool,
+    /// When the tail was moved, in microseconds by the store's clock, if this instance has waited for its spread.
+    pub(crate) awaited_move: AtomicI64,
     databases: Mutex<DatabaseCache>,
 }
 
@@ -74,6 +79,7 @@ impl Catalog {
             margins: margins_for_new_cluster,
             rules,
             is_sole: AtomicBool::default(),
+            awaited_move: AtomicI64::default(),
             databases: Mutex::default(),
         }
     }
@@ -117,21 +123,32 @@ impl Catalog {
 
     /// Returns the root catalog, confirmed current at most `max_age` ago by the store's clock and by this machine's
     /// clocks. With `max_age` zero, the confirming request begins after this call. Creates the cluster in an unused
-    /// bucket, which costs 1 LIST more.
+    /// bucket, which costs 1 LIST more. Moves the tail if this process is configured for that.
     ///
     /// # Errors
-    /// `Missing` if the root catalog is lost, or an error of the commit.
+    /// `Missing` if the root catalog is lost, `OtherTail`, or an error of the commit.
     pub async fn root(
         &self,
         max_age: Duration,
     ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
         let found_root = self.root.get(max_age).await?;
-        if found_root.version > 0 {
-            return Ok(found_root);
-        }
-        let base = self.root.verify_unused(found_root).await?;
+        let root = if found_root.version > 0 {
+            found_root
+        } else {
+            self.create_root(found_root).await?
+        };
+        self.follow_tail(root).await
+    }
+
+    /// Creates the cluster, unless its bucket is used.
+    async fn create_root(
+        &self,
+        absent: VersionedValue<RootCatalog>,
+    ) -> Result<VersionedValue<RootCatalog>, CatalogError> {
+        let base = self.root.verify_unused(absent).await?;
         let cluster = Builder::from_random_bytes(self.draw_bytes()).into_uuid();
-        let found = RootCatalog::new(cluster.to_string(), self.margins);
+        let mut found = RootCatalog::new(cluster.to_string(), self.margins);
+        found.tail = TailRecord::new(self.bucket.tail_locations().current.clone());
         let change = |base: &VersionedValue<RootCatalog>| {
             Ok::<_, CatalogError>(if base.version > 0 {
                 RegisterChange::Keep(())

@@ -260,6 +260,18 @@ pub enum CatalogError {
         /// `database`, `table`, `column`, `cache`, `trigger`, `token`, `user` or `role`.
         what: &'static str,
     },
+    /// This process would put segments where others do not read them, or not read those of others.
+    #[error(
+        "the cluster has new data in {recorded}, but this process looks for them in {configured}: set --tail-bucket \
+         (NEAP_TAIL_BUCKET) as the other processes have it; to move new data to another bucket, set \
+         --former-tail-bucket (NEAP_FORMER_TAIL_BUCKET) to the present one"
+    )]
+    OtherTail {
+        /// The recorded locations.
+        recorded: String,
+        /// The locations that this process is configured with.
+        configured: String,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

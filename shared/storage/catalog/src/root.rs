@@ -9,8 +9,8 @@ use ulid::Ulid;
 
 use crate::{
     Actor, AuditEntry, CatalogError, CatalogLimits, ClientPublicKey, ClusterSecrets, Deletion,
-    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegisters, TokenEntry,
-    TokenId,
+    HardDelete, LimitError, PluginEntry, PurgeState, QueryGroups, RecordedRegisters, TailRecord,
+    TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{DroppedEntry, delete, deleted_name, find_dropped, note_purge},
     limits::exceeded_limit,
@@ -85,6 +85,8 @@ pub struct RootCatalog {
     pub(crate) cluster_secrets: Option<ClusterSecrets>,
     #[serde(default, skip_serializing_if = "QueryGroups::is_unused")]
     pub(crate) query_groups: QueryGroups,
+    #[serde(default, skip_serializing_if = "TailRecord::is_unused")]
+    pub(crate) tail: TailRecord,
     #[serde(skip)]
     live: NameIndex<DatabaseId>,
 }
@@ -114,6 +116,7 @@ impl RootCatalog {
             registers: RecordedRegisters::default(),
             cluster_secrets: None,
             query_groups: QueryGroups::default(),
+            tail: TailRecord::default(),
             live: NameIndex::default(),
         }
     }
@@ -157,6 +160,11 @@ impl RootCatalog {
     /// Returns the query groups.
     pub fn query_groups(&self) -> &QueryGroups {
         &self.query_groups
+    }
+
+    /// Returns the location of new segments.
+    pub fn tail(&self) -> &TailRecord {
+        &self.tail
     }
 
     /// Returns the secrets of the cluster; `None` if no process has served a worker port yet.

@@ -358,11 +358,13 @@ impl SnapshotReader {
                 TailSource::Memory => Ok(None),
             }
         };
-        let (listing, manifest, catalog) = futures::join!(
+        let (listing, manifest, catalog, verified) = futures::join!(
             list,
             self.manifests.read(database, known.as_ref()),
             self.catalog.database(database, Duration::ZERO),
+            self.catalog.verify_tail(),
         );
+        verified?;
         let manifest = manifest?;
         let mark = manifest.value.low_water_mark;
         let listing = match listing {
