@@ -30,6 +30,7 @@
 //! | `renames` | renamed databases and tables through two processes, with their caches and views |
 //! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
 //! | `lost_registers` | registers that are gone from the bucket: nothing takes them for new ones |
+//! | `moved_tail` | new data that move to another bucket |
 //! | `distributed` | queries over several worker processes, and their faults |
 //! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
 //! | `backups` | backups by name under load, chains at another place, restores, and detection of damage |
@@ -122,6 +123,7 @@ mod main_job;
 mod malformed;
 #[cfg(test)]
 mod memory_limit;
+mod moved_tail;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
