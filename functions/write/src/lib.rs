@@ -27,6 +27,7 @@ mod delete;
 mod delete_failure;
 mod duplicate_rows;
 mod failure;
+mod first_credentials;
 mod freshness;
 mod imports;
 mod line_protocol_body;

@@ -123,6 +123,8 @@ pub struct WriteService {
     pub(crate) metrics: WriteMetrics,
     /// `None`: users can't sign in.
     pub(crate) identity: Option<Arc<IdentityService>>,
+    /// Whether a client without credentials may create the first ones.
+    pub(crate) creates_first_credentials: bool,
     budget: RequestMemory,
     pressure: MemoryPressure,
     duplicate_warnings: WarningLimit,
@@ -174,6 +176,7 @@ impl WriteService {
             settings,
             world,
             identity: None,
+            creates_first_credentials: true,
             pressure: MemoryPressure::none(),
             duplicate_warnings: WarningLimit::default(),
         }

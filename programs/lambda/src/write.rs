@@ -22,7 +22,7 @@ use crate::{
     REVISION, VERSION,
     http::RouteProvider,
     http_service::{
-        HttpOnlyFunction, catalog_unavailable, complete_routes, fault_of_body, http_function,
+        HttpOnlyFunction, complete_routes, fault_of_body, http_function, prepare_catalog,
     },
     interface::{
         EventSource, Interface, PrefixAccess,
@@ -201,16 +201,21 @@ impl WriteRouteProvider {
 #[async_trait]
 impl RouteProvider for WriteRouteProvider {
     async fn routes(&self) -> Result<Router, ApiError> {
-        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
+        let access = &self.options.access;
+        let rules = prepare_catalog(&self.catalog, access).await?;
         let (common, writes) = (&self.options.common, &self.options.writes);
         let service = self.service.get_or_init(|| {
             let service = writes.write_service(common, &self.opened, &self.catalog, rules);
-            Arc::new(service.with_identity(self.identity.clone()))
+            Arc::new(
+                service
+                    .with_identity(self.identity.clone())
+                    .with_first_credentials(access.creates_first_credentials()),
+            )
         });
         let metrics = &self.opened.metrics;
         let session = session_routes(SessionServer {
             catalog: Arc::clone(&self.catalog),
-            requires_tokens: !self.options.access.without_auth,
+            requires_tokens: !access.without_auth,
             has_users: self.identity.is_some(),
             version: VERSION,
             revision: REVISION,
@@ -272,6 +277,7 @@ impl Program for WriteProgram {
         options: &WriteFunctionOptions,
         world: &World,
     ) -> Result<Arc<dyn Function>, OptionsError> {
+        options.access.operator_hash()?;
         let opened = options.writes.open(&options.common, world)?;
         let served = Arc::new(WriteRouteProvider::new(options, opened.clone())?);
         let http = http_function(&options.http, &opened, served, fault_of_body);

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use neap_assembly::options::parse_duration;
+use neap_bucket::Secret;
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_identity::{IdentityOptions, IdentityService};
@@ -29,6 +30,15 @@ pub(crate) struct AccessArgs {
     /// --offline` writes.
     #[arg(long, value_name = "FILE")]
     pub(super) admin_token_file: Option<PathBuf>,
+
+    /// The SHA-512 of the admin token in hexadecimal, which the cluster gets if it has none.
+    #[arg(
+        long,
+        value_name = "HASH",
+        hide_env_values = true,
+        conflicts_with = "admin_token_file"
+    )]
+    pub(super) admin_token_hash: Option<Secret>,
 
     /// An address where one request can replace a lost admin token without authentication.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = RECOVERY_ADDRESS)]

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use neap_bucket::{StoreTime, World};
-use neap_catalog::{ANY_AGE, Catalog, OPERATOR_TOKEN_NAME, SecretToken};
+use neap_bucket::{Secret, StoreTime, World};
+use neap_catalog::{ANY_AGE, Catalog, OPERATOR_TOKEN_NAME, SecretToken, TokenHash};
 use serde::Deserialize;
 
 use super::{ServeError, private_file};
@@ -74,6 +74,21 @@ pub(super) async fn install(
     Ok(())
 }
 
+/// Installs an admin token by its hash, unless there is an admin token already.
+///
+/// # Errors
+///
+/// The text is not a hash, or the store does not answer.
+pub(super) async fn install_hash(hash: &Secret, catalog: &Catalog) -> Result<(), ServeError> {
+    let text = hash.reveal().trim();
+    if text.is_empty() || catalog.root(ANY_AGE).await?.value.has_admin_token() {
+        return Ok(());
+    }
+    let parsed: TokenHash = text.parse()?;
+    catalog.install_admin_token(parsed, None).await?;
+    Ok(())
+}
+
 impl AdminTokenFile {
     /// Validates the token. The error does not quote it.
     fn check(&self) -> Result<(), String> {
@@ -135,6 +150,20 @@ mod tests {
         let root = catalog.root(ANY_AGE).await.unwrap();
         let hashes: Vec<_> = root.value.tokens().values().map(|entry| &entry.hash).collect();
         assert_eq!(hashes, [&SecretToken::new(&token).hash()]);
+    }
+
+    #[tokio::test]
+    async fn the_hash_of_a_token_is_installed_in_a_cluster_without_tokens() {
+        let catalog = catalog();
+        let secret = |text: &str| text.parse::<Secret>().unwrap();
+        let refused = install_hash(&secret("apiv3_secret"), &catalog).await.unwrap_err();
+        insta::assert_snapshot!(refused, @"--admin-token-hash: not a SHA-512 in hexadecimal");
+        let [first, second] = ["first", "second"].map(|token| SecretToken::new(token).hash());
+        install_hash(&secret(&first.to_hex()), &catalog).await.unwrap();
+        install_hash(&secret(&second.to_hex()), &catalog).await.unwrap();
+        let root = catalog.root(ANY_AGE).await.unwrap();
+        let hashes: Vec<_> = root.value.tokens().values().map(|entry| &entry.hash).collect();
+        assert_eq!(hashes, [&first]);
     }
 
     #[tokio::test]

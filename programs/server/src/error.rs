@@ -2,7 +2,7 @@
 
 use std::io;
 
-use neap_catalog::CatalogError;
+use neap_catalog::{CatalogError, TokenHashError};
 use neap_compact::TimeTravelTooShort;
 use neap_query::QueryError;
 
@@ -89,6 +89,9 @@ pub enum ServeError {
         /// The cause.
         reason: String,
     },
+    /// The value is not the hash of an admin token.
+    #[error("--admin-token-hash: {0}")]
+    AdminTokenHash(#[from] TokenHashError),
     /// HTTPS can't be served with these files.
     #[error("{path}: {reason}")]
     Tls {

@@ -151,6 +151,9 @@ pub async fn run(
     if let Some(path) = &args.access.admin_token_file {
         admin_token::install(path, &app.catalog, &world, console).await?;
     }
+    if let Some(hash) = &args.access.admin_token_hash {
+        admin_token::install_hash(hash, &app.catalog).await?;
+    }
     if let Some(address) = args.access.recovery_address() {
         let recovery = recovery.ok_or(ServeError::NoRecovery)?;
         let (stop, world) = (stop.clone(), world.clone());

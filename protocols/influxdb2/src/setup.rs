@@ -45,7 +45,7 @@ async fn is_set_up(service: &WriteService) -> Result<bool, ApiError> {
 
 /// `GET /api/v2/setup`
 async fn is_allowed(State(service): ServiceState) -> Result<Json<Value>, ApiError> {
-    let is_allowed = !is_set_up(&service).await?;
+    let is_allowed = service.creates_first_credentials() && !is_set_up(&service).await?;
     Ok(Json(json!({ "allowed": is_allowed })))
 }
 
@@ -144,6 +144,7 @@ async fn set_up(State(service): ServiceState, request: Request) -> Result<Respon
     if is_set_up(&service).await? {
         return Err(already_set_up());
     }
+    service.require_first_credentials().await?;
     let body: SetupBody = json_body(&service, request).await?;
     body.check(&service)?;
     let retention = from_seconds(body.retention_period_seconds.unwrap_or(0))?;

@@ -108,6 +108,7 @@ fn respond_created(body: impl Serialize) -> Response {
 
 /// `POST /api/v3/configure/token/admin`
 async fn create_admin(State(service): ServiceState) -> Result<Response, ApiError> {
+    service.require_first_credentials().await?;
     Ok(created(&service.catalog.create_admin_token().await?))
 }
 

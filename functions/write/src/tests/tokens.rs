@@ -244,6 +244,22 @@ async fn a_token_is_revoked_with_those_that_it_created_on_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_gives_no_first_credentials_refuses_until_there_is_a_token() {
+    let stage = WriteTestBed::new();
+    let service = stage.instance().service;
+    let closed = Arc::into_inner(service).unwrap().with_first_credentials(false);
+    let service = Arc::new(closed);
+    let routes = router(Arc::clone(&service));
+    let path = format!("{TOKEN}/admin");
+    let (status, body) = send(&routes, "POST", &path, None).await;
+    assert_eq!(status, 403);
+    assert!(body.contains("NEAP_ADMIN_TOKEN_HASH"), "{body}");
+    let hash = neap_catalog::SecretToken::new("operator").hash();
+    assert!(service.catalog.install_admin_token(hash, None).await.unwrap());
+    assert_eq!(send(&routes, "POST", &path, None).await.0, 409);
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() {
     let instance = WriteTestBed::new().instance();
     let done = Arc::new(Notify::new());

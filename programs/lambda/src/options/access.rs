@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use neap_assembly::options::parse_duration;
+use neap_bucket::Secret;
 use neap_catalog::Catalog;
+#[cfg(feature = "write")]
+use neap_catalog::{TokenHash, TokenHashError};
 use neap_http::{AccessControl, AuthSettings, Authenticator, ExemptEndpoint, Metrics};
 use neap_identity::IdentityOptions;
 #[cfg(feature = "write")]
@@ -19,6 +22,14 @@ pub struct AccessOptions {
     /// Disable authentication: accept requests without tokens
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub without_auth: bool,
+
+    /// The SHA-512 of the operator token in hexadecimal, which the cluster gets if it has no administrator token
+    #[arg(long, value_name = "HASH", hide_env_values = true)]
+    pub admin_token_hash: Option<Secret>,
+
+    /// Give the operator token to the first client that asks for it, or let it create the first user
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub allow_first_token: bool,
 
     /// Endpoints that require no token
     #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
@@ -69,9 +80,32 @@ impl AccessOptions {
         let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
         AccessControl::Tokens(Arc::new(authenticator))
     }
+}
+
+#[cfg(feature = "write")]
+impl AccessOptions {
+    /// Returns the hash of the operator token of a cluster without one. With `--without-auth` it has no effect.
+    ///
+    /// # Errors
+    /// It is not a hash.
+    pub(crate) fn operator_hash(&self) -> Result<Option<TokenHash>, OptionsError> {
+        let text = self.admin_token_hash.as_ref().map(|hash| hash.reveal().trim());
+        let hash = text.filter(|text| !text.is_empty() && !self.without_auth);
+        // The error does not quote the value, which may be a token by mistake.
+        hash.map(str::parse::<TokenHash>).transpose().map_err(|error: TokenHashError| {
+            OptionsError::Unusable {
+                option: "admin-token-hash",
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    /// Returns whether a client without credentials may create the first ones.
+    pub(crate) fn creates_first_credentials(&self) -> bool {
+        self.allow_first_token || self.without_auth
+    }
 
     /// Returns the service that signs users in; `None` if the options let no users sign in.
-    #[cfg(feature = "write")]
     pub(crate) fn identity(
         &self,
         catalog: &Arc<Catalog>,

@@ -20,7 +20,7 @@ use neap_write::WriteService;
 
 use crate::{
     http::{HttpFunction, RouteProvider},
-    http_service::{self, catalog_unavailable, complete_routes, http_function},
+    http_service::{self, complete_routes, http_function, prepare_catalog},
     options::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_nonzero_duration,
@@ -50,6 +50,7 @@ pub(crate) struct QueryServiceOptions {
 impl QueryServiceOptions {
     /// Checks the options, and opens the store.
     pub(crate) fn open(&self, world: &World) -> Result<FunctionStore, OptionsError> {
+        self.access.operator_hash()?;
         self.writes.open(&self.common, world)
     }
 }
@@ -124,7 +125,7 @@ impl QueryService {
     /// # Errors
     /// The catalog can't be read, or the engine can't be started.
     pub(crate) async fn assemble(&self) -> Result<QueryServiceParts, ApiError> {
-        let rules = self.catalog.rules().await.map_err(catalog_unavailable)?;
+        let rules = prepare_catalog(&self.catalog, &self.options.access).await?;
         let tail = self.tail();
         let engine = self.engine(tail.clone(), rules)?;
         let writes = self.writes.get_or_init(|| {

@@ -187,6 +187,7 @@ struct FirstUserBody {
 /// `POST /api/v3/configure/user`
 async fn first_user(State(service): ServiceState, request: Request) -> Result<Response, ApiError> {
     let identity = enabled(&service)?;
+    service.require_first_credentials().await?;
     let body: FirstUserBody = json(&service, request).await?;
     let new = NewUser {
         name: body.username,

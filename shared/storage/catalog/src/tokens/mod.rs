@@ -30,7 +30,7 @@ pub use permission_request_error::PermissionRequestError;
 pub use permissions::{
     DatabaseAction, Permission, Permissions, ResourceSet, SystemEndpoint, TokenAction, UserAction,
 };
-pub use secret::{SecretToken, TokenHash, generate_token};
+pub use secret::{SecretToken, TokenHash, TokenHashError, generate_token};
 pub use token_id::TokenId;
 pub(crate) use token_set::TokenSet;
 

@@ -1,6 +1,6 @@
 //! The secret of a token, which is shown once, and its hash, which is stored.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use neap_bucket::World;
@@ -84,11 +84,20 @@ impl TokenHash {
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
+}
 
-    fn from_hex(text: &str) -> Option<Self> {
+/// A text is not the hash of a token. The message omits the text, because it may be a large part of a hash, or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-512 in hexadecimal")]
+pub struct TokenHashError;
+
+impl FromStr for TokenHash {
+    type Err = TokenHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; HASH_BYTES];
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        Some(Self(bytes))
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| TokenHashError)?;
+        Ok(Self(bytes))
     }
 }
 
@@ -128,8 +137,7 @@ impl Serialize for TokenHash {
 impl<'de> Deserialize<'de> for TokenHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // The message omits the text, because it may be a large part of a hash.
-        Self::from_hex(&text).ok_or_else(|| D::Error::custom("not a SHA-512 in hexadecimal"))
+        text.parse().map_err(D::Error::custom)
     }
 }
 
