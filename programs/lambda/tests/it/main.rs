@@ -1,6 +1,8 @@
 //! Runs the functions as the binaries do, from event to response, each test over its own store.
 
 #[cfg(test)]
+mod first_token;
+#[cfg(test)]
 mod instance;
 #[cfg(test)]
 mod interface;

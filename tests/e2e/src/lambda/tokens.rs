@@ -25,6 +25,7 @@ fn stack(sync: &str) -> LambdaStack {
             let environment = &mut configuration["functions"][name]["environment"];
             environment.as_object_mut().unwrap().remove("NEAP_WITHOUT_AUTH");
             environment["NEAP_CATALOG_SYNC_INTERVAL"] = json!(sync);
+            environment["NEAP_ALLOW_FIRST_TOKEN"] = json!("true");
         }
         configuration["functions"]["engine"]["limits"]["max_instances"] = json!(2);
     })
