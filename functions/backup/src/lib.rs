@@ -56,7 +56,7 @@ pub use engine::{BackupEngine, BackupParts};
 pub use error::BackupError;
 pub use keeper::{BackupKeeper, JobReport};
 pub use metrics::{BackupMetrics, LastBackup};
-pub use place::{BackupPlaces, NoPlaces};
+pub use place::BackupPlaces;
 pub use place_check::check_place;
 pub use register::{
     Backup, BackupKind, BackupRegister, BackupRequest, Job, JobState, MAX_BACKUPS, Restore,

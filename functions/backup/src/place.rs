@@ -22,16 +22,6 @@ pub trait BackupPlaces: fmt::Debug + Send + Sync + 'static {
     fn open(&self, place: &str) -> Result<Arc<dyn Store>, String>;
 }
 
-/// No places: backups stay in the bucket of the cluster.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoPlaces;
-
-impl BackupPlaces for NoPlaces {
-    fn open(&self, _place: &str) -> Result<Arc<dyn Store>, String> {
-        Err("the server permits no places for backups (--backup-to)".to_owned())
-    }
-}
-
 /// An open place.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupPlace {

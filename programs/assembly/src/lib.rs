@@ -13,7 +13,7 @@
 //! | [`stores`], [`store_location`] | open the store that options or a URL name |
 //! | [`options`] | the parsers of option values, such as durations and sizes |
 //!
-//! The stores need the feature `stores`, and the plugins `plugins`.
+//! The stores need the feature `stores`, their locations `locations`, and the plugins `plugins`.
 
 pub mod options;
 #[cfg(feature = "plugins")]
@@ -24,7 +24,7 @@ mod plugin_files;
 mod processing;
 #[cfg(feature = "plugins")]
 mod processing_options;
-#[cfg(feature = "stores")]
+#[cfg(feature = "locations")]
 pub mod store_location;
 #[cfg(feature = "stores")]
 pub mod stores;

@@ -111,6 +111,7 @@ impl CompactFunction {
     /// # Errors
     /// An option is invalid.
     pub fn new(options: &CompactFunctionOptions, world: &World) -> Result<Self, OptionsError> {
+        options.backups.check(&options.common.store)?;
         let compaction = &options.compaction;
         let opened = FunctionStore::open(&options.common.store, world)?
             .trusting_store_clock(compaction.trust_store_clock);
@@ -151,7 +152,10 @@ impl CompactFunction {
     /// Returns the components of backups. The first call reads from the store.
     async fn backups(&self) -> Result<&FunctionBackups, EventFailure> {
         let made = self.backups.get_or_try_init(|| {
-            FunctionBackups::new(&self.opened, self.flush_limits(), &self.options.backups)
+            let CompactFunctionOptions {
+                common, backups, ..
+            } = &self.options;
+            FunctionBackups::new(&self.opened, self.flush_limits(), backups, &common.store)
         });
         made.await
     }

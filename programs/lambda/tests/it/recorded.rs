@@ -1,7 +1,12 @@
 //! Checks the responses to events of every source. The events have the form that AWS documents, with our own values.
 
+use neap_bucket::World;
 use neap_lambda::{
-    compact::CompactProgram, engine::EngineProgram, query::QueryProgram, write::WriteProgram,
+    compact::{CompactFunctionOptions, CompactProgram},
+    engine::EngineProgram,
+    query::QueryProgram,
+    runtime::Program,
+    write::WriteProgram,
 };
 use serde_json::Value;
 
@@ -157,6 +162,31 @@ async fn an_event_of_a_schedule_makes_one_backup() {
         let answer = compact.say(&event).await;
         assert_eq!(answer, serde_json::json!({"backups": backups}));
     }
+}
+
+#[tokio::test]
+async fn a_scheduled_backup_goes_to_the_place_of_the_options() {
+    let (place, elsewhere) = (SharedDirectory::new(), SharedDirectory::new());
+    let url = elsewhere.path("of/cluster").display().to_string();
+    let flags = ["--backup-to", url.as_str(), "--backup-full-every", "7"];
+    let compact = place.open::<CompactProgram>(&flags);
+    let answer = compact.say(&serde_json::json!({"event": "backup"})).await;
+    assert_eq!(answer, serde_json::json!({"backups": 1}));
+    assert!(elsewhere.path("of/cluster/backups/register").exists());
+}
+
+#[test]
+fn a_place_of_backups_inside_of_the_bucket_is_refused() {
+    let place = SharedDirectory::new();
+    let (flags, inside) = (place.flags(), place.path("inside").display().to_string());
+    let mut arguments = vec!["neap", "--backup-to", inside.as_str()];
+    arguments.extend(flags.iter().map(String::as_str));
+    let options: CompactFunctionOptions = neap_lambda::options::parse(&arguments).unwrap();
+    let error = CompactProgram::open(&options, &World::system()).err().unwrap().to_string();
+    assert_eq!(
+        error,
+        "--backup-to: it is the bucket itself, or inside of it"
+    );
 }
 
 #[tokio::test]
