@@ -28,6 +28,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of the keeper of a cluster without backups.
 const IDLE_INTERVAL: Duration = Duration::from_secs(600);
 
+/// Time within which a repeated order for a scheduled backup means the one in progress, because the invocation that began
+/// it ran out of time.
+const REPETITION_TIME: Duration = Duration::from_secs(60 * 60);
+
 /// How the jobs of a run have ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobReport {
@@ -92,7 +96,8 @@ impl BackupKeeper {
     }
 
     /// Does everything that is due once, and waits for the jobs. Scheduled backups are not due; with `is_scheduled`, one
-    /// is made now, unless one was requested within the last minute. Returns how the jobs have ended.
+    /// is made now, unless one was requested within the last minute, or within the last hour and is still in progress.
+    /// Returns how the jobs have ended.
     ///
     /// # Errors
     /// A store does not answer.
@@ -142,7 +147,14 @@ impl BackupKeeper {
                         let next = (schedule.next)(last.unwrap_or(started));
                         next.is_some_and(|next| next <= now)
                     }
-                    Some(is_due) => is_due && last.is_none_or(|last| now.since(last) >= INTERVAL),
+                    Some(is_due) => {
+                        let pause = if register.has_running_scheduled() {
+                            REPETITION_TIME
+                        } else {
+                            INTERVAL
+                        };
+                        is_due && last.is_none_or(|last| now.since(last) >= pause)
+                    }
                 }
             };
             if is_due(&register, now) {

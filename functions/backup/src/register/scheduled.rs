@@ -17,6 +17,11 @@ impl BackupRegister {
         self.scheduled().map(|one| one.job.created).max()
     }
 
+    /// Returns whether a scheduled backup is in progress, or was interrupted.
+    pub(crate) fn has_running_scheduled(&self) -> bool {
+        self.scheduled().any(|one| one.job.is_running())
+    }
+
     fn newest_scheduled(&self) -> Option<&Backup> {
         self.scheduled().rfind(|one| one.job.state == JobState::Completed)
     }

@@ -75,3 +75,29 @@ async fn scheduled_backups_at_a_place_are_incremental_between_full_ones() {
     let last = register.backups().last().unwrap();
     assert_eq!(metrics.last.unwrap().requested, last.job.created);
 }
+
+#[tokio::test]
+async fn an_order_that_is_repeated_while_its_backup_is_in_progress_continues_it() {
+    let cluster = TestCluster::with_row().await;
+    let schedule = BackupSchedule {
+        next: Arc::new(|_| None),
+        full_every: NonZeroU32::MIN,
+        retention: None,
+        place: None,
+    };
+    let keeper = || BackupKeeper::new(cluster.engine(), Some(schedule.clone()));
+    // The backup waits for the flush lag when the time of its invocation is over.
+    let killed = keeper();
+    let over = cluster.drive_for(Duration::from_secs(1), killed.run_once(true)).await;
+    assert!(over.is_none());
+    for backups in [1, 2] {
+        cluster.pass(Duration::from_secs(360));
+        let next = keeper();
+        let report = cluster.drive(next.run_once(true)).await.unwrap();
+        assert_eq!((report.jobs, report.failures.len()), (1, 0));
+        let register = cluster.register().await;
+        assert_eq!(register.backups().len(), backups);
+        let mut states = register.backups().iter().map(|one| one.job.state);
+        assert!(states.all(|state| state == JobState::Completed));
+    }
+}
