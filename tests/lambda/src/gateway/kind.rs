@@ -50,6 +50,14 @@ impl GatewayKind {
         }
     }
 
+    /// Returns the maximum size of the request line and the values of all headers together, in bytes.
+    pub(crate) fn head_limit(self) -> usize {
+        match self {
+            Self::HttpApi | Self::RestApi => 10_240,
+            Self::LoadBalancer | Self::FunctionUrl => usize::MAX,
+        }
+    }
+
     /// Returns the maximum size of a function's response in bytes, where it is below Lambda's limit.
     pub(crate) fn response_limit(self) -> usize {
         match self {

@@ -13,8 +13,8 @@ impl GatewayRoutes {
         Self(routes.map(|(key, function)| (key.to_owned(), function.to_owned())).collect())
     }
 
-    /// Returns the function for a request. The most specific route wins, as with API Gateway: exact paths before
-    /// `{proxy+}`, a method before `ANY`, and all of them before `$default`.
+    /// Returns the function for a request; `None` if there is no such route. The most specific route wins, as with API
+    /// Gateway: paths with the most exact parts, any of them before `{proxy+}`, and a method before `ANY`.
     pub fn function_for(&self, method: &str, path: &str) -> Option<&str> {
         let matching = self
             .0
@@ -27,20 +27,34 @@ impl GatewayRoutes {
 
 /// Returns the specificity of a route for a request; `None` if the route does not match.
 fn rank(key: &str, method: &str, path: &str) -> Option<(bool, usize, bool)> {
-    let Some((wanted, pattern)) = key.split_once(' ') else {
-        return (key == "$default").then_some((false, 0, false));
-    };
+    let (wanted, pattern) = key.split_once(' ')?;
     let is_method = wanted == method;
     if !is_method && wanted != "ANY" {
         return None;
     }
     match pattern.strip_suffix("{proxy+}") {
-        None => (pattern == path).then_some((true, pattern.len(), is_method)),
+        None => Some((true, exact_parts(pattern, path)?, is_method)),
         Some(prefix) => {
             let rest = path.strip_prefix(prefix)?;
             (!rest.is_empty()).then_some((false, prefix.len(), is_method))
         }
     }
+}
+
+/// Returns the number of parts of a path that a pattern has; the others are parameters such as `{id}`. `None` if the
+/// pattern does not match.
+fn exact_parts(pattern: &str, path: &str) -> Option<usize> {
+    let is_parameter = |part: &str| part.starts_with('{') && part.ends_with('}');
+    let mut parts = path.split('/');
+    let mut exact = 0;
+    for wanted in pattern.split('/') {
+        match parts.next()? {
+            part if part == wanted => exact += 1,
+            part if is_parameter(wanted) && !part.is_empty() => {}
+            _ => return None,
+        }
+    }
+    parts.next().is_none().then_some(exact)
 }
 
 #[cfg(test)]
@@ -59,6 +73,8 @@ mod tests {
             ("POST", "/api/v3/configure/database", "write"),
             ("DELETE", "/api/v3/configure/table", "write"),
             ("GET", "/api/v3/engine/a/b", "engine"),
+            ("DELETE", "/api/v2/buckets/0a1b", "write"),
+            ("GET", "/api/v1/label/host/values", "query"),
             (
                 "POST",
                 "/api/v3/configure/processing_engine_trigger",
@@ -68,11 +84,13 @@ mod tests {
             let found = routes.function_for(method, path);
             assert_eq!(found, Some(function), "{method} {path}");
         }
-        let default = routes.0.iter().find(|(key, _)| key == "$default").unwrap();
-        assert_eq!(routes.function_for("GET", "/nope"), Some(&*default.1));
-        assert_eq!(
-            routes.function_for("GET", "/api/v3/engine/"),
-            Some(&*default.1)
-        );
+        for unknown in [
+            "/nope",
+            "/api/v3/engine/",
+            "/api/v2/buckets/",
+            "/api/v2/buckets/a/b",
+        ] {
+            assert_eq!(routes.function_for("GET", unknown), None, "{unknown}");
+        }
     }
 }

@@ -60,6 +60,21 @@ impl Gateway {
             .unwrap_or(self.kind);
         let instance =
             take(&mut parts.headers, INSTANCE_HEADER).and_then(|number| number.parse().ok());
+        if head_bytes(&parts) > kind.head_limit() {
+            return response::gateway_response(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Request Header Fields Too Large",
+                "Gateway.HeadTooLarge",
+            );
+        }
+        let is_api = matches!(kind, GatewayKind::HttpApi | GatewayKind::RestApi);
+        if is_api && self.function_for(&parts).is_none() {
+            return response::gateway_response(
+                StatusCode::NOT_FOUND,
+                "Not Found",
+                "Gateway.NoRoute",
+            );
+        }
         let body = match Limited::new(body, kind.request_limit()).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -86,6 +101,10 @@ impl Gateway {
         response::response(kind, outcome).await
     }
 
+    fn function_for(&self, parts: &Parts) -> Option<&str> {
+        self.routes.function_for(parts.method.as_str(), parts.uri.path())
+    }
+
     async fn invoke(
         &self,
         kind: GatewayKind,
@@ -93,8 +112,7 @@ impl Gateway {
         event: bytes::Bytes,
         instance: Option<u32>,
     ) -> Result<FunctionReply, InvocationFailure> {
-        let (method, path) = (parts.method.as_str(), parts.uri.path());
-        let name = self.routes.function_for(method, path);
+        let name = self.function_for(parts);
         let Some(function) = name.and_then(|name| self.functions.get(name)) else {
             return Err(InvocationFailure {
                 kind: InvocationFailureKind::InitFailed,
@@ -122,6 +140,13 @@ impl Gateway {
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     gateway.answer(request).await
+}
+
+/// Returns the size of the request line and the values of all headers in bytes.
+fn head_bytes(parts: &Parts) -> usize {
+    let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
+    let line = parts.method.as_str().len() + target + " HTTP/1.1".len() + 1;
+    line + parts.headers.values().map(|value| value.len()).sum::<usize>()
 }
 
 /// Removes a header that the function must not receive, and returns its value.

@@ -74,6 +74,24 @@ async fn the_gateway_answers_requests_and_responses_beyond_the_limits() {
 }
 
 #[tokio::test]
+async fn an_api_refuses_long_targets_and_unknown_paths_itself() {
+    let (local, _folder) = local(&json!({})).await;
+    let long = format!("/api/v3/write_lp?db={}", "x".repeat(10_240));
+    let short = format!("/api/v3/write_lp?db={}", "x".repeat(9_000));
+    for (kind, path, status, reason) in [
+        ("http_api", long.as_str(), 431, "Gateway.HeadTooLarge"),
+        ("rest_api", long.as_str(), 431, "Gateway.HeadTooLarge"),
+        ("function_url", long.as_str(), 200, ""),
+        ("http_api", short.as_str(), 200, ""),
+        ("http_api", "/wp-login.php", 404, "Gateway.NoRoute"),
+    ] {
+        let (said, why, _) = post(&local, kind, path, "m v=1").await;
+        assert_eq!((said, why.as_str()), (status, reason), "{kind}");
+    }
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn a_function_streams_if_the_gateway_allows_it() {
     let function = json!({
         "program": bootstrap(),
