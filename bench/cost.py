@@ -64,7 +64,7 @@ COLD_GETS = 20
 # Lambda asks a queue with five requests at a time, which wait for 20 s if there is nothing.
 IDLE_POLLS_PER_SECOND = 5 / 20
 # As infra/terraform has them; two of the alarms are for the queue of notifications.
-ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 19, 2, 5
+ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 23, 2, 6
 
 # What settling writes for each byte that stays, and how much of it a core does, as bench/README.md says.
 AMPLIFICATION, MERGE_BYTES_PER_SECOND = 2.18, 9.1e6

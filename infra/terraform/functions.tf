@@ -53,12 +53,22 @@ locals {
   # The gateway counts from the request, a function from its first line: in between is the start of an instance.
   request_timeout = "${var.request_timeout_seconds - 2}s"
 
+  tail_bucket = var.tail_zone_id == null ? null : module.storage.tail_buckets[var.tail_zone_id].name
+
+  former_tail_bucket = (
+    local.former_tail_zone_id == null
+    ? (var.former_tail == null ? null : local.bucket_name)
+    : module.storage.tail_buckets[local.former_tail_zone_id].name
+  )
+
   # The variables of the environment that say where the data are, for all functions.
   store_environment = {
     for name, value in {
       INFLUXDB3_BUCKET = local.bucket_name
-      NEAP_TAIL_BUCKET = module.storage.tail_bucket
+      NEAP_TAIL_BUCKET = local.tail_bucket
       NEAP_KEY_PREFIX  = var.key_prefix
+
+      NEAP_FORMER_TAIL_BUCKET = local.former_tail_bucket
     } : name => value if value != null && value != ""
   }
 
@@ -68,18 +78,31 @@ locals {
     NEAP_DISTRIBUTED_BYTES_PER_WORKER = "${var.distributed_queries.mib_per_worker}MiB"
   }
 
-  backup_environment = var.backups.retention == null ? {} : { NEAP_BACKUP_RETENTION = var.backups.retention }
+  backup_environment = {
+    for name, value in {
+      NEAP_BACKUP_RETENTION  = var.backups.retention
+      NEAP_BACKUP_TO         = local.backup_url
+      NEAP_BACKUP_FULL_EVERY = var.backups.full_every == 1 ? null : tostring(var.backups.full_every)
+    } : name => value if value != null
+  }
+
+  # Whoever answers first installs the first token. The function that is asked for one refuses to make it for strangers.
+  access_environment = var.admin_token_hash == null ? {} : { NEAP_ADMIN_TOKEN_HASH = var.admin_token_hash }
 
   function_environment = {
-    write = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.console_environment)
-    query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.distribution_environment)
+    write = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.console_environment)
+    query = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment, local.distribution_environment)
     # A query ends with its function at the latest.
-    stream = merge({ NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }, local.distribution_environment)
+    stream = merge(
+      { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" },
+      local.access_environment,
+      local.distribution_environment,
+    )
     # Windows are computed in one invocation.
     views = {}
     # Objects are kept for as long as a query may read them.
     compact = merge({ NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }, local.backup_environment)
-    engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
+    engine  = merge({ NEAP_REQUEST_TIMEOUT = local.request_timeout }, local.access_environment)
   }
 
   functions = {
@@ -137,6 +160,7 @@ module "function" {
     local.queue_statements[local.programs[each.key]],
     local.invoke_statements[each.key],
     local.key_statements,
+    local.programs[each.key] == "compact" ? local.backup_statements : [],
   )
 
   environment = merge(

@@ -18,6 +18,10 @@ locals {
   # S3 Express tells nobody of new objects.
   has_notifications = var.engine.enabled && var.engine.notifications && var.tail_zone_id == null
 
+  # While the tail is moved, functions read and flush the former bucket, too.
+  former_tail_zone_id = var.former_tail == "bucket" ? null : var.former_tail
+  tail_zone_ids       = toset([for it in [var.tail_zone_id, local.former_tail_zone_id] : it if it != null])
+
   # A message is hidden from the moment that Lambda fetches it, which is before its function starts.
   start_seconds = 60
 }
@@ -32,7 +36,7 @@ module "storage" {
   cors_origins           = concat(var.cors_origins, local.console_origins)
   log_bucket             = var.log_bucket
   force_destroy          = var.force_destroy
-  express_zone_id        = var.tail_zone_id
+  express_zone_ids       = local.tail_zone_ids
   notifications          = local.has_notifications
   notification_queue_arn = local.has_notifications ? module.segments[0].arn : null
 }

@@ -1,13 +1,17 @@
 module "monitoring" {
   source = "./modules/monitoring"
 
-  name                 = var.name
-  functions            = { for name, it in module.function : name => it.name }
-  api_id               = module.api.id
-  state_log_group_name = module.function["compact"].log_group_name
-  notify               = var.alarms.notify
-  url_functions        = { for name, it in module.function : name => it.name if name == "stream" }
-  service              = one(module.service[*].metric_dimensions)
+  name                  = var.name
+  functions             = { for name, it in module.function : name => it.name }
+  api_id                = module.api.id
+  state_log_group_name  = module.function["compact"].log_group_name
+  access_log_group_name = module.api.log_group_name
+  budget_usd            = var.alarms.budget_usd
+  # Lambda keeps what the scheduler has started in a queue of its own.
+  asynchronous_functions = { for name in distinct([for it in values(local.schedules) : it.function if it.function != null]) : name => module.function[name].name }
+  notify                 = var.alarms.notify
+  url_functions          = { for name, it in module.function : name => it.name if name == "stream" }
+  service                = one(module.service[*].metric_dimensions)
 
   queues = merge(
     { merges = module.merges.name },
@@ -22,6 +26,8 @@ module "monitoring" {
   limits = {
     errors            = var.alarms.errors
     throttles         = var.alarms.throttles
+    turned_away       = var.alarms.turned_away
+    dropped           = var.alarms.dropped
     queue_age_seconds = var.alarms.queue_age_seconds
     tail_bytes        = var.alarms.tail_bytes
     tail_age_seconds  = var.alarms.tail_age_seconds

@@ -26,7 +26,7 @@ module "network" {
   name                     = var.name
   cidr                     = var.network.cidr
   zones                    = var.network.zones
-  bucket_arns              = [local.bucket_arn]
+  bucket_arns              = compact([local.bucket_arn, local.backup_arn])
   with_express             = local.tail_in_express
   interface_endpoints      = local.interface_endpoints
   image_bucket_arn         = var.service == null ? null : "arn:${data.aws_partition.here.partition}:s3:::prod-${data.aws_region.here.region}-starport-layer-bucket"
@@ -66,6 +66,7 @@ module "service" {
       # For the checks of the container and the load balancer.
       NEAP_DISABLE_AUTHZ = "health,ready"
     },
+    local.access_environment,
     var.service.environment,
   )
 }

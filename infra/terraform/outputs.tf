@@ -25,7 +25,7 @@ output "bucket" {
 
 output "tail_bucket" {
   description = "The bucket of the tail, or null if it is the same."
-  value       = module.storage.tail_bucket
+  value       = local.tail_bucket
 }
 
 output "function_names" {

@@ -49,7 +49,8 @@ locals {
   }
 
   # A tail in a bucket of S3 Express has no permissions for objects: a session may read, or read and write.
-  tail_in_express = var.tail_zone_id != null
+  tail_in_express = length(local.tail_zone_ids) > 0
+  tail_in_bucket  = var.tail_zone_id == null || var.former_tail == "bucket"
   express_modes = {
     for name, accesses in local.store_access : name => anytrue([
       for it in accesses : it.prefix == "tail/" && length(setsubtract(it.actions, ["s3:GetObject"])) > 0
@@ -64,7 +65,7 @@ locals {
           Effect   = "Allow"
           Action   = it.actions
           Resource = ["${local.bucket_arn}/${local.key_prefix}${it.prefix}${endswith(it.prefix, "/") ? "*" : ""}"]
-        } if !(local.tail_in_express && it.prefix == "tail/")
+        } if local.tail_in_bucket || it.prefix != "tail/"
       ],
       # For all of the bucket: who may not list it is told that a missing object is forbidden. Nothing but names is
       # to be had by it.
@@ -75,11 +76,12 @@ locals {
         Resource = [local.bucket_arn]
       }],
       local.tail_in_express ? [{
-        Sid       = "Tail"
-        Effect    = "Allow"
-        Action    = ["s3express:CreateSession"]
-        Resource  = [module.storage.tail_bucket_arn]
-        Condition = { StringEquals = { "s3express:SessionMode" = local.express_modes[name] } }
+        Sid      = "Tail"
+        Effect   = "Allow"
+        Action   = ["s3express:CreateSession"]
+        Resource = values(module.storage.tail_buckets)[*].arn
+        # A session for which no mode is asked has none to compare, and may do what the statement allows.
+        Condition = { StringEqualsIfExists = { "s3express:SessionMode" = local.express_modes[name] } }
       }] : [],
     )
   }
@@ -130,6 +132,33 @@ locals {
     Resource = [var.kms_key_arn]
   }]
 
+  # Backups in another bucket, which may belong to another account: its policy must allow the same.
+  backup_url = var.backups.to == null ? null : join("/", compact(["s3:/", var.backups.to.bucket, var.backups.to.prefix]))
+  backup_arn = var.backups.to == null ? null : "arn:${data.aws_partition.here.partition}:s3:::${var.backups.to.bucket}"
+
+  backup_statements = var.backups.to == null ? [] : concat(
+    [
+      {
+        Sid      = "Backups"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = ["${local.backup_arn}/${var.backups.to.prefix == "" ? "" : "${var.backups.to.prefix}/"}*"]
+      },
+      {
+        Sid      = "NamesOfBackups"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [local.backup_arn]
+      },
+    ],
+    var.backups.to.kms_key_arn == null ? [] : [{
+      Sid      = "KeyOfBackups"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = [var.backups.to.kms_key_arn]
+    }],
+  )
+
   # `neap serve` does what all functions do.
   service_statements = concat(
     [
@@ -150,7 +179,7 @@ locals {
       Sid      = "Tail"
       Effect   = "Allow"
       Action   = ["s3express:CreateSession"]
-      Resource = [module.storage.tail_bucket_arn]
+      Resource = values(module.storage.tail_buckets)[*].arn
     }] : [],
     local.key_statements,
   )

@@ -8,12 +8,22 @@ locals {
   # The page of the console and its files, which the write function reads from the bucket.
   console_paths = ["/", "/console/assets/{proxy+}"]
 
+  # Writes have a share of their own, so that other requests cannot take it.
+  write_paths = [
+    "/api/v1/prom/write", "/api/v1/write", "/api/v2/write", "/api/v3/write_lp", "/v1/logs", "/v1/metrics", "/v1/traces", "/write",
+  ]
+
+  # Each instance counts wrong passwords for itself. The gateway counts the requests to all of them.
+  sign_in_paths = [
+    "/api/v2/setup", "/api/v3/authorize", "/api/v3/authorize/refresh", "/api/v3/authorize/reset-password",
+    "/api/v3/configure/token/admin", "/api/v3/configure/user",
+  ]
+
+  # There is no `$default`: what has no route gets 404 from the gateway, and starts no function.
   routes = merge(
     {
       # The one path of two functions.
       "GET /api/v3/configure/database" = "query"
-      # Answers that there is no such path.
-      "$default" = "query"
     },
     { for path in local.paths.write : "ANY ${path}" => "write" },
     { for path in local.paths.query : "ANY ${path}" => "query" },
@@ -33,6 +43,11 @@ module "api" {
   burst_requests      = var.throttling.burst_requests
   log_retention_days  = var.log_retention_days
   kms_key_arn         = var.kms_key_arn
+
+  route_limits = merge(
+    { for path in local.write_paths : "ANY ${path}" => var.throttling.writes },
+    { for path in local.sign_in_paths : "ANY ${path}" => var.throttling.sign_ins },
+  )
 
   functions = {
     for name, it in module.function : name => { name = it.name, invoke_arn = it.invoke_arn, qualifier = it.qualifier }

@@ -17,9 +17,10 @@ locals {
       }
     },
     var.backups.schedule == null ? {} : {
-      # Makes a backup in the bucket. A collection continues it if it is interrupted.
+      # Makes a backup. The order goes through the queue, where it comes again if it fails, and is a dead letter in the end:
+      # the next one is a day away. A collection continues a backup that is interrupted.
       backup = {
-        function   = "compact"
+        function   = null
         expression = var.backups.schedule
         input      = { event = "backup" }
       }
@@ -75,13 +76,13 @@ resource "aws_iam_role_policy" "scheduler" {
           Sid      = "Start"
           Effect   = "Allow"
           Action   = "lambda:InvokeFunction"
-          Resource = distinct([for schedule in values(local.schedules) : module.function[schedule.function].arn])
+          Resource = distinct([for it in values(local.schedules) : module.function[it.function].arn if it.function != null])
         },
         {
-          Sid      = "NotStarted"
+          Sid      = "QueueAndNotStarted"
           Effect   = "Allow"
           Action   = "sqs:SendMessage"
-          Resource = aws_sqs_queue.not_started.arn
+          Resource = concat([aws_sqs_queue.not_started.arn], var.backups.schedule == null ? [] : [module.merges.arn])
         },
       ],
       local.key_statements,
@@ -110,14 +111,14 @@ resource "aws_scheduler_schedule" "main" {
   }
 
   target {
-    arn      = module.function[each.value.function].arn
+    arn      = each.value.function == null ? module.merges.arn : module.function[each.value.function].arn
     role_arn = aws_iam_role.scheduler.arn
     input    = jsonencode(each.value.input)
 
-    # The next run does what one has left.
+    # The next run does what one has left, but for orders.
     retry_policy {
-      maximum_retry_attempts       = 1
-      maximum_event_age_in_seconds = 60
+      maximum_retry_attempts       = each.value.function == null ? 10 : 1
+      maximum_event_age_in_seconds = each.value.function == null ? 3600 : 60
     }
 
     dead_letter_config {

@@ -27,6 +27,21 @@ variable "packages" {
   }
 }
 
+variable "admin_token_hash" {
+  description = <<-EOT
+    The SHA-512 of the operator token in hexadecimal, which the cluster gets if it has no administrator token: the output
+    of `neap create token --admin --offline --output-file F`, then of `sha512sum` over the token without a newline. It is
+    no secret. Without it, functions create no first token for whoever asks, so that nobody gets in.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.admin_token_hash == null ? true : can(regex("^[0-9a-f]{128}$", var.admin_token_hash))
+    error_message = "admin_token_hash is a SHA-512: 128 hexadecimal digits in small letters. It is not the token itself."
+  }
+}
+
 variable "architecture" {
   description = "What the functions run on. arm64 costs a fifth less."
   type        = string
@@ -41,7 +56,8 @@ variable "architecture" {
 variable "functions" {
   description = <<-EOT
     What differs from the defaults for `write`, `query`, `stream`, `views`, `compact` or `engine`: memory, the longest time of an
-    invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function),
+    invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function, and AWS
+    refuses numbers that leave less than 100 of the account's quota),
     instances that are kept started and paid for by the hour (of `write`, `query` and `stream`), space for temporary
     files, and variables of the environment as for `neap serve` (docs/deployment.md).
   EOT
@@ -207,12 +223,28 @@ variable "schedules" {
 }
 
 variable "backups" {
-  description = "When backups are made in the bucket, as an expression of EventBridge Scheduler such as cron(0 2 * * ? *), and how long they are kept, such as 30d; by default none are made, and they are kept until they are deleted."
+  description = <<-EOT
+    When backups are made, as an expression of EventBridge Scheduler such as cron(0 2 * * ? *), and how long they are kept,
+    such as 30d; by default none are made, and they are kept until they are deleted. `to` names another bucket for them, in
+    the same region, with a prefix and the key of KMS that it has: in the bucket of the cluster, backups are lost with it.
+    Then every backup of the number `full_every` is a full one, and the others have only what has changed.
+  EOT
   type = object({
-    schedule  = optional(string)
-    retention = optional(string)
+    schedule   = optional(string)
+    retention  = optional(string)
+    full_every = optional(number, 1)
+    to = optional(object({
+      bucket      = string
+      prefix      = optional(string, "")
+      kms_key_arn = optional(string)
+    }))
   })
   default = {}
+
+  validation {
+    condition     = var.backups.full_every >= 1 && var.backups.full_every == floor(var.backups.full_every)
+    error_message = "full_every is a whole number from 1."
+  }
 }
 
 variable "bucket_name" {
@@ -236,6 +268,26 @@ variable "tail_zone_id" {
   description = "The availability zone, such as `euc1-az1`, of an S3 Express bucket for new data: writes take milliseconds, and triggers on writes start with the next look instead of at once, as there are no notifications. Without one the tail is in the bucket."
   type        = string
   default     = null
+}
+
+variable "former_tail" {
+  description = <<-EOT
+    Where new data went before `tail_zone_id` was set, changed or removed in a deployment with data: `bucket`, or the
+    availability zone of an S3 Express bucket. Functions then read and flush both until nothing is left in the former
+    one (docs/operations.md). Without it they refuse every request, since they would not see that data.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.former_tail == null ? true : can(regex("^(bucket|[a-z0-9]+-az[0-9]+)$", var.former_tail))
+    error_message = "former_tail is `bucket`, or an availability zone such as euc1-az1."
+  }
+
+  validation {
+    condition     = var.former_tail == null ? true : var.former_tail != coalesce(var.tail_zone_id, "bucket")
+    error_message = "former_tail is where new data went before, and not where they go."
+  }
 }
 
 variable "results_days" {
@@ -284,10 +336,23 @@ variable "domain" {
 }
 
 variable "throttling" {
-  description = "Requests that the API takes: in a second in the long run, and at once. Others get 429."
+  description = <<-EOT
+    Requests that the API takes, in a second in the long run and at once. Others get 429. `writes` is for each path of
+    writes, `sign_ins` for each path of sign-ins and first tokens, and the first two numbers for all other paths.
+  EOT
   type = object({
     requests_per_second = optional(number, 200)
     burst_requests      = optional(number, 400)
+
+    writes = optional(object({
+      requests_per_second = optional(number, 200)
+      burst_requests      = optional(number, 400)
+    }), {})
+
+    sign_ins = optional(object({
+      requests_per_second = optional(number, 5)
+      burst_requests      = optional(number, 10)
+    }), {})
   })
   default = {}
 }
@@ -319,18 +384,29 @@ variable "permissions_boundary_arn" {
 variable "alarms" {
   description = <<-EOT
     Whom alarms are told to (topics of SNS), and when they go off: failed and throttled invocations in 5 minutes, the age
-    of a message in a queue, bytes and age of the tail, bytes of sections that wait to be merged.
+    of a message in a queue, requests that the API turned away and orders of the scheduler that Lambda gave up in 5
+    minutes, bytes and age of the tail, bytes of sections that wait to be merged. With `budget_usd`, a budget of the
+    account tells when the costs of a month reach four fifths of it, or are forecast to exceed it; the topics must allow
+    budgets.amazonaws.com to publish.
   EOT
   type = object({
     notify            = optional(list(string), [])
     errors            = optional(number, 0)
     throttles         = optional(number, 0)
+    turned_away       = optional(number, 100)
+    dropped           = optional(number, 0)
+    budget_usd        = optional(number)
     queue_age_seconds = optional(number, 1800)
     tail_bytes        = optional(number, 1073741824)
     tail_age_seconds  = optional(number, 3600)
     due_bytes         = optional(number, 10737418240)
   })
   default = {}
+
+  validation {
+    condition     = var.alarms.budget_usd == null ? true : var.alarms.budget_usd > 0 && length(var.alarms.notify) > 0
+    error_message = "budget_usd is more than 0, and needs whom to notify."
+  }
 }
 
 variable "network" {

@@ -31,6 +31,8 @@ PRODUCTION = {
     "zone_id": "Z1",
     "log_bucket": "access-log",
     "alarm_address": "somebody@example.org",
+    "admin_token_hash": "0123456789abcdef" * 8,
+    "backup_bucket": "backups-of-another-account",
 }
 
 
@@ -108,6 +110,9 @@ class Deployment:
         """What the scheduler starts: by name, the function and its event."""
         functions = {name: self.function(name) for name in (*FUNCTIONS, *PROGRAMS)}
         by_arn = {it["arn"]: name for name, it in functions.items() if it}
+        # An order that goes through a queue is for the function that the queue feeds.
+        for mapping in self.of_kind("aws_lambda_event_source_mapping").values():
+            by_arn[mapping["event_source_arn"]] = by_arn[mapping["function_name"]]
         targets = {it["name"]: it["target"][0] for it in self.of_kind("aws_scheduler_schedule").values()}
         return {name: (by_arn[it["arn"]], json.loads(it["input"])) for name, it in targets.items()}
 

@@ -98,6 +98,6 @@ def paths(interfaces):
 
 
 def goes_to(routed, route):
-    """The function that gets a request: of several routes, the gateway takes the one that says most."""
+    """The function that gets a request, or None: of several routes, the gateway takes the one that says most."""
     path = route.split(" ", 1)[1]
-    return routed.get(route) or routed.get(f"ANY {path}") or routed["$default"]
+    return routed.get(route) or routed.get(f"ANY {path}")

@@ -50,6 +50,48 @@ class Limits(unittest.TestCase):
             self.assertNotIn("NEAP_REQUEST_TIMEOUT", REQUESTS["large"].environment(function))
 
 
+class Strangers(unittest.TestCase):
+    def test_a_path_without_a_route_starts_no_function(self):
+        for applied in REQUESTS.values():
+            self.assertFalse([it for it in applied.routes() if "$" in it or it.endswith("/{proxy+}") and it.count("/") == 1])
+
+    def test_writes_have_a_limit_of_their_own_and_sign_ins_a_low_one(self):
+        written = configuration.parse(configuration.ROOT / "routes.tf")["locals"][0]
+        (stage,) = REQUESTS["large"].of_kind("aws_apigatewayv2_stage").values()
+        limits = {it["route_key"]: it["throttling_rate_limit"] for it in stage["route_settings"]}
+        routes = REQUESTS["large"].routes()
+        self.assertLessEqual(set(limits), set(routes))
+        for route, function in routes.items():
+            path = route.split(" ", 1)[1]
+            is_write = function == "write" and re.search(r"/write(_lp)?$|^/v1/", path)
+            self.assertEqual(limits.get(route) == 200, bool(is_write), route)
+        self.assertEqual({it for it in limits.values() if it != 200}, {5})
+        self.assertLess({it for it in limits if "authorize" in it} - {"ANY /api/v3/authorize/logout"}, set(limits))
+        self.assertIn("sign_in_paths", written)
+
+    def test_the_first_token_is_that_of_the_operator(self):
+        hashed = "0123456789abcdef" * 8
+        applied = deployment.examples()["production"]
+        for name in ("write", "query", "engine"):
+            self.assertEqual(applied.environment(name)["NEAP_ADMIN_TOKEN_HASH"], hashed, name)
+            self.assertNotIn("NEAP_ADMIN_TOKEN_HASH", REQUESTS["small"].environment(name))
+            for applied_example in (applied, *REQUESTS.values()):
+                self.assertNotIn("NEAP_ALLOW_FIRST_TOKEN", applied_example.environment(name))
+
+    def test_somebody_is_told_of_requests_that_are_turned_away(self):
+        applied = REQUESTS["small"]
+        (filtered,) = [
+            it
+            for it in applied.of_kind("aws_cloudwatch_log_metric_filter").values()
+            if it["log_group_name"].startswith("/aws/apigateway/")
+        ]
+        (stage,) = applied.of_kind("aws_apigatewayv2_stage").values()
+        written = json.loads(stage["access_log_settings"][0]["format"])
+        self.assertEqual((written["status"], filtered["pattern"]), ("$context.status", '{ $.status = "429" }'))
+        metric = filtered["metric_transformation"][0]["name"]
+        self.assertIn(metric, {it["metric_name"] for it in applied.alarms().values()})
+
+
 class WebPages(unittest.TestCase):
     def test_pages_may_read_results_where_they_are_named_and_nothing_is_written_by_them(self):
         self.assertEqual(REQUESTS["small"].of_kind("aws_s3_bucket_cors_configuration"), {})
@@ -160,6 +202,7 @@ class Mistakes(unittest.TestCase):
     def test_mistakes_are_refused_with_a_reason(self):
         for variables, reason in [
             ({"request_timeout_seconds": 31}, "from 4 to 30"),
+            ({"admin_token_hash": "apiv3_secret"}, "not the token itself"),
             ({"request_timeout_seconds": 4.5}, "from 4 to 30"),
             ({"cors_origins": ["app.example.org"]}, "An origin is"),
             ({"cors_origins": ["https://app.example.org/"]}, "without a path"),
@@ -179,7 +222,7 @@ class Provider(unittest.TestCase):
             for terraform in configuration.parse(file).get("terraform", [])
             for block in terraform["required_providers"]
         }
-        self.assertEqual(asked, {f">= {provider_schema.PROVIDER_VERSION.removesuffix('.0')}"})
+        self.assertEqual(asked, {f"~> {provider_schema.PROVIDER_VERSION.removesuffix('.0')}"})
 
 
 if __name__ == "__main__":

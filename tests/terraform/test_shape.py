@@ -98,6 +98,73 @@ class Shape(unittest.TestCase):
         algorithms = {name: [it[default][0]["sse_algorithm"] for it in found] for name, found in rules.items()}
         self.assertEqual(algorithms, {"minimal": ["AES256"], "production": ["aws:kms", "aws:kms"]})
 
+    def test_a_tail_that_moves_is_read_and_kept_in_both_buckets(self):
+        packages = {"packages": {"directory": "PACKAGES"}}
+        bucket = "neap-123456789012-eu-central-1"
+        express = f"{bucket}-tail--euc1-az1--x-s3"
+        for variables, tail, former, in_bucket in [
+            ({}, None, None, True),
+            ({"tail_zone_id": "euc1-az1"}, express, None, False),
+            ({"tail_zone_id": "euc1-az1", "former_tail": "bucket"}, express, bucket, True),
+            ({"former_tail": "euc1-az1"}, None, express, True),
+        ]:
+            applied = deployment.apply("", {**packages, **variables, "force_destroy": True})
+            with self.subTest(variables):
+                kept = applied.of_kind("aws_s3_directory_bucket").values()
+                self.assertEqual({it["bucket"] for it in kept}, {tail, former} - {None, bucket})
+                self.assertFalse(any(it["force_destroy"] for it in kept))
+                for name in deployment.FUNCTIONS:
+                    environment = applied.environment(name)
+                    self.assertEqual(environment.get("NEAP_TAIL_BUCKET"), tail)
+                    self.assertEqual(environment.get("NEAP_FORMER_TAIL_BUCKET"), former)
+                    self.assertEqual("tail/" in applied.object_actions(name), in_bucket)
+                    calls = "s3express:CreateSession" in applied.other_actions(name)
+                    self.assertEqual(calls, bool(kept), name)
+
+    def test_backups_of_production_go_to_another_bucket_by_an_order_that_is_not_lost(self):
+        applied = EXAMPLES["production"]
+        environment = applied.environment("compact")
+        self.assertEqual(environment["NEAP_BACKUP_TO"], "s3://backups-of-another-account/neap")
+        self.assertEqual(environment["NEAP_BACKUP_FULL_EVERY"], "7")
+        elsewhere = "arn:aws:s3:::backups-of-another-account"
+        allowed = {
+            resource: set(statement["Action"])
+            for statement in applied.statements("compact")
+            for resource in statement["Resource"]
+            if resource.startswith(elsewhere)
+        }
+        objects = {"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}
+        self.assertEqual(allowed, {f"{elsewhere}/neap/*": objects, elsewhere: {"s3:ListBucket"}})
+        (endpoint,) = [it for it in applied.of_kind("aws_vpc_endpoint").values() if it["service_name"].endswith(".s3")]
+        self.assertIn(f"{elsewhere}/*", json.loads(endpoint["policy"])["Statement"][0]["Resource"])
+        schedule = applied.of_kind("aws_scheduler_schedule")['aws_scheduler_schedule.main["backup"]']
+        (queue,) = [it for it in applied.of_kind("aws_sqs_queue").values() if it["arn"] == schedule["target"][0]["arn"]]
+        self.assertTrue(queue["redrive_policy"])
+        (policy,) = [
+            it for address, it in applied.of_kind("aws_iam_role_policy").items() if address.endswith("scheduler")
+        ]
+        sent_to = [it["Resource"] for it in json.loads(policy["policy"])["Statement"] if it["Action"] == "sqs:SendMessage"]
+        self.assertIn(queue["arn"], sent_to[0])
+
+    def test_runs_that_lambda_gives_up_raise_an_alarm(self):
+        for applied in EXAMPLES.values():
+            dropped = [it for it in applied.alarms().values() if it["metric_name"] == "AsyncEventsDropped"]
+            watched = {it["dimensions"]["FunctionName"].removeprefix("neap-") for it in dropped}
+            started = {function for name, (function, _) in applied.schedules().items() if name != "backup"}
+            self.assertEqual(watched, started)
+
+    def test_production_has_a_budget_that_tells_somebody(self):
+        (budget,) = EXAMPLES["production"].of_kind("aws_budgets_budget").values()
+        topics = {it["arn"] for it in EXAMPLES["production"].of_kind("aws_sns_topic").values()}
+        for notification in budget["notification"]:
+            self.assertEqual(set(notification["subscriber_sns_topic_arns"]), topics)
+        self.assertEqual(EXAMPLES["minimal"].of_kind("aws_budgets_budget"), {})
+
+    def test_lambda_leaves_it_to_the_filter_what_is_logged(self):
+        for applied in EXAMPLES.values():
+            for function in applied.of_kind("aws_lambda_function").values():
+                self.assertEqual(function["logging_config"][0]["application_log_level"], "TRACE")
+
     def test_results_and_broken_uploads_expire_and_nothing_else_does(self):
         for applied in EXAMPLES.values():
             (lifecycle,) = applied.of_kind("aws_s3_bucket_lifecycle_configuration").values()
@@ -236,6 +303,13 @@ class Shape(unittest.TestCase):
             ({"packages": {}}, "Name either a directory or a bucket."),
             ({"packages": {"directory": "PACKAGES"}, "functions": {"wirte": {}}}, "The functions are write"),
             ({"packages": {"directory": "PACKAGES"}, "name": "Neap"}, "Small letters"),
+            ({"packages": {"directory": "PACKAGES"}, "former_tail": "bucket"}, "where new data went before"),
+            ({"packages": {"directory": "PACKAGES"}, "former_tail": "euc1"}, "an availability zone such as"),
+            ({"packages": {"directory": "PACKAGES"}, "alarms": {"budget_usd": 5}}, "needs whom to notify"),
+            (
+                {"packages": {"directory": "PACKAGES"}, "tail_zone_id": "euc1-az1", "bucket_name": "b" * 60},
+                "more than 63 characters",
+            ),
             ({"packages": {"directory": "PACKAGES"}, "architecture": "arm"}, "arm64 or x86_64."),
             ({"packages": {"directory": "PACKAGES"}, "key_prefix": "a/"}, "'/' between parts"),
             ({"packages": {"directory": "PACKAGES"}, "service": {"image": "neap"}}, "needs a network"),

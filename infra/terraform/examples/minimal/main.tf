@@ -6,7 +6,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.40"
+      version = "~> 6.40"
     }
   }
 }
@@ -23,6 +23,12 @@ variable "packages" {
   default     = "../../../../dist"
 }
 
+variable "admin_token_hash" {
+  description = "The SHA-512 of the operator token (docs/deployment.md). Without it, nobody gets in."
+  type        = string
+  default     = null
+}
+
 provider "aws" {
   region = var.region
 }
@@ -30,7 +36,8 @@ provider "aws" {
 module "neap" {
   source = "../.."
 
-  packages = { directory = var.packages }
+  packages         = { directory = var.packages }
+  admin_token_hash = var.admin_token_hash
 }
 
 output "url" {

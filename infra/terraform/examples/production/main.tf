@@ -1,5 +1,6 @@
 # A deployment as one would run it for others: a name of its own, a key of its own, a network without a way out, new data
-# in S3 Express, containers for those who want warm caches, and alarms that reach somebody.
+# in S3 Express, containers for those who want warm caches, backups that are not lost with the bucket, and alarms and a
+# budget that reach somebody.
 
 terraform {
   required_version = ">= 1.9"
@@ -7,7 +8,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 6.40"
+      version = "~> 6.40"
     }
   }
 }
@@ -42,11 +43,15 @@ resource "aws_kms_key" "neap" {
         Resource  = "*"
       },
       {
-        Sid       = "LogsAndNotifications"
-        Effect    = "Allow"
-        Principal = { Service = ["logs.${var.region}.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"] }
-        Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-        Resource  = "*"
+        Sid    = "LogsAndNotifications"
+        Effect = "Allow"
+        Principal = {
+          Service = [
+            "logs.${var.region}.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com", "budgets.amazonaws.com",
+          ]
+        }
+        Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+        Resource = "*"
       },
     ]
   })
@@ -62,6 +67,22 @@ resource "aws_sns_topic" "alarms" {
   kms_master_key_id = aws_kms_key.neap.arn
 }
 
+resource "aws_sns_topic_policy" "alarms" {
+  arn = aws_sns_topic.alarms.arn
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "AlarmsAndBudgets"
+      Effect    = "Allow"
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+      Action    = "sns:Publish"
+      Resource  = aws_sns_topic.alarms.arn
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.here.account_id } }
+    }]
+  })
+}
+
 resource "aws_sns_topic_subscription" "alarms" {
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"
@@ -71,10 +92,11 @@ resource "aws_sns_topic_subscription" "alarms" {
 module "neap" {
   source = "../.."
 
-  packages    = { bucket = var.package_bucket, key_prefix = "neap/${var.release}/" }
-  kms_key_arn = aws_kms_key.neap.arn
-  log_bucket  = var.log_bucket
-  tracing     = true
+  packages         = { bucket = var.package_bucket, key_prefix = "neap/${var.release}/" }
+  admin_token_hash = var.admin_token_hash
+  kms_key_arn      = aws_kms_key.neap.arn
+  log_bucket       = var.log_bucket
+  tracing          = true
 
   domain = {
     name            = var.domain
@@ -82,8 +104,13 @@ module "neap" {
     zone_id         = var.zone_id
   }
 
-  throttling = { requests_per_second = 2000, burst_requests = 4000 }
+  throttling = {
+    requests_per_second = 500
+    burst_requests      = 1000
+    writes              = { requests_per_second = 2000, burst_requests = 4000 }
+  }
 
+  # 362 of the account's concurrency, which therefore must be 462 at least. Queries can't take what writes and merges need.
   functions = {
     write   = { memory_mib = 1024, reserved_concurrency = 200 }
     query   = { memory_mib = 3538, reserved_concurrency = 100, temporary_mib = 4096 }
@@ -92,7 +119,12 @@ module "neap" {
   }
   merges_at_once = 8
 
-  backups = { schedule = "cron(0 2 * * ? *)", retention = "30d" }
+  backups = {
+    schedule   = "cron(0 2 * * ? *)"
+    retention  = "30d"
+    full_every = 7
+    to         = { bucket = var.backup_bucket, prefix = "neap" }
+  }
 
   tail_zone_id = var.tail_zone_id
 
@@ -107,7 +139,7 @@ module "neap" {
     certificate_arn = var.certificate_arn
   }
 
-  alarms = { notify = [aws_sns_topic.alarms.arn] }
+  alarms = { notify = [aws_sns_topic.alarms.arn], budget_usd = var.budget_usd }
 
   log_retention_days = 90
 }

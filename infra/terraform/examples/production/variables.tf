@@ -20,6 +20,22 @@ variable "release" {
   type        = string
 }
 
+variable "admin_token_hash" {
+  description = "The SHA-512 of the operator token (docs/deployment.md)."
+  type        = string
+}
+
+variable "backup_bucket" {
+  description = "The bucket for backups, in another account, whose policy allows the role of the compact function to read, write, list and delete there."
+  type        = string
+}
+
+variable "budget_usd" {
+  description = "What the account may cost in a month before somebody is told."
+  type        = number
+  default     = 1000
+}
+
 variable "image" {
   description = "The image of `neap` of the same release, in ECR."
   type        = string

@@ -58,6 +58,17 @@ resource "aws_apigatewayv2_stage" "main" {
     detailed_metrics_enabled = false
   }
 
+  dynamic "route_settings" {
+    for_each = var.route_limits
+
+    content {
+      route_key                = route_settings.key
+      throttling_rate_limit    = route_settings.value.requests_per_second
+      throttling_burst_limit   = route_settings.value.burst_requests
+      detailed_metrics_enabled = false
+    }
+  }
+
   # Without query strings: clients of InfluxDB 1 put tokens there.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.access.arn
@@ -75,6 +86,9 @@ resource "aws_apigatewayv2_stage" "main" {
       error    = "$context.integrationErrorMessage"
     })
   }
+
+  # Settings are for routes that there are.
+  depends_on = [aws_apigatewayv2_route.main]
 }
 
 resource "aws_apigatewayv2_domain_name" "main" {

@@ -37,6 +37,11 @@ variable "burst_requests" {
   type        = number
 }
 
+variable "route_limits" {
+  description = "The limits of routes that have others than the rest."
+  type        = map(object({ requests_per_second = number, burst_requests = number }))
+}
+
 variable "log_retention_days" {
   description = "For how long the access log is kept."
   type        = number

@@ -106,11 +106,13 @@ resource "aws_lambda_function" "main" {
     size = var.temporary_mib
   }
 
-  # What Neap logs is JSON. Of Lambda's own lines, three for each invocation, only warnings are kept.
+  # What Neap logs is JSON, and its filter says which lines: Lambda would drop those below INFO. Of Lambda's own lines, three
+  # for each invocation, only warnings are kept.
   logging_config {
-    log_group        = aws_cloudwatch_log_group.main.name
-    log_format       = "JSON"
-    system_log_level = "WARN"
+    log_group             = aws_cloudwatch_log_group.main.name
+    log_format            = "JSON"
+    application_log_level = "TRACE"
+    system_log_level      = "WARN"
   }
 
   tracing_config {

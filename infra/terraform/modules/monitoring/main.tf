@@ -102,6 +102,78 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   ok_actions          = var.notify
 }
 
+# The gateway counts 429 among all answers with 4xx.
+resource "aws_cloudwatch_log_metric_filter" "turned_away" {
+  name           = "${var.name}-turned-away"
+  log_group_name = var.access_log_group_name
+  pattern        = "{ $.status = \"429\" }"
+
+  metric_transformation {
+    namespace = local.namespace
+    name      = "TurnedAway"
+    value     = "1"
+    unit      = "Count"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "turned_away" {
+  alarm_name          = "${var.name}-api-turned-away"
+  alarm_description   = "The API answers with 429: somebody sends more than `throttling` allows, or it is too low. See the access log."
+  namespace           = local.namespace
+  metric_name         = "TurnedAway"
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.turned_away
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+
+  depends_on = [aws_cloudwatch_log_metric_filter.turned_away]
+}
+
+resource "aws_cloudwatch_metric_alarm" "dropped" {
+  for_each = var.asynchronous_functions
+
+  alarm_name          = "${var.name}-${each.key}-dropped"
+  alarm_description   = "Lambda gave up runs of ${each.value} that the scheduler had started: they failed, or waited too long for an instance."
+  namespace           = "AWS/Lambda"
+  metric_name         = "AsyncEventsDropped"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.dropped
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+# Of the account: the costs of a deployment are told apart only by tags that somebody has turned on for billing.
+resource "aws_budgets_budget" "main" {
+  count = var.budget_usd == null ? 0 : 1
+
+  name         = var.name
+  budget_type  = "COST"
+  limit_amount = tostring(var.budget_usd)
+  limit_unit   = "USD"
+  time_unit    = "MONTHLY"
+
+  dynamic "notification" {
+    for_each = { ACTUAL = 80, FORECASTED = 100 }
+
+    content {
+      notification_type         = notification.key
+      comparison_operator       = "GREATER_THAN"
+      threshold                 = notification.value
+      threshold_type            = "PERCENTAGE"
+      subscriber_sns_topic_arns = var.notify
+    }
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "server_errors" {
   alarm_name          = "${var.name}-api-errors"
   alarm_description   = "The API answers with 5xx."

@@ -13,6 +13,11 @@ variable "url_functions" {
   type        = map(string)
 }
 
+variable "asynchronous_functions" {
+  description = "The names of those that a scheduler starts."
+  type        = map(string)
+}
+
 variable "service" {
   description = "The dimensions of the load balancer's metrics, or null where no containers run."
   type        = map(string)
@@ -38,6 +43,16 @@ variable "state_log_group_name" {
   type        = string
 }
 
+variable "access_log_group_name" {
+  description = "The access log of the API."
+  type        = string
+}
+
+variable "budget_usd" {
+  description = "What the account may cost in a month before somebody is told, or null."
+  type        = number
+}
+
 variable "notify" {
   description = "Topics of SNS, or others, that are told when an alarm goes off or ends."
   type        = list(string)
@@ -48,6 +63,8 @@ variable "limits" {
   type = object({
     errors            = number
     throttles         = number
+    turned_away       = number
+    dropped           = number
     queue_age_seconds = number
     tail_bytes        = number
     tail_age_seconds  = number

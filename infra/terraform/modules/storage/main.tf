@@ -132,23 +132,30 @@ resource "aws_s3_bucket_notification" "segments" {
 }
 
 # A tail in S3 Express: writes take milliseconds instead of tens of them, in one availability zone. What is in it is
-# moved to the bucket by the next flush.
+# moved to the bucket by the next flush. Until then it is nowhere else, so that no destruction takes it along.
 resource "aws_s3_directory_bucket" "tail" {
-  count = var.express_zone_id == null ? 0 : 1
+  for_each = var.express_zone_ids
 
-  bucket        = "${var.bucket_name}-tail--${var.express_zone_id}--x-s3"
-  force_destroy = var.force_destroy
+  bucket        = "${var.bucket_name}-tail--${each.key}--x-s3"
+  force_destroy = false
 
   location {
-    name = var.express_zone_id
+    name = each.key
     type = "AvailabilityZone"
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length("${var.bucket_name}-tail--${each.key}--x-s3") <= 63
+      error_message = "The name of the bucket for new data has more than 63 characters: set a shorter bucket_name."
+    }
   }
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "tail" {
-  count = var.express_zone_id == null ? 0 : 1
+  for_each = aws_s3_directory_bucket.tail
 
-  bucket = aws_s3_directory_bucket.tail[0].bucket
+  bucket = each.value.bucket
 
   rule {
     # S3 Express has no other way.

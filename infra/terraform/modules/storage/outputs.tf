@@ -8,12 +8,7 @@ output "bucket_arn" {
   value       = aws_s3_bucket.main.arn
 }
 
-output "tail_bucket" {
-  description = "The name of the S3 Express bucket for the tail, or null."
-  value       = one(aws_s3_directory_bucket.tail[*].bucket)
-}
-
-output "tail_bucket_arn" {
-  description = "The S3 Express bucket for the tail, or null."
-  value       = one(aws_s3_directory_bucket.tail[*].arn)
+output "tail_buckets" {
+  description = "The S3 Express buckets for the tail, by their availability zones."
+  value       = { for zone, it in aws_s3_directory_bucket.tail : zone => { name = it.bucket, arn = it.arn } }
 }

@@ -33,9 +33,9 @@ variable "force_destroy" {
   type        = bool
 }
 
-variable "express_zone_id" {
-  description = "The availability zone of an S3 Express bucket for the tail, such as `euc1-az1`; without one the tail is in the bucket."
-  type        = string
+variable "express_zone_ids" {
+  description = "The availability zones of S3 Express buckets for the tail, such as `euc1-az1`; without one the tail is in the bucket."
+  type        = set(string)
 }
 
 variable "notifications" {
