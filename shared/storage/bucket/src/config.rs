@@ -18,13 +18,15 @@ use object_store::{
 
 pub(crate) use self::flag::{given, invalid};
 pub use self::{
-    connection::ConnectionConfig, flag::StoreConfigError, kind::ObjectStoreKind,
-    opened_store::OpenedStore,
+    connection::ConnectionConfig,
+    flag::StoreConfigError,
+    kind::ObjectStoreKind,
+    opened_store::{OpenedStore, StoreKind},
 };
 use crate::{
     AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, MarginsPreset,
-    MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore, PresignedObjects,
-    ProtocolMargins, Store, TailLocation, TailLocations, World, with_environment,
+    MemoryStore, ObjectStoreAdapter, ObjectUploads, PrefixedStore, Store, TailLocation,
+    TailLocations, World, with_environment,
 };
 
 /// Text that `Debug` output redacts.
@@ -186,29 +188,6 @@ pub struct AwsConfig {
     /// A JSON file with credentials, read again before they expire
     #[arg(long, env = "AWS_CREDENTIALS_FILE", value_name = "FILE")]
     pub aws_credentials_file: Option<PathBuf>,
-}
-
-/// The kind of an opened store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// In memory, and lost when the process ends.
-    Memory,
-    /// In a directory, shared by the processes of one machine.
-    Directory,
-    /// Behind a network, shared by any number of machines.
-    Network,
-}
-
-impl StoreKind {
-    /// Returns the margins of a new cluster on such a store.
-    pub fn margins(self, preset: MarginsPreset) -> ProtocolMargins {
-        match (self, preset) {
-            (Self::Memory | Self::Directory, MarginsPreset::Standard) => ProtocolMargins::LOCAL,
-            (Self::Memory | Self::Directory, MarginsPreset::Short) => ProtocolMargins::SHORT_LOCAL,
-            (Self::Network, MarginsPreset::Standard) => ProtocolMargins::NETWORK,
-            (Self::Network, MarginsPreset::Short) => ProtocolMargins::SHORT_NETWORK,
-        }
-    }
 }
 
 fn non_empty_secret(secret: &Option<Secret>) -> Option<&str> {
@@ -387,7 +366,7 @@ impl StoreConfig {
         let builder = self.aws.builder(world, credentials)?.with_bucket_name(bucket);
         // The names of directory buckets have this suffix, and no others do.
         let opened = if bucket.ends_with("--x-s3") {
-            ObjectStoreAdapter::s3_express(builder, &options)
+            ObjectStoreAdapter::s3_express(builder, &options, Arc::clone(&world.clock))
         } else {
             ObjectStoreAdapter::s3(builder, &options)
         };

@@ -5,6 +5,7 @@
 //! status of the newest answer. If the client retries a call, the exchange holds the last answer.
 
 mod backend;
+mod clients;
 mod connection_health;
 mod exchange;
 mod failure;
@@ -28,13 +29,14 @@ use tokio::sync::Semaphore;
 pub use self::options::RemoteOptions;
 pub(crate) use self::{backend::ObjectStoreBackend, failure::error_without_exchange};
 use self::{
+    clients::{ClientPair, ClientSource, is_denied},
     exchange::with_exchange,
     failure::{CallFailure, OperationContext},
     observing_connector::ObservingConnector,
 };
 use crate::{
-    ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, PresignedObjects,
-    Put, PutMode, Store, StoreError, StoreResponse, StoreTime,
+    Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation,
+    PresignedObjects, Put, PutMode, Store, StoreError, StoreResponse, StoreTime,
 };
 
 /// Puts of more bytes than this get the longer time limit, as do reads of whole data objects.
@@ -55,9 +57,7 @@ enum VersionScheme {
 
 /// A store behind a network.
 pub struct ObjectStoreAdapter {
-    backend: Arc<dyn ObjectStoreBackend>,
-    /// The same backend with the longer time limit of large requests.
-    patient: Arc<dyn ObjectStoreBackend>,
+    clients: ClientSource,
     versions: VersionScheme,
     /// Whether listings are sorted and can start after a key. Directory buckets of S3 Express support neither.
     is_sorted: bool,
@@ -66,7 +66,7 @@ pub struct ObjectStoreAdapter {
 
 impl fmt::Debug for ObjectStoreAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectStoreAdapter({})", self.backend)
+        write!(f, "ObjectStoreAdapter({:?})", self.clients)
     }
 }
 
@@ -84,38 +84,30 @@ impl ObjectStoreAdapter {
         options: &RemoteOptions,
         connector: &ObservingConnector,
     ) -> Result<Self, object_store::Error> {
-        let build = |options: &RemoteOptions| {
-            let builder = builder
-                .clone()
-                .with_client_options(options.client())
-                .with_retry(options.retry());
-            builder.with_http_connector(connector.clone()).build()
-        };
-        let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
+        let clients = ClientSource::Permanent(s3_clients(&builder, options, connector)?);
+        Ok(Self::new(clients, VersionScheme::ETags, options))
     }
 
-    /// Opens a directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
+    /// Opens a directory bucket of S3 Express, whose listings are not sorted and start at the beginning. Its sessions are
+    /// renewed by both clocks, and once for a request that is denied.
     pub fn s3_express(
         builder: AmazonS3Builder,
         options: &RemoteOptions,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, object_store::Error> {
-        let adapter = Self::s3(builder.with_s3_express(true), options)?;
+        let (builder, own_options) = (builder.with_s3_express(true), options.clone());
+        let connector = options.connector();
+        let create = move || s3_clients(&builder, &own_options, &connector);
+        let clients = ClientSource::with_sessions(Box::new(create), clock)?;
         Ok(Self {
             is_sorted: false,
-            ..adapter
+            ..Self::new(clients, VersionScheme::ETags, options)
         })
     }
 
-    fn new(
-        backend: impl ObjectStoreBackend,
-        patient: impl ObjectStoreBackend,
-        versions: VersionScheme,
-        options: &RemoteOptions,
-    ) -> Self {
+    fn new(clients: ClientSource, versions: VersionScheme, options: &RemoteOptions) -> Self {
         Self {
-            backend: Arc::new(backend),
-            patient: Arc::new(patient),
+            clients,
             versions,
             is_sorted: true,
             requests: Semaphore::new(options.connection_limit.max(1)),
@@ -124,17 +116,28 @@ impl ObjectStoreAdapter {
 
     /// Returns the objects below `prefix` that clients fetch directly from the store.
     pub fn links(&self, prefix: impl Into<String>) -> PresignedObjects {
-        PresignedObjects::new(Arc::clone(&self.patient), prefix.into())
+        PresignedObjects::new(self.clients.current().patient, prefix.into())
     }
 
-    /// Runs one call with its own exchange, within the connection limit.
-    async fn call<T>(
+    /// Runs one call with its own exchange, within the connection limit. A call that the store denies because the session
+    /// has ended had no effect, and is repeated with another session.
+    async fn call<T: Send, F>(
         &self,
         task: OperationContext<'_>,
-        call: impl Future<Output = object_store::Result<T>> + Send,
-    ) -> Result<StoreResponse<T>, CallFailure> {
+        call: impl Fn(ClientPair) -> F + Send + Sync,
+    ) -> Result<StoreResponse<T>, CallFailure>
+    where
+        F: Future<Output = object_store::Result<T>> + Send,
+    {
         let permit = self.requests.acquire().await;
-        let (outcome, exchange) = with_exchange(call).await;
+        let clients = self.clients.current();
+        let (first, first_exchange) = with_exchange(call(clients.clone())).await;
+        let is_repeatable = !first_exchange.uncertain && first.as_ref().is_err_and(is_denied);
+        let renewed = is_repeatable.then(|| self.clients.renewed(&clients)).flatten();
+        let (outcome, exchange) = match renewed {
+            Some(renewed) => with_exchange(call(renewed)).await,
+            None => (first, first_exchange),
+        };
         drop(permit);
         match outcome {
             Ok(value) => Ok(StoreResponse {
@@ -143,44 +146,6 @@ impl ObjectStoreAdapter {
             }),
             Err(error) => Err(task.failure(error, &exchange)),
         }
-    }
-
-    async fn get_object(
-        &self,
-        path: &Path,
-        options: object_store::GetOptions,
-    ) -> object_store::Result<(ObjectMeta, Bytes)> {
-        let known = options.if_none_match.clone();
-        let is_whole = options.range.is_none() && !options.head;
-        let is_data = matches!(path.extension(), Some("parquet" | "bundle"));
-        let backend = if is_whole && is_data {
-            &self.patient
-        } else {
-            &self.backend
-        };
-        let answer = backend.get_opts(path, options).await?;
-        let meta = answer.meta.clone();
-        // A server that ignores the condition sends an object that the caller already has.
-        let ignored = known.is_some() && known == meta.e_tag;
-        let bytes = if ignored {
-            Bytes::new()
-        } else {
-            answer.bytes().await?
-        };
-        Ok((meta, bytes))
-    }
-
-    async fn delete_all(&self, paths: Vec<Path>) -> object_store::Result<()> {
-        let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
-        let mut deleted = self.backend.delete_stream(paths);
-        let mut outcome = Ok(());
-        while let Some(one) = deleted.next().await {
-            match one {
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => outcome = Err(error),
-            }
-        }
-        outcome
     }
 
     fn etag(&self, e_tag: Option<&str>, version: Option<&str>) -> ETag {
@@ -209,6 +174,60 @@ impl ObjectStoreAdapter {
     }
 }
 
+/// Creates the clients of a bucket of S3 or a compatible store.
+fn s3_clients(
+    builder: &AmazonS3Builder,
+    options: &RemoteOptions,
+    connector: &ObservingConnector,
+) -> Result<ClientPair, object_store::Error> {
+    let build = |options: &RemoteOptions| {
+        let builder = builder
+            .clone()
+            .with_client_options(options.client())
+            .with_retry(options.retry());
+        builder.with_http_connector(connector.clone()).build()
+    };
+    Ok(ClientPair::new(build(options)?, build(&options.patient())?))
+}
+
+async fn get_object(
+    clients: ClientPair,
+    path: &Path,
+    options: object_store::GetOptions,
+) -> object_store::Result<(ObjectMeta, Bytes)> {
+    let known = options.if_none_match.clone();
+    let is_whole = options.range.is_none() && !options.head;
+    let is_data = matches!(path.extension(), Some("parquet" | "bundle"));
+    let client = if is_whole && is_data {
+        &clients.patient
+    } else {
+        &clients.usual
+    };
+    let answer = client.get_opts(path, options).await?;
+    let meta = answer.meta.clone();
+    // A server that ignores the condition sends an object that the caller already has.
+    let ignored = known.is_some() && known == meta.e_tag;
+    let bytes = if ignored {
+        Bytes::new()
+    } else {
+        answer.bytes().await?
+    };
+    Ok((meta, bytes))
+}
+
+async fn delete_all(clients: &ClientPair, paths: Vec<Path>) -> object_store::Result<()> {
+    let locations = stream::iter(paths.into_iter().map(Ok)).boxed();
+    let mut deleted = clients.usual.delete_stream(locations);
+    let mut outcome = Ok(());
+    while let Some(one) = deleted.next().await {
+        match one {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => outcome = Err(error),
+        }
+    }
+    outcome
+}
+
 #[async_trait]
 impl Store for ObjectStoreAdapter {
     async fn get(&self, key: &str, options: GetOptions) -> Result<StoreResponse<Get>, StoreError> {
@@ -227,9 +246,13 @@ impl Store for ObjectStoreAdapter {
             head: true,
             ..wanted.clone()
         };
-        let mut outcome = self.call(task, self.get_object(&path, wanted)).await;
+        let get = |options: object_store::GetOptions| {
+            let path = &path;
+            move |clients| get_object(clients, path, options.clone())
+        };
+        let mut outcome = self.call(task, get(wanted)).await;
         if let Err(CallFailure::OutOfRange) = outcome {
-            outcome = self.call(task, self.get_object(&path, head)).await;
+            outcome = self.call(task, get(head)).await;
         }
         match outcome {
             Ok(StoreResponse {
@@ -273,12 +296,17 @@ impl Store for ObjectStoreAdapter {
             PutMode::Create => object_store::PutMode::Create,
             PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
         });
-        let backend = if body.len() > LARGE_BYTES {
-            &self.patient
-        } else {
-            &self.backend
+        let put = |clients: ClientPair| {
+            let (path, body, options) = (&path, body.clone(), options.clone());
+            async move {
+                let client = if body.len() > LARGE_BYTES {
+                    &clients.patient
+                } else {
+                    &clients.usual
+                };
+                client.put_opts(path, PutPayload::from(body), options).await
+            }
         };
-        let put = backend.put_opts(&path, PutPayload::from(body), options);
         match self.call(task, put).await {
             Ok(StoreResponse { value, date }) => {
                 let etag = self.etag(value.e_tag.as_deref(), value.version.as_deref());
@@ -308,7 +336,10 @@ impl Store for ObjectStoreAdapter {
             ..PaginatedListOptions::default()
         };
         let prefix = Some(request.prefix).filter(|prefix| !prefix.is_empty());
-        let list = self.backend.list_paginated(prefix, options);
+        let list = |clients: ClientPair| {
+            let options = options.clone();
+            async move { clients.usual.list_paginated(prefix, options).await }
+        };
         let StoreResponse { value, date } =
             self.call(task, list).await.map_err(|failure| failure.into_error(task))?;
         let entries = value.result.objects.into_iter().map(|object| ListEntry {
@@ -328,13 +359,16 @@ impl Store for ObjectStoreAdapter {
     async fn delete(&self, keys: &[String]) -> Result<StoreResponse<()>, StoreError> {
         let task = OperationContext(Operation::Delete, keys.first().map_or("", String::as_str));
         let paths: Vec<_> = keys.iter().map(|key| task.path(key)).collect::<Result<_, _>>()?;
-        let delete = async {
-            let deleted = self.delete_all(paths.clone()).await;
-            // `object_store` does not retry deletions, although they can be repeated.
-            if deleted.is_err() && exchange::had_short_timeout() {
-                self.delete_all(paths).await
-            } else {
-                deleted
+        let delete = |clients: ClientPair| {
+            let paths = &paths;
+            async move {
+                let deleted = delete_all(&clients, paths.clone()).await;
+                // `object_store` does not retry deletions, although they can be repeated.
+                if deleted.is_err() && exchange::had_short_timeout() {
+                    delete_all(&clients, paths.clone()).await
+                } else {
+                    deleted
+                }
             }
         };
         let deleted = self.call(task, delete).await;

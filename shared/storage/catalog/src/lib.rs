@@ -60,6 +60,7 @@ mod rule_groups;
 mod settling_time;
 mod table;
 mod table_caches;
+mod tail_moves;
 mod tail_record;
 mod tokens;
 mod trigger_changes;
@@ -122,7 +123,8 @@ pub use rule_changes::{
 };
 pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
 pub use table::{Table, field_type};
-pub use tail_record::{TailRecord, with_tail_location};
+pub use tail_moves::with_tail_location;
+pub use tail_record::TailRecord;
 pub use tokens::{
     ClientKeyError, ClientPrivateKey, ClientPublicKey, DatabaseAction, IssuedToken,
     MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NewClientKey,

@@ -2,10 +2,33 @@
 
 use std::sync::Arc;
 
-use super::StoreKind;
 use crate::{
-    Bucket, ObjectUploads, PresignedObjects, ProtocolMargins, Store, TailLocations, World,
+    Bucket, MarginsPreset, ObjectUploads, PresignedObjects, ProtocolMargins, Store, TailLocations,
+    World,
 };
+
+/// The kind of an opened store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory, and lost when the process ends.
+    Memory,
+    /// In a directory, shared by the processes of one machine.
+    Directory,
+    /// Behind a network, shared by any number of machines.
+    Network,
+}
+
+impl StoreKind {
+    /// Returns the margins of a new cluster on such a store.
+    pub fn margins(self, preset: MarginsPreset) -> ProtocolMargins {
+        match (self, preset) {
+            (Self::Memory | Self::Directory, MarginsPreset::Standard) => ProtocolMargins::LOCAL,
+            (Self::Memory | Self::Directory, MarginsPreset::Short) => ProtocolMargins::SHORT_LOCAL,
+            (Self::Network, MarginsPreset::Standard) => ProtocolMargins::NETWORK,
+            (Self::Network, MarginsPreset::Short) => ProtocolMargins::SHORT_NETWORK,
+        }
+    }
+}
 
 /// The stores of a database.
 #[derive(Clone, Debug)]

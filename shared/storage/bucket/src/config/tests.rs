@@ -1,7 +1,7 @@
 //! Tests of the stores that flags open and of the flags that are refused.
 
 use super::*;
-use crate::CountingStore;
+use crate::{CountingStore, ProtocolMargins};
 
 #[derive(Debug, Parser)]
 struct Program {

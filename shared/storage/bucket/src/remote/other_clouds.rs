@@ -2,7 +2,10 @@
 
 use object_store::{azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder};
 
-use super::{ObjectStoreAdapter, RemoteOptions, VersionScheme};
+use super::{
+    ObjectStoreAdapter, RemoteOptions, VersionScheme,
+    clients::{ClientPair, ClientSource},
+};
 
 impl ObjectStoreAdapter {
     /// Opens a bucket of Google Cloud Storage.
@@ -18,13 +21,9 @@ impl ObjectStoreAdapter {
                 .with_retry(options.retry());
             builder.with_http_connector(connector.clone()).build()
         };
-        let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(
-            backend,
-            patient,
-            VersionScheme::Generations,
-            options,
-        ))
+        let clients = ClientPair::new(build(options)?, build(&options.patient())?);
+        let source = ClientSource::Permanent(clients);
+        Ok(Self::new(source, VersionScheme::Generations, options))
     }
 
     /// Opens a container of Azure Blob Storage.
@@ -40,7 +39,8 @@ impl ObjectStoreAdapter {
                 .with_retry(options.retry());
             builder.with_http_connector(connector.clone()).build()
         };
-        let (backend, patient) = (build(options)?, build(&options.patient())?);
-        Ok(Self::new(backend, patient, VersionScheme::ETags, options))
+        let clients = ClientPair::new(build(options)?, build(&options.patient())?);
+        let source = ClientSource::Permanent(clients);
+        Ok(Self::new(source, VersionScheme::ETags, options))
     }
 }

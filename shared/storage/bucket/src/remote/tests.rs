@@ -1,7 +1,14 @@
 //! Tests of the adapter on a real server that answers, fails, or loses replies.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
+use futures::future::BoxFuture;
 use neap_s3_server::{Faults, Options, S3Server};
 
 use super::*;
@@ -140,4 +147,98 @@ async fn a_deletion_of_nothing_and_of_much_has_a_date() {
     let keys: Vec<_> = (0..1000).map(|n| format!("tail/1/{n}")).collect();
     let answer = store.delete(&keys).await.unwrap();
     assert!(answer.date.is_some());
+}
+
+/// Clocks that a test sets: the wall clock and the monotonic one, in seconds.
+#[derive(Debug, Default)]
+struct SetClock {
+    wall: AtomicU32,
+    monotonic: AtomicU32,
+}
+
+impl SetClock {
+    /// Lets time pass, during which this machine is suspended for some of it.
+    fn pass(&self, seconds: u32, suspended: u32) {
+        self.wall.fetch_add(seconds, Ordering::Relaxed);
+        self.monotonic.fetch_add(seconds - suspended, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn wall_micros(&self) -> i64 {
+        i64::from(self.wall.load(Ordering::Relaxed)) * 1_000_000
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.monotonic.load(Ordering::Relaxed).into())
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A store whose sessions have these secrets in turn, and the number of sessions.
+fn session_store(
+    server: &S3Server,
+    clock: &Arc<SetClock>,
+    secrets: &'static [&'static str],
+) -> (ObjectStoreAdapter, Arc<AtomicU32>) {
+    let sessions = Arc::new(AtomicU32::new(0));
+    let (base, counted) = (s3_builder(server), Arc::clone(&sessions));
+    let options = RemoteOptions {
+        allow_http: true,
+        max_retries: 1,
+        ..RemoteOptions::default()
+    };
+    let own_options = options.clone();
+    let create = move || {
+        let number = usize::try_from(counted.fetch_add(1, Ordering::Relaxed)).unwrap();
+        let secret = secrets.get(number).copied().unwrap_or(S3Server::SECRET_KEY);
+        let builder = base.clone().with_secret_access_key(secret);
+        s3_clients(&builder, &own_options, &own_options.connector())
+    };
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let clients = ClientSource::with_sessions(Box::new(create), clock).unwrap();
+    let store = ObjectStoreAdapter::new(clients, VersionScheme::ETags, &options);
+    (store, sessions)
+}
+
+#[tokio::test]
+async fn a_call_that_is_denied_is_repeated_once_with_another_session() {
+    let server = server().await;
+    let clock: Arc<SetClock> = Arc::default();
+    let (store, sessions) = session_store(&server, &clock, &["ended"]);
+    clock.pass(20, 0);
+    assert!(matches!(
+        put(&store, PutMode::Create).await.unwrap(),
+        Put::Done(_)
+    ));
+    assert!(exists(&store).await);
+    assert_eq!(sessions.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_denies_everything_gets_no_session_for_each_call() {
+    let server = server().await;
+    let clock: Arc<SetClock> = Arc::default();
+    let (store, sessions) = session_store(&server, &clock, &["wrong", "wrong", "wrong"]);
+    clock.pass(20, 0);
+    for _ in 0..3 {
+        let error = put(&store, PutMode::Create).await.unwrap_err();
+        assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+    }
+    assert_eq!(sessions.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_after_a_suspension_that_the_monotonic_clock_does_not_count() {
+    let server = server().await;
+    let clock: Arc<SetClock> = Arc::default();
+    let (store, sessions) = session_store(&server, &clock, &[]);
+    for (seconds, suspended, expected) in [(240, 0, 1), (60, 40, 1), (600, 20, 2), (200, 0, 2)] {
+        clock.pass(seconds, suspended);
+        assert!(!exists(&store).await);
+        assert_eq!(sessions.load(Ordering::Relaxed), expected);
+    }
 }
