@@ -20,7 +20,8 @@ use crate::{
 const LIMITS: RequestLimits = RequestLimits {
     // Long, because one processor may open hundreds of encrypted connections at once.
     connection: Duration::from_secs(10),
-    // The maximum of a function. Each invocation has a limit of its own as well.
+    // The maximum of a function. Each invocation has a limit of its own as well. The HTTP client sends keepalives every
+    // 15 s, so that no router drops the connection meanwhile.
     request: Duration::from_secs(15 * 60),
 };
 

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
 };
-use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{GatewayKind, GatewayRoutes, event::event, response};
@@ -146,7 +146,7 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 fn head_bytes(parts: &Parts) -> usize {
     let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
     let line = parts.method.as_str().len() + target + " HTTP/1.1".len() + 1;
-    line + parts.headers.values().map(|value| value.len()).sum::<usize>()
+    line + parts.headers.values().map(HeaderValue::len).sum::<usize>()
 }
 
 /// Removes a header that the function must not receive, and returns its value.
