@@ -9,9 +9,9 @@ use std::{
 
 use neap_aws_chain::AwsCredentialChain;
 use neap_bucket::{
-    AwsCredentialSource, Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind,
-    ObjectUploads, OpenedStore, Operation, OperationCount, ProtocolMargins, S3BucketClient, Store,
-    StoreConfig, StoreConfigError, StoreError, StoreKind, StoreUrl, World,
+    Bucket, CountingStore, Get, GetOptions, Key, KeyClass, ObjectStoreKind, ObjectUploads,
+    OpenedStore, Operation, OperationCount, ProtocolMargins, Store, StoreConfig, StoreConfigError,
+    StoreError, StoreKind, StoreUrl, World,
     conformance::{self, ConformanceReport},
 };
 use neap_http::Metrics;
@@ -69,21 +69,7 @@ pub enum StoresError {
 ///
 /// The options name no usable store.
 pub fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
-    config.open(world, Some(&credential_chain(config)))
-}
-
-/// Returns a client for the settings of each bucket of S3 that the options name.
-///
-/// # Errors
-///
-/// The options name no usable store.
-pub fn s3_buckets(config: &StoreConfig, world: &World) -> Result<Vec<S3BucketClient>, StoresError> {
-    Ok(config.s3_buckets(world, Some(&credential_chain(config)))?)
-}
-
-fn credential_chain(config: &StoreConfig) -> Arc<dyn AwsCredentialSource> {
-    let region = config.aws.aws_default_region.clone();
-    Arc::new(AwsCredentialChain::new(region))
+    config.open(world, Some(&AwsCredentialChain::for_store(config)))
 }
 
 impl Stores {

@@ -1,11 +1,9 @@
 //! For programs that people start on AWS: credentials from the AWS SDK's default chain of sources (profiles, SSO, web
-//! identities, processes, and the roles of instances and tasks), and the settings of S3 buckets.
+//! identities, processes, and the roles of instances and tasks).
 //!
 //! The chain is large, and functions have the credentials of their role, so they do not include it.
 
-mod bucket_settings;
-
-use std::{error::Error, iter, time::UNIX_EPOCH};
+use std::{error::Error, iter, sync::Arc, time::UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region};
@@ -20,13 +18,9 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::{
     http::SharedHttpClient, runtime_components::RuntimeComponents,
 };
-use neap_bucket::{AwsCredentialSource, AwsLease};
+use neap_bucket::{AwsCredentialSource, AwsLease, StoreConfig};
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
-
-pub use bucket_settings::{
-    BucketCreation, BucketSettings, CreateBucketError, FindingLevel, SettingFinding, create_bucket,
-};
 
 /// The AWS SDK's default credential chain. It is searched on the first request for credentials.
 #[derive(Debug)]
@@ -38,13 +32,13 @@ pub struct AwsCredentialChain {
 }
 
 impl AwsCredentialChain {
-    /// Asks the services of a region, such as those of web identities. Without one, the SDK looks for it in the environment, in
-    /// profiles and at the instance.
-    pub fn new(region: Option<String>) -> Self {
-        Self {
-            region,
+    /// Returns the chain for a store. It asks the services of the region of the store, such as those of web identities. If none
+    /// is given, the SDK looks for it in the environment, in profiles and at the instance.
+    pub fn for_store(config: &StoreConfig) -> Arc<dyn AwsCredentialSource> {
+        Arc::new(Self {
+            region: config.aws.aws_default_region.clone(),
             provider: Mutex::default(),
-        }
+        })
     }
 
     async fn provider(&self) -> Result<SharedCredentialsProvider, object_store::Error> {
@@ -107,12 +101,15 @@ fn https_client() -> SharedHttpClient {
     })
 }
 
+/// Returns the text of an error with all its causes, which errors of the SDK do not repeat.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(Some(error), |cause| (**cause).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Converts an error of the SDK. Its text has all causes, which name what is missing, and the profile that was searched for.
 fn failure(error: &CredentialsError, profile: &str) -> object_store::Error {
-    let causes = iter::successors(Some(error as &(dyn Error + 'static)), |cause| {
-        (**cause).source()
-    });
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let text = with_causes(error);
     // The SDK lists the sources that it has tried in lines.
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let reason = format!("{} ({profile})", lines.join("; "));

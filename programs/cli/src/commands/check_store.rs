@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use clap::Args;
-use neap_aws_chain::{BucketCreation, BucketSettings, FindingLevel, create_bucket};
-use neap_bucket::{S3BucketClient, StoreConfig, StoreConfigError, World};
+use clap::{Args, value_parser};
+use neap_aws_bucket::{BucketSettings, FindingLevel, S3Bucket};
+use neap_bucket::{StoreConfig, World};
 use neap_server::{
     console::Console,
-    stores::{self, Stores, StoresError},
+    stores::{Stores, StoresError},
 };
 
 use super::CommandError;
@@ -15,10 +15,13 @@ use super::CommandError;
 /// The options of `neap check-store`.
 #[derive(Debug, Args)]
 pub(super) struct CheckStoreArgs {
-    /// Create the buckets of S3 that do not exist: private, without versions, with a rule that deletes the parts of
-    /// interrupted uploads. Buckets that exist are not changed.
+    /// On S3: delete the parts of uploads that began more than a day ago and were not completed.
     #[arg(long)]
-    create_bucket: bool,
+    abort_uploads: bool,
+
+    /// On S3: order copies of the objects in archives, which can be read for so many days.
+    #[arg(long, value_name = "DAYS", value_parser = value_parser!(i32).range(1..))]
+    restore_archived: Option<i32>,
 
     #[command(flatten)]
     store: StoreConfig,
@@ -34,21 +37,31 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
-    let buckets = stores::s3_buckets(&args.store, &world)?;
-    if args.create_bucket {
-        create(args, &buckets, console).await?;
-    }
     let stores = Stores::open(&args.store, &world)?;
-    let mut report = stores.check().await?;
+    let buckets = S3Bucket::all(&args.store, &world).map_err(StoresError::from)?;
     let prefix = args.store.key_prefix().map_err(StoresError::from)?;
+    for bucket in buckets.iter().filter(|bucket| !bucket.is_directory()) {
+        let name = bucket.name();
+        if args.abort_uploads {
+            let count = bucket.abort_interrupted_uploads(&prefix, &world).await?;
+            console.report(format_args!("bucket '{name}': {count} uploads aborted"));
+        }
+        if let Some(days) = args.restore_archived {
+            let count = bucket.restore_archived(&prefix, days).await?;
+            console.report(format_args!(
+                "bucket '{name}': {count} archived objects ordered"
+            ));
+        }
+    }
+    let mut report = stores.check().await?;
     let mut loses_data = false;
     for bucket in &buckets {
-        let settings = BucketSettings::read(bucket).await?;
+        let settings = BucketSettings::read(bucket, &prefix, &world).await?;
         for finding in settings.findings(&prefix) {
             loses_data |= finding.level == FindingLevel::DataLoss;
             let _infallible = match buckets.len() {
                 1 => writeln!(report, "{finding}"),
-                _ => writeln!(report, "{finding} (bucket '{}')", bucket.bucket()),
+                _ => writeln!(report, "{finding} (bucket '{}')", bucket.name()),
             };
         }
     }
@@ -58,29 +71,4 @@ pub(super) async fn run(
     }
     let text = format!("{report}{} can be used", stores.place);
     console.print(text).map_err(CommandError::Output)
-}
-
-async fn create(
-    args: &CheckStoreArgs,
-    buckets: &[S3BucketClient],
-    console: &mut Console,
-) -> Result<(), CommandError> {
-    if buckets.is_empty() {
-        let error = StoreConfigError::Invalid {
-            flag: "create-bucket",
-            reason: format!(
-                "--object-store {} has no buckets that it can create",
-                args.store.kind()
-            ),
-        };
-        return Err(StoresError::from(error).into());
-    }
-    for bucket in buckets {
-        let outcome = match create_bucket(bucket).await? {
-            BucketCreation::Created => "created",
-            BucketCreation::Exists => "exists and is not changed",
-        };
-        console.report(format_args!("bucket '{}' {outcome}", bucket.bucket()));
-    }
-    Ok(())
 }

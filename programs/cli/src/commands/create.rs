@@ -1,4 +1,4 @@
-//! `neap create`: databases, tables, columns, caches, tokens, triggers and indexes.
+//! `neap create`: buckets, databases, tables, columns, caches, tokens, triggers and indexes.
 
 use std::iter;
 
@@ -12,7 +12,9 @@ use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, backup, backup_restore, caches, file_index, materialized_view,
+    CommandError, backup, backup_restore, caches,
+    create_bucket::{self, CreateBucketArgs},
+    file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
     query_group, roles, rules, token, trigger, users,
 };
@@ -21,6 +23,8 @@ use crate::client::ClientError;
 /// The subcommands of `neap create`.
 #[derive(Debug, Subcommand)]
 pub(super) enum CreateCommand {
+    /// Create the bucket of a cluster on S3: private, encrypted, without versions and interrupted uploads.
+    Bucket(Box<CreateBucketArgs>),
     /// Create a database. A write to a database that is not there creates it, too.
     Database(CreateDatabaseArgs),
     /// Create a table, with the order of its tags. A write to a table that is not there creates it, too.
@@ -210,6 +214,7 @@ pub(super) async fn run(
     world: World,
 ) -> Result<(), CommandError> {
     match command {
+        CreateCommand::Bucket(args) => create_bucket::run(args, console, &world).await,
         CreateCommand::Database(args) => create_database(args, console).await,
         CreateCommand::Table(args) => create_table(args, console).await,
         CreateCommand::Column(args) => create_column(args, console).await,

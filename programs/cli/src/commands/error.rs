@@ -2,9 +2,8 @@
 
 use std::{io, path::Path, time::Duration};
 
-use neap_aws_chain::CreateBucketError;
+use neap_aws_bucket::BucketError;
 use neap_backup::{BackupError, CopyError};
-use neap_bucket::S3RequestError;
 use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
@@ -163,12 +162,9 @@ pub enum CommandError {
         /// The results of all checks.
         report: String,
     },
-    /// A bucket could not be created.
+    /// A request about a bucket failed.
     #[error(transparent)]
-    BucketNotCreated(#[from] CreateBucketError),
-    /// The settings of a bucket can't be read.
-    #[error(transparent)]
-    BucketSettings(#[from] S3RequestError),
+    Bucket(#[from] BucketError),
     /// The store can't be used.
     #[error(transparent)]
     Stores(#[from] StoresError),

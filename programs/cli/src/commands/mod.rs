@@ -18,6 +18,7 @@ mod config;
 mod confirm;
 mod copy;
 mod create;
+mod create_bucket;
 mod delete;
 mod directory_clock;
 mod environment;
@@ -119,7 +120,7 @@ enum CliCommand {
     /// Import files as jobs of a server, or the data of another database.
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Create a database, a table, a column, a cache, a token, a user, a role, a trigger, or an index.
+    /// Create a bucket, a database, a table, a column, a cache, a token, a user, a role, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
     /// Delete a database, a table, a column, an alias, rows, a cache, a token, a trigger, or an index.

@@ -49,7 +49,6 @@ mod register;
 mod remote;
 #[cfg(test)]
 mod s3_fixture;
-mod s3_requests;
 mod stamp;
 mod store;
 mod store_clock;
@@ -97,7 +96,6 @@ pub use register::{
     VersionedValue, rewrite_register,
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
-pub use s3_requests::{S3BucketClient, S3RequestError, S3Response};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
 pub use store::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,

@@ -3,7 +3,10 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
-use object_store::Certificate;
+use object_store::{
+    Certificate,
+    client::{HttpClient, HttpConnector, ReqwestConnector},
+};
 
 use super::flag::{StoreConfigError, given, invalid};
 use crate::RemoteOptions;
@@ -55,6 +58,19 @@ pub struct ConnectionConfig {
 }
 
 impl ConnectionConfig {
+    /// Returns an HTTP client with these settings, for requests to the store that are not about objects.
+    ///
+    /// # Errors
+    /// The certificates can't be read.
+    pub fn http_client(&self, allow_http: bool) -> Result<HttpClient, StoreConfigError> {
+        let options = RemoteOptions {
+            allow_http,
+            ..self.options()?
+        };
+        let client = ReqwestConnector::default().connect(&options.client());
+        client.map_err(|error| invalid("object-store-tls-ca", error))
+    }
+
     pub(crate) fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
         if given(&self.object_store_cache_endpoint).is_some() {
             tracing::warn!("--object-store-cache-endpoint has no effect");
