@@ -10,12 +10,16 @@
 //! | [`Faults`] | injected faults, which can be changed while it runs |
 //! | [`User`], [`Policy`] | additional keys and their permissions |
 //! | [`Observer`] | receives every request and its response |
+//!
+//! Buckets that are created by a request have settings, interrupted uploads and archived objects. The bucket of the options does
+//! not, as in stores that know none of them.
 
 mod access;
 mod faults;
 mod observer;
 mod policy;
 mod server;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -55,6 +55,10 @@ pub struct ObservedRequest<'a> {
     pub user: Option<&'a str>,
     /// The operation.
     pub operation: Operation,
+    /// The method.
+    pub method: &'a Method,
+    /// The query of the URL, as it was sent.
+    pub query: &'a str,
     /// The bucket.
     pub bucket: &'a str,
     /// The key; for a listing, its prefix.
@@ -72,6 +76,8 @@ pub struct ObservedRequest<'a> {
 pub(crate) struct UnansweredRequest {
     pub(crate) user: Option<String>,
     pub(crate) operation: Operation,
+    method: Method,
+    query: String,
     pub(crate) bucket: String,
     pub(crate) key: String,
     size_bytes: u64,
@@ -91,6 +97,8 @@ impl UnansweredRequest {
         Self {
             user: user(request.headers(), query),
             operation,
+            method: request.method().clone(),
+            query: query.to_owned(),
             bucket: bucket.to_owned(),
             key,
             size_bytes: size(request.headers()),
@@ -102,6 +110,8 @@ impl UnansweredRequest {
         observer.answered(&ObservedRequest {
             user: self.user.as_deref(),
             operation: self.operation,
+            method: &self.method,
+            query: &self.query,
             bucket: &self.bucket,
             key: &self.key,
             status: response.status().as_u16(),

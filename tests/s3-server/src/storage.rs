@@ -1,14 +1,17 @@
 //! The storage: `s3s-fs` behind one lock, with the preconditions of GET and PUT as in S3.
 
-use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
+
+use crate::settings::{BucketSettings, Settings};
 
 /// Object storage that serializes writes with a lock, because `s3s-fs` checks a precondition and writes without one.
 #[derive(Debug)]
 pub(crate) struct LockedFileSystem {
     files: FileSystem,
     lock: RwLock<()>,
+    settings: BucketSettings,
 }
 
 impl LockedFileSystem {
@@ -16,6 +19,7 @@ impl LockedFileSystem {
         Self {
             files,
             lock: RwLock::new(()),
+            settings: BucketSettings::default(),
         }
     }
 
@@ -23,7 +27,7 @@ impl LockedFileSystem {
     /// `s3s-fs` creates the missing bucket, and answers 412 for the missing key.
     async fn put_locked(
         &self,
-        request: S3Request<PutObjectInput>,
+        mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let bucket = HeadBucketInput {
             bucket: request.input.bucket.clone(),
@@ -40,7 +44,18 @@ impl LockedFileSystem {
                 return Err(s3_error!(NoSuchKey));
             }
         }
-        self.files.put_object(request).await
+        // `s3s-fs` refuses archives.
+        let class = request.input.storage_class.take();
+        let archived = class
+            .filter(|class| class.as_str() == StorageClass::GLACIER)
+            .map(|_| (request.input.bucket.clone(), request.input.key.clone()));
+        let answer = self.files.put_object(request).await?;
+        if let Some((name, key)) = archived {
+            self.settings.change(&name, |settings| {
+                settings.archived.insert(key);
+            });
+        }
+        Ok(answer)
     }
 
     /// Gets an object and checks the preconditions, because `s3s-fs` ignores them.
@@ -66,6 +81,13 @@ impl LockedFileSystem {
     }
 }
 
+/// Returns the error of a missing setting whose code `s3s` does not know.
+fn missing(code: &'static str) -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::Custom(code.into()));
+    error.set_status_code(http::StatusCode::NOT_FOUND);
+    error
+}
+
 /// Builds an internal request to `s3s-fs`.
 fn internal_request<T>(input: T) -> S3Request<T> {
     S3Request {
@@ -81,8 +103,13 @@ fn internal_request<T>(input: T) -> S3Request<T> {
     }
 }
 
+// `s3s-fs` gets no credentials, because it lets only the user go on with an upload who began it. S3 lets all users with the
+// permission.
 macro_rules! locked {
-    ($($operation:ident($input:ident) -> $output:ident: $how:ident;)*) => {
+    (
+        files { $($operation:ident($input:ident) -> $output:ident: $how:ident;)* }
+        settings { $($about:ident($question:ident) -> $answer:ident: $function:expr;)* }
+    ) => {
         #[async_trait::async_trait]
         impl S3 for LockedFileSystem {
             async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -95,26 +122,132 @@ macro_rules! locked {
                 self.get_locked(request).await
             }
 
-            $(async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+            async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+                let _held = self.lock.write().await;
+                let bucket = request.input.bucket.clone();
+                let answer = self.files.create_bucket(request).await?;
+                self.settings.create(&bucket);
+                Ok(answer)
+            }
+
+            async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+                let _held = self.lock.read().await;
+                let bucket = request.input.bucket.clone();
+                let mut answer = self.files.list_objects_v2(request).await?;
+                self.settings.change(&bucket, |settings| settings.classify(&mut answer.output));
+                Ok(answer)
+            }
+
+            async fn create_multipart_upload(&self, mut request: S3Request<CreateMultipartUploadInput>) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+                let _held = self.lock.write().await;
+                let bucket = request.input.bucket.clone();
+                request.credentials = None;
+                let answer = self.files.create_multipart_upload(request).await?;
+                self.settings.change(&bucket, |settings| settings.add_upload(&answer.output));
+                Ok(answer)
+            }
+
+            async fn abort_multipart_upload(&self, mut request: S3Request<AbortMultipartUploadInput>) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+                let _held = self.lock.write().await;
+                let (bucket, id) = (request.input.bucket.clone(), request.input.upload_id.clone());
+                request.credentials = None;
+                let answer = self.files.abort_multipart_upload(request).await?;
+                self.settings.change(&bucket, |settings| settings.remove_upload(&id));
+                Ok(answer)
+            }
+
+            $(async fn $operation(&self, mut request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 let _held = self.lock.$how().await;
+                request.credentials = None;
                 self.files.$operation(request).await
+            })*
+
+            $(async fn $about(&self, request: S3Request<$question>) -> S3Result<S3Response<$answer>> {
+                let answer: fn(&mut Settings, $question) -> S3Result<$answer> = $function;
+                let bucket = request.input.bucket.clone();
+                let output = self.settings.with(&bucket, |settings| answer(settings, request.input))?;
+                Ok(S3Response::new(output))
             })*
         }
     };
 }
 
 locked! {
-    create_bucket(CreateBucketInput) -> CreateBucketOutput: write;
-    head_bucket(HeadBucketInput) -> HeadBucketOutput: read;
-    list_buckets(ListBucketsInput) -> ListBucketsOutput: read;
-    copy_object(CopyObjectInput) -> CopyObjectOutput: write;
-    delete_object(DeleteObjectInput) -> DeleteObjectOutput: write;
-    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput: write;
-    head_object(HeadObjectInput) -> HeadObjectOutput: read;
-    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output: read;
-    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput: write;
-    upload_part(UploadPartInput) -> UploadPartOutput: read;
-    list_parts(ListPartsInput) -> ListPartsOutput: read;
-    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput: write;
-    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput: write;
+    files {
+        head_bucket(HeadBucketInput) -> HeadBucketOutput: read;
+        list_buckets(ListBucketsInput) -> ListBucketsOutput: read;
+        copy_object(CopyObjectInput) -> CopyObjectOutput: write;
+        delete_object(DeleteObjectInput) -> DeleteObjectOutput: write;
+        delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput: write;
+        head_object(HeadObjectInput) -> HeadObjectOutput: read;
+        upload_part(UploadPartInput) -> UploadPartOutput: read;
+        list_parts(ListPartsInput) -> ListPartsOutput: read;
+        complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput: write;
+    }
+
+    settings {
+        get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput: |settings, _| {
+            Ok(settings.versioning.clone())
+        };
+        put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput: |settings, input| {
+            settings.versioning.status = input.versioning_configuration.status;
+            Ok(PutBucketVersioningOutput::default())
+        };
+        get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput: |_, _| {
+            Err(s3_error!(ObjectLockConfigurationNotFoundError))
+        };
+        get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput: |settings, _| {
+            let rules = settings.lifecycle.clone().ok_or_else(|| s3_error!(NoSuchLifecycleConfiguration))?;
+            Ok(GetBucketLifecycleConfigurationOutput { rules: Some(rules), ..Default::default() })
+        };
+        put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput: |settings, input| {
+            settings.lifecycle = input.lifecycle_configuration.map(|lifecycle| lifecycle.rules);
+            Ok(PutBucketLifecycleConfigurationOutput::default())
+        };
+        get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput: |settings, _| {
+            let block = settings.public_access.clone().ok_or_else(|| missing("NoSuchPublicAccessBlockConfiguration"))?;
+            Ok(GetPublicAccessBlockOutput { public_access_block_configuration: Some(block) })
+        };
+        put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput: |settings, input| {
+            settings.public_access = Some(input.public_access_block_configuration);
+            Ok(PutPublicAccessBlockOutput::default())
+        };
+        get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput: |settings, _| {
+            let policy = settings.policy.clone().ok_or_else(|| s3_error!(NoSuchBucketPolicy))?;
+            Ok(GetBucketPolicyOutput { policy: Some(policy) })
+        };
+        put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput: |settings, input| {
+            settings.policy = Some(input.policy);
+            Ok(PutBucketPolicyOutput::default())
+        };
+        get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput: |settings, _| {
+            if settings.policy.is_none() {
+                return Err(s3_error!(NoSuchBucketPolicy));
+            }
+            Ok(GetBucketPolicyStatusOutput { policy_status: Some(PolicyStatus { is_public: Some(false) }) })
+        };
+        get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput: |settings, _| {
+            // S3 encrypts new buckets with its own keys.
+            let default = ServerSideEncryptionConfiguration::default();
+            let encryption = settings.encryption.clone().unwrap_or(default);
+            Ok(GetBucketEncryptionOutput { server_side_encryption_configuration: Some(encryption) })
+        };
+        put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput: |settings, input| {
+            settings.encryption = Some(input.server_side_encryption_configuration);
+            Ok(PutBucketEncryptionOutput::default())
+        };
+        get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput: |_, _| {
+            Err(s3_error!(ReplicationConfigurationNotFoundError))
+        };
+        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput: |_, _| {
+            Ok(GetBucketNotificationConfigurationOutput::default())
+        };
+        list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput: |settings, _| {
+            Ok(ListMultipartUploadsOutput { uploads: Some(settings.uploads.clone()), ..Default::default() })
+        };
+        restore_object(RestoreObjectInput) -> RestoreObjectOutput: |settings, input| {
+            settings.archived.remove(&input.key);
+            Ok(RestoreObjectOutput::default())
+        };
+    }
 }
