@@ -432,6 +432,32 @@ fn stores_are_checked_and_flushed_without_a_server() {
 }
 
 #[test]
+fn a_bucket_is_created_once_and_has_no_findings() {
+    let server = StoreFixture::neap_s3_server();
+    let place = StoreFixture::s3(server.endpoint().unwrap(), "measurements");
+    let create = place.after(&["create", "bucket"]);
+    assert_eq!(neap(&create).succeeded(), "bucket 'measurements' created\n");
+    assert_eq!(
+        neap(&create).succeeded(),
+        "bucket 'measurements' exists and is not changed\n"
+    );
+    let report = neap(&place.after(&["check-store"])).succeeded();
+    assert!(
+        report.contains(
+            "ok       versioning\nok       object lock\nok       lifecycle rules\nok       interrupted uploads\n\
+             ok       bucket policy\nok       public access\nok       encryption\nok       replication\n\
+             ok       notifications\n"
+        ),
+        "{report}"
+    );
+    let folder = StoreFixture::directory();
+    assert_eq!(
+        neap(&folder.after(&["create", "bucket"])).failed(1),
+        "Create command failed: --object-store: file has no buckets that Neap can create\n"
+    );
+}
+
+#[test]
 fn invalid_command_lines_have_a_separate_exit_status() {
     assert_eq!(
         neap(&["--version"]).succeeded(),

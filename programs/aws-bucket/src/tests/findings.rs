@@ -61,7 +61,7 @@ fn usual() -> Answers {
 }
 
 async fn settings(answers: Answers, key_prefix: &str) -> BucketSettings {
-    let bucket = StubStore::new(answers).bucket("b", "us-east-1");
+    let bucket = StubStore::new(answers).bucket("neap", "us-east-1");
     BucketSettings::read(&bucket, key_prefix, &World::system()).await.unwrap()
 }
 

@@ -13,7 +13,7 @@ fn empty_store() -> StubStore {
 #[tokio::test]
 async fn a_bucket_is_created_with_safe_settings() {
     let store = empty_store();
-    let bucket = store.bucket("b", "eu-central-1");
+    let bucket = store.bucket("neap", "eu-central-1");
     let options = NewBucket {
         kms_key: Some("alias/neap".to_owned()),
         version_days: Some(7),
@@ -27,36 +27,36 @@ async fn a_bucket_is_created_with_safe_settings() {
     assert_eq!(
         requests,
         [
-            "HEAD https://b.s3.eu-central-1.amazonaws.com/",
-            "PUT https://b.s3.eu-central-1.amazonaws.com/ <CreateBucketConfiguration>\
+            "HEAD https://neap.s3.eu-central-1.amazonaws.com/",
+            "PUT https://neap.s3.eu-central-1.amazonaws.com/ <CreateBucketConfiguration>\
              <LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>",
-            "PUT https://b.s3.eu-central-1.amazonaws.com/?publicAccessBlock <PublicAccessBlockConfiguration>\
+            "PUT https://neap.s3.eu-central-1.amazonaws.com/?publicAccessBlock <PublicAccessBlockConfiguration>\
              <BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>\
              <BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets>\
              </PublicAccessBlockConfiguration>",
-            "PUT https://b.s3.eu-central-1.amazonaws.com/?encryption <ServerSideEncryptionConfiguration><Rule>\
+            "PUT https://neap.s3.eu-central-1.amazonaws.com/?encryption <ServerSideEncryptionConfiguration><Rule>\
              <ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm>\
              <KMSMasterKeyID>alias/neap</KMSMasterKeyID></ApplyServerSideEncryptionByDefault>\
              <BucketKeyEnabled>true</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>",
-            "PUT https://b.s3.eu-central-1.amazonaws.com/?lifecycle <LifecycleConfiguration><Rule><Expiration>\
+            "PUT https://neap.s3.eu-central-1.amazonaws.com/?lifecycle <LifecycleConfiguration><Rule><Expiration>\
              <ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration><ID>neap</ID>\
              <Filter><Prefix></Prefix></Filter><Status>Enabled</Status><NoncurrentVersionExpiration>\
              <NoncurrentDays>7</NoncurrentDays></NoncurrentVersionExpiration><AbortIncompleteMultipartUpload>\
              <DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>\
              </LifecycleConfiguration>",
-            "PUT https://b.s3.eu-central-1.amazonaws.com/?versioning <VersioningConfiguration>\
+            "PUT https://neap.s3.eu-central-1.amazonaws.com/?versioning <VersioningConfiguration>\
              <Status>Enabled</Status></VersioningConfiguration>",
         ]
     );
     let (address, policy) = policy.split_once(" {").unwrap();
     assert_eq!(
         address,
-        "PUT https://b.s3.eu-central-1.amazonaws.com/?policy"
+        "PUT https://neap.s3.eu-central-1.amazonaws.com/?policy"
     );
     let policy: Value = serde_json::from_str(&format!("{{{policy}")).unwrap();
     let statement = json!({
         "Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
-        "Resource": ["arn:aws:s3:::b", "arn:aws:s3:::b/*"],
+        "Resource": ["arn:aws:s3:::neap", "arn:aws:s3:::neap/*"],
         "Condition": { "Bool": { "aws:SecureTransport": "false" } },
     });
     assert_eq!(
@@ -93,17 +93,17 @@ async fn a_directory_bucket_is_created_in_the_zone_of_its_name() {
 #[tokio::test]
 async fn an_existing_bucket_is_not_changed() {
     let store = StubStore::default();
-    let bucket = store.bucket("b", "us-east-1");
+    let bucket = store.bucket("neap", "us-east-1");
     let outcome = bucket.create(&NewBucket::default()).await.unwrap();
     assert_eq!(outcome, BucketCreation::Exists);
     assert_eq!(
         store.requests(),
-        ["HEAD https://b.s3.us-east-1.amazonaws.com/"]
+        ["HEAD https://neap.s3.us-east-1.amazonaws.com/"]
     );
 
     let owned = error(409, "BucketAlreadyOwnedByYou");
     let store = StubStore::new(Answers::from([("PUT", owned)]));
-    let bucket = store.bucket("b--use1-az4--x-s3", "us-east-1");
+    let bucket = store.bucket("neap--use1-az4--x-s3", "us-east-1");
     let outcome = bucket.create(&NewBucket::default()).await.unwrap();
     assert_eq!(outcome, BucketCreation::Exists);
     assert_eq!(store.requests().len(), 1);
@@ -116,7 +116,7 @@ async fn a_creation_whose_answer_was_lost_goes_on() {
         ("HEAD", (404, String::new())),
         ("PUT", owned),
     ]));
-    let bucket = store.bucket("b", "us-east-1");
+    let bucket = store.bucket("neap", "us-east-1");
     let outcome = bucket.create(&NewBucket::default()).await.unwrap();
     assert_eq!(outcome, BucketCreation::Created);
     assert_eq!(store.requests().len(), 5);
@@ -127,12 +127,12 @@ async fn errors_name_the_missing_action() {
     let denied = error(403, "AccessDenied");
     for (name, text) in [
         (
-            "b",
-            "bucket 'b': the credentials do not allow s3:CreateBucket: add this action to their policy",
+            "neap",
+            "bucket 'neap': the credentials do not allow s3:CreateBucket: add this action to their policy",
         ),
         (
-            "b--use1-az4--x-s3",
-            "bucket 'b--use1-az4--x-s3': the credentials do not allow s3express:CreateBucket: add this action to \
+            "neap--use1-az4--x-s3",
+            "bucket 'neap--use1-az4--x-s3': the credentials do not allow s3express:CreateBucket: add this action to \
              their policy",
         ),
     ] {
@@ -146,20 +146,20 @@ async fn errors_name_the_missing_action() {
         ("HEAD", (404, String::new())),
         ("PUT", wrong),
     ]));
-    let failed = store.bucket("b", "us-east-1").create(&NewBucket::default()).await;
+    let failed = store.bucket("neap", "us-east-1").create(&NewBucket::default()).await;
     assert_eq!(
         failed.unwrap_err().to_string(),
-        "bucket 'b': the store answers s3:CreateBucket with 400 InvalidBucketName"
+        "bucket 'neap': the store answers s3:CreateBucket with 400 InvalidBucketName"
     );
 }
 
 #[tokio::test]
 async fn a_directory_bucket_is_asked_for_the_settings_that_it_has() {
     let store = StubStore::default();
-    let bucket = store.bucket("b--use1-az4--x-s3", "us-east-1");
+    let bucket = store.bucket("neap--use1-az4--x-s3", "us-east-1");
     let world = neap_bucket::World::system();
     BucketSettings::read(&bucket, "", &world).await.unwrap();
-    let url = "https://s3express-control.us-east-1.amazonaws.com/b--use1-az4--x-s3/";
+    let url = "https://s3express-control.us-east-1.amazonaws.com/neap--use1-az4--x-s3/";
     let expected = ["lifecycle", "encryption"].map(|setting| format!("GET {url}?{setting}"));
     assert_eq!(store.requests(), expected);
 }

@@ -51,7 +51,8 @@ pub(super) async fn run(
             BucketCreation::Created => "created",
             BucketCreation::Exists => "exists and is not changed",
         };
-        console.report(format_args!("bucket '{}' {outcome}", bucket.name()));
+        let text = format!("bucket '{}' {outcome}", bucket.name());
+        console.print(text).map_err(CommandError::Output)?;
     }
     Ok(())
 }
