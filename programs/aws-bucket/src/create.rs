@@ -8,13 +8,16 @@
 //! S3 encrypts the objects of a new bucket with its own keys, keeps no versions, and knows no access control lists there.
 //! Directory buckets are always private and reached with TLS.
 
-use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketInfo, BucketLifecycleConfiguration,
-    BucketLocationConstraint, BucketType, BucketVersioningStatus, CreateBucketConfiguration,
-    DataRedundancy, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    LocationInfo, LocationType, NoncurrentVersionExpiration, PublicAccessBlockConfiguration,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-    ServerSideEncryptionRule, VersioningConfiguration,
+use aws_sdk_s3::{
+    error::BuildError,
+    types::{
+        AbortIncompleteMultipartUpload, BucketInfo, BucketLifecycleConfiguration,
+        BucketLocationConstraint, BucketType, BucketVersioningStatus, CreateBucketConfiguration,
+        DataRedundancy, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+        LocationInfo, LocationType, NoncurrentVersionExpiration, PublicAccessBlockConfiguration,
+        ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+        ServerSideEncryptionRule, VersioningConfiguration,
+    },
 };
 use serde_json::json;
 
@@ -65,20 +68,42 @@ impl S3Bucket {
             }
             created => drop(created?),
         }
+        self.configure(options).await?;
+        Ok(BucketCreation::Created)
+    }
+
+    async fn configure(&self, options: &NewBucket) -> Result<(), BucketError> {
+        let (client, name) = (&self.client, &self.name);
+        let version_days = options.version_days.filter(|_| !self.is_directory());
         if !self.is_directory() {
-            self.block_public_access().await?;
+            let block = client.put_public_access_block().bucket(name);
+            let blocked = block.public_access_block_configuration(no_public_access()).send();
+            self.send("PutBucketPublicAccessBlock", blocked).await?;
             if !self.is_plain {
-                self.require_tls().await?;
+                let put = client.put_bucket_policy().bucket(name).policy(self.tls_policy());
+                self.send("PutBucketPolicy", put.send()).await?;
             }
         }
         if let Some(key) = &options.kms_key {
-            self.encrypt(key).await?;
+            let encrypted = async {
+                let put = client.put_bucket_encryption().bucket(name);
+                put.server_side_encryption_configuration(encryption(key)?).send().await
+            };
+            self.send("PutEncryptionConfiguration", encrypted).await?;
         }
-        self.expire(options).await?;
-        if options.version_days.is_some() {
-            self.keep_versions().await?;
+        let expired = async {
+            let put = client.put_bucket_lifecycle_configuration().bucket(name);
+            put.lifecycle_configuration(lifecycle(version_days)?).send().await
+        };
+        self.send("PutLifecycleConfiguration", expired).await?;
+        if version_days.is_some() {
+            let enabled =
+                VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
+            let put = client.put_bucket_versioning().bucket(name);
+            let versioned = put.versioning_configuration(enabled.build()).send();
+            self.send("PutBucketVersioning", versioned).await?;
         }
-        Ok(BucketCreation::Created)
+        Ok(())
     }
 
     async fn exists(&self) -> Result<bool, BucketError> {
@@ -105,23 +130,8 @@ impl S3Bucket {
         (self.region != DEFAULT_REGION).then(|| place.location_constraint(region).build())
     }
 
-    async fn block_public_access(&self) -> Result<(), BucketError> {
-        let block = PublicAccessBlockConfiguration::builder()
-            .block_public_acls(true)
-            .ignore_public_acls(true)
-            .block_public_policy(true)
-            .restrict_public_buckets(true)
-            .build();
-        let request = self
-            .client
-            .put_public_access_block()
-            .bucket(&self.name)
-            .public_access_block_configuration(block);
-        self.send("PutBucketPublicAccessBlock", request.send()).await?;
-        Ok(())
-    }
-
-    async fn require_tls(&self) -> Result<(), BucketError> {
+    /// Returns a policy that denies requests without TLS.
+    fn tls_policy(&self) -> String {
         let partition = if self.region.starts_with("cn-") {
             "aws-cn"
         } else if self.region.starts_with("us-gov-") {
@@ -138,63 +148,45 @@ impl S3Bucket {
             "Resource": [bucket, format!("{bucket}/*")],
             "Condition": { "Bool": { "aws:SecureTransport": "false" } },
         });
-        let policy = json!({ "Version": "2012-10-17", "Statement": [statement] });
-        let request = self.client.put_bucket_policy().bucket(&self.name);
-        self.send("PutBucketPolicy", request.policy(policy.to_string()).send()).await?;
-        Ok(())
+        json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
     }
+}
 
-    async fn encrypt(&self, key: &str) -> Result<(), BucketError> {
-        let request = async {
-            let default = ServerSideEncryptionByDefault::builder()
-                .sse_algorithm(ServerSideEncryption::AwsKms)
-                .kms_master_key_id(key)
-                .build()?;
-            let rule = ServerSideEncryptionRule::builder()
-                .apply_server_side_encryption_by_default(default)
-                .bucket_key_enabled(true)
-                .build();
-            let rules = ServerSideEncryptionConfiguration::builder().rules(rule).build()?;
-            let put = self.client.put_bucket_encryption().bucket(&self.name);
-            put.server_side_encryption_configuration(rules).send().await
-        };
-        self.send("PutEncryptionConfiguration", request).await?;
-        Ok(())
-    }
+fn no_public_access() -> PublicAccessBlockConfiguration {
+    PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .ignore_public_acls(true)
+        .block_public_policy(true)
+        .restrict_public_buckets(true)
+        .build()
+}
 
-    /// Lets the store delete the parts of interrupted uploads after a day, and versions when they are too old.
-    async fn expire(&self, options: &NewBucket) -> Result<(), BucketError> {
-        let uploads = AbortIncompleteMultipartUpload::builder().days_after_initiation(1).build();
-        let rule =
-            LifecycleRule::builder()
-                .id("neap")
-                .status(ExpirationStatus::Enabled)
-                .filter(LifecycleRuleFilter::builder().prefix("").build())
-                .abort_incomplete_multipart_upload(uploads)
-                .set_noncurrent_version_expiration(options.version_days.map(|days| {
-                    NoncurrentVersionExpiration::builder().noncurrent_days(days).build()
-                }))
-                // A deletion leaves a mark when its version is gone.
-                .set_expiration(options.version_days.map(|_| {
-                    LifecycleExpiration::builder().expired_object_delete_marker(true).build()
-                }));
-        let request = async {
-            let rules = BucketLifecycleConfiguration::builder().rules(rule.build()?).build()?;
-            let put = self.client.put_bucket_lifecycle_configuration().bucket(&self.name);
-            put.lifecycle_configuration(rules).send().await
-        };
-        self.send("PutLifecycleConfiguration", request).await?;
-        Ok(())
-    }
+/// Returns that objects are encrypted with a key, which is asked for once for many objects.
+fn encryption(key: &str) -> Result<ServerSideEncryptionConfiguration, BuildError> {
+    let default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(ServerSideEncryption::AwsKms)
+        .kms_master_key_id(key)
+        .build()?;
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(default)
+        .bucket_key_enabled(true)
+        .build();
+    ServerSideEncryptionConfiguration::builder().rules(rule).build()
+}
 
-    async fn keep_versions(&self) -> Result<(), BucketError> {
-        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled);
-        let request = self
-            .client
-            .put_bucket_versioning()
-            .bucket(&self.name)
-            .versioning_configuration(enabled.build());
-        self.send("PutBucketVersioning", request.send()).await?;
-        Ok(())
+/// Returns the rule that deletes the parts of interrupted uploads after a day, and versions that are older than some days.
+fn lifecycle(version_days: Option<i32>) -> Result<BucketLifecycleConfiguration, BuildError> {
+    let uploads = AbortIncompleteMultipartUpload::builder().days_after_initiation(1).build();
+    let mut rule = LifecycleRule::builder()
+        .id("neap")
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("").build())
+        .abort_incomplete_multipart_upload(uploads);
+    if let Some(days) = version_days {
+        let versions = NoncurrentVersionExpiration::builder().noncurrent_days(days).build();
+        // A deletion leaves a mark when its version is gone.
+        let marks = LifecycleExpiration::builder().expired_object_delete_marker(true).build();
+        rule = rule.noncurrent_version_expiration(versions).expiration(marks);
     }
+    BucketLifecycleConfiguration::builder().rules(rule.build()?).build()
 }

@@ -4,7 +4,7 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`S3Bucket`] | a bucket, and the requests about it |
-//! | [`BucketSettings`] | its settings, and [what they mean](SettingFinding) for a cluster |
+//! | [`SettingFinding`] | what a setting of a bucket means for a cluster |
 //! | [`NewBucket`] | the options of a bucket to be created |
 //!
 //! The SDK is large, so only programs that people start link this crate.
@@ -15,12 +15,11 @@ mod create;
 mod findings;
 mod policy;
 mod sdk_client;
-mod settings;
+mod setting;
 #[cfg(test)]
 mod tests;
 mod uploads;
 
 pub use bucket::{BucketError, S3Bucket};
 pub use create::{BucketCreation, NewBucket};
-pub use findings::{FindingLevel, SettingFinding};
-pub use settings::BucketSettings;
+pub use setting::{FindingLevel, SettingFinding};

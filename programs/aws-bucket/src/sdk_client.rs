@@ -53,15 +53,9 @@ pub(crate) fn client(
     Client::from_conf(signed.build())
 }
 
-/// The credentials that sign requests about objects.
+/// The credentials that sign requests about objects. Their `Debug` output, which the SDK logs, has no secrets.
+#[derive(Debug)]
 struct StoreCredentials(AwsCredentialProvider);
-
-impl std::fmt::Debug for StoreCredentials {
-    /// Shows nothing, because the SDK logs its settings.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreCredentials").finish_non_exhaustive()
-    }
-}
 
 impl ProvideCredentials for StoreCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>

@@ -445,8 +445,8 @@ fn a_bucket_is_created_once_and_has_no_findings() {
     assert!(
         report.contains(
             "ok       versioning\nok       object lock\nok       lifecycle rules\nok       interrupted uploads\n\
-             ok       bucket policy\nok       public access\nok       encryption\nok       replication\n\
-             ok       notifications\n"
+             ok       bucket policy\nok       public policy\nok       public access\nok       encryption\n\
+             ok       replication\nok       notifications\n"
         ),
         "{report}"
     );

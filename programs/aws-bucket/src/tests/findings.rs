@@ -3,7 +3,7 @@
 use neap_bucket::World;
 
 use super::{Answers, StubStore, error};
-use crate::{BucketSettings, FindingLevel};
+use crate::{FindingLevel, SettingFinding};
 
 const ABORT: &str = "<Rule><ID>sample-rule</ID><Prefix></Prefix><Status>Enabled</Status>\
     <AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation>\
@@ -60,17 +60,18 @@ fn usual() -> Answers {
     ])
 }
 
-async fn settings(answers: Answers, key_prefix: &str) -> BucketSettings {
+async fn findings(answers: Answers, key_prefix: &str) -> Vec<SettingFinding> {
     let bucket = StubStore::new(answers).bucket("neap", "us-east-1");
-    BucketSettings::read(&bucket, key_prefix, &World::system()).await.unwrap()
+    bucket.findings(key_prefix, &World::system()).await.unwrap()
 }
 
 /// Returns the findings about a bucket with other answers than usual, one line each, without the settings that have none.
 async fn told(others: &[(&'static str, (u16, String))], key_prefix: &str) -> String {
     let mut answers = usual();
     answers.extend(others.iter().cloned());
-    let findings = settings(answers, key_prefix).await.findings(key_prefix).into_iter();
-    let lines: Vec<_> = findings
+    let lines: Vec<_> = findings(answers, key_prefix)
+        .await
+        .into_iter()
         .filter(|finding| finding.level != FindingLevel::Ok)
         .map(|finding| finding.to_string())
         .collect();
@@ -79,14 +80,14 @@ async fn told(others: &[(&'static str, (u16, String))], key_prefix: &str) -> Str
 
 #[tokio::test]
 async fn a_private_bucket_without_versions_has_no_findings() {
-    let findings = settings(usual(), "").await.findings("");
-    let all: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    let all: Vec<_> = findings(usual(), "").await.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(all.join("\n"), @r"
     ok       versioning
     ok       object lock
     ok       lifecycle rules
     ok       interrupted uploads
     ok       bucket policy
+    ok       public policy
     ok       public access
     ok       encryption
     ok       replication
@@ -98,8 +99,8 @@ async fn a_private_bucket_without_versions_has_no_findings() {
 async fn a_store_that_knows_no_settings_has_no_findings() {
     for answer in [error(501, "NotImplemented"), error(404, "NoSuchBucket")] {
         let unknown = usual().into_keys().map(|setting| (setting, answer.clone()));
-        let findings = settings(unknown.collect(), "").await.findings("");
-        assert!(findings.is_empty(), "{findings:?}");
+        let found = findings(unknown.collect(), "").await;
+        assert!(found.is_empty(), "{found:?}");
     }
 }
 
@@ -228,7 +229,7 @@ async fn public_buckets_are_reported() {
         ("GET publicAccessBlock", block),
     ];
     let text = told(&public, "").await;
-    assert!(text.contains("the bucket policy is public"), "{text}");
+    assert!(text.contains("public policy: exposes data"), "{text}");
     assert!(text.contains("Block Public Access"), "{text}");
     let none = error(404, "NoSuchPublicAccessBlockConfiguration");
     let text = told(&[("GET publicAccessBlock", none)], "").await;
@@ -238,7 +239,7 @@ async fn public_buckets_are_reported() {
 #[tokio::test]
 async fn policies_that_deny_requests_are_reported() {
     let deny = r#"{"Statement": [{"Sid": "keep", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject",
-        "Resource": "arn:aws:s3:::b/*", "Condition": {"StringNotEquals": {"aws:username": "root"}}}]}"#;
+        "Resource": "arn:aws:s3:::neap/*", "Condition": {"StringNotEquals": {"aws:username": "root"}}}]}"#;
     let text = told(&[("GET policy", (200, deny.to_owned()))], "").await;
     let denied = "warning  bucket policy: statement 'keep' denies s3:DeleteObject if StringNotEquals aws:username = root.";
     assert!(text.starts_with(denied), "{text}");

@@ -65,8 +65,8 @@ impl StubStore {
         };
         let credentials = StaticCredentialProvider::new(AwsCredential {
             key_id: "k".to_owned(),
-            secret_key: "s".to_owned(),
-            token: None,
+            secret_key: "hidden".to_owned(),
+            token: Some("hidden".to_owned()),
         });
         let connection = HttpClient::new(self.clone());
         S3Bucket {

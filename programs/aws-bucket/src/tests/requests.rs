@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answers, StubStore, error};
-use crate::{BucketCreation, BucketSettings, NewBucket};
+use crate::{BucketCreation, NewBucket};
 
 /// A store whose buckets do not exist yet.
 fn empty_store() -> StubStore {
@@ -69,7 +69,11 @@ async fn a_bucket_is_created_with_safe_settings() {
 async fn a_directory_bucket_is_created_in_the_zone_of_its_name() {
     let store = empty_store();
     let bucket = store.bucket("tail--use1-az4--x-s3", "us-east-1");
-    let created = bucket.create(&NewBucket::default()).await.unwrap();
+    let options = NewBucket {
+        kms_key: None,
+        version_days: Some(7),
+    };
+    let created = bucket.create(&options).await.unwrap();
     assert_eq!(created, BucketCreation::Created);
     let url = "https://s3express-control.us-east-1.amazonaws.com/tail--use1-az4--x-s3/";
     assert_eq!(
@@ -158,8 +162,15 @@ async fn a_directory_bucket_is_asked_for_the_settings_that_it_has() {
     let store = StubStore::default();
     let bucket = store.bucket("neap--use1-az4--x-s3", "us-east-1");
     let world = neap_bucket::World::system();
-    BucketSettings::read(&bucket, "", &world).await.unwrap();
+    bucket.findings("", &world).await.unwrap();
     let url = "https://s3express-control.us-east-1.amazonaws.com/neap--use1-az4--x-s3/";
     let expected = ["lifecycle", "encryption"].map(|setting| format!("GET {url}?{setting}"));
     assert_eq!(store.requests(), expected);
+}
+
+#[tokio::test]
+async fn a_bucket_does_not_show_its_credentials() {
+    let store = StubStore::default();
+    let text = format!("{:?}", store.bucket("neap", "us-east-1"));
+    assert!(!text.contains("hidden"), "{text}");
 }

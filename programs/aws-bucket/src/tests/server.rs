@@ -8,7 +8,7 @@ use neap_s3_server::{ObservedRequest, Observer, Options, Policy, S3Server, User}
 use neap_test_inputs::{InputOrigin, skip};
 use serde_json::Value;
 
-use crate::{BucketCreation, BucketError, BucketSettings, FindingLevel, NewBucket, S3Bucket};
+use crate::{BucketCreation, BucketError, FindingLevel, NewBucket, S3Bucket};
 
 /// The page with the policies.
 const PAGE: &str = include_str!("../../../../docs/deployment.md");
@@ -92,24 +92,23 @@ async fn the_requests_of_a_creation_and_of_a_check_are_these() {
     );
     assert_eq!(recorder.take(), ["HEAD  200"]);
     let world = World::system();
-    let settings = BucketSettings::read(&bucket, "neap/", &world).await.unwrap();
+    let findings = bucket.findings("neap/", &world).await.unwrap();
     assert_eq!(
         recorder.take(),
         [
             "GET lifecycle 200",
-            "GET encryption 200",
             "GET uploads&prefix=neap%2F 200",
             "GET versioning 200",
             "GET object-lock 404",
-            "GET publicAccessBlock 200",
             "GET policy 404",
             "GET policyStatus 404",
+            "GET publicAccessBlock 200",
+            "GET encryption 200",
             "GET replication 404",
             "GET notification 200",
         ]
     );
-    let findings = settings.findings("neap/");
-    assert_eq!(findings.len(), 9);
+    assert_eq!(findings.len(), 10);
     assert!(
         findings.iter().all(|it| it.level == FindingLevel::Ok),
         "{findings:?}"
@@ -132,8 +131,7 @@ async fn leftovers_are_found_and_removed() {
     add_leftovers(&bucket).await;
     recorder.take();
     let world = World::system();
-    let settings = BucketSettings::read(&bucket, "", &world).await.unwrap();
-    let text = settings.findings("")[3].to_string();
+    let text = bucket.findings("", &world).await.unwrap()[3].to_string();
     assert!(text.contains("the parts of 1 uploads"), "{text}");
     assert_eq!(
         bucket.abort_interrupted_uploads("", &world).await.unwrap(),
@@ -192,9 +190,9 @@ async fn refusals_of_a_check(policy: &Value) -> Vec<String> {
             .map(|it| it.to_string()),
     );
     refused.extend(checked.restore_archived("", 1).await.err().map(|it| it.to_string()));
-    let settings = BucketSettings::read(&checked, "", &world).await.unwrap();
-    let findings = settings.findings("").into_iter().map(|finding| finding.to_string());
-    refused.extend(findings.filter(|finding| !finding.starts_with("ok ")));
+    let findings = checked.findings("", &world).await.unwrap().into_iter();
+    let lines = findings.map(|finding| finding.to_string());
+    refused.extend(lines.filter(|finding| !finding.starts_with("ok ")));
     let store = config.open(&world, None).unwrap().main;
     let report = conformance::probe(&store, &world, 1).await;
     if !report.passed() {
@@ -286,7 +284,7 @@ async fn a_created_bucket_has_no_findings_on_a_foreign_server() {
         bucket.create(&default).await.unwrap(),
         BucketCreation::Exists
     );
-    let findings = BucketSettings::read(&bucket, "", &world).await.unwrap().findings("");
+    let findings = bucket.findings("", &world).await.unwrap();
     assert!(
         findings.iter().all(|it| it.level == FindingLevel::Ok),
         "{findings:?}"

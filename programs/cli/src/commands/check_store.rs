@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::{Args, value_parser};
-use neap_aws_bucket::{BucketSettings, FindingLevel, S3Bucket};
+use neap_aws_bucket::{FindingLevel, S3Bucket};
 use neap_bucket::{StoreConfig, World};
 use neap_server::{
     console::Console,
@@ -56,8 +56,7 @@ pub(super) async fn run(
     let mut report = stores.check().await?;
     let mut loses_data = false;
     for bucket in &buckets {
-        let settings = BucketSettings::read(bucket, &prefix, &world).await?;
-        for finding in settings.findings(&prefix) {
+        for finding in bucket.findings(&prefix, &world).await? {
             loses_data |= finding.level == FindingLevel::DataLoss;
             let _infallible = match buckets.len() {
                 1 => writeln!(report, "{finding}"),
