@@ -134,7 +134,8 @@ async fn a_rule_that_deletes_or_archives_objects_loses_data() {
         "",
         "no key of Neap begins with projectdocs/"
     );
-    insta::assert_snapshot!(told(&rules, "projectdocs/neap/").await, @r"
+    let text = told(&rules, "projectdocs/neap/").await;
+    insta::assert_snapshot!(text, @r"
     FAILED   lifecycle rules: rule 'Archive and then delete rule' loses data: it deletes each object 3650 days after it was put. Delete the rule, or limit it to the prefix 'projectdocs/neap/results/'
     warning  lifecycle rules: rule 'Archive and then delete rule' may cost money: STANDARD_IA has a fee for each read and a minimum time, and merges replace objects. INTELLIGENT_TIERING has neither
     FAILED   lifecycle rules: rule 'Archive and then delete rule' moves objects to GLACIER, where Neap can't read them. Delete the rule, or limit it to the prefix 'projectdocs/neap/results/'. Then get them back with --restore-archived
