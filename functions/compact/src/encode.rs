@@ -172,6 +172,7 @@ impl EncodedSection {
             added: 0,
             dropped: None,
             origin: None,
+            class: None,
         }
     }
 }

@@ -68,7 +68,7 @@ pub use garbage_collector::{
 pub use iceberg::{PublishSettings, PublishedTable, PublishedTables, PublishedTimeType};
 pub use maintainer::{ClaimedMerge, Maintainer, MaintenancePlan, PlanLimits};
 pub use merge::{
-    JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
+    ColdRows, JobLimits, MergeError, MergeJob, MergeJobRef, MergeOutcome, MergePolicy, MergeReason,
     MergeSkipped, Merger, SectionRef, TablePlan, TablePlanInput, plan_table,
 };
 pub use parallel_flush::ParallelFlusher;

@@ -95,13 +95,15 @@ const FEW_MERGES: usize = 64;
 impl MaintenancePlan {
     /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
     /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
-    /// so that other tools can read their outputs as Parquet files. Orders of published tables always are.
+    /// so that other tools can read their outputs as Parquet files. Orders of published tables always are, and those whose
+    /// output is cold.
     pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<ClaimedMerge>> {
         let orders = std::mem::take(&mut self.orders);
         let is_few = orders.len() <= FEW_MERGES;
-        let (own, mut orders): (Vec<_>, Vec<_>) = orders
-            .into_iter()
-            .partition(|order| is_few || self.own_objects.contains(&order.merge.table));
+        let (own, mut orders): (Vec<_>, Vec<_>) = orders.into_iter().partition(|order| {
+            let is_cold = order.merge.class.is_some();
+            is_few || is_cold || self.own_objects.contains(&order.merge.table)
+        });
         let own = own.into_iter().map(|order| vec![order]);
         orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
         let limit = BATCH_BYTES.min(bytes);
@@ -299,6 +301,7 @@ impl Maintainer {
             plan_scope,
             policy,
             published,
+            self.bucket.storage_classes(),
         );
         let mut queue = MergeQueue::with_limit(limits.jobs);
         let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
@@ -508,6 +511,7 @@ mod tests {
                 inputs: Vec::new(),
                 bytes,
                 reason: MergeReason::Settled,
+                class: None,
             },
         }
     }

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use neap_bucket::StoreTime;
+use neap_bucket::{StorageClass, StoreTime};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{CondemnedEntry, Manifest, RecordedDelete, Section, SectionBounds};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use crate::merge::{MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table};
+use crate::merge::{ColdRows, MergePolicy, SectionRef, TablePlan, TablePlanInput, plan_table};
 
 /// Days that a plan covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct PlanContext {
     condemned_bundles: BTreeSet<Ulid>,
     /// Bounds of merges that other workers have claimed.
     claimed: BTreeMap<TableId, Vec<SectionBounds>>,
+    /// The storage classes of cold objects that the store has.
+    classes: &'static [StorageClass],
 }
 
 impl PlanContext {
@@ -56,6 +58,7 @@ impl PlanContext {
         scope: PlanScope,
         policy: MergePolicy,
         published: BTreeSet<TableId>,
+        classes: &'static [StorageClass],
     ) -> Self {
         let now = times.now;
         let are_urgent = policy.are_deletes_urgent(manifest);
@@ -92,6 +95,7 @@ impl PlanContext {
                 .filter_map(CondemnedEntry::bundle)
                 .collect(),
             claimed,
+            classes,
         }
     }
 
@@ -127,6 +131,16 @@ impl PlanContext {
             && sections.iter().filter(shares_days).all(is_settled)
     }
 
+    /// Returns the rows of a table that are cold, if the store has their class. A copy of a cluster may be in a store that
+    /// does not.
+    fn cold_rows_of(&self, table: TableId, now: StoreTime) -> Option<ColdRows> {
+        let cold = self.catalog.cold_storage_of(table)?;
+        self.classes.contains(&cold.class()).then(|| ColdRows {
+            before: cold.cutoff(now),
+            class: cold.class(),
+        })
+    }
+
     /// Plans the work on the sections of a table.
     pub(crate) fn plan_table(&self, table: TableId, sections: &[Arc<Section>]) -> TablePlan {
         let policy = &self.policy;
@@ -154,6 +168,8 @@ impl PlanContext {
             claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
             cutoff: removal.and_then(|now| self.catalog.cutoff_of(table, now)),
             retention: self.catalog.retention_of(table),
+            cold: removal.and_then(|now| self.cold_rows_of(table, now)),
+            classes: self.classes,
             now: self.times.now,
         };
         plan_table(&table_state, policy)

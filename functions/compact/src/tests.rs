@@ -3,6 +3,7 @@
 mod cache_history;
 mod cache_limits;
 mod caches;
+mod cold_storage;
 mod commit_conflicts;
 mod damage;
 mod flush_dispatch;

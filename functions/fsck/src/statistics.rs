@@ -152,6 +152,7 @@ mod tests {
             added: 1,
             dropped: None,
             origin: None,
+            class: None,
         }
     }
 

@@ -441,7 +441,7 @@ impl Store for SimulatedNetwork {
             Some(DisabledRule::ConditionalCopy) => PutMode::Overwrite,
             _ => mode,
         };
-        let conditional = mode != PutMode::Overwrite;
+        let conditional = mode.is_conditional();
         let refusal = conditional
             .then_some(SimulatedStore::refuse as fn(&SimulatedStore) -> StoreResponse<Put>);
         let name = key.to_owned();

@@ -194,7 +194,7 @@ impl SimulatedStore {
         let mut state = self.state();
         let there = state.objects.get(key);
         let allowed = match mode {
-            PutMode::Overwrite => true,
+            PutMode::Overwrite | PutMode::OverwriteIn(_) => true,
             PutMode::Create => there.is_none(),
             PutMode::Update(etag) => there.is_some_and(|object| object.etag == *etag),
         };

@@ -28,6 +28,7 @@ impl EncodedMerge {
             offset,
             // Every delete at or below the mark was known and applied to the affected inputs.
             cleaned: base.manifest.value.low_water_mark,
+            class: job.class,
             ..self.encoded.describe(object, job.table, days, (job.above, job.upto))
         }
     }
@@ -78,13 +79,15 @@ impl MergeBundle {
         });
     }
 
-    /// Records in the sections whether the object has several sections, which determines its name.
+    /// Records in the sections whether the object has several sections, which determines its name. Such an object is not
+    /// cold, because a section would be rewritten to leave it.
     fn name_object(&mut self) {
         let sections = self.replacements.iter().map(|one| one.add.len());
         let in_bundle = sections.sum::<usize>() > 1;
         let sections = self.replacements.iter_mut().flat_map(|one| &mut one.add);
         for section in sections {
             section.in_bundle = in_bundle;
+            section.class = section.class.filter(|_| !in_bundle);
         }
     }
 
@@ -171,7 +174,8 @@ impl Merger {
         }
         if let Some(section) = replacements.iter().find_map(|one| one.add.first()) {
             let key = section.key(database);
-            let put = self.bucket.put(&key, Bytes::from(bytes), PutMode::Overwrite);
+            let mode = section.class.map_or(PutMode::Overwrite, PutMode::OverwriteIn);
+            let put = self.bucket.put(&key, Bytes::from(bytes), mode);
             if put.await?.value == Put::Refused {
                 return Ok(Vec::new());
             }

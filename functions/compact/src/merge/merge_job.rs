@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, StorageClass};
 use neap_manifest::{Section, SectionBounds};
 use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,10 @@ pub enum MergeReason {
     Range,
     /// The sections contain deleted rows, their bundle does, or they are published and in a bundle.
     Deletes,
+    /// Rows were added to days whose sections are cold.
+    Backfill,
+    /// The rows are old enough for a cheaper storage class.
+    Cold,
 }
 
 /// Sections of one table to be merged into one.
@@ -39,10 +43,12 @@ pub struct MergeJob {
     pub upto: Stamp,
     /// Reason for the merge.
     pub reason: MergeReason,
+    /// The storage class of the output; `None` if it is not cold.
+    pub class: Option<StorageClass>,
 }
 
 impl MergeJob {
-    /// Returns the merge of these sections, or `None` if there are none or they belong to several tables.
+    /// Returns the merge of these sections to one that is not cold, or `None` if there are none or they belong to several tables.
     pub fn new(inputs: Vec<Arc<Section>>, reason: MergeReason) -> Option<Self> {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
@@ -57,6 +63,7 @@ impl MergeJob {
             above: bounds.above,
             upto: bounds.upto,
             reason,
+            class: None,
         })
     }
 
@@ -87,6 +94,7 @@ impl MergeJob {
             inputs: inputs.collect(),
             bytes: self.bytes(),
             reason: self.reason,
+            class: self.class,
         }
     }
 }
@@ -129,6 +137,9 @@ pub struct MergeJobRef {
     pub bytes: u64,
     /// Reason for the merge.
     pub reason: MergeReason,
+    /// The storage class of the output; `None` if it is not cold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<StorageClass>,
 }
 
 impl MergeJobRef {
@@ -144,7 +155,10 @@ impl MergeJobRef {
         let met = sections
             .iter()
             .filter(|section| section.table == self.table && bounds.overlaps(&section.bounds()));
-        let job = MergeJob::new(met.cloned().collect(), self.reason)?;
+        let job = MergeJob {
+            class: self.class,
+            ..MergeJob::new(met.cloned().collect(), self.reason)?
+        };
         let mut wanted = self.inputs.clone();
         let mut found = job.reference().inputs;
         wanted.sort_unstable();

@@ -15,6 +15,7 @@
 
 mod blocks;
 mod closed_sections;
+mod cold_rows;
 mod commit;
 mod error;
 mod input;
@@ -34,6 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use cold_rows::ColdRows;
 pub use error::MergeError;
 pub(crate) use memory::{max_input_bytes, max_inputs_within};
 pub use merge_job::{MergeJob, MergeJobRef, MergeReason, SectionRef};

@@ -6,7 +6,7 @@ use neap_bucket::Stamp;
 use neap_manifest::{Section, SectionBounds};
 
 use super::{
-    MergeJob, MergePolicy, MergeReason, SectionRef, closed_sections::ClosedSectionSet,
+    ColdRows, MergeJob, MergePolicy, MergeReason, SectionRef, closed_sections::ClosedSectionSet,
     policy::WriteActivity,
 };
 
@@ -67,9 +67,9 @@ impl OverlapGroup {
         self.sections.iter().map(|section| section.length).sum()
     }
 
-    /// Returns whether all sections can be inputs.
+    /// Returns whether all sections can be inputs of a merge that changes no rows.
     pub(super) fn is_free(&self) -> bool {
-        !self.blocked.contains(&true)
+        self.free() == self.sections.len()
     }
 
     /// Adds the claims of other workers that intersect this group.
@@ -91,11 +91,17 @@ impl OverlapGroup {
     }
 
     fn free(&self) -> usize {
-        self.blocked.iter().filter(|blocked| !**blocked).count()
+        (0..self.sections.len()).filter(|at| self.is_warm(*at)).count()
     }
 
     fn is_blocked(&self, at: usize) -> bool {
         self.blocked.get(at).copied().unwrap_or(true)
+    }
+
+    /// Returns whether a section can be an input of a merge that changes no rows.
+    fn is_warm(&self, at: usize) -> bool {
+        let section = self.sections.get(at);
+        !self.is_blocked(at) && section.is_some_and(|section| !section.is_cold())
     }
 
     /// Returns the merges that reduce the group to few enough sections, or that come as close as the limits allow.
@@ -137,6 +143,72 @@ impl OverlapGroup {
         jobs
     }
 
+    /// Returns the merges of cold sections with newer rows of the same times, once the days have been quiet for long.
+    pub(super) fn backfills(&mut self, rest: WriteActivity, policy: &MergePolicy) -> Vec<MergeJob> {
+        let mut jobs = Vec::new();
+        if rest != WriteActivity::Cold {
+            return jobs;
+        }
+        for newest in (0..self.sections.len()).rev() {
+            if let Some(taken) = self.backfill(newest, policy) {
+                jobs.extend(self.take(&taken, MergeReason::Backfill));
+            }
+        }
+        jobs
+    }
+
+    /// Returns the inputs of the merge of a section with the cold sections of the same times, if there are any and the
+    /// section is worth their retrieval.
+    fn backfill(&self, newest: usize, policy: &MergePolicy) -> Option<Vec<usize>> {
+        let added = self.sections.get(newest).filter(|_| self.is_warm(newest))?;
+        let mut set = ClosedSectionSet::new(&self.sections);
+        set.add(newest);
+        for (at, section) in self.sections.iter().enumerate() {
+            if section.is_cold() && section.overlaps(added) {
+                set.add(at);
+            }
+        }
+        let inputs = || set.places().filter_map(|at| self.sections.get(at));
+        let (cold, warm): (Vec<_>, Vec<_>) = inputs().partition(|section| section.is_cold());
+        let changes = |section: &&Arc<Section>| warm.iter().any(|other| other.overlaps(section));
+        let bytes = |sections: &[&Arc<Section>]| -> u64 {
+            sections.iter().map(|section| section.length).sum()
+        };
+        let is_worth = !cold.is_empty()
+            && cold.iter().all(changes)
+            && policy.is_worth_retrieving(bytes(&cold), bytes(&warm));
+        (is_worth && self.fits(&set, policy)).then(|| set.places().collect())
+    }
+
+    /// Returns whether a set can be the inputs of a job.
+    fn fits(&self, set: &ClosedSectionSet<'_>, policy: &MergePolicy) -> bool {
+        set.bytes <= policy.max_output_bytes
+            && set.count <= policy.max_inputs
+            && !set.places().any(|at| self.is_blocked(at))
+            && !self.outputs.iter().any(|output| set.overlaps(output))
+    }
+
+    /// Returns rewrites of single sections, which become cold and are not inputs of another job, once the days have been
+    /// quiet for long.
+    pub(super) fn moves(
+        &mut self,
+        rest: WriteActivity,
+        cold: ColdRows,
+        policy: &MergePolicy,
+    ) -> Vec<MergeJob> {
+        let mut jobs = Vec::new();
+        if rest != WriteActivity::Cold {
+            return jobs;
+        }
+        for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
+            if !*blocked && cold.is_due(section, policy) {
+                *blocked = true;
+                jobs.extend(MergeJob::new(vec![Arc::clone(section)], MergeReason::Cold));
+            }
+        }
+        jobs
+    }
+
     fn take(&mut self, places: &[usize], reason: MergeReason) -> Option<MergeJob> {
         let inputs = places.iter().filter_map(|at| self.sections.get(*at)).cloned();
         let job = MergeJob::new(inputs.collect(), reason);
@@ -153,10 +225,7 @@ impl OverlapGroup {
     /// they are worth the cost of writing them. If the newest sections cannot be merged, tries older ones.
     fn pick(&self, needed: usize, rest: WriteActivity, policy: &MergePolicy) -> Option<Vec<usize>> {
         let fits = |set: &ClosedSectionSet<'_>| {
-            set.bytes <= policy.max_output_bytes
-                && set.count <= policy.max_inputs
-                && !set.places().any(|at| self.is_blocked(at))
-                && !self.outputs.iter().any(|output| set.overlaps(output))
+            set.places().all(|at| self.is_warm(at)) && self.fits(set, policy)
         };
         for newest in (1..self.sections.len()).rev() {
             let mut set = ClosedSectionSet::new(&self.sections);

@@ -13,6 +13,8 @@
 //!               \_________/
 //!            36 12                and if these differ by less than a factor of four: one
 //! ```
+//!
+//! Cold sections take no part in these merges. They are rewritten if [their rows change](super::cold_rows).
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -21,6 +23,7 @@ use neap_schema::TableId;
 
 use super::{
     MergeJob, MergePolicy, TablePlanInput,
+    cold_rows::class_of,
     overlap_group::{OverlapGroup, components},
     range_merges::range_jobs,
 };
@@ -76,9 +79,16 @@ pub fn plan_table(state: &TablePlanInput<'_>, policy: &MergePolicy) -> TablePlan
     }
     let mut jobs = range_jobs(&mut components, state, policy);
     for component in &mut components {
-        let quiet = state.now.since(component.newest().time());
-        jobs.extend(component.jobs(policy.rest(quiet), policy));
+        let rest = policy.rest(state.now.since(component.newest().time()));
+        jobs.extend(component.backfills(rest, policy));
+        jobs.extend(component.jobs(rest, policy));
         jobs.extend(component.rewrites(state.rewrites));
+        if let Some(cold) = state.cold {
+            jobs.extend(component.moves(rest, cold, policy));
+        }
+    }
+    for job in &mut jobs {
+        job.class = class_of(job, state.cold, state.classes, state.now, policy);
     }
     jobs.sort_by_cached_key(merge_priority);
     TablePlan { jobs, expired }

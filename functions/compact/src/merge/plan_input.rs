@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::StoreTime;
+use neap_bucket::{StorageClass, StoreTime};
 use neap_manifest::{Section, SectionBounds};
 use neap_schema::TableId;
 
-use super::SectionRef;
+use super::{ColdRows, SectionRef};
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ pub struct TablePlanInput<'a> {
     pub cutoff: Option<i64>,
     /// Retention period; `None` without limit.
     pub retention: Option<Duration>,
+    /// The rows that are cold; `None`: no rows.
+    pub cold: Option<ColdRows>,
+    /// The storage classes of cold objects that the store has.
+    pub classes: &'static [StorageClass],
     /// The store's time.
     pub now: StoreTime,
 }

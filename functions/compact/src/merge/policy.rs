@@ -5,7 +5,8 @@ use std::time::Duration;
 use neap_manifest::Manifest;
 use neap_wal::DeleteLimits;
 
-/// Late sections of settled days are merged with the older section if they have at least 1/32 of its size.
+/// Late sections of settled days, and of cold days, are merged with the older section if they have at least 1/32 of its
+/// size.
 const LATE_DATA_RATIO: u64 = 32;
 
 /// Write activity of days, by the time since the last write.
@@ -78,6 +79,11 @@ impl MergePolicy {
     pub(super) fn is_worth_deduplicating(&self, one: u64, other: u64, rest: WriteActivity) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
         rest == WriteActivity::Cold || smaller >= larger / LATE_DATA_RATIO
+    }
+
+    /// Returns whether added rows are worth the retrieval of the cold sections of the same times.
+    pub(super) fn is_worth_retrieving(&self, cold_bytes: u64, added_bytes: u64) -> bool {
+        added_bytes >= cold_bytes / LATE_DATA_RATIO
     }
 
     /// Returns whether all pending deletes of a database are applied at once.

@@ -1,5 +1,6 @@
 //! Tests of plans, merge streams, and whole jobs.
 
+mod cold_rows;
 mod job;
 mod plan;
 mod stream;

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
     Bucket, CallPhase, Clock, CountingStore, Entropy, FaultyStore, KeyClass, ListRequest,
-    MemoryStore, Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange, Store,
-    StoreCall, StoreFaults, VersionedValue, World,
+    MemoryStore, Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange,
+    StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::Metrics;
@@ -107,6 +107,8 @@ impl EventDispatcher for EventQueue {
 
 pub(crate) struct CompactTestBed {
     clock: Arc<SteppedClock>,
+    /// The store without counters. It has the storage classes of S3.
+    pub(super) memory: Arc<MemoryStore>,
     pub(super) store: Arc<CountingStore>,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
@@ -122,8 +124,9 @@ pub(crate) struct CompactTestBed {
 impl CompactTestBed {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(SteppedClock(watch::Sender::new(0)));
-        let memory = MemoryStore::new(Arc::clone(&clock) as _);
-        let store = Arc::new(CountingStore::new(Arc::new(memory)));
+        let empty = MemoryStore::new(Arc::clone(&clock) as _);
+        let memory = Arc::new(empty.with_storage_classes(StorageClass::S3));
+        let store = Arc::new(CountingStore::new(Arc::clone(&memory) as _));
         let world = World {
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(Entropy::from_seed(1)),
@@ -143,6 +146,7 @@ impl CompactTestBed {
         });
         Self {
             clock,
+            memory,
             store,
             bucket,
             catalog,

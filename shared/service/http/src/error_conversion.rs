@@ -54,6 +54,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::InvalidView { .. }
             | CatalogError::InvalidPlugin { .. }
             | CatalogError::InvalidQueryGroup { .. }
+            | CatalogError::InvalidColdStorage { .. }
             | CatalogError::InvalidRename { .. }
             | CatalogError::LastCacheKeyType
             | CatalogError::DistinctCacheColumnType

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreClock, StoreError,
-    StoreResponse, TailLocations, World,
+    Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, StorageClass, Store, StoreClock,
+    StoreError, StoreResponse, TailLocations, World,
 };
 
 /// The start of a page token of a listing that is in the current location of the tail, if there is a former one.
@@ -244,6 +244,11 @@ impl Bucket {
     /// Whether listings of segments are sorted by key.
     pub fn sorts_segments(&self) -> bool {
         self.former_tail.is_none() && self.tail.is_sorted()
+    }
+
+    /// Returns the storage classes of cold objects that the store of everything but segments has.
+    pub fn storage_classes(&self) -> &'static [StorageClass] {
+        self.main.storage_classes()
     }
 
     /// Deletes objects, all of them segments or none.

@@ -17,8 +17,8 @@ use neap_schema::DatabaseId;
 use tracing::{Instrument, Span};
 
 use crate::{
-    Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, Store,
-    StoreError, StoreResponse, TRACE_TARGET,
+    Get, GetOptions, Key, KeyClass, ListPage, ListRequest, Operation, Put, PutMode, StorageClass,
+    Store, StoreError, StoreResponse, TRACE_TARGET,
 };
 
 const OPERATIONS: usize = Operation::ALL.len();
@@ -266,6 +266,10 @@ impl Store for CountingStore {
 
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
+    }
+
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.inner.storage_classes()
     }
 
     fn recent_leap(&self) -> Option<Duration> {

@@ -190,7 +190,7 @@ impl DirectoryStore {
         let nonce = draw_name(&self.world);
         let name = match mode {
             PutMode::Update(version) => conditional_update::candidate_name(version, &nonce),
-            PutMode::Create | PutMode::Overwrite => nonce,
+            PutMode::Create | PutMode::Overwrite | PutMode::OverwriteIn(_) => nonce,
         };
         self.open.temporary.join(name)
     }

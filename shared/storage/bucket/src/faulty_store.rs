@@ -19,8 +19,8 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
-    StoreResponse, StoreTime, World,
+    Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, StorageClass, Store,
+    StoreError, StoreResponse, StoreTime, World,
 };
 
 /// The injected faults, as probabilities from 0 to 1 for each call; none by default.
@@ -300,7 +300,7 @@ impl Store for FaultyStore {
         body: Bytes,
         mode: PutMode,
     ) -> Result<StoreResponse<Put>, StoreError> {
-        let conditional = mode != PutMode::Overwrite;
+        let conditional = mode.is_conditional();
         let faults = self.faults();
         let late: BoxFuture<'static, ()> = {
             let (inner, key) = (Arc::clone(&self.inner), key.to_owned());
@@ -342,6 +342,10 @@ impl Store for FaultyStore {
 
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
+    }
+
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.inner.storage_classes()
     }
 
     fn recent_leap(&self) -> Option<Duration> {

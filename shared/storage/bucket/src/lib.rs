@@ -11,6 +11,7 @@
 //! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
 //! | [`ObjectFormat`], [`formats`] | magic, version, `put_id` and checksum of Neap's own objects; the formats of all kinds |
 //! | [`AbsencePolicy`] | what it means that an object is missing |
+//! | [`StorageClass`] | the classes in which a store keeps cold objects |
 //! | [`ProtocolRules`] | the time limits and margins of the storage protocol |
 //! | [`StoreConfig`] | the command-line flags that locate a database, and the code that opens its stores |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
@@ -50,6 +51,7 @@ mod remote;
 #[cfg(test)]
 mod s3_fixture;
 mod stamp;
+mod storage_class;
 mod store;
 mod store_clock;
 mod store_url;
@@ -97,6 +99,7 @@ pub use register::{
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
+pub use storage_class::{StorageClass, StorageClassError};
 pub use store::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,
     Put, PutMode, Store, StoreError, StoreResponse,

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode, Store,
-    StoreError, StoreResponse, StoreTime,
+    Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode,
+    StorageClass, Store, StoreError, StoreResponse, StoreTime,
 };
 
 /// The number of keys on one page of a listing, as on S3.
@@ -46,12 +46,15 @@ const PAGE_KEYS: usize = 1000;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     page_keys: usize,
+    classes: &'static [StorageClass],
     state: RwLock<MemoryState>,
 }
 
 #[derive(Debug, Default)]
 struct MemoryState {
     objects: BTreeMap<String, Object>,
+    /// The classes of cold objects by key.
+    cold: BTreeMap<String, StorageClass>,
     newest: StoreTime,
     versions: u64,
 }
@@ -62,6 +65,7 @@ impl MemoryStore {
         Self {
             clock,
             page_keys: PAGE_KEYS,
+            classes: &[],
             state: RwLock::default(),
         }
     }
@@ -72,6 +76,17 @@ impl MemoryStore {
             page_keys: page_keys.max(1),
             ..Self::new(clock)
         }
+    }
+
+    /// Returns the same store with these storage classes, which it only records.
+    #[must_use]
+    pub fn with_storage_classes(self, classes: &'static [StorageClass]) -> Self {
+        Self { classes, ..self }
+    }
+
+    /// Returns the storage class of an object; `None` if it is not cold.
+    pub fn class_of(&self, key: &str) -> Option<StorageClass> {
+        self.read(|state| state.cold.get(key).copied()).value
     }
 
     fn write<R>(&self, change: impl FnOnce(&mut MemoryState, StoreTime) -> R) -> StoreResponse<R> {
@@ -126,12 +141,21 @@ impl Store for MemoryStore {
         Ok(self.write(|state, date| {
             let there = state.objects.get(key).map(|object| &object.etag);
             let allowed = match &mode {
-                PutMode::Overwrite => true,
+                PutMode::Overwrite | PutMode::OverwriteIn(_) => true,
                 PutMode::Create => there.is_none(),
                 PutMode::Update(etag) => there == Some(etag),
             };
             if !allowed {
                 return Put::Refused;
+            }
+            let class = match mode {
+                PutMode::OverwriteIn(class) if self.classes.contains(&class) => Some(class),
+                _ => None,
+            };
+            if let Some(class) = class {
+                state.cold.insert(key.to_owned(), class);
+            } else {
+                state.cold.remove(key);
             }
             state.versions += 1;
             let etag = ETag::new(format!("\"{}\"", state.versions));
@@ -178,11 +202,16 @@ impl Store for MemoryStore {
         Ok(self.write(|state, _| {
             for key in keys {
                 state.objects.remove(key);
+                state.cold.remove(key);
             }
         }))
     }
 
     fn is_sorted(&self) -> bool {
         true
+    }
+
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.classes
     }
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
-    StoreResponse,
+    Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, StorageClass, Store,
+    StoreError, StoreResponse,
 };
 
 /// A view of the objects of a store whose keys start with a prefix. The keys of the view lack the prefix.
@@ -91,6 +91,10 @@ impl Store for PrefixedStore {
 
     fn is_sorted(&self) -> bool {
         self.inner.is_sorted()
+    }
+
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.inner.storage_classes()
     }
 
     fn recent_leap(&self) -> Option<Duration> {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use futures::{StreamExt, stream};
 use object_store::{
-    GetRange, ObjectMeta, ObjectStore, PutPayload, UpdateVersion, aws::AmazonS3Builder,
+    Attribute, GetRange, ObjectMeta, ObjectStore, PutPayload, UpdateVersion, aws::AmazonS3Builder,
     list::PaginatedListOptions, path::Path,
 };
 use tokio::sync::Semaphore;
@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     Clock, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation,
-    PresignedObjects, Put, PutMode, Store, StoreError, StoreResponse, StoreTime,
+    PresignedObjects, Put, PutMode, StorageClass, Store, StoreError, StoreResponse, StoreTime,
 };
 
 /// Puts of more bytes than this get the longer time limit, as do reads of whole data objects.
@@ -61,6 +61,8 @@ pub struct ObjectStoreAdapter {
     versions: VersionScheme,
     /// Whether listings are sorted and can start after a key. Directory buckets of S3 Express support neither.
     is_sorted: bool,
+    /// The storage classes of cold objects.
+    classes: &'static [StorageClass],
     requests: Semaphore,
 }
 
@@ -85,7 +87,8 @@ impl ObjectStoreAdapter {
         connector: &ObservingConnector,
     ) -> Result<Self, object_store::Error> {
         let clients = ClientSource::Permanent(s3_clients(&builder, options, connector)?);
-        Ok(Self::new(clients, VersionScheme::ETags, options))
+        let classes = StorageClass::S3;
+        Ok(Self::new(clients, VersionScheme::ETags, classes, options))
     }
 
     /// Opens a directory bucket of S3 Express, whose listings are not sorted and start at the beginning. Its sessions are
@@ -101,15 +104,22 @@ impl ObjectStoreAdapter {
         let clients = ClientSource::with_sessions(Box::new(create), clock)?;
         Ok(Self {
             is_sorted: false,
-            ..Self::new(clients, VersionScheme::ETags, options)
+            // Directory buckets have a class of their own.
+            ..Self::new(clients, VersionScheme::ETags, &[], options)
         })
     }
 
-    fn new(clients: ClientSource, versions: VersionScheme, options: &RemoteOptions) -> Self {
+    fn new(
+        clients: ClientSource,
+        versions: VersionScheme,
+        classes: &'static [StorageClass],
+        options: &RemoteOptions,
+    ) -> Self {
         Self {
             clients,
             versions,
             is_sorted: true,
+            classes,
             requests: Semaphore::new(options.connection_limit.max(1)),
         }
     }
@@ -145,6 +155,24 @@ impl ObjectStoreAdapter {
                 date: exchange.date,
             }),
             Err(error) => Err(task.failure(error, &exchange)),
+        }
+    }
+
+    fn put_options(&self, mode: &PutMode) -> object_store::PutOptions {
+        let class = match mode {
+            PutMode::OverwriteIn(class) if self.classes.contains(class) => {
+                Some((Attribute::StorageClass, class.as_str()))
+            }
+            _ => None,
+        };
+        object_store::PutOptions {
+            mode: match mode {
+                PutMode::Overwrite | PutMode::OverwriteIn(_) => object_store::PutMode::Overwrite,
+                PutMode::Create => object_store::PutMode::Create,
+                PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
+            },
+            attributes: class.into_iter().collect(),
+            ..object_store::PutOptions::default()
         }
     }
 
@@ -291,11 +319,7 @@ impl Store for ObjectStoreAdapter {
     ) -> Result<StoreResponse<Put>, StoreError> {
         let task = OperationContext(Operation::Put, key);
         let path = task.path(key)?;
-        let options = object_store::PutOptions::from(match &mode {
-            PutMode::Overwrite => object_store::PutMode::Overwrite,
-            PutMode::Create => object_store::PutMode::Create,
-            PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
-        });
+        let options = self.put_options(&mode);
         let put = |clients: ClientPair| {
             let (path, body, options) = (&path, body.clone(), options.clone());
             async move {
@@ -316,7 +340,7 @@ impl Store for ObjectStoreAdapter {
                 })
             }
             Err(CallFailure::Refused { date, .. } | CallFailure::Missing { date, .. })
-                if mode != PutMode::Overwrite =>
+                if mode.is_conditional() =>
             {
                 Ok(StoreResponse {
                     value: Put::Refused,
@@ -377,6 +401,10 @@ impl Store for ObjectStoreAdapter {
 
     fn is_sorted(&self) -> bool {
         self.is_sorted
+    }
+
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        self.classes
     }
 }
 

@@ -9,7 +9,7 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::StoreTime;
+use crate::{StorageClass, StoreTime};
 
 /// An opaque version of an object's bytes, compared for equality only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,15 +68,28 @@ pub struct Object {
     pub last_modified: StoreTime,
 }
 
-/// The condition of a put.
+/// The condition of a put, and the storage class of the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutMode {
     /// No condition, for keys whose content never changes.
     Overwrite,
+    /// No condition, and the object is stored in a class for cold objects if it is one of
+    /// [`Store::storage_classes`]. Otherwise it is stored as any other.
+    OverwriteIn(StorageClass),
     /// The key has no object yet.
     Create,
     /// The object still has this version.
     Update(ETag),
+}
+
+impl PutMode {
+    /// Returns whether the put depends on the object that is there.
+    pub fn is_conditional(&self) -> bool {
+        match self {
+            Self::Overwrite | Self::OverwriteIn(_) => false,
+            Self::Create | Self::Update(_) => true,
+        }
+    }
 }
 
 /// The outcome of a put that the store answered.
@@ -211,6 +224,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A wrapper returns the value of the store that it wraps.
     fn is_sorted(&self) -> bool {
         false
+    }
+
+    /// Returns the storage classes of cold objects that the store has. A wrapper returns the value of the store that it
+    /// wraps.
+    fn storage_classes(&self) -> &'static [StorageClass] {
+        &[]
     }
 
     /// Returns by how much the store's time leapt ahead, if it did so recently and its clock may therefore be wrong. A

@@ -13,8 +13,8 @@ use neap_schema::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, CatalogLimits, HardDelete, LimitError, MaterializedView, PurgeState,
-    RecordedRegisters, RuleGroups, Table, Trigger, ViewReference,
+    AuditEntry, CatalogError, CatalogLimits, ColdStorage, HardDelete, LimitError, MaterializedView,
+    PurgeState, RecordedRegisters, RuleGroups, Table, Trigger, ViewReference,
     audit::AuditLog,
     cache_definitions,
     deletion::{DroppedEntry, delete, find_dropped, note_purge},
@@ -39,6 +39,8 @@ pub struct DatabaseCatalog {
     pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cold: Option<ColdStorage>,
     #[serde(default, skip_serializing_if = "is_default")]
     write_order: WriteOrder,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -92,6 +94,7 @@ impl Default for DatabaseCatalog {
             next_table: TableId::new(1),
             tables: BTreeMap::new(),
             retention_ns: None,
+            cold: None,
             write_order: WriteOrder::default(),
             auto_create: AutoCreate::default(),
             next_cache: cache_definitions::first_id(),
@@ -411,14 +414,16 @@ impl DatabaseCatalog {
         table: TableId,
         retention: Option<Duration>,
     ) -> Result<bool, CatalogError> {
-        let found = self
-            .tables
-            .get_mut(&table)
-            .filter(|table| table.deletion().is_none())
-            .ok_or_else(|| CatalogError::NotFound {
-                name: format!("table {table}"),
-            })?;
-        Ok(Arc::make_mut(found).set_retention(nanos(retention)))
+        Ok(self.live_table_mut(table)?.set_retention(nanos(retention)))
+    }
+
+    /// Returns a table that is not dropped, to change it.
+    pub(crate) fn live_table_mut(&mut self, table: TableId) -> Result<&mut Table, CatalogError> {
+        let found = self.tables.get_mut(&table).filter(|table| table.deletion().is_none());
+        let live = found.ok_or_else(|| CatalogError::NotFound {
+            name: format!("table {table}"),
+        })?;
+        Ok(Arc::make_mut(live))
     }
 
     /// Sets the retention of the database. Returns whether this changes the catalog.

@@ -132,6 +132,12 @@ pub enum CatalogError {
         /// The reason.
         reason: String,
     },
+    /// Rows can't become cold as wanted.
+    #[error("cold storage: {reason}")]
+    InvalidColdStorage {
+        /// The reason.
+        reason: String,
+    },
     /// Another request has changed the plugin.
     #[error("plugin '{name}' was changed by another request")]
     PluginChanged {

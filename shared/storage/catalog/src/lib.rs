@@ -30,6 +30,8 @@ mod cache_definitions;
 mod catalog;
 mod changes;
 mod cluster_secret;
+mod cold_storage;
+mod cold_storage_changes;
 mod column_changes;
 mod columns;
 mod copy;
@@ -83,6 +85,7 @@ pub use catalog::{ANY_AGE, Catalog};
 pub use cluster_secret::{
     ClusterSecret, ClusterSecrets, REPLACED_SECRET_LIFETIME, SECRET_SPREAD_TIME,
 };
+pub use cold_storage::ColdStorage;
 pub use columns::{Column, DroppedColumn, MAX_DROPPED_COLUMNS};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};

@@ -10,8 +10,8 @@ use neap_schema::{ColumnId, ColumnType, TIME_COLUMN, TableId, TableView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, CatalogLimits, Column, Deletion, DistinctCacheDefinition, DroppedColumn,
-    LastCacheDefinition, LimitError, MAX_DROPPED_COLUMNS,
+    CatalogError, CatalogLimits, ColdStorage, Column, Deletion, DistinctCacheDefinition,
+    DroppedColumn, LastCacheDefinition, LimitError, MAX_DROPPED_COLUMNS,
     columns::{check_new_name, column_conflict, reserved, schema_of, stored_name_of_new},
     former_names,
     limits::exceeded_limit,
@@ -40,6 +40,8 @@ pub struct Table {
     aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cold: Option<ColdStorage>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) last_caches: Vec<Arc<LastCacheDefinition>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,6 +73,7 @@ impl Table {
             original_name: None,
             aliases: Vec::new(),
             retention_ns: None,
+            cold: None,
             last_caches: Vec::new(),
             distinct_caches: Vec::new(),
             file_index: Vec::new(),

@@ -146,6 +146,7 @@ impl ManifestFixture {
             added: 0,
             dropped: None,
             origin: None,
+            class: None,
         };
         let mut sections: Vec<_> = (1..=self.tables).map(section).collect();
         let object = self.bundle(&mut sections).await;

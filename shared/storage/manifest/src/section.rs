@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use neap_bucket::{Key, Stamp};
+use neap_bucket::{Key, Stamp, StorageClass};
 use neap_row_delete::Condition;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct Section {
     /// source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<DatabaseId>,
+    /// The storage class of the object, if the section is cold. A cold section is alone in its object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<StorageClass>,
 }
 
 /// The identity of a section: the owner of the object if it is another database, the object, and the offset in it.
@@ -110,6 +113,11 @@ impl Section {
     /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         self.object_name().key(self.origin.unwrap_or(database))
+    }
+
+    /// Returns whether the section is in a storage class for cold data.
+    pub fn is_cold(&self) -> bool {
+        self.class.is_some()
     }
 
     /// Returns whether both are the same bytes of the same object.

@@ -86,6 +86,7 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
         added: 1,
         dropped: None,
         origin: None,
+        class: None,
     }
 }
 

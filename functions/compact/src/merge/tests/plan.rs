@@ -15,22 +15,22 @@ use crate::merge::{
 };
 
 const TABLE: TableId = TableId::new(7);
-const DAY: i64 = 86_400_000_000_000;
-const MIB: u64 = 1 << 20;
+pub(super) const DAY: i64 = 86_400_000_000_000;
+pub(super) const MIB: u64 = 1 << 20;
 const MINUTE: i64 = 60_000_000;
 
 /// Store time of the start of day 20,000, which tests use as today unless they state otherwise.
-const TODAY: i32 = 20_000;
+pub(super) const TODAY: i32 = 20_000;
 
-fn time(day: i32, minute: i64) -> StoreTime {
+pub(super) fn time(day: i32, minute: i64) -> StoreTime {
     StoreTime::from_micros(i64::from(day) * DAY / 1_000 + minute * MINUTE)
 }
 
-fn stamp(day: i32, minute: i64) -> Stamp {
+pub(super) fn stamp(day: i32, minute: i64) -> Stamp {
     Stamp::end_of(time(day, minute))
 }
 
-fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Section> {
+pub(super) fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Section> {
     let (first_day, last_day) = days;
     let object = Ulid::from_parts(interval.1.as_u64() >> 20, first_day.unsigned_abs().into());
     Arc::new(Section {
@@ -54,11 +54,12 @@ fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Secti
         added: 1,
         dropped: None,
         origin: None,
+        class: None,
     })
 }
 
 /// Returns sections of one day, from flushes ten minutes apart; the last flush ended at minute `end` of today.
-fn flushes(day: i32, end: i64, lengths: &[u64]) -> Vec<Arc<Section>> {
+pub(super) fn flushes(day: i32, end: i64, lengths: &[u64]) -> Vec<Arc<Section>> {
     let first = end - 10 * i64::try_from(lengths.len()).unwrap();
     let minutes = (0..).map(|at| first + 10 * at);
     let sections = lengths.iter().zip(minutes).map(|(length, minute)| {
@@ -68,7 +69,7 @@ fn flushes(day: i32, end: i64, lengths: &[u64]) -> Vec<Arc<Section>> {
     sections.collect()
 }
 
-fn state<'a>(
+pub(super) fn state<'a>(
     sections: &'a [Arc<Section>],
     rewrites: &'a BTreeSet<SectionRef>,
 ) -> TablePlanInput<'a> {
@@ -79,6 +80,8 @@ fn state<'a>(
         claimed: &[],
         cutoff: None,
         retention: None,
+        cold: None,
+        classes: &[],
         now: time(TODAY, 720),
     }
 }
@@ -93,19 +96,20 @@ fn plan(sections: &[Arc<Section>], now: StoreTime) -> TablePlan {
 }
 
 /// Returns the lengths of the inputs of each job.
-fn lengths(plan: &TablePlan) -> Vec<Vec<u64>> {
+pub(super) fn lengths(plan: &TablePlan) -> Vec<Vec<u64>> {
     let of = |job: &MergeJob| job.inputs.iter().map(|input| input.length).collect();
     plan.jobs.iter().map(of).collect()
 }
 
 /// Applies a job to the metadata of sections.
-fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
+pub(super) fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
     sections.retain(|section| !job.inputs.contains(section));
-    let merged = section(
+    let mut merged = section(
         (job.first_day, job.last_day),
         (job.above, job.upto),
         job.bytes(),
     );
+    Arc::make_mut(&mut merged).class = job.class;
     sections.push(merged);
     job.bytes()
 }
@@ -281,7 +285,7 @@ fn sections_with_deleted_rows_are_rewritten_unless_another_job_has_them() {
 }
 
 /// Returns a section for each day, flushed on its day.
-fn days(days: impl Iterator<Item = i32>, length: u64) -> Vec<Arc<Section>> {
+pub(super) fn days(days: impl Iterator<Item = i32>, length: u64) -> Vec<Arc<Section>> {
     let section = |day| section((day, day), (stamp(day, 0), stamp(day, 1_000)), length);
     days.map(section).collect()
 }
@@ -364,7 +368,7 @@ fn a_job_reference_names_its_inputs_by_location() {
 }
 
 /// Sections as written by flushes: each flush has a few aligned, disjoint ranges of days.
-fn history() -> impl Strategy<Value = Vec<Arc<Section>>> {
+pub(super) fn history() -> impl Strategy<Value = Vec<Arc<Section>>> {
     let range = (0u32..4, 0i32..64, 0u32..28);
     let flush = (1i64..200, proptest::collection::vec(range, 1..5));
     proptest::collection::vec(flush, 1..40).prop_map(|flushes| {

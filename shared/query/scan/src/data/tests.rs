@@ -82,6 +82,7 @@ fn bundled(object: u128, offset: u64) -> Section {
         added: 0,
         dropped: None,
         origin: None,
+        class: None,
     }
 }
 

@@ -43,7 +43,7 @@ impl OpenDirectory {
         mode: &PutMode,
     ) -> io::Result<PutAndTime> {
         match mode {
-            PutMode::Overwrite => self.overwrite(path, &temp),
+            PutMode::Overwrite | PutMode::OverwriteIn(_) => self.overwrite(path, &temp),
             PutMode::Create => self.create(path, &temp),
             PutMode::Update(version) => self.update(path, temp, version),
         }

@@ -6,6 +6,7 @@ use super::{
     ObjectStoreAdapter, RemoteOptions, VersionScheme,
     clients::{ClientPair, ClientSource},
 };
+use crate::StorageClass;
 
 impl ObjectStoreAdapter {
     /// Opens a bucket of Google Cloud Storage.
@@ -23,7 +24,13 @@ impl ObjectStoreAdapter {
         };
         let clients = ClientPair::new(build(options)?, build(&options.patient())?);
         let source = ClientSource::Permanent(clients);
-        Ok(Self::new(source, VersionScheme::Generations, options))
+        let classes = StorageClass::GOOGLE;
+        Ok(Self::new(
+            source,
+            VersionScheme::Generations,
+            classes,
+            options,
+        ))
     }
 
     /// Opens a container of Azure Blob Storage.
@@ -41,6 +48,11 @@ impl ObjectStoreAdapter {
         };
         let clients = ClientPair::new(build(options)?, build(&options.patient())?);
         let source = ClientSource::Permanent(clients);
-        Ok(Self::new(source, VersionScheme::ETags, options))
+        Ok(Self::new(
+            source,
+            VersionScheme::ETags,
+            StorageClass::AZURE,
+            options,
+        ))
     }
 }
