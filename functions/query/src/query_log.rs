@@ -16,7 +16,7 @@ use std::{
 
 use datafusion::{execution::memory_pool::PeakRecordingPool, physical_plan::ExecutionPlan};
 use neap_bucket::World;
-use neap_scan::FileScans;
+use neap_scan::{FileScans, cold_bytes_read};
 use neap_schema::DatabaseId;
 use neap_tables::{QueryHistory, QueryRecord};
 use tokio::sync::watch;
@@ -127,6 +127,8 @@ pub(crate) struct QueryProgress {
     pub(crate) max_memory: Option<usize>,
     /// The workers that execute it; empty if this process executes it alone.
     pub(crate) workers: Vec<String>,
+    /// The bytes that it read from cold sections in the store.
+    pub(crate) cold_bytes: Option<usize>,
 }
 
 impl QueryProgress {
@@ -141,6 +143,7 @@ impl QueryProgress {
         parquet_files: None,
         max_memory: None,
         workers: Vec::new(),
+        cold_bytes: None,
     };
 }
 
@@ -190,6 +193,7 @@ impl LoggedQuery {
             cancelled: progress.phase == QueryPhase::Cancel,
             trace_id: head.trace_id.clone(),
             workers: is_distributed.then(|| progress.workers.join(",")),
+            cold_bytes: progress.cold_bytes,
         }
     }
 
@@ -511,6 +515,7 @@ impl QueryTracker {
         if let Some(measured) = measured {
             state.compute = Some(compute_time(&measured.plan));
             state.max_memory = Some(measured.memory.max_reserved());
+            state.cold_bytes = Some(cold_bytes_read(measured.plan.as_ref()));
         }
     }
 }

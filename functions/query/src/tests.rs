@@ -8,6 +8,7 @@ mod cache_histories;
 mod cache_rewrite;
 mod caches;
 mod cancellation;
+mod cold_sections;
 mod columns;
 mod compared_columns;
 mod compared_texts;

@@ -3,6 +3,7 @@
 mod authorization;
 mod bucket_name;
 mod caches;
+mod cold_storage;
 mod columns;
 mod configure;
 mod delete;
@@ -63,6 +64,7 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .merge(rename::routes())
         .merge(columns::routes())
         .merge(retention_list::routes())
+        .merge(cold_storage::routes())
         .merge(caches::routes())
         .merge(file_index::routes())
         .merge(tokens::routes())

@@ -2,6 +2,7 @@
 
 mod auto_create;
 mod caches;
+mod cold_storage;
 mod columns;
 mod configure;
 mod delete;

@@ -96,17 +96,17 @@ async fn databases_and_tables_are_listed_with_dropped_ones() {
     one.catalog.delete_database("old", HardDelete::Never).await.unwrap();
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.databases").await,
-        "database_name,retention_period_ns,deleted,hard_deletion_time,auto_create\n\
-         _internal,604800000000000,false,,\n\
-         db,,false,,none\n\
-         old-20231114T221320,86400000000000,true,,all\n"
+        "database_name,retention_period_ns,deleted,hard_deletion_time,auto_create,cold_after_ns,cold_class\n\
+         _internal,604800000000000,false,,,,\n\
+         db,,false,,none,,\n\
+         old-20231114T221320,86400000000000,true,,all,,\n"
     );
     assert_eq!(
         one.sql_in(INTERNAL, "SELECT * FROM system.tables").await,
         "database_name,table_name,column_count,series_key_columns,last_cache_count,distinct_cache_count,\
-         deleted,hard_deletion_time\n\
-         db,u,4,\"b, a\",1,0,false,\n\
-         db,weather-20231114T221320,7,\"city, country\",0,0,true,2023-11-17T22:13:20Z\n"
+         deleted,hard_deletion_time,cold_after_ns,cold_class\n\
+         db,u,4,\"b, a\",1,0,false,,,\n\
+         db,weather-20231114T221320,7,\"city, country\",0,0,true,2023-11-17T22:13:20Z,,\n"
     );
 
     let before = one.counting.counts();
@@ -238,6 +238,8 @@ async fn columns_are_those_of_influxdb() {
     databases,deleted,Boolean,NO
     databases,hard_deletion_time,"Timestamp(s, ""UTC"")",YES
     databases,auto_create,Utf8View,YES
+    databases,cold_after_ns,UInt64,YES
+    databases,cold_class,Utf8View,YES
     generation_durations,level,UInt8,NO
     generation_durations,duration_seconds,UInt64,NO
     influxdb_schema,measurement,Utf8View,NO
@@ -286,6 +288,7 @@ async fn columns_are_those_of_influxdb() {
     queries,cancelled,Boolean,NO
     queries,trace_id,Utf8,YES
     queries,workers,Utf8,YES
+    queries,cold_bytes,Int64,YES
     tables,database_name,Utf8View,NO
     tables,table_name,Utf8View,NO
     tables,column_count,UInt64,NO
@@ -294,6 +297,8 @@ async fn columns_are_those_of_influxdb() {
     tables,distinct_cache_count,UInt64,NO
     tables,deleted,Boolean,NO
     tables,hard_deletion_time,"Timestamp(s, ""UTC"")",YES
+    tables,cold_after_ns,UInt64,YES
+    tables,cold_class,Utf8View,YES
     tokens,token_id,UInt64,NO
     tokens,name,Utf8View,NO
     tokens,created_at,Timestamp(ms),NO

@@ -49,7 +49,8 @@ async fn show_tables_lists_the_system_schema_between_tables_and_views() {
          size_bytes,UInt64,NO\n\
          row_count,UInt64,NO\n\
          min_time,Int64,NO\n\
-         max_time,Int64,NO\n"
+         max_time,Int64,NO\n\
+         storage_class,Utf8,YES\n"
     );
 }
 

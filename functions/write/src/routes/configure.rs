@@ -273,12 +273,17 @@ async fn set_retention(
 }
 
 fn parse_retention(text: &str) -> Result<Duration, ApiError> {
-    let retention = humantime::parse_duration(text).map_err(|error| {
-        let text = format!("Cannot parse the given human time: {error}");
-        ApiError::text(Kind::Invalid, text)
-    })?;
+    let retention = parse_period(text)?;
     check_retention(Some(retention))?;
     Ok(retention)
+}
+
+/// Parses a duration such as `30d`.
+pub(super) fn parse_period(text: &str) -> Result<Duration, ApiError> {
+    humantime::parse_duration(text).map_err(|error| {
+        let text = format!("Cannot parse the given human time: {error}");
+        ApiError::text(Kind::Invalid, text)
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -362,7 +367,10 @@ pub(super) async fn find_for(
     require_existing(db, database)
 }
 
-fn require_existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError> {
+pub(super) fn require_existing(
+    db: &str,
+    found: Option<DatabaseId>,
+) -> Result<DatabaseId, ApiError> {
     found.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
 }
 

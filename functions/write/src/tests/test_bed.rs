@@ -14,8 +14,8 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, ClockReading, CountingStore, Entropy, FaultyStore, Get, GetOptions, Key,
-    ListRequest, MemoryStore, OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, Store,
-    StoreFaults, World,
+    ListRequest, MemoryStore, OperationCounts, PausedClock, ProtocolMargins, ProtocolRules,
+    StorageClass, Store, StoreFaults, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, CatalogLimits, DatabaseCatalog};
 use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
@@ -34,10 +34,18 @@ pub(super) struct WriteTestBed {
 
 impl WriteTestBed {
     pub(super) fn new() -> Self {
+        Self::with_storage_classes(&[])
+    }
+
+    /// Returns an empty store with these storage classes.
+    pub(super) fn with_storage_classes(classes: &'static [StorageClass]) -> Self {
         // In the year 2023.
         let clock = Arc::new(PausedClock::new(1_700_000_000_000_000));
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        Self { memory, clock }
+        let memory = MemoryStore::new(Arc::clone(&clock) as _).with_storage_classes(classes);
+        Self {
+            memory: Arc::new(memory),
+            clock,
+        }
     }
 
     pub(super) fn with_instance() -> (Self, WriteInstance) {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     CommandError, backup, backup_restore, caches,
+    cold_storage::ColdStorageArgs,
     create_bucket::{self, CreateBucketArgs},
     file_index, materialized_view,
     options::{ConnectionArgs, DatabaseArgs},
@@ -84,6 +85,9 @@ pub(super) struct CreateDatabaseArgs {
     auto_create: Option<AutoCreate>,
 
     #[command(flatten)]
+    cold: ColdStorageArgs,
+
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -108,6 +112,9 @@ pub(super) struct CreateTableArgs {
     /// How long rows are kept: `7d`, `1 year`. As long as those of the database by default.
     #[arg(long, value_name = "DURATION", value_parser = check_duration)]
     retention_period: Option<String>,
+
+    #[command(flatten)]
+    cold: ColdStorageArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -237,6 +244,7 @@ async fn create_database(
     args: &CreateDatabaseArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
+    args.cold.check()?;
     let body = CreateDatabase {
         db: &args.name,
         retention_period: args.retention_period.as_deref(),
@@ -245,11 +253,13 @@ async fn create_database(
     };
     let client = args.connection.client(None)?;
     client.post_json("/api/v3/configure/database", &body).await?;
+    args.cold.apply(&client, &args.name, None).await?;
     let text = format!("Database {:?} created successfully", args.name);
     console.print(text).map_err(CommandError::Output)
 }
 
 async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(), CommandError> {
+    args.cold.check()?;
     let (database, table) = (&args.database.database, &args.name);
     let body = CreateTable {
         db: database,
@@ -271,6 +281,7 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
         }),
         outcome => {
             outcome?;
+            args.cold.apply(&client, database, Some(table)).await?;
             let text = format!("Table {database:?}.{table:?} created successfully");
             console.print(text).map_err(CommandError::Output)
         }

@@ -12,6 +12,7 @@ mod cancel;
 mod catalog;
 mod check_store;
 mod client_flags;
+mod cold_storage;
 mod columns;
 mod compact;
 mod config;

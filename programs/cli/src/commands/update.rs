@@ -1,4 +1,4 @@
-//! `neap update`: changes the retention of databases and tables, other settings of databases, the types of columns, and the
+//! `neap update`: changes the retention and the cold storage of databases and tables, other settings of databases, the types of columns, and the
 //! plugins of triggers.
 
 use clap::{Args, Subcommand};
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     CommandError,
+    cold_storage::ColdStorageArgs,
     columns::{self, UpdateColumnArgs},
     name_argument::{DatabaseName, NameArgument},
     options::{ConnectionArgs, DatabaseArgs},
@@ -19,9 +20,9 @@ use super::{
 /// The subcommands of `neap update`.
 #[derive(Debug, Subcommand)]
 pub(super) enum UpdateCommand {
-    /// Change how long a database keeps rows, how its writes are ordered, and what they create.
+    /// Change how long a database keeps rows, when they become cold, how its writes are ordered, and what they create.
     Database(UpdateDatabaseArgs),
-    /// Change how long a table keeps rows, whatever its database says.
+    /// Change how long a table keeps rows and when they become cold, whatever its database says.
     Table(UpdateTableArgs),
     /// Change the type of a column from an integer to a float. Its values are converted when they are read.
     Column(UpdateColumnArgs),
@@ -34,15 +35,6 @@ pub(super) enum UpdateCommand {
     /// Change the processes of a query group.
     #[command(name = "query_group")]
     QueryGroup(query_group::UpdateQueryGroupArgs),
-}
-
-/// The retention option.
-#[derive(Clone, Debug, Args)]
-struct RetentionArgs {
-    /// How long rows are kept: `7d`, `1 year`. `none`: nothing is set here, so that a table keeps them as long
-    /// as its database does, and a database for ever.
-    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention)]
-    retention_period: RetentionSetting,
 }
 
 /// A retention period in the server's syntax; `None` clears it.
@@ -64,7 +56,7 @@ pub(super) struct UpdateDatabaseArgs {
     name: NameArgument<DatabaseName>,
 
     /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
-    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create"])]
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present_any = ["order", "auto_create", "cold_after"])]
     retention_period: Option<RetentionSetting>,
 
     /// Order of writes to different instances: `clock` orders by the store's clock and may swap writes that follow each
@@ -75,6 +67,9 @@ pub(super) struct UpdateDatabaseArgs {
     /// What writes create: `all`, tables and columns; `columns`, columns of existing tables; `none`, nothing.
     #[arg(long, value_name = "all|columns|none")]
     auto_create: Option<AutoCreate>,
+
+    #[command(flatten)]
+    cold: ColdStorageArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -90,8 +85,12 @@ pub(super) struct UpdateTableArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
+    /// How long rows are kept: `7d`, `1 year`. `none`: as long as those of the database.
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "cold_after")]
+    retention_period: Option<RetentionSetting>,
+
     #[command(flatten)]
-    retention: RetentionArgs,
+    cold: ColdStorageArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -130,8 +129,10 @@ pub(super) async fn run(
 }
 
 async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
+    args.cold.check()?;
     let db = args.name.as_str();
     let retention = args.retention_period.as_ref();
+    let has_settings = retention.is_some() || args.order.is_some() || args.auto_create.is_some();
     let body = UpdateDatabase {
         db,
         retention_period: retention.map(|RetentionSetting(retention)| retention.as_deref()),
@@ -139,23 +140,29 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
         auto_create: args.auto_create,
     };
     let client = args.connection.client(None)?;
-    client.put_json("/api/v3/configure/database", &body).await?;
+    if has_settings {
+        client.put_json("/api/v3/configure/database", &body).await?;
+    }
+    args.cold.apply(&client, db, None).await?;
     Ok(format!("Database {db:?} updated successfully"))
 }
 
 async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
     // Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
     const PATH: &str = "/api/v3/enterprise/configure/table/retention_period";
+    args.cold.check()?;
     let (db, table) = (&args.database.database, &args.name);
     let client = args.connection.client(None)?;
     let named = [("db", db.as_str()), ("table", table.as_str())];
-    match &args.retention.retention_period {
-        RetentionSetting(None) => client.delete(PATH, &named).await?,
-        RetentionSetting(Some(duration)) => {
-            let [db, table] = named;
-            client.post(PATH, &[db, table, ("duration", duration)]).await?;
+    match &args.retention_period {
+        None => {}
+        Some(RetentionSetting(None)) => client.delete(PATH, &named).await?,
+        Some(RetentionSetting(Some(duration))) => {
+            let [of_db, of_table] = named;
+            client.post(PATH, &[of_db, of_table, ("duration", duration)]).await?;
         }
     }
+    args.cold.apply(&client, db, Some(table)).await?;
     Ok(format!("Table {db:?}.{table:?} updated successfully"))
 }
 

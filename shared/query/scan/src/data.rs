@@ -268,7 +268,7 @@ impl SectionData {
         footer: &SectionFooter,
         ranges: &[Range<u64>],
         ahead: Vec<Range<u64>>,
-    ) -> Result<Vec<Bytes>, SectionDataError> {
+    ) -> Result<SectionRanges, SectionDataError> {
         let id = |range: &Range<u64>| {
             let start = file.object_range(range).start;
             (file.key.clone(), start, range.end)
@@ -290,6 +290,7 @@ impl SectionData {
         let misses = missing.len() + ahead.len();
         self.looks.misses.fetch_add(misses as u64, Ordering::Relaxed);
         let reads = coalesce([missing.as_slice(), ahead.as_slice()].concat());
+        let store_bytes = reads.iter().map(|read| read.end - read.start).sum();
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
                 let bytes = self.get(&file.key, file.object_range(&read)).await?;
@@ -315,7 +316,10 @@ impl SectionData {
                 self.chunks.insert(id(&range), bytes);
             }
         }
-        Ok(found.into_iter().flatten().collect())
+        Ok(SectionRanges {
+            ranges: found.into_iter().flatten().collect(),
+            store_bytes,
+        })
     }
 
     /// Returns the state of a reader of a part of a section.
@@ -386,6 +390,15 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
     } else {
         part
     })
+}
+
+/// Ranges of a section that were read.
+#[derive(Debug)]
+pub(crate) struct SectionRanges {
+    /// The bytes of each range.
+    pub(crate) ranges: Vec<Bytes>,
+    /// The bytes that were read from the store, with those between the ranges.
+    pub(crate) store_bytes: u64,
 }
 
 /// A section as a Parquet file: a whole object, or a range of one.

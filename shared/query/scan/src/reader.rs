@@ -20,7 +20,10 @@ use datafusion::{
         errors::ParquetError,
         file::metadata::ParquetMetaData,
     },
-    physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
+    physical_plan::{
+        ExecutionPlan,
+        metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
+    },
 };
 use futures::future::BoxFuture;
 use neap_section::SectionFooter;
@@ -32,6 +35,9 @@ use crate::{
 
 /// The name of the metric of bytes that were read from sections.
 pub(crate) const BYTES_SCANNED: &str = "bytes_scanned";
+
+/// The name of the metric of bytes of cold sections that were read from the store. Scans without cold sections lack it.
+pub(crate) const COLD_BYTES_READ: &str = "cold_bytes_read";
 
 /// The share of the limit that readers may take beyond it, as 1/n.
 const OVERDRAFT_SHARE: usize = 4;
@@ -61,9 +67,38 @@ impl ParquetFileReaderFactory for SectionReaderFactory {
             Some(start..u64::try_from(range.end).ok()?)
         });
         let bytes = MetricBuilder::new(metrics).counter(BYTES_SCANNED, partition);
-        let reader = SectionReader::new(&self.data, section, part, &self.memory, bytes);
+        let cold_bytes = section
+            .section()
+            .is_cold()
+            .then(|| MetricBuilder::new(metrics).counter(COLD_BYTES_READ, partition));
+        let counts = ReadCounts { bytes, cold_bytes };
+        let reader = SectionReader::new(&self.data, section, part, &self.memory, counts);
         Ok(Box::new(reader))
     }
+}
+
+/// The counts of the bytes that are read from sections.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadCounts {
+    /// Bytes that were read, from the store or a cache.
+    pub(crate) bytes: Count,
+    /// Bytes of cold sections that were read from the store; `None` if no section is cold.
+    pub(crate) cold_bytes: Option<Count>,
+}
+
+/// Returns the bytes that the operators of a plan in this process have read from cold sections in the store.
+pub fn cold_bytes_read(plan: &dyn ExecutionPlan) -> usize {
+    count_of(plan, COLD_BYTES_READ)
+}
+
+/// Returns the sum of a metric over the operators of a plan.
+pub(crate) fn count_of(plan: &dyn ExecutionPlan, metric: &str) -> usize {
+    let own = plan
+        .metrics()
+        .and_then(|metrics| metrics.sum_by_name(metric))
+        .map_or(0, |value| value.as_usize());
+    let inputs = plan.children().into_iter();
+    own + inputs.map(|input| count_of(input.as_ref(), metric)).sum::<usize>()
 }
 
 /// Reads one section for a decoder.
@@ -77,8 +112,8 @@ pub(crate) struct SectionReader {
     footer: Option<Arc<SectionFooter>>,
     /// Selects what is read before it is asked for.
     ahead: ReadAhead,
-    /// The number of bytes that were read, from the store or a cache.
-    bytes: Count,
+    /// The number of bytes that were read.
+    counts: ReadCounts,
     /// The bytes that the decoder has not dropped.
     held: HeldBytes,
 }
@@ -90,14 +125,14 @@ impl SectionReader {
         file: &SectionFile,
         part: Option<Range<u64>>,
         memory: &Arc<dyn MemoryPool>,
-        bytes: Count,
+        counts: ReadCounts,
     ) -> Self {
         Self {
             ahead: data.read_ahead(part),
             data: data.clone(),
             file: file.clone(),
             footer: None,
-            bytes,
+            counts,
             held: HeldBytes::new(memory),
         }
     }
@@ -149,19 +184,19 @@ impl AsyncFileReader for SectionReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         Box::pin(async move {
+            let is_cold = self.file.section().is_cold();
             let footer = self.footer().await?;
             let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
             let length = usize::try_from(total).unwrap_or(usize::MAX);
             let charge = self.held.charge(length).map_err(external)?;
-            self.bytes.add(length);
+            self.counts.bytes.add(length);
             let ahead = self.ahead.after(footer.metadata(), &ranges);
-            let bytes = self
-                .data
-                .ranges(&self.file, &footer, &ranges, ahead)
-                .await
-                .map_err(external)?
-                .into_iter();
-            Ok(bytes.map(|bytes| charged(bytes, &charge)).collect())
+            let read =
+                self.data.ranges(&self.file, &footer, &ranges, ahead).await.map_err(external)?;
+            if let Some(count) = self.counts.cold_bytes.as_ref().filter(|_| is_cold) {
+                count.add(usize::try_from(read.store_bytes).unwrap_or(usize::MAX));
+            }
+            Ok(read.ranges.into_iter().map(|bytes| charged(bytes, &charge)).collect())
         })
     }
 

@@ -36,7 +36,7 @@ use crate::{
     dynamic_filters::push_filters,
     fragment::ScanFragment,
     fragment_plan::FragmentPlanner,
-    reader::BYTES_SCANNED,
+    reader::{BYTES_SCANNED, COLD_BYTES_READ, count_of},
     scan_context::ScanContext,
 };
 
@@ -328,13 +328,20 @@ impl ExecutionPlan for SnapshotScanExec {
         let mut metrics = self.metrics.clone_inner();
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = opened.as_ref() {
-            let bytes = Count::new();
-            bytes.add(scanned_bytes(plan.as_ref()));
-            let bytes = MetricValue::Count {
-                name: BYTES_SCANNED.into(),
-                count: bytes,
+            let mut push = |name: &'static str, bytes: usize| {
+                let count = Count::new();
+                count.add(bytes);
+                let value = MetricValue::Count {
+                    name: name.into(),
+                    count,
+                };
+                metrics.push(Arc::new(Metric::new(value, None)));
             };
-            metrics.push(Arc::new(Metric::new(bytes, None)));
+            push(BYTES_SCANNED, count_of(plan.as_ref(), BYTES_SCANNED));
+            let cold_bytes = count_of(plan.as_ref(), COLD_BYTES_READ);
+            if cold_bytes > 0 {
+                push(COLD_BYTES_READ, cold_bytes);
+            }
         }
         Some(metrics)
     }
@@ -352,14 +359,4 @@ impl ExecutionPlan for SnapshotScanExec {
         statistics.total_byte_size = Precision::Inexact(bytes);
         Ok(Arc::new(statistics))
     }
-}
-
-/// The bytes that the operators of a plan have read from sections.
-fn scanned_bytes(plan: &dyn ExecutionPlan) -> usize {
-    let own = plan
-        .metrics()
-        .and_then(|metrics| metrics.sum_by_name(BYTES_SCANNED))
-        .map_or(0, |value| value.as_usize());
-    let inputs = plan.children().into_iter();
-    own + inputs.map(|input| scanned_bytes(input.as_ref())).sum::<usize>()
 }

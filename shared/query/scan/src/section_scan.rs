@@ -31,7 +31,7 @@ use datafusion::{
         execution_plan::{Boundedness, EmissionType, SchedulingType},
         filter::FilterExecBuilder,
         filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation},
-        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
         statistics::StatisticsArgs,
         stream::RecordBatchStreamAdapter,
     },
@@ -42,7 +42,7 @@ use neap_section::MAX_ROW_GROUP_ROWS;
 
 use crate::{
     data::SectionFile,
-    reader::{BYTES_SCANNED, SectionReader},
+    reader::{BYTES_SCANNED, COLD_BYTES_READ, ReadCounts, SectionReader},
     section_files::{ScanOutput, SectionFiles},
 };
 use section_rows::{RowGroupShare, SectionRows, read_rows};
@@ -139,7 +139,7 @@ struct SectionOpener {
     /// Maximum number of rows of a batch.
     batch_rows: usize,
     /// Counts the bytes that are read.
-    bytes: Count,
+    counts: ReadCounts,
 }
 
 impl SectionOpener {
@@ -156,7 +156,7 @@ impl SectionOpener {
         let Some(file) = files.get(section) else {
             return Ok(Box::pin(stream::empty()));
         };
-        let reader = SectionReader::new(data, file, None, memory, self.bytes.clone());
+        let reader = SectionReader::new(data, file, None, memory, self.counts.clone());
         let schema = Arc::clone(&self.schema);
         let rows = read_rows(reader, &self.keys, share, schema, self.batch_rows).await?;
         Ok(rows.unwrap_or_else(|| Box::pin(stream::empty())))
@@ -250,12 +250,17 @@ impl ExecutionPlan for SectionScanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let parts = self.parts.get(partition).cloned().unwrap_or_default();
+        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let has_cold_files = self.files().iter().any(|file| file.section().is_cold());
         let opener = Arc::new(SectionOpener {
             sections: Arc::clone(&self.sections),
             keys: Arc::clone(&self.keys),
             schema: self.schema(),
             batch_rows: context.session_config().batch_size(),
-            bytes: MetricBuilder::new(&self.metrics).counter(BYTES_SCANNED, partition),
+            counts: ReadCounts {
+                bytes: count(BYTES_SCANNED),
+                cold_bytes: has_cold_files.then(|| count(COLD_BYTES_READ)),
+            },
         });
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let filter = self.filter.clone();

@@ -210,6 +210,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("POST",   "/api/v3/configure/database/retention_period",                     Admin,               Write),
     row("DELETE", "/api/v3/configure/database/retention_period",                     Admin,               Write),
     row("GET",    "/api/v3/configure/retention",                                     Token,               Write),
+    row("POST",   "/api/v3/configure/cold_storage",                                  Admin,               Write),
+    row("DELETE", "/api/v3/configure/cold_storage",                                  Admin,               Write),
     row("POST",   "/api/v3/configure/table",                                         CREATE_TABLE,        Write),
     row("PUT",    "/api/v3/configure/table",                                         Admin,               Write),
     row("DELETE", "/api/v3/configure/table",                                         DELETE,              Write),

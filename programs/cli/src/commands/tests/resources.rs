@@ -258,6 +258,52 @@ fn retention_is_updated_and_shown() {
 }
 
 #[test]
+fn the_storage_class_of_old_rows_is_set_and_cleared() {
+    let (ok, done) = (answer("200 OK", ""), answer("204 No Content", ""));
+    let (url, requests) = server(&[&ok, &done, &done, &done, &done]);
+    for line in [
+        "create database d --cold-after 90d --cold-class glacier_ir",
+        "update table t --database d --cold-after 1y --cold-class STANDARD_IA",
+        "update table t --database d --cold-after none",
+        "update database --database d --cold-after none",
+    ] {
+        let (status, _, err) = run_line(line, &url, "");
+        assert_eq!((status, err.as_str()), (0, ""), "{line}");
+    }
+    for (line, expected) in [
+        ("--cold-after 90d", "--cold-class"),
+        ("--cold-class GLACIER_IR", "--cold-after"),
+        (
+            "--cold-after 90d --cold-class DEEP_ARCHIVE",
+            "must be restored for hours",
+        ),
+    ] {
+        let (status, _, err) = run_line(&format!("update database --database d {line}"), &url, "");
+        assert_eq!(status, USAGE, "{line}");
+        assert!(err.contains(expected), "{err}");
+    }
+    let requests = requests.join().unwrap();
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    let path = "/api/v3/configure/cold_storage";
+    let expected = [
+        "POST /api/v3/configure/database HTTP/1.1".to_owned(),
+        format!("POST {path} HTTP/1.1"),
+        format!("POST {path} HTTP/1.1"),
+        format!("DELETE {path}?db=d&table=t HTTP/1.1"),
+        format!("DELETE {path}?db=d HTTP/1.1"),
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(
+        body(&requests[1]),
+        r#"{"db":"d","after":"90d","class":"GLACIER_IR"}"#
+    );
+    assert_eq!(
+        body(&requests[2]),
+        r#"{"db":"d","table":"t","after":"1y","class":"STANDARD_IA"}"#
+    );
+}
+
+#[test]
 fn what_writes_create_is_set_for_a_database() {
     let done = answer("200 OK", "");
     let (url, requests) = server(&[&done, &done]);

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_catalog::{Catalog, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
+use neap_catalog::{Catalog, ColdStorage, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
 use neap_scan::external;
 use neap_schema::AutoCreate;
 
@@ -26,6 +26,7 @@ struct DatabaseRow {
     deletion: Option<Deletion>,
     /// `None`: the database accepts no writes.
     auto_create: Option<AutoCreate>,
+    cold: Option<ColdStorage>,
 }
 
 fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
@@ -53,6 +54,16 @@ fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
             true,
             views_or_null(rows().map(|row| row.auto_create.map(AutoCreate::as_str))),
         ),
+        (
+            "cold_after_ns",
+            true,
+            counts_or_null(rows().map(|row| nanos(row.cold?.after()))),
+        ),
+        (
+            "cold_class",
+            true,
+            views_or_null(rows().map(|row| row.cold.map(|cold| cold.class().as_str()))),
+        ),
     ])
 }
 
@@ -68,6 +79,7 @@ impl SystemTableSource for DatabasesSource {
                 retention: database.catalog.retention(),
                 deletion: database.entry.deletion,
                 auto_create: Some(database.catalog.auto_create()),
+                cold: database.catalog.cold_storage(),
                 name: database.entry.name,
             },
         );
@@ -77,6 +89,7 @@ impl SystemTableSource for DatabasesSource {
             retention: Some(INTERNAL_RETENTION),
             deletion: None,
             auto_create: None,
+            cold: None,
         });
         databases.sort_by(|one, other| one.name.cmp(&other.name));
         rows(&databases)

@@ -1,4 +1,5 @@
-//! `system.parquet_files`: the Parquet files of a database, with the columns of InfluxDB 3.
+//! `system.parquet_files`: the Parquet files of a database, with the columns of InfluxDB 3, and the
+//! storage class of cold ones.
 //!
 //! One object, at `path`, may contain several small files, so a path may occur more than once; the size is that of the
 //! single file. A dropped table is listed under the name that the deletion gave it, until its data are deleted.
@@ -12,7 +13,7 @@ use neap_manifest::{Section, SectionWithFooter, Snapshot, TimeRange};
 use neap_scan::{ScanContext, external};
 
 use super::{
-    columns::{counts, table, utf8},
+    columns::{counts, table, utf8, utf8_or_null},
     source::{NameFilter, SystemTableSource},
 };
 
@@ -53,6 +54,11 @@ impl ParquetFilesSource {
             ),
             ("min_time", false, times(|section| section.min_time)),
             ("max_time", false, times(|section| section.max_time)),
+            (
+                "storage_class",
+                true,
+                utf8_or_null(sections().map(|section| Some(section.class?.as_str()))),
+            ),
         ])
     }
 }

@@ -1,4 +1,5 @@
-//! `system.queries`: the queries of this process, the oldest first, with the columns of InfluxDB 3, and `workers`.
+//! `system.queries`: the queries of this process, the oldest first, with the columns of InfluxDB 3, `workers` and
+//! `cold_bytes`.
 //!
 //! The query that reads the table is included, as running.
 
@@ -57,6 +58,8 @@ pub struct QueryRecord {
     pub trace_id: Option<String>,
     /// The names of the workers that execute it, separated by commas; `None` if this process executes it alone.
     pub workers: Option<String>,
+    /// Bytes that were read from cold sections, without those that were in memory.
+    pub cold_bytes: Option<usize>,
 }
 
 /// The rows of `system.queries`.
@@ -101,5 +104,6 @@ pub(super) fn rows(queries: &[QueryRecord]) -> Result<RecordBatch> {
             true,
             utf8_or_null(all().map(|query| query.workers.as_deref())),
         ),
+        ("cold_bytes", true, size(|query| query.cold_bytes)),
     ])
 }

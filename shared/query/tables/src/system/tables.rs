@@ -1,16 +1,17 @@
-//! `system.tables` of `_internal`: the tables of all databases including dropped ones, with the columns of InfluxDB 3.
+//! `system.tables` of `_internal`: the tables of all databases including dropped ones, with the columns of InfluxDB 3, and
+//! settings of Neap.
 
 use std::{sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_catalog::{Catalog, DatabaseEntry, Deletion, Table};
+use neap_catalog::{Catalog, ColdStorage, DatabaseEntry, Deletion, Table};
 use neap_scan::external;
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
-    columns::{booleans, counts, seconds_or_null, table, views},
+    columns::{booleans, counts, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::{NameFilter, SystemTableSource},
 };
 
@@ -21,6 +22,8 @@ pub(super) struct TablesSource(pub(super) Arc<Catalog>);
 struct TableRow<'a> {
     database: &'a DatabaseEntry,
     table: &'a Table,
+    /// The setting of the table, otherwise that of its database.
+    cold: Option<ColdStorage>,
 }
 
 impl TableRow<'_> {
@@ -70,6 +73,16 @@ fn rows(tables: &[TableRow<'_>]) -> Result<RecordBatch> {
             true,
             seconds_or_null(rows().map(|row| row.deletion()?.hard_delete_at)),
         ),
+        (
+            "cold_after_ns",
+            true,
+            counts_or_null(rows().map(|row| u64::try_from(row.cold?.after().as_nanos()).ok())),
+        ),
+        (
+            "cold_class",
+            true,
+            views_or_null(rows().map(|row| row.cold.map(|cold| cold.class().as_str()))),
+        ),
     ])
 }
 
@@ -85,6 +98,7 @@ impl SystemTableSource for TablesSource {
             tables.map(|table| TableRow {
                 database: &database.entry,
                 table,
+                cold: database.catalog.cold_storage_of(table.id()),
             })
         });
         let there = tables.filter(|row| !is_gone(row.deletion()));

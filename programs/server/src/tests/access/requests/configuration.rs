@@ -24,6 +24,8 @@ pub(in crate::tests::access) fn configuring() -> Vec<AccessCase> {
         ("POST", "/api/v3/configure/database/retention_period?db=missing&duration=1d", "", Admin, 404),
         ("DELETE", "/api/v3/configure/database/retention_period?db=missing", "", Admin, 404),
         ("GET", "/api/v3/configure/retention", "", Holders, 200),
+        ("POST", "/api/v3/configure/cold_storage", r#"{"db":"missing","after":"1d","class":"GLACIER_IR"}"#, Admin, 404),
+        ("DELETE", "/api/v3/configure/cold_storage?db=missing", "", Admin, 404),
         ("POST", table, twice, OwnEither("create", "write"), 400),
         ("POST", table, new, AllEither("create", "write"), 400),
         ("POST", table, kept, Admin, 409),
