@@ -6,7 +6,8 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`S3Server`] | a server within this process; dropping it stops it |
-//! | [`Options`] | its directory, port, bucket, users, and faults |
+//! | [`Options`] | its directory, port, bucket, users, faults, and deviations |
+//! | [`Deviation`] | what other stores with S3's interface do differently |
 //! | [`Faults`] | injected faults, which can be changed while it runs |
 //! | [`User`], [`Policy`] | additional keys and their permissions |
 //! | [`Observer`] | receives every request and its response |
@@ -15,6 +16,7 @@
 //! not, as in stores that know none of them.
 
 mod access;
+mod deviations;
 mod faults;
 mod observer;
 mod policy;
@@ -25,6 +27,7 @@ mod storage;
 mod tests;
 
 pub use access::User;
+pub use deviations::Deviation;
 pub use faults::Faults;
 pub use observer::{ObservedRequest, Observer, Operation};
 pub use policy::{Policy, PolicyError};

@@ -69,6 +69,8 @@ pub struct ObservedRequest<'a> {
     pub size_bytes: u64,
     /// The ETag in the response, without quotes.
     pub etag: Option<&'a str>,
+    /// The storage class that the client asks for.
+    pub storage_class: Option<&'a str>,
 }
 
 /// A request that has not been answered yet.
@@ -81,6 +83,7 @@ pub(crate) struct UnansweredRequest {
     pub(crate) bucket: String,
     pub(crate) key: String,
     size_bytes: u64,
+    storage_class: Option<String>,
 }
 
 impl UnansweredRequest {
@@ -102,6 +105,7 @@ impl UnansweredRequest {
             bucket: bucket.to_owned(),
             key,
             size_bytes: size(request.headers()),
+            storage_class: storage_class(request.headers()),
         }
     }
 
@@ -117,6 +121,7 @@ impl UnansweredRequest {
             status: response.status().as_u16(),
             size_bytes: self.size_bytes,
             etag: etag.map(|etag| etag.trim_matches('"')),
+            storage_class: self.storage_class.as_deref(),
         });
     }
 }
@@ -158,6 +163,11 @@ fn size(headers: &HeaderMap) -> u64 {
     number("x-amz-decoded-content-length")
         .or_else(|| number("content-length"))
         .unwrap_or(0)
+}
+
+fn storage_class(headers: &HeaderMap) -> Option<String> {
+    let class = headers.get("x-amz-storage-class")?;
+    class.to_str().ok().map(str::to_owned)
 }
 
 /// Returns the decoded value of a query parameter; empty if it has no value.

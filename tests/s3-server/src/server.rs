@@ -27,14 +27,15 @@ use tokio::{
 };
 
 use crate::{
-    Faults, Observer, User,
+    Deviation, Faults, Observer, User,
     access::AccessPolicies,
+    deviations::Deviations,
     faults::{FaultInjector, RequestFaults},
     observer::UnansweredRequest,
     storage::LockedFileSystem,
 };
 
-/// Options of a server: its storage, users, and faults.
+/// Options of a server: its storage, users, faults, and deviations from S3.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The directory of the buckets, created if necessary; by default a temporary one.
@@ -49,6 +50,8 @@ pub struct Options {
     pub seed: u64,
     /// Additional users besides the owner, and their permissions.
     pub users: Vec<User>,
+    /// What the server does otherwise than S3.
+    pub deviations: Vec<Deviation>,
     /// The observer of all requests.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -62,6 +65,7 @@ impl Default for Options {
             faults: Faults::default(),
             seed: 0,
             users: Vec::new(),
+            deviations: Vec::new(),
             observer: None,
         }
     }
@@ -104,7 +108,9 @@ impl S3Server {
         tokio::fs::create_dir_all(root.join(&options.bucket)).await?;
         let files =
             FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
-        let mut builder = S3ServiceBuilder::new(LockedFileSystem::new(files));
+        let deviations = Arc::new(Deviations::new(&options.deviations));
+        let storage = LockedFileSystem::new(files, Arc::clone(&deviations));
+        let mut builder = S3ServiceBuilder::new(storage);
         let mut keys = SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY);
         for user in &options.users {
             keys.register(user.access_key.clone(), user.secret_key.clone().into());
@@ -119,6 +125,7 @@ impl S3Server {
             service: builder.build(),
             chance: Arc::clone(&chance),
             access,
+            deviations,
             observer: options.observer,
         };
         let accept = tokio::spawn(accept(listener, Arc::new(handler)));
@@ -158,6 +165,7 @@ struct RequestHandler {
     service: S3Service,
     chance: Arc<FaultInjector>,
     access: AccessPolicies,
+    deviations: Arc<Deviations>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -179,9 +187,10 @@ async fn connection(stream: TcpStream, handler: Arc<RequestHandler>) {
         let fate = handler.chance.draw();
         async move { handler.answer(fate, request).await }
     });
-    let served = Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut builder = Builder::new(TokioExecutor::new());
+    // The handler adds the date.
+    builder.http1().auto_date_header(false);
+    let served = builder.serve_connection(TokioIo::new(stream), service).await;
     // Errors are expected when a client disconnects, or when a fault drops the response.
     drop((unbuffered, served));
 }
@@ -221,8 +230,12 @@ impl RequestHandler {
         let date = (chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds))
             .format("%a, %d %b %Y %H:%M:%S GMT")
             .to_string();
-        if let Ok(date) = HeaderValue::from_str(&date) {
+        let has_date = !self.deviations.has(Deviation::MissingDates);
+        if let Some(date) = HeaderValue::from_str(&date).ok().filter(|_| has_date) {
             response.headers_mut().insert(header::DATE, date);
+        }
+        if self.deviations.has(Deviation::CachedResponses) {
+            response.headers_mut().insert(header::AGE, HeaderValue::from_static("1"));
         }
         Ok(response)
     }
@@ -233,6 +246,10 @@ impl RequestHandler {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, LostResponse> {
         let asked = UnansweredRequest::from_request(&request);
+        if self.deviations.refuses(&request) {
+            let text = "A header you provided implies functionality that is not implemented";
+            return Ok(failure(StatusCode::NOT_IMPLEMENTED, "NotImplemented", text));
+        }
         let answered = self.service.call(request.map(Body::from)).await;
         let mut response = answered.map_err(|_| LostResponse)?;
         if response.status() == StatusCode::NOT_FOUND && self.access.hides_missing(&asked) {

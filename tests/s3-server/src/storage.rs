@@ -1,10 +1,19 @@
 //! The storage: `s3s-fs` behind one lock, with the preconditions of GET and PUT as in S3.
 
+use std::{sync::Arc, time::Duration};
+
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
 
-use crate::settings::{BucketSettings, Settings};
+use crate::{
+    Deviation,
+    deviations::Deviations,
+    settings::{BucketSettings, Settings},
+};
+
+/// The time between the check of a condition and the write, if they are not one step.
+const RACE_TIME: Duration = Duration::from_millis(50);
 
 /// Object storage that serializes writes with a lock, because `s3s-fs` checks a precondition and writes without one.
 #[derive(Debug)]
@@ -12,14 +21,16 @@ pub(crate) struct LockedFileSystem {
     files: FileSystem,
     lock: RwLock<()>,
     settings: BucketSettings,
+    deviations: Arc<Deviations>,
 }
 
 impl LockedFileSystem {
-    pub(crate) fn new(files: FileSystem) -> Self {
+    pub(crate) fn new(files: FileSystem, deviations: Arc<Deviations>) -> Self {
         Self {
             files,
             lock: RwLock::new(()),
             settings: BucketSettings::default(),
+            deviations,
         }
     }
 
@@ -56,6 +67,38 @@ impl LockedFileSystem {
             });
         }
         Ok(answer)
+    }
+
+    /// Checks the conditions of a put long before it writes, and removes them.
+    #[expect(clippy::disallowed_methods, reason = "the server uses real time")]
+    async fn check_early(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
+        let input = &mut request.input;
+        let (if_match, if_none_match) = (input.if_match.take(), input.if_none_match.take());
+        if if_match.is_none() && if_none_match.is_none() {
+            return Ok(());
+        }
+        let object = GetObjectInput {
+            bucket: input.bucket.clone(),
+            key: input.key.clone(),
+            ..GetObjectInput::default()
+        };
+        let held = self.lock.read().await;
+        let found = self.files.get_object(internal_request(object)).await.ok();
+        drop(held);
+        let is_newest = |condition: &ETagCondition| match (condition, &found) {
+            (_, None) => false,
+            (ETagCondition::Any, Some(_)) => true,
+            (ETagCondition::ETag(wanted), Some(found)) => {
+                found.output.e_tag.as_ref().is_some_and(|etag| etag.weak_cmp(wanted))
+            }
+        };
+        if if_match.is_some_and(|condition| !is_newest(&condition))
+            || if_none_match.is_some_and(|condition| is_newest(&condition))
+        {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        tokio::time::sleep(RACE_TIME).await;
+        Ok(())
     }
 
     /// Gets an object and checks the preconditions, because `s3s-fs` ignores them.
@@ -112,9 +155,13 @@ macro_rules! locked {
     ) => {
         #[async_trait::async_trait]
         impl S3 for LockedFileSystem {
-            async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+            async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+                self.deviations.admit_put(&mut request)?;
+                if self.deviations.has(Deviation::RacingConditions) {
+                    self.check_early(&mut request).await?;
+                }
                 let _held = self.lock.write().await;
-                self.put_locked(request).await
+                self.put_locked(request).await.map_err(|error| self.deviations.put_error(error))
             }
 
             async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -130,11 +177,13 @@ macro_rules! locked {
                 Ok(answer)
             }
 
-            async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+            async fn list_objects_v2(&self, mut request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+                self.deviations.admit_listing(&mut request);
                 let _held = self.lock.read().await;
                 let bucket = request.input.bucket.clone();
                 let mut answer = self.files.list_objects_v2(request).await?;
                 self.settings.change(&bucket, |settings| settings.classify(&mut answer.output));
+                self.deviations.change_listing(&mut answer.output);
                 Ok(answer)
             }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use neap_s3_server::{Options, S3Server};
+use neap_s3_server::{Deviation, Options, S3Server};
 use neap_test_inputs::{InputOrigin, skip};
 use object_store::aws::AmazonS3Builder;
 
@@ -114,6 +114,90 @@ async fn a_store_behind_s3_conforms() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let store = s3_store(s3_builder(&server), RemoteOptions::default());
     assert_conforms(Arc::new(store)).await;
+}
+
+/// Returns a store behind a server that deviates from S3.
+async fn deviating(deviation: Deviation) -> (S3Server, Arc<dyn Store>) {
+    let options = Options {
+        deviations: vec![deviation],
+        ..Options::default()
+    };
+    let server = S3Server::start(options).await.unwrap();
+    let store = s3_store(s3_builder(&server), RemoteOptions::default());
+    (server, Arc::new(store))
+}
+
+/// Returns the report of the checks that take few requests.
+async fn short_report(store: &Arc<dyn Store>, world: &World) -> ConformanceReport {
+    let suite = ConformanceSuite::new(store, world, world.entropy.next_u64());
+    let mut report = ConformanceReport::default();
+    report.add("creations", suite.create_race().await);
+    report.add("updates", suite.update_race().await);
+    report.add("versions", suite.stale_update().await);
+    report.add("unchanged objects", suite.unchanged().await);
+    report.add("listings", suite.listing().await);
+    report.add("starts of listings", suite.start_after().await);
+    report.add("deletions", suite.deletion().await);
+    report.add("times", suite.modification_times().await);
+    suite.finish(&mut report).await;
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_breaks_a_promise_of_s3_fails_the_check_of_it() {
+    let world = World::system();
+    for (deviation, fails, probe_fails) in [
+        (Deviation::IgnoredConditions, "creations", true),
+        (Deviation::IgnoredConditions, "versions", true),
+        (Deviation::RefusedConditions, "creations", true),
+        (Deviation::RefusedConditions, "updates", true),
+        // The probe has one writer.
+        (Deviation::RacingConditions, "creations", false),
+        (
+            Deviation::MissingDates,
+            "every answer has the store's Date",
+            true,
+        ),
+        (
+            Deviation::CachedResponses,
+            "every answer has the store's Date",
+            true,
+        ),
+        (Deviation::LateListings, "listings", true),
+        (Deviation::RefusedBulkDeletes, "deletions", true),
+    ] {
+        let (_server, store) = deviating(deviation).await;
+        let report = short_report(&store, &world).await;
+        let failed: Vec<_> = report.failures().map(|check| check.name).collect();
+        assert!(failed.contains(&fails), "{deviation:?}:\n{report}");
+        let probed = probe(&store, &world, world.entropy.next_u64()).await;
+        assert_eq!(!probed.passed(), probe_fails, "{deviation:?}:\n{probed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lists_in_another_order_fails_the_check_of_pages() {
+    let world = World::system();
+    let (_server, store) = deviating(Deviation::UnsortedListings).await;
+    let suite = ConformanceSuite::new(&store, &world, world.entropy.next_u64());
+    let error = suite.paging().await.unwrap_err();
+    assert_eq!(error, "a listing is not sorted by key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_keeps_the_promises_in_another_way_than_s3_passes() {
+    let world = World::system();
+    for deviation in [
+        Deviation::Conflicts,
+        Deviation::MissingIsPrecondition,
+        Deviation::IgnoredStartAfter,
+        Deviation::RefusedChecksums,
+        Deviation::RefusedStorageClasses,
+    ] {
+        let (_server, store) = deviating(deviation).await;
+        let report = short_report(&store, &world).await;
+        assert!(report.passed(), "{deviation:?}:\n{report}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

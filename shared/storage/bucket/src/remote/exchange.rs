@@ -61,14 +61,20 @@ pub(super) fn record_answer(answer: &Result<HttpResponse, HttpError>) {
         .unwrap_or_default();
 }
 
+/// Returns whether a request with an unsuccessful answer may have taken effect. A store that does not implement a request has
+/// not executed it.
+fn may_have_taken_effect(status: StatusCode) -> bool {
+    (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+        || status == StatusCode::REQUEST_TIMEOUT
+}
+
 impl HttpExchange {
     fn saw(&mut self, answer: &Result<HttpResponse, HttpError>) {
         match answer {
             Ok(response) => {
                 self.date = date(response.headers());
                 self.status = Some(response.status());
-                self.uncertain |= response.status().is_server_error()
-                    || response.status() == StatusCode::REQUEST_TIMEOUT;
+                self.uncertain |= may_have_taken_effect(response.status());
             }
             Err(_) => {
                 self.status = None;

@@ -104,6 +104,7 @@ impl OperationContext<'_> {
                 return CallFailure::Refused { date, reason };
             }
             _ if status == StatusCode::RANGE_NOT_SATISFIABLE => return CallFailure::OutOfRange,
+            _ if status == StatusCode::NOT_IMPLEMENTED => true,
             Error::PermissionDenied { .. }
             | Error::Unauthenticated { .. }
             | Error::InvalidPath { .. }

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use futures::future::BoxFuture;
-use neap_s3_server::{Faults, Options, S3Server};
+use neap_s3_server::{Deviation, Faults, ObservedRequest, Observer, Options, S3Server};
 
 use super::*;
 use crate::s3_fixture::{s3_builder, s3_store};
@@ -200,7 +200,7 @@ fn session_store(
     };
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let clients = ClientSource::with_sessions(Box::new(create), clock).unwrap();
-    let store = ObjectStoreAdapter::new(clients, VersionScheme::ETags, &options);
+    let store = ObjectStoreAdapter::new(clients, VersionScheme::ETags, StorageClass::S3, &options);
     (store, sessions)
 }
 
@@ -240,5 +240,66 @@ async fn a_session_is_renewed_after_a_suspension_that_the_monotonic_clock_does_n
         clock.pass(seconds, suspended);
         assert!(!exists(&store).await);
         assert_eq!(sessions.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// Records the storage classes of puts.
+#[derive(Debug, Default)]
+struct ClassRecorder(Mutex<Vec<Option<String>>>);
+
+impl Observer for ClassRecorder {
+    fn answered(&self, request: &ObservedRequest<'_>) {
+        if request.operation == neap_s3_server::Operation::Put {
+            let class = request.storage_class.map(str::to_owned);
+            self.0.lock().unwrap().push(class);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_put_into_a_storage_class_of_the_store_and_read_as_any_other() {
+    let seen = Arc::new(ClassRecorder::default());
+    let options = Options {
+        observer: Some(Arc::<ClassRecorder>::clone(&seen)),
+        ..Options::default()
+    };
+    let server = S3Server::start(options).await.unwrap();
+    let store = good(&server);
+    for mode in [
+        PutMode::OverwriteIn(StorageClass::GlacierIr),
+        PutMode::OverwriteIn(StorageClass::Cool),
+        PutMode::Overwrite,
+    ] {
+        assert!(matches!(put(&store, mode).await, Ok(Put::Done(_))));
+        assert!(exists(&store).await);
+    }
+    let classes = seen.0.lock().unwrap().clone();
+    assert_eq!(classes, [Some("GLACIER_IR".to_owned()), None, None]);
+}
+
+#[tokio::test]
+async fn requests_that_the_store_does_not_implement_are_rejected() {
+    for (deviation, mode, reason) in [
+        (
+            Deviation::RefusedConditions,
+            PutMode::Create,
+            "Conditional object PUTs are not supported",
+        ),
+        (
+            Deviation::RefusedStorageClasses,
+            PutMode::OverwriteIn(StorageClass::GlacierIr),
+            "InvalidStorageClass",
+        ),
+    ] {
+        let options = Options {
+            deviations: vec![deviation],
+            ..Options::default()
+        };
+        let server = S3Server::start(options).await.unwrap();
+        let store = good(&server);
+        let error = put(&store, mode).await.unwrap_err();
+        assert!(matches!(error, StoreError::Rejected { .. }), "{error:?}");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(!exists(&store).await);
     }
 }
