@@ -99,6 +99,11 @@ QUERIED_BYTES = (1e9, 100e9, 1e12)
 # An invocation ends after 15 minutes.
 LONGEST_INVOCATION_SECONDS = 900
 
+# Classes of cold data, and how many bytes of it the table is for. A query reads with coalesced reads; a section that
+# becomes cold has about as many bytes as one that a merge makes of a day.
+COLD_CLASSES = {"STANDARD_IA": "S3 Standard-IA", "ONEZONE_IA": "S3 One Zone-IA", "GLACIER_IR": "S3 Glacier Instant Retrieval"}
+COLD_GB, COLD_SECTION_BYTES = 100, 64 << 20
+
 # Where others measured how long S3 takes, and where Amazon says what it bills.
 LATENCIES = (
     "https://github.com/semistrict/sproutfs/blob/9bbb874e92a8ac36902547c6848d785ed2465e4e/docs/measurements/"
@@ -552,6 +557,31 @@ def distributed_table():
     return "\n".join(lines)
 
 
+def cold_table():
+    """What data costs in a class of cold data, to keep, to move there and to read."""
+
+    def reads(store, gb):
+        return gb * 1e9 / READ_BYTES / 1000 * price(f"{store}: a thousand GET")
+
+    standard = price("S3 Standard: a GB for a month")
+    puts = COLD_GB * 1e9 / COLD_SECTION_BYTES / 1000
+    lines = [
+        f"| class | {COLD_GB} GB for a month, $ | moving them there once, $ | a query that reads 1 GB of it, cents "
+        "| costs less than Standard if queries read less of it each month than |",
+        "|---|---:|---:|---:|---:|",
+        f"| Standard | {dollars(COLD_GB * standard)} | – | {100 * reads('S3 Standard', 1):.2f} | – |",
+    ]
+    for name, store in COLD_CLASSES.items():
+        kept = price(f"{store}: a GB for a month")
+        moved = reads("S3 Standard", COLD_GB) + puts * price(f"{store}: a thousand PUT")
+        read = price(f"{store}: a GB retrieved") + reads(store, 1)
+        even = (standard - kept) / (read - reads("S3 Standard", 1))
+        lines.append(
+            f"| `{name}` | {dollars(COLD_GB * kept)} | {moved:.2f} | {100 * read:.2f} | {min(even, 1):.0%} |"
+        )
+    return "\n".join(lines)
+
+
 def plain(value):
     """A price with as many digits as it has."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
@@ -630,6 +660,17 @@ in an account unless Amazon raises the limit. Queries that take longer than the 
 reads {FETCHED_BYTES_PER_SECOND / 1e6:.0f} MB/s from S3, which is assumed; one core aggregates {SCANNED_BYTES_PER_SECOND / 1e6:.0f} MB/s of sections with noisy values, which is measured
 on one core of another machine; S3, not the core, is the limit here. The instance with the most bytes reads {LARGEST_SHARE:g} times the mean, and all
 instances have a cold start of {START_SECONDS * 1000:.0f} ms. Each has {MEMORY_GB["query"]:.2f} GB of memory, and with it one processor.
+
+## Cold data
+
+[Rows that are seldom read](cold-data.md) cost less in another storage class of S3, and each read of them costs more:
+
+{cold_table()}
+
+A query reads the columns that it needs, of the sections that its times and tags leave, and each byte once as long as the process keeps
+it in memory. `cold_bytes` of [`system.queries`](system-tables.md#queries) has the bytes that a query has read from cold sections. Moving
+reads a section once, and puts one of {COLD_SECTION_BYTES >> 20} MiB on average, which is assumed; the time of the compact function is not counted. A section that is rewritten or
+deleted early is billed for 30 days in the two `IA` classes, and for 90 days in `GLACIER_IR`.
 
 ## What is assumed
 

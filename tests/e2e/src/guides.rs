@@ -92,6 +92,7 @@ pages! {
     page_caches: "caches",
     page_clients: "clients",
     page_cluster: "cluster",
+    page_cold_data: "cold-data",
     page_command_line: "command-line",
     page_concepts: "concepts",
     page_configuration: "configuration",
@@ -117,6 +118,7 @@ pages! {
     page_rollups: "rollups",
     page_rules: "rules",
     page_sql: "sql",
+    page_stores: "stores",
     page_system_tables: "system-tables",
     page_users: "users",
 }
