@@ -69,6 +69,18 @@ impl LockedFileSystem {
         Ok(answer)
     }
 
+    /// Returns the version of an object; `None` if there is no object.
+    async fn etag(&self, bucket: String, key: String) -> Option<ETag> {
+        let input = GetObjectInput {
+            bucket,
+            key,
+            ..GetObjectInput::default()
+        };
+        let _held = self.lock.read().await;
+        let found = self.files.get_object(internal_request(input)).await.ok()?;
+        found.output.e_tag
+    }
+
     /// Checks the conditions of a put long before it writes, and removes them.
     #[expect(clippy::disallowed_methods, reason = "the server uses real time")]
     async fn check_early(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
@@ -77,20 +89,11 @@ impl LockedFileSystem {
         if if_match.is_none() && if_none_match.is_none() {
             return Ok(());
         }
-        let object = GetObjectInput {
-            bucket: input.bucket.clone(),
-            key: input.key.clone(),
-            ..GetObjectInput::default()
-        };
-        let held = self.lock.read().await;
-        let found = self.files.get_object(internal_request(object)).await.ok();
-        drop(held);
-        let is_newest = |condition: &ETagCondition| match (condition, &found) {
+        let newest = self.etag(input.bucket.clone(), input.key.clone()).await;
+        let is_newest = |condition: &ETagCondition| match (condition, &newest) {
             (_, None) => false,
             (ETagCondition::Any, Some(_)) => true,
-            (ETagCondition::ETag(wanted), Some(found)) => {
-                found.output.e_tag.as_ref().is_some_and(|etag| etag.weak_cmp(wanted))
-            }
+            (ETagCondition::ETag(wanted), Some(etag)) => etag.weak_cmp(wanted),
         };
         if if_match.is_some_and(|condition| !is_newest(&condition))
             || if_none_match.is_some_and(|condition| is_newest(&condition))

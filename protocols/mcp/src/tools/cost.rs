@@ -67,7 +67,7 @@ impl ToolCall<'_> {
             "store_requests": rows,
             "estimated_usd_of_requests": total,
             "prices": "Amazon S3 Standard, us-east-1: $0.005 per 1,000 PUT and LIST, $0.0004 per 1,000 GET",
-            "scope": "this process; storage and traffic are not included",
+            "scope": "this process; storage, traffic and reads of cold data are not included",
         }))
     }
 }
