@@ -53,6 +53,7 @@
 //! | `bulk_data` | row delete requests, import jobs, exports by days |
 //! | `export_formats` | `neap export`: formats, compression, interruptions, and the check of exported files |
 //! | `file_upload` | files of rows over HTTP: formats, refused rows, limits, permissions |
+//! | `cold_storage` | the storage class of old rows, set by a command |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `console` | the page in the program, its documents in the bucket, and its tests in a browser |
 //! | `terminal` | the shell of `neap query`, and progress bars |
@@ -77,6 +78,8 @@ mod changing_statements;
 mod client_isolation;
 #[cfg(test)]
 mod clients;
+#[cfg(test)]
+mod cold_storage;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
