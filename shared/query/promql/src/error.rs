@@ -34,3 +34,13 @@ impl From<ArrowError> for PromqlError {
         Self::Storage(error.into())
     }
 }
+
+/// Returns the error of a wrong expression or parameter.
+pub(crate) fn bad_data(text: impl Into<String>) -> PromqlError {
+    PromqlError::BadData(text.into())
+}
+
+/// Returns the error of a function that is not part of the stable language.
+pub(crate) fn unsupported_function(name: &str) -> PromqlError {
+    bad_data(format!("the function {name} is not supported"))
+}

@@ -6,7 +6,10 @@
 use promql_parser::util::unquote_string;
 use regex::RegexBuilder;
 
-use crate::{error::PromqlError, pattern::MAX_PATTERN_BYTES};
+use crate::{
+    error::{PromqlError, bad_data},
+    pattern::MAX_PATTERN_BYTES,
+};
 
 /// Maximum memory of the compiled patterns of an expression, in bytes.
 const MAX_BYTES: usize = 16 << 20;
@@ -17,10 +20,6 @@ const MAX_CLASSES: usize = 1_000;
 
 /// Maximum number of patterns that are invalid. The parser changes such patterns and compiles them again.
 const MAX_CHANGED: usize = 4;
-
-fn bad_data(text: &str) -> PromqlError {
-    PromqlError::BadData(text.to_owned())
-}
 
 /// Returns the number of escapes that may be classes of characters.
 fn count_classes(pattern: &str) -> usize {
@@ -52,12 +51,12 @@ pub(crate) fn check_patterns(patterns: &[impl AsRef<str>]) -> Result<(), PromqlE
         let pattern: &str = text.as_ref();
         if pattern.len() > MAX_PATTERN_BYTES {
             let error = format!("a pattern has more than {MAX_PATTERN_BYTES} bytes");
-            return Err(bad_data(&error));
+            return Err(bad_data(error));
         }
         classes += count_classes(pattern);
         if classes > MAX_CLASSES {
             let error = format!("the patterns have more than {MAX_CLASSES} classes of characters");
-            return Err(bad_data(&error));
+            return Err(bad_data(error));
         }
         match RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(share).build() {
             Ok(_) => {}

@@ -8,7 +8,7 @@ use promql_parser::parser::{Expr, value::ValueType};
 use crate::{
     annotations::Annotations,
     budget::{Budget, EvaluationLimits},
-    error::PromqlError,
+    error::{PromqlError, bad_data},
     evaluator::{Evaluator, Value},
     labels::Labels,
     sample_counts::{SampleCounts, sample_size},
@@ -57,10 +57,6 @@ pub struct Evaluation {
     pub limits: EvaluationLimits,
     /// Whether the result has the number of samples that were read at each step.
     pub counts_samples: bool,
-}
-
-fn bad_data(text: impl Into<String>) -> PromqlError {
-    PromqlError::BadData(text.into())
 }
 
 /// Returns a number with its thousands.

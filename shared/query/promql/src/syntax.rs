@@ -8,7 +8,7 @@ use promql_parser::parser::{
 };
 
 use crate::{
-    error::PromqlError,
+    error::{PromqlError, bad_data, unsupported_function},
     expr_properties::{at_ms, unwrapped},
     histogram_estimates::histogram_function,
     number_functions::{number_function, time_function},
@@ -52,10 +52,6 @@ const OTHER_FUNCTIONS: [&str; 19] = [
     "timestamp",
     "vector",
 ];
-
-fn bad_data(text: impl Into<String>) -> PromqlError {
-    PromqlError::BadData(text.into())
-}
 
 /// Returns the end of a quoted text that begins with its quote. The parser knows escapes in all kinds of quotes.
 fn text_end(text: &str, quote: char) -> usize {
@@ -260,7 +256,7 @@ fn check_info(conditions: &Expr) -> Result<(), PromqlError> {
 fn check_call<'e>(call: &'e Call, patterns: &mut Vec<&'e str>) -> Result<(), PromqlError> {
     let (name, arguments) = (call.func.name, &call.args.args);
     if !is_supported(name) {
-        return Err(bad_data(format!("the function {name} is not supported")));
+        return Err(unsupported_function(name));
     }
     check_count("arguments of a call", arguments.len())?;
     if let Some(conditions) = arguments.get(1).filter(|_| name == "info") {

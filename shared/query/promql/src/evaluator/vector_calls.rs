@@ -4,7 +4,7 @@ use promql_parser::parser::Expr;
 
 use super::{Evaluator, text_of, unexpected_type};
 use crate::{
-    error::PromqlError,
+    error::{PromqlError, unsupported_function},
     expr_properties::{first_selector, unwrapped},
     histogram_estimates::{Estimate, EstimatedSeries, histogram_function},
     info_series::{EnrichedSeries, InfoRules, info_selector},
@@ -93,7 +93,7 @@ impl Evaluator<'_> {
                 self.info(argument, conditions.first().copied(), steps).await
             }
             (_, [argument]) => self.map_numbers(name, argument, steps).await,
-            _ => Err(unsupported(name)),
+            _ => Err(unsupported_function(name)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Evaluator<'_> {
                 .await;
         }
         let Some(function) = histogram_function(name) else {
-            return Err(unsupported(name));
+            return Err(unsupported_function(name));
         };
         self.map_unnamed(argument, steps, move |series| {
             series.map(|_, value| match value {
@@ -206,7 +206,7 @@ impl Evaluator<'_> {
                 let input = self.series(argument, steps).await?;
                 relabelled(input, move |labels| change.apply(labels))
             }
-            _ => return Err(unsupported(name)),
+            _ => return Err(unsupported_function(name)),
         };
         Ok(distinct(changed, self.budget.new_empty()))
     }
@@ -226,7 +226,7 @@ impl Evaluator<'_> {
                 lower: self.scalars(lower, steps).await?,
                 upper: self.scalars(upper, steps).await?,
             },
-            _ => return Err(unsupported(name)),
+            _ => return Err(unsupported_function(name)),
         };
         let input = self.series(argument, steps).await?;
         let budget = self.budget.new_empty();
@@ -267,11 +267,6 @@ impl Evaluator<'_> {
         };
         sorted(input, compare, self.budget.new_empty()).await
     }
-}
-
-/// Returns the error of a function that is not part of the stable language.
-fn unsupported(name: &str) -> PromqlError {
-    PromqlError::BadData(format!("the function {name} is not supported"))
 }
 
 /// Changes the labels of series.
