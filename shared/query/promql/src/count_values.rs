@@ -10,7 +10,6 @@ use crate::{
     budget::Budget,
     error::PromqlError,
     labels::Labels,
-    number::format_float,
     series::{BoxStream, Series, SeriesStream},
     value::SampleValue,
 };
@@ -57,11 +56,7 @@ impl<'a> ValueCounts<'a> {
 
     /// Returns the position of the counts of a value of a series.
     fn position(&mut self, labels: &Labels, value: &SampleValue) -> Result<usize, PromqlError> {
-        let text = match value {
-            SampleValue::Float(value) => format_float(*value),
-            SampleValue::Histogram(histogram) => histogram.to_string(),
-        };
-        let group = self.grouping.group(&labels.set(&self.label, &text));
+        let group = self.grouping.group(&labels.set(&self.label, &value.to_string()));
         if let Some(position) = self.positions.get(&group) {
             return Ok(*position);
         }

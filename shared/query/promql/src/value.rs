@@ -1,12 +1,16 @@
 //! The values of samples and of queries.
 
-use std::sync::Arc;
+use std::{
+    fmt::{self, Display, Formatter},
+    sync::Arc,
+};
 
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use crate::{
     histogram::{CounterResetHint, FloatHistogram},
     labels::Labels,
+    number::format_float,
 };
 
 /// The bits of the value that Prometheus writes when a series ends.
@@ -65,6 +69,15 @@ impl SampleValue {
             Self::Histogram(histogram) => &histogram.sum,
         };
         value.to_bits() == STALE_NAN_BITS
+    }
+}
+
+impl Display for SampleValue {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Float(value) => formatter.write_str(&format_float(*value)),
+            Self::Histogram(histogram) => histogram.fmt(formatter),
+        }
     }
 }
 
