@@ -1,7 +1,7 @@
 //! Metrics of the write function, with the names of InfluxDB 3.
 
-use neap_http::{CounterFamily, MetricKind, Metrics};
-use neap_wal::{TailWriter, TailWriterStats};
+use neap_http::{CounterFamily, Metrics};
+use neap_wal::TailWriter;
 
 /// The counters of the write function.
 #[derive(Debug)]
@@ -55,46 +55,33 @@ impl WriteMetrics {
 }
 
 fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
-    let collect = |name, help, kind, value: fn(TailWriterStats) -> u64| {
-        let writer = writer.clone();
-        metrics.collect(name, help, kind, move |samples| {
-            samples.add(&[], value(writer.stats()));
-        });
-    };
-    collect(
-        "neap_tail_puts_total",
-        "Segment puts started.",
-        MetricKind::Counter,
-        |stats| stats.puts,
-    );
-    collect(
+    let puts = metrics.read_from(writer.clone());
+    puts.counter("neap_tail_puts_total", "Segment puts started.", |writer| {
+        writer.stats().puts
+    });
+    puts.counter(
         "neap_tail_burst_batches_total",
         "Group commits put before the flush interval ended, by the burst.",
-        MetricKind::Counter,
-        |stats| stats.burst_batches,
+        |writer| writer.stats().burst_batches,
     );
-    collect(
+    puts.counter(
         "neap_tail_bytes_total",
         "Bytes of segments acknowledged by the store.",
-        MetricKind::Counter,
-        |stats| stats.bytes,
+        |writer| writer.stats().bytes,
     );
-    collect(
+    puts.counter(
         "neap_tail_refused_total",
         "Requests that were not acknowledged after they joined a group commit.",
-        MetricKind::Counter,
-        |stats| stats.refused,
+        |writer| writer.stats().refused,
     );
-    collect(
+    puts.counter(
         "neap_tail_unknown_total",
         "Segment puts with an unknown outcome.",
-        MetricKind::Counter,
-        |stats| stats.unknown,
+        |writer| writer.stats().unknown,
     );
-    collect(
+    puts.gauge(
         "neap_tail_in_flight_bytes",
         "Bytes of encoded rows queued or in flight.",
-        MetricKind::Gauge,
-        |stats| stats.in_flight_bytes,
+        |writer| writer.stats().in_flight_bytes,
     );
 }

@@ -7,7 +7,7 @@ use std::{
 
 use neap_compact::DamagedObjects;
 use neap_fsck::Scrubber;
-use neap_http::{MetricKind, Metrics};
+use neap_http::Metrics;
 use neap_manifest::SnapshotReader;
 
 use super::readiness::{ConditionSource, ReadinessCondition};
@@ -64,17 +64,10 @@ impl DamageMonitor {
 
     /// Registers the metric.
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
-        let monitor = Arc::clone(self);
-        let help =
-            "Damaged objects that this process has found and that no operator has quarantined.";
-        metrics.collect(
+        metrics.read_from(Arc::clone(self)).gauge(
             "neap_damaged_objects",
-            help,
-            MetricKind::Gauge,
-            move |samples| {
-                let count = u32::try_from(monitor.names().len()).unwrap_or(u32::MAX);
-                samples.add(&[], count);
-            },
+            "Damaged objects that this process has found and that no operator has quarantined.",
+            |monitor| monitor.names().len(),
         );
     }
 }

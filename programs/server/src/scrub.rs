@@ -10,7 +10,7 @@ use std::{
 
 use neap_bucket::World;
 use neap_fsck::{ScrubTotals, Scrubber};
-use neap_http::{MetricKind, Metrics};
+use neap_http::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -44,35 +44,27 @@ impl ScrubStats {
     }
 
     fn register(self: &Arc<Self>, metrics: &Metrics) {
-        type Read = fn(&ScrubStats) -> &AtomicU64;
-        let counters: [(&'static str, &'static str, Read); 4] = [
-            (
-                "neap_scrub_sections_total",
-                "Sections that were read again to find damage.",
-                |stats| &stats.sections,
-            ),
-            (
-                "neap_scrub_bytes_total",
-                "Bytes that were read again to find damage.",
-                |stats| &stats.bytes,
-            ),
-            (
-                "neap_scrub_mended_total",
-                "Damaged sections and pages that were replaced by the copy of a backup.",
-                |stats| &stats.mended,
-            ),
-            (
-                "neap_scrub_failures_total",
-                "Passes that could not read everything, for example because the store did not answer.",
-                |stats| &stats.failures,
-            ),
-        ];
-        for (name, help, read) in counters {
-            let stats = Arc::clone(self);
-            metrics.collect(name, help, MetricKind::Counter, move |samples| {
-                samples.add(&[], read(&stats).load(Ordering::Relaxed));
-            });
-        }
+        let shown = metrics.read_from(Arc::clone(self));
+        shown.counter(
+            "neap_scrub_sections_total",
+            "Sections that were read again to find damage.",
+            |stats| stats.sections.load(Ordering::Relaxed),
+        );
+        shown.counter(
+            "neap_scrub_bytes_total",
+            "Bytes that were read again to find damage.",
+            |stats| stats.bytes.load(Ordering::Relaxed),
+        );
+        shown.counter(
+            "neap_scrub_mended_total",
+            "Damaged sections and pages that were replaced by the copy of a backup.",
+            |stats| stats.mended.load(Ordering::Relaxed),
+        );
+        shown.counter(
+            "neap_scrub_failures_total",
+            "Passes that could not read everything, for example because the store did not answer.",
+            |stats| stats.failures.load(Ordering::Relaxed),
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use neap_http::{ConnectionCounts, MetricKind, Metrics};
+use neap_http::{ConnectionCounts, Metrics};
 
 /// Counters of all connections. Clones share them.
 #[derive(Clone, Debug)]
@@ -25,26 +25,21 @@ impl ConnectionMetrics {
     /// Registers the metrics.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counters = Arc::new(Counters::default());
-        let collect = |name, help, value: fn(&Counters) -> &AtomicU64| {
-            let counters = Arc::clone(&counters);
-            metrics.collect(name, help, MetricKind::Counter, move |samples| {
-                samples.add(&[], value(&counters).load(Ordering::Relaxed));
-            });
-        };
-        collect(
+        let received = metrics.read_from(Arc::clone(&counters));
+        received.counter(
             "neap_questdb_lines_total",
             "Lines of QuestDB's clients over TCP that were stored.",
-            |counters| &counters.lines,
+            |counters| counters.lines.load(Ordering::Relaxed),
         );
-        collect(
+        received.counter(
             "neap_questdb_lines_skipped_total",
             "Lines of QuestDB's clients over TCP that were skipped, because all their values are null.",
-            |counters| &counters.skipped,
+            |counters| counters.skipped.load(Ordering::Relaxed),
         );
-        collect(
+        received.counter(
             "neap_questdb_bytes_total",
             "Bytes of QuestDB's clients over TCP that were received.",
-            |counters| &counters.bytes,
+            |counters| counters.bytes.load(Ordering::Relaxed),
         );
         let connections = ConnectionCounts::new(
             metrics,

@@ -8,7 +8,11 @@ use neap_http::{
     Metrics,
 };
 
-use super::number;
+/// Converts a count to a sample, exact up to 9e15.
+#[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
+fn number(count: impl TryInto<u64>) -> f64 {
+    count.try_into().map_or(f64::NAN, |count: u64| count as f64)
+}
 
 /// Registers the metrics of a process that runs backups. Backups of the cluster are those that the process knows: it
 /// reads their register at least every ten minutes, and every minute if there are backups.
@@ -50,7 +54,7 @@ pub(crate) fn register(metrics: &Metrics, engine: &Arc<BackupEngine>) {
         let engine = Arc::clone(engine);
         metrics.collect(name, help, kind, move |samples| {
             for (labels, count) in read(&engine.metrics()) {
-                samples.add(&labels, number(count));
+                samples.add(&labels, count);
             }
         });
     }

@@ -9,8 +9,6 @@ use neap_query::QueryEngine;
 use neap_wal::TailWriter;
 use neap_write::WriteService;
 
-use super::number;
-
 /// The components that reserve memory.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryUsers {
@@ -53,13 +51,13 @@ pub(crate) fn register(metrics: &Metrics, users: &MemoryUsers) {
         "neap_memory_limit_bytes",
         "The memory that the process may use.",
         MetricKind::Gauge,
-        move |samples| samples.add(&[], number(limit)),
+        move |samples| samples.add(&[], limit),
     );
     metrics.collect(
         "neap_memory_held_bytes",
         "The memory that the process holds, without pages of files.",
         MetricKind::Gauge,
-        |samples| samples.add(&[], number(resident_bytes().unwrap_or_default())),
+        |samples| samples.add(&[], resident_bytes().unwrap_or_default()),
     );
     let users = users.clone();
     metrics.collect(
@@ -68,7 +66,7 @@ pub(crate) fn register(metrics: &Metrics, users: &MemoryUsers) {
         MetricKind::Gauge,
         move |samples| {
             for (part, bytes) in users.charged() {
-                samples.add(&[("part", part)], number(bytes));
+                samples.add(&[("part", part)], bytes);
             }
         },
     );

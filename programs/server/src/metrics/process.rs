@@ -29,51 +29,30 @@ pub(super) fn register(
         MetricKind::Gauge,
         move |samples| samples.add(&[("version", version), ("revision", revision)], 1),
     );
-    let (clock, started_at) = (Arc::clone(&world.clock), world.clock.monotonic());
-    metrics.collect(
+    let started_at = world.clock.monotonic();
+    metrics.read_from(Arc::clone(&world.clock)).gauge(
         "neap_uptime_seconds",
         "Time since the process started.",
-        MetricKind::Gauge,
-        move |samples| {
-            let up = clock.monotonic().saturating_sub(started_at);
-            samples.add(&[], up.as_secs_f64());
-        },
+        move |clock| clock.monotonic().saturating_sub(started_at).as_secs_f64(),
     );
-    type Read = fn(&ProcessUsage) -> f64;
-    #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
-    let shown: [(&'static str, &'static str, MetricKind, Read); 3] = [
-        (
-            "process_resident_memory_bytes",
-            "Memory of the process that is resident.",
-            MetricKind::Gauge,
-            |usage| usage.resident_bytes as f64,
-        ),
-        (
-            "process_threads",
-            "Threads of the process.",
-            MetricKind::Gauge,
-            |usage| usage.threads as f64,
-        ),
-        (
-            "process_cpu_seconds_total",
-            "Processor time of the process.",
-            MetricKind::Counter,
-            |usage| usage.cpu_seconds,
-        ),
-    ];
-    for (name, help, kind, read) in shown {
-        metrics.collect(name, help, kind, move |samples| {
-            samples.add(&[], read(&usage()));
-        });
-    }
-    metrics.collect(
+    let process = metrics.read_from(());
+    process.gauge(
+        "process_resident_memory_bytes",
+        "Memory of the process that is resident.",
+        |()| usage().resident_bytes,
+    );
+    process.gauge("process_threads", "Threads of the process.", |()| {
+        usage().threads
+    });
+    process.counter(
+        "process_cpu_seconds_total",
+        "Processor time of the process.",
+        |()| usage().cpu_seconds,
+    );
+    process.gauge(
         "process_open_fds",
         "Open files and connections of the process.",
-        MetricKind::Gauge,
-        |samples| {
-            let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-            samples.add(&[], open);
-        },
+        |()| fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
     );
 }
 

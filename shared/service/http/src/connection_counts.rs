@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{CounterFamily, MetricKind, Metrics};
+use crate::{CounterFamily, Metrics};
 
 /// The open connections of a port, and the closed ones by reason. Clones share the counts.
 #[derive(Clone, Debug)]
@@ -31,10 +31,8 @@ impl ConnectionCounts {
         (closed_name, closed_help): (&'static str, &'static str),
     ) -> Self {
         let open = Arc::new(AtomicU64::new(0));
-        let shown = Arc::clone(&open);
-        metrics.collect(open_name, open_help, MetricKind::Gauge, move |samples| {
-            samples.add(&[], shown.load(Ordering::Relaxed));
-        });
+        let shown = metrics.read_from(Arc::clone(&open));
+        shown.gauge(open_name, open_help, |open| open.load(Ordering::Relaxed));
         Self {
             open,
             closed: metrics.counter(closed_name, closed_help, &["reason"]),

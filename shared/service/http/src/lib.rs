@@ -54,6 +54,7 @@ mod request_deadline;
 mod request_id;
 mod request_parsing;
 mod request_trace;
+mod source_metrics;
 mod stamp_header;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -91,4 +92,5 @@ pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
 pub use request_parsing::{parse_query, read_json};
 pub use request_trace::RequestTracer;
+pub use source_metrics::SourceMetrics;
 pub use stamp_header::STAMP_HEADER;
