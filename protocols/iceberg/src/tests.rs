@@ -5,21 +5,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{
-    Bucket, Key, MemoryStore, ProtocolMargins, PublishedObject, PutMode, StoreConfig, World,
-};
+use neap_bucket::{Bucket, Key, PublishedObject, PutMode, StoreConfig};
 use neap_catalog::{Catalog, HardDelete, PermissionRequest, TokenId};
 use neap_http::{
-    AccessControl, AuthSettings, Authenticator, ClusterId, ENDPOINTS, Metrics, ServiceContext,
+    AccessControl, AuthSettings, Authenticator, ClusterId, ENDPOINTS, ServiceContext,
     with_common_layers,
 };
-use neap_manifest::{
-    ManifestSettings, ManifestStore, PublicationOutcome, PublicationRequest, SnapshotReader,
-    SnapshotSettings,
-};
-use neap_query::{QueryEngine, QuerySettings};
+use neap_manifest::{ManifestStore, PublicationOutcome, PublicationRequest};
 use neap_schema::{ColumnType, DatabaseId, TableId};
-use neap_wal::{TailReader, TailReaderSettings};
+use neap_sql_changes::testing::{MemoryServer, MemoryServerSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -36,42 +30,27 @@ struct TestServer {
 
 impl TestServer {
     async fn new() -> Self {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(store, world.clone());
-        let catalog = Arc::new(
-            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
-        );
-        let rules = catalog.rules().await.unwrap();
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            TailReader::new(bucket.clone(), TailReaderSettings::default()),
-            rules,
-            SnapshotSettings::default(),
-        );
-        let engine = QueryEngine::new(
-            bucket.clone(),
-            Arc::clone(&catalog),
-            manifests.clone(),
-            Arc::new(snapshots),
-            QuerySettings::default(),
-        );
+        let MemoryServer {
+            bucket,
+            manifests,
+            catalog,
+            metrics,
+            queries,
+            ..
+        } = MemoryServer::with(MemoryServerSettings::default()).unwrap();
         let config = StoreConfig {
             bucket: Some("data".to_owned()),
             ..StoreConfig::default()
         };
-        let metrics = Metrics::default();
         let settings = AuthSettings::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
         let common = ServiceContext {
             cluster: ClusterId::new(Arc::clone(&catalog)),
-            world,
+            world: bucket.world().clone(),
             metrics,
             access: AccessControl::Tokens(Arc::new(authenticator)),
         };
-        let routes = crate::router(Arc::new(engine.unwrap()), &config);
+        let routes = crate::router(queries, &config);
         let operator = catalog.create_admin_token().await.unwrap();
         Self {
             bucket,

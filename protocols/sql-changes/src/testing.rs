@@ -9,7 +9,7 @@ use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
 use neap_row_delete::RowDeleter;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
+use neap_wal::{SegmentObserver, TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 
 /// The cost of passwords that are hashed fast.
@@ -18,9 +18,24 @@ const PASSWORD_COST: PasswordCost = PasswordCost {
     passes: 1,
 };
 
+/// The settings of a [`MemoryServer`].
+#[derive(Debug, Default)]
+pub struct MemoryServerSettings {
+    /// The settings of the write function.
+    pub writes: WriteSettings,
+    /// The settings of the query function.
+    pub queries: QuerySettings,
+    /// Receives the segments that are put.
+    pub observer: Option<Arc<dyn SegmentObserver>>,
+}
+
 /// The functions of a process without other processes.
 #[derive(Clone, Debug)]
 pub struct MemoryServer {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The manifests.
+    pub manifests: ManifestStore,
     /// The catalog.
     pub catalog: Arc<Catalog>,
     /// The metrics of writes.
@@ -32,11 +47,27 @@ pub struct MemoryServer {
 }
 
 impl MemoryServer {
-    /// Starts the functions on an empty store.
+    /// Starts the functions on an empty store. Queries have two threads of their own.
     ///
     /// # Errors
     /// The threads of queries can't be started.
-    pub fn new(settings: WriteSettings) -> Result<Self, QueryError> {
+    pub fn new(writes: WriteSettings) -> Result<Self, QueryError> {
+        let queries = QuerySettings {
+            executor: Executor::with_threads(2)?,
+            ..QuerySettings::default()
+        };
+        Self::with(MemoryServerSettings {
+            writes,
+            queries,
+            observer: None,
+        })
+    }
+
+    /// Starts the functions on an empty store.
+    ///
+    /// # Errors
+    /// The settings of queries are refused.
+    pub fn with(settings: MemoryServerSettings) -> Result<Self, QueryError> {
         let world = World::system();
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(memory as Arc<dyn Store>, world);
@@ -47,10 +78,15 @@ impl MemoryServer {
         let metrics = Metrics::default();
         let service = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
+            writer: TailWriter::new(
+                bucket.clone(),
+                rules,
+                TailWriterSettings::LOCAL,
+                settings.observer,
+            ),
             rules,
             metrics: metrics.clone(),
-            settings,
+            settings: settings.writes,
         });
         let writes = Arc::new(service.with_identity(identity(&catalog)));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -61,14 +97,17 @@ impl MemoryServer {
             rules,
             SnapshotSettings::default(),
         ));
-        let query_settings = QuerySettings {
-            executor: Executor::with_threads(2)?,
-            ..QuerySettings::default()
-        };
-        let shared = Arc::clone(&catalog);
-        let queries = QueryEngine::new(bucket, shared, manifests, snapshots, query_settings)?
-            .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
+        let queries = QueryEngine::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            snapshots,
+            settings.queries,
+        )?
+        .with_deleter(Arc::clone(&writes) as Arc<dyn RowDeleter>);
         Ok(Self {
+            bucket,
+            manifests,
             catalog,
             metrics,
             queries: Arc::new(queries),

@@ -3,16 +3,11 @@
 use std::sync::Mutex;
 
 use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
 use neap_catalog::{ANY_AGE, Catalog, HardDelete};
-use neap_http::Metrics;
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::QuerySettings;
 use neap_schema::DatabaseId;
-use neap_wal::{
-    Segment, SegmentObserver, TailReader, TailReaderSettings, TailWriter, TailWriterSettings,
-};
-use neap_write::{WriteServiceParts, WriteSettings};
+use neap_sql_changes::testing::{MemoryServer, MemoryServerSettings};
+use neap_wal::{Segment, SegmentObserver};
 
 use super::*;
 
@@ -36,44 +31,22 @@ struct PluginDatabaseFixture {
 }
 
 impl PluginDatabaseFixture {
-    async fn new(concurrent_queries: usize) -> Self {
-        let world = World::system();
-        let store = MemoryStore::new(Arc::clone(&world.clock));
-        let bucket = Bucket::new(Arc::new(store), world);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_sole_process(true));
-        let rules = catalog.rules().await.unwrap();
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            TailReader::new(bucket.clone(), TailReaderSettings::default()),
-            rules,
-            SnapshotSettings::default(),
-        );
+    fn new(concurrent_queries: usize) -> Self {
         let depths = Arc::new(SegmentDepths::default());
-        let observer = Arc::clone(&depths) as Arc<dyn SegmentObserver>;
-        let writer = TailWriter::new(
-            bucket.clone(),
-            rules,
-            TailWriterSettings::LOCAL,
-            Some(observer),
-        );
-        let writes = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer,
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
-        let settings = QuerySettings {
-            concurrent_queries,
-            ..QuerySettings::default()
+        let settings = MemoryServerSettings {
+            queries: QuerySettings {
+                concurrent_queries,
+                ..QuerySettings::default()
+            },
+            observer: Some(Arc::clone(&depths) as Arc<dyn SegmentObserver>),
+            ..MemoryServerSettings::default()
         };
-        let snapshots = Arc::new(snapshots);
-        let queries =
-            QueryEngine::new(bucket, Arc::clone(&catalog), manifests, snapshots, settings);
-        let queries = Arc::new(queries.unwrap());
+        let MemoryServer {
+            catalog,
+            queries,
+            writes,
+            ..
+        } = MemoryServer::with(settings).unwrap();
         Self {
             database: PluginDatabase::new(writes, Arc::clone(&queries)),
             queries,
@@ -120,7 +93,7 @@ impl PluginDatabaseFixture {
 
 #[tokio::test]
 async fn plugin_queries_with_string_parameters_find_written_rows() {
-    let one = PluginDatabaseFixture::new(8).await;
+    let one = PluginDatabaseFixture::new(8);
     let lines = "home,room=a v=1i 1700000000000000001\nhome,room=b v=2i 5";
     assert!(one.write(lines, 1).await.unwrap().is_some());
     let sql = "SELECT v FROM home WHERE room = $room";
@@ -136,7 +109,7 @@ async fn plugin_queries_with_string_parameters_find_written_rows() {
 
 #[tokio::test]
 async fn writes_are_atomic_and_keep_their_depth() {
-    let one = PluginDatabaseFixture::new(8).await;
+    let one = PluginDatabaseFixture::new(8);
     one.write("a v=1i 1", 3).await.unwrap();
     one.write("a v=1i 2", 1).await.unwrap();
     assert_eq!(*one.depths.0.lock().unwrap(), [3, 1]);
@@ -155,7 +128,7 @@ async fn writes_are_atomic_and_keep_their_depth() {
 
 #[tokio::test]
 async fn forbidden_operations_return_readable_errors() {
-    let one = PluginDatabaseFixture::new(8).await;
+    let one = PluginDatabaseFixture::new(8);
     one.write("a v=1i 1", 1).await.unwrap();
     let text = async |database: &str, sql: &str| {
         let refused = one.query(database, sql, &[]).await;
@@ -181,7 +154,7 @@ async fn forbidden_operations_return_readable_errors() {
 
 #[tokio::test]
 async fn writes_to_a_dropped_database_do_not_create_another_one() {
-    let one = PluginDatabaseFixture::new(8).await;
+    let one = PluginDatabaseFixture::new(8);
     one.write("a v=1i 1", 1).await.unwrap();
     let catalog = Arc::clone(&one.catalog);
     let root = catalog.root(ANY_AGE).await.unwrap();
@@ -207,7 +180,7 @@ async fn writes_to_a_dropped_database_do_not_create_another_one() {
 
 #[tokio::test(start_paused = true)]
 async fn plugins_take_at_most_half_of_the_query_permits() {
-    let one = PluginDatabaseFixture::new(2).await;
+    let one = PluginDatabaseFixture::new(2);
     one.write("a v=1i 1", 1).await.unwrap();
     let sql = "SELECT v FROM a";
     let held = one.database.query("db", sql, &[]).await.unwrap();

@@ -39,6 +39,7 @@ impl ListenerTestBed {
             metrics,
             queries,
             writes,
+            ..
         } = server;
         let lines = "cpu,host=a usage=0.5,n=1i 1000000000\n\
                      cpu,host=a usage=1.5,n=2i 2000000000\n\

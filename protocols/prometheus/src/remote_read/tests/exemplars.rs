@@ -68,7 +68,7 @@ async fn exemplars(server: &TestServer, query: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_request_of_a_database_may_have_exemplars_only() {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     let now_ms = World::system().clock.wall_micros() / 1_000;
     write(&server, "1", "a", 0.5, now_ms).await;
     let found = exemplars(&server, "query=took_bucket").await;
@@ -77,7 +77,7 @@ async fn the_first_request_of_a_database_may_have_exemplars_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exemplars_are_those_of_the_selected_series() {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     // A minute ago, because the table has a retention.
     let start = World::system().clock.wall_micros() / 1_000_000 - 60;
     let at_ms = |millis: i64| start * 1_000 + millis;

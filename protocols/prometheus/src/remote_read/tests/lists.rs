@@ -9,7 +9,7 @@ use super::{
 use crate::MatcherType;
 
 async fn server() -> TestServer {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     let all = [
         series(
             &[("__name__", "up"), ("instance", "a"), ("job", "api")],

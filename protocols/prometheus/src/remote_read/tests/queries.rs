@@ -12,7 +12,7 @@ use super::{
 };
 
 async fn server() -> TestServer {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     let all = [
         series(
             &[("__name__", "up"), ("job", "api")],

@@ -23,7 +23,7 @@ fn samples() -> Vec<(i64, f64)> {
 
 /// Writes four series of the metric `r1`, and one of `r2` and `r3` each.
 async fn server() -> TestServer {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     let samples = samples();
     let r1 = |job, instance| {
         series(
@@ -152,7 +152,7 @@ async fn stale_markers_keep_their_bits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn histograms_are_returned_as_samples_only() {
-    let server = TestServer::new().await;
+    let server = TestServer::new();
     let mut written = series(&[("__name__", "h")], &[(1, 2.0)]);
     written.histograms.push(Histogram {
         count: Some(HistogramCount::Integer(3)),

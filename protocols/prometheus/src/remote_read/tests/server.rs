@@ -6,13 +6,9 @@ use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
 use neap_catalog::Catalog;
 use neap_http::{Caller, Metrics};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{QueryEngine, QuerySettings};
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use neap_sql_changes::testing::{MemoryServer, MemoryServerSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -47,33 +43,15 @@ struct Metadata {
 }
 
 impl TestServer {
-    pub(super) async fn new() -> Self {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(store, world);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_sole_process(true));
-        let rules = catalog.rules().await.unwrap();
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            TailReader::new(bucket.clone(), TailReaderSettings::default()),
-            rules,
-            SnapshotSettings::default(),
-        );
-        let service = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
-        let settings = QuerySettings::default();
-        let (of_engine, snapshots) = (Arc::clone(&catalog), Arc::new(snapshots));
-        let engine = QueryEngine::new(bucket, of_engine, manifests, snapshots, settings);
-        let reads = crate::remote_read::router(Arc::new(engine.unwrap()), Some("prom".to_owned()));
-        let router = crate::remote_write::router(service, &Metrics::default()).merge(reads);
+    pub(super) fn new() -> Self {
+        let MemoryServer {
+            catalog,
+            queries,
+            writes,
+            ..
+        } = MemoryServer::with(MemoryServerSettings::default()).unwrap();
+        let reads = crate::remote_read::router(queries, Some("prom".to_owned()));
+        let router = crate::remote_write::router(writes, &Metrics::default()).merge(reads);
         Self {
             router: router.layer(Extension(Caller::unrestricted())),
             catalog,

@@ -2,10 +2,7 @@
 
 use axum::{Extension, body::Body};
 use http::StatusCode;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules};
-use neap_catalog::Catalog;
-use neap_wal::{TailWriter, TailWriterSettings};
-use neap_write::WriteServiceParts;
+use neap_sql_changes::testing::{MemoryServer, MemoryServerSettings};
 use tower::ServiceExt;
 
 use super::*;
@@ -19,21 +16,14 @@ struct WriteRequest {
 }
 
 fn service(max_bytes_in_flight: usize) -> Arc<WriteService> {
-    let world = World::system();
-    let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-    let bucket = Bucket::new(store, world);
-    let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-    let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-    Arc::new(WriteService::new(WriteServiceParts {
-        catalog: Arc::new(catalog),
-        writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-        rules,
-        metrics: Metrics::default(),
-        settings: WriteSettings {
+    let settings = MemoryServerSettings {
+        writes: WriteSettings {
             max_bytes_in_flight,
             ..WriteSettings::default()
         },
-    }))
+        ..MemoryServerSettings::default()
+    };
+    MemoryServer::with(settings).unwrap().writes
 }
 
 /// Returns a message of about 16 KB, whose points take about 0.9 MB.
