@@ -10,10 +10,7 @@ use neap_manifest::Snapshot;
 use neap_rules::{AlertState, LabelSet, RuleProgress, rule_progress};
 use neap_scan::external;
 
-use super::{
-    columns::{millis, millis_or_null, table, views},
-    source::SystemTableSource,
-};
+use super::{source::SystemTableSource, table_builder::SystemTableBuilder};
 
 /// The alerts of a database.
 #[derive(Debug)]
@@ -37,57 +34,21 @@ fn alerts_of(progress: &RuleProgress) -> Vec<NamedAlert<'_>> {
 }
 
 fn rows_of(progress: &RuleProgress) -> Result<RecordBatch> {
-    let alerts = alerts_of(progress);
-    let states = || alerts.iter().map(|(_, _, alert)| *alert);
     let time = |millis: i64| StoreTime::from_micros(millis.saturating_mul(1_000));
-    table(vec![
-        (
-            "namespace",
-            false,
-            views(alerts.iter().map(|(namespace, _, _)| namespace)),
-        ),
-        (
-            "group_name",
-            false,
-            views(alerts.iter().map(|(_, group, _)| group)),
-        ),
-        (
-            "alert_name",
-            false,
-            views(states().map(|alert| alert.labels.get("alertname").map_or("", String::as_str))),
-        ),
-        (
-            "state",
-            false,
-            views(states().map(|alert| alert.phase.as_str())),
-        ),
-        ("value", false, views(states().map(|alert| &alert.value))),
-        (
-            "labels",
-            false,
-            views(states().map(|alert| json(&alert.labels))),
-        ),
-        (
-            "annotations",
-            false,
-            views(states().map(|alert| json(&alert.annotations))),
-        ),
-        (
-            "active_at",
-            false,
-            millis(states().map(|alert| time(alert.active_ms))),
-        ),
-        (
-            "fired_at",
-            true,
-            millis_or_null(states().map(|alert| alert.fired_ms.map(time))),
-        ),
-        (
-            "resolved_at",
-            true,
-            millis_or_null(states().map(|alert| alert.resolved_ms.map(time))),
-        ),
-    ])
+    SystemTableBuilder::new(&alerts_of(progress))
+        .views("namespace", |(namespace, _, _)| namespace)
+        .views("group_name", |(_, group, _)| group)
+        .views("alert_name", |(_, _, alert)| {
+            alert.labels.get("alertname").map_or("", String::as_str)
+        })
+        .views("state", |(_, _, alert)| alert.phase.as_str())
+        .views("value", |(_, _, alert)| &alert.value)
+        .views("labels", |(_, _, alert)| json(&alert.labels))
+        .views("annotations", |(_, _, alert)| json(&alert.annotations))
+        .millis("active_at", |(_, _, alert)| time(alert.active_ms))
+        .millis_or_null("fired_at", |(_, _, alert)| alert.fired_ms.map(time))
+        .millis_or_null("resolved_at", |(_, _, alert)| alert.resolved_ms.map(time))
+        .finish()
 }
 
 fn json(labels: &LabelSet) -> String {

@@ -12,8 +12,8 @@ use neap_schema::DatabaseId;
 
 use super::{
     catalogs::{DATABASE_NAME, DatabaseWithCatalog, databases},
-    columns::{table, views, views_or_null},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The aliases of a database and its tables; `None`: of all databases.
@@ -56,21 +56,12 @@ impl<'a> AliasRow<'a> {
 }
 
 fn rows(aliases: &[AliasRow<'_>]) -> Result<RecordBatch> {
-    let all = || aliases.iter();
-    table(vec![
-        (DATABASE_NAME, false, views(all().map(|row| row.database))),
-        (
-            "table_name",
-            true,
-            views_or_null(all().map(|row| row.table)),
-        ),
-        (
-            "column_name",
-            true,
-            views_or_null(all().map(|row| row.column)),
-        ),
-        ("alias", false, views(all().map(|row| row.alias))),
-    ])
+    SystemTableBuilder::new(aliases)
+        .views(DATABASE_NAME, |row| row.database)
+        .views_or_null("table_name", |row| row.table)
+        .views_or_null("column_name", |row| row.column)
+        .views("alias", |row| row.alias)
+        .finish()
 }
 
 #[async_trait]

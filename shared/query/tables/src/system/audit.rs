@@ -14,8 +14,8 @@ use neap_scan::external;
 
 use super::{
     catalogs::{DATABASE_NAME, databases},
-    columns::{NamedColumn, counts_or_null, store_times, table, utf8, utf8_or_null, views_or_null},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The changes to one database.
@@ -26,43 +26,33 @@ pub(super) struct DatabaseAuditSource(pub(super) Arc<Snapshot>);
 #[derive(Debug)]
 pub(super) struct ClusterAuditSource(pub(super) Arc<Catalog>);
 
-fn columns<'a>(entries: impl Iterator<Item = &'a AuditEntry> + Clone) -> Vec<NamedColumn<'a>> {
-    let texts = |text: fn(&AuditEntry) -> Option<&str>| utf8_or_null(entries.clone().map(text));
-    vec![
-        (
-            "time",
-            false,
-            store_times(entries.clone().map(|entry| entry.time)),
-        ),
-        ("token_name", true, texts(|entry| entry.who.as_deref())),
-        (
-            "token_id",
-            true,
-            counts_or_null(entries.clone().map(|entry| Some(entry.token_id?.get()))),
-        ),
-        (
-            "action",
-            false,
-            utf8(entries.clone().map(|entry| &entry.action)),
-        ),
-        (
-            "target",
-            false,
-            utf8(entries.clone().map(|entry| &entry.target)),
-        ),
-        ("detail", true, texts(|entry| entry.detail.as_deref())),
-    ]
+/// Returns the columns of the entries of rows.
+fn with_entries<'a, R>(
+    rows: &'a [R],
+    entry: impl Fn(&'a R) -> &'a AuditEntry,
+) -> SystemTableBuilder<'a, R> {
+    SystemTableBuilder::new(rows)
+        .store_times("time", |row| entry(row).time)
+        .utf8_or_null("token_name", |row| entry(row).who.as_deref())
+        .counts_or_null("token_id", |row| Some(entry(row).token_id?.get()))
+        .utf8("action", |row| &entry(row).action)
+        .utf8("target", |row| &entry(row).target)
+        .utf8_or_null("detail", |row| entry(row).detail.as_deref())
+}
+
+fn database_rows(entries: &[&AuditEntry]) -> Result<RecordBatch> {
+    with_entries(entries, |entry| *entry).finish()
 }
 
 #[async_trait]
 impl SystemTableSource for DatabaseAuditSource {
     async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
         let entries: Vec<&AuditEntry> = self.0.catalog.value.audit().collect();
-        table(columns(entries.iter().copied()))
+        database_rows(&entries)
     }
 
     fn empty(&self) -> Result<RecordBatch> {
-        table(columns(std::iter::empty()))
+        database_rows(&[])
     }
 }
 
@@ -70,15 +60,11 @@ impl SystemTableSource for DatabaseAuditSource {
 type AuditChange = (Option<String>, AuditEntry);
 
 fn cluster_rows(changes: &[AuditChange]) -> Result<RecordBatch> {
-    let entries = changes.iter().map(|(_, entry)| entry);
-    let addresses = entries.clone().map(|entry| entry.address.as_deref());
-    let requests = entries.clone().map(|entry| entry.request_id.as_deref());
-    let mut columns = columns(entries);
-    columns.push(("address", true, utf8_or_null(addresses)));
-    columns.push(("request_id", true, utf8_or_null(requests)));
-    let databases = changes.iter().map(|(database, _)| database.as_deref());
-    columns.push((DATABASE_NAME, true, views_or_null(databases)));
-    table(columns)
+    with_entries(changes, |(_, entry)| entry)
+        .utf8_or_null("address", |(_, entry)| entry.address.as_deref())
+        .utf8_or_null("request_id", |(_, entry)| entry.request_id.as_deref())
+        .views_or_null(DATABASE_NAME, |(database, _)| database.as_deref())
+        .finish()
 }
 
 #[async_trait]
@@ -112,7 +98,7 @@ mod tests {
             let names = schema.fields().iter().map(|field| field.name().clone());
             names.collect::<Vec<_>>().join(" ")
         };
-        let of_one = table(columns(std::iter::empty())).unwrap();
+        let of_one = database_rows(&[]).unwrap();
         assert_eq!(
             names(of_one),
             "time token_name token_id action target detail"

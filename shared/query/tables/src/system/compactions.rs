@@ -3,15 +3,13 @@
 //! The manifest records the last jobs that changed it. A `running` job has claimed sections and has not committed yet;
 //! only its id and its table are known.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array};
+use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use neap_bucket::StoreTime;
 use neap_manifest::{JobKind, JobRecord, Snapshot};
 use neap_schema::TableId;
 
-use super::columns::{nanoseconds, table};
+use super::table_builder::SystemTableBuilder;
 
 /// A job, done or running.
 struct CompactionRow<'a> {
@@ -38,51 +36,26 @@ pub(super) fn rows(snapshot: &Snapshot, now: StoreTime) -> Result<RecordBatch> {
     });
     let rows: Vec<CompactionRow<'_>> = done.chain(running).collect();
 
-    let name = |row: &CompactionRow<'_>| {
-        let table = snapshot.catalog.value.table_by_id(row.table?)?;
-        Some(table.name().to_owned())
-    };
-    let number = |of: fn(&JobRecord) -> u64| -> ArrayRef {
-        let numbers = rows.iter().map(|row| row.done.map(of));
-        Arc::new(numbers.collect::<UInt64Array>())
-    };
-    let state = |row: &CompactionRow<'_>| {
-        if row.done.is_some() {
-            "done"
-        } else {
-            "running"
-        }
-    };
-    let finished = |row: &CompactionRow<'_>| nanoseconds(row.done?.finished);
-    let text = |texts: Vec<Option<String>>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
-    let columns: Vec<(&str, bool, ArrayRef)> = vec![
-        (
-            "id",
-            false,
-            text(rows.iter().map(|row| Some(row.id.clone())).collect()),
-        ),
-        (
-            "kind",
-            false,
-            text(rows.iter().map(|row| Some(row.kind.as_str().to_owned())).collect()),
-        ),
-        ("table_name", true, text(rows.iter().map(name).collect())),
-        (
-            "state",
-            false,
-            text(rows.iter().map(|row| Some(state(row).to_owned())).collect()),
-        ),
-        ("inputs", true, number(|job| u64::from(job.inputs))),
-        ("outputs", true, number(|job| u64::from(job.outputs))),
-        ("rows", true, number(|job| job.rows)),
-        ("bytes_in", true, number(|job| job.bytes_in)),
-        ("bytes_out", true, number(|job| job.bytes_out)),
-        ("duration_ms", true, number(|job| job.duration_ms)),
-        (
-            "finished",
-            true,
-            Arc::new(rows.iter().map(finished).collect::<TimestampNanosecondArray>()),
-        ),
-    ];
-    table(columns)
+    let catalog = &snapshot.catalog.value;
+    SystemTableBuilder::new(&rows)
+        .utf8("id", |row| &row.id)
+        .utf8("kind", |row| row.kind.as_str())
+        .utf8_or_null("table_name", |row| {
+            Some(catalog.table_by_id(row.table?)?.name())
+        })
+        .utf8("state", |row| {
+            if row.done.is_some() {
+                "done"
+            } else {
+                "running"
+            }
+        })
+        .counts_or_null("inputs", |row| Some(u64::from(row.done?.inputs)))
+        .counts_or_null("outputs", |row| Some(u64::from(row.done?.outputs)))
+        .counts_or_null("rows", |row| Some(row.done?.rows))
+        .counts_or_null("bytes_in", |row| Some(row.done?.bytes_in))
+        .counts_or_null("bytes_out", |row| Some(row.done?.bytes_out))
+        .counts_or_null("duration_ms", |row| Some(row.done?.duration_ms))
+        .store_times_or_null("finished", |row| Some(row.done?.finished))
+        .finish()
 }

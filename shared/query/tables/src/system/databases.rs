@@ -12,8 +12,8 @@ use neap_schema::AutoCreate;
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
-    columns::{booleans, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The databases of a cluster.
@@ -30,41 +30,18 @@ struct DatabaseRow {
 }
 
 fn rows(databases: &[DatabaseRow]) -> Result<RecordBatch> {
-    let rows = || databases.iter();
     let nanos = |retention: Duration| u64::try_from(retention.as_nanos()).ok();
-    table(vec![
-        (DATABASE_NAME, false, views(rows().map(|row| &row.name))),
-        (
-            "retention_period_ns",
-            true,
-            counts_or_null(rows().map(|row| row.retention.and_then(nanos))),
-        ),
-        (
-            "deleted",
-            false,
-            booleans(rows().map(|row| row.deletion.is_some())),
-        ),
-        (
-            "hard_deletion_time",
-            true,
-            seconds_or_null(rows().map(|row| row.deletion?.hard_delete_at)),
-        ),
-        (
-            "auto_create",
-            true,
-            views_or_null(rows().map(|row| row.auto_create.map(AutoCreate::as_str))),
-        ),
-        (
-            "cold_after_ns",
-            true,
-            counts_or_null(rows().map(|row| nanos(row.cold?.after()))),
-        ),
-        (
-            "cold_class",
-            true,
-            views_or_null(rows().map(|row| row.cold.map(|cold| cold.class().as_str()))),
-        ),
-    ])
+    SystemTableBuilder::new(databases)
+        .views(DATABASE_NAME, |row| &row.name)
+        .counts_or_null("retention_period_ns", |row| row.retention.and_then(nanos))
+        .booleans("deleted", |row| row.deletion.is_some())
+        .seconds_or_null("hard_deletion_time", |row| row.deletion?.hard_delete_at)
+        .views_or_null("auto_create", |row| row.auto_create.map(AutoCreate::as_str))
+        .counts_or_null("cold_after_ns", |row| nanos(row.cold?.after()))
+        .views_or_null("cold_class", |row| {
+            row.cold.map(|cold| cold.class().as_str())
+        })
+        .finish()
 }
 
 #[async_trait]

@@ -1,15 +1,13 @@
 //! `system.distinct_caches`: the definitions of distinct value caches, as InfluxDB 3 shows them.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use neap_catalog::{DistinctCacheDefinition, Table};
 use neap_manifest::Snapshot;
 
 use super::{
     caches::{CacheColumnLists, by_name},
-    columns::{table, views},
+    table_builder::SystemTableBuilder,
 };
 
 /// The distinct value caches of the tables of a database.
@@ -21,28 +19,12 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         columns.push(table, &cache.columns);
     }
     let [ids, names] = columns.finish();
-    let numbers = |number: fn(&DistinctCacheDefinition) -> u64| -> ArrayRef {
-        let numbers = caches.iter().map(|(_, cache)| number(cache));
-        Arc::new(UInt64Array::from_iter_values(numbers))
-    };
-    table(vec![
-        (
-            "table",
-            false,
-            views(caches.iter().map(|(table, _)| table.name())),
-        ),
-        (
-            "name",
-            false,
-            views(caches.iter().map(|(_, cache)| cache.name.as_str())),
-        ),
-        ("column_ids", false, ids),
-        ("column_names", false, names),
-        (
-            "max_cardinality",
-            false,
-            numbers(|cache| cache.max_cardinality),
-        ),
-        ("max_age_seconds", false, numbers(|cache| cache.max_age_s)),
-    ])
+    SystemTableBuilder::new(&caches)
+        .views("table", |(table, _)| table.name())
+        .views("name", |(_, cache)| &cache.name)
+        .column("column_ids", false, ids)
+        .column("column_names", false, names)
+        .counts("max_cardinality", |(_, cache)| cache.max_cardinality)
+        .counts("max_age_seconds", |(_, cache)| cache.max_age_s)
+        .finish()
 }

@@ -10,8 +10,8 @@ use neap_manifest::Snapshot;
 use neap_schema::ColumnType;
 
 use super::{
-    columns::{table, views},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The name of the column with the names of tables.
@@ -54,19 +54,11 @@ fn rows(catalog: &DatabaseCatalog, names: &NameFilter<'_>) -> Result<RecordBatch
             of_table.sort_unstable_by_key(|(_, name, _)| *name);
         }
     }
-    table(vec![
-        (
-            MEASUREMENT,
-            false,
-            views(columns.iter().map(|(table, ..)| table)),
-        ),
-        ("key", false, views(columns.iter().map(|(_, name, _)| name))),
-        (
-            "data_type",
-            false,
-            views(columns.iter().map(|(.., column_type)| name(*column_type))),
-        ),
-    ])
+    SystemTableBuilder::new(&columns)
+        .views(MEASUREMENT, |(table, ..)| table)
+        .views("key", |(_, name, _)| name)
+        .views("data_type", |(.., column_type)| name(*column_type))
+        .finish()
 }
 
 fn name(column_type: ColumnType) -> &'static str {

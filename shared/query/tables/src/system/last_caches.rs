@@ -2,9 +2,7 @@
 //!
 //! The value columns are null where a cache shows all columns that are not in its key.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use neap_catalog::{LastCacheDefinition, Table, ValueColumns};
 use neap_manifest::Snapshot;
@@ -12,7 +10,7 @@ use neap_schema::ColumnId;
 
 use super::{
     caches::{CacheColumnLists, by_name},
-    columns::{table, views},
+    table_builder::SystemTableBuilder,
 };
 
 /// The last value caches of the tables of a database.
@@ -31,26 +29,14 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         }
     }
     let ([key_ids, key_names], [value_ids, value_names]) = (keys.finish(), values.finish());
-    let numbers = |number: fn(&LastCacheDefinition) -> u64| -> ArrayRef {
-        let numbers = caches.iter().map(|(_, cache)| number(cache));
-        Arc::new(UInt64Array::from_iter_values(numbers))
-    };
-    table(vec![
-        (
-            "table",
-            false,
-            views(caches.iter().map(|(table, _)| table.name())),
-        ),
-        (
-            "name",
-            false,
-            views(caches.iter().map(|(_, cache)| cache.name.as_str())),
-        ),
-        ("key_column_ids", false, key_ids),
-        ("key_column_names", false, key_names),
-        ("value_column_ids", true, value_ids),
-        ("value_column_names", true, value_names),
-        ("count", false, numbers(|cache| cache.count)),
-        ("ttl", false, numbers(|cache| cache.ttl_s)),
-    ])
+    SystemTableBuilder::new(&caches)
+        .views("table", |(table, _)| table.name())
+        .views("name", |(_, cache)| &cache.name)
+        .column("key_column_ids", false, key_ids)
+        .column("key_column_names", false, key_names)
+        .column("value_column_ids", true, value_ids)
+        .column("value_column_names", true, value_names)
+        .counts("count", |(_, cache)| cache.count)
+        .counts("ttl", |(_, cache)| cache.ttl_s)
+        .finish()
 }

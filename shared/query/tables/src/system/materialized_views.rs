@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_bucket::{Bucket, Stamp, StoreTime};
@@ -15,10 +15,7 @@ use neap_rollup::{ViewState, view_progress};
 use neap_scan::{ScanContext, external};
 use neap_schema::ViewId;
 
-use super::{
-    columns::{counts, counts_or_null, seconds_or_null, table, views, views_or_null},
-    source::SystemTableSource,
-};
+use super::{source::SystemTableSource, table_builder::SystemTableBuilder};
 
 /// The target of a view whose rows go to another database, which the reader of this one may not know.
 const ANOTHER_DATABASE: &str = "(another database)";
@@ -41,67 +38,42 @@ impl MaterializedViewsSource {
     ) -> Result<RecordBatch> {
         let catalog = &self.snapshot.catalog.value;
         let known: Vec<&Arc<MaterializedView>> = catalog.views().collect();
-        let all = || known.iter();
         let state = |view: &MaterializedView| progress.get(&view.id);
-        let states = || all().map(|view| state(view));
-        let lengths = all().map(|view| view.windows.length_ns);
-        let lengths: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths));
-        let pending = all().map(|view| state(view).map(|state| state.pending.count(view.windows)));
-        let recorded = states().map(|state| state.map(|state| state.recorded.mark.time()));
-        let refreshed = states().map(|state| state.and_then(|state| state.refreshed));
-        let staleness = all().map(|view| {
-            if current.contains(&view.id) {
-                Some(0)
-            } else {
-                state(view).map(|state| self.since(state.recorded.mark))
-            }
-        });
-        let errors = states().map(|state| {
-            let failure = state.and_then(|state| state.failure.as_ref());
-            failure.map(|failure| &failure.message)
-        });
-        table(vec![
-            ("view_name", false, views(all().map(|view| &view.name))),
-            (
-                "language",
-                false,
-                views(all().map(|view| view.language.as_str())),
-            ),
-            ("query", false, views(all().map(|view| &view.query))),
-            (
-                "source_table",
-                false,
-                views(all().map(|view| catalog.present_table_name(&view.source))),
-            ),
-            (
-                "target_database",
-                true,
-                views_or_null(all().map(|view| {
-                    let database = view.target.database.as_ref();
-                    database.map(|_| ANOTHER_DATABASE)
-                })),
-            ),
-            (
-                "target_table",
-                false,
-                views(all().map(|view| match &view.target.database {
-                    None => catalog.present_table_name(&view.target.table),
-                    Some(_) => ANOTHER_DATABASE,
-                })),
-            ),
-            ("window_ns", false, lengths),
-            (
-                "view_id",
-                false,
-                counts(all().map(|view| u64::from(view.id.get()))),
-            ),
-            ("state", false, views(states().map(state_name))),
-            ("pending_windows", true, counts_or_null(pending)),
-            ("recorded_up_to", true, seconds_or_null(recorded)),
-            ("refreshed_at", true, seconds_or_null(refreshed)),
-            ("staleness_s", true, counts_or_null(staleness)),
-            ("error", true, views_or_null(errors)),
-        ])
+        SystemTableBuilder::new(&known)
+            .views("view_name", |view| &view.name)
+            .views("language", |view| view.language.as_str())
+            .views("query", |view| &view.query)
+            .views("source_table", |view| {
+                catalog.present_table_name(&view.source)
+            })
+            .views_or_null("target_database", |view| {
+                view.target.database.as_ref().map(|_| ANOTHER_DATABASE)
+            })
+            .views("target_table", |view| match &view.target.database {
+                None => catalog.present_table_name(&view.target.table),
+                Some(_) => ANOTHER_DATABASE,
+            })
+            .integers("window_ns", |view| view.windows.length_ns)
+            .counts("view_id", |view| u64::from(view.id.get()))
+            .views("state", |view| state_name(state(view)))
+            .counts_or_null("pending_windows", |view| {
+                Some(state(view)?.pending.count(view.windows))
+            })
+            .seconds_or_null("recorded_up_to", |view| {
+                Some(state(view)?.recorded.mark.time())
+            })
+            .seconds_or_null("refreshed_at", |view| state(view)?.refreshed)
+            .counts_or_null("staleness_s", |view| {
+                if current.contains(&view.id) {
+                    Some(0)
+                } else {
+                    Some(self.since(state(view)?.recorded.mark))
+                }
+            })
+            .views_or_null("error", |view| {
+                Some(&state(view)?.failure.as_ref()?.message)
+            })
+            .finish()
     }
 
     /// Returns the views that have all flushed rows of their sources.

@@ -15,62 +15,33 @@ use neap_catalog::{Node, nodes};
 use neap_scan::external;
 use serde_json::json;
 
-use super::{
-    columns::{counts, millis, table, views, views_or_null},
-    source::SystemTableSource,
-};
+use super::{source::SystemTableSource, table_builder::SystemTableBuilder};
 
 /// The processes on a bucket.
 #[derive(Debug)]
 pub(super) struct NodesSource(pub(super) Bucket);
 
 fn rows(nodes: &[Node]) -> Result<RecordBatch> {
-    let records = || nodes.iter().map(|node| &node.record);
     let item = Field::new("item", DataType::Utf8View, true);
     let mut modes = ListBuilder::new(StringViewBuilder::new()).with_field(item);
-    for record in records() {
-        modes.append_value(record.mode.iter().map(Some));
+    for node in nodes {
+        modes.append_value(node.record.mode.iter().map(Some));
     }
     // Processes have no catalog id, so the id is the index in the list.
-    let numbers = (0..).take(nodes.len());
-    let more = records().map(|record| {
-        let more = json!({"address": record.address, "version": record.version});
-        Some(more.to_string())
-    });
-    table(vec![
-        (
-            "node_id",
-            false,
-            views(records().map(|record| record.name())),
-        ),
-        (
-            "node_catalog_id",
-            false,
-            Arc::new(UInt32Array::from_iter_values(numbers)),
-        ),
-        (
-            "instance_id",
-            false,
-            views(records().map(|record| record.instance_id.to_string())),
-        ),
-        ("mode", false, Arc::new(modes.finish())),
-        (
-            "core_count",
-            false,
-            counts(records().map(|record| record.core_count)),
-        ),
-        (
-            "state",
-            false,
-            views(records().map(|record| record.shown_state())),
-        ),
-        (
-            "updated_at",
-            false,
-            millis(nodes.iter().map(|node| node.updated)),
-        ),
-        ("cli_params", true, views_or_null(more)),
-    ])
+    let numbers = UInt32Array::from_iter_values((0..).take(nodes.len()));
+    SystemTableBuilder::new(nodes)
+        .views("node_id", |node| node.record.name())
+        .column("node_catalog_id", false, Arc::new(numbers))
+        .views("instance_id", |node| node.record.instance_id.to_string())
+        .column("mode", false, Arc::new(modes.finish()))
+        .counts("core_count", |node| node.record.core_count)
+        .views("state", |node| node.record.shown_state())
+        .millis("updated_at", |node| node.updated)
+        .views_or_null("cli_params", |Node { record, .. }| {
+            let more = json!({"address": record.address, "version": record.version});
+            Some(more.to_string())
+        })
+        .finish()
 }
 
 #[async_trait]

@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_manifest::{Section, SectionWithFooter, Snapshot, TimeRange};
+use neap_manifest::{SectionWithFooter, Snapshot, TimeRange};
 use neap_scan::{ScanContext, external};
 
 use super::{
-    columns::{counts, table, utf8, utf8_or_null},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The column whose filters limit the lookup to some tables.
@@ -30,36 +30,17 @@ pub(super) struct ParquetFilesSource {
 impl ParquetFilesSource {
     fn table(&self, files: &[(&str, SectionWithFooter)]) -> Result<RecordBatch> {
         let database = self.snapshot.database;
-        let sections = || files.iter().map(|(_, file)| &file.section);
-        let times = |time: fn(&Section) -> i64| -> ArrayRef {
-            let times = sections().map(|section| time(section));
-            Arc::new(Int64Array::from_iter_values(times))
-        };
-        table(vec![
-            (TABLE_NAME, false, utf8(files.iter().map(|(name, _)| name))),
-            (
-                "path",
-                false,
-                utf8(sections().map(|section| section.key(database).to_string())),
-            ),
-            (
-                "size_bytes",
-                false,
-                counts(sections().map(|section| section.length)),
-            ),
-            (
-                "row_count",
-                false,
-                counts(sections().map(|section| section.rows)),
-            ),
-            ("min_time", false, times(|section| section.min_time)),
-            ("max_time", false, times(|section| section.max_time)),
-            (
-                "storage_class",
-                true,
-                utf8_or_null(sections().map(|section| Some(section.class?.as_str()))),
-            ),
-        ])
+        SystemTableBuilder::new(files)
+            .utf8(TABLE_NAME, |(name, _)| name)
+            .utf8("path", |(_, file)| file.section.key(database).to_string())
+            .counts("size_bytes", |(_, file)| file.section.length)
+            .counts("row_count", |(_, file)| file.section.rows)
+            .integers("min_time", |(_, file)| file.section.min_time)
+            .integers("max_time", |(_, file)| file.section.max_time)
+            .utf8_or_null("storage_class", |(_, file)| {
+                Some(file.section.class?.as_str())
+            })
+            .finish()
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_scan::external;
 
 use super::{
-    columns::{table, utf8},
-    source::SystemTableSource,
-    system_sources::SystemSources,
+    source::SystemTableSource, system_sources::SystemSources, table_builder::SystemTableBuilder,
 };
 use crate::plugin_files::PluginFile;
 
@@ -19,18 +17,15 @@ use crate::plugin_files::PluginFile;
 pub(super) struct PluginFilesSource(pub(super) Arc<SystemSources>);
 
 fn rows(files: &[PluginFile]) -> Result<RecordBatch> {
-    let texts = |text: fn(&PluginFile) -> &str| utf8(files.iter().map(text));
-    let numbers = |number: fn(&PluginFile) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(files.iter().map(number)))
-    };
-    let size = |file: &PluginFile| i64::try_from(file.size_bytes).unwrap_or(i64::MAX);
-    table(vec![
-        ("plugin_name", false, texts(|file| &file.plugin)),
-        ("file_name", false, texts(|file| &file.name)),
-        ("file_path", false, texts(|file| &file.path)),
-        ("size_bytes", false, numbers(size)),
-        ("last_modified", false, numbers(|file| file.modified_ms)),
-    ])
+    SystemTableBuilder::new(files)
+        .utf8("plugin_name", |file| &file.plugin)
+        .utf8("file_name", |file| &file.name)
+        .utf8("file_path", |file| &file.path)
+        .integers("size_bytes", |file| {
+            i64::try_from(file.size_bytes).unwrap_or(i64::MAX)
+        })
+        .integers("last_modified", |file| file.modified_ms)
+        .finish()
 }
 
 #[async_trait]

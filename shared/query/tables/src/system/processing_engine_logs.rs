@@ -13,9 +13,7 @@ use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::{
-    columns::{table, times, utf8},
-    source::SystemTableSource,
-    system_sources::SystemSources,
+    source::SystemTableSource, system_sources::SystemSources, table_builder::SystemTableBuilder,
 };
 
 /// The name of the column `time` before InfluxDB 3.11.
@@ -54,18 +52,16 @@ impl PluginLogsSource {
 }
 
 fn rows(lines: &[EngineLogLine], has_former_column: bool) -> Result<RecordBatch> {
-    let texts = |text: fn(&EngineLogLine) -> &str| utf8(lines.iter().map(text));
-    let event_times = || times(lines.iter().map(|line| line.time_ns));
-    let mut columns = vec![
-        ("time", false, event_times()),
-        ("trigger_name", false, texts(|line| &line.trigger)),
-        ("log_level", false, texts(|line| &line.level)),
-        ("log_text", false, texts(|line| &line.text)),
-    ];
+    let table = SystemTableBuilder::new(lines)
+        .times("time", |line| line.time_ns)
+        .utf8("trigger_name", |line| &line.trigger)
+        .utf8("log_level", |line| &line.level)
+        .utf8("log_text", |line| &line.text);
     if has_former_column {
-        columns.push((FORMER_TIME_COLUMN, false, event_times()));
+        table.times(FORMER_TIME_COLUMN, |line| line.time_ns).finish()
+    } else {
+        table.finish()
     }
-    table(columns)
 }
 
 #[async_trait]

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use datafusion::common::Result;
 use neap_catalog::{DatabaseCatalog, Trigger};
 use neap_scan::external;
 
-use super::columns::{booleans, table, utf8};
+use super::table_builder::SystemTableBuilder;
 
 /// The triggers of a database, by name.
 fn by_name(catalog: &DatabaseCatalog) -> Vec<&Trigger> {
@@ -20,26 +20,21 @@ fn by_name(catalog: &DatabaseCatalog) -> Vec<&Trigger> {
 /// Returns the triggers of a database. The specification is JSON in the format of InfluxDB 3 Core.
 pub(super) fn rows(catalog: &DatabaseCatalog) -> Result<RecordBatch> {
     let triggers = by_name(catalog);
-    let texts = |text: fn(&Trigger) -> &str| utf8(triggers.iter().map(|trigger| text(trigger)));
     let specifications = triggers
         .iter()
         .map(|trigger| serde_json::to_string(&trigger.specification).map_err(external))
         .collect::<Result<Vec<String>>>()?;
-    table(vec![
-        ("trigger_name", false, texts(|trigger| &trigger.name)),
-        ("plugin_filename", false, texts(|trigger| &trigger.plugin)),
-        ("trigger_specification", false, utf8(specifications.iter())),
-        (
-            "disabled",
+    SystemTableBuilder::new(&triggers)
+        .utf8("trigger_name", |trigger| &trigger.name)
+        .utf8("plugin_filename", |trigger| &trigger.plugin)
+        .column(
+            "trigger_specification",
             false,
-            booleans(triggers.iter().map(|trigger| trigger.disabled)),
-        ),
-        (
-            "error_behavior",
-            false,
-            texts(|trigger| trigger.error_behavior.as_str()),
-        ),
-    ])
+            Arc::new(StringArray::from(specifications)),
+        )
+        .booleans("disabled", |trigger| trigger.disabled)
+        .utf8("error_behavior", |trigger| trigger.error_behavior.as_str())
+        .finish()
 }
 
 /// Returns the arguments that the triggers of a database pass to their plugins.
@@ -52,14 +47,9 @@ pub(super) fn arguments(catalog: &DatabaseCatalog) -> Result<RecordBatch> {
             of_trigger.map(|(key, value)| (trigger.name.as_str(), key.as_str(), value.as_str()));
         arguments.extend(rows);
     }
-    let rows = || arguments.iter();
-    table(vec![
-        ("trigger_name", false, utf8(rows().map(|(name, ..)| name))),
-        ("argument_key", false, utf8(rows().map(|(_, key, _)| key))),
-        (
-            "argument_value",
-            false,
-            utf8(rows().map(|(.., value)| value)),
-        ),
-    ])
+    SystemTableBuilder::new(&arguments)
+        .utf8("trigger_name", |(name, ..)| name)
+        .utf8("argument_key", |(_, key, _)| key)
+        .utf8("argument_value", |(.., value)| value)
+        .finish()
 }

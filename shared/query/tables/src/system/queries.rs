@@ -5,13 +5,11 @@
 
 use std::{fmt, time::Duration};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use neap_schema::DatabaseId;
 
-use super::columns::{
-    booleans, durations_or_null, sizes_or_null, table, times, utf8, utf8_or_null,
-};
+use super::table_builder::SystemTableBuilder;
 
 /// The running and recent queries of a process.
 pub trait QueryHistory: fmt::Debug + Send + Sync + 'static {
@@ -64,46 +62,25 @@ pub struct QueryRecord {
 
 /// The rows of `system.queries`.
 pub(super) fn rows(queries: &[QueryRecord]) -> Result<RecordBatch> {
-    let all = || queries.iter();
-    let took =
-        |duration: fn(&QueryRecord) -> Option<Duration>| durations_or_null(all().map(duration));
-    let size = |size: fn(&QueryRecord) -> Option<usize>| sizes_or_null(all().map(size));
-    let is = |is: fn(&QueryRecord) -> bool| -> ArrayRef { booleans(all().map(is)) };
-    table(vec![
-        ("id", false, utf8(all().map(|query| &query.id))),
-        ("phase", false, utf8(all().map(|query| query.phase))),
-        (
-            "issue_time",
-            false,
-            times(all().map(|query| query.issue_time)),
-        ),
-        (
-            "query_type",
-            false,
-            utf8(all().map(|query| query.query_type)),
-        ),
-        ("query_text", false, utf8(all().map(|query| &query.text))),
-        ("partitions", true, size(|query| query.partitions)),
-        ("parquet_files", true, size(|query| query.parquet_files)),
-        ("plan_duration", true, took(|query| query.plan)),
-        ("permit_duration", true, took(|query| query.permit)),
-        ("execute_duration", true, took(|query| query.execute)),
-        ("end2end_duration", true, took(|query| query.end_to_end)),
-        ("compute_duration", true, took(|query| query.compute)),
-        ("max_memory", true, size(|query| query.max_memory)),
-        ("success", false, is(|query| query.success)),
-        ("running", false, is(|query| query.running)),
-        ("cancelled", false, is(|query| query.cancelled)),
-        (
-            "trace_id",
-            true,
-            utf8_or_null(all().map(|query| query.trace_id.as_deref())),
-        ),
-        (
-            "workers",
-            true,
-            utf8_or_null(all().map(|query| query.workers.as_deref())),
-        ),
-        ("cold_bytes", true, size(|query| query.cold_bytes)),
-    ])
+    SystemTableBuilder::new(queries)
+        .utf8("id", |query| &query.id)
+        .utf8("phase", |query| query.phase)
+        .times("issue_time", |query| query.issue_time)
+        .utf8("query_type", |query| query.query_type)
+        .utf8("query_text", |query| &query.text)
+        .sizes_or_null("partitions", |query| query.partitions)
+        .sizes_or_null("parquet_files", |query| query.parquet_files)
+        .durations_or_null("plan_duration", |query| query.plan)
+        .durations_or_null("permit_duration", |query| query.permit)
+        .durations_or_null("execute_duration", |query| query.execute)
+        .durations_or_null("end2end_duration", |query| query.end_to_end)
+        .durations_or_null("compute_duration", |query| query.compute)
+        .sizes_or_null("max_memory", |query| query.max_memory)
+        .booleans("success", |query| query.success)
+        .booleans("running", |query| query.running)
+        .booleans("cancelled", |query| query.cancelled)
+        .utf8_or_null("trace_id", |query| query.trace_id.as_deref())
+        .utf8_or_null("workers", |query| query.workers.as_deref())
+        .sizes_or_null("cold_bytes", |query| query.cold_bytes)
+        .finish()
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
 use neap_catalog::Catalog;
@@ -11,10 +11,7 @@ use neap_manifest::{RowDeleteLog, RowDeleteRequest};
 use neap_scan::external;
 use neap_schema::DatabaseId;
 
-use super::{
-    columns::{counts, seconds_or_null, table, views},
-    source::SystemTableSource,
-};
+use super::{source::SystemTableSource, table_builder::SystemTableBuilder};
 
 /// The requests to delete rows of a database; `None`: of all databases.
 #[derive(Debug)]
@@ -24,60 +21,22 @@ pub(super) struct RowDeletesSource {
 }
 
 fn rows(requests: &[&RowDeleteRequest]) -> Result<RecordBatch> {
-    let all = || requests.iter();
-    let times = |time: fn(&RowDeleteRequest) -> Option<i64>| -> ArrayRef {
-        let times = requests.iter().map(|request| time(request));
-        Arc::new(Int64Array::from_iter(times))
-    };
-    let state = |request: &&RowDeleteRequest| match request.completed {
-        None => "pending",
-        Some(_) => "completed",
-    };
-    table(vec![
-        (
-            "sequence",
-            false,
-            counts(all().map(|request| request.sequence)),
-        ),
-        (
-            "db_id",
-            false,
-            counts(all().map(|request| u64::from(request.delete.database.get()))),
-        ),
-        (
-            "table_id",
-            false,
-            counts(all().map(|request| u64::from(request.delete.table.get()))),
-        ),
-        (
-            "db_name",
-            false,
-            views(all().map(|request| &request.delete.database_name)),
-        ),
-        (
-            "table_name",
-            false,
-            views(all().map(|request| &request.delete.table_name)),
-        ),
-        ("min_time", true, times(|request| request.delete.min_time)),
-        ("max_time", true, times(|request| request.delete.max_time)),
-        (
-            "delete_predicate",
-            false,
-            views(all().map(|request| &request.delete.predicate)),
-        ),
-        (
-            "created_at",
-            true,
-            seconds_or_null(all().map(|request| Some(request.created))),
-        ),
-        ("disposition", false, views(all().map(state))),
-        (
-            "completed_at",
-            true,
-            seconds_or_null(all().map(|request| request.completed)),
-        ),
-    ])
+    SystemTableBuilder::new(requests)
+        .counts("sequence", |request| request.sequence)
+        .counts("db_id", |request| request.delete.database.get().into())
+        .counts("table_id", |request| request.delete.table.get().into())
+        .views("db_name", |request| &request.delete.database_name)
+        .views("table_name", |request| &request.delete.table_name)
+        .integers_or_null("min_time", |request| request.delete.min_time)
+        .integers_or_null("max_time", |request| request.delete.max_time)
+        .views("delete_predicate", |request| &request.delete.predicate)
+        .seconds_or_null("created_at", |request| Some(request.created))
+        .views("disposition", |request| match request.completed {
+            None => "pending",
+            Some(_) => "completed",
+        })
+        .seconds_or_null("completed_at", |request| request.completed)
+        .finish()
 }
 
 #[async_trait]

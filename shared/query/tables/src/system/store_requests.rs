@@ -15,10 +15,8 @@ use neap_scan::external;
 use neap_schema::DatabaseId;
 
 use super::{
-    catalogs::DATABASE_NAME,
-    columns::{counts, table, times, utf8, utf8_or_null},
-    source::SystemTableSource,
-    system_sources::SystemSources,
+    catalogs::DATABASE_NAME, source::SystemTableSource, system_sources::SystemSources,
+    table_builder::SystemTableBuilder,
 };
 
 /// The rows of the table.
@@ -51,31 +49,15 @@ fn named(
 }
 
 fn rows(counted: &BTreeMap<RowKey, OperationCount>, since: i64) -> Result<RecordBatch> {
-    let keys = || counted.keys();
-    table(vec![
-        (
-            DATABASE_NAME,
-            true,
-            utf8_or_null(keys().map(|(database, ..)| database.as_deref())),
-        ),
-        (
-            "operation",
-            false,
-            utf8(keys().map(|(_, operation, _)| operation)),
-        ),
-        ("class", false, utf8(keys().map(|(.., class)| class))),
-        (
-            "requests",
-            false,
-            counts(counted.values().map(|count| count.requests)),
-        ),
-        (
-            "bytes",
-            false,
-            counts(counted.values().map(|count| count.bytes)),
-        ),
-        ("since", false, times(keys().map(|_| since))),
-    ])
+    let rows: Vec<(&RowKey, &OperationCount)> = counted.iter().collect();
+    SystemTableBuilder::new(&rows)
+        .utf8_or_null(DATABASE_NAME, |((database, ..), _)| database.as_deref())
+        .utf8("operation", |((_, operation, _), _)| operation)
+        .utf8("class", |((.., class), _)| class)
+        .counts("requests", |(_, count)| count.requests)
+        .counts("bytes", |(_, count)| count.bytes)
+        .times("since", |_| since)
+        .finish()
 }
 
 #[async_trait]

@@ -11,8 +11,8 @@ use neap_scan::external;
 
 use super::{
     catalogs::{DATABASE_NAME, databases, is_gone},
-    columns::{booleans, counts, counts_or_null, seconds_or_null, table, views, views_or_null},
     source::{NameFilter, SystemTableSource},
+    table_builder::SystemTableBuilder,
 };
 
 /// The tables of all databases.
@@ -34,56 +34,26 @@ impl TableRow<'_> {
 }
 
 fn rows(tables: &[TableRow<'_>]) -> Result<RecordBatch> {
-    let rows = || tables.iter();
-    let number = |number: fn(&Table) -> usize| counts(rows().map(|row| number(row.table) as u64));
-    table(vec![
-        (
-            DATABASE_NAME,
-            false,
-            views(rows().map(|row| &row.database.name)),
-        ),
-        (
-            "table_name",
-            false,
-            views(rows().map(|row| row.table.name())),
-        ),
-        ("column_count", false, number(|table| table.columns().len())),
-        (
-            "series_key_columns",
-            false,
-            views(rows().map(|row| row.table.tag_names().join(", "))),
-        ),
-        (
-            "last_cache_count",
-            false,
-            number(|table| table.last_caches().len()),
-        ),
-        (
-            "distinct_cache_count",
-            false,
-            number(|table| table.distinct_caches().len()),
-        ),
-        (
-            "deleted",
-            false,
-            booleans(rows().map(|row| row.deletion().is_some())),
-        ),
-        (
-            "hard_deletion_time",
-            true,
-            seconds_or_null(rows().map(|row| row.deletion()?.hard_delete_at)),
-        ),
-        (
-            "cold_after_ns",
-            true,
-            counts_or_null(rows().map(|row| u64::try_from(row.cold?.after().as_nanos()).ok())),
-        ),
-        (
-            "cold_class",
-            true,
-            views_or_null(rows().map(|row| row.cold.map(|cold| cold.class().as_str()))),
-        ),
-    ])
+    SystemTableBuilder::new(tables)
+        .views(DATABASE_NAME, |row| &row.database.name)
+        .views("table_name", |row| row.table.name())
+        .counts("column_count", |row| row.table.columns().len() as u64)
+        .views("series_key_columns", |row| row.table.tag_names().join(", "))
+        .counts("last_cache_count", |row| {
+            row.table.last_caches().len() as u64
+        })
+        .counts("distinct_cache_count", |row| {
+            row.table.distinct_caches().len() as u64
+        })
+        .booleans("deleted", |row| row.deletion().is_some())
+        .seconds_or_null("hard_deletion_time", |row| row.deletion()?.hard_delete_at)
+        .counts_or_null("cold_after_ns", |row| {
+            u64::try_from(row.cold?.after().as_nanos()).ok()
+        })
+        .views_or_null("cold_class", |row| {
+            row.cold.map(|cold| cold.class().as_str())
+        })
+        .finish()
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! `system.tokens` of `_internal`: the tokens, with the columns of InfluxDB 3. Shows only the first characters of a
 //! hash, and no hashes if the server requires no tokens.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -10,9 +10,7 @@ use neap_catalog::{RootCatalog, TokenEntry, TokenId};
 use neap_scan::external;
 
 use super::{
-    columns::{counts, counts_or_null, millis, millis_or_null, table, views, views_or_null},
-    source::SystemTableSource,
-    system_sources::SystemSources,
+    source::SystemTableSource, system_sources::SystemSources, table_builder::SystemTableBuilder,
 };
 
 /// The number of characters of a hash that are shown.
@@ -24,59 +22,27 @@ pub(super) struct TokensSource(pub(super) Arc<SystemSources>);
 
 impl TokensSource {
     fn table(&self, root: &RootCatalog) -> Result<RecordBatch> {
-        let tokens: &BTreeMap<TokenId, TokenEntry> = root.tokens();
-        let entries = || tokens.values();
+        let tokens: Vec<(&TokenId, &TokenEntry)> = root.tokens().iter().collect();
         let id = |id: Option<TokenId>| id.map(TokenId::get);
-        let mut columns = vec![
-            ("token_id", false, counts(tokens.keys().map(|id| id.get()))),
-            ("name", false, views(entries().map(|entry| &entry.name))),
-        ];
+        let mut table = SystemTableBuilder::new(&tokens)
+            .counts("token_id", |(id, _)| id.get())
+            .views("name", |(_, entry)| &entry.name);
         if self.0.shows_token_hashes {
-            let hashes = entries().map(|entry| {
+            table = table.views("hash", |(_, entry)| {
                 let mut hash = entry.hash.to_hex();
                 hash.truncate(SHOWN_HASH_CHARS);
                 hash
             });
-            columns.push(("hash", false, views(hashes)));
         }
-        columns.extend([
-            (
-                "created_at",
-                false,
-                millis(entries().map(|entry| entry.created)),
-            ),
-            (
-                "description",
-                true,
-                views_or_null(entries().map(|entry| entry.description.as_deref())),
-            ),
-            (
-                "created_by_token_id",
-                true,
-                counts_or_null(entries().map(|entry| id(entry.created_by))),
-            ),
-            (
-                "updated_at",
-                true,
-                millis_or_null(entries().map(|entry| entry.updated)),
-            ),
-            (
-                "updated_by_token_id",
-                true,
-                counts_or_null(entries().map(|entry| id(entry.updated_by))),
-            ),
-            (
-                "expiry",
-                true,
-                millis_or_null(entries().map(|entry| entry.expiry)),
-            ),
-            (
-                "permissions",
-                false,
-                views(entries().map(|entry| entry.permissions.named(root))),
-            ),
-        ]);
-        table(columns)
+        table
+            .millis("created_at", |(_, entry)| entry.created)
+            .views_or_null("description", |(_, entry)| entry.description.as_deref())
+            .counts_or_null("created_by_token_id", |(_, entry)| id(entry.created_by))
+            .millis_or_null("updated_at", |(_, entry)| entry.updated)
+            .counts_or_null("updated_by_token_id", |(_, entry)| id(entry.updated_by))
+            .millis_or_null("expiry", |(_, entry)| entry.expiry)
+            .views("permissions", |(_, entry)| entry.permissions.named(root))
+            .finish()
     }
 }
 

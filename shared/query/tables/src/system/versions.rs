@@ -6,59 +6,39 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use datafusion::common::Result;
-use neap_manifest::{Manifest, Snapshot, VersionInfo};
+use neap_manifest::{Manifest, MarkRecord, Snapshot, VersionInfo};
 
-use super::columns::{nanoseconds, table, utf8_or_null};
+use super::table_builder::SystemTableBuilder;
 
 /// Returns the versions that a snapshot's manifest records, one for each low-water mark.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
     let readable = Manifest::versions(&snapshot.manifest);
     let marks = &snapshot.manifest.value.marks;
-    let found: Vec<Option<&VersionInfo>> = marks
-        .iter()
-        .map(|record| readable.iter().find(|version| version.mark == record.mark))
-        .collect();
-    let versions = marks.iter().zip(&found).map(|(record, found)| {
+    let known = |record: &MarkRecord| readable.iter().find(|version| version.mark == record.mark);
+    let rows: Vec<(&MarkRecord, Option<&VersionInfo>)> =
+        marks.iter().map(|record| (record, known(record))).collect();
+    let versions = rows.iter().map(|(record, known)| {
         // The last version with this mark.
-        let known = found.map(|found| found.version);
-        known.or(record.last).unwrap_or(record.version)
+        let version = known.map(|known| known.version);
+        version.or(record.last).unwrap_or(record.version)
     });
     let versions: Vec<u64> = versions.collect();
     let quarantined = quarantined(snapshot, &versions);
-    let committed = marks.iter().zip(&found).map(|(record, found)| {
-        let known = found.and_then(|found| found.committed);
-        known.or(record.committed).and_then(nanoseconds)
-    });
-    let columns: Vec<(&str, bool, ArrayRef)> = vec![
-        (
-            "version",
-            false,
-            Arc::new(UInt64Array::from_iter_values(versions.iter().copied())),
-        ),
-        (
-            "low_water_mark",
-            false,
-            Arc::new(UInt64Array::from_iter_values(
-                marks.iter().map(|record| record.mark.as_u64()),
-            )),
-        ),
-        (
-            "committed",
+    SystemTableBuilder::new(&rows)
+        .column("version", false, Arc::new(UInt64Array::from(versions)))
+        .counts("low_water_mark", |(record, _)| record.mark.as_u64())
+        .store_times_or_null("committed", |(record, known)| {
+            known.and_then(|known| known.committed).or(record.committed)
+        })
+        .booleans("readable", |(_, known)| known.is_some())
+        .column(
+            "quarantined",
             true,
-            Arc::new(committed.collect::<TimestampNanosecondArray>()),
-        ),
-        (
-            "readable",
-            false,
-            Arc::new(BooleanArray::from_iter(
-                found.iter().map(|found| Some(found.is_some())),
-            )),
-        ),
-        ("quarantined", true, utf8_or_null(quarantined.into_iter())),
-    ];
-    table(columns)
+            Arc::new(StringArray::from(quarantined)),
+        )
+        .finish()
 }
 
 /// Returns for each version the objects that were quarantined after the previous version and up to this one.
