@@ -113,12 +113,7 @@ async fn damaged_and_missing_objects_are_found_and_not_restored() {
     }
     cluster.back_up(&backup_to("full", Some(PLACE))).await;
     let store = cluster.places.store(PLACE);
-    let request = ListRequest {
-        prefix: "backups/",
-        start_after: None,
-        page_token: None,
-    };
-    let listed = store.list(request).await.unwrap().value.entries;
+    let listed = store.list(ListRequest::new("backups/")).await.unwrap().value.entries;
     let mut data = listed.iter().filter(|entry| entry.key.contains("/objects/data/"));
     let key = &data.next().unwrap().key;
     let neap_bucket::Get::Found(object) =

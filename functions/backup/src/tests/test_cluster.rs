@@ -548,12 +548,7 @@ impl TestCluster {
 
 /// Returns the number of objects of a store with a prefix.
 pub(crate) async fn count(store: &dyn Store, prefix: &str) -> usize {
-    let request = ListRequest {
-        prefix,
-        start_after: None,
-        page_token: None,
-    };
-    store.list(request).await.unwrap().value.entries.len()
+    store.list(ListRequest::new(prefix)).await.unwrap().value.entries.len()
 }
 
 /// Returns the catalog of a process whose drops do not wait, because the clock does not advance by itself.

@@ -429,12 +429,7 @@ impl CompactTestBed {
     }
 
     pub(super) async fn keys(&self, prefix: &str) -> Vec<String> {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.store.list(request).await.unwrap().value;
+        let page = self.store.list(ListRequest::new(prefix)).await.unwrap().value;
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
 }

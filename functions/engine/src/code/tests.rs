@@ -87,12 +87,13 @@ impl CodeFixture {
     }
 
     async fn objects(&self) -> usize {
-        let request = ListRequest {
-            prefix: Key::PLUGINS_PREFIX,
-            start_after: None,
-            page_token: None,
-        };
-        self.bucket.list(request).await.unwrap().value.entries.len()
+        self.bucket
+            .list(ListRequest::new(Key::PLUGINS_PREFIX))
+            .await
+            .unwrap()
+            .value
+            .entries
+            .len()
     }
 }
 

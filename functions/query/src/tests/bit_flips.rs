@@ -178,12 +178,7 @@ impl BitFlipFixture {
 
     /// Returns the objects with their lengths, by class.
     async fn objects(&self) -> BTreeMap<String, Vec<(String, u64)>> {
-        let request = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.store.list(request).await.unwrap().value;
+        let page = self.store.list(ListRequest::new("")).await.unwrap().value;
         assert!(page.next_page_token.is_none());
         let mut objects: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for entry in page.entries {

@@ -18,12 +18,7 @@ impl QueryTestInstance {
     /// Returns the newest segment.
     async fn segment(&self) -> (SegmentName, Segment) {
         let prefix = Key::tail_prefix(DATABASE);
-        let request = ListRequest {
-            prefix: &prefix,
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.counting.list(request).await.unwrap().value;
+        let page = self.counting.list(ListRequest::new(&prefix)).await.unwrap().value;
         let key = page.entries.last().unwrap().key.clone();
         let Ok(Key::Segment(_, name)) = key.parse() else {
             panic!("{key}");

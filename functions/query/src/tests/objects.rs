@@ -20,12 +20,12 @@ const ALL: &str = "SELECT * FROM m UNION ALL SELECT * FROM n ORDER BY k, time";
 impl QueryTestInstance {
     /// Returns the keys of data objects.
     async fn objects(&self) -> Vec<String> {
-        let request = ListRequest {
-            prefix: &Key::data_prefix(DATABASE),
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.counting.list(request).await.unwrap().value;
+        let page = self
+            .counting
+            .list(ListRequest::new(&Key::data_prefix(DATABASE)))
+            .await
+            .unwrap()
+            .value;
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
 

@@ -52,12 +52,12 @@ impl QueryTestInstance {
 
     /// Returns the keys of the bundles of the database.
     async fn bundles(&self) -> Vec<String> {
-        let request = ListRequest {
-            prefix: &Key::data_prefix(DATABASE),
-            start_after: None,
-            page_token: None,
-        };
-        let listed = self.bucket.list(request).await.unwrap().value;
+        let listed = self
+            .bucket
+            .list(ListRequest::new(&Key::data_prefix(DATABASE)))
+            .await
+            .unwrap()
+            .value;
         let keys = listed.entries.into_iter().map(|entry| entry.key);
         keys.filter(|key| key.ends_with(".bundle")).collect()
     }

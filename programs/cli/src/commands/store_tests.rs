@@ -164,12 +164,7 @@ impl ClusterFixture {
 
     /// Lists the keys of a class.
     async fn keys(&self, class: KeyClass) -> Vec<String> {
-        let request = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.store.list(request).await.unwrap().value;
+        let page = self.store.list(ListRequest::new("")).await.unwrap().value;
         let keys = page.entries.into_iter().map(|entry| entry.key);
         keys.filter(|key| KeyClass::from_key(key) == class).collect()
     }
@@ -569,12 +564,7 @@ async fn damage_is_reported_and_does_not_replace_earlier_copies() {
 }
 
 async fn keys_of(cluster: &ClusterFixture, prefix: &str) -> Vec<String> {
-    let request = ListRequest {
-        prefix,
-        start_after: None,
-        page_token: None,
-    };
-    let page = cluster.store.list(request).await.unwrap().value;
+    let page = cluster.store.list(ListRequest::new(prefix)).await.unwrap().value;
     page.entries.into_iter().map(|entry| entry.key).collect()
 }
 

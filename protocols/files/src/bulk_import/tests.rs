@@ -120,12 +120,7 @@ impl ImportTestBed {
 
     /// Returns the keys with a prefix.
     async fn keys(&self, prefix: &str) -> Vec<String> {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.memory.list(request).await.unwrap().value;
+        let page = self.memory.list(ListRequest::new(prefix)).await.unwrap().value;
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
 

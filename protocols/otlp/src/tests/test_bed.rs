@@ -103,11 +103,7 @@ impl TestBed {
 
     /// Returns the number of stored rows of all databases.
     pub(super) async fn rows(&self) -> u64 {
-        let request = ListRequest {
-            prefix: Key::TAIL_PREFIX,
-            start_after: None,
-            page_token: None,
-        };
+        let request = ListRequest::new(Key::TAIL_PREFIX);
         let mut rows = 0;
         for entry in self.memory.list(request).await.unwrap().value.entries {
             let Ok(Key::Segment(database, name)) = entry.key.parse() else {

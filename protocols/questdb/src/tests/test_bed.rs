@@ -122,12 +122,7 @@ impl ListenerTestBed {
     }
 
     async fn segments(&self) -> Vec<Segment> {
-        let request = ListRequest {
-            prefix: Key::TAIL_PREFIX,
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.memory.list(request).await.unwrap().value;
+        let page = self.memory.list(ListRequest::new(Key::TAIL_PREFIX)).await.unwrap().value;
         let mut segments = Vec::new();
         for entry in page.entries {
             let Ok(Key::Segment(database, name)) = entry.key.parse() else {

@@ -126,13 +126,7 @@ impl Bucket {
     /// The store does not answer.
     pub async fn find_dependent(&self, register: &Key) -> Result<Option<Key>, StoreError> {
         let prefixes = register.dependents();
-        let listings = prefixes.iter().map(|prefix| {
-            self.list(ListRequest {
-                prefix,
-                start_after: None,
-                page_token: None,
-            })
-        });
+        let listings = prefixes.iter().map(|prefix| self.list(ListRequest::new(prefix)));
         let pages = try_join_all(listings).await?;
         let mut entries = pages.into_iter().flat_map(|page| page.value.entries);
         Ok(entries.find_map(|entry| entry.key.parse().ok()))

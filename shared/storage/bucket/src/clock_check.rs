@@ -107,12 +107,7 @@ mod tests {
             ..World::system()
         };
         let bucket = Bucket::new(Arc::new(MemoryStore::new(store_clock)), world);
-        let listing = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token: None,
-        };
-        bucket.list(listing).await.unwrap();
+        bucket.list(ListRequest::new("")).await.unwrap();
         (bucket, clock)
     }
 

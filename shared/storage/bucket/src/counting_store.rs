@@ -295,12 +295,7 @@ mod tests {
         for key in ["db/7/manifest", "db/8/manifest", "elsewhere"] {
             store.get(key, GetOptions::default()).await.unwrap();
         }
-        let request = ListRequest {
-            prefix: "tail/",
-            start_after: None,
-            page_token: None,
-        };
-        store.list(request).await.unwrap();
+        store.list(ListRequest::new("tail/")).await.unwrap();
         let since = store.counts() - before;
         assert_eq!(
             since.to_string(),
@@ -318,12 +313,7 @@ mod tests {
         for key in ["db/7/manifest", "data/7/x", "db/8/catalog", "catalog"] {
             store.get(key, GetOptions::default()).await.unwrap();
         }
-        let request = ListRequest {
-            prefix: "tail/8/",
-            start_after: None,
-            page_token: None,
-        };
-        store.list(request).await.unwrap();
+        store.list(ListRequest::new("tail/8/")).await.unwrap();
         let shown = |counts: BTreeMap<Option<DatabaseId>, OperationCounts>| -> Vec<String> {
             let counts = counts.into_iter();
             counts

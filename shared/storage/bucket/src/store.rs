@@ -113,6 +113,17 @@ pub struct ListRequest<'a> {
     pub page_token: Option<String>,
 }
 
+impl<'a> ListRequest<'a> {
+    /// Requests the first page of the keys with a prefix.
+    pub const fn new(prefix: &'a str) -> Self {
+        Self {
+            prefix,
+            start_after: None,
+            page_token: None,
+        }
+    }
+}
+
 /// One page of a listing.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {

@@ -372,12 +372,13 @@ async fn a_large_answer_is_an_object_and_a_cut_one_is_an_error() {
     let stage = Stage::new([]);
     let rows = stage.run(row(lit(text.as_str()))).await.unwrap();
     assert_eq!(rows[0].column(0).as_string::<i32>().value(0), text);
-    let list = neap_bucket::ListRequest {
-        prefix: "results/",
-        start_after: None,
-        page_token: None,
-    };
-    let objects = stage.store.list(list).await.unwrap().value.entries;
+    let objects = stage
+        .store
+        .list(neap_bucket::ListRequest::new("results/"))
+        .await
+        .unwrap()
+        .value
+        .entries;
     let [object] = &objects[..] else {
         panic!("{objects:?}");
     };

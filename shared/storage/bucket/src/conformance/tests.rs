@@ -25,12 +25,7 @@ async fn assert_conforms(store: Arc<dyn Store>) {
     assert!(report.passed(), "{store:?}:\n{report}");
     let report = probe(&store, &world, run + 1).await;
     assert!(report.passed(), "{store:?}:\n{report}");
-    let request = ListRequest {
-        prefix: "probe/",
-        start_after: None,
-        page_token: None,
-    };
-    let left = store.list(request).await.unwrap().value.entries;
+    let left = store.list(ListRequest::new("probe/")).await.unwrap().value.entries;
     assert_eq!(left, [], "the suite cleans up");
 }
 

@@ -204,11 +204,7 @@ mod tests {
         DirectoryStore, Get, GetOptions, ListRequest, Put, PutMode, Store, StoreError, World,
     };
 
-    const LIST: ListRequest<'static> = ListRequest {
-        prefix: "",
-        start_after: None,
-        page_token: None,
-    };
+    const LIST: ListRequest<'static> = ListRequest::new("");
 
     /// A runtime with one thread that may block, and what keeps that thread from running anything until it is dropped.
     fn busy_runtime() -> (Runtime, mpsc::Sender<()>) {

@@ -38,12 +38,7 @@ async fn read(store: &dyn Store, key: &str) -> Option<Object> {
 }
 
 async fn keys(store: &dyn Store) -> Vec<String> {
-    let request = ListRequest {
-        prefix: "",
-        start_after: None,
-        page_token: None,
-    };
-    let page = store.list(request).await.unwrap().value;
+    let page = store.list(ListRequest::new("")).await.unwrap().value;
     page.entries.into_iter().map(|entry| entry.key).collect()
 }
 
@@ -341,11 +336,7 @@ fn page_when_settled(store: &DirectoryStore, request: ListRequest<'_>) -> ListPa
 
 /// Lists all keys until the contents of `directory` are kept, and returns the keys with their sizes.
 async fn list_and_keep(store: &DirectoryStore, directory: &str) -> Vec<(String, u64)> {
-    let request = || ListRequest {
-        prefix: "",
-        start_after: None,
-        page_token: None,
-    };
+    let request = || ListRequest::new("");
     store.list(request()).await.unwrap();
     page_when_settled(store, request());
     let state = DirectoryState::new(&fs::metadata(store.open.root.join(directory)).unwrap());

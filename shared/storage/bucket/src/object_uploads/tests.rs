@@ -77,12 +77,7 @@ impl Target {
     }
 
     async fn keys(&self) -> Vec<String> {
-        let request = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.store.list(request).await.unwrap().value;
+        let page = self.store.list(ListRequest::new("")).await.unwrap().value;
         page.entries.into_iter().map(|entry| entry.key).collect()
     }
 }

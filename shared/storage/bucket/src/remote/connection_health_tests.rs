@@ -115,12 +115,7 @@ async fn get(store: &ObjectStoreAdapter, key: &str) -> Get {
 }
 
 async fn list(store: &ObjectStoreAdapter) -> usize {
-    let request = ListRequest {
-        prefix: "data/",
-        start_after: None,
-        page_token: None,
-    };
-    store.list(request).await.unwrap().value.entries.len()
+    store.list(ListRequest::new("data/")).await.unwrap().value.entries.len()
 }
 
 /// Opens pooled connections of both clients.

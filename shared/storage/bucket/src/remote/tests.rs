@@ -48,11 +48,7 @@ async fn a_wrong_key_and_a_missing_bucket_are_rejected() {
         adapter(&server, server.bucket(), "wrong"),
         adapter(&server, "no-such-bucket", S3Server::SECRET_KEY),
     ] {
-        let list = ListRequest {
-            prefix: "tail/",
-            start_after: None,
-            page_token: None,
-        };
+        let list = ListRequest::new("tail/");
         let answers = [
             put(&store, PutMode::Overwrite).await.err(),
             store.list(list).await.err(),

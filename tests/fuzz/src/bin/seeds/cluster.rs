@@ -207,12 +207,7 @@ impl Cluster {
     }
 
     async fn add_objects(&self, seeds: &mut Seeds, is_wanted: fn(&Key) -> bool) {
-        let request = ListRequest {
-            prefix: "",
-            start_after: None,
-            page_token: None,
-        };
-        let page = self.bucket.list(request).await.expect("a listing").value;
+        let page = self.bucket.list(ListRequest::new("")).await.expect("a listing").value;
         for entry in page.entries {
             let key: Key = entry.key.parse().expect("a key of the product");
             if is_wanted(&key) {
