@@ -6,8 +6,8 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, CommitOutcome, Key, Operation, RECENT_PUT_IDS, Register, RegisterChange, StoreError,
-    StoreTime, VersionedValue,
+    Bucket, CommitOutcome, Key, Operation, RECENT_PUT_IDS, Register, RegisterChange, StoreTime,
+    VersionedValue,
 };
 
 use crate::{BackupError, BackupRegister};
@@ -51,14 +51,8 @@ impl BackupStore {
     /// The store does not answer, or the register is damaged.
     pub async fn read(&self) -> Result<(VersionedValue<BackupRegister>, StoreTime), BackupError> {
         let read = self.register.read(None);
-        let Some(value) = self.bucket.world().timeout(READ_TIMEOUT, read).await else {
-            return Err(BackupError::Store(StoreError::Unavailable {
-                operation: Operation::Get,
-                key: Key::Backups.to_string(),
-                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-            }));
-        };
-        let value = value?;
+        let key = Key::Backups;
+        let value = self.bucket.in_time(READ_TIMEOUT, Operation::Get, key, read).await?;
         self.remember(&value.value);
         Ok((value, self.now()?))
     }

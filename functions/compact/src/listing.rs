@@ -89,12 +89,5 @@ pub(crate) async fn in_time<T>(
     key: &str,
     request: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let answer = bucket.world().timeout(REQUEST_TIMEOUT, request).await;
-    answer.unwrap_or_else(|| {
-        Err(StoreError::Unavailable {
-            operation,
-            key: key.to_owned(),
-            reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        })
-    })
+    bucket.in_time(REQUEST_TIMEOUT, operation, key, request).await
 }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{
-    Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreError, StoreResponse,
-    StoreTime,
-};
+use neap_bucket::{Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreTime};
 use neap_manifest::ObjectName;
 use neap_schema::DatabaseId;
 
@@ -31,21 +28,6 @@ pub(crate) struct ListedObject {
 /// The data objects of a database.
 pub(crate) type ObjectInventory = BTreeMap<ObjectName, ListedObject>;
 
-async fn with_timeout<T>(
-    bucket: &Bucket,
-    operation: Operation,
-    key: &str,
-    answer: impl Future<Output = Result<StoreResponse<T>, StoreError>>,
-) -> Result<T, FsckError> {
-    let answer = bucket.world().timeout(REQUEST_TIMEOUT, answer).await;
-    let unanswered = || StoreError::Unavailable {
-        operation,
-        key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-    };
-    Ok(answer.ok_or_else(unanswered)??.value)
-}
-
 /// Lists a prefix, and calls `each` for every entry.
 pub(crate) async fn list(
     bucket: &Bucket,
@@ -59,7 +41,8 @@ pub(crate) async fn list(
             start_after: None,
             page_token,
         };
-        let page = with_timeout(bucket, Operation::List, prefix, bucket.list(request)).await?;
+        let listing = bucket.list(request);
+        let page = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, listing).await?.value;
         page.entries.into_iter().for_each(&mut each);
         page_token = page.next_page_token;
         if page_token.is_none() {
@@ -104,9 +87,9 @@ pub(crate) async fn fetch(
         range,
         if_none_match: None,
     };
-    let text = key.to_string();
-    let got = with_timeout(bucket, Operation::Get, &text, bucket.get(key, options)).await?;
-    Ok(match got {
+    let get = bucket.get(key, options);
+    let got = bucket.in_time(REQUEST_TIMEOUT, Operation::Get, key, get).await?;
+    Ok(match got.value {
         Get::Found(object) => Some(object.bytes),
         Get::Missing | Get::Unchanged => None,
     })

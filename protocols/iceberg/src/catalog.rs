@@ -139,13 +139,8 @@ impl PublishedCatalog {
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
         let bucket = self.engine.catalog().bucket();
         let get = bucket.get(key, GetOptions::default());
-        let answer = bucket.world().timeout(READ_TIMEOUT, get).await;
-        let unanswered = || StoreError::Unavailable {
-            operation: Operation::Get,
-            key: key.to_string(),
-            reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-        };
-        match answer.ok_or_else(unanswered)??.value {
+        let answer = bucket.in_time(READ_TIMEOUT, Operation::Get, key, get).await?;
+        match answer.value {
             Get::Found(object) => Ok(Some(object.bytes)),
             Get::Missing | Get::Unchanged => Ok(None),
         }

@@ -96,12 +96,7 @@ impl CacheObjects {
         }
         let key = entry.key(database);
         let get = self.bucket.get(&key, GetOptions::default());
-        let answer = self
-            .bucket
-            .world()
-            .timeout(REQUEST_LIMIT, get)
-            .await
-            .ok_or_else(|| unanswered(Operation::Get, &key))??;
+        let answer = self.bucket.in_time(REQUEST_LIMIT, Operation::Get, &key, get).await?;
         let Get::Found(object) = answer.value else {
             return Err(ObjectError::Missing);
         };
@@ -136,12 +131,7 @@ impl CacheObjects {
         };
         let key = entry.key(database);
         let put = self.bucket.put(&key, bytes, PutMode::Overwrite);
-        let answer = self
-            .bucket
-            .world()
-            .timeout(REQUEST_LIMIT, put)
-            .await
-            .ok_or_else(|| unanswered(Operation::Put, &key))??;
+        let answer = self.bucket.in_time(REQUEST_LIMIT, Operation::Put, &key, put).await?;
         if answer.value == Put::Refused {
             return Err(ObjectError::NotStored);
         }
@@ -236,12 +226,4 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
     }
     let work = tokio::task::spawn_blocking(work).await;
     work.map_err(|_| ObjectError::Stopped)?
-}
-
-fn unanswered(operation: Operation, key: &neap_bucket::Key) -> StoreError {
-    StoreError::Unavailable {
-        operation,
-        key: key.to_string(),
-        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
-    }
 }

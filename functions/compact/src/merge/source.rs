@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, Operation, StoreError};
+use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, Operation};
 use neap_manifest::{Section, SectionWithFooter};
 use neap_schema::DatabaseId;
 use neap_section::SectionFooter;
@@ -51,13 +51,7 @@ impl SectionByteReader {
             if_none_match: None,
         };
         let get = self.bucket.get(&self.key, options);
-        let answer = self.bucket.world().timeout(READ_TIMEOUT, get).await.ok_or_else(|| {
-            StoreError::Unavailable {
-                operation: Operation::Get,
-                key: self.key.to_string(),
-                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-            }
-        })??;
+        let answer = self.bucket.in_time(READ_TIMEOUT, Operation::Get, &self.key, get).await?;
         let Get::Found(object) = answer.value else {
             return Err(MergeError::Missing(self.key.to_string()));
         };

@@ -1,13 +1,13 @@
 //! The access of all components to a cluster's stores and to the stores' clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, StorageClass, Store, StoreClock,
-    StoreError, StoreResponse, TailLocations, World,
+    Get, GetOptions, Key, ListPage, ListRequest, Operation, Put, PutMode, StorageClass, Store,
+    StoreClock, StoreError, StoreResponse, TailLocations, World,
 };
 
 /// The start of a page token of a listing that is in the current location of the tail, if there is a former one.
@@ -231,14 +231,32 @@ impl Bucket {
         let Some(former) = &self.former_tail else {
             return Ok(true);
         };
-        let request = ListRequest {
-            prefix: Key::TAIL_PREFIX,
-            start_after: None,
-            page_token: None,
-        };
+        let request = ListRequest::new(Key::TAIL_PREFIX);
         let page = self.record_date(former.list(request).await)?.value;
         // A page may be empty although others follow.
         Ok(page.entries.is_empty() && page.next_page_token.is_none())
+    }
+
+    /// Awaits the answer to a request, or to several requests for one object, for at most `limit`.
+    ///
+    /// # Errors
+    /// Those of the request; [`StoreError::Unavailable`] without an answer in time.
+    pub async fn in_time<T, E: From<StoreError>>(
+        &self,
+        limit: Duration,
+        operation: Operation,
+        key: impl Display,
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let answer = self.world.timeout(limit, request).await;
+        answer.unwrap_or_else(|| {
+            let unanswered = StoreError::Unavailable {
+                operation,
+                key: key.to_string(),
+                reason: format!("no answer within {} s", limit.as_secs()),
+            };
+            Err(unanswered.into())
+        })
     }
 
     /// Whether listings of segments are sorted by key.

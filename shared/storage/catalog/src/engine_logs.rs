@@ -143,8 +143,7 @@ impl EngineLogs {
             reason,
         })?;
         let request = self.bucket.put(&key, body, PutMode::Overwrite);
-        let put = self.bucket.world().timeout(REQUEST_TIMEOUT, request).await;
-        put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
+        self.bucket.in_time(REQUEST_TIMEOUT, Operation::Put, &key, request).await?;
         Ok(())
     }
 
@@ -200,12 +199,9 @@ impl EngineLogs {
                 start_after: None,
                 page_token,
             };
-            let page = self
-                .bucket
-                .world()
-                .timeout(REQUEST_TIMEOUT, self.bucket.list(request))
-                .await
-                .ok_or_else(|| unanswered(Operation::List, &prefix))??;
+            let listing = self.bucket.list(request);
+            let page =
+                self.bucket.in_time(REQUEST_TIMEOUT, Operation::List, &prefix, listing).await?;
             keys.extend(page.value.entries.into_iter().filter_map(|entry| {
                 let age = page.date.map(|date| date.since(entry.last_modified));
                 let is_young = age.is_none_or(|age| age < ENGINE_LOG_RETENTION);
@@ -228,12 +224,7 @@ impl EngineLogs {
     /// Reads an object. Returns no lines if it is missing or cannot be decoded.
     async fn read(&self, key: Key) -> Result<(EngineLogHeader, Vec<EngineLogLine>), StoreError> {
         let request = self.bucket.get(&key, GetOptions::default());
-        let got = self
-            .bucket
-            .world()
-            .timeout(REQUEST_TIMEOUT, request)
-            .await
-            .ok_or_else(|| unanswered(Operation::Get, &key.to_string()))??;
+        let got = self.bucket.in_time(REQUEST_TIMEOUT, Operation::Get, &key, request).await?;
         let read = match got.value {
             Get::Found(object) => decode(&object.bytes),
             Get::Missing | Get::Unchanged => None,
@@ -314,14 +305,6 @@ fn decode(object: &[u8]) -> Option<(EngineLogHeader, Vec<EngineLogLine>)> {
     let header = serde_json::from_str(lines.next()?).ok()?;
     let lines = lines.map(|line| serde_json::from_str(line).ok());
     Some((header, lines.collect::<Option<_>>()?))
-}
-
-fn unanswered(operation: Operation, key: &str) -> StoreError {
-    StoreError::Unavailable {
-        operation,
-        key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-    }
 }
 
 #[cfg(test)]

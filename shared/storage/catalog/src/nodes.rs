@@ -149,11 +149,7 @@ impl NodeRecord {
             reason: error.to_string(),
         })?;
         let request = bucket.put(&key, Bytes::from(body), mode);
-        let put = bucket
-            .world()
-            .timeout(REQUEST_TIMEOUT, request)
-            .await
-            .ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
+        let put = bucket.in_time(REQUEST_TIMEOUT, Operation::Put, &key, request).await?;
         Ok(match put.value {
             Put::Done(etag) => Some(etag),
             Put::Refused => None,
@@ -175,12 +171,8 @@ impl NodeRecord {
             ..GetOptions::default()
         };
         let request = bucket.get(&key, options);
-        let got = bucket
-            .world()
-            .timeout(REQUEST_TIMEOUT, request)
-            .await
-            .ok_or_else(|| unanswered(Operation::Get, &key.to_string()))?;
-        Ok(match got?.value {
+        let got = bucket.in_time(REQUEST_TIMEOUT, Operation::Get, &key, request).await?;
+        Ok(match got.value {
             Get::Unchanged => RecordRead::Unchanged,
             Get::Missing => RecordRead::Missing,
             Get::Found(object) => match serde_json::from_slice(&object.bytes) {
@@ -303,11 +295,9 @@ async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), 
             start_after: None,
             page_token,
         };
-        let page = bucket
-            .world()
-            .timeout(REQUEST_TIMEOUT, bucket.list(request))
-            .await
-            .ok_or_else(|| unanswered(Operation::List, Key::NODES_PREFIX))??;
+        let listing = bucket.list(request);
+        let prefix = Key::NODES_PREFIX;
+        let page = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, listing).await?;
         now = page.date.or(now);
         entries.extend(page.value.entries);
         page_token = page.value.next_page_token;
@@ -330,12 +320,8 @@ async fn read_node(bucket: &Bucket, entry: &ListEntry) -> Result<Option<Node>, S
         return Ok(None);
     };
     let request = bucket.get(&key, GetOptions::default());
-    let got = bucket
-        .world()
-        .timeout(REQUEST_TIMEOUT, request)
-        .await
-        .ok_or_else(|| unanswered(Operation::Get, &entry.key))?;
-    let Get::Found(object) = got?.value else {
+    let got = bucket.in_time(REQUEST_TIMEOUT, Operation::Get, &key, request).await?;
+    let Get::Found(object) = got.value else {
         return Ok(None);
     };
     let record = serde_json::from_slice::<NodeRecord>(&object.bytes).ok();
@@ -343,14 +329,6 @@ async fn read_node(bucket: &Bucket, entry: &ListEntry) -> Result<Option<Node>, S
         record,
         updated: object.last_modified,
     }))
-}
-
-fn unanswered(operation: Operation, key: &str) -> StoreError {
-    StoreError::Unavailable {
-        operation,
-        key: key.to_owned(),
-        reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-    }
 }
 
 #[cfg(test)]

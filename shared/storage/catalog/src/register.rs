@@ -17,7 +17,7 @@ use std::{
 
 use neap_bucket::{
     Bucket, ClockReading, CommitOutcome, Key, MissingObject, Operation, Register, RegisterChange,
-    RegisterError, RegisterRead, RegisterValue, StoreError, VersionedValue,
+    RegisterError, RegisterRead, RegisterValue, VersionedValue,
 };
 
 /// Timeout of a read: longer than a store's own timeout.
@@ -164,15 +164,8 @@ impl<T: RegisterRead> CachedRegister<T> {
     async fn read(&self) -> Result<VersionedValue<T>, RegisterError> {
         let held = self.cached_value();
         let read = self.register.read(held.as_ref());
-        let answer = self.bucket.world().timeout(READ_TIMEOUT, read).await;
-        answer.unwrap_or_else(|| {
-            let unanswered = StoreError::Unavailable {
-                operation: Operation::Get,
-                key: self.register.key().to_string(),
-                reason: format!("no answer within {} s", READ_TIMEOUT.as_secs()),
-            };
-            Err(unanswered.into())
-        })
+        let key = self.register.key();
+        self.bucket.in_time(READ_TIMEOUT, Operation::Get, key, read).await
     }
 
     /// Stores a value that a request confirmed, and returns the newest value. A commit that ran concurrently may have

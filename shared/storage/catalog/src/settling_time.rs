@@ -15,7 +15,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use neap_bucket::{Key, Operation, ProtocolRules, Stamp, StoreError, StoreTime};
+use neap_bucket::{Key, Operation, ProtocolRules, Stamp, StoreTime};
 use neap_schema::DatabaseId;
 
 use crate::{Catalog, CatalogError, Deletion};
@@ -87,20 +87,9 @@ impl Catalog {
     ) -> Result<StoreTime, CatalogError> {
         let now = self.now()?;
         let listing = self.bucket.newest_stamp(database, Stamp::end_of(now));
-        let newest = self
-            .bucket
-            .world()
-            .timeout(LIST_TIMEOUT, listing)
-            .await
-            .unwrap_or_else(|| {
-                Err(StoreError::Unavailable {
-                    operation: Operation::List,
-                    key: Key::tail_prefix(database),
-                    reason: format!("no answer within {} s", LIST_TIMEOUT.as_secs()),
-                })
-            })?
-            .map(|stamp| stamp.time().plus(Duration::from_micros(1)));
-        Ok(newest.unwrap_or(now))
+        let prefix = Key::tail_prefix(database);
+        let newest = self.bucket.in_time(LIST_TIMEOUT, Operation::List, prefix, listing).await?;
+        Ok(newest.map_or(now, |stamp| stamp.time().plus(Duration::from_micros(1))))
     }
 }
 

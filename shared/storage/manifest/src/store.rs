@@ -9,8 +9,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{
-    Bucket, Get, GetOptions, Key, Operation, ProtocolRules, Register, StoreError, StoreResponse,
-    VersionedValue,
+    Bucket, Get, GetOptions, Key, Operation, ProtocolRules, Register, StoreResponse, VersionedValue,
 };
 use neap_schema::{DatabaseId, TableId};
 
@@ -111,26 +110,8 @@ impl ManifestStore {
         known: Option<&VersionedValue<Manifest>>,
     ) -> Result<VersionedValue<Manifest>, ManifestError> {
         let register = self.register(database);
-        self.with_timeout(register.key(), register.read(known)).await
-    }
-
-    /// Awaits a read, and returns an error after [`READ_LIMIT`].
-    pub(crate) async fn with_timeout<T, E: Into<ManifestError>>(
-        &self,
-        key: &Key,
-        read: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, ManifestError> {
-        match self.bucket.world().timeout(READ_LIMIT, read).await {
-            Some(answer) => answer.map_err(Into::into),
-            None => {
-                let unanswered = StoreError::Unavailable {
-                    operation: Operation::Get,
-                    key: key.to_string(),
-                    reason: format!("no answer within {} s", READ_LIMIT.as_secs()),
-                };
-                Err(unanswered.into())
-            }
-        }
+        let read = register.read(known);
+        Ok(self.bucket.in_time(READ_LIMIT, Operation::Get, register.key(), read).await?)
     }
 
     /// Returns the sections of a table whose times overlap `times`, ordered by stamp, with the footers stored in pages.
@@ -280,7 +261,8 @@ impl ManifestStore {
             if_none_match: None,
         };
         let get = self.bucket.get(key, options);
-        let StoreResponse { value, .. } = self.with_timeout(key, get).await?;
+        let read = self.bucket.in_time(READ_LIMIT, Operation::Get, key, get);
+        let StoreResponse { value, .. } = read.await?;
         match value {
             Get::Found(object) => Ok(object.bytes),
             _ => Err(ManifestError::PageGone { key: key.clone() }),
