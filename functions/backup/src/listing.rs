@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use neap_bucket::{Bucket, ListRequest, MAX_DELETE_KEYS, Operation, StoreError};
+use neap_bucket::{Bucket, MAX_DELETE_KEYS, Operation, PrefixListing, StoreError};
 
 use crate::BackupError;
 
@@ -30,20 +30,13 @@ pub(crate) async fn list_parsed<K: Ord>(
     parse: impl Fn(String) -> Option<K>,
 ) -> Result<BTreeMap<K, u64>, StoreError> {
     let mut sizes = BTreeMap::new();
-    let mut page_token = None;
+    let mut listing = PrefixListing::new(bucket, prefix);
     for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token,
-        };
-        let page = bucket.list(request).await?.value;
-        let entries = page.entries.into_iter();
-        sizes.extend(entries.filter_map(|entry| Some((parse(entry.key)?, entry.size_bytes))));
-        page_token = page.next_page_token;
-        if page_token.is_none() {
+        let Some(page) = listing.next().await? else {
             return Ok(sizes);
-        }
+        };
+        let entries = page.value.into_iter();
+        sizes.extend(entries.filter_map(|entry| Some((parse(entry.key)?, entry.size_bytes))));
     }
     Err(StoreError::Unavailable {
         operation: Operation::List,
@@ -57,21 +50,14 @@ pub(crate) async fn list_parsed<K: Ord>(
 /// # Errors
 /// The store does not answer.
 pub(crate) async fn delete_prefix(bucket: &Bucket, prefix: &str) -> Result<(), BackupError> {
-    let mut page_token = None;
+    let mut listing = PrefixListing::new(bucket, prefix);
     for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token,
+        let Some(page) = listing.next().await? else {
+            break;
         };
-        let page = bucket.list(request).await?.value;
-        let keys: Vec<_> = page.entries.into_iter().map(|entry| entry.key).collect();
+        let keys: Vec<_> = page.value.into_iter().map(|entry| entry.key).collect();
         for keys in keys.chunks(MAX_DELETE_KEYS) {
             bucket.delete(keys).await?;
-        }
-        page_token = page.next_page_token;
-        if page_token.is_none() {
-            break;
         }
     }
     Ok(())

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use neap_bucket::{
-    Bucket, ListEntry, ListRequest, MAX_DELETE_KEYS, Operation, StoreError, StoreResponse,
-    StoreTime,
+    Bucket, ListEntry, MAX_DELETE_KEYS, Operation, PrefixListing, StoreError, StoreTime,
 };
 
 /// Timeout of a request.
@@ -25,7 +24,8 @@ pub(crate) struct ListingPages<'a> {
     bucket: &'a Bucket,
     prefix: &'a str,
     known: Option<ListingPage>,
-    next: Option<Option<String>>,
+    /// `None` if there is only the known page.
+    listing: Option<PrefixListing<'a>>,
 }
 
 impl<'a> ListingPages<'a> {
@@ -35,7 +35,7 @@ impl<'a> ListingPages<'a> {
             bucket,
             prefix,
             known: None,
-            next: Some(None),
+            listing: Some(PrefixListing::new(bucket, prefix)),
         }
     }
 
@@ -45,7 +45,7 @@ impl<'a> ListingPages<'a> {
             bucket,
             prefix,
             known: Some(page),
-            next: None,
+            listing: None,
         }
     }
 
@@ -54,21 +54,13 @@ impl<'a> ListingPages<'a> {
         if let Some(page) = self.known.take() {
             return Ok(Some(page));
         }
-        let Some(page_token) = self.next.take() else {
+        let Some(listing) = &mut self.listing else {
             return Ok(None);
         };
-        let request = ListRequest {
-            prefix: self.prefix,
-            start_after: None,
-            page_token,
-        };
-        let page = self.bucket.list(request);
-        let StoreResponse { value, date } =
-            in_time(self.bucket, Operation::List, self.prefix, page).await?;
-        self.next = value.next_page_token.map(Some);
-        Ok(Some(ListingPage {
-            entries: value.entries,
-            date,
+        let page = in_time(self.bucket, Operation::List, self.prefix, listing.next()).await?;
+        Ok(page.map(|page| ListingPage {
+            entries: page.value,
+            date: page.date,
         }))
     }
 }

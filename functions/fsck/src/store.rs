@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreTime};
+use neap_bucket::{Bucket, Get, GetOptions, Key, ListEntry, Operation, PrefixListing, StoreTime};
 use neap_manifest::ObjectName;
 use neap_schema::DatabaseId;
 
@@ -34,20 +34,14 @@ pub(crate) async fn list(
     prefix: &str,
     mut each: impl FnMut(ListEntry),
 ) -> Result<(), FsckError> {
-    let mut page_token = None;
+    let mut listing = PrefixListing::new(bucket, prefix);
     for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix,
-            start_after: None,
-            page_token,
-        };
-        let listing = bucket.list(request);
-        let page = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, listing).await?.value;
-        page.entries.into_iter().for_each(&mut each);
-        page_token = page.next_page_token;
-        if page_token.is_none() {
+        let page = listing.next();
+        let answer = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, page).await?;
+        let Some(page) = answer else {
             return Ok(());
-        }
+        };
+        page.value.into_iter().for_each(&mut each);
     }
     Err(FsckError::ListingTooLong {
         prefix: prefix.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use neap_bucket::{ListRequest, RegisterChange, StoreTime, VersionedValue};
+use neap_bucket::{PrefixListing, RegisterChange, StoreTime, VersionedValue};
 use neap_manifest::{CondemnedEntry, DroppedItem, Manifest, ObjectName};
 use neap_schema::DatabaseId;
 
@@ -129,25 +129,17 @@ impl Instance {
     /// Returns the bundles that are old enough to be orphans.
     async fn old_objects(&self, database: DatabaseId) -> Option<BTreeSet<ObjectName>> {
         let mut found = BTreeSet::new();
-        let mut token = None;
-        loop {
-            let request = ListRequest {
-                prefix: &format!("data/{database}/"),
-                start_after: None,
-                page_token: token.take(),
-            };
-            let answer = self.bucket.list(request).await.ok()?;
-            let now = answer.date?;
-            for entry in answer.value.entries {
+        let prefix = format!("data/{database}/");
+        let mut listing = PrefixListing::new(&self.bucket, &prefix);
+        while let Some(page) = listing.next().await.ok()? {
+            let now = page.date?;
+            for entry in page.value {
                 let name = entry.key.parse().ok().and_then(|key| ObjectName::of_key(&key));
                 let is_old = now.since(entry.last_modified) >= self.collects.orphan_age;
                 found.extend(name.filter(|_| is_old).map(|(_, name)| name));
             }
-            token = answer.value.next_page_token;
-            if token.is_none() {
-                return Some(found);
-            }
         }
+        Some(found)
     }
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, CommitOutcome, FormatError, Get, GetOptions, Key, ListRequest, ObjectHeaders,
-    ObjectUploads, PendingUpload, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp,
+    Bucket, CommitOutcome, FormatError, Get, GetOptions, Key, ObjectHeaders, ObjectUploads,
+    PendingUpload, PrefixListing, RECENT_PUT_IDS, Register, RegisterChange, RegisterError, Stamp,
     StoreError, StoreTime, UploadMode, VersionedValue,
 };
 use neap_write::SettledImport;
@@ -80,15 +80,13 @@ impl ImportStore {
     }
 
     async fn list(&self) -> Result<ListedImports, ImportStoreError> {
-        let (mut listed, mut page_token) = (ListedImports::default(), None);
+        let mut listed = ListedImports::default();
+        let mut listing = PrefixListing::new(&self.bucket, Key::IMPORTS_PREFIX);
         for _ in 0..MAX_PAGES {
-            let request = ListRequest {
-                prefix: Key::IMPORTS_PREFIX,
-                start_after: None,
-                page_token,
+            let Some(page) = listing.next().await? else {
+                break;
             };
-            let page = self.bucket.list(request).await?.value;
-            for entry in page.entries {
+            for entry in page.value {
                 match entry.key.parse() {
                     Ok(Key::ImportJob(id)) => listed.jobs.push(id),
                     Ok(Key::ImportFile(id)) => {
@@ -96,10 +94,6 @@ impl ImportStore {
                     }
                     _ => {}
                 }
-            }
-            page_token = page.next_page_token;
-            if page_token.is_none() {
-                break;
             }
         }
         listed.jobs.sort_unstable();

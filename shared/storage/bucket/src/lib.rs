@@ -42,6 +42,7 @@ mod memory;
 mod object_format;
 mod object_uploads;
 mod paused_clock;
+mod prefix_listing;
 mod prefixed_store;
 mod presigned_objects;
 mod protocol_rules;
@@ -87,6 +88,7 @@ pub use memory::MemoryStore;
 pub use object_format::{FormatError, HEADER_BYTES, ObjectFormat};
 pub use object_uploads::{ObjectUploads, PendingUpload, UploadMode, UploadOutcome};
 pub use paused_clock::PausedClock;
+pub use prefix_listing::PrefixListing;
 pub use prefixed_store::PrefixedStore;
 pub use presigned_objects::{ObjectHeaders, ObjectUpload, PresignedObjects};
 pub use protocol_rules::{

@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Get, GetOptions, Key, ListRequest, Operation, PutMode, StoreError};
+use neap_bucket::{Bucket, Get, GetOptions, Key, Operation, PrefixListing, PutMode, StoreError};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
@@ -192,17 +192,15 @@ impl EngineLogs {
     /// since the Unix epoch.
     async fn keys(&self, database: DatabaseId) -> Result<Vec<(i64, Key)>, StoreError> {
         let prefix = Key::engine_log_prefix(database);
-        let (mut keys, mut page_token) = (Vec::new(), None);
+        let mut keys = Vec::new();
+        let mut listing = PrefixListing::new(&self.bucket, &prefix);
         for _ in 0..MAX_PAGES {
-            let request = ListRequest {
-                prefix: &prefix,
-                start_after: None,
-                page_token,
+            let page = listing.next();
+            let answer = self.bucket.in_time(REQUEST_TIMEOUT, Operation::List, &prefix, page);
+            let Some(page) = answer.await? else {
+                break;
             };
-            let listing = self.bucket.list(request);
-            let page =
-                self.bucket.in_time(REQUEST_TIMEOUT, Operation::List, &prefix, listing).await?;
-            keys.extend(page.value.entries.into_iter().filter_map(|entry| {
+            keys.extend(page.value.into_iter().filter_map(|entry| {
                 let age = page.date.map(|date| date.since(entry.last_modified));
                 let is_young = age.is_none_or(|age| age < ENGINE_LOG_RETENTION);
                 let key = entry.key.parse().ok().filter(|_| is_young)?;
@@ -212,10 +210,6 @@ impl EngineLogs {
                 let millis = i64::try_from(ulid.timestamp_ms()).unwrap_or(i64::MAX);
                 Some((millis.saturating_mul(1_000_000), key))
             }));
-            page_token = page.value.next_page_token;
-            if page_token.is_none() {
-                break;
-            }
         }
         keys.sort();
         Ok(keys)

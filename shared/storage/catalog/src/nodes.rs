@@ -22,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{
-    Bucket, ETag, Get, GetOptions, Key, ListEntry, ListRequest, Operation, Put, PutMode,
+    Bucket, ETag, Get, GetOptions, Key, ListEntry, Operation, PrefixListing, Put, PutMode,
     StoreError, StoreTime,
 };
 use serde::{Deserialize, Serialize};
@@ -288,22 +288,17 @@ impl Node {
 
 /// Lists the newest records that are young enough; also returns the store's time.
 async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), StoreError> {
-    let (mut entries, mut now, mut page_token) = (Vec::new(), None, None);
+    let (mut entries, mut now) = (Vec::new(), None);
+    let prefix = Key::NODES_PREFIX;
+    let mut listing = PrefixListing::new(bucket, prefix);
     for _ in 0..MAX_PAGES {
-        let request = ListRequest {
-            prefix: Key::NODES_PREFIX,
-            start_after: None,
-            page_token,
-        };
-        let listing = bucket.list(request);
-        let prefix = Key::NODES_PREFIX;
-        let page = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, listing).await?;
-        now = page.date.or(now);
-        entries.extend(page.value.entries);
-        page_token = page.value.next_page_token;
-        if page_token.is_none() {
+        let page = listing.next();
+        let answer = bucket.in_time(REQUEST_TIMEOUT, Operation::List, prefix, page).await?;
+        let Some(page) = answer else {
             break;
-        }
+        };
+        now = page.date.or(now);
+        entries.extend(page.value);
     }
     entries.retain(|entry| {
         let age = now.map(|now| now.since(entry.last_modified));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Get, GetOptions, Key, ListRequest, PutMode, Stamp, StoreTime, VersionedValue};
+use neap_bucket::{Get, GetOptions, Key, PrefixListing, PutMode, Stamp, StoreTime, VersionedValue};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{DatabaseId, TableId};
 
@@ -261,23 +261,14 @@ impl ManifestFixture {
     pub(super) async fn objects(&self) -> Vec<(ObjectName, StoreTime)> {
         let prefix = Key::data_prefix(self.database);
         let mut found = Vec::new();
-        let mut page_token = None;
-        loop {
-            let request = ListRequest {
-                prefix: &prefix,
-                start_after: None,
-                page_token,
-            };
-            let page = self.instance.bucket.list(request).await.unwrap().value;
-            found.extend(page.entries.iter().map(|entry| {
+        let mut listing = PrefixListing::new(&self.instance.bucket, &prefix);
+        while let Some(page) = listing.next().await.unwrap() {
+            found.extend(page.value.iter().map(|entry| {
                 let (_, name) = ObjectName::of_key(&entry.key.parse().unwrap()).unwrap();
                 (name, entry.last_modified)
             }));
-            page_token = page.next_page_token;
-            if page_token.is_none() {
-                return found;
-            }
         }
+        found
     }
 
     pub(super) async fn exists(&self, object: ObjectName) -> bool {
