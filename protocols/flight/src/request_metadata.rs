@@ -5,14 +5,11 @@ use std::time::Duration;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use neap_bucket::World;
 use neap_catalog::origin;
-use neap_http::{ApiError, Caller, Kind};
+use neap_http::{ApiError, Caller, DATABASE_HEADERS, Kind, named_database};
 use neap_query::{ClientQuery, Language, QueryRequest, query_request};
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::status;
-
-/// The headers that name the database of a request.
-const DATABASE_HEADERS: [&str; 4] = ["database", "bucket", "bucket-name", "iox-namespace-name"];
 
 /// The header with the language of statements: `sql` or `influxql`.
 const LANGUAGE_HEADER: HeaderName = HeaderName::from_static("x-influxdata-query-language");
@@ -99,21 +96,8 @@ impl RequestMetadata {
     /// # Errors
     /// `InvalidArgument`: the headers name several databases, or one that is not a text.
     pub(crate) fn database(&self) -> Result<Option<String>, Status> {
-        let mut found: Option<&str> = None;
-        for name in DATABASE_HEADERS {
-            for value in self.headers.get_all(name) {
-                let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
-                    Status::invalid_argument(format!("header {name} is not a text"))
-                })?;
-                if found.is_some_and(|found| found != value) {
-                    return Err(Status::invalid_argument(
-                        "headers name several databases; name one",
-                    ));
-                }
-                found = Some(value);
-            }
-        }
-        Ok(found.filter(|name| !name.is_empty()).map(str::to_owned))
+        let named = named_database(&self.headers, []).map_err(|error| status::of_api(&error))?;
+        Ok(named.map(str::to_owned))
     }
 
     /// Returns the database that the headers name.
@@ -230,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_has_four_headers_that_must_agree() {
+    fn the_headers_of_a_database_must_agree() {
         for name in DATABASE_HEADERS {
             let found = metadata(&[(name, "d")]).unwrap().required_database();
             assert_eq!(found.unwrap(), "d");

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use crate::{ApiError, Kind};
 
 /// The headers that name the database: those of clients of InfluxDB, and the usual ones of OpenTelemetry's collectors.
-const DATABASE_HEADERS: [&str; 5] = [
+pub const DATABASE_HEADERS: [&str; 5] = [
     "database",
     "bucket",
     "db",

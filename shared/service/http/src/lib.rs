@@ -72,7 +72,7 @@ pub use client_network::ClientNetwork;
 pub use cluster_id::{CLUSTER_HEADER, ClusterId};
 pub use common_layers::{ServiceContext, with_common_layers, with_traced_layers};
 pub use connection_counts::ConnectionCounts;
-pub use database_names::named_database;
+pub use database_names::{DATABASE_HEADERS, named_database};
 pub use endpoints::{ENDPOINTS, Endpoint, EndpointAccess, EndpointFunction};
 pub use error::{ApiError, ErrorBody, Kind, NAME_IS_ALIAS, text_prefix};
 pub use grpc::{MAX_GRPC_MESSAGE_BYTES, grpc_message};
