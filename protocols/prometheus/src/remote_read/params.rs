@@ -14,17 +14,6 @@ const MAX_FORM_BYTES: usize = 1 << 20;
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The units of durations, in milliseconds, in the order in which a duration has them.
-const UNITS: [(&str, i64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
-
 /// The parameters of a request: those of its query string, then those of its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestParams {
@@ -112,7 +101,8 @@ pub(crate) fn parse_time(name: &'static str, text: &str) -> Result<i64, ReadFail
 
 /// Parses a duration: seconds, or units as in `1h30m`. Returns milliseconds.
 pub(crate) fn parse_duration(name: &'static str, text: &str) -> Result<i64, ReadFailure> {
-    let duration = parse_seconds(text).or_else(|| parse_units(text));
+    let of_units = || i64::try_from(neap_rules::parse_duration(text)?).ok();
+    let duration = parse_seconds(text).or_else(of_units);
     duration.ok_or_else(|| ReadFailure::Parameter {
         name,
         value: text.to_owned(),
@@ -124,24 +114,6 @@ pub(crate) fn parse_duration(name: &'static str, text: &str) -> Result<i64, Read
 fn parse_seconds(text: &str) -> Option<i64> {
     let seconds = text.parse::<f64>().ok()?;
     seconds.is_finite().then(|| to_millis(seconds))
-}
-
-/// Parses numbers with units, each at most once and in descending order.
-fn parse_units(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut millis = 0_i64;
-    for (unit, unit_millis) in UNITS {
-        let digits = rest.len() - rest.trim_start_matches(|char: char| char.is_ascii_digit()).len();
-        let (number, after) = rest.split_at(digits);
-        // The unit `ms` begins like `m`.
-        let is_millis = unit == "m" && after.starts_with("ms");
-        if let Some(next) = after.strip_prefix(unit).filter(|_| digits > 0 && !is_millis) {
-            let count: i64 = number.parse().ok()?;
-            millis = millis.checked_add(count.checked_mul(unit_millis)?)?;
-            rest = next;
-        }
-    }
-    (rest.is_empty() && !text.is_empty()).then_some(millis)
 }
 
 #[expect(

@@ -12,7 +12,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Returns the milliseconds of a duration: numbers with units, each at most once and in descending order, or `0`.
-pub(crate) fn parse_duration(text: &str) -> Option<u64> {
+pub fn parse_duration(text: &str) -> Option<u64> {
     if text == "0" {
         return Some(0);
     }

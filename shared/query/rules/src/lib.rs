@@ -32,6 +32,7 @@ mod target;
 mod template;
 
 pub use alerts::{AlertPhase, AlertState, AlertUsage, SentMark};
+pub use duration::parse_duration;
 pub use error::RuleError;
 pub use evaluation::{RuleContext, RuleState};
 pub use label_set::LabelSet;
