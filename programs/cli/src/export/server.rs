@@ -10,6 +10,7 @@ use super::{ExportError, TimeRange, part_file::PartFile, snapshot::ReadableVersi
 use crate::{
     client::{Client, ClientError},
     shell::{QueryLanguage, StatementRequest},
+    table_names::{TABLES, TableRow},
 };
 
 /// Maximum size of a list that is read into memory, in bytes.
@@ -38,11 +39,6 @@ pub(super) struct DayRows {
     pub(super) rows: u64,
 }
 
-#[derive(Debug, Deserialize)]
-struct TableName {
-    table_name: String,
-}
-
 impl ExportServer {
     pub(super) fn new(client: Client, database: String) -> Self {
         Self { client, database }
@@ -56,8 +52,7 @@ impl ExportServer {
         &self,
         as_of: Option<&str>,
     ) -> Result<ListAnswer<String>, ExportError> {
-        let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
-        let ListAnswer { rows, as_of } = self.list::<TableName>(sql, as_of).await?;
+        let ListAnswer { rows, as_of } = self.list::<TableRow>(TABLES, as_of).await?;
         let rows = rows.into_iter().map(|row| row.table_name).collect();
         Ok(ListAnswer { rows, as_of })
     }

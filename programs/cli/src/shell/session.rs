@@ -28,6 +28,7 @@ use super::{
 use crate::{
     client::{Client, ClientError},
     commands::CommandError,
+    table_names::TABLES,
 };
 
 /// Maximum size of a script file in bytes.
@@ -35,9 +36,6 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Maximum nesting depth of script files.
 const MAX_DEPTH: usize = 8;
 
-/// Lists the tables of the database.
-const TABLES: &str = "SELECT table_name FROM information_schema.tables \
-    WHERE table_schema = 'iox' ORDER BY table_name";
 /// Lists the caches of the database.
 const LAST_CACHES: &str = "SELECT * FROM system.last_caches ORDER BY \"table\", name";
 const DISTINCT_CACHES: &str = "SELECT * FROM system.distinct_caches ORDER BY \"table\", name";

@@ -1,15 +1,12 @@
 //! Hints about statements that the server refuses: the place of a syntax error, and the table that was probably meant.
 
-use serde::Deserialize;
-
 use super::request::StatementRequest;
 use crate::{
     client::{Client, ClientError, refusal_message},
     nearest_name::nearest_name,
+    table_names::{TABLES, TableRow},
 };
 
-/// Selects the names of the tables of a database.
-const TABLES: &str = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox'";
 /// Maximum number of characters of a line that are shown before and after the place of an error.
 const MAX_SHOWN_CHARS: usize = 60;
 
@@ -18,12 +15,6 @@ const MAX_SHOWN_CHARS: usize = 60;
 struct StatementPlace {
     line: usize,
     column: usize,
-}
-
-/// A row of [`TABLES`].
-#[derive(Deserialize)]
-struct TableRow {
-    table_name: String,
 }
 
 /// Returns the lines to print below the error of a statement, if more is known than the error says.

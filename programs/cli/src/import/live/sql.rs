@@ -19,6 +19,7 @@ use super::{
 use crate::{
     client::{FileRowsError, RefusedLines},
     import::{DatabaseNames, ImportError, ImportFilter},
+    table_names::{TABLES, TableRow},
 };
 
 /// Maximum size of an answer in bytes. Slices are made smaller long before.
@@ -28,11 +29,6 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 struct DatabaseRow {
     #[serde(rename = "iox::database")]
     name: String,
-}
-
-#[derive(Deserialize)]
-struct TableRow {
-    table_name: String,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +60,7 @@ pub(super) async fn tables(
             continue;
         }
         let target = names.target(&database, "autogen")?;
-        let query = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
-        for TableRow { table_name } in query_rows::<TableRow>(source, &database, query).await? {
+        for TableRow { table_name } in query_rows::<TableRow>(source, &database, TABLES).await? {
             if !filter.includes_measurement(&table_name) {
                 continue;
             }
