@@ -106,7 +106,7 @@ impl StepPlanner<'_> {
         } else {
             let keys = branch.key_exprs();
             let plan = branch.plan()?;
-            let ranked = self.best_rows(&branch, plan, keys, (selector, column), false)?;
+            let ranked = self.best_rows(&branch, plan, keys, selector, column, false)?;
             LogicalPlanBuilder::from(ranked).project(branch.visible_exprs())?.build()?
         };
         Ok(Branch {
@@ -129,7 +129,8 @@ impl StepPlanner<'_> {
         branch: &Branch,
         plan: LogicalPlan,
         groups: Vec<Expr>,
-        (selector, column): (Selector, &str),
+        selector: Selector,
+        column: &str,
         keeps_empty: bool,
     ) -> Result<LogicalPlan> {
         let value = self.argument(branch, column, selector.name())?.expr();

@@ -116,8 +116,14 @@ impl StepPlanner<'_> {
             named(existing.collect()).into_iter().chain([start_of_row]).collect();
         let with_windows = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
         let groups = keys.iter().cloned().chain([ident(window_name())]).collect();
-        let selected = (selector, spec.column.as_str());
-        let best = self.best_rows(branch, with_windows, groups, selected, spec.creates_empty)?;
+        let best = self.best_rows(
+            branch,
+            with_windows,
+            groups,
+            selector,
+            &spec.column,
+            spec.creates_empty,
+        )?;
         if !spec.creates_empty {
             return Ok(LogicalPlanBuilder::from(best));
         }
