@@ -13,7 +13,9 @@ use neap_identity::IdentityService;
 use neap_memory::MemoryPressure;
 use neap_rows::line_protocol::{Dialect, ParsedBody, Precision, RowSource, TableRows};
 use neap_schema::DatabaseId;
-use neap_wal::{ImportProgress, InFlightRoom, TailWriter, WriteError, WriteRequest};
+use neap_wal::{
+    ImportProgress, InFlightRoom, TailWriter, TailWriterSettings, WriteError, WriteRequest,
+};
 use tracing::{Instrument, trace_span};
 
 use crate::{
@@ -48,6 +50,20 @@ pub struct WriteServiceParts {
     pub metrics: Metrics,
     /// The settings.
     pub settings: WriteSettings,
+}
+
+impl WriteServiceParts {
+    /// Returns the components over a local store, with the default settings and a metrics registry of their own.
+    pub fn local(catalog: &Arc<Catalog>, rules: ProtocolRules) -> Self {
+        let bucket = catalog.bucket().clone();
+        Self {
+            catalog: Arc::clone(catalog),
+            writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }
+    }
 }
 
 /// Options of a write.

@@ -22,15 +22,15 @@ use neap_compact::{
     CompactParts, CompactorEvent, CompactorSettings, FlushLimits, Flusher,
     GarbageCollectorSettings, MergePolicy,
 };
-use neap_http::{Caller, Metrics};
+use neap_http::Caller;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
 use neap_rollup::ViewProgress;
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_rules::RuleProgress;
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts};
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -188,13 +188,7 @@ impl TestCluster {
             rules,
             SnapshotSettings::default(),
         );
-        let writer = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
+        let writer = Arc::new(WriteService::new(WriteServiceParts::local(&catalog, rules)));
         let queries = QueryEngine::new(
             bucket.clone(),
             Arc::clone(&catalog),

@@ -19,14 +19,11 @@ use neap_bucket::{
     StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
-use neap_http::Metrics;
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{
-    AcceptedWrite, WriteFailure, WriteOptions, WriteService, WriteServiceParts, WriteSettings,
-};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{AcceptedWrite, WriteFailure, WriteOptions, WriteService, WriteServiceParts};
 use tokio::sync::watch;
 
 use crate::{
@@ -137,13 +134,7 @@ impl CompactTestBed {
         let catalog = Arc::new(catalog.with_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let writer = WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        });
+        let writer = WriteService::new(WriteServiceParts::local(&catalog, rules));
         Self {
             clock,
             memory,

@@ -24,7 +24,7 @@ use neap_compact::{
     PlanScope as MergeScope,
 };
 use neap_distributed::Exchange;
-use neap_http::{Caller, Metrics};
+use neap_http::Caller;
 use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
 use neap_manifest::{
     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
@@ -34,8 +34,8 @@ use neap_row_delete::RowDeleter;
 use neap_scan::StaleTail;
 use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{WriteOptions, WriteService, WriteServiceParts};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -228,14 +228,7 @@ impl QueryTestInstance {
             rules,
             SnapshotSettings::default(),
         );
-        let writer = TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None);
-        let service = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer,
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
+        let service = Arc::new(WriteService::new(WriteServiceParts::local(&catalog, rules)));
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),

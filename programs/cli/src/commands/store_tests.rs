@@ -23,11 +23,10 @@ use neap_bucket::{
 };
 use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
 use neap_compact::{FlushLimits, FlushResult, Flusher};
-use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{WriteService, WriteServiceParts};
 use tower::ServiceExt;
 
 use super::{FAILED, environment::Environment, tests::run_with};
@@ -119,13 +118,7 @@ impl ClusterFixture {
             rules,
             FlushLimits::default(),
         );
-        let service = Arc::new(WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        }));
+        let service = Arc::new(WriteService::new(WriteServiceParts::local(&catalog, rules)));
         Self {
             clock,
             store,

@@ -12,7 +12,7 @@ use neap_bucket::{
 };
 use neap_catalog::Catalog;
 use neap_http::{Caller, Metrics};
-use neap_wal::{Segment, TailWriter, TailWriterSettings};
+use neap_wal::Segment;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
@@ -54,18 +54,15 @@ impl ImportTestBed {
     /// Returns a process that accesses the memory through a store.
     fn with_store(memory: &Arc<MemoryStore>, store: Arc<dyn Store>, world: World) -> Self {
         let bucket = Bucket::new(Arc::clone(&store), world).trusting_store_clock(true);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
+        let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog.with_sole_process(true));
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let service = Arc::new(WriteService::new(WriteServiceParts {
-            catalog,
-            writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
             settings: WriteSettings {
                 max_bytes_in_flight: MEMORY_BYTES,
                 ..WriteSettings::default()
             },
+            ..WriteServiceParts::local(&catalog, rules)
         }));
         let uploads = ObjectUploads::collected(store, "");
         let worker = ImportWorker::new(

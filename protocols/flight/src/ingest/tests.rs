@@ -7,9 +7,7 @@ use neap_bucket::{
     Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
-use neap_http::Metrics;
-use neap_wal::{TailWriter, TailWriterSettings};
-use neap_write::{WriteServiceParts, WriteSettings};
+use neap_write::WriteServiceParts;
 
 use super::*;
 
@@ -57,13 +55,8 @@ fn upload_to_slow_store(slow: u32) -> RowIngest {
     );
     let bucket = Bucket::new(Arc::new(store), world);
     let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-    let service = WriteService::new(WriteServiceParts {
-        catalog: Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None)),
-        writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-        rules,
-        metrics: Metrics::default(),
-        settings: WriteSettings::default(),
-    });
+    let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
+    let service = WriteService::new(WriteServiceParts::local(&catalog, rules));
     let batch = |time| {
         let columns: [(&str, ArrayRef); 2] = [
             ("v", Arc::new(Int64Array::from(vec![1]))),

@@ -13,8 +13,7 @@ use neap_http::{
     AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
     with_common_layers,
 };
-use neap_wal::{TailWriter, TailWriterSettings};
-use neap_write::{WriteService, WriteServiceParts, WriteSettings};
+use neap_write::{WriteService, WriteServiceParts};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -45,16 +44,13 @@ impl TestServer {
         let world = World { clock, entropy };
         let bucket = Bucket::new(store, world.clone());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
+        let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
         // Drops are answered without waiting for other processes.
         let catalog = Arc::new(catalog.with_sole_process(true));
         let metrics = Metrics::default();
         let service = WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-            rules,
             metrics: metrics.clone(),
-            settings: WriteSettings::default(),
+            ..WriteServiceParts::local(&catalog, rules)
         });
         let service = Arc::new(service);
         let settings = AuthSettings::default();

@@ -12,7 +12,7 @@ use neap_bucket::{
 };
 use neap_catalog::Catalog;
 use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
-use neap_wal::{Segment, TailWriter, TailWriterSettings};
+use neap_wal::Segment;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tower::ServiceExt;
 
@@ -50,14 +50,12 @@ impl TestBed {
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(Arc::clone(&memory) as _, world.clone());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
+        let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
         let metrics = Metrics::default();
         let service = WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-            rules,
             metrics: metrics.clone(),
             settings,
+            ..WriteServiceParts::local(&catalog, rules)
         });
         let service = Arc::new(service);
         let routes = crate::router(Arc::clone(&service));

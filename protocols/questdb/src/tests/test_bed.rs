@@ -10,7 +10,7 @@ use neap_bucket::{
 };
 use neap_catalog::{Catalog, ClientPrivateKey, NewClientKey, PermissionRequest};
 use neap_http::{Metrics, TlsAcceptorSource};
-use neap_wal::{Segment, TailWriter, TailWriterSettings};
+use neap_wal::Segment;
 use neap_write::{WriteService, WriteServiceParts, WriteSettings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -163,17 +163,15 @@ pub(super) fn write_function(
 ) -> (Arc<Catalog>, Arc<WriteService>) {
     let bucket = Bucket::new(memory as Arc<dyn Store>, world.clone());
     let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-    let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
+    let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
     let writes = Arc::new(WriteService::new(WriteServiceParts {
-        catalog: Arc::clone(&catalog),
-        writer: TailWriter::new(bucket, rules, TailWriterSettings::LOCAL, None),
-        rules,
         metrics: metrics.clone(),
         settings: WriteSettings {
             max_cells: 1 << 20,
             max_new_tables: 100,
             ..WriteSettings::default()
         },
+        ..WriteServiceParts::local(&catalog, rules)
     }));
     (catalog, writes)
 }

@@ -3,15 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use neap_bucket::{Bucket, ProtocolMargins, ProtocolRules};
+use neap_bucket::{ProtocolMargins, ProtocolRules};
 use neap_catalog::{Catalog, ChangeOrigin};
-use neap_http::{Caller, Metrics};
+use neap_http::Caller;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{
     ClientQuery, Executor, Language, QueryEngine, QueryRequest, QuerySettings, number_placeholders,
 };
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{WriteOptions, WriteService, WriteServiceParts, WriteSettings};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{WriteOptions, WriteService, WriteServiceParts};
 use tokio::runtime::Runtime;
 
 use crate::{decoder_panics::catch_decoder_panic, stored_object::empty_bucket};
@@ -73,7 +73,7 @@ impl PlanningEngine {
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         let catalog = Arc::new(catalog.with_sole_process(true));
         let rules = runtime.block_on(catalog.rules()).expect("a catalog");
-        runtime.block_on(write_rows(&bucket, &catalog, rules));
+        runtime.block_on(write_rows(&catalog, rules));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(
             manifests.clone(),
@@ -99,14 +99,8 @@ impl PlanningEngine {
     }
 }
 
-async fn write_rows(bucket: &Bucket, catalog: &Arc<Catalog>, rules: ProtocolRules) {
-    let service = WriteService::new(WriteServiceParts {
-        catalog: Arc::clone(catalog),
-        writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-        rules,
-        metrics: Metrics::default(),
-        settings: WriteSettings::default(),
-    });
+async fn write_rows(catalog: &Arc<Catalog>, rules: ProtocolRules) {
+    let service = WriteService::new(WriteServiceParts::local(catalog, rules));
     let body = Bytes::from_static(LINES.as_bytes());
     let written = service.write(DATABASE, body, WriteOptions::default()).await;
     written.expect("rows are stored");

@@ -12,14 +12,11 @@ use neap_catalog::{
     NewLastCache, NewTrigger, TriggerSpecification,
 };
 use neap_compact::{FlushLimits, Flusher};
-use neap_http::Metrics;
 use neap_manifest::{LoggedRowDelete, ManifestSettings, ManifestStore, RowDeleteLog};
 use neap_row_delete::Predicate;
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailReaderSettings, TailWriter, TailWriterSettings};
-use neap_write::{
-    DeleteOptions, RowSelection, WriteOptions, WriteService, WriteServiceParts, WriteSettings,
-};
+use neap_wal::{TailReader, TailReaderSettings};
+use neap_write::{DeleteOptions, RowSelection, WriteOptions, WriteService, WriteServiceParts};
 
 use crate::{
     Seeds,
@@ -70,13 +67,7 @@ impl Cluster {
             inline_sections: INLINE_SECTIONS,
             ..ManifestSettings::default()
         };
-        let writer = WriteService::new(WriteServiceParts {
-            catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket.clone(), rules, TailWriterSettings::LOCAL, None),
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        });
+        let writer = WriteService::new(WriteServiceParts::local(&catalog, rules));
         let flusher = Flusher::new(
             bucket.clone(),
             Arc::clone(&catalog),
