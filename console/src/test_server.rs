@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body, extract::Request};
 use http::{HeaderMap, Method, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+use neap_bucket::{Bucket, ProtocolMargins, World};
 use neap_catalog::{Catalog, PermissionRequest};
 use neap_http::{
     AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
@@ -58,8 +58,7 @@ impl TestServer {
 
     pub(crate) async fn with(page: TestPage, requires_tokens: bool) -> Self {
         let world = World::system();
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(memory, world.clone());
+        let bucket = Bucket::in_memory(world.clone());
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // A drop does not wait for other processes.
         let catalog = Arc::new(catalog.with_sole_process(true));

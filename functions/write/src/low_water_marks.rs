@@ -79,15 +79,13 @@ impl LowWaterMarks {
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::{MemoryStore, World};
+    use neap_bucket::World;
 
     use super::*;
 
     #[test]
     fn the_least_recently_used_manifest_is_evicted() {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let marks = LowWaterMarks::new(Bucket::new(store, world), 64);
+        let marks = LowWaterMarks::new(Bucket::in_memory(World::system()), 64);
         let first = marks.register(DatabaseId::new(0));
         for id in 1..5_000 {
             marks.register(DatabaseId::new(id));

@@ -107,17 +107,19 @@ impl AdminTokenFile {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, sync::Arc};
+    use std::os::unix::fs::PermissionsExt;
 
-    use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
+    use neap_bucket::{Bucket, ProtocolMargins};
 
     use super::*;
     use crate::console::testing::console;
 
     fn catalog() -> Catalog {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None)
+        Catalog::new(
+            Bucket::in_memory(World::system()),
+            ProtocolMargins::LOCAL,
+            None,
+        )
     }
 
     /// Installs a file with this text and mode, and returns the messages and the outcome.

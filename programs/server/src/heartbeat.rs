@@ -161,15 +161,13 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
-    use neap_bucket::{MemoryStore, ProtocolMargins, World};
+    use neap_bucket::{ProtocolMargins, World};
     use neap_catalog::{Catalog, nodes, request_node_stop};
 
     use super::*;
 
     async fn bucket() -> Bucket {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(store, world);
+        let bucket = Bucket::in_memory(World::system());
         let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         catalog.rules().await.unwrap();
         bucket

@@ -123,7 +123,7 @@ mod tests {
         header::{ACCEPT, USER_AGENT},
     };
     use http_body_util::BodyExt;
-    use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
+    use neap_bucket::{Bucket, ProtocolMargins};
 
     use super::*;
 
@@ -145,8 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_ready_process_lists_its_conditions() {
         let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(store, world.clone());
+        let bucket = Bucket::in_memory(world.clone());
         let parts = [vec!["clocks differ:\nset one"], Vec::new(), vec!["damage"]];
         let readiness = Readiness {
             catalog: Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, Store, World};
+use neap_bucket::{Bucket, ProtocolMargins, ProtocolRules, World};
 use neap_catalog::Catalog;
 use neap_http::Metrics;
 use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
@@ -68,9 +68,7 @@ impl MemoryServer {
     /// # Errors
     /// The settings of queries are refused.
     pub fn with(settings: MemoryServerSettings) -> Result<Self, QueryError> {
-        let world = World::system();
-        let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(memory as Arc<dyn Store>, world);
+        let bucket = Bucket::in_memory(World::system());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let catalog = Arc::new(
             Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+use neap_bucket::{Bucket, ProtocolMargins, World};
 use neap_catalog::{NewTrigger, TriggerSpecification};
 
 use super::*;
@@ -15,9 +15,11 @@ struct PluginFolderFixture {
 
 impl PluginFolderFixture {
     async fn new() -> Self {
-        let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let catalog = Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None);
+        let catalog = Catalog::new(
+            Bucket::in_memory(World::system()),
+            ProtocolMargins::LOCAL,
+            None,
+        );
         let catalog = Arc::new(catalog);
         catalog.rules().await.unwrap();
         let folder = tempfile::tempdir().unwrap();

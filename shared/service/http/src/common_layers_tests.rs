@@ -5,7 +5,7 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins};
+use neap_bucket::{Bucket, ProtocolMargins};
 use neap_catalog::Catalog;
 use tower::ServiceExt;
 
@@ -18,8 +18,7 @@ fn routes() -> Router {
 
 fn routes_with(answer: PingAnswer) -> Router {
     let world = World::system();
-    let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-    let bucket = Bucket::new(store, world.clone());
+    let bucket = Bucket::in_memory(world.clone());
     let metrics = Metrics::default();
     let common = ServiceContext {
         cluster: ClusterId::new(Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None))),

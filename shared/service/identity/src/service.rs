@@ -60,13 +60,11 @@ impl fmt::Debug for TokenPair {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 ///
-/// use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+/// use neap_bucket::{Bucket, ProtocolMargins, World};
 /// use neap_catalog::{Catalog, NewUser, RoleId};
 /// use neap_identity::{IdentityService, IdentitySettings, PasswordCost};
 ///
-/// # let world = World::system();
-/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-/// # let bucket = Bucket::new(store, world);
+/// # let bucket = Bucket::in_memory(World::system());
 /// let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
 /// let settings = IdentitySettings {
 ///     password_cost: PasswordCost { memory_kib: 64, passes: 1 },

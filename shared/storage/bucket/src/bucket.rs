@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Get, GetOptions, Key, ListPage, ListRequest, Operation, Put, PutMode, StorageClass, Store,
-    StoreClock, StoreError, StoreResponse, TailLocations, World,
+    Get, GetOptions, Key, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode,
+    StorageClass, Store, StoreClock, StoreError, StoreResponse, TailLocations, World,
 };
 
 /// The start of a page token of a listing that is in the current location of the tail, if there is a former one.
@@ -26,14 +26,10 @@ const FORMER_TOKEN: &str = "f";
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::sync::Arc;
-///
 /// use bytes::Bytes;
-/// use neap_bucket::{Bucket, Get, GetOptions, Key, MemoryStore, PutMode, World};
+/// use neap_bucket::{Bucket, Get, GetOptions, Key, PutMode, World};
 ///
-/// let world = World::system();
-/// let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-/// let bucket = Bucket::new(store, world);
+/// let bucket = Bucket::in_memory(World::system());
 /// let body = Bytes::from_static(b"1");
 /// bucket.put(&Key::RootCatalog, body.clone(), PutMode::Create).await?;
 /// let answer = bucket.get(&Key::RootCatalog, GetOptions::default()).await?;
@@ -57,6 +53,12 @@ impl Bucket {
     /// A bucket on one store.
     pub fn new(store: Arc<dyn Store>, world: World) -> Self {
         Self::with_tail(Arc::clone(&store), store, world)
+    }
+
+    /// An empty bucket in memory.
+    pub fn in_memory(world: World) -> Self {
+        let store = MemoryStore::new(Arc::clone(&world.clock));
+        Self::new(Arc::new(store), world)
     }
 
     /// A bucket whose segments are in a separate store.

@@ -170,11 +170,10 @@ pub enum CommitOutcome<T, R, E> {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{convert::Infallible, sync::Arc};
+/// use std::convert::Infallible;
 ///
 /// use neap_bucket::{
-///     Bucket, Key, MemoryStore, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange,
-///     RegisterValue, World,
+///     Bucket, Key, ObjectFormat, RECENT_PUT_IDS, Register, RegisterChange, RegisterValue, World,
 /// };
 /// use serde::{Deserialize, Serialize};
 ///
@@ -191,9 +190,7 @@ pub enum CommitOutcome<T, R, E> {
 ///     };
 /// }
 ///
-/// # let world = World::system();
-/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-/// # let bucket = Bucket::new(store, world);
+/// # let bucket = Bucket::in_memory(World::system());
 /// let register = Register::<Counter>::new(bucket, Key::RootCatalog, RECENT_PUT_IDS);
 /// let increment = register.commit(None, |current| {
 ///     let count = current.value.count + 1;

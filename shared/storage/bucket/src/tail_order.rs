@@ -65,19 +65,16 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
 
     use super::*;
-    use crate::{MemoryStore, PutMode, SegmentName, StoreTime, World};
+    use crate::{PutMode, SegmentName, StoreTime, World};
 
     #[tokio::test]
     async fn only_segments_of_the_database_that_may_be_acknowledged_count() {
         let world = World::system();
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let now = StoreTime::from_micros(world.clock.wall_micros());
-        let bucket = Bucket::new(store, world);
+        let bucket = Bucket::in_memory(world);
         let [one, other] = [1, 2].map(DatabaseId::new);
         let at = |seconds: u64| Stamp::new(now.plus(Duration::from_secs(seconds)), 3);
         for (database, seconds) in [(one, 5), (one, 7), (one, 9), (one, 4000), (other, 8)] {

@@ -30,15 +30,11 @@ pub const ANY_AGE: Duration = Duration::MAX;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::sync::Arc;
-///
-/// use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+/// use neap_bucket::{Bucket, ProtocolMargins, World};
 /// use neap_catalog::{ANY_AGE, Catalog};
 /// use neap_schema::ColumnType;
 ///
-/// let world = World::system();
-/// let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-/// let catalog = Catalog::new(Bucket::new(store, world), ProtocolMargins::LOCAL, None);
+/// let catalog = Catalog::new(Bucket::in_memory(World::system()), ProtocolMargins::LOCAL, None);
 /// let id = catalog.create_database("sensors", None).await?;
 /// assert_eq!(catalog.database_by_name("sensors", ANY_AGE).await?, Some(id));
 ///

@@ -75,16 +75,14 @@ impl Default for SnapshotSettings {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use std::sync::Arc;
 /// #
-/// # use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, ProtocolRules, World};
+/// # use neap_bucket::{Bucket, ProtocolMargins, ProtocolRules, World};
 /// # use neap_catalog::Catalog;
 /// # use neap_manifest::{
 /// #     ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
 /// # };
 /// # use neap_wal::{TailReader, TailReaderSettings};
 /// #
-/// # let world = World::system();
-/// # let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-/// # let bucket = Bucket::new(store, world);
+/// # let bucket = Bucket::in_memory(World::system());
 /// let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
 /// let database = catalog.create_database("sensors", None).await?;
 /// let rules = ProtocolRules::new(ProtocolMargins::LOCAL);

@@ -1,6 +1,6 @@
 //! Tests of the caches of section data, and of the ranges that requests read.
 
-use neap_bucket::{MemoryStore, Stamp, World};
+use neap_bucket::{Stamp, World};
 use neap_manifest::CondemnedEntry;
 use neap_schema::TableId;
 use ulid::Ulid;
@@ -8,9 +8,11 @@ use ulid::Ulid;
 use super::*;
 
 fn empty_caches(limits: DataCacheLimits) -> SectionData {
-    let world = World::system();
-    let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-    SectionData::new(Bucket::new(store, world), IoRuntime::of_caller(), limits)
+    SectionData::new(
+        Bucket::in_memory(World::system()),
+        IoRuntime::of_caller(),
+        limits,
+    )
 }
 
 #[test]

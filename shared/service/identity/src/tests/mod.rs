@@ -5,7 +5,7 @@ mod provider;
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, MemoryStore, ProtocolMargins, World};
+use neap_bucket::{Bucket, ProtocolMargins, World};
 use neap_catalog::{Catalog, NewUser, RoleId, UserChange, UserId};
 
 use crate::{
@@ -39,8 +39,7 @@ impl IdentityFixture {
     }
 
     fn with_world(settings: IdentitySettings, world: World) -> Self {
-        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let bucket = Bucket::new(store, world);
+        let bucket = Bucket::in_memory(world);
         let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
         let identity = IdentityService::new(Arc::clone(&catalog), settings);
         Self {
