@@ -24,7 +24,6 @@ mod keep_alive;
 mod message_check;
 mod message_limits;
 mod message_stream;
-mod plain_types;
 mod prepared;
 mod request_metadata;
 mod row_stream;

@@ -11,6 +11,7 @@ use arrow_flight::{FlightData, encode::FlightDataEncoderBuilder, error::FlightEr
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use neap_bucket::{Stamp, World};
+use neap_formats::PlainColumns;
 use neap_http::STAMP_HEADER;
 use neap_query::{AS_OF_HEADER, Rows};
 use tonic::{Response, Status};
@@ -18,7 +19,6 @@ use tonic::{Response, Status};
 use crate::{
     cancellable_queries::CancellableQuery,
     keep_alive::{KEEP_ALIVE_INTERVAL, with_keep_alive},
-    plain_types::PlainTypes,
     status,
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn write_options(headers: &HeaderMap) -> Result<IpcWriteOptions, Stat
 
 /// Returns the columns of an answer as clients see them: without views and dictionaries.
 pub(crate) fn visible_columns(columns: &SchemaRef) -> SchemaRef {
-    let plain = PlainTypes::new(columns);
+    let plain = PlainColumns::with_dictionaries(columns);
     let encoder = FlightDataEncoderBuilder::new().with_schema(Arc::clone(plain.schema()));
     let encoded = encoder.build(stream::empty()).known_schema();
     // The encoder knows the schema that it was given.
@@ -70,7 +70,7 @@ pub(crate) fn stream_rows(
     running: CancellableQuery,
     world: World,
 ) -> Response<FlightStream> {
-    let plain = PlainTypes::new(&rows.schema);
+    let plain = PlainColumns::with_dictionaries(&rows.schema);
     let columns = Arc::clone(&rows.schema);
     let batches = with_keep_alive(rows.batches, columns, KEEP_ALIVE_INTERVAL, world);
     let encoder = FlightDataEncoderBuilder::new()
@@ -78,7 +78,7 @@ pub(crate) fn stream_rows(
         .with_schema(Arc::clone(plain.schema()));
     let batches = batches.map(move |batch| {
         let batch = batch.map_err(|error| FlightError::from(status::of_query(error)))?;
-        plain.convert(batch).map_err(FlightError::Arrow)
+        plain.convert(&batch).map_err(FlightError::Arrow)
     });
     let messages = encoder.build(batches).map_err(Status::from);
     let messages = stream::unfold(Some((messages, running)), |open| async {

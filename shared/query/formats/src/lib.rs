@@ -51,5 +51,6 @@ pub use arrow_file::ArrowFileWriter;
 pub use encoder::{Encoder, FormatLimits};
 pub use error::FormatError;
 pub use format::{Format, InvalidMimeType, UnknownFormat};
+pub use plain_columns::PlainColumns;
 pub use stream::stream;
 pub use table::empty_table_with_columns;
