@@ -1,4 +1,5 @@
-//! Tests of creating, changing and dropping databases and tables against the exact answers of InfluxDB 3 Core 3.10.
+//! Tests of creating, changing and dropping databases and tables against the exact answers of InfluxDB 3 Core 3.10. More refused
+//! requests are in `tests/e2e/src/malformed`.
 
 use std::time::Duration;
 
@@ -45,26 +46,10 @@ async fn answers_match_influxdb() {
             400,
             r#"{"error":"db name did not start with a number or letter"}"#,
         ),
-        ("POST", DATABASE.into(), "{}", 400, "serde json error: missing field `db` at line 1 column 2"),
-        ("POST", DATABASE.into(), "", 415, "unacceptable content-type, expected: application/json"),
         ("POST", DATABASE.into(), r#"{"db":"kept","retention_period":"30d"}"#, 200, ""),
-        (
-            "POST",
-            DATABASE.into(),
-            r#"{"db": "kept2", "retention_period": "soon"}"#,
-            400,
-            r#"serde json error: invalid value: string "soon", expected a duration at line 1 column 43"#,
-        ),
         ("PUT", DATABASE.into(), r#"{"db":"fresh","retention_period":"7d"}"#, 200, ""),
         ("PUT", DATABASE.into(), r#"{"db":"nope","retention_period":"7d"}"#, 404, not_found),
         ("POST", format!("{RETENTION}?db=home&duration=3650d"), "", 204, ""),
-        (
-            "POST",
-            format!("{RETENTION}?db=home&duration=x"),
-            "",
-            400,
-            "Cannot parse the given human time: expected number at 0",
-        ),
         (
             "POST",
             format!("{RETENTION}?db=home&duration=0s"),
@@ -72,55 +57,15 @@ async fn answers_match_influxdb() {
             400,
             "the retention period must be longer than zero",
         ),
-        ("POST", format!("{RETENTION}?db=home"), "", 400, "serde error: missing field `duration`"),
-        ("POST", format!("{RETENTION}?db=nope&duration=1d"), "", 404, not_found),
         ("DELETE", format!("{RETENTION}?db=home"), "", 204, ""),
-        ("DELETE", format!("{DATABASE}?db=nope"), "", 404, not_found),
-        ("DELETE", DATABASE.into(), "", 400, "serde error: missing field `db`"),
-        (
-            "DELETE",
-            format!("{DATABASE}?db=fresh&hard_delete_at=soon"),
-            "",
-            400,
-            "Cannot parse the timestamp: premature end of input",
-        ),
         ("DELETE", format!("{DATABASE}?db=fresh"), "", 200, ""),
         ("DELETE", format!("{DATABASE}?db=fresh"), "", 404, "the requested resource was not found: fresh"),
         ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
         ("DELETE", format!("{DATABASE}?db=kept&hard_delete_at=now"), "", 200, ""),
-        ("DELETE", format!("{DATABASE}?db=_internal"), "", 500, "cannot delete internal db"),
         ("POST", TABLE.into(), &made, 200, ""),
         ("POST", TABLE.into(), r#"{"db":"home","table":"made","tags":["a"],"fields":[]}"#, 409, exists),
         ("POST", TABLE.into(), r#"{"db":"home","table":"nofields","tags":["a"],"fields":[]}"#, 200, ""),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db": "home", "table": "mt"}"#,
-            400,
-            "serde json error: missing field `tags` at line 1 column 29",
-        ),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"bt","tags":["a"],"fields":[{"name":"f","type":"decimal"}]}"#,
-            400,
-            "serde json error: unknown variant `decimal`, expected one of `utf8`, `int64`, `uint64`, `float64`, `bool` at line 1 column 77",
-        ),
         ("POST", TABLE.into(), r#"{"db":"viatable","table":"t","tags":["a"],"fields":[]}"#, 200, ""),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"dc","tags":["a"],"fields":[{"name":"a","type":"int64"}]}"#,
-            400,
-            "invalid column type for column 'a', expected iox::column_type::field::integer, got iox::column_type::tag",
-        ),
-        (
-            "POST",
-            TABLE.into(),
-            r#"{"db":"home","table":"","tags":["a"],"fields":[]}"#,
-            400,
-            "table name cannot be empty",
-        ),
         (
             "POST",
             TABLE.into(),
@@ -130,10 +75,6 @@ async fn answers_match_influxdb() {
         ),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 404, "Table made not in DB schema for home"),
-        ("DELETE", format!("{TABLE}?db=home&table=nope"), "", 404, "Table nope not in DB schema for home"),
-        ("DELETE", format!("{TABLE}?db=nope&table=x"), "", 404, "Database not found nope"),
-        ("GET", TABLE.into(), "", 404, "Not found"),
-        ("GET", RETENTION.into(), "", 404, "Not found"),
     ];
     for (method, path, body, status, answer) in cases {
         let reply = send(&instance, method, &path, body).await;

@@ -51,6 +51,7 @@ fn targets() -> Vec<MalformedRequest> {
         ),
         (format!("{V3}?db="), error("db name cannot be empty")),
         (format!("{V3}?db=_bad"), error(START)),
+        (format!("{V3}?db=-bad"), error(START)),
         (format!("{V3}?db=_internal"), error(START)),
         (format!("{V3}?db=a.b"), error(CHARACTERS)),
         (format!("{V3}?db=a%20b"), error(CHARACTERS)),
@@ -64,6 +65,7 @@ fn targets() -> Vec<MalformedRequest> {
         (V2.to_owned(), v2("missing bucket value")),
         (format!("{V2}?org=o"), v2("missing bucket value")),
         (format!("{V2}?bucket="), v2("missing bucket value")),
+        (format!("{V2}?bucket=_bad"), v2(START)),
         (format!("{V2}?bucket=a.b"), v2(CHARACTERS)),
         (
             format!("{V2}?bucket=w&precision=h"),
@@ -117,6 +119,18 @@ fn lines() -> Vec<MalformedRequest> {
             "Unable to parse integer value `9223372036854775808`",
         ),
         (
+            "m v=1i 1 x\r",
+            "Could not parse entire line. Found trailing content: `x`",
+        ),
+        (
+            "known t=1i 1",
+            "invalid column type for column 't', expected iox::column_type::tag, got iox::column_type::field::integer",
+        ),
+        (
+            "known,v=x w=1i 1",
+            "invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::tag",
+        ),
+        (
             "known v=1.5 1",
             "invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::float",
         ),
@@ -134,6 +148,10 @@ fn lines() -> Vec<MalformedRequest> {
         ),
         ("new time=1 1", "'time' is a reserved column"),
         (
+            "new __chunk_order=1 1",
+            "'__chunk_order' is a reserved column",
+        ),
+        (
             "new v=1 9223372036854775807",
             "timestamp, 9223372036854775807, out of range for precision: Second",
         ),
@@ -142,7 +160,9 @@ fn lines() -> Vec<MalformedRequest> {
     for (text, message) in lines {
         // The good lines of a partial write belong to an existing table, so that no column is new.
         let body = format!("# comment\nknown,t=a v=1i 1\n\n{text}\nknown,t=a v=2i 2\n");
-        let line = refused(2, text, message);
+        // One line ends with a carriage return, which is part of the line break and is not shown.
+        let shown = text.trim_end();
+        let line = refused(2, shown, message);
         let whole = format!(r#"{{"error":"parsing failed for write_lp endpoint","data":{line}}}"#);
         let target = format!("{V3}?db=w&precision=second&accept_partial=false");
         cases.push(case("POST", target, body.clone(), 400, whole.clone()));
@@ -163,13 +183,13 @@ fn lines() -> Vec<MalformedRequest> {
             400,
             old,
         ));
-        let line = refused(1, text, message);
+        let line = refused(1, shown, message);
         let partial =
             format!(r#"{{"error":"partial write of line protocol occurred","data":[{line}]}}"#);
         cases.push(case(
             "POST",
             format!("{V3}?db=w&precision=second"),
-            text,
+            format!("{text}\n"),
             400,
             partial,
         ));
@@ -186,6 +206,8 @@ fn bodies() -> Vec<MalformedRequest> {
     for body in ["", "\n\n   \n", "# only\n# comments\n"] {
         cases.push(case("POST", format!("{V3}?db=w"), body, 400, empty));
         cases.push(case("POST", format!("{V3}?db=unknown"), body, 400, empty));
+        let target = format!("{V1}?db=w&accept_partial=false");
+        cases.push(case("POST", target, body, 400, empty));
         cases.push(case(
             "POST",
             format!("{V1}?db=unknown"),
@@ -220,6 +242,8 @@ fn bodies() -> Vec<MalformedRequest> {
         let too_large = text(TOO_LARGE).replace("\"invalid\"", "\"request too large\"");
         cases.push(case("POST", target, large.clone(), 413, too_large));
     }
+    let target = format!("{V1}?db=w");
+    cases.push(case("POST", target, large.clone(), 413, error(TOO_LARGE)));
     cases.push(case(
         "POST",
         format!("{V3}?db=a.b"),
@@ -236,6 +260,7 @@ fn encodings() -> Vec<MalformedRequest> {
     let post = |body: Vec<u8>, encoding, status, answer: &str| {
         case("POST", target.clone(), body, status, answer).with("Content-Encoding", encoding)
     };
+    let v2_target = format!("{V2}?bucket=w");
     let no_gzip = "error decoding gzip stream: invalid gzip header";
     let complete = gzip("m v=1 1");
     let cut = complete[..complete.len() - 4].to_vec();
@@ -258,7 +283,15 @@ fn encodings() -> Vec<MalformedRequest> {
             "unacceptable content-encoding: GZIP",
         ),
         post(gzip(&"m v=1 1\n".repeat(200_000)), "gzip", 413, TOO_LARGE),
-        case("POST", format!("{V2}?bucket=w"), plain, 400, v2(no_gzip))
+        case("POST", v2_target.clone(), plain.clone(), 400, v2(no_gzip))
             .with("Content-Encoding", "gzip"),
+        case(
+            "POST",
+            v2_target,
+            plain,
+            400,
+            v2("unacceptable content-encoding: br"),
+        )
+        .with("Content-Encoding", "br"),
     ]
 }
