@@ -338,30 +338,6 @@ async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
 }
 
 #[tokio::test]
-async fn requests_that_are_not_queries_say_what_is_missing() {
-    let one = QueryTestInstance::alone().await;
-    assert_eq!(
-        one.get("/api/v3/query_sql").await,
-        (400, "missing query parameters 'db' and 'q'".to_owned())
-    );
-    let (status, body) = one.get("/api/v3/query_sql?db=db").await;
-    assert_eq!(status, 400);
-    assert!(body.starts_with("serde error: missing field `q`"), "{body}");
-    let (status, body) = one.get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml").await;
-    assert!(
-        status == 400 && body.contains("unknown variant `xml`"),
-        "{body}"
-    );
-    assert_eq!(
-        one.get("/api/v3/query_sql?db=nope&q=SELECT%201").await,
-        (
-            404,
-            r#"{"error":"query error: database not found: nope"}"#.to_owned()
-        )
-    );
-}
-
-#[tokio::test]
 async fn placeholders_take_typed_values() {
     let one = QueryTestInstance::with_rows(WEATHER).await;
     let body = serde_json::json!({
