@@ -221,11 +221,6 @@ impl SnapshotReader {
         self.sole_writer.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the reader of segments.
-    pub fn tail_reader(&self) -> &TailReader {
-        &self.tail
-    }
-
     /// Returns the bytes retained between reads.
     pub fn retained_bytes(&self) -> usize {
         self.databases().bytes()
