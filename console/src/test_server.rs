@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body, extract::Request};
 use http::{HeaderMap, Method, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, ProtocolMargins, World};
+use neap_bucket::{Bucket, World};
 use neap_catalog::{Catalog, PermissionRequest};
 use neap_http::{
     AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
@@ -59,9 +59,8 @@ impl TestServer {
     pub(crate) async fn with(page: TestPage, requires_tokens: bool) -> Self {
         let world = World::system();
         let bucket = Bucket::in_memory(world.clone());
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // A drop does not wait for other processes.
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         for name in ["garden", "kitchen"] {
             catalog.create_database(name, None).await.unwrap();
         }

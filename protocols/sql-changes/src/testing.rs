@@ -70,9 +70,7 @@ impl MemoryServer {
     pub fn with(settings: MemoryServerSettings) -> Result<Self, QueryError> {
         let bucket = Bucket::in_memory(World::system());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Arc::new(
-            Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None).with_sole_process(true),
-        );
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let metrics = Metrics::default();
         let service = WriteService::new(WriteServiceParts {
             catalog: Arc::clone(&catalog),

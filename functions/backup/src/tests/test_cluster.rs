@@ -547,6 +547,5 @@ pub(crate) async fn count(store: &dyn Store, prefix: &str) -> usize {
 
 /// Returns the catalog of a process whose drops do not wait, because the clock does not advance by itself.
 fn catalog(bucket: &Bucket) -> Arc<Catalog> {
-    let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-    Arc::new(catalog.with_sole_process(true))
+    Arc::new(Catalog::for_sole_process(bucket.clone()))
 }

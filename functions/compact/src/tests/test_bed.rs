@@ -129,9 +129,8 @@ impl CompactTestBed {
             entropy: Arc::new(Entropy::from_seed(1)),
         };
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Catalog drops do not wait, because this clock does not advance by itself.
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let writer = WriteService::new(WriteServiceParts::local(&catalog, rules));

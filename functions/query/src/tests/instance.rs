@@ -215,9 +215,8 @@ impl QueryTestInstance {
             entropy: Arc::new(Entropy::from_seed(7)),
         };
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Drops do not wait, because this clock does not advance by itself.
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let rules = catalog.rules().await.unwrap();
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -295,12 +294,11 @@ impl QueryTestInstance {
             }
             None => engine,
         };
-        let engine = match deleter {
+        let engine = Arc::new(match deleter {
             TestDeleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
             TestDeleter::Other(other) => engine.with_deleter(other),
             TestDeleter::None => engine,
-        };
-        let engine = Arc::new(engine);
+        });
         Self {
             clock,
             counting,

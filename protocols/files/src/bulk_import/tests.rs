@@ -54,8 +54,7 @@ impl ImportTestBed {
     /// Returns a process that accesses the memory through a store.
     fn with_store(memory: &Arc<MemoryStore>, store: Arc<dyn Store>, world: World) -> Self {
         let bucket = Bucket::new(Arc::clone(&store), world).trusting_store_clock(true);
-        let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket));
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let service = Arc::new(WriteService::new(WriteServiceParts {
             settings: WriteSettings {
@@ -65,13 +64,12 @@ impl ImportTestBed {
             ..WriteServiceParts::local(&catalog, rules)
         }));
         let uploads = ObjectUploads::collected(store, "");
-        let worker = ImportWorker::new(
+        let worker = Arc::new(ImportWorker::new(
             service,
             uploads,
             ImportSettings::default(),
             &Metrics::default(),
-        );
-        let worker = Arc::new(worker);
+        ));
         let routes = import_router(Arc::clone(&worker));
         Self {
             memory: Arc::clone(memory),

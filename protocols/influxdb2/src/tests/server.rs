@@ -44,15 +44,13 @@ impl TestServer {
         let world = World { clock, entropy };
         let bucket = Bucket::new(store, world.clone());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);
         // Drops are answered without waiting for other processes.
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket));
         let metrics = Metrics::default();
-        let service = WriteService::new(WriteServiceParts {
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             metrics: metrics.clone(),
             ..WriteServiceParts::local(&catalog, rules)
-        });
-        let service = Arc::new(service);
+        }));
         let settings = AuthSettings::default();
         let authenticator = Authenticator::new(Arc::clone(&catalog), &metrics, settings);
         let common = ServiceContext {

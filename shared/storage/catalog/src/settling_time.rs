@@ -15,7 +15,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use neap_bucket::{Key, Operation, ProtocolRules, Stamp, StoreTime};
+use neap_bucket::{Bucket, Key, Operation, ProtocolMargins, ProtocolRules, Stamp, StoreTime};
 use neap_schema::DatabaseId;
 
 use crate::{Catalog, CatalogError, Deletion};
@@ -27,6 +27,11 @@ const MAX_COMMIT_TIME: Duration = Duration::from_secs(30);
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
+    /// Creates the catalogs of a local bucket that only this process uses, so that drops are answered immediately.
+    pub fn for_sole_process(bucket: Bucket) -> Self {
+        Self::new(bucket, ProtocolMargins::LOCAL, None).with_sole_process(true)
+    }
+
     /// Sets whether this process is the only known one on its bucket. Drops of a sole process are answered immediately.
     pub fn with_sole_process(mut self, is_sole: bool) -> Self {
         *self.is_sole.get_mut() = is_sole;
@@ -96,7 +101,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use neap_bucket::{MAX_CATALOG_AGE, ProtocolMargins, PutMode, SegmentName, WriteOrder};
+    use neap_bucket::{MAX_CATALOG_AGE, PutMode, SegmentName, WriteOrder};
 
     use super::*;
     use crate::{HardDelete, tests::CatalogFixture};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use neap_bucket::{ProtocolMargins, ProtocolRules};
+use neap_bucket::ProtocolRules;
 use neap_catalog::{Catalog, ChangeOrigin};
 use neap_http::Caller;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -70,8 +70,7 @@ impl PlanningEngine {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let bucket = empty_bucket();
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let rules = runtime.block_on(catalog.rules()).expect("a catalog");
         runtime.block_on(write_rows(&catalog, rules));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, HEADER_BYTES, Key, ListRequest, MemoryStore,
-    ProtocolMargins, ProtocolRules, World, compression,
+    ProtocolRules, World, compression,
 };
 use neap_catalog::{
     ANY_AGE, Catalog, DocumentKind, DocumentStore, ErrorBehavior, NewDistinctCache, NewDocument,
@@ -59,9 +59,8 @@ impl Cluster {
             entropy: Arc::new(Entropy::from_seed(1)),
         };
         let bucket = Bucket::new(Arc::new(store), world);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
         // Changes do not wait for other processes, because the clock does not advance by itself.
-        let catalog = Arc::new(catalog.with_sole_process(true));
+        let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
         let rules: ProtocolRules = catalog.rules().await.expect("a catalog");
         let settings = ManifestSettings {
             inline_sections: INLINE_SECTIONS,
