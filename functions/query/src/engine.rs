@@ -428,15 +428,14 @@ impl QueryEngine {
         let deadline = self.world().clock.monotonic().saturating_add(timeout);
         let running = self.log.begin(databases.ids(), planner.language(), &request);
         let tracker = Arc::clone(running.tracker());
-        let pending = PendingQuery {
+        let pending = Arc::new(PendingQuery {
             databases,
             request,
             planner,
             started_at,
             deadline,
             max_rows: self.settings.max_rows,
-        };
-        let pending = Arc::new(pending);
+        });
         let answer = async {
             tokio::select! {
                 answer = self.begin(Arc::clone(&pending), &tracker) => answer,

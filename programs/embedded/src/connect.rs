@@ -84,8 +84,9 @@ impl ConnectOptions {
         let stores = Stores::open(&self.store_config(location)?, &world)?;
         stores.probe_if_unused().await?;
         let bucket = stores.bucket.clone();
-        let unlimited = Catalog::new(bucket.clone(), stores.margins, None);
-        let catalog = Arc::new(unlimited.with_limits(CATALOG_LIMITS));
+        let catalog = Arc::new(
+            Catalog::new(bucket.clone(), stores.margins, None).with_limits(CATALOG_LIMITS),
+        );
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = Arc::new(SnapshotReader::new(

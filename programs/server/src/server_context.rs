@@ -63,9 +63,11 @@ impl ServerContext {
         limit_retained_memory(memory.limit);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
-        let catalog = Catalog::new(bucket.clone(), stores.margins, None)
-            .with_limits(args.limits.of_catalog());
-        let catalog = Arc::new(catalog.with_sole_process(is_sole_writer));
+        let catalog = Arc::new(
+            Catalog::new(bucket.clone(), stores.margins, None)
+                .with_limits(args.limits.of_catalog())
+                .with_sole_process(is_sole_writer),
+        );
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailReaderSettings {

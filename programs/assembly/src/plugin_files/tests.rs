@@ -15,12 +15,11 @@ struct PluginFolderFixture {
 
 impl PluginFolderFixture {
     async fn new() -> Self {
-        let catalog = Catalog::new(
+        let catalog = Arc::new(Catalog::new(
             Bucket::in_memory(World::system()),
             ProtocolMargins::LOCAL,
             None,
-        );
-        let catalog = Arc::new(catalog);
+        ));
         catalog.rules().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let settings = PluginCodeSettings {

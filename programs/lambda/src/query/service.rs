@@ -203,7 +203,7 @@ impl QueryService {
             ..settings
         };
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = SnapshotReader::new(
+        let snapshots = Arc::new(SnapshotReader::new(
             manifests.clone(),
             Arc::clone(catalog),
             tail,
@@ -213,8 +213,7 @@ impl QueryService {
                 max_tail_bytes: self.options.common.memory_percent(10),
                 ..SnapshotSettings::default()
             },
-        );
-        let snapshots = Arc::new(snapshots);
+        ));
         let engine = QueryEngine::new(
             bucket.clone(),
             Arc::clone(catalog),

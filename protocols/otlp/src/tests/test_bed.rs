@@ -52,12 +52,11 @@ impl TestBed {
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         let catalog = Arc::new(Catalog::new(bucket, ProtocolMargins::LOCAL, None));
         let metrics = Metrics::default();
-        let service = WriteService::new(WriteServiceParts {
+        let service = Arc::new(WriteService::new(WriteServiceParts {
             metrics: metrics.clone(),
             settings,
             ..WriteServiceParts::local(&catalog, rules)
-        });
-        let service = Arc::new(service);
+        }));
         let routes = crate::router(Arc::clone(&service));
         #[cfg(feature = "grpc")]
         let routes = routes.merge(crate::grpc_router(Arc::clone(&service)));

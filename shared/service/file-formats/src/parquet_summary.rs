@@ -42,8 +42,7 @@ impl ParquetSummary {
     /// The footer is damaged, or a column has a type without a counterpart.
     pub fn decode(footer: &[u8]) -> Result<Self, ReadError> {
         let failed = |error| ReadError::Parquet { row: 0, error };
-        let metadata = ParquetMetaDataReader::decode_metadata(footer).map_err(failed)?;
-        let metadata = Arc::new(metadata);
+        let metadata = Arc::new(ParquetMetaDataReader::decode_metadata(footer).map_err(failed)?);
         let options = ArrowReaderOptions::new();
         let decoded = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options);
         let schema = Arc::clone(decoded.map_err(failed)?.schema());

@@ -298,8 +298,7 @@ impl ManifestTestBed {
     pub(crate) fn instance(&self, seed: u64, settings: SnapshotSettings) -> Instance {
         let bucket = self.bucket(seed);
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
-        let catalog = Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None);
-        let catalog = Arc::new(catalog);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail = TailReader::new(bucket.clone(), TailReaderSettings::default());
         let reader = Arc::new(SnapshotReader::new(

@@ -100,8 +100,7 @@ fn open(
     window_bytes: u64,
 ) -> OpenedInput {
     let bytes = file(rows, 3);
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
-    let metadata = Arc::new(metadata);
+    let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap());
     let windows = windows(&metadata, window_bytes);
     let input =
         MergeInput::new("x".to_owned(), tags().into(), metadata, batch_rows, filter).unwrap();

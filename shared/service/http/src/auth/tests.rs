@@ -71,12 +71,11 @@ impl AuthFixture {
         let entropy = Arc::new(Entropy::from_seed(7));
         let world = World { clock, entropy };
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
-        let faulty = FaultyStore::new(
+        let faulty = Arc::new(FaultyStore::new(
             Arc::clone(&memory) as _,
             world.clone(),
             StoreFaults::default(),
-        );
-        let faulty = Arc::new(faulty);
+        ));
         let counting = Arc::new(CountingStore::new(Arc::clone(&faulty) as _));
         let of = |store| {
             Catalog::new(

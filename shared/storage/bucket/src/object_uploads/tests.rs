@@ -32,8 +32,7 @@ impl Target {
 
     fn directory() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
-        let store = Arc::new(store);
+        let store = Arc::new(DirectoryStore::open(directory.path(), &World::system()).unwrap());
         Self {
             uploads: ObjectUploads::directory(Arc::clone(&store), "one/"),
             store,
