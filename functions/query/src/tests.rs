@@ -66,7 +66,7 @@ use neap_compact::FlushResult;
 use tower::ServiceExt;
 
 use crate::QuerySettings;
-use instance::{DATABASE, QueryTestInstance, SelfAdvancingClock};
+use instance::{DATABASE, QueryTestInstance};
 
 const WEATHER: &str = "\
 weather,city=Rome,country=it temp=20.5,wind=3i 1700000000000000000

@@ -9,13 +9,13 @@ use std::{
 
 use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{Either, select};
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, Entropy, Key, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules,
-    RECENT_PUT_IDS, Register, RegisterChange, RegisterError, RegisterValue, Stamp, Store,
-    VersionedValue, World,
+    RECENT_PUT_IDS, Register, RegisterChange, RegisterError, RegisterValue, Stamp, SteppedClock,
+    Store, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, DatabaseDocuments};
 use neap_compact::{
@@ -32,7 +32,6 @@ use neap_schema::DatabaseId;
 use neap_wal::{TailReader, TailReaderSettings};
 use neap_write::{Precision, WriteOptions, WriteService, WriteServiceParts};
 use serde_json::Value;
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::{
@@ -42,9 +41,6 @@ use crate::{
 
 /// The name of a place outside the bucket.
 pub(crate) const PLACE: &str = "elsewhere";
-
-/// Waits shorter than this are over at once.
-const SHORT: Duration = Duration::from_secs(1);
 
 /// Time that passes in a step of a test.
 const STEP: Duration = Duration::from_millis(250);
@@ -70,40 +66,10 @@ pub(crate) fn restore_from(backup: &str, place: Option<&str>) -> RestoreRequest 
     }
 }
 
-/// A clock that the test advances.
-#[derive(Debug)]
-pub(crate) struct TestClock(watch::Sender<i64>);
-
-impl Clock for TestClock {
-    fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + *self.0.borrow()
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.borrow().unsigned_abs())
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        if duration < SHORT {
-            let micros = i64::try_from(duration.as_micros()).unwrap();
-            self.0.send_modify(|now| *now += micros);
-            return Box::pin(std::future::ready(()));
-        }
-        let until = self.monotonic().saturating_add(duration).as_micros();
-        let mut now = self.0.subscribe();
-        Box::pin(async move {
-            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            if now.wait_for(is_over).await.is_err() {
-                std::future::pending().await
-            }
-        })
-    }
-}
-
 /// Places in memory, by name.
 #[derive(Debug)]
 pub(crate) struct TestPlaces {
-    clock: Arc<TestClock>,
+    clock: Arc<SteppedClock>,
     places: Mutex<BTreeMap<String, Arc<MemoryStore>>>,
 }
 
@@ -136,7 +102,7 @@ enum Change {
 
 /// A cluster with one table `m` in each database.
 pub(crate) struct TestCluster {
-    clock: Arc<TestClock>,
+    clock: Arc<SteppedClock>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) world: World,
     pub(crate) bucket: Bucket,
@@ -151,7 +117,7 @@ pub(crate) struct TestCluster {
 
 impl TestCluster {
     pub(crate) async fn new() -> Self {
-        let clock = Arc::new(TestClock(watch::Sender::new(0)));
+        let clock = Arc::new(SteppedClock::self_advancing());
         let places = Arc::new(TestPlaces {
             clock: Arc::clone(&clock),
             places: Mutex::default(),
@@ -170,7 +136,7 @@ impl TestCluster {
         Self::with(Arc::clone(&self.clock), Arc::clone(&self.places), 8).await
     }
 
-    async fn with(clock: Arc<TestClock>, places: Arc<TestPlaces>, seed: u64) -> Self {
+    async fn with(clock: Arc<SteppedClock>, places: Arc<TestPlaces>, seed: u64) -> Self {
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         let world = World {
             clock: Arc::clone(&clock) as _,
@@ -218,8 +184,7 @@ impl TestCluster {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.send_modify(|now| *now += micros);
+        self.clock.advance(time);
     }
 
     /// Runs `work` while time passes.

@@ -12,11 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use neap_bucket::{
     Bucket, CallPhase, Clock, CountingStore, Entropy, FaultyStore, KeyClass, ListRequest,
     MemoryStore, Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange,
-    StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
+    SteppedClock, StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
@@ -24,7 +24,6 @@ use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{TailReader, TailReaderSettings};
 use neap_write::{AcceptedWrite, WriteFailure, WriteOptions, WriteService, WriteServiceParts};
-use tokio::sync::watch;
 
 use crate::{
     CompactParts, CompactionReport, Compactor, CompactorEvent, CompactorSettings, EventDispatcher,
@@ -35,36 +34,6 @@ use crate::{
 pub(crate) const NOW: i64 = 1_700_000_000_000_000_000;
 
 pub(super) const DAY: i64 = 86_400_000_000_000;
-
-/// A clock that only the test advances.
-#[derive(Debug)]
-struct SteppedClock(watch::Sender<i64>);
-
-impl Clock for SteppedClock {
-    fn wall_micros(&self) -> i64 {
-        NOW / 1_000 + *self.0.borrow()
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.borrow().unsigned_abs())
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        // Return immediately from the pause after a lost race, because the test does not advance the clock then.
-        if duration < Duration::from_secs(1) {
-            return Box::pin(std::future::ready(()));
-        }
-        let until = self.monotonic().saturating_add(duration).as_micros();
-        let mut now = self.0.subscribe();
-        Box::pin(async move {
-            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            // The test may end before that time, and drop its clock.
-            if now.wait_for(is_over).await.is_err() {
-                std::future::pending().await
-            }
-        })
-    }
-}
 
 /// The clock of the test, with a wall clock that is ahead by so many microseconds.
 #[derive(Debug)]
@@ -120,7 +89,7 @@ pub(crate) struct CompactTestBed {
 
 impl CompactTestBed {
     pub(crate) async fn new() -> Self {
-        let clock = Arc::new(SteppedClock(watch::Sender::new(0)));
+        let clock = Arc::new(SteppedClock::stopped());
         let empty = MemoryStore::new(Arc::clone(&clock) as _);
         let memory = Arc::new(empty.with_storage_classes(StorageClass::S3));
         let store = Arc::new(CountingStore::new(Arc::clone(&memory) as _));
@@ -151,8 +120,7 @@ impl CompactTestBed {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.send_modify(|now| *now += micros);
+        self.clock.advance(time);
     }
 
     pub(crate) async fn with_rows(lines: &str) -> Self {
@@ -227,7 +195,7 @@ impl CompactTestBed {
             if !is_commit || !puts.contains(&started_commits.fetch_add(1, Ordering::Relaxed)) {
                 return std::future::ready(()).boxed();
             }
-            clock.0.send_modify(|now| *now += 6_000_000);
+            clock.advance(Duration::from_secs(6));
             let register = register.clone();
             async move {
                 let touch = |base: &VersionedValue<Manifest>| {
@@ -301,10 +269,7 @@ impl CompactTestBed {
     /// Returns a function that advances the clock, for hooks.
     pub(super) fn clock_hand(&self) -> impl Fn(Duration) + Send + Sync + 'static {
         let clock = Arc::clone(&self.clock);
-        move |time| {
-            let micros = i64::try_from(time.as_micros()).unwrap();
-            clock.0.send_modify(|now| *now += micros);
-        }
+        move |time| clock.advance(time)
     }
 
     fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn EventDispatcher>>) -> Compactor {

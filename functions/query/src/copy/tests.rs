@@ -10,14 +10,14 @@ use arrow::{
 };
 use bytes::Bytes;
 use http::Request;
-use neap_bucket::{Get, GetOptions, Key};
+use neap_bucket::{Get, GetOptions, Key, SteppedClock};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
     QuerySettings,
-    tests::instance::{DATABASE, QueryTestInstance, SelfAdvancingClock, TestDeleter},
+    tests::instance::{DATABASE, QueryTestInstance, TestDeleter},
 };
 
 const WEATHER: &str = "\
@@ -211,7 +211,7 @@ async fn placeholders_earlier_states_and_large_files_work_as_in_queries() {
         max_rows: Some(2),
         ..QuerySettings::default()
     };
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(neap_bucket::MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::built(store, clock, settings, TestDeleter::Writer).await;
     let stamp = one.write(WEATHER).await;
@@ -238,7 +238,7 @@ async fn bytes_that_are_not_stored_yet_count_as_memory_of_the_query() {
         memory_pool_bytes: 64 << 20,
         ..QuerySettings::default()
     };
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(neap_bucket::MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::built(store, clock, settings, TestDeleter::Writer).await;
     one.write(WEATHER).await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join;
-use neap_bucket::MemoryStore;
+use neap_bucket::{MemoryStore, SteppedClock};
 use neap_catalog::RuleChange;
 use neap_http::Caller;
 use neap_rollup::HeldClaim;
@@ -12,7 +12,7 @@ use neap_rules::{AlertPhase, parse_file};
 use super::{RuleReport, group_evaluation::GROUP_TIME};
 use crate::{
     RuleList,
-    tests::instance::{DATABASE, QueryTestInstance, SelfAdvancingClock},
+    tests::instance::{DATABASE, QueryTestInstance},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ async fn results_are_stored_at_the_times_of_the_schedule() {
 
 #[tokio::test]
 async fn missed_times_are_made_up_for_by_another_process() {
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write(UP).await;
@@ -89,7 +89,7 @@ async fn missed_times_are_made_up_for_by_another_process() {
 
 #[tokio::test]
 async fn two_processes_evaluate_a_time_once() {
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let one = QueryTestInstance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     one.write(UP).await;

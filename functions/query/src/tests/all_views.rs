@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{CallHook, Clock, FaultyStore, MemoryStore, Operation};
+use neap_bucket::{CallHook, Clock, FaultyStore, MemoryStore, Operation, SteppedClock};
 
 use super::{
-    QueryTestInstance, SelfAdvancingClock,
+    QueryTestInstance,
     instance::{TestDeleter, hooked_store},
 };
 use crate::{AllViewsReport, QuerySettings};
@@ -34,7 +34,7 @@ const READ_STEP: Duration = Duration::from_millis(900);
 /// Returns a store whose next read of data is slow if `is_slow` is set, which it clears.
 fn slow_store(
     store: Arc<MemoryStore>,
-    clock: &Arc<SelfAdvancingClock>,
+    clock: &Arc<SteppedClock>,
     is_slow: &Arc<AtomicBool>,
 ) -> FaultyStore {
     let (hooked, is_slow) = (Arc::clone(clock), Arc::clone(is_slow));

@@ -13,7 +13,8 @@ use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, Entropy, Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore,
-    ProtocolMargins, ProtocolRules, Put, PutMode, Store, StoreError, StoreResponse, World,
+    ProtocolMargins, ProtocolRules, Put, PutMode, SteppedClock, Store, StoreError, StoreResponse,
+    World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{FlushLimits, FlushResult, Flusher};
@@ -22,7 +23,7 @@ use neap_wal::{TailReader, TailReaderSettings};
 use tower::ServiceExt;
 
 use super::{
-    DATABASE, QueryTestInstance, SelfAdvancingClock,
+    DATABASE, QueryTestInstance,
     caches::{create_distinct, create_last},
     instance::TestDeleter,
 };
@@ -93,14 +94,14 @@ impl Store for FlippedStore {
 
 /// A bucket that is written intact and read with a flipped bit.
 struct BitFlipFixture {
-    clock: Arc<SelfAdvancingClock>,
+    clock: Arc<SteppedClock>,
     store: Arc<FlippedStore>,
     entropy: Entropy,
 }
 
 impl BitFlipFixture {
     fn new() -> (Self, Arc<MemoryStore>) {
-        let clock = Arc::new(SelfAdvancingClock::default());
+        let clock = Arc::new(SteppedClock::self_advancing());
         let inner = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         let store = FlippedStore {
             inner: Arc::clone(&inner),

@@ -8,13 +8,13 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_bucket::{
-    Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode, Store,
-    StoreError, StoreResponse,
+    Get, GetOptions, KeyClass, ListPage, ListRequest, MemoryStore, Operation, Put, PutMode,
+    SteppedClock, Store, StoreError, StoreResponse,
 };
 use tokio::sync::Semaphore;
 
 use super::{
-    DATABASE, QueryTestInstance, SelfAdvancingClock,
+    DATABASE, QueryTestInstance,
     caches::{create_distinct, create_last},
     instance::TestDeleter,
 };
@@ -106,7 +106,7 @@ struct CacheFaultFixture {
 impl CacheFaultFixture {
     /// Creates a flushed table with a last cache, `latest`, which has an object, and a distinct cache, `rooms`.
     async fn new() -> Self {
-        let clock = Arc::new(SelfAdvancingClock::default());
+        let clock = Arc::new(SteppedClock::self_advancing());
         let faults = Arc::new(CacheFaultStore {
             inner: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),
             reads: Mutex::new((KeyClass::Cache, ReadMode::Normal)),
@@ -271,7 +271,7 @@ fn many() -> String {
 
 async fn limited(
     store: &Arc<MemoryStore>,
-    clock: &Arc<SelfAdvancingClock>,
+    clock: &Arc<SteppedClock>,
     settings: QuerySettings,
 ) -> QueryTestInstance {
     QueryTestInstance::with(Arc::clone(store), Arc::clone(clock), settings).await

@@ -4,12 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::MemoryStore;
+use neap_bucket::{MemoryStore, SteppedClock};
 use neap_catalog::{NewDistinctCache, NewLastCache};
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 
-use super::{DATABASE, QueryTestInstance, SelfAdvancingClock};
+use super::{DATABASE, QueryTestInstance};
 use crate::QuerySettings;
 
 #[derive(Clone, Debug)]
@@ -174,7 +174,7 @@ const DISTINCT: [DistinctCacheSpec; 2] = [
 
 struct CacheQueryHistory {
     store: Arc<MemoryStore>,
-    clock: Arc<SelfAdvancingClock>,
+    clock: Arc<SteppedClock>,
     writer: QueryTestInstance,
     reader: QueryTestInstance,
     hits: u64,

@@ -12,13 +12,13 @@ use std::{
 use async_trait::async_trait;
 use datafusion::common;
 use futures::StreamExt;
-use neap_bucket::{CallHook, MemoryStore, World};
+use neap_bucket::{CallHook, MemoryStore, SteppedClock, World};
 use neap_tables::QueryContext;
 use tokio::runtime::{Handle, Id};
 
 use super::{
     DATABASE,
-    instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter, hooked_store},
+    instance::{QueryTestInstance, TestDeleter, hooked_store},
 };
 use crate::{
     Executor, QueryError, QueryRequest, QuerySettings,
@@ -166,7 +166,7 @@ async fn a_step_of_the_wall_clock_ends_no_query() {
     let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
     let step = async {
         compute_for(START).await;
-        one.clock.step_wall(2 * LIMIT);
+        one.clock.step_wall_clock(2 * LIMIT);
         is_told.store(true, Ordering::Relaxed);
     };
     let (rows, ()) = tokio::join!(run, step);
@@ -212,7 +212,7 @@ async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
 
 #[tokio::test]
 async fn store_requests_run_on_the_io_runtime() {
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let runtimes: Arc<Mutex<HashSet<Id>>> = Arc::default();
     let recorded = Arc::clone(&runtimes);

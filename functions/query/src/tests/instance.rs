@@ -1,21 +1,14 @@
 //! A complete instance in a memory store, with a clock that the tests advance.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, MemoryStore, ObjectUploads,
-    OperationCounts, ProtocolMargins, Store, StoreFaults, World,
+    OperationCounts, ProtocolMargins, SteppedClock, Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{
@@ -36,72 +29,15 @@ use neap_schema::DatabaseId;
 use neap_tables::QueryContext;
 use neap_wal::{TailReader, TailReaderSettings};
 use neap_write::{WriteOptions, WriteService, WriteServiceParts};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::workers::TestWorkers;
 use crate::{QueryEngine, QueryRequest, QuerySettings, router};
 
-/// Waits shorter than this are over at once.
-const SHORT: Duration = Duration::from_secs(1);
-
-/// A clock that the test advances. For short waits, such as back-offs, it advances itself, because no test code runs
-/// then.
-#[derive(Debug)]
-pub(crate) struct SelfAdvancingClock {
-    micros: watch::Sender<i64>,
-    /// How far the wall clock was stepped, in microseconds.
-    wall_step: AtomicI64,
-}
-
-impl SelfAdvancingClock {
-    /// Steps the wall clock alone, as a correction of it does.
-    pub(crate) fn step_wall(&self, step: Duration) {
-        let micros = i64::try_from(step.as_micros()).unwrap();
-        self.wall_step.fetch_add(micros, Ordering::Relaxed);
-    }
-}
-
-impl Default for SelfAdvancingClock {
-    fn default() -> Self {
-        Self {
-            micros: watch::Sender::new(0),
-            wall_step: AtomicI64::new(0),
-        }
-    }
-}
-
-impl Clock for SelfAdvancingClock {
-    fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + *self.micros.borrow() + self.wall_step.load(Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.micros.borrow().unsigned_abs())
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        if duration < SHORT {
-            let micros = i64::try_from(duration.as_micros()).unwrap();
-            self.micros.send_modify(|now| *now += micros);
-            return Box::pin(std::future::ready(()));
-        }
-        let until = self.monotonic().saturating_add(duration).as_micros();
-        let mut now = self.micros.subscribe();
-        Box::pin(async move {
-            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            // The test and its clock may end before that time.
-            if now.wait_for(is_over).await.is_err() {
-                std::future::pending().await
-            }
-        })
-    }
-}
-
 /// Returns a store whose calls await a hook.
 pub(crate) fn hooked_store(
     store: Arc<dyn Store>,
-    clock: &Arc<SelfAdvancingClock>,
+    clock: &Arc<SteppedClock>,
     hook: CallHook,
 ) -> FaultyStore {
     let world = World {
@@ -113,7 +49,7 @@ pub(crate) fn hooked_store(
 
 /// A complete instance over a store that may be shared.
 pub(crate) struct QueryTestInstance {
-    pub(crate) clock: Arc<SelfAdvancingClock>,
+    pub(crate) clock: Arc<SteppedClock>,
     pub(crate) counting: Arc<CountingStore>,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
@@ -142,19 +78,19 @@ pub(crate) enum TestDeleter {
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
 impl QueryTestInstance {
-    pub(crate) fn memory_store() -> (Arc<MemoryStore>, Arc<SelfAdvancingClock>) {
-        let clock = Arc::new(SelfAdvancingClock::default());
+    pub(crate) fn memory_store() -> (Arc<MemoryStore>, Arc<SteppedClock>) {
+        let clock = Arc::new(SteppedClock::self_advancing());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
         (store, clock)
     }
 
-    pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<SelfAdvancingClock>) -> Self {
+    pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<SteppedClock>) -> Self {
         Self::with(store, clock, QuerySettings::default()).await
     }
 
     pub(crate) async fn with(
         store: Arc<MemoryStore>,
-        clock: Arc<SelfAdvancingClock>,
+        clock: Arc<SteppedClock>,
         settings: QuerySettings,
     ) -> Self {
         Self::built(store, clock, settings, TestDeleter::Writer).await
@@ -169,7 +105,7 @@ impl QueryTestInstance {
 
     pub(crate) async fn built(
         store: Arc<MemoryStore>,
-        clock: Arc<SelfAdvancingClock>,
+        clock: Arc<SteppedClock>,
         settings: QuerySettings,
         deleter: TestDeleter,
     ) -> Self {
@@ -179,7 +115,7 @@ impl QueryTestInstance {
     /// Creates an instance over any store.
     pub(crate) async fn over(
         store: Arc<dyn Store>,
-        clock: Arc<SelfAdvancingClock>,
+        clock: Arc<SteppedClock>,
         settings: QuerySettings,
         deleter: TestDeleter,
     ) -> Self {
@@ -192,7 +128,7 @@ impl QueryTestInstance {
     /// Creates an instance that distributes all queries over this number of workers.
     pub(crate) async fn distributed(
         store: Arc<MemoryStore>,
-        clock: Arc<SelfAdvancingClock>,
+        clock: Arc<SteppedClock>,
         settings: QuerySettings,
         workers: (usize, Exchange),
     ) -> Self {
@@ -202,7 +138,7 @@ impl QueryTestInstance {
 
     async fn assembled(
         store: Arc<dyn Store>,
-        clock: Arc<SelfAdvancingClock>,
+        clock: Arc<SteppedClock>,
         settings: QuerySettings,
         deleter: TestDeleter,
         workers: Option<(usize, Exchange)>,
@@ -327,8 +263,7 @@ impl QueryTestInstance {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.micros.send_modify(|now| *now += micros);
+        self.clock.advance(time);
     }
 
     /// Writes lines and returns their stamp.

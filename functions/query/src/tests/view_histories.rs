@@ -7,13 +7,14 @@ use std::{
 };
 
 use neap_bucket::{
-    CallGate, CallHook, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, StoreFaults, World,
+    CallGate, CallHook, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, SteppedClock,
+    StoreFaults, World,
 };
 use neap_test_inputs::cases;
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
-use super::{DATABASE, QueryTestInstance, SelfAdvancingClock, instance::TestDeleter};
+use super::{DATABASE, QueryTestInstance, instance::TestDeleter};
 use crate::QuerySettings;
 
 const HALF_DAY: i64 = 43_200_000_000_000;
@@ -98,7 +99,7 @@ struct StoppableProcess {
 }
 
 impl StoppableProcess {
-    async fn new(store: &Arc<MemoryStore>, clock: &Arc<SelfAdvancingClock>, seed: u64) -> Self {
+    async fn new(store: &Arc<MemoryStore>, clock: &Arc<SteppedClock>, seed: u64) -> Self {
         let stop = Arc::new(StopPoint::default());
         let hooked = Arc::clone(&stop);
         let slot: Arc<Mutex<Option<CallGate>>> = Arc::default();

@@ -29,7 +29,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use http::HeaderMap;
-use neap_bucket::{Bucket, Clock, Entropy, ProtocolMargins, Store, World};
+use neap_bucket::{Bucket, Clock, Entropy, ProtocolMargins, SteppedClock, Store, World};
 use neap_catalog::Catalog;
 use neap_distributed::{
     Channels, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange, PlanOutcome,
@@ -40,7 +40,6 @@ use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSet
 use neap_wal::{TailReader, TailReaderSettings};
 use url::Url;
 
-use super::instance::SelfAdvancingClock;
 use crate::{
     DistributedPlan, Distribution, DistributionAttempt, PlanDistributor, QueryEngine,
     QuerySettings, WorkerFailure,
@@ -95,7 +94,7 @@ impl TestWorkers {
     /// Starts workers with empty caches.
     pub(crate) async fn start(
         store: &Arc<dyn Store>,
-        clock: &Arc<SelfAdvancingClock>,
+        clock: &Arc<SteppedClock>,
         number: usize,
         settings: &QuerySettings,
     ) -> Self {
@@ -206,7 +205,7 @@ impl WorkerSet for TestWorkers {
 /// Creates the engine of a worker.
 async fn engine(
     store: &Arc<dyn Store>,
-    clock: &Arc<SelfAdvancingClock>,
+    clock: &Arc<SteppedClock>,
     settings: &QuerySettings,
 ) -> (QueryEngine, TailReader) {
     let world = World {

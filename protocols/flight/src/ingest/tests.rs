@@ -1,10 +1,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray};
-use futures::{FutureExt, future::BoxFuture};
 use neap_bucket::{
-    Bucket, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, ProtocolMargins, ProtocolRules,
-    Store, StoreFaults, World,
+    Bucket, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, PausedClock, ProtocolMargins,
+    ProtocolRules, Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
 use neap_write::WriteServiceParts;
@@ -14,31 +13,9 @@ use super::*;
 /// Longer than a write may wait.
 const LONG: Duration = Duration::from_secs(3);
 
-/// Tokio's clock, which is paused in these tests.
-#[derive(Debug)]
-struct VirtualClock(tokio::time::Instant);
-
-impl Clock for VirtualClock {
-    fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + i64::try_from(self.0.elapsed().as_micros()).unwrap()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "Tokio's clock is paused in the tests"
-    )]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        tokio::time::sleep(duration).boxed()
-    }
-}
-
 /// Returns an upload of two batches to a store of which the first `slow` calls take long.
 fn upload_to_slow_store(slow: u32) -> RowIngest {
-    let clock: Arc<dyn Clock> = Arc::new(VirtualClock(tokio::time::Instant::now()));
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock::new(1_700_000_000_000_000));
     let world = World {
         entropy: Arc::new(Entropy::from_seed(1)),
         clock: Arc::clone(&clock),

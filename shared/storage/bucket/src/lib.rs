@@ -52,6 +52,7 @@ mod remote;
 #[cfg(test)]
 mod s3_fixture;
 mod stamp;
+mod stepped_clock;
 mod storage_class;
 mod store;
 mod store_clock;
@@ -101,6 +102,7 @@ pub use register::{
 };
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
+pub use stepped_clock::SteppedClock;
 pub use storage_class::{StorageClass, StorageClassError};
 pub use store::{
     ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object, Operation,

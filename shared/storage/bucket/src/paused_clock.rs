@@ -34,7 +34,8 @@ impl PausedClock {
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+/// Returns a time in microseconds.
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

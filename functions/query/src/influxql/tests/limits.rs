@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use futures::{future::join, poll};
 use http::{Request, header};
-use neap_bucket::{CallHook, CallPhase, MemoryStore, Operation};
+use neap_bucket::{CallHook, CallPhase, MemoryStore, Operation, SteppedClock};
 use tokio::sync::Semaphore;
 
 use super::{form, home};
 use crate::{
     QuerySettings,
-    tests::instance::{QueryTestInstance, SelfAdvancingClock, TestDeleter, hooked_store},
+    tests::instance::{QueryTestInstance, TestDeleter, hooked_store},
 };
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_request_sees_what_it_has_changed() {
 #[tokio::test]
 async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
     let told = async |timeout, passed| {
-        let clock = Arc::new(SelfAdvancingClock::default());
+        let clock = Arc::new(SteppedClock::self_advancing());
         let settings = QuerySettings {
             concurrent_queries: 0,
             timeout: Duration::from_secs(timeout),
@@ -65,7 +65,7 @@ async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
 
 #[tokio::test]
 async fn a_change_completes_after_its_client_disconnects() {
-    let clock = Arc::new(SelfAdvancingClock::default());
+    let clock = Arc::new(SteppedClock::self_advancing());
     let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let permits = Arc::new(Semaphore::new(100));
     let put_permits = Arc::clone(&permits);

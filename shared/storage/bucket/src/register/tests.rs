@@ -15,8 +15,8 @@ use neap_test_inputs::seeds;
 
 use super::*;
 use crate::{
-    CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, ListPage, ListRequest, MemoryStore,
-    Operation, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults, World,
+    CallPhase, DirectoryStore, Entropy, FaultyStore, ListPage, ListRequest, MemoryStore, Operation,
+    PausedClock, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults, World,
     s3_fixture::{s3_builder, s3_store},
 };
 
@@ -515,32 +515,9 @@ async fn a_register_that_was_lost_is_not_created_again_by_a_commit_that_knew_it(
     }
 }
 
-/// A clock that advances only while all tasks wait.
-#[derive(Debug)]
-struct VirtualClock(tokio::time::Instant);
-
-impl Clock for VirtualClock {
-    fn wall_micros(&self) -> i64 {
-        let elapsed = i64::try_from(self.monotonic().as_micros()).unwrap();
-        1_700_000_000_000_000 + elapsed
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "Tokio's clock is paused in the tests"
-    )]
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        tokio::time::sleep(duration).boxed()
-    }
-}
-
 fn virtual_world(seed: u64) -> World {
     World {
-        clock: Arc::new(VirtualClock(tokio::time::Instant::now())),
+        clock: Arc::new(PausedClock::new(1_700_000_000_000_000)),
         entropy: Arc::new(Entropy::from_seed(seed)),
     }
 }
