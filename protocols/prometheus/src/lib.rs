@@ -28,6 +28,8 @@ pub mod remote_read;
 #[cfg(feature = "remote-write")]
 pub mod remote_write;
 mod snappy;
+#[cfg(test)]
+mod test_messages;
 mod wire;
 mod write;
 mod xor_chunk;

@@ -9,10 +9,13 @@ use neap_rows::{
     columnar::PointBatches,
     line_protocol::{Options, ParsedBody, Precision, RowSource, SchemaView, TableView},
 };
-use requests::{RequestBuilder, series};
+use requests::RequestBuilder;
 
 use super::*;
-use crate::{BucketSpan, Histogram, HistogramCount, HistogramZeroCount, STALE_BITS, TimeSeries};
+use crate::{
+    BucketSpan, Histogram, HistogramCount, HistogramZeroCount, STALE_BITS, TimeSeries,
+    test_messages::series,
+};
 
 const LIMIT: usize = 1 << 20;
 

@@ -4,56 +4,26 @@ use http::Method;
 use neap_bucket::World;
 use serde_json::{Value, json};
 
-use super::{TestServer, server::series};
-use crate::{Label, Message, Sample, compress, remote_read::result_stats::seconds_of};
-
-/// `prometheus.WriteRequest`
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<ExemplarSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ExemplarSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Exemplar>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Exemplar {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    timestamp: i64,
-}
-
-fn labels(pairs: &[(&str, &str)]) -> Vec<Label> {
-    let labels = pairs.iter().map(|(name, value)| Label {
-        name: (*name).to_owned(),
-        value: (*value).to_owned(),
-    });
-    labels.collect()
-}
+use super::TestServer;
+use crate::{
+    Message, compress,
+    remote_read::result_stats::seconds_of,
+    test_messages::{Exemplar, WriteRequest, WriteSeries, labels, series},
+};
 
 /// Stores an exemplar of a bucket.
 async fn write(server: &TestServer, bucket: &str, trace: &str, value: f64, timestamp: i64) {
     let message = WriteRequest {
-        timeseries: vec![ExemplarSeries {
+        timeseries: vec![WriteSeries {
             labels: labels(&[("__name__", "took_bucket"), ("le", bucket)]),
-            samples: Vec::new(),
             exemplars: vec![Exemplar {
                 labels: labels(&[("trace_id", trace)]),
                 value,
                 timestamp,
             }],
+            ..WriteSeries::default()
         }],
+        ..WriteRequest::default()
     };
     let body = compress(&message.encode_to_vec()).unwrap();
     let (status, text) = server.send(Method::POST, "/api/v1/write?db=prom", body).await;

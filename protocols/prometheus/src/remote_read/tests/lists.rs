@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{
     TestServer,
-    server::{data, query, series},
+    server::{data, query},
 };
-use crate::MatcherType;
+use crate::{MatcherType, test_messages::series};
 
 async fn server() -> TestServer {
     let server = TestServer::new();

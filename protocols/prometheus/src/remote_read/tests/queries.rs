@@ -6,10 +6,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{
-    TestServer,
-    server::{data, series},
-};
+use super::{TestServer, server::data};
+use crate::test_messages::series;
 
 async fn server() -> TestServer {
     let server = TestServer::new();

@@ -9,11 +9,11 @@ use neap_bucket::World;
 
 use super::{
     TestServer,
-    server::{frames, query, series},
+    server::{frames, query},
 };
 use crate::{
     BucketSpan, Histogram, HistogramCount, HistogramZeroCount, MatcherType, ResponseType,
-    STALE_BITS, TimeSeries, compress,
+    STALE_BITS, TimeSeries, compress, test_messages::series,
 };
 
 /// Returns 300 samples.

@@ -13,33 +13,15 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    ChunkedReadResponse, Histogram, Label, LabelMatcher, MatcherType, Message, Query, ReadRequest,
-    ReadResponse, ResponseType, Sample, TimeSeries, compress, decompress,
+    ChunkedReadResponse, LabelMatcher, MatcherType, Message, Query, ReadRequest, ReadResponse,
+    ResponseType, TimeSeries, compress, decompress,
+    test_messages::{Metadata, WriteRequest},
 };
 
 /// A server with empty databases.
 pub(super) struct TestServer {
     pub(super) router: Router,
     catalog: Arc<Catalog>,
-}
-
-/// `prometheus.WriteRequest`
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-    #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Metadata>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metadata {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(string, tag = "4")]
-    help: String,
 }
 
 impl TestServer {
@@ -89,9 +71,10 @@ impl TestServer {
             kind: 2,
             name: (*name).to_owned(),
             help: (*help).to_owned(),
+            ..Metadata::default()
         });
         let message = WriteRequest {
-            timeseries: series.to_vec(),
+            timeseries: series.iter().cloned().map(Into::into).collect(),
             metadata: metadata.collect(),
         };
         let body = compress(&message.encode_to_vec()).unwrap();
@@ -151,23 +134,6 @@ pub(super) async fn data(server: &TestServer, path: &str) -> Value {
         "{path}: {body}"
     );
     body["data"].take()
-}
-
-/// Returns a series with samples, as times in milliseconds and values.
-pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
-    let labels = labels.iter().map(|(name, value)| Label {
-        name: (*name).to_owned(),
-        value: (*value).to_owned(),
-    });
-    let samples = samples.iter().map(|(timestamp, value)| Sample {
-        value: *value,
-        timestamp: *timestamp,
-    });
-    TimeSeries {
-        labels: labels.collect(),
-        samples: samples.collect(),
-        histograms: Vec::<Histogram>::new(),
-    }
 }
 
 /// Returns a query for a range of times in milliseconds.

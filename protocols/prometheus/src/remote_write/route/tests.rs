@@ -6,14 +6,10 @@ use neap_sql_changes::testing::{MemoryServer, MemoryServerSettings};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Label, Message, Sample, TimeSeries, compress};
-
-/// `prometheus.WriteRequest`
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-}
+use crate::{
+    Label, Message, Sample, compress,
+    test_messages::{WriteRequest, WriteSeries},
+};
 
 fn service(max_bytes_in_flight: usize) -> Arc<WriteService> {
     let settings = MemoryServerSettings {
@@ -39,13 +35,14 @@ fn wide_message() -> Vec<u8> {
         value: 1.5,
         timestamp,
     });
-    let series = TimeSeries {
+    let series = WriteSeries {
         labels: labels.collect(),
         samples: samples.collect(),
-        histograms: Vec::new(),
+        ..WriteSeries::default()
     };
     let request = WriteRequest {
         timeseries: vec![series],
+        ..WriteRequest::default()
     };
     request.encode_to_vec()
 }

@@ -2,54 +2,10 @@
 
 use prost::Message;
 
-use crate::{Histogram, Label, Sample, TimeSeries, WriteVersion};
-
-/// Returns a series with samples, as times in milliseconds and values.
-pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
-    let labels = labels.iter().map(|(name, value)| Label {
-        name: (*name).to_owned(),
-        value: (*value).to_owned(),
-    });
-    let samples = samples.iter().map(|(timestamp, value)| Sample {
-        value: *value,
-        timestamp: *timestamp,
-    });
-    TimeSeries {
-        labels: labels.collect(),
-        samples: samples.collect(),
-        histograms: Vec::new(),
-    }
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<WriteSeries>,
-    #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Metadata>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WriteSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-    #[prost(message, repeated, tag = "3")]
-    exemplars: Vec<Exemplar>,
-    #[prost(message, repeated, tag = "4")]
-    histograms: Vec<Histogram>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Exemplar {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(double, tag = "2")]
-    value: f64,
-    #[prost(int64, tag = "3")]
-    timestamp: i64,
-}
+use crate::{
+    Histogram, Sample, TimeSeries, WriteVersion,
+    test_messages::{Exemplar, Metadata, WriteRequest, WriteSeries, labels},
+};
 
 #[derive(Clone, PartialEq, Message)]
 struct SymbolExemplar {
@@ -59,18 +15,6 @@ struct SymbolExemplar {
     value: f64,
     #[prost(int64, tag = "3")]
     timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metadata {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(string, tag = "4")]
-    help: String,
-    #[prost(string, tag = "5")]
-    unit: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -132,20 +76,15 @@ impl RequestBuilder<'_> {
 
     pub(super) fn version_1(&self) -> Vec<u8> {
         let series = self.series.iter().enumerate().map(|(index, series)| WriteSeries {
-            labels: series.labels.clone(),
-            samples: series.samples.clone(),
             exemplars: self
                 .exemplars(index)
                 .map(|(trace, timestamp)| Exemplar {
-                    labels: vec![Label {
-                        name: "trace_id".to_owned(),
-                        value: trace.to_owned(),
-                    }],
+                    labels: labels(&[("trace_id", trace)]),
                     value: 1.5,
                     timestamp,
                 })
                 .collect(),
-            histograms: series.histograms.clone(),
+            ..WriteSeries::from(series.clone())
         });
         let metadata = self.metadata.iter().map(|(name, kind, help, unit)| Metadata {
             kind: *kind,
