@@ -27,7 +27,7 @@ use arrow_schema::Schema;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
-    Bucket, Clock, CommitOutcome, DirectoryStore, Entropy, Get, GetOptions, Key, MemoryStore,
+    Bucket, Clock, CommitOutcome, DirectoryStore, Get, GetOptions, Key, MemoryStore,
     ProtocolMargins, ProtocolRules, PutMode, RegisterChange, Store, VersionedValue, World,
     WriteOrder,
 };
@@ -111,10 +111,7 @@ impl FsckFixture {
             start: tokio::time::Instant::now(),
             step_micros: AtomicI64::new(0),
         });
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, 1);
         let store: Arc<dyn Store> = match &directory {
             None => Arc::new(MemoryStore::with_page_keys(Arc::clone(&clock) as _, 3)),
             Some(folder) => Arc::new(DirectoryStore::open(folder.path(), &world).unwrap()),

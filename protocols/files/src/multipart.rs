@@ -246,7 +246,7 @@ mod tests {
 
     use futures::stream;
     use http::{HeaderValue, header::CONTENT_TYPE};
-    use neap_bucket::{Clock, Entropy, PausedClock};
+    use neap_bucket::{Clock, PausedClock};
 
     use super::*;
 
@@ -271,10 +271,7 @@ mod tests {
     /// Reads a part of which `bytes` arrive after each pause, until an error.
     async fn read_slow_part(pause: Duration, bytes: usize) -> MultipartError {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::new(0));
-        let world = World {
-            clock: Arc::clone(&clock),
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock), 1);
         let head = &b"--x-1\r\nContent-Disposition: form-data; name=\"db\"\r\n\r\n"[..];
         let pieces = stream::repeat(Bytes::from(vec![b'a'; bytes])).then(move |piece| {
             let sleep = clock.sleep(pause);

@@ -8,7 +8,7 @@ use futures::{
     future::{self, BoxFuture},
 };
 use neap_bucket::{
-    Bucket, Clock, Entropy, Key, MemoryStore, PutMode, RECENT_PUT_IDS, Register, RegisterError,
+    Bucket, Clock, Key, MemoryStore, PutMode, RECENT_PUT_IDS, Register, RegisterError,
     RegisterRead, VersionedValue, World, compression,
 };
 
@@ -38,10 +38,7 @@ impl Clock for StoppedClock {
 /// Returns an empty bucket in memory.
 pub(crate) fn empty_bucket() -> Bucket {
     let clock: Arc<dyn Clock> = Arc::new(StoppedClock);
-    let world = World {
-        clock: Arc::clone(&clock),
-        entropy: Arc::new(Entropy::from_seed(1)),
-    };
+    let world = World::seeded(Arc::clone(&clock), 1);
     Bucket::new(Arc::new(MemoryStore::new(clock)), world)
 }
 

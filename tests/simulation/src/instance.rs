@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Entropy, ProtocolMargins, ProtocolRules, World};
+use neap_bucket::{Bucket, ProtocolMargins, ProtocolRules, World};
 use neap_catalog::Catalog;
 use neap_compact::{
     CacheBackfill, Compactor, CompactorSettings, FlushLimits, FlushTriggers, Flusher,
@@ -107,10 +107,7 @@ impl Instance {
             network = network.with_script(script);
         }
         let seed = start.entropy.unwrap_or_else(|| world.chance.number());
-        let surroundings = World {
-            clock: Arc::new(SimClock(Arc::clone(&machine))),
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        };
+        let surroundings = World::seeded(Arc::new(SimClock(Arc::clone(&machine))), seed);
         let rules = start.rules;
         let bucket = Bucket::new(
             with_progress_of(network.clone(), start.weakness, world.time),

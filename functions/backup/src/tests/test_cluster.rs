@@ -13,9 +13,9 @@ use futures::future::{Either, select};
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, Entropy, Key, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules,
-    RECENT_PUT_IDS, Register, RegisterChange, RegisterError, RegisterValue, Stamp, SteppedClock,
-    Store, VersionedValue, World,
+    Bucket, Clock, Key, ListRequest, MemoryStore, ProtocolMargins, ProtocolRules, RECENT_PUT_IDS,
+    Register, RegisterChange, RegisterError, RegisterValue, Stamp, SteppedClock, Store,
+    VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, DatabaseDocuments};
 use neap_compact::{
@@ -138,10 +138,7 @@ impl TestCluster {
 
     async fn with(clock: Arc<SteppedClock>, places: Arc<TestPlaces>, seed: u64) -> Self {
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, seed);
         let bucket = Bucket::new(Arc::clone(&store) as _, world.clone());
         let catalog = catalog(&bucket);
         let rules = catalog.rules().await.unwrap();

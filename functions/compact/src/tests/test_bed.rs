@@ -14,9 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::FutureExt;
 use neap_bucket::{
-    Bucket, CallPhase, Clock, CountingStore, Entropy, FaultyStore, KeyClass, ListRequest,
-    MemoryStore, Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange,
-    SteppedClock, StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
+    Bucket, CallPhase, Clock, CountingStore, FaultyStore, KeyClass, ListRequest, MemoryStore,
+    Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange, SteppedClock,
+    StorageClass, Store, StoreCall, StoreFaults, VersionedValue, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
@@ -93,10 +93,7 @@ impl CompactTestBed {
         let empty = MemoryStore::new(Arc::clone(&clock) as _);
         let memory = Arc::new(empty.with_storage_classes(StorageClass::S3));
         let store = Arc::new(CountingStore::new(Arc::clone(&memory) as _));
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, 1);
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         // Catalog drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
-    Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, Key, ListRequest, MemoryStore,
+    Bucket, CallHook, Clock, CountingStore, FaultyStore, Key, ListRequest, MemoryStore,
     OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, SegmentName, Stamp, Store,
     StoreFaults, World,
 };
@@ -432,10 +432,7 @@ impl TestCluster {
     }
 
     pub(super) async fn process(&self, number: usize, cast: TestProcessOptions) -> TestProcess {
-        let world = World {
-            clock: Arc::clone(&self.clock) as _,
-            entropy: Arc::new(Entropy::from_seed(cast.seed)),
-        };
+        let world = World::seeded(Arc::clone(&self.clock) as _, cast.seed);
         let inner = Arc::clone(&self.store) as Arc<dyn Store>;
         let mut store = FaultyStore::new(inner, world.clone(), StoreFaults::default());
         if let Some(hook) = cast.hook {

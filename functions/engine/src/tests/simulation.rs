@@ -201,10 +201,7 @@ impl Simulation {
             }
             std::future::ready(()).boxed()
         };
-        let world = World {
-            clock: Arc::clone(&self.stage.clock) as _,
-            entropy: Arc::new(Entropy::from_seed(self.chance.next_u64())),
-        };
+        let world = World::seeded(Arc::clone(&self.stage.clock) as _, self.chance.next_u64());
         let inner = Arc::clone(&self.stage.store) as _;
         let store = FaultyStore::new(inner, world.clone(), StoreFaults::default())
             .with_hook(Arc::new(hook));

@@ -16,10 +16,7 @@ async fn an_unused_bucket_is_clean() {
         start: tokio::time::Instant::now(),
         step_micros: AtomicI64::new(0),
     });
-    let world = World {
-        clock: Arc::clone(&clock) as _,
-        entropy: Arc::new(Entropy::from_seed(1)),
-    };
+    let world = World::seeded(Arc::clone(&clock) as _, 1);
     let store = Arc::new(MemoryStore::new(clock));
     let bucket = Bucket::new(store, world);
     let fsck = Fsck::new(bucket.clone());

@@ -162,10 +162,7 @@ impl BitFlipFixture {
     }
 
     async fn reader(&self) -> Result<QueryTestInstance, String> {
-        let world = World {
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(7)),
-        };
+        let world = World::seeded(Arc::clone(&self.clock) as Arc<dyn Clock>, 7);
         // An instance needs the cluster rules to start.
         let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
         let catalog = Catalog::new(bucket, ProtocolMargins::LOCAL, None);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, CallHook, Clock, CountingStore, Entropy, FaultyStore, MemoryStore, ObjectUploads,
+    Bucket, CallHook, Clock, CountingStore, FaultyStore, MemoryStore, ObjectUploads,
     OperationCounts, ProtocolMargins, SteppedClock, Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
@@ -40,10 +40,7 @@ pub(crate) fn hooked_store(
     clock: &Arc<SteppedClock>,
     hook: CallHook,
 ) -> FaultyStore {
-    let world = World {
-        clock: Arc::clone(clock) as _,
-        entropy: Arc::new(Entropy::from_seed(1)),
-    };
+    let world = World::seeded(Arc::clone(clock) as _, 1);
     FaultyStore::new(store, world, StoreFaults::default()).with_hook(hook)
 }
 
@@ -146,10 +143,7 @@ impl QueryTestInstance {
         let shared = Arc::clone(&store);
         let counting = Arc::new(CountingStore::new(store));
         let exports = ObjectUploads::collected(Arc::clone(&counting) as _, "");
-        let world = World {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(7)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as Arc<dyn Clock>, 7);
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
         // Drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));

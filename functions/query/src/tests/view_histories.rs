@@ -7,8 +7,8 @@ use std::{
 };
 
 use neap_bucket::{
-    CallGate, CallHook, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, SteppedClock,
-    StoreFaults, World,
+    CallGate, CallHook, CallPhase, Clock, FaultyStore, MemoryStore, SteppedClock, StoreFaults,
+    World,
 };
 use neap_test_inputs::cases;
 use proptest::prelude::*;
@@ -129,10 +129,7 @@ impl StoppableProcess {
                 }
             })
         });
-        let world = World {
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        };
+        let world = World::seeded(Arc::clone(clock) as Arc<dyn Clock>, seed);
         let faulty =
             FaultyStore::new(Arc::clone(store) as _, world, StoreFaults::default()).with_hook(hook);
         let gate = faulty.gate();

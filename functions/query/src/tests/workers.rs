@@ -29,7 +29,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use http::HeaderMap;
-use neap_bucket::{Bucket, Clock, Entropy, ProtocolMargins, SteppedClock, Store, World};
+use neap_bucket::{Bucket, Clock, ProtocolMargins, SteppedClock, Store, World};
 use neap_catalog::Catalog;
 use neap_distributed::{
     Channels, DEFAULT_MAX_TASKS, DistributedPlanner, DistributionSettings, Exchange, PlanOutcome,
@@ -208,10 +208,7 @@ async fn engine(
     clock: &Arc<SteppedClock>,
     settings: &QuerySettings,
 ) -> (QueryEngine, TailReader) {
-    let world = World {
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        entropy: Arc::new(Entropy::from_seed(8)),
-    };
+    let world = World::seeded(Arc::clone(clock) as Arc<dyn Clock>, 8);
     let bucket = Bucket::new(Arc::clone(store), world);
     let catalog = Arc::new(Catalog::new(bucket.clone(), ProtocolMargins::LOCAL, None));
     let rules = catalog.rules().await.unwrap();

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, ClockReading, CountingStore, Entropy, FaultyStore, Get, GetOptions, Key,
-    ListRequest, MemoryStore, OperationCounts, PausedClock, ProtocolMargins, ProtocolRules,
-    StorageClass, Store, StoreFaults, World,
+    Bucket, Clock, ClockReading, CountingStore, FaultyStore, Get, GetOptions, Key, ListRequest,
+    MemoryStore, OperationCounts, PausedClock, ProtocolMargins, ProtocolRules, StorageClass, Store,
+    StoreFaults, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, CatalogLimits, DatabaseCatalog};
 use neap_http::{AccessControl, ClusterId, Metrics, ServiceContext, with_common_layers};
@@ -64,8 +64,7 @@ impl WriteTestBed {
 
     fn world(&self) -> World {
         let clock = Arc::clone(&self.clock) as _;
-        let entropy = Arc::new(Entropy::from_seed(Arc::strong_count(&self.clock) as u64));
-        World { clock, entropy }
+        World::seeded(clock, Arc::strong_count(&self.clock) as u64)
     }
 
     /// Returns the current time of the world.

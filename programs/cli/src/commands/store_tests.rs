@@ -17,7 +17,7 @@ use axum::body::Body;
 use futures::{StreamExt, future::BoxFuture, stream};
 use neap_backup::{ClusterCopier, CopyError, CopyStats};
 use neap_bucket::{
-    Bucket, CallHook, CallPhase, Clock, DirectoryStore, Entropy, FaultyStore, Get, GetOptions, Key,
+    Bucket, CallHook, CallPhase, Clock, DirectoryStore, FaultyStore, Get, GetOptions, Key,
     KeyClass, ListRequest, MemoryStore, Operation, ProtocolMargins, ProtocolRules, PutMode, Store,
     StoreFaults, SystemClock, World, compression,
 };
@@ -79,10 +79,7 @@ fn past_world() -> (Arc<PastClock>, World) {
         now: SystemClock::new(),
         step_micros: AtomicI64::new(0),
     });
-    let world = World {
-        clock: Arc::clone(&clock) as _,
-        entropy: Arc::new(Entropy::from_seed(1)),
-    };
+    let world = World::seeded(Arc::clone(&clock) as _, 1);
     (clock, world)
 }
 

@@ -7,8 +7,8 @@ use axum::{Extension, Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, Clock, Entropy, Get, GetOptions, Key, ListRequest, MemoryStore, ObjectUploads,
-    PausedClock, ProtocolMargins, ProtocolRules, PutMode, Store, World,
+    Bucket, Clock, Get, GetOptions, Key, ListRequest, MemoryStore, ObjectUploads, PausedClock,
+    ProtocolMargins, ProtocolRules, PutMode, Store, World,
 };
 use neap_catalog::Catalog;
 use neap_http::{Caller, Metrics};
@@ -43,9 +43,8 @@ fn memory() -> (Arc<dyn Clock>, Arc<MemoryStore>) {
 impl ImportTestBed {
     async fn new() -> Self {
         let (clock, memory) = memory();
-        let entropy = Arc::new(Entropy::from_seed(1));
         let store = Arc::clone(&memory) as _;
-        let fixture = Self::with_store(&memory, store, World { clock, entropy });
+        let fixture = Self::with_store(&memory, store, World::seeded(clock, 1));
         let catalog = fixture.worker.service.catalog();
         catalog.create_database("home", None).await.unwrap();
         fixture

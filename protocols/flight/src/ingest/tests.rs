@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray};
 use neap_bucket::{
-    Bucket, CallPhase, Clock, Entropy, FaultyStore, MemoryStore, PausedClock, ProtocolMargins,
+    Bucket, CallPhase, Clock, FaultyStore, MemoryStore, PausedClock, ProtocolMargins,
     ProtocolRules, Store, StoreFaults, World,
 };
 use neap_catalog::Catalog;
@@ -16,10 +16,7 @@ const LONG: Duration = Duration::from_secs(3);
 /// Returns an upload of two batches to a store of which the first `slow` calls take long.
 fn upload_to_slow_store(slow: u32) -> RowIngest {
     let clock: Arc<dyn Clock> = Arc::new(PausedClock::new(1_700_000_000_000_000));
-    let world = World {
-        entropy: Arc::new(Entropy::from_seed(1)),
-        clock: Arc::clone(&clock),
-    };
+    let world = World::seeded(Arc::clone(&clock), 1);
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock)));
     let left = AtomicU32::new(slow);
     let store = FaultyStore::new(memory, world.clone(), StoreFaults::default()).with_hook(

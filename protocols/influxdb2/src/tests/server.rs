@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{
-    Bucket, Entropy, MemoryStore, PausedClock, ProtocolMargins, ProtocolRules, World,
-};
+use neap_bucket::{Bucket, MemoryStore, PausedClock, ProtocolMargins, ProtocolRules, World};
 use neap_catalog::{Catalog, PermissionRequest, TokenId};
 use neap_http::{
     AccessControl, AuthSettings, Authenticator, ClusterId, Metrics, ServiceContext,
@@ -40,8 +38,7 @@ impl TestServer {
     pub(super) fn without_token() -> Self {
         let clock = Arc::new(PausedClock::new(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        let entropy = Arc::new(Entropy::from_seed(1));
-        let world = World { clock, entropy };
+        let world = World::seeded(clock, 1);
         let bucket = Bucket::new(store, world.clone());
         let rules = ProtocolRules::new(ProtocolMargins::LOCAL);
         // Drops are answered without waiting for other processes.

@@ -222,15 +222,12 @@ pub(crate) fn ticket_header(headers: &HeaderMap) -> Result<&HeaderValue, TicketE
 mod tests {
     use std::sync::Arc;
 
-    use neap_bucket::{Entropy, SystemClock};
+    use neap_bucket::SystemClock;
 
     use super::*;
 
     fn world() -> World {
-        World {
-            clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(Entropy::from_seed(1)),
-        }
+        World::seeded(Arc::new(SystemClock::new()), 1)
     }
 
     fn ticket() -> Ticket {

@@ -241,7 +241,7 @@ impl UsedTickets {
 #[cfg(test)]
 mod tests {
     use futures::future::BoxFuture;
-    use neap_bucket::{Clock, Entropy};
+    use neap_bucket::Clock;
 
     use super::*;
     use crate::ticket::TICKET_HEADER;
@@ -279,10 +279,7 @@ mod tests {
 
     fn setup() -> (Arc<ManualClock>, World) {
         let clock = Arc::new(ManualClock::default());
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, 1);
         (clock, world)
     }
 

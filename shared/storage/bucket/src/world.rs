@@ -197,6 +197,14 @@ impl World {
         }
     }
 
+    /// Returns these clocks and a generator with a seed.
+    pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
+        Self {
+            clock,
+            entropy: Arc::new(Entropy::from_seed(seed)),
+        }
+    }
+
     /// Reads this machine's clocks.
     pub fn clock_reading(&self) -> ClockReading {
         ClockReading::now(self.clock.as_ref())

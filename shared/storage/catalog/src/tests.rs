@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
 use neap_bucket::{
-    Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation,
-    PausedClock, ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
+    Bucket, Clock, Get, GetOptions, ListPage, ListRequest, MemoryStore, Operation, PausedClock,
+    ProtocolMargins, Put, PutMode, Store, StoreError, StoreResponse, World,
 };
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use neap_test_inputs::cases;
@@ -107,10 +107,7 @@ impl CatalogFixture {
             gets: AtomicUsize::new(0),
             puts: AtomicUsize::new(0),
         });
-        let world = World {
-            clock,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(clock, 1);
         Self {
             bucket: Bucket::new(Arc::clone(&store) as Arc<dyn Store>, world),
             store,

@@ -288,10 +288,7 @@ impl ManifestTestBed {
     }
 
     pub(crate) fn bucket(&self, seed: u64) -> Bucket {
-        let world = World {
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        };
+        let world = World::seeded(Arc::clone(&self.clock) as Arc<dyn Clock>, seed);
         Bucket::new(Arc::clone(&self.store) as Arc<dyn Store>, world)
     }
 

@@ -393,10 +393,7 @@ impl TestWorld {
     /// Creates a world whose bucket does not know the time of the store yet.
     pub(crate) fn without_store_time(page_keys: usize) -> Self {
         let (store, clock) = (TestStore::new(page_keys), TestClock::new());
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, 1);
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         Self {
             store,

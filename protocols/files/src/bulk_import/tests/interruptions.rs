@@ -17,7 +17,7 @@ use arrow_array::{
 };
 use futures::FutureExt;
 use neap_bucket::{
-    CallGate, CallPhase, Clock, Entropy, FaultyStore, Get, GetOptions, Key, MemoryStore, Operation,
+    CallGate, CallPhase, Clock, FaultyStore, Get, GetOptions, Key, MemoryStore, Operation,
     ProtocolMargins, ProtocolRules, RECENT_PUT_IDS, Register, RegisterChange, SegmentName, Stamp,
     Store, StoreCall, StoreFaults, VersionedValue, World,
 };
@@ -89,10 +89,7 @@ struct Cluster {
 impl Cluster {
     async fn new() -> Self {
         let (clock, memory) = memory();
-        let world = World {
-            clock: Arc::clone(&clock),
-            entropy: Arc::new(Entropy::from_seed(3)),
-        };
+        let world = World::seeded(Arc::clone(&clock), 3);
         let store: Arc<dyn Store> = Arc::clone(&memory) as _;
         let clients = ImportTestBed::with_store(&memory, store, world);
         let catalog = clients.worker.service.catalog();
@@ -231,10 +228,7 @@ impl Cluster {
         faults: StoreFaults,
         is_stop: impl Fn(&StoreCall) -> bool + Send + Sync + 'static,
     ) -> Importer {
-        let world = World {
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::new(Entropy::from_seed(seed)),
-        };
+        let world = World::seeded(Arc::clone(&self.clock), seed);
         let gate = CallGate::default();
         let hook = {
             let gate = gate.clone();

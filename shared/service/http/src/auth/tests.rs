@@ -14,8 +14,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Bucket, CountingStore, Entropy, FaultyStore, MemoryStore, PausedClock, ProtocolMargins,
-    StoreFaults, World,
+    Bucket, CountingStore, FaultyStore, MemoryStore, PausedClock, ProtocolMargins, StoreFaults,
+    World,
 };
 use neap_catalog::{Catalog, IssuedToken, TokenId};
 use tower::ServiceExt;
@@ -68,8 +68,7 @@ impl AuthFixture {
 
     async fn with(settings: AuthSettings) -> Self {
         let clock = Arc::new(PausedClock::new(1_757_510_705_000_000));
-        let entropy = Arc::new(Entropy::from_seed(7));
-        let world = World { clock, entropy };
+        let world = World::seeded(clock, 7);
         let memory = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let faulty = Arc::new(FaultyStore::new(
             Arc::clone(&memory) as _,

@@ -16,7 +16,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
-use neap_bucket::{Clock, Entropy};
+use neap_bucket::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -181,10 +181,7 @@ impl ProviderFixture {
             inner: World::system().clock,
             shift_secs: AtomicU64::new(0),
         });
-        let world = World {
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as _, 1);
         let settings = IdentitySettings {
             allows_passwords: false,
             provider: Some(OidcSettings {

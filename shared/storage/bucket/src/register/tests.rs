@@ -15,7 +15,7 @@ use neap_test_inputs::seeds;
 
 use super::*;
 use crate::{
-    CallPhase, DirectoryStore, Entropy, FaultyStore, ListPage, ListRequest, MemoryStore, Operation,
+    CallPhase, DirectoryStore, FaultyStore, ListPage, ListRequest, MemoryStore, Operation,
     PausedClock, RECENT_PUT_IDS, RemoteOptions, Store, StoreCall, StoreFaults, World,
     s3_fixture::{s3_builder, s3_store},
 };
@@ -516,10 +516,7 @@ async fn a_register_that_was_lost_is_not_created_again_by_a_commit_that_knew_it(
 }
 
 fn virtual_world(seed: u64) -> World {
-    World {
-        clock: Arc::new(PausedClock::new(1_700_000_000_000_000)),
-        entropy: Arc::new(Entropy::from_seed(seed)),
-    }
+    World::seeded(Arc::new(PausedClock::new(1_700_000_000_000_000)), seed)
 }
 
 /// Increments a counter from four instances on a faulty store. Returns the number of committed increments, the number

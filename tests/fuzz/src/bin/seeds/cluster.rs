@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, Clock, Entropy, Get, GetOptions, HEADER_BYTES, Key, ListRequest, MemoryStore,
-    ProtocolRules, World, compression,
+    Bucket, Clock, Get, GetOptions, HEADER_BYTES, Key, ListRequest, MemoryStore, ProtocolRules,
+    World, compression,
 };
 use neap_catalog::{
     ANY_AGE, Catalog, DocumentKind, DocumentStore, ErrorBehavior, NewDistinctCache, NewDocument,
@@ -54,10 +54,7 @@ impl Cluster {
     async fn new() -> Self {
         let clock = Arc::new(SteppedClock::default());
         let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        let world = World {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(1)),
-        };
+        let world = World::seeded(Arc::clone(&clock) as Arc<dyn Clock>, 1);
         let bucket = Bucket::new(Arc::new(store), world);
         // Changes do not wait for other processes, because the clock does not advance by itself.
         let catalog = Arc::new(Catalog::for_sole_process(bucket.clone()));
