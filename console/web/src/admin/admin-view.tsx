@@ -1,6 +1,5 @@
 /** The view that administers databases, users, tokens, backups, plugins and rows. It offers what the caller may do. */
 
-import { ViewsPanel } from "./views-panel";
 import "../write/tables.css";
 import "./admin.css";
 import type { JSX } from "preact";
@@ -10,6 +9,7 @@ import { info, isAdmin, isRequired, may, mayAnywhere, mayOnUsers } from "../api/
 import { link, navigate, route } from "../router";
 import { type Command, useCommands } from "../shell/commands";
 import { EmptyState, Tabs } from "../ui";
+import { AlertsPanel } from "./alerts-panel";
 import { BackupsPanel } from "./backups-panel";
 import { CachesPanel } from "./caches-panel";
 import { DatabasesPanel } from "./databases-panel";
@@ -20,12 +20,14 @@ import { PluginsPanel } from "./plugins-panel";
 import { TokensPanel } from "./tokens-panel";
 import { TriggersPanel } from "./triggers-panel";
 import { UsersPanel } from "./users-panel";
+import { ViewsPanel } from "./views-panel";
 
 type Section =
   | "databases"
   | "users"
   | "tokens"
   | "views"
+  | "alerts"
   | "caches"
   | "triggers"
   | "plugins"
@@ -49,6 +51,7 @@ function sections(database: string): SectionEntry[] {
   const all: SectionEntry[] = [
     entry("databases", "Databases", true, false, () => <DatabasesPanel />),
     entry("views", "Views", mayRead, true, (name) => <ViewsPanel database={name} />),
+    entry("alerts", "Alerts", mayRead, true, (name) => <AlertsPanel database={name} />),
     entry("caches", "Caches", mayRead, true, (name) => <CachesPanel database={name} />),
     entry("triggers", "Triggers", mayRead, true, (name) => <TriggersPanel database={name} />),
     entry("plugins", "Plugins", isAdmin.value, true, (name) => <PluginsPanel database={name} />),

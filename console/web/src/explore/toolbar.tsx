@@ -115,6 +115,13 @@ export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarPr
             disabled: !maySave || tab.language !== "sql" || tab.text.trim() === "",
           },
           {
+            label: "Alert on this query…",
+            icon: "warning",
+            onSelect: () =>
+              navigate(link("administer", { q: tab.text.slice(0, MAX_LINK_CHARS), lang: tab.language }, ["alerts"])),
+            disabled: !maySave || tab.text.trim() === "",
+          },
+          {
             label: "Duplicate the tab",
             icon: "add",
             onSelect: () => openTab({ ...tab, name: `${tab.name} copy`, isPreview: false, saved: undefined }),

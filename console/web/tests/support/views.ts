@@ -19,6 +19,7 @@ export const VIEWS: readonly TestedView[] = [
   { name: "administer", hash: "#/administer" },
   { name: "administer-tokens", hash: "#/administer/tokens" },
   { name: "administer-views", hash: "#/administer/views" },
+  { name: "administer-alerts", hash: "#/administer/alerts" },
   { name: "administer-caches", hash: "#/administer/caches" },
   { name: "administer-triggers", hash: "#/administer/triggers" },
   { name: "administer-plugins", hash: "#/administer/plugins" },
