@@ -13,6 +13,7 @@ import { KeyboardHelp } from "./shell/help";
 import { CommandPalette } from "./shell/palette";
 import { SignIn } from "./shell/sign-in";
 import { toggleTheme } from "./shell/theme";
+import { isTv } from "./shell/tv-mode";
 import { Button, EmptyState, ErrorNote, notify, Spinner, useModule } from "./ui";
 import { Toasts } from "./ui/toast";
 
@@ -88,7 +89,7 @@ function Shell(): JSX.Element {
   useTitle();
   return (
     <div class="shell">
-      <Header onHelp={() => setHelpOpen(true)} onPalette={() => setPaletteOpen(true)} />
+      {!isTv.value && <Header onHelp={() => setHelpOpen(true)} onPalette={() => setPaletteOpen(true)} />}
       {!isReachable.value && <Offline />}
       <main class="shell-main" id="main" tabIndex={-1}>
         <View name={route.value.view} key={route.value.view} />

@@ -107,6 +107,46 @@ test("changes that are not saved can be discarded after returning to the dashboa
   await page.getByRole("heading", { name: "Returned", exact: true }).waitFor();
 });
 
+test("charts show thresholds and annotations, and a dashboard fills a screen and follows new data", async () => {
+  const chart = { kind: "line", thresholds: [22] };
+  const query = `SELECT date_bin($interval, time) AS time, room, avg(temperature) AS temperature FROM climate
+    WHERE time >= $from AND time < $to GROUP BY 1, 2`;
+  const newest = { ...WARMEST, title: "Newest", query: "SELECT max(mark) AS mark FROM marks" };
+  await server.write("home", `marks,kind=door mark=1 ${Date.parse(`${RANGE.from}`) + 43_200_000}000000`);
+  const page = await open();
+  const hash = await saved(page, "Wall", [{ title: "Curves", query, chart }, newest], { refreshSeconds: "data" });
+  await page.getByRole("button", { name: "Edit", exact: true }).click();
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.getByRole("menuitem", { name: "Annotations" }).click();
+  const dialog = page.getByRole("dialog", { name: "Annotations" });
+  await dialog.getByLabel("Query in SQL").fill("SELECT time, 'The door opens' AS text FROM marks");
+  await expectAccessible(page);
+  await dialog.getByRole("button", { name: "Apply" }).click();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByText("Saved as version 2.").waitFor();
+  const plot = cellOf(page, "Curves").getByRole("application");
+  await expect
+    .poll(async () => {
+      const box = await plot.locator(".u-over").boundingBox();
+      await page.mouse.move((box?.x ?? 0) + (box?.width ?? 0) / 2, (box?.y ?? 0) + 20);
+      return cellOf(page, "Curves").getByText("The door opens").count();
+    })
+    .toBe(1);
+  await screenshot(page, "dashboards-annotations");
+  await page.evaluate((place) => {
+    location.hash = `${place}&tv=1`;
+  }, hash);
+  await page.getByRole("navigation").waitFor({ state: "detached" });
+  await cellOf(page, "Newest").getByText("1", { exact: true }).waitFor();
+  await server.write("home", "marks,kind=door mark=7");
+  await cellOf(page, "Newest").getByText("7", { exact: true }).waitFor();
+  await screenshot(page, "dashboards-tv");
+  await expectAccessible(page);
+  await page.keyboard.press("Escape");
+  await page.getByRole("navigation").waitFor();
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+});
+
 test("a cell is dragged to another place", async () => {
   const page = await open();
   await importDashboard(

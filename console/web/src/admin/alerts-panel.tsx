@@ -256,7 +256,7 @@ function CreateAlertDialog({ database, query, language, onCreated, onClose }: Cr
         isMonospace
         hint="One number and any texts in each row. $from, $to and $interval follow the window."
       />
-      <div class="admin-fields">
+      <div class="admin-filters">
         <Select label="Fires if" value={draft.kind} options={KINDS} onChange={(kind) => change({ kind })} />
         {draft.kind !== "missing" && <TextField label="Limit" type="number" value={limit} onInput={setLimit} />}
         <TextField label="Window" value={draft.window} onInput={(window) => change({ window })} error={windowError} />

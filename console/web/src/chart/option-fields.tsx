@@ -1,8 +1,9 @@
 /** Fields for the options of a chart, such as the unit and the treatment of gaps. */
 
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import { Checkbox, Select, TextField } from "../ui";
-import type { ChartSettings, GapMode, HeatMode, Reducer } from "./settings";
+import { type ChartSettings, type GapMode, type HeatMode, MAX_THRESHOLDS, type Reducer } from "./settings";
 import { UNITS } from "./units";
 
 /** The properties of the fields. */
@@ -50,6 +51,7 @@ export function OptionFields({ settings, onChange }: OptionFieldsProps): JSX.Ele
         <>
           <NumberField label="Lowest value" value={settings.yMin} onChange={(yMin) => onChange({ yMin })} />
           <NumberField label="Highest value" value={settings.yMax} onChange={(yMax) => onChange({ yMax })} />
+          <ThresholdsField settings={settings} onChange={onChange} />
           <Checkbox
             label="Logarithmic scale"
             isChecked={settings.logarithmic ?? false}
@@ -72,18 +74,33 @@ export function OptionFields({ settings, onChange }: OptionFieldsProps): JSX.Ele
         />
       )}
       {kind === "value" && (
-        <Select
-          label="Value of a series"
-          value={settings.reduce ?? "last"}
-          options={REDUCED}
-          onChange={(reduce) => onChange({ reduce })}
-        />
+        <>
+          <ThresholdsField settings={settings} onChange={onChange} />
+          <Select
+            label="Value of a series"
+            value={settings.reduce ?? "last"}
+            options={REDUCED}
+            onChange={(reduce) => onChange({ reduce })}
+          />
+        </>
       )}
       {hasNumberAxis && (
         <Checkbox label="Legend" isChecked={settings.legend ?? true} onChange={(legend) => onChange({ legend })} />
       )}
     </div>
   );
+}
+
+/** The limits that are drawn as lines, separated by spaces. */
+function ThresholdsField({ settings, onChange }: OptionFieldsProps): JSX.Element {
+  const [text, setText] = useState((settings.thresholds ?? []).join(" "));
+  const apply = (typed: string): void => {
+    setText(typed);
+    const words = typed.split(/[\s;]+/).filter((word) => word !== "");
+    const numbers = words.map(Number).filter(Number.isFinite).slice(0, MAX_THRESHOLDS);
+    onChange({ thresholds: numbers.length === 0 ? undefined : numbers });
+  };
+  return <TextField label="Thresholds" value={text} placeholder="such as 80 95" onInput={apply} />;
 }
 
 /** The choice of the unit. */

@@ -21,6 +21,7 @@ export interface ChartColours {
   muted: string;
   grid: string;
   accent: string;
+  warning: string;
 }
 
 /** Reads the colours of the theme from the custom properties of an element. */
@@ -37,6 +38,7 @@ export function readColours(element: Element): ChartColours {
     muted: property("--muted", "#57606a"),
     grid: property("--border", "#d0d7de"),
     accent: property("--accent", "#0072b2"),
+    warning: property("--warning", "#8a5300"),
   };
 }
 

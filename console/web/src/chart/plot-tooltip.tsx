@@ -23,14 +23,14 @@ export interface PlotTooltipProps {
   colours: ChartColours;
   /** The values of the series, nearest first. */
   readings: readonly Reading[];
-  /** What a chart without readings says about the place. */
-  lines?: string[];
+  /** What a chart without readings, and moments say about the place. */
+  lines: string[];
 }
 
 /** The values at the cursor. */
 export function PlotTooltip(props: PlotTooltipProps): JSX.Element | null {
   const { cursor, plot, data, settings, colours, readings, lines } = props;
-  if (readings.length === 0 && lines === undefined) {
+  if (readings.length === 0 && lines.length === 0) {
     return null;
   }
   const isRight = cursor.left > plot.width / 2;
@@ -46,7 +46,7 @@ export function PlotTooltip(props: PlotTooltipProps): JSX.Element | null {
       <p class="chart-tooltip-head">
         <bdi>{formatX(data, readings[0]?.x ?? cursor.x)}</bdi>
       </p>
-      {lines?.map((line) => (
+      {lines.map((line) => (
         <p key={line}>{line}</p>
       ))}
       {readings.slice(0, MAX_ENTRIES).map(({ index, label, y }) => (

@@ -7,6 +7,7 @@ import { Button } from "../ui";
 import type { ChartData } from "./chart-data";
 import { chartSummary } from "./chart-summary";
 import { formatX } from "./format-x";
+import { type Moment, momentsAt, withGuides } from "./guides";
 import { HeatLegend } from "./heat-legend";
 import { Legend } from "./legend";
 import { type ChartColours, readColours } from "./palette";
@@ -27,6 +28,8 @@ export interface PlotProps {
   title?: string;
   /** The range that the axis of times shows, even if there are no points. */
   range?: NsRange;
+  /** Moments that the chart marks. */
+  moments?: readonly Moment[];
   /** Takes a time range that the user selected. */
   onBrush?(from: bigint, to: bigint): void;
   /** Whether a selection goes to `onBrush` at once instead of zooming first. */
@@ -46,9 +49,14 @@ export interface PlotPicture {
 /** The distance in CSS pixels within which the cursor reads a point. */
 const REACH = 40;
 
+/** The distance in CSS pixels within which the cursor reads the text of a moment. */
+const MOMENT_REACH = 6;
+
+const NO_MOMENTS: readonly Moment[] = [];
+
 /** A plot with axes, legend, zoom and cursor. */
 export function Plot(props: PlotProps): JSX.Element {
-  const { data, settings, title, range, onBrush } = props;
+  const { data, settings, title, range, onBrush, moments = NO_MOMENTS } = props;
   const host = useRef<HTMLDivElement>(null);
   const size = useSize(host);
   const theme = useThemeVersion();
@@ -73,7 +81,18 @@ export function Plot(props: PlotProps): JSX.Element {
     setCursor(at);
     share.report(data, at);
   };
-  const { frame, scene } = useFrame({ host, size, data, settings, shown, view, colours, select, setCursor: show });
+  const { frame, scene } = useFrame({
+    host,
+    size,
+    data,
+    settings,
+    moments,
+    shown,
+    view,
+    colours,
+    select,
+    setCursor: show,
+  });
   share.follow(frame, data, view);
   useEffect(() => {
     props.onFrame?.({ canvas: () => frame.current?.canvas, shown: () => shown });
@@ -132,7 +151,10 @@ export function Plot(props: PlotProps): JSX.Element {
             settings={settings}
             colours={colours}
             readings={readings}
-            lines={scene.current?.describe?.(cursor.x, cursor.y)}
+            lines={[
+              ...(scene.current?.describe?.(cursor.x, cursor.y) ?? []),
+              ...momentsAt(data, moments, cursor.x, MOMENT_REACH * perPixel),
+            ]}
           />
         )}
       </div>
@@ -232,6 +254,7 @@ interface FrameInput {
   size: { width: number; height: number } | undefined;
   data: ChartData;
   settings: ChartSettings;
+  moments: readonly Moment[];
   shown: IndexedSeries[];
   view: { min: number; max: number };
   colours: ChartColours;
@@ -245,7 +268,7 @@ function useFrame(input: FrameInput): { frame: { current: PlotFrame | null }; sc
   const scene = useRef<Scene | undefined>(undefined);
   const latest = useRef(input);
   latest.current = input;
-  const { host, size, data, settings, shown, view, colours } = input;
+  const { host, size, data, settings, moments, shown, view, colours } = input;
   const [painted, setPainted] = useState(0);
   useEffect(() => {
     if (host.current === null || size === undefined || size.width < 40 || size.height < 40) {
@@ -262,11 +285,11 @@ function useFrame(input: FrameInput): { frame: { current: PlotFrame | null }; sc
     }
     const { width, height } = frame.current.size;
     const sceneInput = { data, shown, view, width, height, settings };
-    scene.current = withFixedEnds(buildScene(sceneInput), sceneInput);
+    scene.current = withGuides(withFixedEnds(buildScene(sceneInput), sceneInput), data, settings, moments);
     frame.current.show(scene.current, view);
     // The legend of a heat map and the place of the tooltip depend on what was painted.
     setPainted(painted + 1);
-  }, [size, data, settings, shown, view.min, view.max, colours, zone.value]);
+  }, [size, data, settings, moments, shown, view.min, view.max, colours, zone.value]);
   useEffect(
     () => () => {
       frame.current?.destroy();

@@ -10,6 +10,7 @@ import "./chart.css";
 import { type ChartData, chartData, hasGaps } from "./chart-data";
 import { ChartToolbar } from "./chart-toolbar";
 import { chooseColumns } from "./columns";
+import type { Moment } from "./guides";
 import { readColours, seriesStyle } from "./palette";
 import { Plot, type PlotPicture } from "./plot";
 import { type PictureEntry, pictureBlob } from "./png";
@@ -33,6 +34,8 @@ export interface ResultChartProps {
   onZoomOut?(): void;
   /** The time range that is shown, even if there are no points. */
   range?: NsRange;
+  /** Moments that the chart marks. */
+  moments?: readonly Moment[];
   title?: string;
   /** The height in CSS pixels. Without it, the chart fills its container. */
   height?: number;

@@ -20,6 +20,9 @@ export const GAP_MODES = ["auto", "nulls", "connect"] as const;
 
 export type GapMode = (typeof GAP_MODES)[number];
 
+/** Thresholds of a chart at most. */
+export const MAX_THRESHOLDS = 10;
+
 /** What a chart shows. Columns that are absent are chosen by type. */
 export interface ChartSettings {
   kind: ChartKind;
@@ -34,6 +37,8 @@ export interface ChartSettings {
   decimals?: number;
   yMin?: number;
   yMax?: number;
+  /** Limits that are drawn as lines. */
+  thresholds?: number[];
   logarithmic?: boolean;
   stacked?: boolean;
   gaps?: GapMode;

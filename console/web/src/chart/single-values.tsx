@@ -19,16 +19,19 @@ const MAX_VALUES = 24;
 export interface SingleValue {
   label: string;
   text: string;
+  /** Whether the value has reached the lowest threshold. */
+  isOver: boolean;
 }
 
 /** Returns the single values of the series. */
 export function singleValues(data: ChartData, settings: ChartSettings): SingleValue[] {
   const reducer = settings.reduce ?? "last";
   const unit = unitOf(reducer === "count" ? "none" : settings.unit);
-  return data.series.slice(0, MAX_VALUES).map(({ label, points }) => ({
-    label,
-    text: unit.format(reducePoints(points, reducer), settings.decimals),
-  }));
+  const limit = Math.min(...(settings.thresholds ?? []));
+  return data.series.slice(0, MAX_VALUES).map(({ label, points }) => {
+    const value = reducePoints(points, reducer);
+    return { label, text: unit.format(value, settings.decimals), isOver: value >= limit };
+  });
 }
 
 /** Large numbers: one for each series. */
@@ -39,7 +42,7 @@ export function SingleValues(props: { data: ChartData; settings: ChartSettings; 
     // biome-ignore lint/a11y/noNoninteractiveTabindex: many values scroll by keyboard.
     <div class="single-values-scroll" role="group" aria-label="Values" tabIndex={0}>
       <dl class={values.length === 1 ? "single-values single-values-one" : "single-values"}>
-        {values.map(({ label, text }, index) => {
+        {values.map(({ label, text, isOver }, index) => {
           const series = data.series[index];
           return (
             <div key={label} class="single-value">
@@ -47,7 +50,7 @@ export function SingleValues(props: { data: ChartData; settings: ChartSettings; 
                 <bdi>{label === "" ? "∅" : label}</bdi>
               </dt>
               <dd>
-                <span class="single-value-number">{text}</span>
+                <span class={isOver ? "single-value-number single-value-over" : "single-value-number"}>{text}</span>
                 {series && <Sparkline series={series} colour={seriesStyle(colours, index).colour} />}
               </dd>
             </div>

@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { formatValue, type QueryResult } from "../api/query";
 import { may } from "../api/session";
+import type { Moment } from "../chart/guides";
 import { ResultChart } from "../chart/result-chart";
 import { link, navigate } from "../router";
 import { Dialog, EmptyState, ErrorNote, Menu, type MenuItem, Spinner, VirtualTable } from "../ui";
@@ -49,12 +50,12 @@ export function DashboardCell(props: DashboardCellProps): JSX.Element {
       </header>
       <div class="cell-body" ref={body} aria-busy={isLoading}>
         {error !== undefined && <ErrorNote error={error} />}
-        <CellContent cell={cell} result={result} range={props.range} pictureRef={picture} />
+        <CellContent cell={cell} result={result} range={props.range} moments={props.moments} pictureRef={picture} />
       </div>
       {isLarge && (
         <Dialog title={cell.title || "Cell"} size="large" onClose={() => setLarge(false)}>
           <div class="cell-large">
-            <CellContent cell={cell} result={result} range={props.range} />
+            <CellContent cell={cell} result={result} range={props.range} moments={props.moments} />
           </div>
         </Dialog>
       )}
@@ -127,9 +128,10 @@ export function CellContent(props: {
   cell: Cell;
   result: QueryResult | undefined;
   range: { from: bigint; to: bigint } | undefined;
+  moments?: readonly Moment[];
   pictureRef?: { current: (() => void) | undefined };
 }): JSX.Element | null {
-  const { cell, result, range, pictureRef } = props;
+  const { cell, result, range, moments, pictureRef } = props;
   if (cell.view === "note") {
     return <p class="cell-note">{cell.note || "An empty note."}</p>;
   }
@@ -153,6 +155,7 @@ export function CellContent(props: {
       onBrush={setNsRange}
       brushesAtOnce
       range={range}
+      moments={moments}
       title={cell.title || undefined}
       pictureRef={pictureRef}
     />

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
+import type { Moment } from "../chart/guides";
 import { Icon } from "../ui";
 import { type Cell, GRID_COLUMNS } from "./dashboard";
 import { DashboardCell } from "./dashboard-cell";
@@ -14,6 +15,8 @@ export interface DashboardGridProps {
   isEditing: boolean;
   parameters: Record<string, unknown>;
   range: { from: bigint; to: bigint } | undefined;
+  /** Moments that all charts mark. */
+  moments: readonly Moment[];
   tick: number;
   onCells(cells: Cell[]): void;
   onEdit(cell: Cell): void;

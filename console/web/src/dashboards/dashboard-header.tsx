@@ -2,9 +2,21 @@
 
 import type { JSX } from "preact";
 import { formatHash, link, route } from "../router";
+import { startTv } from "../shell/tv-mode";
 import { fixedRange, type TimeRange } from "../time/range";
-import { Button, copyText, IconButton, Menu, type MenuItem, notify, Select, TextField, TimeRangePicker } from "../ui";
-import { MAX_NAME_LENGTH, REFRESH_SECONDS } from "./dashboard";
+import type { Refresh } from "../time/refresh";
+import {
+  Button,
+  copyText,
+  IconButton,
+  Menu,
+  type MenuItem,
+  notify,
+  RefreshSelect,
+  TextField,
+  TimeRangePicker,
+} from "../ui";
+import { MAX_NAME_LENGTH } from "./dashboard";
 import { formatUpdate } from "./dashboard-list";
 import { NEW_ID, type OpenDashboard } from "./dashboard-store";
 import { setRange, setRefresh } from "./page-state";
@@ -16,7 +28,7 @@ export interface DashboardHeaderProps {
   isSaving: boolean;
   mayWrite: boolean;
   range: TimeRange;
-  refreshSeconds: number;
+  refreshSeconds: Refresh;
   onName(name: string): void;
   onEdit(): void;
   onStopEditing(): void;
@@ -29,6 +41,7 @@ export interface DashboardHeaderProps {
   onAddCell(): void;
   onAddNote(): void;
   onVariables(): void;
+  onAnnotations(): void;
   /** Makes the present range, refresh and values those at the start. */
   onKeepView(): void;
 }
@@ -59,13 +72,7 @@ export function DashboardHeader(props: DashboardHeaderProps): JSX.Element {
       </div>
       <div class="dashboards-actions">
         <TimeRangePicker range={range} onChange={setRange} align="end" />
-        <Select
-          label="Refresh"
-          isLabelHidden
-          value={String(refreshSeconds)}
-          options={REFRESH_SECONDS.map((seconds) => ({ value: String(seconds), label: refreshText(seconds) }))}
-          onChange={(seconds) => setRefresh(Number(seconds))}
-        />
+        <RefreshSelect value={refreshSeconds} onChange={setRefresh} />
         <IconButton icon="refresh" label="Refresh now" kind="plain" onClick={onRefresh} />
         {isEditing ? <EditActions {...props} /> : <ViewActions {...props} />}
       </div>
@@ -84,6 +91,7 @@ function EditActions(props: DashboardHeaderProps): JSX.Element {
           { label: "Chart or table", icon: "chart", onSelect: props.onAddCell },
           { label: "Note", icon: "edit", onSelect: props.onAddNote },
           { label: "Variables", icon: "tag", onSelect: props.onVariables },
+          { label: "Annotations", icon: "time", onSelect: props.onAnnotations },
           { label: "Present range and values as default", icon: "clock", onSelect: props.onKeepView },
         ]}
       />
@@ -102,6 +110,7 @@ function EditActions(props: DashboardHeaderProps): JSX.Element {
 function ViewActions(props: DashboardHeaderProps): JSX.Element {
   const { open, mayWrite, isSaving } = props;
   const items: MenuItem[] = [
+    { label: "TV mode (Esc ends it)", icon: "fullscreen", onSelect: () => void startTv() },
     { label: "Copy a link with fixed times", icon: "clock", onSelect: () => void copyLink(props.range) },
     { label: "Export as JSON", icon: "export", onSelect: props.onExport },
   ];
@@ -145,11 +154,4 @@ function describeState({ id, version, updatedAt, updatedBy, isChanged }: OpenDas
   const by = updatedBy ? ` by ${updatedBy}` : "";
   const saved = `Version ${version}${updatedAt ? `, ${formatUpdate(updatedAt)}` : ""}${by}`;
   return isChanged ? `${saved}. Changes are not saved` : saved;
-}
-
-function refreshText(seconds: number): string {
-  if (seconds === 0) {
-    return "No refresh";
-  }
-  return seconds < 60 ? `Every ${seconds} s` : `Every ${seconds / 60} min`;
 }

@@ -7,8 +7,11 @@ import { may } from "../api/session";
 import { isLostServer, useOnReturn } from "../api/use-loaded";
 import { fileName, saveFile } from "../chart/save-file";
 import { link, navigate, route } from "../router";
+import { endTv, isTv, useTvEnd } from "../shell/tv-mode";
 import { resolveRange } from "../time/range";
-import { Button, ConfirmDialog, EmptyState, ErrorNote, notify, Spinner } from "../ui";
+import { Button, ConfirmDialog, EmptyState, ErrorNote, IconButton, notify, Spinner } from "../ui";
+import { useAnnotations } from "./annotations";
+import { AnnotationsDialog } from "./annotations-dialog";
 import { CellEditor } from "./cell-editor";
 import { ConflictDialog } from "./conflict-dialog";
 import { type Cell, type Dashboard, newCellId } from "./dashboard";
@@ -62,6 +65,7 @@ export function DashboardPage({ database, id }: { database: string; id: string }
 type PageDialog =
   | { kind: "cell"; cell: Cell }
   | { kind: "variables" }
+  | { kind: "annotations" }
   | { kind: "delete" }
   | { kind: "discard" }
   | { kind: "conflict"; theirs: OpenDashboard | undefined };
@@ -75,10 +79,12 @@ function OpenPage({ open }: { open: OpenDashboard }): JSX.Element {
   const params = route.value.params;
   const range = currentRange(dashboard, params);
   const refreshSeconds = currentRefresh(dashboard, params);
-  const { tick, nowMs, refresh } = useRefresh(refreshSeconds);
+  const { tick, nowMs, refresh } = useRefresh(refreshSeconds, database);
   const values = useMemo(() => valuesFromUrl(dashboard.variables, params), [dashboard.variables, params]);
   const parameters = queryParameters(dashboard, range, values, nowMs);
   const { fromMs, toMs } = resolveRange(range, nowMs);
+  const annotations = useAnnotations({ database, text: dashboard.annotations, parameters }, tick);
+  useTvEnd();
   useLeaveWarning(open.isChanged);
   const edit = (part: Partial<Dashboard>): void => change(open, { dashboard: { ...dashboard, ...part } });
   const store = async (version?: number): Promise<void> => {
@@ -141,29 +147,39 @@ function OpenPage({ open }: { open: OpenDashboard }): JSX.Element {
     mayWrite,
   );
   return (
-    <div class="dashboards dashboard-page">
-      <DashboardHeader
-        open={open}
-        isEditing={isEditing}
-        isSaving={isSaving}
-        mayWrite={mayWrite}
-        range={range}
-        refreshSeconds={refreshSeconds}
-        onName={(name) => change(open, { name })}
-        onEdit={() => setEditing(true)}
-        onStopEditing={() => setEditing(false)}
-        onDiscard={() => setDialog({ kind: "discard" })}
-        onSave={() => void store()}
-        onCopy={() => void copy(`${open.name} (copy)`.slice(0, 120))}
-        onDelete={() => setDialog({ kind: "delete" })}
-        onExport={() => exportFile(open)}
-        onRefresh={refresh}
-        onAddCell={addCell}
-        onAddNote={() => edit({ cells: [...dashboard.cells, { ...emptyCell(dashboard, 4, 3), view: "note" }] })}
-        onVariables={() => setDialog({ kind: "variables" })}
-        onKeepView={() => edit({ range, refreshSeconds, variables: withInitial(dashboard, values) })}
-      />
-      {dashboard.variables.length > 0 && (
+    <div class={isTv.value ? "dashboards dashboard-page dashboard-tv" : "dashboards dashboard-page"}>
+      {isTv.value && (
+        <div class="tv-end">
+          <h1 class="visually-hidden">{open.name}</h1>
+          <IconButton icon="close" label="Leave TV mode" kind="plain" onClick={endTv} />
+        </div>
+      )}
+      {!isTv.value && (
+        <DashboardHeader
+          open={open}
+          isEditing={isEditing}
+          isSaving={isSaving}
+          mayWrite={mayWrite}
+          range={range}
+          refreshSeconds={refreshSeconds}
+          onName={(name) => change(open, { name })}
+          onEdit={() => setEditing(true)}
+          onStopEditing={() => setEditing(false)}
+          onDiscard={() => setDialog({ kind: "discard" })}
+          onSave={() => void store()}
+          onCopy={() => void copy(`${open.name} (copy)`.slice(0, 120))}
+          onDelete={() => setDialog({ kind: "delete" })}
+          onExport={() => exportFile(open)}
+          onRefresh={refresh}
+          onAddCell={addCell}
+          onAddNote={() => edit({ cells: [...dashboard.cells, { ...emptyCell(dashboard, 4, 3), view: "note" }] })}
+          onVariables={() => setDialog({ kind: "variables" })}
+          onAnnotations={() => setDialog({ kind: "annotations" })}
+          onKeepView={() => edit({ range, refreshSeconds, variables: withInitial(dashboard, values) })}
+        />
+      )}
+      {annotations.error !== undefined && <ErrorNote title="The annotations can't be read" error={annotations.error} />}
+      {!isTv.value && dashboard.variables.length > 0 && (
         <VariableBar database={database} variables={dashboard.variables} values={values} range={range} tick={tick} />
       )}
       {dashboard.cells.length === 0 ? (
@@ -172,9 +188,10 @@ function OpenPage({ open }: { open: OpenDashboard }): JSX.Element {
         <DashboardGrid
           database={database}
           cells={dashboard.cells}
-          isEditing={isEditing}
+          isEditing={isEditing && !isTv.value}
           parameters={parameters}
           range={nsRange(fromMs, toMs)}
+          moments={annotations.moments}
           tick={tick}
           onCells={(cells) => edit({ cells })}
           onEdit={(cell) => setDialog({ kind: "cell", cell })}
@@ -236,6 +253,17 @@ function PageDialogs(props: {
           variables={open.dashboard.variables}
           onSave={(variables) => {
             props.onDashboard({ variables });
+            onClose();
+          }}
+          onClose={onClose}
+        />
+      );
+    case "annotations":
+      return (
+        <AnnotationsDialog
+          annotations={open.dashboard.annotations}
+          onSave={(annotations) => {
+            props.onDashboard({ annotations });
             onClose();
           }}
           onClose={onClose}

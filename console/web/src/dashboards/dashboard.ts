@@ -3,6 +3,7 @@
 import type { QueryLanguage } from "../api/query";
 import type { ChartSettings } from "../chart/settings";
 import type { TimeRange } from "../time/range";
+import type { Refresh } from "../time/refresh";
 
 /** Columns of the grid. */
 export const GRID_COLUMNS = 12;
@@ -16,9 +17,6 @@ export const MAX_NAME_LENGTH = 120;
 export const MAX_QUERY_LENGTH = 16_000;
 export const MAX_NOTE_LENGTH = 8_000;
 export const MAX_LIST_VALUES = 500;
-
-/** The intervals of the automatic refresh, in seconds. 0: off. */
-export const REFRESH_SECONDS = [0, 5, 10, 30, 60, 300, 900] as const;
 
 /** The name of the format of exported files. */
 export const FILE_FORMAT = "neap-dashboard";
@@ -75,7 +73,9 @@ export interface Dashboard {
   cells: Cell[];
   variables: Variable[];
   range: TimeRange;
-  refreshSeconds: number;
+  refreshSeconds: Refresh;
+  /** A query in SQL whose rows are moments that all charts mark: their times and texts. Empty: none. */
+  annotations: string;
 }
 
 /** The range of a new dashboard. */
@@ -83,7 +83,7 @@ export const DEFAULT_RANGE: TimeRange = { from: "now-1h", to: "now" };
 
 /** Returns a dashboard without cells. */
 export function emptyDashboard(): Dashboard {
-  return { cells: [], variables: [], range: DEFAULT_RANGE, refreshSeconds: 0 };
+  return { cells: [], variables: [], range: DEFAULT_RANGE, refreshSeconds: 0, annotations: "" };
 }
 
 /** Returns the id of a new cell, which no other cell has. */

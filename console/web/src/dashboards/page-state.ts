@@ -2,7 +2,8 @@
 
 import { route, setParams } from "../router";
 import { formatMoment, type TimeRange } from "../time/range";
-import { type Dashboard, REFRESH_SECONDS } from "./dashboard";
+import { type Refresh, refreshOf } from "../time/refresh";
+import type { Dashboard } from "./dashboard";
 
 /** Returns the time range of the URL, or else that of the dashboard. */
 export function currentRange(dashboard: Dashboard, params: URLSearchParams): TimeRange {
@@ -24,16 +25,15 @@ export function setNsRange(from: bigint, to: bigint): void {
   setRange({ from: formatMoment(first), to: formatMoment(last) });
 }
 
-/** Returns the interval of the refresh in seconds: that of the URL, or else that of the dashboard. */
-export function currentRefresh(dashboard: Dashboard, params: URLSearchParams): number {
+/** Returns the refresh of the URL, or else that of the dashboard. */
+export function currentRefresh(dashboard: Dashboard, params: URLSearchParams): Refresh {
   const text = params.get("refresh");
-  const seconds = text === "off" ? 0 : Number(text);
-  return text === null ? dashboard.refreshSeconds : (REFRESH_SECONDS.find((known) => known === seconds) ?? 0);
+  return text === null ? dashboard.refreshSeconds : refreshOf(text);
 }
 
-/** Sets the interval of the refresh in the URL. */
-export function setRefresh(seconds: number): void {
-  setParams({ refresh: seconds === 0 ? "off" : seconds });
+/** Sets the refresh in the URL. */
+export function setRefresh(refresh: Refresh): void {
+  setParams({ refresh: refresh === 0 ? "off" : refresh });
 }
 
 /** Returns the id of the dashboard that the URL names. */

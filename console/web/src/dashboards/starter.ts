@@ -78,6 +78,7 @@ export function starterDashboard(tables: readonly Table[], range = DEFAULT_RANGE
     variables: tagVariables(plotted.map(({ table }) => table)),
     range,
     refreshSeconds: 0,
+    annotations: "",
   };
 }
 

@@ -9,7 +9,7 @@ const cell = {
   place: { x: 0, y: 0, width: 6, height: 4 },
   query: "SELECT 1",
   language: "sql",
-  chart: { kind: "line", unit: "percent", values: ["usage"] },
+  chart: { kind: "line", unit: "percent", values: ["usage"], thresholds: [80, 95] },
 };
 
 function withCell(change: object): unknown {
@@ -23,7 +23,8 @@ describe("a dashboard", () => {
       cells: parseDashboard(withCell({})).cells,
       variables: [{ name: "host", source: { kind: "tag", table: "cpu", column: "host" }, hasAll: true, initial: null }],
       range: { from: "now-6h", to: "now" },
-      refreshSeconds: 30,
+      refreshSeconds: "data",
+      annotations: "SELECT time, body FROM logs",
     };
     const text = formatDashboardFile({ name: "Servers", dashboard });
     expect(parseDashboardFile(text)).toEqual({ name: "Servers", dashboard });
@@ -42,7 +43,7 @@ describe("a dashboard", () => {
     const { cells } = parseDashboard(
       JSON.parse(
         `{"cells": [{"id": "../x", "view": "table", "place": {"x": 0, "y": 0, "width": 3, "height": 2}, "script": "alert(1)",
-          "chart": {"kind": "line", "unit": "javascript:", "decimals": 99, "yMin": "1", "__proto__": {"evil": 1}, "zone": "mars"}}]}`,
+          "chart": {"kind": "line", "unit": "javascript:", "decimals": 99, "yMin": "1", "thresholds": ["x"], "__proto__": {"evil": 1}, "zone": "mars"}}]}`,
       ),
     );
     expect(Object.keys(cells[0] ?? {})).not.toContain("script");

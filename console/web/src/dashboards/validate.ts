@@ -2,9 +2,10 @@
 // or left out, and new objects are made of what remains.
 
 import { QUERY_LANGUAGES } from "../api/query";
-import { CHART_KINDS, type ChartSettings, GAP_MODES, HEAT_MODES, REDUCERS } from "../chart/settings";
+import { CHART_KINDS, type ChartSettings, GAP_MODES, HEAT_MODES, MAX_THRESHOLDS, REDUCERS } from "../chart/settings";
 import { UNITS } from "../chart/units";
 import { rangeError, type TimeRange } from "../time/range";
+import { refreshOf } from "../time/refresh";
 import {
   CELL_VIEWS,
   type Cell,
@@ -23,7 +24,6 @@ import {
   MAX_ROWS,
   MAX_VARIABLES,
   newCellId,
-  REFRESH_SECONDS,
   type Variable,
   type VariableSource,
 } from "./dashboard";
@@ -60,8 +60,13 @@ export function parseDashboard(document: unknown): Dashboard {
   if (names.size !== variables.length) {
     throw new DashboardError("Two variables have the same name.");
   }
-  const refreshSeconds = REFRESH_SECONDS.find((seconds) => seconds === fields.refreshSeconds) ?? 0;
-  return { cells: arrange(parsed), variables, range: parseRange(fields.range), refreshSeconds };
+  return {
+    cells: arrange(parsed),
+    variables,
+    range: parseRange(fields.range),
+    refreshSeconds: refreshOf(fields.refreshSeconds),
+    annotations: optionalText(fields.annotations, "annotations", MAX_QUERY_LENGTH),
+  };
 }
 
 /** A dashboard with its name, as a file contains it. */
@@ -145,6 +150,7 @@ function parseChart(value: unknown, place: string): ChartSettings {
     decimals: optionalInteger(fields.decimals, 0, 12),
     yMin: optionalNumber(fields.yMin),
     yMax: optionalNumber(fields.yMax),
+    thresholds: thresholdsOf(fields.thresholds),
     logarithmic: optionalBoolean(fields.logarithmic),
     stacked: optionalBoolean(fields.stacked),
     gaps: GAP_MODES.find((mode) => mode === fields.gaps),
@@ -255,6 +261,11 @@ function optionalInteger(value: unknown, min: number, max: number): number | und
 
 function optionalNumber(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}
+
+function thresholdsOf(value: unknown): number[] | undefined {
+  const numbers = (Array.isArray(value) ? value : []).filter((one) => optionalNumber(one) !== undefined);
+  return numbers.length === 0 ? undefined : numbers.slice(0, MAX_THRESHOLDS);
 }
 
 function optionalBoolean(value: unknown): boolean | undefined {

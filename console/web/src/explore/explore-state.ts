@@ -3,9 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { route, setParams } from "../router";
 import type { TimeRange } from "../time/range";
-
-/** The intervals of the automatic refresh, in seconds. 0: off. */
-export const REFRESH_SECONDS = [0, 5, 10, 30, 60, 300] as const;
+import { type Refresh, refreshOf } from "../time/refresh";
 
 /** The forms of a result. */
 export type ResultView = "table" | "chart" | "plan";
@@ -22,11 +20,8 @@ export const range = computed<TimeRange>(() => ({
 /** The moment or stamp as of which queries answer; empty for the present. Part of the hash. */
 export const asOf = computed(() => route.value.params.get("asof") ?? "");
 
-/** The automatic refresh: every so many seconds, or when there are new data. Part of the hash. */
-export const refresh = computed<number | "data">(() => {
-  const text = route.value.params.get("refresh") ?? "0";
-  return text === "data" ? "data" : (REFRESH_SECONDS.find((known) => known === Number(text)) ?? 0);
-});
+/** The automatic refresh. Part of the hash. */
+export const refresh = computed<Refresh>(() => refreshOf(route.value.params.get("refresh")));
 
 /** The ranges that were shown before each zoom. */
 export const zooms = signal<readonly TimeRange[]>([]);
@@ -58,6 +53,6 @@ export function setAsOf(moment: string): void {
 }
 
 /** Sets the automatic refresh. */
-export function setRefresh(value: number | "data"): void {
+export function setRefresh(value: Refresh): void {
   setParams({ refresh: value === 0 ? undefined : value });
 }

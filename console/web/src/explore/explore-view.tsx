@@ -2,11 +2,11 @@
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { request } from "../api/client";
-import { languageOf, queryPath } from "../api/query";
+import { languageOf } from "../api/query";
 import { currentDatabase } from "../api/schema";
 import { link, navigate, route, setParams } from "../router";
 import { type Command, useCommands } from "../shell/commands";
+import { presentStamp, refreshMs, stampOf } from "../time/refresh";
 import { ConfirmDialog, IconButton, Lazy, notify, Splitter, textScale } from "../ui";
 import {
   batches,
@@ -269,44 +269,26 @@ function useAutoRefresh(): void {
     if (chosen === 0) {
       return undefined;
     }
-    const timer = setInterval(
-      async () => {
-        const tab = currentTab.peek();
-        const execution = executions.peek().get(tab.id);
-        const isIdle = execution?.status === "done" && isRepeatable(execution) && !batches.peek().has(tab.id);
-        if (
-          !isIdle ||
-          document.visibilityState !== "visible" ||
-          (chosen === "data" && !(await hasNewData(execution)))
-        ) {
-          return;
-        }
-        if (executions.peek().get(tab.id) === execution) {
-          void run(tab, execution.statement);
-        }
-      },
-      (chosen === "data" ? NEW_DATA_SECONDS : chosen) * 1000,
-    );
+    const timer = setInterval(async () => {
+      const tab = currentTab.peek();
+      const execution = executions.peek().get(tab.id);
+      const isIdle = execution?.status === "done" && isRepeatable(execution) && !batches.peek().has(tab.id);
+      if (!isIdle || document.hidden || (chosen === "data" && !(await hasNewData(execution)))) {
+        return;
+      }
+      if (executions.peek().get(tab.id) === execution) {
+        void run(tab, execution.statement);
+      }
+    }, refreshMs(chosen));
     return () => clearInterval(timer);
   }, [chosen]);
 }
 
-/** The time between two questions for new data, in seconds. */
-const NEW_DATA_SECONDS = 2;
-
-/** Returns whether the database has changed since a query: the stamp of its state is another one. */
+/** Returns whether the database has changed since a query. */
 async function hasNewData({ query, result }: Execution): Promise<boolean> {
-  try {
-    const json = { db: query.database, q: "SELECT 1", format: "json" };
-    const { headers } = await request(queryPath("sql"), { json });
-    return headers.get(STAMP) !== (result?.headers.get(STAMP) ?? null);
-  } catch {
-    return false; // The bar says that the server is away.
-  }
+  const stamp = await presentStamp(query.database);
+  return stamp !== undefined && stamp !== stampOf(result?.headers);
 }
-
-/** The header with the stamp of the state that a query has read. */
-const STAMP = "x-neap-as-of";
 
 function isRepeatable({ query }: Execution): boolean {
   return statementKind(query.text, query.language) !== "change";

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { messageOf } from "../api/client";
 import { isRequired } from "../api/session";
+import { stampOf } from "../time/refresh";
 import { zone } from "../time/zone";
 import { copyText, Menu, notify, Spinner } from "../ui";
 import { type CopiedQuery, toCurl, toNeap, toPython } from "./copy-as";
@@ -36,7 +37,7 @@ export function ResultActions({ tab, execution }: { tab: QueryTab; execution?: E
     setBusy(true);
     try {
       // The same moment as that of the shown rows, so that the file has the same rows.
-      const stamp = execution.result?.headers.get("x-neap-as-of") ?? undefined;
+      const stamp = stampOf(execution.result?.headers);
       if (language === "promql" && execution.result) {
         const csv = toCsv(execution.result);
         saveText(rewriter ? rewriter.push(csv) + rewriter.end() : csv, execution.query.database);

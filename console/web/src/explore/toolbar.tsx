@@ -7,9 +7,9 @@ import { currentDatabase } from "../api/schema";
 import { may } from "../api/session";
 import { formatHash, link, navigate } from "../router";
 import { fixedRange, type TimeRange } from "../time/range";
-import { Button, copyText, Menu, notify, Select, TimeRangePicker } from "../ui";
+import { Button, copyText, Menu, notify, RefreshSelect, Select, TimeRangePicker } from "../ui";
 import { AsOfPicker } from "./as-of";
-import { asOf, REFRESH_SECONDS, range, refresh, setRange, setRefresh } from "./explore-state";
+import { asOf, range, refresh, setRange, setRefresh } from "./explore-state";
 import { formatQuery } from "./format-query";
 import { HistoryDialog } from "./history-dialog";
 import { openTab, type QueryTab, updateTab } from "./query-tabs";
@@ -69,17 +69,7 @@ export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarPr
         onChange={(language: QueryLanguage) => updateTab(tab.id, { language, isPreview: false })}
       />
       <TimeRangePicker range={range.value} onChange={setRange} />
-      <Select
-        label="Automatic refresh"
-        isLabelHidden
-        class="refresh-select"
-        value={String(refresh.value)}
-        options={[
-          ...REFRESH_SECONDS.map((seconds) => ({ value: String(seconds), label: refreshLabel(seconds) })),
-          { value: "data", label: "With new data" },
-        ]}
-        onChange={(value) => setRefresh(value === "data" ? "data" : Number(value))}
-      />
+      <RefreshSelect value={refresh.value} onChange={setRefresh} />
       <AsOfPicker />
       <span class="toolbar-gap" />
       <Button kind="quiet" icon="format" onClick={() => format(tab)} disabled={tab.language === "promql"}>
@@ -133,13 +123,6 @@ export function Toolbar({ tab, isRunning, onRun, onRunAll, onCancel }: ToolbarPr
       {dialog === "save" && <SaveDialog tab={tab} onClose={close} />}
     </div>
   );
-}
-
-function refreshLabel(seconds: number): string {
-  if (seconds === 0) {
-    return "No refresh";
-  }
-  return seconds < 60 ? `Every ${seconds} s` : `Every ${seconds / 60} min`;
 }
 
 /** Lays out the text of a tab. */

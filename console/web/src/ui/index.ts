@@ -7,6 +7,7 @@ export { Icon, type IconName } from "./icons";
 export { Lazy, useModule } from "./lazy";
 export { Menu, type MenuItem, Popover } from "./menu";
 export { EmptyState, ErrorNote, Note } from "./notes";
+export { RefreshSelect } from "./refresh-select";
 export { Splitter } from "./splitter";
 export { Tabs } from "./tabs";
 export { textScale } from "./text-scale";
