@@ -5,13 +5,16 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectAccessible, openPage, pageEvents, type Server, screenshot, startServer } from "./harness";
 
+/** A repository of plugins, in place of the public one. */
+const LIBRARY = join(import.meta.dirname, "../../../tests/plugin-repository");
+
 let server: Server;
 let plugins: string;
 
 beforeAll(async () => {
   plugins = mkdtempSync(join(tmpdir(), "neap-plugins-"));
   mkdirSync(plugins, { recursive: true });
-  server = await startServer({ tokens: true, args: ["--plugin-dir", plugins] });
+  server = await startServer({ tokens: true, args: ["--plugin-dir", plugins, "--plugin-repo", LIBRARY] });
   await server.write("home", "home,room=Kitchen temp=31,hum=40 1700000000\nhome,room=Bath temp=21,hum=60 1700000060");
 });
 
@@ -448,4 +451,19 @@ test.each([
   await expectAccessible(page);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(overflow).toBeLessThanOrEqual(0);
+});
+
+test("a plugin of the library is installed", async () => {
+  const page = await open("plugins");
+  await page.getByRole("button", { name: "Library" }).click();
+  const dialog = page.getByRole("dialog", { name: "Plugin library" });
+  await dialog.getByRole("row", { name: /almanac Knows/ }).waitFor();
+  await dialog.getByLabel("Filter plugins").fill("GREETS");
+  await dialog.getByRole("row", { name: /almanac Knows/ }).waitFor({ state: "detached" });
+  await screenshot(page, "administer-plugin-library");
+  await expectAccessible(page);
+  await dialog.getByRole("button", { name: "Install" }).click();
+  await page.getByText("greeter: installed. Create a trigger to run it.").waitFor();
+  await dialog.waitFor({ state: "detached" });
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
 });

@@ -12,12 +12,15 @@ import { AdminTable } from "./admin-table";
 import { CreateDatabaseDialog } from "./create-dialogs";
 import { DropDialog, RetentionDialog, UndeleteDialog } from "./drop-dialogs";
 import { formatDurationNs } from "./durations";
+import { LockDialog, RenameDialog } from "./schema-dialogs";
 import { type DatabaseEntry, listAllDatabases, listVisibleDatabases } from "./server";
 import { TablesPanel } from "./tables-panel";
 
 type OpenDialog =
   | { kind: "create" }
   | { kind: "retention"; database: DatabaseEntry }
+  | { kind: "lock"; database: DatabaseEntry }
+  | { kind: "rename"; database: string }
   | { kind: "drop"; database: string }
   | { kind: "undelete"; database: DatabaseEntry };
 
@@ -69,7 +72,7 @@ interface ListProps {
 
 function LiveDatabases({ databases, onOpen }: ListProps): JSX.Element {
   return (
-    <AdminTable label="Live databases" heads={["Name", ...(isAdmin.value ? ["Rows are kept"] : [])]}>
+    <AdminTable label="Live databases" heads={["Name", ...(isAdmin.value ? ["Rows are kept", "Writes create"] : [])]}>
       {databases.map((database) => (
         <tr key={database.name} class={database.name === currentDatabase.value ? "admin-chosen" : ""}>
           <th scope="row">
@@ -85,7 +88,10 @@ function LiveDatabases({ databases, onOpen }: ListProps): JSX.Element {
             </button>
           </th>
           {isAdmin.value && (
-            <td>{database.retentionNs === undefined ? "for ever" : formatDurationNs(database.retentionNs)}</td>
+            <>
+              <td>{database.retentionNs === undefined ? "for ever" : formatDurationNs(database.retentionNs)}</td>
+              <td>{database.autoCreate}</td>
+            </>
           )}
           <td class="admin-actions">
             <DatabaseMenu database={database} onOpen={onOpen} />
@@ -100,8 +106,10 @@ function DatabaseMenu({ database, onOpen }: { database: DatabaseEntry; onOpen: L
   const items: MenuItem[] = [];
   if (isAdmin.value) {
     items.push({ label: "Set retention", icon: "time", onSelect: () => onOpen({ kind: "retention", database }) });
+    items.push({ label: "What writes create", icon: "key", onSelect: () => onOpen({ kind: "lock", database }) });
   }
   if (may("delete", database.name)) {
+    items.push({ label: "Rename", icon: "edit", onSelect: () => onOpen({ kind: "rename", database: database.name }) });
     const onSelect = () => onOpen({ kind: "drop", database: database.name });
     items.push({ label: "Delete database", icon: "trash", isDangerous: true, onSelect });
   }
@@ -161,6 +169,28 @@ function OpenedDialog({ dialog, onChanged, onClose }: OpenedDialogProps): JSX.El
           database={dialog.database.name}
           present={dialog.database.retentionNs}
           onChanged={onChanged}
+          onClose={onClose}
+        />
+      );
+    case "lock":
+      return (
+        <LockDialog
+          database={dialog.database.name}
+          present={dialog.database.autoCreate ?? "all"}
+          onChanged={onChanged}
+          onClose={onClose}
+        />
+      );
+    case "rename":
+      return (
+        <RenameDialog
+          object={{ db: dialog.database }}
+          onRenamed={(name) => {
+            if (currentDatabase.value === dialog.database) {
+              currentDatabase.value = name;
+            }
+            onChanged();
+          }}
           onClose={onClose}
         />
       );

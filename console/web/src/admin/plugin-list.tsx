@@ -6,6 +6,7 @@ import { formatBytes } from "../api/format-value";
 import { Button, ConfirmDialog, ErrorNote, Icon, Spinner } from "../ui";
 import { counted } from "../write/names";
 import { ScrollArea } from "../write/scroll-area";
+import { PluginLibrary } from "./plugin-library";
 import { openTrigger, openUpload } from "./plugin-open";
 import { deletePlugin, groupPlugins, type PluginFile, type ServerPlugin } from "./plugins";
 import type { Trigger } from "./triggers";
@@ -22,10 +23,16 @@ export interface PluginListProps {
 /** The list. */
 export function PluginList({ database, triggers, files, error, onReload }: PluginListProps): JSX.Element {
   const [toDelete, setToDelete] = useState<string>();
+  const [isLibraryOpen, setLibraryOpen] = useState(false);
   const plugins = groupPlugins(files ?? []);
   return (
     <section class="admin-section" aria-labelledby="plugins-title">
-      <h2 id="plugins-title">Plugins of the server</h2>
+      <header class="admin-head">
+        <h2 id="plugins-title">Plugins of the server</h2>
+        <Button icon="download" onClick={() => setLibraryOpen(true)}>
+          Library
+        </Button>
+      </header>
       {error !== undefined && <ErrorNote error={error} onRetry={onReload} />}
       {files === undefined && error === undefined && <Spinner label="Loading" />}
       {files?.length === 0 && <p class="muted">None is uploaded, and no trigger runs one.</p>}
@@ -50,6 +57,7 @@ export function PluginList({ database, triggers, files, error, onReload }: Plugi
           </ul>
         </ScrollArea>
       )}
+      {isLibraryOpen && <PluginLibrary onInstalled={onReload} onClose={() => setLibraryOpen(false)} />}
       {toDelete !== undefined && (
         <ConfirmDialog
           title={`Delete the upload ${toDelete}`}

@@ -136,6 +136,39 @@ export async function deletePlugin(name: string): Promise<void> {
   await request(FILES, { method: "DELETE", query: { plugin_name: name } });
 }
 
+/** A plugin of the repository of the server. */
+export interface AvailablePlugin {
+  /** The name with which it is installed. */
+  plugin: string;
+  version: string;
+  triggers: string[];
+  /** The Python packages that it needs. */
+  python: string[];
+  /** The plugins that it needs. */
+  plugins: string[];
+  description: string;
+}
+
+/** Lists the plugins of the repository. */
+export async function listAvailablePlugins(): Promise<AvailablePlugin[]> {
+  return getJson<AvailablePlugin[]>("/api/v3/plugins/available");
+}
+
+/** An installation of Python packages takes minutes. */
+const INSTALL_TIMEOUT_MS = 10 * 60_000;
+
+/** Installs a plugin with the plugins and packages that it needs. Returns the names of the plugins. */
+export async function installPlugin(plugin: string): Promise<string[]> {
+  const options = { json: { plugin }, timeoutMs: INSTALL_TIMEOUT_MS };
+  const installed = await getJson<{ name: string; python: string[] }[]>("/api/v3/plugins/install", options);
+  const packages = [...new Set(installed.flatMap(({ python }) => python))];
+  if (packages.length > 0) {
+    const path = "/api/v3/configure/plugin_environment/install_packages";
+    await request(path, { json: { packages }, timeoutMs: INSTALL_TIMEOUT_MS });
+  }
+  return installed.map(({ name }) => name);
+}
+
 /** What a dry run of a draft gets. */
 export type DryRunInput = { kind: "rows"; lines: string } | { kind: "schedule"; cron: string };
 

@@ -9,6 +9,9 @@ const CONFIGURE = "/api/v3/configure";
 /** A drop is answered when every process knows it: after five seconds, unless the process is alone on its store. */
 const DROP_TIMEOUT_MS = 120_000;
 
+/** What writes create in a database. */
+export type AutoCreate = "all" | "columns" | "none";
+
 /** When dropped data is deleted: a keyword, or a time as RFC 3339. */
 export type HardDelete = "default" | "never" | "now" | (string & {});
 
@@ -16,6 +19,8 @@ export type HardDelete = "default" | "never" | "now" | (string & {});
 export interface DatabaseEntry {
   name: string;
   retentionNs: bigint | undefined;
+  /** What writes create; `undefined`: not known. */
+  autoCreate: AutoCreate | undefined;
   isDeleted: boolean;
   /** When the data of a dropped database is deleted; `undefined`: never, or not known. */
   deletedAt: string | undefined;
@@ -24,18 +29,20 @@ export interface DatabaseEntry {
 interface DatabaseRow {
   database_name: string;
   retention: string | undefined;
+  auto_create?: AutoCreate;
   deleted: boolean;
   hard_deletion_time?: string;
 }
 
 /** Lists all databases, also dropped ones. Administrators only. */
 export async function listAllDatabases(): Promise<DatabaseEntry[]> {
-  const text = `SELECT database_name, CAST(retention_period_ns AS VARCHAR) AS retention, deleted, hard_deletion_time
+  const text = `SELECT database_name, CAST(retention_period_ns AS VARCHAR) AS retention, auto_create, deleted, hard_deletion_time
     FROM system.databases ORDER BY deleted, database_name`;
   const rows = await queryRows<DatabaseRow>(INTERNAL_DATABASE, text);
   return rows.map((row) => ({
     name: row.database_name,
     retentionNs: row.retention === undefined ? undefined : BigInt(row.retention),
+    autoCreate: row.auto_create,
     isDeleted: row.deleted,
     deletedAt: row.hard_deletion_time,
   }));
@@ -48,6 +55,7 @@ export async function listVisibleDatabases(): Promise<DatabaseEntry[]> {
   return rows.map((row) => ({
     name: row["iox::database"],
     retentionNs: undefined,
+    autoCreate: undefined,
     isDeleted: row.deleted,
     deletedAt: undefined,
   }));

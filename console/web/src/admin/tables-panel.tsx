@@ -12,11 +12,15 @@ import { CreateTableDialog } from "./create-dialogs";
 import { untilText } from "./databases-panel";
 import { DropDialog, RetentionDialog, UndeleteDialog } from "./drop-dialogs";
 import { formatDurationNs } from "./durations";
+import { type ColumnChange, ColumnChangeDialog, ColumnsDialog, RenameDialog } from "./schema-dialogs";
 import { listTableEntries, type TableEntry } from "./server";
 
 type OpenDialog =
   | { kind: "create" }
   | { kind: "retention"; table: TableEntry }
+  | { kind: "rename"; table: string }
+  | { kind: "columns"; table: string }
+  | { kind: "column"; table: string; change: ColumnChange; column: string }
   | { kind: "drop"; table: string }
   | { kind: "undelete"; table: string };
 
@@ -88,6 +92,7 @@ export function TablesPanel({ database }: { database: string }): JSX.Element {
         <OpenedDialog
           database={database}
           dialog={dialog}
+          onOpen={setDialog}
           onChanged={listed.reload}
           onClose={() => setDialog(undefined)}
         />
@@ -148,7 +153,13 @@ function TableMenu({ database, table, onOpen }: TableMenuProps): JSX.Element | n
     };
     items.push({ label: "Delete rows", icon: "filter", onSelect });
   }
+  if (may("create", database) || may("write", database) || may("delete", database)) {
+    const onSelect = () => onOpen({ kind: "columns", table: table.name });
+    items.push({ label: "Columns", icon: "column", onSelect });
+  }
   if (may("delete", database)) {
+    const onRename = () => onOpen({ kind: "rename", table: table.name });
+    items.push({ label: "Rename", icon: "edit", onSelect: onRename });
     const onSelect = () => onOpen({ kind: "drop", table: table.name });
     items.push({ label: "Delete table", icon: "trash", isDangerous: true, onSelect });
   }
@@ -160,11 +171,12 @@ function TableMenu({ database, table, onOpen }: TableMenuProps): JSX.Element | n
 interface OpenedDialogProps {
   database: string;
   dialog: OpenDialog;
+  onOpen(dialog: OpenDialog): void;
   onChanged(): void;
   onClose(): void;
 }
 
-function OpenedDialog({ database, dialog, onChanged, onClose }: OpenedDialogProps): JSX.Element {
+function OpenedDialog({ database, dialog, onOpen, onChanged, onClose }: OpenedDialogProps): JSX.Element {
   switch (dialog.kind) {
     case "create":
       return <CreateTableDialog database={database} onCreated={onChanged} onClose={onClose} />;
@@ -176,6 +188,28 @@ function OpenedDialog({ database, dialog, onChanged, onClose }: OpenedDialogProp
           present={dialog.table.retentionSource === "table" ? dialog.table.retentionNs : undefined}
           onChanged={onChanged}
           onClose={onClose}
+        />
+      );
+    case "rename":
+      return <RenameDialog object={{ db: database, table: dialog.table }} onRenamed={onChanged} onClose={onClose} />;
+    case "columns":
+      return (
+        <ColumnsDialog
+          database={database}
+          table={dialog.table}
+          onChange={(change, column = "") => onOpen({ kind: "column", table: dialog.table, change, column })}
+          onClose={onClose}
+        />
+      );
+    case "column":
+      return (
+        <ColumnChangeDialog
+          {...dialog}
+          database={database}
+          onClose={() => {
+            onChanged();
+            onOpen({ kind: "columns", table: dialog.table });
+          }}
         />
       );
     case "drop":
