@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectAccessible, openPage, pageEvents, type Server, screenshot, startServer } from "./harness";
-import { dashboardFile, importDashboard, RANGE, type TestCell, writeClimate } from "./support/dashboards";
+import { dashboardFile, importDashboard, isPainted, RANGE, type TestCell, writeClimate } from "./support/dashboards";
 
 const WARMEST: TestCell = {
   title: "Warmest",
@@ -268,6 +268,54 @@ test("a dashboard is exported, deleted, restored and imported", async () => {
   await cellOf(page, "Warmest").getByText("Kitchen").waitFor();
 });
 
+test("a dashboard of Grafana shows its data here, and goes back to Grafana", async () => {
+  const panel = (title: string, x: number, target: object) => {
+    return { type: "timeseries", title, gridPos: { x, y: 0, w: 8, h: 8 }, targets: [{ refId: "A", ...target }] };
+  };
+  const sql =
+    "SELECT $__dateBin(time) AS time, room, avg(temperature) AS t FROM climate WHERE $__timeFilter(time) AND room IN ($room) GROUP BY 1, 2";
+  const influxql =
+    'SELECT mean("temperature") FROM "climate" WHERE "room" =~ /^$room$/ AND $timeFilter GROUP BY time($__interval), "room"';
+  const grafana = {
+    title: "From Grafana",
+    time: { from: RANGE.from, to: RANGE.to },
+    templating: {
+      list: [
+        { type: "query", name: "room", query: 'SHOW TAG VALUES FROM "climate" WITH KEY = "room"', includeAll: true },
+      ],
+    },
+    panels: [
+      panel("SQL", 0, { rawSql: sql }),
+      panel("InfluxQL", 8, { rawQuery: true, query: influxql }),
+      panel("PromQL", 16, { expr: 'climate_temperature{room=~"$room"}' }),
+      { type: "geomap", title: "Map" },
+    ],
+  };
+  const page = await open();
+  await importDashboard(page, JSON.stringify(grafana));
+  for (const title of ["SQL", "InfluxQL", "PromQL"]) {
+    await expect.poll(() => cellOf(page, title).getByText("Kitchen").count()).toBe(1);
+    expect(await isPainted(page, title)).toBe(true);
+  }
+  await page.getByText("The panel “Map”: its kind is geomap.").waitFor();
+  await screenshot(page, "dashboards-grafana");
+  await page.getByLabel("room").selectOption("Attic");
+  for (const title of ["SQL", "InfluxQL", "PromQL"]) {
+    await cellOf(page, title).getByText("Kitchen").waitFor({ state: "detached" });
+    await cellOf(page, title).locator("canvas").waitFor();
+  }
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("button", { name: "More actions" }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("menuitem", { name: "Export for Grafana" }).click(),
+  ]);
+  const exported = JSON.parse(readFileSync(await download.path(), "utf8"));
+  expect(exported.panels[0].targets[0].rawSql).toContain("$__timeFilter(time)");
+  expect(exported.panels[1].targets[0].query).toContain("$timeFilter");
+  expect(pageEvents(page)).toMatchObject({ errors: [], dialogs: [], foreignRequests: [] });
+});
+
 test("an imported dashboard can neither run scripts nor change data", async () => {
   const hostile = `<img src=x onerror=alert(1)>"'; DROP TABLE climate --\u202e`;
   const page = await open();
@@ -312,7 +360,7 @@ test("files that are no dashboards are refused with the reason", async () => {
     ["<html>", "The file is not JSON."],
     ['{"format": "other"}', "The file is not a dashboard of Neap"],
     [dashboardFile("x", [{ title: "x", query: "", chart: { kind: "pie" } }]), "Cells[0].chart.kind is none of"],
-    ["x".repeat(600_000), "The file is larger than 512 KiB."],
+    ["x".repeat(2_100_000), "The file is larger than 2048 KiB."],
   ] as const) {
     await importDashboard(page, text);
     await page.getByText(reason).last().waitFor();

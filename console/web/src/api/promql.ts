@@ -13,6 +13,9 @@ const MAX_POINTS = 300;
 /** Steps that people read easily, in seconds. */
 const STEPS: readonly number[] = [1, 5, 10, 15, 30, 60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400];
 
+/** The usual distance of samples, in seconds. A rate needs several of them. */
+const SCRAPE_S = 15;
+
 /** The time limit of a query, in milliseconds. The server's own limit is shorter by default. */
 const TIMEOUT_MS = 30 * 60_000;
 
@@ -38,7 +41,12 @@ interface PromqlSeries {
 export function promqlRequest({ database, text, parameters = {} }: QueryRequest, nowMs: number): PromqlRequest {
   const { start, end } = rangeOf(parameters, nowMs);
   const step = stepOf(end - start);
-  const query = fillParameters(text, { ...parameters, interval: `${step}s`, range: `${Math.ceil(end - start)}s` });
+  const query = fillParameters(text, {
+    ...parameters,
+    interval: `${step}s`,
+    rate_interval: `${Math.max(step + SCRAPE_S, 4 * SCRAPE_S)}s`,
+    range: `${Math.ceil(end - start)}s`,
+  });
   return {
     path: queryPath("promql"),
     parameters: { db: database, query, start: String(start), end: String(end), step: String(step) },

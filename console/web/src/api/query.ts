@@ -4,6 +4,8 @@ import type { Column } from "@uwdata/flechette";
 import { type ArrowMessage, MessageSplitter } from "./arrow-stream";
 import { ApiError, connectionError, getJson, type RequestOptions, request } from "./client";
 
+import { fillInfluxql } from "./influxql";
+
 export { formatDuration, formatTime, formatValue } from "./format-value";
 
 /** What a column contains, as far as charts and formats need to know it. */
@@ -134,8 +136,9 @@ export async function queryRows<T>(
 }
 
 /** Returns the content of a request. The server refuses changes of data in a GET, because clients may repeat it. */
-function queryContent({ database, text, parameters = {}, isReadOnly }: QueryRequest): RequestOptions {
-  const content = { db: database, q: text, format: "arrow" };
+function queryContent({ database, text, language, parameters = {}, isReadOnly }: QueryRequest): RequestOptions {
+  const q = language === "influxql" ? fillInfluxql(text, parameters) : text;
+  const content = { db: database, q, format: "arrow" };
   return isReadOnly
     ? { method: "GET", query: { ...content, params: JSON.stringify(parameters) } }
     : { json: { ...content, params: parameters } };

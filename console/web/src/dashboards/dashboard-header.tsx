@@ -19,7 +19,9 @@ import {
 import { MAX_NAME_LENGTH } from "./dashboard";
 import { formatUpdate } from "./dashboard-list";
 import { NEW_ID, type OpenDashboard } from "./dashboard-store";
+import { formatGrafana } from "./grafana-export";
 import { setRange, setRefresh } from "./page-state";
+import { formatDashboardFile } from "./validate";
 
 /** The properties of the head of a dashboard. */
 export interface DashboardHeaderProps {
@@ -36,7 +38,7 @@ export interface DashboardHeaderProps {
   onSave(): void;
   onCopy(): void;
   onDelete(): void;
-  onExport(): void;
+  onExport(format: typeof formatDashboardFile): void;
   onRefresh(): void;
   onAddCell(): void;
   onAddNote(): void;
@@ -112,7 +114,8 @@ function ViewActions(props: DashboardHeaderProps): JSX.Element {
   const items: MenuItem[] = [
     { label: "TV mode (Esc ends it)", icon: "fullscreen", onSelect: () => void startTv() },
     { label: "Copy a link with fixed times", icon: "clock", onSelect: () => void copyLink(props.range) },
-    { label: "Export as JSON", icon: "export", onSelect: props.onExport },
+    { label: "Export as JSON", icon: "export", onSelect: () => props.onExport(formatDashboardFile) },
+    { label: "Export for Grafana", icon: "export", onSelect: () => props.onExport(formatGrafana) },
   ];
   if (mayWrite) {
     items.push({ label: "Save a copy", icon: "copy", onSelect: props.onCopy });

@@ -33,7 +33,7 @@ import { freePlace } from "./layout";
 import { usePageCommands } from "./page-commands";
 import { currentRange, currentRefresh } from "./page-state";
 import { useRefresh } from "./use-refresh";
-import { formatDashboardFile } from "./validate";
+import type { formatDashboardFile } from "./validate";
 import { VariableBar } from "./variable-bar";
 import { queryParameters, valuesFromUrl } from "./variables";
 import { VariablesDialog } from "./variables-dialog";
@@ -169,7 +169,7 @@ function OpenPage({ open }: { open: OpenDashboard }): JSX.Element {
           onSave={() => void store()}
           onCopy={() => void copy(`${open.name} (copy)`.slice(0, 120))}
           onDelete={() => setDialog({ kind: "delete" })}
-          onExport={() => exportFile(open)}
+          onExport={(format) => exportFile(open, format)}
           onRefresh={refresh}
           onAddCell={addCell}
           onAddNote={() => edit({ cells: [...dashboard.cells, { ...emptyCell(dashboard, 4, 3), view: "note" }] })}
@@ -362,8 +362,8 @@ function withInitial({ variables }: Dashboard, values: ReadonlyMap<string, strin
   return variables.map((variable) => ({ ...variable, initial: values.get(variable.name) ?? null }));
 }
 
-function exportFile({ name, dashboard }: OpenDashboard): void {
-  const blob = new Blob([formatDashboardFile({ name, dashboard })], { type: "application/json" });
+function exportFile({ name, dashboard }: OpenDashboard, format: typeof formatDashboardFile): void {
+  const blob = new Blob([format({ name, dashboard })], { type: "application/json" });
   saveFile(blob, fileName(name, "json"));
 }
 

@@ -9,7 +9,7 @@ import type { Refresh } from "../time/refresh";
 export const GRID_COLUMNS = 12;
 
 /** Limits of a dashboard. A stored document has at most 256 KiB. */
-export const MAX_CELLS = 60;
+export const MAX_CELLS = 100;
 export const MAX_VARIABLES = 20;
 export const MAX_ROWS = 2000;
 export const MAX_CELL_HEIGHT = 40;

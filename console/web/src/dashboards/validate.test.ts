@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Dashboard, emptyDashboard, MAX_CELLS } from "./dashboard";
-import { formatDashboardFile, parseDashboard, parseDashboardFile } from "./validate";
+import { readDashboard } from "./import-file";
+import { formatDashboardFile, parseDashboard } from "./validate";
 
 const cell = {
   id: "a",
@@ -27,7 +28,7 @@ describe("a dashboard", () => {
       annotations: "SELECT time, body FROM logs",
     };
     const text = formatDashboardFile({ name: "Servers", dashboard });
-    expect(parseDashboardFile(text)).toEqual({ name: "Servers", dashboard });
+    expect(readDashboard(text)).toEqual({ name: "Servers", dashboard });
   });
 
   it("keeps names of any kind as texts", () => {
@@ -64,7 +65,7 @@ describe("a document that is no dashboard", () => {
     [null, "The dashboard is not an object."],
     [[], "The dashboard is not an object."],
     [{}, "Cells is not a list."],
-    [{ cells: Array(MAX_CELLS + 1).fill(cell) }, "Cells has 61 entries; 60 are allowed."],
+    [{ cells: Array(MAX_CELLS + 1).fill(cell) }, "Cells has 101 entries; 100 are allowed."],
     [withCell({ view: "script" }), "Cells[0].view is none of chart, table, note."],
     [withCell({ place: { x: 7, y: 0, width: 6, height: 4 } }), "Cells[0].place.x is no integer from 0 to 6."],
     [withCell({ place: { x: 0, y: 1e9, width: 6, height: 4 } }), "Cells[0].place.y is no integer from 0 to 2000."],
@@ -79,8 +80,8 @@ describe("a document that is no dashboard", () => {
   });
 
   it("is refused as a file", () => {
-    expect(() => parseDashboardFile("<html>")).toThrow("The file is not JSON.");
-    expect(() => parseDashboardFile('{"panels": []}')).toThrow("The file is not a dashboard of Neap");
-    expect(() => parseDashboardFile('{"format": "neap-dashboard", "version": 9}')).toThrow("version");
+    expect(() => readDashboard("<html>")).toThrow("The file is not JSON.");
+    expect(() => readDashboard('{"cells": []}')).toThrow("The file is not a dashboard of Neap or Grafana");
+    expect(() => readDashboard('{"format": "neap-dashboard", "version": 9}')).toThrow("version");
   });
 });

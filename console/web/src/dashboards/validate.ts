@@ -78,18 +78,12 @@ export interface NamedDashboard {
 /**
  * Returns the dashboard of an exported file.
  *
- * Throws `DashboardError` if the text is none.
+ * Throws `DashboardError` if the document is none.
  */
-export function parseDashboardFile(text: string): NamedDashboard {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    throw new DashboardError("The file is not JSON.");
-  }
+export function parseDashboardFile(document: unknown): NamedDashboard {
   const fields = objectOf(document, "the file");
   if (fields.format !== FILE_FORMAT) {
-    throw new DashboardError(`The file is not a dashboard of Neap: its "format" is not "${FILE_FORMAT}".`);
+    throw new DashboardError(`The file is not a dashboard of Neap or Grafana: its "format" is not "${FILE_FORMAT}".`);
   }
   if (fields.version !== FORMAT_VERSION) {
     throw new DashboardError(
