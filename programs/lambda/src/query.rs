@@ -195,6 +195,7 @@ impl RouteProvider for QueryRouteProvider {
             .merge(neap_query::export_router(Arc::clone(engine)))
             .merge(neap_query::view_router(Arc::clone(engine)))
             .merge(neap_iceberg::router(Arc::clone(engine), store))
+            .merge(neap_jaeger::router(Arc::clone(engine), database.clone()))
             .merge(refused_routes())
             .merge(neap_prometheus::remote_read::router(
                 Arc::clone(engine),

@@ -346,6 +346,7 @@ fn query_routes(args: &ServeArgs, engine: Option<&Arc<QueryEngine>>) -> Router {
         .merge(neap_query::concurrency_limit_router(Arc::clone(engine)))
         .merge(neap_query::view_router(Arc::clone(engine)))
         .merge(neap_iceberg::router(Arc::clone(engine), &args.store))
+        .merge(neap_jaeger::router(Arc::clone(engine), database.clone()))
         .merge(neap_prometheus::remote_read::router(
             Arc::clone(engine),
             database,

@@ -117,6 +117,8 @@ mod influxdb2;
 #[cfg(test)]
 mod influxdb2_queries;
 #[cfg(test)]
+mod jaeger;
+#[cfg(test)]
 mod lambda;
 #[cfg(test)]
 mod lost_registers;

@@ -28,7 +28,7 @@ pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
             Own("delete"),
         ),
     ];
-    let all = rows.into_iter().chain(iceberg()).chain(influxdb2());
+    let all = rows.into_iter().chain(iceberg()).chain(jaeger()).chain(influxdb2());
     let cases = all.map(|(method, path, body, rule)| (method, path.to_owned(), body, rule));
     cases.chain(prometheus()).collect()
 }
@@ -102,6 +102,20 @@ fn iceberg() -> [(&'static str, &'static str, &'static str, AccessRule); 7] {
         ("GET", "/iceberg/v1/namespaces/missing", "", All("read")),
         ("GET", "/iceberg/v1/namespaces/own/tables", "", read),
         ("GET", "/iceberg/v1/namespaces/own/tables/m", "", read),
+    ]
+}
+
+/// Requests of Jaeger's page.
+fn jaeger() -> [(&'static str, &'static str, &'static str, AccessRule); 6] {
+    use AccessRule::{All, Own};
+    let read = Own("read");
+    [
+        ("GET", "/api/services?db=own", "", read),
+        ("GET", "/api/services?db=missing", "", All("read")),
+        ("GET", "/api/services/shop/operations?db=own", "", read),
+        ("GET", "/api/operations?db=own&service=shop", "", read),
+        ("GET", "/api/traces?db=own&service=shop", "", read),
+        ("GET", "/api/traces/0af7651916cd43dd?db=own", "", read),
     ]
 }
 
