@@ -241,7 +241,13 @@ function CreateAlertDialog({ database, query, language, onCreated, onClose }: Cr
       onChanged={onCreated}
       onClose={onClose}
     >
-      <TextField label="Name" value={draft.name} onInput={(name) => change({ name })} autoFocus />
+      <TextField
+        label="Name"
+        value={draft.name}
+        onInput={(name) => change({ name })}
+        hint="An alert of this page with the same name is replaced."
+        autoFocus
+      />
       <Select
         label="Language"
         value={draft.language}
