@@ -10,6 +10,7 @@ import {
   MAX_LIST_VALUES,
   MAX_NAME_LENGTH,
   MAX_NOTE_LENGTH,
+  MAX_QUERY_LENGTH,
   type Variable,
 } from "./dashboard";
 import { type BuilderQuery, builderStatement, fromGrafana } from "./grafana-query";
@@ -80,18 +81,18 @@ interface RawCell extends Fields {
   place: { x: number; y: number; width: number; height: number };
 }
 
-const CHARTS: Record<string, string> = {
-  timeseries: "line",
-  graph: "line",
-  barchart: "bar",
-  histogram: "bar",
-  stat: "value",
-  singlestat: "value",
-  gauge: "value",
-  bargauge: "value",
-  heatmap: "heatmap",
-  xychart: "scatter",
-};
+const CHARTS: ReadonlyMap<string, string> = new Map([
+  ["timeseries", "line"],
+  ["graph", "line"],
+  ["barchart", "bar"],
+  ["histogram", "bar"],
+  ["stat", "value"],
+  ["singlestat", "value"],
+  ["gauge", "value"],
+  ["bargauge", "value"],
+  ["heatmap", "heatmap"],
+  ["xychart", "scatter"],
+]);
 
 const TABLES: readonly string[] = ["table", "table-old", "logs"];
 
@@ -104,7 +105,7 @@ function cellsOf(panel: Fields, all: ReadonlySet<string>, omitted: string[]): Ra
       { ...head, view: "note", note: text(at(panel, "options", "content") ?? panel.content).slice(0, MAX_NOTE_LENGTH) },
     ];
   }
-  if (CHARTS[kind] === undefined && !TABLES.includes(kind)) {
+  if (!CHARTS.has(kind) && !TABLES.includes(kind)) {
     omitted.push(`The panel “${title}”: its kind is ${kind || "unknown"}.`);
     return [];
   }
@@ -172,7 +173,8 @@ function queryOf(target: Fields, panel: Fields, all: ReadonlySet<string>): Omit<
   const source = text(at(target, "datasource", "type") ?? at(panel, "datasource", "type"));
   const query = (language: QueryLanguage, statement: string) => ({
     language,
-    query: fromGrafana(statement, language, all),
+    // A longer one is refused when the dashboard is read.
+    query: fromGrafana(statement.slice(0, MAX_QUERY_LENGTH + 1), language, all),
   });
   if (typeof target.expr === "string" && (source === "" || /prometheus|mimir/.test(source))) {
     return query("promql", target.expr);
@@ -212,10 +214,10 @@ function chartOf(panel: Fields, kind: string): Fields {
   const isStacked = !["none", ""].includes(text(at(custom, "stacking", "mode"))) || panel.stack === true;
   const isBar = text(custom.drawStyle) === "bars" || panel.bars === true;
   const style = text(at(custom, "thresholdsStyle", "mode"));
-  const hasThresholds = CHARTS[kind] === "value" || !["", "off"].includes(style);
+  const hasThresholds = CHARTS.get(kind) === "value" || !["", "off"].includes(style);
   const steps = list(at(defaults, "thresholds", "steps")).map((step) => at(step, "value"));
   return {
-    kind: isBar ? "bar" : (CHARTS[kind] ?? "line"),
+    kind: isBar ? "bar" : (CHARTS.get(kind) ?? "line"),
     unit: UNIT_IDS[text(defaults.unit)],
     decimals: defaults.decimals,
     yMin: defaults.min,
@@ -296,7 +298,7 @@ function annotationsOf(fields: Fields, all: ReadonlySet<string>, omitted: string
       omitted.push(`The annotations ${text(name)}.`);
     }
   }
-  return fromGrafana(chosen, "sql", all);
+  return fromGrafana(chosen.slice(0, MAX_QUERY_LENGTH + 1), "sql", all);
 }
 
 function fieldsOf(value: unknown): Fields {

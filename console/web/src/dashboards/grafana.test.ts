@@ -163,7 +163,7 @@ describe("a dashboard of Grafana", () => {
 
   it("of any other form neither fails nor changes objects", () => {
     const hostile =
-      '{"panels": [null, 7, {"type": "__proto__", "targets": {"expr": 1}}, {"type": "stat", "gridPos": {"x": "a", "w": -1, "h": 1e99}, "targets": [{"expr": "up"}]}], "templating": {"list": [{"name": "__proto__"}]}, "time": 5, "__proto__": {"evil": 1}}';
+      '{"panels": [null, 7, {"type": "__proto__", "targets": {"expr": 1}}, {"type": "constructor", "targets": [{"expr": "up"}]}, {"type": "stat", "gridPos": {"x": "a", "w": -1, "h": 1e99}, "targets": [{"expr": "up"}]}], "templating": {"list": [{"name": "__proto__"}]}, "time": 5, "__proto__": {"evil": 1}}';
     const { dashboard } = readDashboard(hostile);
     expect(dashboard.cells.map(({ query }) => query)).toEqual(["up", ""]);
     expect(({} as Record<string, unknown>).evil).toBeUndefined();
