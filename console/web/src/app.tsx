@@ -20,7 +20,11 @@ import { Toasts } from "./ui/toast";
 type LazyView = () => Promise<{ default: ComponentType }>;
 
 const LAZY_VIEWS: Record<ViewName, LazyView> = {
-  explore: () => import("./explore/explore-view"),
+  explore: () => {
+    // The editor is the largest part, so it is read beside the view that shows it.
+    import("./explore/query-editor").catch(() => undefined);
+    return import("./explore/explore-view");
+  },
   dashboards: () => import("./dashboards/dashboards-view"),
   telemetry: () => import("./telemetry/telemetry-view"),
   write: () => import("./write/write-view"),
@@ -32,10 +36,12 @@ const LAZY_VIEWS: Record<ViewName, LazyView> = {
 const RECONNECT_MS = 2_000;
 
 /** The time after which the files of views that are not shown are read, in milliseconds. */
-const READ_AHEAD_MS = 1_500;
+const READ_AHEAD_MS = 5_000;
 
 /** The page. */
 export function App(): JSX.Element {
+  // The view is read while the session begins. If this fails, it is read again when it is shown.
+  useEffect(() => void LAZY_VIEWS[route.peek().view]().catch(() => undefined), []);
   return (
     <>
       <Content />
