@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
     Bucket, CallPhase, Clock, CountingStore, FaultyStore, KeyClass, ListRequest, MemoryStore,
     Operation, OperationCounts, ProtocolMargins, ProtocolRules, RegisterChange, SteppedClock,
