@@ -128,6 +128,7 @@ mod main_job;
 mod malformed;
 #[cfg(test)]
 mod memory_limit;
+#[cfg(test)]
 mod moved_tail;
 #[cfg(test)]
 mod openapi;
