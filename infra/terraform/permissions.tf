@@ -75,14 +75,18 @@ locals {
         Action   = ["s3:ListBucket"]
         Resource = [local.bucket_arn]
       }],
-      local.tail_in_express ? [{
-        Sid      = "Tail"
-        Effect   = "Allow"
-        Action   = ["s3express:CreateSession"]
-        Resource = values(module.storage.tail_buckets)[*].arn
-        # A session for which no mode is asked has none to compare, and may do what the statement allows.
-        Condition = { StringEqualsIfExists = { "s3express:SessionMode" = local.express_modes[name] } }
-      }] : [],
+      # S3 tries a session that writes for whoever asks for no mode, and then one that reads.
+      local.tail_in_express ? [merge(
+        {
+          Sid      = "Tail"
+          Effect   = "Allow"
+          Action   = ["s3express:CreateSession"]
+          Resource = values(module.storage.tail_buckets)[*].arn
+        },
+        local.express_modes[name] == "ReadWrite" ? {} : {
+          Condition = { StringEquals = { "s3express:SessionMode" = "ReadOnly" } }
+        },
+      )] : [],
     )
   }
 
