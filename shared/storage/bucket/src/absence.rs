@@ -11,7 +11,7 @@
 //!     |-- PUT catalog if it is still missing ----->  |   nothing: the bucket is unused
 //! ```
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use crate::{Bucket, Key, ListRequest, StoreError};
 
@@ -119,16 +119,21 @@ impl Key {
 }
 
 impl Bucket {
-    /// Returns an object that is put only after a register exists: 1 LIST for each of [`Key::dependents`]. Objects that
-    /// are not Neap's do not count.
+    /// Returns an object that is put only after a register exists: 1 LIST for each of [`Key::dependents`], and another one
+    /// in the former location of a tail that is moved. Objects that are not Neap's do not count.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn find_dependent(&self, register: &Key) -> Result<Option<Key>, StoreError> {
         let prefixes = register.dependents();
         let listings = prefixes.iter().map(|prefix| self.list(ListRequest::new(prefix)));
-        let pages = try_join_all(listings).await?;
-        let mut entries = pages.into_iter().flat_map(|page| page.value.entries);
+        // A first page has objects of the current location only.
+        let former = prefixes.iter().filter_map(|prefix| {
+            let store = self.former_store(prefix)?;
+            Some(store.list(ListRequest::new(prefix)))
+        });
+        let (pages, former) = try_join(try_join_all(listings), try_join_all(former)).await?;
+        let mut entries = pages.into_iter().chain(former).flat_map(|page| page.value.entries);
         Ok(entries.find_map(|entry| entry.key.parse().ok()))
     }
 }
@@ -141,7 +146,9 @@ mod tests {
     use neap_schema::DatabaseId;
 
     use super::*;
-    use crate::{MemoryStore, PutMode, World};
+    use crate::{
+        MemoryStore, PutMode, SegmentName, Stamp, Store, TailLocation, TailLocations, World,
+    };
 
     const DATABASE: DatabaseId = DatabaseId::new(5);
 
@@ -169,13 +176,35 @@ mod tests {
             let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
             let bucket = Bucket::new(Arc::clone(&store) as _, world);
             assert_eq!(bucket.find_dependent(&register).await.unwrap(), None);
-            let put = crate::Store::put(&*store, &other, Bytes::new(), PutMode::Create);
-            put.await.unwrap();
+            store.put(&other, Bytes::new(), PutMode::Create).await.unwrap();
             let dependent = bucket.find_dependent(&register).await.unwrap();
             assert_eq!(
                 dependent.map(|key| key.to_string()),
                 is_proof.then_some(other)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn segments_that_are_left_in_the_former_location_prove_that_a_catalog_existed() {
+        let world = World::system();
+        let [main, tail] = [(); 2].map(|()| {
+            let store = MemoryStore::new(Arc::clone(&world.clock));
+            Arc::new(store) as Arc<dyn Store>
+        });
+        let name = SegmentName {
+            stamp: Stamp::from_u64(7),
+            nonce: 1,
+        };
+        let segment = Key::Segment(DATABASE, name);
+        main.put(&segment.to_string(), Bytes::new(), PutMode::Create).await.unwrap();
+        let locations = TailLocations {
+            current: TailLocation::bucket("fast"),
+            former: Some(TailLocation::MAIN),
+        };
+        let bucket = Bucket::with_tail(Arc::clone(&main), tail, world)
+            .with_tail_locations(locations, Some(main));
+        let dependent = bucket.find_dependent(&Key::DatabaseCatalog(DATABASE)).await.unwrap();
+        assert_eq!(dependent, Some(segment));
     }
 }

@@ -150,7 +150,7 @@ impl Bucket {
     }
 
     /// Returns the store of the tail's former location, if the key or prefix is one of segments.
-    fn former_store(&self, key: &str) -> Option<&Arc<dyn Store>> {
+    pub(crate) fn former_store(&self, key: &str) -> Option<&Arc<dyn Store>> {
         self.former_tail.as_ref().filter(|_| key.starts_with(Key::TAIL_PREFIX))
     }
 
