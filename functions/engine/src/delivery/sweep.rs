@@ -63,8 +63,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut left = feeds.to_vec();
         left.sort_by_key(|feed| feed.low());
-        self.catalog.verify_tail().await?;
         while let Some(first) = left.first() {
+            self.catalog.verify_tail().await?;
             let above = first.low();
             let done = left.iter().map(|feed| feed.done()).max().unwrap_or(0);
             let most = self.settings.max_queued.saturating_add(done);
