@@ -57,7 +57,8 @@ pub struct S3Bucket {
 }
 
 impl S3Bucket {
-    /// Returns the buckets of S3 that the flags name. Sends no request.
+    /// Returns the buckets of S3 that new objects go to: the main one, and that of the tail. A former bucket of the tail
+    /// is only emptied. Sends no request.
     ///
     /// # Errors
     /// Same as [`StoreConfig::open`].

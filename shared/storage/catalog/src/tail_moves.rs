@@ -145,8 +145,8 @@ mod tests {
     use std::sync::{Arc, atomic::AtomicU64};
 
     use neap_bucket::{
-        Bucket, Clock, Entropy, MemoryStore, PausedClock, ProtocolMargins, PutMode, SegmentName,
-        Stamp, Store, World,
+        Bucket, Clock, MemoryStore, PausedClock, ProtocolMargins, PutMode, SegmentName, Stamp,
+        Store, World,
     };
     use neap_schema::DatabaseId;
 
@@ -178,12 +178,8 @@ mod tests {
         }
 
         fn process(&self, current: Option<&str>, former: Option<TailLocation>) -> Catalog {
-            let world = World {
-                clock: Arc::clone(&self.clock) as _,
-                entropy: Arc::new(Entropy::from_seed(
-                    self.processes.fetch_add(1, Ordering::Relaxed),
-                )),
-            };
+            let process = self.processes.fetch_add(1, Ordering::Relaxed);
+            let world = World::seeded(Arc::clone(&self.clock) as _, process);
             let store = |location: &TailLocation| {
                 Arc::clone(if location.is_main() {
                     &self.main
