@@ -127,6 +127,35 @@ async fn modifiers_of_groups_are_refused() {
 }
 
 #[tokio::test]
+async fn set_operations_that_count_equal_rows_are_refused() {
+    let one = QueryTestInstance::alone().await;
+    fill(&one).await;
+    for (sql, operation) in [
+        ("SELECT k FROM o EXCEPT ALL SELECT k FROM i", "EXCEPT ALL"),
+        (
+            "SELECT k FROM o intersect all SELECT k FROM i",
+            "INTERSECT ALL",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT 1 UNION ALL (SELECT k FROM o EXCEPT ALL SELECT 'b')) AS d",
+            "EXCEPT ALL",
+        ),
+    ] {
+        let (status, text) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+        assert_eq!(status, 405, "{sql}: {text}");
+        assert!(
+            text.contains(&format!("{operation} is not supported")),
+            "{text}"
+        );
+    }
+    let numbered = "SELECT k, row_number() OVER (PARTITION BY k) AS n FROM";
+    let sql = format!(
+        "SELECT k FROM ({numbered} o EXCEPT {numbered} i) AS d WHERE k IS NOT NULL ORDER BY k"
+    );
+    assert_eq!(one.sql(&sql).await, "k\nb\nb\n");
+}
+
+#[tokio::test]
 async fn filled_windows_of_groups_with_one_row_are_sorted_by_time() {
     let one = QueryTestInstance::alone().await;
     one.write("m,host=a v=1 1700000000000000000\nm,host=b v=1 1700000000000000000")

@@ -8,7 +8,9 @@
 //! * *The row of an aggregate without groups.* A subquery with outer columns has it even if its `WHERE` selects no rows
 //!   (<https://github.com/apache/datafusion/issues/24960>). `EXISTS` is known then, and `IN` is a comparison with the only row.
 //!
-//! Where neither helps, the statement is refused.
+//! A conversion of the values of `IN` gets a name, because it would have that of a column that DataFusion adds to the values.
+//!
+//! Where none of these helps, the statement is refused.
 
 use std::sync::Arc;
 
@@ -20,7 +22,8 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
     logical_expr::{
-        BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, binary_expr,
+        BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery,
+        binary_expr,
         expr::{Exists, InSubquery},
         lit, not,
         utils::{conjunction, split_conjunction_owned},
@@ -112,7 +115,7 @@ fn rewrite(expr: Expr, used_as: Use, schema: &DFSchema) -> Result<Expr> {
             not(rewrite(*inner, inside, schema)?)
         }
         Expr::Exists(operator) => rewrite_exists(operator)?,
-        Expr::InSubquery(operator) => rewrite_in(operator, used_as, schema)?,
+        Expr::InSubquery(operator) => rewrite_in(named_value(operator)?, used_as, schema)?,
         other => {
             let inside = other
                 .map_children(|child| Ok(Transformed::yes(rewrite(child, Use::Value, schema)?)));
@@ -188,6 +191,27 @@ fn rewrite_in(operator: InSubquery, used_as: Use, schema: &DFSchema) -> Result<E
         }
     };
     Ok(if negated { not(value) } else { value })
+}
+
+/// Names a conversion of the value that `IN` compares. Otherwise it has the name of its column, which DataFusion adds to the values if
+/// an outer column is compared with it.
+fn named_value(operator: InSubquery) -> Result<InSubquery> {
+    if operator.subquery.outer_ref_columns.is_empty() {
+        return Ok(operator);
+    }
+    let LogicalPlan::Projection(projection) = operator.subquery.subquery.as_ref() else {
+        return Ok(operator);
+    };
+    let [value @ Expr::Cast(_)] = projection.expr.as_slice() else {
+        return Ok(operator);
+    };
+    let named = value.clone().alias(value.to_string());
+    let rows = Projection::try_new(vec![named], Arc::clone(&projection.input))?;
+    let subquery = operator.subquery.with_plan(Arc::new(LogicalPlan::Projection(rows)));
+    Ok(InSubquery {
+        subquery,
+        ..operator
+    })
 }
 
 fn is_in(operator: InSubquery) -> Expr {

@@ -25,11 +25,13 @@ use crate::first_last::first_and_last;
 use crate::gapfill::functions::GapFillPlaceholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
+use crate::group_filters::keeps_groups;
 use crate::json::{JsonCastRule, JsonOperatorPlanner, json_functions};
 use crate::keyless_tables::KeylessTablePlanner;
 use crate::lazy_conditions::has_no_guard;
 use crate::literals_last::LiteralsLast;
 use crate::mistaken_keys::{MistakenKeysRule, hidden_key};
+use crate::null_joins::compares_no_nulls;
 use crate::pushed_filters::stays_small;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
@@ -101,12 +103,15 @@ pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
 }
 
 /// Restricts rules of DataFusion: common expressions are not extracted from filters that guard what can fail, and filters are not
-/// moved to where they become very large. Filters that are moved have their literals on the right.
+/// moved to where they become very large or change groups. Filters that are moved have their literals on the right. Joins are not
+/// combined if nulls are equal in one of them.
 pub fn restrict_rules(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
     ConditionalRule::restrict(rules, "common_sub_expression_eliminate", has_no_guard);
     for rule in ["push_down_filter", "eliminate_outer_join"] {
         ConditionalRule::restrict(rules, rule, stays_small);
     }
+    ConditionalRule::restrict(rules, "push_down_filter", keeps_groups);
+    ConditionalRule::restrict(rules, "eliminate_cross_join", compares_no_nulls);
     for rule in rules.iter_mut().filter(|rule| rule.name() == "push_down_filter") {
         *rule = Arc::new(LiteralsLast(Arc::clone(rule)));
     }

@@ -196,6 +196,9 @@ fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     // Sections of 1 MiB and more are read in parts, because the data are sorted and dense.
     options.optimizer.repartition_file_min_size = 1 << 20;
     options.execution.collect_statistics = false;
+    // DataFusion 55.2 fails where its two plans disagree on whether a column of groups may be null, such as that of `x IS TRUE`, or on
+    // the metadata of a column of a union. The plan that is executed has schemas of its own.
+    options.execution.skip_physical_aggregate_schema_check = true;
     // The default reservation of a sort for merging its spill files would take all of a small pool.
     let usual = options.execution.sort_spill_reservation_bytes;
     let share = memory_bytes / CONCURRENT_SORT_MERGES;

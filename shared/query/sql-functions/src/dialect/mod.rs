@@ -4,11 +4,13 @@
 //!   text ──► tokens ──► asof_join::syntax   conditions of ASOF JOIN     ──► parser ──► asof_join::syntax   tables of ASOF JOIN
 //!                       latest_on           LATEST ON to QUALIFY                       sample_by           select list and groups
 //!                       sample_by           SAMPLE BY to GROUP BY                      keyless_tables      tables below GROUP BY
+//!                       distinct_operands   parentheses of IS DISTINCT FROM
 //! ```
 //!
 //! Only words outside of quotes and comments are examined, each with the words around it, so that tables and columns may have
 //! the same names.
 
+mod distinct_operands;
 mod latest_on;
 mod sample_by;
 
@@ -56,12 +58,18 @@ pub fn parse_sql(
     };
     let is_extended = has_word(&WORDS);
     let is_grouped = has_word(&["group"]);
+    let is_compared = has_word(&["distinct"]);
     let known = if is_extended {
         in_known_forms(tokens)?
     } else {
         tokens
     };
-    let mut statements = DFParserBuilder::new(known)
+    let bounded = if is_compared {
+        distinct_operands::in_parentheses(known, dialect, recursion_limit)
+    } else {
+        known
+    };
+    let mut statements = DFParserBuilder::new(bounded)
         .with_dialect(dialect)
         .with_recursion_limit(recursion_limit)
         .build()?
