@@ -15,6 +15,8 @@ use crate::{client::InputSource, commands::CommandError};
 const STANDARD_INPUT: &str = "-";
 /// Maximum size in bytes of a text that becomes one request, after decompression.
 const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
+/// The byte order mark in UTF-8, which some editors put before a text. It would be a part of the first name.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Maximum size in bytes of a text repeated in a message.
 const MAX_SHOWN_BYTES: usize = 200;
 
@@ -127,7 +129,18 @@ fn open_file(path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
         error => io::Error::other(error),
     })?;
     let is_plain = compression == Compression::None;
-    Ok((reader, is_plain.then_some(metadata.len())))
+    Ok((without_mark(reader)?, is_plain.then_some(metadata.len())))
+}
+
+/// Returns a reader of a text without its byte order mark.
+fn without_mark(mut reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut start = Vec::new();
+    let length = BYTE_ORDER_MARK.len() as u64;
+    reader.by_ref().take(length).read_to_end(&mut start)?;
+    if start == BYTE_ORDER_MARK {
+        start.clear();
+    }
+    Ok(Box::new(io::Cursor::new(start).chain(reader)))
 }
 
 /// Quotes a text as one shell argument; returns a placeholder for a text that would fill the terminal.
@@ -175,6 +188,24 @@ mod tests {
         assert_eq!(read(&[], &[], "SELECT 3").unwrap(), "SELECT 3");
         assert_eq!(read(&["-"], &files, "SELECT 3").unwrap(), "SELECT 3");
         assert_eq!(read(&[], &["-".into()], "SELECT 3").unwrap(), "SELECT 3");
+    }
+
+    #[test]
+    fn a_file_may_begin_with_a_byte_order_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.sql");
+        let files = [path.clone()];
+        for (text, expected) in [
+            ("\u{feff}SELECT '\u{feff}'", "SELECT '\u{feff}'"),
+            ("1", "1"),
+            ("SELECT \u{feff}", "SELECT \u{feff}"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(&[], &files, "").unwrap(), expected);
+            let compressed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+            std::fs::write(&path, compressed).unwrap();
+            assert_eq!(read(&[], &files, "").unwrap(), expected);
+        }
     }
 
     #[test]
