@@ -128,6 +128,32 @@ async fn statements_name_a_column_by_an_alias_and_wildcards_leave_it_out() {
 }
 
 #[tokio::test]
+async fn an_alias_within_another_word_is_not_a_column_of_the_statement() {
+    let one = QueryTestInstance::alone().await;
+    one.write(&line("host=a temp=1i,te\"mp=2i", 0)).await;
+    one.sql("ALTER TABLE home RENAME COLUMN host TO hostname").await;
+    one.sql("ALTER TABLE home RENAME COLUMN \"te\"\"mp\" TO second").await;
+    let joined = "SELECT * EXCEPT (time) FROM home JOIN (SELECT hostname AS h FROM home) AS n ON hostname = h";
+    for (sql, expected) in [
+        (joined, "hostname,second,temp,h\na,2,1,a\n"),
+        (
+            "SELECT count(*) AS n FROM (SELECT * FROM home AS a JOIN home AS b ON a.hostname = b.hostname) AS j",
+            "n\n1\n",
+        ),
+        (
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'home' AND column_name LIKE 'hostname%'",
+            "column_name\nhostname\n",
+        ),
+        ("SELECT max(host) AS m FROM home", "m\na\n"),
+        ("SELECT \"te\"\"mp\" AS m FROM home", "m\n2\n"),
+    ] {
+        assert_eq!(one.sql(sql).await, expected, "{sql}");
+    }
+    let rows = one.influxql("SELECT \"te\\\"mp\" FROM home").await;
+    assert!(rows.contains(",2]"), "{rows}");
+}
+
+#[tokio::test]
 async fn values_of_a_dropped_column_do_not_come_back() {
     let one = QueryTestInstance::alone().await;
     one.write(&line("room=a temp=1i,note=\"old\"", 0)).await;

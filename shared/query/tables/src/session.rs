@@ -206,6 +206,23 @@ fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     config
 }
 
+/// Whether a text contains a word, or the word with its quotes escaped as in SQL or InfluxQL. A metric of PromQL has it after the
+/// table and an underscore.
+fn contains_word(text: &str, word: &str) -> bool {
+    let is_word = |form: &str| {
+        text.match_indices(form).any(|(at, found)| {
+            let before = text.get(..at).and_then(|part| part.chars().next_back());
+            let rest = text.get(at + found.len()..);
+            let after = rest.and_then(|part| part.chars().next());
+            let continues = |next: char| next.is_alphanumeric() || next == '_';
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(continues)
+        })
+    };
+    is_word(word)
+        || word.contains('"')
+            && (is_word(&word.replace('"', "\"\"")) || is_word(&word.replace('"', "\\\"")))
+}
+
 /// Creates the memory pool and the folder for spill files that all queries share.
 pub fn runtime(settings: &SessionSettings) -> Result<RuntimeEnv> {
     let mode = match &settings.spill_dir {
@@ -308,14 +325,14 @@ impl QueryContext {
         }
     }
 
-    /// Returns the aliases of columns of a table that the text of the statement contains, in letters of any case.
+    /// Returns the aliases of columns of a table that the text of the statement contains as words, in letters of any case.
     pub fn named_aliases<'a>(&self, table: &'a Table) -> Vec<&'a str> {
         let Some(statement) = self.statement.as_ref().filter(|_| table.has_column_aliases()) else {
             return Vec::new();
         };
         let text = statement.to_lowercase();
         let aliases = table.columns().iter().flat_map(|column| column.aliases());
-        let named = aliases.filter(|alias| text.contains(&alias.to_lowercase()));
+        let named = aliases.filter(|alias| contains_word(&text, &alias.to_lowercase()));
         named.map(String::as_str).collect()
     }
 
