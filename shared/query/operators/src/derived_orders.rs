@@ -61,7 +61,7 @@ pub(crate) const MISSING_SORTS: SubstitutionRule = SubstitutionRule {
 };
 
 /// Substitutes inputs of an operator. Returns `None` if all of them stay.
-fn with_inputs(
+pub(crate) fn with_inputs(
     plan: &Arc<dyn ExecutionPlan>,
     mut substitute: impl FnMut(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {

@@ -31,6 +31,7 @@ mod regex_backslashes;
 mod row_groups;
 mod run_aggregate;
 mod single_execution;
+mod skipped_rows;
 mod statement_errors;
 mod subqueries;
 mod substitution_rule;

@@ -31,6 +31,7 @@ use crate::{
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
     run_aggregate::RunAggregateExec,
+    skipped_rows::SKIPPED_ROWS,
     substitution_rule::SubstitutionRule,
 };
 
@@ -59,6 +60,7 @@ pub fn operator_rules() -> Vec<Rule> {
         // Before any rule derives orders from those of inputs.
         Arc::new(UnorderedExec::RULE),
         Arc::new(DERIVED_ORDERS),
+        Arc::new(SKIPPED_ROWS),
         // Before any rule moves a filter into a scan.
         Arc::new(AggregateSplit),
         Arc::new(REDUNDANT_TIME_BOUNDS),
