@@ -1,34 +1,44 @@
 //! The right side of `IS [NOT] DISTINCT FROM`.
 //!
 //! `sqlparser` 0.62 reads it up to the end of the whole condition: `a IS DISTINCT FROM b AND c` would be `a IS DISTINCT FROM (b AND c)`.
-//! So it gets parentheses before the statement is parsed. The parser itself tells where it ends.
+//! So the words are replaced by an operator of PostgreSQL's form, `a OPERATOR(name) (b) AND c`, which is replaced by the comparison
+//! once the statement is parsed. The parser itself tells where the right side ends.
+
+use std::mem;
 
 use datafusion::sql::sqlparser::{
+    ast::{BinaryOperator, Expr, Value},
     dialect::{Dialect, Precedence},
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Token, TokenWithSpan},
 };
 
-use crate::sql_tokens::{keyword, sign};
+use crate::sql_tokens::{keyword, sign, words};
 
-/// Returns tokens without whitespace, and with parentheses around the right side of each `IS [NOT] DISTINCT FROM`. Text that is no
-/// SQL gets none: its parser gives the reason.
-pub(super) fn in_parentheses(
+/// The name of the operator for `IS DISTINCT FROM`.
+const DISTINCT: &str = "neap_is_distinct_from";
+
+/// The name of the operator for `IS NOT DISTINCT FROM`.
+const NOT_DISTINCT: &str = "neap_is_not_distinct_from";
+
+/// Returns tokens without whitespace, and with an operator for each `IS [NOT] DISTINCT FROM`. Text that is no SQL stays: its
+/// parser gives the reason.
+pub(super) fn as_operators(
     mut tokens: Vec<TokenWithSpan>,
     dialect: &dyn Dialect,
     recursion_limit: usize,
 ) -> Vec<TokenWithSpan> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
-    enclose(&tokens, dialect, recursion_limit).unwrap_or(tokens)
+    replace_words(&tokens, dialect, recursion_limit).unwrap_or(tokens)
 }
 
-fn enclose(
+fn replace_words(
     tokens: &[TokenWithSpan],
     dialect: &dyn Dialect,
     recursion_limit: usize,
 ) -> Result<Vec<TokenWithSpan>, ParserError> {
-    if !(1..=tokens.len()).any(|at| is_operand(tokens, at)) {
+    if !(1..=tokens.len()).any(|at| operator_before(tokens, at).is_some()) {
         return Ok(tokens.to_vec());
     }
     let mut parser = Parser::new(dialect)
@@ -39,31 +49,58 @@ fn enclose(
     while let Some(token) = tokens.get(at) {
         written.push(token.clone());
         at += 1;
-        if !is_operand(tokens, at) {
+        let Some((operator, length)) = operator_before(tokens, at) else {
             continue;
-        }
+        };
         while parser.index() < at {
             parser.advance_token();
         }
         parser.parse_subexpr(dialect.prec_value(Precedence::Is))?;
         let end = parser.index().min(tokens.len());
-        let operand = tokens.get(at..end).unwrap_or_default();
+        let right = tokens.get(at..end).unwrap_or_default();
+        written.truncate(written.len().saturating_sub(length));
+        written.extend(words(&["OPERATOR"]));
         written.push(sign(Token::LParen));
+        written.extend(words(&[operator]));
+        written.extend([sign(Token::RParen), sign(Token::LParen)]);
         // It can contain a subquery with further ones. The parser bounds how deep they are.
-        written.extend(enclose(operand, dialect, recursion_limit)?);
+        written.extend(replace_words(right, dialect, recursion_limit)?);
         written.push(sign(Token::RParen));
         at = end;
     }
     Ok(written)
 }
 
-/// Whether the tokens before a position are `IS [NOT] DISTINCT FROM`.
-fn is_operand(tokens: &[TokenWithSpan], at: usize) -> bool {
+/// Returns the operator for the words before a position, and their number, if they are `IS [NOT] DISTINCT FROM`.
+fn operator_before(tokens: &[TokenWithSpan], at: usize) -> Option<(&'static str, usize)> {
     let before =
         |distance: usize| keyword(at.checked_sub(distance).and_then(|place| tokens.get(place)));
-    before(1) == Keyword::FROM
-        && before(2) == Keyword::DISTINCT
-        && (before(3) == Keyword::IS || before(3) == Keyword::NOT && before(4) == Keyword::IS)
+    if before(1) != Keyword::FROM || before(2) != Keyword::DISTINCT {
+        return None;
+    }
+    match (before(3), before(4)) {
+        (Keyword::IS, _) => Some((DISTINCT, 3)),
+        (Keyword::NOT, Keyword::IS) => Some((NOT_DISTINCT, 4)),
+        _ => None,
+    }
+}
+
+/// Replaces an operator by its comparison.
+pub(super) fn restore(expr: &mut Expr) {
+    let Expr::BinaryOp { left, op, right } = expr else {
+        return;
+    };
+    let BinaryOperator::PGCustomBinaryOperator(name) = op else {
+        return;
+    };
+    let comparison = match name.as_slice() {
+        [name] if name == DISTINCT => Expr::IsDistinctFrom,
+        [name] if name == NOT_DISTINCT => Expr::IsNotDistinctFrom,
+        _ => return,
+    };
+    let take = |side: &mut Box<Expr>| mem::replace(side, Box::new(Expr::value(Value::Null)));
+    let (of_left, of_right) = (take(left), take(right));
+    *expr = comparison(of_left, of_right);
 }
 
 #[cfg(test)]
@@ -71,51 +108,46 @@ mod tests {
     use datafusion::sql::sqlparser::{dialect::GenericDialect, tokenizer::Tokenizer};
 
     use super::*;
+    use crate::testing::{session, table};
 
     fn written(sql: &str) -> String {
         let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap();
-        let enclosed = in_parentheses(tokens, &GenericDialect {}, 50);
-        let texts: Vec<String> = enclosed.iter().map(|token| token.token.to_string()).collect();
+        let replaced = as_operators(tokens, &GenericDialect {}, 50);
+        let texts: Vec<String> = replaced.iter().map(|token| token.token.to_string()).collect();
         texts.join(" ")
     }
 
     #[test]
     fn the_right_side_ends_before_weaker_operators() {
         for (sql, expected) in [
+            ("a IS DISTINCT FROM b AND c", "a <> ( b ) AND c"),
+            ("a IS NOT DISTINCT FROM b + 1 OR c", "a == ( b + 1 ) OR c"),
+            ("a IS DISTINCT FROM b IS NULL", "a <> ( b ) IS NULL"),
             (
-                "a IS DISTINCT FROM b AND c",
-                "a IS DISTINCT FROM ( b ) AND c",
-            ),
-            (
-                "a IS NOT DISTINCT FROM b + 1 OR c",
-                "a IS NOT DISTINCT FROM ( b + 1 ) OR c",
-            ),
-            (
-                "a IS DISTINCT FROM b IS NULL",
-                "a IS DISTINCT FROM ( b ) IS NULL",
-            ),
-            (
-                "a IS DISTINCT FROM b = c AND d IS DISTINCT FROM e OR f",
-                "a IS DISTINCT FROM ( b = c ) AND d IS DISTINCT FROM ( e ) OR f",
+                "a IS DISTINCT FROM b = c AND d IS NOT DISTINCT FROM e OR f",
+                "a <> ( b = c ) AND d == ( e ) OR f",
             ),
             (
                 "a IS DISTINCT FROM b BETWEEN 1 AND 2 AND c",
-                "a IS DISTINCT FROM ( b BETWEEN 1 AND 2 ) AND c",
+                "a <> ( b BETWEEN 1 AND 2 ) AND c",
             ),
             (
                 "SELECT a IS DISTINCT FROM b c FROM t WHERE d AND e",
-                "SELECT a IS DISTINCT FROM ( b ) c FROM t WHERE d AND e",
+                "SELECT a <> ( b ) c FROM t WHERE d AND e",
             ),
             (
                 "a IS DISTINCT FROM (SELECT b FROM t WHERE c IS DISTINCT FROM 1 AND d) AND e",
-                "a IS DISTINCT FROM ( ( SELECT b FROM t WHERE c IS DISTINCT FROM ( 1 ) AND d ) ) AND e",
+                "a <> ( ( SELECT b FROM t WHERE c <> ( 1 ) AND d ) ) AND e",
             ),
             (
                 "CASE WHEN a IS DISTINCT FROM b AND c THEN 1 END",
-                "CASE WHEN a IS DISTINCT FROM ( b ) AND c THEN 1 END",
+                "CASE WHEN a <> ( b ) AND c THEN 1 END",
             ),
         ] {
-            assert_eq!(written(sql), expected, "{sql}");
+            let found = written(sql)
+                .replace("OPERATOR ( neap_is_distinct_from )", "<>")
+                .replace("OPERATOR ( neap_is_not_distinct_from )", "==");
+            assert_eq!(found, expected, "{sql}");
         }
     }
 
@@ -129,5 +161,18 @@ mod tests {
         ] {
             assert_eq!(written(sql), sql, "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_comparison_is_stronger_than_and_and_or() {
+        let sql = "SELECT true IS DISTINCT FROM true AND false AS a, false IS NOT DISTINCT FROM true OR true AS b, \
+                   NOT 2 IS NOT DISTINCT FROM 2 AND true AS c";
+        insta::assert_snapshot!(table(&session(), sql).await, @r"
+        +-------+------+-------+
+        | a     | b    | c     |
+        +-------+------+-------+
+        | false | true | false |
+        +-------+------+-------+
+        ");
     }
 }

@@ -4,7 +4,7 @@
 //!   text ──► tokens ──► asof_join::syntax   conditions of ASOF JOIN     ──► parser ──► asof_join::syntax   tables of ASOF JOIN
 //!                       latest_on           LATEST ON to QUALIFY                       sample_by           select list and groups
 //!                       sample_by           SAMPLE BY to GROUP BY                      keyless_tables      tables below GROUP BY
-//!                       distinct_operands   parentheses of IS DISTINCT FROM
+//!                       distinct_operands   IS DISTINCT FROM to an operator                  distinct_operands   the comparison
 //! ```
 //!
 //! Only words outside of quotes and comments are examined, each with the words around it, so that tables and columns may have
@@ -21,7 +21,7 @@ use datafusion::{
     sql::{
         parser::{CopyToSource, DFParserBuilder, Statement},
         sqlparser::{
-            ast::{Select, VisitMut, VisitorMut},
+            ast::{Expr, Select, VisitMut, VisitorMut},
             dialect::Dialect,
             parser::ParserError,
             tokenizer::{Token, TokenWithSpan, Tokenizer},
@@ -65,7 +65,7 @@ pub fn parse_sql(
         tokens
     };
     let bounded = if is_compared {
-        distinct_operands::in_parentheses(known, dialect, recursion_limit)
+        distinct_operands::as_operators(known, dialect, recursion_limit)
     } else {
         known
     };
@@ -74,8 +74,15 @@ pub fn parse_sql(
         .with_recursion_limit(recursion_limit)
         .build()?
         .parse_statements()?;
+    if is_compared {
+        for statement in &mut statements {
+            rewrite(statement, &mut ComparisonRewriter)?;
+        }
+    }
     if is_extended || is_grouped {
-        statements.iter_mut().try_for_each(extend)?;
+        for statement in &mut statements {
+            rewrite(statement, &mut SelectRewriter)?;
+        }
     }
     Ok(statements)
 }
@@ -88,13 +95,16 @@ fn in_known_forms(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     with_match_conditions(&sampled)
 }
 
-/// Replaces the stand-ins for the clauses in the syntax tree.
-fn extend(statement: &mut Statement) -> Result<()> {
+/// Replaces the stand-ins for clauses in the syntax tree.
+fn rewrite<V>(statement: &mut Statement, visitor: &mut V) -> Result<()>
+where
+    V: VisitorMut<Break = DataFusionError>,
+{
     let flow = match statement {
-        Statement::Statement(statement) => statement.visit(&mut SelectRewriter),
-        Statement::Explain(explain) => return extend(&mut explain.statement),
+        Statement::Statement(statement) => statement.visit(visitor),
+        Statement::Explain(explain) => return rewrite(&mut explain.statement, visitor),
         Statement::CopyTo(copy) => match &mut copy.source {
-            CopyToSource::Query(query) => query.visit(&mut SelectRewriter),
+            CopyToSource::Query(query) => query.visit(visitor),
             CopyToSource::Relation(_) => ControlFlow::Continue(()),
         },
         Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
@@ -102,6 +112,18 @@ fn extend(statement: &mut Statement) -> Result<()> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Replaces the operators of comparisons in a statement.
+struct ComparisonRewriter;
+
+impl VisitorMut for ComparisonRewriter {
+    type Break = DataFusionError;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        distinct_operands::restore(expr);
+        ControlFlow::Continue(())
     }
 }
 
