@@ -134,9 +134,9 @@ impl Catalog {
             if found.column_type == column_type {
                 return Ok((false, ()));
             }
-            let not_widened = fixed(found, "given this type", "only integers can become floats");
-            if column_type != ColumnType::Float {
-                return Err(not_widened);
+            if column_type != ColumnType::Float || !found.can_widen() {
+                let reason = "only integers can become floats";
+                return Err(fixed(found, "given this type", reason));
             }
             if let Some(user) = catalog.user_of_type(of_table, found) {
                 let column = column.to_owned();
@@ -144,9 +144,7 @@ impl Catalog {
             }
             let (table_id, id) = (of_table.id(), found.id);
             let changed = catalog.changed_table(table_id)?;
-            if !changed.widen_column(id) {
-                return Err(not_widened);
-            }
+            changed.widen_column(id);
             let name = changed.name().to_owned();
             catalog.note(self.now()?, "widen column", &name, Some(column.to_owned()));
             Ok((true, ()))

@@ -80,14 +80,19 @@ impl Column {
         types.any(|column_type| column_type.data_type() == *data_type)
     }
 
+    /// Returns whether the column can become one of floats.
+    pub(crate) fn can_widen(&self) -> bool {
+        matches!(self.column_type, ColumnType::Integer | ColumnType::UInteger)
+    }
+
     /// Makes a float of an integer. Returns whether this is possible.
     pub(crate) fn widen(&mut self) -> bool {
-        let is_integer = matches!(self.column_type, ColumnType::Integer | ColumnType::UInteger);
-        if is_integer {
+        let can_widen = self.can_widen();
+        if can_widen {
             self.widened_from = Some(self.column_type);
             self.column_type = ColumnType::Float;
         }
-        is_integer
+        can_widen
     }
 
     /// Returns the former names that still stand for the column, oldest first.

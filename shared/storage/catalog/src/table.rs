@@ -352,14 +352,12 @@ impl Table {
         Ok(())
     }
 
-    /// Makes a float of an integer column. Returns whether this is possible.
-    pub(crate) fn widen_column(&mut self, id: ColumnId) -> bool {
+    /// Makes a float of an integer column.
+    pub(crate) fn widen_column(&mut self, id: ColumnId) {
         let mut columns = self.columns.iter_mut();
-        let is_widened = columns.any(|column| column.id == id && column.widen());
-        if is_widened {
+        if columns.any(|column| column.id == id && column.widen()) {
             self.note_column_change();
         }
-        is_widened
     }
 
     fn note_column_change(&mut self) {
