@@ -1,8 +1,9 @@
 //! The right side of `IS [NOT] DISTINCT FROM`.
 //!
 //! `sqlparser` 0.62 reads it up to the end of the whole condition: `a IS DISTINCT FROM b AND c` would be `a IS DISTINCT FROM (b AND c)`.
-//! So the words are replaced by an operator of PostgreSQL's form, `a OPERATOR(name) (b) AND c`, which is replaced by the comparison
-//! once the statement is parsed. The parser itself tells where the right side ends.
+//! So the words are replaced by an operator of PostgreSQL's form, `a IS UNKNOWN OPERATOR(name) (b) AND c`, which is replaced by the
+//! comparison once the statement is parsed. The parser itself tells where the right side ends. The left side ends with `IS UNKNOWN`,
+//! because the operator is stronger than `IS`: `a LIKE b OPERATOR(name) (c)` would be `a LIKE (b OPERATOR(name) (c))`.
 
 use std::mem;
 
@@ -55,11 +56,15 @@ fn replace_words(
         while parser.index() < at {
             parser.advance_token();
         }
-        parser.parse_subexpr(dialect.prec_value(Precedence::Is))?;
+        let mut operand = parser.parse_subexpr(dialect.prec_value(Precedence::Is))?;
+        // Operators such as `@>` are weaker than `IS` only in the generic dialect.
+        while parser.get_next_precedence()? == dialect.prec_value(Precedence::PgOther) {
+            operand = parser.parse_infix(operand, dialect.prec_value(Precedence::PgOther))?;
+        }
         let end = parser.index().min(tokens.len());
         let right = tokens.get(at..end).unwrap_or_default();
         written.truncate(written.len().saturating_sub(length));
-        written.extend(words(&["OPERATOR"]));
+        written.extend(words(&["IS", "UNKNOWN", "OPERATOR"]));
         written.push(sign(Token::LParen));
         written.extend(words(&[operator]));
         written.extend([sign(Token::RParen), sign(Token::LParen)]);
@@ -87,10 +92,12 @@ fn operator_before(tokens: &[TokenWithSpan], at: usize) -> Option<(&'static str,
 
 /// Replaces an operator by its comparison.
 pub(super) fn restore(expr: &mut Expr) {
-    let Expr::BinaryOp { left, op, right } = expr else {
-        return;
-    };
-    let BinaryOperator::PGCustomBinaryOperator(name) = op else {
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::PGCustomBinaryOperator(name),
+        right,
+    } = expr
+    else {
         return;
     };
     let comparison = match name.as_slice() {
@@ -98,23 +105,56 @@ pub(super) fn restore(expr: &mut Expr) {
         [name] if name == NOT_DISTINCT => Expr::IsNotDistinctFrom,
         _ => return,
     };
+    let Expr::IsUnknown(compared) = left.as_mut() else {
+        return;
+    };
     let take = |side: &mut Box<Expr>| mem::replace(side, Box::new(Expr::value(Value::Null)));
-    let (of_left, of_right) = (take(left), take(right));
+    let (of_left, of_right) = (take(compared), take(right));
     *expr = comparison(of_left, of_right);
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::{dialect::GenericDialect, tokenizer::Tokenizer};
+    use std::ops::ControlFlow;
+
+    use datafusion::sql::{
+        parser::Statement,
+        sqlparser::{
+            ast::visit_expressions,
+            dialect::{GenericDialect, PostgreSqlDialect},
+            tokenizer::Tokenizer,
+        },
+    };
 
     use super::*;
-    use crate::testing::{session, table};
+    use crate::{
+        parse_sql,
+        testing::{session, table},
+    };
 
     fn written(sql: &str) -> String {
         let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap();
         let replaced = as_operators(tokens, &GenericDialect {}, 50);
         let texts: Vec<String> = replaced.iter().map(|token| token.token.to_string()).collect();
         texts.join(" ")
+    }
+
+    /// Returns the sides of the comparisons of a statement.
+    fn compared_sides(sql: &str, dialect: &dyn Dialect) -> Vec<(String, String)> {
+        let Some(Statement::Statement(statement)) =
+            parse_sql(sql, dialect, 50).unwrap().pop_front()
+        else {
+            panic!("{sql}");
+        };
+        let mut sides = Vec::new();
+        let flow = visit_expressions(statement.as_ref(), |expr| {
+            if let Expr::IsDistinctFrom(left, right) = expr {
+                sides.push((left.to_string(), right.to_string()));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        assert!(flow.is_continue());
+        sides
     }
 
     #[test]
@@ -145,10 +185,41 @@ mod tests {
             ),
         ] {
             let found = written(sql)
-                .replace("OPERATOR ( neap_is_distinct_from )", "<>")
-                .replace("OPERATOR ( neap_is_not_distinct_from )", "==");
+                .replace("IS UNKNOWN OPERATOR ( neap_is_distinct_from )", "<>")
+                .replace("IS UNKNOWN OPERATOR ( neap_is_not_distinct_from )", "==");
             assert_eq!(found, expected, "{sql}");
         }
+    }
+
+    #[test]
+    fn the_left_side_begins_after_weaker_operators() {
+        let dialects: [&dyn Dialect; 2] = [&GenericDialect {}, &PostgreSqlDialect {}];
+        for (before, left) in [
+            ("", "a = b"),
+            ("", "a LIKE b"),
+            ("", "a NOT ILIKE b"),
+            ("", "a BETWEEN b AND c"),
+            ("", "a IN (b)"),
+            ("", "a IS NULL"),
+            ("", "a + b"),
+            ("NOT ", "a"),
+            ("c AND NOT ", "a < b"),
+            ("c OR ", "a LIKE b"),
+        ] {
+            for dialect in dialects {
+                let sql = format!("SELECT {before}{left} IS DISTINCT FROM d AND e");
+                let sides = [(left.to_owned(), "(d)".to_owned())];
+                assert_eq!(compared_sides(&sql, dialect), sides, "{sql}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_right_side_has_operators_of_arrays() {
+        let sql = "SELECT a IS DISTINCT FROM b @> c AND d";
+        let sides = [("a".to_owned(), "(b @> c)".to_owned())];
+        assert_eq!(compared_sides(sql, &GenericDialect {}), sides);
+        assert_eq!(compared_sides(sql, &PostgreSqlDialect {}), sides);
     }
 
     #[test]
