@@ -5,7 +5,8 @@
 //! * A sort that such an operator needs is moved below the `OFFSET`, as in `SELECT ... FROM (SELECT id FROM o ORDER BY id DESC OFFSET 2)
 //!   AS d ORDER BY id`.
 //! * If no operator above needs an order, the sort below the `OFFSET` is left out, as in `SELECT sum(id) FROM (SELECT id FROM o ORDER BY v
-//!   OFFSET 2) AS d`. It looks for the order of the rows that the `OFFSET` gets, and a projection has removed the column `v`.
+//!   OFFSET 2) AS d`, and in a subquery with one value. It looks for the order of the rows that the `OFFSET` gets, and a projection has
+//!   removed the column `v`.
 
 use std::sync::Arc;
 
@@ -29,34 +30,39 @@ const OPERATORS_OF_ANSWERS: [&str; 4] = [
     "ScalarSubqueryExec",
 ];
 
-/// Moves projections above an `OFFSET` within a statement, and hides the order of its rows from the operators above.
+/// Moves projections above an `OFFSET`, and hides the order of its rows from the operators above within a statement.
 pub(crate) const SKIPPED_ROWS: SubstitutionRule = SubstitutionRule {
     name: "skipped_rows",
     substitute: |plan| {
+        if let Some(limit) = as_offset(plan) {
+            return with_projections_above(limit);
+        }
         if OPERATORS_OF_ANSWERS.contains(&plan.name()) {
             return Ok(None);
         }
         with_inputs(plan, |input| {
-            let rows = with_projections_above(input)?;
-            Ok(rows.map(|rows| Arc::new(UnorderedExec::new(rows)) as Arc<dyn ExecutionPlan>))
+            if as_offset(below_projections(input, &mut Vec::new())).is_some() {
+                return Ok(Some(Arc::new(UnorderedExec::new(Arc::clone(input)))));
+            }
+            Ok(None)
         })
     },
 };
 
-/// Returns the rows of an `OFFSET` with the projections above and below it, all of them above it. Returns `None` for other operators.
-fn with_projections_above(
-    input: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// Returns the operator if it skips rows.
+fn as_offset(plan: &Arc<dyn ExecutionPlan>) -> Option<&GlobalLimitExec> {
+    plan.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0)
+}
+
+/// Returns the rows of an `OFFSET` with the projections below it above it. Returns `None` if there are none.
+fn with_projections_above(limit: &GlobalLimitExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut projections = Vec::new();
-    let skipping = below_projections(input, &mut projections);
-    let Some(limit) = skipping.downcast_ref::<GlobalLimitExec>().filter(|limit| limit.skip() > 0)
-    else {
-        return Ok(None);
-    };
     let all = below_projections(limit.input(), &mut projections);
-    let mut above_all = GlobalLimitExec::new(Arc::clone(all), limit.skip(), limit.fetch());
-    above_all.set_required_ordering(limit.required_ordering().clone());
-    let mut rows: Arc<dyn ExecutionPlan> = Arc::new(above_all);
+    if projections.is_empty() {
+        return Ok(None);
+    }
+    let offset = GlobalLimitExec::new(Arc::clone(all), limit.skip(), limit.fetch());
+    let mut rows: Arc<dyn ExecutionPlan> = Arc::new(offset);
     for projection in projections.into_iter().rev() {
         rows = replace_children_if_necessary(Arc::clone(projection), vec![rows])?;
     }
