@@ -3,14 +3,16 @@
 //! The rule moves a filter below an aggregate if all of its columns are groups. A condition without columns, such as `false` from a
 //! join or `(SELECT max(v) FROM t) > 1`, is moved, too. But an aggregate without groups, or with a total of grouping sets, has a row
 //! for no rows: `SELECT count(*) FROM t HAVING (SELECT max(v) FROM t) < 0` would return 0 instead of nothing. A condition that is
-//! evaluated anew for each row, such as `random() < 0.5`, would choose rows instead of groups, and so change their counts.
+//! evaluated anew for each row, such as `random() < 0.5`, would choose rows instead of groups, and so change their counts, or lists
+//! instead of their elements.
 
 use datafusion::{
     common::Result,
     logical_expr::{Expr, GroupingSet, LogicalPlan, utils::split_conjunction},
 };
 
-/// Whether groups, windows and distinct rows under a filter are the same if the filter is moved below them. True of other plans.
+/// Whether groups, windows, distinct rows and elements of lists under a filter are the same if the filter is moved below them. True of
+/// other plans.
 pub(crate) fn keeps_groups(plan: &LogicalPlan) -> Result<bool> {
     let mut conditions = Vec::new();
     let mut input = plan;
@@ -25,7 +27,10 @@ pub(crate) fn keeps_groups(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Aggregate(aggregate) => {
             !(has_volatile() || has_total(&aggregate.group_expr) && has_constant())
         }
-        LogicalPlan::Window(_) | LogicalPlan::Distinct(_) => !has_volatile(),
+        LogicalPlan::Window(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::Extension(_) => !has_volatile(),
         _ => true,
     })
 }
@@ -79,7 +84,12 @@ mod tests {
         let sql = format!("SELECT * FROM ({groups}) AS d WHERE n <> 13");
         let windows = "SELECT count(*) OVER () AS n FROM home";
         let of_windows = format!("SELECT * FROM ({windows}) AS d WHERE random() < 0.5 AND n <> 26");
-        for sql in [sql, of_windows] {
+        let list = (0..40).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+        let elements = format!("SELECT time, room, unnest(make_array({list})) AS x FROM home");
+        let of_lists = format!(
+            "SELECT time, room FROM ({elements}) AS d WHERE random() < 0.5 GROUP BY time, room HAVING count(*) = 40"
+        );
+        for sql in [sql, of_windows, of_lists] {
             assert_eq!(count(&sql).await, 0, "{sql}");
         }
     }
