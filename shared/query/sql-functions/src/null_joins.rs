@@ -1,7 +1,11 @@
-//! Joins whose nulls are equal, and DataFusion's `eliminate_cross_join`.
+//! Joins whose nulls are equal, and the rules of DataFusion that give the equality to other conditions.
 //!
-//! `ON a IS NOT DISTINCT FROM b` is a join with equal nulls. The rule makes one list of the conditions of several inner joins, and
-//! gives all of them the equality of nulls of the outermost join. So those of the other joins would lose rows, or get wrong ones.
+//! `ON a IS NOT DISTINCT FROM b` is a join with equal nulls.
+//!
+//! * `eliminate_cross_join` makes one list of the conditions of several inner joins, and gives all of them the equality of nulls of
+//!   the outermost join. So those of the other joins would lose rows, or get wrong ones.
+//! * `extract_equijoin_predicate` adds the equality that another rule has moved into the join, such as `WHERE a.x = b.x`, to its keys,
+//!   where nulls are equal.
 
 use datafusion::{
     common::{JoinType, NullEquality, Result, tree_node::TreeNodeRecursion},
@@ -24,6 +28,13 @@ pub(crate) fn compares_no_nulls(plan: &LogicalPlan) -> Result<bool> {
     Ok(!has_equal_nulls)
 }
 
+/// Whether a plan is another one than a join with equal nulls, whose keys would be equal if both are null.
+pub(crate) fn distinguishes_nulls(plan: &LogicalPlan) -> Result<bool> {
+    let has_equal_nulls = matches!(plan, LogicalPlan::Join(join)
+        if join.null_equality == NullEquality::NullEqualsNull);
+    Ok(!has_equal_nulls)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::{rows, session};
@@ -32,7 +43,7 @@ mod tests {
         "WITH a(id, v) AS (VALUES (1, 10), (2, NULL)), b(id, v) AS (VALUES (1, 10), (2, NULL)) ";
 
     #[tokio::test]
-    async fn each_of_several_joins_compares_nulls_in_its_own_way() {
+    async fn each_condition_of_joins_compares_nulls_in_its_own_way() {
         for (joins, expected) in [
             (
                 "a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON a.id = c.id",
@@ -49,6 +60,18 @@ mod tests {
             (
                 "a JOIN b ON a.v IS NOT DISTINCT FROM b.v JOIN b AS c ON c.id = 1",
                 2,
+            ),
+            (
+                "a JOIN b ON a.v IS NOT DISTINCT FROM b.v WHERE nullif(a.id, 2) = nullif(b.id, 2)",
+                1,
+            ),
+            (
+                "b JOIN a ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v",
+                1,
+            ),
+            (
+                "a LEFT JOIN b ON a.id IS NOT DISTINCT FROM b.id WHERE a.v = b.v",
+                1,
             ),
         ] {
             let sql = format!("{TABLES} SELECT a.id FROM {joins}");

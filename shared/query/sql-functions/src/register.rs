@@ -31,7 +31,7 @@ use crate::keyless_tables::KeylessTablePlanner;
 use crate::lazy_conditions::has_no_guard;
 use crate::literals_last::LiteralsLast;
 use crate::mistaken_keys::{MistakenKeysRule, hidden_key};
-use crate::null_joins::compares_no_nulls;
+use crate::null_joins::{compares_no_nulls, distinguishes_nulls};
 use crate::pushed_filters::stays_small;
 use crate::rates::{DerivativeTimePlanner, RateFunction, RateKind};
 use crate::regex_match::RegexMatch;
@@ -104,7 +104,7 @@ pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
 
 /// Restricts rules of DataFusion: common expressions are not extracted from filters that guard what can fail, and filters are not
 /// moved to where they become very large or change groups. Filters that are moved have their literals on the right. Joins are not
-/// combined if nulls are equal in one of them.
+/// combined if nulls are equal in one of them, and its keys stay as they are.
 pub fn restrict_rules(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
     ConditionalRule::restrict(rules, "common_sub_expression_eliminate", has_no_guard);
     for rule in ["push_down_filter", "eliminate_outer_join"] {
@@ -112,6 +112,7 @@ pub fn restrict_rules(rules: &mut [Arc<dyn OptimizerRule + Send + Sync>]) {
     }
     ConditionalRule::restrict(rules, "push_down_filter", keeps_groups);
     ConditionalRule::restrict(rules, "eliminate_cross_join", compares_no_nulls);
+    ConditionalRule::restrict(rules, "extract_equijoin_predicate", distinguishes_nulls);
     for rule in rules.iter_mut().filter(|rule| rule.name() == "push_down_filter") {
         *rule = Arc::new(LiteralsLast(Arc::clone(rule)));
     }
