@@ -131,7 +131,8 @@ impl Catalog {
         let root = if found_root.version > 0 {
             found_root
         } else {
-            self.create_root(found_root).await?
+            // Rare, and much larger than a read, which is a part of each request.
+            Box::pin(self.create_root(found_root)).await?
         };
         self.follow_tail(root).await
     }

@@ -62,10 +62,11 @@ impl Catalog {
         let followed = if root.value.tail.verify(configured).is_ok() {
             root
         } else {
-            self.move_tail(configured).await?
+            // Rare, and much larger than a read, which is a part of each request.
+            Box::pin(self.move_tail(configured)).await?
         };
         if let Some(former) = &followed.value.tail.former {
-            self.await_move(former.since).await;
+            Box::pin(self.await_move(former.since)).await;
         }
         Ok(followed)
     }
