@@ -243,22 +243,26 @@ impl Bucket {
     ///
     /// # Errors
     /// Those of the request; [`StoreError::Unavailable`] without an answer in time.
-    pub async fn in_time<T, E: From<StoreError>>(
+    pub fn in_time<T, E: From<StoreError>>(
         &self,
         limit: Duration,
         operation: Operation,
         key: impl Display,
         request: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let answer = self.world.timeout(limit, request).await;
-        answer.unwrap_or_else(|| {
-            let unanswered = StoreError::Unavailable {
-                operation,
-                key: key.to_string(),
-                reason: format!("no answer within {} s", limit.as_secs()),
-            };
-            Err(unanswered.into())
-        })
+    ) -> impl Future<Output = Result<T, E>> {
+        // All reads end here: on the heap, they don't add to the size of each future that reads.
+        let request = Box::pin(request);
+        async move {
+            let answer = self.world.timeout(limit, request).await;
+            answer.unwrap_or_else(|| {
+                let unanswered = StoreError::Unavailable {
+                    operation,
+                    key: key.to_string(),
+                    reason: format!("no answer within {} s", limit.as_secs()),
+                };
+                Err(unanswered.into())
+            })
+        }
     }
 
     /// Whether listings of segments are sorted by key.
