@@ -61,9 +61,9 @@ fn compare_with(suite: &str, further: &[&str], flags: &str) {
     compare_answers(suite, further, &["--spawn", &server]);
 }
 
-/// Compares the answers of a server that `capture.py` starts or finds by these arguments.
-pub(crate) fn compare_on(suite: &str, server: &[&str]) {
-    compare_answers(suite, &[], server);
+/// Compares the answers of a server that `capture.py` starts or finds by these arguments, with further lists of differences.
+pub(crate) fn compare_on(suite: &str, further: &[&str], server: &[&str]) {
+    compare_answers(suite, further, server);
 }
 
 fn compare_answers(suite: &str, further: &[&str], server: &[&str]) {

@@ -25,7 +25,7 @@ pub(crate) struct MalformedRequest {
     headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Vec<u8>,
     status: u16,
-    answer: String,
+    pub(crate) answer: String,
 }
 
 fn case(

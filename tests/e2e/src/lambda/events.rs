@@ -114,8 +114,6 @@ fn errors_match_the_contract_with_every_service() {
         ("GET", "/query?db=services", ""),
         ("DELETE", "/api/v3/configure/database?db=nowhere", ""),
         ("GET", "/api/v3/engine/nowhere", ""),
-        ("GET", "/nope", ""),
-        ("PATCH", "/api/v3/write_lp?db=services", ""),
     ] {
         let replies = SERVICES.map(|service| {
             let reply = ask(&stack, service, method, target, body.into());

@@ -178,8 +178,9 @@ fn answers_about_tokens_are_those_recorded() {
             let environment = function["environment"].as_object_mut().unwrap();
             environment.remove("NEAP_WITHOUT_AUTH");
             environment.insert("NEAP_CATALOG_SYNC_INTERVAL".to_owned(), json!("0s"));
+            environment.insert("NEAP_ALLOW_FIRST_TOKEN".to_owned(), json!("true"));
         }
     });
-    golden::compare_on("auth", &["--url", stack.url()]);
+    golden::compare_on("auth", &["auth, gateway"], &["--url", stack.url()]);
     stack.finish();
 }
