@@ -1,6 +1,6 @@
 //! The threads of a connection.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::OnceLock, time::Duration};
 
 use neap_bucket::World;
 use pyo3::prelude::*;
@@ -14,18 +14,37 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 /// Threads for requests to the store. Queries compute on others.
 const IO_THREADS: usize = 2;
 
-/// The runtime of a connection, which works only in the process that started it: a fork has none of its threads.
+/// The process that started the first threads. A fork of it has none of them, but their locks and queues as they were at that
+/// moment, so that threads of its own could wait forever.
+static FIRST_PROCESS: OnceLock<u32> = OnceLock::new();
+
+fn is_fork() -> bool {
+    *FIRST_PROCESS.get_or_init(std::process::id) != std::process::id()
+}
+
+fn forked() -> PyErr {
+    Error::new_err(
+        "this process is a fork of one that had connected, which does not work: start processes by spawn or forkserver",
+    )
+}
+
+/// The runtime of a connection.
 #[derive(Debug)]
 pub(crate) struct ProcessRuntime {
     /// `None` while it is dropped.
     runtime: Option<Runtime>,
-    process: u32,
     world: World,
 }
 
 impl ProcessRuntime {
     /// Starts the threads.
+    ///
+    /// # Errors
+    /// This process is a fork of one that started some.
     pub(crate) fn start() -> PyResult<Self> {
+        if is_fork() {
+            return Err(forked());
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("neapdb")
@@ -33,7 +52,6 @@ impl ProcessRuntime {
             .build()?;
         Ok(Self {
             runtime: Some(runtime),
-            process: std::process::id(),
             world: World::system(),
         })
     }
@@ -43,10 +61,7 @@ impl ProcessRuntime {
     /// # Errors
     /// This process is a fork of the one that started it.
     fn get(&self) -> PyResult<&Runtime> {
-        let own = self.runtime.as_ref().filter(|_| self.process == std::process::id());
-        own.ok_or_else(|| {
-            Error::new_err("the connection belongs to the process before the fork: connect again")
-        })
+        self.runtime.as_ref().filter(|_| !is_fork()).ok_or_else(forked)
     }
 
     /// Waits for work with the interpreter's lock released. A signal whose handler raises an exception drops the work.
@@ -72,7 +87,12 @@ impl ProcessRuntime {
 
 impl Drop for ProcessRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        if is_fork() {
+            std::mem::forget(runtime);
+        } else {
             // Waiting for its threads could block the interpreter.
             runtime.shutdown_background();
         }
