@@ -9,17 +9,21 @@
 //!   * a join forgets that a column of its right input has one value: `o JOIN (SELECT id, 7 AS n ...) AS d ... ORDER BY n`
 //!   * a filter forgets that an expression has one value, once it has a projection: `rank() OVER (ORDER BY x)` over the rows of
 //!     `SELECT lower(k) AS x ... WHERE lower(k) = 'a' AND w > 0`.
+//! * A sort has one of several equal columns in the place of all of them. A window looks for its partitions in the order of the sort,
+//!   one after the other, and does not find those after an expression with another of these columns: `sum(o.v) OVER (PARTITION BY o.id
+//!   + i.id, o.k)` over `o JOIN i ON o.id = i.id` fails.
 
 use std::sync::Arc;
 
 use datafusion::{
     common::{JoinType, Result},
-    physical_expr::LexOrdering,
+    physical_expr::{LexOrdering, PhysicalExpr},
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
         execution_plan::replace_children_if_necessary,
         joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
         sorts::sort::SortExec,
+        windows::{BoundedWindowAggExec, WindowAggExec},
     },
 };
 
@@ -33,6 +37,25 @@ pub(crate) const DERIVED_ORDERS: SubstitutionRule = SubstitutionRule {
         with_inputs(plan, |input| {
             let is_optional = are_optional.next() == Some(true);
             if is_optional && !input.equivalence_properties().constants().is_empty() {
+                return Ok(Some(Arc::new(UnorderedExec::new(Arc::clone(input)))));
+            }
+            Ok(None)
+        })
+    },
+};
+
+/// Hides the equal columns of its input from a window that would not find its partitions because of them.
+pub(crate) const WINDOW_PARTITIONS: SubstitutionRule = SubstitutionRule {
+    name: "window_partitions",
+    substitute: |plan| {
+        let partition = partition_of_window(plan);
+        with_inputs(plan, |input| {
+            let equal = input.equivalence_properties().eq_group();
+            let is_replaced = |expr: &Arc<dyn PhysicalExpr>| {
+                equal.get_equivalence_class(expr).is_none()
+                    && equal.normalize_expr(Arc::clone(expr)).ne(expr)
+            };
+            if partition.len() > 1 && partition.iter().any(is_replaced) {
                 return Ok(Some(Arc::new(UnorderedExec::new(Arc::clone(input)))));
             }
             Ok(None)
@@ -77,6 +100,19 @@ pub(crate) fn with_inputs(
     } else {
         Ok(None)
     }
+}
+
+/// Returns the expressions of `PARTITION BY` of a window; none for other operators.
+fn partition_of_window(plan: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn PhysicalExpr>] {
+    let windows = if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
+        window.window_expr()
+    } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
+        window.window_expr()
+    } else {
+        return &[];
+    };
+    // All of them have the same.
+    windows.first().map(|window| window.partition_by()).unwrap_or_default()
 }
 
 /// Returns for the left and the right input of a join whether its columns are null in rows without a partner.

@@ -8,7 +8,7 @@
 //!     planning_interrupts                         end the planning of a cancelled query
 //!   operator_rules   rules that change the operators of a plan
 //!     aggregate_split  aggregates of which the statistics of scans answer a part
-//!     derived_orders   sorts that other rules leave out by mistake
+//!     derived_orders   orders from which other rules would conclude too much
 //!     grouping_sets    the inputs of aggregates by several groupings
 //!     last_rows        the rows that aggregates of last values need
 //!     run_aggregate    the first step of aggregates, run by run

@@ -26,7 +26,7 @@ use neap_scan::{DedupExec, without_redundant_time_bounds};
 
 use crate::{
     aggregate_split::AggregateSplit,
-    derived_orders::{DERIVED_ORDERS, MISSING_SORTS},
+    derived_orders::{DERIVED_ORDERS, MISSING_SORTS, WINDOW_PARTITIONS},
     grouping_sets::{SmallBatchesExec, UnorderedExec},
     last_rows::LastRowsRule,
     rank_sort::RankSortExec,
@@ -60,6 +60,7 @@ pub fn operator_rules() -> Vec<Rule> {
         // Before any rule derives orders from those of inputs.
         Arc::new(UnorderedExec::RULE),
         Arc::new(DERIVED_ORDERS),
+        Arc::new(WINDOW_PARTITIONS),
         Arc::new(SKIPPED_ROWS),
         // Before any rule moves a filter into a scan.
         Arc::new(AggregateSplit),

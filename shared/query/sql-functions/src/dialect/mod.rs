@@ -5,6 +5,8 @@
 //!                       latest_on           LATEST ON to QUALIFY                       sample_by           select list and groups
 //!                       sample_by           SAMPLE BY to GROUP BY                      keyless_tables      tables below GROUP BY
 //!                       distinct_operands   IS DISTINCT FROM to an operator                  distinct_operands   the comparison
+//!                                                                                            negation            -x to an operator
+//!                                                                                            grouping_elements   ROLLUP and CUBE
 //! ```
 //!
 //! Only words outside of quotes and comments are examined, each with the words around it, so that tables and columns may have
@@ -14,14 +16,17 @@ mod distinct_operands;
 mod latest_on;
 mod sample_by;
 
-use std::{collections::VecDeque, ops::ControlFlow};
+use std::{
+    collections::{HashSet, VecDeque},
+    ops::ControlFlow,
+};
 
 use datafusion::{
     common::{DataFusionError, Result},
     sql::{
         parser::{CopyToSource, DFParserBuilder, Statement},
         sqlparser::{
-            ast::{Expr, Select, VisitMut, VisitorMut},
+            ast::{Distinct, Expr, Select, VisitMut, VisitorMut},
             dialect::Dialect,
             parser::ParserError,
             tokenizer::{Token, TokenWithSpan, Tokenizer},
@@ -31,7 +36,9 @@ use datafusion::{
 
 use crate::{
     asof_join::syntax::{nest_joins, with_match_conditions},
+    grouping_elements,
     keyless_tables::mark_tables,
+    negation,
     sql_tokens::plain_word,
 };
 
@@ -58,13 +65,14 @@ pub fn parse_sql(
     };
     let is_extended = has_word(&WORDS);
     let is_grouped = has_word(&["group"]);
-    let is_compared = has_word(&["distinct"]);
+    let has_distinct = has_word(&["distinct"]);
+    let has_minus = tokens.iter().any(|token| token.token == Token::Minus);
     let known = if is_extended {
         in_known_forms(tokens)?
     } else {
         tokens
     };
-    let bounded = if is_compared {
+    let bounded = if has_distinct {
         distinct_operands::as_operators(known, dialect, recursion_limit)
     } else {
         known
@@ -74,12 +82,12 @@ pub fn parse_sql(
         .with_recursion_limit(recursion_limit)
         .build()?
         .parse_statements()?;
-    if is_compared {
+    if has_distinct || has_minus {
         for statement in &mut statements {
-            rewrite(statement, &mut ComparisonRewriter)?;
+            rewrite(statement, &mut OperatorRewriter)?;
         }
     }
-    if is_extended || is_grouped {
+    if is_extended || is_grouped || has_distinct {
         for statement in &mut statements {
             rewrite(statement, &mut SelectRewriter)?;
         }
@@ -115,14 +123,15 @@ where
     }
 }
 
-/// Replaces the operators of comparisons in a statement.
-struct ComparisonRewriter;
+/// Replaces the operators that stand for comparisons in a statement, and negations.
+struct OperatorRewriter;
 
-impl VisitorMut for ComparisonRewriter {
+impl VisitorMut for OperatorRewriter {
     type Break = DataFusionError;
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         distinct_operands::restore(expr);
+        negation::as_operator(expr);
         ControlFlow::Continue(())
     }
 }
@@ -137,6 +146,11 @@ impl VisitorMut for SelectRewriter {
         nest_joins(select);
         if let Err(error) = sample_by::rewrite(select) {
             return ControlFlow::Break(error);
+        }
+        grouping_elements::expand(select);
+        if let Some(Distinct::On(keys)) = &mut select.distinct {
+            let mut known = HashSet::new();
+            keys.retain(|key| known.insert(key.clone()));
         }
         mark_tables(select);
         ControlFlow::Continue(())
