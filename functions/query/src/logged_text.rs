@@ -6,9 +6,11 @@ const MAX_TEXT_BYTES: usize = 16 << 10;
 /// The prefix of tokens. A query should contain no token; if it does by mistake, the log redacts it.
 const TOKEN_PREFIX: &str = "apiv3_";
 
-/// Prepares a text for the log: truncates it, and redacts tokens and passwords.
+/// Prepares a text for the log: truncates it, and redacts tokens and passwords. Blanks around it, such as those that stand for the
+/// other parts of a statement, are left out.
 pub(crate) fn logged_text(text: &str) -> String {
-    let (first, rest) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES));
+    let trimmed = text.trim();
+    let (first, rest) = trimmed.split_at(trimmed.floor_char_boundary(MAX_TEXT_BYTES));
     let mut shown = without_passwords(&without_tokens(first));
     if !rest.is_empty() || shown.len() > MAX_TEXT_BYTES {
         shown.truncate(shown.floor_char_boundary(MAX_TEXT_BYTES));
@@ -88,6 +90,7 @@ mod tests {
             assert!(shown.ends_with('…'));
         }
         assert_eq!(logged_text("SELECT 1"), "SELECT 1");
+        assert_eq!(logged_text("\n     VALUES (1)\n"), "VALUES (1)");
         assert_eq!(
             logged_text("SELECT 'apiv3_ab+/=_-Z9' AS a, 'apiv3_x'"),
             "SELECT 'apiv3_…' AS a, 'apiv3_…'"

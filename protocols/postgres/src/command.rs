@@ -124,8 +124,8 @@ fn is_shown_by_engine(word: &str) -> bool {
     ENGINE_SHOWS.contains(&word)
 }
 
-fn malformed(statement: &str) -> SqlError {
-    SqlError::syntax(format!("malformed {statement} statement"))
+fn malformed(cursor: &TokenCursor<'_>, statement: &str) -> SqlError {
+    cursor.malformed(&format!("malformed {statement} statement"))
 }
 
 /// Takes the name of a variable, which may have parts.
@@ -136,9 +136,9 @@ fn variable_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
     if cursor.eat_all(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
         return Ok("transaction_isolation".to_owned());
     }
-    let mut name = cursor.name().ok_or_else(|| malformed("SET or SHOW"))?;
+    let mut name = cursor.name().ok_or_else(|| malformed(cursor, "SET or SHOW"))?;
     while cursor.eat_token(&Token::Period) {
-        let part = cursor.name().ok_or_else(|| malformed("SET or SHOW"))?;
+        let part = cursor.name().ok_or_else(|| malformed(cursor, "SET or SHOW"))?;
         name = format!("{name}.{part}");
     }
     Ok(name)
@@ -163,7 +163,7 @@ fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     }
     let name = variable_name(&mut cursor)?;
     if name != "timezone" && !cursor.eat_token(&Token::Eq) && !cursor.eat("TO") {
-        return Err(malformed("SET"));
+        return Err(malformed(&cursor, "SET"));
     }
     if name == "timezone" && !cursor.eat_token(&Token::Eq) {
         cursor.eat("TO");
@@ -174,7 +174,7 @@ fn set(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     // A string, or a word, a number or a list of names.
     let value = match cursor.string() {
         Some(text) => format!("{text}{}", cursor.rest()),
-        None if cursor.is_at_end() => return Err(malformed("SET")),
+        None if cursor.is_at_end() => return Err(malformed(&cursor, "SET")),
         None => cursor.rest().to_owned(),
     };
     Ok(Command::Set {
@@ -196,11 +196,11 @@ fn rollback(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
 
 fn savepoint_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
     let name = cursor.name().filter(|_| cursor.is_at_end());
-    name.ok_or_else(|| malformed("SAVEPOINT, RELEASE or ROLLBACK"))
+    name.ok_or_else(|| malformed(cursor, "SAVEPOINT, RELEASE or ROLLBACK"))
 }
 
 fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
-    let name = cursor.name().ok_or_else(|| malformed("DECLARE"))?;
+    let name = cursor.name().ok_or_else(|| malformed(&cursor, "DECLARE"))?;
     if cursor.eat("BINARY") {
         return Err(SqlError::unsupported("binary cursors are not supported"));
     }
@@ -213,7 +213,7 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     }
     cursor.eat_all(&["NO", "SCROLL"]);
     if !cursor.eat("CURSOR") {
-        return Err(malformed("DECLARE"));
+        return Err(malformed(&cursor, "DECLARE"));
     }
     if cursor.eat_all(&["WITH", "HOLD"]) {
         return Err(SqlError::unsupported(
@@ -222,11 +222,11 @@ fn declare(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     }
     cursor.eat_all(&["WITHOUT", "HOLD"]);
     if !cursor.eat("FOR") || !cursor.begins_query() {
-        return Err(malformed("DECLARE"));
+        return Err(malformed(&cursor, "DECLARE"));
     }
     Ok(Command::Declare {
         name,
-        query: cursor.rest().to_owned(),
+        query: cursor.blanks_before() + cursor.rest(),
     })
 }
 
@@ -247,11 +247,11 @@ fn fetch(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     if !cursor.eat("FROM") {
         cursor.eat("IN");
     }
-    let name = cursor.name().ok_or_else(|| malformed("FETCH"))?;
+    let name = cursor.name().ok_or_else(|| malformed(&cursor, "FETCH"))?;
     if cursor.is_at_end() {
         Ok(Command::Fetch { name, count })
     } else {
-        Err(malformed("FETCH"))
+        Err(malformed(&cursor, "FETCH"))
     }
 }
 
@@ -259,18 +259,18 @@ fn all_or_name(mut cursor: TokenCursor<'_>) -> Result<Option<String>, SqlError> 
     if cursor.eat("ALL") {
         return Ok(None);
     }
-    cursor.name().map(Some).ok_or_else(|| malformed("CLOSE or DEALLOCATE"))
+    cursor.name().map(Some).ok_or_else(|| malformed(&cursor, "CLOSE or DEALLOCATE"))
 }
 
 fn copy(mut cursor: TokenCursor<'_>) -> Result<Command, SqlError> {
     let (query, target) = if cursor.eat_token(&Token::LParen) {
         let query = cursor;
         if !query.begins_query() || !cursor.skip_parentheses() {
-            return Err(malformed("COPY"));
+            return Err(malformed(&cursor, "COPY"));
         }
         let closed = query.text_until(&cursor);
         let text = closed.strip_suffix(')').unwrap_or(closed);
-        (text.to_owned(), None)
+        (query.blanks_before() + text, None)
     } else {
         let target = WriteTarget::parse(&mut cursor)?;
         let columns: Vec<String> = target.columns.iter().map(|name| quoted(name)).collect();
@@ -359,7 +359,7 @@ mod tests {
         let Command::Declare { name, query } = declare else {
             panic!("{declare:?}");
         };
-        assert_eq!((name.as_str(), query.as_str()), ("C1", "SELECT 1"));
+        assert_eq!((name.as_str(), query.trim_start()), ("C1", "SELECT 1"));
         for (text, count) in [
             ("FETCH c", "Some(1)"),
             ("FETCH FORWARD 100 FROM c", "Some(100)"),
@@ -415,7 +415,7 @@ mod tests {
         else {
             panic!("a query");
         };
-        assert_eq!(query, "SELECT (1), ')' FROM t");
+        assert_eq!(query, "      SELECT (1), ')' FROM t");
         assert!(!options.is_binary());
         let Command::CopyOut { query, .. } = parse("COPY \"T\" (time, v) TO STDOUT").unwrap()
         else {

@@ -71,7 +71,7 @@ struct CopyOptionsBuilder {
 
 impl CopyOptionsBuilder {
     fn take(&mut self, cursor: &mut TokenCursor<'_>) -> Result<(), SqlError> {
-        let option = cursor.name().ok_or_else(|| SqlError::syntax("malformed option of COPY"))?;
+        let option = cursor.name().ok_or_else(|| cursor.malformed("malformed option of COPY"))?;
         match option.as_str() {
             "format" => {
                 let name = cursor.name().or_else(|| cursor.string()).unwrap_or_default();
@@ -89,7 +89,7 @@ impl CopyOptionsBuilder {
             "null" => {
                 cursor.eat("as");
                 let text = cursor.string();
-                self.null = Some(text.ok_or_else(|| SqlError::syntax("NULL needs a string"))?);
+                self.null = Some(text.ok_or_else(|| cursor.malformed("NULL needs a string"))?);
             }
             "quote" | "escape" if one_byte(&option, cursor)? == b'"' => {}
             "encoding" if cursor.string().is_some_and(|name| is_utf8(&name)) => {}

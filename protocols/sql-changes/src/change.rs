@@ -16,7 +16,7 @@ pub enum Change {
     Insert {
         /// The table and its columns.
         target: WriteTarget,
-        /// The text of the rows: `VALUES` or a query.
+        /// The text of the rows, `VALUES` or a query, after a blank for each character before it in the statement.
         source: String,
     },
     /// `DELETE`, which the query function executes.
@@ -91,8 +91,9 @@ impl Change {
     /// # Errors
     /// The statement is malformed, or not supported.
     pub fn from_text(sql: &str) -> Result<Option<Self>, SqlError> {
-        match StatementText::split(sql).as_deref() {
-            Ok([statement]) => Self::parse(statement),
+        let mut statements = StatementText::split(sql).unwrap_or_default();
+        match statements.pop() {
+            Some(only) if statements.is_empty() => Self::parse(&only.with_text_before(sql)),
             _ => Ok(None),
         }
     }
@@ -111,11 +112,11 @@ impl Change {
 fn insert(mut cursor: TokenCursor<'_>) -> Result<Change, SqlError> {
     let target = WriteTarget::parse(&mut cursor)?;
     if !cursor.begins_query() {
-        return Err(SqlError::syntax("malformed INSERT statement"));
+        return Err(cursor.malformed("malformed INSERT statement"));
     }
     Ok(Change::Insert {
         target,
-        source: cursor.rest().to_owned(),
+        source: cursor.blanks_before() + cursor.rest(),
     })
 }
 
@@ -131,17 +132,13 @@ fn name_list(cursor: &mut TokenCursor<'_>) -> Result<Vec<String>, SqlError> {
         return Ok(names);
     }
     loop {
-        names.push(
-            ahead
-                .name()
-                .ok_or_else(|| SqlError::syntax("the name of a column is missing"))?,
-        );
+        names.push(ahead.name().ok_or_else(|| ahead.malformed("the name of a column is missing"))?);
         if ahead.eat_token(&Token::RParen) {
             *cursor = ahead;
             return Ok(names);
         }
         if !ahead.eat_token(&Token::Comma) {
-            return Err(SqlError::syntax("malformed list of columns"));
+            return Err(ahead.malformed("malformed list of columns"));
         }
     }
 }
@@ -157,13 +154,14 @@ mod tests {
             panic!("values");
         };
         assert_eq!(target.columns, ["time", "V"]);
-        assert_eq!(source, "VALUES ($1, $2)");
+        assert_eq!(source.trim_start(), "VALUES ($1, $2)");
+        assert_eq!(source.find("VALUES"), text.find("VALUES"));
         let text = "INSERT INTO t (SELECT 1);";
         let Some(Change::Insert { target, source }) = Change::from_text(text).unwrap() else {
             panic!("a query");
         };
         assert!(target.columns.is_empty());
-        assert_eq!(source, "(SELECT 1)");
+        assert_eq!(source.trim_start(), "(SELECT 1)");
     }
 
     #[test]
@@ -194,6 +192,15 @@ mod tests {
 
     #[test]
     fn malformed_changes_and_updates_are_refused() {
+        for (text, place) in [
+            ("INSERT INTO (a) VALUES (1)", "Line: 1, Column: 13"),
+            ("\nINSERT INTO t\n(a, ) VALUES (1)", "Line: 3, Column: 5"),
+            ("INSERT INTO t (a VALUES (1)", "Line: 1, Column: 18"),
+            ("CREATE TABLE t (a DOUBLE b)", "Line: 1, Column: 26"),
+        ] {
+            let error = Change::from_text(text).unwrap_err();
+            assert!(error.message.ends_with(place), "{text}: {error}");
+        }
         for text in [
             "INSERT INTO t",
             "INSERT INTO t (a, ) VALUES (1)",

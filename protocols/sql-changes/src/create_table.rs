@@ -28,12 +28,14 @@ impl NewTable {
             tags: Vec::new(),
             fields: Vec::new(),
         };
-        let malformed = || SqlError::syntax("CREATE TABLE needs a list of columns with types");
+        let malformed = |cursor: &TokenCursor<'_>| {
+            cursor.malformed("CREATE TABLE needs a list of columns with types")
+        };
         if !cursor.eat_token(&Token::LParen) {
-            return Err(malformed());
+            return Err(malformed(&cursor));
         }
         loop {
-            let column = cursor.name().ok_or_else(malformed)?;
+            let column = cursor.name().ok_or_else(|| malformed(&cursor))?;
             let column_type = column_type(&mut cursor).ok_or_else(|| {
                 let hint = "Types: TIMESTAMP for time; TAG or SYMBOL for tags; DOUBLE PRECISION, BIGINT, BIGINT \
                             UNSIGNED, TEXT and BOOLEAN for fields.";
@@ -54,7 +56,7 @@ impl NewTable {
                 break;
             }
             if !cursor.eat_token(&Token::Comma) {
-                return Err(malformed());
+                return Err(malformed(&cursor));
             }
         }
         if cursor.is_at_end() {
@@ -72,7 +74,7 @@ impl NewTable {
 pub(crate) fn table_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
     let mut name = cursor
         .name()
-        .ok_or_else(|| SqlError::syntax("the name of a table is missing"))?;
+        .ok_or_else(|| cursor.malformed("the name of a table is missing"))?;
     if cursor.eat_token(&Token::Period) {
         if name != "iox" {
             let message = format!("tables are in the schema iox, not in {name}");
@@ -80,7 +82,7 @@ pub(crate) fn table_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlErro
         }
         name = cursor
             .name()
-            .ok_or_else(|| SqlError::syntax("the name of a table is missing"))?;
+            .ok_or_else(|| cursor.malformed("the name of a table is missing"))?;
     }
     Ok(name)
 }

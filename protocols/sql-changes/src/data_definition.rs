@@ -72,7 +72,7 @@ impl DataDefinition {
 fn database_name(cursor: &mut TokenCursor<'_>) -> Result<String, SqlError> {
     cursor
         .name()
-        .ok_or_else(|| SqlError::syntax("the name of a database is missing"))
+        .ok_or_else(|| cursor.malformed("the name of a database is missing"))
 }
 
 /// Refuses the options of a statement.

@@ -107,16 +107,16 @@ fn of_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
 
 /// Returns the change that a text consists of.
 fn only_change(text: &str) -> Result<Change, SqlError> {
-    match StatementText::split(text)?.as_slice() {
-        [statement] => Change::parse(statement)?.ok_or_else(|| {
-            let message = "only INSERT, DELETE, CREATE, DROP and ALTER are executed here";
-            SqlError::unsupported(message).with_hint("POST /api/v3/query_sql answers queries.")
-        }),
-        statements => {
-            let message = format!("a request has one statement, not {}", statements.len());
-            Err(SqlError::syntax(message))
-        }
-    }
+    let mut statements = StatementText::split(text)?;
+    let count = statements.len();
+    let Some(statement) = statements.pop().filter(|_| count == 1) else {
+        let message = format!("a request has one statement, not {count}");
+        return Err(SqlError::syntax(message));
+    };
+    Change::parse(&statement.with_text_before(text))?.ok_or_else(|| {
+        let message = "only INSERT, DELETE, CREATE, DROP and ALTER are executed here";
+        SqlError::unsupported(message).with_hint("POST /api/v3/query_sql answers queries.")
+    })
 }
 
 fn answer(change: &Change, outcome: ChangeOutcome) -> Response {

@@ -151,7 +151,10 @@ impl SqlError {
     #[must_use]
     pub fn in_statement(self, statement: &str, before: usize) -> Self {
         let position = self.position.or_else(|| {
-            let (_, rest) = self.message.split_once("at Line: ")?;
+            let Some((_, rest)) = self.message.split_once("at Line: ") else {
+                let is_at_end = self.message.contains("found: EOF");
+                return is_at_end.then(|| statement.chars().count() + 1);
+            };
             let (line, rest) = rest.split_once(", Column: ")?;
             let digits = rest.find(|character: char| !character.is_ascii_digit());
             let column = rest.get(..digits.unwrap_or(rest.len()))?;
@@ -337,6 +340,8 @@ mod tests {
             SqlError::syntax("sql parser error: Expected: x, found: y at Line: 2, Column: 3");
         let error = error.in_statement("SELECT 'é'\n, FROM", 10);
         assert_eq!(error.position, Some(10 + 11 + 3));
+        let at_end = SqlError::syntax("ParserError(\"Expected: an expression, found: EOF\")");
+        assert_eq!(at_end.in_statement("SELECT é +", 10).position, Some(21));
         let without = SqlError::syntax("no position").in_statement("SELECT", 0);
         assert_eq!(without.position, None);
     }

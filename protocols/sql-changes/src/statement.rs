@@ -82,6 +82,21 @@ impl StatementText {
         })
     }
 
+    /// Returns the statement with what is before it in the text of the client, whose lines and columns its tokens then have.
+    #[must_use]
+    pub fn with_text_before(self, sql: &str) -> Self {
+        let start = sql.char_indices().nth(self.before).map_or(0, |(start, _)| start);
+        let placed = self.tokens.into_iter().map(|placed| PlacedToken {
+            start: placed.start + start,
+            ..placed
+        });
+        Self {
+            text: sql.get(..start).unwrap_or_default().to_owned() + &self.text,
+            before: 0,
+            tokens: placed.collect(),
+        }
+    }
+
     /// Reads the tokens from the first one.
     pub fn cursor(&self) -> TokenCursor<'_> {
         TokenCursor {
@@ -170,10 +185,34 @@ impl<'a> TokenCursor<'a> {
         self.tokens.is_empty()
     }
 
+    /// The place of the next token in the text, in bytes.
+    fn start(&self) -> usize {
+        self.tokens.first().map_or(self.text.len(), |placed| placed.start)
+    }
+
+    fn text_before(&self) -> &'a str {
+        self.text.get(..self.start()).unwrap_or_default()
+    }
+
     /// Returns the text from the next token on.
     pub fn rest(&self) -> &'a str {
-        let start = self.tokens.first().map_or(self.text.len(), |placed| placed.start);
-        self.text.get(start..).unwrap_or_default()
+        self.text.get(self.start()..).unwrap_or_default()
+    }
+
+    /// Returns a blank for each character before the next token, and the line breaks among them. After them, a part of the statement
+    /// has its lines and columns, which an error in this part names.
+    pub fn blanks_before(&self) -> String {
+        let blank = |character| if character == '\n' { '\n' } else { ' ' };
+        self.text_before().chars().map(blank).collect()
+    }
+
+    /// Creates the error of a statement that is malformed at the next token, with its place as a parser writes it.
+    pub fn malformed(&self, message: &str) -> SqlError {
+        let before = self.text_before();
+        let line = before.matches('\n').count() + 1;
+        let in_line = before.rsplit('\n').next().unwrap_or_default();
+        let column = in_line.chars().count() + 1;
+        SqlError::syntax(format!("{message} at Line: {line}, Column: {column}"))
     }
 
     /// Returns the text from the next token up to the next token of another cursor of the statement.
@@ -331,6 +370,31 @@ mod tests {
             StatementText::split("SELECT $2, $10, '$11'").unwrap()[0].placeholders(),
             Ok(10)
         );
+    }
+
+    #[test]
+    fn parts_of_a_statement_have_its_lines_and_columns() {
+        let sql = "\n -- é\nINSERT INTO t\n(\"ü\") VALUES (1";
+        let statement = StatementText::split(sql).unwrap().pop().unwrap();
+        let values = |statement: &StatementText| {
+            let mut cursor = statement.cursor();
+            while cursor.word().as_deref() != Some("VALUES") {
+                cursor.take_token();
+            }
+            (
+                cursor.blanks_before() + cursor.rest(),
+                cursor.malformed("no").in_statement(&statement.text, statement.before),
+            )
+        };
+        let (alone, error) = values(&statement);
+        assert_eq!(alone, format!("{}\n      VALUES (1", " ".repeat(13)));
+        assert_eq!(error.message, "no at Line: 2, Column: 7");
+        // Characters of the text of the client, from 1.
+        assert_eq!(error.position, Some(28));
+        let (in_text, located) = values(&statement.with_text_before(sql));
+        assert_eq!(in_text, format!("\n     \n{alone}"));
+        assert_eq!(located.message, "no at Line: 4, Column: 7");
+        assert_eq!(located.position, Some(28));
     }
 
     #[test]

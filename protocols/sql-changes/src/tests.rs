@@ -173,6 +173,21 @@ async fn refused_statements_have_a_status_and_a_reason() {
             "row 1",
         ),
         ("INSERT INTO cpu (time, n) VALUES ('soon', 1)", 400, "soon"),
+        (
+            "\nINSERT INTO cpu (time, n)\n  VALUES (now() 1)",
+            400,
+            "Line: 3, Column: 17",
+        ),
+        (
+            "INSERT INTO cpu (time, n) SELECT time n m FROM cpu",
+            400,
+            "Line: 1, Column: 41",
+        ),
+        (
+            "INSERT INTO cpu (time n) VALUES (1)",
+            400,
+            "Line: 1, Column: 23",
+        ),
         ("CREATE TABLE cpu (v DOUBLE)", 409, "already exists"),
         ("DROP TABLE missing", 404, "missing"),
         ("DROP DATABASE home", 409, "currently open"),

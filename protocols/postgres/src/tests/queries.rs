@@ -178,12 +178,22 @@ async fn errors_have_codes_and_positions_and_the_connection_continues() {
         assert_eq!(state(&error), code, "{sql}: {error:?}");
         assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
     }
-    let error = client.simple_query("SELECT 1; SELECT 1 2 3").await.unwrap_err();
-    let position = error.as_db_error().and_then(|error| error.position());
-    assert!(
-        matches!(position, Some(ErrorPosition::Original(20))),
-        "{error:?}"
-    );
+    for (sql, place) in [
+        ("SELECT 1; SELECT 1 2 3", 20),
+        ("SELECT 1; SELECT 1 +", 21),
+        ("INSERT INTO cpu (time, n) VALUES (now() 1)", 41),
+        ("SELECT 1;\nINSERT INTO cpu (time n) VALUES (1)", 33),
+        ("COPY (SELECT 1 2 3) TO STDOUT", 16),
+        ("BEGIN; DECLARE c CURSOR FOR SELECT 1 2 3", 38),
+        ("ROLLBACK; FETCH 1 FROM", 23),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        let position = error.as_db_error().and_then(|error| error.position());
+        assert!(
+            matches!(position, Some(ErrorPosition::Original(found)) if *found == place),
+            "{sql}: {error:?}"
+        );
+    }
     let error = client.simple_query("UPDATE cpu SET usage = 1").await.unwrap_err();
     assert!(error.as_db_error().unwrap().hint().is_some(), "{error:?}");
 }
