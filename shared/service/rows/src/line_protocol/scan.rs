@@ -143,7 +143,10 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Skips blanks, blank lines and comments. Returns the start of the next line with its leading blanks, and the position
+/// The byte order mark in UTF-8, which editors of Windows put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Skips blanks, blank lines and comments, and byte order marks before lines: that of a file may be anywhere in a stream. Returns the start of the next line with its leading blanks, and the position
 /// of its first other character.
 pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usize)> {
     let mut begin = at;
@@ -156,6 +159,7 @@ pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usi
                 begin = at;
             }
             b'#' => at += memchr(b'\n', bytes_from(body, at))?,
+            _ if bytes_from(body, at).starts_with(BYTE_ORDER_MARK) => at += BYTE_ORDER_MARK.len(),
             _ => return Some((begin, at)),
         }
     }
@@ -369,5 +373,15 @@ mod tests {
         assert_eq!(lines("\r\n \r\n# c\r\na v=1\r\n \r"), ["a v=1\r"]);
         assert_eq!(lines("\ra v=1"), ["\ra v=1"]);
         assert_eq!(skip_blank_lines(b"\n  a", 0), Some((1, 3)));
+    }
+
+    #[test]
+    fn byte_order_marks_before_lines_are_skipped() {
+        let body = "\u{feff}a v=1\n\u{feff}# c\n \u{feff}b v=\"\u{feff}\"\n\u{feff}";
+        assert_eq!(lines(body), ["a v=1", "b v=\"\u{feff}\""]);
+        assert_eq!(
+            lines("a\u{feff} v=1\n\u{fefe}b v=1"),
+            ["a\u{feff} v=1", "\u{fefe}b v=1"]
+        );
     }
 }

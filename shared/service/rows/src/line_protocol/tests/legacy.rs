@@ -51,6 +51,20 @@ fn a_tag_value_that_ends_with_a_backslash_refuses_its_line() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_name_of_a_table() {
+    let body = "\u{feff}cpu v=1 1\ncpu v=2 2\n\u{feff}cpu v=3 3";
+    for dialect in [Dialect::InfluxDb, Dialect::LegacyInfluxDb, Dialect::QuestDb] {
+        let options = Options { dialect, ..OPTIONS };
+        let parsed = parse(body.as_bytes(), &TestDatabase::default(), &options).unwrap();
+        let tables: Vec<&str> = parsed.tables.iter().map(|table| table.name.as_str()).collect();
+        assert_eq!((tables, parsed.rows), (vec!["cpu"], 3), "{dialect:?}");
+    }
+    let refused = parse_text("cpu v=1\n\u{feff}cpu v=x");
+    assert_eq!(refused.errors[0].line_number, 2);
+    assert_eq!(refused.errors[0].original_line, "\u{feff}cpu v=x");
+}
+
+#[test]
 fn escaped_commas_and_unescaped_equals_signs_are_part_of_values() {
     for line in [
         r"m,a=x\,y v=1",
