@@ -73,6 +73,13 @@ async fn answers_match_influxdb() {
             400,
             r"the name of the table 'a\0b' contains a NUL character",
         ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"nul","tags":["a\u0000b"],"fields":[]}"#,
+            400,
+            r"the name of the column 'a\0b' contains a NUL character",
+        ),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
         ("DELETE", format!("{TABLE}?db=home&table=made"), "", 404, "Table made not in DB schema for home"),
     ];

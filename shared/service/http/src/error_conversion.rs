@@ -42,6 +42,7 @@ impl From<CatalogError> for ApiError {
             }
             CatalogError::EmptyName { .. }
             | CatalogError::InvalidTableName(_)
+            | CatalogError::InvalidColumnName(_)
             | CatalogError::ReservedColumn { .. }
             | CatalogError::DuplicateColumn { .. }
             | CatalogError::FixedColumn { .. }

@@ -42,6 +42,7 @@
 //! | original line in errors | rendered anew, 20 characters | as written, whole | shows the error |
 //! | `1.`, `.5` | refused | floats | InfluxDB 1 and 2 accept them |
 //! | a carriage return before a newline | refused | ignored | other libraries of InfluxData accept it |
+//! | NUL in the name of a tag or field | part of the name | refused | many programs end a text there |
 //! | a byte order mark before a line | part of the name of the table | ignored | editors of Windows write it |
 //!
 //! From the corpus of the `influxdata/line-protocol` library, because InfluxDB 3 decodes these cases in the same way:

@@ -97,8 +97,8 @@ impl Catalog {
     /// that the caller has validated against. Additions by other instances since then are not a conflict.
     ///
     /// # Errors
-    /// `CreationRefused`, `TypeConflict`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an error of the
-    /// commit.
+    /// `CreationRefused`, `TypeConflict`, `ReservedColumn`, `InvalidColumnName`, `InvalidTableName`, `EmptyName`, `Limit`, or
+    /// an error of the commit.
     pub async fn add(
         &self,
         database: DatabaseId,
@@ -120,8 +120,8 @@ impl Catalog {
     /// Creates a table with these tags, in the order of the series key, and fields.
     ///
     /// # Errors
-    /// `AlreadyExists`, `NameIsAlias`, `DuplicateColumn`, `ReservedColumn`, `InvalidTableName`, `EmptyName`, `Limit`, or an
-    /// error of the commit.
+    /// `AlreadyExists`, `NameIsAlias`, `DuplicateColumn`, `ReservedColumn`, `InvalidColumnName`, `InvalidTableName`,
+    /// `EmptyName`, `Limit`, or an error of the commit.
     pub async fn create_table(
         &self,
         database: DatabaseId,
@@ -189,8 +189,8 @@ impl Catalog {
     /// Adds a column to a table, given by its name or an alias.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyExists`, `CreationRefused`, `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of
-    /// the commit.
+    /// `NotFound`, `AlreadyExists`, `CreationRefused`, `TypeConflict`, `ReservedColumn`, `InvalidColumnName`, `EmptyName`,
+    /// `Limit`, or an error of the commit.
     pub async fn add_column(
         &self,
         database: DatabaseId,

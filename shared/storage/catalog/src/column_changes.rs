@@ -25,7 +25,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `NoSuchTable`, `NoSuchColumn`, `FixedColumn`, `ColumnInUse`, `AlreadyExists`, `NameIsAlias`, `ReservedColumn`,
-    /// `EmptyName`, `Limit`, or an error of the commit.
+    /// `InvalidColumnName`, `EmptyName`, `Limit`, or an error of the commit.
     pub async fn rename_column(
         &self,
         database: DatabaseId,

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
-use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN};
+use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, validate_column_name};
 use serde::{Deserialize, Serialize};
 
 use crate::{CatalogError, LimitError, former_names};
@@ -165,7 +165,7 @@ pub(crate) fn check_new_name(name: &str) -> Result<(), CatalogError> {
     match name {
         "" => Err(CatalogError::EmptyName { what: "column" }),
         ORDER_COLUMN | TIME_COLUMN => Err(reserved(name)),
-        _ => Ok(()),
+        _ => Ok(validate_column_name(name)?),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
 use neap_bucket::{FormatError, MissingObject, RegisterError, StoreError};
-use neap_schema::{ColumnType, CreationRefused, TableNameError};
+use neap_schema::{ColumnType, CreationRefused, NulInColumnName, TableNameError};
 
 use crate::{
     DatabaseNameError, LimitError, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, PermissionRequestError,
@@ -19,6 +19,9 @@ pub enum CatalogError {
     /// The name of a table is not allowed.
     #[error(transparent)]
     InvalidTableName(#[from] TableNameError),
+    /// The name of a column is not allowed.
+    #[error(transparent)]
+    InvalidColumnName(#[from] NulInColumnName),
     /// The name of a column, cache, trigger, plugin, user or role is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {

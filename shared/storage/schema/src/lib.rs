@@ -13,6 +13,7 @@
 //! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types.
 
 mod auto_create;
+mod column_name;
 mod ids;
 pub mod narrow_integers;
 pub mod prometheus;
@@ -25,6 +26,7 @@ use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 pub use auto_create::{AutoCreate, CreationRefused, UnknownAutoCreate};
+pub use column_name::{NulInColumnName, validate_column_name};
 pub use ids::{CacheId, ColumnId, DatabaseId, IdError, TableId, TriggerId, ViewId};
 pub use table_name::{MAX_TABLE_NAME_BYTES, TableNameError, validate_table_name};
 pub use table_view::{ColumnView, TableView};

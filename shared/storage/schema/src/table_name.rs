@@ -14,7 +14,7 @@ pub enum TableNameError {
     TooLong,
     /// The name contains NUL, at which many programs end a text.
     Nul(String),
-    /// Line protocol can't start with the name: it would be a comment or a blank.
+    /// Line protocol can't start with the name: it would be a comment, a blank, or ignored.
     Start(String),
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for TableNameError {
                 let shown = name.escape_debug();
                 write!(
                     f,
-                    "the name of the table '{shown}' starts with '#', a tab or a line break, which line protocol cannot"
+                    "the name of the table '{shown}' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot"
                 )
             }
         }
@@ -67,7 +67,7 @@ pub fn validate_table_name(name: &str) -> Result<(), TableNameError> {
         return Err(TableNameError::Nul(name.to_owned()));
     }
     // A carriage return is a blank only before a newline.
-    if name.starts_with(['#', '\t']) || name.starts_with("\r\n") {
+    if name.starts_with(['#', '\t', '\u{feff}']) || name.starts_with("\r\n") {
         return Err(TableNameError::Start(name.to_owned()));
     }
     Ok(())
@@ -85,6 +85,7 @@ mod tests {
             "räume 1",
             "\rm",
             "a#",
+            "a\u{feff}",
             "time",
             "../x",
             longest.as_str(),
@@ -98,6 +99,10 @@ mod tests {
             ("a\0b".to_owned(), TableNameError::Nul("a\0b".to_owned())),
             ("#a".to_owned(), TableNameError::Start("#a".to_owned())),
             ("\ta".to_owned(), TableNameError::Start("\ta".to_owned())),
+            (
+                "\u{feff}a".to_owned(),
+                TableNameError::Start("\u{feff}a".to_owned()),
+            ),
             (
                 "\r\na".to_owned(),
                 TableNameError::Start("\r\na".to_owned()),

@@ -122,7 +122,7 @@ async fn statements_that_cannot_be_stored_say_why() {
     0
     200 line 1 is refused: invalid column type for column 'src', expected iox::column_type::tag, got iox::column_type::field::integer
     0
-    200 the name of the table '#x' starts with '#', a tab or a line break, which line protocol cannot
+    200 the name of the table '#x' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot
     ");
     let by_get = one.ask("SELECT temp INTO x FROM home").await;
     assert_eq!(by_get, r#""error":"SELECT INTO requires a POST request""#);

@@ -1,7 +1,7 @@
 //! Errors of a mapping, and reasons why a row is refused.
 
 use arrow_schema::{ArrowError, DataType};
-use neap_schema::{ColumnType, CreationRefused, TableNameError};
+use neap_schema::{ColumnType, CreationRefused, NulInColumnName, TableNameError};
 use thiserror::Error;
 
 use crate::{
@@ -99,6 +99,8 @@ pub(crate) enum RowRefusal {
     },
     #[error("'{0}' is a reserved column")]
     ReservedColumn(String),
+    #[error(transparent)]
+    ColumnName(#[from] NulInColumnName),
     #[error("'{0}' is named twice, by its name and by an alias")]
     RepeatedColumn(String),
     #[error(transparent)]
@@ -121,6 +123,7 @@ impl RowRefusal {
             | Self::ColumnType { .. }
             | Self::Inexact { .. }
             | Self::ReservedColumn(_)
+            | Self::ColumnName(_)
             | Self::RepeatedColumn(_)
             | Self::Creation(_) => LineErrorKind::Schema,
             Self::Limit(_) => LineErrorKind::Limit,

@@ -9,7 +9,7 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
-use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
+use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN, validate_column_name};
 
 use crate::{
     columnar::{
@@ -165,6 +165,7 @@ impl TableBuilder {
         if name == TIME_COLUMN || name == ORDER_COLUMN {
             return Err(RowRefusal::ReservedColumn(name.to_owned()));
         }
+        validate_column_name(name)?;
         let view = self.view.as_deref();
         if view.is_some() {
             limits.check_new_column(|| self.name.clone(), || name.to_owned())?;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, str::Utf8Error};
 
 use arrow_schema::ArrowError;
-use neap_schema::{ColumnType, CreationRefused};
+use neap_schema::{ColumnType, CreationRefused, NulInColumnName};
 use thiserror::Error;
 
 use crate::{line_protocol::precision::Precision, schema_limits::LimitExceeded};
@@ -140,6 +140,8 @@ pub(crate) enum LineRefusal {
     },
     #[error("'{0}' is a reserved column")]
     ReservedColumn(String),
+    #[error(transparent)]
+    ColumnName(#[from] NulInColumnName),
     #[error("invalid line protocol - multiple instances of '{0}' field found")]
     DuplicateField(String),
     #[error("timestamp, {0}, out of range for precision: {1:?}")]
@@ -155,6 +157,7 @@ impl LineRefusal {
         match self {
             Self::ColumnType { .. }
             | Self::ReservedColumn(_)
+            | Self::ColumnName(_)
             | Self::DuplicateField(_)
             | Self::TimestampOutOfRange(..)
             | Self::Creation(_) => LineErrorKind::Schema,

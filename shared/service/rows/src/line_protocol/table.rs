@@ -6,7 +6,7 @@ use ahash::RandomState;
 use arrow_array::{ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow_schema::{ArrowError, FieldRef, Schema};
 use hashbrown::HashMap;
-use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN};
+use neap_schema::{ColumnType, ORDER_COLUMN, TIME_COLUMN, validate_column_name};
 
 use crate::{
     SchemaLimits,
@@ -281,6 +281,7 @@ impl<'a> TableBuilder<'a> {
         if name == TIME_COLUMN.as_bytes() || name == ORDER_COLUMN.as_bytes() {
             return Err(LineRefusal::ReservedColumn(text(name).into_owned()));
         }
+        validate_column_name(&text(name))?;
         let view = self.view.as_deref();
         if view.is_some() {
             limits.check_new_column(|| self.name(), || text(name).into_owned())?;

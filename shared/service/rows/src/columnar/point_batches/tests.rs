@@ -134,11 +134,11 @@ fn a_table_without_a_usable_name_refuses_only_its_rows() {
             (2, "the rows need the name of a table"),
             (
                 3,
-                "the name of the table '#m' starts with '#', a tab or a line break, which line protocol cannot"
+                "the name of the table '#m' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot"
             ),
             (
                 5,
-                r"the name of the table '\r\nm' starts with '#', a tab or a line break, which line protocol cannot"
+                r"the name of the table '\r\nm' starts with '#', a tab, a line break or a byte order mark, which line protocol cannot"
             ),
             (7, r"the name of the table 'm\0' contains a NUL character"),
         ]

@@ -251,6 +251,14 @@ fn quotes_and_control_characters_in_names_are_ordinary() {
 }
 
 #[test]
+fn a_name_of_a_column_has_no_nul() {
+    let parsed = parse_text("m,a\0=x v=1\nm b\0=1\nm,a=\0 v=\"\0\"");
+    let message = |name| format!(r"the name of the column '{name}\0' contains a NUL character");
+    assert_eq!(messages(&parsed), [(1, message("a")), (2, message("b"))]);
+    assert_eq!(parsed.rows, 1);
+}
+
+#[test]
 fn spaces_separate_the_parts() {
     for line in [
         "m v=1 5",

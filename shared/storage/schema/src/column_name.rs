@@ -1,0 +1,60 @@
+//! The rule for the names of columns, however a name enters.
+
+use std::fmt;
+
+/// The error of a column whose name contains NUL. Many programs end a text there, and so does PostgreSQL's protocol with the names of
+/// columns. Other control characters are allowed, as in InfluxDB 3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NulInColumnName {
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for NulInColumnName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.name.escape_debug();
+        write!(
+            f,
+            "the name of the column '{shown}' contains a NUL character"
+        )
+    }
+}
+
+impl std::error::Error for NulInColumnName {}
+
+/// Checks the characters of the name of a new column.
+///
+/// # Errors
+/// No column can have the name.
+///
+/// # Examples
+///
+/// ```
+/// use neap_schema::validate_column_name;
+///
+/// assert_eq!(validate_column_name("living room"), Ok(()));
+/// assert!(validate_column_name("a\0b").is_err());
+/// ```
+pub fn validate_column_name(name: &str) -> Result<(), NulInColumnName> {
+    if name.contains('\0') {
+        let name = name.to_owned();
+        return Err(NulInColumnName { name });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_no_nul() {
+        for name in ["a", "räume 1", "a\tb\n\u{1}", "#a"] {
+            assert_eq!(validate_column_name(name), Ok(()), "{name:?}");
+        }
+        assert_eq!(
+            validate_column_name("a\0").unwrap_err().to_string(),
+            r"the name of the column 'a\0' contains a NUL character"
+        );
+    }
+}
