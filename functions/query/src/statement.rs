@@ -41,7 +41,7 @@ const MAX_OPERATORS: usize = 5_000;
 const MAX_ANDS: usize = 500;
 
 /// Rejects statements whose length would overflow a stack or block planning for too long.
-fn check_length(tokens: &[Token]) -> Result<()> {
+pub(crate) fn check_length(tokens: &[Token]) -> Result<()> {
     let is_operator = |token: &Token| match token {
         Token::Word(word) => matches!(
             word.keyword,

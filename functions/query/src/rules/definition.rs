@@ -2,13 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use datafusion::sql::{parser::Statement, sqlparser::ast::Statement as SqlStatement};
+use datafusion::sql::{
+    parser::Statement,
+    sqlparser::{
+        ast::{SetExpr, Statement as SqlStatement},
+        tokenizer::Token,
+    },
+};
 use neap_bucket::RegisterError;
 use neap_catalog::{
     DatabaseAction, DatabaseCatalog, INTERNAL_DATABASE_ID, Rule, RuleAction, RuleChange, RuleGroup,
     RuleLanguage,
 };
 use neap_http::{ApiError, Caller, Kind};
+use neap_promql::ValueType;
 use neap_rules::{RuleProgress, rule_progress};
 use neap_schema::validate_table_name;
 
@@ -16,6 +23,8 @@ use crate::{
     ClientQueryError, QueryEngine, QueryError,
     dialect::{parse_statement, tokenize},
     influxql::check_rule,
+    statement::check_length,
+    statement_size::added_in_dialect,
 };
 
 /// The rules of a database.
@@ -91,13 +100,51 @@ impl QueryEngine {
     }
 }
 
-/// Checks that a text is a query, and no other statement.
+/// Checks that a text is a query that is planned without values of placeholders, and no other statement.
 fn check_sql(text: &str) -> Result<(), String> {
-    let (dialect, _) = tokenize(text).map_err(|error| error.to_string())?;
+    let (dialect, tokens) = tokenize(text).map_err(|error| error.to_string())?;
+    let placeholder = tokens.iter().find_map(|token| match token {
+        Token::Placeholder(name) => Some(name),
+        _ => None,
+    });
+    if let Some(name) = placeholder {
+        return Err(format!("a rule has no value for the placeholder {name}"));
+    }
+    check_length(&tokens).map_err(|error| error.strip_backtrace())?;
     let statement = parse_statement(text, dialect).map_err(|error| error.to_string())?;
-    match &statement {
-        Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(()),
-        _ => Err("the expression of a rule is a query".to_owned()),
+    added_in_dialect(text, dialect).map_err(|error| error.strip_backtrace())?;
+    let is_query = match &statement {
+        Statement::Statement(inner) => match inner.as_ref() {
+            SqlStatement::Query(query) => returns_rows(&query.body),
+            _ => false,
+        },
+        _ => false,
+    };
+    if is_query {
+        Ok(())
+    } else {
+        Err("the expression of a rule is a query".to_owned())
+    }
+}
+
+/// Whether a query has rows, and stores none.
+fn returns_rows(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.into.is_none(),
+        SetExpr::Query(query) => returns_rows(&query.body),
+        SetExpr::SetOperation { .. } | SetExpr::Values(_) | SetExpr::Table(_) => true,
+        _ => false,
+    }
+}
+
+/// Checks that a text is an expression with a number or with numbers of series.
+fn check_promql(text: &str) -> Result<(), String> {
+    let expr = neap_promql::parse(text).map_err(|error| error.to_string())?;
+    match expr.value_type() {
+        ValueType::Scalar | ValueType::Vector => Ok(()),
+        ValueType::Matrix | ValueType::String => {
+            Err("rule result is not a vector or scalar".to_owned())
+        }
     }
 }
 
@@ -109,9 +156,7 @@ fn check_group(database: &str, group: &RuleGroup) -> Result<(), ApiError> {
 fn check_rule_of(database: &str, rule: &Rule) -> Result<(), ApiError> {
     let text = rule.expression.as_str();
     let checked = match rule.language {
-        RuleLanguage::PromQl => {
-            neap_promql::parse(text).map(|_| ()).map_err(|error| error.to_string())
-        }
+        RuleLanguage::PromQl => check_promql(text),
         RuleLanguage::Sql => check_sql(text),
         RuleLanguage::InfluxQl => check_rule(database, text).map_err(|error| error.to_string()),
     };

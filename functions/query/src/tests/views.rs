@@ -367,6 +367,7 @@ async fn queries_that_a_view_cannot_keep_are_refused() {
         "SELECT date_bin(INTERVAL '1 hour', time) AS time, avg(v) AS v FROM cpu WHERE time > now() GROUP BY 1",
         "SELECT date_bin(INTERVAL '1 hour', time) AS time, sum(v * random()) AS v FROM cpu GROUP BY 1",
         "SELECT date_bin(INTERVAL '1 hour', time) AS time, array_agg(v) AS v FROM cpu GROUP BY 1",
+        "SELECT date_bin(INTERVAL '1 hour', time) AS time, avg(v) AS v FROM cpu WHERE host = $1 GROUP BY 1",
         "SELECT date_bin(INTERVAL '1 hour', a.time) AS time, avg(a.v) AS v FROM cpu a, cpu b GROUP BY 1",
         "SELECT date_bin(INTERVAL '1 hour', issue_time) AS time, count(1) AS v FROM system.queries GROUP BY 1",
     ] {

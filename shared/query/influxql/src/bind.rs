@@ -1,6 +1,8 @@
 //! Replaces placeholders with values.
 
-use crate::{Condition, Dimension, Expr, Literal, Select, SelectSource, Statement};
+use crate::{
+    Condition, ContinuousQueryStatement, Dimension, Expr, Literal, Select, SelectSource, Statement,
+};
 
 /// The error for a placeholder without a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +18,9 @@ impl Statement {
         match self {
             Self::Select(select) => bind_select(select, values),
             Self::SelectInto(stored) => bind_select(&mut stored.select, values),
+            Self::ContinuousQuery(ContinuousQueryStatement::Create(created)) => {
+                bind_select(&mut created.query.select, values)
+            }
             Self::Explain(explain) => bind_select(&mut explain.select, values),
             Self::ShowMeasurements(show) => bind_where(&mut show.condition, values),
             Self::ShowTagKeys(keys) => bind_where(&mut keys.show.condition, values),

@@ -438,6 +438,11 @@ fn bind_replaces_placeholders() {
     };
     statement.bind(&values).unwrap();
     insta::assert_snapshot!(statement, @r#"SELECT a FROM (SELECT b FROM m WHERE h = 'it\'s') WHERE x > -1"#);
+    let mut continuous = one(
+        "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT mean(a) INTO t FROM m WHERE x > $x GROUP BY time(1m) END",
+    );
+    continuous.bind(&values).unwrap();
+    insta::assert_snapshot!(continuous, @"CREATE CONTINUOUS QUERY c ON d BEGIN SELECT mean(a) INTO t FROM m WHERE x > -1 GROUP BY TIME(1m) END");
     let mut unknown = one("SHOW TAG VALUES WITH KEY = k WHERE h = $nope");
     insta::assert_snapshot!(unknown.bind(&values).unwrap_err(), @"Bind parameter 'nope' was referenced in the InfluxQL statement but its value is undefined");
 }

@@ -127,6 +127,23 @@ async fn continuous_queries_of_two_databases_never_write_to_one_table() {
 }
 
 #[tokio::test]
+async fn placeholders_of_a_continuous_query_have_values() {
+    let one = QueryTestInstance::alone().await;
+    assert_eq!(one.create_database("db").await, DATABASE);
+    one.write_rows("db", "a").await;
+    let creation = "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT sum(v) INTO totals FROM m WHERE host = $host \
+                    GROUP BY time(1h) END";
+    let refused = one.post_v1(creation).await;
+    assert!(refused.contains("Bind parameter 'host'"), "{refused}");
+    let query = form(&[("db", "db"), ("q", creation), ("params", r#"{"host":"a"}"#)]);
+    let request = Request::post(format!("/query?{query}")).body(Body::empty());
+    let created = one.send(request.unwrap()).await;
+    assert_eq!(created.0, 200, "{}", created.1);
+    let shown = one.post_v1("SHOW CONTINUOUS QUERIES").await;
+    assert!(shown.contains("host = 'a'"), "{shown}");
+}
+
+#[tokio::test]
 async fn a_continuous_query_does_not_write_to_a_namesake_of_its_dropped_target() {
     let one = QueryTestInstance::alone().await;
     one.write_rows("db", "a").await;
