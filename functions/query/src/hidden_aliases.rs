@@ -1,4 +1,4 @@
-//! Aliases of columns in SQL: a table has a column for each alias that the statement contains, and `*` leaves it out.
+//! Aliases of columns in SQL: a table of the statement has a column for each alias that the statement contains, and `*` leaves it out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,14 +21,15 @@ use neap_tables::{QueryContext, SCHEMA};
 
 /// Returns whether a statement names a table with an alias of a column that the statement contains.
 pub(crate) fn names_aliases(context: &QueryContext, tokens: &[Token]) -> bool {
-    let catalog = &context.snapshot.catalog.value;
     let mut words = tokens.iter().filter_map(|token| match token {
         Token::Word(word) => Some(normalized(&word.value, word.quote_style)),
         _ => None,
     });
     words.any(|word| {
-        let table = catalog.table(&word);
-        table.is_some_and(|table| !context.named_aliases(table).is_empty())
+        context.all_databases().any(|database| {
+            let table = database.snapshot.catalog.value.table(&word);
+            table.is_some_and(|table| !database.named_aliases(table).is_empty())
+        })
     })
 }
 

@@ -104,15 +104,9 @@ pub(crate) async fn plan(
     let (dialect, tokens) = tokenize(sql).unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
-    let with_former_columns;
     let has_former_column = names_former_column(&tokens);
     let has_aliases = names_aliases(context, &tokens);
-    let context = if has_former_column {
-        with_former_columns = context.with_former_columns();
-        &with_former_columns
-    } else {
-        context
-    };
+    let context = &shown_columns(context, has_former_column, has_aliases);
     if is_copy(&tokens) {
         let state = context.full_session();
         let (query, target) = plan_copy(context, &state, sql, dialect).await?;
@@ -157,15 +151,36 @@ pub(crate) async fn plan_extended(
     let rewritten = extension.rewrite(sql)?;
     // The text of the client was not measured if only the extension understands it.
     added_in_dialect(&rewritten, Dialect::PostgreSQL)?;
+    let has_aliases = names_aliases(context, &tokens);
+    let context = &shown_columns(context, false, has_aliases);
     let state = extension.extend(context.full_session())?;
     let mut statement = parse_statement(&rewritten, Dialect::PostgreSQL)?;
-    if names_aliases(context, &tokens) {
+    if has_aliases {
         hide_aliases(context, &mut statement);
     }
     let plan = logical_plan(&state, statement).await?;
     only_queries().verify_plan(&plan)?;
     let query = bind_parameters(plan, parameters)?;
     Ok(PlannedStatement::Query(state, query))
+}
+
+/// Returns the view of a statement with the columns that it may see: aliases only if it has one, and names the table. Others, such as
+/// one about `information_schema.columns`, see the columns of tables.
+fn shown_columns(
+    context: &QueryContext,
+    has_former_column: bool,
+    has_aliases: bool,
+) -> QueryContext {
+    let shown = if has_former_column {
+        context.with_former_columns()
+    } else {
+        context.clone()
+    };
+    if has_aliases {
+        shown
+    } else {
+        shown.without_aliases()
+    }
 }
 
 /// Allows queries and nothing else.

@@ -144,6 +144,10 @@ async fn an_alias_within_another_word_is_not_a_column_of_the_statement() {
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'home' AND column_name LIKE 'hostname%'",
             "column_name\nhostname\n",
         ),
+        (
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'home' AND column_name IN ('host', 'hostname')",
+            "column_name\nhostname\n",
+        ),
         ("SELECT max(host) AS m FROM home", "m\na\n"),
         ("SELECT \"te\"\"mp\" AS m FROM home", "m\n2\n"),
     ] {

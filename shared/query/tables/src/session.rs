@@ -28,7 +28,7 @@ use datafusion::{
     },
     prelude::SessionConfig,
 };
-use neap_catalog::Table;
+use neap_catalog::{StatementNames, Table};
 use neap_manifest::Snapshot;
 use neap_operators::{
     Cancellation, ComparedTextRule, LastValuesRule, RegexBackslashRule, SubqueryRule,
@@ -206,23 +206,6 @@ fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     config
 }
 
-/// Whether a text contains a word, or the word with its quotes escaped as in SQL or InfluxQL. A metric of PromQL has it after the
-/// table and an underscore.
-fn contains_word(text: &str, word: &str) -> bool {
-    let is_word = |form: &str| {
-        text.match_indices(form).any(|(at, found)| {
-            let before = text.get(..at).and_then(|part| part.chars().next_back());
-            let rest = text.get(at + found.len()..);
-            let after = rest.and_then(|part| part.chars().next());
-            let continues = |next: char| next.is_alphanumeric() || next == '_';
-            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(continues)
-        })
-    };
-    is_word(word)
-        || word.contains('"')
-            && (is_word(&word.replace('"', "\"\"")) || is_word(&word.replace('"', "\\\"")))
-}
-
 /// Creates the memory pool and the folder for spill files that all queries share.
 pub fn runtime(settings: &SessionSettings) -> Result<RuntimeEnv> {
     let mode = match &settings.spill_dir {
@@ -296,6 +279,11 @@ impl QueryContext {
         self.databases.get(name)
     }
 
+    /// Returns the views of all databases of the query.
+    pub fn all_databases(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.databases.values())
+    }
+
     /// Whether the query reads several databases.
     pub fn has_several_databases(&self) -> bool {
         !self.databases.is_empty()
@@ -325,14 +313,30 @@ impl QueryContext {
         }
     }
 
-    /// Returns the aliases of columns of a table that the text of the statement contains as words, in letters of any case.
+    /// Returns the same view for a statement that names no column by an alias. Tables have their columns only.
+    #[must_use]
+    pub fn without_aliases(&self) -> Self {
+        let databases = self.databases.iter();
+        let without = databases.map(|(name, context)| (name.clone(), context.without_aliases()));
+        Self {
+            statement: None,
+            databases: Arc::new(without.collect()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the aliases of columns of a table that the text of the statement contains, in letters of any case. A metric of
+    /// PromQL has one after the name of the table.
     pub fn named_aliases<'a>(&self, table: &'a Table) -> Vec<&'a str> {
         let Some(statement) = self.statement.as_ref().filter(|_| table.has_column_aliases()) else {
             return Vec::new();
         };
-        let text = statement.to_lowercase();
+        let names = StatementNames::new(statement);
+        let is_metric = |alias: &str| {
+            table.names().any(|of_table| names.contains(&format!("{of_table}_{alias}")))
+        };
         let aliases = table.columns().iter().flat_map(|column| column.aliases());
-        let named = aliases.filter(|alias| contains_word(&text, &alias.to_lowercase()));
+        let named = aliases.filter(|alias| names.contains(alias) || is_metric(alias));
         named.map(String::as_str).collect()
     }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use neap_schema::{ColumnId, ColumnType, DatabaseId, TableId};
 
 use crate::{
-    Catalog, CatalogError, Column, DatabaseCatalog, MaterializedView, Table, ValueColumns,
-    ViewLanguage,
+    Catalog, CatalogError, Column, DatabaseCatalog, MaterializedView, StatementNames, Table,
+    ValueColumns, ViewLanguage,
 };
 
 impl Catalog {
@@ -219,7 +219,8 @@ impl DatabaseCatalog {
     /// Returns a view that reads a table, and whose query has one of the names.
     fn view_of_column(&self, table: &Table, names: &[&str]) -> Option<String> {
         self.view_of_table(table, |view| {
-            names.iter().any(|name| has_word(&view.query, name))
+            let of_query = StatementNames::new(&view.query);
+            names.iter().any(|name| of_query.contains(name))
         })
     }
 
@@ -262,17 +263,6 @@ fn cache_of_column(table: &Table, column: ColumnId) -> Option<String> {
     let distinct = table.distinct_caches().iter().filter(|it| it.columns.contains(&column));
     let mut names = last.map(|cache| &cache.name).chain(distinct.map(|cache| &cache.name));
     names.next().map(|name| format!("cache '{name}'"))
-}
-
-/// Returns whether a text has a word, in letters of any case. A word that is part of a longer name does not count.
-fn has_word(text: &str, word: &str) -> bool {
-    let (text, word) = (text.to_lowercase(), word.to_lowercase());
-    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-    text.match_indices(&word).any(|(at, found)| {
-        let (before, from) = text.split_at(at);
-        let after = from.strip_prefix(found).unwrap_or_default();
-        !before.ends_with(is_of_name) && !after.starts_with(is_of_name)
-    })
 }
 
 fn no_such_column(table: &Table, column: &str) -> CatalogError {

@@ -60,6 +60,7 @@ mod root;
 mod rule_changes;
 mod rule_groups;
 mod settling_time;
+mod statement_names;
 mod table;
 mod table_caches;
 mod tail_moves;
@@ -125,6 +126,7 @@ pub use rule_changes::{
     MAX_RULE_BYTES, MAX_RULE_NAME_BYTES, MAX_RULES, MAX_RULES_BYTES, RuleChange,
 };
 pub use rule_groups::{Rule, RuleAction, RuleGroup, RuleGroups, RuleLanguage};
+pub use statement_names::StatementNames;
 pub use table::{Table, field_type};
 pub use tail_moves::with_tail_location;
 pub use tail_record::TailRecord;
