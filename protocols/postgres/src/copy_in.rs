@@ -11,6 +11,8 @@ use crate::copy_options::{CopyLayout, CopyOptions};
 #[derive(Debug)]
 pub(crate) struct CopyParser {
     options: CopyOptions,
+    /// The name of the table, for errors.
+    table: String,
     /// Maximum bytes of a row.
     max_row_bytes: usize,
     /// Received bytes of an incomplete row.
@@ -21,17 +23,33 @@ pub(crate) struct CopyParser {
     is_quoted: bool,
     /// Whether the end of the data was received. Later bytes are ignored.
     has_ended: bool,
-    /// The number of received rows, with the header.
+    /// The number of received lines, with the header, and with those within quotes.
     lines: usize,
     columns: Vec<StringBuilder>,
-    rows: usize,
+    /// The lines on which the collected rows end.
+    row_lines: Vec<usize>,
     bytes: usize,
 }
 
+/// Rows with the lines on which they end, from 1.
+#[derive(Debug)]
+pub(crate) struct CopiedRows {
+    /// The columns, as texts.
+    pub(crate) columns: Vec<ArrayRef>,
+    /// The line of each row.
+    pub(crate) lines: Vec<usize>,
+}
+
 impl CopyParser {
-    pub(crate) fn new(options: CopyOptions, columns: usize, max_row_bytes: usize) -> Self {
+    pub(crate) fn new(
+        options: CopyOptions,
+        table: &str,
+        columns: usize,
+        max_row_bytes: usize,
+    ) -> Self {
         Self {
             options,
+            table: table.to_owned(),
             max_row_bytes,
             input: Vec::new(),
             scanned: 0,
@@ -39,9 +57,20 @@ impl CopyParser {
             has_ended: false,
             lines: 0,
             columns: (0..columns).map(|_| StringBuilder::new()).collect(),
-            rows: 0,
+            row_lines: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// Returns an error on a line, as PostgreSQL shows its place.
+    pub(crate) fn at_line(&self, error: SqlError, line: usize, column: Option<&str>) -> SqlError {
+        let column = column.map(|name| format!(", column {name}")).unwrap_or_default();
+        error.in_context(format!("COPY {}, line {line}{column}", self.table))
+    }
+
+    /// Returns the number of the line that is being received.
+    pub(crate) fn next_line(&self) -> usize {
+        self.lines + 1
     }
 
     /// Returns the bytes of the collected rows.
@@ -50,13 +79,16 @@ impl CopyParser {
     }
 
     /// Takes the collected rows; `None` if there are none.
-    pub(crate) fn take(&mut self) -> Option<Vec<ArrayRef>> {
-        if self.rows == 0 {
+    pub(crate) fn take(&mut self) -> Option<CopiedRows> {
+        if self.row_lines.is_empty() {
             return None;
         }
-        (self.rows, self.bytes) = (0, 0);
+        self.bytes = 0;
         let columns = self.columns.iter_mut();
-        Some(columns.map(|column| Arc::new(column.finish()) as ArrayRef).collect())
+        Some(CopiedRows {
+            columns: columns.map(|column| Arc::new(column.finish()) as ArrayRef).collect(),
+            lines: std::mem::take(&mut self.row_lines),
+        })
     }
 
     /// Parses the rows that end in these bytes.
@@ -75,7 +107,8 @@ impl CopyParser {
         input.drain(..start);
         if input.len() > self.max_row_bytes {
             let message = format!("a row is longer than {} bytes", self.max_row_bytes);
-            return Err(SqlError::new(SqlState::LIMIT_EXCEEDED, message));
+            let error = SqlError::new(SqlState::LIMIT_EXCEEDED, message);
+            return Err(self.at_line(error, self.next_line(), None));
         }
         self.scanned -= start;
         self.input = input;
@@ -89,6 +122,7 @@ impl CopyParser {
     pub(crate) fn finish(&mut self) -> Result<(), SqlError> {
         let rest = std::mem::take(&mut self.input);
         if self.is_quoted {
+            self.lines += 1 + self.lines_within(&rest);
             return Err(self.malformed("unterminated CSV quoted field"));
         }
         if rest.is_empty() {
@@ -126,8 +160,9 @@ impl CopyParser {
         if self.has_ended {
             return Ok(());
         }
-        self.lines += 1;
-        if self.lines == 1 && self.options.has_header {
+        let is_header = self.lines == 0 && self.options.has_header;
+        self.lines += 1 + self.lines_within(line);
+        if is_header {
             return Ok(());
         }
         let values = match self.options.layout {
@@ -146,8 +181,17 @@ impl CopyParser {
             self.bytes += value.as_ref().map_or(0, String::len) + size_of::<i32>();
             column.append_option(value);
         }
-        self.rows += 1;
+        self.bytes += size_of::<usize>();
+        self.row_lines.push(self.lines);
         Ok(())
+    }
+
+    /// Returns the number of further lines that a row has within quotes.
+    fn lines_within(&self, line: &[u8]) -> usize {
+        match self.options.layout {
+            CopyLayout::Csv => line.iter().filter(|byte| **byte == b'\n').count(),
+            CopyLayout::Text | CopyLayout::Binary => 0,
+        }
     }
 
     fn text_values(&self, line: &[u8]) -> Result<Vec<Option<String>>, SqlError> {
@@ -232,8 +276,8 @@ impl CopyParser {
     }
 
     fn malformed(&self, message: &str) -> SqlError {
-        let message = format!("COPY, line {}: {message}", self.lines);
-        SqlError::new(SqlState::BAD_COPY_FILE, message)
+        let error = SqlError::new(SqlState::BAD_COPY_FILE, message);
+        self.at_line(error, self.lines, None)
     }
 }
 
@@ -248,11 +292,11 @@ mod tests {
             has_header,
             ..CopyOptions::new(layout)
         };
-        CopyParser::new(options, 2, 1 << 10)
+        CopyParser::new(options, "t", 2, 1 << 10)
     }
 
     fn rows(parser: &mut CopyParser) -> Vec<[Option<String>; 2]> {
-        let columns = parser.take().unwrap();
+        let columns = parser.take().unwrap().columns;
         let value = |column: usize, row: usize| {
             let column = columns[column].as_string::<i32>();
             column.is_valid(row).then(|| column.value(row).to_owned())
@@ -301,5 +345,26 @@ mod tests {
         let mut open = parser(CopyLayout::Csv, false);
         open.push(b"\"open,1\n").unwrap();
         assert!(open.finish().is_err());
+    }
+
+    #[test]
+    fn errors_name_the_table_and_the_line() {
+        let context = |layout, has_header, data: &[u8]| {
+            let mut lines = parser(layout, has_header);
+            let parsed = lines.push(data).and_then(|()| lines.finish());
+            parsed.unwrap_err().context.unwrap()
+        };
+        let text = b"1\t2\n3\\\n4\t5\n6\n7\t8\n";
+        assert_eq!(context(CopyLayout::Text, false, text), "COPY t, line 3");
+        let csv = b"a,b\n\"1\n2\",3\n4\n";
+        assert_eq!(context(CopyLayout::Csv, true, csv), "COPY t, line 4");
+        let open = b"1,2\n\"3\n4";
+        assert_eq!(context(CopyLayout::Csv, false, open), "COPY t, line 3");
+        let long = [&b"1\t2\n"[..], &[b'x'; 2 << 10]].concat();
+        assert_eq!(context(CopyLayout::Text, false, &long), "COPY t, line 2");
+        let mut rows = parser(CopyLayout::Csv, true);
+        rows.push(b"a,b\n1,2\n\"3\n4\",5\n6,7\n").unwrap();
+        assert_eq!(rows.take().unwrap().lines, [2, 4, 5]);
+        assert!(rows.take().is_none());
     }
 }

@@ -19,6 +19,8 @@ pub(crate) fn error_info(error: &SqlError, severity: &str) -> ErrorInfo {
     let mut info = ErrorInfo::new(severity.to_owned(), error.state.0.to_owned(), message);
     info.severity_nonlocalized = Some(severity.to_owned());
     info.hint = error.hint.clone();
+    let context = error.context.as_deref();
+    info.where_context = context.map(|context| text_prefix(context, MAX_MESSAGE_BYTES).to_owned());
     if error.message == CHANGED_RESULT_TYPE {
         info.routine = Some(CHANGED_RESULT_ROUTINE.to_owned());
     }

@@ -15,9 +15,15 @@ use pgwire::messages::{
 };
 
 use crate::{
-    close_reason::CloseReason, connection::Connection, copy_in::CopyParser,
-    copy_options::CopyOptions, copy_out::CopyEncoder, frontend::FrontendMessage,
-    message_failure::MessageFailure, session::Transaction, tool_catalog::is_of_tools,
+    close_reason::CloseReason,
+    connection::Connection,
+    copy_in::{CopiedRows, CopyParser},
+    copy_options::CopyOptions,
+    copy_out::CopyEncoder,
+    frontend::FrontendMessage,
+    message_failure::MessageFailure,
+    session::Transaction,
+    tool_catalog::is_of_tools,
 };
 
 /// The size from which rows of `COPY ... FROM STDIN` are stored, outside of a transaction, in bytes.
@@ -30,6 +36,27 @@ struct CopyProgress<'a> {
     only: Option<DatabaseId>,
     parser: CopyParser,
     rows: usize,
+}
+
+impl CopyProgress<'_> {
+    /// Returns an error with the line of the row that it is about, if there is one.
+    fn on_line(&self, error: SqlError, copied: &CopiedRows) -> SqlError {
+        let line_of = |row: usize| copied.lines.get(row).copied();
+        if let Some(number) = error.row {
+            let prefix = format!("row {number}: ");
+            let message = error.message.strip_prefix(&prefix).unwrap_or(&error.message).to_owned();
+            let without_row = SqlError { message, ..error };
+            return match number.checked_sub(1).and_then(line_of) {
+                Some(line) => self.parser.at_line(without_row, line, None),
+                None => without_row,
+            };
+        }
+        let refused = self.columns.refused_value(&copied.columns);
+        match refused.and_then(|(row, column)| Some((line_of(row)?, column))) {
+            Some((line, column)) => self.parser.at_line(error, line, Some(column)),
+            None => error,
+        }
+    }
 }
 
 impl<'a> Connection<'a> {
@@ -173,7 +200,7 @@ impl<'a> Connection<'a> {
             writes,
             columns,
             only,
-            parser: CopyParser::new(options, width, max_row_bytes),
+            parser: CopyParser::new(options, &target.table, width, max_row_bytes),
             rows: 0,
         };
         loop {
@@ -189,7 +216,9 @@ impl<'a> Connection<'a> {
                 FrontendMessage::CopyFail(reason) => {
                     let message = format!("COPY from stdin failed: {reason}");
                     let error = SqlError::new(SqlState::QUERY_CANCELED, message);
-                    return Err(with_stored(error, self, &progress).into());
+                    let line = progress.parser.next_line();
+                    let located = progress.parser.at_line(error, line, None);
+                    return Err(with_stored(located, self, &progress).into());
                 }
                 // Clients may send them right after `Execute`.
                 FrontendMessage::Flush | FrontendMessage::Sync => {}
@@ -203,19 +232,18 @@ impl<'a> Connection<'a> {
     }
 
     async fn write_copied(&mut self, progress: &mut CopyProgress<'_>) -> Result<(), SqlError> {
-        let Some(arrays) = progress.parser.take() else {
+        let Some(copied) = progress.parser.take() else {
             return Ok(());
         };
-        let rows = arrays.first().map_or(0, |column| column.len());
         let pending = PendingRows::default();
         let (writes, only) = (progress.writes, progress.only);
-        let written = self.write(pending, writes, &progress.columns, &arrays, only).await;
+        let written = self.write(pending, writes, &progress.columns, &copied.columns, only).await;
         let stored = match written {
             Ok(pending) => self.store(pending).await,
             Err(error) => Err(error),
         };
-        stored.map_err(|error| with_stored(error, self, progress))?;
-        progress.rows += rows;
+        stored.map_err(|error| with_stored(progress.on_line(error, &copied), self, progress))?;
+        progress.rows += copied.lines.len();
         Ok(())
     }
 }

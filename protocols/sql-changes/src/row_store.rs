@@ -86,6 +86,15 @@ impl WrittenColumns {
         })
     }
 
+    /// Returns the first value that [`batch`](Self::batch) refuses because of its type: its row, and the name of its column.
+    pub fn refused_value(&self, columns: &[ArrayRef]) -> Option<(usize, &str)> {
+        let of_columns = columns.iter().zip(&self.fields).filter_map(|(column, field)| {
+            let row = refused_row(column, field.data_type())?;
+            Some((row, field.name().as_str()))
+        });
+        of_columns.min_by_key(|(row, _)| *row)
+    }
+
     /// Returns rows with the types of the table.
     ///
     /// # Errors
@@ -115,6 +124,22 @@ impl WrittenColumns {
 /// Returns a name in quotes.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Returns the first row whose value can't be converted.
+fn refused_row(column: &ArrayRef, target: &DataType) -> Option<usize> {
+    converted(column, target).err()?;
+    // The rows before the first number can be converted, and those before the second one can't.
+    let (mut good, mut bad) = (0, column.len());
+    while bad - good > 1 {
+        let middle = usize::midpoint(good, bad);
+        if converted(&column.slice(good, middle - good), target).is_ok() {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    Some(good)
 }
 
 /// Converts a column. Numbers keep their type, because the write function converts them only if no digit is lost.
@@ -290,5 +315,28 @@ mod tests {
         let words: ArrayRef = Arc::new(StringArray::from(vec!["soon"]));
         let error = columns.batch(&[Arc::clone(&words), Arc::clone(&words), words]).unwrap_err();
         assert_eq!(error.state, SqlState::INVALID_TEXT);
+    }
+
+    #[test]
+    fn the_first_value_that_is_refused_is_found() {
+        let columns = WrittenColumns::resolve(&schema(), &target(&[])).unwrap();
+        let texts = |bad: Option<usize>, good: &str| -> ArrayRef {
+            let values = (0..9).map(|row| Some(if Some(row) == bad { "soon" } else { good }));
+            Arc::new(StringArray::from_iter(values))
+        };
+        let hosts = texts(None, "a");
+        for (time, n, expected) in [
+            (None, None, None),
+            (Some(0), None, Some((0, "time"))),
+            (Some(8), Some(3), Some((3, "n"))),
+            (Some(4), Some(5), Some((4, "time"))),
+        ] {
+            let found = columns.refused_value(&[
+                Arc::clone(&hosts),
+                texts(time, "2024-01-01"),
+                texts(n, "7"),
+            ]);
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -103,16 +103,22 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// The character of the statement where the error is, from 1.
     pub position: Option<usize>,
+    /// The place of the error in the data of the client, such as a line of `COPY`.
+    pub context: Option<String>,
+    /// The number of the refused row among those of a write, from 1.
+    pub row: Option<usize>,
 }
 
 impl SqlError {
-    /// Creates an error without a hint and a position.
+    /// Creates an error with a code and a message.
     pub fn new(state: SqlState, message: impl Into<String>) -> Self {
         Self {
             state,
             message: message.into(),
             hint: None,
             position: None,
+            context: None,
+            row: None,
         }
     }
 
@@ -142,6 +148,15 @@ impl SqlError {
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// Returns the error with its place in the data of the client.
+    #[must_use]
+    pub fn in_context(self, context: String) -> Self {
+        Self {
+            context: Some(context),
             ..self
         }
     }
@@ -323,7 +338,10 @@ impl From<WriteFailure> for SqlError {
                 let message = format!("row {}: {}", error.line_number, error.error_message);
                 let is_inexact = error.error_message.contains(" cannot be stored exactly as ");
                 let state = if is_inexact { "22003" } else { "22000" };
-                Self::new(SqlState(state), message)
+                Self {
+                    row: Some(error.line_number),
+                    ..Self::new(SqlState(state), message)
+                }
             }
             other => ApiError::from(other).into(),
         }

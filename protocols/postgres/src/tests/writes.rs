@@ -162,10 +162,48 @@ async fn rows_are_copied_in_as_text_and_csv() {
     )
     .await;
     assert_eq!(rows, [["c", "1.5"], ["c", "2"], ["t", "1.5"], ["t", "2.5"]]);
-    let sink = client.copy_in("COPY cpu (time, host, usage) FROM STDIN").await.unwrap();
-    futures::pin_mut!(sink);
-    sink.send(Bytes::from_static(b"soon\tx\t1\n")).await.ok();
-    let error = sink.finish().await.unwrap_err();
-    assert_eq!(state(&error), "22P02");
-    assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+}
+
+#[tokio::test]
+async fn an_error_of_copied_rows_names_their_line() {
+    let bed = ListenerTestBed::new().await;
+    let client = bed.connect().await;
+    let good = "1970-01-01T00:00:07Z\tt";
+    for (columns, rows, code, place) in [
+        (
+            "time, host, usage",
+            format!("{good}\t1\nsoon\tx\t1\n{good}\t1\n"),
+            "22P02",
+            "COPY cpu, line 2, column time",
+        ),
+        (
+            "time, host, n",
+            format!("{good}\t1\n{good}\t2\n{good}\tx\n"),
+            "22P02",
+            "COPY cpu, line 3, column n",
+        ),
+        (
+            "time, host, n",
+            format!("{good}\t1\n{good}\n"),
+            "22P04",
+            "COPY cpu, line 2",
+        ),
+        (
+            "time, host, n",
+            format!("{good}\t1\n{good}\t\\N\n"),
+            "22000",
+            "COPY cpu, line 2",
+        ),
+    ] {
+        let copy = format!("COPY cpu ({columns}) FROM STDIN");
+        let sink = client.copy_in(&copy).await.unwrap();
+        futures::pin_mut!(sink);
+        sink.send(Bytes::from(rows)).await.ok();
+        let error = sink.finish().await.unwrap_err();
+        assert_eq!(state(&error), code, "{error:?}");
+        let refusal = error.as_db_error().unwrap();
+        assert_eq!(refusal.where_(), Some(place));
+        assert!(!refusal.message().contains("row 2"), "{refusal:?}");
+        assert_eq!(texts(&client, "SELECT 1").await, [["1"]]);
+    }
 }
