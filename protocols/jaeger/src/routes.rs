@@ -7,12 +7,12 @@ use axum::{
     extract::{Path, Request, State},
     routing::get,
 };
-use neap_http::{ApiError, Kind, parse_query};
+use neap_http::{ApiError, Kind, last_parameter, parse_query};
 use neap_query::{QueryEngine, promql::TimeRange};
 use serde_json::{Value, json};
 
 use crate::{
-    search::{TraceSearch, parameter, trace_id},
+    search::{TraceSearch, trace_id},
     span_reader::SpanReader,
     statements,
     trace_set::TraceSet,
@@ -64,7 +64,7 @@ impl StoreRequest {
     fn new(store: &TraceStore, request: Request) -> Result<Self, ApiError> {
         let (head, _) = request.into_parts();
         let params: Vec<(String, String)> = parse_query(&head.uri)?;
-        let database = parameter(&params, "db");
+        let database = last_parameter(&params, "db");
         let default = store.default_database.as_deref();
         Ok(Self {
             reader: SpanReader::new(&store.engine, &head, database, default)?,
@@ -180,8 +180,8 @@ async fn operations_of_service(
 /// `GET /api/operations`
 async fn operations(State(store): StoreState, request: Request) -> Answer {
     let request = StoreRequest::new(&store, request)?;
-    let service = parameter(&request.params, "service").unwrap_or_default();
-    let kind = parameter(&request.params, "spanKind").filter(|kind| !kind.is_empty());
+    let service = last_parameter(&request.params, "service").unwrap_or_default();
+    let kind = last_parameter(&request.params, "spanKind").filter(|kind| !kind.is_empty());
     let operations = request.operations(service).await?.into_iter();
     let wanted = operations.filter(|(_, of_span)| kind.is_none_or(|kind| kind == of_span));
     Ok(answer(

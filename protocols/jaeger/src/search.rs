@@ -1,6 +1,6 @@
 //! The parameters of a search.
 
-use neap_http::{ApiError, Kind};
+use neap_http::{ApiError, Kind, last_parameter};
 use neap_query::promql::TimeRange;
 use serde_json::{Map, Value};
 
@@ -37,12 +37,6 @@ fn invalid(text: String) -> ApiError {
     ApiError::text(Kind::Invalid, text)
 }
 
-/// Returns the first value of a parameter.
-pub(crate) fn parameter<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let found = params.iter().find(|(key, _)| key == name)?;
-    Some(found.1.as_str())
-}
-
 /// Returns a trace id as it is stored: with all digits, in lower case.
 ///
 /// # Errors
@@ -61,7 +55,7 @@ impl TraceSearch {
     /// # Errors
     /// `Invalid`: the service is missing, or a value is malformed.
     pub(crate) fn parse(params: &[(String, String)], now_ms: i64) -> Result<Self, ApiError> {
-        let given = |name| parameter(params, name).filter(|value| !value.is_empty());
+        let given = |name| last_parameter(params, name).filter(|value| !value.is_empty());
         let service = given("service")
             .ok_or_else(|| invalid("parameter 'service' is required".to_owned()))?;
         let time = |name| given(name).map(|text| micros(name, text)).transpose();

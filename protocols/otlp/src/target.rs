@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, Uri};
 use neap_catalog::{CatalogError, validate_database_name};
 use neap_http::{
-    ApiError, Caller, Kind, named_database, parse_query, requested_order, requested_stamp,
+    ApiError, Caller, Kind, last_parameter, named_database, parse_query, requested_order,
+    requested_stamp,
 };
 use neap_rows::line_protocol::Precision;
 use neap_write::{WriteOptions, WriteService, authorize_write};
@@ -112,8 +113,7 @@ impl RequestChoices<'_> {
 
     /// Returns the query parameter or the header of a choice.
     fn choice(&self, (parameter, header): &(&str, HeaderName)) -> Result<Option<&str>, ApiError> {
-        let mut parameters = self.parameters.iter();
-        if let Some((_, value)) = parameters.find(|(name, _)| name == parameter) {
+        if let Some(value) = last_parameter(&self.parameters, parameter) {
             return Ok(Some(value));
         }
         self.headers

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use chrono::DateTime;
 use http::{Method, header::CONTENT_TYPE, request::Parts};
-use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_body};
+use neap_http::{ApiError, BodyLimits, Kind, last_parameter, parse_query, read_body};
 use neap_query::QueryEngine;
 
 use crate::remote_read::failure::ReadFailure;
@@ -59,8 +59,7 @@ impl RequestParams {
 
     /// Returns the value of a parameter, the last one if there are several; `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.pairs.iter().rev().find(|(known, _)| known == name)?;
-        Some(value.as_str()).filter(|value| !value.is_empty())
+        last_parameter(&self.pairs, name).filter(|value| !value.is_empty())
     }
 }
 

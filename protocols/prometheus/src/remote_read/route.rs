@@ -10,7 +10,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use http::{header::CONTENT_ENCODING, request::Parts};
-use neap_http::{ApiError, BodyLimits, parse_query as parse_url_query, read_body};
+use neap_http::{ApiError, BodyLimits, last_parameter, parse_query as parse_url_query, read_body};
 use neap_query::{QueryEngine, promql::MAX_MATCHERS};
 use serde_json::json;
 
@@ -126,8 +126,7 @@ impl PrometheusReader {
     /// Returns the context of a request whose URL names the database.
     fn url_context(&self, head: &Parts) -> Result<ReadContext, ApiError> {
         let pairs: Vec<(String, String)> = parse_url_query(&head.uri)?;
-        let database = pairs.iter().find(|(name, _)| name == "db");
-        self.context(head, database.map(|(_, value)| value.as_str()))
+        self.context(head, last_parameter(&pairs, "db"))
     }
 
     /// Waits for the permit of a list. Its parameters are parsed first.

@@ -1,7 +1,7 @@
 //! The query string and the headers of a request.
 
 use axum::http::{HeaderMap, Uri, header::CONTENT_ENCODING, header::CONTENT_TYPE};
-use neap_http::{ApiError, Kind, named_database, parse_query};
+use neap_http::{ApiError, Kind, last_parameter, named_database, parse_query};
 
 use crate::WriteVersion;
 
@@ -22,15 +22,12 @@ pub(crate) fn requested_database(
     default: Option<&str>,
 ) -> Result<String, ApiError> {
     let pairs: Vec<(String, String)> = parse_query(uri)?;
-    let find = |name: &str| {
-        let mut pairs = pairs.iter().filter(|(key, _)| key == name);
-        pairs.next().map(|(_, value)| value.as_str())
-    };
-    let Some(database) = named_database(headers, find("db"))?.or(default) else {
+    let named = named_database(headers, last_parameter(&pairs, "db"))?;
+    let Some(database) = named.or(default) else {
         let text = "missing query parameter 'db': add it to the URL of remote_write, or send the header 'database'";
         return Err(ApiError::text(Kind::Invalid, text));
     };
-    let policy = find("rp").unwrap_or_default().to_lowercase();
+    let policy = last_parameter(&pairs, "rp").unwrap_or_default().to_lowercase();
     Ok(match policy.as_str() {
         "" | "''" | "autogen" | "default" => database.to_owned(),
         policy => format!("{database}/{policy}"),
@@ -91,6 +88,7 @@ mod tests {
             database("?db=d&u=a&p=b", None, Some("x")).as_deref(),
             Ok("d")
         );
+        assert_eq!(database("?db=c&db=d", None, None).as_deref(), Ok("d"));
         assert_eq!(
             database("?db=d&rp=Weekly", None, None).as_deref(),
             Ok("d/weekly")

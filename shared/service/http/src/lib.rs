@@ -90,7 +90,7 @@ pub use panic_log::log_panics;
 pub use pending_connections::{PendingConnection, PendingConnections};
 pub use request_deadline::RequestDeadline;
 pub use request_id::RequestId;
-pub use request_parsing::{parse_query, read_json};
+pub use request_parsing::{last_parameter, parse_query, read_json};
 pub use request_trace::RequestTracer;
 pub use source_metrics::SourceMetrics;
 pub use stamp_header::STAMP_HEADER;

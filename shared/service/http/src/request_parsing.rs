@@ -37,6 +37,12 @@ pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
         .map_err(|error| ApiError::text(Kind::Invalid, format!("serde error: {error}")))
 }
 
+/// Returns the value of a parameter of a query string or a form: the last one if there are several, as at `/query`.
+pub fn last_parameter<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let named = pairs.iter().rev().find(|(known, _)| known == name);
+    named.map(|(_, value)| value.as_str())
+}
+
 /// Reads a JSON body. Its content type must be `application/json` or `application/…+json`.
 ///
 /// # Errors

@@ -198,9 +198,12 @@ async fn malformed_requests_are_errors() {
     }
     let bomb = vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0];
     assert_eq!(server.send(Method::POST, "/api/v1/read", bomb).await.0, 413);
-    let empty = compress(&[]).unwrap();
-    let path = "/api/v1/prom/read?db=absent";
-    assert_eq!(server.send(Method::POST, path, empty).await.0, 404);
+    // The last one of several databases is read.
+    for database in ["db=absent", "db=prom&db=absent"] {
+        let empty = compress(&[]).unwrap();
+        let path = format!("/api/v1/prom/read?{database}");
+        assert_eq!(server.send(Method::POST, &path, empty).await.0, 404);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
