@@ -64,8 +64,8 @@ impl CopyParser {
 
     /// Returns an error on a line, as PostgreSQL shows its place.
     pub(crate) fn at_line(&self, error: SqlError, line: usize, column: Option<&str>) -> SqlError {
-        let column = column.map(|name| format!(", column {name}")).unwrap_or_default();
-        error.in_context(format!("COPY {}, line {line}{column}", self.table))
+        let place = column.map(|name| format!(", column {name}")).unwrap_or_default();
+        error.in_context(format!("COPY {}, line {line}{place}", self.table))
     }
 
     /// Returns the number of the line that is being received.

@@ -46,7 +46,7 @@ impl CopyProgress<'_> {
             let prefix = format!("row {number}: ");
             let message = error.message.strip_prefix(&prefix).unwrap_or(&error.message).to_owned();
             let without_row = SqlError { message, ..error };
-            return match number.checked_sub(1).and_then(line_of) {
+            return match line_of(number.get() - 1) {
                 Some(line) => self.parser.at_line(without_row, line, None),
                 None => without_row,
             };

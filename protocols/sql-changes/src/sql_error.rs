@@ -1,5 +1,7 @@
 //! Errors with the codes of PostgreSQL (SQLSTATE).
 
+use std::num::NonZeroUsize;
+
 use arrow::error::ArrowError;
 use datafusion::{
     common::SchemaError, error::DataFusionError, sql::sqlparser::tokenizer::TokenizerError,
@@ -106,7 +108,7 @@ pub struct SqlError {
     /// The place of the error in the data of the client, such as a line of `COPY`.
     pub context: Option<String>,
     /// The number of the refused row among those of a write, from 1.
-    pub row: Option<usize>,
+    pub row: Option<NonZeroUsize>,
 }
 
 impl SqlError {
@@ -339,7 +341,7 @@ impl From<WriteFailure> for SqlError {
                 let is_inexact = error.error_message.contains(" cannot be stored exactly as ");
                 let state = if is_inexact { "22003" } else { "22000" };
                 Self {
-                    row: Some(error.line_number),
+                    row: NonZeroUsize::new(error.line_number),
                     ..Self::new(SqlState(state), message)
                 }
             }

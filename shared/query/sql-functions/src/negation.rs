@@ -27,7 +27,7 @@ pub(crate) fn as_operator(expr: &mut SqlExpr) {
         return;
     };
     let is_literal = matches!(
-        operand.as_ref(),
+        &**operand,
         SqlExpr::Interval(_)
             | SqlExpr::Value(ValueWithSpan {
                 value: Value::Number(..),

@@ -10,6 +10,9 @@ use crate::line_protocol::error::LineRefusal;
 /// Maximum length of a name, tag value or string without its escapes, in bytes (as in InfluxDB 3).
 pub const MAX_STRING_BYTES: usize = MAX_TABLE_NAME_BYTES;
 
+/// The byte order mark in UTF-8, which editors of Windows put before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Returns the bytes from `at` on; empty if `at` is beyond the end.
 #[inline]
 pub(crate) fn bytes_from(bytes: &[u8], at: usize) -> &[u8] {
@@ -142,9 +145,6 @@ impl<'a> Token<'a> {
         bytes.extend_from_slice(rest);
     }
 }
-
-/// The byte order mark in UTF-8, which editors of Windows put before a text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Skips blanks, blank lines and comments, and byte order marks before lines: that of a file may be anywhere in a stream. Returns the start of the next line with its leading blanks, and the position
 /// of its first other character.
