@@ -11,7 +11,7 @@ async fn an_administrator_may_do_everything() {
     let server = TestServer::new().await;
     let session = server.get(SESSION, &server.admin).await;
     assert_eq!(session.status, 200);
-    let everything = json!(["read", "write", "create", "delete", "describe"]);
+    let everything = json!(["read", "write", "append", "create", "delete", "describe"]);
     let body = session.json();
     let databases = body["databases"].as_array().unwrap();
     let names: Vec<_> = databases.iter().map(|it| it["name"].as_str().unwrap()).collect();
@@ -61,7 +61,7 @@ async fn other_tokens_see_the_databases_that_they_have_permissions_for() {
             "tokens_required": true,
             "admin": false,
             "token_name": "writer",
-            "databases": [{"name": "garden", "actions": ["read", "write"]}],
+            "databases": [{"name": "garden", "actions": ["read", "write", "append"]}],
             "can_create_databases": false,
             "can_create_tokens": false,
             "can_delete_tokens": false,

@@ -213,7 +213,7 @@ async fn check_database(
     name: &str,
 ) -> Result<(), SqlError> {
     let found = context.queries.find_database(name).await;
-    let actions = [DatabaseAction::Read, DatabaseAction::Write];
+    let actions = [DatabaseAction::Read, DatabaseAction::Append];
     if let Ok(_) | Err(QueryError::DatabaseNotFound(_)) = found {
         caller.require_any(&actions, found.as_ref().ok().copied())?;
     }

@@ -102,12 +102,12 @@ impl KeyReader {
             return Err(AccessError::Revoked);
         }
         let permissions = &entry.permissions;
-        if permissions.allow(DatabaseAction::Write, None) {
+        if permissions.allow(DatabaseAction::Append, None) {
             return Ok(None);
         }
         let found = self.catalog.database_by_name(database, self.max_age);
         let found = self.world.timeout(STORE_LIMIT, found).await.ok_or_else(store_timeout)??;
-        if found.is_some() && permissions.allow(DatabaseAction::Write, found) {
+        if found.is_some() && permissions.allow(DatabaseAction::Append, found) {
             Ok(found)
         } else {
             Err(AccessError::Forbidden)

@@ -23,7 +23,7 @@ export function CreateImportDialog({ onChanged, onClose }: CreateImportDialogPro
   const fileId = useId();
   const names = databases.value
     .map(({ name }) => name)
-    .filter((name) => name !== INTERNAL_DATABASE && may("write", name));
+    .filter((name) => name !== INTERNAL_DATABASE && may("append", name));
   const [database, setDatabase] = useState(names.find((name) => name === currentDatabase.value) ?? names[0] ?? "");
   const [table, setTable] = useState("");
   const [columns, setColumns] = useState("");

@@ -258,7 +258,7 @@ function RoleForm({ role, onChanged, onClose }: DialogProps & { role?: RoleEntry
         lines={5}
         isMonospace
         placeholder={"db:home:read,write\nsystem:metrics:read"}
-        hint="One in each line: db:NAME:read,write,create,delete, system:NAME:read, token:*:create,delete, user:*:read,create,update,delete, audit:*:read. * stands for all names."
+        hint="One in each line: db:NAME:read,write,append,create,delete, system:NAME:read, token:*:create,delete, user:*:read,create,update,delete, audit:*:read. * stands for all names."
       />
     </ChangeDialog>
   );

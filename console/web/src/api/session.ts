@@ -10,7 +10,7 @@ import { signInWithCode } from "./user-sign-in";
 export { isReachable } from "./token";
 
 /** What a token may do in a database. */
-export type DatabaseAction = "read" | "write" | "create" | "delete";
+export type DatabaseAction = "read" | "write" | "append" | "create" | "delete";
 
 /** The answer of the server to "who am I". */
 export interface SessionInfo {

@@ -12,7 +12,7 @@ export function mayCreateDatabases(): boolean {
 
 /** Returns whether the caller may write to any database, existing or new. */
 export function mayWriteSomewhere(): boolean {
-  return mayAnywhere("write") || mayCreateDatabases();
+  return mayAnywhere("append") || mayCreateDatabases();
 }
 
 /** Returns why the caller cannot write to a database of this name; `undefined` if it can, as far as the page knows. */
@@ -22,7 +22,7 @@ export function writeProblem(database: string): string | undefined {
     return nameError;
   }
   const exists = databases.value.some(({ name }) => name === database);
-  return exists && !may("write", database) ? `You may not write to ${database}.` : undefined;
+  return exists && !may("append", database) ? `You may not write to ${database}.` : undefined;
 }
 
 /** Reads the databases and the rights again, after a write that may have created a database. Never throws. */

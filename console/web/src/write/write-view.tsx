@@ -52,7 +52,7 @@ export default function WriteView(): JSX.Element {
   if (!mayWriteSomewhere()) {
     return (
       <EmptyState icon="write" title="You may not write">
-        <p>Sign in with a token or as a user with the permission to write to a database, such as db:home:write.</p>
+        <p>Sign in with a token or as a user with the permission to write to a database, such as db:home:append.</p>
       </EmptyState>
     );
   }
@@ -103,7 +103,7 @@ function useTargetDatabase(): [string, (name: string) => void] {
 
 function DatabaseField({ value, onInput }: { value: string; onInput(value: string): void }): JSX.Element {
   const names = databases.value.map(({ name }) => name).filter((name) => name !== INTERNAL_DATABASE);
-  const writable = names.filter((name) => may("write", name));
+  const writable = names.filter((name) => may("append", name));
   const isNew = value !== "" && !names.includes(value);
   const error = value === "" ? undefined : writeProblem(value);
   const hint = isNew && error === undefined ? "New: the first write creates it." : undefined;

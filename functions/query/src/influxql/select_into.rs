@@ -111,7 +111,7 @@ impl InfluxqlSession {
             return Err(InfluxqlError::Invalid(text));
         }
         let id = self.find(&name).await?;
-        self.caller.require(DatabaseAction::Write, id)?;
+        self.caller.require(DatabaseAction::Append, id)?;
         let id = id.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?;
         Ok(TargetDatabase { name, id })
     }

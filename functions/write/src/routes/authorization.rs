@@ -1,4 +1,4 @@
-//! The permission to write to a database.
+//! The permission to store rows in a database.
 
 use neap_catalog::DatabaseAction;
 use neap_http::{ApiError, Caller};
@@ -17,5 +17,5 @@ pub async fn authorize_write(
     caller: &Caller,
     database: &str,
 ) -> Result<Option<DatabaseId>, ApiError> {
-    configure::allowed_database(service, caller, database, &[DatabaseAction::Write]).await
+    configure::allowed_database(service, caller, database, &[DatabaseAction::Append]).await
 }

@@ -69,7 +69,7 @@ async fn v2_params(
     uri: &Uri,
 ) -> Result<(String, WriteOptions), ApiError> {
     let (bucket, options) = legacy(params::v2(uri)?, &service.settings);
-    let database = bucket_name(service, caller, bucket, &[DatabaseAction::Write]).await?;
+    let database = bucket_name(service, caller, bucket, &[DatabaseAction::Append]).await?;
     Ok((database, options))
 }
 

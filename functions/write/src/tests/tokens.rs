@@ -133,7 +133,7 @@ async fn invalid_token_requests_are_refused_with_a_message() {
     insta::assert_snapshot!(answers.join("\n"), @r"
     404 the requested resource was not found: missing
     400 mixed wildcard (*) and resource name
-    400 invalid action 'drop' for 'db', expected one of read, write, create, describe, delete, *
+    400 invalid action 'drop' for 'db', expected one of read, write, append, create, describe, delete, *
     400 invalid resource type 'table', expected one of db, system, token, user, audit, *
     400 invalid resource name 'pprof' for 'system', expected one of health, metrics, ping, ready, *
     ");

@@ -38,8 +38,8 @@ pub(super) struct CreateTokenArgs {
     admin: bool,
 
     /// What the token may do, as TYPE:NAMES:ACTIONS; may be given several times. With the type `db`, names of
-    /// databases and read, write, create, describe, delete. With `system`, health, metrics, ping, ready and
-    /// read. `*` stands for all names. All parts but the type may be lists with commas.
+    /// databases and read, write, append, create, describe, delete. With `system`, health, metrics, ping, ready
+    /// and read. `*` stands for all names. All parts but the type may be lists with commas.
     #[arg(long = "permission", value_name = "PERMISSION", value_parser = parse_permission, requires = "named")]
     permissions: Vec<Permission>,
 

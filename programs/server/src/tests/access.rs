@@ -32,11 +32,13 @@ pub(super) struct AuthTestServer {
 /// Returns the permissions of the non-administrator tokens.
 fn permissions() -> Vec<String> {
     let mut all = Vec::new();
-    for action in ["read", "write", "create", "describe", "delete"] {
+    for action in ["read", "write", "append", "create", "describe", "delete"] {
         all.push(format!("db:own,gone:{action}"));
         all.push(format!("db:*:{action}"));
     }
-    all.push("db:own,gone:read,write".to_owned());
+    for actions in ["read,write", "read,append"] {
+        all.push(format!("db:own,gone:{actions}"));
+    }
     all.push("db:other:*".to_owned());
     for endpoint in ["health", "metrics", "ping", "ready"] {
         all.push(format!("system:{endpoint}:read"));
@@ -53,12 +55,17 @@ fn permissions() -> Vec<String> {
 /// Creates a user for each role, and signs the users in.
 async fn sign_in_users(served: &ServerUnderTest) -> BTreeMap<String, String> {
     let catalog = &served.app.catalog;
-    let own = NewRole {
-        name: "own".to_owned(),
-        description: None,
-        permissions: vec!["db:own,gone:read,write".parse().unwrap()],
-    };
-    catalog.create_role(&own, None).await.unwrap();
+    for (name, permission) in [
+        ("own", "db:own,gone:read,write"),
+        ("appender", "db:own,gone:append"),
+    ] {
+        let role = NewRole {
+            name: name.to_owned(),
+            description: None,
+            permissions: vec![permission.parse().unwrap()],
+        };
+        catalog.create_role(&role, None).await.unwrap();
+    }
     let service = served.app.writes.as_ref().unwrap();
     let identity = service.identity().unwrap();
     let hash = identity.hash_password(PASSWORD).await.unwrap();

@@ -62,7 +62,7 @@ async fn list(
                 (None, ImportInfo::new(*id, &job))
             }
         };
-        caller.may(DatabaseAction::Write, database).then_some(info)
+        caller.may(DatabaseAction::Append, database).then_some(info)
     });
     Ok(Json(shown.collect()))
 }

@@ -96,6 +96,24 @@ async fn a_token_reads_and_writes_what_it_permits() {
 }
 
 #[tokio::test]
+async fn a_token_that_appends_inserts_rows_and_deletes_none() {
+    let bed = guarded().await;
+    let appender = connect(&config_with(&bed, "db:home:read,append").await).await.unwrap();
+    let insert = "INSERT INTO cpu (time, usage) VALUES (now(), 1)";
+    appender.batch_execute(insert).await.unwrap();
+    for sql in [
+        "DELETE FROM cpu",
+        "CREATE TABLE t (v DOUBLE)",
+        "DROP TABLE cpu",
+        "ALTER TABLE cpu RENAME TO cpus",
+    ] {
+        let error = appender.simple_query(sql).await.unwrap_err();
+        assert_eq!(state(&error), "42501", "{sql}");
+    }
+    assert_eq!(texts(&appender, "SELECT count(*) FROM cpu").await, [["4"]]);
+}
+
+#[tokio::test]
 async fn rows_of_a_user_without_the_permission_to_write_are_not_stored_at_commit() {
     let bed = guarded().await;
     let permissions = |actions: &str| -> Vec<PermissionRequest> {

@@ -43,6 +43,18 @@ async fn a_client_signs_the_challenge_and_writes() {
 }
 
 #[tokio::test]
+async fn a_key_that_only_appends_writes() {
+    let fixture = fixture().await;
+    let key = fixture.key("sensors", &["db:home:append"]).await;
+    let mut client = fixture.connect().await;
+    client.authenticate("sensors", &key).await;
+    client.send("m v=1 1\n").await;
+    client.finish().await;
+    fixture.wait_for_end("client").await;
+    assert_eq!(fixture.rows().await, 1);
+}
+
+#[tokio::test]
 async fn the_signature_and_lines_may_arrive_together() {
     let fixture = fixture().await;
     let key = fixture.key("sensors", &["db:*:write"]).await;

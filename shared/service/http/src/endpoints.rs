@@ -74,6 +74,7 @@ const PING: EndpointAccess = EndpointAccess::System(SystemEndpoint::Ping);
 const READY: EndpointAccess = EndpointAccess::System(SystemEndpoint::Ready);
 const READ: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Read]);
 const WRITE: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Write]);
+const APPEND: EndpointAccess = EndpointAccess::Database(&[DatabaseAction::Append]);
 const READ_OR_WRITE: EndpointAccess =
     EndpointAccess::Database(&[DatabaseAction::Read, DatabaseAction::Write]);
 const DELETE_ROWS: EndpointAccess =
@@ -105,21 +106,21 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET",    "/debug/pprof/heap",                                               Profiles,            Process),
     row("POST",   "/debug/pprof/heap",                                               Profiles,            Process),
     // Writes and row deletes.
-    row("POST",   "/api/v3/write_lp",                                                WRITE,               Write),
-    row("POST",   "/api/v2/write",                                                   WRITE,               Write),
-    row("POST",   "/write",                                                          WRITE,               Write),
-    row("POST",   "/api/v1/write",                                                   WRITE,               Write),
-    row("POST",   "/api/v1/prom/write",                                              WRITE,               Write),
-    row("POST",   "/v1/metrics",                                                     WRITE,               Write),
-    row("POST",   "/v1/logs",                                                        WRITE,               Write),
-    row("POST",   "/v1/traces",                                                      WRITE,               Write),
-    row("POST",   "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", WRITE,               Process),
-    row("POST",   "/opentelemetry.proto.collector.logs.v1.LogsService/Export",       WRITE,               Process),
-    row("POST",   "/opentelemetry.proto.collector.trace.v1.TraceService/Export",     WRITE,               Process),
-    row("POST",   "/api/v3/write_file",                                              WRITE,               Process),
-    row("POST",   "/imp",                                                            WRITE,               Process),
+    row("POST",   "/api/v3/write_lp",                                                APPEND,              Write),
+    row("POST",   "/api/v2/write",                                                   APPEND,              Write),
+    row("POST",   "/write",                                                          APPEND,              Write),
+    row("POST",   "/api/v1/write",                                                   APPEND,              Write),
+    row("POST",   "/api/v1/prom/write",                                              APPEND,              Write),
+    row("POST",   "/v1/metrics",                                                     APPEND,              Write),
+    row("POST",   "/v1/logs",                                                        APPEND,              Write),
+    row("POST",   "/v1/traces",                                                      APPEND,              Write),
+    row("POST",   "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", APPEND,              Process),
+    row("POST",   "/opentelemetry.proto.collector.logs.v1.LogsService/Export",       APPEND,              Process),
+    row("POST",   "/opentelemetry.proto.collector.trace.v1.TraceService/Export",     APPEND,              Process),
+    row("POST",   "/api/v3/write_file",                                              APPEND,              Process),
+    row("POST",   "/imp",                                                            APPEND,              Process),
     row("GET",    "/api/v3/enterprise/import",                                       ANY_DATABASE_ACTION, Job),
-    row("POST",   "/api/v3/enterprise/import",                                       WRITE,               Job),
+    row("POST",   "/api/v3/enterprise/import",                                       APPEND,              Job),
     row("POST",   "/api/v2/delete",                                                  DELETE_ROWS,         Write),
     row("POST",   "/api/v3/delete_rows",                                             DELETE_ROWS,         Write),
     row("GET",    "/api/v3/row_delete_requests",                                     ANY_DATABASE_ACTION, Process),

@@ -145,6 +145,21 @@ async fn changes_need_the_permissions_of_the_configuration_interface() {
         guarded.post(&write_only, "SELECT temp FROM home").await,
         FORBIDDEN
     );
+    let appender = guarded.token("db:db:read,append").await;
+    let stored = guarded.post(&appender, "SELECT temp INTO x FROM home").await;
+    assert!(stored.contains("written"), "{stored}");
+    for refused in [
+        "DELETE FROM home",
+        "DROP MEASUREMENT home",
+        "DROP SERIES FROM home",
+        "CREATE CONTINUOUS QUERY c ON db BEGIN SELECT mean(temp) INTO y FROM home GROUP BY time(1h) END",
+    ] {
+        assert_eq!(
+            guarded.post(&appender, refused).await,
+            FORBIDDEN,
+            "{refused}"
+        );
+    }
     let creator = guarded.token("db:*:create").await;
     assert_eq!(guarded.post(&creator, "CREATE DATABASE new").await, DONE);
     assert_eq!(guarded.post(&creator, "DROP DATABASE new").await, FORBIDDEN);

@@ -30,7 +30,7 @@ pub(in crate::tests) enum AccessRule {
     All(&'static str),
     /// Administrators and tokens with one of two actions on all databases.
     AllEither(&'static str, &'static str),
-    /// Administrators and the token with both actions on `own`.
+    /// Administrators and tokens with both actions on `own`.
     OwnBoth(&'static str),
     /// Administrators and tokens with exactly this permission.
     Exactly(&'static str),
@@ -52,16 +52,13 @@ impl AccessRule {
             "admin" | "named" | "user:Admin" => return true,
             "user:Auditor" => return self.holds_for_auditor(),
             "user:Member" => return self.holds_for_member(),
-            // The role has these permissions.
+            // The roles have these permissions.
             "user:own" => "db:own,gone:read,write",
+            "user:appender" => "db:own,gone:append",
             token => token,
         };
-        let own = |action: &str| {
-            token == format!("db:own,gone:{action}")
-                || token == format!("db:*:{action}")
-                || token == "db:own,gone:read,write" && ["read", "write"].contains(&action)
-        };
-        let all = |action: &str| token == format!("db:*:{action}");
+        let all = |action: &str| grants(token, "db:*:", action);
+        let own = |action: &str| grants(token, "db:own,gone:", action) || all(action);
         match self {
             Self::Anybody | Self::Holders => true,
             Self::Databases => token.starts_with("db:"),
@@ -70,7 +67,9 @@ impl AccessRule {
             Self::OwnEither(one, other) => own(one) || own(other),
             Self::All(action) => all(action),
             Self::AllEither(one, other) => all(one) || all(other),
-            Self::OwnBoth(actions) => token == format!("db:own,gone:{actions}"),
+            Self::OwnBoth(actions) => {
+                actions.split(',').all(|action| grants(token, "db:own,gone:", action))
+            }
             Self::Exactly(permission) => token == permission,
             Self::ExactlyOrDatabase(permission) => token == permission || token.starts_with("db:"),
             Self::Audit | Self::Admin => false,
@@ -106,6 +105,16 @@ impl AccessRule {
     }
 }
 
+/// Returns whether a token grants an action on the databases with this prefix.
+fn grants(token: &str, databases: &str, wanted: &str) -> bool {
+    let actions = token.strip_prefix(databases);
+    actions.is_some_and(|actions| {
+        actions
+            .split(',')
+            .any(|action| action == wanted || (action, wanted) == ("write", "append"))
+    })
+}
+
 /// A table row: method, path, body, access rule, and the status of an allowed request. `{gone}` is replaced by the name
 /// of the dropped database and `{n}` by a different number each time. An allowed request must not change state that a
 /// later row depends on; where it would, the request contains an error that is found after the access check.
@@ -118,12 +127,12 @@ pub(super) fn writing() -> Vec<AccessCase> {
     let line = "m v=1 1";
     let range = r#"{"start":"2024-01-01T00:00:00Z","stop":"2024-01-02T00:00:00Z"}"#;
     vec![
-        ("POST", "/api/v3/write_lp?db=own", line, Own("write"), 204),
-        ("POST", "/api/v2/write?bucket=own", line, Own("write"), 204),
-        ("POST", "/write?db=own", line, Own("write"), 204),
-        ("POST", "/api/v3/write_lp?db=new{n}", line, All("write"), 204),
-        ("POST", "/api/v2/write?bucket=new{n}", line, All("write"), 204),
-        ("POST", "/write?db=new{n}", line, All("write"), 204),
+        ("POST", "/api/v3/write_lp?db=own", line, Own("append"), 204),
+        ("POST", "/api/v2/write?bucket=own", line, Own("append"), 204),
+        ("POST", "/write?db=own", line, Own("append"), 204),
+        ("POST", "/api/v3/write_lp?db=new{n}", line, All("append"), 204),
+        ("POST", "/api/v2/write?bucket=new{n}", line, All("append"), 204),
+        ("POST", "/write?db=new{n}", line, All("append"), 204),
         ("POST", "/api/v2/delete?bucket=own", range, OwnEither("write", "delete"), 204),
         ("POST", "/api/v2/delete?bucket=missing", range, AllEither("write", "delete"), 404),
         ("POST", "/api/v3/delete_rows", r#"{"db":"own","table":"m"}"#, OwnEither("write", "delete"), 204),
@@ -139,7 +148,7 @@ pub(super) fn writing() -> Vec<AccessCase> {
             404,
         ),
         ("GET", "/api/v3/enterprise/import", "", Databases, 200),
-        ("POST", "/api/v3/enterprise/import", "", Somewhere("write"), 400),
+        ("POST", "/api/v3/enterprise/import", "", Somewhere("append"), 400),
     ]
 }
 
@@ -161,7 +170,7 @@ pub(super) fn querying() -> Vec<AccessCase> {
             "POST",
             execute,
             r#"{"db":"own","q":"INSERT INTO m (time) SELECT time FROM m"}"#,
-            OwnBoth("read,write"),
+            OwnBoth("read,append"),
             200,
         ),
         (

@@ -507,15 +507,21 @@ async fn a_caller_without_permission_is_refused_before_the_handler_runs() {
     let stage = AuthFixture::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let mut tokens = Vec::new();
-    for permission in ["system:*:read", "token:*:*", "db:db:read", "db:db:write"] {
+    for permission in [
+        "system:*:read",
+        "token:*:*",
+        "db:db:read",
+        "db:db:write",
+        "db:db:append",
+    ] {
         let token = stage.resource(permission, permission).await;
         tokens.push(format!("Bearer {token}"));
     }
     for (path, allowed) in [
-        ("/write", [false, false, false, true]),
-        ("/api/v2/write", [false, false, false, true]),
-        (SQL, [false, false, true, false]),
-        ("/query", [false, false, true, true]),
+        ("/write", [false, false, false, true, true]),
+        ("/api/v2/write", [false, false, false, true, true]),
+        (SQL, [false, false, true, false, false]),
+        ("/query", [false, false, true, true, true]),
     ] {
         for (token, allowed) in tokens.iter().zip(allowed) {
             let answer = stage.send("POST", path, Some(token)).await;

@@ -1,7 +1,7 @@
 //! The text form of permissions in commands and requests: `TYPE:NAMES:ACTIONS`.
 //!
 //! ```text
-//!   db:mydb,other:read,write      databases by name, or *; read write create describe delete
+//!   db:mydb,other:read,write      databases by name, or *; read write append create describe delete
 //!   system:ping,health:read       endpoints, or *; read
 //!   token:*:create                tokens, except those of administrators; read create delete
 //!   user:*:read                   users and roles; read create update delete
@@ -90,7 +90,11 @@ impl PermissionRequest {
         let names = self.names()?;
         match self.resource_type.as_str() {
             "db" => {
-                let actions = self.actions(DatabaseAction::ALL, DatabaseAction::from_word)?;
+                let mut actions = self.actions(DatabaseAction::ALL, DatabaseAction::from_word)?;
+                if actions.contains(&DatabaseAction::Write) {
+                    // `write` includes it.
+                    actions.remove(&DatabaseAction::Append);
+                }
                 Ok(RequestedPermission::Databases(names, actions))
             }
             "system" => {

@@ -102,6 +102,8 @@ words! {
         Read = "read",
         /// Write and delete rows.
         Write = "write",
+        /// Write rows, but not delete them. A row replaces one with the same tags and time, as every write does.
+        Append = "append",
         /// Create it, its tables and caches.
         Create = "create",
         /// See that it exists.
@@ -146,6 +148,15 @@ words! {
         Update = "update",
         /// Delete them.
         Delete = "delete",
+    }
+}
+
+impl DatabaseAction {
+    /// Returns whether one of these allowed actions includes one of the wanted ones.
+    fn allow_one(allowed: &BTreeSet<Self>, wanted: &[Self]) -> bool {
+        wanted.iter().any(|action| {
+            allowed.contains(action) || *action == Self::Append && allowed.contains(&Self::Write)
+        })
     }
 }
 
@@ -218,7 +229,7 @@ impl Permissions {
                     None => *databases == ResourceSet::All,
                     Some(database) => databases.has(database),
                 };
-                there && wanted.iter().any(|action| actions.contains(action))
+                there && DatabaseAction::allow_one(actions, wanted)
             }
             _ => false,
         })
@@ -227,9 +238,7 @@ impl Permissions {
     /// Returns whether any of these actions is allowed on at least one database, which may not exist yet.
     pub fn allow_somewhere(&self, wanted: &[DatabaseAction]) -> bool {
         self.any(|permission| match permission {
-            Permission::Database { actions, .. } => {
-                wanted.iter().any(|action| actions.contains(action))
-            }
+            Permission::Database { actions, .. } => DatabaseAction::allow_one(actions, wanted),
             _ => false,
         })
     }

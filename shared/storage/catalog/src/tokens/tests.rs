@@ -152,9 +152,11 @@ async fn only_held_permissions_can_be_granted() {
         ("db:one:read", true),
         ("db:one,two:read", true),
         ("db:one:read,write", true),
+        ("db:one:append", true),
         ("system:ping:read", true),
         ("token:*:create", true),
         ("db:one,two:write", false),
+        ("db:two:append", false),
         // The answer does not tell whether a database exists.
         ("db:missing:read", false),
         ("db:*:read", false),
@@ -185,6 +187,38 @@ async fn only_held_permissions_can_be_granted() {
     assert!(matches!(admin, Err(CatalogError::Forbidden)));
     let operator = catalog.regenerate_admin_token(maker).await;
     assert!(matches!(operator, Err(CatalogError::Forbidden)));
+}
+
+#[tokio::test]
+async fn a_permission_to_append_allows_nothing_else_and_writing_includes_it() {
+    let (_, catalog) = stage().await;
+    let permissions = async |permission: &str| {
+        let wanted = [asked(permission)];
+        let created = catalog.create_resource_token(permission, &wanted, None, None);
+        created.await.unwrap().entry.permissions
+    };
+    let one = Some(DatabaseId::new(1));
+    let appender = permissions("db:one:append").await;
+    for action in DatabaseAction::ALL {
+        let is_append = *action == DatabaseAction::Append;
+        assert_eq!(appender.allow(*action, one), is_append, "{action}");
+        assert_eq!(appender.allow_somewhere(&[*action]), is_append, "{action}");
+    }
+    for (permission, shown) in [
+        ("db:one:write", "db:1:write"),
+        ("db:one:append,write", "db:1:write"),
+        ("db:one:*", "db:1:read,write,create,describe,delete"),
+    ] {
+        let writer = permissions(permission).await;
+        assert_eq!(writer.to_string(), shown);
+        assert!(writer.allow(DatabaseAction::Append, one), "{permission}");
+        assert!(
+            writer.allow_somewhere(&[DatabaseAction::Append]),
+            "{permission}"
+        );
+        assert!(writer.cover(&appender), "{permission}");
+        assert!(!appender.cover(&writer), "{permission}");
+    }
 }
 
 #[tokio::test]
@@ -433,7 +467,7 @@ fn grammar_errors_name_the_reason() {
     db:a,*:read -> mixed wildcard (*) and resource name
     db:a: -> no action provided
     db:a:read,* -> mixed wildcard (*) and action
-    db:a:drop -> invalid action 'drop' for 'db', expected one of read, write, create, describe, delete, *
+    db:a:drop -> invalid action 'drop' for 'db', expected one of read, write, append, create, describe, delete, *
     system:pprof:read -> invalid resource name 'pprof' for 'system', expected one of health, metrics, ping, ready, *
     system:ping:write -> invalid action 'write' for 'system', expected read or *
     token:mine:read -> invalid resource name 'mine' for 'token', expected *

@@ -7,16 +7,16 @@ type ProtocolCase = (&'static str, String, &'static str, AccessRule);
 
 pub(in crate::tests::access) fn other_protocols() -> Vec<ProtocolCase> {
     use AccessRule::{All, Own};
-    let (read, write) = (Own("read"), Own("write"));
+    let (read, append) = (Own("read"), Own("append"));
     let rows = [
-        ("POST", "/api/v1/write?db=own", "", write),
-        ("POST", "/api/v1/prom/write?db=own", "", write),
-        ("POST", "/api/v1/write?db=missing", "", All("write")),
-        ("POST", "/v1/metrics?db=own", "{}", write),
-        ("POST", "/v1/logs?db=own", "{}", write),
-        ("POST", "/v1/traces?db=own", "{}", write),
-        ("POST", "/v1/traces?db=missing", "{}", All("write")),
-        ("POST", "/imp?db=own", "", write),
+        ("POST", "/api/v1/write?db=own", "", append),
+        ("POST", "/api/v1/prom/write?db=own", "", append),
+        ("POST", "/api/v1/write?db=missing", "", All("append")),
+        ("POST", "/v1/metrics?db=own", "{}", append),
+        ("POST", "/v1/logs?db=own", "{}", append),
+        ("POST", "/v1/traces?db=own", "{}", append),
+        ("POST", "/v1/traces?db=missing", "{}", All("append")),
+        ("POST", "/imp?db=own", "", append),
         ("POST", "/api/v1/read?db=own", "", read),
         ("POST", "/api/v1/prom/read?db=own", "", read),
         ("GET", "/exec?db=own&query=SELECT+1", "", read),
